@@ -1,0 +1,223 @@
+package cofre_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/trustlayer/cofre"
+
+// heights holds every package of the house. A package imports only what is lower; adapters of one height
+// never see one another. The longest matching prefix counts.
+var heights = map[string]int{
+	".":                         0, // vocabulary
+	"internal/":                 1, // plumbing, one idea each
+	"store":                     2, // plain durable objects, on a folder or S3
+	"retention":                 1,
+	"restore/plan":              1, // pure: recovery target and catalog to steps
+	"postgres/pgdata":           1, // pure: on-disk formats
+	"postgres/pgarchive":        1, // pure: the pg_dump archive format
+	"postgres":                  2, // connects; says what the server is; finds the client tools
+	"postgres/throwaway":        3, // a PostgreSQL server that ends with its user
+	"postgres/logical":          4,
+	"postgres/physical":         4,
+	"postgres/wal":              3,
+	"bucket":                    2,
+	"bucket/s3":                 3,
+	"bucket/supabase":           3,
+	"bucket/dir":                3,
+	"files":                     2,
+	"repository":                3,
+	"repository/repositorytest": 4,
+	"catalog":                   2, // use cases see contracts, never adapters
+	"backup":                    3,
+	"restore":                   3,
+	"verify":                    4,
+	"config":                    5,
+	"demo":                      5,
+	"bench":                     9,
+	"cmd/":                      9,
+	"test/":                     9,
+}
+
+// Where a package may import another of a height that is not lower, the reason is written here.
+var exceptions = map[[2]string]string{}
+
+// useCases never import an adapter: they test in memory.
+var useCases = []string{"catalog", "backup", "restore", "verify"}
+
+var adapters = []string{"store", "postgres", "bucket", "files", "repository"}
+
+// guarded names the only importers of a third-party module, and why.
+var guarded = []struct {
+	module string
+	only   []string
+	why    string
+}{
+	{"github.com/kopia/kopia", []string{"repository"}, "the engine's words stay in one room, so that it can be replaced"},
+	{"github.com/jackc/", []string{"postgres", "bench", "demo", "test", "internal/testkit", "cmd/cofre"}, "PostgreSQL is spoken in one family"},
+	{"github.com/minio/minio-go", []string{"internal/s3client", "store", "bucket/s3", "internal/testkit"}, "one way of reaching S3"},
+	{"github.com/goccy/go-yaml", []string{"config"}, "one reader of configuration"},
+	{"github.com/spf13/cobra", []string{"cmd/cofre"}, "the command line is the edge"},
+	{"github.com/vbauerster/mpb", []string{"cmd/cofre"}, "only the edge draws"},
+	{"github.com/jedib0t/go-pretty", []string{"cmd/cofre"}, "only the edge draws"},
+	{"filippo.io/age", []string{"postgres/wal", "repository"}, "WAL segments are the only age files"},
+}
+
+func TestArchitecture(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		height, ok := heightOf(dir)
+		if !ok {
+			t.Errorf("%s has no height: add it to heights in arch_test.go, with what it is", dir)
+			continue
+		}
+		for file, imports := range files {
+			isTest := strings.HasSuffix(file, "_test.go")
+			for _, imp := range imports {
+				if inner, ok := strings.CutPrefix(imp, module); ok {
+					to := strings.TrimPrefix(inner, "/")
+					if to == "" {
+						to = "."
+					}
+					if !isTest {
+						checkArrow(t, file, dir, height, to)
+					}
+					continue
+				}
+				if dir == "." && !isTest && strings.Contains(imp, ".") {
+					t.Errorf("%s imports %s: the vocabulary imports the standard library only", file, imp)
+				}
+				for _, g := range guarded {
+					if strings.HasPrefix(imp, g.module) && !isTest && !under(dir, g.only) {
+						t.Errorf("%s imports %s, which only %s may: %s", file, imp, strings.Join(g.only, ", "), g.why)
+					}
+				}
+			}
+		}
+	}
+}
+
+func checkArrow(t *testing.T, file, from string, height int, to string) {
+	t.Helper()
+	toHeight, ok := heightOf(to)
+	if !ok {
+		return // reported where that directory is visited
+	}
+	if strings.HasPrefix(to, "internal/testkit") && !strings.HasPrefix(from, "internal/testkit") && !under(from, []string{"bench", "test", "repository/repositorytest", "bucket/buckettest"}) {
+		t.Errorf("%s imports %s: test kits are for tests", file, to)
+	}
+	sameRoom := from != "." && to != "." && strings.HasPrefix(from, "internal/") && strings.HasPrefix(to, "internal/")
+	if toHeight >= height && !sameRoom && exceptions[[2]string{from, to}] == "" {
+		t.Errorf("%s (height %d) imports %s (height %d): arrows point down", file, height, to, toHeight)
+	}
+	if under(from, useCases) && !strings.HasPrefix(from, "restore/plan") && under(to, adapters) && to != "postgres/pgdata" {
+		t.Errorf("%s is a use case and imports the adapter %s: it should see a contract of package cofre", file, to)
+	}
+	if under(from, adapters) && under(to, adapters) && family(from) != family(to) && to != "store" {
+		t.Errorf("%s is an adapter and imports the adapter %s: they meet in cmd/cofre/wire.go", file, to)
+	}
+}
+
+func TestEveryPackageHasADoc(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		documented, source := false, false
+		for file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			source = true
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || f.Doc != nil
+		}
+		if source && !documented {
+			t.Errorf("package %s has no package comment: say what it is, what it is not, and what to read first", dir)
+		}
+	}
+}
+
+func heightOf(dir string) (int, bool) {
+	if h, ok := heights[dir]; ok {
+		return h, true
+	}
+	best, height := -1, 0
+	for prefix, h := range heights {
+		if prefix == "." {
+			continue
+		}
+		trimmed := strings.TrimSuffix(prefix, "/")
+		if under(dir, []string{trimmed}) && len(trimmed) > best {
+			best, height = len(trimmed), h
+		}
+	}
+	return height, best >= 0
+}
+
+func under(dir string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if dir == p || strings.HasPrefix(dir, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func family(dir string) string {
+	first, _, _ := strings.Cut(dir, "/")
+	return first
+}
+
+// goFiles parses the imports itself: what a subprocess such as go list reads is invisible to the test cache,
+// and the test would go on passing after a violation was added.
+func goFiles(t *testing.T) map[string]map[string][]string {
+	t.Helper()
+	found := map[string]map[string][]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "testdata" || name == "node_modules" || (strings.HasPrefix(name, ".") && name != ".") {
+				return filepath.SkipDir
+			}
+			// A module of its own has a house of its own.
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != "." {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if found[dir] == nil {
+			found[dir] = map[string][]string{}
+		}
+		imports := []string{}
+		for _, i := range f.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, p)
+		}
+		found[dir][filepath.ToSlash(path)] = imports
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -1,0 +1,89 @@
+package cofre
+
+import (
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// PointID identifies a recovery point: the UTC second at which its backup began and four random letters,
+// 20261124T214512Z-k3f9, so that ids sort by time and an unambiguous prefix is easy to type.
+type PointID string
+
+// NewPointID makes the id of a recovery point whose backup began at startedAt.
+func NewPointID(startedAt time.Time) PointID {
+	var b [5]byte
+	// crypto/rand.Read never fails since Go 1.24: it ends the process instead.
+	_, _ = rand.Read(b[:])
+	suffix := strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))[:4]
+	return PointID(startedAt.UTC().Format("20060102T150405Z") + "-" + suffix)
+}
+
+// RecoveryPoint is a set of components that were published together: the unit of the catalog, of retention
+// and of every promise. It is plain data; the repository keeps it as JSON, and these field names are its format.
+type RecoveryPoint struct {
+	ID           PointID     `json:"id"`
+	Installation string      `json:"installation"` // the configuration's name
+	Host         string      `json:"host"`
+	StartedAt    time.Time   `json:"started_at"`
+	PublishedAt  time.Time   `json:"published_at"`
+	Version      string      `json:"cofre_version"`
+	Components   []Component `json:"components"`
+	// Findings are what the checks between components said when the point was published, such as an object
+	// that the captured database names and the captured storage lacks. Empty means: checked, nothing found.
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Component returns the component of the given kind and name; an empty name takes the first of the kind.
+func (p RecoveryPoint) Component(kind Kind, name string) (Component, bool) {
+	for _, c := range p.Components {
+		if c.Kind == kind && (name == "" || c.Name == name) {
+			return c, true
+		}
+	}
+	return Component{}, false
+}
+
+// Bytes is the sum of the components' logical sizes.
+func (p RecoveryPoint) Bytes() int64 {
+	var n int64
+	for _, c := range p.Components {
+		n += c.Bytes
+	}
+	return n
+}
+
+// Component is what one capture left in the repository.
+type Component struct {
+	Kind      Kind      `json:"kind"`
+	Name      string    `json:"name"` // of the source: the database's name, "storage", "config"
+	StartedAt time.Time `json:"started_at"`
+	EndedAt   time.Time `json:"ended_at"`
+	Content             // where and how much
+
+	// Facts is what the source recorded beside the bytes, in a format of its own (logical.Facts, files.Facts, …).
+	Facts json.RawMessage `json:"facts,omitempty"`
+	// Warnings are things the operator should know though the capture is whole.
+	Warnings []string `json:"warnings,omitempty"`
+	// Partial is true where something that should be in the component is known to be missing; the findings
+	// of the point or the facts name it. A partial component is published, never called a success.
+	Partial bool `json:"partial,omitempty"`
+}
+
+// Content says where a component's tree is and how much is in it.
+type Content struct {
+	Root    ObjectID `json:"root"`
+	Entries int64    `json:"entries"`
+	Bytes   int64    `json:"bytes"`     // logical: as read from the source
+	Stored  int64    `json:"new_bytes"` // what this capture added to the repository, compressed and encrypted
+}
+
+// Finding is one fact that a check established about a recovery point, and that a person must act on.
+type Finding struct {
+	Check  string `json:"check"`            // structure, content, closure, …
+	Kind   Kind   `json:"kind,omitempty"`   // of the component it is about
+	Object string `json:"object,omitempty"` // what is affected, by name
+	What   string `json:"what"`             // what is wrong, in a sentence without a period
+}

@@ -1,0 +1,145 @@
+package cofre
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// Repository is where bytes rest: encrypted, deduplicated, on a folder or an object store. Recovery points
+// appear in it only through Publish.
+//
+// A Repository may be used by several goroutines, and several processes may have the same one open.
+type Repository interface {
+	// Begin starts one capture. The session must be closed whatever happens.
+	//
+	// Errors: ErrReadOnly, ErrUnreachable, ErrDiskFull by errors.Is, from here and from every method below.
+	Begin(ctx context.Context, source SourceID) (Session, error)
+
+	// Tree opens the content that Session.Finish returned, published or not.
+	//
+	// Errors: ErrNotFound where the repository does not hold it.
+	Tree(ctx context.Context, root ObjectID) (Tree, error)
+
+	// Points yields every published recovery point, oldest first.
+	Points(ctx context.Context) iter.Seq2[RecoveryPoint, error]
+
+	// Publish makes p visible, after it has proven that everything p's components refer to is there. When it
+	// returns nil the point is durable; when it returns an error nothing is visible. Nobody sees half a point.
+	//
+	// Errors: ErrCorrupt where content is missing, with its name.
+	Publish(ctx context.Context, p RecoveryPoint) error
+
+	// Expire takes a point out of the catalog. Its bytes stay until they are pruned.
+	//
+	// Errors: ErrNotFound.
+	Expire(ctx context.Context, id PointID) error
+
+	// Verify checks points at a level and yields what is wrong: nothing yielded means nothing found. At
+	// LevelContent every stored byte of the repository is read back and compared, not only those of points.
+	Verify(ctx context.Context, points []RecoveryPoint, level Level, obs Observer) iter.Seq2[Finding, error]
+
+	// Stats says what the repository is and holds, for people.
+	Stats(ctx context.Context) (RepositoryStats, error)
+
+	Close(ctx context.Context) error
+}
+
+// RepositoryStats describes a repository to a person.
+type RepositoryStats struct {
+	URL         string `json:"url"` // without credentials
+	UniqueID    string `json:"unique_id"`
+	Encryption  string `json:"encryption"`
+	Hash        string `json:"hash"`
+	Compression string `json:"compression"`
+	Points      int    `json:"points"`
+	StoredBytes int64  `json:"stored_bytes"` // on the store: packs, indexes and all
+	StoredBlobs int64  `json:"stored_blobs"`
+}
+
+// SourceID identifies a source within an installation, whatever machine it is captured from.
+type SourceID struct {
+	Installation string
+	Kind         Kind
+	Name         string
+}
+
+// Session is one capture's way of writing. Put, Reuse and Concat may be called by several goroutines at once.
+// What is written before a crash is found again by the next capture of the same bytes.
+type Session interface {
+	// Put stores what r yields, to its end, as one object, and adds e to the tree. It returns e with Size and
+	// Object set. An error of r, or a Size that e promised and r did not keep, is Put's error and adds nothing.
+	Put(ctx context.Context, e Entry, r io.Reader) (Entry, error)
+
+	// Add adds an entry without bytes: a directory or a symbolic link. Parents of entries need not be added;
+	// they are made with mode 0755.
+	Add(ctx context.Context, e Entry) error
+
+	// Reuse adds e, whose Object is from a Tree of this repository, without reading its bytes. A directory
+	// brings everything below it.
+	Reuse(ctx context.Context, e Entry) error
+
+	// Store stores what r yields as an object that is in no tree yet, for Concat.
+	Store(ctx context.Context, layout Layout, r io.Reader) (ObjectID, int64, error)
+
+	// Concat adds e as the concatenation of objects stored before, without reading them again.
+	Concat(ctx context.Context, e Entry, parts []ObjectID) (Entry, error)
+
+	// Finish writes the tree, makes it durable, and returns where it is. It is invisible until published.
+	Finish(ctx context.Context) (Content, error)
+
+	// Close gives up what Finish did not return and releases the session. Safe to call after Finish.
+	Close(ctx context.Context) error
+}
+
+// Tree reads one component. Safe for several goroutines.
+type Tree interface {
+	// Stat describes one entry; the empty path is the root. Errors: ErrNotFound.
+	Stat(ctx context.Context, path string) (Entry, error)
+	// List yields the entries directly inside a directory, with full paths, in byte order of their names.
+	List(ctx context.Context, dir string) iter.Seq2[Entry, error]
+	// Open reads one file. The reader is authenticated: bytes that were changed at rest are an error, never data.
+	//
+	// Errors: ErrNotFound; ErrCorrupt from reads.
+	Open(ctx context.Context, path string) (io.ReadSeekCloser, error)
+}
+
+// Store keeps plain named objects: the floor of a repository, and the home of WAL segments. Names are
+// slash-separated. Every write is durable when it returns nil, and no reader ever sees half an object.
+type Store interface {
+	// Create stores an object that must not exist. Of several at once, one wins. Errors: ErrExists.
+	Create(ctx context.Context, name string, r io.Reader, size int64) error
+	// Replace stores an object whether it exists or not.
+	Replace(ctx context.Context, name string, r io.Reader, size int64) error
+	// Open reads length bytes from offset; length -1 reads to the end. Errors: ErrNotFound.
+	Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error)
+	// Stat describes an object. Errors: ErrNotFound.
+	Stat(ctx context.Context, name string) (StoredObject, error)
+	// List yields the objects whose names begin with prefix, in byte order of names.
+	List(ctx context.Context, prefix string) iter.Seq2[StoredObject, error]
+	// Delete removes an object; one that does not exist is no error.
+	Delete(ctx context.Context, name string) error
+	// Free returns the bytes that can still be stored, or -1 where the store does not say.
+	Free(ctx context.Context) (int64, error)
+	// URL is where the store is, without credentials.
+	URL() string
+}
+
+// StoredObject describes an object of a Store.
+type StoredObject struct {
+	Name       string
+	Size       int64
+	ModifiedAt time.Time
+}
+
+// Level is how deep a verification went.
+type Level string
+
+// The levels. Structure: everything referenced exists. Content: every byte matches its hash. Drill: restored
+// into a throwaway target and queried.
+const (
+	LevelStructure Level = "structure"
+	LevelContent   Level = "content"
+	LevelDrill     Level = "drill"
+)

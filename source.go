@@ -1,0 +1,73 @@
+package cofre
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Source is something configured to be captured.
+type Source interface {
+	ID() SourceID
+
+	// Capture reads the source once, whole, into c.Session. It does not finish the session: its caller does.
+	// An error means that nothing may be published. It must leave nothing behind on the source: no slot, no
+	// running backup, no open transaction, no child process.
+	Capture(ctx context.Context, c *Capture) (Captured, error)
+}
+
+// Preparer is an optional power of a Source: work done before the other sources are captured. The storage
+// source copies the objects that exist before the database is dumped, so that what an object is overwritten
+// with in between cannot be lost to the point.
+type Preparer interface {
+	Prepare(ctx context.Context, c *Capture) error
+}
+
+// Checker is an optional power of a Source: it says what stands between the source and a backup or a promise.
+// doctor prints what it returns; an empty list means that a capture should work.
+type Checker interface {
+	Doctor(ctx context.Context) ([]Diagnosis, error)
+}
+
+// Diagnosis is one thing that doctor looked at.
+type Diagnosis struct {
+	Subject string `json:"subject"` // what was looked at: "pg_dump", "role backup", "repository"
+	OK      bool   `json:"ok"`
+	Detail  string `json:"detail"`         // what was found
+	Hint    string `json:"hint,omitempty"` // the command, SQL or line that changes it
+}
+
+// Capture is what a source is given to work with.
+type Capture struct {
+	Session  Session
+	Observer Observer
+	Jobs     int // how many things to read at once; at least 1
+
+	// Previous is the newest published component of the same source, nil for the first. PreviousTree reads it.
+	Previous     *Component
+	PreviousTree Tree
+
+	// Companions are the components captured earlier in the same run, readable though not yet published.
+	Companions []Companion
+}
+
+// Companion is a component with the tree that reads it.
+type Companion struct {
+	Component Component
+	Tree      Tree
+}
+
+// Captured is what a source has to say about what it captured.
+type Captured struct {
+	Facts    json.RawMessage
+	Warnings []string
+	Partial  bool
+}
+
+// PointCheck looks at components that belong together, before they are published and whenever they are
+// verified. The closure check, that each captured row of storage.objects has its object, is one.
+type PointCheck interface {
+	Name() string
+	// Applies reports whether p has what the check needs.
+	Applies(p RecoveryPoint) bool
+	Check(ctx context.Context, p RecoveryPoint, open func(Component) (Tree, error)) ([]Finding, error)
+}
