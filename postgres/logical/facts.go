@@ -1,0 +1,127 @@
+package logical
+
+import (
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// The tree of a database component. ArchiveDir is a directory-format archive that stock pg_restore reads once
+// its files are out of the repository.
+const (
+	ArchiveDir  = "archive"     // toc.dat, one NNNN.dat for each table's data, large objects
+	FactsFile   = "facts.json"  // Facts
+	GlobalsFile = "globals.sql" // roles, memberships, role settings, tablespaces, as psql reads them
+	TOCFile     = "archive/toc.dat"
+)
+
+// Summary is what a database component carries in the catalog: small, whatever the size of the database.
+type Summary struct {
+	ServerVersion string         `json:"server_version"` // as the server prints it: 15.18 (Debian …)
+	ClientVersion string         `json:"client_version"` // of pg_dump
+	SystemID      cofre.SystemID `json:"system_identifier,omitempty"`
+	LSN           cofre.LSN      `json:"lsn"`      // of the snapshot, or a little before it
+	TakenAt       time.Time      `json:"taken_at"` // the server's clock when the snapshot was taken
+	Tables        int            `json:"tables"`
+	Rows          int64          `json:"rows"`
+	LargeObjects  int64          `json:"large_objects"`
+	Flavour       string         `json:"flavour,omitempty"` // "supabase" or empty
+}
+
+// Facts is what was recorded inside the snapshot of the dump, stored as FactsFile beside the archive.
+type Facts struct {
+	Summary
+	Format       int              `json:"format"` // 1
+	Database     DatabaseFacts    `json:"database"`
+	Tables       []TableFacts     `json:"table_list"`
+	Sequences    []SequenceFacts  `json:"sequences"`
+	Roles        []string         `json:"roles"` // every role that the archive names: owners, grantees, policies
+	Extensions   []ExtensionFacts `json:"extensions"`
+	Policies     []PolicyFacts    `json:"policies"`
+	Grants       []GrantFacts     `json:"grants"`
+	LargeObjects LargeObjectFacts `json:"large_object_facts"`
+}
+
+// DatabaseFacts are the properties with which the database is made again.
+type DatabaseFacts struct {
+	Name             string    `json:"name"`
+	Owner            string    `json:"owner"`
+	Encoding         string    `json:"encoding"`
+	LocaleProvider   string    `json:"locale_provider"` // libc, icu, builtin
+	Collate          string    `json:"collate"`
+	CType            string    `json:"ctype"`
+	Locale           string    `json:"locale,omitempty"` // ICU or builtin
+	ICURules         string    `json:"icu_rules,omitempty"`
+	CollationVersion string    `json:"collation_version,omitempty"`
+	Tablespace       string    `json:"tablespace"`
+	ConnectionLimit  int       `json:"connection_limit"`
+	Comment          string    `json:"comment,omitempty"`
+	ACL              []string  `json:"acl,omitempty"` // aclitem texts; nil is the default
+	Settings         []Setting `json:"settings,omitempty"`
+	Bytes            int64     `json:"bytes"` // pg_database_size
+}
+
+// Setting is one ALTER DATABASE … SET, for all roles where Role is empty.
+type Setting struct {
+	Role  string `json:"role,omitempty"`
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// TableFacts is what passed when one table's data was copied.
+type TableFacts struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+	DumpID int    `json:"dump_id"` // of the TABLE DATA entry in the table of contents
+	File   string `json:"file"`    // inside ArchiveDir: "3456.dat"
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"` // of COPY text, without its end marker
+	// Checksum is order-independent: the sum modulo 2^128 of the XXH3-128 of every line of COPY text, without
+	// its line end, 32 hexadecimal digits. Equal tables have equal checksums wherever they are.
+	Checksum   string   `json:"checksum"`
+	Columns    []string `json:"columns"`               // in the order of the COPY text
+	PrimaryKey []string `json:"primary_key,omitempty"` // in key order
+	Filter     string   `json:"filter,omitempty"`      // of an extension's configuration table
+}
+
+// SequenceFacts is the state of a sequence.
+type SequenceFacts struct {
+	Schema    string `json:"schema"`
+	Name      string `json:"name"`
+	LastValue int64  `json:"last_value"`
+	IsCalled  bool   `json:"is_called"`
+}
+
+// ExtensionFacts names an installed extension.
+type ExtensionFacts struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Schema  string `json:"schema"`
+}
+
+// PolicyFacts is one row-level security policy.
+type PolicyFacts struct {
+	Schema     string   `json:"schema"`
+	Table      string   `json:"table"`
+	Name       string   `json:"name"`
+	Permissive bool     `json:"permissive"`
+	Roles      []string `json:"roles"`
+	Command    string   `json:"command"`
+	Using      string   `json:"using,omitempty"`
+	Check      string   `json:"check,omitempty"`
+}
+
+// GrantFacts is the access list of one object.
+type GrantFacts struct {
+	Type   string   `json:"type"`   // table, sequence, schema, function, …
+	Object string   `json:"object"` // quoted, as a person would type it
+	Owner  string   `json:"owner"`
+	ACL    []string `json:"acl,omitempty"` // sorted aclitem texts; nil is the default
+}
+
+// LargeObjectFacts counts the large objects.
+type LargeObjectFacts struct {
+	Count    int64  `json:"count"`
+	Bytes    int64  `json:"bytes"`
+	Checksum string `json:"checksum,omitempty"` // as TableFacts.Checksum, over "oid SP xxh3-128 of the bytes"
+}
