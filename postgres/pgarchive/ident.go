@@ -1,0 +1,97 @@
+package pgarchive
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ParseName reads a name as PostgreSQL reads one: parts joined by dots, each folded to lower case unless it
+// stands in double quotes, in which a quote is doubled: answers, public.answers, "My Schema"."a.b".
+//
+// Errors: one that quotes the text.
+func ParseName(s string) ([]string, error) {
+	parts, rest, err := splitName(s)
+	if err == nil && rest != "" {
+		err = fmt.Errorf("unexpected %q", rest)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("name %q: %w", s, err)
+	}
+	return parts, nil
+}
+
+func splitName(s string) (parts []string, rest string, err error) {
+	for {
+		part, after, err := splitIdentifier(s)
+		if err != nil {
+			return nil, s, err
+		}
+		parts = append(parts, part)
+		if !strings.HasPrefix(after, ".") {
+			return parts, after, nil
+		}
+		s = after[1:]
+	}
+}
+
+func splitIdentifier(s string) (ident, rest string, err error) {
+	if strings.HasPrefix(s, `"`) {
+		var b strings.Builder
+		for s = s[1:]; ; {
+			i := strings.IndexByte(s, '"')
+			if i < 0 {
+				return "", "", errors.New("a quoted identifier does not end")
+			}
+			b.WriteString(s[:i])
+			s = s[i+1:]
+			if !strings.HasPrefix(s, `"`) {
+				break
+			}
+			b.WriteByte('"')
+			s = s[1:]
+		}
+		if b.Len() == 0 {
+			return "", "", errors.New("an identifier is empty")
+		}
+		return b.String(), s, nil
+	}
+	end := 0
+	for end < len(s) && isIdentByte(s[end]) {
+		end++
+	}
+	if end == 0 {
+		return "", "", errors.New("an identifier is empty or needs double quotes")
+	}
+	return lowerASCII(s[:end]), s[end:], nil
+}
+
+func isIdentByte(c byte) bool {
+	return c == '_' || c == '$' || c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+}
+
+// lowerASCII folds as the server does in a multi-byte encoding: ASCII letters alone.
+//
+// Source: PostgreSQL, src/backend/parser/scansup.c, downcase_identifier.
+func lowerASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// Quote joins names as SQL, each in double quotes.
+func Quote(parts ...string) string {
+	var b strings.Builder
+	for i, p := range parts {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		b.WriteByte('"')
+		b.WriteString(strings.ReplaceAll(p, `"`, `""`))
+		b.WriteByte('"')
+	}
+	return b.String()
+}
