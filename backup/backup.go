@@ -1,0 +1,299 @@
+// Package backup captures sources into components and publishes them together as one recovery point.
+//
+//	prepare   each source that is a Preparer, before anything is captured
+//	capture   one source after another, in the order of cofre.Kinds: begin, capture, finish
+//	check     the components against one another
+//	publish   last; before it nothing is visible, whatever happens
+//
+// It is not a schedule and keeps no state: what it knows of the past is in the repository. Read Run first.
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+)
+
+// releaseBound is how long giving a session back may take after the backup was cancelled.
+const releaseBound = 30 * time.Second
+
+// repository is what a backup needs of one.
+type repository interface {
+	Begin(ctx context.Context, source cofre.SourceID) (cofre.Session, error)
+	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
+	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
+	Publish(ctx context.Context, p cofre.RecoveryPoint) error
+}
+
+// Request says what to back up.
+type Request struct {
+	Installation string
+	Sources      []cofre.Source
+	Checks       []cofre.PointCheck // between components, before they are published
+	Jobs         int                // things a source reads at once; below 1 means 1
+	Observer     cofre.Observer     // nil observes nothing
+	Host         string
+	Version      string // of cofre
+}
+
+// Run makes one recovery point of everything requested and returns it as it was published. After an error that
+// is not ErrPartial nothing is visible and the point is nil.
+//
+// Errors: ErrPartial together with the point, where it was published but something that should be in it is
+// known to be missing; ErrConfig for a request that names no source or one twice; otherwise those of the
+// sources and of the repository.
+func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
+	r, err := begin(ctx, repo, req)
+	if err != nil {
+		return nil, err
+	}
+	defer r.release(ctx)
+	for _, c := range r.captures {
+		if err := r.prepare(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range r.captures {
+		if err := r.capture(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	return r.publish(ctx)
+}
+
+// run is one backup under way.
+type run struct {
+	repo     repository
+	req      Request
+	point    cofre.RecoveryPoint
+	captures []*capturing
+	trees    map[cofre.ObjectID]cofre.Tree
+}
+
+// capturing is one source of a run. given.Session is nil until it has begun.
+type capturing struct {
+	source    cofre.Source
+	given     cofre.Capture
+	startedAt time.Time
+}
+
+func begin(ctx context.Context, repo repository, req Request) (*run, error) {
+	sources, err := order(req.Sources)
+	if err != nil {
+		return nil, err
+	}
+	if req.Observer == nil {
+		req.Observer = cofre.Discard
+	}
+	req.Jobs = max(req.Jobs, 1)
+	past, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().UTC()
+	r := &run{
+		repo: repo,
+		req:  req,
+		point: cofre.RecoveryPoint{
+			ID: cofre.NewPointID(now), Installation: req.Installation, Host: req.Host, StartedAt: now, Version: req.Version,
+		},
+		trees: map[cofre.ObjectID]cofre.Tree{},
+	}
+	for _, s := range sources {
+		c := &capturing{source: s, given: cofre.Capture{Observer: named(req.Observer, s.ID(), r.point.ID), Jobs: req.Jobs}}
+		if err := r.recall(ctx, past, c); err != nil {
+			return nil, err
+		}
+		r.captures = append(r.captures, c)
+	}
+	return r, nil
+}
+
+// order puts sources into the order of cofre.Kinds and refuses what could not be told apart in the catalog.
+func order(sources []cofre.Source) ([]cofre.Source, error) {
+	if len(sources) == 0 {
+		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), "configure a source: database, cluster, storage or config")
+	}
+	seen := map[cofre.SourceID]bool{}
+	for _, s := range sources {
+		if seen[s.ID()] {
+			return nil, fmt.Errorf("source %s %s is there twice: %w", s.ID().Kind, s.ID().Name, cofre.ErrConfig)
+		}
+		seen[s.ID()] = true
+	}
+	sorted := slices.Clone(sources)
+	slices.SortStableFunc(sorted, func(a, b cofre.Source) int {
+		return slices.Index(cofre.Kinds(), a.ID().Kind) - slices.Index(cofre.Kinds(), b.ID().Kind)
+	})
+	return sorted, nil
+}
+
+// recall gives a source its newest published component. One whose bytes the repository no longer holds is no
+// obstacle to a new backup: the source is then captured as if for the first time.
+func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) error {
+	p, comp, ok := past.Newest(c.source.ID())
+	if !ok {
+		return nil
+	}
+	tree, err := r.repo.Tree(ctx, comp.Root)
+	switch {
+	case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
+		c.given.Observer.Observe(cofre.Event{
+			At: time.Now(), Type: cofre.TypeWarning,
+			Text: fmt.Sprintf("the previous component, of point %s, cannot be read and is not built upon: %v", p.ID, err),
+		})
+		return nil
+	case err != nil:
+		return fmt.Errorf("open the previous component of %s: %w", name(c.source), err)
+	}
+	c.given.Previous, c.given.PreviousTree = &comp, tree
+	return nil
+}
+
+func (r *run) open(ctx context.Context, c *capturing) error {
+	if c.given.Session != nil {
+		return nil
+	}
+	c.startedAt = time.Now().UTC()
+	s, err := r.repo.Begin(ctx, c.source.ID())
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", name(c.source), err)
+	}
+	c.given.Session = s
+	return nil
+}
+
+func (r *run) prepare(ctx context.Context, c *capturing) error {
+	p, ok := c.source.(cofre.Preparer)
+	if !ok {
+		return nil
+	}
+	if err := r.open(ctx, c); err != nil {
+		return err
+	}
+	if err := p.Prepare(ctx, &c.given); err != nil {
+		return fmt.Errorf("prepare %s: %w", name(c.source), err)
+	}
+	return nil
+}
+
+func (r *run) capture(ctx context.Context, c *capturing) error {
+	if err := r.open(ctx, c); err != nil {
+		return err
+	}
+	for _, comp := range r.point.Components {
+		c.given.Companions = append(c.given.Companions, cofre.Companion{Component: comp, Tree: r.trees[comp.Root]})
+	}
+	captured, err := c.source.Capture(ctx, &c.given)
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", name(c.source), err)
+	}
+	content, err := c.given.Session.Finish(ctx)
+	if err != nil {
+		return fmt.Errorf("back up %s: %w", name(c.source), err)
+	}
+	tree, err := r.repo.Tree(ctx, content.Root)
+	if err != nil {
+		return fmt.Errorf("read back %s: %w", name(c.source), err)
+	}
+	r.trees[content.Root] = tree
+	r.point.Components = append(r.point.Components, cofre.Component{
+		Kind: c.source.ID().Kind, Name: c.source.ID().Name,
+		StartedAt: c.startedAt, EndedAt: time.Now().UTC(),
+		Content: content, Facts: captured.Facts, Warnings: captured.Warnings, Partial: captured.Partial,
+	})
+	return nil
+}
+
+func (r *run) check(ctx context.Context) error {
+	for _, check := range r.req.Checks {
+		if !check.Applies(r.point) {
+			continue
+		}
+		found, err := check.Check(ctx, r.point, func(c cofre.Component) (cofre.Tree, error) {
+			if t, ok := r.trees[c.Root]; ok {
+				return t, nil
+			}
+			return r.repo.Tree(ctx, c.Root)
+		})
+		if err != nil {
+			return fmt.Errorf("check %s: %w", check.Name(), err)
+		}
+		r.point.Findings = append(r.point.Findings, found...)
+	}
+	return nil
+}
+
+// publish makes the point visible. A crash before it leaves content that nothing refers to, which the next
+// capture of the same bytes finds again and pruning otherwise takes away.
+func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	r.point.PublishedAt = time.Now().UTC()
+	if err := r.repo.Publish(ctx, r.point); err != nil {
+		return nil, fmt.Errorf("publish recovery point %s: %w", r.point.ID, err)
+	}
+	r.req.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypePublished, Point: r.point.ID})
+	return &r.point, Partial(r.point)
+}
+
+// Partial returns an ErrPartial that says what a point is known to lack, or nil.
+func Partial(p cofre.RecoveryPoint) error {
+	var lacking []string
+	for _, c := range p.Components {
+		if c.Partial {
+			lacking = append(lacking, string(c.Kind)+" "+c.Name)
+		}
+	}
+	if len(lacking) == 0 && len(p.Findings) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("recovery point %s: %w: %d findings", p.ID, cofre.ErrPartial, len(p.Findings))
+	if len(lacking) > 0 {
+		err = fmt.Errorf("%w, components not whole: %v", err, lacking)
+	}
+	return cofre.WithHint(err, "see what is missing with: cofre show %s", p.ID)
+}
+
+// release gives every session back. What they did not finish is given up; sessions already finished do not mind.
+// Its errors have nobody who could act on them: the capture's own error, or its publication, has been said.
+func (r *run) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBound)
+	defer cancel()
+	for _, c := range r.captures {
+		if c.given.Session == nil {
+			continue
+		}
+		if err := c.given.Session.Close(ctx); err != nil {
+			c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: fmt.Sprintf("close the session of %s: %v", name(c.source), err)})
+		}
+	}
+}
+
+// named fills in what a source need not say about its own events.
+func named(o cofre.Observer, id cofre.SourceID, point cofre.PointID) cofre.Observer {
+	return cofre.ObserverFunc(func(e cofre.Event) {
+		if e.At.IsZero() {
+			e.At = time.Now()
+		}
+		if e.Source == (cofre.SourceID{}) {
+			e.Source = id
+		}
+		if e.Point == "" {
+			e.Point = point
+		}
+		o.Observe(e)
+	})
+}
+
+func name(s cofre.Source) string { return string(s.ID().Kind) + " " + s.ID().Name }

@@ -1,0 +1,219 @@
+// Package catalog finds recovery points: by id, by an unambiguous prefix of one, or by "latest".
+//
+// It keeps nothing of its own: a Catalog is read from the repository each time and can be read again on a
+// machine that has never seen it. It is not where points are made visible; that is Repository.Publish.
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Latest is the word for the newest recovery point.
+const Latest = "latest"
+
+// candidates is how many ids a hint names: enough to choose from, few enough for a terminal.
+const candidates = 8
+
+// repository is what a catalog is rebuilt from.
+type repository interface {
+	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
+}
+
+// Catalog is the list of recovery points as it was when it was read. The zero Catalog is empty.
+type Catalog struct {
+	points []cofre.RecoveryPoint // oldest first
+}
+
+// Read rebuilds the catalog from a repository.
+//
+// Errors: those of Repository.Points, as they come.
+func Read(ctx context.Context, r repository) (*Catalog, error) {
+	var c Catalog
+	for p, err := range r.Points(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("read the catalog: %w", err)
+		}
+		c.points = append(c.points, p)
+	}
+	// Ids begin with the second in which the backup began; the clock that made StartedAt made them too.
+	slices.SortStableFunc(c.points, func(a, b cofre.RecoveryPoint) int {
+		if d := a.StartedAt.Compare(b.StartedAt); d != 0 {
+			return d
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
+	})
+	return &c, nil
+}
+
+// Want narrows a search. Empty fields ask for nothing.
+type Want struct {
+	Installation string // for "latest": only points of this installation
+	Kind         cofre.Kind
+	Name         string // of the component
+}
+
+func (w Want) matches(p cofre.RecoveryPoint) bool {
+	if w.Installation != "" && p.Installation != w.Installation {
+		return false
+	}
+	if w.Kind == "" {
+		return true
+	}
+	_, ok := p.Component(w.Kind, w.Name)
+	return ok
+}
+
+// Len returns how many recovery points there are.
+func (c *Catalog) Len() int { return len(c.points) }
+
+// List yields the recovery points that want asks for, oldest first.
+func (c *Catalog) List(want Want) iter.Seq[cofre.RecoveryPoint] {
+	return func(yield func(cofre.RecoveryPoint) bool) {
+		for _, p := range c.points {
+			if want.matches(p) && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Find returns the recovery point that ref names: an id, an unambiguous prefix of one, or "latest", which is
+// the newest point that has what want asks for. An id finds its point whatever installation it is of.
+//
+// Errors: ErrNotFound; ErrAmbiguous where a prefix fits several points. Both carry the candidates as a hint.
+func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
+	if ref == Latest {
+		return c.latest(want)
+	}
+	var found []cofre.RecoveryPoint
+	for _, p := range c.points {
+		if string(p.ID) == ref {
+			found = []cofre.RecoveryPoint{p}
+			break
+		}
+		if ref != "" && strings.HasPrefix(string(p.ID), ref) {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("recovery point %q: %w", ref, cofre.ErrNotFound), "%s", newest(c.points))
+	case 1:
+		if w := (Want{Kind: want.Kind, Name: want.Name}); !w.matches(found[0]) {
+			return cofre.RecoveryPoint{}, cofre.WithHint(
+				fmt.Errorf("%s in recovery point %s: %w", want.what(), found[0].ID, cofre.ErrNotFound),
+				"it has %s; %s", components(found[0]), c.whereElse(want))
+		}
+		return found[0], nil
+	}
+	return cofre.RecoveryPoint{}, cofre.WithHint(
+		fmt.Errorf("recovery point %q: %w: %d points begin so", ref, cofre.ErrAmbiguous, len(found)), "type more of one of %s", ids(found))
+}
+
+// Component finds the recovery point as Find does, and the component of it that want asks for.
+//
+// Errors: those of Find; ErrAmbiguous where the point has several components of the kind and want names none.
+func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.Component, error) {
+	p, err := c.Find(ref, want)
+	if err != nil {
+		return cofre.RecoveryPoint{}, cofre.Component{}, err
+	}
+	var names []string
+	for _, comp := range p.Components {
+		if comp.Kind == want.Kind && (want.Name == "" || comp.Name == want.Name) {
+			names = append(names, comp.Name)
+		}
+	}
+	if len(names) > 1 {
+		return cofre.RecoveryPoint{}, cofre.Component{}, cofre.WithHint(
+			fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrAmbiguous), "name one of %s", strings.Join(names, ", "))
+	}
+	comp, ok := p.Component(want.Kind, want.Name)
+	if !ok {
+		return cofre.RecoveryPoint{}, cofre.Component{}, fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrNotFound)
+	}
+	return p, comp, nil
+}
+
+// Newest returns the newest component of a source and the point it is in; ok is false where there is none.
+func (c *Catalog) Newest(source cofre.SourceID) (point cofre.RecoveryPoint, component cofre.Component, ok bool) {
+	for _, p := range slices.Backward(c.points) {
+		if p.Installation != source.Installation {
+			continue
+		}
+		if comp, ok := p.Component(source.Kind, source.Name); ok {
+			return p, comp, true
+		}
+	}
+	return cofre.RecoveryPoint{}, cofre.Component{}, false
+}
+
+func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
+	for _, p := range slices.Backward(c.points) {
+		if want.matches(p) {
+			return p, nil
+		}
+	}
+	if len(c.points) == 0 {
+		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point: %w: the catalog is empty", cofre.ErrNotFound), "make one with: cofre backup")
+	}
+	of := ""
+	if want.Installation != "" {
+		of = " of installation " + want.Installation
+	}
+	return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point%s with %s: %w", of, want.what(), cofre.ErrNotFound), "see what there is with: cofre list")
+}
+
+func (c *Catalog) whereElse(want Want) string {
+	if p, err := c.latest(want); err == nil {
+		return fmt.Sprintf("the newest point with %s is %s", want.what(), p.ID)
+	}
+	return "no recovery point has " + want.what()
+}
+
+func (w Want) what() string {
+	switch {
+	case w.Kind == "":
+		return "anything"
+	case w.Name == "":
+		return string(w.Kind)
+	}
+	return fmt.Sprintf("%s %s", w.Kind, w.Name)
+}
+
+func components(p cofre.RecoveryPoint) string {
+	var names []string
+	for _, c := range p.Components {
+		names = append(names, fmt.Sprintf("%s %s", c.Kind, c.Name))
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+func newest(points []cofre.RecoveryPoint) string {
+	if len(points) == 0 {
+		return "the catalog is empty; make a point with: cofre backup"
+	}
+	return "the newest points are " + ids(points)
+}
+
+// ids names points, newest first.
+func ids(points []cofre.RecoveryPoint) string {
+	var names []string
+	for _, p := range slices.Backward(points) {
+		if len(names) == candidates {
+			names = append(names, fmt.Sprintf("… (%d in all)", len(points)))
+			break
+		}
+		names = append(names, string(p.ID))
+	}
+	return strings.Join(names, ", ")
+}

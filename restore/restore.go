@@ -1,0 +1,176 @@
+// Package restore carries out a restore: plan, confirm, stage, check, publish.
+//
+// Nothing that exists is touched before the copy is proven equal to what was captured. It is not the plan of a
+// point-in-time recovery: restore/plan decides which base backup and which WAL; this package carries out whatever
+// a cofre.Target planned. Read Run first.
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// discardBound is how long cleaning up may take after a restore failed or was interrupted: dropping a large
+// database is one checkpoint and the deletion of its files.
+const discardBound = 2 * time.Minute
+
+// repository is what a restore needs of one.
+type repository interface {
+	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
+}
+
+// Request says what to restore and where to.
+type Request struct {
+	Point     cofre.PointID
+	Component cofre.Component
+	Target    cofre.Target
+	Observer  cofre.Observer // nil observes nothing
+	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the restore, as it
+	// is. Nil confirms.
+	Confirm func(*cofre.Plan) error
+}
+
+// Result is what a restore did. Its later fields are nil where it did not get so far.
+type Result struct {
+	Plan    *cofre.Plan    `json:"plan"`
+	Proof   *cofre.Proof   `json:"proof,omitempty"`
+	Outcome *cofre.Outcome `json:"outcome,omitempty"`
+	Took    time.Duration  `json:"took_ns"` // from confirmation to publication
+}
+
+// Plan says what Run would do, and touches nothing.
+//
+// Errors: those of opening the component and of looking at the target; ErrPreflight together with the plan, where
+// the plan has problems.
+func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error) {
+	tree, err := repo.Tree(ctx, req.Component.Root)
+	if err != nil {
+		return nil, fmt.Errorf("open %s %s of point %s: %w", req.Component.Kind, req.Component.Name, req.Point, err)
+	}
+	plan, err := req.Target.Plan(ctx, req.Component, tree)
+	if err != nil {
+		return nil, fmt.Errorf("plan the restore of %s %s: %w", req.Component.Kind, req.Component.Name, err)
+	}
+	if plan.Point == "" {
+		plan.Point = req.Point
+	}
+	return plan, preflight(plan)
+}
+
+// Run restores one component. The result says how far it came, with an error too. Before Target.Publish nothing
+// that existed is changed; after any error what was staged is discarded, and what could not be is named.
+//
+// Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
+// the staged copy differs from what was captured, with the differences; otherwise those of the target.
+func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
+	if req.Observer == nil {
+		req.Observer = cofre.Discard
+	}
+	plan, err := Plan(ctx, repo, req)
+	res := &Result{Plan: plan}
+	if plan == nil {
+		return res, err
+	}
+	refused := err
+	if req.Confirm != nil {
+		if err := req.Confirm(plan); err != nil {
+			return res, errors.Join(refused, err)
+		}
+	}
+	if refused != nil {
+		return res, refused
+	}
+	startedAt := time.Now()
+	if err := carryOut(ctx, req, res); err != nil {
+		return res, discard(ctx, req, err)
+	}
+	res.Took = time.Since(startedAt)
+	return res, nil
+}
+
+// carryOut leaves, when it is interrupted anywhere before Publish, what existed as it was and something staged
+// under a name of its own.
+func carryOut(ctx context.Context, req Request, res *Result) (err error) {
+	if err := req.Target.Stage(ctx, req.Observer); err != nil {
+		return fmt.Errorf("restore %s %s: %w", req.Component.Kind, req.Component.Name, err)
+	}
+	if res.Proof, err = req.Target.Check(ctx, req.Observer); err != nil {
+		return fmt.Errorf("check the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
+	}
+	if !res.Proof.Holds() {
+		return unproven(req.Component, res.Proof)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if res.Outcome, err = req.Target.Publish(ctx); err != nil {
+		return fmt.Errorf("publish the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
+	}
+	return nil
+}
+
+// discard removes what was staged even where ctx has ended, and joins what it could not remove to the reason.
+func discard(ctx context.Context, req Request, reason error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardBound)
+	defer cancel()
+	if err := req.Target.Discard(ctx); err != nil {
+		return &LeftError{Reason: reason, Left: err}
+	}
+	return reason
+}
+
+// LeftError says that a restore failed and that something it staged is still there.
+type LeftError struct {
+	Reason error // why the restore failed
+	Left   error // what was left, with the command that removes it
+}
+
+func (e *LeftError) Error() string { return fmt.Sprintf("%v; left behind: %v", e.Reason, e.Left) }
+
+// Unwrap puts the reason first, so that its condition decides.
+func (e *LeftError) Unwrap() []error { return []error{e.Reason, e.Left} }
+
+func preflight(plan *cofre.Plan) error {
+	if len(plan.Problems) == 0 {
+		return nil
+	}
+	var whats []string
+	hint := ""
+	for _, p := range plan.Problems {
+		whats = append(whats, p.What)
+		if hint == "" {
+			hint = p.Hint
+		}
+	}
+	err := fmt.Errorf("%s: %w: %s", plan.Title, cofre.ErrPreflight, strings.Join(whats, "; "))
+	if hint == "" {
+		return err
+	}
+	return cofre.WithHint(err, "%s", hint)
+}
+
+func unproven(c cofre.Component, p *cofre.Proof) error {
+	if p == nil || len(p.Checks) == 0 {
+		return fmt.Errorf("restored %s %s: %w: nothing was compared", c.Kind, c.Name, cofre.ErrUnproven)
+	}
+	var differ []string
+	for _, check := range p.Checks {
+		if !check.OK {
+			differ = append(differ, fmt.Sprintf("%s: captured %s, restored %s", check.What, check.Want, check.Got))
+		}
+	}
+	const shown = 5 // a broken restore may differ in every table
+	more := ""
+	if len(differ) > shown {
+		more = fmt.Sprintf("; and %d more", len(differ)-shown)
+		differ = differ[:shown]
+	}
+	return cofre.WithHint(
+		fmt.Errorf("restored %s %s: %w: %s%s", c.Kind, c.Name, cofre.ErrUnproven, strings.Join(differ, "; "), more),
+		"nothing was replaced; verify the point with: cofre verify --level content")
+}

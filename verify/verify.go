@@ -1,0 +1,137 @@
+// Package verify says how far recovery points can be trusted: it checks them at a level and reports which level
+// they reached, when, and what is wrong by name.
+//
+// A level is never more than it says: structure is that everything referenced exists, content that every byte
+// matches its hash. Neither is a restore. Read Run first.
+package verify
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// repository is what a verification needs of one.
+type repository interface {
+	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
+	Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error]
+}
+
+// Request says what to verify and how deep.
+type Request struct {
+	Points   []cofre.RecoveryPoint
+	Level    cofre.Level // LevelStructure or LevelContent
+	Checks   []cofre.PointCheck
+	Observer cofre.Observer // nil observes nothing
+}
+
+// Result is what a verification established.
+type Result struct {
+	Asked cofre.Level `json:"level_asked"`
+	// Reached is the deepest level at which nothing was found; empty where structure itself has findings.
+	Reached   cofre.Level   `json:"level_reached"`
+	StartedAt time.Time     `json:"started_at"`
+	EndedAt   time.Time     `json:"ended_at"`
+	Points    []PointResult `json:"points"`
+	// Findings are of the repository as a whole: content is shared between points.
+	Findings []cofre.Finding `json:"findings"`
+}
+
+// PointResult is what the checks between the components of one point said.
+type PointResult struct {
+	ID       cofre.PointID   `json:"id"`
+	Checks   []string        `json:"checks,omitempty"` // that applied
+	Findings []cofre.Finding `json:"findings,omitempty"`
+}
+
+// Count returns the number of findings.
+func (r *Result) Count() int {
+	n := len(r.Findings)
+	for _, p := range r.Points {
+		n += len(p.Findings)
+	}
+	return n
+}
+
+// ParseLevel reads a level as a person types it.
+//
+// Errors: one that names the levels that can be asked for.
+func ParseLevel(s string) (cofre.Level, error) {
+	switch l := cofre.Level(s); l {
+	case cofre.LevelStructure, cofre.LevelContent:
+		return l, nil
+	}
+	return "", cofre.WithHint(fmt.Errorf("unknown level %q", s), "use structure (everything referenced exists) or content (every byte is read back and compared)")
+}
+
+// Run verifies points at a level. Findings are no error of Run: the result holds them.
+//
+// Errors: those of the repository, where the verification could not be carried out; the result then holds what
+// was found before.
+func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
+	if req.Observer == nil {
+		req.Observer = cofre.Discard
+	}
+	res := &Result{Asked: req.Level, StartedAt: time.Now().UTC()}
+	err := stored(ctx, repo, req, res)
+	if err == nil {
+		res.Reached = reached(req.Level, res.Findings)
+		err = between(ctx, repo, req, res)
+	}
+	res.EndedAt = time.Now().UTC()
+	return res, err
+}
+
+func stored(ctx context.Context, repo repository, req Request, res *Result) error {
+	for f, err := range repo.Verify(ctx, req.Points, req.Level, req.Observer) {
+		if err != nil {
+			return fmt.Errorf("verify %s: %w", req.Level, err)
+		}
+		res.Findings = append(res.Findings, f)
+	}
+	return nil
+}
+
+// between carries out the checks that need several components. A component that cannot be opened has been found
+// by stored already, and its check is left out rather than failed twice.
+func between(ctx context.Context, repo repository, req Request, res *Result) error {
+	for _, p := range req.Points {
+		pr := PointResult{ID: p.ID}
+		for _, check := range req.Checks {
+			if !check.Applies(p) {
+				continue
+			}
+			found, err := check.Check(ctx, p, func(c cofre.Component) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) })
+			if err != nil {
+				if len(res.Findings) > 0 && ctx.Err() == nil {
+					found = []cofre.Finding{{Check: check.Name(), What: "not carried out: " + err.Error()}}
+				} else {
+					return fmt.Errorf("check %s of point %s: %w", check.Name(), p.ID, err)
+				}
+			}
+			pr.Checks = append(pr.Checks, check.Name())
+			pr.Findings = append(pr.Findings, found...)
+		}
+		res.Points = append(res.Points, pr)
+	}
+	return nil
+}
+
+// reached knows only two levels apart: a finding of the structure denies both, one of the content only content.
+func reached(asked cofre.Level, findings []cofre.Finding) cofre.Level {
+	if len(findings) == 0 {
+		return asked
+	}
+	for _, f := range findings {
+		if f.Check != string(cofre.LevelContent) {
+			return ""
+		}
+	}
+	if asked == cofre.LevelContent {
+		return cofre.LevelStructure
+	}
+	return ""
+}
