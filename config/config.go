@@ -1,0 +1,228 @@
+// Package config reads cofre.yaml, or the environment variables of the guide where there is none, and says
+// everything that is wrong with it at once, each problem with its path and its place in the file.
+//
+// It holds plain values: what connects, and each adapter's own settings, are made from them in cmd/cofre.
+// Secrets are references (env:NAME, file:PATH) that are read when they are needed, never before.
+//
+// Read config.go first (the schema as Go values), then load.go, decode.go (strict YAML) and check.go (what
+// makes a value wrong). Example in example.go is the same schema as a person reads it.
+package config
+
+import (
+	"time"
+
+	"github.com/trustlayer/cofre/internal/secret"
+)
+
+// Config is one installation: what is backed up, when, where to, and for how long it is kept.
+type Config struct {
+	// Path is the file this was read from, absolute; empty where it came from the environment.
+	Path string `yaml:"-"`
+
+	Name       string       `yaml:"name"` // of the installation; the host's name where it is left out
+	Timezone   string       `yaml:"timezone"`
+	Repository Repository   `yaml:"repository"`
+	Copies     []Repository `yaml:"copies"`
+
+	Database *Database `yaml:"database"`
+	Cluster  *Cluster  `yaml:"cluster"`
+	Storage  *Storage  `yaml:"storage"`
+	Files    *Files    `yaml:"config"`
+
+	Objectives Objectives `yaml:"objectives"`
+	Hooks      Hooks      `yaml:"hooks"`
+	Notify     []Notify   `yaml:"notify"`
+	Log        Log        `yaml:"log"`
+	// StateDir holds caches and connection files of this machine; everything in it may be deleted at any time.
+	// Empty: the default of the command line.
+	StateDir string `yaml:"state_dir"`
+}
+
+// Location is the time zone that schedules are meant in. It was checked when the configuration was loaded.
+func (c *Config) Location() *time.Location {
+	if c.Timezone == "" {
+		return time.Local
+	}
+	l, err := time.LoadLocation(c.Timezone)
+	if err != nil {
+		return time.Local
+	}
+	return l
+}
+
+// Repository says where bytes rest. Copies have the same fields; what a copy leaves out it has from the repository.
+type Repository struct {
+	// URL is an absolute folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME. It carries no credentials.
+	URL         string      `yaml:"url"`
+	Password    Secret      `yaml:"password"`
+	Compression string      `yaml:"compression"` // zstd-fastest where empty
+	Credentials Credentials `yaml:"credentials"`
+	CA          string      `yaml:"ca"` // PEM file with the authorities of the endpoint
+}
+
+// IsS3 reports whether the repository is on an object store.
+func (r Repository) IsS3() bool { return len(r.URL) > 5 && r.URL[:5] == "s3://" }
+
+// Credentials open an object store. All zero: the chain of the S3 client (environment, shared file, instance).
+type Credentials struct {
+	AccessKey    Secret `yaml:"access_key"`
+	SecretKey    Secret `yaml:"secret_key"`
+	SessionToken Secret `yaml:"session_token"`
+}
+
+// IsZero reports whether no credentials are configured.
+func (c Credentials) IsZero() bool { return c.AccessKey.IsZero() && c.SecretKey.IsZero() }
+
+// Database is a database that is dumped.
+type Database struct {
+	URL      string   `yaml:"url"` // postgres://USER@HOST:PORT/NAME?sslmode=…, without a password
+	Password Secret   `yaml:"password"`
+	Schedule Schedule `yaml:"schedule"`
+	Keep     Keep     `yaml:"keep"`
+	Jobs     int      `yaml:"jobs"` // tables copied at once; 0 leaves it to cofre
+	// LockTimeout bounds the wait for the lock on each table. 0 leaves it to cofre.
+	LockTimeout Duration `yaml:"lock_timeout"`
+	// RolePasswords stores the password hashes of roles, which needs a superuser.
+	RolePasswords    bool     `yaml:"role_passwords"`
+	ExcludeTableData []string `yaml:"exclude_table_data"` // patterns as of pg_dump
+}
+
+// The ways in which a cluster's WAL reaches the repository.
+const (
+	WALStream  = "stream"  // cofre receives it, from a replication slot
+	WALArchive = "archive" // the server's archive_command calls cofre
+)
+
+// Cluster is a whole data directory: base backups and WAL.
+type Cluster struct {
+	URL           string   `yaml:"url"`
+	Password      Secret   `yaml:"password"`
+	Schedule      Schedule `yaml:"schedule"`
+	Keep          Keep     `yaml:"keep"`
+	WAL           string   `yaml:"wal"`            // WALStream, WALArchive, or empty for none
+	Slot          string   `yaml:"slot"`           // of WALStream; empty leaves the name to cofre
+	DataDirectory string   `yaml:"data_directory"` // where cofre sees it; empty asks the server and looks
+	Jobs          int      `yaml:"jobs"`
+	Checkpoint    string   `yaml:"checkpoint"` // CheckpointFast or CheckpointSpread; empty leaves it to cofre
+}
+
+// The checkpoints with which a base backup begins.
+const (
+	CheckpointFast   = "fast"
+	CheckpointSpread = "spread"
+)
+
+// Storage is a set of object buckets. Exactly one of Supabase, S3 and Folder is set.
+type Storage struct {
+	Supabase *Supabase `yaml:"supabase"`
+	S3       *S3       `yaml:"s3"`
+	Folder   *Folder   `yaml:"folder"`
+	Buckets  []string  `yaml:"buckets"` // empty: all
+	Schedule Schedule  `yaml:"schedule"`
+	Keep     Keep      `yaml:"keep"`
+	Jobs     int       `yaml:"jobs"`
+}
+
+// Supabase reaches Supabase Storage over its HTTP API.
+type Supabase struct {
+	URL            string `yaml:"url"`
+	ServiceRoleKey Secret `yaml:"service_role_key"`
+	CA             string `yaml:"ca"`
+}
+
+// S3 reaches buckets on an object store.
+type S3 struct {
+	Endpoint    string      `yaml:"endpoint"` // URL; empty is AWS
+	Region      string      `yaml:"region"`
+	Credentials Credentials `yaml:"credentials"`
+	CA          string      `yaml:"ca"`
+	Buckets     []string    `yaml:"buckets"` // another place for Storage.Buckets, where Load puts them
+}
+
+// Folder is a folder with one bucket per sub-folder.
+type Folder struct {
+	Path string `yaml:"path"`
+}
+
+// Files are the configuration files of the installation: the source of kind config.
+type Files struct {
+	Paths    []string `yaml:"paths"`   // absolute; with *, ?, [] and ** where something may match or not
+	Exclude  []string `yaml:"exclude"` // patterns: of a whole path where they hold a slash, of a name otherwise
+	Schedule Schedule `yaml:"schedule"`
+	Keep     Keep     `yaml:"keep"`
+	// PostgreSQL also stores the server's own configuration files, read over SQL.
+	PostgreSQL bool `yaml:"postgresql"`
+	// Cofre also stores the configuration file of cofre itself. True unless it says false.
+	Cofre bool `yaml:"cofre"`
+}
+
+// Keep is a retention policy: a recovery point stays while any of its rules holds. All zero keeps everything.
+type Keep struct {
+	Days    int `yaml:"days"`   // younger than this many days
+	Last    int `yaml:"last"`   // this many newest
+	Hourly  int `yaml:"hourly"` // the newest of each of this many hours, …
+	Daily   int `yaml:"daily"`
+	Weekly  int `yaml:"weekly"`
+	Monthly int `yaml:"monthly"`
+	Yearly  int `yaml:"yearly"`
+	// Verified is the number of verified recovery points that are never gone below.
+	Verified int `yaml:"verified"`
+}
+
+// IsZero reports whether nothing is configured: everything is kept.
+func (k Keep) IsZero() bool { return k == Keep{} }
+
+// Objectives are what is promised; status and drills measure against them.
+type Objectives struct {
+	RPO Duration `yaml:"rpo"`
+	RTO Duration `yaml:"rto"`
+}
+
+// Hooks are commands of the shell that run around backups and restores.
+type Hooks struct {
+	BeforeBackup  []string `yaml:"before_backup"`
+	AfterBackup   []string `yaml:"after_backup"`
+	BeforeRestore []string `yaml:"before_restore"`
+	AfterRestore  []string `yaml:"after_restore"`
+}
+
+// Log says how cofre writes its log.
+type Log struct {
+	Format string `yaml:"format"` // text or json; empty is text
+	Level  string `yaml:"level"`  // debug, info, warn or error; empty is info
+}
+
+// Secret refers to a secret: env:NAME or file:PATH. It prints as the reference; the secret is in Read alone.
+type Secret struct {
+	ref    string
+	getenv func(string) string
+}
+
+// IsZero reports whether no secret is configured.
+func (s Secret) IsZero() bool { return s.ref == "" }
+
+// String is the reference, which is no secret.
+func (s Secret) String() string { return s.ref }
+
+// MarshalText writes the reference.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.ref), nil }
+
+// Read resolves the reference now: the file or the variable may have changed since the configuration was
+// loaded. The zero Secret reads as an absent secret.
+//
+// Errors: one that names the reference.
+func (s Secret) Read() (secret.Value, error) {
+	if s.ref == "" {
+		return secret.Value{}, nil
+	}
+	return secret.Read(s.ref, s.getenv)
+}
+
+// Notify says where notifications go: a URL that holds no secret, or a reference to one.
+type Notify struct {
+	URL string // of the service; empty where Secret is set
+	Secret
+}
+
+// Duration is a time.Duration that is also written in days and weeks: 90m, 1h30m, 7d, 2w.
+type Duration struct{ time.Duration }

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Problem is one thing that is wrong with a configuration.
+type Problem struct {
+	Path   string `json:"path"`           // database.keep.days, copies[1].url, or the variable's name
+	Line   int    `json:"line,omitempty"` // from 1; 0 where the configuration came from the environment
+	Column int    `json:"column,omitempty"`
+	What   string `json:"what"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// InvalidError holds everything that is wrong with a configuration. errors.Is(err, cofre.ErrConfig) holds.
+type InvalidError struct {
+	File     string    `json:"file,omitempty"`
+	Problems []Problem `json:"problems"`
+}
+
+// Error lists the problems, one a line, in the form that editors and terminals turn into links.
+func (e *InvalidError) Error() string {
+	var b strings.Builder
+	origin := e.File
+	if origin == "" {
+		origin = "environment"
+	}
+	if n := len(e.Problems); n == 1 {
+		fmt.Fprintf(&b, "configuration %s: 1 problem", origin)
+	} else {
+		fmt.Fprintf(&b, "configuration %s: %d problems", origin, n)
+	}
+	for _, p := range e.Problems {
+		b.WriteString("\n  ")
+		if p.Line > 0 {
+			fmt.Fprintf(&b, "%d:%d: ", p.Line, p.Column)
+		}
+		if p.Path != "" {
+			b.WriteString(p.Path + ": ")
+		}
+		b.WriteString(p.What)
+		if p.Hint != "" {
+			b.WriteString("\n       " + p.Hint)
+		}
+	}
+	return b.String()
+}
+
+// Unwrap makes errors.Is(err, cofre.ErrConfig) hold.
+func (e *InvalidError) Unwrap() error { return cofre.ErrConfig }
+
+// place is where in a file something stands.
+type place struct{ line, column int }
+
+// problems collects what is wrong, and knows where each path of the file was.
+type problems struct {
+	list []Problem
+	at   map[string]place
+	// names gives the variable from which a path came, where there is no file.
+	names map[string]string
+}
+
+func (p *problems) add(path, what, hint string) {
+	where := p.nearest(path)
+	p.addAt(where, path, what, hint)
+}
+
+func (p *problems) addAt(where place, path, what, hint string) {
+	if p.names != nil {
+		if name, ok := p.names[path]; ok {
+			path = name
+		}
+	}
+	p.list = append(p.list, Problem{path, where.line, where.column, what, hint})
+}
+
+// nearest is the place of path, or of the closest parent that stands in the file.
+func (p *problems) nearest(path string) place {
+	for {
+		if where, ok := p.at[path]; ok {
+			return where
+		}
+		cut := strings.LastIndexAny(path, ".[")
+		if cut < 0 {
+			return p.at[""]
+		}
+		path = path[:cut]
+	}
+}
+
+// has reports whether path, or something inside it, was already found wrong.
+func (p *problems) has(path string) bool {
+	return slices.ContainsFunc(p.list, func(q Problem) bool {
+		return q.Path == path || strings.HasPrefix(q.Path, path+".") || strings.HasPrefix(q.Path, path+"[")
+	})
+}
+
+// err is nil where nothing is wrong. Problems come in the order of the file.
+func (p *problems) err(file string) error {
+	if len(p.list) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(p.list, func(a, b Problem) int {
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return &InvalidError{file, p.list}
+}
