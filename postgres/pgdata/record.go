@@ -1,0 +1,348 @@
+package pgdata
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+const (
+	recordHeaderSize = 24
+	maxRecordSize    = 1020 << 20 // XLogRecordMaxSize
+)
+
+// Resource managers and record types that matter to recovery targets.
+//
+// Source: PostgreSQL, src/include/access/rmgrlist.h, catalog/pg_control.h, access/xact.h.
+const (
+	rmXLOG = 0
+	rmXact = 1
+
+	infoCheckpointShutdown = 0x00
+	infoCheckpointOnline   = 0x10
+	infoSwitch             = switchRecordInfo
+	infoBackupEnd          = 0x50
+	infoRestorePoint       = 0x70
+	infoEndOfRecovery      = 0x90
+
+	xactOpMask        = 0x70
+	xactCommit        = 0x00
+	xactAbort         = 0x20
+	xactCommitPrep    = 0x30
+	xactAbortPrep     = 0x40
+	xactHasInfo       = 0x80
+	xinfoDBInfo       = 1 << 0
+	xinfoSubxacts     = 1 << 1
+	xinfoRelfiles     = 1 << 2
+	xinfoInvals       = 1 << 3
+	xinfoTwoPhase     = 1 << 4
+	xinfoDroppedStats = 1 << 8
+)
+
+// Record is one WAL record. Its bytes are valid until the Walker is given its next page.
+type Record struct {
+	Start, End cofre.LSN // End is where the next record begins, before alignment to a page's header
+	Prev       cofre.LSN // where the record before it starts
+	XID        uint32
+	Manager    uint8 // resource manager
+	Info       uint8
+	body       []byte // header included
+	major      int
+}
+
+// MomentKind says what a Moment is.
+type MomentKind int
+
+// The kinds of record that recovery can stop at, and those that a planner wants to know of.
+const (
+	MomentCommit MomentKind = iota + 1
+	MomentAbort
+	MomentRestorePoint
+	MomentCheckpoint
+	MomentBackupEnd
+	MomentEndOfRecovery
+)
+
+// Moment is a record that carries a time, a transaction or a name.
+type Moment struct {
+	Kind       MomentKind
+	Start, End cofre.LSN
+	At         time.Time // zero for the end of a backup
+	XID        uint32    // of the transaction that ended; for a prepared one, its own and not the one that said so
+	Name       string    // of a restore point
+}
+
+// Moment reads what the record says about time, transaction and name; ok is false for all other records.
+func (r Record) Moment() (m Moment, ok bool) {
+	m = Moment{Start: r.Start, End: r.End, XID: r.XID}
+	info := r.Info & 0xF0
+	switch r.Manager {
+	case rmXLOG:
+		data, ok := r.mainData()
+		if !ok {
+			return Moment{}, false
+		}
+		switch info {
+		case infoRestorePoint:
+			if len(data) < 9 {
+				return Moment{}, false
+			}
+			name, _, _ := bytes.Cut(data[8:], []byte{0})
+			m.Kind, m.At, m.Name = MomentRestorePoint, timestamp(data), string(name)
+		case infoCheckpointOnline, infoCheckpointShutdown:
+			if len(data) < 72 {
+				return Moment{}, false
+			}
+			m.Kind, m.At = MomentCheckpoint, time.Unix(int64(binary.LittleEndian.Uint64(data[64:])), 0).UTC()
+		case infoEndOfRecovery:
+			if len(data) < 8 {
+				return Moment{}, false
+			}
+			m.Kind, m.At = MomentEndOfRecovery, timestamp(data)
+		case infoBackupEnd:
+			m.Kind = MomentBackupEnd
+		default:
+			return Moment{}, false
+		}
+		return m, true
+	case rmXact:
+		switch r.Info & xactOpMask {
+		case xactCommit, xactCommitPrep:
+			m.Kind = MomentCommit
+		case xactAbort, xactAbortPrep:
+			m.Kind = MomentAbort
+		default:
+			return Moment{}, false
+		}
+		data, ok := r.mainData()
+		if !ok || len(data) < 8 {
+			return Moment{}, false
+		}
+		m.At = timestamp(data)
+		if op := r.Info & xactOpMask; op == xactCommitPrep || op == xactAbortPrep {
+			if m.XID, ok = r.preparedXID(data); !ok {
+				return Moment{}, false
+			}
+		}
+		return m, true
+	}
+	return Moment{}, false
+}
+
+// preparedXID finds the transaction that COMMIT PREPARED or ROLLBACK PREPARED ended.
+//
+// Source: PostgreSQL, src/backend/access/rmgrdesc/xactdesc.c, ParseCommitRecord.
+func (r Record) preparedXID(data []byte) (uint32, bool) {
+	if r.Info&xactHasInfo == 0 || len(data) < 12 {
+		return 0, false
+	}
+	le := binary.LittleEndian
+	xinfo, data := le.Uint32(data[8:]), data[12:]
+	skip := func(n uint64) bool {
+		if uint64(len(data)) < n {
+			return false
+		}
+		data = data[n:]
+		return true
+	}
+	list := func(item uint64) bool {
+		if len(data) < 4 {
+			return false
+		}
+		return skip(4 + item*uint64(le.Uint32(data)))
+	}
+	ok := true
+	if xinfo&xinfoDBInfo != 0 {
+		ok = ok && skip(8)
+	}
+	if xinfo&xinfoSubxacts != 0 {
+		ok = ok && list(4)
+	}
+	if xinfo&xinfoRelfiles != 0 {
+		ok = ok && list(12)
+	}
+	if xinfo&xinfoDroppedStats != 0 { // since 15; wider since 18
+		item := uint64(12)
+		if r.major >= 18 {
+			item = 16
+		}
+		ok = ok && list(item)
+	}
+	if xinfo&xinfoInvals != 0 {
+		ok = ok && list(16)
+	}
+	if !ok || xinfo&xinfoTwoPhase == 0 || len(data) < 4 {
+		return 0, false
+	}
+	return le.Uint32(data), true
+}
+
+// mainData returns the part of the record that belongs to its resource manager. The records that Moment reads
+// refer to no block, so that one with block references is none of them.
+//
+// Source: PostgreSQL, src/include/access/xlogrecord.h.
+func (r Record) mainData() ([]byte, bool) {
+	b := r.body[recordHeaderSize:]
+	for len(b) > 0 {
+		switch b[0] {
+		case 255: // short
+			if len(b) < 2 || len(b)-2 != int(b[1]) {
+				return nil, false
+			}
+			return b[2:], true
+		case 254: // long
+			if len(b) < 5 || uint64(len(b)-5) != uint64(binary.LittleEndian.Uint32(b[1:])) {
+				return nil, false
+			}
+			return b[5:], true
+		case 253: // replication origin
+			if len(b) < 3 {
+				return nil, false
+			}
+			b = b[3:]
+		case 252: // top-level transaction
+			if len(b) < 5 {
+				return nil, false
+			}
+			b = b[5:]
+		default:
+			return nil, false
+		}
+	}
+	return nil, true
+}
+
+var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func timestamp(b []byte) time.Time {
+	us := int64(binary.LittleEndian.Uint64(b))
+	// A Duration holds 292 years only; whole seconds and the rest apart reach further.
+	return time.Unix(postgresEpoch.Unix()+us/1e6, us%1e6*1000).UTC()
+}
+
+// Walker follows WAL from page to page and finds its records. It is given pages in order, across segments; the
+// first may be any page, for records that began before it are passed over.
+//
+// Where records end it stops, as recovery does: at zeros, at a page that belongs elsewhere, at a record whose
+// checksum is wrong. That is the end of WAL, not an error, and End says where. A segment that ends so and is not
+// the last of its timeline is damaged: the caller knows which it is.
+type Walker struct {
+	size    int64
+	next    cofre.LSN // address of the page that is to come
+	begun   bool
+	major   int
+	pending []byte // what there is of the record that goes on over the page
+	start   cofre.LSN
+	want    int
+	prev    cofre.LSN
+	hasPrev bool
+	skip    bool // a switch record was seen: nothing follows in this segment
+	ended   bool
+	end     cofre.LSN
+}
+
+// NewWalker makes a walker for segments of size bytes.
+func NewWalker(size int64) *Walker { return &Walker{size: size} }
+
+// End reports where the WAL ended, if it did. Everything before it was whole.
+func (w *Walker) End() (cofre.LSN, bool) { return w.end, w.ended }
+
+// Next is the address of the page that Page expects, 0 before the first.
+func (w *Walker) Next() cofre.LSN { return w.next }
+
+// Page takes the next page and calls yield for each record that ends on it, until yield returns false; the
+// walker is then of no more use. After the end of WAL it does nothing.
+func (w *Walker) Page(page []byte, yield func(Record) bool) {
+	if w.ended {
+		return
+	}
+	if w.skip {
+		// The rest of a segment after a switch is filled with zeros, and no page header can be expected.
+		if uint64(w.next)%uint64(w.size) != 0 {
+			w.next += WALPageSize
+			return
+		}
+		w.skip = false
+	}
+	h, err := ParseWALPage(page)
+	if err != nil || len(page) != WALPageSize || (w.begun && h.Address != w.next) {
+		w.stop(w.next)
+		return
+	}
+	if w.want > 0 && h.Overwritten {
+		w.want = 0
+	}
+	w.begun, w.next, w.major = true, h.Address+WALPageSize, h.Major
+	pos := h.HeaderSize()
+	switch rest := WALPageSize - pos; {
+	case w.want > 0:
+		if !h.Continued || int64(h.Remaining) != int64(w.want-len(w.pending)) {
+			w.stop(w.start)
+			return
+		}
+		n := min(rest, int(h.Remaining))
+		w.pending = append(w.pending, page[pos:pos+n]...)
+		if len(w.pending) < w.want {
+			return
+		}
+		body := w.pending
+		w.want = 0
+		if !w.emit(body, w.start, h.Address+cofre.LSN(pos+n), yield) {
+			return
+		}
+		pos = align(pos + n)
+	case h.Continued:
+		if int64(h.Remaining) > int64(rest) {
+			return
+		}
+		pos = align(pos + int(h.Remaining))
+	}
+	for pos < WALPageSize && !w.skip {
+		at := h.Address + cofre.LSN(pos)
+		n := int64(binary.LittleEndian.Uint32(page[pos:]))
+		if n < recordHeaderSize || n > maxRecordSize {
+			w.stop(at)
+			return
+		}
+		if n > int64(WALPageSize-pos) {
+			w.pending = append(w.pending[:0], page[pos:]...)
+			w.start, w.want = at, int(n)
+			return
+		}
+		if !w.emit(page[pos:pos+int(n)], at, at+cofre.LSN(n), yield) {
+			return
+		}
+		pos = align(pos + int(n))
+	}
+}
+
+func align(n int) int { return (n + 7) &^ 7 }
+
+func (w *Walker) stop(at cofre.LSN) { w.ended, w.end = true, at }
+
+// emit checks a whole record and passes it on. It returns false where the walk is over.
+func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) bool {
+	le := binary.LittleEndian
+	r := Record{
+		Start: start, End: end, XID: le.Uint32(b[4:]), Prev: cofre.LSN(le.Uint64(b[8:])),
+		Info: b[16], Manager: b[17], body: b, major: w.major,
+	}
+	// The checksum covers what follows the header first, and then the header up to the checksum itself.
+	crc := crc32.Update(crc32.Checksum(b[recordHeaderSize:], castagnoli), castagnoli, b[:20])
+	if crc != le.Uint32(b[20:]) || r.Prev >= start || (w.hasPrev && r.Prev != w.prev) {
+		w.stop(start)
+		return false
+	}
+	w.prev, w.hasPrev = start, true
+	if r.Manager == rmXLOG && r.Info&0xF0 == infoSwitch {
+		w.skip = true
+	}
+	if !yield(r) {
+		w.stop(end)
+		return false
+	}
+	return true
+}
