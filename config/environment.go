@@ -65,6 +65,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	if err := found.err(""); err != nil {
 		return nil, err
 	}
+	c.inherit()
 	return c, nil
 }
 
@@ -120,7 +121,7 @@ func (e *environment) repositories(c *Config) {
 	if folder != "" {
 		c.Repository.URL = strings.TrimRight(folder, "/") + "/cofre"
 	}
-	if bucket == "" {
+	if bucket == "" || e.has("S3_BUCKET") {
 		return
 	}
 	store := Repository{URL: e.s3URL(bucket), Password: c.Repository.Password, Credentials: Credentials{

@@ -85,13 +85,15 @@ func decode(text []byte, path string, getenv func(string) string) (*Config, erro
 	if err := found.err(path); err != nil {
 		return nil, err
 	}
+	// After the checks: what is inherited would be found wrong twice.
+	c.inherit()
 	return c, nil
 }
 
 // preset is what holds for a config section that does not say otherwise.
 func (f *Files) preset() { f.Cofre = true }
 
-// complete makes relative paths absolute and fills in what follows from elsewhere.
+// complete makes relative paths absolute and fills in what the machine and the environment say.
 func (c *Config) complete(base string, getenv func(string) string) {
 	if c.Name == "" {
 		c.Name, _ = os.Hostname() // check complains where there is none
@@ -107,6 +109,10 @@ func (c *Config) complete(base string, getenv func(string) string) {
 	if c.Repository.Password.IsZero() {
 		c.Repository.Password = passwordFromEnvironment(getenv)
 	}
+}
+
+// inherit gives copies what they have from the repository, and the storage what it has from its kind.
+func (c *Config) inherit() {
 	for i := range c.Copies {
 		if c.Copies[i].Password.IsZero() {
 			c.Copies[i].Password = c.Repository.Password

@@ -93,11 +93,15 @@ func (p *problems) nearest(path string) place {
 	}
 }
 
-// has reports whether path, or something inside it, was already found wrong.
+// has reports whether path, something inside it or something around it was already found wrong: what follows
+// from that is not said again.
 func (p *problems) has(path string) bool {
-	return slices.ContainsFunc(p.list, func(q Problem) bool {
-		return q.Path == path || strings.HasPrefix(q.Path, path+".") || strings.HasPrefix(q.Path, path+"[")
-	})
+	return slices.ContainsFunc(p.list, func(q Problem) bool { return inside(q.Path, path) || inside(path, q.Path) })
+}
+
+func inside(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // err is nil where nothing is wrong. Problems come in the order of the file.

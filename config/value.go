@@ -95,6 +95,17 @@ func (n *Notify) decodeText(d *decoding, text string) (string, string) {
 	return "is a secret written in clear: a " + u.Scheme + ":// URL holds the token that opens the service", secretHint
 }
 
+// String is the URL, or the reference to it.
+func (n Notify) String() string {
+	if n.URL != "" {
+		return n.URL
+	}
+	return n.Secret.String()
+}
+
+// MarshalText writes what String does.
+func (n Notify) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+
 // absolute makes a path that stands in the file relative to the file's folder.
 func absolute(base, path string) string {
 	if path == "" || filepath.IsAbs(path) || base == "" {
