@@ -1,0 +1,103 @@
+package logical
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/zeebo/xxh3"
+)
+
+// endMarker ends the COPY text of a table inside an archive.
+const endMarker = "\\.\n\n\n"
+
+// copySettings are the session's when rows are turned into text or read from it, in capture, restore and check
+// alike: a checksum compares texts, so the same value must always be the same text. They are pg_dump's, and a
+// time zone besides, which pg_dump leaves to the server.
+//
+// Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, setup_connection; the client encoding is set beside them, to
+// that of the captured database.
+var copySettings = map[string]string{
+	"DateStyle":                           "ISO",
+	"IntervalStyle":                       "postgres",
+	"TimeZone":                            "UTC",
+	"extra_float_digits":                  "3",
+	"bytea_output":                        "hex",
+	"xmloption":                           "content",
+	"search_path":                         "",
+	"row_security":                        "off", // an error, not fewer rows, where a policy would hide some
+	"synchronize_seqscans":                "off",
+	"statement_timeout":                   "0",
+	"lock_timeout":                        "0",
+	"idle_in_transaction_session_timeout": "0",
+}
+
+// rowTally counts and sums lines of COPY text as they are written to it. Writes may cut lines anywhere. The
+// zero value is ready. It keeps no line in memory, whatever its length.
+type rowTally struct {
+	rows   int64
+	bytes  int64
+	hi, lo uint64 // the sum modulo 2^128 of the hashes of the lines, which makes it independent of their order
+
+	partial *xxh3.Hasher
+	open    bool // a line has begun and not ended
+}
+
+// Write takes a stretch of COPY text, without its end marker. It never fails.
+func (t *rowTally) Write(p []byte) (int, error) {
+	n := len(p)
+	t.bytes += int64(n)
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			break
+		}
+		if t.open {
+			_, _ = t.partial.Write(p[:i])
+			t.add(t.partial.Sum128())
+			t.open = false
+		} else {
+			t.add(xxh3.Hash128(p[:i]))
+		}
+		p = p[i+1:]
+	}
+	if len(p) > 0 {
+		if t.partial == nil {
+			t.partial = xxh3.New()
+		}
+		if !t.open {
+			t.partial.Reset()
+			t.open = true
+		}
+		_, _ = t.partial.Write(p)
+	}
+	return n, nil
+}
+
+func (t *rowTally) add(h xxh3.Uint128) {
+	var carry uint64
+	t.lo, carry = bits.Add64(t.lo, h.Lo, 0)
+	t.hi, _ = bits.Add64(t.hi, h.Hi, carry)
+	t.rows++
+}
+
+// merge adds what another tally saw, of another part of the same table.
+func (t *rowTally) merge(o *rowTally) {
+	var carry uint64
+	t.lo, carry = bits.Add64(t.lo, o.lo, 0)
+	t.hi, _ = bits.Add64(t.hi, o.hi, carry)
+	t.rows += o.rows
+	t.bytes += o.bytes
+}
+
+// end reports a line that never ended.
+func (t *rowTally) end() error {
+	if t.open {
+		return errors.New("the last row does not end")
+	}
+	return nil
+}
+
+// checksum is TableFacts.Checksum of what passed so far.
+func (t *rowTally) checksum() string { return fmt.Sprintf("%016x%016x", t.hi, t.lo) }
