@@ -18,6 +18,7 @@ const module = "github.com/trustlayer/cofre"
 var heights = map[string]int{
 	".":                         0, // vocabulary
 	"internal/":                 1, // plumbing, one idea each
+	"internal/testkit":          4, // real services for tests: above what starts them
 	"store":                     2, // plain durable objects, on a folder or S3
 	"retention":                 1,
 	"restore/plan":              1, // pure: recovery target and catalog to steps
