@@ -34,7 +34,7 @@ type textual interface {
 // parse reads the text as one YAML document. It returns nil, and the problem, where it is not one.
 func (d *decoding) parse(text []byte) (root ast.Node) {
 	defer func() {
-		// The parser indexes into its tokens without checking on some malformed texts (found by fuzzing).
+		// YAML is large, and its parsers index into their tokens: a text that trips one is malformed, not fatal.
 		if r := recover(); r != nil {
 			root = nil
 			d.addAt(place{1, 1}, "", "is not YAML", "")
