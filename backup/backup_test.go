@@ -1,0 +1,283 @@
+package backup_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/backup"
+	"github.com/trustlayer/cofre/repository/repositorytest"
+)
+
+// source captures one file that holds its text, and writes down what happened in log.
+type source struct {
+	kind    cofre.Kind
+	name    string
+	text    string
+	fail    error
+	partial bool
+	saw     func(*cofre.Capture)
+	log     *[]string
+}
+
+func (s *source) ID() cofre.SourceID {
+	return cofre.SourceID{Installation: "tl", Kind: s.kind, Name: s.name}
+}
+
+func (s *source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
+	if s.log != nil {
+		*s.log = append(*s.log, "capture "+s.name)
+	}
+	if s.saw != nil {
+		s.saw(c)
+	}
+	if _, err := c.Session.Put(ctx, cofre.Entry{Path: "file", Mode: 0o600, Size: int64(len(s.text))}, strings.NewReader(s.text)); err != nil {
+		return cofre.Captured{}, err
+	}
+	return cofre.Captured{Partial: s.partial, Warnings: []string{"of " + s.name}}, s.fail
+}
+
+// preparing is a source that also prepares.
+type preparing struct{ source }
+
+func (s *preparing) Prepare(ctx context.Context, c *cofre.Capture) error {
+	*s.log = append(*s.log, "prepare "+s.name)
+	_, err := c.Session.Put(ctx, cofre.Entry{Path: "prepared", Mode: 0o600, Size: -1}, strings.NewReader("early"))
+	return err
+}
+
+// check finds what it is given to find.
+type check struct {
+	found []cofre.Finding
+	fail  error
+	log   *[]string
+}
+
+func (c check) Name() string                       { return "closure" }
+func (c check) Applies(p cofre.RecoveryPoint) bool { return len(p.Components) > 1 }
+func (c check) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
+	if c.log != nil {
+		*c.log = append(*c.log, "check")
+	}
+	for _, comp := range p.Components {
+		if _, err := open(comp); err != nil {
+			return nil, err
+		}
+	}
+	return c.found, c.fail
+}
+
+func request(sources ...cofre.Source) backup.Request {
+	return backup.Request{Installation: "tl", Host: "db1", Version: "v1", Sources: sources}
+}
+
+func published(t *testing.T, repo cofre.Repository) []cofre.RecoveryPoint {
+	t.Helper()
+	var ps []cofre.RecoveryPoint
+	for p, err := range repo.Points(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func TestPreparesFirstThenCapturesInTheOrderOfKinds(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	var log []string
+	var companions []cofre.Companion
+	storage := &preparing{source{kind: cofre.KindStorage, name: "storage", text: "objects", log: &log,
+		saw: func(c *cofre.Capture) { companions = slices.Clone(c.Companions) }}}
+	req := request(&source{kind: cofre.KindConfig, name: "config", log: &log}, storage, &source{kind: cofre.KindDatabase, name: "app", text: "rows", log: &log})
+	req.Checks = []cofre.PointCheck{check{log: &log}}
+	p, err := backup.Run(t.Context(), repo, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"prepare storage", "capture app", "capture storage", "capture config", "check"}
+	if !slices.Equal(log, want) {
+		t.Errorf("order %q, want %q", log, want)
+	}
+	if len(companions) != 1 || companions[0].Component.Name != "app" || companions[0].Tree == nil {
+		t.Errorf("storage was captured beside %+v", companions)
+	}
+	ps := published(t, repo)
+	if len(ps) != 1 || ps[0].ID != p.ID || ps[0].Host != "db1" || len(ps[0].Components) != 3 {
+		t.Fatalf("published %+v", ps)
+	}
+	tree, err := repo.Tree(t.Context(), ps[0].Components[1].Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What was prepared and what was captured are one component.
+	for _, path := range []string{"prepared", "file"} {
+		if _, err := tree.Stat(t.Context(), path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func TestGivesTheNewestComponentOfTheSameSource(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	first, err := backup.Run(t.Context(), repo, request(&source{kind: cofre.KindDatabase, name: "app", text: "one"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := backup.Run(t.Context(), repo, request(&source{kind: cofre.KindDatabase, name: "other"})); err != nil {
+		t.Fatal(err)
+	}
+	var given *cofre.Capture
+	s := &source{kind: cofre.KindDatabase, name: "app", text: "two", saw: func(c *cofre.Capture) { given = c }}
+	if _, err := backup.Run(t.Context(), repo, request(s)); err != nil {
+		t.Fatal(err)
+	}
+	if given.Previous == nil || given.Previous.Root != first.Components[0].Root || given.PreviousTree == nil || given.Jobs != 1 {
+		t.Errorf("given %+v", given)
+	}
+}
+
+func TestNothingIsVisibleAfterAnError(t *testing.T) {
+	boom := errors.New("boom")
+	two := func(fail error) []cofre.Source {
+		return []cofre.Source{&source{kind: cofre.KindDatabase, name: "app", text: "rows"}, &source{kind: cofre.KindConfig, name: "config", text: "a=b", fail: fail}}
+	}
+	for name, c := range map[string]struct {
+		faults []repositorytest.Fault
+		source error
+		check  error
+	}{
+		"the second source":        {source: boom},
+		"the check":                {check: boom},
+		"beginning the second":     {faults: []repositorytest.Fault{{Op: repositorytest.OpBegin, After: 1, Err: boom}}},
+		"storing":                  {faults: []repositorytest.Fault{{Op: repositorytest.OpPut, After: 1, Err: boom}}},
+		"finishing":                {faults: []repositorytest.Fault{{Op: repositorytest.OpFinish, After: 1, Err: boom}}},
+		"publishing":               {faults: []repositorytest.Fault{{Op: repositorytest.OpPublish, Err: boom}}},
+		"reading the catalog":      {faults: []repositorytest.Fault{{Op: repositorytest.OpPoints, Err: boom}}},
+		"opening what was written": {faults: []repositorytest.Fault{{Op: repositorytest.OpTree, Err: boom}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory := repositorytest.NewMemory()
+			repo := repositorytest.Faulty(t, memory, c.faults...)
+			req := request(two(c.source)...)
+			req.Checks = []cofre.PointCheck{check{fail: c.check}}
+			p, err := backup.Run(t.Context(), repo, req)
+			if !errors.Is(err, boom) || p != nil {
+				t.Errorf("returned %v, %v", p, err)
+			}
+			if ps := published(t, memory); len(ps) != 0 {
+				t.Errorf("published %+v", ps)
+			}
+		})
+	}
+}
+
+func TestCancellationPublishesNothing(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	s := &source{kind: cofre.KindDatabase, name: "app", text: "rows"}
+	req := request(s, &source{kind: cofre.KindConfig, name: "config"})
+	req.Checks = []cofre.PointCheck{cancelling{check{}, func() { cancel(why) }}}
+	if _, err := backup.Run(ctx, repo, req); !errors.Is(err, why) {
+		t.Errorf("returned %v", err)
+	}
+	if ps := published(t, repo); len(ps) != 0 {
+		t.Errorf("published %+v", ps)
+	}
+}
+
+type cancelling struct {
+	check
+	cancel func()
+}
+
+func (c cancelling) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
+	found, err := c.check.Check(ctx, p, open)
+	c.cancel()
+	return found, err
+}
+
+func TestWhatIsKnownToBeMissingIsPublishedAsPartial(t *testing.T) {
+	finding := cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: "avatars/1.png", What: "is in the database and not in the storage"}
+	for name, c := range map[string]struct {
+		found   []cofre.Finding
+		partial bool
+	}{"a finding": {found: []cofre.Finding{finding}}, "a component": {partial: true}} {
+		t.Run(name, func(t *testing.T) {
+			repo := repositorytest.NewMemory()
+			req := request(&source{kind: cofre.KindDatabase, name: "app"}, &source{kind: cofre.KindStorage, name: "storage", partial: c.partial})
+			req.Checks = []cofre.PointCheck{check{found: c.found}}
+			p, err := backup.Run(t.Context(), repo, req)
+			if !errors.Is(err, cofre.ErrPartial) || p == nil {
+				t.Fatalf("returned %v, %v", p, err)
+			}
+			if !strings.Contains(cofre.Hint(err), string(p.ID)) {
+				t.Errorf("hint %q does not lead to the point", cofre.Hint(err))
+			}
+			ps := published(t, repo)
+			if len(ps) != 1 || len(ps[0].Findings) != len(c.found) {
+				t.Errorf("published %+v", ps)
+			}
+		})
+	}
+}
+
+func TestRefusesWhatCouldNotBeToldApart(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	for _, sources := range [][]cofre.Source{nil, {&source{kind: cofre.KindConfig, name: "config"}, &source{kind: cofre.KindConfig, name: "config"}}} {
+		if _, err := backup.Run(t.Context(), repo, request(sources...)); !errors.Is(err, cofre.ErrConfig) {
+			t.Errorf("%d sources: %v", len(sources), err)
+		}
+	}
+}
+
+// A repository that lost the bytes of an old component must still take a new one.
+func TestAPreviousComponentThatIsGoneIsNotBuiltUpon(t *testing.T) {
+	memory := repositorytest.NewMemory()
+	if _, err := backup.Run(t.Context(), memory, request(&source{kind: cofre.KindDatabase, name: "app", text: "one"})); err != nil {
+		t.Fatal(err)
+	}
+	repo := repositorytest.Faulty(t, memory, repositorytest.Fault{Op: repositorytest.OpTree, Err: cofre.ErrNotFound})
+	var given *cofre.Capture
+	var warned []string
+	req := request(&source{kind: cofre.KindDatabase, name: "app", text: "two", saw: func(c *cofre.Capture) { given = c }})
+	req.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+		if e.Type == cofre.TypeWarning {
+			warned = append(warned, e.Text)
+		}
+	})
+	if _, err := backup.Run(t.Context(), repo, req); err != nil {
+		t.Fatal(err)
+	}
+	if given.Previous != nil || len(warned) != 1 {
+		t.Errorf("given %+v, warned %q", given.Previous, warned)
+	}
+}
+
+func TestPlanTouchesNothingAndSaysTheOrder(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	var log []string
+	if _, err := backup.Run(t.Context(), repo, request(&source{kind: cofre.KindDatabase, name: "app", text: "rows"})); err != nil {
+		t.Fatal(err)
+	}
+	plan, err := backup.Plan(t.Context(), repo, request(
+		&preparing{source{kind: cofre.KindStorage, name: "storage", log: &log}}, &source{kind: cofre.KindDatabase, name: "app", log: &log}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var verbs []string
+	for _, s := range plan.Steps {
+		verbs = append(verbs, s.Verb+" "+s.Object)
+	}
+	want := []string{"prepare storage storage", "capture database app", "capture storage storage", "publish one recovery point"}
+	if !slices.Equal(verbs, want) || len(log) != 0 || plan.Bytes != 4 {
+		t.Errorf("plan %q of %d bytes, and it did %q", verbs, plan.Bytes, log)
+	}
+	if ps := published(t, repo); len(ps) != 1 {
+		t.Errorf("published %d points", len(ps))
+	}
+}

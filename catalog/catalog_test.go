@@ -1,0 +1,131 @@
+package catalog_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+)
+
+// points is a repository that holds nothing but its list.
+type points []cofre.RecoveryPoint
+
+func (ps points) Points(context.Context) iter.Seq2[cofre.RecoveryPoint, error] {
+	return func(yield func(cofre.RecoveryPoint, error) bool) {
+		for _, p := range ps {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func point(installation, id string, components ...cofre.Component) cofre.RecoveryPoint {
+	at, err := time.Parse("20060102T150405Z", id[:16])
+	if err != nil {
+		panic(err)
+	}
+	return cofre.RecoveryPoint{ID: cofre.PointID(id), Installation: installation, StartedAt: at, Components: components}
+}
+
+func database(name string) cofre.Component {
+	return cofre.Component{Kind: cofre.KindDatabase, Name: name, Content: cofre.Content{Root: cofre.ObjectID("root-" + name)}}
+}
+
+var files = cofre.Component{Kind: cofre.KindConfig, Name: "config"}
+
+var history = points{
+	point("tl", "20261122T020000Z-aaaa", database("app"), files),
+	point("tl", "20261123T020000Z-bbbb", database("app")),
+	point("tl", "20261123T020000Z-bbcc", files),
+	point("other", "20261124T020000Z-cccc", database("app")),
+	point("tl", "20261124T030000Z-dddd", database("app"), database("audit")),
+}
+
+func TestFind(t *testing.T) {
+	for _, c := range []struct {
+		ref  string
+		want catalog.Want
+		id   cofre.PointID
+		err  error
+		hint string
+	}{
+		{ref: "20261122T020000Z-aaaa", id: "20261122T020000Z-aaaa"},
+		{ref: "20261122", id: "20261122T020000Z-aaaa"},
+		{ref: "20261123T020000Z-b", err: cofre.ErrAmbiguous, hint: "20261123T020000Z-bbcc, 20261123T020000Z-bbbb"},
+		{ref: "2026112", err: cofre.ErrAmbiguous},
+		{ref: "2025", err: cofre.ErrNotFound, hint: "the newest points are 20261124T030000Z-dddd"},
+		{ref: "", err: cofre.ErrNotFound},
+		{ref: "latest", id: "20261124T030000Z-dddd"},
+		{ref: "latest", want: catalog.Want{Installation: "other"}, id: "20261124T020000Z-cccc"},
+		{ref: "latest", want: catalog.Want{Installation: "tl", Kind: cofre.KindConfig}, id: "20261123T020000Z-bbcc"},
+		{ref: "latest", want: catalog.Want{Installation: "tl", Kind: cofre.KindCluster}, err: cofre.ErrNotFound},
+		{ref: "20261123T020000Z-bbbb", want: catalog.Want{Kind: cofre.KindConfig}, err: cofre.ErrNotFound, hint: "the newest point with config is 20261123T020000Z-bbcc"},
+		// An id is an id, whatever installation the command line is configured for.
+		{ref: "20261124T02", want: catalog.Want{Installation: "tl"}, id: "20261124T020000Z-cccc"},
+	} {
+		t.Run(c.ref, func(t *testing.T) {
+			cat, err := catalog.Read(t.Context(), history)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := cat.Find(c.ref, c.want)
+			if !errors.Is(err, c.err) || p.ID != c.id {
+				t.Errorf("found %q, %v; want %q, %v", p.ID, err, c.id, c.err)
+			}
+			if !strings.Contains(cofre.Hint(err), c.hint) {
+				t.Errorf("hint %q lacks %q", cofre.Hint(err), c.hint)
+			}
+		})
+	}
+}
+
+func TestComponentAsksForANameOnlyWhereSeveralFit(t *testing.T) {
+	cat, err := catalog.Read(t.Context(), history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := cat.Component("latest", catalog.Want{Kind: cofre.KindDatabase}); !errors.Is(err, cofre.ErrAmbiguous) {
+		t.Errorf("two databases, no name: %v", err)
+	}
+	if _, c, err := cat.Component("latest", catalog.Want{Kind: cofre.KindDatabase, Name: "audit"}); err != nil || c.Name != "audit" {
+		t.Errorf("by name: %q, %v", c.Name, err)
+	}
+	if _, c, err := cat.Component("20261122", catalog.Want{Kind: cofre.KindDatabase}); err != nil || c.Name != "app" {
+		t.Errorf("the only one: %q, %v", c.Name, err)
+	}
+}
+
+func TestNewestIsOfTheSameInstallation(t *testing.T) {
+	cat, err := catalog.Read(t.Context(), history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _, ok := cat.Newest(cofre.SourceID{Installation: "tl", Kind: cofre.KindConfig, Name: "config"})
+	if !ok || p.ID != "20261123T020000Z-bbcc" {
+		t.Errorf("newest is %q, %v", p.ID, ok)
+	}
+	if _, _, ok := cat.Newest(cofre.SourceID{Installation: "third", Kind: cofre.KindConfig, Name: "config"}); ok {
+		t.Error("found a component of an installation that has none")
+	}
+}
+
+func TestReadPassesOnWhatTheRepositorySays(t *testing.T) {
+	_, err := catalog.Read(t.Context(), failing{})
+	if !errors.Is(err, cofre.ErrUnreachable) {
+		t.Error(err)
+	}
+}
+
+type failing struct{}
+
+func (failing) Points(context.Context) iter.Seq2[cofre.RecoveryPoint, error] {
+	return func(yield func(cofre.RecoveryPoint, error) bool) {
+		yield(cofre.RecoveryPoint{}, cofre.ErrUnreachable)
+	}
+}

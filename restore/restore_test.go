@@ -1,0 +1,137 @@
+package restore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/repositorytest"
+	"github.com/trustlayer/cofre/restore"
+)
+
+// target writes down the calls it gets, and answers each as it is told.
+type target struct {
+	calls    []string
+	problems []cofre.Problem
+	proof    *cofre.Proof
+	fail     map[string]error
+	onStage  func()
+	discard  func(context.Context) error
+}
+
+var equal = &cofre.Proof{Checks: []cofre.Checked{{What: "rows", Want: "2", Got: "2", OK: true}}}
+
+func (t *target) Plan(context.Context, cofre.Component, cofre.Tree) (*cofre.Plan, error) {
+	t.calls = append(t.calls, "plan")
+	return &cofre.Plan{Title: "restore app", Problems: t.problems}, t.fail["plan"]
+}
+
+func (t *target) Stage(context.Context, cofre.Observer) error {
+	t.calls = append(t.calls, "stage")
+	if t.onStage != nil {
+		t.onStage()
+	}
+	return t.fail["stage"]
+}
+
+func (t *target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
+	t.calls = append(t.calls, "check")
+	return t.proof, t.fail["check"]
+}
+
+func (t *target) Publish(context.Context) (*cofre.Outcome, error) {
+	t.calls = append(t.calls, "publish")
+	return &cofre.Outcome{Restored: "app"}, t.fail["publish"]
+}
+
+func (t *target) Discard(ctx context.Context) error {
+	t.calls = append(t.calls, "discard")
+	if t.discard != nil {
+		return t.discard(ctx)
+	}
+	return t.fail["discard"]
+}
+
+func stored(t *testing.T) (cofre.Repository, cofre.Component) {
+	t.Helper()
+	repo := repositorytest.NewMemory()
+	s, err := repo.Begin(t.Context(), cofre.SourceID{Installation: "tl", Kind: cofre.KindDatabase, Name: "app"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), cofre.Entry{Path: "f", Size: -1}, strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	content, err := s.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo, cofre.Component{Kind: cofre.KindDatabase, Name: "app", Content: content}
+}
+
+func TestEveryWayThrough(t *testing.T) {
+	boom := errors.New("boom")
+	unequal := &cofre.Proof{Checks: []cofre.Checked{{What: "rows of public.answers", Want: "200000", Got: "199999"}}}
+	for name, c := range map[string]struct {
+		target  target
+		confirm error
+		calls   []string
+		err     error
+		says    string
+	}{
+		"proven":              {target: target{proof: equal}, calls: []string{"plan", "stage", "check", "publish"}},
+		"problems":            {target: target{problems: []cofre.Problem{{What: "role app is missing", Hint: "add --roles"}}}, calls: []string{"plan"}, err: cofre.ErrPreflight, says: "role app is missing"},
+		"not confirmed":       {target: target{proof: equal}, confirm: cofre.ErrRefused, calls: []string{"plan"}, err: cofre.ErrRefused},
+		"different":           {target: target{proof: unequal}, calls: []string{"plan", "stage", "check", "discard"}, err: cofre.ErrUnproven, says: "rows of public.answers: captured 200000, restored 199999"},
+		"nothing compared":    {target: target{proof: &cofre.Proof{}}, calls: []string{"plan", "stage", "check", "discard"}, err: cofre.ErrUnproven},
+		"stage fails":         {target: target{fail: map[string]error{"stage": boom}}, calls: []string{"plan", "stage", "discard"}, err: boom},
+		"check fails":         {target: target{proof: equal, fail: map[string]error{"check": boom}}, calls: []string{"plan", "stage", "check", "discard"}, err: boom},
+		"publish fails":       {target: target{proof: equal, fail: map[string]error{"publish": boom}}, calls: []string{"plan", "stage", "check", "publish", "discard"}, err: boom},
+		"something is left":   {target: target{fail: map[string]error{"stage": boom, "discard": errors.New("drop it with: dropdb app_restore")}}, calls: []string{"plan", "stage", "discard"}, err: boom, says: "left behind: drop it with: dropdb app_restore"},
+		"the target is blind": {target: target{fail: map[string]error{"plan": boom}}, calls: []string{"plan"}, err: boom},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo, comp := stored(t)
+			shown := false
+			_, err := restore.Run(t.Context(), repo, restore.Request{Point: "p", Component: comp, Target: &c.target, Confirm: func(p *cofre.Plan) error {
+				shown = true
+				if p.Point != "p" {
+					t.Errorf("the plan is of point %q", p.Point)
+				}
+				return c.confirm
+			}})
+			if !errors.Is(err, c.err) {
+				t.Errorf("returned %v, want %v", err, c.err)
+			}
+			if c.says != "" && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("said %q, want %q in it", err, c.says)
+			}
+			if !slices.Equal(c.target.calls, c.calls) {
+				t.Errorf("called %q, want %q", c.target.calls, c.calls)
+			}
+			if c.target.fail["plan"] == nil && !shown {
+				t.Error("the plan was not shown")
+			}
+		})
+	}
+}
+
+func TestAnInterruptionStillDiscards(t *testing.T) {
+	repo, comp := stored(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	var at error
+	tg := &target{proof: equal, onStage: func() { cancel(why) }, discard: func(ctx context.Context) error { at = ctx.Err(); return nil }}
+	if _, err := restore.Run(ctx, repo, restore.Request{Component: comp, Target: tg}); !errors.Is(err, why) {
+		t.Errorf("returned %v", err)
+	}
+	if want := []string{"plan", "stage", "check", "discard"}; !slices.Equal(tg.calls, want) {
+		t.Errorf("called %q, want %q", tg.calls, want)
+	}
+	if at != nil {
+		t.Errorf("discarded under an ended context: %v", at)
+	}
+}
