@@ -1,0 +1,362 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre"
+)
+
+const (
+	fileMode = 0o600
+	dirMode  = 0o700
+)
+
+// folder keeps objects as files. A write goes to a temporary file beside its destination, is synced, takes its
+// name, and the directory is synced; a crash at any moment leaves either the whole object or none, and perhaps
+// a temporary file, which the next listing removes.
+type folder struct{ root string }
+
+func (f *folder) prepare(create bool) error {
+	info, err := os.Stat(f.root)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is not a folder: %w", f.root, cofre.ErrConfig)
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist) && create:
+		return f.explain("create", f.root, f.makeDir(f.root))
+	case errors.Is(err, fs.ErrNotExist):
+		return cofre.WithHint(fmt.Errorf("folder %s does not exist: %w", f.root, cofre.ErrNoRepo),
+			"mount the disk it is on, or create a repository there with cofre init")
+	}
+	return f.explain("open", f.root, err)
+}
+
+func (f *folder) Create(ctx context.Context, name string, r io.Reader, size int64) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("create in %s: %w", f.root, err)
+	}
+	if _, err := os.Lstat(f.path(name)); err == nil {
+		return fmt.Errorf("create %s: %w", f.path(name), cofre.ErrExists)
+	}
+	return f.write(ctx, "create", name, r, size, func(temp, path string) error {
+		// A link never replaces what is there, as a rename would: of several writers one wins.
+		err := os.Link(temp, path)
+		if err != nil && !errors.Is(err, fs.ErrExist) && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS)) {
+			// FAT and some network file systems have no links.
+			err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+		}
+		return err
+	})
+}
+
+func (f *folder) Replace(ctx context.Context, name string, r io.Reader, size int64) error {
+	return f.write(ctx, "replace", name, r, size, os.Rename)
+}
+
+func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size int64, take func(temp, path string) error) (err error) {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("%s in %s: %w", verb, f.root, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	path := f.path(name)
+	temp, err := f.createTemp(filepath.Dir(path))
+	if err != nil {
+		return f.explain(verb, path, err)
+	}
+	defer func() {
+		// After a link the temporary name is one too many; after a rename it is gone already.
+		if removeErr := os.Remove(temp.Name()); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, f.explain(verb, path, removeErr))
+		}
+	}()
+	n, err := io.Copy(temp, &contextReader{ctx, r})
+	if err == nil && n != size {
+		err = fmt.Errorf("%d bytes were promised and %d came", size, n)
+	}
+	if err == nil {
+		err = temp.Sync()
+	}
+	if closeErr := temp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = take(temp.Name(), path)
+	}
+	if err == nil {
+		// Until the directory is synced, the name may not survive a crash though the bytes would.
+		err = syncDir(filepath.Dir(path))
+	}
+	return f.explain(verb, path, err)
+}
+
+// createTemp makes a temporary file in dir, and dir where it is missing.
+func (f *folder) createTemp(dir string) (*os.File, error) {
+	for {
+		temp, err := os.OpenFile(filepath.Join(dir, tempName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		if errors.Is(err, fs.ErrNotExist) && dir != f.root {
+			// The root itself is not made again: a disk that was unmounted meanwhile is an error.
+			if err := f.makeDir(dir); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		return temp, err
+	}
+}
+
+// makeDir makes a directory and its missing parents, each durable before anything is put into it.
+func (f *folder) makeDir(dir string) error {
+	err := os.Mkdir(dir, dirMode)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil // another writer was faster, and syncs it
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(dir, f.root+string(filepath.Separator)) && filepath.Dir(dir) == f.root:
+		return err // the root is gone
+	case errors.Is(err, fs.ErrNotExist):
+		if err := f.makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		return f.makeDir(dir)
+	case err != nil:
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	return errors.Join(err, d.Close())
+}
+
+// contextReader ends a copy when the context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+func (f *folder) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	if err := checkName(name); err != nil {
+		return nil, fmt.Errorf("open in %s: %w", f.root, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(f.path(name))
+	if err != nil {
+		return nil, f.explain("open", f.path(name), err)
+	}
+	if length < 0 && offset == 0 {
+		return &folderReader{folder: f, Reader: file, File: file}, nil
+	}
+	if length < 0 {
+		length = 1<<63 - 1 - offset
+	}
+	return &folderReader{folder: f, Reader: io.NewSectionReader(file, offset, length), File: file}, nil
+}
+
+type folderReader struct {
+	folder *folder
+	io.Reader
+	*os.File
+}
+
+func (r *folderReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = r.folder.explain("read", r.Name(), err)
+	}
+	return n, err
+}
+
+// WriteTo keeps io.Copy from using the file's, which would read past the section.
+func (r *folderReader) WriteTo(w io.Writer) (int64, error) {
+	return io.Copy(w, struct{ io.Reader }{r})
+}
+
+func (f *folder) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
+	if err := checkName(name); err != nil {
+		return cofre.StoredObject{}, fmt.Errorf("stat in %s: %w", f.root, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return cofre.StoredObject{}, err
+	}
+	info, err := os.Stat(f.path(name))
+	if err == nil && info.IsDir() {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return cofre.StoredObject{}, f.explain("stat", f.path(name), err)
+	}
+	return cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}, nil
+}
+
+func (f *folder) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
+	return func(yield func(cofre.StoredObject, error) bool) {
+		if _, err := os.Stat(f.root); err != nil {
+			// An empty answer would say that everything is gone.
+			yield(cofre.StoredObject{}, f.explain("list", f.root, err))
+			return
+		}
+		_, err := f.walk(ctx, "", prefix, yield)
+		if err != nil {
+			yield(cofre.StoredObject{}, f.explain("list", f.root, err))
+		}
+	}
+}
+
+// walk visits dir, which is empty or ends with a slash, in byte order of whole names: a directory sorts as its
+// name and a slash. It returns false when the caller has seen enough.
+func (f *folder) walk(ctx context.Context, dir, prefix string, yield func(cofre.StoredObject, error) bool) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	entries, err := os.ReadDir(filepath.Join(f.root, dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // removed since its parent was read
+	}
+	if err != nil {
+		return false, err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortKey(a), sortKey(b)) })
+	for _, e := range entries {
+		name := dir + e.Name()
+		if strings.HasPrefix(e.Name(), tempPrefix) {
+			sweep(filepath.Join(f.root, name))
+			continue
+		}
+		if e.IsDir() {
+			below := name + "/"
+			if !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below) {
+				continue
+			}
+			if more, err := f.walk(ctx, below, prefix, yield); err != nil || !more {
+				return more, err
+			}
+			continue
+		}
+		if !strings.HasPrefix(name, prefix) || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		if !yield(cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}, nil) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func sortKey(e fs.DirEntry) string {
+	if e.IsDir() {
+		return e.Name() + "/"
+	}
+	return e.Name()
+}
+
+func (f *folder) Delete(ctx context.Context, name string) error {
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("delete in %s: %w", f.root, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	path := f.path(name)
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return f.explain("delete", path, err)
+}
+
+func (f *folder) Free(context.Context) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(f.root, &s); err != nil {
+		return 0, f.explain("ask the free space of", f.root, err)
+	}
+	return int64(s.Bavail) * s.Bsize, nil
+}
+
+func (f *folder) URL() string { return f.root }
+
+func (f *folder) path(name string) string { return filepath.Join(f.root, filepath.FromSlash(name)) }
+
+// explain gives an error of the file system its condition.
+func (f *folder) explain(verb, path string, err error) error {
+	var condition error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		condition = cofre.ErrNotFound
+		if _, statErr := os.Stat(f.root); errors.Is(statErr, fs.ErrNotExist) {
+			condition = cofre.ErrNoRepo
+		}
+	case errors.Is(err, fs.ErrExist):
+		condition = cofre.ErrExists
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		condition = cofre.ErrDiskFull
+	case errors.Is(err, syscall.EROFS):
+		condition = cofre.ErrReadOnly
+	case errors.Is(err, fs.ErrPermission):
+		condition = cofre.ErrDenied
+	case errors.Is(err, syscall.ESTALE), errors.Is(err, syscall.ENOTCONN), errors.Is(err, syscall.EHOSTDOWN), errors.Is(err, syscall.ETIMEDOUT):
+		condition = cofre.ErrUnreachable // a network file system that lost its server
+	default:
+		return fmt.Errorf("%s %s: %w", verb, path, err)
+	}
+	// The path is in the error of package os already, and is not said twice.
+	var pathErr *fs.PathError
+	var linkErr *os.LinkError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	} else if errors.As(err, &linkErr) {
+		err = linkErr.Err
+	}
+	explained := fmt.Errorf("%s %s: %w: %w", verb, path, condition, err)
+	switch condition {
+	case cofre.ErrDiskFull:
+		return cofre.WithHint(explained, "free space on the disk of %s: df -h %s", f.root, f.root)
+	case cofre.ErrReadOnly:
+		return cofre.WithHint(explained, "mount the disk of %s for writing: mount -o remount,rw MOUNTPOINT", f.root)
+	case cofre.ErrDenied:
+		return cofre.WithHint(explained, "give the user that runs cofre the right to write: ls -ld %s", f.root)
+	}
+	return explained
+}
