@@ -5,14 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/internal/secret"
 )
 
 // Version is a PostgreSQL version number as server_version_num has it: 150018 is 15.18.
@@ -77,6 +83,74 @@ func installations() []Installation {
 func isFile(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
+// Tools are the client programs of one version.
+type Tools struct {
+	Version Version
+	Dir     string
+}
+
+// FindTools finds client programs that suit a server: those of its own major version, else the newest there
+// are, and never older ones, which refuse a newer server. PATH is looked at after the installations.
+//
+// Errors: cofre.ErrNotFound, with the package to install.
+func FindTools(ctx context.Context, server Version) (Tools, error) {
+	candidates := slices.DeleteFunc(installations(), func(i Installation) bool { return !isFile(filepath.Join(i.Dir, "pg_dump")) })
+	if onPath, err := exec.LookPath("pg_dump"); err == nil {
+		candidates = append(candidates, Installation{Dir: filepath.Dir(onPath)})
+	}
+	var best Tools
+	seen := []string{}
+	for _, c := range candidates {
+		v, err := VersionOf(ctx, filepath.Join(c.Dir, "pg_dump"))
+		if err != nil {
+			if ctx.Err() != nil {
+				return Tools{}, err
+			}
+			continue // unpacked for another machine, or without its libraries: not a candidate
+		}
+		seen = append(seen, v.String())
+		if v.Major() < server.Major() || best.Version.Major() == server.Major() {
+			continue
+		}
+		if v.Major() == server.Major() || v > best.Version {
+			best = Tools{v, c.Dir}
+		}
+	}
+	if best.Dir == "" {
+		found := "none"
+		if len(seen) > 0 {
+			found = strings.Join(seen, ", ")
+		}
+		return best, cofre.WithHint(
+			fmt.Errorf("find pg_dump for PostgreSQL %d: %w (found: %s; an older one refuses a newer server)", server.Major(), cofre.ErrNotFound, found),
+			"apt-get install postgresql-client-%d, or name its directory: COFRE_POSTGRES_%d=/path/to/bin", server.Major(), server.Major())
+	}
+	return best, nil
+}
+
+// Command runs a program of t against the database of c with nothing secret among its arguments. Where conn is
+// not nil the program reaches the very server that conn is connected to, of several that the URL may name.
+//
+// Errors: cofre.ErrConfig.
+func (t Tools) Command(c Config, conn *pgx.Conn, name string, args ...string) (process.Command, error) {
+	var at net.Addr
+	if conn != nil {
+		at = conn.PgConn().Conn().RemoteAddr()
+	}
+	env, err := c.toolEnv(process.BaseEnv(), at)
+	if err != nil {
+		return process.Command{}, err
+	}
+	p, err := c.parse()
+	if err != nil {
+		return process.Command{}, err
+	}
+	return process.Command{
+		Path: filepath.Join(t.Dir, name), Args: args, Env: env, Dir: "/",
+		Name: fmt.Sprintf("%s %s", name, t.Version), Secrets: []secret.Value{secret.New(p.Password)},
+	}, nil
 }
 
 var versionText = regexp.MustCompile(`\) (\d+)(?:\.(\d+)|(?:devel|beta|rc)\d*)`)

@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Connect opens one session, named cofre in pg_stat_activity.
+//
+// Errors: cofre.ErrConfig, ErrUnreachable, ErrDenied (who may come in), ErrNotFound (no such database), with a
+// hint; the server's own error, where it sent one, is *pgconn.PgError in the chain. ctx's error where it ends.
+func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
+	p, err := c.parse()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, p)
+	if err != nil {
+		return nil, connectError(ctx, c, err)
+	}
+	return conn, nil
+}
+
+// failure is a condition with the error that led to it, and a text that says it once.
+type failure struct {
+	text      string
+	condition error
+	cause     error
+}
+
+func (f *failure) Error() string   { return f.text }
+func (f *failure) Unwrap() []error { return []error{f.condition, f.cause} }
+
+// Retryable reports whether the same call may succeed a little later: the server is starting, stopping, or full.
+func (f *failure) Retryable() bool {
+	return errors.Is(f.condition, cofre.ErrUnreachable) || errors.Is(f.condition, cofre.ErrLocked)
+}
+
+func connectError(ctx context.Context, c Config, err error) error {
+	where := "connect to " + c.String()
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", where, context.Cause(ctx))
+	}
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		condition, hint := explainConnect(c, server)
+		if condition == nil {
+			return fmt.Errorf("%s: %w", where, server)
+		}
+		return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, server.Message), condition, err}, "%s", hint)
+	}
+	var network *net.OpError
+	text := withoutPassword(err.Error())
+	if errors.As(err, &network) {
+		text = network.Error()
+	}
+	if i := strings.LastIndex(text, "failed to connect to"); i >= 0 {
+		if _, rest, ok := strings.Cut(text[i:], ":"); ok {
+			text = strings.TrimSpace(rest)
+		}
+	}
+	return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, text), cofre.ErrUnreachable, err},
+		"check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL")
+}
+
+func explainConnect(c Config, e *pgconn.PgError) (condition error, hint string) {
+	switch {
+	case e.Code == "28000" && strings.Contains(e.Message, "pg_hba.conf"):
+		return cofre.ErrDenied, "the server's pg_hba.conf lets nobody in this way: add a line for this user, database and address, then SELECT pg_reload_conf()"
+	case e.Code == "28P01", e.Code == "28000":
+		return cofre.ErrDenied, "check user and password: database.password, PGPASSWORD or the password file"
+	case e.Code == "3D000":
+		return cofre.ErrNotFound, fmt.Sprintf("list the databases there: psql -l; create it: createdb %s", c.DatabaseName())
+	case e.Code == "42501":
+		return cofre.ErrDenied, fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO the role", pgx.Identifier{c.DatabaseName()}.Sanitize())
+	case e.Code == "57P03":
+		return cofre.ErrUnreachable, "the server is starting or stopping: try again"
+	case e.Code == "53300":
+		return cofre.ErrUnreachable, "all connections are taken: raise max_connections, or give cofre a role with reserved ones"
+	}
+	return nil, ""
+}
+
+// Explain adds to an error of a query the condition of package cofre that it is, and a hint where there is
+// one; other errors come back as they are. The server's own fields stay in the chain.
+func Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *failure
+	if errors.As(err, &known) {
+		return err
+	}
+	var server *pgconn.PgError
+	if !errors.As(err, &server) {
+		if IsConnectionLost(err) {
+			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err},
+				"the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)")
+		}
+		return err
+	}
+	condition, hint := error(nil), server.Hint
+	switch server.Code {
+	case "42501":
+		condition = cofre.ErrDenied
+		if hint == "" {
+			hint = "cofre doctor --print-grants prints the SQL for a role that may read everything"
+		}
+		if strings.Contains(server.Message, "row-level security") {
+			hint = "rows of this table are hidden from the role: ALTER ROLE … BYPASSRLS (cofre doctor --print-grants)"
+		}
+	case "55P03":
+		condition = cofre.ErrLocked
+	case "57P01", "57P02", "57P03", "08000", "08003", "08006", "57P05":
+		condition = cofre.ErrUnreachable
+	case "53100":
+		condition = cofre.ErrDiskFull
+	case "53200":
+		if strings.Contains(server.Hint, "max_locks_per_transaction") {
+			hint = "too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL"
+		}
+	case "3D000":
+		condition = cofre.ErrNotFound
+	}
+	text := err.Error()
+	if server.Detail != "" && !strings.Contains(text, server.Detail) {
+		text += ": " + server.Detail
+	}
+	if condition != nil {
+		err = &failure{text, condition, err}
+	}
+	if hint != "" && cofre.Hint(err) == "" {
+		err = cofre.WithHint(err, "%s", hint)
+	}
+	return err
+}
+
+// IsConnectionLost reports whether err says that the session is gone: the server ended it, or the network did.
+func IsConnectionLost(err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "08")
+	}
+	var network net.Error
+	return errors.Is(err, net.ErrClosed) || errors.As(err, &network) || isEOF(err) || strings.Contains(err.Error(), "conn closed")
+}
