@@ -1,0 +1,160 @@
+package files
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// dir is an open directory. Every name below is a single one, and none is followed where it is a link: what a
+// restore writes stays where its plan said, whoever else may write into these directories.
+type dir struct {
+	f    *os.File // opened with O_PATH: to search it is enough to be allowed to pass
+	path string   // for people
+}
+
+// openDir opens the directory at a path that the operator named; links in that path are the operator's own.
+func openDir(p string) (*dir, error) {
+	f, err := os.OpenFile(p, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &dir{f, p}, nil
+}
+
+func (d *dir) fd() int      { return int(d.f.Fd()) }
+func (d *dir) close() error { return d.f.Close() }
+
+func (d *dir) wrap(op, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: path.Join(d.path, name), Err: err}
+}
+
+func (d *dir) sub(name string) (*dir, error) {
+	fd, err := unix.Openat(d.fd(), name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, d.wrap("open", name, err)
+	}
+	full := path.Join(d.path, name)
+	return &dir{os.NewFile(uintptr(fd), full), full}, nil
+}
+
+// descend opens the directory at a relative path below d. missing is called for a directory that does not
+// exist, with the directory it shall be in; nil leaves that an error.
+func (d *dir) descend(rel string, missing func(in *dir, name string) error) (*dir, error) {
+	at, err := d.sub(".")
+	if err != nil {
+		return nil, err
+	}
+	if rel == "." || rel == "" {
+		return at, nil
+	}
+	for _, name := range strings.Split(rel, "/") {
+		next, err := at.sub(name)
+		if errors.Is(err, os.ErrNotExist) && missing != nil {
+			if err = missing(at, name); err == nil {
+				next, err = at.sub(name)
+			}
+		}
+		if err != nil {
+			return nil, errors.Join(err, at.close())
+		}
+		if err := at.close(); err != nil {
+			return nil, errors.Join(err, next.close())
+		}
+		at = next
+	}
+	return at, nil
+}
+
+func (d *dir) mkdir(name string) error {
+	return d.wrap("mkdir", name, unix.Mkdirat(d.fd(), name, 0o700))
+}
+
+// create makes a new file that only its owner may read, and fails where the name is taken.
+func (d *dir) create(name string) (*os.File, error) {
+	return d.openAs(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+}
+
+func (d *dir) open(name string) (*os.File, error) {
+	return d.openAs(name, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+func (d *dir) openAs(name string, flags int, mode uint32) (*os.File, error) {
+	fd, err := unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+	if err != nil {
+		return nil, d.wrap("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), path.Join(d.path, name)), nil
+}
+
+func (d *dir) stat(name string) (st unix.Stat_t, err error) {
+	return st, d.wrap("stat", name, unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+func (d *dir) readlink(name string) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(d.fd(), name, buffer)
+	if err != nil {
+		return "", d.wrap("readlink", name, err)
+	}
+	return string(buffer[:n]), nil
+}
+
+func (d *dir) symlink(target, name string) error {
+	return d.wrap("symlink", name, unix.Symlinkat(target, d.fd(), name))
+}
+
+func (d *dir) rename(from, to string) error {
+	return d.wrap("rename", from, unix.Renameat(d.fd(), from, d.fd(), to))
+}
+
+func (d *dir) link(from, to string) error {
+	return d.wrap("link", from, unix.Linkat(d.fd(), from, d.fd(), to, 0))
+}
+
+func (d *dir) remove(name string) error {
+	return d.wrap("remove", name, unix.Unlinkat(d.fd(), name, 0))
+}
+
+func (d *dir) rmdir(name string) error {
+	return d.wrap("rmdir", name, unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR))
+}
+
+// sync makes what was created, renamed and removed in the directory durable.
+func (d *dir) sync() error {
+	f, err := d.open(".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// exists reports whether the name is taken, by whatever it may be.
+func (d *dir) exists(name string) (bool, error) {
+	_, err := d.stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// free returns the bytes that can be written below the directory by this user.
+func (d *dir) free() (int64, error) {
+	var st unix.Statfs_t
+	f, err := d.open(".")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() // only asked
+	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+		return 0, fmt.Errorf("free space of %s: %w", d.path, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}

@@ -1,0 +1,465 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"golang.org/x/sys/unix"
+)
+
+// What is kept and what is staged lies beside the file, on the same file system, so that a rename publishes it.
+// Both names begin with a dot: servers that read every file of a folder (nginx, cron, sudo) pass them over.
+const (
+	keptMark = ".cofre-kept-"
+	newMark  = ".cofre-new-"
+)
+
+// isKept reports whether a name is one that a restore in place made.
+func isKept(name string) bool {
+	return strings.HasPrefix(name, ".") && (strings.Contains(name, keptMark) || strings.Contains(name, newMark))
+}
+
+// inPlace restores files to where they were captured. What is equal is left alone; what is replaced is kept
+// beside. Nothing that exists is touched before Publish, and an error in Publish takes back what it did.
+type inPlace struct {
+	job
+	actions   []*action
+	madeDirs  []wanted // by Stage, parents first
+	published bool
+}
+
+// action is what happens to one entry.
+type action struct {
+	wanted
+	verb   verb
+	staged string // the name beside it
+	kept   string // the name of what was there
+	before before // of an adjusted folder
+	done   bool
+}
+
+type verb string
+
+const (
+	leave   verb = "leave"
+	makeDir verb = "make"
+	create  verb = "create"
+	replace verb = "replace"
+	adjust  verb = "adjust" // the mode and owner of a folder that exists
+)
+
+// before is what a folder was before it was adjusted.
+type before struct {
+	mode     uint32
+	uid, gid int
+}
+
+// Plan compares what is there with what was captured.
+func (r *inPlace) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*cofre.Plan, error) {
+	plan := &cofre.Plan{Title: fmt.Sprintf("restore %s in place", c.Name)}
+	if err := r.load(ctx, c, t, plan); err != nil {
+		return nil, err
+	}
+	root, err := openDir("/")
+	if err != nil {
+		return nil, err
+	}
+	defer root.close()
+	stamp := r.config.Now().UTC().Format("20060102T150405Z")
+	left, space := 0, map[uint64]*need{}
+	r.bytes = 0
+	for _, w := range r.wants {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		a := &action{wanted: w, staged: "." + short(path.Base(string(w.Path))) + newMark + r.marked}
+		why, problem := r.decide(root, a, space)
+		if problem != nil {
+			plan.Problems = append(plan.Problems, *problem)
+			continue
+		}
+		r.actions = append(r.actions, a)
+		switch a.verb {
+		case leave:
+			if !w.Parent {
+				left++
+			}
+			continue
+		case replace:
+			a.kept = "." + short(path.Base(string(w.Path))) + keptMark + stamp + "-" + r.marked
+			why = append(why, "the old one kept as "+path.Join(path.Dir(string(w.Path)), a.kept))
+		}
+		if w.Type == TypeFile {
+			r.bytes += w.Size
+		}
+		plan.Steps = append(plan.Steps, cofre.Step{Verb: string(a.verb), Object: string(w.Path), Detail: strings.Join(why, ", ")})
+	}
+	for _, n := range space {
+		spaceFor(plan, n.where, n.bytes)
+	}
+	plan.Bytes = r.bytes
+	if left > 0 {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("already as captured, and left alone: %d", left))
+	}
+	if len(r.actions) == 0 && len(plan.Problems) == 0 {
+		plan.Problems = append(plan.Problems, cofre.Problem{What: "there is nothing to restore in place"})
+	}
+	return plan, nil
+}
+
+// need is how much room a file system must have.
+type need struct {
+	where string
+	bytes int64
+}
+
+// decide says what has to happen to an entry, and why; or what forbids it.
+func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) ([]string, *cofre.Problem) {
+	p := string(a.Path)
+	in, missing, err := r.nearest(root, path.Dir(a.relative()))
+	if err != nil {
+		return nil, &cofre.Problem{
+			What: fmt.Sprintf("%s cannot be restored in place: %v", p, err),
+			Hint: "a link or a file stands where a folder was captured: move it away, or restore with --to",
+		}
+	}
+	defer in.close()
+	a.verb = create
+	if a.Type == TypeDirectory {
+		a.verb = makeDir
+	}
+	var why []string
+	if !missing {
+		st, statErr := in.stat(path.Base(p))
+		switch found := typeOf(st); {
+		case errors.Is(statErr, fs.ErrNotExist):
+		case statErr != nil:
+			return nil, &cofre.Problem{What: fmt.Sprintf("%s cannot be looked at: %v", p, cause(statErr))}
+		case found != a.Type && (found == TypeDirectory || a.Type == TypeDirectory || found == "special file"):
+			return nil, &cofre.Problem{What: fmt.Sprintf("%s is a %s now, and was a %s", p, found, a.Type), Hint: "move it away, or restore with --to"}
+		case a.Type == TypeDirectory && a.Parent:
+			a.verb = leave
+			return nil, nil
+		default:
+			why, err = differences(in, path.Base(p), a.wanted, nil, a.Type == TypeDirectory)
+			if errors.Is(err, fs.ErrPermission) {
+				why, err = []string{"what is there cannot be read"}, nil
+			}
+			if err != nil {
+				return nil, &cofre.Problem{What: fmt.Sprintf("%s cannot be compared: %v", p, cause(err))}
+			}
+			if a.verb = leave; len(why) == 0 {
+				return nil, nil
+			}
+			if a.verb = replace; a.Type == TypeDirectory {
+				a.verb = adjust
+				return why, nil
+			}
+		}
+	}
+	if err := unix.Faccessat(in.fd(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return nil, &cofre.Problem{What: fmt.Sprintf("nothing can be written into %s: %v", in.path, err), Hint: "restore as a user that may, or with --to"}
+	}
+	var st unix.Stat_t
+	if unix.Fstat(in.fd(), &st) == nil && a.Type == TypeFile {
+		if space[st.Dev] == nil {
+			space[st.Dev] = &need{where: in.path}
+		}
+		space[st.Dev].bytes += a.Size
+	}
+	return why, nil
+}
+
+// nearest opens the folder at rel, or the nearest one above it that exists.
+func (r *inPlace) nearest(root *dir, rel string) (in *dir, missing bool, err error) {
+	for {
+		in, err := root.descend(rel, nil)
+		if !errors.Is(err, fs.ErrNotExist) || rel == "." {
+			return in, missing, err
+		}
+		rel, missing = path.Dir(rel), true
+	}
+}
+
+// at runs f in the folder of an entry.
+func (a *action) at(root *dir, f func(in *dir, name string) error) (err error) {
+	in, err := root.descend(path.Dir(a.relative()), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
+	return f(in, path.Base(a.relative()))
+}
+
+// Stage makes the folders that are missing, and brings the bytes beside the files that they replace.
+func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
+	progress, ended := r.task(obs, "restore files")
+	defer func() { ended(err) }()
+	root, err := openDir("/")
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	for _, a := range r.actions {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.stage(ctx, obs, root, a, progress); err != nil {
+			return fmt.Errorf("restore %s: %w", string(a.Path), err)
+		}
+	}
+	for _, w := range slices.Backward(r.madeDirs) {
+		lost, err := dressFolder(root, w)
+		if err != nil {
+			return fmt.Errorf("restore %s: %w", string(w.Path), err)
+		}
+		r.loses(obs, lost)
+	}
+	return nil
+}
+
+func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *action, progress func(string, int64)) error {
+	return a.at(root, func(in *dir, name string) error {
+		switch a.verb {
+		case makeDir:
+			if err := in.mkdir(name); err != nil {
+				return err
+			}
+			r.madeDirs = append(r.madeDirs, a.wanted)
+		case create, replace:
+			lost, err := bring(ctx, r.tree, in, a.staged, a.wanted, func(n int64) { progress(string(a.Path), n) })
+			r.loses(obs, lost)
+			return err
+		}
+		return nil
+	})
+}
+
+// Check compares what is staged, and what was left alone, with what was captured.
+func (r *inPlace) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof, err error) {
+	progress, ended := r.task(obs, "compare files")
+	defer func() { ended(err) }()
+	root, err := openDir("/")
+	if err != nil {
+		return nil, err
+	}
+	defer root.close()
+	var c comparing
+	for _, a := range r.actions {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if a.verb == adjust || (a.verb == leave && a.Parent) {
+			continue
+		}
+		err := a.at(root, func(in *dir, name string) error {
+			if a.verb == create || a.verb == replace {
+				name = a.staged
+			}
+			found, err := differences(in, name, a.wanted, r.lost, a.Type == TypeDirectory)
+			c.add(a.wanted, found)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("compare %s: %w", string(a.Path), err)
+		}
+		progress(string(a.Path), a.Size)
+	}
+	return c.proof(len(r.lost)), nil
+}
+
+// Publish renames every staged file to its name, after a second name was given to what it replaces. At any
+// moment, a crash included, each path is the old file or the new one, whole. An error takes everything back.
+func (r *inPlace) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	root, err := openDir("/")
+	if err != nil {
+		return nil, err
+	}
+	defer root.close()
+	for _, a := range r.actions {
+		if err := a.publish(root); err != nil {
+			err = fmt.Errorf("publish %s: %w", string(a.Path), err)
+			return nil, errors.Join(err, r.takeBack(root))
+		}
+	}
+	r.published = true
+	// The files are in; what is left is that the folders show the times that they had.
+	for _, w := range slices.Backward(r.madeDirs) {
+		if _, err := dressFolder(root, w); err != nil {
+			return nil, fmt.Errorf("publish %s: %w", string(w.Path), err)
+		}
+	}
+	return r.outcome(), nil
+}
+
+func (a *action) publish(root *dir) error {
+	switch a.verb {
+	case create:
+		return a.at(root, func(in *dir, name string) error {
+			if err := in.renameNew(a.staged, name); err != nil {
+				return err
+			}
+			a.done = true
+			return in.sync()
+		})
+	case replace:
+		return a.at(root, func(in *dir, name string) error {
+			// A second name, so that the first is never missing. Where links are forbidden (another owner's file,
+			// see protected_hardlinks in proc(5); a file system without any) the old file moves away instead.
+			if err := in.link(name, a.kept); err != nil {
+				if err := in.rename(name, a.kept); err != nil {
+					return err
+				}
+			}
+			a.done = true
+			if err := in.rename(a.staged, name); err != nil {
+				return err
+			}
+			return in.sync()
+		})
+	case adjust:
+		return a.at(root, func(in *dir, name string) error {
+			st, err := in.stat(name)
+			if err != nil {
+				return err
+			}
+			a.before, a.done = before{st.Mode & 0o7777, int(st.Uid), int(st.Gid)}, true
+			d, err := in.open(name)
+			if err != nil {
+				return err
+			}
+			_, err = dress(d, a.wanted)
+			return errors.Join(err, d.Close())
+		})
+	}
+	return nil
+}
+
+// renameNew renames to a name that nothing has: not even what another program made a moment ago.
+func (d *dir) renameNew(from, to string) error {
+	err := unix.Renameat2(d.fd(), from, d.fd(), to, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return d.wrap("rename", from, err)
+	}
+	// A file system that cannot promise it.
+	if taken, err := d.exists(to); err != nil || taken {
+		return errors.Join(err, d.wrap("rename", to, unix.EEXIST))
+	}
+	return d.rename(from, to)
+}
+
+// takeBack undoes what was published, newest first.
+func (r *inPlace) takeBack(root *dir) error {
+	var errs []error
+	for _, a := range slices.Backward(r.actions) {
+		if !a.done {
+			continue
+		}
+		err := a.at(root, func(in *dir, name string) error {
+			switch a.verb {
+			case create:
+				return in.remove(name)
+			case adjust:
+				return errors.Join(
+					in.wrap("chown", name, unix.Fchownat(in.fd(), name, a.before.uid, a.before.gid, unix.AT_SYMLINK_NOFOLLOW)),
+					in.wrap("chmod", name, unix.Fchmodat(in.fd(), name, a.before.mode, 0)))
+			default:
+				if err := in.rename(a.kept, name); err != nil {
+					return err
+				}
+				// Two names of one file: rename(2) leaves both.
+				if still, err := in.exists(a.kept); err != nil || !still {
+					return err
+				}
+				return in.remove(a.kept)
+			}
+		})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("take back %s: %w", string(a.Path), err))
+		}
+		a.done = err != nil
+	}
+	if len(errs) > 0 {
+		return cofre.WithHint(errors.Join(errs...), "the files that were replaced are beside them, as .NAME%s…", keptMark)
+	}
+	return nil
+}
+
+func (r *inPlace) outcome() *cofre.Outcome {
+	o := &cofre.Outcome{}
+	counts := map[verb]int{}
+	var drop []string
+	for _, a := range r.actions {
+		if a.verb != leave || !a.Parent {
+			counts[a.verb]++
+		}
+		if a.verb == replace {
+			kept := path.Join(path.Dir(string(a.Path)), a.kept)
+			o.Kept = append(o.Kept, fmt.Sprintf("%s as %s", string(a.Path), kept))
+			drop = append(drop, quote(kept))
+		}
+	}
+	o.Restored = fmt.Sprintf("in place: %d created, %d replaced, %d left as they were",
+		counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave])
+	if len(drop) > 0 {
+		o.Next = append(o.Next, "rm "+strings.Join(drop, " "))
+	}
+	return o
+}
+
+// quote makes one word of a path for a shell.
+func quote(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("/._-+=@%:,", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Discard removes what is still staged, and the folders that Stage made where they are empty.
+func (r *inPlace) Discard(context.Context) error {
+	if r.published {
+		return nil
+	}
+	root, err := openDir("/")
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	var errs []error
+	ignore := func(err error, harmless ...error) {
+		for _, h := range append(harmless, fs.ErrNotExist) {
+			if errors.Is(err, h) {
+				return
+			}
+		}
+		errs = append(errs, err)
+	}
+	for _, a := range r.actions {
+		if a.verb == create || a.verb == replace {
+			if err := a.at(root, func(in *dir, _ string) error { return in.remove(a.staged) }); err != nil {
+				ignore(err)
+			}
+		}
+	}
+	for _, w := range slices.Backward(r.madeDirs) {
+		a := action{wanted: w}
+		if err := a.at(root, (*dir).rmdir); err != nil {
+			ignore(err, unix.ENOTEMPTY)
+		}
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return cofre.WithHint(fmt.Errorf("discard the restore in place: %w", errors.Join(errs...)), "files that end in %s%s may be removed by hand", newMark, r.marked)
+}

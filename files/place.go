@@ -1,0 +1,318 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/pkg/xattr"
+	"github.com/trustlayer/cofre"
+	"golang.org/x/sys/unix"
+)
+
+// wanted is what an entry shall be on this machine.
+type wanted struct {
+	Fact
+	uid, gid int
+	owner    bool // whether the owner can be given back: a user other than root gives files away to nobody
+}
+
+// owners finds who owns what on this machine: by name where it knows the name, otherwise by number.
+type owners struct {
+	root   bool
+	uid    int
+	gids   []int
+	byName map[string]int
+}
+
+func newOwners() *owners {
+	gids, _ := os.Getgroups() // without them the primary group remains
+	return &owners{os.Geteuid() == 0, os.Geteuid(), append(gids, os.Getegid()), map[string]int{}}
+}
+
+func (o *owners) want(e Fact) wanted {
+	w := wanted{Fact: e, uid: o.lookup("u:", e.User, e.UID), gid: o.lookup("g:", e.Group, e.GID)}
+	w.owner = o.root || (w.uid == o.uid && slices.Contains(o.gids, w.gid))
+	if !w.owner {
+		// Set-id bits for another owner than the one they were meant for are a right given to the wrong user.
+		w.Mode &^= 0o6000
+	}
+	return w
+}
+
+func (o *owners) lookup(kind, name string, id uint32) int {
+	if name == "" {
+		return int(id)
+	}
+	if known, ok := o.byName[kind+name]; ok {
+		return known
+	}
+	found := int(id)
+	if kind == "u:" {
+		if u, err := user.Lookup(name); err == nil {
+			found = number(u.Uid, found)
+		}
+	} else if g, err := user.LookupGroup(name); err == nil {
+		found = number(g.Gid, found)
+	}
+	o.byName[kind+name] = found
+	return found
+}
+
+func number(text string, otherwise int) int {
+	if n, err := strconv.Atoi(text); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// bring writes the file or the link e as name, durable, with everything but its name as it was captured. It
+// returns the extended attributes that this file system or this user may not set.
+func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, progress func(int64)) (lost []string, err error) {
+	if w.Type == TypeLink {
+		if err := d.symlink(string(w.Link), name); err != nil {
+			return nil, err
+		}
+		if w.owner {
+			if err := unix.Fchownat(d.fd(), name, w.uid, w.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+				return nil, d.wrap("chown", name, err)
+			}
+		}
+		return nil, setTime(d, name, w)
+	}
+	f, err := d.create(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	if err := fill(ctx, t, f, w, progress); err != nil {
+		return nil, err
+	}
+	if lost, err = dress(f, w); err != nil {
+		return lost, err
+	}
+	if err := setTime(d, name, w); err != nil {
+		return lost, err
+	}
+	return lost, f.Sync()
+}
+
+func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func(int64)) error {
+	r, err := t.Open(ctx, w.tree())
+	if err != nil {
+		return fmt.Errorf("read %s: %w", string(w.Path), err)
+	}
+	defer r.Close() // only read
+	hash := sha256.New()
+	out := &holes{f: f, sparse: w.Sparse}
+	buffer := make([]byte, 256<<10)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, readErr := r.Read(buffer)
+		hash.Write(buffer[:n])
+		if err := out.write(buffer[:n]); err != nil {
+			return err
+		}
+		progress(int64(n))
+		if readErr == io.EOF {
+			break
+		}
+		if readErr != nil {
+			return fmt.Errorf("read %s: %w", string(w.Path), readErr)
+		}
+	}
+	if err := f.Truncate(out.at); err != nil { // a hole at the end
+		return err
+	}
+	if got := hex.EncodeToString(hash.Sum(nil)); got != w.SHA256 {
+		return fmt.Errorf("read %s: the repository holds other bytes than were captured: %w", string(w.Path), cofre.ErrCorrupt)
+	}
+	return nil
+}
+
+// holes writes a file that had holes without filling them.
+type holes struct {
+	f      *os.File
+	sparse bool
+	at     int64
+}
+
+// block is the smallest hole that file systems keep.
+const block = 4096
+
+var zeros [block]byte
+
+func (h *holes) write(p []byte) error {
+	if !h.sparse {
+		n, err := h.f.Write(p)
+		h.at += int64(n)
+		return err
+	}
+	for chunk := range slices.Chunk(p, block) {
+		if !bytes.Equal(chunk, zeros[:len(chunk)]) {
+			if _, err := h.f.WriteAt(chunk, h.at); err != nil {
+				return err
+			}
+		}
+		h.at += int64(len(chunk))
+	}
+	return nil
+}
+
+// dress gives an open file or directory its owner, extended attributes and mode, in this order: a new owner
+// takes away set-id bits and capabilities, and access lists shape the mode.
+func dress(f *os.File, w wanted) (lost []string, err error) {
+	if w.owner {
+		if err := f.Chown(w.uid, w.gid); err != nil {
+			return nil, err
+		}
+	}
+	for name, value := range w.Xattrs {
+		err := xattr.FSet(f, name, value)
+		if noAttributes(err) || errors.Is(err, syscall.EPERM) {
+			lost = append(lost, fmt.Sprintf("%s of %s: %v", name, string(w.Path), cause(unwrapXattr(err))))
+			continue
+		}
+		if err != nil {
+			return lost, err
+		}
+	}
+	if err := unix.Fchmod(int(f.Fd()), uint32(w.Mode)); err != nil {
+		return lost, &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
+	}
+	return lost, nil
+}
+
+func unwrapXattr(err error) error {
+	var xe *xattr.Error
+	if errors.As(err, &xe) {
+		return xe.Err
+	}
+	return err
+}
+
+func setTime(d *dir, name string, w wanted) error {
+	// Not by UnixNano, which ends in the year 2262.
+	t := unix.Timespec{Sec: w.ModTime.Unix(), Nsec: int64(w.ModTime.Nanosecond())}
+	return d.wrap("set times", name, unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
+}
+
+// differences says in which ways what is at name is not what w wants. Times of directories are not looked at
+// where ignoreTimes is set: the restore itself writes into them.
+func differences(d *dir, name string, w wanted, lost []string, ignoreTimes bool) ([]string, error) {
+	st, err := d.stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return []string{"is missing"}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if typeOf(st) != w.Type {
+		return []string{"is a " + typeOf(st) + ", not a " + w.Type}, nil
+	}
+	var found []string
+	if w.owner && (int(st.Uid) != w.uid || int(st.Gid) != w.gid) {
+		found = append(found, fmt.Sprintf("owner is %d:%d, not %d:%d", st.Uid, st.Gid, w.uid, w.gid))
+	}
+	if at := timeOf(syscall.Timespec(st.Mtim)); !ignoreTimes && !at.Equal(w.ModTime) {
+		found = append(found, fmt.Sprintf("time is %s, not %s", at.Format("2006-01-02T15:04:05.999999999Z"), w.ModTime.Format("2006-01-02T15:04:05.999999999Z")))
+	}
+	if w.Type == TypeLink {
+		target, err := d.readlink(name)
+		if err == nil && target != string(w.Link) {
+			found = append(found, fmt.Sprintf("leads to %q, not to %q", target, string(w.Link)))
+		}
+		return found, err
+	}
+	if got := UnixMode(st.Mode & 0o7777); got != w.Mode {
+		found = append(found, fmt.Sprintf("mode is %s, not %s", got, w.Mode))
+	}
+	inner, err := differencesInside(d, name, w, st, lost)
+	return append(found, inner...), err
+}
+
+func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []string) ([]string, error) {
+	f, err := d.open(name)
+	if errors.Is(err, os.ErrPermission) && !(w.Type == TypeFile && st.Size != w.Size) {
+		// Mode 0000, restored by a user who is not root: its owner may open it up for a look.
+		return openedUp(d, name, w, st, lost, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	return insideOf(f, w, lost)
+}
+
+func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []string, denied error) (found []string, err error) {
+	if err := unix.Fchmodat(d.fd(), name, st.Mode&0o7777|0o400, 0); err != nil {
+		return nil, denied
+	}
+	defer func() {
+		if back := unix.Fchmodat(d.fd(), name, st.Mode&0o7777, 0); err == nil {
+			err = d.wrap("chmod", name, back)
+		}
+	}()
+	f, err := d.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	return insideOf(f, w, lost)
+}
+
+func insideOf(f *os.File, w wanted, lost []string) ([]string, error) {
+	var found []string
+	have, err := attributes(f)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range w.Xattrs {
+		if !bytes.Equal(have[name], value) && !slices.ContainsFunc(lost, func(l string) bool { return len(l) > len(name) && l[:len(name)+4] == name+" of " }) {
+			found = append(found, "extended attribute "+name+" differs")
+		}
+	}
+	if w.Type != TypeFile {
+		return found, nil
+	}
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return nil, err
+	}
+	if hex.EncodeToString(hash.Sum(nil)) != w.SHA256 {
+		found = append(found, "content differs")
+	}
+	return found, nil
+}
+
+func typeOf(st unix.Stat_t) string {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return TypeFile
+	case unix.S_IFDIR:
+		return TypeDirectory
+	case unix.S_IFLNK:
+		return TypeLink
+	}
+	return "special file"
+}
+
+// isBelow reports whether p is dir or lies below it.
+func isBelow(p, dir string) bool {
+	return p == dir || (len(p) > len(dir) && p[:len(dir)] == dir && p[len(dir)] == '/') || dir == "/"
+}

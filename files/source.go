@@ -1,0 +1,486 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config says which files make up the configuration of an installation.
+type Config struct {
+	Installation string
+	Name         string   // of the source; "config" where empty
+	Paths        []string // absolute paths and patterns (*, ?, [], **)
+	Exclude      []string // patterns: of a whole path where they hold a slash, of a name otherwise
+	// Never are folders that are not captured, without a word: the repository itself, cofre's own state.
+	Never []string
+	// Extra yields what is no file of this machine. What it cannot yield makes the component partial.
+	Extra func(ctx context.Context) ([]Virtual, error)
+}
+
+// Virtual is an entry that no file of this machine holds: the configuration of a server, read over SQL.
+type Virtual struct {
+	Path  string // relative, clean: postgresql/postgresql.conf
+	Bytes []byte
+}
+
+// Source captures configuration files.
+type Source struct{ config Config }
+
+// NewSource makes a source. Nothing is looked at before Capture or Doctor.
+func NewSource(c Config) *Source {
+	if c.Name == "" {
+		c.Name = "config"
+	}
+	return &Source{c}
+}
+
+// ID identifies the source.
+func (s *Source) ID() cofre.SourceID {
+	return cofre.SourceID{Installation: s.config.Installation, Kind: cofre.KindConfig, Name: s.config.Name}
+}
+
+// Capture reads every configured file once, whole.
+//
+// Errors: a configured path without a pattern that does not exist (cofre.ErrNotFound, with a hint); nothing to
+// capture at all; what the session says. A file that cannot be read makes the component partial instead.
+func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
+	found, err := s.look()
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	extra, extraErr := s.extra(ctx)
+	if extraErr != nil {
+		found.missing("%v", extraErr)
+	}
+	if len(found.entries) == 0 && len(extra) == 0 {
+		return cofre.Captured{}, cofre.WithHint(fmt.Errorf("capture %s: nothing to read: %s", s.config.Name, strings.Join(found.warnings, "; ")),
+			"check config.paths and the rights of the user that cofre runs as")
+	}
+	began := cofre.Event{Type: cofre.TypeTaskBegan, Source: s.ID(), Task: "read files", Unit: cofre.UnitBytes, Total: found.bytes}
+	w := &writing{capture: c, found: found, event: began}
+	w.observe(began)
+	err = w.all(ctx, extra)
+	ended := began
+	ended.Type, ended.Err, ended.Done = cofre.TypeTaskEnded, err, w.done
+	w.observe(ended)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	for _, text := range found.warnings {
+		w.observe(cofre.Event{Type: cofre.TypeWarning, Source: s.ID(), Text: text})
+	}
+	summary, err := json.Marshal(w.facts.Summary)
+	return cofre.Captured{Facts: summary, Warnings: found.warnings, Partial: found.partial}, err
+}
+
+func (s *Source) extra(ctx context.Context) ([]Virtual, error) {
+	if s.config.Extra == nil {
+		return nil, nil
+	}
+	return s.config.Extra(ctx)
+}
+
+// Doctor looks at each configured path.
+func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
+	var list []cofre.Diagnosis
+	for _, p := range s.config.Paths {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		one := Source{s.config}
+		one.config.Paths = []string{p}
+		found, err := one.look()
+		d := cofre.Diagnosis{Subject: "config " + p, OK: err == nil && !found.partial}
+		switch {
+		case err != nil:
+			d.Detail, d.Hint = err.Error(), cofre.Hint(err)
+		case found.partial:
+			d.Detail, d.Hint = strings.Join(found.warnings, "; "), "run cofre as a user that may read it, or take it out of config.paths"
+		case len(found.entries) == 0:
+			d.Detail = "nothing matches now"
+		default:
+			d.Detail = fmt.Sprintf("%s, %d bytes", count(found.files(), "file"), found.bytes)
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// found is what there is to capture, by its real path.
+type found struct {
+	config   Config
+	exclude  excludes
+	entries  map[string]*Fact
+	links    map[string]string // of captured links, to what they lead to
+	bytes    int64
+	warnings []string
+	partial  bool
+	summary  Summary
+	users    map[uint32]string
+	groups   map[uint32]string
+}
+
+// missing records something that should be in the component and is not.
+func (f *found) missing(format string, args ...any) {
+	f.partial = true
+	f.summary.Unreadable++
+	f.warnings = append(f.warnings, fmt.Sprintf(format, args...))
+}
+
+func (f *found) files() int {
+	n := 0
+	for _, e := range f.entries {
+		if e.Type == TypeFile {
+			n++
+		}
+	}
+	return n
+}
+
+// look walks the configured paths without reading a file.
+func (s *Source) look() (*found, error) {
+	f := &found{
+		config: s.config, exclude: s.config.Exclude, entries: map[string]*Fact{}, links: map[string]string{},
+		users: map[uint32]string{}, groups: map[uint32]string{},
+	}
+	for _, pattern := range s.config.Paths {
+		if !path.IsAbs(pattern) || path.Clean(pattern) == "/" {
+			return nil, fmt.Errorf("capture %s: %q is no absolute path of a file or a folder: %w", s.config.Name, pattern, cofre.ErrConfig)
+		}
+		matches, err := expand(pattern)
+		if err != nil {
+			f.missing("pattern %s: %v", pattern, err)
+		}
+		for _, p := range matches {
+			err := f.top(p, 0)
+			if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
+				return nil, cofre.WithHint(fmt.Errorf("capture %s: path %s: %w", s.config.Name, p, cofre.ErrNotFound),
+					"correct config.paths, or write a pattern where a file may be there or not: %s*", p)
+			}
+			if err != nil {
+				f.missing("%s: %v", p, cause(err))
+			}
+		}
+	}
+	for link, target := range f.links {
+		if _, err := os.Lstat(target); err == nil && f.entries[target] == nil {
+			f.warnings = append(f.warnings, fmt.Sprintf("link %s leads to %s, which config.paths does not name: its content is not in the backup", link, target))
+		}
+	}
+	slices.Sort(f.warnings)
+	return f, nil
+}
+
+// cause is the reason alone: the path is said by the caller.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+func notADirectory(err error) bool { return errors.Is(err, syscall.ENOTDIR) }
+
+// top captures a configured path. Links on the way to it, and at its end, are kept and followed: what the
+// path names is what the operator wants back.
+func (f *found) top(p string, followed int) error {
+	if followed > 40 { // as the kernel, which gives up after 40 (path_resolution(7))
+		return syscall.ELOOP
+	}
+	at := "/"
+	parts := strings.Split(strings.Trim(p, "/"), "/")
+	for i, part := range parts {
+		at = path.Join(at, part)
+		info, err := os.Lstat(at)
+		if err != nil {
+			return err
+		}
+		last := i == len(parts)-1
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if err := f.entry(at, info); err != nil {
+				return err
+			}
+			target, err := os.Readlink(at)
+			if err != nil {
+				return err
+			}
+			if !path.IsAbs(target) {
+				target = path.Join(path.Dir(at), target)
+			}
+			err = f.top(path.Join(append([]string{target}, parts[i+1:]...)...), followed+1)
+			if last && errors.Is(err, fs.ErrNotExist) {
+				return nil // a dangling link is a link
+			}
+			return err
+		}
+		if last {
+			return f.walk(at, info)
+		}
+		f.parent(at, info)
+	}
+	return nil
+}
+
+// walk captures p and everything below it.
+func (f *found) walk(p string, info fs.FileInfo) error {
+	if f.left(p) {
+		return nil
+	}
+	if err := f.entry(p, info); err != nil || !info.IsDir() {
+		return err
+	}
+	children, err := os.ReadDir(p)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		name := path.Join(p, child.Name())
+		info, err := child.Info()
+		if err == nil {
+			err = f.walk(name, info)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is deleted meanwhile is no loss
+			f.missing("%s: %v", name, cause(err))
+		}
+	}
+	return nil
+}
+
+// left reports whether p is not to be captured. The copies that a restore in place keeps are not either.
+func (f *found) left(p string) bool {
+	return f.exclude.match(p) || isKept(path.Base(p)) || slices.ContainsFunc(f.config.Never, func(never string) bool {
+		never = path.Clean(never)
+		return p == never || strings.HasPrefix(p, never+"/")
+	})
+}
+
+// parent records a directory on the way to what is captured.
+func (f *found) parent(p string, info fs.FileInfo) {
+	if f.entries[p] == nil {
+		e := f.describe(p, info)
+		e.Type, e.Parent = TypeDirectory, true
+		f.entries[p] = e
+	}
+}
+
+func (f *found) entry(p string, info fs.FileInfo) error {
+	if known := f.entries[p]; known != nil && !known.Parent {
+		return nil
+	}
+	e := f.describe(p, info)
+	switch info.Mode().Type() {
+	case 0:
+		e.Type, e.Size = TypeFile, info.Size()
+		f.bytes += e.Size
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			e.Sparse = st.Blocks*512 < st.Size
+		}
+	case fs.ModeDir:
+		e.Type = TypeDirectory
+	case fs.ModeSymlink:
+		target, err := os.Readlink(p)
+		if err != nil {
+			return err
+		}
+		e.Type, e.Link = TypeLink, Name(target)
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(p), target)
+		}
+		f.links[p] = path.Clean(target)
+	default:
+		f.summary.Skipped++
+		f.warnings = append(f.warnings, fmt.Sprintf("%s is %s, which is no file: skipped", p, special(info.Mode())))
+		return nil
+	}
+	f.entries[p] = e
+	// The way to p, for entries that a link led to.
+	for dir := path.Dir(p); dir != "/" && f.entries[dir] == nil; dir = path.Dir(dir) {
+		if info, err := os.Lstat(dir); err == nil && info.IsDir() {
+			f.parent(dir, info)
+		}
+	}
+	return nil
+}
+
+func special(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "special"
+}
+
+func (f *found) describe(p string, info fs.FileInfo) *Fact {
+	e := &Fact{Path: Name(p), ModTime: sane(info.ModTime().UTC())}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		e.Mode, e.UID, e.GID = UnixMode(st.Mode&0o7777), st.Uid, st.Gid
+		e.User, e.Group = f.user(st.Uid), f.group(st.Gid)
+	}
+	return e
+}
+
+func (f *found) user(id uint32) string {
+	if name, ok := f.users[id]; ok {
+		return name
+	}
+	if u, err := user.LookupId(strconv.FormatUint(uint64(id), 10)); err == nil {
+		f.users[id] = u.Username
+	}
+	return f.users[id]
+}
+
+func (f *found) group(id uint32) string {
+	if name, ok := f.groups[id]; ok {
+		return name
+	}
+	if g, err := user.LookupGroupId(strconv.FormatUint(uint64(id), 10)); err == nil {
+		f.groups[id] = g.Name
+	}
+	return f.groups[id]
+}
+
+// writing puts what was found into the session.
+type writing struct {
+	capture *cofre.Capture
+	found   *found
+	event   cofre.Event
+
+	mu    sync.Mutex // guards what follows, and found's warnings
+	done  int64
+	facts Facts
+}
+
+func (w *writing) observe(e cofre.Event) {
+	e.At = time.Now()
+	w.capture.Observer.Observe(e)
+}
+
+func (w *writing) all(ctx context.Context, extra []Virtual) error {
+	w.facts = Facts{Format: 1, Summary: w.found.summary}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, w.capture.Jobs))
+	for _, e := range w.found.entries {
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return w.entry(ctx, e)
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, v := range extra {
+		if err := w.virtual(ctx, v); err != nil {
+			return err
+		}
+	}
+	slices.Sort(w.found.warnings)
+	w.facts.Unreadable = w.found.summary.Unreadable
+	slices.SortFunc(w.facts.Entries, func(a, b Fact) int { return strings.Compare(a.tree(), b.tree()) })
+	text, err := json.MarshalIndent(w.facts, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = w.capture.Session.Put(ctx, cofre.Entry{Path: FactsFile, Mode: 0o600, ModTime: time.Now(), Size: int64(len(text))}, bytes.NewReader(text))
+	return err
+}
+
+func (w *writing) entry(ctx context.Context, e *Fact) error {
+	switch e.Type {
+	case TypeFile:
+		return w.file(ctx, e)
+	case TypeDirectory:
+		if err := w.attributes(string(e.Path), e); err != nil {
+			w.missing("%s: extended attributes: %v", string(e.Path), cause(err))
+		}
+	}
+	if err := w.capture.Session.Add(ctx, w.treeEntry(e)); err != nil {
+		return fmt.Errorf("store %s: %w", string(e.Path), err)
+	}
+	w.add(*e)
+	return nil
+}
+
+func (w *writing) treeEntry(e *Fact) cofre.Entry {
+	mode := fs.FileMode(e.Mode & 0o777)
+	for bit, flag := range map[UnixMode]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if e.Mode&bit != 0 {
+			mode |= flag
+		}
+	}
+	switch e.Type {
+	case TypeDirectory:
+		mode |= fs.ModeDir
+	case TypeLink:
+		mode |= fs.ModeSymlink
+	}
+	return cofre.Entry{Path: e.tree(), Mode: mode, ModTime: e.ModTime, UID: e.UID, GID: e.GID, Size: e.Size, Link: string(e.Link)}
+}
+
+func (w *writing) add(e Fact) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.facts.Entries = append(w.facts.Entries, e)
+	switch {
+	case e.Virtual:
+		w.facts.Virtual++
+	case e.Type == TypeFile:
+		w.facts.Files++
+	case e.Type == TypeLink:
+		w.facts.Links++
+	case !e.Parent:
+		w.facts.Directories++
+	}
+	w.facts.Bytes += e.Size
+	w.done += e.Size
+	progress := w.event
+	progress.Type, progress.Item, progress.Done = cofre.TypeTaskProgress, string(e.Path), w.done
+	w.observe(progress)
+}
+
+func (w *writing) missing(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.found.missing(format, args...)
+}
+
+func (w *writing) virtual(ctx context.Context, v Virtual) error {
+	e := Fact{Path: Name(v.Path), Virtual: true, Type: TypeFile, Mode: 0o600, ModTime: time.Now().UTC(), Size: int64(len(v.Bytes)), SHA256: sum(v.Bytes)}
+	if err := e.wrong(); err != nil {
+		return fmt.Errorf("store %q: %w", v.Path, err)
+	}
+	if _, err := w.capture.Session.Put(ctx, w.treeEntry(&e), bytes.NewReader(v.Bytes)); err != nil {
+		return fmt.Errorf("store %s: %w", v.Path, err)
+	}
+	w.add(e)
+	return nil
+}
