@@ -21,7 +21,7 @@ var heights = map[string]int{
 	"internal/testkit":          4, // real services for tests: above what starts them
 	"store":                     2, // plain durable objects, on a folder or S3
 	"retention":                 1,
-	"restore/plan":              1, // pure: recovery target and catalog to steps
+	"restore/plan":              2, // pure: recovery target and catalog to steps; speaks pgdata
 	"postgres/pgdata":           1, // pure: on-disk formats
 	"postgres/pgarchive":        1, // pure: the pg_dump archive format
 	"postgres":                  2, // connects; says what the server is; finds the client tools

@@ -1,0 +1,490 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Scan reads the records of consecutive segments, in order, as one walk, so that records which cross from one
+// into the next are seen. It yields every Moment, and with each the start of the last record before the yield;
+// after the last segment it yields one Found without a Moment, so that the caller learns how far records go.
+type Scan func(segments []pgdata.Segment) iter.Seq2[Found, error]
+
+// Found is one finding of a Scan.
+type Found struct {
+	Moment     pgdata.Moment // Kind is zero on the last Found of a walk
+	LastRecord cofre.LSN     // where the last record that was read starts
+}
+
+// Recovery is a way to a recovery target that has been proven to exist.
+type Recovery struct {
+	Backup   BaseBackup
+	Target   cofre.RecoveryTarget
+	Timeline cofre.Timeline  // recovery_target_timeline
+	Branches []pgdata.Branch // the timelines it passes through, from the backup's on
+	Segments []pgdata.Segment
+	// Stop is where recovery will stop: the start of the record that ends it, the end of the WAL for none, the
+	// end of the base backup for Immediate.
+	Stop cofre.LSN
+	// StopAt is the time of the record at Stop, where it has one.
+	StopAt time.Time
+	// Unfinished says that the last segment is not whole: it was being streamed, or its timeline ended in it.
+	Unfinished bool
+	// Others are the timelines that the base backup leads to as well, and that were not chosen.
+	Others []cofre.Timeline
+}
+
+// Recover finds the way to a target.
+//
+// Errors: *cofre.UnreachableError where the target is outside of what can be reached, with what is nearest;
+// *cofre.GapError, possibly inside one, where missing WAL is what stands between; what scan returns.
+func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Scan) (*Recovery, error) {
+	p := &planner{target: target, wal: w, scan: scan, probed: map[pgdata.Segment]*probe{}}
+	for _, b := range backups {
+		if b.SystemID == w.SystemID {
+			p.backups = append(p.backups, b)
+		}
+	}
+	// Newest first, by where they stop within a timeline and by when across them: names and numbers of another
+	// system, or of the time before a failover, say nothing about age.
+	slices.SortStableFunc(p.backups, func(a, b BaseBackup) int {
+		if a.Timeline == b.Timeline {
+			return cmp.Compare(b.Stop, a.Stop)
+		}
+		return b.StoppedAt.Compare(a.StoppedAt)
+	})
+	if len(p.backups) == 0 {
+		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, "take one with: cofre backup cluster")
+	}
+	return p.plan()
+}
+
+type planner struct {
+	target  cofre.RecoveryTarget
+	backups []BaseBackup // newest first
+	wal     *WAL
+	scan    Scan
+	probed  map[pgdata.Segment]*probe
+}
+
+// candidate is a base backup with a timeline that it leads to.
+type candidate struct {
+	backup  BaseBackup
+	history pgdata.History
+	way     way
+}
+
+func (p *planner) plan() (*Recovery, error) {
+	var candidates []candidate
+	for _, b := range p.backups {
+		if c, ok := p.lead(b); ok {
+			candidates = append(candidates, c)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, p.unreachable(nil, fmt.Sprintf("no base backup leads to timeline %d", p.target.Timeline))
+	}
+	switch t := p.target; {
+	case !t.At.IsZero():
+		return p.byTime(candidates)
+	case t.LSN != 0:
+		return p.byLSN(candidates)
+	case t.XID != 0 || t.Name != "":
+		return p.bySearch(candidates)
+	case t.Immediate:
+		c := candidates[0]
+		if err := p.consistent(c); err != nil {
+			return nil, err
+		}
+		return p.recovery(c, c.backup.Stop, time.Time{}), nil
+	default:
+		c := candidates[0]
+		if err := p.consistent(c); err != nil {
+			return nil, err
+		}
+		if c.way.gap != nil {
+			return nil, cofre.WithHint(p.gap(c), "WAL exists after the gap and cannot be reached; to recover up to the gap, ask for --lsn %s", p.lastBefore(c))
+		}
+		return p.recovery(c, c.way.end, time.Time{}), nil
+	}
+}
+
+// lead finds the timeline to recover along from b: the one asked for, or the newest that passes through where
+// b stopped.
+func (p *planner) lead(b BaseBackup) (candidate, bool) {
+	timelines := p.wal.Timelines()
+	if p.target.Timeline != 0 {
+		timelines = []cofre.Timeline{p.target.Timeline}
+	} else if !slices.Contains(timelines, b.Timeline) {
+		timelines = append(timelines, b.Timeline)
+	}
+	for _, tli := range timelines {
+		h, ok := p.wal.History(tli)
+		if !ok && tli != b.Timeline {
+			continue
+		}
+		if h.Contains(b.Timeline, b.Stop) {
+			return candidate{b, h, p.wal.along(h, b.Start)}, true
+		}
+	}
+	return candidate{}, false
+}
+
+// consistent reports the gap that keeps a base backup from becoming consistent.
+func (p *planner) consistent(c candidate) error {
+	if c.way.end >= c.backup.Stop {
+		return nil
+	}
+	if c.way.gap != nil {
+		return p.gap(c)
+	}
+	last := pgdata.SegmentAt(c.backup.Timeline, max(c.backup.Stop, 1)-1, p.wal.SegmentSize)
+	return &cofre.GapError{Timeline: c.way.missing.Timeline, From: c.way.missing.Name(p.wal.SegmentSize), To: last.Name(p.wal.SegmentSize)}
+}
+
+func (p *planner) gap(c candidate) error {
+	return fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, c.way.gap)
+}
+
+func (p *planner) recovery(c candidate, stop cofre.LSN, at time.Time) *Recovery {
+	r := &Recovery{Backup: c.backup, Target: p.target, Timeline: c.history.Timeline, Stop: stop, StopAt: at}
+	// The record that ends recovery begins at stop, and recovery reads all of it: one more segment where the
+	// record crosses over is harmless to name and cannot be known here.
+	for _, s := range c.way.segments {
+		if s.Start(p.wal.SegmentSize) <= stop || stop == 0 {
+			r.Segments = append(r.Segments, s)
+		}
+	}
+	if n := len(r.Segments); n > 0 {
+		r.Unfinished = !p.wal.Segments[r.Segments[n-1]]
+	}
+	for _, b := range c.history.Branches() {
+		if b.To > c.backup.Start {
+			r.Branches = append(r.Branches, b)
+		}
+	}
+	for _, tli := range p.wal.Timelines() {
+		if h, ok := p.wal.History(tli); ok && tli != r.Timeline && h.Contains(c.backup.Timeline, c.backup.Stop) {
+			r.Others = append(r.Others, tli)
+		}
+	}
+	return r
+}
+
+// byLSN stops at the first record that starts at or after the target.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, recoveryStopsAfter and recoveryStopsBefore.
+func (p *planner) byLSN(candidates []candidate) (*Recovery, error) {
+	target := p.target.LSN
+	i := slices.IndexFunc(candidates, func(c candidate) bool { return c.backup.Stop <= target })
+	if i < 0 {
+		return nil, p.unreachable(candidates, "every base backup ends after it")
+	}
+	c := candidates[i]
+	if err := p.consistent(c); err != nil {
+		return nil, err
+	}
+	if c.way.end <= target {
+		if c.way.gap != nil {
+			return nil, p.gap(c)
+		}
+		return nil, p.unreachable(candidates, "the WAL ends at "+c.way.end.String())
+	}
+	// Bytes may be there and no record in them: the end of the last segment is often empty.
+	last, err := p.firstRecordFrom(c, target)
+	if err != nil {
+		return nil, err
+	}
+	if last < target {
+		if c.way.gap != nil {
+			return nil, p.gap(c)
+		}
+		return nil, p.unreachable(candidates, fmt.Sprintf("the last record of the WAL starts at %s", last))
+	}
+	return p.recovery(c, target, time.Time{}), nil
+}
+
+// firstRecordFrom returns a position at which a record is known to start that is not before lsn, or the last
+// one of all.
+func (p *planner) firstRecordFrom(c candidate, lsn cofre.LSN) (cofre.LSN, error) {
+	size := p.wal.SegmentSize
+	at := slices.IndexFunc(c.way.segments, func(s pgdata.Segment) bool { return s.End(size) > lsn })
+	var last cofre.LSN
+	for _, s := range c.way.segments[at:] {
+		pr, err := p.probe(s, c.way.end)
+		if err != nil {
+			return 0, err
+		}
+		if last = max(last, pr.last); last >= lsn {
+			return last, nil
+		}
+	}
+	return last, nil
+}
+
+// lastBefore is the start of the last record before the WAL of c is interrupted, for a hint; where it cannot be
+// read, the end itself is the better answer.
+func (p *planner) lastBefore(c candidate) cofre.LSN {
+	for _, s := range slices.Backward(c.way.segments) {
+		if pr, err := p.probe(s, c.way.end); err == nil && pr.last != 0 {
+			return pr.last
+		}
+	}
+	return c.way.end
+}
+
+// probe is what one segment holds, read on its own.
+type probe struct {
+	ends []pgdata.Moment // commits and aborts
+	last cofre.LSN       // where its last record starts
+}
+
+func (p *planner) probe(s pgdata.Segment, end cofre.LSN) (*probe, error) {
+	if pr := p.probed[s]; pr != nil {
+		return pr, nil
+	}
+	pr := &probe{}
+	for f, err := range p.scan([]pgdata.Segment{s}) {
+		if err != nil {
+			return nil, err
+		}
+		// A parent's segment goes on after the fork with what the way does not follow.
+		if f.LastRecord < end {
+			pr.last = max(pr.last, f.LastRecord)
+		}
+		if k := f.Moment.Kind; (k == pgdata.MomentCommit || k == pgdata.MomentAbort) && f.Moment.Start < end {
+			pr.ends = append(pr.ends, f.Moment)
+		}
+	}
+	p.probed[s] = pr
+	return pr, nil
+}
+
+// byTime stops before the first commit or abort after the target. PostgreSQL ends a recovery that finds none
+// with an error, so that one must be proven to exist.
+func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
+	target := p.target.At
+	at := slices.IndexFunc(candidates, func(c candidate) bool { return !c.backup.StoppedAt.After(target) })
+	if at < 0 {
+		return nil, p.unreachable(candidates, "every base backup ended after it")
+	}
+	c := candidates[at]
+	if err := p.consistent(c); err != nil {
+		return nil, err
+	}
+	size := p.wal.SegmentSize
+	from := slices.IndexFunc(c.way.segments, func(s pgdata.Segment) bool { return s.End(size) > c.backup.Stop })
+	if from < 0 {
+		from = len(c.way.segments)
+	}
+	segments := c.way.segments[from:]
+	past := func(m pgdata.Moment) bool {
+		if m.Start < c.backup.Stop {
+			return false
+		}
+		return m.At.After(target) || (p.target.Exclusive && m.At.Equal(target))
+	}
+	// Commit times do not rise strictly with their positions, but over a segment or two they do. From the end
+	// backwards to a segment that has commits says whether the target lies within; then a binary search.
+	var newest time.Time
+	found, old, i := -1, 0, len(segments)-1
+	for ; i >= 0 && old < 2 && found < 0; i-- {
+		pr, err := p.probe(segments[i], c.way.end)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(pr.ends, past) {
+			found = i
+		}
+		for _, m := range pr.ends {
+			if m.Start >= c.backup.Stop && m.At.After(newest) {
+				newest = m.At
+			}
+		}
+		if len(pr.ends) > 0 {
+			old++
+		}
+	}
+	if found < 0 {
+		// The one that is needed may cross from one segment into the next, and no probe of one sees it.
+		m, err := p.first(segments[max(0, i):], c.way.end, past)
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind != 0 {
+			return p.recovery(c, m.Start, m.At), nil
+		}
+		if c.way.gap != nil {
+			return nil, p.gap(c)
+		}
+		why := "no transaction ended after the base backup"
+		if !newest.IsZero() {
+			why = "the last transaction in the WAL ended at " + stamp(newest)
+		}
+		return nil, cofre.WithHint(p.unreachable(candidates, why), "the end of the WAL, without a target, holds everything up to then")
+	}
+	first, err := p.firstPast(segments[:found+1], c.way.end, past)
+	if err != nil {
+		return nil, err
+	}
+	return p.recovery(c, first.Start, first.At), nil
+}
+
+// firstPast finds the first transaction end of segments, whose last has one, that past accepts.
+func (p *planner) firstPast(segments []pgdata.Segment, end cofre.LSN, past func(pgdata.Moment) bool) (pgdata.Moment, error) {
+	lo, hi := 0, len(segments)-1
+	for lo < hi {
+		mid := (lo + hi) / 2
+		// A segment without commits says nothing: look right of it.
+		at := mid
+		var pr *probe
+		for ; at < hi; at++ {
+			var err error
+			if pr, err = p.probe(segments[at], end); err != nil {
+				return pgdata.Moment{}, err
+			}
+			if len(pr.ends) > 0 {
+				break
+			}
+		}
+		if at < hi && !slices.ContainsFunc(pr.ends, past) {
+			lo = at + 1
+		} else {
+			hi = mid
+		}
+	}
+	// Times run slightly out of order, and records cross from segment to segment: the one before may hold the
+	// beginning of one that is past as well.
+	m, err := p.first(segments[max(0, lo-1):], end, past)
+	if err != nil || m.Kind != 0 {
+		return m, err
+	}
+	return pgdata.Moment{}, fmt.Errorf("search for the first transaction after %s: it was there before: %w", p.target, cofre.ErrCorrupt)
+}
+
+// first walks segments for the first transaction end that past accepts; the Kind of the answer is zero where
+// there is none.
+func (p *planner) first(segments []pgdata.Segment, end cofre.LSN, past func(pgdata.Moment) bool) (pgdata.Moment, error) {
+	if len(segments) == 0 {
+		return pgdata.Moment{}, nil
+	}
+	for f, err := range p.scan(segments) {
+		if err != nil {
+			return pgdata.Moment{}, err
+		}
+		if k := f.Moment.Kind; (k == pgdata.MomentCommit || k == pgdata.MomentAbort) && f.Moment.Start < end && past(f.Moment) {
+			return f.Moment, nil
+		}
+	}
+	return pgdata.Moment{}, nil
+}
+
+// bySearch reads WAL forwards for a transaction or a restore point, from the newest base backup first.
+func (p *planner) bySearch(candidates []candidate) (*Recovery, error) {
+	var interrupted error
+	searched := map[cofre.Timeline]cofre.LSN{} // from where on each timeline has been searched
+	for _, c := range candidates {
+		if err := p.consistent(c); err != nil {
+			interrupted = cmp.Or(interrupted, err)
+			continue
+		}
+		if c.way.gap != nil {
+			interrupted = cmp.Or(interrupted, p.gap(c))
+		}
+		until, ok := searched[c.history.Timeline]
+		m, err := p.search(c, until, ok)
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind != 0 {
+			return p.recovery(c, m.Start, m.At), nil
+		}
+		searched[c.history.Timeline] = c.backup.Stop
+	}
+	// It may be in what is missing.
+	if interrupted != nil {
+		return nil, interrupted
+	}
+	return nil, p.unreachable(candidates, "no WAL after a base backup holds it")
+}
+
+// search walks from the end of c's base backup to the end of its WAL, or up to the segment that holds until.
+func (p *planner) search(c candidate, until cofre.LSN, bounded bool) (pgdata.Moment, error) {
+	size := p.wal.SegmentSize
+	var segments []pgdata.Segment
+	for _, s := range c.way.segments {
+		if s.End(size) > c.backup.Stop && (!bounded || s.Start(size) <= until) {
+			segments = append(segments, s)
+		}
+	}
+	for f, err := range p.scan(segments) {
+		if err != nil {
+			return pgdata.Moment{}, err
+		}
+		m := f.Moment
+		if m.Start < c.backup.Stop || m.Start >= c.way.end {
+			continue
+		}
+		switch m.Kind {
+		case pgdata.MomentCommit, pgdata.MomentAbort:
+			// PostgreSQL compares the lower 32 bits, as the WAL holds no more.
+			if p.target.XID != 0 && m.XID == uint32(p.target.XID) {
+				return m, nil
+			}
+		case pgdata.MomentRestorePoint:
+			if p.target.Name != "" && m.Name == p.target.Name {
+				return m, nil
+			}
+		}
+	}
+	return pgdata.Moment{}, nil
+}
+
+// unreachable says what could be reached instead.
+func (p *planner) unreachable(candidates []candidate, why string) error {
+	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
+	if len(candidates) > 0 {
+		oldest, newest := candidates[len(candidates)-1], candidates[0]
+		for _, c := range candidates {
+			if c.way.end >= c.backup.Stop && c.backup.StoppedAt.Before(oldest.backup.StoppedAt) {
+				oldest = c
+			}
+		}
+		if !p.target.At.IsZero() || p.target.XID != 0 || p.target.Name != "" {
+			e.Nearest = append(e.Nearest, "from "+stamp(oldest.backup.StoppedAt))
+			if at := p.newest(newest); !at.IsZero() {
+				e.Nearest = append(e.Nearest, "to just before "+stamp(at))
+			}
+		} else {
+			e.Nearest = append(e.Nearest, "from "+oldest.backup.Stop.String(), "to "+p.lastBefore(newest).String())
+		}
+	}
+	return e
+}
+
+// newest is the last transaction end that can be reached along c.
+func (p *planner) newest(c candidate) (at time.Time) {
+	for _, s := range slices.Backward(c.way.segments) {
+		pr, err := p.probe(s, c.way.end)
+		if err != nil {
+			return at
+		}
+		for _, m := range pr.ends {
+			if m.At.After(at) && m.Start >= c.backup.Stop {
+				at = m.At
+			}
+		}
+		if !at.IsZero() || s.End(p.wal.SegmentSize) <= c.backup.Stop {
+			return at
+		}
+	}
+	return at
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

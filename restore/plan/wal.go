@@ -1,0 +1,180 @@
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// BaseBackup is what the planner has to know about one base backup.
+type BaseBackup struct {
+	Point     cofre.PointID
+	SystemID  cofre.SystemID
+	Timeline  cofre.Timeline
+	Start     cofre.LSN // the redo point: recovery reads WAL from here
+	Stop      cofre.LSN // recovery is not consistent before here
+	StartedAt time.Time
+	StoppedAt time.Time
+	Bytes     int64
+}
+
+// WAL is what a repository holds of one system's WAL.
+type WAL struct {
+	SystemID    cofre.SystemID
+	SegmentSize int64 // bytes
+	Segments    map[pgdata.Segment]bool
+	// Unfinished holds how many bytes there are, from the segment's beginning, of segments that are not whole:
+	// what streaming brought so far, or the last of a timeline that ended.
+	Unfinished map[pgdata.Segment]int64
+	Histories  map[cofre.Timeline]pgdata.History // of every timeline but 1
+}
+
+// History returns the ancestry of a timeline. Timeline 1 has none; another of which none was archived counts as
+// unknown, for nothing says from where it can be reached.
+func (w *WAL) History(tli cofre.Timeline) (pgdata.History, bool) {
+	if h, ok := w.Histories[tli]; ok {
+		return h, true
+	}
+	return pgdata.History{Timeline: tli}, tli == 1 || w.root() == tli
+}
+
+// root is the timeline that everything in the archive began with: a cluster whose archive is younger than its
+// last failover starts on a timeline whose ancestors nobody kept. It is the oldest, and known only by its WAL.
+func (w *WAL) root() cofre.Timeline {
+	var oldest cofre.Timeline
+	for s := range w.Segments {
+		if oldest == 0 || s.Timeline < oldest {
+			oldest = s.Timeline
+		}
+	}
+	return oldest
+}
+
+// Timelines lists every timeline of which there is WAL or a history, newest first.
+func (w *WAL) Timelines() []cofre.Timeline {
+	set := map[cofre.Timeline]bool{}
+	for s := range w.Segments {
+		set[s.Timeline] = true
+	}
+	for s := range w.Unfinished {
+		set[s.Timeline] = true
+	}
+	for t := range w.Histories {
+		set[t] = true
+	}
+	var all []cofre.Timeline
+	for t := range set {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b cofre.Timeline) int { return int(int64(b) - int64(a)) })
+	return all
+}
+
+// way is the WAL along one timeline's history from a position on, as far as it goes without interruption.
+type way struct {
+	segments []pgdata.Segment
+	end      cofre.LSN      // the byte after the last that is there
+	missing  pgdata.Segment // the first that is not
+	// gap is set where WAL goes on after what is missing: it was lost, or has not arrived yet.
+	gap *cofre.GapError
+}
+
+// along follows h from the segment that holds from.
+//
+// The segment in which a timeline forks exists under both names. The child's begins with a copy of the parent's
+// bytes and goes on with its own records, so that the child's is the one that leads on; where it is missing the
+// parent's still leads up to the fork.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI.
+func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
+	out := way{end: from}
+	size := w.SegmentSize
+	for number := uint64(from) / uint64(size); ; number++ {
+		s := pgdata.Segment{Timeline: w.timelineOf(h, number), Number: number}
+		if w.Segments[s] {
+			out.segments = append(out.segments, s)
+			out.end = s.End(size)
+			continue
+		}
+		w.part(&out, s, s.End(size))
+		for _, f := range slices.Backward(h.Forks) {
+			if uint64(f.At)/uint64(size) == number {
+				w.part(&out, pgdata.Segment{Timeline: f.Parent, Number: number}, f.At)
+			}
+		}
+		out.missing, out.gap = s, w.gapAt(h, s)
+		return out
+	}
+}
+
+// part adds a segment that is of use up to a position only, if it leads on.
+func (w *WAL) part(out *way, s pgdata.Segment, until cofre.LSN) {
+	reach := s.Start(w.SegmentSize)
+	if w.Segments[s] {
+		reach = s.End(w.SegmentSize)
+	} else {
+		reach += cofre.LSN(w.Unfinished[s])
+	}
+	if reach = min(reach, until); reach > out.end {
+		out.segments = append(out.segments, s)
+		out.end = reach
+	}
+}
+
+// last is the furthest segment that exists on the way to h.Timeline.
+func (w *WAL) last(h pgdata.History) pgdata.Segment {
+	var last pgdata.Segment
+	consider := func(s pgdata.Segment) {
+		if s.Number >= last.Number && w.onWay(h, s) {
+			last = s
+		}
+	}
+	for s := range w.Segments {
+		consider(s)
+	}
+	for s := range w.Unfinished {
+		consider(s)
+	}
+	return last
+}
+
+// onWay reports whether a recovery to h.Timeline reads s.
+func (w *WAL) onWay(h pgdata.History, s pgdata.Segment) bool {
+	size := uint64(w.SegmentSize)
+	for i, b := range h.Branches() {
+		if b.Timeline == s.Timeline {
+			return s.Number >= uint64(b.From)/size && (i == len(h.Forks) || s.Number < uint64(b.To)/size)
+		}
+	}
+	return false
+}
+
+// gapAt names the gap that begins with first, or returns nil where nothing follows: the WAL ends there.
+func (w *WAL) gapAt(h pgdata.History, first pgdata.Segment) *cofre.GapError {
+	last := w.last(h)
+	if last.Number <= first.Number {
+		return nil
+	}
+	gap := first
+	for s := first; s.Number < last.Number; s.Number++ {
+		s.Timeline = w.timelineOf(h, s.Number)
+		_, unfinished := w.Unfinished[s]
+		if w.Segments[s] || (unfinished && s != first) {
+			break
+		}
+		gap = s
+	}
+	return &cofre.GapError{Timeline: first.Timeline, From: first.Name(w.SegmentSize), To: gap.Name(w.SegmentSize)}
+}
+
+// timelineOf is the timeline under whose name a segment is read on the way to h.Timeline.
+func (w *WAL) timelineOf(h pgdata.History, number uint64) cofre.Timeline {
+	for _, f := range h.Forks {
+		if number < uint64(f.At)/uint64(w.SegmentSize) {
+			return f.Parent
+		}
+	}
+	return h.Timeline
+}
