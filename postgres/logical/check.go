@@ -1,0 +1,521 @@
+package logical
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/zeebo/xxh3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// Check compares the staged database with what was captured: rows, sequences, extensions, policies, row-level
+// security, grants, indexes and constraints. Each kind is one comparison of the proof, and each object that
+// differs is another.
+//
+// Errors: of the connection. What differs is in the proof, not an error.
+func (t *Target) Check(ctx context.Context, obs cofre.Observer) (*cofre.Proof, error) {
+	c := &checker{Target: t, obs: obs, proof: &cofre.Proof{}}
+	if err := c.run(ctx); err != nil {
+		return nil, fmt.Errorf("check database %s: %w", t.staged, postgres.Explain(err))
+	}
+	return c.proof, nil
+}
+
+type checker struct {
+	*Target
+	obs   cofre.Observer
+	proof *cofre.Proof
+}
+
+func (c *checker) add(what, want, got string) {
+	c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: want, Got: got, OK: want == got})
+}
+
+// compare adds one comparison of two sets and one for each thing that is in only one of them.
+func (c *checker) compare(what string, want, got []string) {
+	missing, extra := difference(want, got), difference(got, want)
+	if len(missing) == 0 && len(extra) == 0 {
+		c.add(what, fmt.Sprint(len(want)), fmt.Sprint(len(got)))
+		return
+	}
+	c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: fmt.Sprint(len(want)), Got: fmt.Sprintf("%d, of which %d as captured", len(got), len(want)-len(missing))})
+	for _, m := range missing {
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: m, Got: "missing"})
+	}
+	for _, e := range extra {
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: "nothing", Got: e})
+	}
+}
+
+// difference returns what is in a and not in b, counting repetitions.
+func difference(a, b []string) []string {
+	count := map[string]int{}
+	for _, s := range b {
+		count[s]++
+	}
+	var only []string
+	for _, s := range a {
+		if count[s] > 0 {
+			count[s]--
+		} else {
+			only = append(only, s)
+		}
+	}
+	return only
+}
+
+func (c *checker) run(ctx context.Context) error {
+	conn, err := connect(ctx, c.o.Server.With(c.staged), copySettings)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if c.sel.sections[pgarchive.SectionData] {
+		if err := c.rows(ctx); err != nil {
+			return err
+		}
+		for _, check := range []func(context.Context, *pgx.Conn) error{c.sequences, c.largeObjects} {
+			if err := check(ctx, conn); err != nil {
+				return err
+			}
+		}
+	}
+	if c.sel.sections[pgarchive.SectionPreData] {
+		if err := c.extensions(ctx, conn); err != nil {
+			return err
+		}
+		if err := c.tables(ctx, conn); err != nil {
+			return err
+		}
+	}
+	if c.sel.sections[pgarchive.SectionPostData] {
+		for _, check := range []func(context.Context, *pgx.Conn) error{c.policies, c.rowSecurity, c.validity} {
+			if err := check(ctx, conn); err != nil {
+				return err
+			}
+		}
+	}
+	if c.o.Filter.all() {
+		return c.grants(ctx, conn)
+	}
+	return nil
+}
+
+// rows counts every table, or reads it back.
+func (c *checker) rows(ctx context.Context) (err error) {
+	facts := c.tableFacts()
+	type table struct {
+		name, sql string
+		facts     *TableFacts
+	}
+	var tables []table
+	var want int64
+	for _, e := range c.sel.entries(pgarchive.SectionData) {
+		f := facts[e.DumpID]
+		if e.Desc != "TABLE DATA" || f == nil {
+			continue
+		}
+		schema, name, columns, err := e.CopyTarget()
+		if err != nil {
+			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+		}
+		if _, ours := findTable(c.toc, schema, name); !ours {
+			continue // an extension's, which may have rows of its own there
+		}
+		quoted := pgarchive.Quote(schema, name)
+		sql := "SELECT count(*) FROM ONLY " + quoted
+		if c.o.Check == CheckChecksum {
+			list := make([]string, len(columns))
+			for i, col := range columns {
+				list[i] = pgarchive.Quote(col)
+			}
+			sql = fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT", strings.Join(list, ", "), quoted)
+		}
+		want += f.Rows
+		tables = append(tables, table{quoted, sql, f})
+	}
+	slices.SortStableFunc(tables, func(a, b table) int { return cmp.Compare(b.facts.Bytes, a.facts.Bytes) })
+	c.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "check rows", Total: int64(len(tables)), Unit: cofre.UnitItems})
+	var mu sync.Mutex
+	var got, done int64
+	var differ []cofre.Checked
+	defer func() {
+		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "check rows", Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
+	}()
+	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := connect(ctx, c.o.Server.With(c.staged), copySettings)
+		if err != nil {
+			return nil, err
+		}
+		_, err = conn.Exec(ctx, "SET client_encoding = "+literal(c.clientEncoding()))
+		return conn, err
+	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
+		var tally rowTally
+		if c.o.Check == CheckChecksum {
+			if _, err := conn.PgConn().CopyTo(ctx, &tally, t.sql); err != nil {
+				return fmt.Errorf("read table %s: %w", t.name, err)
+			}
+		} else if err := conn.QueryRow(ctx, t.sql).Scan(&tally.rows); err != nil {
+			return fmt.Errorf("count table %s: %w", t.name, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		got, done = got+tally.rows, done+1
+		if tally.rows != t.facts.Rows {
+			differ = append(differ, cofre.Checked{What: "rows of " + t.name, Want: fmt.Sprint(t.facts.Rows), Got: fmt.Sprint(tally.rows)})
+		}
+		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.checksum() != t.facts.Checksum {
+			differ = append(differ, cofre.Checked{What: "checksum of " + t.name, Want: t.facts.Checksum, Got: tally.checksum()})
+		}
+		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "check rows", Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.add(fmt.Sprintf("rows of %d tables", len(tables)), fmt.Sprint(want), fmt.Sprint(got))
+	if c.o.Check == CheckChecksum {
+		c.add("checksums of tables", fmt.Sprint(len(tables)), fmt.Sprint(len(tables)-len(slices.DeleteFunc(slices.Clone(differ), func(d cofre.Checked) bool { return !strings.HasPrefix(d.What, "checksum") }))))
+	}
+	c.proof.Checks = append(c.proof.Checks, differ...)
+	return nil
+}
+
+// eachParallel gives things to jobs workers, each with a connection of its own.
+func eachParallel[T any](ctx context.Context, jobs int, things []T, open func(context.Context) (*pgx.Conn, error), do func(context.Context, *pgx.Conn, T) error) error {
+	queue := make(chan T)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer close(queue)
+		for _, t := range things {
+			select {
+			case queue <- t:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	for range min(jobs, len(things)) {
+		g.Go(func() error {
+			conn, err := open(ctx)
+			if conn != nil {
+				defer conn.Close(context.WithoutCancel(ctx))
+			}
+			if err != nil {
+				return err
+			}
+			for t := range queue {
+				if err := do(ctx, conn, t); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
+	chosen := map[string]bool{}
+	for _, e := range c.sel.entries(pgarchive.SectionData) {
+		if e.Desc == "SEQUENCE SET" {
+			chosen[pgarchive.Quote(e.Namespace, e.Tag)] = true
+		}
+	}
+	text := func(all []SequenceFacts) []string {
+		var s []string
+		for _, f := range all {
+			if name := pgarchive.Quote(f.Schema, f.Name); chosen[name] {
+				s = append(s, fmt.Sprintf("%s at %d, called %t", name, f.LastValue, f.IsCalled))
+			}
+		}
+		return s
+	}
+	got, err := readSequences(ctx, conn)
+	if err != nil {
+		return err
+	}
+	c.compare("sequences", text(c.facts.Sequences), text(got))
+	return nil
+}
+
+func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
+	if len(slices.DeleteFunc(c.sel.entries(pgarchive.SectionData), func(e *pgarchive.Entry) bool { return e.Desc != "BLOBS" })) == 0 {
+		return nil
+	}
+	rows, err := conn.Query(ctx, `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`)
+	if err != nil {
+		return fmt.Errorf("list the large objects: %w", err)
+	}
+	oids, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return fmt.Errorf("list the large objects: %w", err)
+	}
+	c.add("large objects", fmt.Sprint(c.facts.LargeObjects.Count), fmt.Sprint(len(oids)))
+	if c.o.Check != CheckChecksum || c.facts.LargeObjects.Checksum == "" {
+		return nil
+	}
+	var sum rowTally
+	for _, oid := range oids {
+		hash := xxh3.New()
+		for at := int64(0); ; {
+			var part []byte
+			if err := conn.QueryRow(ctx, "SELECT pg_catalog.lo_get($1, $2, $3)", oid, at, 1<<20).Scan(&part); err != nil {
+				return fmt.Errorf("read large object %d: %w", oid, err)
+			}
+			_, _ = hash.Write(part)
+			if at += int64(len(part)); len(part) < 1<<20 {
+				break
+			}
+		}
+		h := hash.Sum128()
+		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
+	}
+	c.add("checksum of large objects", c.facts.LargeObjects.Checksum, sum.checksum())
+	return nil
+}
+
+func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
+	// Versions may differ, and the plan said so; what must not happen is that one is missing.
+	var want []string
+	for _, e := range c.sel.entries(pgarchive.SectionPreData) {
+		if e.Desc == "EXTENSION" {
+			want = append(want, e.Tag)
+		}
+	}
+	got, err := readExtensions(ctx, conn)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range got {
+		if e.Name != "plpgsql" || slices.Contains(want, "plpgsql") {
+			names = append(names, e.Name)
+		}
+	}
+	c.compare("extensions", want, names)
+	return nil
+}
+
+func (c *checker) tables(ctx context.Context, conn *pgx.Conn) error {
+	var want []string
+	for _, e := range c.sel.entries(pgarchive.SectionPreData) {
+		switch e.Desc {
+		case "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE":
+			want = append(want, pgarchive.Quote(e.Namespace, e.Tag))
+		}
+	}
+	rows, err := collect(ctx, conn, "the tables", `
+SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
+WHERE o.relkind IN ('r','p','f','v','m','S') AND `+userObject, func(r pgx.CollectableRow) ([2]string, error) {
+		var n [2]string
+		return n, r.Scan(&n[0], &n[1])
+	})
+	if err != nil {
+		return err
+	}
+	got := make([]string, len(rows))
+	for i, r := range rows {
+		got[i] = pgarchive.Quote(r[0], r[1])
+	}
+	// A view that another object needs early is made as a dummy and named twice; identity sequences have
+	// entries of their own.
+	slices.Sort(want)
+	c.compare("tables, views and sequences", slices.Compact(want), got)
+	return nil
+}
+
+func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
+	chosen := map[string]bool{}
+	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
+		if e.Desc == "POLICY" {
+			chosen[e.Namespace+"\x00"+e.Tag] = true // the tag is table and policy, with a space between
+		}
+	}
+	text := func(all []PolicyFacts) []string {
+		var s []string
+		for _, p := range all {
+			if chosen[p.Schema+"\x00"+p.Table+" "+p.Name] {
+				s = append(s, fmt.Sprintf("%s on %s: %s for %v, permissive %t, using %s, check %s", p.Name, pgarchive.Quote(p.Schema, p.Table), p.Command, p.Roles, p.Permissive, p.Using, p.Check))
+			}
+		}
+		return s
+	}
+	got, err := readPolicies(ctx, conn)
+	if err != nil {
+		return err
+	}
+	want, have := text(c.facts.Policies), text(got)
+	c.add("row-level security policies", fmt.Sprint(len(chosen)), fmt.Sprint(len(have)))
+	if major := majorOf(c.facts.ServerVersion); major == c.server.version.Major() {
+		// Another major may print the same expression in another way.
+		c.compare("policies as captured", want, have)
+	}
+	return nil
+}
+
+func (c *checker) rowSecurity(ctx context.Context, conn *pgx.Conn) error {
+	var want []string
+	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
+		if e.Desc == "ROW SECURITY" {
+			want = append(want, pgarchive.Quote(e.Namespace, e.Tag))
+		}
+	}
+	rows, err := collect(ctx, conn, "the tables with row-level security", `
+SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
+WHERE o.relrowsecurity AND `+userObject, func(r pgx.CollectableRow) ([2]string, error) {
+		var n [2]string
+		return n, r.Scan(&n[0], &n[1])
+	})
+	if err != nil {
+		return err
+	}
+	got := make([]string, len(rows))
+	for i, r := range rows {
+		got[i] = pgarchive.Quote(r[0], r[1])
+	}
+	c.compare("tables with row-level security", want, got)
+	return nil
+}
+
+// validity looks for what CREATE INDEX and ALTER TABLE can leave half done.
+func (c *checker) validity(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT indexrelid::regclass::text FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class o ON o.oid = i.indexrelid WHERE NOT i.indisvalid AND o.relkind = 'i'`)
+	if err != nil {
+		return fmt.Errorf("look for invalid indexes: %w", err)
+	}
+	invalid, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("look for invalid indexes: %w", err)
+	}
+	c.compare("invalid indexes", nil, invalid)
+	want := 0
+	for i := range c.toc.Entries {
+		if e := &c.toc.Entries[i]; c.sel.has(e) && strings.HasSuffix(strings.TrimSpace(e.Defn), "NOT VALID;") {
+			want++
+		}
+	}
+	var got int
+	if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_catalog.pg_constraint o JOIN pg_catalog.pg_namespace n ON n.oid = o.connamespace
+WHERE NOT o.convalidated AND o.conparentid = 0 AND o.contype IN ('f', 'c') AND `+userObject).Scan(&got); err != nil {
+		return fmt.Errorf("look for constraints that are not validated: %w", err)
+	}
+	c.add("constraints not validated", fmt.Sprint(want), fmt.Sprint(got))
+	return nil
+}
+
+func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
+	if c.o.NoOwner && c.o.NoPrivileges || len(c.facts.Grants) == 0 {
+		return nil
+	}
+	got, err := readGrants(ctx, conn)
+	if err != nil {
+		return err
+	}
+	text := func(all []GrantFacts) []string {
+		var s []string
+		for _, g := range all {
+			line := g.Type + " " + g.Object
+			if !c.o.NoOwner {
+				line += " owner " + g.Owner
+			}
+			if !c.o.NoPrivileges && !c.o.NoOwner {
+				line += " " + strings.Join(grantsOf(g), " ")
+			}
+			s = append(s, line)
+		}
+		return s
+	}
+	want := text(c.facts.Grants)
+	have := text(got)
+	if majorOf(c.facts.ServerVersion) != c.server.version.Major() {
+		// A newer major has privileges and objects of its own; what was captured must be there.
+		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
+		if missing := difference(want, have); len(missing) > 0 {
+			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
+			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants", Text: "on the newer server these owners and grants read otherwise: " + strings.Join(missing, "; ")})
+			return nil
+		}
+	}
+	c.compare("owners and grants", want, have)
+	return nil
+}
+
+// grantsOf writes an access list so that equal lists have equal texts: a list that says what no list would say
+// is the same as none.
+func grantsOf(g GrantFacts) []string {
+	acl := slices.Clone(g.ACL)
+	slices.Sort(acl)
+	if g.Type == "default privileges" || len(acl) == 0 {
+		return acl
+	}
+	owner := aclName(g.Owner)
+	letters := map[string]string{
+		"table": "arwdDxt", "view": "arwdDxt", "materialized view": "arwdDxt", "foreign table": "arwdDxt",
+		"sequence": "rwU", "schema": "UC", "function": "X", "procedure": "X", "aggregate": "X", "type": "U", "domain": "U",
+		"foreign-data wrapper": "U", "server": "U", "language": "U",
+	}[g.Type]
+	defaults := []string{owner + "=" + letters + "/" + owner}
+	switch g.Type {
+	case "function", "procedure", "aggregate", "type", "domain", "language":
+		defaults = append(defaults, "="+letters+"/"+owner)
+	}
+	slices.Sort(defaults)
+	if slices.Equal(acl, defaults) {
+		return nil
+	}
+	return acl
+}
+
+func aclName(s string) string {
+	for _, r := range s {
+		if r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+			return pgarchive.Quote(s)
+		}
+	}
+	return s
+}
+
+// analyze gathers statistics for every table: without them the first queries after a restore are planned blind.
+func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observer) (err error) {
+	conn, err := connect(ctx, c, copySettings)
+	if err != nil {
+		return err
+	}
+	names, err := collect(ctx, conn, "the tables", `
+SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
+WHERE (o.relkind = 'p' OR o.relkind IN ('r', 'm')) AND NOT o.relispartition AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND EXISTS (SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped)
+ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (string, error) {
+		var schema, name string
+		err := r.Scan(&schema, &name)
+		return pgarchive.Quote(schema, name), err
+	})
+	err = errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	if err != nil {
+		return err
+	}
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "analyze", Total: int64(len(names)), Unit: cofre.UnitItems})
+	defer func() {
+		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "analyze", Done: int64(len(names)), Total: int64(len(names)), Unit: cofre.UnitItems, Err: err})
+	}()
+	return eachParallel(ctx, jobs, names, func(ctx context.Context) (*pgx.Conn, error) {
+		return connect(ctx, c, map[string]string{"statement_timeout": "0", "lock_timeout": "0"})
+	}, func(ctx context.Context, conn *pgx.Conn, name string) error {
+		if _, err := conn.Exec(ctx, "ANALYZE "+name); err != nil {
+			return fmt.Errorf("analyze %s: %w", name, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,365 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// globalVerb is what a statement of globals.sql does.
+type globalVerb string
+
+const (
+	createRole      globalVerb = "create role"
+	alterRole       globalVerb = "alter role"
+	setRole         globalVerb = "role setting"
+	commentRole     globalVerb = "comment on role"
+	grantRole       globalVerb = "membership"
+	tablespaceThing globalVerb = "tablespace"
+)
+
+// globalStatement is one statement of globals.sql, as pg_dumpall wrote it.
+type globalStatement struct {
+	verb  globalVerb
+	sql   string
+	roles []string // the role that it is about; of a membership, group and member
+}
+
+// parseGlobals reads the statements of a globals.sql that are known: roles, their settings, memberships and
+// tablespaces. Session settings and psql's own commands are passed over.
+func parseGlobals(script string) []globalStatement {
+	var found []globalStatement
+	for _, sql := range splitStatements(script) {
+		if s, ok := parseGlobal(sql); ok {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func parseGlobal(sql string) (globalStatement, bool) {
+	for _, known := range []struct {
+		prefix string
+		verb   globalVerb
+	}{
+		{"CREATE ROLE ", createRole}, {"ALTER ROLE ", alterRole}, {"COMMENT ON ROLE ", commentRole},
+		{"CREATE TABLESPACE ", tablespaceThing}, {"ALTER TABLESPACE ", tablespaceThing},
+	} {
+		rest, ok := strings.CutPrefix(sql, known.prefix)
+		if !ok {
+			continue
+		}
+		name, after := leadingName(rest)
+		s := globalStatement{known.verb, sql, []string{name}}
+		if known.verb == alterRole && !strings.HasPrefix(strings.TrimSpace(after), "WITH") {
+			s.verb = setRole
+		}
+		return s, name != ""
+	}
+	if rest, ok := strings.CutPrefix(sql, "GRANT "); ok {
+		group, after := leadingName(rest)
+		if after, ok = strings.CutPrefix(after, " TO "); ok && group != "" {
+			member, _ := leadingName(after)
+			return globalStatement{grantRole, sql, []string{group, member}}, member != ""
+		}
+	}
+	return globalStatement{}, false
+}
+
+func leadingName(s string) (name, rest string) {
+	end := 0
+	quoted := strings.HasPrefix(s, `"`)
+	for end = 0; end < len(s); end++ {
+		if quoted && s[end] == '"' && end > 0 {
+			if end+1 < len(s) && s[end+1] == '"' {
+				end++
+				continue
+			}
+			end++
+			break
+		}
+		if !quoted && (s[end] == ' ' || s[end] == ';') {
+			break
+		}
+	}
+	parts, err := pgarchive.ParseName(s[:end])
+	if err != nil || len(parts) != 1 {
+		return "", s
+	}
+	return parts[0], s[end:]
+}
+
+// splitStatements cuts a script of pg_dumpall at the semicolons that end statements.
+func splitStatements(script string) []string {
+	var found []string
+	var b strings.Builder
+	flush := func() {
+		if s := strings.TrimSpace(b.String()); s != "" {
+			found = append(found, s)
+		}
+		b.Reset()
+	}
+	for i := 0; i < len(script); i++ {
+		c := script[i]
+		atStart := strings.TrimSpace(b.String()) == ""
+		switch {
+		case atStart && (strings.HasPrefix(script[i:], "--") || c == '\\'):
+			// A comment, or a command of psql: to the end of the line.
+			end := strings.IndexByte(script[i:], '\n')
+			if end < 0 {
+				return found
+			}
+			i += end
+			continue
+		case c == '\'' || c == '"':
+			escapes := c == '\'' && i > 0 && (script[i-1] == 'E' || script[i-1] == 'e')
+			j := i + 1
+			for ; j < len(script); j++ {
+				if escapes && script[j] == '\\' {
+					j++
+				} else if script[j] == c {
+					if j+1 < len(script) && script[j+1] == c {
+						j++
+						continue
+					}
+					break
+				}
+			}
+			b.WriteString(script[i:min(j+1, len(script))])
+			i = j
+			continue
+		case c == ';':
+			flush()
+			continue
+		}
+		b.WriteByte(c)
+	}
+	flush()
+	return found
+}
+
+// rolesToCreate picks the statements that make the missing roles, with the groups they belong to as far as
+// those are missing too, and their memberships. Statements about roles that exist are not among them.
+func rolesToCreate(script string, missing []string, exist map[string]bool) (statements []globalStatement, unknown []string) {
+	parsed := parseGlobals(script)
+	defined := map[string]bool{}
+	for _, s := range parsed {
+		if s.verb == createRole {
+			defined[s.roles[0]] = true
+		}
+	}
+	make := map[string]bool{}
+	for _, r := range missing {
+		if defined[r] {
+			make[r] = true
+		} else {
+			unknown = append(unknown, r)
+		}
+	}
+	// A missing role may be a member of another missing one, which no object names.
+	for again := true; again; {
+		again = false
+		for _, s := range parsed {
+			if s.verb == grantRole && make[s.roles[1]] && !exist[s.roles[0]] && !make[s.roles[0]] && defined[s.roles[0]] {
+				make[s.roles[0]], again = true, true
+			}
+		}
+	}
+	there := func(r string) bool { return exist[r] || make[r] }
+	for _, s := range parsed {
+		switch s.verb {
+		case tablespaceThing:
+		case grantRole:
+			if (make[s.roles[0]] || make[s.roles[1]]) && there(s.roles[0]) && there(s.roles[1]) {
+				statements = append(statements, s)
+			}
+		default:
+			if make[s.roles[0]] {
+				statements = append(statements, s)
+			}
+		}
+	}
+	return statements, unknown
+}
+
+func roleNames(statements []globalStatement) []string {
+	var names []string
+	for _, s := range statements {
+		if s.verb == createRole && !slices.Contains(names, s.roles[0]) {
+			names = append(names, s.roles[0])
+		}
+	}
+	return names
+}
+
+// createRoles makes the missing roles in one transaction.
+func (t *Target) createRoles(ctx context.Context, obs cofre.Observer) error {
+	if len(t.roles) == 0 {
+		return nil
+	}
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := runGlobals(ctx, conn, t.roles); err != nil {
+		return err
+	}
+	for _, r := range roleNames(t.roles) {
+		obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "create roles", Item: r, Text: "role " + r + " created"})
+	}
+	return nil
+}
+
+func runGlobals(ctx context.Context, conn *pgx.Conn, statements []globalStatement) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, s := range statements {
+			// The statement may hold a password's verifier: the error names what it is about, not its text.
+			// The server would write a failing one into its log as well, which is out of our hands.
+			_, err := tx.Exec(ctx, withoutGrantor(s.sql))
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", s.verb, strings.Join(s.roles, " to "), err)
+			}
+		}
+		return nil
+	})
+}
+
+// withoutGrantor takes GRANTED BY off a membership: that role may be missing, or may not be one's own.
+func withoutGrantor(sql string) string {
+	if i := strings.LastIndex(sql, " GRANTED BY "); i >= 0 && strings.HasPrefix(sql, "GRANT ") {
+		return sql[:i]
+	}
+	return sql
+}
+
+// GlobalsOutcome says what a restore of the globals did and did not do.
+type GlobalsOutcome struct {
+	Created []string // roles
+	Kept    []string // roles that existed and were left as they are
+	Differ  []string // what of those differs from the point, in words
+	Added   []string // memberships, "group to member"
+	Left    []string // statements not run: tablespaces that need a directory
+}
+
+// PlanGlobals says what RestoreGlobals would do.
+//
+// Errors: of the repository and the connection.
+func PlanGlobals(ctx context.Context, server postgres.Config, tree cofre.Tree) (*GlobalsOutcome, error) {
+	return globals(ctx, server, tree, false)
+}
+
+// RestoreGlobals creates the roles of a point that are missing, with their settings, comments and memberships,
+// and adds missing memberships to those that exist, in one transaction. A role that exists keeps its password,
+// attributes and settings: where they differ from the point, the outcome says so.
+//
+// Errors: of the repository, the connection and the server; after one, nothing has changed.
+func RestoreGlobals(ctx context.Context, server postgres.Config, tree cofre.Tree) (*GlobalsOutcome, error) {
+	return globals(ctx, server, tree, true)
+}
+
+func globals(ctx context.Context, server postgres.Config, tree cofre.Tree, apply bool) (*GlobalsOutcome, error) {
+	script, err := readAll(ctx, tree, GlobalsFile)
+	if err != nil {
+		return nil, fmt.Errorf("restore globals: %w", err)
+	}
+	conn, err := connect(ctx, server, nil)
+	if err != nil {
+		return nil, fmt.Errorf("restore globals: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	there, err := readRoleAttributes(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("restore globals: %w", err)
+	}
+	memberships, err := collect(ctx, conn, "the memberships", `
+SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyid(member) FROM pg_catalog.pg_auth_members`,
+		func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
+	if err != nil {
+		return nil, fmt.Errorf("restore globals: %w", err)
+	}
+	o := &GlobalsOutcome{}
+	var run []globalStatement
+	for _, s := range parseGlobals(string(script)) {
+		attributes, exists := there[s.roles[0]]
+		switch s.verb {
+		case tablespaceThing:
+			o.Left = append(o.Left, s.sql)
+		case createRole:
+			if exists {
+				o.Kept = append(o.Kept, s.roles[0])
+			} else {
+				o.Created = append(o.Created, s.roles[0])
+				run = append(run, s)
+			}
+		case grantRole:
+			name := s.roles[0] + " to " + s.roles[1]
+			if !slices.Contains(memberships, name) {
+				memberships = append(memberships, name)
+				o.Added = append(o.Added, name)
+				run = append(run, s)
+			}
+		case alterRole:
+			if !exists {
+				run = append(run, s)
+			} else if d := attributesDiffer(s.sql, attributes); d != "" {
+				o.Differ = append(o.Differ, s.roles[0]+" "+d)
+			}
+		default:
+			if !exists {
+				run = append(run, s)
+			}
+		}
+	}
+	if !apply || len(run) == 0 {
+		return o, nil
+	}
+	if err := runGlobals(ctx, conn, run); err != nil {
+		return nil, fmt.Errorf("restore globals: %w", postgres.Explain(err))
+	}
+	return o, nil
+}
+
+// readRoleAttributes reads the attributes of every role in pg_dumpall's words.
+func readRoleAttributes(ctx context.Context, q querier) (map[string][]string, error) {
+	type role struct {
+		name       string
+		attributes []string
+	}
+	all, err := collect(ctx, q, "the roles", `
+SELECT rolname, ARRAY[
+  CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END, CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
+  CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
+  CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END, CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
+  CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END]
+FROM pg_catalog.pg_roles`, func(r pgx.CollectableRow) (x role, err error) { return x, r.Scan(&x.name, &x.attributes) })
+	m := map[string][]string{}
+	for _, r := range all {
+		m[r.name] = r.attributes
+	}
+	return m, err
+}
+
+// attributesDiffer compares an ALTER ROLE … WITH of the point with what a role is.
+func attributesDiffer(sql string, is []string) string {
+	head, _, _ := strings.Cut(sql, " PASSWORD ")
+	words := strings.Fields(head)
+	var differ []string
+	for _, a := range is {
+		other := "NO" + a
+		if o, ok := strings.CutPrefix(a, "NO"); ok {
+			other = o
+		}
+		if slices.Contains(words, other) {
+			differ = append(differ, fmt.Sprintf("is %s here and %s in the point", a, other))
+		}
+	}
+	return strings.Join(differ, ", ")
+}

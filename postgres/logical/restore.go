@@ -1,0 +1,314 @@
+package logical
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// CheckLevel says how much of what was restored is read back.
+type CheckLevel string
+
+// The levels. Counts counts every table; checksum reads every row and compares the sums that capture recorded.
+const (
+	CheckCounts   CheckLevel = "counts"
+	CheckChecksum CheckLevel = "checksum"
+)
+
+// RestoreOptions describe a restore of a whole database.
+type RestoreOptions struct {
+	Server  postgres.Config // leads to a database of the server that is not the one restored: postgres
+	Name    string          // of the database in the end; empty takes the captured one's
+	Replace bool            // Name may exist; it is then kept under another name
+	Jobs    int             // sessions and workers at once; 0 is 1
+	Roles   bool            // create roles that are missing
+	Filter
+
+	NoOwner      bool // everything belongs to the connecting role
+	NoPrivileges bool // no GRANT and no REVOKE
+	Check        CheckLevel
+
+	Now func() time.Time // a clock for tests; nil is the real one
+}
+
+// Target restores a database component under a new name, checks it there, and gives it its name by one rename.
+//
+// The way: preflight, CREATE DATABASE name_restore_time from template0, pre-data by pg_restore, rows by COPY
+// straight from the repository, what else is data, post-data by pg_restore, ANALYZE, the database's own
+// properties; then Check; then the rename. Until then the database that is replaced is not touched. A process
+// killed in the middle leaves the staged database, which the plan named.
+type Target struct {
+	o    RestoreOptions
+	tree cofre.Tree
+	component
+	sel     *selection
+	server  serverFacts
+	staged  string
+	created bool
+	roles   []globalStatement // to be run before anything else
+	warned  []string
+}
+
+// component is a component opened for reading.
+type component struct {
+	facts   Facts
+	toc     *pgarchive.TOC
+	tocRaw  []byte
+	globals string
+}
+
+var _ cofre.Target = (*Target)(nil)
+
+// NewTarget describes where a database is restored to. Nothing is contacted before Plan.
+func NewTarget(o RestoreOptions) *Target {
+	if o.Jobs < 1 {
+		o.Jobs = 1
+	}
+	if o.Check == "" {
+		o.Check = CheckCounts
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Target{o: o}
+}
+
+// openComponent reads what a component says of itself: facts, table of contents and globals, no rows.
+//
+// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
+func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
+	var c component
+	raw, err := readAll(ctx, t, FactsFile)
+	if err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(raw, &c.facts); err != nil {
+		return c, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
+	}
+	if c.tocRaw, err = readAll(ctx, t, TOCFile); err != nil {
+		return c, err
+	}
+	if c.toc, err = pgarchive.Parse(strings.NewReader(string(c.tocRaw))); err != nil {
+		return c, fmt.Errorf("read %s: %w: %v", TOCFile, cofre.ErrCorrupt, err)
+	}
+	globals, err := readAll(ctx, t, GlobalsFile)
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+		return c, err
+	}
+	c.globals = string(globals)
+	return c, nil
+}
+
+func readAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err error) {
+	r, err := t.Open(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return b, nil
+}
+
+// tableFacts finds what was recorded about the rows of a TABLE DATA entry.
+func (c *component) tableFacts() map[int]*TableFacts {
+	m := map[int]*TableFacts{}
+	for i := range c.facts.Tables {
+		m[c.facts.Tables[i].DumpID] = &c.facts.Tables[i]
+	}
+	return m
+}
+
+// clientEncoding is the encoding of the archive's texts and rows.
+func (c *component) clientEncoding() string {
+	for i := range c.toc.Entries {
+		if e := &c.toc.Entries[i]; e.Desc == "ENCODING" {
+			if _, rest, ok := strings.Cut(e.Defn, "'"); ok {
+				if enc, _, ok := strings.Cut(rest, "'"); ok {
+					return enc
+				}
+			}
+		}
+	}
+	return "UTF8"
+}
+
+// Plan looks at everything that could forbid the restore and says all of it at once. It changes nothing.
+//
+// Errors: of the repository and of the connection; what forbids the restore is in Plan.Problems.
+func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
+	t.tree = tree
+	var err error
+	if t.component, err = openComponent(ctx, tree); err != nil {
+		return nil, fmt.Errorf("plan the restore of database %s: %w", c.Name, err)
+	}
+	if t.o.Name == "" {
+		t.o.Name = t.facts.Database.Name
+	}
+	if t.sel, err = choose(t.toc, t.o.Filter); err != nil {
+		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
+	}
+	t.staged = stagedName(t.o.Name, "restore", t.o.Now())
+	p := &cofre.Plan{
+		Title: fmt.Sprintf("restore database %s of %s, captured %s, to %s on %s", t.facts.Database.Name, c.Name,
+			t.facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), t.o.Name, t.o.Server),
+		Notes: append([]string{}, t.sel.notes...),
+	}
+	if err := t.preflight(ctx, p); err != nil {
+		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
+	}
+	t.steps(p)
+	return p, nil
+}
+
+// stagedName is base_verb_time, with base cut so that the server does not cut the time off.
+func stagedName(base, verb string, at time.Time) string {
+	const longest = 63 // bytes, NAMEDATALEN - 1
+	suffix := "_" + verb + "_" + at.UTC().Format("20060102t150405z")
+	if room := longest - len(suffix); len(base) > room {
+		base = strings.ToValidUTF8(base[:room], "")
+	}
+	return base + suffix
+}
+
+func (t *Target) steps(p *cofre.Plan) {
+	add := func(verb, object, detail string) {
+		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
+	}
+	for _, r := range roleNames(t.roles) {
+		add("create", "role "+r, "as the globals of the point have it")
+	}
+	d := t.facts.Database
+	if t.fromTemplate() {
+		add("create", "database "+t.staged, "as a copy of "+t.o.Name)
+	} else {
+		detail := fmt.Sprintf("from template0, encoding %s, %s %s", d.Encoding, d.LocaleProvider, d.Collate)
+		if !t.o.NoOwner {
+			detail += ", owner " + d.Owner
+		}
+		add("create", "database "+t.staged, detail)
+	}
+	if n := len(t.sel.entries(pgarchive.SectionPreData)); n > 0 {
+		add("restore", fmt.Sprintf("%d definitions", n), "pre-data")
+	}
+	tables, rows, bytes := 0, int64(0), int64(len(t.tocRaw))
+	facts := t.tableFacts()
+	for _, e := range t.sel.entries(pgarchive.SectionData) {
+		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" {
+			tables, rows, bytes = tables+1, rows+f.Rows, bytes+f.Bytes
+		}
+		if e.Desc == "BLOBS" {
+			bytes += t.facts.LargeObjects.Bytes
+		}
+	}
+	p.Bytes = bytes
+	if t.sel.sections[pgarchive.SectionData] {
+		add("load", fmt.Sprintf("%d rows of %d tables", rows, tables), fmt.Sprintf("%d at once", t.o.Jobs))
+	}
+	if n := len(t.sel.entries(pgarchive.SectionPostData)); n > 0 {
+		add("restore", fmt.Sprintf("%d indexes, constraints, triggers and policies", n), "post-data")
+	}
+	add("analyze", "database "+t.staged, "")
+	add("check", "database "+t.staged, string(t.o.Check)+", sequences, policies, grants, extensions, indexes")
+	if t.server.targetExists {
+		p.Notes = append(p.Notes, fmt.Sprintf("database %s is kept, renamed to %s", t.o.Name, t.replacedName()))
+		add("rename", "database "+t.o.Name, "to "+t.replacedName())
+	}
+	add("rename", "database "+t.staged, "to "+t.o.Name)
+	p.Notes = append(p.Notes, "if the restore is interrupted, this removes what it left: "+t.dropCommand(t.staged))
+}
+
+// fromTemplate reports whether the restore begins with a copy of the database that is there, because the
+// definitions that it needs are not part of it.
+func (t *Target) fromTemplate() bool { return !t.sel.sections[pgarchive.SectionPreData] }
+
+func (t *Target) replacedName() string {
+	return stagedName(t.o.Name, "replaced", t.o.Now())
+}
+
+func (t *Target) dropCommand(name string) string {
+	return "DROP DATABASE " + pgarchive.Quote(name) + ";"
+}
+
+// Stage makes the staged database and everything in it.
+//
+// Errors: cofre.ErrCorrupt where an object of the repository is not what was captured; *cofre.ToolError and
+// *pgconn.PgError from PostgreSQL. After an error Discard removes the staged database.
+func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
+	if t.sel == nil {
+		panic("logical: internal error: Stage before Plan")
+	}
+	err := t.stage(ctx, obs)
+	if err != nil {
+		return fmt.Errorf("restore database %s: %w", t.o.Name, err)
+	}
+	return nil
+}
+
+func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
+	if err := t.createRoles(ctx, obs); err != nil {
+		return err
+	}
+	if err := t.createDatabase(ctx); err != nil {
+		return err
+	}
+	tool, err := t.openTool(obs)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tool.close()) }()
+
+	if entries := t.sel.entries(pgarchive.SectionPreData); len(entries) > 0 {
+		if err := t.dropUnwantedPublic(ctx); err != nil {
+			return err
+		}
+		if err := tool.restore(ctx, "pre-data", entries, 1); err != nil {
+			return err
+		}
+	}
+	if t.sel.sections[pgarchive.SectionData] {
+		if err := t.load(ctx, obs, tool); err != nil {
+			return err
+		}
+	}
+	if entries := t.sel.entries(pgarchive.SectionPostData); len(entries) > 0 {
+		if err := tool.restore(ctx, "post-data", entries, t.o.Jobs); err != nil {
+			return err
+		}
+	}
+	if err := analyze(ctx, t.o.Server.With(t.staged), t.o.Jobs, obs); err != nil {
+		return err
+	}
+	return t.dressDatabase(ctx)
+}
+
+// Discard removes the staged database if Stage made it, and nothing else: neither roles that were created nor
+// the database that should have been replaced.
+func (t *Target) Discard(ctx context.Context) error {
+	if !t.created {
+		return nil
+	}
+	// The restore's context may be the reason for which it ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	conn, err := t.maintenance(ctx)
+	if err == nil {
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgarchive.Quote(t.staged)+" WITH (FORCE)")
+	}
+	if err != nil {
+		return cofre.WithHint(fmt.Errorf("remove the staged database %s: %w", t.staged, err), "%s", t.dropCommand(t.staged))
+	}
+	t.created = false
+	return nil
+}

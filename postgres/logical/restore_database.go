@@ -1,0 +1,270 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+func literal(s string) string {
+	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		// Under either setting of standard_conforming_strings.
+		return " E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}
+
+// createDatabase makes the staged database, open to its owner and superusers only.
+func (t *Target) createDatabase(ctx context.Context) error {
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, t.createStatement()); err != nil {
+		return fmt.Errorf("create database %s: %w", t.staged, err)
+	}
+	t.created = true
+	// Everybody may connect to a new database. Half of one is nobody's business; dressDatabase sets what was recorded.
+	if _, err := conn.Exec(ctx, "REVOKE ALL ON DATABASE "+pgarchive.Quote(t.staged)+" FROM PUBLIC"); err != nil {
+		return fmt.Errorf("close database %s to others: %w", t.staged, err)
+	}
+	return nil
+}
+
+func (t *Target) createStatement() string {
+	d := t.facts.Database
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE DATABASE %s", pgarchive.Quote(t.staged))
+	if t.fromTemplate() {
+		fmt.Fprintf(&b, " TEMPLATE %s", pgarchive.Quote(t.o.Name))
+		return b.String()
+	}
+	b.WriteString(" TEMPLATE template0")
+	if !t.o.NoOwner {
+		fmt.Fprintf(&b, " OWNER %s", pgarchive.Quote(d.Owner))
+	}
+	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", literal(d.Encoding), literal(d.Collate), literal(d.CType))
+	if t.server.version.Major() >= 15 {
+		fmt.Fprintf(&b, " LOCALE_PROVIDER %s", d.LocaleProvider)
+		switch d.LocaleProvider {
+		case "icu":
+			fmt.Fprintf(&b, " ICU_LOCALE %s", literal(d.Locale))
+			if d.ICURules != "" && t.server.version.Major() >= 16 {
+				fmt.Fprintf(&b, " ICU_RULES %s", literal(d.ICURules))
+			}
+		case "builtin":
+			fmt.Fprintf(&b, " BUILTIN_LOCALE %s", literal(d.Locale))
+		}
+	}
+	if d.Tablespace != "" && d.Tablespace != "pg_default" {
+		fmt.Fprintf(&b, " TABLESPACE %s", pgarchive.Quote(d.Tablespace))
+	}
+	return b.String()
+}
+
+// dropUnwantedPublic drops the schema public that every new database has, where the captured one had none.
+func (t *Target) dropUnwantedPublic(ctx context.Context) error {
+	if t.sel.partial || len(t.facts.Grants) == 0 || slices.ContainsFunc(t.facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
+		return nil
+	}
+	conn, err := connect(ctx, t.o.Server.With(t.staged), nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS public"); err != nil {
+		return fmt.Errorf("drop schema public, which was not captured: %w", err)
+	}
+	return nil
+}
+
+// dressDatabase gives the staged database the settings, comment, limit and grants that were recorded, or those
+// of the database that it is a copy of. They come last: a setting such as default_transaction_read_only would
+// have stood in the restore's own way.
+func (t *Target) dressDatabase(ctx context.Context) error {
+	d := t.facts.Database
+	if t.fromTemplate() {
+		old, err := connect(ctx, t.o.Server.With(t.o.Name), copySettings)
+		if err != nil {
+			return err
+		}
+		d, err = readDatabase(ctx, old)
+		_ = old.Close(context.WithoutCancel(ctx))
+		if err != nil {
+			return err
+		}
+	}
+	db := pgarchive.Quote(t.staged)
+	var sql []string
+	if t.fromTemplate() {
+		sql = append(sql, "ALTER DATABASE "+db+" OWNER TO "+pgarchive.Quote(d.Owner))
+	}
+	for _, s := range d.Settings {
+		if s.Role != "" && !t.server.roles[s.Role] {
+			continue // the plan said so
+		}
+		sql = append(sql, settingStatement(db, s))
+	}
+	if d.Comment != "" {
+		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+literal(d.Comment))
+	}
+	if d.ConnectionLimit >= 0 {
+		sql = append(sql, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", db, d.ConnectionLimit))
+	}
+	if t.o.NoPrivileges || d.ACL == nil {
+		sql = append(sql, "GRANT CONNECT, TEMPORARY ON DATABASE "+db+" TO PUBLIC")
+	} else {
+		owner := d.Owner
+		if t.o.NoOwner && !t.fromTemplate() {
+			owner = t.server.user
+		}
+		grants, err := databaseGrants(db, d.Owner, owner, d.ACL)
+		if err != nil {
+			return err
+		}
+		sql = append(sql, grants...)
+	}
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, s := range sql {
+			if _, err := tx.Exec(ctx, s); err != nil {
+				return fmt.Errorf("set the properties of database %s: %w", t.staged, err)
+			}
+		}
+		return nil
+	})
+}
+
+// listSettings hold lists of names, each of which is quoted for itself in the catalog already.
+//
+// Source: PostgreSQL, src/bin/pg_dump/dumputils.c, makeAlterConfigCommand and variable_is_guc_list_quote.
+var listSettings = []string{"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"}
+
+func settingStatement(db string, s Setting) string {
+	value := literal(s.Value)
+	if slices.Contains(listSettings, strings.ToLower(s.Name)) {
+		var parts []string
+		for rest := strings.TrimSpace(s.Value); rest != ""; {
+			var part string
+			if strings.HasPrefix(rest, `"`) {
+				end := 1
+				for end < len(rest) && (rest[end] != '"' || (end+1 < len(rest) && rest[end+1] == '"')) {
+					if rest[end] == '"' {
+						end++
+					}
+					end++
+				}
+				part, rest = strings.ReplaceAll(rest[1:min(end, len(rest))], `""`, `"`), rest[min(end+1, len(rest)):]
+			} else {
+				end := strings.IndexByte(rest, ',')
+				if end < 0 {
+					end = len(rest)
+				}
+				part, rest = strings.TrimSpace(rest[:end]), rest[end:]
+			}
+			parts = append(parts, literal(part))
+			rest = strings.TrimLeft(rest, " ")
+			rest = strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
+		}
+		if value = strings.Join(parts, ", "); value == "" {
+			value = "''"
+		}
+	}
+	// An extension's parameter has two parts, each quoted.
+	name := pgarchive.Quote(strings.Split(s.Name, ".")...)
+	if s.Role != "" {
+		return fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET %s TO %s", pgarchive.Quote(s.Role), db, name, value)
+	}
+	return fmt.Sprintf("ALTER DATABASE %s SET %s TO %s", db, name, value)
+}
+
+// aclItem is one grant of an access list.
+type aclItem struct {
+	grantee    string // empty is PUBLIC
+	privileges string // letters, each followed by * where it may be granted on
+	grantor    string
+}
+
+// parseACLItem reads an aclitem's text: grantee=privileges/grantor.
+//
+// Source: PostgreSQL, src/backend/utils/adt/acl.c, aclitemout.
+func parseACLItem(s string) (aclItem, error) {
+	name := func(s string) (string, string) {
+		if !strings.HasPrefix(s, `"`) {
+			if i := strings.IndexAny(s, "="); i >= 0 {
+				return s[:i], s[i:]
+			}
+			return s, ""
+		}
+		var b strings.Builder
+		for i := 1; i < len(s); i++ {
+			if s[i] == '"' {
+				if i+1 < len(s) && s[i+1] == '"' {
+					i++
+				} else {
+					return b.String(), s[i+1:]
+				}
+			}
+			b.WriteByte(s[i])
+		}
+		return b.String(), ""
+	}
+	grantee, rest := name(s)
+	rest, ok := strings.CutPrefix(rest, "=")
+	slash := strings.IndexByte(rest, '/')
+	if !ok || slash < 0 {
+		return aclItem{}, fmt.Errorf("access list entry %q is not grantee=privileges/grantor", s)
+	}
+	grantor, _ := name(rest[slash+1:])
+	return aclItem{grantee, rest[:slash], grantor}, nil
+}
+
+// databaseGrants writes an access list as statements. What was granted to the captured owner is granted to owner.
+func databaseGrants(db, captured, owner string, acl []string) ([]string, error) {
+	letters := map[byte]string{'C': "CREATE", 'c': "CONNECT", 'T': "TEMPORARY"}
+	sql := []string{"REVOKE ALL ON DATABASE " + db + " FROM PUBLIC", "REVOKE ALL ON DATABASE " + db + " FROM " + pgarchive.Quote(owner)}
+	for _, text := range acl {
+		item, err := parseACLItem(text)
+		if err != nil {
+			return nil, err
+		}
+		to := pgarchive.Quote(item.grantee)
+		switch item.grantee {
+		case "":
+			to = "PUBLIC"
+		case captured:
+			to = pgarchive.Quote(owner)
+		}
+		var plain, option []string
+		for i := 0; i < len(item.privileges); i++ {
+			word, ok := letters[item.privileges[i]]
+			if !ok {
+				return nil, fmt.Errorf("access list entry %q holds a privilege that databases do not have", text)
+			}
+			if i+1 < len(item.privileges) && item.privileges[i+1] == '*' {
+				option = append(option, word)
+				i++
+			} else {
+				plain = append(plain, word)
+			}
+		}
+		if len(plain) > 0 {
+			sql = append(sql, fmt.Sprintf("GRANT %s ON DATABASE %s TO %s", strings.Join(plain, ", "), db, to))
+		}
+		if len(option) > 0 {
+			sql = append(sql, fmt.Sprintf("GRANT %s ON DATABASE %s TO %s WITH GRANT OPTION", strings.Join(option, ", "), db, to))
+		}
+	}
+	return sql, nil
+}

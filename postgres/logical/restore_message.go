@@ -1,0 +1,138 @@
+package logical
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// harmless lists what pg_restore may say without the restore having failed, each with the reason. A message
+// that is neither context nor on this list fails the restore: pg_restore itself goes on after an error and
+// ends with "errors ignored", over a database whose policies are missing.
+var harmless = []struct {
+	pattern *regexp.Regexp
+	command string // what the failed command must begin with; empty is any
+	why     string
+}{
+	{regexp.MustCompile(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
+		"the programs are newer than the server; the parameter only guards the session"},
+	{regexp.MustCompile(`schema "public" already exists`), "CREATE SCHEMA public", "every new database has it"},
+	{regexp.MustCompile(`language "plpgsql" already exists`), "CREATE ", "every new database has it"},
+	{regexp.MustCompile(`must be owner of extension `), "COMMENT ON EXTENSION", "the comment on an extension that the server brought; only a superuser writes it"},
+	{regexp.MustCompile(`(?s)database "[^"]*" has a collation version mismatch`), "", "indexes are built anew with the collation that is here"},
+	{regexp.MustCompile(`wal_level is insufficient to publish logical changes`), "", "the publication is there; the server's setting decides whether it can be used"},
+	{regexp.MustCompile(`subscription was created, but is not connected|tables were not subscribed`), "", "subscriptions are restored switched off, as pg_dump writes them"},
+}
+
+// message is one thing that pg_restore or the server said, with its continuation lines.
+type message struct {
+	text    string
+	command string // the statement that it is about, where it is known
+}
+
+func (m message) String() string {
+	if m.command == "" {
+		return m.text
+	}
+	c := strings.Join(strings.Fields(m.command), " ")
+	if len(c) > 200 {
+		c = strings.ToValidUTF8(c[:200], "") + "…"
+	}
+	return m.text + " (command: " + c + ")"
+}
+
+// listener is pg_restore's standard error. It calls unknown once, at the first message that is not understood.
+type listener struct {
+	unknown func(message)
+	known   func(m message, why string)
+
+	mu       sync.Mutex
+	line     []byte
+	current  []string
+	errors   int // harmless ones
+	reported bool
+}
+
+// context lines say where pg_restore is, and end a message.
+var contextLine = regexp.MustCompile(`^pg_restore: (while (INITIALIZING|PROCESSING TOC|FINALIZING):|from TOC entry )`)
+
+var ignoredCount = regexp.MustCompile(`^pg_restore: warning: errors ignored on restore: (\d+)`)
+
+// serverLine begins what the server says beside errors, which libpq prints as it is.
+var serverLine = regexp.MustCompile(`^(WARNING|NOTICE|INFO|LOG|DEBUG):  `)
+
+func (l *listener) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = append(l.line, p...)
+	for {
+		i := bytes.IndexByte(l.line, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		l.take(string(l.line[:i]))
+		l.line = append(l.line[:0], l.line[i+1:]...)
+	}
+}
+
+// end judges the last message. Nothing is written afterwards.
+func (l *listener) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.line) > 0 {
+		l.take(string(l.line))
+		l.line = nil
+	}
+	l.judge()
+}
+
+func (l *listener) take(line string) {
+	if strings.HasPrefix(line, "pg_restore: ") || serverLine.MatchString(line) {
+		l.judge()
+		if contextLine.MatchString(line) {
+			return
+		}
+	}
+	if len(l.current) < 1000 { // a failed command may be a megabyte long
+		l.current = append(l.current, line)
+	}
+}
+
+func (l *listener) judge() {
+	lines := l.current
+	l.current = nil
+	if len(lines) == 0 {
+		return
+	}
+	text, command, _ := strings.Cut(strings.Join(lines, "\n"), "\nCommand was: ")
+	m := message{strings.TrimSpace(text), strings.TrimSpace(command)}
+	if n := ignoredCount.FindStringSubmatch(m.text); n != nil {
+		if n[1] == fmt.Sprint(l.errors) {
+			return // those that were on the list
+		}
+		l.report(m)
+		return
+	}
+	if m.text == "" || strings.HasPrefix(m.text, "NOTICE:") || strings.HasPrefix(m.text, "INFO:") || strings.HasPrefix(m.text, "LOG:") || strings.HasPrefix(m.text, "DEBUG:") {
+		return
+	}
+	for _, h := range harmless {
+		if h.pattern.MatchString(m.text) && strings.HasPrefix(m.command, h.command) {
+			if strings.HasPrefix(m.text, "pg_restore: error:") {
+				l.errors++
+			}
+			l.known(m, h.why)
+			return
+		}
+	}
+	l.report(m)
+}
+
+func (l *listener) report(m message) {
+	if !l.reported {
+		l.reported = true
+		l.unknown(m)
+	}
+}

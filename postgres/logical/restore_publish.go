@@ -1,0 +1,123 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// Publish gives the staged database its name. What has that name is renamed in the same transaction, so that
+// there is no moment at which the name leads nowhere, and a crash leaves one or the other, whole.
+//
+// Errors: cofre.ErrExists where a database of that name has appeared since Plan; cofre.ErrLocked where sessions
+// of the old database could not be ended. After an error both databases have the names they had.
+func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	o, err := t.publish(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("publish database %s: %w", t.o.Name, postgres.Explain(err))
+	}
+	t.created = false // it has its name: Discard must not remove it
+	return o, nil
+}
+
+// renameAttempts is how often sessions that keep coming back are ended. The server itself waits five seconds in
+// each attempt for them to leave.
+//
+// Source: PostgreSQL, src/backend/storage/ipc/procarray.c, CountOtherDBBackends.
+const renameAttempts = 6
+
+func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)`, t.o.Name).Scan(&exists); err != nil {
+		return nil, err
+	}
+	if exists && !t.o.Replace {
+		return nil, cofre.WithHint(fmt.Errorf("%w", cofre.ErrExists), "the restored database is %s: rename it, or drop it", t.staged)
+	}
+	kept := t.replacedName()
+	for attempt := 1; ; attempt++ {
+		err := t.rename(ctx, conn, exists, kept)
+		if err == nil {
+			break
+		}
+		// 55006, object_in_use: a session was there or came back.
+		if !hasCode(err, "55006") {
+			return nil, err
+		}
+		if attempt == renameAttempts {
+			return nil, cofre.WithHint(fmt.Errorf("sessions of database %s do not end: %w", t.o.Name, cofre.ErrLocked),
+				"stop what opens them; the restored database is %s", t.staged)
+		}
+	}
+	o := &cofre.Outcome{Restored: t.o.Name}
+	if exists {
+		o.Kept = []string{kept}
+		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(kept))
+	}
+	return o, nil
+}
+
+// rename swaps the names in one transaction. ALTER DATABASE RENAME locks the database against new sessions
+// before it looks for old ones; a second session ends those in the meantime.
+func (t *Target) rename(ctx context.Context, conn *pgx.Conn, exists bool, kept string) error {
+	ending, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- t.endSessions(ending, exists) }()
+	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if exists {
+			if _, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.o.Name)+" RENAME TO "+pgarchive.Quote(kept)); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.staged)+" RENAME TO "+pgarchive.Quote(t.o.Name))
+		return err
+	})
+	stop()
+	if endErr := <-done; err != nil && endErr != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w (%v)", err, endErr)
+	}
+	return err
+}
+
+// endSessions ends the sessions of the old and the staged database, again and again until ctx ends.
+func (t *Target) endSessions(ctx context.Context, exists bool) error {
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	names := []string{t.staged}
+	if exists {
+		names = append(names, t.o.Name)
+	}
+	every := time.NewTicker(50 * time.Millisecond)
+	defer every.Stop()
+	for {
+		_, err := conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = ANY($1) AND pid <> pg_catalog.pg_backend_pid()`, names)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("end the sessions of database %s: %w", t.o.Name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}

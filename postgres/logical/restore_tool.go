@@ -1,0 +1,120 @@
+package logical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// restoreTool runs pg_restore against the staged database, from a directory that holds the table of contents
+// and no rows.
+type restoreTool struct {
+	t   *Target
+	obs cofre.Observer
+	dir string
+}
+
+func (t *Target) openTool(obs cofre.Observer) (*restoreTool, error) {
+	dir, err := os.MkdirTemp("", "cofre-restore-")
+	if err != nil {
+		return nil, fmt.Errorf("make a directory for the table of contents: %w", err)
+	}
+	r := &restoreTool{t, obs, dir}
+	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), t.tocRaw, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("write the table of contents: %w", err), r.close())
+	}
+	return r, nil
+}
+
+func (r *restoreTool) close() error { return os.RemoveAll(r.dir) }
+
+// restore runs pg_restore for some entries of one section.
+//
+// Errors: the first thing pg_restore said that is not understood; *cofre.ToolError.
+func (r *restoreTool) restore(ctx context.Context, section string, entries []*pgarchive.Entry, jobs int) (err error) {
+	task := "restore " + section
+	r.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: task, Total: int64(len(entries)), Unit: cofre.UnitItems})
+	defer func() {
+		r.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: task, Done: int64(len(entries)), Total: int64(len(entries)), Unit: cofre.UnitItems, Err: err})
+	}()
+	list := filepath.Join(r.dir, section+".list")
+	if err := r.writeList(list, entries); err != nil {
+		return err
+	}
+	args := []string{"--format=directory", "--section=" + section, "--use-list=" + list, "--jobs=" + strconv.Itoa(jobs), "--dbname=" + toolDatabase(r.t.staged)}
+	if r.t.o.NoOwner {
+		args = append(args, "--no-owner")
+	}
+	if r.t.o.NoPrivileges {
+		args = append(args, "--no-privileges")
+	}
+	args = append(args, r.dir)
+
+	// pg_restore goes on after an error, and --exit-on-error knows no list of harmless ones: it is ended from
+	// here at the first message that is not understood.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var failed *message
+	l := &listener{
+		unknown: func(m message) { failed = &m; stop(errors.New("pg_restore reported an error")) },
+		known: func(m message, why string) {
+			r.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: task, Text: m.String() + ": " + why})
+		},
+	}
+	// Reaching the server anew, of several that a URL names, could end at another one: conn says which it was.
+	conn, err := connect(ctx, r.t.o.Server.With(r.t.staged), nil)
+	if err != nil {
+		return err
+	}
+	command, err := r.t.server.tools.Command(r.t.o.Server.With(r.t.staged), conn, "pg_restore", args...)
+	_ = conn.Close(ctx)
+	if err != nil {
+		return err
+	}
+	command.Stderr = l
+	err = process.Run(ctx, command)
+	l.end()
+	if failed != nil {
+		return fmt.Errorf("%s: %s", task, failed)
+	}
+	var tool *cofre.ToolError
+	if errors.As(err, &tool) && tool.Exit == 1 && l.errors > 0 {
+		return nil // all of its errors are on the list of harmless ones, and it ran to its end
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", task, err)
+	}
+	return nil
+}
+
+func (r *restoreTool) writeList(path string, entries []*pgarchive.Entry) (err error) {
+	keep := make(map[int]bool, len(entries))
+	for _, e := range entries {
+		keep[e.DumpID] = true
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the list for pg_restore: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := r.t.toc.WriteList(f, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
+		return fmt.Errorf("write the list for pg_restore: %w", err)
+	}
+	return nil
+}
+
+// toolDatabase writes a database's name so that libpq does not take it for a connection string.
+func toolDatabase(name string) string {
+	if strings.ContainsAny(name, "= ") || strings.Contains(name, "://") {
+		return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
+	}
+	return name
+}

@@ -1,0 +1,270 @@
+package logical
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// Filter says which part of an archive is meant. The zero value is all of it.
+type Filter struct {
+	SchemaOnly bool   // definitions without rows
+	DataOnly   bool   // rows and sequence values without definitions
+	Section    string // pre-data, data or post-data alone
+
+	Schemas       []string // only these, with what they depend on
+	ExcludeTables []string // schema.name, and everything that depends on them
+}
+
+// all reports whether the filter leaves nothing out.
+func (f Filter) all() bool {
+	return !f.SchemaOnly && !f.DataOnly && f.Section == "" && !f.partial()
+}
+
+func (f Filter) partial() bool { return len(f.Schemas) > 0 || len(f.ExcludeTables) > 0 }
+
+// sections returns which sections are meant.
+//
+// Errors: cofre.ErrConfig where the options contradict each other.
+func (f Filter) sections() (map[pgarchive.Section]bool, error) {
+	set := 0
+	for _, b := range []bool{f.SchemaOnly, f.DataOnly, f.Section != ""} {
+		if b {
+			set++
+		}
+	}
+	if set > 1 {
+		return nil, fmt.Errorf("choose one of schema-only, data-only and section: %w", cofre.ErrConfig)
+	}
+	pre, data, post := pgarchive.SectionPreData, pgarchive.SectionData, pgarchive.SectionPostData
+	switch {
+	case f.SchemaOnly:
+		return map[pgarchive.Section]bool{pre: true, post: true}, nil
+	case f.DataOnly:
+		return map[pgarchive.Section]bool{data: true}, nil
+	}
+	switch f.Section {
+	case "":
+		return map[pgarchive.Section]bool{pre: true, data: true, post: true}, nil
+	case "pre-data":
+		return map[pgarchive.Section]bool{pre: true}, nil
+	case "data":
+		return map[pgarchive.Section]bool{data: true}, nil
+	case "post-data":
+		return map[pgarchive.Section]bool{post: true}, nil
+	}
+	return nil, cofre.WithHint(fmt.Errorf("section %q: %w", f.Section, cofre.ErrConfig), "use pre-data, data or post-data")
+}
+
+// selection is the part of a table of contents that a filter takes.
+type selection struct {
+	toc      *pgarchive.TOC
+	keep     map[int]bool // by dump id
+	sections map[pgarchive.Section]bool
+	partial  bool
+	notes    []string
+}
+
+// has reports whether e is taken.
+func (s *selection) has(e *pgarchive.Entry) bool {
+	return s.keep[e.DumpID] && (s.sections[e.Section] || e.Section == pgarchive.SectionNone)
+}
+
+// entries lists what is taken of one section, in archive order.
+func (s *selection) entries(section pgarchive.Section) []*pgarchive.Entry {
+	var found []*pgarchive.Entry
+	for i := range s.toc.Entries {
+		if e := &s.toc.Entries[i]; e.Section == section && s.has(e) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// choose applies a filter to a table of contents.
+//
+// Errors: cofre.ErrConfig; cofre.ErrNotFound where the archive has no such schema or table.
+func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
+	sections, err := f.sections()
+	if err != nil {
+		return nil, err
+	}
+	s := &selection{toc: toc, keep: map[int]bool{}, sections: sections, partial: f.partial()}
+	byID := map[int]*pgarchive.Entry{}
+	for i := range toc.Entries {
+		byID[toc.Entries[i].DumpID] = &toc.Entries[i]
+	}
+	if err := s.takeSchemas(f.Schemas, byID); err != nil {
+		return nil, err
+	}
+	if err := s.leaveTables(f.ExcludeTables); err != nil {
+		return nil, err
+	}
+	if len(f.Schemas) > 0 {
+		s.dropDangling(byID)
+	}
+	return s, nil
+}
+
+// takeSchemas takes what is in the schemas, or everything, and whatever that depends on before data: types,
+// functions and extensions of elsewhere, and tables that views read, with their rows.
+func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry) error {
+	if len(schemas) == 0 {
+		for id := range byID {
+			s.keep[id] = true
+		}
+		return nil
+	}
+	outside := 0
+	var take func(id int)
+	take = func(id int) {
+		e := byID[id]
+		if e == nil || s.keep[id] {
+			return
+		}
+		s.keep[id] = true
+		if !slices.Contains(schemas, e.Namespace) && !(e.Desc == "SCHEMA" && slices.Contains(schemas, e.Tag)) {
+			outside++
+		}
+		if e.Section != pgarchive.SectionPostData {
+			for _, d := range e.Depends {
+				take(d)
+			}
+		}
+	}
+	for _, name := range schemas {
+		found := false
+		for i := range s.toc.Entries {
+			e := &s.toc.Entries[i]
+			if e.Namespace == name || (e.Desc == "SCHEMA" && e.Tag == name) {
+				take(e.DumpID)
+				found = true
+			}
+		}
+		if !found {
+			return fmt.Errorf("schema %s in the archive: %w", pgarchive.Quote(name), cofre.ErrNotFound)
+		}
+	}
+	// What says something about an entry that is taken, its rows among it, comes along.
+	for i := range s.toc.Entries {
+		e := &s.toc.Entries[i]
+		if s.keep[e.DumpID] || len(e.Depends) == 0 || e.Section == pgarchive.SectionPostData && e.Namespace != "" && !slices.Contains(schemas, e.Namespace) {
+			continue
+		}
+		switch e.Desc {
+		case "TABLE DATA", "SEQUENCE SET", "ACL", "COMMENT", "SECURITY LABEL", "DEFAULT", "SEQUENCE", "SEQUENCE OWNED BY", "TABLE ATTACH":
+			if all(e.Depends, func(d int) bool { return s.keep[d] }) {
+				s.keep[e.DumpID] = true
+			}
+		}
+	}
+	for i := range s.toc.Entries {
+		if e := &s.toc.Entries[i]; e.Desc == "ENCODING" || e.Desc == "STDSTRINGS" || e.Desc == "SEARCHPATH" {
+			s.keep[e.DumpID] = true
+		}
+	}
+	if outside > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("%d objects of other schemas come along, because the chosen schemas depend on them", outside))
+	}
+	return nil
+}
+
+// leaveTables leaves tables out, and everything that depends on them.
+func (s *selection) leaveTables(tables []string) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	gone := map[int]bool{}
+	for _, t := range tables {
+		schema, name, err := tableName(t)
+		if err != nil {
+			return err
+		}
+		e, ok := findTable(s.toc, schema, name)
+		if !ok {
+			return fmt.Errorf("table %s in the archive: %w", t, cofre.ErrNotFound)
+		}
+		gone[e.DumpID] = true
+	}
+	direct := len(gone)
+	// Dependencies may point forward: repeat until nothing more goes.
+	for again := true; again; {
+		again = false
+		for i := range s.toc.Entries {
+			e := &s.toc.Entries[i]
+			if !gone[e.DumpID] && slices.ContainsFunc(e.Depends, func(d int) bool { return gone[d] }) {
+				gone[e.DumpID], again = true, true
+			}
+		}
+	}
+	more := map[string]bool{}
+	for i := range s.toc.Entries {
+		if e := &s.toc.Entries[i]; gone[e.DumpID] {
+			delete(s.keep, e.DumpID)
+			if e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "FK CONSTRAINT" || e.Desc == "FUNCTION" || e.Desc == "TABLE" {
+				more[strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag] = true
+			}
+		}
+	}
+	if len(more) > direct {
+		names := make([]string, 0, len(more))
+		for n := range more {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		s.notes = append(s.notes, "left out with the tables, because they depend on them: "+strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// dropDangling leaves out what stands on something that is not taken: foreign keys to other schemas.
+func (s *selection) dropDangling(byID map[int]*pgarchive.Entry) {
+	for i := range s.toc.Entries {
+		e := &s.toc.Entries[i]
+		if !s.keep[e.DumpID] || e.Section != pgarchive.SectionPostData {
+			continue
+		}
+		for _, d := range e.Depends {
+			if on := byID[d]; on != nil && !s.keep[d] {
+				delete(s.keep, e.DumpID)
+				if e.Desc == "FK CONSTRAINT" {
+					s.notes = append(s.notes, fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag))
+				}
+				break
+			}
+		}
+	}
+}
+
+func all[T any](s []T, ok func(T) bool) bool {
+	return !slices.ContainsFunc(s, func(v T) bool { return !ok(v) })
+}
+
+// tableName reads schema.name as a person types it; a name alone is in public.
+//
+// Errors: cofre.ErrConfig.
+func tableName(s string) (schema, name string, err error) {
+	parts, err := pgarchive.ParseName(s)
+	switch {
+	case err != nil:
+		return "", "", fmt.Errorf("%w: %v", cofre.ErrConfig, err)
+	case len(parts) == 1:
+		return "public", parts[0], nil
+	case len(parts) == 2:
+		return parts[0], parts[1], nil
+	}
+	return "", "", cofre.WithHint(fmt.Errorf("table name %s has %d parts: %w", s, len(parts), cofre.ErrConfig), `write schema.table, with double quotes around a name that holds a dot: public."a.b"`)
+}
+
+// findTable finds the entry that makes a table.
+func findTable(toc *pgarchive.TOC, schema, name string) (*pgarchive.Entry, bool) {
+	for i := range toc.Entries {
+		if e := &toc.Entries[i]; e.Desc == "TABLE" && e.Namespace == schema && e.Tag == name {
+			return e, true
+		}
+	}
+	return nil, false
+}
