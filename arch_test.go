@@ -33,6 +33,7 @@ var heights = map[string]int{
 	"bucket/s3":                 3,
 	"bucket/supabase":           3,
 	"bucket/dir":                3,
+	"bucket/buckettest":         3,
 	"files":                     2,
 	"repository":                3,
 	"repository/repositorytest": 4,

@@ -1,0 +1,732 @@
+package bucket
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Numbers of objects read at once. The reference Supabase server is saturated by 8 connections and gains little
+// up to 16; beyond that its pool of database connections runs out and it answers 544.
+const (
+	DefaultJobs = 8
+	MaxJobs     = 16
+)
+
+// shardsAtOnce bounds how many shards are in memory; each holds the rows of its index.
+const shardsAtOnce = 32
+
+// Config says what to capture.
+type Config struct {
+	Source  cofre.SourceID
+	Store   Store
+	Buckets []string // none: all there are
+	// Inventory lists the objects where the store's own listing knows less; nil lists the store. A database
+	// captured in the same run, with a table storage.objects, goes before both on a Supabase store.
+	Inventory Inventory
+	Jobs      int    // objects read at once: DefaultJobs where 0, never more than MaxJobs
+	TempDir   string // for inventories of more than some ten thousand objects; the system's where empty
+	// AllowEmpty captures an empty storage though the last capture was not empty.
+	AllowEmpty bool
+}
+
+// Source captures buckets. It is a cofre.Source, cofre.Preparer and cofre.Checker.
+type Source struct {
+	cfg Config
+
+	mu       sync.Mutex
+	prepared *preparation
+}
+
+// preparation is what Prepare left for Capture: objects that are in the session already.
+type preparation struct {
+	session cofre.Session
+	digits  int
+	kept    *spill // of kept
+}
+
+// kept is an object that was written into a session.
+type kept struct {
+	Indexed
+	ObjectID cofre.ObjectID `json:"object_id"`
+}
+
+var (
+	_ cofre.Source   = (*Source)(nil)
+	_ cofre.Preparer = (*Source)(nil)
+	_ cofre.Checker  = (*Source)(nil)
+)
+
+// NewSource makes a source of cfg. It connects to nothing.
+func NewSource(cfg Config) *Source {
+	if cfg.Jobs <= 0 {
+		cfg.Jobs = DefaultJobs
+	}
+	cfg.Jobs = min(cfg.Jobs, MaxJobs)
+	return &Source{cfg: cfg}
+}
+
+// ID identifies the source.
+func (s *Source) ID() cofre.SourceID { return s.cfg.Source }
+
+// Doctor lists the buckets and says what a person should know about the store.
+func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
+	d := s.cfg.Store.Describe()
+	subject := "storage " + d.URL
+	buckets, err := s.cfg.Store.Buckets(ctx, s.cfg.Buckets...)
+	if err != nil {
+		return []cofre.Diagnosis{{Subject: subject, Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
+	}
+	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %d buckets", d.Kind, len(buckets))}}
+	for _, w := range warnings(s.cfg.Store) {
+		found = append(found, cofre.Diagnosis{Subject: subject, Detail: w})
+	}
+	return found, nil
+}
+
+func warnings(s Store) []string {
+	if w, ok := s.(Warner); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
+// Prepare reads the objects that the last component lacks into c.Session, before anything else is captured, so
+// that what an object is overwritten with from now on cannot be lost to a point whose database names it. What
+// cannot be read is left to Capture.
+func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
+	if s.cfg.Store.Describe().Kind != "supabase" {
+		return nil // no database names the versions of other stores
+	}
+	r, err := s.begin(ctx, c, nil)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	p := &preparation{session: c.Session, digits: r.digits, kept: newSpill(s.cfg.TempDir)}
+	r.keeping = p.kept
+	if err := r.everyShard(ctx, r.prepareShard); err != nil {
+		return errors.Join(err, p.kept.close())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.prepared != nil {
+		// Left by a run whose database could not be captured.
+		_ = s.prepared.kept.close()
+	}
+	s.prepared = p
+	return nil
+}
+
+// Capture reads every bucket once. See the package comment for how.
+//
+// Errors: cofre.ErrRefused where nothing is left of a storage that was not empty; cofre.ErrDenied for a key that
+// may not read everything; cofre.ErrUnreachable. An object that cannot be read is no error: the component is
+// partial and names it.
+func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
+	s.mu.Lock()
+	prepared := s.prepared
+	s.prepared = nil
+	s.mu.Unlock()
+	if prepared != nil {
+		defer prepared.kept.close()
+	}
+	r, err := s.begin(ctx, c, prepared)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	defer r.close()
+	if err := r.refuseEmpty(); err != nil {
+		return cofre.Captured{}, err
+	}
+	c.Observer.Observe(r.event(cofre.TypeTaskBegan))
+	err = r.everyShard(ctx, r.captureShard)
+	ended := r.event(cofre.TypeTaskEnded)
+	ended.Err = err
+	c.Observer.Observe(ended)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	if err := r.finish(ctx); err != nil {
+		return cofre.Captured{}, err
+	}
+	return r.captured()
+}
+
+// run is one pass over the inventory.
+type run struct {
+	cfg     Config
+	c       *cofre.Capture
+	store   Store
+	desc    Description
+	buckets []Bucket
+	pace    pace
+	slots   chan struct{} // of objects being read
+
+	inventory *spill // of Indexed, as listed
+	from      string // database, sql, listing
+	takenAt   time.Time
+	perBucket map[string]*BucketFacts
+
+	digits     int
+	previous   Shards
+	dirs       map[string]cofre.Entry // shard directories of the previous component, by name
+	prepared   *preparation
+	keeping    *spill       // set while preparing
+	done       atomic.Int64 // bytes read or taken over
+	lastReport atomic.Int64 // Unix milliseconds
+
+	mu      sync.Mutex
+	facts   Facts
+	digests map[string]Digest
+}
+
+func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparation) (*run, error) {
+	r := &run{
+		cfg: s.cfg, c: c, store: s.cfg.Store, desc: s.cfg.Store.Describe(), prepared: prepared,
+		slots: make(chan struct{}, s.cfg.Jobs), perBucket: map[string]*BucketFacts{}, digests: map[string]Digest{},
+		inventory: newSpill(s.cfg.TempDir), takenAt: time.Now(),
+	}
+	if r.c.Observer == nil {
+		r.c.Observer = cofre.Discard
+	}
+	var err error
+	if r.buckets, err = r.store.Buckets(ctx, s.cfg.Buckets...); err != nil {
+		return nil, fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
+	}
+	if err := r.take(ctx); err != nil {
+		return nil, errors.Join(err, r.inventory.close())
+	}
+	if err := r.readPrevious(ctx); err != nil {
+		return nil, errors.Join(err, r.inventory.close())
+	}
+	if prepared != nil {
+		r.digits = prepared.digits
+	} else {
+		r.digits = shardDigits(r.inventory.counts.rows, r.previous.Digits)
+	}
+	return r, nil
+}
+
+func (r *run) close() { _ = r.inventory.close() } // an unlinked file: nothing is lost with it
+
+// take reads the inventory into the spill.
+func (r *run) take(ctx context.Context) error {
+	wanted := map[string]bool{}
+	for _, b := range r.buckets {
+		r.perBucket[b.ID] = &BucketFacts{ID: b.ID}
+		wanted[b.ID] = true
+	}
+	rows, from, err := r.rows(ctx)
+	if err != nil {
+		return err
+	}
+	r.from = from
+	for o, err := range rows {
+		x := Indexed{Object: o}
+		if u, ok := unreadable(err); ok {
+			x = Indexed{Object: u.Object, Missing: u.Why}
+		} else if err != nil {
+			return fmt.Errorf("take the inventory of %s: %w", r.desc.URL, err)
+		}
+		// A named bucket is the only one wanted. Where all are, a row of a bucket that is gone by now still is a
+		// promise of the database, and missing.
+		if len(r.cfg.Buckets) > 0 && !wanted[x.Bucket] {
+			continue
+		}
+		b := r.perBucket[x.Bucket]
+		if b == nil {
+			b = &BucketFacts{ID: x.Bucket}
+			r.perBucket[x.Bucket] = b
+		}
+		b.Objects++
+		b.Bytes += max(x.Size, 0)
+		if err := r.inventory.add(x.Bucket, x.Name, x.Size, x); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// rows chooses where the inventory comes from: the database of the same point, SQL, or the store's listing.
+func (r *run) rows(ctx context.Context) (iter.Seq2[Object, error], string, error) {
+	if r.desc.Kind == "supabase" {
+		for _, comp := range r.c.Companions {
+			rows, err := DatabaseRows(ctx, comp.Component, comp.Tree)
+			if errors.Is(err, cofre.ErrNotFound) {
+				continue // a database without storage.objects
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			return rows, "database", nil
+		}
+	}
+	if r.cfg.Inventory != nil {
+		return r.cfg.Inventory.Rows(ctx), "sql", nil
+	}
+	return func(yield func(Object, error) bool) {
+		for _, b := range r.buckets {
+			for o, err := range r.store.List(ctx, b.ID, "") {
+				if _, about := unreadable(err); err != nil && !about {
+					err = fmt.Errorf("bucket %s: %w", b.ID, err)
+				}
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	}, "listing", nil
+}
+
+func (r *run) readPrevious(ctx context.Context) error {
+	if r.c.Previous == nil || r.c.PreviousTree == nil {
+		return nil
+	}
+	var err error
+	if r.previous, err = readShards(ctx, r.c.PreviousTree); err != nil {
+		return fmt.Errorf("read the last storage component: %w", err)
+	}
+	r.dirs = map[string]cofre.Entry{}
+	if len(r.previous.Digests) == 0 {
+		return nil
+	}
+	for e, err := range r.c.PreviousTree.List(ctx, shardsDir) {
+		if err != nil {
+			return fmt.Errorf("read the last storage component: %w", err)
+		}
+		r.dirs[strings.TrimPrefix(e.Path, shardsDir+"/")] = e
+	}
+	return nil
+}
+
+// refuseEmpty keeps a wrong key or a lost disk from looking like a successful backup.
+func (r *run) refuseEmpty() error {
+	if r.inventory.counts.rows > 0 || r.c.Previous == nil || r.cfg.AllowEmpty {
+		return nil
+	}
+	var last Facts
+	if err := json.Unmarshal(r.c.Previous.Facts, &last); err != nil || last.Objects == 0 {
+		return nil
+	}
+	return cofre.WithHint(
+		fmt.Errorf("%s lists no objects, the last capture had %d: %w", r.desc.URL, last.Objects, cofre.ErrRefused),
+		"if the storage is meant to be empty, say allow_empty: true for it once; otherwise look at the key and at the storage's disk")
+}
+
+func (r *run) everyShard(ctx context.Context, f func(context.Context, string) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(shardsAtOnce)
+	for _, shard := range shardNames(r.digits) {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return f(ctx, shard) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// listed returns a shard's rows as the inventory has them, sorted, each name once.
+func (r *run) listed(shard string) ([]Indexed, string, error) {
+	rows, err := spilled[Indexed](r.inventory, shard)
+	if err != nil {
+		return nil, "", err
+	}
+	slices.SortStableFunc(rows, order)
+	rows = slices.CompactFunc(rows, func(a, b Indexed) bool { return a.Bucket == b.Bucket && a.Name == b.Name })
+	objects := make([]Object, len(rows))
+	for i, x := range rows {
+		objects[i] = x.Object
+	}
+	return rows, digestRows(objects), nil
+}
+
+// unchanged reports whether the last component holds the shard as it is listed now.
+func (r *run) unchanged(shard, digest string) bool {
+	d, ok := r.previous.Digests[shard]
+	return ok && r.previous.Digits == r.digits && d.Rows != "" && d.Rows == digest && r.dirs[shard].Object != ""
+}
+
+// prepareShard brings what the last component lacks.
+func (r *run) prepareShard(ctx context.Context, shard string) error {
+	rows, digest, err := r.listed(shard)
+	if err != nil || len(rows) == 0 || r.unchanged(shard, digest) {
+		return err
+	}
+	last, err := r.last(ctx, shard)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, row := range rows {
+		if row.Missing != "" {
+			continue
+		}
+		if _, ok := last.find(row.Object); ok {
+			continue
+		}
+		if err := r.slot(ctx); err != nil {
+			break
+		}
+		g.Go(func() error {
+			defer func() { <-r.slots }()
+			got, err := r.fetch(ctx, shard, row.Object)
+			if err != nil || got.entry.Object == "" {
+				return err
+			}
+			x := got.indexed
+			return r.keeping.add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
+		})
+	}
+	return errors.Join(g.Wait(), ctx.Err())
+}
+
+// slot takes one of the places for objects being read.
+func (r *run) slot(ctx context.Context) error {
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// captureShard takes a shard over whole, or builds it anew.
+func (r *run) captureShard(ctx context.Context, shard string) error {
+	rows, digest, err := r.listed(shard)
+	if err != nil {
+		return err
+	}
+	var early []kept
+	if r.prepared != nil {
+		if early, err = spilled[kept](r.prepared.kept, shard); err != nil {
+			return err
+		}
+	}
+	if len(rows) == 0 && len(early) == 0 {
+		return nil
+	}
+	if len(early) == 0 && r.unchanged(shard, digest) {
+		e := r.dirs[shard]
+		e.Path = shardPath(shard)
+		if err := r.c.Session.Reuse(ctx, e); err != nil {
+			return fmt.Errorf("take over shard %s: %w", shard, err)
+		}
+		d := r.previous.Digests[shard]
+		r.progress(d.Bytes)
+		r.mu.Lock()
+		r.digests[shard] = d
+		r.facts.Objects += d.Objects
+		r.facts.Bytes += d.Bytes
+		r.facts.Reused += d.Objects
+		r.mu.Unlock()
+		return nil
+	}
+	index, err := r.build(ctx, shard, rows, early)
+	if err != nil {
+		return err
+	}
+	return r.writeIndex(ctx, shard, digest, index)
+}
+
+// build gathers what a shard's index will hold, reading what has to be read.
+func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []kept) ([]Indexed, error) {
+	last, err := r.last(ctx, shard)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	index := make([]Indexed, 0, len(rows))
+	add := func(xs ...Indexed) {
+		mu.Lock()
+		defer mu.Unlock()
+		index = append(index, xs...)
+	}
+	used := make([]bool, len(early))
+	g, gctx := errgroup.WithContext(ctx)
+	for _, row := range rows {
+		if row.Missing != "" {
+			add(row)
+			continue
+		}
+		if i := slices.IndexFunc(early, func(k kept) bool {
+			return k.Bucket == row.Bucket && k.Name == row.Name && sameContent(k.Object, row.Object)
+		}); i >= 0 {
+			used[i] = true
+			x, err := r.bringEarly(ctx, shard, early[i], row.Object)
+			if err != nil {
+				return nil, errors.Join(err, g.Wait())
+			}
+			add(x)
+			continue
+		}
+		if l, ok := last.find(row.Object); ok {
+			x, err := r.reuse(ctx, shard, l, row.Object)
+			if err != nil {
+				return nil, errors.Join(err, g.Wait())
+			}
+			add(x)
+			continue
+		}
+		if err := r.slot(gctx); err != nil {
+			return nil, errors.Join(g.Wait(), err)
+		}
+		g.Go(func() error {
+			defer func() { <-r.slots }()
+			got, err := r.fetch(gctx, shard, row.Object)
+			if err != nil {
+				return err
+			}
+			add(r.account(row.Object, got)...)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, k := range early {
+		if used[i] || slices.ContainsFunc(index, func(x Indexed) bool { return x.File != "" && x.File == k.File }) {
+			continue
+		}
+		x, err := r.bringEarly(ctx, shard, k, k.Object)
+		if err != nil {
+			return nil, err
+		}
+		x.Superseded = true
+		index = append(index, x)
+	}
+	return index, nil
+}
+
+// bringEarly puts an object that Prepare read into the component. In the same session it is there already.
+func (r *run) bringEarly(ctx context.Context, shard string, k kept, now Object) (Indexed, error) {
+	x := k.Indexed
+	x.Object = enrich(now, k.Object)
+	if r.prepared.session == r.c.Session {
+		return x, nil
+	}
+	return x, r.reuseObject(ctx, shard, x, k.ObjectID)
+}
+
+func (r *run) reuse(ctx context.Context, shard string, l lastObject, now Object) (Indexed, error) {
+	x := l.Indexed
+	x.Object, x.Superseded = enrich(now, l.Object), false
+	if err := r.reuseObject(ctx, shard, x, l.id); err != nil {
+		return Indexed{}, err
+	}
+	r.mu.Lock()
+	r.facts.Reused++
+	r.mu.Unlock()
+	return x, nil
+}
+
+func (r *run) reuseObject(ctx context.Context, shard string, x Indexed, id cofre.ObjectID) error {
+	e := entryOf(shard, x)
+	e.Object = id
+	if err := r.c.Session.Reuse(ctx, e); err != nil {
+		return fmt.Errorf("take over %s: %w", x.Path(), err)
+	}
+	return nil
+}
+
+func entryOf(shard string, x Indexed) cofre.Entry {
+	return cofre.Entry{Path: filePath(shard, x.File), Mode: fs.FileMode(0o600), ModTime: x.ModifiedAt, Size: x.Size}
+}
+
+// enrich returns now, with what an earlier reading knew and a listing does not show.
+func enrich(now, known Object) Object {
+	fill := func(to *string, from string) {
+		if *to == "" {
+			*to = from
+		}
+	}
+	fill(&now.Version, known.Version)
+	fill(&now.ETag, known.ETag)
+	fill(&now.ContentType, known.ContentType)
+	fill(&now.CacheControl, known.CacheControl)
+	fill(&now.Robots, known.Robots)
+	fill(&now.Encoding, known.Encoding)
+	fill(&now.Disposition, known.Disposition)
+	fill(&now.Language, known.Language)
+	if now.Metadata == nil {
+		now.Metadata = known.Metadata
+	}
+	if now.Row == nil {
+		now.Row = known.Row
+	}
+	if now.ModifiedAt.IsZero() {
+		now.ModifiedAt = known.ModifiedAt
+	}
+	return now
+}
+
+// account turns what reading a row came to into lines of the index.
+func (r *run) account(row Object, got fetched) []Indexed {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	named := r.from == "database"
+	switch {
+	case got.vanished && !named:
+		r.facts.Vanished++
+		return nil
+	case got.vanished:
+		return []Indexed{{Object: row, Missing: "deleted while the backup ran, before it could be read"}}
+	case got.missing != "":
+		return []Indexed{{Object: row, Missing: got.missing}}
+	}
+	r.facts.Read++
+	r.facts.ReadBytes += got.indexed.Size
+	if named && got.overwritten {
+		// The database of this point names bytes that no longer exist. What is there now is kept beside the
+		// statement, so that a restore has something to offer.
+		return []Indexed{
+			{Object: row, Missing: "overwritten while the backup ran; what replaced it is kept"},
+			got.indexed,
+		}
+	}
+	return []Indexed{got.indexed}
+}
+
+// writeIndex ends a shard.
+func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Indexed) error {
+	if len(index) == 0 {
+		return nil
+	}
+	b, err := encodeIndex(index)
+	if err != nil {
+		return err
+	}
+	e := cofre.Entry{Path: indexPath(shard), Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
+	if _, err := r.c.Session.Put(ctx, e, bytes.NewReader(b)); err != nil {
+		return fmt.Errorf("write index of shard %s: %w", shard, err)
+	}
+	d := Digest{Rows: digest}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range index {
+		switch {
+		case x.Missing != "":
+			d.Rows = "" // to be looked at again, whatever the inventory says next time
+			r.facts.MissingN++
+			if len(r.facts.Missing) < maxNamed {
+				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Missing})
+			}
+		case x.Superseded:
+			d.Rows = ""
+			r.facts.Superseded++
+		default:
+			d.Objects++
+			d.Bytes += x.Size
+		}
+		if x.Suspect != "" {
+			d.Rows = ""
+			r.facts.SuspectN++
+			if len(r.facts.Missing) < maxNamed {
+				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Suspect})
+			}
+		}
+		if r.racy(x.Object) {
+			d.Rows = ""
+		}
+	}
+	r.digests[shard] = d
+	r.facts.Objects += d.Objects
+	r.facts.Bytes += d.Bytes
+	return nil
+}
+
+// racyWindow is how near to its capture an object of a folder may have been written for its times not to be
+// trusted: file systems and network mounts keep times to a second or two.
+const racyWindow = 2 * time.Second
+
+func (r *run) racy(o Object) bool {
+	return r.desc.Volatile && o.ModifiedAt.After(r.takenAt.Add(-racyWindow))
+}
+
+// finish writes what describes the component.
+func (r *run) finish(ctx context.Context) error {
+	if err := r.putJSON(ctx, BucketsFile, r.buckets); err != nil {
+		return err
+	}
+	return r.putJSON(ctx, ShardsFile, Shards{Format: 1, Digits: r.digits, Digests: r.digests})
+}
+
+func (r *run) putJSON(ctx context.Context, path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	e := cofre.Entry{Path: path, Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
+	if _, err := r.c.Session.Put(ctx, e, bytes.NewReader(b)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+func (r *run) captured() (cofre.Captured, error) {
+	f := &r.facts
+	f.Format, f.Kind, f.URL, f.Inventory = 1, r.desc.Kind, r.desc.URL, r.from
+	f.TakenAt, f.All = r.takenAt.UTC(), len(r.cfg.Buckets) == 0
+	for _, b := range r.perBucket {
+		f.Buckets = append(f.Buckets, *b)
+	}
+	slices.SortFunc(f.Buckets, func(a, b BucketFacts) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(f.Missing, func(a, b MissingFacts) int { return strings.Compare(a.Object, b.Object) })
+	raw, err := json.Marshal(f)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	out := cofre.Captured{Facts: raw, Warnings: warnings(r.store), Partial: f.MissingN > 0 || f.SuspectN > 0}
+	if f.MissingN > 0 {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects are missing, first %s", f.MissingN, f.Missing[0].Object+": "+f.Missing[0].Why))
+	}
+	if f.SuspectN > 0 {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects are kept but do not match what the storage says of them", f.SuspectN))
+	}
+	if f.Vanished > 0 {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects were deleted while the backup ran", f.Vanished))
+	}
+	out.Warnings = append(out.Warnings, r.emptied()...)
+	return out, nil
+}
+
+// emptied names the buckets that had objects last time and have none now.
+func (r *run) emptied() []string {
+	if r.c.Previous == nil {
+		return nil
+	}
+	var last Facts
+	if json.Unmarshal(r.c.Previous.Facts, &last) != nil {
+		return nil
+	}
+	var out []string
+	for _, b := range last.Buckets {
+		if now := r.perBucket[b.ID]; b.Objects > 0 && (now == nil || now.Objects == 0) {
+			out = append(out, fmt.Sprintf("bucket %s had %d objects in the last capture and has none now", b.ID, b.Objects))
+		}
+	}
+	return out
+}
+
+func (r *run) event(t cofre.EventType) cofre.Event {
+	return cofre.Event{
+		At: time.Now(), Type: t, Source: r.cfg.Source, Task: "storage",
+		Done: r.done.Load(), Total: r.inventory.counts.bytes, Unit: cofre.UnitBytes,
+	}
+}

@@ -1,0 +1,190 @@
+package bucket
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Closure is the check that a captured database and a captured Supabase storage belong together: every row of the
+// captured storage.objects has its object in the captured storage, the same version or the same bytes, and every
+// captured object has its row. It is a cofre.PointCheck.
+type Closure struct {
+	TempDir string // for inventories of more than some ten thousand objects; the system's where empty
+}
+
+var _ cofre.PointCheck = Closure{}
+
+// maxFindings bounds what a check returns; beyond it objects are counted.
+const maxFindings = 10000
+
+// Name is closure.
+func (Closure) Name() string { return "closure" }
+
+// Applies reports whether p has a database and a Supabase storage.
+func (Closure) Applies(p cofre.RecoveryPoint) bool {
+	_, _, ok := closureOf(p)
+	return ok
+}
+
+func closureOf(p cofre.RecoveryPoint) (databases []cofre.Component, storage cofre.Component, ok bool) {
+	for _, c := range p.Components {
+		switch c.Kind {
+		case cofre.KindDatabase:
+			databases = append(databases, c)
+		case cofre.KindStorage:
+			var f Facts
+			if json.Unmarshal(c.Facts, &f) == nil && f.Kind == "supabase" {
+				storage, ok = c, true
+			}
+		}
+	}
+	return databases, storage, ok && len(databases) > 0
+}
+
+// Check names each object that is missing, different or an orphan. A database without storage.objects, of another
+// application, is no finding.
+func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
+	databases, storage, ok := closureOf(p)
+	if !ok {
+		return nil, nil
+	}
+	var facts Facts
+	if err := json.Unmarshal(storage.Facts, &facts); err != nil {
+		return nil, fmt.Errorf("read the facts of %s: %w", storage.Name, err)
+	}
+	rows := newSpill(cl.TempDir)
+	defer rows.close()
+	any := false
+	for _, c := range databases {
+		tree, err := open(c)
+		if err != nil {
+			return nil, err
+		}
+		found, err := cl.takeRows(ctx, c, tree, facts, rows)
+		if err != nil {
+			return nil, err
+		}
+		any = any || found
+	}
+	if !any {
+		return nil, nil
+	}
+	tree, err := open(storage)
+	if err != nil {
+		return nil, err
+	}
+	return compareClosure(ctx, tree, rows)
+}
+
+// takeRows keeps the rows of the buckets that the storage component covers.
+func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree, facts Facts, into *spill) (bool, error) {
+	seq, err := DatabaseRows(ctx, c, t)
+	if isNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for o, err := range seq {
+		if err != nil {
+			return false, err
+		}
+		if !facts.All && !slices.ContainsFunc(facts.Buckets, func(b BucketFacts) bool { return b.ID == o.Bucket }) {
+			continue
+		}
+		if err := into.add(o.Bucket, o.Name, o.Size, o); err != nil {
+			return false, err
+		}
+	}
+	return true, ctx.Err()
+}
+
+func compareClosure(ctx context.Context, t cofre.Tree, rows *spill) ([]cofre.Finding, error) {
+	s, err := readShards(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	var found []cofre.Finding
+	over := 0
+	report := func(o Object, what string) {
+		if len(found) >= maxFindings {
+			over++
+			return
+		}
+		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: o.Path(), What: what})
+	}
+	for _, shard := range shardNames(s.Digits) {
+		named, err := spilled[Object](rows, shard)
+		if err != nil {
+			return nil, err
+		}
+		held := map[string][]Indexed{}
+		for x, err := range readIndex(ctx, t, shard) {
+			if err != nil {
+				return nil, err
+			}
+			held[x.Path()] = append(held[x.Path()], x)
+		}
+		for _, o := range named {
+			if what := lacking(o, held[o.Path()]); what != "" {
+				report(o, what)
+			}
+			delete(held, o.Path())
+		}
+		for _, x := range orphans(held) {
+			report(x.Object, "captured, but the captured database has no row for it: created after it was dumped, or an orphan of the storage")
+		}
+	}
+	if over > 0 {
+		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, What: fmt.Sprintf("and %d more objects", over)})
+	}
+	slices.SortStableFunc(found, func(a, b cofre.Finding) int { return compareNames(a.Object, b.Object) })
+	return found, ctx.Err()
+}
+
+// lacking says what the captured storage lacks of an object that the database names, or "".
+func lacking(row Object, held []Indexed) string {
+	why := "missing from the captured storage"
+	for _, x := range held {
+		switch {
+		case x.Missing != "":
+			why = "missing from the captured storage: " + x.Missing
+		case x.Suspect != "":
+			return "captured, but not the bytes that its row promises: " + x.Suspect
+		case sameContent(x.Object, row), sameBytes(x, row):
+			return ""
+		default:
+			why = fmt.Sprintf("different: the captured database names version %s, the captured storage holds %s", orNone(row.Version), orNone(x.Version))
+		}
+	}
+	return why
+}
+
+// sameBytes reports whether an object, though of another version, has the bytes that a row promises.
+func sameBytes(x Indexed, row Object) bool {
+	return IsMD5(row.ETag) && x.MD5 == row.ETag && x.Size == row.Size
+}
+
+func orphans(held map[string][]Indexed) []Indexed {
+	var out []Indexed
+	for _, xs := range held {
+		for _, x := range xs {
+			// A superseded content is kept on purpose, and a missing object is no object.
+			if !x.Superseded && x.Missing == "" {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}

@@ -1,0 +1,518 @@
+// Package dir keeps buckets in a folder: each sub-folder is a bucket, each regular file below it an object whose
+// name is its path. Files that were not written by cofre are objects too.
+//
+// What a file cannot say, and what a path cannot be, is kept in the sub-folder .cofre of the root: content type,
+// cache control and metadata of an object in meta/, the settings of a bucket in buckets/, and in odd/ the bytes of
+// objects whose names are no paths (n//x, a trailing slash, an object beside a "folder" of its name, a segment of
+// more than 255 bytes). Writes are durable: temporary file, fsync, rename, fsync of the folder.
+//
+// It is no object server: two processes writing one name at the same time leave one of the two objects whole, and
+// possibly the other's content type.
+package dir
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+)
+
+// reserved is the sub-folder that is no bucket.
+const reserved = ".cofre"
+
+// maxSegment is what Linux file systems take of one name, in bytes.
+const maxSegment = 255
+
+// Store is the buckets of one folder.
+type Store struct{ root string }
+
+var _ bucket.Store = (*Store)(nil)
+
+// Open opens the folder at root.
+//
+// Errors: cofre.ErrNotFound where there is none.
+func Open(root string) (*Store, error) {
+	abs, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("open folder %s: %w", root, err)
+	}
+	fi, err := os.Stat(abs)
+	if err != nil {
+		return nil, fmt.Errorf("open folder %s: %w", root, translate(err))
+	}
+	if !fi.IsDir() {
+		return nil, fmt.Errorf("open folder %s: it is no folder: %w", root, cofre.ErrConfig)
+	}
+	return &Store{abs}, nil
+}
+
+// Describe says that everything is kept and that only the bytes tell for sure what an object is.
+func (s *Store) Describe() bucket.Description {
+	return bucket.Description{
+		Kind: "dir", URL: s.root, Enumerable: true, Volatile: true,
+		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Robots: true, Encoding: true},
+	}
+}
+
+// Buckets returns the sub-folders.
+func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, error) {
+	if len(ids) == 0 {
+		entries, err := os.ReadDir(s.root)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", s.root, translate(err))
+		}
+		for _, e := range entries {
+			if e.IsDir() && e.Name() != reserved {
+				ids = append(ids, e.Name())
+			}
+		}
+	}
+	out := make([]bucket.Bucket, 0, len(ids))
+	for _, id := range ids {
+		b := bucket.Bucket{ID: id}
+		fi, err := os.Stat(s.bucketDir(id))
+		if err == nil && !fi.IsDir() {
+			err = fs.ErrNotExist
+		}
+		if err != nil || checkBucket(id) != nil {
+			return nil, fmt.Errorf("bucket %s: %w", id, translate(cmpErr(err, fs.ErrNotExist)))
+		}
+		if err := readJSON(s.settingsFile(id), &b); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("settings of bucket %s: %w", id, err)
+		}
+		b.ID = id
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// Ensure makes the sub-folder and keeps the settings beside it.
+func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
+	if err := checkBucket(b.ID); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.bucketDir(b.ID), 0o755); err != nil {
+		return fmt.Errorf("make bucket %s: %w", b.ID, translate(err))
+	}
+	if err := s.writeJSON(s.settingsFile(b.ID), b); err != nil {
+		return fmt.Errorf("keep settings of bucket %s: %w", b.ID, err)
+	}
+	return syncDir(s.root)
+}
+
+func checkBucket(id string) error {
+	if id == "" || id == "." || id == ".." || id == reserved || strings.ContainsAny(id, "/\x00") || len(id) > maxSegment {
+		return fmt.Errorf("bucket name %q cannot be a folder: %w", id, cofre.ErrRefused)
+	}
+	return nil
+}
+
+// List yields the regular files of a bucket, and those of odd names. Symbolic links and special files are named
+// as unreadable: a bucket does not hold such things.
+func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
+		if _, err := s.Buckets(ctx, id); err != nil {
+			yield(bucket.Object{}, err)
+			return
+		}
+		stopped := errors.New("stopped")
+		visit := func(name, path string, d fs.DirEntry) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if !strings.HasPrefix(name, prefix) {
+				return nil
+			}
+			o, err := s.describe(id, name, path)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // deleted since the folder was read
+			}
+			switch {
+			case !utf8.ValidString(name):
+				err = &bucket.UnreadableError{Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: fmt.Sprintf("its name %q is not UTF-8", name)}
+			case err == nil && !d.Type().IsRegular():
+				err = &bucket.UnreadableError{Object: o, Why: "not a regular file, which a bucket does not hold"}
+			}
+			var about *bucket.UnreadableError
+			if err != nil && !errors.As(err, &about) {
+				return err
+			}
+			if !yield(o, err) {
+				return stopped
+			}
+			return nil
+		}
+		err := s.walk(id, prefix, visit)
+		if err != nil && !errors.Is(err, stopped) {
+			yield(bucket.Object{}, fmt.Errorf("list bucket %s: %w", id, translate(err)))
+		}
+	}
+}
+
+// walk visits the files of plain names, then those of odd ones.
+func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEntry) error) error {
+	base := s.bucketDir(id)
+	start := base
+	if i := strings.LastIndexByte(prefix, '/'); i > 0 && plain(prefix[:i]) {
+		start = filepath.Join(base, filepath.FromSlash(prefix[:i]))
+	}
+	err := filepath.WalkDir(start, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+			return nil // deleted meanwhile, or a prefix that is no folder
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(base, path)
+		if err != nil {
+			return err
+		}
+		return visit(filepath.ToSlash(rel), path, d)
+	})
+	if err != nil {
+		return err
+	}
+	odd, err := os.ReadDir(s.oddDir(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, d := range odd {
+		var m record
+		if err := readJSON(filepath.Join(s.metaDir(id), d.Name()+".json"), &m); err != nil {
+			// The record is written before the bytes, so bytes without one are no object of ours.
+			continue
+		}
+		if err := visit(m.Name, filepath.Join(s.oddDir(id), d.Name()), d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record is what is kept beside an object.
+type record struct {
+	bucket.Object
+	// Written is the file's modification time when this was written, so that a record is not believed of a file
+	// that another program has replaced since.
+	Written int64 `json:"written,omitempty"`
+}
+
+// describe returns what is known of the file at path as an object.
+func (s *Store) describe(id, name, path string) (bucket.Object, error) {
+	fi, err := os.Lstat(path)
+	if err != nil {
+		return bucket.Object{}, err
+	}
+	return s.describeFile(id, name, fi)
+}
+
+func (s *Store) describeFile(id, name string, fi fs.FileInfo) (bucket.Object, error) {
+	o := bucket.Object{Bucket: id, Name: name}
+	var m record
+	switch err := readJSON(s.metaFile(id, name), &m); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return o, fmt.Errorf("record of %s: %w", o.Path(), err)
+	case m.Written == fi.ModTime().UnixNano() && m.Size == fi.Size():
+		o = m.Object
+		o.Bucket, o.Name = id, name
+	}
+	o.Version = ""
+	o.Size, o.ModifiedAt = fi.Size(), fi.ModTime()
+	o.ETag = fmt.Sprintf("%x-%x", fi.ModTime().UnixNano(), fi.Size())
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		// The change time tells of a write whose modification time was set back.
+		o.ETag = fmt.Sprintf("%s-%x", o.ETag, st.Ctim.Nano())
+	}
+	return o, nil
+}
+
+// Stat describes one object.
+func (s *Store) Stat(_ context.Context, id, name string) (bucket.Object, error) {
+	path, err := s.find(id, name)
+	if err != nil {
+		return bucket.Object{}, err
+	}
+	o, err := s.describe(id, name, path)
+	if err != nil {
+		return bucket.Object{}, fmt.Errorf("stat %s/%s: %w", id, name, translate(err))
+	}
+	return o, nil
+}
+
+// find returns the file that holds an object.
+func (s *Store) find(id, name string) (string, error) {
+	if err := checkBucket(id); err != nil {
+		return "", err
+	}
+	if plain(name) {
+		path := s.plainFile(id, name)
+		if fi, err := os.Lstat(path); err == nil && fi.Mode().IsRegular() {
+			return path, nil
+		}
+	}
+	path := s.oddFile(id, name)
+	if _, err := os.Lstat(path); err != nil {
+		return "", fmt.Errorf("object %s/%s: %w", id, name, translate(err))
+	}
+	return path, nil
+}
+
+// Open reads one object. A file that is written to while it is read is an error worth another attempt.
+func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
+	path, err := s.find(o.Bucket, o.Name)
+	if err != nil {
+		return bucket.Object{}, nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return bucket.Object{}, nil, fmt.Errorf("open %s: %w", o.Path(), translate(err))
+	}
+	fi, err := f.Stat()
+	if err != nil {
+		return bucket.Object{}, nil, errors.Join(err, f.Close())
+	}
+	got, err := s.describeFile(o.Bucket, o.Name, fi)
+	if err != nil {
+		return bucket.Object{}, nil, errors.Join(err, f.Close())
+	}
+	return got, &steady{File: f, was: fi, path: o.Path()}, nil
+}
+
+// steady is a file that must not change while it is read.
+type steady struct {
+	*os.File
+	was  fs.FileInfo
+	path string
+}
+
+func (f *steady) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	now, statErr := f.File.Stat()
+	if statErr != nil {
+		return n, statErr
+	}
+	if now.Size() != f.was.Size() || !now.ModTime().Equal(f.was.ModTime()) {
+		return n, &changedError{f.path}
+	}
+	return n, io.EOF
+}
+
+// changedError is worth another attempt.
+type changedError struct{ path string }
+
+func (e *changedError) Error() string   { return e.path + " was written to while it was read" }
+func (e *changedError) Retryable() bool { return true }
+
+// Put writes one object durably.
+func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
+	if _, err := s.Buckets(context.Background(), o.Bucket); err != nil {
+		return bucket.Object{}, err
+	}
+	if o.Name == "" {
+		return bucket.Object{}, fmt.Errorf("an object without a name: %w", cofre.ErrRefused)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return bucket.Object{}, err
+	}
+	tmp, err := s.writeTemp(r, o.Size)
+	if err != nil {
+		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
+	}
+	defer os.Remove(tmp) // gone already where all went well
+	if err := s.place(o, tmp); err != nil {
+		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
+	}
+	return s.Stat(context.Background(), o.Bucket, o.Name)
+}
+
+// place moves a finished file to where its object belongs. The record goes first: it names the modification time
+// of the file it belongs to, so a crash in between leaves the old object with a record that is not believed.
+func (s *Store) place(o bucket.Object, tmp string) error {
+	fi, err := os.Lstat(tmp)
+	if err != nil {
+		return err
+	}
+	path := s.oddFile(o.Bucket, o.Name)
+	if plain(o.Name) {
+		to := s.plainFile(o.Bucket, o.Name)
+		err := os.MkdirAll(filepath.Dir(to), 0o755)
+		at, statErr := os.Lstat(to)
+		taken := statErr == nil && at.IsDir()
+		switch {
+		case err == nil && !taken:
+			path = to
+		case taken, errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
+			// An object beside a "folder" of its name: one of the two cannot be a path.
+		default:
+			return err
+		}
+	}
+	m := record{Object: o, Written: fi.ModTime().UnixNano()}
+	m.Size = fi.Size()
+	if err := s.writeJSON(s.metaFile(o.Bucket, o.Name), m); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTemp writes r to a file under .cofre and makes it durable.
+func (s *Store) writeTemp(r io.Reader, size int64) (string, error) {
+	dir := filepath.Join(s.root, reserved, "tmp")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(dir, "object-*")
+	if err != nil {
+		return "", err
+	}
+	n, err := io.Copy(f, r)
+	if err == nil && size >= 0 && n != size {
+		err = fmt.Errorf("%d bytes came, %d were announced: %w", n, size, io.ErrUnexpectedEOF)
+	}
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// Delete removes an object, its record, and folders that are empty without it.
+func (s *Store) Delete(_ context.Context, id, name string) error {
+	path, err := s.find(id, name)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete %s/%s: %w", id, name, translate(err))
+	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Remove(s.metaFile(id, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete the record of %s/%s: %w", id, name, translate(err))
+	}
+	for d := filepath.Dir(path); d != s.bucketDir(id) && strings.HasPrefix(d, s.bucketDir(id)); d = filepath.Dir(d) {
+		if os.Remove(d) != nil {
+			break // not empty
+		}
+	}
+	return nil
+}
+
+// plain reports whether a name can be a path as it stands.
+func plain(name string) bool {
+	if name == "" || len(name) > 3000 || strings.IndexByte(name, 0) >= 0 {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(name, "/"), func(seg string) bool {
+		return seg == "" || seg == "." || seg == ".." || len(seg) > maxSegment
+	})
+}
+
+func (s *Store) bucketDir(id string) string { return filepath.Join(s.root, id) }
+func (s *Store) settingsFile(id string) string {
+	return filepath.Join(s.root, reserved, "buckets", id+".json")
+}
+func (s *Store) metaDir(id string) string { return filepath.Join(s.root, reserved, "meta", id) }
+func (s *Store) oddDir(id string) string  { return filepath.Join(s.root, reserved, "odd", id) }
+func (s *Store) metaFile(id, name string) string {
+	return filepath.Join(s.metaDir(id), nameHash(name)+".json")
+}
+func (s *Store) oddFile(id, name string) string { return filepath.Join(s.oddDir(id), nameHash(name)) }
+func (s *Store) plainFile(id, name string) string {
+	return filepath.Join(s.bucketDir(id), filepath.FromSlash(name))
+}
+
+func nameHash(name string) string {
+	h := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(h[:16])
+}
+
+func readJSON(path string, into any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, into)
+}
+
+func (s *Store) writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := s.writeTemp(strings.NewReader(string(b)), int64(len(b)))
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// translate gives the conditions of a file system cofre's names.
+func translate(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("%w: %w", cofre.ErrNotFound, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", cofre.ErrDenied, err)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return fmt.Errorf("%w: %w", cofre.ErrDiskFull, err)
+	}
+	return err
+}

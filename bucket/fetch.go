@@ -1,0 +1,269 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// How often an object is tried. A service that is restarted or overwhelmed is given about a minute; an object
+// whose row is there and whose bytes are not is believed after fewer, because the answer does not change.
+const (
+	unreachableAttempts = 9
+	brokenAttempts      = 4
+	changeAttempts      = 20 // of an object that is overwritten each time it is read
+)
+
+// fetched is what reading one object came to.
+type fetched struct {
+	indexed     Indexed
+	entry       cofre.Entry
+	overwritten bool   // it is another content than the one asked for
+	vanished    bool   // there is no such object any more
+	missing     string // why it cannot be read
+}
+
+// sessionError is an error of the repository, not of the store: trying the object again does not help.
+type sessionError struct{ error }
+
+func (e *sessionError) Unwrap() error { return e.error }
+
+// errMismatch says that what was served is not what its own etag or the inventory promised.
+var errMismatch = errors.New("bytes do not match the etag")
+
+// fetch reads one object into the session. Its error ends the capture; what is wrong with the object alone is in
+// the result.
+//
+// A server may answer 500 for an object that is being overwritten, whose row is committed after the old bytes are
+// gone, and the same 500 for one whose bytes are lost. So after each failure the row is read again: if it
+// changed, the new content is read; if it is gone, so is the object; only if it stays is the object missing.
+func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, error) {
+	want := row
+	overwritten := false
+	var broken, unreachable, changed int
+	for {
+		if err := r.pace.wait(ctx); err != nil {
+			return fetched{}, err
+		}
+		got, err := r.read(ctx, shard, want, broken >= brokenAttempts-1)
+		r.pace.report(err)
+		var fatal *sessionError
+		switch {
+		case err == nil:
+			got.overwritten = overwritten
+			r.progress(got.indexed.Size)
+			return got, nil
+		case ctx.Err() != nil:
+			return fetched{}, ctx.Err()
+		case errors.As(err, &fatal):
+			return fetched{}, fmt.Errorf("store %s: %w", row.Path(), fatal.error)
+		case errors.Is(err, cofre.ErrUnreachable), throttled(err):
+			if unreachable++; unreachable >= unreachableAttempts {
+				return fetched{}, fmt.Errorf("read %s: %w", row.Path(), err)
+			}
+			if err := pause(ctx, backoff(unreachable)); err != nil {
+				return fetched{}, err
+			}
+			continue
+		case errors.Is(err, cofre.ErrDenied):
+			// One object may be denied by itself; a key that was revoked denies everything.
+			if _, all := r.store.Buckets(ctx, row.Bucket); all != nil {
+				return fetched{}, fmt.Errorf("read %s: %w", row.Path(), err)
+			}
+			return fetched{missing: err.Error()}, nil
+		}
+
+		now, statErr := r.store.Stat(ctx, row.Bucket, row.Name)
+		switch {
+		case errors.Is(statErr, cofre.ErrNotFound):
+			return fetched{vanished: true}, nil
+		case statErr == nil && !sameContent(now, want) && !sameRow(now, want):
+			if changed++; changed >= changeAttempts {
+				return fetched{missing: "changes faster than it can be read: " + err.Error()}, nil
+			}
+			want, overwritten = refreshed(want, now), true
+			continue
+		}
+		if broken++; broken >= brokenAttempts {
+			return fetched{missing: strings.TrimSpace("its row is there and its bytes cannot be read: " + err.Error())}, nil
+		}
+		if err := pause(ctx, backoff(broken)); err != nil {
+			return fetched{}, err
+		}
+	}
+}
+
+// sameRow reports whether a row read again still promises what the inventory did.
+func sameRow(now, row Object) bool {
+	if now.Version != "" && row.Version != "" {
+		return now.Version == row.Version
+	}
+	return now.ETag == row.ETag && now.Size == row.Size
+}
+
+// refreshed is the row of an object that was overwritten. What no second look can show (its owner, its id, when
+// it was created) stays with an object when its bytes are replaced.
+func refreshed(old, now Object) Object {
+	if now.Row == nil && old.Row != nil {
+		row := *old.Row
+		row.UpdatedAt = now.ModifiedAt
+		now.Row = &row
+	}
+	return now
+}
+
+// read streams one object into the session and compares it with what its row promises. keepSuspect keeps bytes
+// that do not match the row, marked; the caller has tried often enough.
+func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bool) (fetched, error) {
+	got, body, err := r.store.Open(ctx, row)
+	if err != nil {
+		return fetched{}, err
+	}
+	defer body.Close()
+	served := got.ETag
+	promised := row.ETag
+	x := Indexed{Object: enrich(row, got)}
+	x.Size, x.ETag = got.Size, served
+	if served == "" {
+		x.ETag = promised
+	}
+	if promised != "" && served != "" && served != promised && sameKind(served, promised) || row.Size >= 0 && got.Size != row.Size {
+		if !keepSuspect {
+			return fetched{}, fmt.Errorf("read %s: served %d bytes with etag %s, its row says %d and %s: %w", row.Path(), got.Size, served, row.Size, promised, errMismatch)
+		}
+		x.Suspect = fmt.Sprintf("served %d bytes with etag %s, its row says %d and %s", got.Size, served, row.Size, promised)
+		x.ETag = promised
+	}
+	x.File = fileOf(x.Object)
+	v := &verifier{from: body, sums: newHashes(), size: got.Size}
+	if IsMD5(served) && !keepSuspect {
+		v.etag = served
+	}
+	e := entryOf(shard, x)
+	if e.ModTime.IsZero() {
+		e.ModTime = time.Unix(0, 0)
+	}
+	done, err := r.c.Session.Put(ctx, e, v)
+	if v.err != nil {
+		return fetched{}, v.err
+	}
+	if err != nil {
+		return fetched{}, &sessionError{err}
+	}
+	x.Size = done.Size
+	x.SHA256, x.MD5 = v.sums.sums()
+	if IsMD5(served) && x.MD5 != served && x.Suspect == "" {
+		x.Suspect = fmt.Sprintf("bytes have the MD5 %s, served as %s", x.MD5, served)
+	}
+	return fetched{indexed: x, entry: done}, nil
+}
+
+// sameKind reports whether two etags were computed in the same way, so that their being different means
+// something: a server may be told to compute them otherwise after a row was written.
+func sameKind(a, b string) bool {
+	return IsMD5(a) == IsMD5(b) && strings.Contains(a, "-") == strings.Contains(b, "-")
+}
+
+// verifier hashes what passes and, at the end, refuses what is short, long, or not what its etag says, so that the
+// session never takes it in.
+type verifier struct {
+	from io.Reader
+	sums hashes
+	size int64 // -1: not known
+	etag string
+	n    int64
+	err  error // of the source, as opposed to one of the session
+}
+
+func (v *verifier) Read(p []byte) (int, error) {
+	n, err := v.from.Read(p)
+	_, _ = v.sums.Write(p[:n]) // a hash never fails
+	v.n += int64(n)
+	if err == nil {
+		return n, nil
+	}
+	_, md := v.sums.sums()
+	switch {
+	case !errors.Is(err, io.EOF):
+		v.err = fmt.Errorf("read after %d bytes: %w", v.n, err)
+	case v.size >= 0 && v.n != v.size:
+		v.err = fmt.Errorf("%d bytes of %d were served: %w", v.n, v.size, io.ErrUnexpectedEOF)
+	case v.etag != "" && md != v.etag:
+		v.err = fmt.Errorf("served as %s: %w", v.etag, errMismatch)
+	default:
+		return n, io.EOF
+	}
+	return n, v.err
+}
+
+// progress tells the observer now and then.
+func (r *run) progress(n int64) {
+	done := r.done.Add(n)
+	now := time.Now().UnixMilli()
+	last := r.lastReport.Load()
+	if now-last < 200 || !r.lastReport.CompareAndSwap(last, now) {
+		return
+	}
+	r.c.Observer.Observe(cofre.Event{
+		At: time.Now(), Type: cofre.TypeTaskProgress, Source: r.cfg.Source, Task: "storage",
+		Done: done, Total: r.inventory.counts.bytes, Unit: cofre.UnitBytes,
+	})
+}
+
+// lastObject is an object of the previous component.
+type lastObject struct {
+	Indexed
+	id cofre.ObjectID
+}
+
+// lastShard is what the previous component holds of a shard.
+type lastShard map[string][]lastObject
+
+// find returns the content that row describes, if the previous component has it and vouches for it.
+func (l lastShard) find(row Object) (lastObject, bool) {
+	for _, x := range l[row.Path()] {
+		if x.Suspect == "" && sameContent(x.Object, row) {
+			return x, true
+		}
+	}
+	return lastObject{}, false
+}
+
+// last reads the previous component's index of a shard, whatever number of shards it had.
+func (r *run) last(ctx context.Context, shard string) (lastShard, error) {
+	out := lastShard{}
+	for name := range r.dirs {
+		if !strings.HasPrefix(name, shard) && !strings.HasPrefix(shard, name) {
+			continue
+		}
+		ids := map[string]cofre.ObjectID{}
+		for e, err := range r.c.PreviousTree.List(ctx, shardPath(name)) {
+			if err != nil {
+				return nil, fmt.Errorf("read shard %s of the last component: %w", name, err)
+			}
+			ids[e.Path] = e.Object
+		}
+		for x, err := range readIndex(ctx, r.c.PreviousTree, name) {
+			if err != nil {
+				return nil, err
+			}
+			id := ids[filePath(name, x.File)]
+			if x.File == "" || id == "" || !strings.HasPrefix(shardOf(x.Bucket, x.Name), shard) || r.racyThen(x.Object) {
+				continue
+			}
+			out[x.Path()] = append(out[x.Path()], lastObject{x, id})
+		}
+	}
+	return out, nil
+}
+
+// racyThen reports whether an object was written so shortly before it was captured that a later write may have
+// left the same times.
+func (r *run) racyThen(o Object) bool {
+	return r.desc.Volatile && o.ModifiedAt.After(r.c.Previous.StartedAt.Add(-racyWindow))
+}

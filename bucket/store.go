@@ -1,0 +1,183 @@
+package bucket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+)
+
+// Store is a set of buckets on one service. Safe for several goroutines.
+//
+// Conditions by errors.Is, from every method: cofre.ErrNotFound, cofre.ErrDenied, cofre.ErrUnreachable. An error
+// that is worth another attempt says so through cofre.Retryable; stores retry what is cheap to retry (a listing)
+// themselves and leave the bytes of objects to their caller, who knows how to look again.
+type Store interface {
+	// Describe says what the store is and can keep. It does not ask the service.
+	Describe() Description
+
+	// Buckets returns the buckets named, each confirmed by the service, or all of them where none is named.
+	//
+	// Errors: cofre.ErrNotFound for a named bucket that does not exist, with its name.
+	Buckets(ctx context.Context, ids ...string) ([]Bucket, error)
+
+	// Ensure makes b exist with b's settings, whether it existed or not. Objects are not touched.
+	Ensure(ctx context.Context, b Bucket) error
+
+	// List yields the objects of a bucket whose names begin with prefix, in no particular order, each once. An
+	// *UnreadableError is about one object and does not end the iteration; any other error does.
+	List(ctx context.Context, bucket, prefix string) iter.Seq2[Object, error]
+
+	// Stat describes one object as the service does. On some services it goes on describing an object whose
+	// bytes are gone: see Prover. Errors: cofre.ErrNotFound.
+	Stat(ctx context.Context, bucket, name string) (Object, error)
+
+	// Open reads the object that o describes (Bucket and Name are what counts) and returns it as it is served,
+	// with everything known about it. The reader must be closed. It yields whole objects or an error, never a
+	// silently short one.
+	Open(ctx context.Context, o Object) (Object, io.ReadCloser, error)
+
+	// Put writes o, replacing what has its name, with its content type, cache control and metadata, from r's
+	// start; o.Size is the length. It may read r more than once. Nobody sees half an object.
+	//
+	// Errors: cofre.ErrRefused where the store does not take such a name, size or type, with the store's reason.
+	Put(ctx context.Context, o Object, r io.ReadSeeker) (Object, error)
+
+	// Delete removes an object. One that does not exist is no error.
+	Delete(ctx context.Context, bucket, name string) error
+}
+
+// Prover is an optional power of a Store whose Stat does not look at the bytes: Prove reads as little as shows
+// that they are there, and returns the etag that the service computes from them.
+type Prover interface {
+	Prove(ctx context.Context, o Object) (Object, error)
+}
+
+// Limiter is an optional power of a Store with limits on what a bucket takes. Lift removes a bucket's own limits
+// for the time of a restore and returns what puts them back; objects stored before a limit was tightened are
+// refused otherwise.
+type Limiter interface {
+	Lift(ctx context.Context, bucket string) (putBack func(context.Context) error, err error)
+	// MaxSize is the largest object the service takes whatever the bucket says, or -1.
+	MaxSize(ctx context.Context) (int64, error)
+}
+
+// Warner is an optional power of a Store: things a person should know about it, such as a key about to expire.
+type Warner interface {
+	Warnings() []string
+}
+
+// Description says what a store is.
+type Description struct {
+	Kind string // supabase, s3, dir
+	URL  string // where, without credentials
+	// Kept are the properties of an object that the store keeps and gives back.
+	Kept Properties
+	// Enumerable is false where a listing does not show content type and cache control, so that comparing them
+	// costs a Stat each.
+	Enumerable bool
+	// Volatile is true where two writes within one tick of the clock can leave equal etags (a folder).
+	Volatile bool
+}
+
+// Properties are those of an object beyond its bytes.
+type Properties struct {
+	ContentType, CacheControl, Metadata, Robots, Encoding bool
+}
+
+// Bucket is one bucket and its settings.
+type Bucket struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name,omitempty"` // where it differs from ID
+	Public   bool      `json:"public,omitempty"`
+	MaxSize  *int64    `json:"file_size_limit,omitempty"` // bytes; nil is no limit
+	Types    []string  `json:"allowed_mime_types,omitempty"`
+	Type     string    `json:"type,omitempty"` // Supabase: STANDARD
+	Owner    string    `json:"owner,omitempty"`
+	Versions bool      `json:"versions,omitempty"` // S3: versioning is on
+	Created  time.Time `json:"created_at,omitzero"`
+}
+
+// Object describes one object: a row of an inventory. Which fields are set depends on where it comes from.
+type Object struct {
+	Bucket string `json:"bucket"`
+	Name   string `json:"name"`
+
+	// Version names one immutable content of the object: equal versions are equal bytes. Empty where the
+	// service has none.
+	Version string `json:"version,omitempty"`
+	// ETag as the service gives it, without quotes. It is an MD5 only where IsMD5 says so.
+	ETag       string    `json:"etag,omitempty"`
+	Size       int64     `json:"size"`
+	ModifiedAt time.Time `json:"modified_at,omitzero"`
+
+	ContentType  string `json:"content_type,omitempty"`
+	CacheControl string `json:"cache_control,omitempty"`
+	Robots       string `json:"robots,omitempty"`              // x-robots-tag
+	Encoding     string `json:"content_encoding,omitempty"`    // S3
+	Disposition  string `json:"content_disposition,omitempty"` // S3
+	Language     string `json:"content_language,omitempty"`    // S3
+	// Metadata is the user's, a JSON object. On S3 its values are strings.
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+
+	// Row is what only the service's own database knows.
+	Row *Row `json:"row,omitempty"`
+}
+
+// Row is what storage.objects says of an object that no request can set.
+type Row struct {
+	ID             string    `json:"id,omitempty"`
+	Owner          string    `json:"owner,omitempty"` // uuid, legacy
+	OwnerID        string    `json:"owner_id,omitempty"`
+	CreatedAt      time.Time `json:"created_at,omitzero"`
+	UpdatedAt      time.Time `json:"updated_at,omitzero"`
+	LastAccessedAt time.Time `json:"last_accessed_at,omitzero"`
+	LastModified   string    `json:"last_modified,omitempty"` // metadata.lastModified, as written
+}
+
+// Path is the object as a person names it.
+func (o Object) Path() string { return o.Bucket + "/" + o.Name }
+
+// IsMD5 reports whether an etag has the form of an MD5: 32 hexadecimal digits and no part count.
+func IsMD5(etag string) bool {
+	if len(etag) != 32 {
+		return false
+	}
+	for _, c := range []byte(etag) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// UnreadableError is about one object that a listing names and the service cannot deliver.
+type UnreadableError struct {
+	Object Object
+	Why    string
+}
+
+func (e *UnreadableError) Error() string {
+	return fmt.Sprintf("object %s: %s", e.Object.Path(), e.Why)
+}
+
+func unreadable(err error) (*UnreadableError, bool) {
+	var u *UnreadableError
+	ok := errors.As(err, &u)
+	return u, ok
+}
+
+// Inventory lists objects from somewhere else than the store's own listing: the rows of storage.objects, in one
+// query, with the versions that a listing does not show.
+type Inventory interface {
+	Rows(ctx context.Context) iter.Seq2[Object, error]
+}
+
+// InventoryFunc makes a function an Inventory.
+type InventoryFunc func(ctx context.Context) iter.Seq2[Object, error]
+
+// Rows calls f.
+func (f InventoryFunc) Rows(ctx context.Context) iter.Seq2[Object, error] { return f(ctx) }

@@ -1,0 +1,380 @@
+// Package supabase reaches the buckets of Supabase Storage over its HTTP API, behind a gateway (/storage/v1) or
+// bare.
+//
+// What the server answers is not always what it seems: nearly every error has status 400 and its own status in the
+// body, a key that may not see an object gets an empty list, a row whose bytes are gone is listed as if nothing
+// had happened, and list v1 merges folders that differ in case. Each of these has its place here: errors.go,
+// key.go, Store.Prove, and Store.List, which knows list v2 only. It does not speak the server's S3 endpoint
+// (bucket/s3 does) nor SQL. Read store.go first, then objects.go and upload.go.
+package supabase
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/secret"
+)
+
+// Config says where the storage is and how to be let in.
+type Config struct {
+	URL string       // of the installation, with or without /storage/v1, or of the bare server
+	Key secret.Value // of role service_role
+	CA  string       // path of a PEM file with more certificate authorities; optional
+	// ResumableAbove is the size in bytes above which an upload is resumable (TUS); 50 MB where 0.
+	ResumableAbove int64
+}
+
+// Store is one Supabase Storage. Safe for several goroutines.
+type Store struct {
+	base      string // requests are appended to it: http://host/storage/v1
+	key       secret.Value
+	client    *http.Client
+	warnings  []string
+	resumable int64
+	maxSize   atomic.Int64 // what MaxSize learned, +1; 0 before
+}
+
+var (
+	_ bucket.Store   = (*Store)(nil)
+	_ bucket.Prover  = (*Store)(nil)
+	_ bucket.Limiter = (*Store)(nil)
+	_ bucket.Warner  = (*Store)(nil)
+)
+
+const (
+	prefix           = "/storage/v1"
+	defaultResumable = 50 << 20
+	attempts         = 6 // of a request that changes nothing or changes the same thing each time
+	dialTimeout      = 10 * time.Second
+	// stall is how long a connection may say nothing. The server reads an object whole, for its MD5, before it
+	// answers; at 100 MB/s this is 12 GB.
+	stall = 2 * time.Minute
+)
+
+// Open looks at the key, finds the API under the address, and asks it for the buckets, so that a wrong key is
+// found out here and not by an empty list.
+//
+// Errors: cofre.ErrDenied for a key that does not see everything or is not let in; cofre.ErrUnreachable;
+// cofre.ErrConfig for an address that is none or has no storage behind it.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	u, err := url.Parse(strings.TrimRight(cfg.URL, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, fmt.Errorf("storage address %q is no http or https address without credentials: %w", redactUser(cfg.URL), cofre.ErrConfig)
+	}
+	warnings, err := examineKey(cfg.Key.Reveal(), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(cfg.CA)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{key: cfg.Key, client: client, warnings: warnings, resumable: cfg.ResumableAbove}
+	if s.resumable <= 0 {
+		s.resumable = defaultResumable
+	}
+	if err := s.findBase(ctx, u.String()); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func redactUser(u string) string {
+	if i := strings.LastIndexByte(u, '@'); i >= 0 {
+		return "…" + u[i:]
+	}
+	return u
+}
+
+func newClient(ca string) (*http.Client, error) {
+	t := &http.Transport{
+		Proxy:       http.ProxyFromEnvironment,
+		DialContext: (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		// HTTP/2 multiplexes every request over one connection, whose flow control a gateway keeps small.
+		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{},
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: stall,
+		MaxIdleConnsPerHost:   2 * bucket.MaxJobs,
+		IdleConnTimeout:       50 * time.Second, // below the server's own 61 s, so that it does not hang up first
+		DisableCompression:    true,
+		ReadBufferSize:        64 << 10,
+		WriteBufferSize:       64 << 10,
+	}
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("certificate authorities: %w: %w", cofre.ErrConfig, err)
+		}
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("certificate authorities: %s holds none: %w", ca, cofre.ErrConfig)
+		}
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a gateway that redirects would be given the key
+	}}, nil
+}
+
+// findBase finds out whether the API is under /storage/v1 or at the root.
+func (s *Store) findBase(ctx context.Context, given string) error {
+	candidates := []string{given + prefix, given}
+	if strings.HasSuffix(given, prefix) {
+		candidates = []string{given, strings.TrimSuffix(given, prefix)}
+	}
+	var first error
+	for _, base := range candidates {
+		s.base = base
+		_, err := s.Buckets(ctx)
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+		var answer *Error
+		// Not there: the router says so, a gateway answers with a page of its own or asks for a password.
+		elsewhere := errors.Is(err, errNotStorage) || errors.As(err, &answer) && (answer.noRoute() || answer.Code == "" || answer.Code == "Not Found")
+		if !elsewhere {
+			return keyHint(err)
+		}
+	}
+	if errors.Is(first, cofre.ErrUnreachable) {
+		return first
+	}
+	return fmt.Errorf("no storage API at %s: %w: %w", given, cofre.ErrConfig, first)
+}
+
+func keyHint(err error) error {
+	if errors.Is(err, cofre.ErrDenied) {
+		return cofre.WithHint(err, "the server does not accept the service role key: was it made with the server's JWT secret?")
+	}
+	return err
+}
+
+// Describe says what Supabase keeps.
+func (s *Store) Describe() bucket.Description {
+	return bucket.Description{
+		Kind: "supabase", URL: s.base, Enumerable: true,
+		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Robots: true},
+	}
+}
+
+// Warnings says when the key expires, if that is soon.
+func (s *Store) Warnings() []string { return s.warnings }
+
+// errNotStorage is an answer that is not the storage server's.
+var errNotStorage = errors.New("the answer is not the storage server's")
+
+// wireBucket is a bucket as the API writes it.
+type wireBucket struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Owner   string    `json:"owner"`
+	Public  bool      `json:"public"`
+	Type    string    `json:"type,omitempty"`
+	MaxSize *int64    `json:"file_size_limit"`
+	Types   []string  `json:"allowed_mime_types"`
+	Created time.Time `json:"created_at,omitzero"`
+}
+
+func (w wireBucket) bucket() bucket.Bucket {
+	b := bucket.Bucket{
+		ID: w.ID, Public: w.Public, MaxSize: w.MaxSize, Types: w.Types, Type: w.Type, Owner: w.Owner, Created: w.Created,
+	}
+	if w.Name != w.ID {
+		b.Name = w.Name
+	}
+	return b
+}
+
+// Buckets lists the buckets, or asks for each that is named: of a listing a missing one would just be absent.
+func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, error) {
+	if len(ids) == 0 {
+		var all []wireBucket
+		if err := s.call(ctx, "list buckets", http.MethodGet, "/bucket", nil, &all); err != nil {
+			return nil, err
+		}
+		out := make([]bucket.Bucket, len(all))
+		for i, w := range all {
+			out[i] = w.bucket()
+		}
+		return out, nil
+	}
+	out := make([]bucket.Bucket, 0, len(ids))
+	for _, id := range ids {
+		var w wireBucket
+		if err := s.call(ctx, "bucket "+id, http.MethodGet, "/bucket/"+escape(id), nil, &w); err != nil {
+			return nil, err
+		}
+		out = append(out, w.bucket())
+	}
+	return out, nil
+}
+
+// Ensure creates a bucket, or sets what can be set of one that exists.
+func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
+	settings := map[string]any{"public": b.Public, "file_size_limit": b.MaxSize, "allowed_mime_types": b.Types}
+	if len(b.Types) == 0 {
+		settings["allowed_mime_types"] = nil
+	}
+	err := s.call(ctx, "set bucket "+b.ID, http.MethodPut, "/bucket/"+escape(b.ID), settings, nil)
+	if !errors.Is(err, cofre.ErrNotFound) {
+		return err
+	}
+	name := b.Name
+	if name == "" {
+		name = b.ID
+	}
+	settings["id"], settings["name"] = b.ID, name
+	err = s.call(ctx, "create bucket "+b.ID, http.MethodPost, "/bucket", settings, nil)
+	if errors.Is(err, cofre.ErrExists) {
+		// Created by somebody else meanwhile, or by an attempt whose answer was lost.
+		delete(settings, "id")
+		delete(settings, "name")
+		return s.call(ctx, "set bucket "+b.ID, http.MethodPut, "/bucket/"+escape(b.ID), settings, nil)
+	}
+	return err
+}
+
+// Lift takes a bucket's size and type limits off.
+func (s *Store) Lift(ctx context.Context, id string) (func(context.Context) error, error) {
+	found, err := s.Buckets(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	b := found[0]
+	if b.MaxSize == nil && len(b.Types) == 0 {
+		return func(context.Context) error { return nil }, nil
+	}
+	lifted := b
+	lifted.MaxSize, lifted.Types = nil, nil
+	if err := s.Ensure(ctx, lifted); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error { return s.Ensure(ctx, b) }, nil
+}
+
+// call sends a request with a JSON body and reads a JSON answer, several times if need be.
+func (s *Store) call(ctx context.Context, op, method, path string, body, into any) error {
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+	}
+	return s.again(ctx, func() error {
+		req, err := s.request(ctx, method, path, bytes.NewReader(payload))
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		} else {
+			req.Body, req.ContentLength = http.NoBody, 0
+		}
+		answer, err := s.send(op, req)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		b, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return transport(op, err)
+		}
+		if into == nil {
+			return nil
+		}
+		if err := json.Unmarshal(b, into); err != nil {
+			return fmt.Errorf("%s: %w: %q", op, errNotStorage, firstLine(b))
+		}
+		return nil
+	})
+}
+
+// again repeats what failed for a reason that passes.
+func (s *Store) again(ctx context.Context, f func() error) error {
+	for n := 1; ; n++ {
+		err := f()
+		if err == nil || n >= attempts || ctx.Err() != nil || !cofre.Retryable(err) {
+			return err
+		}
+		wait := 100*time.Millisecond<<n + rand.N(100*time.Millisecond)
+		var answer *Error
+		if errors.As(err, &answer) && answer.retryAfter > 0 {
+			wait = answer.retryAfter
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+func (s *Store) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, s.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	// The bare server reads Authorization, a gateway with key-auth reads apikey; both ignore the other.
+	req.Header.Set("Authorization", "Bearer "+s.key.Reveal())
+	req.Header.Set("apikey", s.key.Reveal())
+	req.Header.Set("User-Agent", "cofre")
+	return req, nil
+}
+
+// send returns the answer if it is a success. Its body must be closed.
+func (s *Store) send(op string, req *http.Request) (*http.Response, error) {
+	res, err := s.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // the address is in op, and may be long
+		}
+		return nil, transport(op, err)
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10)) // half an error text is as good
+	return nil, errorOf(op, res, body)
+}
+
+// escape encodes a name for a path, segment by segment. A plus stands for itself on this server, both ways, and
+// url.PathEscape leaves it alone.
+func escape(name string) string {
+	segments := strings.Split(name, "/")
+	for i, seg := range segments {
+		seg = url.PathEscape(seg)
+		// A client or proxy would resolve these.
+		if seg == "." || seg == ".." {
+			seg = strings.ReplaceAll(seg, ".", "%2E")
+		}
+		segments[i] = seg
+	}
+	return strings.Join(segments, "/")
+}
