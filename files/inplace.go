@@ -41,7 +41,8 @@ type action struct {
 	staged string // the name beside it
 	kept   string // the name of what was there
 	before before // of an adjusted folder
-	done   bool
+	begun  bool   // something may lie under the name staged
+	done   bool   // published
 }
 
 type verb string
@@ -233,6 +234,7 @@ func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *a
 			}
 			r.madeDirs = append(r.madeDirs, a.wanted)
 		case create, replace:
+			a.begun = true
 			lost, err := bring(ctx, r.tree, in, a.staged, a.wanted, func(n int64) { progress(string(a.Path), n) })
 			r.loses(obs, lost)
 			return err
@@ -446,7 +448,7 @@ func (r *inPlace) Discard(context.Context) error {
 		errs = append(errs, err)
 	}
 	for _, a := range r.actions {
-		if a.verb == create || a.verb == replace {
+		if a.begun {
 			if err := a.at(root, func(in *dir, _ string) error { return in.remove(a.staged) }); err != nil {
 				ignore(err)
 			}

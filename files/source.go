@@ -385,14 +385,14 @@ func (w *writing) observe(e cofre.Event) {
 
 func (w *writing) all(ctx context.Context, extra []Virtual) error {
 	w.facts = Facts{Format: 1, Summary: w.found.summary}
-	group, ctx := errgroup.WithContext(ctx)
+	group, reading := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, w.capture.Jobs))
 	for _, e := range w.found.entries {
 		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			if err := reading.Err(); err != nil {
 				return err
 			}
-			return w.entry(ctx, e)
+			return w.entry(reading, e)
 		})
 	}
 	if err := group.Wait(); err != nil {
