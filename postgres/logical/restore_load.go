@@ -179,36 +179,35 @@ func (l tableLoad) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *
 	return nil
 }
 
-func (l tableLoad) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *progress) (err error) {
+func (l tableLoad) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *progress) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.copyInto(ctx, tx, tree, p) })
+}
+
+func (l tableLoad) copyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *progress) (err error) {
 	body, err := openRows(ctx, tree, l.path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	if body.size == 0 {
-		return l.verify(&body.tally, 0)
-	}
-	sql := "COPY " + l.table
-	if len(l.columns) > 0 {
-		quoted := make([]string, len(l.columns))
-		for i, c := range l.columns {
-			quoted[i] = pgarchive.Quote(c)
+	var taken int64
+	if body.size > 0 {
+		sql := "COPY " + l.table
+		if len(l.columns) > 0 {
+			quoted := make([]string, len(l.columns))
+			for i, c := range l.columns {
+				quoted[i] = pgarchive.Quote(c)
+			}
+			sql += " (" + strings.Join(quoted, ", ") + ")"
 		}
-		sql += " (" + strings.Join(quoted, ", ") + ")"
-	}
-	sql += " FROM STDIN"
-	freeze := l.fresh && body.size >= freezeFrom
-	if freeze {
-		sql += " WITH (FREEZE)"
-	}
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if freeze {
+		sql += " FROM STDIN"
+		if l.fresh && body.size >= freezeFrom {
 			// Rows may be stored frozen only in a file that this transaction made.
 			if _, err := tx.Exec(ctx, "TRUNCATE ONLY "+l.table); err != nil {
 				return err
 			}
+			sql += " WITH (FREEZE)"
 		}
-		tag, err := conn.PgConn().CopyFrom(ctx, p.reader(body, l.table), sql)
+		tag, err := tx.Conn().PgConn().CopyFrom(ctx, p.reader(body, l.table), sql)
 		if err != nil {
 			// The server repeats what the reader said; what the reader knows is told.
 			if body.err != nil {
@@ -216,11 +215,12 @@ func (l tableLoad) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p 
 			}
 			return err
 		}
-		if err := body.finish(); err != nil {
-			return err
-		}
-		return l.verify(&body.tally, tag.RowsAffected())
-	})
+		taken = tag.RowsAffected()
+	}
+	if err := body.finish(); err != nil {
+		return err
+	}
+	return l.verify(&body.tally, taken)
 }
 
 func (l tableLoad) verify(passed *rowTally, taken int64) error {
