@@ -47,6 +47,7 @@ type Options struct {
 	Conf     []string // lines of postgresql.conf: "wal_level = logical"
 	InitArgs []string // further arguments of initdb: "--wal-segsize=1"
 	Durable  bool     // fsync as usual, where the cluster is new
+	Args     []string // further arguments of postgres, which override its configuration files: "-c", "ssl=off"
 }
 
 // Server is a running server.
@@ -253,6 +254,7 @@ func (s *Server) launch(ctx context.Context) error {
 	if s.owned || s.opts.DataDir == "" {
 		args = append(args, "-c", "external_pid_file=")
 	}
+	args = append(args, s.opts.Args...)
 	// The server outlives the call that starts it: its end is Stop, Kill, or the end of this process.
 	s.proc, err = process.Start(context.WithoutCancel(ctx), process.Command{
 		Path: filepath.Join(s.BinDir, "postgres"), Args: args, Env: process.BaseEnv(), Dir: "/",

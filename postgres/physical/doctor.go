@@ -1,0 +1,229 @@
+package physical
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+)
+
+// clockSkew is how far the server's clock may be from ours before times of recovery targets mislead.
+const clockSkew = 5 * time.Second
+
+// Doctor says what stands between the server and base backups, WAL archiving and recovery to a moment, each with
+// the SQL or the line that changes it.
+//
+// Errors: of the connection; that the server cannot be reached is a diagnosis.
+func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
+	conn, err := postgres.Connect(ctx, s.cfg.Server)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return []cofre.Diagnosis{{Subject: "connection for base backups", Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	server, err := postgres.ReadServer(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	d := &doctor{s: s, conn: conn, server: server}
+	d.settings()
+	d.archiving()
+	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.access, d.clock, d.space} {
+		if err := look(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return d.found, nil
+}
+
+type doctor struct {
+	s      *Source
+	conn   *pgx.Conn
+	server postgres.Server
+	found  []cofre.Diagnosis
+	sees   bool // the data directory is visible
+}
+
+func (d *doctor) say(subject string, ok bool, hint, detail string, args ...any) {
+	if ok {
+		hint = ""
+	}
+	d.found = append(d.found, cofre.Diagnosis{Subject: subject, OK: ok, Detail: fmt.Sprintf(detail, args...), Hint: hint})
+}
+
+func (d *doctor) number(name string) int64 {
+	n, err := strconv.ParseInt(d.server.Settings[name], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// settings looks at what needs a restart to change, first.
+func (d *doctor) settings() {
+	set := d.server.Settings
+	major := d.server.Version.Major()
+	d.say("version", major >= 13 && major <= 18, "PostgreSQL 13 to 18 are supported", "PostgreSQL %s", d.server.VersionText)
+	d.say("wal_level", set["wal_level"] != "minimal", "ALTER SYSTEM SET wal_level = 'replica'; then restart PostgreSQL",
+		"wal_level = %s", set["wal_level"])
+	d.say("full_page_writes", set["full_page_writes"] == "on", "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()",
+		"full_page_writes = %s", set["full_page_writes"])
+	d.say("fsync", set["fsync"] == "on", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()", "fsync = %s", set["fsync"])
+	d.say("data checksums", set["data_checksums"] == "on", "stop PostgreSQL, then: pg_checksums --enable -D "+shellDir(d.server.DataDir),
+		"data_checksums = %s: damaged pages are %s", set["data_checksums"], map[bool]string{true: "noticed", false: "backed up unnoticed"}[set["data_checksums"] == "on"])
+	d.say("max_wal_senders", d.number("max_wal_senders") >= 2, "ALTER SYSTEM SET max_wal_senders = 10; then restart PostgreSQL",
+		"max_wal_senders = %s", set["max_wal_senders"])
+	d.say("max_replication_slots", d.number("max_replication_slots") >= 1, "ALTER SYSTEM SET max_replication_slots = 10; then restart PostgreSQL",
+		"max_replication_slots = %s", set["max_replication_slots"])
+	if limit := set["max_slot_wal_keep_size"]; limit != "" && limit != "-1" {
+		d.say("max_slot_wal_keep_size", false, "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf(); or watch the slot's lag",
+			"the server drops a slot that is %s MB behind: an outage of the repository longer than that much WAL ends streaming", limit)
+	}
+}
+
+// archiving looks at how WAL leaves the server. Without a WAL archive configured here, nothing is amiss.
+func (d *doctor) archiving() {
+	set := d.server.Settings
+	mode, command, library := set["archive_mode"], set["archive_command"], set["archive_library"]
+	if d.s.cfg.Archive == nil {
+		d.say("WAL archive", true, "", "none is configured: each base backup carries its own WAL, and recovery reaches the backup's end")
+		return
+	}
+	switch {
+	case mode == "off":
+		d.say("archive_mode", true, "", "archive_mode = off: WAL has to be streamed (cofre wal stream)")
+	case library != "":
+		d.say("archive_library", true, "", "archive_library = %s archives", library)
+	case command == "" || command == "(disabled)":
+		d.say("archive_command", false, "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'; SELECT pg_reload_conf()", "archive_mode = %s and no archive_command", mode)
+	default:
+		d.say("archive_command", strings.Contains(command, "cofre"), "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'; SELECT pg_reload_conf()",
+			"archive_command = %s", command)
+	}
+}
+
+func (d *doctor) privileges(ctx context.Context) error {
+	role := pgx.Identifier{d.server.Role.Name}.Sanitize()
+	start, stop := "pg_backup_start(text,boolean)", "pg_backup_stop(boolean)"
+	if d.server.Version.Major() < 15 {
+		start, stop = "pg_start_backup(text,boolean,boolean)", "pg_stop_backup(boolean,boolean)"
+	}
+	var mayStart, mayStop, readsSettings bool
+	err := d.conn.QueryRow(ctx, `
+SELECT has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), has_function_privilege('pg_catalog.' || $2, 'EXECUTE'),
+       pg_has_role('pg_read_all_settings', 'USAGE')`, start, stop).Scan(&mayStart, &mayStop, &readsSettings)
+	if err != nil {
+		return postgres.Explain(fmt.Errorf("look at the privileges of the role: %w", err))
+	}
+	d.say("EXECUTE on "+start, mayStart, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", start, role), "role %s", d.server.Role.Name)
+	d.say("EXECUTE on "+stop, mayStop, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", stop, role), "role %s", d.server.Role.Name)
+	d.say("pg_read_all_settings", readsSettings, fmt.Sprintf("GRANT pg_read_all_settings TO %s", role), "role %s", d.server.Role.Name)
+	replication := d.server.Role.Superuser || d.server.Role.Replication
+	d.say("REPLICATION", replication, fmt.Sprintf("ALTER ROLE %s REPLICATION", role), "role %s", d.server.Role.Name)
+	return nil
+}
+
+// slots looks at replication slots that keep WAL for nobody.
+func (d *doctor) slots(ctx context.Context) error {
+	rows, err := d.conn.Query(ctx, `
+SELECT slot_name, coalesce(wal_status, ''), active FROM pg_catalog.pg_replication_slots
+WHERE NOT temporary AND (wal_status IN ('lost', 'unreserved') OR NOT active)`)
+	if err != nil {
+		return postgres.Explain(fmt.Errorf("look at the replication slots: %w", err))
+	}
+	var name, status string
+	var active bool
+	amiss := 0
+	_, err = pgx.ForEachRow(rows, []any{&name, &status, &active}, func() error {
+		amiss++
+		d.say("replication slot "+name, false, fmt.Sprintf("start what uses it, or: SELECT pg_drop_replication_slot('%s')", name), "active %t, its WAL is %s", active, status)
+		return nil
+	})
+	if err == nil && amiss == 0 {
+		d.say("replication slots", true, "", "none keeps WAL for nobody")
+	}
+	return postgres.Explain(err)
+}
+
+// access looks at the two ways in: the data directory, and the replication protocol.
+func (d *doctor) access(ctx context.Context) error {
+	k := &capture{cfg: d.s.cfg, conn: d.conn, server: d.server, given: &cofre.Capture{Observer: cofre.Discard}}
+	k.facts.SystemID = d.server.SystemID
+	dir, _, why := k.visible(ctx)
+	d.sees = why == nil
+	if d.sees {
+		d.say("data directory", true, "", "%s is read in place", dir)
+		return nil
+	}
+	d.say("data directory", d.s.cfg.Method != MethodFiles, "run cofre on the server's machine, as the user postgres or root", "not visible: %v", why)
+	conn, err := postgres.Connect(ctx, d.s.cfg.Server.WithSettings(map[string]string{"replication": "true"}))
+	if err != nil {
+		d.say("replication connection", false, fmt.Sprintf("add to pg_hba.conf: host replication %s ADDRESS scram-sha-256; then SELECT pg_reload_conf()", d.server.Role.Name), "%v", err)
+		return nil
+	}
+	d.say("replication connection", true, "", "the server sends the data directory")
+	return conn.Close(ctx)
+}
+
+// clock compares the server's clock with ours, allowing for the time that the question takes.
+func (d *doctor) clock(ctx context.Context) error {
+	before := time.Now()
+	var there time.Time
+	if err := d.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&there); err != nil {
+		return postgres.Explain(fmt.Errorf("read the server's clock: %w", err))
+	}
+	here := before.Add(time.Since(before) / 2)
+	skew := there.Sub(here).Abs()
+	d.say("clock", skew < clockSkew, "let a time service (chrony, systemd-timesyncd) set both clocks", "%s apart", skew.Round(time.Millisecond))
+	return nil
+}
+
+// space looks at the disk that pg_wal fills when archiving does not keep up.
+func (d *doctor) space(ctx context.Context) error {
+	if !d.sees {
+		return nil
+	}
+	dir := d.s.cfg.DataDirectory
+	if dir == "" {
+		dir = d.server.DataDir
+	}
+	wal, err := filepath.EvalSymlinks(filepath.Join(dir, "pg_wal"))
+	if err != nil {
+		return nil // visible just now: the server is being taken away, which other diagnoses say
+	}
+	free, _, err := freeBytes(wal)
+	if err != nil {
+		return err
+	}
+	waiting := 0
+	if names, err := os.ReadDir(filepath.Join(wal, "archive_status")); err == nil {
+		for _, n := range names {
+			if strings.HasSuffix(n.Name(), ".ready") {
+				waiting++
+			}
+		}
+	}
+	least := 2 * d.number("max_wal_size") << 20 // of MB
+	d.say("disk of pg_wal", free > least, "free some space, or move pg_wal to a larger disk", "%d MB free", free>>20)
+	if d.server.Settings["archive_mode"] != "off" {
+		d.say("segments waiting to be archived", waiting < 64, "see why archive_command fails or is slow: the server's log, pg_stat_archiver", "%d", waiting)
+	}
+	return nil
+}
+
+func shellDir(dir string) string {
+	if dir == "" {
+		return "DATA_DIRECTORY"
+	}
+	return dir
+}

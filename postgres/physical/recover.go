@@ -1,0 +1,433 @@
+package physical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/throwaway"
+)
+
+// recoverPoll is how often a recovering server is asked how far it is, and recoverTell how often the observer is
+// told. maxRaises bounds how often a server is started again with a setting raised: there are five such settings.
+const (
+	recoverPoll = 50 * time.Millisecond
+	recoverTell = 5 * time.Second
+	maxRaises   = 10
+)
+
+// RecoverOptions say how a restored cluster is recovered.
+type RecoverOptions struct {
+	DataDir  string
+	BinDir   string // empty finds the one of the cluster's major version
+	Recovery cofre.RecoveryTarget
+	Action   Action // empty is ActionPause
+	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
+	Superuser     string
+	KeepArchiving bool
+	Settings      map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
+	Observer      cofre.Observer    // nil observes nothing
+}
+
+// Recovered is where a recovery ended.
+type Recovered struct {
+	LSN      cofre.LSN      `json:"lsn"`                // the last that was replayed
+	CommitAt time.Time      `json:"commit_at,omitzero"` // of the last transaction that was replayed
+	Timeline cofre.Timeline `json:"timeline"`           // the cluster is on now
+	Stopped  string         `json:"stopped,omitempty"`  // what the server says about where it stopped
+	Promoted bool           `json:"promoted"`           // it takes writes
+	Took     time.Duration  `json:"took_ns"`            // from the start of the server
+	Raised   []string       `json:"raised,omitempty"`   // settings that the WAL demanded more of
+
+	// Server runs, reachable over its private socket only, until it is closed. It is nil after ActionShutdown.
+	Server *throwaway.Server `json:"-"`
+}
+
+// Recover starts the server of a restored cluster, on a private socket, waits until it has reached its recovery
+// target, and says where it stopped. With ActionPromote it then lets it take writes and ends the recovery
+// settings; with ActionPause it leaves it read-only, to be looked at.
+//
+// Whoever calls closes Recovered.Server; a cluster that is to serve is then started by what runs PostgreSQL on
+// the machine.
+//
+// Errors: *cofre.UnreachableError where the WAL ended before the target; cofre.ErrNotFound without server
+// programs of the version; otherwise one with the end of the server's log.
+func Recover(ctx context.Context, o RecoverOptions) (_ *Recovered, err error) {
+	if o.Observer == nil {
+		o.Observer = cofre.Discard
+	}
+	if o.Superuser == "" {
+		o.Superuser = "postgres"
+	}
+	if o.Action == "" {
+		o.Action = ActionPause
+	}
+	b, err := os.ReadFile(filepath.Join(o.DataDir, pgdata.ControlFile))
+	if err != nil {
+		return nil, err
+	}
+	c, err := pgdata.ParseControl(b)
+	if err != nil {
+		return nil, err
+	}
+	if o.BinDir == "" {
+		if o.BinDir, err = postgres.BinDir(c.Major); err != nil {
+			return nil, err
+		}
+	}
+	temp, err := os.MkdirTemp("", "cofre-recover-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	r := &recovering{o: o, temp: temp, began: time.Now()}
+	if err := r.configure(); err != nil {
+		return nil, err
+	}
+	done, err := r.run(ctx)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return done, nil
+}
+
+// recovering is a recovery under way.
+type recovering struct {
+	o      RecoverOptions
+	temp   string // of the files that the server is started with
+	args   []string
+	began  time.Time
+	server *throwaway.Server
+	raised []string
+	told   time.Time
+	log    string // what the server said before it was started again
+}
+
+// configure makes what the server is started with beside its own configuration: nobody but us gets in, and it
+// gets nowhere. The files are read by the server's user.
+func (r *recovering) configure() error {
+	if err := os.Chmod(r.temp, 0o755); err != nil {
+		return err
+	}
+	hba := filepath.Join(r.temp, "pg_hba.conf")
+	if err := os.WriteFile(hba, []byte("local all all trust\n"), 0o644); err != nil {
+		return err
+	}
+	set := map[string]string{
+		"data_directory": r.o.DataDir, // postgresql.conf may name the original's
+		"hba_file":       hba, "ident_file": filepath.Join(r.temp, "pg_ident.conf"),
+		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "log",
+	}
+	if r.o.Recovery != (cofre.RecoveryTarget{}) {
+		set["recovery_target_action"] = string(ActionPause) // what comes after it is carried out here
+	}
+	if err := os.WriteFile(set["ident_file"], nil, 0o644); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(r.o.DataDir, "postgresql.conf")); gone(err) {
+		conf := filepath.Join(r.temp, "postgresql.conf")
+		if err := os.WriteFile(conf, []byte("# The original keeps its configuration outside the data directory.\n"), 0o644); err != nil {
+			return err
+		}
+		set["config_file"] = conf
+	}
+	for name, value := range r.o.Settings {
+		set[name] = value
+	}
+	for name, value := range set {
+		r.args = append(r.args, "-c", name+"="+value)
+	}
+	return nil
+}
+
+func (r *recovering) run(ctx context.Context) (*Recovered, error) {
+	obs := r.o.Observer
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "recover cluster", Text: r.o.Recovery.String()})
+	done, err := r.untilReached(ctx)
+	if err == nil {
+		err = r.settle(ctx, done)
+	}
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "recover cluster", Err: err})
+	if err != nil {
+		return nil, err
+	}
+	done.Took, done.Raised = time.Since(r.began), r.raised
+	return done, nil
+}
+
+// untilReached starts the server, again with a setting raised where the WAL demands it, until it has reached the
+// target or its recovery has ended.
+func (r *recovering) untilReached(ctx context.Context) (*Recovered, error) {
+	for range maxRaises {
+		if err := r.start(ctx); err != nil {
+			return nil, r.explain(err)
+		}
+		done, err := r.await(ctx)
+		if err != nil {
+			return nil, r.explain(err)
+		}
+		if done != nil {
+			return done, nil
+		}
+		if err := r.close(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("recover the cluster: settings were raised %d times (%s) and the WAL demands more", maxRaises, strings.Join(r.raised, ", "))
+}
+
+func (r *recovering) start(ctx context.Context) error {
+	if _, ok := ctx.Deadline(); !ok {
+		// A server that is recovering answers late, and nothing bounds how much WAL there is.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 365*24*time.Hour)
+		defer cancel()
+	}
+	for range maxRaises {
+		var err error
+		r.server, err = throwaway.Start(ctx, throwaway.Options{BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: r.args})
+		if err == nil {
+			return nil
+		}
+		// Up to 13 a setting that is too low ends the server instead of pausing it.
+		if again, raiseErr := r.raise(err.Error()); raiseErr != nil || !again {
+			return errors.Join(err, raiseErr)
+		}
+	}
+	return errors.New("start the recovering server: its settings were raised too often")
+}
+
+// await polls until recovery has paused at its target or ended. It returns nil where the server must be started
+// again, with a setting that it has raised.
+func (r *recovering) await(ctx context.Context) (*Recovered, error) {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	tick := time.NewTicker(recoverPoll)
+	defer tick.Stop()
+	for {
+		at, err := progress(ctx, conn)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, r.ended(ctx, err)
+		}
+		log := r.server.Log()
+		if at.paused {
+			if again, err := r.raise(log); err != nil || again {
+				return nil, err
+			}
+		}
+		if at.paused || !at.recovering {
+			done := &Recovered{LSN: at.lsn, CommitAt: at.commit, Promoted: !at.recovering, Server: r.server, Stopped: stoppedText(log)}
+			if done.LSN == 0 {
+				done.LSN = redoDone(log)
+			}
+			return done, nil
+		}
+		if time.Since(r.told) > recoverTell {
+			r.told = time.Now()
+			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: fmt.Sprintf("replayed up to %s, transactions up to %s", at.lsn, at.commit.UTC().Format(time.RFC3339))})
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *recovering) connect(ctx context.Context) (*pgx.Conn, error) {
+	to := r.server.Config("template1") // the one database that cannot have been dropped
+	to.User = r.o.Superuser
+	return postgres.Connect(ctx, to)
+}
+
+// at is how far a recovering server is.
+type at struct {
+	recovering, paused bool
+	lsn                cofre.LSN
+	commit             time.Time
+}
+
+func progress(ctx context.Context, conn *pgx.Conn) (p at, err error) {
+	var lsn *string
+	var commit *time.Time
+	err = conn.QueryRow(ctx, `
+SELECT r, CASE WHEN r THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END,
+       pg_catalog.pg_last_wal_replay_lsn()::text, pg_catalog.pg_last_xact_replay_timestamp()
+FROM pg_catalog.pg_is_in_recovery() r`).Scan(&p.recovering, &p.paused, &lsn, &commit)
+	if err != nil {
+		return p, err
+	}
+	if commit != nil {
+		p.commit = commit.UTC()
+	}
+	if lsn != nil {
+		p.lsn, err = cofre.ParseLSN(*lsn)
+	}
+	return p, err
+}
+
+// ended says why a server that was recovering is gone. With ActionShutdown that is what was asked for.
+func (r *recovering) ended(ctx context.Context, cause error) error {
+	for r.server.Running() {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(recoverPoll):
+		}
+		if !postgres.IsConnectionLost(cause) {
+			return cause
+		}
+	}
+	return fmt.Errorf("the recovering server has ended: %s", lastLines(r.server.Log()))
+}
+
+// settle carries out the action.
+func (r *recovering) settle(ctx context.Context, done *Recovered) error {
+	if r.o.Action == ActionPromote && !done.Promoted {
+		conn, err := r.connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_promote(true, 600)"); err != nil {
+			return fmt.Errorf("promote the recovered cluster: %w", err)
+		}
+		p, err := progress(ctx, conn)
+		if err != nil {
+			return err
+		}
+		if p.recovering {
+			return fmt.Errorf("promote the recovered cluster: it is still recovering: %s", lastLines(r.server.Log()))
+		}
+		done.Promoted = true
+	}
+	// pg_control says the timeline once the end of recovery has been written; until then, the log.
+	c, err := readControl(ctx, r.o.DataDir)
+	if err != nil {
+		return err
+	}
+	done.Timeline = c.Timeline
+	if m := newTimeline.FindStringSubmatch(r.server.Log()); m != nil && done.Promoted {
+		if n, err := strconv.ParseUint(m[1], 10, 32); err == nil {
+			done.Timeline = cofre.Timeline(n)
+		}
+	}
+	if done.Promoted {
+		if err := endRecovery(r.o.DataDir, r.o.KeepArchiving, ownAs(r.o.DataDir)); err != nil {
+			return fmt.Errorf("take the recovery settings away: %w", err)
+		}
+	}
+	if r.o.Action == ActionShutdown {
+		done.Server = nil
+		return r.close()
+	}
+	return nil
+}
+
+// insufficient is what the server says about a setting that is lower than the primary had: as a detail or, up to
+// 13, in the error itself.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, RecoveryRequiresIntParameter.
+var (
+	insufficient = regexp.MustCompile(`(max_[a-z_]+) = (\d+) is a lower setting than on the (?:primary|master) server,? (?:where its value was|\(its value was) (\d+)`)
+	stopping     = regexp.MustCompile(`recovery stopping [^\n]*`)
+	redoDoneAt   = regexp.MustCompile(`redo done at ([0-9A-F]+/[0-9A-F]+)`)
+	newTimeline  = regexp.MustCompile(`selected new timeline ID: (\d+)`)
+	notReached   = "recovery ended before configured recovery target was reached"
+)
+
+// raise raises a setting that the log says is too low. It reports whether there was one.
+func (r *recovering) raise(log string) (bool, error) {
+	found := insufficient.FindAllStringSubmatch(log, -1)
+	for _, m := range found {
+		n, err := strconv.Atoi(m[3])
+		if err != nil {
+			return false, err
+		}
+		if err := raise(r.o.DataDir, m[1], n, ownAs(r.o.DataDir)); err != nil {
+			return false, fmt.Errorf("raise %s: %w", m[1], err)
+		}
+		r.raised = append(r.raised, m[1]+" = "+m[3])
+		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: fmt.Sprintf("%s is raised to %d, as the WAL demands, and the server started again", m[1], n)})
+	}
+	return len(found) > 0, nil
+}
+
+// explain recognises an end of WAL before the target.
+func (r *recovering) explain(err error) error {
+	text := err.Error()
+	if r.server != nil {
+		text += r.server.Log()
+	}
+	if strings.Contains(text, notReached) {
+		return &cofre.UnreachableError{Target: r.o.Recovery.String(), Why: "the WAL ends before it"}
+	}
+	return fmt.Errorf("recover the cluster in %s: %w", r.o.DataDir, err)
+}
+
+func (r *recovering) close() error {
+	if r.server == nil {
+		return nil
+	}
+	s := r.server
+	r.server = nil
+	return s.Close()
+}
+
+func stoppedText(log string) string {
+	all := stopping.FindAllString(log, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func redoDone(log string) cofre.LSN {
+	m := redoDoneAt.FindStringSubmatch(log)
+	if m == nil {
+		return 0
+	}
+	lsn, err := cofre.ParseLSN(m[1])
+	if err != nil {
+		return 0
+	}
+	return lsn
+}
+
+// lastLines is the end of a server's log, for an error.
+func lastLines(log string) string {
+	lines := strings.Split(strings.TrimSpace(log), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// ownAs gives files that this process adds to a data directory to the directory's owner.
+func ownAs(dir string) func(string) error {
+	return func(path string) error {
+		if os.Geteuid() != 0 {
+			return nil
+		}
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		e := entryOf("", info)
+		return os.Chown(path, int(e.UID), int(e.GID))
+	}
+}

@@ -1,0 +1,228 @@
+package physical
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// found is one file, directory or link of a cluster on disk.
+type found struct {
+	entry    cofre.Entry // its path in the component
+	abs      string
+	inode    uint64
+	relation bool  // consists of pages
+	block    int64 // the relation's number of the file's first page
+}
+
+// scanner lists what belongs into a base backup. Files that vanish meanwhile are no error: what PostgreSQL
+// removes after the backup has begun it removes again when it replays the WAL.
+type scanner struct {
+	blocksPerSegment int64
+	files            []found
+	others           []found // directories and links, parents first
+	spaces           []Tablespace
+	bytes            int64
+}
+
+// scan lists the cluster in dir. Files come largest first, so that the last to be read are small and no worker
+// is left alone with a large one.
+//
+// Errors: of reading a directory, but for one that vanished.
+func scan(ctx context.Context, dir string, blocksPerSegment int64) (*scanner, error) {
+	s := &scanner{blocksPerSegment: blocksPerSegment}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	s.others = append(s.others, found{entry: entryOf(DataDir, info), abs: dir})
+	if err := s.dir(ctx, dir, DataDir, ""); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(s.files, func(a, b found) int { return cmp.Compare(b.entry.Size, a.entry.Size) })
+	return s, nil
+}
+
+// dir lists one directory. in is its path in the component, under is its path below the data directory or the
+// tablespace.
+func (s *scanner) dir(ctx context.Context, abs, in, under string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	children, err := os.ReadDir(abs)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list %s: %w", abs, err)
+	}
+	pages := hasRelations(in, under)
+	unlogged := map[string]bool{}
+	if pages {
+		for _, c := range children {
+			if r, ok := parseRelationFile(c.Name()); ok && r.fork == "init" {
+				unlogged[r.node] = true
+			}
+		}
+	}
+	for _, c := range children {
+		name := c.Name()
+		if omit(name) || under == "" && in == DataDir && omitted[name] {
+			continue
+		}
+		rel, isRelation := relationFile{}, false
+		if pages {
+			if rel, isRelation = parseRelationFile(name); isRelation && unlogged[rel.node] && rel.fork != "init" {
+				continue // made anew from its init fork when recovery ends
+			}
+			if isTemporary(name) {
+				continue
+			}
+		}
+		if err := s.child(ctx, filepath.Join(abs, name), path.Join(in, name), path.Join(under, name), func(f *found) {
+			f.relation, f.block = isRelation, rel.segment*s.blocksPerSegment
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*found)) error {
+	info, err := os.Lstat(abs)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	top := strings.HasPrefix(in, DataDir+"/")
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if top && path.Dir(under) == "pg_tblspc" {
+			return s.tablespace(ctx, abs, in, path.Base(under), info)
+		}
+		// pg_wal on another disk, a configuration file kept elsewhere: what they lead to is what the cluster
+		// consists of. PostgreSQL itself leaves such files out.
+		if info, err = os.Stat(abs); gone(err) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	f := found{entry: entryOf(in, info), abs: abs, inode: inodeOf(info)}
+	switch {
+	case info.IsDir():
+		s.others = append(s.others, f)
+		if top && emptied[under] {
+			return nil
+		}
+		return s.dir(ctx, abs, in, under)
+	case !info.Mode().IsRegular():
+		return nil // a socket or a pipe
+	case in == path.Join(DataDir, pgdata.ControlFile):
+		return nil // read when everything else has been
+	}
+	mark(&f)
+	s.files = append(s.files, f)
+	s.bytes += f.entry.Size
+	return nil
+}
+
+func (s *scanner) tablespace(ctx context.Context, abs, in, name string, info fs.FileInfo) error {
+	target, err := os.Readlink(abs)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	oid, err := strconv.ParseUint(name, 10, 32)
+	if err != nil {
+		return nil // no tablespace: PostgreSQL skips it too
+	}
+	link := entryOf(in, info)
+	link.Link = target
+	s.others = append(s.others, found{entry: link, abs: abs})
+	s.spaces = append(s.spaces, Tablespace{uint32(oid), target})
+	if info, err = os.Stat(abs); err != nil {
+		return fmt.Errorf("tablespace %s: %w", name, err)
+	}
+	root := path.Join(TablespacesDir, name)
+	s.others = append(s.others, found{entry: entryOf(root, info), abs: abs})
+	children, err := os.ReadDir(abs)
+	if err != nil {
+		return fmt.Errorf("tablespace %s: %w", name, err)
+	}
+	for _, c := range children {
+		// One directory per major version and catalog; a cluster that was upgraded left others there.
+		if strings.HasPrefix(c.Name(), "PG_") {
+			if err := s.child(ctx, filepath.Join(abs, c.Name()), path.Join(root, c.Name()), c.Name(), func(*found) {}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hasRelations reports whether a directory holds files of relations: base/5, global, and PG_15_202209061/5 of a
+// tablespace.
+func hasRelations(in, under string) bool {
+	parent, name := path.Split(under)
+	switch {
+	case strings.HasPrefix(in, TablespacesDir+"/"):
+		return strings.HasPrefix(parent, "PG_") && isNumber(name)
+	case under == "global":
+		return true
+	case strings.HasPrefix(under, "pg_tblspc/"): // an in-place tablespace, a directory instead of a link
+		return isNumber(name)
+	}
+	return parent == "base/" && isNumber(name)
+}
+
+func entryOf(in string, info fs.FileInfo) cofre.Entry {
+	e := cofre.Entry{
+		Path: in, Mode: info.Mode() & (fs.ModePerm | fs.ModeDir | fs.ModeSymlink), ModTime: info.ModTime(),
+		Size: info.Size(), Layout: cofre.LayoutPages,
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		e.UID, e.GID = st.Uid, st.Gid
+	}
+	if !info.Mode().IsRegular() {
+		e.Size = 0
+	}
+	return e
+}
+
+func inodeOf(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// trust is how much older than the previous capture a modification time must be to be believed: two writes
+// within one tick of the file system's clock leave the same time, and a kernel's tick is at most 10 ms, that of
+// some network file systems two seconds.
+const trust = 2 * time.Second
+
+// unchanged reports whether a file is, by its size, modification time and inode, the one that was captured
+// before, with nothing written since.
+func unchanged(f found, was FileFacts, capturedAt time.Time) bool {
+	return !was.Bad && f.inode != 0 && f.inode == was.Inode && f.entry.Size == was.Size &&
+		f.entry.ModTime.UnixNano() == was.ModifiedNS && f.entry.ModTime.Before(capturedAt.Add(-trust))
+}

@@ -1,0 +1,192 @@
+package physical
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Files that a restore adds to a data directory. recoveryFile holds every setting that recovery needs; it is
+// included by the last line of postgresql.auto.conf, which otherwise stays as it was: what ALTER SYSTEM wrote is
+// kept, and cannot override archive_mode = off, as it would if postgresql.conf included the file. It also works
+// where postgresql.conf is outside the data directory.
+const (
+	recoveryFile = "cofre-recovery.conf"
+	autoConf     = "postgresql.auto.conf"
+	signalFile   = "recovery.signal"
+	includeLine  = "include_if_exists = '" + recoveryFile + "' # added by cofre restore"
+)
+
+// Action says what the server does when it has reached the recovery target.
+type Action string
+
+// The actions, as recovery_target_action has them. The zero value is ActionPause: one can look before the
+// timeline forks.
+const (
+	ActionPause    Action = "pause"
+	ActionPromote  Action = "promote"
+	ActionShutdown Action = "shutdown"
+)
+
+// setting is one line of a configuration file.
+type setting struct{ name, value string }
+
+// String writes the line so that PostgreSQL reads back the value.
+//
+// Source: PostgreSQL, src/backend/utils/misc/guc-file.l: quotes are doubled, a backslash escapes.
+func (s setting) String() string {
+	return s.name + " = '" + strings.NewReplacer("'", "''", `\`, `\\`).Replace(s.value) + "'"
+}
+
+// recovery is what a restored cluster is told.
+type recovery struct {
+	target         cofre.RecoveryTarget
+	action         Action
+	restoreCommand string
+	keepArchiving  bool
+}
+
+// signals reports whether the cluster is to read WAL from the archive. Without it, it replays what is in pg_wal
+// and goes on where that ends, on the timeline it was on.
+func (r recovery) signals() bool {
+	return r.restoreCommand != "" || r.target != cofre.RecoveryTarget{}
+}
+
+// settings returns what goes into recoveryFile. Every recovery setting is there, the unused ones empty, because
+// one left over in postgresql.auto.conf would be a second target, or a command that deletes from an archive.
+func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
+	out := []setting{}
+	add := func(name, value string) { out = append(out, setting{name, value}) }
+	if !r.keepArchiving {
+		add("archive_mode", "off")
+	}
+	if r.signals() {
+		// Without an archive: a command that never has a segment, so that pg_wal is read.
+		add("restore_command", cmp.Or(r.restoreCommand, "false"))
+		target := map[string]string{}
+		switch t := r.target; {
+		case !t.At.IsZero():
+			target["recovery_target_time"] = t.At.UTC().Format("2006-01-02 15:04:05.999999") + "+00"
+		case t.LSN != 0:
+			target["recovery_target_lsn"] = t.LSN.String()
+		case t.XID != 0:
+			target["recovery_target_xid"] = strconv.FormatUint(t.XID, 10)
+		case t.Name != "":
+			target["recovery_target_name"] = t.Name
+		case t.Immediate:
+			target["recovery_target"] = "immediate"
+		}
+		for _, name := range []string{"recovery_target", "recovery_target_time", "recovery_target_lsn", "recovery_target_xid", "recovery_target_name"} {
+			add(name, target[name])
+		}
+		add("recovery_target_inclusive", onOff(!r.target.Exclusive))
+		timeline := "latest"
+		if r.target.Timeline != 0 {
+			timeline = strconv.FormatUint(uint64(r.target.Timeline), 10)
+		}
+		add("recovery_target_timeline", timeline)
+		add("recovery_target_action", string(cmp.Or(r.action, ActionPause)))
+		add("hot_standby", "on")
+	}
+	add("archive_cleanup_command", "")
+	add("recovery_end_command", "")
+	add("recovery_min_apply_delay", "0")
+	add("primary_conninfo", "")
+	add("primary_slot_name", "")
+	// A commit would wait for standbys that follow the original.
+	add("synchronous_standby_names", "")
+	// A hot standby refuses to start, or stops replaying, with less than the primary had.
+	for name, least := range map[string]int{
+		"max_connections": c.MaxConnections, "max_worker_processes": c.MaxWorkerProcesses, "max_wal_senders": c.MaxWALSenders,
+		"max_prepared_transactions": c.MaxPreparedXacts, "max_locks_per_transaction": c.MaxLocksPerXact,
+	} {
+		if had, err := strconv.Atoi(s.Settings[name]); err == nil {
+			least = max(least, had)
+		}
+		add(name, strconv.Itoa(least))
+	}
+	return out
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// writeRecovery writes the settings, includes them, and asks for recovery. A crash in between leaves a directory
+// without pg_control, which cannot be started.
+func (r recovery) write(dir string, s Summary, c *pgdata.Control, own func(string) error) error {
+	var b strings.Builder
+	b.WriteString("# Written by cofre restore. It ends with the recovery; what must stay then says so.\n")
+	for _, line := range sortedSettings(r.settings(s, c)) {
+		b.WriteString(line + "\n")
+	}
+	if err := replaceFile(filepath.Join(dir, recoveryFile), []byte(b.String()), own); err != nil {
+		return err
+	}
+	auto, err := os.ReadFile(filepath.Join(dir, autoConf))
+	if err != nil && !gone(err) {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, autoConf), withInclude(auto), own); err != nil {
+		return err
+	}
+	if !r.signals() {
+		return nil
+	}
+	return replaceFile(filepath.Join(dir, signalFile), nil, own)
+}
+
+// endRecovery takes the recovery settings away from a cluster that has been recovered. Archiving stays off: the
+// cluster is on a new timeline, and whether it takes the original's place in the archive a person decides.
+func endRecovery(dir string, keepArchiving bool, own func(string) error) error {
+	if !keepArchiving {
+		text := "# The cluster was restored by cofre, with archiving off so that it does not write into the archive of the\n" +
+			"# original. Where it takes the original's place: delete this file and restart.\n" +
+			setting{"archive_mode", "off"}.String() + "\n"
+		return replaceFile(filepath.Join(dir, recoveryFile), []byte(text), own)
+	}
+	auto, err := os.ReadFile(filepath.Join(dir, autoConf))
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, autoConf), withoutInclude(auto), own); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(dir, recoveryFile)); err != nil && !gone(err) {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func withInclude(auto []byte) []byte {
+	text := string(withoutInclude(auto))
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return []byte(text + includeLine + "\n")
+}
+
+func withoutInclude(auto []byte) []byte {
+	return []byte(strings.ReplaceAll(string(auto), includeLine+"\n", ""))
+}
+
+// raise sets one setting of recoveryFile higher.
+func raise(dir, name string, value int, own func(string) error) error {
+	path := filepath.Join(dir, recoveryFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	// The last line of a setting counts.
+	line := setting{name, strconv.Itoa(value)}.String()
+	return replaceFile(path, fmt.Appendf(b, "%s\n", line), own)
+}

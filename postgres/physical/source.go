@@ -1,0 +1,262 @@
+package physical
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// defaultWALTimeout bounds the wait for the archive to receive the last segment that a base backup needs.
+const defaultWALTimeout = 2 * time.Minute
+
+// Archive is a WAL archive, as far as a base backup asks it.
+type Archive interface {
+	// Missing returns those of the named segments of a cluster that the archive does not hold yet, in the order
+	// given. An error says that this could not be found out.
+	Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error)
+}
+
+// Config says which cluster is captured and how.
+type Config struct {
+	Name   string          // of the source
+	Server postgres.Config // how to reach the server; any database of it
+	// DataDirectory is where this process sees the data directory, if elsewhere than the server says: a volume
+	// mounted from a container. Empty asks the server.
+	DataDirectory string
+	Method        Method // empty: files where the data directory is visible, else protocol
+
+	// Archive keeps the WAL of the cluster. Nil: nothing does, and every component carries the WAL that makes it
+	// consistent, so that it restores on its own, to the moment at which the backup ended.
+	Archive Archive
+	// WALTimeout bounds the wait for Archive; after it the component carries its WAL, with a warning. 0 is two
+	// minutes.
+	WALTimeout time.Duration
+
+	SpreadCheckpoint bool // let the server take its time over the checkpoint that a backup begins with
+	ReadEverything   bool // trust no modification time: read files that seem unchanged too
+}
+
+// Source captures a cluster. It is a cofre.Source and a cofre.Checker.
+type Source struct {
+	installation string
+	cfg          Config
+}
+
+var (
+	_ cofre.Source  = (*Source)(nil)
+	_ cofre.Checker = (*Source)(nil)
+)
+
+// NewSource makes a source. Nothing is connected to before Capture or Doctor.
+func NewSource(installation string, cfg Config) *Source {
+	if cfg.WALTimeout == 0 {
+		cfg.WALTimeout = defaultWALTimeout
+	}
+	return &Source{installation, cfg}
+}
+
+// ID names the source.
+func (s *Source) ID() cofre.SourceID {
+	return cofre.SourceID{Installation: s.installation, Kind: cofre.KindCluster, Name: s.cfg.Name}
+}
+
+// Capture takes one base backup. What ends it, an error, ctx, or kill -9, ends the server's side of it too: it is
+// bound to a session of ours.
+//
+// Pages that do not match their checksum are captured as they are and named in the facts and in a warning, and
+// the component is Partial: a page that should be whole is known not to be. Nothing else that is in the cluster
+// would be helped by having no backup of it.
+//
+// Errors: cofre.ErrPreflight where the server is not set up for backups; cofre.ErrDenied; those of package
+// postgres and of the session.
+func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
+	conn, err := postgres.Connect(ctx, s.cfg.Server)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	k := &capture{cfg: s.cfg, given: c, conn: conn}
+	done, err := k.run(ctx)
+	if err != nil && cofre.Hint(err) == "" {
+		err = postgres.Explain(err)
+	}
+	if end := k.end(ctx); err == nil {
+		err = end
+	}
+	return done, err
+}
+
+// capture is one base backup under way, by either method.
+type capture struct {
+	cfg    Config
+	given  *cofre.Capture
+	conn   *pgx.Conn
+	server postgres.Server
+
+	facts    Facts
+	label    []byte
+	history  pgdata.History
+	branches []pgdata.Branch // the WAL that makes the component consistent
+	warnings []string
+	suspects map[string][]suspect
+	uid, gid uint32 // of the data directory's files
+}
+
+func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
+	var none cofre.Captured
+	var err error
+	if k.server, err = postgres.ReadServer(ctx, k.conn); err != nil {
+		return none, err
+	}
+	if k.server.Settings["wal_level"] == "minimal" {
+		return none, cofre.WithHint(fmt.Errorf("base backup of a cluster with wal_level = minimal: %w", cofre.ErrPreflight),
+			"ALTER SYSTEM SET wal_level = 'replica'; then restart PostgreSQL")
+	}
+	host, _ := os.Hostname() // a name for people; none is no reason to take no backup
+	set := k.server.Settings
+	k.facts = Facts{Format: 1, Summary: Summary{
+		SystemID: k.server.SystemID, ServerVersion: k.server.VersionText, Major: k.server.Version.Major(),
+		Host: host, DataChecksums: set["data_checksums"] == "on", FromStandby: k.server.InRecovery,
+		Settings: map[string]string{},
+	}}
+	// 10 is BOOTSTRAP_SUPERUSERID of pg_authid.dat.
+	if err := k.conn.QueryRow(ctx, "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10").Scan(&k.facts.Superuser); err != nil {
+		return none, fmt.Errorf("read the name of the bootstrap superuser: %w", err)
+	}
+	for _, name := range recorded {
+		if v, ok := set[name]; ok {
+			k.facts.Settings[name] = v
+		}
+	}
+	if k.facts.WALSegmentSize, err = strconv.ParseInt(set["wal_segment_size"], 10, 64); err != nil {
+		return none, fmt.Errorf("read wal_segment_size: %w", err)
+	}
+	dir, control, why := k.visible(ctx)
+	switch {
+	case why == nil && k.cfg.Method != MethodProtocol:
+		err = k.files(ctx, dir, control)
+	case k.cfg.Method == MethodFiles:
+		return none, cofre.WithHint(fmt.Errorf("read the data directory: %w: %v", cofre.ErrPreflight, why),
+			"run cofre where it can read the data directory, as the user postgres or root, or leave the method to it")
+	default:
+		if k.cfg.Method == "" {
+			k.note("the data directory is not visible here (%v): the server sends it instead", why)
+		}
+		err = k.protocol(ctx)
+	}
+	if err != nil {
+		return none, err
+	}
+	return k.conclude(ctx)
+}
+
+// recorded are the settings that recovery, or whoever starts the restored cluster, needs to know.
+var recorded = []string{
+	"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
+	"wal_level", "wal_log_hints", "full_page_writes", "track_commit_timestamp", "block_size", "wal_block_size", "segment_size",
+	"shared_preload_libraries", "archive_mode", "archive_command", "archive_timeout", "config_file", "hba_file", "ident_file",
+	"TimeZone", "lc_collate", "lc_ctype", "server_encoding", "shared_buffers", "huge_pages", "port",
+}
+
+// visible reports where this process sees the data directory, after making sure that it is the one of the server
+// it talks to, not a copy or a standby beside it.
+func (k *capture) visible(ctx context.Context) (dir string, c *pgdata.Control, why error) {
+	dir = k.cfg.DataDirectory
+	if dir == "" {
+		dir = k.server.DataDir
+	}
+	if dir == "" {
+		return "", nil, errors.New("the role may not read the setting data_directory")
+	}
+	if c, why = readControl(ctx, dir); why != nil {
+		return dir, nil, why
+	}
+	if k.facts.SystemID == 0 {
+		k.facts.SystemID = c.SystemID
+	}
+	if c.SystemID != k.facts.SystemID {
+		return dir, nil, fmt.Errorf("%s is of cluster %s, the server's is %s", dir, c.SystemID, k.facts.SystemID)
+	}
+	var startedAt int64
+	if err := k.conn.QueryRow(ctx, "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::bigint").Scan(&startedAt); err != nil {
+		return dir, nil, err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if err != nil {
+		return dir, nil, err
+	}
+	// The third line is when the postmaster started, the fourth its port.
+	//
+	// Source: PostgreSQL, src/include/utils/pidfile.h.
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 4 {
+		return dir, nil, fmt.Errorf("%s/postmaster.pid has %d lines", dir, len(lines))
+	}
+	started, err := strconv.ParseInt(strings.TrimSpace(lines[2]), 10, 64)
+	if err != nil {
+		return dir, nil, fmt.Errorf("read postmaster.pid: %w", err)
+	}
+	if d := started - startedAt; d < -5 || d > 5 || strings.TrimSpace(lines[3]) != k.server.Settings["port"] {
+		return dir, nil, fmt.Errorf("%s is in use by another server", dir)
+	}
+	return dir, c, nil
+}
+
+// conclude makes sure of the WAL and writes what is known about the rest.
+func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
+	if err := k.putManifest(ctx); err != nil {
+		return cofre.Captured{}, err
+	}
+	k.facts.FileCount = len(k.facts.Files)
+	if n := k.facts.BadPageCount; n > 0 {
+		where := "the server's log names them"
+		if len(k.facts.BadPages) > 0 {
+			where = fmt.Sprintf("the first is block %d of %s", k.facts.BadPages[0].Block, k.facts.BadPages[0].File)
+		}
+		k.warn("%d pages do not match their checksum, %s: the cluster is damaged, and this backup of it holds the damage", n, where)
+	}
+	summary, err := json.Marshal(k.facts.Summary)
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	hashes := k.facts.encodeHashes()
+	facts, err := k.facts.encode()
+	if err != nil {
+		return cofre.Captured{}, err
+	}
+	for name, b := range map[string][]byte{FactsFile: facts, HashesFile: hashes} {
+		if _, err := k.put(ctx, name, b); err != nil {
+			return cofre.Captured{}, err
+		}
+	}
+	return cofre.Captured{Facts: summary, Warnings: k.warnings, Partial: k.facts.BadPageCount > 0}, nil
+}
+
+// end closes the session. A backup or a slot that it still holds ends with it.
+func (k *capture) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
+	defer cancel()
+	return k.conn.Close(ctx)
+}
+
+func (k *capture) note(format string, args ...any) {
+	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Text: fmt.Sprintf(format, args...)})
+}
+
+// warn tells the operator now and keeps the sentence in the component.
+func (k *capture) warn(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	k.warnings = append(k.warnings, text)
+	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeWarning, Text: text})
+}

@@ -1,0 +1,510 @@
+package physical
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// markerFile says that a directory is a restore of ours that has not ended, and of what. The next restore of the
+// same component goes on with it.
+const markerFile = "cofre-restore.json"
+
+type marker struct {
+	Root    cofre.ObjectID `json:"root"`
+	BeganAt time.Time      `json:"began_at"`
+}
+
+// controlStaged is where pg_control waits until the restore is published. Without pg_control no server starts.
+const controlStaged = pgdata.ControlFile + ".cofre"
+
+// TargetOptions say where a cluster is restored to and how it recovers.
+type TargetOptions struct {
+	Dir string // the data directory
+	// Tablespaces maps the OID, or the directory that the server named, to the directory to use instead.
+	Tablespaces map[string]string
+
+	// At most one of these, for a directory that is not empty. Delta rewrites in place what differs from the
+	// component and deletes what is not in it. MoveAside restores beside it and then gives it another name.
+	Delta     bool
+	MoveAside bool
+
+	Jobs  int    // pieces restored at once; below 1 means 1
+	Owner string // user to own the files, where this process is root; empty finds out
+
+	Recovery       cofre.RecoveryTarget
+	Action         Action
+	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
+	KeepArchiving  bool   // leave archive_mode as it was. Only where the original is gone for good
+
+	// VerifyBackup has pg_verifybackup of the component's major version, where it is installed, read everything
+	// back once more.
+	VerifyBackup bool
+	// KeepPartial leaves what was staged when a restore fails, so that the next one goes on with it.
+	KeepPartial bool
+}
+
+// Target restores a cluster component. It is a cofre.Target.
+//
+// Durability: everything is synced before Publish, which renames pg_control into place as its last act. A crash
+// at any moment leaves a directory that no server starts on, or the whole cluster.
+type Target struct {
+	o TargetOptions
+
+	now     time.Time
+	root    cofre.ObjectID
+	tree    cofre.Tree
+	facts   *Facts
+	control *pgdata.Control
+	raw     []byte // pg_control
+
+	dirs   []cofre.Entry
+	links  []cofre.Entry
+	files  []*staged
+	bytes  int64
+	spaces map[uint32]string // OID to directory
+	owner  *owner
+
+	stage   string // where the data directory is built; o.Dir unless moved aside
+	existed bool   // o.Dir was there before, empty
+	inPlace bool   // files may be there already: Delta, or going on
+	touched bool   // Stage has begun
+	kept    []string
+	result  stageResult
+}
+
+var _ cofre.Target = (*Target)(nil)
+
+// NewTarget makes a target. Nothing is looked at before Plan.
+func NewTarget(o TargetOptions) *Target {
+	o.Jobs = max(o.Jobs, 1)
+	return &Target{o: o}
+}
+
+// Plan looks at the component and at the directory.
+//
+// Errors: those of reading the component and the directory; what forbids the restore is in the plan.
+func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
+	t.now, t.root, t.tree = time.Now().UTC(), c.Root, tree
+	if c.Kind != cofre.KindCluster {
+		return nil, fmt.Errorf("a component of kind %s is not a cluster: %w", c.Kind, cofre.ErrPreflight)
+	}
+	if err := t.read(ctx); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(t.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	t.o.Dir, t.stage = dir, dir
+	s := t.facts.Summary
+	p := &cofre.Plan{Title: fmt.Sprintf("restore cluster %s of PostgreSQL %d to %s", s.SystemID, s.Major, dir), Bytes: t.bytes}
+	problem := func(hint, what string, args ...any) {
+		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(what, args...), Hint: hint})
+	}
+	if err := t.planDirectory(problem); err != nil {
+		return nil, err
+	}
+	t.planSpaces(problem)
+	t.planSpace(problem)
+	if t.o.RestoreCommand == "" && !s.WALIncluded {
+		problem("give the command that fetches WAL, such as: cofre wal fetch %f %p",
+			"the component does not carry the WAL that makes it consistent, and no restore command was given")
+	}
+	if t.owner, err = t.findOwner(); err != nil {
+		problem("name an existing user with --owner", "%v", err)
+	}
+	t.describe(p)
+	return p, nil
+}
+
+// read loads what the component consists of.
+func (t *Target) read(ctx context.Context) (err error) {
+	if t.facts, err = ReadFacts(ctx, t.tree); err != nil {
+		return err
+	}
+	facts := make(map[string]*FileFacts, len(t.facts.Files))
+	for i := range t.facts.Files {
+		facts[t.facts.Files[i].Path] = &t.facts.Files[i]
+	}
+	t.dirs, t.links, t.files, t.bytes = nil, nil, nil, 0
+	control := path.Join(DataDir, pgdata.ControlFile)
+	var walk func(dir string) error
+	walk = func(dir string) error {
+		for e, err := range t.tree.List(ctx, dir) {
+			if err != nil {
+				return fmt.Errorf("list %s of the component: %w", dir, err)
+			}
+			switch {
+			case e.IsDir():
+				t.dirs = append(t.dirs, e)
+				if err := walk(e.Path); err != nil {
+					return err
+				}
+			case e.IsLink():
+				t.links = append(t.links, e)
+			default:
+				f := facts[e.Path]
+				if f == nil || f.Size != e.Size {
+					return fmt.Errorf("%s of the component is not the file that its facts describe: %w", e.Path, cofre.ErrCorrupt)
+				}
+				delete(facts, e.Path)
+				t.bytes += e.Size
+				if e.Path != control {
+					t.files = append(t.files, &staged{entry: e, facts: f})
+				}
+			}
+		}
+		return nil
+	}
+	root, err := t.tree.Stat(ctx, DataDir)
+	if err != nil {
+		return fmt.Errorf("open the data directory of the component: %w", err)
+	}
+	t.dirs = append(t.dirs, root)
+	for _, dir := range []string{DataDir, TablespacesDir} {
+		if _, err := t.tree.Stat(ctx, dir); errors.Is(err, cofre.ErrNotFound) && dir == TablespacesDir {
+			continue
+		}
+		if err := walk(dir); err != nil {
+			return err
+		}
+	}
+	if len(facts) > 0 {
+		return fmt.Errorf("%s of the component is missing: %w", slices.Sorted(maps.Keys(facts))[0], cofre.ErrCorrupt)
+	}
+	if t.raw, err = readAll(ctx, t.tree, control); err != nil {
+		return err
+	}
+	t.control, err = pgdata.ParseControl(t.raw)
+	return err
+}
+
+// planDirectory decides what is done with the directory that is there.
+func (t *Target) planDirectory(problem func(hint, what string, args ...any)) error {
+	dir := t.o.Dir
+	if t.o.Delta && t.o.MoveAside {
+		problem("choose one", "the directory cannot be both rewritten and moved aside")
+	}
+	info, err := os.Stat(dir)
+	if gone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		problem("", "%s is not a directory", dir)
+		return nil
+	}
+	t.existed = true
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 || len(names) == 1 && names[0].Name() == "lost+found" {
+		return nil
+	}
+	if pid := livePostmaster(dir); pid != 0 {
+		problem(fmt.Sprintf("stop it first: pg_ctl stop -D %s", dir), "a server, process %d, runs on %s", pid, dir)
+	}
+	if m, ok := readMarker(dir); ok && m.Root == t.root {
+		t.inPlace = true
+		return nil
+	}
+	switch {
+	case t.o.Delta:
+		t.inPlace = true
+		t.planDelta(dir, problem)
+	case t.o.MoveAside:
+		t.stage = dir + ".cofre-restore"
+		t.existed = false
+		if m, ok := readMarker(t.stage); ok && m.Root == t.root {
+			t.inPlace = true
+		} else if _, err := os.Lstat(t.stage); !gone(err) {
+			problem("remove it", "%s is left of another restore", t.stage)
+		}
+		if isMount(dir) {
+			problem("restore to a directory below it, or with --delta", "%s is a mount point and cannot be renamed", dir)
+		}
+	default:
+		problem("name an empty directory, or say what shall become of this one: --delta rewrites it in place, --move-aside keeps it under another name",
+			"%s is not empty", dir)
+	}
+	return nil
+}
+
+// planDelta refuses to overwrite what is not this cluster.
+func (t *Target) planDelta(dir string, problem func(hint, what string, args ...any)) {
+	if _, ok := readMarker(dir); ok {
+		return // of another component of a cluster that an earlier delta was allowed to overwrite
+	}
+	b, err := os.ReadFile(filepath.Join(dir, pgdata.ControlFile))
+	if err != nil {
+		problem("name the data directory of the cluster", "%s has no readable pg_control, so it is not known to be a data directory", dir)
+		return
+	}
+	c, err := pgdata.ParseControl(b)
+	switch {
+	case err != nil:
+		problem("restore to an empty directory", "%s: %v", dir, err)
+	case c.SystemID != t.facts.SystemID:
+		problem("restore to an empty directory", "%s holds cluster %s, not %s", dir, c.SystemID, t.facts.SystemID)
+	}
+}
+
+// planSpaces decides where the tablespaces go.
+func (t *Target) planSpaces(problem func(hint, what string, args ...any)) {
+	t.spaces = map[uint32]string{}
+	taken := map[string]uint32{}
+	known := map[string]bool{}
+	for _, s := range t.facts.Tablespaces {
+		oid := strconv.FormatUint(uint64(s.OID), 10)
+		to, ok := t.o.Tablespaces[oid]
+		if !ok {
+			to, ok = t.o.Tablespaces[s.Path]
+		}
+		if !ok {
+			to = s.Path
+		}
+		known[oid], known[s.Path] = true, true
+		if !filepath.IsAbs(to) {
+			problem("name it by its absolute path", "directory %q of tablespace %d is not absolute", to, s.OID)
+			continue
+		}
+		to = filepath.Clean(to)
+		if other, ok := taken[to]; ok {
+			problem("name one directory for each", "tablespaces %d and %d would share %s", other, s.OID, to)
+		}
+		taken[to] = s.OID
+		t.spaces[s.OID] = to
+		// A delta and a directory moved aside bring their own tablespaces along, those that they link to.
+		if link, err := os.Readlink(filepath.Join(t.o.Dir, "pg_tblspc", oid)); err == nil && filepath.Clean(link) == to && (t.inPlace || t.o.MoveAside) {
+			continue
+		}
+		for _, version := range t.versions(s.OID) {
+			at := filepath.Join(to, version)
+			if names, err := os.ReadDir(at); len(names) > 0 || err != nil && !gone(err) {
+				problem(fmt.Sprintf("name another directory: --tablespace %d=/path", s.OID), "%s of tablespace %d is not empty", at, s.OID)
+			}
+		}
+	}
+	for name := range t.o.Tablespaces {
+		if !known[name] {
+			problem("", "the cluster has no tablespace %q", name)
+		}
+	}
+}
+
+// versions are the directories of a tablespace: PG_15_202209061.
+func (t *Target) versions(oid uint32) []string {
+	parent := path.Join(TablespacesDir, strconv.FormatUint(uint64(oid), 10))
+	var names []string
+	for _, d := range t.dirs {
+		if path.Dir(d.Path) == parent {
+			names = append(names, path.Base(d.Path))
+		}
+	}
+	return names
+}
+
+// planSpace compares what will be written with what is free, for each file system.
+func (t *Target) planSpace(problem func(hint, what string, args ...any)) {
+	need := map[uint64]int64{}
+	free := map[uint64]int64{}
+	where := map[uint64]string{}
+	count := func(dir string, bytes int64) {
+		n, device, err := freeBytes(dir)
+		if err != nil {
+			problem("", "%v", err)
+			return
+		}
+		need[device], free[device], where[device] = need[device]+bytes, n, dir
+	}
+	per := map[string]int64{}
+	for _, f := range t.files {
+		n := f.entry.Size
+		if t.inPlace {
+			if info, err := os.Stat(t.path(f.entry.Path)); err == nil {
+				n = max(0, n-info.Size())
+			}
+		}
+		per[t.base(f.entry.Path)] += n
+	}
+	for dir, n := range per {
+		count(dir, n)
+	}
+	for device, n := range need {
+		if n > free[device] {
+			problem("free some space, or restore elsewhere", "%s needs %d bytes more than the %d that are free", where[device], n-free[device], free[device])
+		}
+	}
+}
+
+// base is the directory on whose file system a path of the component comes to lie.
+func (t *Target) base(in string) string {
+	if rest, ok := strings.CutPrefix(in, TablespacesDir+"/"); ok {
+		oid, _, _ := strings.Cut(rest, "/")
+		if n, err := strconv.ParseUint(oid, 10, 32); err == nil && t.spaces[uint32(n)] != "" {
+			return t.spaces[uint32(n)]
+		}
+	}
+	return t.stage
+}
+
+// path is where an entry of the component is staged.
+func (t *Target) path(in string) string {
+	rest, ok := strings.CutPrefix(in, TablespacesDir+"/")
+	if !ok {
+		return filepath.Join(t.stage, filepath.FromSlash(strings.TrimPrefix(in, DataDir)))
+	}
+	_, below, _ := strings.Cut(rest, "/")
+	version, below, _ := strings.Cut(below, "/")
+	if version != "" {
+		version = t.version(version)
+	}
+	return filepath.Join(t.base(in), version, filepath.FromSlash(below))
+}
+
+// version is the name under which a tablespace's version directory is staged.
+func (t *Target) version(name string) string {
+	if t.o.MoveAside && t.stage != t.o.Dir {
+		return name + ".cofre-restore"
+	}
+	return name
+}
+
+func (t *Target) describe(p *cofre.Plan) {
+	s := t.facts.Summary
+	step := func(verb, object, detail string, args ...any) {
+		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: fmt.Sprintf(detail, args...)})
+	}
+	switch {
+	case t.inPlace && t.o.Delta:
+		step("rewrite", t.stage, "blocks that differ, of %d files; files that are not in the component are deleted", len(t.files))
+	case t.inPlace:
+		step("go on with", t.stage, "blocks that are missing, of %d files", len(t.files))
+	default:
+		step("write", t.stage, "%d files", len(t.files))
+	}
+	for _, space := range s.Tablespaces {
+		step("place", fmt.Sprintf("tablespace %d", space.OID), "in %s", t.spaces[space.OID])
+	}
+	r := t.recovery()
+	if r.signals() {
+		step("recover", "to "+r.target.String(), "from timeline %d at %s, then %s", s.Timeline, s.StartLSN, r.action)
+	} else {
+		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
+	}
+	if t.stage != t.o.Dir {
+		step("move aside", t.o.Dir, "to %s", t.aside(t.o.Dir))
+	}
+	step("publish", pgdata.ControlFile, "by rename, when everything else is synced")
+	p.Notes = append(p.Notes, "postgresql.auto.conf is kept; the recovery settings are in "+recoveryFile)
+	if !t.o.KeepArchiving {
+		p.Notes = append(p.Notes, "archiving is off on the restored cluster until "+recoveryFile+" is deleted")
+	}
+	if len(s.BadPages) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%d pages were damaged when they were captured, the first is block %d of %s", s.BadPageCount, s.BadPages[0].Block, s.BadPages[0].File))
+	}
+}
+
+func (t *Target) recovery() recovery {
+	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, keepArchiving: t.o.KeepArchiving}
+	if r.action == "" {
+		r.action = ActionPause
+	}
+	return r
+}
+
+// aside is the name that what stood in the way is given.
+func (t *Target) aside(path string) string {
+	return path + ".before-" + t.now.Format("20060102T150405Z")
+}
+
+// Discard removes what Stage made in a place of its own. What a delta has overwritten cannot be brought back.
+//
+// Errors: of the removal; one that names the directory where something is left on purpose.
+func (t *Target) Discard(context.Context) error {
+	if !t.touched {
+		return nil
+	}
+	if t.inPlace && t.o.Delta {
+		return fmt.Errorf("%s is neither what it was nor restored: restore it again with --delta", t.stage)
+	}
+	if t.o.KeepPartial {
+		return fmt.Errorf("%s holds what was restored so far: the same command goes on with it", t.stage)
+	}
+	var errs []error
+	for oid, dir := range t.spaces {
+		for _, v := range t.versions(oid) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, t.version(v))))
+		}
+	}
+	if t.existed {
+		names, err := os.ReadDir(t.stage)
+		errs = append(errs, err)
+		for _, n := range names {
+			if n.Name() != "lost+found" {
+				errs = append(errs, os.RemoveAll(filepath.Join(t.stage, n.Name())))
+			}
+		}
+	} else {
+		errs = append(errs, os.RemoveAll(t.stage))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove what was staged: %w", err)
+	}
+	t.touched = false
+	return nil
+}
+
+func readMarker(dir string) (marker, bool) {
+	var m marker
+	b, err := os.ReadFile(filepath.Join(dir, markerFile))
+	if err != nil || json.Unmarshal(b, &m) != nil {
+		return marker{}, false
+	}
+	return m, true
+}
+
+// livePostmaster is the process that postmaster.pid names, if it lives. A process that has taken its number
+// since is not told apart: the restore is then refused once too often.
+func livePostmaster(dir string) int {
+	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(first))
+	if err != nil || pid <= 1 {
+		return 0
+	}
+	if err := unix.Kill(pid, 0); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return 0
+	}
+	return pid
+}
+
+func isMount(dir string) bool {
+	var a, b unix.Stat_t
+	if unix.Stat(dir, &a) != nil || unix.Stat(filepath.Dir(dir), &b) != nil {
+		return false
+	}
+	return a.Dev != b.Dev
+}
