@@ -1,0 +1,307 @@
+// Package s3 reaches buckets on S3 and on what speaks like it: Amazon, MinIO, versitygw, and Supabase's own S3
+// endpoint.
+//
+// It uses the smallest part of the protocol that all of them share: ListObjectsV2, GET, HEAD, PUT and multipart
+// uploads, DELETE. It takes no locks, sets no policies and reads the newest version only. It is not the repository's
+// store (package store is).
+package s3
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/s3client"
+)
+
+// Store is the buckets of one S3 account. Safe for several goroutines.
+type Store struct {
+	core   minio.Core
+	config s3client.Config
+}
+
+var _ bucket.Store = (*Store)(nil)
+
+// Open makes a store. It sends no request.
+//
+// Errors: cofre.ErrConfig where the endpoint or the CA file is not usable.
+func Open(cfg s3client.Config) (*Store, error) {
+	client, err := s3client.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{minio.Core{Client: client}, cfg}, nil
+}
+
+// Describe says what S3 keeps. Its listings show neither content type nor metadata.
+func (s *Store) Describe() bucket.Description {
+	return bucket.Description{
+		Kind: "s3", URL: s.core.EndpointURL().String(),
+		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Encoding: true},
+	}
+}
+
+// Buckets lists the buckets that the key may list, or asks for each that is named.
+func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, error) {
+	if len(ids) == 0 {
+		all, err := s.core.ListBuckets(ctx)
+		if err != nil {
+			return nil, s.explain("list buckets", "", err)
+		}
+		for _, b := range all {
+			ids = append(ids, b.Name)
+		}
+	}
+	out := make([]bucket.Bucket, 0, len(ids))
+	for _, id := range ids {
+		ok, err := s.core.BucketExists(ctx, id)
+		if err != nil {
+			return nil, s.explain("bucket "+id, id, err)
+		}
+		if !ok {
+			return nil, fmt.Errorf("bucket %s: %w", id, cofre.ErrNotFound)
+		}
+		b := bucket.Bucket{ID: id}
+		// Not every server knows of versioning, and not every key may ask.
+		if v, err := s.core.GetBucketVersioning(ctx, id); err == nil {
+			b.Versions = v.Enabled()
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// Ensure makes a bucket. Of the settings, S3 has only versioning, which is switched on but never off.
+func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
+	ok, err := s.core.BucketExists(ctx, b.ID)
+	if err != nil {
+		return s.explain("bucket "+b.ID, b.ID, err)
+	}
+	if !ok {
+		if err := s.core.MakeBucket(ctx, b.ID, minio.MakeBucketOptions{Region: s.config.Region}); err != nil {
+			return s.explain("create bucket "+b.ID, b.ID, err)
+		}
+	}
+	if b.Versions {
+		if err := s.core.EnableVersioning(ctx, b.ID); err != nil {
+			return s.explain("switch versioning of bucket "+b.ID+" on", b.ID, err)
+		}
+	}
+	return nil
+}
+
+// List pages through ListObjectsV2.
+func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
+		for info := range s.core.ListObjectsIter(ctx, id, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+			if info.Err != nil {
+				yield(bucket.Object{}, s.explain("list bucket "+id, id, info.Err))
+				return
+			}
+			o := bucket.Object{Bucket: id, Name: info.Key, ETag: bucket.TrimETag(info.ETag), Size: info.Size, ModifiedAt: info.LastModified}
+			if !yield(o, nil) {
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(bucket.Object{}, err)
+		}
+	}
+}
+
+// Stat describes an object by HEAD.
+func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error) {
+	info, err := s.core.StatObject(ctx, id, name, minio.StatObjectOptions{})
+	if err != nil {
+		return bucket.Object{}, s.explain("stat "+id+"/"+name, id, err)
+	}
+	return describe(id, name, info), nil
+}
+
+// Open reads an object in one request.
+func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
+	r, info, _, err := s.core.GetObject(ctx, o.Bucket, o.Name, minio.GetObjectOptions{})
+	if err != nil {
+		return bucket.Object{}, nil, s.explain("read "+o.Path(), o.Bucket, err)
+	}
+	got := describe(o.Bucket, o.Name, info)
+	if o.ETag == got.ETag && o.ModifiedAt.Unix() == got.ModifiedAt.Unix() {
+		got.ModifiedAt = o.ModifiedAt // the header has whole seconds
+	}
+	return got, &body{ReadCloser: r, store: s, o: o}, nil
+}
+
+// body gives the errors of a download their meaning.
+type body struct {
+	io.ReadCloser
+	store *Store
+	o     bucket.Object
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = b.store.explain("read "+b.o.Path(), b.o.Bucket, err)
+	}
+	return n, err
+}
+
+func describe(id, name string, info minio.ObjectInfo) bucket.Object {
+	o := bucket.Object{
+		Bucket: id, Name: name, Version: info.VersionID, ETag: bucket.TrimETag(info.ETag), Size: info.Size,
+		ModifiedAt: info.LastModified, ContentType: info.ContentType,
+		CacheControl: info.Metadata.Get("Cache-Control"), Encoding: contentEncoding(info.Metadata),
+		Disposition: info.Metadata.Get("Content-Disposition"), Language: info.Metadata.Get("Content-Language"),
+	}
+	if o.Version == "null" {
+		o.Version = "" // of an object written while versioning was off: not the name of one content
+	}
+	// Headers are ASCII; what is not comes as an encoded word.
+	var words mime.WordDecoder
+	values := make(map[string]string, len(info.UserMetadata))
+	for k, v := range info.UserMetadata {
+		if decoded, err := words.DecodeHeader(v); err == nil {
+			v = decoded
+		}
+		values[strings.ToLower(k)] = v
+	}
+	o.Metadata, _ = json.Marshal(values) // strings always encode
+	return o
+}
+
+// contentEncoding leaves out aws-chunked: the framing of an upload, which some servers keep as if it were the
+// object's.
+func contentEncoding(h http.Header) string {
+	var kept []string
+	for e := range strings.SplitSeq(h.Get("Content-Encoding"), ",") {
+		if e = strings.TrimSpace(e); e != "" && e != "aws-chunked" {
+			kept = append(kept, e)
+		}
+	}
+	return strings.Join(kept, ", ")
+}
+
+// Sizes of the parts of an upload. Some servers take no more than 1000 parts, so parts grow with the object.
+const (
+	partSize = 16 << 20
+	maxParts = 1000
+)
+
+// Put writes an object, in parts where it is large. Nothing is seen of it before the last part.
+func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
+	if !utf8.ValidString(o.Name) || o.Name == "" {
+		return o, fmt.Errorf("write %s: the name is empty or not UTF-8: %w", o.Path(), cofre.ErrRefused)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return o, fmt.Errorf("write %s: %w", o.Path(), err)
+	}
+	meta := bucket.MetadataStrings(o.Metadata)
+	for k, v := range meta {
+		meta[k] = mime.BEncoding.Encode("utf-8", v) // as it stands where it is ASCII
+	}
+	options := minio.PutObjectOptions{
+		UserMetadata: meta, ContentType: o.ContentType, CacheControl: o.CacheControl, ContentEncoding: o.Encoding,
+		ContentDisposition: o.Disposition, ContentLanguage: o.Language,
+		// One part in memory at a time: several objects are under way at once.
+		PartSize: uint64(max(partSize, (o.Size/maxParts+1<<20)&^(1<<20-1))), NumThreads: 1,
+	}
+	put := s.putParts
+	if o.Size <= partSize {
+		put = s.putWhole
+	}
+	if err := put(ctx, o, r, options); err != nil {
+		return o, s.explain("write "+o.Path(), o.Bucket, err)
+	}
+	return o, nil
+}
+
+func (s *Store) putParts(ctx context.Context, o bucket.Object, r io.ReadSeeker, options minio.PutObjectOptions) error {
+	_, err := s.core.Client.PutObject(ctx, o.Bucket, o.Name, struct{ io.Reader }{r}, o.Size, options)
+	return err
+}
+
+// putWhole signs the hash of the whole content. Otherwise the client signs chunk by chunk over plain HTTP, and
+// some servers keep the name of that framing, aws-chunked, as the object's content encoding.
+func (s *Store) putWhole(ctx context.Context, o bucket.Object, r io.ReadSeeker, options minio.PutObjectOptions) error {
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	if err != nil {
+		return err
+	}
+	if n != o.Size {
+		return fmt.Errorf("%d bytes came, %d were announced: %w", n, o.Size, io.ErrUnexpectedEOF)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	options.DisableContentSha256 = true // of the client's own making; the one given here is sent and checked
+	_, err = s.core.PutObject(ctx, o.Bucket, o.Name, struct{ io.Reader }{r}, o.Size, "", hex.EncodeToString(h.Sum(nil)), options)
+	return err
+}
+
+// Delete removes an object; with versioning on, S3 keeps it under a delete marker.
+func (s *Store) Delete(ctx context.Context, id, name string) error {
+	err := s.core.RemoveObject(ctx, id, name, minio.RemoveObjectOptions{})
+	if err = s.explain("delete "+id+"/"+name, id, err); errors.Is(err, cofre.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// serverError is an answer, or a failure to get one, with its condition.
+type serverError struct {
+	op        string
+	err       error
+	condition error // of package cofre, or nil
+}
+
+func (e *serverError) Error() string { return e.op + ": " + e.err.Error() }
+
+func (e *serverError) Unwrap() []error {
+	if e.condition == nil {
+		return []error{e.err}
+	}
+	return []error{e.condition, e.err}
+}
+
+// Retryable reports whether the same request may succeed later.
+func (e *serverError) Retryable() bool { return errors.Is(e.condition, cofre.ErrUnreachable) }
+
+// Throttled reports whether the server asked to be called less.
+func (e *serverError) Throttled() bool {
+	var answer minio.ErrorResponse
+	return errors.As(e.err, &answer) &&
+		(answer.Code == "SlowDown" || answer.StatusCode == http.StatusServiceUnavailable || answer.StatusCode == http.StatusTooManyRequests)
+}
+
+func (s *Store) explain(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	condition := s3client.Condition(err)
+	var answer minio.ErrorResponse
+	switch {
+	case errors.Is(condition, cofre.ErrNoRepo):
+		condition = cofre.ErrNotFound // a bucket to be captured is no repository
+	case condition == nil && errors.As(err, &answer) && answer.StatusCode >= 400 && answer.StatusCode < 500:
+		condition = cofre.ErrRefused
+	}
+	out := error(&serverError{op, err, condition})
+	if hint := s3client.Hint(err, condition, s.config, id); hint != "" {
+		out = cofre.WithHint(out, "%s", hint)
+	}
+	return out
+}
