@@ -306,8 +306,14 @@ func (k Keep) check(p *problems, at string) {
 		name string
 		n    int
 	}{
-		{"days", k.Days}, {"last", k.Last}, {"hourly", k.Hourly}, {"daily", k.Daily},
-		{"weekly", k.Weekly}, {"monthly", k.Monthly}, {"yearly", k.Yearly}, {"verified", k.Verified},
+		{"days", k.Days},
+		{"last", k.Last},
+		{"hourly", k.Hourly},
+		{"daily", k.Daily},
+		{"weekly", k.Weekly},
+		{"monthly", k.Monthly},
+		{"yearly", k.Yearly},
+		{"verified", k.Verified},
 	} {
 		notNegative(p, at+"."+rule.name, rule.n)
 	}

@@ -160,21 +160,24 @@ func TestTheGuidesVariables(t *testing.T) {
 		want string
 	}{
 		{
-			"the guide's script", map[string]string{
+			"the guide's script",
+			map[string]string{
 				"DB_HOST": "db", "DB_PASSWORD": "hunter2", "BACKUP_DIR": "/srv/b", "S3_BUCKET": "tl",
 				"AWS_ACCESS_KEY_ID": "hunter2", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_ENDPOINT_URL": "http://s3:9000", "COFRE_PASSWORD": "hunter2",
 			},
 			`{"repository":"/srv/b/cofre","copies":["s3://tl/cofre?endpoint=http%3A%2F%2Fs3%3A9000"],"database":"postgres://postgres@db:5432/trustlayer","days":30,"storage":""}`,
 		},
 		{
-			"a bucket alone, storage too", map[string]string{
+			"a bucket alone, storage too",
+			map[string]string{
 				"S3_BUCKET": "tl", "AWS_REGION": "sa-east-1", "DB_NAME": "grc", "DB_PORT": "5433", "DB_USER": "app", "RETENTION_DAYS": "7",
 				"SUPABASE_URL": "https://x", "SUPABASE_SERVICE_ROLE_KEY": "hunter2", "COFRE_PASSWORD_FILE": "/etc/pw",
 			},
 			`{"repository":"s3://tl/cofre?region=sa-east-1","copies":null,"database":"postgres://app@localhost:5433/grc","days":7,"storage":"https://x"}`,
 		},
 		{
-			"a socket", map[string]string{"DB_HOST": "/run/postgresql", "COFRE_PASSWORD": "hunter2"},
+			"a socket",
+			map[string]string{"DB_HOST": "/run/postgresql", "COFRE_PASSWORD": "hunter2"},
 			`{"repository":"/var/backups/trustlayer/cofre","copies":null,"database":"postgres://postgres@/trustlayer?host=%2Frun%2Fpostgresql\u0026port=5432","days":30,"storage":""}`,
 		},
 	} {

@@ -1,0 +1,79 @@
+# Everything a person does with this repository. Tools are run at pinned versions and never enter go.mod.
+
+GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Two packages at once: their tests start servers, and two cores are what a small machine has.
+TESTFLAGS ?= -p 2
+FUZZTIME  ?= 30s
+PG        ?=
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check format vet static vulnerabilities bench services fuzz golden shape clean
+
+help: ## print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/cofre
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cofre ./cmd/cofre
+
+demo: build ## back up, destroy and restore a real installation, before your eyes (KEEP=1 leaves it running)
+	@demo/postgresql.sh
+	@bin/cofre demo $(if $(KEEP),--keep)
+
+test: ## run every test (services that are missing skip; COFRE_REQUIRE=postgres,s3 makes that a failure)
+	go test $(TESTFLAGS) ./...
+
+check: format vet static vulnerabilities ## check format, vet, staticcheck, known vulnerabilities, and the heights of the house
+	go test -count=1 .
+
+format:
+	@wrong=$$(gofmt -l $(SOURCES)); [ -z "$$wrong" ] || { echo "not gofmt'ed:"; echo "$$wrong"; exit 1; }
+	@wrong=$$(go run $(GOFUMPT) -l $(SOURCES)); [ -z "$$wrong" ] || { echo "not gofumpt'ed (go run $(GOFUMPT) -w FILE):"; echo "$$wrong"; exit 1; }
+	@echo "format: gofmt and gofumpt agree"
+
+vet:
+	go vet ./...
+
+static:
+	go run $(STATICCHECK) ./...
+
+# The database of vulnerabilities is on the internet. Where it cannot be reached nothing was checked, and the
+# line says so; a finding fails.
+vulnerabilities:
+	@out=$$(go run $(GOVULNCHECK) ./... 2>&1); code=$$?; \
+	if [ $$code = 0 ]; then echo "vulnerabilities: none known that this code calls"; \
+	elif echo "$$out" | grep -q 'fetching vulnerabilities'; then \
+		echo "vulnerabilities: NOT CHECKED, the database vuln.go.dev cannot be reached from here"; \
+	else echo "$$out"; exit 1; fi
+
+bench: ## measure beside pg_dump -Z9 and pg_restore, in one interleaved run
+	go run ./bench $(BENCH)
+
+services: ## install what the tests talk to: PostgreSQL 15, versitygw (PG="17 18" adds majors, unpacked into .services)
+	internal/testkit/services.sh $(PG)
+
+fuzz: ## fuzz every parser, FUZZTIME (30s) each
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's/:func /:/' | while IFS=: read -r file name; do \
+		echo "$$name in $$(dirname $$file)"; \
+		go test $$(dirname $$file) -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x || exit 1; \
+	done
+
+golden: ## write golden files anew; look at the difference before it is committed
+	go test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u) -update
+
+shape: ## print the sizes of packages, files and functions: a compass, not a fence
+	@echo "lines by package"; for d in $$(dirname $(SOURCES) | sort -u); do \
+		printf '%7d %s\n' $$(cat $$d/*.go | wc -l) $$d; done
+	@echo "files past 500 lines"; wc -l $(SOURCES) | awk '$$1 > 500 && $$2 != "total" { printf "%7d %s\n", $$1, $$2 }'
+	@echo "functions past 45 lines, tests left out"; awk 'FNR == 1 { open = "" } \
+		/^func / { open = $$0; first = FNR } \
+		/^}/ && open != "" { if (FNR - first >= 45 && FILENAME !~ /_test.go/) { sub(/ *{$$/, "", open); printf "%7d %s: %s\n", FNR - first + 1, FILENAME, open }; open = "" }' $(SOURCES)
+
+clean: ## remove what was built
+	rm -rf bin dist
