@@ -321,6 +321,9 @@ func template(t testing.TB, major int, bin string) string {
 	return dir
 }
 
+// open keeps the pipes whose closing says that this process has ended.
+var open sync.Map
+
 func reap(s *throwaway.Server) { removeAtExit(s.TempDir(), strconv.Itoa(s.PID())) }
 
 // removeAtExit removes dir when this process has ended, in whatever way: a shell waits for the end of its
@@ -333,8 +336,11 @@ func removeAtExit(dir string, postmaster string) {
 		rm -rf "$1" || { sleep 1; rm -rf "$1"; }`
 	c := exec.Command("/bin/sh", "-c", script, "sh", dir, postmaster)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if _, err := c.StdinPipe(); err != nil {
+	end, err := c.StdinPipe()
+	if err != nil {
 		return
 	}
-	_ = c.Start()
+	if c.Start() == nil {
+		open.Store(end, true) // for good: a pipe that nobody refers to is closed by the garbage collector
+	}
 }
