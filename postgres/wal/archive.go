@@ -1,0 +1,377 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Archiver archives files of pg_wal, as archive_command hands them over.
+type Archiver struct {
+	// Stores are all mandatory: a file counts as archived when every one of them has it, durably.
+	Stores    []cofre.Store
+	Recipient Recipient
+
+	// System is the cluster whose WAL belongs here; WAL of another is refused. Zero takes what pg_control of
+	// the data directory says, which still refuses foreign files.
+	System cofre.SystemID
+
+	// Spool is a folder of the host for archiving ahead; empty archives only what is asked for.
+	Spool string
+	// Ahead is how many further segments one call may archive; 0 takes 64.
+	Ahead int
+	// Jobs is how many files to compress and store at once; 0 takes the number of CPUs.
+	Jobs int
+}
+
+// Archived is what a call of Archive did.
+type Archived struct {
+	Name   string
+	System cofre.SystemID
+	Stored int // in how many stores it is new; 0 where all had it, byte for byte
+	Ahead  int // how many further segments are archived by now
+	// Damaged says where the records of a segment end although the segment does not: WAL that the server wrote
+	// and that recovery cannot read past. It is archived all the same, for nothing better is to be had; a base
+	// backup should follow.
+	Damaged cofre.LSN
+}
+
+// aheadTime bounds how long one call goes on with further segments: PostgreSQL waits for the command when it
+// shuts down.
+const aheadTime = 10 * time.Second
+
+// Archive stores the file at path, as archive_command gives it with %p: relative to the data directory, in which
+// the command runs. When it returns nil, the file is durable in every store.
+//
+// It is safe to call again for a file that is archived already, and at any moment in several processes: the
+// object is created only where none is, and one that is there is accepted only if it holds the same bytes.
+//
+// Where Spool is set, segments that wait behind the one asked for (NAME.ready in archive_status) are archived
+// with it, side by side, and each leaves a mark in Spool once it is durable in every store. A later call that
+// finds the mark of its file answers at once. What a crash leaves is harmless in every order: a segment stored
+// without its mark is compared and accepted, a mark is written only after the segment is durable, and it names
+// the very file (size, modification time, inode) and the stores, so that one left over from another life of the
+// server counts for nothing. PostgreSQL still recycles a segment only after the command succeeded for it by name.
+//
+// Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
+// of another system; cofre.ErrCorrupt where it is not what its name says; the stores'.
+func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
+	name := filepath.Base(path)
+	out := Archived{Name: name}
+	kind, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return out, fmt.Errorf("archive %s: %w", path, err)
+	}
+	system, err := a.system(path)
+	if err != nil {
+		return out, fmt.Errorf("archive %s: %w", name, err)
+	}
+	out.System = system
+	if len(a.Stores) == 0 {
+		return out, fmt.Errorf("archive %s: no repository: %w", name, cofre.ErrConfig)
+	}
+	if kind.Kind == pgdata.WALSegment && a.takeMark(system, path) {
+		return out, nil
+	}
+	var waiting []string
+	if a.Spool != "" && kind.Kind == pgdata.WALSegment {
+		waiting = a.waiting(path)
+	}
+	jobs := a.Jobs
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	if len(waiting) == 0 {
+		out.Stored, out.Damaged, err = a.one(ctx, system, path, jobs)
+		return out, err
+	}
+
+	// Oldest first, each worker taking the next, so that what is archived is a growing beginning of what waits,
+	// but for the few segments under way.
+	var next atomic.Int64
+	var ahead atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	wg.Go(func() { out.Stored, out.Damaged, err = a.one(ctx, system, path, 1) })
+	for range jobs {
+		wg.Go(func() {
+			for ctx.Err() == nil && time.Since(began) < aheadTime {
+				i := int(next.Add(1)) - 1
+				if i >= len(waiting) {
+					return
+				}
+				// The error of a segment that was not asked for is told when it is.
+				if _, damaged, err := a.one(ctx, system, waiting[i], 1); err == nil && damaged == 0 {
+					if a.mark(system, waiting[i]) == nil {
+						ahead.Add(1)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	out.Ahead = int(ahead.Load())
+	return out, err
+}
+
+// system is the cluster that path belongs to.
+func (a *Archiver) system(path string) (cofre.SystemID, error) {
+	control := filepath.Join(filepath.Dir(filepath.Dir(path)), pgdata.ControlFile)
+	c, err := readControl(control)
+	if errors.Is(err, os.ErrNotExist) && a.System != 0 {
+		return a.System, nil
+	}
+	if err != nil {
+		return 0, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), "archive_command = 'cofre wal archive %%p' runs in the data directory")
+	}
+	if a.System != 0 && c.SystemID != a.System {
+		return 0, foreign(c.SystemID, a.System)
+	}
+	return c.SystemID, nil
+}
+
+// readControl reads pg_control of a server that may be writing it: a read that meets a write is repeated.
+func readControl(path string) (*pgdata.Control, error) {
+	for try := 0; ; try++ {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		c, err := pgdata.ParseControl(b)
+		if err == nil || !errors.Is(err, cofre.ErrCorrupt) || try == 5 {
+			return c, err
+		}
+		time.Sleep(time.Duration(1<<try) * time.Millisecond)
+	}
+}
+
+func foreign(is, want cofre.SystemID) error {
+	return cofre.WithHint(fmt.Errorf("it is of system %s, and the WAL of system %s belongs here: %w", is, want, cofre.ErrRefused),
+		"give every cluster, and every copy that writes, a configuration and a repository of its own")
+}
+
+// one stores one file in every store.
+func (a *Archiver) one(ctx context.Context, system cofre.SystemID, path string, jobs int) (stored int, damaged cofre.LSN, err error) {
+	name := filepath.Base(path)
+	fail := func(err error) (int, cofre.LSN, error) {
+		return 0, 0, fmt.Errorf("archive %s: %w", name, err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fail(err)
+	}
+	var end cofre.LSN
+	checked := make(chan struct{})
+	if err := checkContent(system, name, content); err != nil {
+		return fail(err)
+	}
+	go func() {
+		defer close(checked)
+		end = recordsEnd(name, content)
+	}()
+	stored, err = store(ctx, a.Stores, a.Recipient, system, name, content, jobs)
+	<-checked
+	if err != nil {
+		return fail(err)
+	}
+	return stored, end, nil
+}
+
+// checkContent compares a file with its name and its system.
+func checkContent(system cofre.SystemID, name string, content []byte) error {
+	n, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return err
+	}
+	switch n.Kind {
+	case pgdata.WALSegment, pgdata.WALPartial:
+		p, err := pgdata.CheckSegment(n.Segment, content[:min(len(content), pgdata.WALPageSize)])
+		if err != nil {
+			return err
+		}
+		if p.SystemID != system {
+			return foreign(p.SystemID, system)
+		}
+		// A partial one is as long as any other: what was not written is zeros or an older life of the file.
+		if int64(len(content)) != p.SegmentSize {
+			return fmt.Errorf("it has %d bytes, and segments of this cluster have %d: %w", len(content), p.SegmentSize, cofre.ErrCorrupt)
+		}
+	case pgdata.WALHistory:
+		if _, err := pgdata.ParseHistory(n.Timeline, content); err != nil {
+			return err
+		}
+	case pgdata.WALBackup:
+		l, err := pgdata.ParseBackupLabel(content)
+		if err != nil {
+			return err
+		}
+		if l.StartSegment != n.Segment {
+			return fmt.Errorf("it is of a backup that started in %s: %w", l.StartSegment, cofre.ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+// recordsEnd returns where the records of a whole segment end too early, or 0.
+func recordsEnd(name string, content []byte) cofre.LSN {
+	if !pgdata.IsSegmentName(name) {
+		return 0
+	}
+	w := pgdata.NewWalker(int64(len(content)))
+	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
+		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
+	}
+	end, _ := w.End()
+	return end
+}
+
+// store puts a file's content into every store, side by side: one that is down keeps none of the others waiting,
+// and what they have is accepted when the file is archived again.
+func store(ctx context.Context, stores []cofre.Store, r Recipient, system cofre.SystemID, name string, content []byte, jobs int) (stored int, err error) {
+	object, err := ObjectName(system, name)
+	if err != nil {
+		return 0, err
+	}
+	sealed, d, err := seal(r, object, content, jobs)
+	if err != nil {
+		return 0, err
+	}
+	errs := make([]error, len(stores))
+	var created atomic.Int64
+	put := func(i int) {
+		isNew, err := create(ctx, stores[i], object, sealed, d)
+		if isNew {
+			created.Add(1)
+		}
+		errs[i] = err
+	}
+	if len(stores) == 1 {
+		put(0)
+	} else {
+		var wg sync.WaitGroup
+		for i := range stores {
+			wg.Go(func() { put(i) })
+		}
+		wg.Wait()
+	}
+	return int(created.Load()), errors.Join(errs...)
+}
+
+// create stores an object, or accepts the one that is there if it holds the same.
+func create(ctx context.Context, st cofre.Store, object string, sealed []byte, d digest) (bool, error) {
+	err := st.Create(ctx, object, bytes.NewReader(sealed), int64(len(sealed)))
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, cofre.ErrExists) {
+		return false, fmt.Errorf("repository %s: %w", st.URL(), err)
+	}
+	there, err := storedDigest(ctx, st, object)
+	if err != nil {
+		return false, fmt.Errorf("repository %s: compare with what is there: %w", st.URL(), err)
+	}
+	if there != d {
+		return false, cofre.WithHint(fmt.Errorf("repository %s: another %s is there: %w", st.URL(), object, cofre.ErrExists),
+			"two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed")
+	}
+	return false, nil
+}
+
+// waiting lists the segments that wait behind path, oldest first, with their paths.
+func (a *Archiver) waiting(path string) []string {
+	most := a.Ahead
+	if most <= 0 {
+		most = 64
+	}
+	dir, name := filepath.Split(path)
+	// ReadDir sorts by name, which is the order of segments within a timeline.
+	entries, err := os.ReadDir(filepath.Join(dir, "archive_status"))
+	if err != nil {
+		return nil // nothing to archive ahead is no reason to fail
+	}
+	var out []string
+	for _, e := range entries {
+		next, ok := strings.CutSuffix(e.Name(), ".ready")
+		if !ok || !pgdata.IsSegmentName(next) || next <= name || next[:8] != name[:8] {
+			continue
+		}
+		if len(out) == most {
+			break
+		}
+		out = append(out, dir+next)
+	}
+	return out
+}
+
+// fingerprint names a file as it is, and where it was stored.
+func (a *Archiver) fingerprint(path string) (string, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", errors.New("no inode")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %d %d\n", fi.Size(), fi.ModTime().UnixNano(), st.Ino)
+	for _, s := range a.Stores {
+		b.WriteString(s.URL() + "\n")
+	}
+	return b.String(), nil
+}
+
+func (a *Archiver) markPath(system cofre.SystemID, path string) string {
+	return filepath.Join(a.Spool, "archived", system.String(), filepath.Base(path))
+}
+
+// mark remembers that the file at path is durable in every store. It is not synced: a lost mark costs a
+// comparison.
+func (a *Archiver) mark(system cofre.SystemID, path string) error {
+	text, err := a.fingerprint(path)
+	if err != nil {
+		return err
+	}
+	mark := a.markPath(system, path)
+	err = os.WriteFile(mark, []byte(text), 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(filepath.Dir(mark), 0o700); err == nil {
+			err = os.WriteFile(mark, []byte(text), 0o600)
+		}
+	}
+	return err
+}
+
+// takeMark reports whether the very file at path was archived ahead, and takes the mark away. A file that a torn
+// mark, or one of another file, belongs to is archived as any other.
+func (a *Archiver) takeMark(system cofre.SystemID, path string) bool {
+	if a.Spool == "" {
+		return false
+	}
+	mark := a.markPath(system, path)
+	f, err := os.Open(mark)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 1<<16))
+	if err != nil {
+		return false
+	}
+	want, err := a.fingerprint(path)
+	_ = os.Remove(mark)
+	return err == nil && want == string(b)
+}

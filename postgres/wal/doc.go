@@ -1,0 +1,15 @@
+// Package wal brings WAL into a store and back: segments that archive_command hands over, and the stream of a
+// replication slot.
+//
+// An archived file is one plain object, wal/SYSTEM/TIMELINE/NAME: zstd, then age for the recipient of the
+// repository. Archiving needs the recipient alone, which is public, and opens no repository; age -d and zstd -d
+// read it without cofre. Objects are created, never replaced: equal bytes are accepted again, others refused.
+//
+//	archive_command ──▶ Archive ──┐
+//	                              ├──▶ wal/SYSTEM/TIMELINE/SEGMENT ──▶ Fetch ──▶ restore_command
+//	replication slot ──▶ Stream ──┘                                └──▶ ReadInventory ──▶ restore/plan
+//
+// What can be reached from what is archived is decided in restore/plan; this package lists and reads.
+//
+// Read seal.go first (what an object is), then archive.go.
+package wal

@@ -1,0 +1,352 @@
+package wal
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// Inventory is what a store holds of one cluster's WAL.
+type Inventory struct {
+	plan.WAL
+	Bytes        int64     // as stored
+	NewestAt     time.Time // when the last object was stored, by the store's clock
+	Acknowledged []Acknowledgement
+
+	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
+}
+
+// Acknowledgement records that a person knows of a gap, so that it alarms no more.
+type Acknowledgement struct {
+	Timeline cofre.Timeline `json:"timeline"`
+	From     string         `json:"from"` // first missing segment
+	To       string         `json:"to"`   // last
+	By       string         `json:"by"`
+	At       time.Time      `json:"at"`
+	Why      string         `json:"why"`
+}
+
+// Covers reports whether the whole of a gap was acknowledged. A gap that has grown was not.
+func (a Acknowledgement) Covers(g cofre.GapError) bool {
+	return a.Timeline == g.Timeline && a.From <= g.From && g.To <= a.To
+}
+
+// Systems lists the clusters of which a store holds WAL.
+//
+// Errors: the store's.
+func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
+	var all []cofre.SystemID
+	for o, err := range st.List(ctx, "wal/") {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		text, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err == nil && !slices.Contains(all, cofre.SystemID(n)) {
+			all = append(all, cofre.SystemID(n))
+		}
+	}
+	return all, nil
+}
+
+// ReadInventory lists what a store holds of a cluster's WAL. segmentSize is what the base backups say; 0 takes
+// PostgreSQL's default of 16 MiB. unlock is called only where timelines have a history that must be read.
+//
+// Errors: the store's; those of unlock; cofre.ErrCorrupt where a history cannot be read.
+func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, segmentSize int64, unlock func() (Identity, error)) (*Inventory, error) {
+	if segmentSize == 0 {
+		segmentSize = 16 << 20
+	}
+	inv := &Inventory{
+		WAL: plan.WAL{
+			SystemID: system, SegmentSize: segmentSize,
+			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
+		},
+		objects: map[pgdata.Segment][]string{},
+	}
+	var histories []cofre.Timeline
+	parts := map[pgdata.Segment][]part{}
+	for o, err := range st.List(ctx, prefix(system)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		inv.Bytes += o.Size
+		rest := strings.TrimPrefix(o.Name, prefix(system))
+		if strings.HasPrefix(rest, "gaps/") {
+			a, err := readAcknowledgement(ctx, st, o.Name)
+			if err != nil {
+				return nil, err
+			}
+			inv.Acknowledged = append(inv.Acknowledged, a)
+			continue
+		}
+		_, name, _ := strings.Cut(rest, "/")
+		if o.ModifiedAt.After(inv.NewestAt) {
+			inv.NewestAt = o.ModifiedAt
+		}
+		if segment, p, ok := parsePart(name); ok {
+			if s, err := pgdata.ParseSegment(segment, segmentSize); err == nil {
+				p.object = o.Name
+				parts[s] = append(parts[s], p)
+				inv.objects[s] = append(inv.objects[s], o.Name)
+			}
+			continue
+		}
+		n, err := pgdata.ParseWALName(name)
+		if err != nil {
+			continue // not ours: a later version's, perhaps
+		}
+		if n.Kind == pgdata.WALHistory {
+			histories = append(histories, n.Timeline)
+			continue
+		}
+		s, err := pgdata.ParseSegment(n.Segment, segmentSize)
+		if err != nil {
+			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), "the cluster's segments are not of %d bytes", segmentSize)
+		}
+		inv.objects[s] = append(inv.objects[s], o.Name)
+		switch n.Kind {
+		case pgdata.WALSegment:
+			inv.Segments[s] = true
+		case pgdata.WALPartial:
+			// How far it is valid only its records tell: a scan of it does.
+			inv.Unfinished[s] = segmentSize
+		}
+	}
+	for s, p := range parts {
+		if n := reach(p); n >= pgdata.WALPageSize && !inv.Segments[s] {
+			inv.Unfinished[s] = max(n, inv.Unfinished[s])
+		}
+	}
+	for s := range inv.Segments {
+		delete(inv.Unfinished, s)
+	}
+	if len(histories) > 0 {
+		id, err := unlock()
+		if err != nil {
+			return nil, fmt.Errorf("read timeline histories: %w", err)
+		}
+		for _, tli := range histories {
+			name := pgdata.HistoryName(tli)
+			object, err := ObjectName(system, name)
+			if err != nil {
+				return nil, err
+			}
+			b, err := open(ctx, st, id, object, 1<<20)
+			if err != nil {
+				return nil, err
+			}
+			if inv.Histories[tli], err = pgdata.ParseHistory(tli, b); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return inv, nil
+}
+
+func readAcknowledgement(ctx context.Context, st cofre.Store, object string) (Acknowledgement, error) {
+	var a Acknowledgement
+	b, err := readAll(ctx, st, object, 1<<16)
+	if err == nil {
+		err = json.Unmarshal(b, &a)
+	}
+	if err != nil {
+		return a, fmt.Errorf("read %s: %w", object, err)
+	}
+	return a, nil
+}
+
+// Acknowledge records that a gap is known.
+//
+// Errors: the store's.
+func Acknowledge(ctx context.Context, st cofre.Store, system cofre.SystemID, a Acknowledgement) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%sgaps/%s-%s", prefix(system), a.From, a.To)
+	if err := st.Replace(ctx, name, bytes.NewReader(b), int64(len(b))); err != nil {
+		return fmt.Errorf("acknowledge gap %s to %s: %w", a.From, a.To, err)
+	}
+	return nil
+}
+
+// GapState says what became of a gap.
+type GapState string
+
+// The states of a gap. One that is superseded has a base backup after it, so that the present can be recovered;
+// moments within it and before that base backup still cannot.
+const (
+	GapOpen         GapState = "open"
+	GapAcknowledged GapState = "acknowledged"
+	GapSuperseded   GapState = "superseded"
+)
+
+// Gap is missing WAL that follows a base backup.
+type Gap struct {
+	cofre.GapError
+	State GapState         `json:"state"`
+	Known *Acknowledgement `json:"acknowledgement,omitempty"`
+	// Alarm is set on a gap that breaks a promise: nobody acknowledged it, and moments inside the promised
+	// window cannot be reached because of it.
+	Alarm bool `json:"alarm"`
+}
+
+// Status is what can be recovered, and what not.
+type Status struct {
+	System   cofre.SystemID  `json:"system_identifier"`
+	Windows  []plan.Window   `json:"windows"`
+	Gaps     []Gap           `json:"gaps"`
+	Unusable []cofre.PointID `json:"unusable_base_backups,omitempty"`
+	Segments int             `json:"segments"`
+	Bytes    int64           `json:"stored_bytes"`
+	NewestAt time.Time       `json:"newest_at"`
+}
+
+// StatusOf says what can be recovered, from the base backups and the list of what is archived alone. since is
+// when the promised window begins: zero where every moment is promised.
+func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status {
+	r := plan.Windows(backups, &inv.WAL)
+	s := Status{
+		System: inv.SystemID, Windows: r.Windows, Unusable: r.Unusable,
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt,
+	}
+	for _, e := range r.Gaps {
+		g := Gap{GapError: e, State: GapOpen}
+		for i, a := range inv.Acknowledged {
+			if a.Covers(e) {
+				g.State, g.Known = GapAcknowledged, &inv.Acknowledged[i]
+			}
+		}
+		end, err := pgdata.ParseSegment(e.To, inv.SegmentSize)
+		if err != nil {
+			continue // the name is one that we made
+		}
+		var after time.Time
+		for _, b := range backups {
+			if b.SystemID == inv.SystemID && b.Start >= end.End(inv.SegmentSize) && (after.IsZero() || b.StoppedAt.Before(after)) {
+				after = b.StoppedAt
+			}
+		}
+		if g.State == GapOpen && !after.IsZero() {
+			g.State = GapSuperseded
+		}
+		g.Alarm = g.Known == nil && (after.IsZero() || since.IsZero() || after.After(since))
+		s.Gaps = append(s.Gaps, g)
+	}
+	return s
+}
+
+// Scan reads moments out of archived WAL for the planner.
+func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory) plan.Scan {
+	f := &Fetcher{Store: st, Identity: id}
+	return func(segments []pgdata.Segment) iter.Seq2[plan.Found, error] {
+		return func(yield func(plan.Found, error) bool) {
+			w := pgdata.NewWalker(inv.SegmentSize)
+			var last cofre.LSN
+			for _, s := range segments {
+				if err := ctx.Err(); err != nil {
+					yield(plan.Found{}, err)
+					return
+				}
+				name := s.Name(inv.SegmentSize)
+				content, err := f.readOrBeginning(ctx, inv, s, name)
+				if err != nil {
+					yield(plan.Found{}, fmt.Errorf("scan segment %s: %w", name, err))
+					return
+				}
+				more := true
+				for page := range slices.Chunk(content, pgdata.WALPageSize) {
+					w.Page(page, func(r pgdata.Record) bool {
+						last = r.Start
+						if m, ok := r.Moment(); ok {
+							more = yield(plan.Found{Moment: m, LastRecord: last}, nil)
+						}
+						return more
+					})
+					if !more {
+						return
+					}
+				}
+			}
+			yield(plan.Found{LastRecord: last}, nil)
+		}
+	}
+}
+
+func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name string) ([]byte, error) {
+	if inv.Segments[s] {
+		return f.read(ctx, inv.SystemID, name)
+	}
+	content, err := f.unfinished(ctx, inv.SystemID, name)
+	if errors.Is(err, cofre.ErrNotFound) || (err == nil && content == nil) {
+		// Streaming has completed it since the list was read.
+		return f.read(ctx, inv.SystemID, name)
+	}
+	return content, err
+}
+
+// Expired is what Expire let go.
+type Expired struct {
+	Segments int
+	Objects  int
+}
+
+// Expire removes the WAL that no kept base backup and no moment since the beginning of the promised window
+// needs, as plan.Expired decides, and the parts of segments that are whole by now. With remove false it counts.
+//
+// Segments go oldest first: a crash leaves WAL without a hole. Histories stay: they are small, and without them
+// nobody can tell where a timeline came from.
+//
+// Errors: the store's.
+func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []plan.BaseBackup, since time.Time, remove bool) (Expired, error) {
+	var out Expired
+	drop := func(object string) error {
+		out.Objects++
+		if !remove {
+			return nil
+		}
+		return st.Delete(ctx, object)
+	}
+	gone := map[pgdata.Segment]bool{}
+	for _, s := range plan.Expired(kept, &inv.WAL, since) {
+		gone[s] = true
+		out.Segments++
+		for _, object := range inv.objects[s] {
+			if err := drop(object); err != nil {
+				return out, fmt.Errorf("expire segment %s: %w", s.Name(inv.SegmentSize), err)
+			}
+		}
+	}
+	var whole []pgdata.Segment
+	for s := range inv.Segments {
+		if !gone[s] {
+			whole = append(whole, s)
+		}
+	}
+	slices.SortFunc(whole, func(a, b pgdata.Segment) int {
+		return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.Number, b.Number))
+	})
+	for _, s := range whole {
+		for _, object := range inv.objects[s] {
+			if strings.Contains(object, ".parts/") {
+				if err := drop(object); err != nil {
+					return out, fmt.Errorf("expire parts of %s: %w", s.Name(inv.SegmentSize), err)
+				}
+			}
+		}
+	}
+	return out, nil
+}

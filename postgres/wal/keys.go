@@ -1,0 +1,207 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filippo.io/age"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/secret"
+)
+
+// The objects that hold a repository's key for WAL. The identity is an age file under the repository's password:
+// age -d reads it. The recipient is public.
+const (
+	IdentityObject  = "cofre/keys/wal.age"
+	RecipientObject = "cofre/keys/wal.pub"
+)
+
+// Recipient is whom WAL is encrypted for. It is public; the zero Recipient is none.
+type Recipient struct{ r *age.X25519Recipient }
+
+// ParseRecipient reads a recipient, age1…, with or without comments around it.
+//
+// Errors: one that says what is not a recipient.
+func ParseRecipient(text string) (Recipient, error) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		r, err := age.ParseX25519Recipient(line)
+		if err != nil {
+			return Recipient{}, fmt.Errorf("read WAL recipient: %w", err)
+		}
+		return Recipient{r}, nil
+	}
+	return Recipient{}, errors.New("read WAL recipient: none is there")
+}
+
+// String writes the recipient as age does: age1….
+func (r Recipient) String() string {
+	if r.r == nil {
+		return ""
+	}
+	return r.r.String()
+}
+
+// IsZero reports whether there is no recipient.
+func (r Recipient) IsZero() bool { return r.r == nil }
+
+// Identity reads WAL that was encrypted for its recipient. It is a secret, and prints as one.
+type Identity struct{ i *age.X25519Identity }
+
+// String never prints the identity.
+func (Identity) String() string { return "[redacted]" }
+
+// Format never prints the identity, under any verb.
+func (Identity) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
+
+// Recipient is whom this identity reads for.
+func (i Identity) Recipient() Recipient { return Recipient{i.i.Recipient()} }
+
+// CreateKeys makes the key for WAL of a repository, or reads the one that it has.
+//
+// The identity is stored first and the recipient after it: with a crash in between nobody can encrypt for a key
+// that nobody has, and the next call completes the pair.
+//
+// Errors: cofre.ErrWrongKey where the repository has a key under another password; the store's.
+func CreateKeys(ctx context.Context, st cofre.Store, password secret.Value) (Recipient, error) {
+	r, err := LoadRecipient(ctx, st)
+	if !errors.Is(err, cofre.ErrNotFound) {
+		return r, err
+	}
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+	}
+	lock, err := age.NewScryptRecipient(password.Reveal())
+	if err != nil {
+		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+	}
+	var b bytes.Buffer
+	w, err := age.Encrypt(&b, lock)
+	if err == nil {
+		_, err = fmt.Fprintf(w, "# the key that reads wal/ of this repository: age -d -i THIS_FILE SEGMENT | zstd -d\n# public key: %s\n%s\n", id.Recipient(), id)
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+	}
+	err = st.Create(ctx, IdentityObject, bytes.NewReader(b.Bytes()), int64(b.Len()))
+	found := Identity{id}
+	if errors.Is(err, cofre.ErrExists) {
+		// Another was faster, or ended before it had stored the recipient.
+		found, err = Unlock(ctx, st, password)
+	}
+	if err != nil {
+		return Recipient{}, fmt.Errorf("store WAL key: %w", err)
+	}
+	text := found.Recipient().String() + "\n"
+	err = st.Create(ctx, RecipientObject, strings.NewReader(text), int64(len(text)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return Recipient{}, fmt.Errorf("store WAL recipient: %w", err)
+	}
+	return found.Recipient(), nil
+}
+
+// LoadRecipient reads whom the WAL of a repository is encrypted for. It needs no password.
+//
+// Errors: cofre.ErrNotFound where the repository has no key for WAL; the store's.
+func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
+	b, err := readAll(ctx, st, RecipientObject, 4096)
+	if err != nil {
+		return Recipient{}, fmt.Errorf("read WAL recipient of %s: %w", st.URL(), err)
+	}
+	return ParseRecipient(string(b))
+}
+
+// Unlock reads the identity. It takes about a second of CPU, on purpose: the key is derived from a password.
+// Fetch does it once per recovery, see KeepIdentity.
+//
+// Errors: cofre.ErrWrongKey; cofre.ErrNotFound where the repository has no key for WAL; the store's.
+func Unlock(ctx context.Context, st cofre.Store, password secret.Value) (Identity, error) {
+	b, err := readAll(ctx, st, IdentityObject, 1<<16)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read WAL key of %s: %w", st.URL(), err)
+	}
+	key, err := age.NewScryptIdentity(password.Reveal())
+	if err != nil {
+		return Identity{}, fmt.Errorf("unlock WAL key: %w", err)
+	}
+	r, err := age.Decrypt(bytes.NewReader(b), key)
+	if err != nil {
+		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
+			return Identity{}, fmt.Errorf("unlock WAL key of %s: %w", st.URL(), cofre.ErrWrongKey)
+		}
+		return Identity{}, fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt)
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return Identity{}, fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt)
+	}
+	return parseIdentity(string(text))
+}
+
+func parseIdentity(text string) (Identity, error) {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "AGE-SECRET-KEY-") {
+			id, err := age.ParseX25519Identity(line)
+			if err != nil {
+				break // its text could repeat the key
+			}
+			return Identity{id}, nil
+		}
+	}
+	return Identity{}, fmt.Errorf("read WAL key: no age identity is in it: %w", cofre.ErrCorrupt)
+}
+
+// KeepIdentity returns what file holds, or, where it holds nothing that reads for want, what unlock returns, kept
+// in file for the next call. restore_command runs a process for each segment, and none can wait a second for a
+// password; the file is readable by its owner alone, who also owns the data directory that is being recovered,
+// where everything the key protects is in clear. Whoever ends the recovery removes it with Forget.
+//
+// Errors: those of unlock. A file that cannot be written is none: the next call then unlocks again.
+func KeepIdentity(file string, want Recipient, unlock func() (Identity, error)) (Identity, error) {
+	if b, err := os.ReadFile(file); err == nil {
+		if id, err := parseIdentity(string(b)); err == nil && (want.IsZero() || id.Recipient().String() == want.String()) {
+			return id, nil
+		}
+	}
+	id, err := unlock()
+	if err != nil {
+		return Identity{}, err
+	}
+	if os.MkdirAll(filepath.Dir(file), 0o700) == nil {
+		// Under a name of its own, so that a process which reads at this moment sees all or nothing.
+		temp := file + "." + rand.Text()
+		if os.WriteFile(temp, []byte(id.i.String()+"\n"), 0o600) != nil || os.Rename(temp, file) != nil {
+			_ = os.Remove(temp)
+		}
+	}
+	return id, nil
+}
+
+// readAll reads a small object whole.
+func readAll(ctx context.Context, st cofre.Store, name string, limit int64) ([]byte, error) {
+	r, err := st.Open(ctx, name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("read %s: larger than %d bytes: %w", name, limit, cofre.ErrCorrupt)
+	}
+	return b, err
+}

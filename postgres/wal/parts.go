@@ -1,0 +1,138 @@
+package wal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// A segment that is being streamed is brought off the host in parts: objects SEGMENT.parts/FROM-TO, the bytes
+// [FROM, TO) of the segment, 8 hexadecimal digits each, compressed and encrypted as a segment is. Once the
+// segment is archived whole its parts are removed.
+
+// part is one stored part.
+type part struct {
+	object   string
+	from, to int64
+}
+
+func partsPrefix(system cofre.SystemID, segment string) string {
+	return prefix(system) + segment[:8] + "/" + segment + ".parts/"
+}
+
+func partName(system cofre.SystemID, segment string, from, to int64) string {
+	return fmt.Sprintf("%s%08X-%08X", partsPrefix(system, segment), from, to)
+}
+
+// parsePart reads the name of a part below a timeline's prefix: SEGMENT.parts/FROM-TO.
+func parsePart(name string) (segment string, p part, ok bool) {
+	segment, span, ok := strings.Cut(name, ".parts/")
+	if !ok || !pgdata.IsSegmentName(segment) || len(span) != 17 || span[8] != '-' {
+		return "", part{}, false
+	}
+	from, err1 := strconv.ParseInt(span[:8], 16, 64)
+	to, err2 := strconv.ParseInt(span[9:], 16, 64)
+	if err1 != nil || err2 != nil || from >= to || to > maxSegment {
+		return "", part{}, false
+	}
+	return segment, part{from: from, to: to}, true
+}
+
+// reach is up to where parts cover a segment without a hole from its beginning.
+func reach(parts []part) int64 {
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.from, b.from) })
+	var end int64
+	for _, p := range parts {
+		if p.from > end {
+			break
+		}
+		end = max(end, p.to)
+	}
+	return end
+}
+
+func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segment string) ([]part, error) {
+	var parts []part
+	dir := prefix(system) + segment[:8] + "/"
+	for o, err := range st.List(ctx, partsPrefix(system, segment)) {
+		if err != nil {
+			return nil, err
+		}
+		if _, p, ok := parsePart(strings.TrimPrefix(o.Name, dir)); ok {
+			p.object = o.Name
+			parts = append(parts, p)
+		}
+	}
+	return parts, nil
+}
+
+// joinParts puts a segment together from its parts, filled up with zeros; nil where there are none that begin
+// at its beginning.
+func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment string) ([]byte, error) {
+	parts, err := listParts(ctx, st, system, segment)
+	if err != nil || reach(parts) < pgdata.WALPageSize {
+		return nil, err
+	}
+	var content []byte
+	for _, p := range parts {
+		if p.from > int64(len(content)) {
+			break
+		}
+		if p.to <= int64(len(content)) {
+			continue // all of it is in a longer one
+		}
+		b, err := open(ctx, st, id, p.object, maxSegment)
+		if errors.Is(err, cofre.ErrNotFound) {
+			break // the segment was archived whole, or its parts were joined, while we read
+		}
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(b)) != p.to-p.from {
+			return nil, fmt.Errorf("read %s: it holds %d bytes: %w", p.object, len(b), cofre.ErrCorrupt)
+		}
+		content = append(content[:p.from], b...)
+	}
+	if len(content) < pgdata.WALPageSize {
+		return nil, nil
+	}
+	h, err := pgdata.CheckSegment(segment, content)
+	if err != nil {
+		return nil, err
+	}
+	return append(content, make([]byte, max(0, h.SegmentSize-int64(len(content))))...), nil
+}
+
+// putPart stores one part in every store.
+func putPart(ctx context.Context, stores []cofre.Store, r Recipient, system cofre.SystemID, segment string, from int64, content []byte) error {
+	object := partName(system, segment, from, from+int64(len(content)))
+	sealed, d, err := seal(r, object, content, 1)
+	if err != nil {
+		return err
+	}
+	for _, st := range stores {
+		if _, err := create(ctx, st, object, sealed, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropParts removes parts that something longer has taken the place of. What a crash leaves of them is removed
+// when the WAL expires, and read by nobody: a whole segment comes first.
+func dropParts(ctx context.Context, stores []cofre.Store, parts []part) error {
+	var errs []error
+	for _, p := range parts {
+		for _, st := range stores {
+			errs = append(errs, st.Delete(ctx, p.object))
+		}
+	}
+	return errors.Join(errs...)
+}

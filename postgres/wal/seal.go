@@ -1,0 +1,215 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+	"github.com/zeebo/blake3"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// prefix of everything that belongs to one cluster's WAL.
+func prefix(system cofre.SystemID) string { return "wal/" + system.String() + "/" }
+
+// ObjectName is the name under which an archived file is stored.
+//
+// Errors: one that quotes the file's name, where PostgreSQL archives no file of such a name.
+func ObjectName(system cofre.SystemID, file string) (string, error) {
+	n, err := pgdata.ParseWALName(file)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s%08X/%s", prefix(system), uint32(n.Timeline), file), nil
+}
+
+// digest identifies the content of an archived file to those who hold the recipient, which is public but not a
+// part of the object: keyed with it and with the object's name, it says of two objects of different names
+// nothing, and of one only whether it is a file that one already has.
+type digest [32]byte
+
+func digestOf(r Recipient, object string, content []byte) digest {
+	var key digest
+	blake3.DeriveKey("github.com/trustlayer/cofre 2026-11 WAL digest", []byte(r.String()+"\n"+object), key[:])
+	h, err := blake3.NewKeyed(key[:])
+	if err != nil {
+		panic("wal: internal error: " + err.Error()) // the key has the one right length
+	}
+	_, _ = h.Write(content) // a hash does not fail
+	var d digest
+	h.Sum(d[:0])
+	return d
+}
+
+// digestType is the type of the stanza that carries the digest in an age file's header. It stands there beside
+// the recipient's stanza: programs that do not know the type ignore it, as age's format asks of them, and who
+// holds the identity can tell that it was not changed.
+const digestType = "cofre-digest"
+
+// carry is a recipient that nobody reads with: it puts the digest into the header.
+type carry struct{ d digest }
+
+func (c carry) Wrap([]byte) ([]*age.Stanza, error) {
+	return []*age.Stanza{{Type: digestType, Args: []string{base64.RawStdEncoding.EncodeToString(c.d[:])}}}, nil
+}
+
+// frame is how much plaintext is one zstd frame. Frames are compressed beside each other; a file of several is
+// an ordinary zstd file.
+const frame = 4 << 20
+
+var encoders = sync.Pool{New: func() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		panic("wal: internal error: " + err.Error()) // the options are constant
+	}
+	return e
+}}
+
+// compress makes zstd frames of content, up to jobs of them at a time.
+func compress(content []byte, jobs int) [][]byte {
+	var parts [][]byte
+	for i := 0; i == 0 || i < len(content); i += frame {
+		parts = append(parts, content[i:min(i+frame, len(content))])
+	}
+	slots := make(chan struct{}, max(jobs, 1))
+	var wg sync.WaitGroup
+	for i := range parts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			e := encoders.Get().(*zstd.Encoder)
+			parts[i] = e.EncodeAll(parts[i], make([]byte, 0, len(parts[i])/4+1024))
+			encoders.Put(e)
+			<-slots
+		})
+	}
+	wg.Wait()
+	return parts
+}
+
+// seal makes the object of a file's content: compressed, then encrypted, with the digest in the header.
+func seal(r Recipient, object string, content []byte, jobs int) ([]byte, digest, error) {
+	if r.IsZero() {
+		return nil, digest{}, fmt.Errorf("encrypt %s: no recipient", object)
+	}
+	var d digest
+	var wg sync.WaitGroup
+	wg.Go(func() { d = digestOf(r, object, content) })
+	parts := compress(content, jobs)
+	wg.Wait()
+	var size int
+	for _, p := range parts {
+		size += len(p)
+	}
+	b := bytes.NewBuffer(make([]byte, 0, size+size/1024+1024))
+	w, err := age.Encrypt(b, r.r, carry{d})
+	for _, p := range parts {
+		if err == nil {
+			_, err = w.Write(p)
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, d, fmt.Errorf("encrypt %s: %w", object, err)
+	}
+	return b.Bytes(), d, nil
+}
+
+// storedDigest reads the digest of a stored object, without the identity.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt where the object has none: cofre did not write it.
+func storedDigest(ctx context.Context, st cofre.Store, object string) (digest, error) {
+	var d digest
+	r, err := st.Open(ctx, object, 0, 4096)
+	if err != nil {
+		return d, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return d, err
+	}
+	header, err := age.ExtractHeader(bytes.NewReader(b))
+	if err != nil {
+		return d, fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt)
+	}
+	for line := range strings.Lines(string(header)) {
+		if arg, ok := strings.CutPrefix(strings.TrimSpace(line), "-> "+digestType+" "); ok {
+			if n, err := base64.RawStdEncoding.Decode(d[:], []byte(arg)); err == nil && n == len(d) {
+				return d, nil
+			}
+		}
+	}
+	return d, fmt.Errorf("read %s: no digest in its header: %w", object, cofre.ErrCorrupt)
+}
+
+// open reads an object back: decrypted, decompressed, compared with its digest.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; the store's.
+func open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
+	src, err := st.Open(ctx, object, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	sealed, err := io.ReadAll(io.LimitReader(src, limit+limit/16+1<<16))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", object, err)
+	}
+	return unseal(id, object, sealed, limit)
+}
+
+func unseal(id Identity, object string, sealed []byte, limit int64) ([]byte, error) {
+	corrupt := func(err error) error { return fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt) }
+	var got digestReader
+	r, err := age.Decrypt(bytes.NewReader(sealed), &got, id.i)
+	if err != nil {
+		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
+			return nil, fmt.Errorf("read %s: it is encrypted for another key: %w", object, cofre.ErrWrongKey)
+		}
+		return nil, corrupt(err)
+	}
+	packed, err := io.ReadAll(r)
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)))
+	if err != nil {
+		panic("wal: internal error: " + err.Error())
+	}
+	defer d.Close()
+	content, err := d.DecodeAll(packed, make([]byte, 0, min(limit, 16<<20)))
+	if err != nil {
+		return nil, corrupt(err)
+	}
+	if got.found && digestOf(id.Recipient(), object, content) != got.d {
+		return nil, corrupt(errors.New("its content does not match its digest"))
+	}
+	return content, nil
+}
+
+// digestReader is an identity that opens nothing and remembers the digest it was shown.
+type digestReader struct {
+	d     digest
+	found bool
+}
+
+func (r *digestReader) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	for _, s := range stanzas {
+		if s.Type == digestType && len(s.Args) == 1 {
+			n, err := base64.RawStdEncoding.Decode(r.d[:], []byte(s.Args[0]))
+			r.found = err == nil && n == len(r.d)
+		}
+	}
+	return nil, age.ErrIncorrectIdentity
+}

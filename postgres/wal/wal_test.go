@@ -1,0 +1,559 @@
+package wal_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"go.uber.org/goleak"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/store"
+)
+
+// A server that archives runs this very binary: with COFRE_TEST_WAL set it is archive_command or
+// restore_command instead of a test.
+func TestMain(m *testing.M) {
+	if verb := os.Getenv("COFRE_TEST_WAL"); verb != "" {
+		os.Exit(command(verb, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func command(verb string, args []string) int {
+	ctx := context.Background()
+	fail := func(err error) int {
+		fmt.Fprintln(os.Stderr, "cofre:", err)
+		return wal.FetchExit(err, false)
+	}
+	st, err := store.Open(ctx, store.Config{URL: os.Getenv("COFRE_TEST_STORE")})
+	if err != nil {
+		return fail(err)
+	}
+	spool := os.Getenv("COFRE_TEST_SPOOL")
+	switch verb {
+	case "archive":
+		r, err := wal.ParseRecipient(os.Getenv("COFRE_TEST_RECIPIENT"))
+		if err != nil {
+			return fail(err)
+		}
+		a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: r, Spool: spool}
+		if _, err = a.Archive(ctx, args[0]); err != nil {
+			return fail(err)
+		}
+	case "fetch", "prefetch":
+		id, err := wal.KeepIdentity(wal.IdentityFile(spool), wal.Recipient{}, func() (wal.Identity, error) {
+			return wal.Unlock(ctx, st, password)
+		})
+		if err != nil {
+			return fail(err)
+		}
+		f := &wal.Fetcher{Store: st, Identity: id, Spool: spool, Prefetch: 4}
+		if verb == "prefetch" {
+			return wal.FetchExit(f.PrefetchAfter(ctx, args[0]), false)
+		}
+		err = f.Fetch(ctx, args[0], args[1])
+		if err != nil {
+			return fail(err)
+		}
+	}
+	return 0
+}
+
+var password = secret.New("correct horse battery staple")
+
+// The key is derived from a password, which takes a second: once for the binary.
+var theKey = sync.OnceValues(func() (k struct {
+	objects  map[string][]byte
+	identity wal.Identity
+}, err error) {
+	dir, err := os.MkdirTemp("", "cofre-wal-key-")
+	if err != nil {
+		return k, err
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	st, err := store.Open(ctx, store.Config{URL: dir, Create: true})
+	if err != nil {
+		return k, err
+	}
+	if _, err := wal.CreateKeys(ctx, st, password); err != nil {
+		return k, err
+	}
+	k.objects = map[string][]byte{}
+	for _, name := range []string{wal.IdentityObject, wal.RecipientObject} {
+		r, err := st.Open(ctx, name, 0, -1)
+		if err != nil {
+			return k, err
+		}
+		if k.objects[name], err = io.ReadAll(r); err != nil {
+			return k, err
+		}
+		r.Close()
+	}
+	k.identity, err = wal.Unlock(ctx, st, password)
+	return k, err
+})
+
+// repository makes a store with a key for WAL in a folder that every user may write to.
+func repository(t testing.TB) (string, cofre.Store, wal.Identity) {
+	t.Helper()
+	k, err := theKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "cofre-wal-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), store.Config{URL: filepath.Join(dir, "repository"), Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range k.objects {
+		if err := st.Create(t.Context(), name, bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, st, k.identity
+}
+
+// dataDir makes a data directory of the fixtures of package pgdata: pg_control and segments of 1 MiB.
+func dataDir(t testing.TB) (dir string, system cofre.SystemID, segments []string) {
+	t.Helper()
+	dir = t.TempDir()
+	fixtures := "../pgdata/testdata/15"
+	for _, d := range []string{"global", "pg_wal/archive_status"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unpack := func(from, to string) []byte {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	c, err := pgdata.ParseControl(unpack(fixtures+"/pg_control.gz", filepath.Join(dir, "global/pg_control")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(fixtures + "/wal/*.gz")
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".gz")
+		unpack(f, filepath.Join(dir, "pg_wal", name))
+		segments = append(segments, name)
+	}
+	return dir, c.SystemID, segments
+}
+
+func TestArchivedSegmentIsReadByStockTools(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	path := filepath.Join(dir, "pg_wal", segments[0])
+	out, err := a.Archive(t.Context(), path)
+	if err != nil || out.Stored != 1 || out.Damaged != 0 || out.System != system {
+		t.Fatalf("archived %+v, %v", out, err)
+	}
+
+	// The key as a person would get at it: age -d cofre/keys/wal.age.
+	key, err := age.NewScryptIdentity(password.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	identities := decrypt(t, st, wal.IdentityObject, key)
+	ids, err := age.ParseIdentities(bytes.NewReader(identities))
+	if err != nil {
+		t.Fatal(err)
+	}
+	object, err := wal.ObjectName(system, segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed := decrypt(t, st, object, ids[0])
+	cmd := exec.Command("zstd", "-dc")
+	cmd.Stdin = bytes.NewReader(packed)
+	got, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("zstd is not here")
+	}
+	want, _ := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("zstd -d gave %d bytes of %d, %v", len(got), len(want), err)
+	}
+}
+
+func decrypt(t *testing.T, st cofre.Store, object string, id age.Identity) []byte {
+	t.Helper()
+	r, err := st.Open(t.Context(), object, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	d, err := age.Decrypt(r, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestArchiveAcceptsEqualBytesAndRefusesOthers(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	_, second, _ := repository(t)
+	dir, _, segments := dataDir(t)
+	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	path := filepath.Join(dir, "pg_wal", segments[0])
+	if _, err := a.Archive(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := a.Archive(t.Context(), path); err != nil || out.Stored != 0 {
+		t.Errorf("again: %+v, %v", out, err)
+	}
+	a.Stores = append(a.Stores, second)
+	if out, err := a.Archive(t.Context(), path); err != nil || out.Stored != 1 {
+		t.Errorf("with a second repository: %+v, %v", out, err)
+	}
+	b, _ := os.ReadFile(path)
+	b[len(b)-1] ^= 1
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Archive(t.Context(), path)
+	if !errors.Is(err, cofre.ErrExists) || cofre.Hint(err) == "" {
+		t.Errorf("other bytes: %v", err)
+	}
+}
+
+func TestArchiveRefusesWhatIsNotTheSegment(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	for name, c := range map[string]struct {
+		spoil func(dir, path string) string
+		want  error
+	}{
+		"of another system": {func(dir, path string) string {
+			b, _ := os.ReadFile(path)
+			b[24] ^= 1
+			os.WriteFile(path, b, 0o644)
+			return path
+		}, cofre.ErrRefused},
+		"cut off": {func(dir, path string) string {
+			os.Truncate(path, 1<<19)
+			return path
+		}, cofre.ErrCorrupt},
+		"empty": {func(dir, path string) string {
+			os.Truncate(path, 0)
+			return path
+		}, cofre.ErrCorrupt},
+		"zeros": {func(dir, path string) string {
+			os.WriteFile(path, make([]byte, 1<<20), 0o644)
+			return path
+		}, cofre.ErrCorrupt},
+		"under another name": {func(dir, path string) string {
+			other := filepath.Join(filepath.Dir(path), "000000010000000000000077")
+			os.Rename(path, other)
+			return other
+		}, cofre.ErrCorrupt},
+		"of a younger timeline": {func(dir, path string) string {
+			b, _ := os.ReadFile(path)
+			b[4] = 9
+			os.WriteFile(path, b, 0o644)
+			return path
+		}, cofre.ErrCorrupt},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, system, segments := dataDir(t)
+			path := c.spoil(dir, filepath.Join(dir, "pg_wal", segments[0]))
+			a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+			_, err := a.Archive(t.Context(), path)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			object, _ := wal.ObjectName(system, filepath.Base(path))
+			if _, err := st.Stat(t.Context(), object); !errors.Is(err, cofre.ErrNotFound) {
+				t.Errorf("it was stored all the same: %v", err)
+			}
+		})
+	}
+}
+
+func TestArchiveOfAnotherClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, _, segments := dataDir(t)
+	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient(), System: 4711}
+	if _, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[0])); !errors.Is(err, cofre.ErrRefused) {
+		t.Error(err)
+	}
+}
+
+func TestDamagedRecordsAreArchivedAndTold(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, _, segments := dataDir(t)
+	path := filepath.Join(dir, "pg_wal", segments[0])
+	b, _ := os.ReadFile(path)
+	clear(b[300000:310000])
+	os.WriteFile(path, b, 0o644)
+	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	out, err := a.Archive(t.Context(), path)
+	if err != nil || out.Damaged == 0 || out.Damaged > 0x800000+310000 {
+		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, _, segments := dataDir(t)
+	for _, s := range segments {
+		os.WriteFile(filepath.Join(dir, "pg_wal/archive_status", s+".ready"), nil, 0o644)
+	}
+	counted := &counting{Store: st}
+	a := &wal.Archiver{Stores: []cofre.Store{counted}, Recipient: id.Recipient(), Spool: filepath.Join(dir, "spool")}
+	at := func(i int) string { return filepath.Join(dir, "pg_wal", segments[i]) }
+	out, err := a.Archive(t.Context(), at(0))
+	if err != nil || out.Ahead != len(segments)-1 || counted.created() != len(segments) {
+		t.Fatalf("%+v, %v, %d created", out, err, counted.created())
+	}
+	before := counted.calls()
+	if out, err := a.Archive(t.Context(), at(1)); err != nil || out.Stored != 0 || counted.calls() != before {
+		t.Errorf("a segment archived ahead asked the store: %+v, %v", out, err)
+	}
+	// Another file under the same name, as after a restore in place: its bytes decide, not the mark.
+	b, _ := os.ReadFile(at(2))
+	b[len(b)-1] ^= 1
+	os.Remove(at(2))
+	os.WriteFile(at(2), b, 0o644)
+	if _, err := a.Archive(t.Context(), at(2)); !errors.Is(err, cofre.ErrExists) {
+		t.Errorf("another file with a mark: %v", err)
+	}
+	// A mark that was torn by a crash.
+	marks, _ := filepath.Glob(filepath.Join(dir, "spool/archived/*/"+segments[3]))
+	if len(marks) != 1 {
+		t.Fatalf("marks %v", marks)
+	}
+	os.Truncate(marks[0], 5)
+	if out, err := a.Archive(t.Context(), at(3)); err != nil || counted.calls() == before {
+		t.Errorf("a torn mark was believed: %+v, %v", out, err)
+	}
+}
+
+// counting counts what is asked of a real store.
+type counting struct {
+	cofre.Store
+	mu      sync.Mutex
+	creates int
+	all     int
+}
+
+func (c *counting) Create(ctx context.Context, name string, r io.Reader, size int64) error {
+	err := c.Store.Create(ctx, name, r, size)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all++
+	if err == nil {
+		c.creates++
+	}
+	return err
+}
+
+func (c *counting) created() int { c.mu.Lock(); defer c.mu.Unlock(); return c.creates }
+func (c *counting) calls() int   { c.mu.Lock(); defer c.mu.Unlock(); return c.all }
+
+func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	for _, s := range segments {
+		if s == segments[2] {
+			continue // a hole
+		}
+		if _, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
+	f := &wal.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool")}
+	check := func(what, name string, f *wal.Fetcher, exit int, is error) {
+		t.Helper()
+		os.Remove(to)
+		err := f.Fetch(t.Context(), name, to)
+		if got := wal.FetchExit(err, false); got != exit || (is != nil && !errors.Is(err, is)) {
+			t.Errorf("%s: exit %d, %v", what, got, err)
+		}
+		b, readErr := os.ReadFile(to)
+		if (readErr == nil) != (exit == 0) {
+			t.Errorf("%s: a file of %d bytes is there: %v", what, len(b), readErr)
+		}
+		if exit == 0 {
+			if want, _ := os.ReadFile(filepath.Join(dir, "pg_wal", name)); !bytes.Equal(b, want) {
+				t.Errorf("%s: other bytes", what)
+			}
+		}
+		if rest, _ := filepath.Glob(filepath.Join(dir, "pg_wal", ".*")); len(rest) != 0 {
+			t.Errorf("%s: left %v", what, rest)
+		}
+	}
+	check("there", segments[0], f, 0, nil)
+	check("prefetched", segments[1], f, 0, nil)
+	check("the end", "000000010000000000000099", f, 1, wal.ErrAbsent)
+	check("no history", "00000002.history", f, 1, wal.ErrAbsent)
+	check("another timeline", "000000020000000000000008", f, 1, wal.ErrAbsent)
+	check("a hole", segments[2], f, 126, nil)
+	var gap *cofre.GapError
+	if err := f.Fetch(t.Context(), segments[2], to); !errors.As(err, &gap) || gap.From != segments[2] {
+		t.Errorf("a hole: %v", err)
+	}
+	check("not a name", "../../etc/passwd", f, 126, nil)
+
+	other := *f
+	other.System = 4711
+	check("another system", segments[0], &other, 126, cofre.ErrNoRepo)
+
+	empty, err := store.Open(t.Context(), store.Config{URL: filepath.Join(root, "not-mounted"), Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other = *f
+	other.Store = empty
+	check("a folder that is not mounted", "000000010000000000000099", &other, 126, cofre.ErrNoRepo)
+
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Fetch(cancelled, "000000010000000000000099", to); wal.FetchExit(err, false) != 126 {
+		t.Errorf("interrupted: %v", err)
+	}
+	if wal.FetchExit(errors.New("network"), true) != 1 || wal.FetchExit(errors.New("network"), false) != 126 {
+		t.Error("lenient")
+	}
+
+	object, _ := wal.ObjectName(system, segments[4])
+	damage(t, st, object)
+	check("damaged in the repository", segments[4], &wal.Fetcher{Store: st, Identity: id, System: system}, 126, cofre.ErrCorrupt)
+
+	k, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := wal.KeepIdentity(writeKey(t, k.String()), wal.Recipient{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("another key", segments[0], &wal.Fetcher{Store: st, Identity: foreign, System: system}, 126, cofre.ErrWrongKey)
+	if err := wal.Forget(f.Spool); err != nil {
+		t.Error(err)
+	}
+}
+
+func writeKey(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// damage changes one byte in the middle of a stored object.
+func damage(t *testing.T, st cofre.Store, object string) {
+	t.Helper()
+	r, err := st.Open(t.Context(), object, 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	r.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := st.Replace(t.Context(), object, bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	r, err := wal.LoadRecipient(t.Context(), st)
+	if err != nil || r.String() != id.Recipient().String() {
+		t.Errorf("recipient %s, %v", r, err)
+	}
+	if again, err := wal.CreateKeys(t.Context(), st, password); err != nil || again.String() != r.String() {
+		t.Errorf("a second key %s, %v", again, err)
+	}
+	if _, err := wal.Unlock(t.Context(), st, secret.New("wrong")); !errors.Is(err, cofre.ErrWrongKey) {
+		t.Errorf("wrong password: %v", err)
+	}
+	if s := fmt.Sprintf("%v %+v %#v %s", id, id, id, id); strings.Contains(s, "AGE-SECRET") || !strings.Contains(s, "[redacted]") {
+		t.Errorf("the identity prints as %s", s)
+	}
+	// A crash between the two objects of a new key.
+	if err := st.Delete(t.Context(), wal.RecipientObject); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := wal.CreateKeys(t.Context(), st, password); err != nil || again.String() != r.String() {
+		t.Errorf("after a crash %s, %v", again, err)
+	}
+}
+
+// await polls until what is asked for is so.
+func await(t testing.TB, what string, within time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); ; {
+		if ok() {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s did not come within %s", what, within)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func number(t testing.TB, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil {
+		t.Fatalf("%q is not a number", s)
+	}
+	return n
+}
