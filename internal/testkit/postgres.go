@@ -131,10 +131,27 @@ func (s *Server) Database(t testing.TB) string {
 	s.Exec(t, "postgres", "CREATE DATABASE "+name+" TEMPLATE template0")
 	t.Cleanup(func() {
 		if s.Running() {
-			s.Exec(t, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+			s.Drop(t, name)
 		}
 	})
 	return name
+}
+
+// Drop drops a database, if it exists, with its subscriptions and the sessions in it.
+func (s *Server) Drop(t testing.TB, database string) {
+	t.Helper()
+	exists := s.Query(t, "postgres", "SELECT count(*) FROM pg_database WHERE datname = '"+strings.ReplaceAll(database, "'", "''")+"'")
+	if exists == "0" {
+		return
+	}
+	subscriptions := s.Query(t, database, `SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I', subname)
+		FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()`)
+	if subscriptions != "" {
+		for _, sql := range strings.Split(subscriptions, "\n") {
+			s.Exec(t, database, sql)
+		}
+	}
+	s.Exec(t, "postgres", "DROP DATABASE "+pgx.Identifier{database}.Sanitize()+" WITH (FORCE)")
 }
 
 // Conn connects as the superuser; the connection is closed at the end of the test.

@@ -1,0 +1,220 @@
+package logical
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/zeebo/xxh3"
+
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// pageSize is how many bytes of a large object a row of pg_largeobject stands for.
+//
+// Source: PostgreSQL, src/include/storage/large_object.h, LOBLKSIZE: a quarter of the block size.
+const pageSize = 2048
+
+// objectsPerTask is how many large objects are read with one statement.
+const objectsPerTask = 1000
+
+// largeObjects makes the tasks for one BLOBS entry and stores its list. To 1.15 there is one entry for all large
+// objects; from 1.16 each belongs to a BLOB METADATA entry, whose definition lists the oids, a line each.
+func (d *dump) largeObjects(ctx context.Context, e *pgarchive.Entry) ([]task, error) {
+	var oids []uint32
+	grouped := false
+	for _, id := range e.Depends {
+		meta, ok := d.toc.Entry(id)
+		if !ok || meta.Desc != "BLOB METADATA" {
+			continue
+		}
+		grouped = true
+		for _, line := range strings.Fields(meta.Defn) {
+			oid, err := strconv.ParseUint(line, 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("read the table of contents: large object %q: %w", line, err)
+			}
+			oids = append(oids, uint32(oid))
+		}
+	}
+	if !grouped {
+		var err error
+		oids, err = collect(ctx, d.conn, "the large objects", `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`, pgx.RowTo[uint32])
+		if err != nil {
+			return nil, err
+		}
+	}
+	var list bytes.Buffer
+	for _, oid := range oids {
+		fmt.Fprintf(&list, "%d blob_%d.dat\n", oid, oid)
+	}
+	if _, err := d.c.Session.Put(ctx, d.entry(ArchiveDir+"/"+d.toc.FileName(e), int64(list.Len())), &list); err != nil {
+		return nil, fmt.Errorf("store the list of large objects: %w", err)
+	}
+	var tasks []task
+	for at := 0; at < len(oids); at += objectsPerTask {
+		tasks = append(tasks, &objects{oids[at:min(at+objectsPerTask, len(oids))]})
+	}
+	return tasks, nil
+}
+
+// objects is the task of copying some large objects, in ascending order of oid.
+type objects struct{ oids []uint32 }
+
+// size is a guess: sizes of large objects are not recorded anywhere.
+func (o *objects) size() int64 { return int64(len(o.oids)) * 64 << 10 }
+
+func (o *objects) lock() string { return "" }
+
+// run reads the pages from the catalog table itself, many objects with one statement: lo_open asks for a right
+// on every single object, which the predefined role pg_read_all_data does not bring.
+func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p *progress) (err error) {
+	var ids strings.Builder
+	for i, oid := range o.oids {
+		if i > 0 {
+			ids.WriteByte(',')
+		}
+		ids.WriteString(strconv.FormatUint(uint64(oid), 10))
+	}
+	c := s.copyOut(ctx, prefix+"COPY (SELECT loid, pageno, data FROM pg_catalog.pg_largeobject WHERE loid = ANY ('{"+
+		ids.String()+"}') ORDER BY loid, pageno) TO STDOUT (FORMAT binary)")
+	defer c.stop()
+	pages := &pageReader{r: c, p: p}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("copy large objects: %w", explainCopy(c.settle(err)))
+		}
+	}()
+	var sum rowTally
+	var total int64
+	for _, oid := range o.oids {
+		r := &objectReader{pages: pages, oid: oid, hash: xxh3.New()}
+		if _, err := d.c.Session.Put(ctx, d.entry(fmt.Sprintf("%s/blob_%d.dat", ArchiveDir, oid), -1), r); err != nil {
+			return err
+		}
+		h := r.hash.Sum128()
+		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
+		total += r.at
+	}
+	if err := pages.finish(); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := &d.facts.LargeObjects
+	f.Count += sum.rows
+	f.Bytes += total
+	d.objectSum.merge(&sum)
+	f.Checksum = d.objectSum.checksum()
+	return nil
+}
+
+// pageReader reads the rows (loid, pageno, data) of a binary COPY.
+//
+// Source: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
+type pageReader struct {
+	r     io.Reader
+	p     *progress
+	begun bool
+	ended bool
+	held  bool // a page was read and not yet taken
+	oid   uint32
+	no    int32
+	data  []byte
+	buf   [2*pageSize + 64]byte
+}
+
+var copySignature = []byte("PGCOPY\n\xff\r\n\x00")
+
+// peek returns the next page's object, and ok false at the end.
+func (r *pageReader) peek() (oid uint32, ok bool, err error) {
+	if r.held || r.ended {
+		return r.oid, r.held, nil
+	}
+	if !r.begun {
+		head := r.buf[:len(copySignature)+8]
+		if _, err := io.ReadFull(r.r, head); err != nil {
+			return 0, false, err
+		}
+		if !bytes.HasPrefix(head, copySignature) {
+			return 0, false, errors.New("the server's binary COPY has another form")
+		}
+		r.begun = true
+	}
+	head := r.buf[:2]
+	if _, err := io.ReadFull(r.r, head); err != nil {
+		return 0, false, err
+	}
+	if binary.BigEndian.Uint16(head) == 0xffff {
+		r.ended = true
+		return 0, false, nil
+	}
+	// Three fields, each with its length: 4 bytes, 4 bytes, a page.
+	head = r.buf[:20]
+	if _, err := io.ReadFull(r.r, head); err != nil {
+		return 0, false, err
+	}
+	r.oid, r.no = binary.BigEndian.Uint32(head[4:]), int32(binary.BigEndian.Uint32(head[12:]))
+	n := int(int32(binary.BigEndian.Uint32(head[16:])))
+	if n < 0 || n > len(r.buf) || r.no < 0 {
+		return 0, false, fmt.Errorf("page %d of large object %d has %d bytes", r.no, r.oid, n)
+	}
+	r.data = r.buf[:n]
+	if _, err := io.ReadFull(r.r, r.data); err != nil {
+		return 0, false, err
+	}
+	r.held = true
+	r.p.add(int64(n), "large objects")
+	return r.oid, true, nil
+}
+
+// finish reads to the end of the stream, where the server says whether all went well.
+func (r *pageReader) finish() error {
+	if oid, ok, err := r.peek(); err != nil || ok {
+		return errors.Join(err, fmt.Errorf("a page of large object %d is out of order", oid))
+	}
+	_, err := io.Copy(io.Discard, r.r)
+	return err
+}
+
+// objectReader reads one large object: its pages, and zeros where pages are missing or short.
+type objectReader struct {
+	pages *pageReader
+	oid   uint32
+	at    int64 // bytes yielded
+	hash  *xxh3.Hasher
+}
+
+func (r *objectReader) Read(p []byte) (int, error) {
+	oid, ok, err := r.pages.peek()
+	if err != nil {
+		return 0, err
+	}
+	if !ok || oid != r.oid {
+		if ok && oid < r.oid {
+			return 0, fmt.Errorf("a page of large object %d is out of order", oid)
+		}
+		return 0, io.EOF
+	}
+	pg := r.pages
+	var n int
+	start := int64(pg.no) * pageSize
+	if gap := start - r.at; gap > 0 {
+		n = int(min(gap, int64(len(p))))
+		clear(p[:n])
+	} else {
+		n = copy(p, pg.data[r.at-start:])
+		if r.at+int64(n) == start+int64(len(pg.data)) {
+			pg.held = false
+		}
+	}
+	_, _ = r.hash.Write(p[:n])
+	r.at += int64(n)
+	return n, nil
+}
