@@ -109,7 +109,7 @@ func checkObject(id, name string, size int) (Object, []byte) {
 
 // expect reads an object whole and compares it.
 func expect(ctx context.Context, s Store, want Object, content []byte) error {
-	got, r, err := s.Open(ctx, Object{Bucket: want.Bucket, Name: want.Name, Size: -1})
+	got, r, err := openAgain(ctx, s, Object{Bucket: want.Bucket, Name: want.Name, Size: -1})
 	if err != nil {
 		return err
 	}

@@ -679,7 +679,7 @@ func (t *Target) uploadOnce(ctx context.Context, l Located) error {
 
 // readsAs reads an object of the target, whole, and says what differs from what was captured, or "".
 func (t *Target) readsAs(ctx context.Context, l Located) (string, error) {
-	got, body, err := t.cfg.To.Open(ctx, Object{Bucket: l.Bucket, Name: l.Name, Size: -1})
+	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: l.Bucket, Name: l.Name, Size: -1})
 	if err != nil {
 		return "", err
 	}
@@ -698,6 +698,19 @@ func (t *Target) readsAs(ctx context.Context, l Located) (string, error) {
 		return fmt.Sprintf("etag %s, the bytes have the MD5 %s", got.ETag, md), nil
 	}
 	return t.differingProperty(l.Object, got), nil
+}
+
+// openAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
+func openAgain(ctx context.Context, s Store, o Object) (Object, io.ReadCloser, error) {
+	for attempt := 0; ; attempt++ {
+		got, body, err := s.Open(ctx, o)
+		if err == nil || attempt >= brokenAttempts || !cofre.Retryable(err) {
+			return got, body, err
+		}
+		if err := pause(ctx, backoff(attempt)); err != nil {
+			return Object{}, nil, err
+		}
+	}
 }
 
 func (t *Target) count(n *int64) {
