@@ -312,3 +312,18 @@ func (t *Target) Discard(ctx context.Context) error {
 	t.created = false
 	return nil
 }
+
+// ReadFacts reads the facts of a database component.
+//
+// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
+func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
+	raw, err := readAll(ctx, t, FactsFile)
+	if err != nil {
+		return nil, err
+	}
+	var f Facts
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
+	}
+	return &f, nil
+}

@@ -63,6 +63,7 @@ func (f Filter) sections() (map[pgarchive.Section]bool, error) {
 type selection struct {
 	toc      *pgarchive.TOC
 	keep     map[int]bool // by dump id
+	section  map[int]pgarchive.Section
 	sections map[pgarchive.Section]bool
 	partial  bool
 	notes    []string
@@ -70,14 +71,14 @@ type selection struct {
 
 // has reports whether e is taken.
 func (s *selection) has(e *pgarchive.Entry) bool {
-	return s.keep[e.DumpID] && (s.sections[e.Section] || e.Section == pgarchive.SectionNone)
+	return s.keep[e.DumpID] && s.sections[s.section[e.DumpID]]
 }
 
 // entries lists what is taken of one section, in archive order.
 func (s *selection) entries(section pgarchive.Section) []*pgarchive.Entry {
 	var found []*pgarchive.Entry
 	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; e.Section == section && s.has(e) {
+		if e := &s.toc.Entries[i]; s.section[e.DumpID] == section && s.has(e) {
 			found = append(found, e)
 		}
 	}
@@ -92,10 +93,19 @@ func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{toc: toc, keep: map[int]bool{}, sections: sections, partial: f.partial()}
+	s := &selection{toc: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, sections: sections, partial: f.partial()}
 	byID := map[int]*pgarchive.Entry{}
+	current := pgarchive.SectionPreData
 	for i := range toc.Entries {
-		byID[toc.Entries[i].DumpID] = &toc.Entries[i]
+		e := &toc.Entries[i]
+		byID[e.DumpID] = e
+		// Grants and comments have no section of their own: they belong to that of the object before them.
+		//
+		// Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, ProcessArchiveRestoreOptions.
+		if e.Section != pgarchive.SectionNone {
+			current = e.Section
+		}
+		s.section[e.DumpID] = current
 	}
 	if err := s.takeSchemas(f.Schemas, byID); err != nil {
 		return nil, err
@@ -129,7 +139,7 @@ func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 		if !slices.Contains(schemas, e.Namespace) && !(e.Desc == "SCHEMA" && slices.Contains(schemas, e.Tag)) {
 			outside++
 		}
-		if e.Section != pgarchive.SectionPostData {
+		if s.section[id] != pgarchive.SectionPostData {
 			for _, d := range e.Depends {
 				take(d)
 			}
@@ -151,7 +161,7 @@ func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 	// What says something about an entry that is taken, its rows among it, comes along.
 	for i := range s.toc.Entries {
 		e := &s.toc.Entries[i]
-		if s.keep[e.DumpID] || len(e.Depends) == 0 || e.Section == pgarchive.SectionPostData && e.Namespace != "" && !slices.Contains(schemas, e.Namespace) {
+		if s.keep[e.DumpID] || len(e.Depends) == 0 || s.section[e.DumpID] == pgarchive.SectionPostData && e.Namespace != "" && !slices.Contains(schemas, e.Namespace) {
 			continue
 		}
 		switch e.Desc {
@@ -224,7 +234,7 @@ func (s *selection) leaveTables(tables []string) error {
 func (s *selection) dropDangling(byID map[int]*pgarchive.Entry) {
 	for i := range s.toc.Entries {
 		e := &s.toc.Entries[i]
-		if !s.keep[e.DumpID] || e.Section != pgarchive.SectionPostData {
+		if !s.keep[e.DumpID] || s.section[e.DumpID] != pgarchive.SectionPostData {
 			continue
 		}
 		for _, d := range e.Depends {
