@@ -79,13 +79,29 @@ func CreateKeys(ctx context.Context, st cofre.Store, password secret.Value) (Rec
 	if !errors.Is(err, cofre.ErrNotFound) {
 		return r, err
 	}
+	found, err := Unlock(ctx, st, password) // left without its recipient by a crash
+	if errors.Is(err, cofre.ErrNotFound) {
+		found, err = newIdentity(ctx, st, password)
+	}
+	if err != nil {
+		return Recipient{}, err
+	}
+	text := found.Recipient().String() + "\n"
+	err = st.Create(ctx, RecipientObject, strings.NewReader(text), int64(len(text)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return Recipient{}, fmt.Errorf("store WAL recipient: %w", err)
+	}
+	return found.Recipient(), nil
+}
+
+func newIdentity(ctx context.Context, st cofre.Store, password secret.Value) (Identity, error) {
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
-		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+		return Identity{}, fmt.Errorf("make WAL key: %w", err)
 	}
 	lock, err := age.NewScryptRecipient(password.Reveal())
 	if err != nil {
-		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+		return Identity{}, fmt.Errorf("make WAL key: %w", err)
 	}
 	var b bytes.Buffer
 	w, err := age.Encrypt(&b, lock)
@@ -96,23 +112,16 @@ func CreateKeys(ctx context.Context, st cofre.Store, password secret.Value) (Rec
 		err = w.Close()
 	}
 	if err != nil {
-		return Recipient{}, fmt.Errorf("make WAL key: %w", err)
+		return Identity{}, fmt.Errorf("make WAL key: %w", err)
 	}
 	err = st.Create(ctx, IdentityObject, bytes.NewReader(b.Bytes()), int64(b.Len()))
-	found := Identity{id}
 	if errors.Is(err, cofre.ErrExists) {
-		// Another was faster, or ended before it had stored the recipient.
-		found, err = Unlock(ctx, st, password)
+		return Unlock(ctx, st, password) // another was faster
 	}
 	if err != nil {
-		return Recipient{}, fmt.Errorf("store WAL key: %w", err)
+		return Identity{}, fmt.Errorf("store WAL key: %w", err)
 	}
-	text := found.Recipient().String() + "\n"
-	err = st.Create(ctx, RecipientObject, strings.NewReader(text), int64(len(text)))
-	if err != nil && !errors.Is(err, cofre.ErrExists) {
-		return Recipient{}, fmt.Errorf("store WAL recipient: %w", err)
-	}
-	return found.Recipient(), nil
+	return Identity{id}, nil
 }
 
 // LoadRecipient reads whom the WAL of a repository is encrypted for. It needs no password.

@@ -1,0 +1,251 @@
+package wal_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/throwaway"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// self puts this binary where every user may run it and returns a shell command that runs it as a command of
+// the server.
+func self(t *testing.T, root, verb string, recipient wal.Recipient) string {
+	t.Helper()
+	binary := filepath.Join(root, "cofre-test")
+	if _, err := os.Stat(binary); err != nil {
+		in, err := os.Open("/proc/self/exe")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		out, err := os.OpenFile(binary, os.O_CREATE|os.O_WRONLY, 0o755)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(out, in); err != nil {
+			t.Fatal(err)
+		}
+		if err := out.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fmt.Sprintf("COFRE_TEST_WAL=%s COFRE_TEST_STORE=%s/repository COFRE_TEST_SPOOL=%s/spool COFRE_TEST_RECIPIENT=%s %s", verb, root, root, recipient, binary)
+}
+
+// asServer makes a command run as the user that servers run as.
+func asServer(t *testing.T, s *testkit.Server, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	fi, err := os.Stat(s.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := fi.Sys().(*syscall.Stat_t)
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: st.Uid, Gid: st.Gid}}
+	}
+	return cmd
+}
+
+// open lets the server's user write to what is in root.
+func openUp(t *testing.T, root string) {
+	t.Helper()
+	err := filepath.Walk(root, func(path string, fi os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		if fi.IsDir() {
+			return os.Chmod(path, 0o777)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A real server archives through archive_command, is killed in the middle, goes on, and is recovered to a
+// restore point, a transaction and a time, each planned first; what is there then is what was committed by then.
+func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	openUp(t, root)
+	s := testkit.Postgres(t, 0,
+		func(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} },
+		testkit.Conf("archive_mode = on", "wal_level = replica", "log_timezone = UTC",
+			"archive_command = '"+self(t, root, "archive", id.Recipient())+" %p'"))
+	system := cofre.SystemID(number(t, s.Query(t, "postgres", "select system_identifier from pg_control_system()")))
+	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
+	fill := func(from, to int) {
+		t.Helper()
+		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
+	}
+	base := filepath.Join(root, "base")
+	if err := os.Mkdir(base, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fi, _ := os.Stat(s.DataDir)
+	owner := fi.Sys().(*syscall.Stat_t)
+	if err := os.Chown(base, int(owner.Uid), int(owner.Gid)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := asServer(t, s, exec.Command(testkit.Binary(t, 0, "pg_basebackup"), "-d", s.URL("postgres"), "-D", base, "-X", "none", "-c", "fast", "--no-sync")).CombinedOutput(); err != nil {
+		t.Fatalf("pg_basebackup: %v: %s", err, out)
+	}
+	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
+	backup := plan.BaseBackup{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, StartedAt: time.Now().UTC().Add(-time.Hour), StoppedAt: serverTime(t, s)}
+	backup.Stop = must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
+
+	fill(1, 3000)
+	s.Kill() // while segments are being archived
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill(3001, 4000)
+	at := serverTime(t, s)
+	s.Exec(t, "postgres", "select pg_create_restore_point('before the disaster')")
+	xid := number(t, s.Query(t, "postgres", "begin; insert into ledger values (5000, ''); select pg_current_xact_id()::text::bigint; commit"))
+	s.Exec(t, "postgres", "delete from ledger where n <= 2500")
+	last := s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())")
+	s.Exec(t, "postgres", "select 1")
+	await(t, "archiving of "+last, 20*time.Second, func() bool {
+		return s.Query(t, "postgres", "select coalesce(last_archived_wal, '') >= '"+strings.TrimSpace(last)+"' from pg_stat_archiver") == "true"
+	})
+	if failed := s.Query(t, "postgres", "select failed_count from pg_stat_archiver"); strings.TrimSpace(failed) != "0" {
+		t.Errorf("%s failures of archive_command: %s", failed, s.Log())
+	}
+
+	inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := wal.StatusOf(inv, []plan.BaseBackup{backup}, time.Time{})
+	if len(status.Windows) != 1 || len(status.Gaps) != 0 || status.Segments < 4 {
+		t.Errorf("status %+v", status)
+	}
+	for _, c := range []struct {
+		target  cofre.RecoveryTarget
+		setting string
+		count   int
+	}{
+		{cofre.RecoveryTarget{Name: "before the disaster"}, "recovery_target_name = 'before the disaster'", 4000},
+		{cofre.RecoveryTarget{XID: uint64(xid)}, fmt.Sprintf("recovery_target_xid = '%d'", xid), 4001},
+		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + at.Format("2006-01-02 15:04:05.999999Z07:00") + "'", 4000},
+	} {
+		r, err := plan.Recover(c.target, []plan.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv))
+		if err != nil {
+			t.Errorf("plan %s: %v", c.target, err)
+			continue
+		}
+		got := recoverTo(t, s, root, base, c.setting, self(t, root, "fetch", id.Recipient()), "select count(*) from ledger")
+		if number(t, got) != c.count {
+			t.Errorf("%s (planned to stop at %s): %s rows, want %d", c.target, r.Stop, got, c.count)
+		}
+	}
+	for _, target := range []cofre.RecoveryTarget{{Name: "never made"}, {XID: uint64(xid) + 1000}, {At: time.Now().Add(time.Hour)}} {
+		if r, err := plan.Recover(target, []plan.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv)); err == nil {
+			t.Errorf("%s is said to be reachable: %+v", target, r)
+		}
+	}
+
+	// Without a segment in the middle the recovery fails; it does not end early.
+	victim := pgdata.SegmentAt(1, backup.Stop, 1<<20).Next()
+	object, _ := wal.ObjectName(system, victim.Name(1<<20))
+	if err := st.Delete(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	if err := wal.Forget(filepath.Join(root, "spool")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := startRecovery(t, s, root, base, "", self(t, root, "fetch", id.Recipient()))
+	if err == nil {
+		t.Errorf("recovery across a gap came up: %s", r.Log())
+		_ = r.Close()
+	}
+	// The spool of the server's archiving is folders of its own.
+	testkit.Healthy(t, s)
+}
+
+// startRecovery starts a copy of a base backup.
+func startRecovery(t *testing.T, s *testkit.Server, root, base, setting, fetch string) (*throwaway.Server, error) {
+	t.Helper()
+	dir := filepath.Join(root, "recovered")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", base, dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy: %v: %s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "recovery.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	action := "recovery_target_action = promote"
+	return throwaway.Start(t.Context(), throwaway.Options{
+		BinDir: s.BinDir, DataDir: dir,
+		Conf: []string{"archive_mode = off", "restore_command = '" + fetch + " %f %p'", setting, action},
+	})
+}
+
+func recoverTo(t *testing.T, s *testkit.Server, root, base, setting, fetch, query string) string {
+	t.Helper()
+	r, err := startRecovery(t, s, root, base, setting, fetch)
+	if err != nil {
+		t.Errorf("recover with %s: %v", setting, err)
+		return "-1"
+	}
+	defer r.Close()
+	conn, err := postgres.Connect(t.Context(), r.Config("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	await(t, "promotion", 20*time.Second, func() bool {
+		var in bool
+		if err := conn.QueryRow(t.Context(), "select pg_is_in_recovery()").Scan(&in); err != nil {
+			t.Fatal(err)
+		}
+		return !in
+	})
+	var n int
+	if err := conn.QueryRow(t.Context(), query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint(n)
+}
+
+func serverTime(t *testing.T, s *testkit.Server) time.Time {
+	t.Helper()
+	us := number(t, s.Query(t, "postgres", "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"))
+	return time.UnixMicro(int64(us)).UTC()
+}
+
+func mustRead(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
