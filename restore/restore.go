@@ -40,7 +40,7 @@ type Result struct {
 	Plan    *cofre.Plan    `json:"plan"`
 	Proof   *cofre.Proof   `json:"proof,omitempty"`
 	Outcome *cofre.Outcome `json:"outcome,omitempty"`
-	Took    time.Duration  `json:"took_ns"` // from confirmation to publication
+	Took    time.Duration  `json:"-"` // from confirmation to publication
 }
 
 // Plan says what Run would do, and touches nothing.
@@ -59,7 +59,7 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 	if plan.Point == "" {
 		plan.Point = req.Point
 	}
-	return plan, preflight(plan)
+	return plan, Preflight(plan)
 }
 
 // Run restores one component. The result says how far it came, with an error too. Before Target.Publish nothing
@@ -135,7 +135,8 @@ func (e *LeftError) Error() string { return fmt.Sprintf("%v; left behind: %v", e
 // Unwrap puts the reason first, so that its condition decides.
 func (e *LeftError) Unwrap() []error { return []error{e.Reason, e.Left} }
 
-func preflight(plan *cofre.Plan) error {
+// Preflight returns an ErrPreflight with everything that forbids a plan and the first hint, or nil.
+func Preflight(plan *cofre.Plan) error {
 	if len(plan.Problems) == 0 {
 		return nil
 	}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/backup"
+	"github.com/trustlayer/cofre/config"
+)
+
+type backupCommand struct {
+	sourceOptions
+	dryRun bool
+}
+
+func newBackupCommand(a *app) *cobra.Command {
+	var c backupCommand
+	cmd := &cobra.Command{
+		Use:   "backup [database|cluster|storage|config ...]",
+		Short: "Capture what is configured into one recovery point",
+		Long: `Capture the named kinds, or everything that is configured, and publish it as one recovery point.
+
+Nothing is visible before everything is stored and checked. A backup that fails, is interrupted or is killed leaves
+no recovery point; what it stored is found again by the next one.`,
+		ValidArgs: []string{"database", "cluster", "storage", "config"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			kinds, err := parseKinds(args)
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			return a.writing(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error {
+				return c.run(ctx, a, cfg, repo, kinds)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and do nothing")
+	cmd.Flags().IntVarP(&c.jobs, "jobs", "j", 0, "things to read at once (default: as configured, or the number of CPUs up to 4)")
+	cmd.Flags().DurationVar(&c.lockTimeout, "lock-timeout", 0, "how long to wait for a lock on a table (default: as configured)")
+	return cmd
+}
+
+func parseKinds(args []string) ([]cofre.Kind, error) {
+	var kinds []cofre.Kind
+	for _, arg := range args {
+		k, err := cofre.ParseKind(arg)
+		if err != nil {
+			return nil, err
+		}
+		kinds = append(kinds, k)
+	}
+	return kinds, nil
+}
+
+// backupDocument is the JSON document of a backup.
+type backupDocument struct {
+	Point *cofre.RecoveryPoint `json:"point"`
+	Error *errorDocument       `json:"error,omitempty"`
+}
+
+func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {
+	sources, err := sources(ctx, cfg, kinds, c.sourceOptions)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read the name of this machine: %w", err)
+	}
+	obs, end := a.progress(ctx)
+	defer end()
+	req := backup.Request{
+		Installation: cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: c.parallel(),
+		Observer: obs, Host: host, Version: buildVersion(),
+	}
+	if c.dryRun {
+		plan, err := backup.Plan(ctx, repo, req)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(plan)
+	}
+	var point *cofre.RecoveryPoint
+	if err = a.runHooks(ctx, "before_backup", cfg.Hooks.BeforeBackup); err == nil {
+		point, err = backup.Run(ctx, repo, req)
+	}
+	end()
+	err = a.hooksAfter(ctx, "after_backup", cfg.Hooks.AfterBackup, err)
+	if point == nil {
+		if errors.Is(context.Cause(ctx), errInterrupted) {
+			return cofre.WithHint(err, "no recovery point was made; run it again: what was stored is not stored twice")
+		}
+		return err
+	}
+	if a.json {
+		if perr := a.document(backupDocument{point, documentOf(err)}); perr != nil {
+			return perr
+		}
+		return err
+	}
+	printBackup(a, point)
+	return err
+}
+
+func printBackup(a *app, p *cofre.RecoveryPoint) {
+	fmt.Fprintf(a.Out, "recovery point %s\n", p.ID)
+	var rows [][]string
+	for _, c := range p.Components {
+		rows = append(rows, []string{"", string(c.Kind), c.Name, size(c.Bytes), size(c.Stored) + " new", took(c.EndedAt.Sub(c.StartedAt))})
+	}
+	columns(a.Out, nil, rows, 3, 4, 5)
+	for _, c := range p.Components {
+		for _, w := range c.Warnings {
+			fmt.Fprintf(a.Err, "warning: %s %s: %s\n", c.Kind, c.Name, w)
+		}
+	}
+	for _, f := range p.Findings {
+		fmt.Fprintf(a.Err, "finding: %s: %s: %s\n", f.Check, f.Object, f.What)
+	}
+	fmt.Fprintf(a.Out, "published in %s\n", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)))
+}

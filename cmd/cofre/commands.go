@@ -1,0 +1,17 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists what cofre can do, in the order of its help.
+func commands(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newInitCommand(a),
+		newDoctorCommand(a),
+		newBackupCommand(a),
+		newListCommand(a),
+		newShowCommand(a),
+		newRestoreCommand(a),
+		newVerifyCommand(a),
+		newVersionCommand(a),
+	}
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+type doctorCommand struct {
+	printGrants bool
+}
+
+func newDoctorCommand(a *app) *cobra.Command {
+	var c doctorCommand
+	cmd := &cobra.Command{
+		Use:   "doctor [--print-grants [MAJOR]]",
+		Short: "Look at everything a backup needs, and say what changes what is missing",
+		Long: `Look at the configuration, the repository and every source, and print what was found, with the command, SQL or line
+that changes what stands in the way. Nothing is changed.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if c.printGrants {
+				return c.grants(cmd.Context(), a, args)
+			}
+			if len(args) > 0 {
+				return usageError(cmd, fmt.Errorf("unexpected %q", args[0]))
+			}
+			return c.run(cmd.Context(), a)
+		},
+	}
+	cmd.Flags().BoolVar(&c.printGrants, "print-grants", false, "print the SQL of a role that can do exactly what a backup needs, for a server of version MAJOR (default: the configured server's)")
+	return cmd
+}
+
+func (c *doctorCommand) run(ctx context.Context, a *app) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return err
+	}
+	looked := append([]cofre.Diagnosis{lookAtConfig(cfg)}, lookAtRepository(ctx, cfg))
+	looked = append(looked, lookAtSources(ctx, cfg)...)
+	wrong := 0
+	for _, d := range looked {
+		if !d.OK {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		err = fmt.Errorf("%s to change", plural(wrong, "thing"))
+	}
+	if a.json {
+		if perr := a.document(struct {
+			Looked []cofre.Diagnosis `json:"looked_at"`
+			Error  *errorDocument    `json:"error,omitempty"`
+		}{looked, documentOf(err)}); perr != nil {
+			return perr
+		}
+		return err
+	}
+	var rows [][]string
+	for _, d := range looked {
+		mark := "ok"
+		if !d.OK {
+			mark = "CHANGE"
+		}
+		rows = append(rows, []string{mark, d.Subject, d.Detail})
+	}
+	columns(a.Out, nil, rows)
+	for _, d := range looked {
+		if !d.OK && d.Hint != "" {
+			fmt.Fprintf(a.Out, "\n%s: %s\n  %s\n", d.Subject, d.Detail, d.Hint)
+		}
+	}
+	return err
+}
+
+// grants prints the SQL for a backup role.
+func (c *doctorCommand) grants(ctx context.Context, a *app, args []string) error {
+	major, err := c.major(ctx, a, args)
+	if err != nil {
+		return err
+	}
+	sql := logical.PrintGrants(major)
+	if a.json {
+		return a.document(map[string]any{"major": major, "sql": sql})
+	}
+	fmt.Fprint(a.Out, sql)
+	return nil
+}
+
+func (c *doctorCommand) major(ctx context.Context, a *app, args []string) (int, error) {
+	if len(args) == 1 {
+		major, err := strconv.Atoi(args[0])
+		if err != nil {
+			return 0, &usage{fmt.Errorf("version %q is not a number such as 15", args[0])}
+		}
+		return major, nil
+	}
+	cfg, err := a.settings()
+	if err != nil {
+		return 0, err
+	}
+	config, err := restoreServer(cfg, "")
+	if err != nil {
+		return 0, err
+	}
+	conn, err := postgres.Connect(ctx, config)
+	if err != nil {
+		return 0, cofre.WithHint(err, "or name the version: cofre doctor --print-grants 15")
+	}
+	server, err := postgres.ReadServer(ctx, conn)
+	return server.Version.Major(), errors.Join(err, conn.Close(ctx))
+}
+
+func lookAtConfig(cfg *config.Config) cofre.Diagnosis {
+	from := cfg.Path
+	if from == "" {
+		from = "the environment"
+	}
+	return cofre.Diagnosis{Subject: "configuration", OK: true, Detail: fmt.Sprintf("%s, installation %s", from, cfg.Name)}
+}
+
+func lookAtRepository(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
+	d := cofre.Diagnosis{Subject: "repository"}
+	repo, err := openRepository(ctx, cfg)
+	if err != nil {
+		return failed(d.Subject, err)
+	}
+	stats, err := repo.Stats(ctx)
+	if err == nil {
+		err = repo.Close(ctx)
+	}
+	if err != nil {
+		return failed(d.Subject, err)
+	}
+	d.OK, d.Detail = true, fmt.Sprintf("%s, %s, %s in %s, %s", stats.URL, plural(stats.Points, "recovery point"), size(stats.StoredBytes), plural(int(stats.StoredBlobs), "blob"), stats.Encryption)
+	return d
+}
+
+// lookAtSources asks each source by itself: one that cannot be reached hides nothing of the others.
+func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
+	var looked []cofre.Diagnosis
+	for _, kind := range configured(cfg) {
+		made, err := sources(ctx, cfg, []cofre.Kind{kind}, sourceOptions{})
+		if err != nil {
+			looked = append(looked, failed(string(kind), err))
+			continue
+		}
+		for _, s := range made {
+			c, ok := s.(cofre.Checker)
+			if !ok {
+				continue
+			}
+			found, err := c.Doctor(ctx)
+			if err != nil {
+				found = append(found, failed(s.ID().Name, err))
+			}
+			for _, d := range found {
+				if !strings.HasPrefix(d.Subject, string(kind)) {
+					d.Subject = string(kind) + ": " + d.Subject
+				}
+				looked = append(looked, d)
+			}
+		}
+	}
+	return looked
+}
+
+func failed(subject string, err error) cofre.Diagnosis {
+	return cofre.Diagnosis{Subject: subject, Detail: oneLine(err), Hint: cofre.Hint(err)}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+)
+
+// The exit codes. They are API: scripts and CronJobs decide by them. 0 to 130 follow restic where the meaning is
+// the same; from 20 they are cofre's own.
+const (
+	exitOK           = 0
+	exitError        = 1
+	exitUsage        = 2
+	exitPartial      = 3
+	exitNoRepository = 10
+	exitLocked       = 11
+	exitWrongKey     = 12
+	exitUnreachable  = 13
+	exitNoSpace      = 14
+	exitVerification = 20
+	exitTarget       = 21
+	exitGap          = 22
+	exitPreflight    = 23
+	exitUnproven     = 24
+	exitInterrupted  = 130
+)
+
+// errFindings says that a verification was carried out and found something.
+var errFindings = errors.New("verification found problems")
+
+// errUsage says that the command line itself is wrong.
+var errUsage = errors.New("usage")
+
+// exits lists every code with what it means, and how an error comes to have it: the first line that fits counts.
+var exits = []struct {
+	code int
+	name string // in JSON
+	help string
+	fits func(error) bool
+}{
+	{exitOK, "ok", "done", func(err error) bool { return err == nil }},
+	{exitInterrupted, "interrupted", "interrupted; nothing half done is visible", is(errInterrupted)},
+	{exitUsage, "usage", "command line or configuration not usable", is(errUsage, cofre.ErrConfig)},
+	{exitGap, "gap", "WAL that is needed is missing", as[*cofre.GapError]},
+	{exitTarget, "unreachable_target", "the recovery target cannot be reached exactly", as[*cofre.UnreachableError]},
+	{exitPreflight, "preflight", "restore refused before anything was touched", is(cofre.ErrPreflight)},
+	{exitUnproven, "unproven", "the restored copy differs from what was captured; nothing was replaced", is(cofre.ErrUnproven)},
+	{exitVerification, "verification_failed", "verification found problems", is(errFindings)},
+	{exitPartial, "partial", "published, but known to be incomplete", is(cofre.ErrPartial)},
+	{exitNoRepository, "no_repository", "there is no repository at that address", is(cofre.ErrNoRepo)},
+	{exitLocked, "locked", "locked by another process", is(cofre.ErrLocked)},
+	{exitWrongKey, "wrong_key", "wrong repository password", is(cofre.ErrWrongKey)},
+	{exitUnreachable, "unreachable", "repository, database or storage unreachable", is(cofre.ErrUnreachable)},
+	{exitNoSpace, "no_space", "disk full or read-only", is(cofre.ErrDiskFull, cofre.ErrReadOnly)},
+	{exitError, "error", "any other error", func(error) bool { return true }},
+}
+
+func is(targets ...error) func(error) bool {
+	return func(err error) bool {
+		for _, t := range targets {
+			if errors.Is(err, t) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func as[T error](err error) bool {
+	var t T
+	return errors.As(err, &t)
+}
+
+// exitCode is the code of an error, and its name in JSON.
+func exitCode(err error) (int, string) {
+	for _, e := range exits {
+		if e.fits(err) {
+			return e.code, e.name
+		}
+	}
+	return exitError, "error"
+}
+
+// exitHelp is the paragraph that ends every help, by ascending code.
+func exitHelp() string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for code := range exitInterrupted + 1 {
+		for _, e := range exits {
+			if e.code == code {
+				fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.help)
+			}
+		}
+	}
+	return b.String()
+}
+
+// interrupted turns whatever a command returned after a signal into errInterrupted: a child that was ended, or a
+// connection that was closed, is the consequence and not the cause. What was left behind stays named.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(context.Cause(ctx), errInterrupted) {
+		return err
+	}
+	hint := cofre.Hint(err)
+	if left := leftBehind(err); left != nil {
+		err = fmt.Errorf("%w; left behind: %v", errInterrupted, left)
+	} else {
+		err = errInterrupted
+	}
+	if hint == "" {
+		return err
+	}
+	return cofre.WithHint(err, "%s", hint)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+)
+
+type initCommand struct {
+	writeConfig bool
+}
+
+func newInitCommand(a *app) *cobra.Command {
+	var c initCommand
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the repository, or with --write-config a configuration to begin with",
+		Long: `Make the configured repository and print its recovery kit, once: where it is, where its password is, and how to
+read it without cofre. Print it or keep it elsewhere; it holds no secret.
+
+With --write-config, write a commented cofre.yaml and stop.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if c.writeConfig {
+				return c.write(a)
+			}
+			return c.run(cmd.Context(), a)
+		},
+	}
+	cmd.Flags().BoolVar(&c.writeConfig, "write-config", false, "write a commented configuration (./cofre.yaml, or what --config names)")
+	return cmd
+}
+
+func (c *initCommand) run(ctx context.Context, a *app) error {
+	cfg, err := a.settings()
+	if err != nil {
+		return c.offer(ctx, a, err)
+	}
+	kit, err := initRepository(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.document(kit)
+	}
+	fmt.Fprint(a.Out, kit.Text)
+	fmt.Fprintln(a.Err, "next: cofre doctor")
+	return nil
+}
+
+// offer writes a configuration where there is none at all and somebody is there to say yes.
+func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
+	path, err := a.configPath()
+	if err != nil || path != "" || config.HasEnvironment(a.getenv) || !isTerminal(a.In) {
+		return reason
+	}
+	if err := a.confirm(ctx, false, "there is no configuration: write a commented "+configName+" here"); err != nil {
+		return errors.Join(err, reason)
+	}
+	return c.write(a)
+}
+
+func (c *initCommand) write(a *app) error {
+	path := a.configFile
+	if path == "" {
+		path = configName
+	}
+	// O_EXCL: a configuration that is there is never overwritten.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
+	if errors.Is(err, fs.ErrExist) {
+		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), "edit it, or name another with --config")
+	}
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	_, err = f.WriteString(config.Example())
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if a.json {
+		return a.document(map[string]string{"written": path})
+	}
+	fmt.Fprintf(a.Out, "wrote %s\n", path)
+	fmt.Fprintln(a.Err, "next: edit it, then cofre init")
+	return nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+)
+
+type listCommand struct {
+	kind string
+	last int
+	all  bool
+}
+
+func newListCommand(a *app) *cobra.Command {
+	var c listCommand
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the recovery points, oldest first",
+		Long: `List the recovery points of the configured installation, oldest first.
+
+SIZE is what was read from the sources, NEW what the point added to the repository, compressed and encrypted.
+STATE says what was known when the point was published; "cofre verify" says what holds now.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+				return c.run(ctx, a, cfg, repo)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&c.kind, "kind", "", "only points with this `KIND`: database, cluster, storage or config")
+	cmd.Flags().IntVar(&c.last, "last", 0, "only the newest `N`")
+	cmd.Flags().BoolVar(&c.all, "all", false, "points of every installation in the repository")
+	return cmd
+}
+
+func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
+	want := catalog.Want{Installation: cfg.Name}
+	if c.all {
+		want.Installation = ""
+	}
+	if c.kind != "" {
+		k, err := cofre.ParseKind(c.kind)
+		if err != nil {
+			return &usage{err}
+		}
+		want.Kind = k
+	}
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	points := slices.Collect(cat.List(want))
+	if c.last > 0 && len(points) > c.last {
+		points = points[len(points)-c.last:]
+	}
+	if a.json {
+		if points == nil {
+			points = []cofre.RecoveryPoint{}
+		}
+		return a.document(struct {
+			Points []cofre.RecoveryPoint `json:"points"`
+		}{points})
+	}
+	if len(points) == 0 {
+		fmt.Fprintf(a.Err, "no recovery points of %s; make one with: cofre backup\n", cfg.Name)
+		return nil
+	}
+	header := []string{"POINT", "TAKEN", "KINDS", "SIZE", "NEW", "STATE"}
+	if c.all {
+		header = append(header, "INSTALLATION")
+	}
+	var rows [][]string
+	for _, p := range points {
+		row := []string{string(p.ID), clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p)}
+		if c.all {
+			row = append(row, p.Installation)
+		}
+		rows = append(rows, row)
+	}
+	columns(a.Out, header, rows, 3, 4)
+	return nil
+}
+
+// added is what a point added to the repository.
+func added(p cofre.RecoveryPoint) int64 {
+	var n int64
+	for _, c := range p.Components {
+		n += c.Stored
+	}
+	return n
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/trustlayer/cofre/internal/testkit"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cofre": main})
+}
+
+// TestScripts runs the scripts in testdata/script: one for each story of a user. Those that speak of a database
+// get one of their own on a real server, as $DBURL.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"postgres": cmdPostgres,
+			"s3":       cmdS3,
+			"sql":      cmdSQL,
+			"points":   cmdPoints,
+			"exits":    cmdExits,
+			"envsubst": cmdEnvsubst,
+		},
+		Setup: func(e *testscript.Env) error {
+			e.Values[scriptTest{}] = e.T()
+			e.Setenv("TZ", "America/Sao_Paulo")
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
+			return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte("a long password\n"), 0o600)
+		},
+	})
+}
+
+// scriptTest is the key of a script's *testing.T.
+type scriptTest struct{}
+
+func testOf(ts *testscript.TestScript) testing.TB { return ts.Value(scriptTest{}).(testing.TB) }
+
+// postgres: a database of the script's own on a real server; $DBURL leads to it and $DB is its name. "postgres own"
+// starts a server of the script's own, and $PGPID is its postmaster.
+func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
+	t := testOf(ts)
+	var opts []testkit.Option
+	if len(args) > 0 && args[0] == "own" {
+		opts = append(opts, testkit.Own())
+	}
+	s := testkit.Postgres(t, 0, opts...)
+	db := s.Database(t)
+	ts.Setenv("DB", db)
+	ts.Setenv("DBURL", s.URL(db))
+	ts.Setenv("SERVERURL", s.URL("postgres"))
+	ts.Setenv("PGPID", fmt.Sprint(s.PID()))
+	ts.Setenv("PGBIN", s.BinDir)
+	ts.Setenv("PATH", ts.Getenv("PATH")+string(os.PathListSeparator)+s.BinDir)
+}
+
+// s3: a real object store of the script's own; $S3URL is an address in it, and its keys are in the environment.
+func cmdS3(ts *testscript.TestScript, _ bool, _ []string) {
+	s := testkit.S3(testOf(ts))
+	ts.Setenv("S3URL", s.URL("cofre"))
+	ts.Setenv("S3DIR", filepath.Join(s.Dir, s.Bucket))
+	ts.Setenv("AWS_ACCESS_KEY_ID", s.AccessKey)
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", s.SecretKey)
+	ts.Defer(s.Stop)
+}
+
+// sql URL TEXT: runs TEXT through psql, stopping at the first error.
+func cmdSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: sql URL TEXT")
+	}
+	text := args[1]
+	if name, ok := strings.CutPrefix(text, "@"); ok {
+		text = ts.ReadFile(name)
+	}
+	cmd := exec.Command(filepath.Join(ts.Getenv("PGBIN"), "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", args[0])
+	cmd.Stdin = strings.NewReader(text)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	if err := cmd.Run(); (err != nil) != neg {
+		ts.Fatalf("sql: %v", err)
+	}
+}
+
+// points FILE: reads the JSON of cofre list and sets $P1, $P2, … to the ids, oldest first, and $PN to how many.
+func cmdPoints(ts *testscript.TestScript, _ bool, args []string) {
+	var doc struct{ Points []struct{ ID string } }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
+	for i, p := range doc.Points {
+		ts.Setenv(fmt.Sprintf("P%d", i+1), p.ID)
+	}
+	ts.Setenv("PN", fmt.Sprint(len(doc.Points)))
+}
+
+// exits CODE PROGRAM ARGS…: runs a program that must end with that exit code.
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// envsubst FILE…: replaces $NAME in files by the script's environment.
+func cmdEnvsubst(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		path := ts.MkAbs(name)
+		b, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, []byte(os.Expand(string(b), ts.Getenv)), 0o600))
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/trustlayer/cofre"
+)
+
+// progress returns the observer that shows a command's events on stderr, and the function that ends it. On a
+// terminal it draws bars; in a pipe it says a line for each stretch of work that ended; with --quiet only
+// warnings are left.
+func (a *app) progress(ctx context.Context) (cofre.Observer, func()) {
+	l := &lines{w: a.Err, quiet: a.quiet, began: map[task]time.Time{}}
+	if a.quiet || !isTerminal(a.Err) {
+		return l, func() {}
+	}
+	p := mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(a.Err), mpb.WithWidth(40))
+	l.w = p // what is said appears above the bars
+	b := &bars{lines: l, progress: p, running: map[task]*bar{}}
+	return b, b.end
+}
+
+// task is one stretch of work of one source.
+type task struct {
+	source cofre.SourceID
+	name   string
+}
+
+func taskOf(e cofre.Event) task { return task{e.Source, e.Task} }
+
+func (t task) String() string {
+	switch {
+	case t.source.Kind == "":
+		return t.name
+	case t.source.Name == "" || t.source.Name == string(t.source.Kind):
+		return fmt.Sprintf("%s: %s", t.source.Kind, t.name)
+	}
+	return fmt.Sprintf("%s %s: %s", t.source.Kind, t.source.Name, t.name)
+}
+
+// lines is the observer of a pipe or a log.
+type lines struct {
+	mu    sync.Mutex
+	w     io.Writer
+	quiet bool
+	began map[task]time.Time
+}
+
+func (l *lines) Observe(e cofre.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := taskOf(e)
+	switch e.Type {
+	case cofre.TypeTaskBegan:
+		l.began[t] = time.Now()
+	case cofre.TypeTaskEnded:
+		if e.Err == nil && !l.quiet {
+			fmt.Fprintf(l.w, "%s%s%s\n", t, amount(e), l.since(t))
+		}
+		delete(l.began, t)
+	case cofre.TypeWarning:
+		fmt.Fprintf(l.w, "warning: %s\n", about(e))
+	case cofre.TypeNote:
+		if !l.quiet {
+			fmt.Fprintf(l.w, "note: %s\n", about(e))
+		}
+	}
+}
+
+func (l *lines) since(t task) string {
+	began, ok := l.began[t]
+	if !ok {
+		return ""
+	}
+	return " in " + took(time.Since(began))
+}
+
+func about(e cofre.Event) string {
+	if e.Source.Kind == "" {
+		return e.Text
+	}
+	return fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, e.Text)
+}
+
+func amount(e cofre.Event) string {
+	switch {
+	case e.Done == 0:
+		return ""
+	case e.Unit == cofre.UnitBytes:
+		return ", " + size(e.Done)
+	}
+	return ", " + count(e.Done)
+}
+
+// bars is the observer of a terminal: one bar for each task under way.
+type bars struct {
+	*lines
+	progress *mpb.Progress
+	barsMu   sync.Mutex
+	running  map[task]*bar
+}
+
+type bar struct {
+	*mpb.Bar
+	mu   sync.Mutex
+	item string
+}
+
+func (b *bars) Observe(e cofre.Event) {
+	t := taskOf(e)
+	b.barsMu.Lock()
+	current := b.running[t]
+	switch e.Type {
+	case cofre.TypeTaskBegan:
+		if current == nil {
+			b.running[t] = b.draw(t, e)
+		}
+	case cofre.TypeTaskEnded:
+		delete(b.running, t)
+	}
+	b.barsMu.Unlock()
+	if current != nil {
+		current.observe(e)
+	}
+	b.lines.Observe(e)
+}
+
+func (b *bars) draw(t task, e cofre.Event) *bar {
+	drawn := &bar{item: e.Item}
+	counters := decor.CountersNoUnit("%d/%d", decor.WC{C: decor.DindentRight})
+	if e.Unit == cofre.UnitBytes {
+		counters = decor.CountersKibiByte("% .1f / % .1f", decor.WC{C: decor.DindentRight})
+	}
+	drawn.Bar = b.progress.AddBar(e.Total,
+		mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Name(t.String(), decor.WC{C: decor.DindentRight | decor.DextraSpace})),
+		mpb.AppendDecorators(counters, decor.Any(func(decor.Statistics) string {
+			drawn.mu.Lock()
+			defer drawn.mu.Unlock()
+			return " " + drawn.item
+		})))
+	return drawn
+}
+
+func (d *bar) observe(e cofre.Event) {
+	switch e.Type {
+	case cofre.TypeTaskProgress:
+		d.mu.Lock()
+		d.item = e.Item
+		d.mu.Unlock()
+		if e.Total > 0 {
+			d.SetTotal(max(e.Total, e.Done+1), false) // a bar that reaches its total is taken for finished
+		}
+		d.SetCurrent(e.Done)
+	case cofre.TypeTaskEnded:
+		d.Abort(true)
+	}
+}
+
+// end takes the bars of tasks that never ended off the screen, and waits until the last line is drawn.
+func (b *bars) end() {
+	b.barsMu.Lock()
+	for _, d := range b.running {
+		d.Abort(true)
+	}
+	clear(b.running)
+	b.barsMu.Unlock()
+	b.progress.Wait()
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/trustlayer/cofre"
+)
+
+// columns prints rows under a header, aligned, without lines: what is printed can be cut and searched. Columns
+// named in right are numbers.
+func columns(w io.Writer, header []string, rows [][]string, right ...int) {
+	t := table.NewWriter()
+	t.SetStyle(table.Style{
+		Name: "plain",
+		Box:  table.BoxStyle{PaddingRight: "  "},
+		Format: table.FormatOptions{
+			Header: text.FormatDefault,
+		},
+		Options: table.OptionsNoBordersAndSeparators,
+	})
+	var configs []table.ColumnConfig
+	for _, n := range right {
+		configs = append(configs, table.ColumnConfig{Number: n + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(configs)
+	if header != nil {
+		t.AppendHeader(cells(header))
+	}
+	for _, r := range rows {
+		t.AppendRow(cells(r))
+	}
+	for line := range strings.Lines(t.Render() + "\n") {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
+}
+
+func cells(texts []string) table.Row {
+	row := make(table.Row, len(texts))
+	for i, s := range texts {
+		row[i] = s
+	}
+	return row
+}
+
+func size(bytes int64) string {
+	if bytes < 0 {
+		return "?"
+	}
+	return humanize.IBytes(uint64(bytes))
+}
+
+func count(n int64) string { return humanize.Comma(n) }
+
+// clock shows a moment in the machine's zone, with the zone.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05 -07:00")
+}
+
+// clocks shows a moment in the machine's zone and in UTC, where a person may go on to type it.
+func clocks(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return clock(t) + "  (" + t.UTC().Format(time.RFC3339) + ")"
+}
+
+func took(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}
+
+// state says what is known of a point. A verification says more, and says when it did.
+func state(p cofre.RecoveryPoint) string {
+	var s []string
+	for _, c := range p.Components {
+		if c.Partial {
+			s = append(s, string(c.Kind)+" incomplete")
+		}
+	}
+	if n := len(p.Findings); n > 0 {
+		s = append(s, plural(n, "finding"))
+	}
+	n := 0
+	for _, c := range p.Components {
+		n += len(c.Warnings)
+	}
+	if n > 0 {
+		s = append(s, plural(n, "warning"))
+	}
+	if len(s) == 0 {
+		return "complete"
+	}
+	return strings.Join(s, ", ")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// kinds lists what a point has, with how many where there are several of a kind.
+func kinds(p cofre.RecoveryPoint) string {
+	n := map[cofre.Kind]int{}
+	for _, c := range p.Components {
+		n[c.Kind]++
+	}
+	var s []string
+	for _, k := range cofre.Kinds() {
+		switch n[k] {
+		case 0:
+		case 1:
+			s = append(s, string(k))
+		default:
+			s = append(s, fmt.Sprintf("%s×%d", k, n[k]))
+		}
+	}
+	return strings.Join(s, ",")
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/restore"
+)
+
+func newRestoreCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Bring back a database, a table, a cluster, objects or files",
+		Long: `Bring back one component of a recovery point.
+
+The copy is made in a new place, compared there with what was captured, and only then takes its name, by one rename.
+What it replaces is kept, and the last lines say under which name. --dry-run prints the plan and stops.
+
+POINT is an id, an unambiguous prefix of one, or latest.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(restores(a)...)
+	return cmd
+}
+
+// restoreOptions are the flags of every restore.
+type restoreOptions struct {
+	dryRun bool
+	yes    bool
+	source string // name of the component, where a point has several of the kind
+}
+
+func (o *restoreOptions) addFlags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and do nothing")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask before something is replaced")
+	cmd.Flags().StringVar(&o.source, "source", "", "`NAME` of the component, where the point has several of the kind")
+}
+
+// restoring is one restore that a command asks for.
+type restoring struct {
+	options restoreOptions
+	kind    cofre.Kind
+	point   string
+	// replaces says what gives way, for the question; nil where nothing does.
+	replaces func(cofre.Component) string
+	target   func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error)
+}
+
+// restoreDocument is the JSON document of a restore.
+type restoreDocument struct {
+	Point cofre.PointID `json:"point"`
+	*restore.Result
+	Seconds float64        `json:"took_seconds,omitempty"`
+	Error   *errorDocument `json:"error,omitempty"`
+}
+
+// restore finds the component, shows the plan, asks where something gives way, and carries it out between hooks.
+func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r restoring) error {
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	point, comp, err := cat.Component(r.point, catalog.Want{Installation: cfg.Name, Kind: r.kind, Name: r.options.source})
+	if err != nil {
+		return err
+	}
+	target, err := r.target(point, comp)
+	if err != nil {
+		return err
+	}
+	req := restore.Request{Point: point.ID, Component: comp, Target: target}
+	if r.options.dryRun {
+		return a.dryRun(ctx, repo, req)
+	}
+	obs, end := a.progress(ctx)
+	defer end()
+	req.Observer = obs
+	stopped := false
+	req.Confirm = func(plan *cofre.Plan) error {
+		if !a.json && !a.quiet || len(plan.Problems) > 0 {
+			writePlan(a.stdio, plan, false)
+		}
+		if len(plan.Problems) > 0 || r.replaces == nil {
+			return nil
+		}
+		if err := a.confirm(ctx, r.options.yes, r.replaces(comp)); err != nil {
+			return err
+		}
+		stopped = true
+		return a.runHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
+	}
+	res, err := restore.Run(ctx, repo, req)
+	end()
+	if stopped {
+		err = a.hooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
+	}
+	if a.json && res != nil && res.Plan != nil {
+		if perr := a.document(restoreDocument{point.ID, res, res.Took.Seconds(), documentOf(interrupted(ctx, err))}); perr != nil {
+			return perr
+		}
+		return err
+	}
+	if err == nil {
+		printOutcome(a, res)
+	}
+	return err
+}
+
+func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) error {
+	plan, err := restore.Plan(ctx, repo, req)
+	if plan == nil {
+		return err
+	}
+	if perr := a.printPlan(plan); perr != nil {
+		return perr
+	}
+	return err
+}
+
+func printOutcome(a *app, res *restore.Result) {
+	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
+	fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", plural(len(res.Proof.Checks), "comparison"))
+	for _, k := range res.Outcome.Kept {
+		fmt.Fprintf(a.Out, "kept: %s\n", k)
+	}
+	for _, n := range res.Outcome.Next {
+		fmt.Fprintf(a.Out, "next: %s\n", n)
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+type restoreDatabaseCommand struct {
+	restoreOptions
+	to      string
+	server  string
+	replace bool
+	roles   bool
+	jobs    int
+	check   string
+	filter  logical.Filter
+	noOwner bool
+	noPriv  bool
+}
+
+func newRestoreDatabaseCommand(a *app) *cobra.Command {
+	var c restoreDatabaseCommand
+	cmd := &cobra.Command{
+		Use:   "database POINT",
+		Short: "Bring back a database",
+		Long: `Bring back the database of a recovery point: into a new database, compared there with what was captured, and
+then renamed. With --replace the database that has the name now is kept under another; without it the name must be free.
+
+  cofre restore database latest --dry-run
+  cofre restore database latest --to trustlayer_yesterday
+  cofre restore database latest --replace`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+				return c.run(ctx, a, cfg, repo, args[0])
+			})
+		},
+	}
+	c.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&c.to, "to", "", "`NAME` of the database in the end (default: the captured one's)")
+	f.StringVar(&c.server, "server", "", "`URL` of the server to restore to (default: the configured database's)")
+	f.BoolVar(&c.replace, "replace", false, "replace the database of that name; it is kept under another name")
+	f.BoolVar(&c.roles, "roles", false, "make roles that are missing, without passwords")
+	f.IntVarP(&c.jobs, "jobs", "j", 0, "sessions at once (default: the number of CPUs up to 4)")
+	f.StringVar(&c.check, "check", string(logical.CheckCounts), "how the copy is compared: counts (rows of every table) or checksum (every row)")
+	addFilterFlags(cmd, &c.filter)
+	f.BoolVar(&c.noOwner, "no-owner", false, "everything belongs to the role that restores")
+	f.BoolVar(&c.noPriv, "no-privileges", false, "no GRANT and no REVOKE")
+	return cmd
+}
+
+// addFilterFlags adds the flags that take a part of a database.
+func addFilterFlags(cmd *cobra.Command, filter *logical.Filter) {
+	f := cmd.Flags()
+	f.BoolVar(&filter.SchemaOnly, "schema-only", false, "definitions, no rows")
+	f.BoolVar(&filter.DataOnly, "data-only", false, "rows, no definitions")
+	f.StringVar(&filter.Section, "section", "", "one `SECTION`: pre-data, data or post-data")
+	f.StringArrayVar(&filter.Schemas, "schema", nil, "only this `SCHEMA`, may be repeated")
+	f.StringArrayVar(&filter.ExcludeTables, "exclude-table", nil, "without this `SCHEMA.TABLE`, may be repeated")
+}
+
+func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
+	level := logical.CheckLevel(c.check)
+	if level != logical.CheckCounts && level != logical.CheckChecksum {
+		return cofre.WithHint(&usage{fmt.Errorf("unknown check %q", c.check)}, "use counts or checksum")
+	}
+	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref}
+	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
+		server, err := restoreServer(cfg, c.server)
+		if err != nil {
+			return nil, err
+		}
+		return logical.NewTarget(logical.RestoreOptions{
+			Server: server.With("postgres"), Name: c.to, Replace: c.replace, Jobs: sourceOptions{jobs: c.jobs}.parallel(),
+			Roles: c.roles, Filter: c.filter, NoOwner: c.noOwner, NoPrivileges: c.noPriv, Check: level, Now: time.Now,
+		}), nil
+	}
+	if c.replace {
+		r.replaces = func(comp cofre.Component) string { return "replace database " + cmp.Or(c.to, comp.Name) }
+	}
+	return a.restore(ctx, cfg, repo, r)
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/restore"
+)
+
+type restoreTableCommand struct {
+	restoreOptions
+	to       string
+	server   string
+	database string
+	full     bool
+}
+
+func newRestoreTableCommand(a *app) *cobra.Command {
+	var c restoreTableCommand
+	cmd := &cobra.Command{
+		Use:   "table SCHEMA.TABLE POINT",
+		Short: "Bring back one table, reading nothing else",
+		Long: `Bring back one table into a schema of its own, beside the live one. Only that table is read from the repository.
+It is filled, read back and compared in one transaction: it is there whole and proven, or not at all.
+
+  cofre restore table public.answers latest --to rescue`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+				return c.run(ctx, a, cfg, repo, args[0], args[1])
+			})
+		},
+	}
+	c.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&c.to, "to", "", "`SCHEMA` to make the table in (default: its own, where it must not exist)")
+	f.StringVar(&c.server, "server", "", "`URL` of the database to restore into (default: the configured one)")
+	f.StringVar(&c.database, "database", "", "`NAME` of the database to restore into (default: the configured one)")
+	f.BoolVar(&c.full, "full", false, "with foreign keys, triggers, policies, owner and grants")
+	return cmd
+}
+
+// tableDocument is the JSON document of the restore of one table.
+type tableDocument struct {
+	Point    cofre.PointID `json:"point"`
+	Plan     *cofre.Plan   `json:"plan,omitempty"`
+	Table    string        `json:"table"`
+	Rows     int64         `json:"rows"`
+	Bytes    int64         `json:"bytes_read"`
+	Checksum string        `json:"checksum"`
+	Left     []string      `json:"left_out,omitempty"`
+	Seconds  float64       `json:"took_seconds"`
+}
+
+func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, table, ref string) error {
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	point, comp, err := cat.Component(ref, catalog.Want{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: c.source})
+	if err != nil {
+		return err
+	}
+	tree, err := repo.Tree(ctx, comp.Root)
+	if err != nil {
+		return err
+	}
+	server, err := restoreServer(cfg, c.server)
+	if err != nil {
+		return err
+	}
+	if c.database != "" {
+		server = server.With(c.database)
+	}
+	obs, end := a.progress(ctx)
+	defer end()
+	o := logical.TableOptions{Server: server, Table: table, ToSchema: c.to, Full: c.full, Observer: obs}
+	plan, err := logical.PlanTable(ctx, tree, o)
+	if err != nil {
+		return err
+	}
+	plan.Point = point.ID
+	if c.dryRun {
+		if err := a.printPlan(plan); err != nil {
+			return err
+		}
+		return restore.Preflight(plan)
+	}
+	if !a.json && !a.quiet || len(plan.Problems) > 0 {
+		writePlan(a.stdio, plan, false)
+	}
+	if err := restore.Preflight(plan); err != nil {
+		return err
+	}
+	startedAt := time.Now()
+	done, err := logical.RestoreTable(ctx, tree, o)
+	end()
+	if err != nil {
+		return err
+	}
+	seconds := time.Since(startedAt)
+	if a.json {
+		return a.document(tableDocument{point.ID, plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, seconds.Seconds()})
+	}
+	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(seconds))
+	fmt.Fprintf(a.Out, "proven equal to what was captured: checksum %s\n", done.Checksum)
+	for _, l := range done.Left {
+		fmt.Fprintf(a.Out, "left out: %s\n", l)
+	}
+	return nil
+}

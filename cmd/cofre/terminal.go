@@ -1,0 +1,51 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/trustlayer/cofre"
+)
+
+// isTerminal reports whether a stream of the call is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// confirm asks before something that cannot be taken back. Only the typed word yes confirms; without a terminal
+// there is nobody to ask, and only --yes does.
+//
+// Errors: ErrRefused.
+func (a *app) confirm(ctx context.Context, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !isTerminal(a.In) {
+		return cofre.WithHint(fmt.Errorf("%s: %w: it needs a confirmation, and stdin is no terminal", question, cofre.ErrRefused), "add --yes")
+	}
+	fmt.Fprintf(a.Err, "%s? type yes to go on: ", question)
+	answered := make(chan string, 1)
+	go func() {
+		// Only the end of the process ends a read of a terminal; an interruption must not wait for it.
+		line, err := bufio.NewReader(a.In).ReadString('\n')
+		if err != nil {
+			line = "" // the end of the input is not a yes
+		}
+		answered <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case line := <-answered:
+		if strings.TrimSpace(line) != "yes" {
+			return fmt.Errorf("%w: not confirmed, nothing was changed", cofre.ErrRefused)
+		}
+		return nil
+	}
+}

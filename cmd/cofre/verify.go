@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/verify"
+)
+
+type verifyCommand struct {
+	level string
+}
+
+func newVerifyCommand(a *app) *cobra.Command {
+	var c verifyCommand
+	cmd := &cobra.Command{
+		Use:   "verify [POINT]",
+		Short: "Check that what recovery points refer to is there and unchanged",
+		Long: `Check recovery points, all of the repository or one, and say which level they reached.
+
+  structure   everything referenced exists; quick
+  content     every stored byte of the repository is read back and compared with its hash
+
+Neither is a restore. Findings are printed by name and exit with 20.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			level, err := verify.ParseLevel(c.level)
+			if err != nil {
+				return &usage{err}
+			}
+			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+				return c.run(ctx, a, cfg, repo, level, args)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "how deep: structure or content")
+	return cmd
+}
+
+// verification is the JSON document of a verification.
+type verification struct {
+	*verify.Result
+	Error *errorDocument `json:"error,omitempty"`
+}
+
+func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, level cofre.Level, args []string) error {
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	points := slices.Collect(cat.List(catalog.Want{}))
+	if len(args) == 1 {
+		p, err := cat.Find(args[0], catalog.Want{Installation: cfg.Name})
+		if err != nil {
+			return err
+		}
+		points = []cofre.RecoveryPoint{p}
+	}
+	obs, end := a.progress(ctx)
+	res, err := verify.Run(ctx, repo, verify.Request{Points: points, Level: level, Checks: pointChecks(), Observer: obs})
+	end()
+	if err == nil && res.Count() > 0 {
+		err = cofre.WithHint(fmt.Errorf("%w: %s", errFindings, plural(res.Count(), "finding")),
+			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")
+	}
+	if a.json {
+		if perr := a.document(verification{res, documentOf(interrupted(ctx, err))}); perr != nil {
+			return perr
+		}
+		return err
+	}
+	c.print(a, res, len(points), err == nil || res.Count() > 0)
+	return err
+}
+
+func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool) {
+	var rows [][]string
+	for _, f := range res.Findings {
+		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, f.What})
+	}
+	for _, p := range res.Points {
+		for _, f := range p.Findings {
+			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, f.What})
+		}
+	}
+	if len(rows) > 0 {
+		columns(a.Out, []string{"POINT", "CHECK", "KIND", "OBJECT", "FINDING"}, rows)
+	}
+	if !whole {
+		return
+	}
+	reached := string(res.Reached)
+	if reached == "" {
+		reached = "none"
+	}
+	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(points, "recovery point"), clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/repository"
+)
+
+// closeBound is how long giving the repository back may take after a command ended or was interrupted.
+const closeBound = time.Minute
+
+// maxJobs is how many things are read at once where nobody said: beyond it a database is disturbed more than a
+// backup is sped up.
+const maxJobs = 4
+
+// sourceOptions are the flags that change how sources are captured.
+type sourceOptions struct {
+	jobs        int
+	lockTimeout time.Duration
+}
+
+func (o sourceOptions) parallel() int {
+	if o.jobs > 0 {
+		return o.jobs
+	}
+	return min(runtime.NumCPU(), maxJobs)
+}
+
+// restores lists what can be restored.
+func restores(a *app) []*cobra.Command {
+	return []*cobra.Command{
+		newRestoreDatabaseCommand(a),
+		newRestoreTableCommand(a),
+		newRestoreConfigCommand(a),
+		newRestoreStorageCommand(a),
+	}
+}
+
+// pointChecks are the checks between the components of one point.
+func pointChecks() []cofre.PointCheck { return []cofre.PointCheck{bucket.Closure{}} }
+
+// stateDir is where caches and connection files of this machine are. Everything in it may be deleted at any time.
+func stateDir(cfg *config.Config) (string, error) {
+	if cfg.StateDir != "" {
+		return cfg.StateDir, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", cofre.WithHint(fmt.Errorf("find a folder for caches: %w: %w", cofre.ErrConfig, err), "set state_dir in the configuration, or HOME")
+	}
+	return filepath.Join(cache, "cofre"), nil
+}
+
+// openRepository opens the configured repository.
+//
+// Errors: cofre.ErrConfig, and those of repository.Open.
+func openRepository(ctx context.Context, cfg *config.Config) (cofre.Repository, error) {
+	c, err := repositoryConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return repository.Open(ctx, c)
+}
+
+// initRepository makes the configured repository.
+//
+// Errors: cofre.ErrConfig, and those of repository.Init.
+func initRepository(ctx context.Context, cfg *config.Config) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return repository.Init(ctx, c)
+}
+
+// repositoryConfig reads the secrets of the repository and nothing else.
+func repositoryConfig(cfg *config.Config) (repository.Config, error) {
+	state, err := stateDir(cfg)
+	if err != nil {
+		return repository.Config{}, err
+	}
+	r := cfg.Repository
+	c := repository.Config{URL: r.URL, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
+	if r.CA != "" {
+		if c.URL, err = withQuery(r.URL, "ca", r.CA); err != nil {
+			return repository.Config{}, err
+		}
+	}
+	secrets := append(credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), toRead{r.Password, &c.Password})
+	return c, readSecrets("repository", secrets...)
+}
+
+// toRead is a secret of the configuration, and where it is needed.
+type toRead struct {
+	from config.Secret
+	to   *secret.Value
+}
+
+func credentials(c config.Credentials, access, secretKey, session *secret.Value) []toRead {
+	return []toRead{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
+}
+
+// readSecrets reads secrets now, and says of all that could not be read which they are.
+//
+// Errors: cofre.ErrConfig.
+func readSecrets(of string, secrets ...toRead) error {
+	var problems []error
+	for _, s := range secrets {
+		v, err := s.from.Read()
+		if err != nil {
+			problems = append(problems, fmt.Errorf("read a secret of %s: %w: %w", of, cofre.ErrConfig, err))
+		}
+		*s.to = v
+	}
+	return errors.Join(problems...)
+}
+
+// compression translates the configuration's word for s2 into the engine's.
+func compression(word string) string {
+	if word == "s2" {
+		return repository.CompressionS2
+	}
+	return word
+}
+
+// withQuery adds a parameter to an address.
+func withQuery(address, key, value string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("repository.url: not a URL: %w", cofre.ErrConfig)
+	}
+	q := u.Query()
+	q.Set(key, value)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// configured lists the kinds that the configuration has a section for.
+func configured(cfg *config.Config) []cofre.Kind {
+	var kinds []cofre.Kind
+	for _, s := range []struct {
+		kind cofre.Kind
+		has  bool
+	}{
+		{cofre.KindDatabase, cfg.Database != nil}, {cofre.KindCluster, cfg.Cluster != nil},
+		{cofre.KindStorage, cfg.Storage != nil}, {cofre.KindConfig, cfg.Files != nil},
+	} {
+		if s.has {
+			kinds = append(kinds, s.kind)
+		}
+	}
+	return kinds
+}
+
+// sources makes the sources of the kinds asked for, or of all that are configured. Nothing is contacted.
+//
+// Errors: cofre.ErrConfig where a kind is asked for that is not configured, or nothing is.
+func sources(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, o sourceOptions) ([]cofre.Source, error) {
+	have := configured(cfg)
+	if len(kinds) == 0 {
+		kinds = have
+	}
+	if len(kinds) == 0 {
+		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), "add a section database, cluster, storage or config to the configuration")
+	}
+	var made []cofre.Source
+	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
+		if !slices.Contains(have, kind) {
+			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), "add a section %s to the configuration", kind)
+		}
+		s, err := source(ctx, cfg, kind, o)
+		if err != nil {
+			return nil, fmt.Errorf("back up %s: %w", kind, err)
+		}
+		made = append(made, s)
+	}
+	return made, nil
+}
+
+func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOptions) (cofre.Source, error) {
+	switch kind {
+	case cofre.KindDatabase:
+		return databaseSource(cfg, o)
+	case cofre.KindCluster:
+		return clusterSource(cfg)
+	case cofre.KindStorage:
+		return storageSource(ctx, cfg, o)
+	case cofre.KindConfig:
+		return configSource(cfg)
+	}
+	return nil, cofre.WithHint(fmt.Errorf("%w: this version cannot capture it", cofre.ErrConfig), "remove the section %s", kind)
+}
+
+func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
+	d := cfg.Database
+	server, err := serverOf(d.URL, d.Password)
+	if err != nil {
+		return nil, err
+	}
+	id := cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: server.DatabaseName()}
+	return logical.NewSource(id, server, logical.CaptureOptions{
+		Jobs: cmp.Or(o.jobs, d.Jobs), LockTimeout: cmp.Or(o.lockTimeout, d.LockTimeout.Duration),
+		RolePasswords: d.RolePasswords, ExcludeTableData: d.ExcludeTableData,
+	}), nil
+}
+
+func clusterSource(cfg *config.Config) (cofre.Source, error) {
+	c := cfg.Cluster
+	server, err := serverOf(c.URL, c.Password)
+	if err != nil {
+		return nil, err
+	}
+	return physical.NewSource(cfg.Name, physical.Config{
+		Name: "cluster", Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
+	}), nil
+}
+
+func configSource(cfg *config.Config) (cofre.Source, error) {
+	state, err := stateDir(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []string{state}}
+	if !cfg.Repository.IsS3() {
+		c.Never = append(c.Never, cfg.Repository.URL)
+	}
+	if cfg.Files.Cofre && cfg.Path != "" {
+		c.Paths = append(slices.Clone(c.Paths), cfg.Path)
+	}
+	if cfg.Files.PostgreSQL {
+		server, err := restoreServer(cfg, "")
+		if err != nil {
+			return nil, err
+		}
+		c.Extra = serverConfig(server)
+	}
+	return files.NewSource(c), nil
+}
+
+// restoreServer leads to the PostgreSQL server that the configuration names, or to another by URL.
+func restoreServer(cfg *config.Config, address string) (postgres.Config, error) {
+	switch {
+	case address != "":
+		return postgres.Config{URL: address}, nil
+	case cfg.Database != nil:
+		return serverOf(cfg.Database.URL, cfg.Database.Password)
+	case cfg.Cluster != nil:
+		return serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+	}
+	return postgres.Config{}, cofre.WithHint(fmt.Errorf("no server: %w", cofre.ErrConfig), "add a section database to the configuration, or give --server URL")
+}
+
+// serverOf makes the connection of a URL. Without a configured password the PG* variables and the password file
+// count, as for psql.
+func serverOf(address string, password config.Secret) (postgres.Config, error) {
+	p, err := password.Read()
+	if err != nil {
+		return postgres.Config{}, fmt.Errorf("read the database password: %w: %w", cofre.ErrConfig, err)
+	}
+	return postgres.Config{URL: address, Password: p}, nil
+}

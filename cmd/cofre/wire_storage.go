@@ -1,0 +1,59 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/s3"
+	"github.com/trustlayer/cofre/bucket/supabase"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/s3client"
+)
+
+// storageName names the only storage source of a configuration.
+const storageName = "storage"
+
+func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (cofre.Source, error) {
+	store, err := openStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return bucket.NewSource(bucket.Config{
+		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindStorage, Name: storageName},
+		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs),
+	}), nil
+}
+
+// openStore opens the configured buckets: Supabase Storage, S3 or a folder.
+//
+// Errors: cofre.ErrConfig where no storage is configured; those of the store.
+func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
+	s := cfg.Storage
+	switch {
+	case s == nil:
+		return nil, cofre.WithHint(fmt.Errorf("no storage: %w", cofre.ErrConfig), "add a section storage to the configuration")
+	case s.Supabase != nil:
+		key, err := s.Supabase.ServiceRoleKey.Read()
+		if err != nil {
+			return nil, fmt.Errorf("read storage.supabase.service_role_key: %w: %w", cofre.ErrConfig, err)
+		}
+		return supabase.Open(ctx, supabase.Config{URL: s.Supabase.URL, Key: key, CA: s.Supabase.CA})
+	case s.S3 != nil:
+		return openS3(s.S3)
+	case s.Folder != nil:
+		return dir.Open(s.Folder.Path)
+	}
+	return nil, fmt.Errorf("storage: none of supabase, s3 and folder is set: %w", cofre.ErrConfig)
+}
+
+func openS3(s *config.S3) (bucket.Store, error) {
+	c := s3client.Config{Endpoint: s.Endpoint, Region: s.Region, CA: s.CA}
+	if err := readSecrets("storage.s3.credentials", credentials(s.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {
+		return nil, err
+	}
+	return s3.Open(c)
+}
