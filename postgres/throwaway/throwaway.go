@@ -248,7 +248,6 @@ func (s *Server) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
 	args := []string{"-D", s.DataDir, "-k", s.Socket, "-h", listen, "-p", strconv.Itoa(s.Port),
 		"-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr"}
 	if s.owned || s.opts.DataDir == "" {
@@ -263,8 +262,13 @@ func (s *Server) launch(ctx context.Context) error {
 		Pdeathsig: syscall.SIGQUIT,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, log.Close())
 	}
+	// What the server says to its standard error passes through this process for as long as it runs.
+	go func(done <-chan struct{}) {
+		<-done
+		_ = log.Close()
+	}(s.proc.Done())
 	if err := s.ready(ctx); err != nil {
 		s.Kill()
 		return err
