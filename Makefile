@@ -20,7 +20,7 @@ help: ## print this
 
 build: ## build bin/cofre
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/cofre ./cmd/cofre
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/cofre ./cmd/cofre
 
 demo: build ## back up, destroy and restore a real installation, before your eyes (KEEP=1 leaves it running)
 	@demo/postgresql.sh
@@ -52,7 +52,7 @@ vulnerabilities:
 		echo "vulnerabilities: NOT CHECKED, the database vuln.go.dev cannot be reached from here"; \
 	else echo "$$out"; exit 1; fi
 
-bench: ## measure beside pg_dump -Z9 and pg_restore, in one interleaved run
+bench: build ## measure beside pg_dump -Z9 and pg_restore, in one interleaved run
 	go run ./bench $(BENCH)
 
 services: ## install what the tests talk to: PostgreSQL 15, versitygw (PG="17 18" adds majors, unpacked into .services)

@@ -1,0 +1,57 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// leave hands the server over from this process, with which it would end, to one of its own, and says how to
+// look at what there is and how to end it.
+func (s *stage) leave(ctx context.Context) error {
+	info, err := os.Stat(s.server.DataDir)
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return errors.Join(fmt.Errorf("demonstration: owner of %s is not known", s.server.DataDir), s.close())
+	}
+	if err := s.server.Close(); err != nil {
+		return errors.Join(err, s.close())
+	}
+	socket := s.path("socket")
+	if err := errors.Join(os.Mkdir(socket, 0o700), os.Lchown(socket, int(owner.Uid), int(owner.Gid))); err != nil {
+		return errors.Join(err, s.close())
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.server.BinDir, "pg_ctl"), "start", "-w", "-s",
+		"-D", s.server.DataDir, "-l", filepath.Join(s.server.DataDir, "server.log"),
+		"-o", fmt.Sprintf("-k '%s' -h '' -p %d -c unix_socket_permissions=0700", socket, s.server.Port))
+	cmd.Dir, cmd.Env = "/", plainEnvironment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return errors.Join(fmt.Errorf("demonstration: leave the server running: %w\n%s", err, out), s.close())
+	}
+	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + databaseName,
+		RawQuery: url.Values{"host": {socket}, "port": {fmt.Sprint(s.server.Port)}}.Encode()}
+	s.say("\n")
+	if err := s.writeConfiguration(u.String()); err != nil {
+		return err
+	}
+	s.say(`
+Left running. To look at it:
+  psql '%s'
+  cd %s && %s list
+To end it:
+  kill -INT $(head -n 1 %s) && rm -rf %s
+`, u.String(), s.Dir, s.Program, filepath.Join(s.server.DataDir, "postmaster.pid"), s.Dir)
+	return nil
+}
