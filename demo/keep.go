@@ -40,8 +40,10 @@ func (s *stage) leave(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(fmt.Errorf("demonstration: leave the server running: %w\n%s", err, out), s.close())
 	}
-	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + databaseName,
-		RawQuery: url.Values{"host": {socket}, "port": {fmt.Sprint(s.server.Port)}}.Encode()}
+	u := url.URL{
+		Scheme: "postgres", User: url.User("postgres"), Path: "/" + databaseName,
+		RawQuery: url.Values{"host": {socket}, "port": {fmt.Sprint(s.server.Port)}}.Encode(),
+	}
 	s.say("\n")
 	if err := s.writeConfiguration(u.String()); err != nil {
 		return err
