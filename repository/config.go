@@ -1,0 +1,76 @@
+package repository
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/store"
+)
+
+// The compressions that a repository can be made with.
+const (
+	// CompressionZstd is the default: it costs twice the CPU of S2 and 0.6 of its space.
+	CompressionZstd = "zstd-fastest"
+	// CompressionS2 is for hosts that are short of CPU.
+	CompressionS2 = "s2-default"
+)
+
+// Config says where a repository is and how it is opened.
+type Config struct {
+	URL      string // as in store.Config
+	Password secret.Value
+	// StateDir is the directory of this machine for caches. It may be deleted at any time, and several
+	// processes may use the same one.
+	StateDir string
+
+	// Credentials of S3, as in store.Config.
+	AccessKey    secret.Value
+	SecretKey    secret.Value
+	SessionToken secret.Value
+
+	// Compression of what is written from now on; empty means CompressionZstd. It may change between captures.
+	Compression string
+	// ReadOnly refuses to write anything to the repository.
+	ReadOnly bool
+
+	// PasswordSource is where a person finds the password, as configured: env:NAME or file:PATH. It is printed
+	// in the recovery kit.
+	PasswordSource string
+}
+
+// Validate reports everything that is wrong with c, joined.
+//
+// Errors: ErrConfig.
+func (c Config) Validate() error {
+	var problems []error
+	if c.URL == "" {
+		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no address: %w", cofre.ErrConfig), "set repository.url to a folder or to s3://BUCKET/PREFIX"))
+	}
+	if c.Password.IsZero() {
+		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no password: %w", cofre.ErrConfig), "set repository.password to env:NAME or file:PATH"))
+	}
+	if c.StateDir == "" || !filepath.IsAbs(c.StateDir) {
+		problems = append(problems, fmt.Errorf("state directory %q is not an absolute path: %w", c.StateDir, cofre.ErrConfig))
+	}
+	if c.Compression != "" && c.Compression != CompressionZstd && c.Compression != CompressionS2 {
+		problems = append(problems, cofre.WithHint(fmt.Errorf("compression %q is not known: %w", c.Compression, cofre.ErrConfig), "use %s or %s", CompressionZstd, CompressionS2))
+	}
+	return errors.Join(problems...)
+}
+
+func (c Config) compression() string {
+	if c.Compression == "" {
+		return CompressionZstd
+	}
+	return c.Compression
+}
+
+func (c Config) store(create bool) store.Config {
+	return store.Config{
+		URL: c.URL, AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken,
+		Create: create, ReadOnly: c.ReadOnly,
+	}
+}

@@ -1,0 +1,59 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/object"
+
+	"github.com/trustlayer/cofre"
+)
+
+// conditions that a store reports and that pass through Kopia unchanged.
+var conditions = []error{
+	cofre.ErrNoRepo, cofre.ErrReadOnly, cofre.ErrDiskFull, cofre.ErrUnreachable, cofre.ErrDenied, cofre.ErrCorrupt,
+	cofre.ErrWrongKey, cofre.ErrExists, cofre.ErrNotFound, cofre.ErrConfig, context.Canceled, context.DeadlineExceeded,
+}
+
+// explain gives an error of Kopia its address and, where it has none, its condition: what a store did not fail
+// at is something in the repository that Kopia could not read.
+func (r *Repository) explain(verb string, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, c := range conditions {
+		if errors.Is(err, c) {
+			return fmt.Errorf("%s: %w", verb, err)
+		}
+	}
+	if errors.Is(err, repo.ErrInvalidPassword) {
+		return fmt.Errorf("%s: %w", verb, cofre.ErrWrongKey)
+	}
+	return cofre.WithHint(fmt.Errorf("%s: %w: %w", verb, cofre.ErrCorrupt, err), "find out what is damaged: cofre verify --level content")
+}
+
+// notFound is explain for what a caller asked for by name.
+func (r *Repository) notFound(what string, err error) error {
+	if isMissing(err) {
+		return fmt.Errorf("%s: %w", what, cofre.ErrNotFound)
+	}
+	return r.explain(what, err)
+}
+
+func isMissing(err error) bool {
+	return errors.Is(err, content.ErrContentNotFound) || errors.Is(err, object.ErrObjectNotFound)
+}
+
+// isOutside reports whether an error says nothing about what is stored: the store cannot be asked, or nobody
+// wants the answer any more.
+func isOutside(err error) bool {
+	for _, c := range []error{context.Canceled, context.DeadlineExceeded, cofre.ErrUnreachable, cofre.ErrDenied, cofre.ErrNoRepo} {
+		if errors.Is(err, c) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,69 @@
+package repository
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/zeebo/blake3"
+)
+
+// indexCache keeps the index blobs of a repository on S3 on this machine, as they are, encrypted: without it
+// every command would fetch all of them again. It is a cache in the strict sense: what is missing, damaged or
+// not writable costs a request. Kopia's own caches are not used: without a limit on data they fill the disk,
+// and with a limit of nothing they crash (v0.22.3, internal/cache, a nil PersistentCache).
+type indexCache struct{ dir string }
+
+// cacheFor is how long an index is kept that nobody asks for: it has been compacted into another one.
+const cacheFor = 30 * 24 * time.Hour
+
+func (c *indexCache) path(id blob.ID) string { return filepath.Join(c.dir, string(id)) }
+
+// get returns a cached blob, or ok=false.
+func (c *indexCache) get(id blob.ID) ([]byte, bool) {
+	if c == nil {
+		return nil, false
+	}
+	b, err := os.ReadFile(c.path(id))
+	if err != nil || len(b) < len(hash{}) {
+		return nil, false
+	}
+	data, end := b[:len(b)-len(hash{})], b[len(b)-len(hash{}):]
+	if sum := blake3.Sum256(data); !bytes.Equal(sum[:], end) {
+		return nil, false
+	}
+	if info, err := os.Stat(c.path(id)); err == nil && time.Since(info.ModTime()) > cacheFor/4 {
+		_ = os.Chtimes(c.path(id), time.Now(), time.Now())
+	}
+	return data, true
+}
+
+func (c *indexCache) put(id blob.ID, data []byte) {
+	if c == nil || os.MkdirAll(c.dir, 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(c.dir, ".new-*")
+	if err != nil {
+		return
+	}
+	sum := blake3.Sum256(data)
+	_, err = f.Write(append(data[:len(data):len(data)], sum[:]...))
+	if closeErr := f.Close(); err != nil || closeErr != nil || os.Rename(f.Name(), c.path(id)) != nil {
+		_ = os.Remove(f.Name())
+	}
+}
+
+// sweep removes what nobody has asked for in a long time.
+func (c *indexCache) sweep() {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > cacheFor {
+			_ = os.Remove(filepath.Join(c.dir, e.Name()))
+		}
+	}
+}

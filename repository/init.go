@@ -1,0 +1,108 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/format"
+	"github.com/kopia/kopia/repo/maintenance"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/store"
+)
+
+// What a repository is made with. Hash and cipher can never change afterwards.
+const (
+	hashAlgorithm       = "BLAKE3-256-128"
+	encryptionAlgorithm = "AES256-GCM-HMAC-SHA256"
+)
+
+// abandonedInit is how old an unfinished init must be before another one starts over.
+const abandonedInit = time.Minute
+
+// Init makes a repository at c.URL. Of several at once, one wins.
+//
+// Errors: ErrExists where there is one already; ErrConfig; those of the store.
+func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("init repository: %w", err)
+	}
+	s, err := store.Open(ctx, c.store(true))
+	if err != nil {
+		return nil, fmt.Errorf("init repository: %w", err)
+	}
+	if err := initialize(ctx, c, newBlobs(s)); err != nil {
+		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
+	}
+	r, err := Open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(r.disownMaintenance(ctx), r.Close(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
+	}
+	return newRecoveryKit(c, s), nil
+}
+
+func initialize(ctx context.Context, c Config, b *blobs) error {
+	if _, err := b.GetMetadata(ctx, format.KopiaRepositoryBlobID); err == nil {
+		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), "use it as it is, or choose another address")
+	} else if !errors.Is(err, blob.ErrBlobNotFound) {
+		return err
+	}
+	// The format comes last: without it there is no repository, and an init that was cut short starts over.
+	if m, err := b.GetMetadata(ctx, format.KopiaBlobCfgBlobID); err == nil && time.Since(m.Timestamp) > abandonedInit {
+		if err := b.store.Delete(ctx, b.naming.name(format.KopiaBlobCfgBlobID)); err != nil {
+			return err
+		}
+	}
+	if store.IsFolder(c.URL) {
+		if err := b.putShards(ctx); err != nil {
+			return err
+		}
+	}
+	b.creating = true
+	err := repo.Initialize(ctx, b, &repo.NewRepositoryOptions{
+		BlockFormat:  format.ContentFormat{Hash: hashAlgorithm, Encryption: encryptionAlgorithm, EnablePasswordChange: true},
+		ObjectFormat: format.ObjectFormat{Splitter: streamSplitter},
+	}, c.Password.Reveal())
+	if errors.Is(err, blob.ErrBlobAlreadyExists) {
+		return fmt.Errorf("another init was faster: %w", cofre.ErrExists)
+	}
+	if err != nil {
+		return err
+	}
+	return b.seals.flush(ctx)
+}
+
+// putShards writes down how names become paths in a folder, as Kopia does when it makes one.
+func (b *blobs) putShards(ctx context.Context) error {
+	err := b.store.Create(ctx, shardsName, strings.NewReader(shardsContent), int64(len(shardsContent)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return err
+	}
+	sum, size, err := hashOf(strings.NewReader(shardsContent))
+	if err != nil {
+		return err
+	}
+	b.seals.add(record{State: stored, Size: size, Hash: sum, Name: shardsName})
+	return nil
+}
+
+// disownMaintenance gives Kopia's maintenance an owner that no Kopia is and turns its cycles off: its garbage
+// collection beside a capture breaks the capture, and nothing here runs it.
+func (r *Repository) disownMaintenance(ctx context.Context) error {
+	p := maintenance.DefaultParams()
+	p.Owner = "nobody@cofre"
+	p.QuickCycle.Enabled, p.FullCycle.Enabled = false, false
+	err := repo.WriteSession(ctx, r.kopia, repo.WriteSessionOptions{Purpose: "init"}, func(ctx context.Context, w repo.RepositoryWriter) error {
+		return maintenance.SetParams(ctx, w, &p)
+	})
+	return r.explain("turn maintenance off", err)
+}

@@ -1,0 +1,77 @@
+package repository
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/store"
+)
+
+// RecoveryKit is what a person needs to reach the backups when the machine that made them is gone. It holds no
+// secret: it says where the password is, and is worthless without it.
+type RecoveryKit struct {
+	URL            string `json:"url"`
+	PasswordSource string `json:"password_source"`
+	Text           string `json:"text"` // in words, to be printed and kept
+}
+
+func newRecoveryKit(c Config, s cofre.Store) *RecoveryKit {
+	source := c.PasswordSource
+	if source == "" {
+		source = "given when the repository was made"
+	}
+	connect := "kopia repository connect filesystem --path " + s.URL()
+	if !store.IsFolder(c.URL) {
+		connect = "kopia repository connect s3 " + s3Flags(s.URL())
+	}
+	return &RecoveryKit{URL: s.URL(), PasswordSource: source, Text: fmt.Sprintf(`RECOVERY KIT. Print it, and keep it away from the machine it is about.
+
+The backups are at   %s
+The password is at   %s
+
+Write the password down and keep it in two safe places that do not burn together.
+Whoever has lost it has lost every backup: nobody can read them without it, and
+nobody can make another one. This page does not hold it on purpose.
+
+To bring everything back on a new machine: install cofre, give it the address and
+the password, and ask what is there:
+
+    cofre list
+
+Without cofre, the free program Kopia (https://kopia.io) reads the same repository:
+
+    %s
+    kopia snapshot list --all --tags
+    kopia restore SNAPSHOT DIRECTORY
+
+Use Kopia there to read only: its maintenance is turned off on purpose.
+`, s.URL(), source, connect)}
+}
+
+// s3Flags turns an address into the flags of Kopia's command.
+func s3Flags(address string) string {
+	rest := strings.TrimPrefix(address, "s3://")
+	rest, query, _ := strings.Cut(rest, "?")
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	flags := "--bucket=" + bucket
+	if prefix != "" {
+		flags += " --prefix=" + prefix + "/"
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		key, value, _ := strings.Cut(parameter, "=")
+		switch key {
+		case "endpoint":
+			if host, ok := strings.CutPrefix(value, "http://"); ok {
+				flags += " --endpoint=" + host + " --disable-tls"
+			} else {
+				flags += " --endpoint=" + strings.TrimPrefix(value, "https://")
+			}
+		case "region":
+			flags += " --region=" + value
+		case "ca":
+			flags += " --root-ca-pem-path=" + value
+		}
+	}
+	return flags
+}

@@ -1,0 +1,107 @@
+package repository
+
+import (
+	"strings"
+
+	"github.com/kopia/kopia/repo/blob"
+
+	"github.com/trustlayer/cofre/store"
+)
+
+// naming says under which name of the store a blob of Kopia rests: exactly where Kopia's own storage of the
+// same kind puts it, so that stock Kopia opens the repository.
+type naming interface {
+	name(id blob.ID) string
+	// id returns the blob that rests under a name, or ok=false for an object that is none of Kopia's.
+	id(name string) (blob.ID, bool)
+	// prefixes returns the prefixes of names under which all blobs whose ids begin with prefix rest.
+	prefixes(prefix blob.ID) []string
+}
+
+func namingFor(address string) naming {
+	if store.IsFolder(address) {
+		return folderNames{}
+	}
+	return bucketNames{}
+}
+
+// Kopia's sharding of folders, as written to shardsName when a repository is made.
+//
+// Source: kopia v0.22.3, repo/blob/sharded.
+const (
+	shardsName      = ".shards"
+	shardsContent   = `{"default":[1,3],"maxNonShardedLength":20}` + "\n"
+	unshardedLength = 20
+	completeSuffix  = ".f"
+)
+
+// folderNames puts a blob with a long id into two levels of directories, of one and of three characters.
+type folderNames struct{}
+
+func (folderNames) name(id blob.ID) string {
+	s := string(id)
+	if len(s) > unshardedLength {
+		s = s[:1] + "/" + s[1:4] + "/" + s[4:]
+	}
+	return s + completeSuffix
+}
+
+func (folderNames) id(name string) (blob.ID, bool) {
+	s, ok := strings.CutSuffix(name, completeSuffix)
+	switch strings.Count(s, "/") {
+	case 0:
+		ok = ok && len(s) <= unshardedLength
+	case 2:
+		ok = ok && len(s) > unshardedLength+2 && s[1] == '/' && s[5] == '/'
+		s = strings.ReplaceAll(s, "/", "")
+	default:
+		ok = false
+	}
+	return blob.ID(s), ok && isBlobID(s)
+}
+
+func (folderNames) prefixes(prefix blob.ID) []string {
+	s := string(prefix)
+	switch {
+	case len(s) <= 1:
+		return []string{s} // of short names and of directories alike
+	case len(s) <= 4:
+		return []string{s[:1] + "/" + s[1:], s}
+	default:
+		return []string{s[:1] + "/" + s[1:4] + "/" + s[4:], s}
+	}
+}
+
+// bucketNames puts every blob beside the others.
+type bucketNames struct{}
+
+func (bucketNames) name(id blob.ID) string           { return string(id) }
+func (bucketNames) id(name string) (blob.ID, bool)   { return blob.ID(name), isBlobID(name) }
+func (bucketNames) prefixes(prefix blob.ID) []string { return []string{string(prefix)} }
+
+// isBlobID tells Kopia's blobs from what others keep in the same store: packs (p, q), indexes (x, n and their
+// kin), session markers (s), logs (_), and the format (kopia.*).
+func isBlobID(s string) bool {
+	if strings.Contains(s, "/") || s == "" {
+		return false
+	}
+	if strings.HasPrefix(s, "kopia.") || strings.HasPrefix(s, "_log") {
+		return true
+	}
+	switch s[0] {
+	case 'p', 'q', 's', 'n', 'm', 'l':
+		return len(s) > unshardedLength && isHex(s[1:2])
+	case 'x':
+		return len(s) >= 2 && strings.ContainsRune("ensrwd", rune(s[1]))
+	}
+	return false
+}
+
+func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
+
+// isPack, isIndex and isMarker tell blobs apart by their first letter.
+func isPack(id blob.ID) bool { return id != "" && (id[0] == 'p' || id[0] == 'q') }
+func isIndex(id blob.ID) bool {
+	return id != "" && (id[0] == 'x' || id[0] == 'n' || id[0] == 'm' || id[0] == 'l')
+}
+func isMarker(id blob.ID) bool { return id != "" && id[0] == 's' }

@@ -1,0 +1,213 @@
+package repository
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/format"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/store"
+)
+
+// Repository is a cofre.Repository in a folder or on S3.
+type Repository struct {
+	config Config
+	store  cofre.Store
+	blobs  *blobs
+	kopia  repo.DirectRepositoryWriter
+
+	flushEvery time.Duration
+
+	// publishing lets one point be published, or expired, at a time: both compact manifests.
+	publishing sync.Mutex
+	closing    sync.Once
+	closed     error
+}
+
+var _ cofre.Repository = (*Repository)(nil)
+
+// client is who we are to Kopia. It is nobody's user name, so that no Kopia elsewhere takes maintenance for its
+// own task, and the same on all machines.
+const (
+	clientUser = "cofre"
+	clientHost = "cofre"
+)
+
+// Open opens the repository at c.URL.
+//
+// Errors: ErrConfig; ErrNoRepo, with the command that makes one; ErrWrongKey; ErrUnreachable, ErrDenied;
+// ErrCorrupt, with the names of the files that are damaged.
+func Open(ctx context.Context, c Config) (*Repository, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("open repository: %w", err)
+	}
+	s, err := store.Open(ctx, c.store(false))
+	if err != nil {
+		return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
+	}
+	r := &Repository{config: c, store: s, blobs: newBlobs(s), flushEvery: flushEvery}
+	if err := r.connect(ctx); err != nil {
+		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))
+	}
+	return r, nil
+}
+
+func noRepo(err error, url string) error {
+	if errors.Is(err, cofre.ErrNoRepo) && cofre.Hint(err) == "" {
+		return cofre.WithHint(err, "make one with cofre init, or correct repository.url (%s)", url)
+	}
+	return err
+}
+
+// connect opens Kopia's repository in the store.
+func (r *Repository) connect(ctx context.Context) error {
+	register()
+	id, err := r.readUniqueID(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
+		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), "give cofre a directory it may write: state_dir")
+	}
+	if !store.IsFolder(r.config.URL) {
+		r.blobs.cache = &indexCache{filepath.Join(r.config.StateDir, "indexes", id)}
+		r.blobs.cache.sweep()
+	}
+	file, err := r.writeConnection()
+	if err != nil {
+		return fmt.Errorf("write connection file: %w", err)
+	}
+	// Kopia reads it once. It holds no address and no secret, and would mean nothing to another process.
+	defer os.Remove(file)
+
+	// Kopia keeps this context for what it does in the background, longer than this call.
+	open := context.WithValue(context.WithoutCancel(ctx), blobsKey{}, r.blobs)
+	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
+		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
+		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
+		OnFatalError:         func(error) {}, // the operation that met it fails too; the default ends the process
+	})
+	if err != nil {
+		return r.explain("read its format and indexes", err)
+	}
+	direct, ok := opened.(repo.DirectRepositoryWriter)
+	if !ok {
+		return errors.Join(errors.New("the library opened something else than a repository in a store"), opened.Close(ctx))
+	}
+	r.kopia = direct
+	return nil
+}
+
+// readUniqueID reads the only part of the format that is not encrypted.
+func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
+	body, err := r.store.Open(ctx, r.blobs.naming.name(format.KopiaRepositoryBlobID), 0, -1)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), "make one with cofre init, or correct repository.url (%s)", r.config.URL)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return "", err
+	}
+	f, err := format.ParseKopiaRepositoryJSON(text)
+	if err != nil {
+		return "", r.explain("read its format", err)
+	}
+	return hex.EncodeToString(f.UniqueID), nil
+}
+
+func (r *Repository) writeConnection() (string, error) {
+	info := r.blobs.ConnectionInfo()
+	text, err := json.Marshal(repo.LocalConfig{
+		Storage: &info, Caching: &content.CachingOptions{}, // none: see indexCache
+		ClientOptions: repo.ClientOptions{Hostname: clientHost, Username: clientUser, Description: "cofre"},
+	})
+	if err != nil {
+		return "", err
+	}
+	f, err := os.CreateTemp(r.config.StateDir, "connection-*.json")
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, bytes.NewReader(text))
+	return f.Name(), errors.Join(err, f.Close())
+}
+
+// diagnosed adds to an error that says something is damaged the names of the files that are.
+func (r *Repository) diagnosed(ctx context.Context, err error) error {
+	wrongKey := errors.Is(err, cofre.ErrWrongKey)
+	if !wrongKey && !errors.Is(err, cofre.ErrCorrupt) {
+		return err
+	}
+	damaged := r.damagedMetadata(ctx)
+	if len(damaged) > 0 {
+		return cofre.WithHint(fmt.Errorf("%s: %w: %v", strings.Join(damaged, "; "), cofre.ErrCorrupt, err),
+			"bring these files back from a copy of the repository")
+	}
+	if wrongKey {
+		return cofre.WithHint(err, "the password is not the one the repository was made with; look at what repository.password refers to")
+	}
+	return err
+}
+
+// refresh makes what other processes wrote visible here.
+func (r *Repository) refresh(ctx context.Context) error { return r.kopia.Refresh(ctx) }
+
+// URL is where the repository is, without credentials.
+func (r *Repository) URL() string { return r.store.URL() }
+
+// Stats says what the repository is and holds.
+//
+// Errors: as of Points, and those of the store.
+func (r *Repository) Stats(ctx context.Context) (cofre.RepositoryStats, error) {
+	provider := r.kopia.ContentReader().ContentFormat()
+	s := cofre.RepositoryStats{
+		URL: r.URL(), UniqueID: hex.EncodeToString(r.kopia.UniqueID()), Compression: r.config.compression(),
+		Encryption: provider.GetEncryptionAlgorithm(), Hash: provider.GetHashFunction(),
+	}
+	for _, err := range r.Points(ctx) {
+		if err != nil {
+			return s, err
+		}
+		s.Points++
+	}
+	for o, err := range r.store.List(ctx, "") {
+		if err != nil {
+			return s, fmt.Errorf("add up what the repository holds: %w", err)
+		}
+		s.StoredBlobs++
+		s.StoredBytes += o.Size
+	}
+	return s, nil
+}
+
+// Close releases the repository. Sessions must have been closed before.
+func (r *Repository) Close(ctx context.Context) error {
+	r.closing.Do(func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if !r.config.ReadOnly {
+			r.blobs.dropMarkers(bounded)
+		}
+		if err := r.kopia.Close(bounded); err != nil {
+			r.closed = r.explain("close repository", err)
+		}
+	})
+	return r.closed
+}

@@ -1,0 +1,241 @@
+package repository
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	kopiafs "github.com/kopia/kopia/fs"
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+
+	"github.com/trustlayer/cofre"
+)
+
+// A recovery point is a manifest of Kopia's, and beside it each component is one that Kopia knows as a snapshot:
+// its garbage collection keeps what snapshots reach and nothing else, and its commands list and restore them.
+const (
+	pointType  = "cofre-recovery-point"
+	pointLabel = "cofre-point"
+	// Kopia's command line shows tags with this prefix and only those.
+	tagPrefix = "tag:"
+)
+
+// Points yields every published point, oldest first.
+//
+// Errors: ErrCorrupt with the names of the files that are damaged; those of the store.
+func (r *Repository) Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error] {
+	return func(yield func(cofre.RecoveryPoint, error) bool) {
+		points, err := r.points(ctx)
+		if err != nil {
+			yield(cofre.RecoveryPoint{}, err)
+			return
+		}
+		for _, p := range points {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) {
+	const verb = "list recovery points"
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := r.refresh(ctx); err != nil {
+		return nil, r.diagnosed(ctx, r.explain(verb, err))
+	}
+	found, err := r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: pointType})
+	if err != nil {
+		return nil, r.diagnosed(ctx, r.explain(verb, err))
+	}
+	points := make([]cofre.RecoveryPoint, 0, len(found))
+	for _, m := range found {
+		var p cofre.RecoveryPoint
+		_, err := r.kopia.GetManifest(ctx, m.ID, &p)
+		if errors.Is(err, manifest.ErrNotFound) {
+			continue // expired since it was found
+		}
+		if err != nil {
+			return nil, r.explain(verb+": "+m.Labels[pointLabel], err)
+		}
+		points = append(points, p)
+	}
+	slices.SortFunc(points, func(a, b cofre.RecoveryPoint) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return points, nil
+}
+
+// Publish proves that everything p refers to is there, and then makes p visible, with one write.
+func (r *Repository) Publish(ctx context.Context, p cofre.RecoveryPoint) error {
+	if err := r.publish(ctx, p); err != nil {
+		return fmt.Errorf("publish %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.config.ReadOnly {
+		return fmt.Errorf("repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
+	}
+	if err := r.refresh(ctx); err != nil {
+		return r.explain("read its indexes", err)
+	}
+	if err := r.prove(ctx, p); err != nil {
+		return err
+	}
+	return r.writeManifests(ctx, "publish", func(w repo.RepositoryWriter) error {
+		there, err := w.FindManifests(ctx, pointLabels(p.ID))
+		if err != nil {
+			return r.explain("look for a point of this id", err)
+		}
+		if len(there) > 0 {
+			return cofre.ErrExists
+		}
+		for _, c := range p.Components {
+			if err := r.saveSnapshot(ctx, w, p, c); err != nil {
+				return err
+			}
+		}
+		_, err = w.PutManifest(ctx, pointLabels(p.ID), p)
+		return r.explain("write the point", err)
+	})
+}
+
+func pointLabels(id cofre.PointID) map[string]string {
+	return map[string]string{manifest.TypeLabelKey: pointType, pointLabel: string(id)}
+}
+
+// writeManifests gives write a writer of its own and flushes once. Manifests that wait for one flush become one
+// content in one pack, named by one index: all of them are visible or none.
+func (r *Repository) writeManifests(ctx context.Context, purpose string, write func(repo.RepositoryWriter) error) error {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	r.blobs.compacting.Store(true)
+	defer r.blobs.compacting.Store(false)
+	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: purpose})
+	if err != nil {
+		return r.explain("begin to write", err)
+	}
+	defer w.Close(context.WithoutCancel(ctx))
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return r.explain("flush", w.Flush(ctx))
+}
+
+// prove walks every component.
+func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint) error {
+	packs, err := r.listPacks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range p.Components {
+		var problem error
+		w := &walker{repo: r, packs: packs, report: func(_, what string) bool {
+			problem = fmt.Errorf("%s %s: %s: %w", c.Kind, c.Name, what, cofre.ErrCorrupt)
+			return false
+		}}
+		if err := w.component(ctx, c); err != nil {
+			return err
+		}
+		if problem != nil {
+			return problem
+		}
+	}
+	return nil
+}
+
+// saveSnapshot makes a component something that Kopia knows.
+func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, p cofre.RecoveryPoint, c cofre.Component) error {
+	what := fmt.Sprintf("write the snapshot of %s %s", c.Kind, c.Name)
+	id, err := object.ParseID(string(c.Root))
+	if err != nil {
+		return r.explain(what, err)
+	}
+	reader, err := w.OpenObject(ctx, id)
+	if err != nil {
+		return r.explain(what, err)
+	}
+	defer reader.Close()
+	summary, err := readSummary(reader)
+	if err != nil {
+		return r.explain(what, err)
+	}
+	m := &snapshot.Manifest{
+		Source:      snapshotSource(p.Installation, c),
+		Description: fmt.Sprintf("cofre %s: %s %s", p.ID, c.Kind, c.Name),
+		StartTime:   kopiafs.UTCTimestampFromTime(c.StartedAt),
+		EndTime:     kopiafs.UTCTimestampFromTime(c.EndedAt),
+		RootEntry: &snapshot.DirEntry{
+			Name: string(c.Kind), Type: snapshot.EntryTypeDirectory, Permissions: snapshot.Permissions(unixMode(impliedMode)),
+			ObjectID: id, DirSummary: &summary, ModTime: kopiafs.UTCTimestampFromTime(c.StartedAt),
+		},
+		Tags: map[string]string{tagPrefix + pointLabel: string(p.ID), tagPrefix + "cofre-kind": string(c.Kind)},
+		// A pin keeps Kopia's own retention, should somebody run it, from deleting the snapshot.
+		Pins: []string{"cofre"},
+	}
+	_, err = snapshot.SaveSnapshot(ctx, w, m)
+	return r.explain(what, err)
+}
+
+// snapshotSource is what Kopia shows as the origin: cofre@trustlayer:/database/trustlayer.
+func snapshotSource(installation string, c cofre.Component) snapshot.SourceInfo {
+	if installation == "" {
+		installation = "cofre"
+	}
+	return snapshot.SourceInfo{UserName: clientUser, Host: installation, Path: "/" + string(c.Kind) + "/" + c.Name}
+}
+
+// Expire takes a point out of the catalog, and its snapshots with it.
+func (r *Repository) Expire(ctx context.Context, id cofre.PointID) error {
+	if err := r.expire(ctx, id); err != nil {
+		return fmt.Errorf("expire %s: %w", id, err)
+	}
+	return nil
+}
+
+func (r *Repository) expire(ctx context.Context, id cofre.PointID) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.config.ReadOnly {
+		return fmt.Errorf("repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
+	}
+	if err := r.refresh(ctx); err != nil {
+		return r.explain("read its indexes", err)
+	}
+	return r.writeManifests(ctx, "expire", func(w repo.RepositoryWriter) error {
+		points, err := w.FindManifests(ctx, pointLabels(id))
+		if err != nil {
+			return r.explain("look for it", err)
+		}
+		if len(points) == 0 {
+			return cofre.ErrNotFound
+		}
+		snapshots, err := w.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType, tagPrefix + pointLabel: string(id)})
+		if err != nil {
+			return r.explain("look for its snapshots", err)
+		}
+		for _, m := range append(points, snapshots...) {
+			if err := w.DeleteManifest(ctx, m.ID); err != nil {
+				return r.explain("delete its manifests", err)
+			}
+		}
+		return nil
+	})
+}

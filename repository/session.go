@@ -1,0 +1,458 @@
+package repository
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/compression"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot/snapshotfs"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Facts of measurement behind these numbers: docs/decisions/0001-kopia-as-a-library.md.
+const (
+	streamSplitter = "DYNAMIC-1M-BUZHASH" // finds equal stretches of a dump wherever they moved to
+	pagesSplitter  = "FIXED-128K"         // 1.6 times less stored than 1 MiB where pages change here and there
+	streamAsync    = 2                    // pieces of one stream hashed and compressed at once
+
+	// flushEvery is how much of a capture a crash can cost: what was flushed is found again by the next one.
+	flushEvery = 30 * time.Second
+	// closeTimeout bounds the flush of a session that was given up.
+	closeTimeout = 10 * time.Second
+)
+
+var errEnded = errors.New("the session has ended")
+
+// session is one capture. Its objects become visible to nobody before a point is published that names its root.
+type session struct {
+	repo   *Repository
+	writer repo.DirectRepositoryWriter
+	source cofre.SourceID
+	comp   compression.Name
+	stored atomic.Int64
+
+	stopFlushing context.CancelFunc
+	flushing     sync.WaitGroup
+
+	mu     sync.Mutex
+	tree   *builder
+	failed error // of a flush in the background: nothing can be finished after it
+	ended  bool
+}
+
+// Begin starts a capture.
+func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Session, error) {
+	what := fmt.Sprintf("begin the capture of %s %s", source.Kind, source.Name)
+	if r.config.ReadOnly {
+		return nil, fmt.Errorf("%s: repository %s was opened to read: %w", what, r.URL(), cofre.ErrReadOnly)
+	}
+	// What a capture that was killed, here or elsewhere, has flushed is known from now on and not stored again.
+	if err := r.refresh(ctx); err != nil {
+		return nil, r.explain(what, err)
+	}
+	if err := r.mendSeals(ctx); err != nil {
+		return nil, r.explain(what, err)
+	}
+	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: newBuilder()}
+	// The writer outlives this call; what it does is bounded by the contexts of the calls that use it.
+	_, w, err := r.kopia.NewDirectWriter(context.WithoutCancel(ctx), repo.WriteSessionOptions{
+		Purpose:  "capture " + string(source.Kind) + " " + source.Name,
+		OnUpload: func(n int64) { s.stored.Add(n) },
+	})
+	if err != nil {
+		return nil, r.explain(what, err)
+	}
+	s.writer = w
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stopFlushing = stop
+	s.flushing.Go(func() { s.flushNowAndThen(background) })
+	return s, nil
+}
+
+func (s *session) flushNowAndThen(ctx context.Context) {
+	tick := time.NewTicker(s.repo.flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.writer.Flush(ctx); err != nil && ctx.Err() == nil {
+			s.mu.Lock()
+			s.failed = s.repo.explain("flush", err)
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
+// usable reports why nothing more can be written, if so.
+func (s *session) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return errEnded
+	}
+	return s.failed
+}
+
+// Put stores a file.
+func (s *session) Put(ctx context.Context, e cofre.Entry, r io.Reader) (cofre.Entry, error) {
+	put := func() (cofre.Entry, error) {
+		if !e.Mode.IsRegular() {
+			return e, errors.New("only a regular file has bytes")
+		}
+		if err := checkPath(e.Path); err != nil {
+			return e, err
+		}
+		id, size, err := s.write(ctx, e.Path, e.Layout, r)
+		if err != nil {
+			return e, err
+		}
+		if e.Size >= 0 && e.Size != size {
+			return e, fmt.Errorf("%d bytes were promised and %d came", e.Size, size)
+		}
+		e.Object, e.Size = cofre.ObjectID(id.String()), size
+		return e, s.addFile(e)
+	}
+	e, err := put()
+	if err != nil {
+		return e, fmt.Errorf("put %q: %w", e.Path, err)
+	}
+	return e, nil
+}
+
+func (s *session) addFile(e cofre.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return errEnded
+	}
+	return s.tree.addFile(e)
+}
+
+// write stores what r yields as one object.
+func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r io.Reader) (object.ID, int64, error) {
+	if err := s.usable(ctx); err != nil {
+		return object.EmptyID, 0, err
+	}
+	options := object.WriterOptions{Description: what, Compressor: s.comp, MetadataCompressor: s.comp, Splitter: streamSplitter, AsyncWrites: streamAsync}
+	if layout == cofre.LayoutPages {
+		options.Splitter, options.AsyncWrites = pagesSplitter, 0
+	}
+	w := s.writer.NewObjectWriter(ctx, options)
+	defer w.Close()
+	size, err := s.copy(ctx, w, r)
+	if err != nil {
+		return object.EmptyID, size, err
+	}
+	id, err := w.Result()
+	if err != nil {
+		return object.EmptyID, size, s.repo.explain("store", err)
+	}
+	return id, size, nil
+}
+
+// copy tells an error of the source from one of the repository: only the latter is explained.
+func (s *session) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
+	var size int64
+	for {
+		if err := s.usable(ctx); err != nil {
+			return size, err
+		}
+		n, readErr := r.Read(*buffer)
+		size += int64(n)
+		if n > 0 {
+			if _, err := w.Write((*buffer)[:n]); err != nil {
+				return size, s.repo.explain("store", err)
+			}
+		}
+		if readErr == io.EOF {
+			return size, nil
+		}
+		if readErr != nil {
+			return size, readErr
+		}
+	}
+}
+
+// Add takes a directory or a symbolic link.
+func (s *session) Add(ctx context.Context, e cofre.Entry) error {
+	add := func() error {
+		if err := checkPath(e.Path); err != nil {
+			return err
+		}
+		if e.IsDir() {
+			if err := s.usable(ctx); err != nil {
+				return err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.tree.addDir(e, nil)
+		}
+		if !e.IsLink() {
+			return errors.New("only a directory or a symbolic link has no bytes")
+		}
+		// Kopia keeps the target of a link as an object.
+		id, size, err := s.write(ctx, e.Path, cofre.LayoutStream, strings.NewReader(e.Link))
+		if err != nil {
+			return err
+		}
+		e.Object, e.Size = cofre.ObjectID(id.String()), size
+		return s.addFile(e)
+	}
+	if err := add(); err != nil {
+		return fmt.Errorf("add %q: %w", e.Path, err)
+	}
+	return nil
+}
+
+// Reuse takes an entry whose object is in the repository.
+func (s *session) Reuse(ctx context.Context, e cofre.Entry) error {
+	reuse := func() error {
+		if err := checkPath(e.Path); err != nil && !(e.Path == "" && e.IsDir()) {
+			return err
+		}
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		id, err := object.ParseID(string(e.Object))
+		if err != nil {
+			return fmt.Errorf("object %q: %w", e.Object, cofre.ErrNotFound)
+		}
+		if !e.IsDir() {
+			if e.Size, err = s.sizeOf(ctx, id, e.Size); err != nil {
+				return err
+			}
+			return s.addFile(e)
+		}
+		if !snapshotfs.IsDirectoryID(id) {
+			return fmt.Errorf("object %q is not that of a directory: %w", e.Object, cofre.ErrNotFound)
+		}
+		reader, err := s.writer.OpenObject(ctx, id)
+		if err != nil {
+			return s.repo.notFound("object "+string(e.Object), err)
+		}
+		defer reader.Close()
+		summary, err := readSummary(reader)
+		if err != nil {
+			return s.repo.explain("read directory "+string(e.Object), err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.tree.addDir(e, &summary)
+	}
+	if err := reuse(); err != nil {
+		return fmt.Errorf("reuse %q: %w", e.Path, err)
+	}
+	return nil
+}
+
+// sizeOf proves that the first content of an object is there and returns the object's size. known is believed
+// for an object of many contents, whose list would have to be read; publish proves all of them anyway.
+func (s *session) sizeOf(ctx context.Context, id object.ID, known int64) (int64, error) {
+	first := id
+	for {
+		inner, ok := first.IndexObjectID()
+		if !ok {
+			break
+		}
+		first = inner
+	}
+	cid, _, _ := first.ContentID()
+	info, err := s.writer.ContentInfo(ctx, cid)
+	if err != nil {
+		return 0, s.repo.notFound("object "+id.String(), err)
+	}
+	if info.Deleted {
+		// Garbage collection has marked it; what holds it may be gone at any moment.
+		return 0, fmt.Errorf("object %s is about to be pruned: %w", id, cofre.ErrNotFound)
+	}
+	if first == id {
+		return int64(info.OriginalLength), nil
+	}
+	if known > 0 {
+		return known, nil
+	}
+	entries, err := s.pieces(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	return lengthOf(entries), nil
+}
+
+// pieces returns the contents an object is made of.
+func (s *session) pieces(ctx context.Context, id object.ID) ([]object.IndirectObjectEntry, error) {
+	if inner, ok := id.IndexObjectID(); ok {
+		entries, err := object.LoadIndexObject(ctx, s.writer.ContentManager(), inner)
+		if err != nil {
+			return nil, s.repo.notFound("object "+id.String(), err)
+		}
+		return entries, nil
+	}
+	cid, _, _ := id.ContentID()
+	info, err := s.writer.ContentInfo(ctx, cid)
+	if err != nil {
+		return nil, s.repo.notFound("object "+id.String(), err)
+	}
+	return []object.IndirectObjectEntry{{Length: int64(info.OriginalLength), Object: id}}, nil
+}
+
+func lengthOf(pieces []object.IndirectObjectEntry) int64 {
+	if len(pieces) == 0 {
+		return 0
+	}
+	last := pieces[len(pieces)-1]
+	return last.Start + last.Length
+}
+
+// Store stores an object that is in no tree yet.
+func (s *session) Store(ctx context.Context, layout cofre.Layout, r io.Reader) (cofre.ObjectID, int64, error) {
+	id, size, err := s.write(ctx, "part", layout, r)
+	if err != nil {
+		return "", size, fmt.Errorf("store: %w", err)
+	}
+	return cofre.ObjectID(id.String()), size, nil
+}
+
+// Concat takes the concatenation of objects as a file. It writes a list of their contents, as Kopia's own
+// ConcatenateObjects does, but reads none of them: Kopia reads each small part to learn its length.
+func (s *session) Concat(ctx context.Context, e cofre.Entry, parts []cofre.ObjectID) (cofre.Entry, error) {
+	concat := func() (cofre.Entry, error) {
+		if !e.Mode.IsRegular() {
+			return e, errors.New("only a regular file has bytes")
+		}
+		if err := checkPath(e.Path); err != nil {
+			return e, err
+		}
+		if err := s.usable(ctx); err != nil {
+			return e, err
+		}
+		var all []object.IndirectObjectEntry
+		for _, part := range parts {
+			id, err := object.ParseID(string(part))
+			if err != nil {
+				return e, fmt.Errorf("part %q: %w", part, cofre.ErrNotFound)
+			}
+			pieces, err := s.pieces(ctx, id)
+			if err != nil {
+				return e, err
+			}
+			start := lengthOf(all)
+			for _, p := range pieces {
+				if p.Length > 0 {
+					p.Start += start
+					all = append(all, p)
+				}
+			}
+		}
+		size := lengthOf(all)
+		if e.Size >= 0 && e.Size != size {
+			return e, fmt.Errorf("%d bytes were promised and the parts have %d", e.Size, size)
+		}
+		id, err := s.writePieces(ctx, e.Path, all)
+		if err != nil {
+			return e, err
+		}
+		e.Object, e.Size = cofre.ObjectID(id), size
+		return e, s.addFile(e)
+	}
+	e, err := concat()
+	if err != nil {
+		return e, fmt.Errorf("concatenate %q: %w", e.Path, err)
+	}
+	return e, nil
+}
+
+func (s *session) writePieces(ctx context.Context, path string, pieces []object.IndirectObjectEntry) (string, error) {
+	switch len(pieces) {
+	case 0:
+		id, _, err := s.write(ctx, path, cofre.LayoutStream, bytes.NewReader(nil))
+		return id.String(), err
+	case 1:
+		return pieces[0].Object.String(), nil
+	}
+	w := s.writer.NewObjectWriter(ctx, object.WriterOptions{Description: "LIST(" + path + ")", Prefix: indirectPrefix, Compressor: s.comp, MetadataCompressor: s.comp})
+	defer w.Close()
+	err := json.NewEncoder(w).Encode(struct {
+		Stream  string                       `json:"stream"`
+		Entries []object.IndirectObjectEntry `json:"entries"`
+	}{indirectStream, pieces})
+	if err != nil {
+		return "", s.repo.explain("store the list of parts", err)
+	}
+	id, err := w.Result()
+	if err != nil {
+		return "", s.repo.explain("store the list of parts", err)
+	}
+	return "I" + id.String(), nil
+}
+
+// Finish writes the directories and makes everything durable.
+func (s *session) Finish(ctx context.Context) (cofre.Content, error) {
+	finish := func() (cofre.Content, error) {
+		if err := s.usable(ctx); err != nil {
+			return cofre.Content{}, err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended = true
+		root, summary, err := s.tree.write(ctx, s.writer, s.comp)
+		if err != nil {
+			return cofre.Content{}, s.repo.explain("write directories", err)
+		}
+		s.tree = nil
+		if err := s.writer.Flush(ctx); err != nil {
+			return cofre.Content{}, s.repo.explain("flush", err)
+		}
+		return cofre.Content{
+			Root: cofre.ObjectID(root.String()), Entries: entriesBelow(summary), Bytes: summary.TotalFileSize, Stored: s.stored.Load(),
+		}, nil
+	}
+	c, err := finish()
+	if err != nil {
+		return cofre.Content{}, fmt.Errorf("finish the capture of %s %s: %w", s.source.Kind, s.source.Name, err)
+	}
+	return c, nil
+}
+
+// Close releases the session. Where it was given up before Finish, what it has written is flushed, so that the
+// next capture of the same bytes need not store them again; that this fails is no error of giving up.
+func (s *session) Close(ctx context.Context) error {
+	s.stopFlushing()
+	s.flushing.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer == nil {
+		return nil
+	}
+	if !s.ended && s.failed == nil {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		_ = s.writer.Flush(bounded)
+	}
+	s.ended, s.tree = true, nil
+	err := s.writer.Close(ctx)
+	s.writer = nil
+	if err != nil {
+		return s.repo.explain("close session", err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+	"github.com/kopia/kopia/snapshot/snapshotfs"
+
+	"github.com/trustlayer/cofre"
+)
+
+// tablesCached bounds the directories that a tree keeps, in bytes. The one read last is kept whatever its size:
+// a restore opens the files of one directory one after the other.
+const tablesCached = 32 << 20
+
+// tree reads one component.
+type tree struct {
+	repo *Repository
+	root string
+
+	mu     sync.Mutex
+	tables map[string]*table // by object
+	recent []string          // the objects of tables, the one used last at the end
+	bytes  int
+}
+
+// Tree opens what Session.Finish returned.
+func (r *Repository) Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error) {
+	what := fmt.Sprintf("open tree %q", root)
+	id, err := object.ParseID(string(root))
+	if err != nil || !snapshotfs.IsDirectoryID(id) {
+		return nil, fmt.Errorf("%s: %w", what, cofre.ErrNotFound)
+	}
+	t := &tree{repo: r, root: id.String(), tables: map[string]*table{}}
+	_, err = t.table(ctx, t.root)
+	if isMissing(err) {
+		// Another process may have written it since the indexes were read.
+		if err := r.refresh(ctx); err != nil {
+			return nil, r.explain(what, err)
+		}
+		_, err = t.table(ctx, t.root)
+	}
+	if err != nil {
+		return nil, r.notFound(what, err)
+	}
+	return t, nil
+}
+
+// table returns a directory, from memory or from the repository. Its error is not explained yet.
+func (t *tree) table(ctx context.Context, id string) (*table, error) {
+	t.mu.Lock()
+	found := t.tables[id]
+	if found != nil {
+		t.touch(id)
+	}
+	t.mu.Unlock()
+	if found != nil {
+		return found, nil
+	}
+	read, err := t.repo.readDirectory(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tables[id] == nil {
+		t.tables[id] = read
+		t.bytes += read.weight()
+	}
+	t.touch(id)
+	for len(t.recent) > 1 && t.bytes > tablesCached {
+		oldest := t.recent[0]
+		t.recent = t.recent[1:]
+		t.bytes -= t.tables[oldest].weight()
+		delete(t.tables, oldest)
+	}
+	return read, nil
+}
+
+func (t *table) weight() int { return cap(t.data) + 4*cap(t.offsets) + 64 }
+
+// touch makes id the one used last. The caller holds the lock.
+func (t *tree) touch(id string) {
+	if n := len(t.recent); n > 0 && t.recent[n-1] == id {
+		return
+	}
+	for i, other := range t.recent {
+		if other == id {
+			t.recent = append(t.recent[:i], t.recent[i+1:]...)
+			break
+		}
+	}
+	t.recent = append(t.recent, id)
+}
+
+func (r *Repository) readDirectory(ctx context.Context, id string) (*table, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	oid, err := object.ParseID(id)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := r.kopia.OpenObject(ctx, oid)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return readTable(reader)
+}
+
+// find walks to an entry.
+func (t *tree) find(ctx context.Context, path string) (child, error) {
+	at := child{kind: snapshot.EntryTypeDirectory, mode: unixMode(impliedMode), object: t.root}
+	if path == "" {
+		return at, nil
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if at.kind != snapshot.EntryTypeDirectory {
+			return child{}, cofre.ErrNotFound
+		}
+		entries, err := t.table(ctx, at.object)
+		if err != nil {
+			return child{}, t.repo.explain("read the directory", err)
+		}
+		var ok bool
+		if at, ok = entries.find(segment); !ok {
+			return child{}, cofre.ErrNotFound
+		}
+	}
+	return at, nil
+}
+
+// entry describes a child, and reads the target of a link.
+func (t *tree) entry(ctx context.Context, c child, path string) (cofre.Entry, error) {
+	e := c.entry(path)
+	if c.kind != snapshot.EntryTypeSymlink {
+		return e, nil
+	}
+	id, err := object.ParseID(c.object)
+	if err != nil {
+		return e, t.repo.explain("read the link", err)
+	}
+	r, err := t.repo.kopia.OpenObject(ctx, id)
+	if err != nil {
+		return e, t.repo.explain("read the link", err)
+	}
+	defer r.Close()
+	target, err := io.ReadAll(r)
+	if err != nil {
+		return e, t.repo.explain("read the link", err)
+	}
+	e.Link = string(target)
+	return e, nil
+}
+
+// Stat describes one entry.
+func (t *tree) Stat(ctx context.Context, path string) (cofre.Entry, error) {
+	c, err := t.find(ctx, path)
+	if err == nil {
+		var e cofre.Entry
+		if e, err = t.entry(ctx, c, path); err == nil {
+			return e, nil
+		}
+	}
+	return cofre.Entry{}, fmt.Errorf("stat %q: %w", path, err)
+}
+
+// List yields what is directly in a directory, in byte order.
+func (t *tree) List(ctx context.Context, dir string) iter.Seq2[cofre.Entry, error] {
+	return func(yield func(cofre.Entry, error) bool) {
+		fail := func(err error) { yield(cofre.Entry{}, fmt.Errorf("list %q: %w", dir, err)) }
+		c, err := t.find(ctx, dir)
+		if err == nil && c.kind != snapshot.EntryTypeDirectory {
+			err = fmt.Errorf("not a directory: %w", cofre.ErrNotFound)
+		}
+		if err != nil {
+			fail(err)
+			return
+		}
+		entries, err := t.table(ctx, c.object)
+		if err != nil {
+			fail(t.repo.explain("read the directory", err))
+			return
+		}
+		for i := range entries.len() {
+			if err := ctx.Err(); err != nil {
+				fail(err)
+				return
+			}
+			c := entries.at(i)
+			e, err := t.entry(ctx, c, joinPath(dir, c.name))
+			if err != nil {
+				fail(err)
+				return
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Open reads one file.
+func (t *tree) Open(ctx context.Context, path string) (io.ReadSeekCloser, error) {
+	c, err := t.find(ctx, path)
+	if err == nil && c.kind != snapshot.EntryTypeFile {
+		err = fmt.Errorf("not a regular file: %w", cofre.ErrNotFound)
+	}
+	if err == nil {
+		var f *file
+		if f, err = t.repo.openFile(ctx, path, c.object); err == nil {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("open %q: %w", path, err)
+}
