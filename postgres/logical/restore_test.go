@@ -106,7 +106,7 @@ func original(t testing.TB, s *testkit.Server) (database, role string) {
 	role = "App of " + database
 	s.Exec(t, "postgres", `CREATE ROLE "`+role+`"`)
 	t.Cleanup(func() {
-		s.Exec(t, database, `DROP OWNED BY "`+role+`"`)
+		s.Exec(t, "postgres", `DROP DATABASE IF EXISTS `+database+` WITH (FORCE)`)
 		s.Exec(t, "postgres", `DROP ROLE IF EXISTS "`+role+`"`)
 	})
 	s.Exec(t, database, script(role))

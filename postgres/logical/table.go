@@ -125,7 +125,7 @@ func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, full bool) 
 			a.pre = append(a.pre, e)
 		case "TABLE DATA":
 			a.data = append(a.data, e)
-		case "CONSTRAINT", "INDEX", "CHECK CONSTRAINT", "INDEX ATTACH", "COMMENT":
+		case "CONSTRAINT", "INDEX", "CHECK CONSTRAINT", "COMMENT":
 			in[e.DumpID] = true
 			a.post = append(a.post, e)
 		case "STATISTICS":
@@ -143,8 +143,12 @@ func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, full bool) 
 		}
 	}
 	for i := range toc.Entries {
-		if e := &toc.Entries[i]; e.Desc == "SEQUENCE SET" && touches(e) {
+		switch e := &toc.Entries[i]; {
+		case e.Desc == "SEQUENCE SET" && touches(e):
 			a.sets = append(a.sets, e)
+		case e.Desc == "INDEX ATTACH" && all(e.Depends, func(d int) bool { return in[d] }):
+			// A partition that is restored alone has no parent's index to be attached to.
+			a.post = append(a.post, e)
 		}
 	}
 	a.pre = append(a.pre, attach...)
@@ -291,9 +295,10 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 	if _, err := tx.Conn().PgConn().Exec(ctx, sql).ReadAll(); err != nil {
 		return fmt.Errorf("make %s %s: %w", strings.ToLower(e.Desc), e.Tag, err)
 	}
-	if e.Desc == "TABLE" && r.o.Full && e.Owner != "" {
+	// The sequence of an identity column follows its table, and must not be given away for itself.
+	if r.o.Full && e.Owner != "" && (e.Desc == "TABLE" || e.Desc == "SEQUENCE" && !strings.Contains(e.Defn, "ADD GENERATED")) {
 		if _, err := tx.Exec(ctx, "ALTER TABLE "+pgarchive.Quote(r.to, e.Tag)+" OWNER TO "+pgarchive.Quote(e.Owner)); err != nil {
-			return fmt.Errorf("give table %s to %s: %w", e.Tag, e.Owner, err)
+			return fmt.Errorf("give %s to %s: %w", e.Tag, e.Owner, err)
 		}
 	}
 	return nil

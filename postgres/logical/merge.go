@@ -1,0 +1,333 @@
+package logical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// MergeOptions describe the comparison of a captured table with the live one.
+type MergeOptions struct {
+	Server postgres.Config // leads to the database with the live table
+	Table  string          // schema.table as PostgreSQL reads it
+	// Preview is how many rows of each kind are shown; 0 is 20. The counts are exact whatever it is.
+	Preview int
+	// DeleteExtra lets Apply delete live rows that the point does not have.
+	DeleteExtra bool
+
+	Observer cofre.Observer
+	Now      func() time.Time // a clock for tests; nil is the real one
+}
+
+// Comparison is how a live table differs from the captured one, by primary key.
+type Comparison struct {
+	Missing int64 `json:"missing"` // captured rows that the live table does not have
+	Changed int64 `json:"changed"` // rows whose values differ
+	Extra   int64 `json:"extra"`   // live rows that the point does not have
+	Same    int64 `json:"same"`
+}
+
+// RowDifference is one row of a preview.
+type RowDifference struct {
+	Kind    string             `json:"kind"` // missing, changed or extra
+	Key     []string           `json:"key"`
+	Columns []ColumnDifference `json:"columns,omitempty"` // of a changed row
+}
+
+// ColumnDifference is one value of a changed row; nil is NULL. Long values are cut.
+type ColumnDifference struct {
+	Name     string  `json:"name"`
+	Captured *string `json:"captured"`
+	Live     *string `json:"live"`
+}
+
+// Merge is a captured table that stands in a schema of its own beside the live one, compared and not yet
+// applied. Close must be called.
+type Merge struct {
+	Comparison Comparison
+	Preview    []RowDifference
+	Notes      []string
+	Schema     string // where the captured rows are, and the undo will be
+
+	o        MergeOptions
+	schema   string
+	table    string
+	live     string // quoted
+	captured string // quoted
+	only     string // "ONLY " unless the live table is partitioned
+	key      []string
+	columns  []string // of both, key included
+	all      []string // of the live table, without generated ones
+	applied  bool
+}
+
+// MergeOutcome says what was applied and how to take it back.
+type MergeOutcome struct {
+	Inserted, Updated, Deleted int64
+	Sequences                  []string // set anew: "public.answers_id_seq to 2000"
+	UndoTable                  string   // quoted; holds the rows as they were, and cofre_action
+	Undo                       string   // SQL
+	Next                       []string
+}
+
+// CompareTable restores one table of a component into a schema of its own and compares it with the live table.
+// The live table is only read.
+//
+// Errors: cofre.ErrNotFound where the point or the database has no such table; cofre.ErrPreflight where the
+// table has no primary key or that key is not in both; as of RestoreTable. After an error nothing is left.
+func CompareTable(ctx context.Context, tree cofre.Tree, o MergeOptions) (*Merge, error) {
+	if o.Observer == nil {
+		o.Observer = cofre.Discard
+	}
+	if o.Preview == 0 {
+		o.Preview = 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m := &Merge{o: o}
+	if err := m.compare(ctx, tree); err != nil {
+		return nil, errors.Join(fmt.Errorf("compare table %s: %w", o.Table, postgres.Explain(err)), m.Close(ctx))
+	}
+	return m, nil
+}
+
+// Close removes the captured rows. What Apply keeps, the undo, it leaves.
+func (m *Merge) Close(ctx context.Context) error {
+	if m.Schema == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	sql := "DROP SCHEMA IF EXISTS " + pgarchive.Quote(m.Schema) + " CASCADE"
+	if m.applied {
+		sql = "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
+	}
+	conn, err := connect(ctx, m.o.Server, nil)
+	if err == nil {
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, sql)
+	}
+	if err != nil {
+		return cofre.WithHint(fmt.Errorf("remove the captured rows of %s: %w", m.o.Table, err), "%s", sql)
+	}
+	return nil
+}
+
+func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
+	c, err := openComponent(ctx, tree)
+	if err != nil {
+		return err
+	}
+	a, err := findArchived(c.toc, m.o.Table, false)
+	if err != nil {
+		return err
+	}
+	m.schema, m.table, m.live = a.schema, a.name, pgarchive.Quote(a.schema, a.name)
+	conn, err := connect(ctx, m.o.Server, copySettings)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if err := m.describe(ctx, conn, &c, a); err != nil {
+		return err
+	}
+	m.Schema = stagedName("cofre_rescue", a.name, m.o.Now())
+	m.captured = pgarchive.Quote(m.Schema, a.name)
+	if _, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer}); err != nil {
+		return err
+	}
+	// One snapshot for counts and preview.
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if m.Comparison, err = m.count(ctx, tx); err != nil {
+			return err
+		}
+		return m.preview(ctx, tx)
+	})
+}
+
+// liveColumn is a column of the live table.
+type liveColumn struct {
+	name      string
+	generated bool
+	always    bool // GENERATED ALWAYS AS IDENTITY
+}
+
+// describe finds the columns that both tables have, and the key.
+func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *component, a *archivedTable) error {
+	var kind string
+	err := conn.QueryRow(ctx, `SELECT c.relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2`, a.schema, a.name).Scan(&kind)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && kind != "r" && kind != "p" {
+		return cofre.WithHint(fmt.Errorf("live table %s: %w", m.live, cofre.ErrNotFound), "there is nothing to merge with: restore the table without --merge")
+	}
+	if err != nil {
+		return err
+	}
+	if kind == "r" {
+		m.only = "ONLY "
+	}
+	live, err := collect(ctx, conn, "the columns", fmt.Sprintf(`
+SELECT attname, attgenerated <> '', attidentity = 'a' FROM pg_catalog.pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, literal(m.live)),
+		func(r pgx.CollectableRow) (l liveColumn, err error) {
+			return l, r.Scan(&l.name, &l.generated, &l.always)
+		})
+	if err != nil {
+		return err
+	}
+	var captured []string
+	facts := c.tableFacts()
+	for _, e := range a.data {
+		if _, _, captured, err = e.CopyTarget(); err != nil {
+			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+		}
+		if f := facts[e.DumpID]; f != nil && m.key == nil {
+			m.key = f.PrimaryKey
+		}
+	}
+	if m.key == nil {
+		// A partitioned table's own key is not among the facts of its partitions' rows.
+		m.key, err = collect(ctx, conn, "the primary key", fmt.Sprintf(`
+SELECT a.attname FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
+WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, literal(m.live)),
+			func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
+		if err != nil {
+			return err
+		}
+	}
+	var always []string
+	for _, l := range live {
+		if l.generated {
+			continue
+		}
+		m.all = append(m.all, l.name)
+		if !slices.Contains(captured, l.name) {
+			m.Notes = append(m.Notes, fmt.Sprintf("column %s is not in the point: missing rows get its default, changed rows keep its value", pgarchive.Quote(l.name)))
+			continue
+		}
+		if l.always && !slices.Contains(m.key, l.name) {
+			always = append(always, l.name)
+			continue
+		}
+		m.columns = append(m.columns, l.name)
+	}
+	for _, name := range captured {
+		if !slices.Contains(m.columns, name) && !slices.Contains(always, name) {
+			m.Notes = append(m.Notes, fmt.Sprintf("column %s of the point is not in the live table and is left out", pgarchive.Quote(name)))
+		}
+	}
+	for _, name := range always {
+		m.Notes = append(m.Notes, fmt.Sprintf("column %s is an identity that is always generated: it is neither compared nor changed", pgarchive.Quote(name)))
+	}
+	if len(m.key) == 0 {
+		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), "restore it beside the live one with --to and a schema, and compare by hand")
+	}
+	for _, k := range m.key {
+		if !slices.Contains(m.columns, k) {
+			return fmt.Errorf("the primary key's column %s is not in both tables: %w", pgarchive.Quote(k), cofre.ErrPreflight)
+		}
+	}
+	return nil
+}
+
+func list(alias string, columns []string) string {
+	q := make([]string, len(columns))
+	for i, c := range columns {
+		q[i] = pgarchive.Quote(c)
+		if alias != "" {
+			q[i] = alias + "." + q[i]
+		}
+	}
+	return strings.Join(q, ", ")
+}
+
+// sameKey joins captured rows r and live rows l.
+func (m *Merge) sameKey() string {
+	parts := make([]string, len(m.key))
+	for i, k := range m.key {
+		parts[i] = fmt.Sprintf("r.%[1]s = l.%[1]s", pgarchive.Quote(k))
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// differ compares texts: every type has one, not every type has an operator for equality, and 1.0 is not 1.00.
+func (m *Merge) differ() string {
+	var parts []string
+	for _, c := range m.columns {
+		if !slices.Contains(m.key, c) {
+			parts = append(parts, fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c)))
+		}
+	}
+	if len(parts) == 0 {
+		return "false"
+	}
+	return "(" + strings.Join(parts, " OR ") + ")"
+}
+
+func (m *Merge) liveFrom() string { return m.only + m.live + " l" }
+
+func (m *Merge) count(ctx context.Context, q querier) (c Comparison, err error) {
+	err = q.QueryRow(ctx, fmt.Sprintf(`
+SELECT count(*) FILTER (WHERE l.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND %s),
+       count(*) FILTER (WHERE r.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND NOT %s)
+FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s FROM %s) l ON %s`,
+		m.differ(), m.differ(), list("r", m.columns), m.captured, list("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
+	return c, err
+}
+
+// longestShown is how much of a value a preview shows, in characters.
+const longestShown = 200
+
+func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
+	texts := func(alias string, columns []string) string {
+		q := make([]string, len(columns))
+		for i, c := range columns {
+			q[i] = fmt.Sprintf("pg_catalog.left(%s.%s::text, %d)", alias, pgarchive.Quote(c), longestShown)
+		}
+		return "ARRAY[" + strings.Join(q, ", ") + "]::text[]"
+	}
+	order := func(alias string) string { return " ORDER BY " + list(alias, m.key) }
+	for _, part := range []struct{ kind, sql string }{
+		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s r WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s", texts("r", m.key), m.captured, m.liveFrom(), m.sameKey(), order("r"))},
+		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", texts("r", m.key), texts("r", m.columns), texts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
+		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)%s", texts("l", m.key), m.liveFrom(), m.captured, m.sameKey(), order("l"))},
+	} {
+		rows, err := collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
+			d := RowDifference{Kind: part.kind}
+			var captured, live []*string
+			var differ []bool
+			if err := r.Scan(&d.Key, &captured, &live, &differ); err != nil {
+				return d, err
+			}
+			for i := range differ {
+				if differ[i] {
+					d.Columns = append(d.Columns, ColumnDifference{m.columns[i], captured[i], live[i]})
+				}
+			}
+			return d, nil
+		})
+		if err != nil {
+			return err
+		}
+		m.Preview = append(m.Preview, rows...)
+	}
+	return nil
+}
+
+func (m *Merge) differing() string {
+	q := make([]string, len(m.columns))
+	for i, c := range m.columns {
+		q[i] = fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c))
+	}
+	return "ARRAY[" + strings.Join(q, ", ") + "]"
+}

@@ -1,0 +1,228 @@
+package logical_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+// listening remembers which files are read.
+type listening struct {
+	cofre.Tree
+	mu   sync.Mutex
+	read []string
+}
+
+func (l *listening) Open(ctx context.Context, path string) (io.ReadSeekCloser, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.read = append(l.read, path)
+	return l.Tree.Open(ctx, path)
+}
+
+func TestRestoreTable(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database, _ := original(t, s)
+	c := captureOf(t, s, database, logical.CaptureOptions{})
+	server := postgres.Config{URL: s.URL(database)}
+	s.Exec(t, database, `UPDATE public.answers SET body = 'changed'; TRUNCATE public.change_logs`)
+
+	tree := &listening{Tree: c.tree}
+	out, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.Rows != 2001 || out.Table != `"Resgate 1"."answers"` || len(out.Left) < 3 {
+		t.Errorf("%+v", out)
+	}
+	// Facts, table of contents, globals, and the rows of that table: nothing else is read.
+	if len(tree.read) != 4 {
+		t.Errorf("read %q", tree.read)
+	}
+	for q, want := range map[string]string{
+		`SELECT count(*), count(*) FILTER (WHERE body LIKE 'Resposta%'), sum(size) > 0 FROM "Resgate 1".answers`:                                 "2001|2000|t",
+		`SELECT count(*) FROM pg_index WHERE indrelid = '"Resgate 1".answers'::regclass`:                                                         "2",
+		`SELECT string_agg(contype, '' ORDER BY contype) FROM pg_constraint WHERE conrelid = '"Resgate 1".answers'::regclass AND contype <> 'n'`: "cp",
+		`SELECT count(*) FROM pg_trigger WHERE tgrelid = '"Resgate 1".answers'::regclass`:                                                        "0",
+		`SELECT count(*) FROM public.answers WHERE body = 'changed'`:                                                                             "2001",
+		`SELECT count(*) FROM public.change_logs`:                                                                                                "0",
+	} {
+		if got := s.Query(t, database, q); got != want {
+			t.Errorf("%s: %s, not %s", q, got, want)
+		}
+	}
+	if got := s.Query(t, database, `INSERT INTO "Resgate 1".answers (profile_id, body) VALUES (1, 'x') RETURNING id`); got != "2002" {
+		t.Errorf("the identity gives %s", got)
+	}
+	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`}); !errors.Is(err, cofre.ErrExists) {
+		t.Errorf("a second time: %v", err)
+	}
+
+	for table, rows := range map[string]int64{
+		`"Odd ""Schema"""."dot.ted"`: 2, "none": 2, "empty": 0, "public.parts": 301, "parts_1": 181, "serials": 10, "PROFILES": 50,
+	} {
+		out, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: table, ToSchema: "resgate_" + fmt.Sprint(len(table))})
+		if err != nil || out.Rows != rows {
+			t.Errorf("%s: %+v, %v", table, out, err)
+		}
+	}
+	if got := s.Query(t, database, `SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'resgate_7.serials'::regclass`); got != `nextval('resgate_7.serials_id_seq'::regclass)` {
+		t.Errorf("the default leads to %s", got)
+	}
+	if got := s.Query(t, database, `INSERT INTO resgate_7.serials (label) VALUES ('novo') RETURNING id`); got != "11" {
+		t.Errorf("the sequence gives %s", got)
+	}
+	_, err = logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: `"Answers"`})
+	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), `"public"."answers"`) {
+		t.Errorf("%v, hint %s", err, cofre.Hint(err))
+	}
+	bad := flipped{c.tree, answersFile(t, c)}
+	if _, err := logical.RestoreTable(t.Context(), bad, logical.TableOptions{Server: server, Table: "answers", ToSchema: "mau"}); !errors.Is(err, cofre.ErrCorrupt) {
+		t.Errorf("changed rows: %v", err)
+	}
+	if got := s.Query(t, database, `SELECT count(*) FROM pg_namespace WHERE nspname = 'mau'`); got != "0" {
+		t.Error("the schema of a failed restore is there")
+	}
+
+	// A table that was dropped comes back as it was, with what ties it to others.
+	want := s.Dump(t, database, "--table=public.serials")
+	s.Exec(t, database, `DROP TABLE public.serials`)
+	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials", Full: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Dump(t, database, "--table=public.serials"); got != want {
+		t.Error(lineDiff(want, got))
+	}
+	plan, err := logical.PlanTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials"})
+	if err != nil || len(plan.Problems) == 0 || len(plan.Steps) != 3 {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	testkit.Healthy(t, s, database)
+}
+
+// The guide's way, data-only into the live table, stops at the first duplicate key with nothing restored; after
+// a TRUNCATE it writes an audit row for every row and leaves the sequence where it was.
+func TestMergeTable(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database, role := original(t, s)
+	c := captureOf(t, s, database, logical.CaptureOptions{})
+	server := postgres.Config{URL: s.URL(database)}
+	const state = `SELECT md5(string_agg(a::text, ',' ORDER BY id)) FROM public.answers a`
+	captured := s.Query(t, database, state)
+	s.Exec(t, database, `
+DELETE FROM public.answers WHERE id BETWEEN 101 AND 200;
+UPDATE public.answers SET body = 'outra' WHERE id IN (1, 2, 3);
+UPDATE public.answers SET n = NULL WHERE id = 4;
+INSERT INTO public.answers (profile_id, body) VALUES (1, 'depois');
+ALTER TABLE public.answers ALTER COLUMN id RESTART WITH 1;
+ALTER TABLE public.answers ENABLE ALWAYS TRIGGER audit;
+TRUNCATE public.change_logs`)
+	damaged := s.Query(t, database, state)
+
+	compare := func(o logical.MergeOptions) *logical.Merge {
+		t.Helper()
+		o.Server = server
+		if o.Table == "" {
+			o.Table = "answers"
+		}
+		o.Preview = 5
+		m, err := logical.CompareTable(t.Context(), c.tree, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	closed := func(m *logical.Merge) {
+		t.Helper()
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	m := compare(logical.MergeOptions{})
+	if m.Comparison != (logical.Comparison{Missing: 100, Changed: 4, Extra: 1, Same: 1897}) || len(m.Preview) != 10 {
+		t.Errorf("%+v, %d rows shown", m.Comparison, len(m.Preview))
+	}
+	for _, d := range m.Preview {
+		if d.Kind == "changed" && d.Key[0] == "4" && (len(d.Columns) != 1 || d.Columns[0].Name != "n" || d.Columns[0].Live != nil) {
+			t.Errorf("%+v", d)
+		}
+	}
+	if s.Query(t, database, state) != damaged {
+		t.Error("comparing changed the live table")
+	}
+
+	// What was shown is what is applied, or nothing.
+	s.Exec(t, database, `UPDATE public.answers SET body = 'entretanto' WHERE id = 500`)
+	if _, err := m.Apply(t.Context()); !errors.Is(err, cofre.ErrRefused) {
+		t.Errorf("applied to a table that changed: %v", err)
+	}
+	closed(m)
+	s.Exec(t, database, `TRUNCATE public.change_logs`)
+
+	before := s.Query(t, database, state)
+	m = compare(logical.MergeOptions{DeleteExtra: true})
+	out, err := m.Apply(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed(m)
+	if out.Inserted != 100 || out.Updated != 5 || out.Deleted != 1 || len(out.Sequences) != 1 {
+		t.Errorf("%+v", out)
+	}
+	if s.Query(t, database, state) != captured {
+		t.Error("the table is not what was captured")
+	}
+	for q, want := range map[string]string{
+		`SELECT count(*) FROM public.change_logs`:                 "0",
+		`SELECT tgenabled FROM pg_trigger WHERE tgname = 'audit'`: "A",
+		`SELECT string_agg(cofre_action || n, ' ' ORDER BY cofre_action) FROM (SELECT cofre_action, count(*) n FROM ` + out.UndoTable + ` GROUP BY 1) u`: "deleted1 inserted100 updated5",
+	} {
+		if got := s.Query(t, database, q); got != want {
+			t.Errorf("%s: %s, not %s", q, got, want)
+		}
+	}
+	s.Exec(t, database, `ALTER TABLE public.answers DISABLE TRIGGER audit`)
+	s.Exec(t, database, out.Undo)
+	if s.Query(t, database, state) != before {
+		t.Error("undo did not bring back what was there")
+	}
+	if got := s.Query(t, database, `INSERT INTO public.answers (profile_id, body) VALUES (1, 'novo') RETURNING id > 2000`); got != "t" {
+		t.Error("the sequence would give a number that is taken")
+	}
+
+	// A row that refers to a profile which is gone: the foreign key is checked although triggers are off.
+	s.Exec(t, database, `DELETE FROM public.answers WHERE profile_id = 7; DELETE FROM public.profiles WHERE id = 7`)
+	m = compare(logical.MergeOptions{})
+	if _, err := m.Apply(t.Context()); err == nil || !strings.Contains(err.Error(), "answers_profile_id_fkey") {
+		t.Errorf("a broken foreign key: %v", err)
+	}
+	closed(m)
+
+	// An owner who is no superuser merges too.
+	s.Exec(t, database, `DELETE FROM public.serials WHERE id > 5; CREATE TRIGGER audit AFTER INSERT ON public.serials FOR EACH ROW EXECUTE FUNCTION public.log_change(); TRUNCATE public.change_logs`)
+	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" LOGIN; GRANT CREATE ON DATABASE `+database+` TO "`+role+`"`)
+	server.User = role
+	m = compare(logical.MergeOptions{Table: "serials"})
+	if out, err = m.Apply(t.Context()); err != nil || out.Inserted != 5 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	closed(m)
+	if got := s.Query(t, database, `SELECT (SELECT count(*) FROM public.serials), (SELECT count(*) FROM public.change_logs), (SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'public.serials'::regclass)`); got != "10|0|O" {
+		t.Error(got)
+	}
+	if _, err := logical.CompareTable(t.Context(), c.tree, logical.MergeOptions{Server: server, Table: "empty"}); !errors.Is(err, cofre.ErrPreflight) {
+		t.Errorf("a table without a primary key: %v", err)
+	}
+	testkit.Healthy(t, s, database)
+}
