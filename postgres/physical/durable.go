@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -99,13 +97,4 @@ func existing(path string) string {
 		}
 		path = filepath.Dir(path)
 	}
-}
-
-func sortedSettings(settings []setting) []string {
-	lines := make([]string, len(settings))
-	for i, s := range settings {
-		lines[i] = s.String()
-	}
-	slices.SortFunc(lines, strings.Compare)
-	return lines
 }

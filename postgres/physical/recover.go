@@ -300,12 +300,12 @@ func (r *recovering) ended(ctx context.Context, cause error) error {
 
 // settle carries out the action.
 func (r *recovering) settle(ctx context.Context, done *Recovered) error {
+	conn, err := r.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if r.o.Action == ActionPromote && !done.Promoted {
-		conn, err := r.connect(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_promote(true, 600)"); err != nil {
 			return fmt.Errorf("promote the recovered cluster: %w", err)
 		}
@@ -318,16 +318,8 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 		}
 		done.Promoted = true
 	}
-	// pg_control says the timeline once the end of recovery has been written; until then, the log.
-	c, err := readControl(ctx, r.o.DataDir)
-	if err != nil {
+	if done.Timeline, err = timelineOf(ctx, conn, r.o.DataDir, done.Promoted); err != nil {
 		return err
-	}
-	done.Timeline = c.Timeline
-	if m := newTimeline.FindStringSubmatch(r.server.Log()); m != nil && done.Promoted {
-		if n, err := strconv.ParseUint(m[1], 10, 32); err == nil {
-			done.Timeline = cofre.Timeline(n)
-		}
 	}
 	if done.Promoted {
 		if err := endRecovery(r.o.DataDir, r.o.KeepArchiving, ownAs(r.o.DataDir)); err != nil {
@@ -341,6 +333,24 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 	return nil
 }
 
+// timelineOf is the timeline that a server is on. pg_control names the new one of a promoted server only after its
+// next checkpoint; the name of its current WAL segment does at once.
+func timelineOf(ctx context.Context, conn *pgx.Conn, dir string, promoted bool) (cofre.Timeline, error) {
+	if !promoted {
+		c, err := readControl(ctx, dir)
+		if err != nil {
+			return 0, err
+		}
+		return max(c.Timeline, c.MinRecoveryTimeline), nil
+	}
+	var segment string
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())").Scan(&segment); err != nil {
+		return 0, fmt.Errorf("read the timeline of the recovered cluster: %w", err)
+	}
+	w, err := pgdata.ParseWALName(segment)
+	return w.Timeline, err
+}
+
 // insufficient is what the server says about a setting that is lower than the primary had: as a detail or, up to
 // 13, in the error itself.
 //
@@ -349,7 +359,6 @@ var (
 	insufficient = regexp.MustCompile(`(max_[a-z_]+) = (\d+) is a lower setting than on the (?:primary|master) server,? (?:where its value was|\(its value was) (\d+)`)
 	stopping     = regexp.MustCompile(`recovery stopping [^\n]*`)
 	redoDoneAt   = regexp.MustCompile(`redo done at ([0-9A-F]+/[0-9A-F]+)`)
-	newTimeline  = regexp.MustCompile(`selected new timeline ID: (\d+)`)
 	notReached   = "recovery ended before configured recovery target was reached"
 )
 

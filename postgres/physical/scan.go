@@ -126,6 +126,10 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 	switch {
 	case info.IsDir():
 		s.others = append(s.others, f)
+		if top && under == "pg_wal" {
+			status := entryOf(path.Join(in, "archive_status"), info)
+			s.others = append(s.others, found{entry: status})
+		}
 		if top && emptied[under] {
 			return nil
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -82,7 +83,10 @@ func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 		case t.Immediate:
 			target["recovery_target"] = "immediate"
 		}
-		for _, name := range []string{"recovery_target", "recovery_target_time", "recovery_target_lsn", "recovery_target_xid", "recovery_target_name"} {
+		// The one that is used comes last: PostgreSQL refuses a second target, an empty one too, once it has one.
+		names := []string{"recovery_target", "recovery_target_time", "recovery_target_lsn", "recovery_target_xid", "recovery_target_name"}
+		slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(target[a], target[b]) })
+		for _, name := range names {
 			add(name, target[name])
 		}
 		add("recovery_target_inclusive", onOff(!r.target.Exclusive))
@@ -102,14 +106,21 @@ func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 	// A commit would wait for standbys that follow the original.
 	add("synchronous_standby_names", "")
 	// A hot standby refuses to start, or stops replaying, with less than the primary had.
-	for name, least := range map[string]int{
-		"max_connections": c.MaxConnections, "max_worker_processes": c.MaxWorkerProcesses, "max_wal_senders": c.MaxWALSenders,
-		"max_prepared_transactions": c.MaxPreparedXacts, "max_locks_per_transaction": c.MaxLocksPerXact,
+	for _, demand := range []struct {
+		name  string
+		least int
+	}{
+		{"max_connections", c.MaxConnections},
+		{"max_worker_processes", c.MaxWorkerProcesses},
+		{"max_wal_senders", c.MaxWALSenders},
+		{"max_prepared_transactions", c.MaxPreparedXacts},
+		{"max_locks_per_transaction", c.MaxLocksPerXact},
 	} {
-		if had, err := strconv.Atoi(s.Settings[name]); err == nil {
-			least = max(least, had)
+		had, err := strconv.Atoi(s.Settings[demand.name])
+		if err != nil {
+			had = 0 // the role could not read it
 		}
-		add(name, strconv.Itoa(least))
+		add(demand.name, strconv.Itoa(max(demand.least, had)))
 	}
 	return out
 }
@@ -126,8 +137,8 @@ func onOff(b bool) string {
 func (r recovery) write(dir string, s Summary, c *pgdata.Control, own func(string) error) error {
 	var b strings.Builder
 	b.WriteString("# Written by cofre restore. It ends with the recovery; what must stay then says so.\n")
-	for _, line := range sortedSettings(r.settings(s, c)) {
-		b.WriteString(line + "\n")
+	for _, line := range r.settings(s, c) {
+		b.WriteString(line.String() + "\n")
 	}
 	if err := replaceFile(filepath.Join(dir, recoveryFile), []byte(b.String()), own); err != nil {
 		return err
