@@ -30,6 +30,8 @@ type relation struct {
 
 	bytes  int64 // with its TOAST table, about
 	blocks int64
+
+	columns []string // where the database is not in UTF-8
 }
 
 func (r relation) String() string { return pgarchive.Quote(r.Schema, r.Name) }

@@ -235,6 +235,9 @@ func (d *dump) table(e *pgarchive.Entry) (*table, error) {
 		}
 		t.columns = strings.Join(quoted, ", ")
 	}
+	if r.columns != nil {
+		t.facts.Columns = r.columns
+	}
 	n := int64(1)
 	// Below 14 a range of blocks is found by reading the whole table.
 	if split := d.s.o.SplitBytes; split > 0 && r.bytes >= 2*split && r.Heap && r.Kind == "r" && r.Filter == "" &&

@@ -115,16 +115,15 @@ func capture(t *testing.T, src *logical.Source, jobs int) (cofre.Tree, logical.F
 	if err != nil {
 		t.Fatal(err)
 	}
-	var facts logical.Facts
-	r, err := tree.Open(t.Context(), logical.FactsFile)
-	if err != nil {
+	return tree, readFacts(t, tree), captured
+}
+
+func readFacts(t *testing.T, tree cofre.Tree) (facts logical.Facts) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(read(t, tree, logical.FactsFile)), &facts); err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	if err := json.NewDecoder(r).Decode(&facts); err != nil {
-		t.Fatal(err)
-	}
-	return tree, facts, captured
+	return facts
 }
 
 // failing captures what cannot be captured and returns the error.

@@ -29,6 +29,9 @@ const tocLockTimeout = 10 * time.Second
 // keep a page of the first table pinned for as long as the capture lasts, against VACUUM and, on a standby,
 // against recovery.
 func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
+	if len(d.s.o.ExcludeTableData) > 0 {
+		d.warning("the rows of tables like %s are left out, as configured", strings.Join(d.s.o.ExcludeTableData, ", "))
+	}
 	args := []string{
 		"--format=custom", "--compress=0", "--snapshot=" + d.snap, "--no-password",
 		"--lock-wait-timeout=" + strconv.FormatInt(min(d.s.o.LockTimeout, tocLockTimeout).Milliseconds(), 10),
@@ -125,7 +128,32 @@ func (d *dump) readFacts(ctx context.Context) (err error) {
 	if err := d.conn.QueryRow(ctx, `SELECT pg_catalog.count(*) FROM pg_catalog.pg_largeobject_metadata`).Scan(&f.Summary.LargeObjects); err != nil {
 		return fmt.Errorf("count the large objects: %w", err)
 	}
+	if d.server.Encoding != "UTF8" {
+		if err := d.readColumns(ctx); err != nil {
+			return err
+		}
+	}
 	return d.readSizes(ctx)
+}
+
+// readColumns reads the names of the columns of a table's COPY text as UTF-8, where the archive has them in
+// another encoding.
+func (d *dump) readColumns(ctx context.Context) error {
+	type columns struct {
+		oid   uint32
+		names []string
+	}
+	all, err := collect(ctx, d.conn, "the columns", `
+SELECT a.attrelid, pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' GROUP BY 1`,
+		func(r pgx.CollectableRow) (c columns, err error) { return c, r.Scan(&c.oid, &c.names) })
+	for _, c := range all {
+		if t, ok := d.tables[c.oid]; ok {
+			t.columns = c.names
+			d.tables[c.oid] = t
+		}
+	}
+	return err
 }
 
 // readSizes measures the tables, for the order in which they are copied and for progress.
@@ -206,7 +234,8 @@ SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg
 	roles := d.facts.Roles
 	for i := range d.toc.Entries {
 		e := &d.toc.Entries[i]
-		if e.Owner != "" {
+		// The archive is in the encoding of the database; names of owners in another one come from the catalogs.
+		if e.Owner != "" && d.server.Encoding == "UTF8" {
 			roles = append(roles, e.Owner)
 		}
 		if e.Desc != "SEQUENCE SET" {

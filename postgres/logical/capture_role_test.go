@@ -1,0 +1,167 @@
+package logical_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+func asRole(s *testkit.Server, db, role string, o logical.CaptureOptions) *logical.Source {
+	c := s.Config(db)
+	c.User = role
+	return logical.NewSource(cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: db}, c, o)
+}
+
+// TestLeastPrivilege captures everything as the role that PrintGrants makes and compares with what the
+// superuser captures.
+func TestLeastPrivilege(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major)
+		t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE IF EXISTS cofre_backup, nobody") })
+		db := s.Database(t)
+		fill(t, s, db)
+		s.Exec(t, db, "DROP SUBSCRIPTION sub") // only a superuser dumps one; see below
+		const role = "cofre_backup"
+		s.Exec(t, db, "CREATE ROLE nobody LOGIN")
+		err := failing(t, asRole(s, db, "nobody", logical.CaptureOptions{}))
+		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `"app"."answers"`) || !strings.Contains(cofre.Hint(err), "--print-grants") {
+			t.Errorf("without grants: %v (hint %q)", err, cofre.Hint(err))
+		}
+		for range 2 { // it may run again
+			s.Exec(t, db, logical.PrintGrants(major))
+		}
+		s.Exec(t, db, "ALTER ROLE cofre_backup NOBYPASSRLS")
+		err = failing(t, asRole(s, db, role, logical.CaptureOptions{}))
+		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `hides rows from role cofre_backup in "app"."answers"`) {
+			t.Errorf("without BYPASSRLS: %v", err)
+		}
+		checkDiagnosed(t, asRole(s, db, role, logical.CaptureOptions{}), "row-level security")
+		s.Exec(t, db, "ALTER ROLE cofre_backup BYPASSRLS")
+		checkDiagnosed(t, asRole(s, db, role, logical.CaptureOptions{}))
+
+		_, want, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+		tree, got, captured := capture(t, asRole(s, db, role, logical.CaptureOptions{RolePasswords: major < 14}), 2)
+		if diff := cmp.Diff(want.Tables, got.Tables); diff != "" {
+			t.Errorf("tables: %s", diff)
+		}
+		if want.LargeObjects != got.LargeObjects || want.SystemID != got.SystemID {
+			t.Errorf("large objects %+v, %+v; systems %s, %s", want.LargeObjects, got.LargeObjects, want.SystemID, got.SystemID)
+		}
+		if diff := cmp.Diff(want.Sequences, got.Sequences); diff != "" {
+			t.Errorf("sequences: %s", diff)
+		}
+		if major < 14 && (len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], "pg_authid")) {
+			t.Errorf("warnings %q", captured.Warnings)
+		}
+		if globals := read(t, tree, logical.GlobalsFile); !strings.Contains(globals, fmt.Sprintf("CREATE ROLE r_%s_owner", db)) {
+			t.Errorf("globals:\n%s", globals)
+		}
+		testkit.Healthy(t, s, db)
+		s.Drop(t, db)
+	})
+}
+
+// checkDiagnosed expects exactly the named subjects not to be well.
+func checkDiagnosed(t *testing.T, src *logical.Source, ill ...string) {
+	t.Helper()
+	found, err := src.Doctor(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range found {
+		if !d.OK {
+			got = append(got, d.Subject)
+			if d.Hint == "" {
+				t.Errorf("%s: %s, and no hint", d.Subject, d.Detail)
+			}
+		}
+	}
+	if diff := cmp.Diff(ill, got); diff != "" {
+		t.Errorf("diagnosed: %s\n%+v", diff, found)
+	}
+}
+
+func TestDoctorOfAnUnreachableServer(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	found, err := asRole(s, "there_is_none", "postgres", logical.CaptureOptions{}).Doctor(t.Context())
+	if err != nil || len(found) != 1 || found[0].OK || found[0].Hint == "" {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+func TestRolePasswords(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	s.Exec(t, db, "CREATE ROLE with_password LOGIN PASSWORD 'segredo'")
+	t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE with_password") })
+	without, _, _ := capture(t, source(s, db, logical.CaptureOptions{}), 1)
+	with, _, _ := capture(t, source(s, db, logical.CaptureOptions{RolePasswords: true}), 1)
+	if strings.Contains(read(t, without, logical.GlobalsFile), "SCRAM-SHA-256") {
+		t.Error("passwords are in the globals without having been asked for")
+	}
+	if !strings.Contains(read(t, with, logical.GlobalsFile), "SCRAM-SHA-256") {
+		t.Error("passwords are not in the globals")
+	}
+}
+
+// TestOtherEncoding has names and rows that are no UTF-8 in the archive, and are in the facts.
+func TestOtherEncoding(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	const db = "latin1_test"
+	s.Exec(t, "postgres", "CREATE DATABASE "+db+" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+	t.Cleanup(func() { s.Drop(t, db) })
+	conn := s.Conn(t, db)
+	if _, err := conn.Exec(t.Context(), "SET client_encoding = 'UTF8'"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.PgConn().Exec(t.Context(), `CREATE SCHEMA "São"; CREATE TABLE "São"."Ação" ("é" serial, t text); INSERT INTO "São"."Ação" (t) VALUES ('ção'), ('ü')`).ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	tree, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+	if len(facts.Tables) != 1 || facts.Tables[0].Name != "Ação" || facts.Tables[0].Columns[0] != "é" || facts.Sequences[0].Name != "Ação_é_seq" {
+		t.Errorf("%+v %+v", facts.Tables, facts.Sequences)
+	}
+	if rows := read(t, tree, logical.ArchiveDir+"/"+facts.Tables[0].File); rows != "1\t\xe7\xe3o\n2\t\xfc\n\\.\n\n\n" {
+		t.Errorf("rows %q", rows)
+	}
+}
+
+func TestExcludeTableData(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	s.Exec(t, db, "CREATE TABLE kept AS SELECT 1 i; CREATE TABLE cache_a AS SELECT 1 i; CREATE TABLE cache_b AS SELECT 1 i")
+	tree, facts, captured := capture(t, source(s, db, logical.CaptureOptions{ExcludeTableData: []string{"public.cache_*"}}), 2)
+	if len(facts.Tables) != 1 || facts.Tables[0].Name != "kept" || len(captured.Warnings) != 1 {
+		t.Errorf("%+v, warnings %q", facts.Tables, captured.Warnings)
+	}
+	if diff := cmp.Diff("3", s.Query(t, stockRestore(t, s, testkit.DefaultMajor, materialise(t, tree)), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestManyTables(t *testing.T) {
+	t.Parallel()
+	const n = 1500
+	s := testkit.Postgres(t, 0, testkit.Conf("max_locks_per_transaction = 32"))
+	db := s.Database(t)
+	for at := 0; at < n; at += 500 {
+		s.Exec(t, db, fmt.Sprintf(`DO $$ BEGIN FOR i IN %d..%d LOOP EXECUTE format('CREATE TABLE t%%s (i int, t text)', i); EXECUTE format('INSERT INTO t%%s VALUES (%%s, ''x'')', i, i); END LOOP; END $$`, at, min(at+500, n)-1))
+	}
+	_, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 4)
+	if len(facts.Tables) != n || facts.Rows != int64(n) {
+		t.Errorf("%d tables, %d rows", len(facts.Tables), facts.Rows)
+	}
+	testkit.Healthy(t, s, db)
+}
