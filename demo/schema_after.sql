@@ -107,7 +107,7 @@ BEGIN
   END LOOP;
 END $$;
 ALTER TABLE answers ENABLE ROW LEVEL SECURITY;
-ALTER TABLE answers FORCE ROW LEVEL SECURITY;
+ALTER TABLE incidents FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_assessments ON answers TO trustlayer_app USING (EXISTS (
   SELECT FROM assessments a WHERE a.id = assessment_id AND a.organization_id = private.current_organization()));
 CREATE POLICY closed_is_closed ON answers AS RESTRICTIVE FOR UPDATE TO trustlayer_app USING (NOT EXISTS (
