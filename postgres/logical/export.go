@@ -1,0 +1,477 @@
+package logical
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// ExportDirectory writes a component as a directory archive that `pg_restore -Fd -j N` restores, with facts and
+// globals beside it: dir/archive, dir/facts.json, dir/globals.sql. dir must be absent or empty. Every table is
+// compared with its recorded checksum on the way. The files are synced before it returns.
+//
+// Errors: cofre.ErrExists where dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
+// toc.dat, without which pg_restore takes nothing, is missing: it is written last.
+func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
+	c, err := openComponent(ctx, tree)
+	if err != nil {
+		return fmt.Errorf("export to %s: %w", dir, err)
+	}
+	if err := exportDirectory(ctx, tree, &c, dir, obs); err != nil {
+		return fmt.Errorf("export to %s: %w", dir, err)
+	}
+	return nil
+}
+
+func exportDirectory(ctx context.Context, tree cofre.Tree, c *component, dir string, obs cofre.Observer) (err error) {
+	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 {
+		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), "name one that does not exist")
+	}
+	archive := filepath.Join(dir, ArchiveDir)
+	if err := os.MkdirAll(archive, 0o700); err != nil {
+		return err
+	}
+	var total int64
+	for _, t := range c.facts.Tables {
+		total += t.Bytes
+	}
+	p := &progress{obs: obs, task: "export", total: total + c.facts.LargeObjects.Bytes}
+	p.begin()
+	defer func() { p.end(err) }()
+	byFile := map[string]*TableFacts{}
+	for i := range c.facts.Tables {
+		byFile[c.facts.Tables[i].File] = &c.facts.Tables[i]
+	}
+	for e, err := range tree.List(ctx, ArchiveDir) {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(e.Path, ArchiveDir+"/")
+		if e.IsDir() || name == "toc.dat" || !filepath.IsLocal(name) {
+			continue
+		}
+		if err := exportFile(ctx, tree, e.Path, filepath.Join(archive, name), byFile[name], p); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	// toc.dat comes last: without it, what an interrupted export leaves is no archive.
+	for _, name := range []string{FactsFile, GlobalsFile, TOCFile} {
+		err := exportFile(ctx, tree, name, filepath.Join(dir, filepath.FromSlash(name)), nil, p)
+		if err != nil && !(name == GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return errors.Join(syncDir(archive), syncDir(dir))
+}
+
+func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *TableFacts, p *progress) (err error) {
+	src, err := tree.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var tally rowTally
+	var r io.Reader = p.reader(&bound{ctx, src}, path)
+	if facts != nil {
+		r = io.TeeReader(io.LimitReader(r, facts.Bytes), &tally)
+	}
+	if _, err := io.Copy(f, r); err != nil {
+		return err
+	}
+	if facts != nil {
+		if tally.rows != facts.Rows || facts.Checksum != "" && tally.checksum() != facts.Checksum {
+			return fmt.Errorf("%d rows with checksum %s, captured were %d with %s: %w", tally.rows, tally.checksum(), facts.Rows, facts.Checksum, cofre.ErrCorrupt)
+		}
+		if _, err := io.Copy(f, src); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// bound ends reads when its context does.
+type bound struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (b *bound) Read(p []byte) (int, error) {
+	if b.ctx.Err() != nil {
+		return 0, context.Cause(b.ctx)
+	}
+	return b.r.Read(p)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// ExportSQL writes a component as a script for psql: what pg_restore makes of the archive, and the rows between
+// pre-data and post-data straight from the repository. No rows are kept on disk. The script begins and ends
+// with the \restrict lines of the pg_restore that is used; psql older than August 2025 does not know them.
+//
+// Errors: cofre.ErrNotFound where there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
+// what was written ends in the middle and says so nowhere: the caller removes it.
+func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs cofre.Observer) error {
+	c, err := openComponent(ctx, tree)
+	if err == nil {
+		err = (&sqlExport{component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
+	}
+	if err != nil {
+		return fmt.Errorf("export SQL: %w", err)
+	}
+	return nil
+}
+
+type sqlExport struct {
+	component
+	tree cofre.Tree
+	w    io.Writer
+	obs  cofre.Observer
+	sel  *selection
+}
+
+func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
+	if x.sel, err = choose(x.toc, f); err != nil {
+		return err
+	}
+	version := restoreNeeds(x.toc.Version)
+	tools, err := postgres.FindTools(ctx, max(version, postgres.Version(majorOf(x.facts.ServerVersion)*10000)))
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "cofre-export-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), x.tocRaw, 0o600); err != nil {
+		return err
+	}
+	for _, section := range []pgarchive.Section{pgarchive.SectionPreData, pgarchive.SectionData, pgarchive.SectionPostData} {
+		var defined, rows, blobs []*pgarchive.Entry
+		for _, e := range x.sel.entries(section) {
+			switch {
+			case e.Desc == "BLOBS":
+				blobs = append(blobs, e)
+			case e.HasData:
+				rows = append(rows, e)
+			default:
+				defined = append(defined, e)
+			}
+		}
+		if len(defined)+len(rows)+len(blobs) == 0 {
+			continue
+		}
+		if err := x.section(ctx, tools, dir, section, defined); err != nil {
+			return err
+		}
+		if err := x.rows(ctx, rows); err != nil {
+			return err
+		}
+		if err := x.largeObjects(ctx, blobs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *sqlExport) section(ctx context.Context, tools postgres.Tools, dir string, section pgarchive.Section, entries []*pgarchive.Entry) error {
+	keep := map[int]bool{}
+	for _, e := range entries {
+		keep[e.DumpID] = true
+	}
+	var list bytes.Buffer
+	if err := x.toc.WriteList(&list, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "list")
+	if err := os.WriteFile(path, list.Bytes(), 0o600); err != nil {
+		return err
+	}
+	// Unlike a restore this stops at nothing: pg_restore only writes, and any message is an error.
+	var said bytes.Buffer
+	err := process.Run(ctx, process.Command{
+		Path: filepath.Join(tools.Dir, "pg_restore"), Name: "pg_restore " + tools.Version.String(), Env: process.BaseEnv(), Dir: "/",
+		Args:   []string{"--format=directory", "--section=" + section.String(), "--use-list=" + path, "--file=-", dir},
+		Stdout: x.w, Stderr: &said,
+	})
+	if err == nil && said.Len() > 0 {
+		err = fmt.Errorf("pg_restore said: %s", strings.TrimSpace(said.String()))
+	}
+	return err
+}
+
+func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err error) {
+	facts := x.tableFacts()
+	var total int64
+	for _, e := range entries {
+		if f := facts[e.DumpID]; f != nil {
+			total += f.Bytes
+		}
+	}
+	p := &progress{obs: x.obs, task: "export rows", total: total}
+	p.begin()
+	defer func() { p.end(err) }()
+	for _, e := range entries {
+		if err := x.table(ctx, e, facts[e.DumpID], p); err != nil {
+			return fmt.Errorf("table %s.%s: %w", e.Namespace, e.Tag, err)
+		}
+	}
+	return nil
+}
+
+func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts, p *progress) (err error) {
+	body, err := openRows(ctx, x.tree, ArchiveDir+"/"+dataFile(x.toc, e, f))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	if _, err := fmt.Fprintf(x.w, "\n%s", e.Copy); err != nil {
+		return err
+	}
+	if _, err := io.Copy(x.w, p.reader(&bound{ctx, body}, e.Tag)); err != nil {
+		return err
+	}
+	if err := body.finish(); err != nil {
+		return err
+	}
+	if err := (tableLoad{facts: f}).verify(&body.tally, body.tally.rows); err != nil {
+		return err
+	}
+	_, err = io.WriteString(x.w, "\\.\n\n")
+	return err
+}
+
+func (x *sqlExport) largeObjects(ctx context.Context, entries []*pgarchive.Entry) error {
+	for _, e := range entries {
+		list, err := readAll(ctx, x.tree, ArchiveDir+"/"+cmp.Or(e.File, x.toc.FileName(e)))
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(list)) {
+			id, file, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+			if !ok || strings.Trim(id, "0123456789") != "" || strings.Contains(file, "/") {
+				return fmt.Errorf("line %q of the list of large objects: %w", line, cofre.ErrCorrupt)
+			}
+			if err := x.largeObject(ctx, id, file); err != nil {
+				return fmt.Errorf("large object %s: %w", id, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error) {
+	r, err := x.tree.Open(ctx, ArchiveDir+"/"+file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	if !x.sel.sections[pgarchive.SectionPreData] && x.toc.Version.Minor < 16 {
+		// To 16 an object is made before data, and pg_restore --data-only makes it all the same.
+		if _, err := fmt.Fprintf(x.w, "SELECT pg_catalog.lo_create(%s);\n", id); err != nil {
+			return err
+		}
+	}
+	buf := make([]byte, 64<<10)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(r, buf)
+		if n > 0 {
+			if _, err := fmt.Fprintf(x.w, "SELECT pg_catalog.lo_put(%s, %d, '\\x%s');\n", id, at, hex.EncodeToString(buf[:n])); err != nil {
+				return err
+			}
+			at += int64(n)
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// ExportCSV writes the rows of one table as CSV with a header (RFC 4180, UTF-8, lines ending in CR LF). NULL is
+// an empty field, the empty text is "", as PostgreSQL's own CSV has it. A partitioned table's partitions follow
+// one another under one header.
+//
+// Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
+func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
+	c, err := openComponent(ctx, tree)
+	if err != nil {
+		return fmt.Errorf("export table %s: %w", table, err)
+	}
+	if err := exportCSV(ctx, tree, &c, table, w, obs); err != nil {
+		return fmt.Errorf("export table %s: %w", table, err)
+	}
+	return nil
+}
+
+func exportCSV(ctx context.Context, tree cofre.Tree, c *component, table string, w io.Writer, obs cofre.Observer) (err error) {
+	a, err := findArchived(c.toc, table, false)
+	if err != nil {
+		return err
+	}
+	facts := c.tableFacts()
+	var total int64
+	for _, e := range a.data {
+		if f := facts[e.DumpID]; f != nil {
+			total += f.Bytes
+		}
+	}
+	p := &progress{obs: obs, task: "export table " + a.name, total: total}
+	p.begin()
+	defer func() { p.end(err) }()
+	out := bufio.NewWriterSize(w, 1<<16)
+	var header []string
+	for i, e := range a.data {
+		_, _, columns, err := e.CopyTarget()
+		if err != nil {
+			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+		}
+		if i == 0 {
+			header = columns
+			for j, col := range columns {
+				if j > 0 {
+					out.WriteByte(',')
+				}
+				writeField(out, []byte(col))
+			}
+			out.WriteString("\r\n")
+		}
+		order, err := columnOrder(header, columns)
+		if err != nil {
+			return err
+		}
+		if err := csvTable(ctx, tree, c, e, facts[e.DumpID], order, out, p); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// columnOrder says where each column of the header is in a partition's rows, whose order may differ.
+func columnOrder(header, columns []string) ([]int, error) {
+	order := make([]int, len(header))
+	for i, h := range header {
+		order[i] = -1
+		for j, c := range columns {
+			if c == h {
+				order[i] = j
+			}
+		}
+		if order[i] < 0 {
+			return nil, fmt.Errorf("a partition has no column %s: %w", pgarchive.Quote(h), cofre.ErrCorrupt)
+		}
+	}
+	return order, nil
+}
+
+func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.Entry, f *TableFacts, order []int, out *bufio.Writer, p *progress) (err error) {
+	body, err := openRows(ctx, tree, ArchiveDir+"/"+dataFile(c.toc, e, f))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, body.Close()) }()
+	lines := bufio.NewReaderSize(p.reader(&bound{ctx, body}, e.Tag), 1<<16)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
+			break
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		var fields [][]byte
+		if len(order) > 0 {
+			fields = bytes.Split(line, []byte("\t"))
+		}
+		for i, at := range order {
+			if at >= len(fields) {
+				return fmt.Errorf("a row has %d fields: %w", len(fields), cofre.ErrCorrupt)
+			}
+			if i > 0 {
+				out.WriteByte(',')
+			}
+			if string(fields[at]) != `\N` {
+				writeField(out, unescapeCopy(fields[at]))
+			}
+		}
+		if _, err := out.WriteString("\r\n"); err != nil {
+			return err
+		}
+	}
+	if err := body.finish(); err != nil {
+		return err
+	}
+	return (tableLoad{facts: f}).verify(&body.tally, body.tally.rows)
+}
+
+func writeField(out *bufio.Writer, v []byte) {
+	if len(v) > 0 && !bytes.ContainsAny(v, "\",\r\n") && v[0] != ' ' && v[len(v)-1] != ' ' {
+		out.Write(v)
+		return
+	}
+	out.WriteByte('"')
+	out.Write(bytes.ReplaceAll(v, []byte(`"`), []byte(`""`)))
+	out.WriteByte('"')
+}
+
+// unescapeCopy reads a field of COPY's text format.
+//
+// Source: PostgreSQL, https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
+func unescapeCopy(f []byte) []byte {
+	if bytes.IndexByte(f, '\\') < 0 {
+		return f
+	}
+	out := make([]byte, 0, len(f))
+	for i := 0; i < len(f); i++ {
+		if f[i] != '\\' || i+1 == len(f) {
+			out = append(out, f[i])
+			continue
+		}
+		i++
+		switch f[i] {
+		case 'b':
+			out = append(out, '\b')
+		case 'f':
+			out = append(out, '\f')
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'v':
+			out = append(out, '\v')
+		default:
+			// COPY TO writes no octal and no hexadecimal escapes.
+			out = append(out, f[i])
+		}
+	}
+	return out
+}
