@@ -296,4 +296,11 @@ func named(o cofre.Observer, id cofre.SourceID, point cofre.PointID) cofre.Obser
 	})
 }
 
-func name(s cofre.Source) string { return string(s.ID().Kind) + " " + s.ID().Name }
+// name is a source as a person calls it.
+func name(s cofre.Source) string {
+	id := s.ID()
+	if id.Name == string(id.Kind) {
+		return id.Name
+	}
+	return string(id.Kind) + " " + id.Name
+}

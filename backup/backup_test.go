@@ -273,7 +273,7 @@ func TestPlanTouchesNothingAndSaysTheOrder(t *testing.T) {
 	for _, s := range plan.Steps {
 		verbs = append(verbs, s.Verb+" "+s.Object)
 	}
-	want := []string{"prepare storage storage", "capture database app", "capture storage storage", "publish one recovery point"}
+	want := []string{"prepare storage", "capture database app", "capture storage", "publish one recovery point"}
 	if !slices.Equal(verbs, want) || len(log) != 0 || plan.Bytes != 4 {
 		t.Errorf("plan %q of %d bytes, and it did %q", verbs, plan.Bytes, log)
 	}

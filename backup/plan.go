@@ -40,9 +40,11 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 		}
 	}
 	for _, c := range req.Checks {
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: "check", Object: c.Name(), Detail: "where the components allow it"})
+		if len(sources) > 1 { // a check is between components
+			plan.Steps = append(plan.Steps, cofre.Step{Verb: "check", Object: c.Name(), Detail: "where the components allow it"})
+		}
 	}
-	plan.Steps = append(plan.Steps, cofre.Step{Verb: "publish", Object: "one recovery point", Detail: fmt.Sprintf("of %d components", len(sources))})
+	plan.Steps = append(plan.Steps, cofre.Step{Verb: "publish", Object: "one recovery point"})
 	return plan, nil
 }
 
