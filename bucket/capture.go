@@ -328,13 +328,13 @@ func (r *run) refuseEmpty() error {
 }
 
 func (r *run) everyShard(ctx context.Context, f func(context.Context, string) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(shardsAtOnce)
 	for _, shard := range shardNames(r.digits) {
-		if ctx.Err() != nil {
+		if gctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { return f(ctx, shard) })
+		g.Go(func() error { return f(gctx, shard) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -373,7 +373,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	for _, row := range rows {
 		if row.Missing != "" {
 			continue
@@ -381,12 +381,12 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 		if _, ok := last.find(row.Object); ok {
 			continue
 		}
-		if err := r.slot(ctx); err != nil {
+		if err := r.slot(gctx); err != nil {
 			break
 		}
 		g.Go(func() error {
 			defer func() { <-r.slots }()
-			got, err := r.fetch(ctx, shard, row.Object)
+			got, err := r.fetch(gctx, shard, row.Object)
 			if err != nil || got.entry.Object == "" {
 				return err
 			}

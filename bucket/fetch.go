@@ -88,6 +88,9 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			}
 			want, overwritten = refreshed(want, now), true
 			continue
+		case statErr == nil:
+			// The row is as it was; what it says beyond a listing need not be asked for again.
+			want = enrich(want, now)
 		}
 		if broken++; broken >= brokenAttempts {
 			return fetched{missing: strings.TrimSpace("its row is there and its bytes cannot be read: " + err.Error())}, nil

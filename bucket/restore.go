@@ -475,7 +475,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
 
 // everyShard hands each wanted object to f, several at once, with what is present under its name.
 func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l Located, o Object, exists bool) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
 	for _, shard := range shardNames(maxShardDigits) {
 		want, have, err := t.shard(shard)
@@ -483,11 +483,11 @@ func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l L
 			return errors.Join(err, g.Wait())
 		}
 		for _, l := range want {
-			if ctx.Err() != nil {
+			if gctx.Err() != nil {
 				break
 			}
 			o, ok := have[l.Path()]
-			g.Go(func() error { return f(ctx, l, o, ok) })
+			g.Go(func() error { return f(gctx, l, o, ok) })
 		}
 	}
 	if err := g.Wait(); err != nil {
