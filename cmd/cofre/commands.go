@@ -12,6 +12,7 @@ func commands(a *app) []*cobra.Command {
 		newShowCommand(a),
 		newRestoreCommand(a),
 		newVerifyCommand(a),
+		newWALCommand(a),
 		newDemoCommand(a),
 		newVersionCommand(a),
 	}

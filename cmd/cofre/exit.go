@@ -75,8 +75,11 @@ func as[T error](err error) bool {
 	return errors.As(err, &t)
 }
 
-// exitCode is the code of an error, and its name in JSON.
+// exitCode is the code of an error, and its name in JSON. What fails as restore_command has PostgreSQL's own code.
 func exitCode(err error) (int, string) {
+	if f, ok := errors.AsType[*fetchFailure](err); ok {
+		return f.code, "fetch_failed"
+	}
 	for _, e := range exits {
 		if e.fits(err) {
 			return e.code, e.name

@@ -38,7 +38,8 @@ func run(ctx context.Context, args []string, std stdio, getenv func(string) stri
 	root.SetIn(std.In)
 	root.SetOut(std.Out)
 	root.SetErr(std.Err)
-	return a.finish(ctx, root.ExecuteContext(ctx))
+	called, err := root.ExecuteContextC(ctx)
+	return a.finish(ctx, forServer(called, err))
 }
 
 // interruptible cancels ctx at the first SIGINT or SIGTERM, so that the command cleans up, and ends the process

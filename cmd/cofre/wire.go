@@ -50,6 +50,7 @@ func restores(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newRestoreDatabaseCommand(a),
 		newRestoreTableCommand(a),
+		newRestoreClusterCommand(a),
 		newRestoreConfigCommand(a),
 		newRestoreStorageCommand(a),
 	}
@@ -89,7 +90,11 @@ func initRepository(ctx context.Context, cfg *config.Config) (*repository.Recove
 	if err != nil {
 		return nil, err
 	}
-	return repository.Init(ctx, c)
+	kit, err := repository.Init(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return kit, createWALKeys(ctx, cfg)
 }
 
 // repositoryConfig reads the secrets of the repository and nothing else.
@@ -99,12 +104,11 @@ func repositoryConfig(cfg *config.Config) (repository.Config, error) {
 		return repository.Config{}, err
 	}
 	r := cfg.Repository
-	c := repository.Config{URL: r.URL, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
-	if r.CA != "" {
-		if c.URL, err = withQuery(r.URL, "ca", r.CA); err != nil {
-			return repository.Config{}, err
-		}
+	address, err := addressOf(r)
+	if err != nil {
+		return repository.Config{}, err
 	}
+	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
 	secrets := append(credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), toRead{r.Password, &c.Password})
 	return c, readSecrets("repository", secrets...)
 }
@@ -142,14 +146,17 @@ func compression(word string) string {
 	return word
 }
 
-// withQuery adds a parameter to an address.
-func withQuery(address, key, value string) (string, error) {
-	u, err := url.Parse(address)
+// addressOf is the address of a repository with everything that belongs to it and is no secret.
+func addressOf(r config.Repository) (string, error) {
+	if r.CA == "" {
+		return r.URL, nil
+	}
+	u, err := url.Parse(r.URL)
 	if err != nil {
 		return "", fmt.Errorf("repository.url: not a URL: %w", cofre.ErrConfig)
 	}
 	q := u.Query()
-	q.Set(key, value)
+	q.Set("ca", r.CA)
 	u.RawQuery = q.Encode()
 	return u.String(), nil
 }
@@ -201,7 +208,7 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOp
 	case cofre.KindDatabase:
 		return databaseSource(cfg, o)
 	case cofre.KindCluster:
-		return clusterSource(cfg)
+		return clusterSource(ctx, cfg)
 	case cofre.KindStorage:
 		return storageSource(ctx, cfg, o)
 	case cofre.KindConfig:
@@ -223,15 +230,23 @@ func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
 	}), nil
 }
 
-func clusterSource(cfg *config.Config) (cofre.Source, error) {
+func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error) {
 	c := cfg.Cluster
 	server, err := serverOf(c.URL, c.Password)
 	if err != nil {
 		return nil, err
 	}
-	return physical.NewSource(cfg.Name, physical.Config{
+	p := physical.Config{
 		Name: "cluster", Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
-	}), nil
+	}
+	if c.WAL != "" {
+		st, err := walStore(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		p.Archive = walArchive{st}
+	}
+	return physical.NewSource(cfg.Name, p), nil
 }
 
 func configSource(cfg *config.Config) (cofre.Source, error) {

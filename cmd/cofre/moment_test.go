@@ -1,0 +1,45 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+)
+
+func TestMomentsAreNeverGuessed(t *testing.T) {
+	for _, c := range []struct{ text, zone, want, hint string }{
+		{text: "2026-11-24T14:05:00-03:00", want: "2026-11-24T17:05:00Z"},
+		{text: "2026-11-24T17:05:00.123456Z", want: "2026-11-24T17:05:00.123456Z"},
+		{text: "2026-11-24 14:05:00", hint: "--tz America/Sao_Paulo"},
+		{text: "2026-11-24 14:05", zone: "America/Sao_Paulo", want: "2026-11-24T17:05:00Z"},
+		// Brazil had daylight saving time until 2019: on 2018-11-04 the clock went from 00:00 to 01:00, and on
+		// 2018-02-18 at midnight it went back to 23:00.
+		{text: "2018-02-17 23:30", zone: "America/Sao_Paulo", hint: "2018-02-17T23:30:00-02:00 or 2018-02-17T23:30:00-03:00"},
+		{text: "2026-11-24 14:05", zone: "Brasilia", hint: "America/Sao_Paulo"},
+		{text: "yesterday", zone: "UTC", hint: "2026-11-24 14:05:00"},
+	} {
+		got, err := parseMoment(c.text, c.zone)
+		if c.want == "" {
+			if err == nil || !strings.Contains(cofre.Hint(err), c.hint) {
+				t.Errorf("%s %s: %v, %v, hint %q", c.text, c.zone, got, err, cofre.Hint(err))
+			}
+			continue
+		}
+		if err != nil || got.Format("2006-01-02T15:04:05.999999Z07:00") != c.want {
+			t.Errorf("%s %s: %v, %v; want %s", c.text, c.zone, got, err, c.want)
+		}
+	}
+}
+
+func TestRecoveryTargetsExcludeOneAnother(t *testing.T) {
+	if _, err := (&recoveryFlags{lsn: "0/1", immediate: true}).parse(); err == nil {
+		t.Error("two targets at once")
+	}
+	if _, err := (&recoveryFlags{exclusive: true, name: "x"}).parse(); err == nil {
+		t.Error("exclusive of a name")
+	}
+	if got, err := (&recoveryFlags{lsn: "16/B374D848", exclusive: true}).parse(); err != nil || got.LSN != 0x16B374D848 || !got.Exclusive {
+		t.Errorf("%+v, %v", got, err)
+	}
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// clusterSpool is where the recovery of a restored cluster keeps segments it has fetched ahead, in its data
+// directory: there the server may write, and delivering is a rename.
+const clusterSpool = "cofre-wal-spool"
+
+type restoreClusterCommand struct {
+	restoreOptions
+	target       recoveryFlags
+	to           string
+	action       string
+	tablespaces  []string
+	delta        bool
+	moveAside    bool
+	jobs         int
+	owner        string
+	keepArchive  bool
+	verifyBackup bool
+	keepPartial  bool
+}
+
+// recoveryFlags are the flags that say until when to recover.
+type recoveryFlags struct {
+	at        string
+	tz        string
+	lsn       string
+	xid       uint64
+	name      string
+	immediate bool
+	exclusive bool
+	timeline  uint32
+}
+
+func newRestoreClusterCommand(a *app) *cobra.Command {
+	var c restoreClusterCommand
+	cmd := &cobra.Command{
+		Use:   "cluster [POINT] --to DIR",
+		Short: "Bring back a whole PostgreSQL cluster, to any moment its WAL reaches",
+		Long: `Bring back the data directory of a cluster, ready to recover to a moment: --at, --lsn, --xid, --name, --immediate,
+or without one of them to the end of the WAL. The base backup is chosen by the target, or is that of POINT.
+
+A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster has
+archiving off, settings in a file of its own, and pauses at the target until it is promoted, unless --action says else.
+
+  cofre restore cluster --to /var/lib/postgresql/15/restored --at 2026-11-24T14:05:00-03:00 --dry-run
+  cofre restore cluster latest --to /srv/copy --immediate`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if c.to == "" {
+				return cofre.WithHint(usageError(cmd, errors.New("a restore of a cluster needs a place")), "give --to DIR")
+			}
+			target, err := c.target.parse()
+			if err != nil {
+				return usageError(cmd, err)
+			}
+			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+				return c.run(ctx, a, cfg, repo, target, args)
+			})
+		},
+	}
+	c.addFlags(cmd)
+	f := cmd.Flags()
+	c.target.addFlags(cmd)
+	f.StringVar(&c.to, "to", "", "the data `DIR` to make")
+	f.StringVar(&c.action, "action", string(physical.ActionPause), "at the target: pause, promote or shutdown")
+	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
+	f.BoolVar(&c.delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
+	f.BoolVar(&c.moveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
+	f.IntVarP(&c.jobs, "jobs", "j", 0, "files at once (default: the number of CPUs up to 4)")
+	f.StringVar(&c.owner, "owner", "", "`USER` to own the files, where cofre runs as root (default: found out)")
+	f.BoolVar(&c.keepArchive, "keep-archiving", false, "leave archive_mode as it was; only where the original is gone for good")
+	f.BoolVar(&c.verifyBackup, "pg-verifybackup", false, "have pg_verifybackup read everything back once more")
+	f.BoolVar(&c.keepPartial, "keep-partial", false, "leave what was brought when the restore fails, for the next one to go on with")
+	return cmd
+}
+
+func (r *recoveryFlags) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&r.at, "at", "", "recover to this `TIME`: RFC 3339 with an offset, or local time with --tz")
+	f.StringVar(&r.tz, "tz", "", "time `ZONE` of --at, as in America/Sao_Paulo")
+	f.StringVar(&r.lsn, "lsn", "", "recover to this `LSN`: 16/B374D848")
+	f.Uint64Var(&r.xid, "xid", 0, "recover to this transaction `ID`")
+	f.StringVar(&r.name, "name", "", "recover to the restore point of this `NAME` (pg_create_restore_point)")
+	f.BoolVar(&r.immediate, "immediate", false, "only until the base backup is consistent")
+	f.BoolVar(&r.exclusive, "exclusive", false, "stop just before the target instead of just after it")
+	f.Uint32Var(&r.timeline, "timeline", 0, "recover along this timeline (default: the newest that the base backup leads to)")
+}
+
+// parse makes a recovery target of the flags.
+//
+// Errors: ones for a person who typed them: more than one target, a time without a zone.
+func (r *recoveryFlags) parse() (cofre.RecoveryTarget, error) {
+	t := cofre.RecoveryTarget{XID: r.xid, Name: r.name, Immediate: r.immediate, Exclusive: r.exclusive, Timeline: cofre.Timeline(r.timeline)}
+	given := 0
+	for _, set := range []bool{r.at != "", r.lsn != "", r.xid != 0, r.name != "", r.immediate} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		return t, cofre.WithHint(errors.New("more than one recovery target"), "give one of --at, --lsn, --xid, --name and --immediate")
+	}
+	if r.exclusive && r.at == "" && r.lsn == "" && r.xid == 0 {
+		return t, errors.New("--exclusive applies to --at, --lsn and --xid")
+	}
+	var err error
+	if r.at != "" {
+		t.At, err = parseMoment(r.at, r.tz)
+	}
+	if r.lsn != "" {
+		t.LSN, err = cofre.ParseLSN(r.lsn)
+	}
+	return t, err
+}
+
+// parseMoment reads a time that a person typed. Without an offset and without a zone it is refused: the same digits
+// are another moment on another machine.
+func parseMoment(text, zone string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t.UTC(), nil
+	}
+	if zone == "" {
+		return time.Time{}, cofre.WithHint(fmt.Errorf("time %q has no offset", text), "write it as 2026-11-24T14:05:00-03:00, or add --tz America/Sao_Paulo")
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return time.Time{}, cofre.WithHint(fmt.Errorf("time zone %q is not known", zone), "use a name such as America/Sao_Paulo, or UTC")
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04"} {
+		t, err := time.ParseInLocation(layout, text, loc)
+		if err != nil {
+			continue
+		}
+		// Where clocks are set back the same digits come twice. Go takes the first; say so rather than guess.
+		if again := t.Add(time.Hour); again.Format(layout) == t.Format(layout) {
+			return time.Time{}, cofre.WithHint(fmt.Errorf("time %q comes twice in %s", text, zone), "write it with its offset: %s or %s", t.Format(time.RFC3339), again.Format(time.RFC3339))
+		}
+		return t.UTC(), nil
+	}
+	return time.Time{}, cofre.WithHint(fmt.Errorf("time %q cannot be read", text), "write it as 2026-11-24 14:05:00")
+}
+
+func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, target cofre.RecoveryTarget, refs []string) error {
+	action := physical.Action(c.action)
+	if !slices.Contains([]physical.Action{physical.ActionPause, physical.ActionPromote, physical.ActionShutdown}, action) {
+		return cofre.WithHint(&usage{fmt.Errorf("unknown action %q", c.action)}, "use pause, promote or shutdown")
+	}
+	spaces, err := pairs(c.tablespaces)
+	if err != nil {
+		return err
+	}
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	way, err := recoveryWay(ctx, cfg, cat, target, refs)
+	if err != nil {
+		return err
+	}
+	command, err := c.restoreCommand(a, way)
+	if err != nil {
+		return err
+	}
+	if !a.json && !a.quiet {
+		fmt.Fprintf(a.Err, "recovery target: %s%s\n", target, echo(target.At))
+		if way.recovery != nil {
+			fmt.Fprintf(a.Err, "reached at LSN %s on timeline %d, with %s\n", way.recovery.Stop, way.recovery.Timeline, plural(len(way.recovery.Segments), "WAL segment"))
+		}
+	}
+	r := restoring{options: c.restoreOptions, kind: cofre.KindCluster, point: string(way.point)}
+	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
+		return physical.NewTarget(physical.TargetOptions{
+			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
+			Recovery: way.target, Action: action, RestoreCommand: command, KeepArchiving: c.keepArchive,
+			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
+		}), nil
+	}
+	if c.delta || c.moveAside {
+		r.replaces = func(cofre.Component) string { return "replace the data directory " + c.to }
+	}
+	return a.restore(ctx, cfg, repo, r)
+}
+
+// way is how a recovery target is reached.
+type way struct {
+	point    cofre.PointID
+	target   cofre.RecoveryTarget
+	recovery *plan.Recovery // nil where the WAL in the base backup itself is enough
+}
+
+// recoveryWay chooses the base backup, and proves that the target can be reached from it.
+//
+// Errors: *cofre.UnreachableError, *cofre.GapError; those of the catalog and of the store.
+func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, target cofre.RecoveryTarget, refs []string) (way, error) {
+	want := catalog.Want{Installation: cfg.Name, Kind: cofre.KindCluster}
+	ref := catalog.Latest
+	if len(refs) == 1 {
+		ref = refs[0]
+	}
+	point, comp, err := cat.Component(ref, want)
+	if err != nil {
+		return way{}, err
+	}
+	summary, err := physical.ParseSummary(comp.Facts)
+	if err != nil {
+		return way{}, fmt.Errorf("read the facts of the base backup of %s: %w", point.ID, err)
+	}
+	backups, _, err := baseBackups(cat, point.Installation)
+	if err != nil {
+		return way{}, err
+	}
+	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
+		return b.SystemID != summary.SystemID || len(refs) == 1 && b.Point != point.ID
+	})
+	st, err := walStore(ctx, cfg)
+	if err != nil {
+		return way{}, err
+	}
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return way{}, err
+	}
+	if !slices.Contains(systems, summary.SystemID) {
+		return withoutArchive(point, summary, target)
+	}
+	unlock := unlockWAL(ctx, cfg, st)
+	id, err := unlock()
+	if err != nil {
+		return way{}, err
+	}
+	inv, err := wal.ReadInventory(ctx, st, summary.SystemID, summary.WALSegmentSize, func() (wal.Identity, error) { return id, nil })
+	if err != nil {
+		return way{}, err
+	}
+	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv))
+	if err != nil {
+		if w, ok := ownWAL(point, summary, target); ok {
+			return w, nil
+		}
+		return way{}, err
+	}
+	target.Timeline = found.Timeline
+	return way{point: found.Backup.Point, target: target, recovery: found}, nil
+}
+
+// withoutArchive is the way where no WAL was archived: only the end of the base backup can be reached, and only
+// where it carries the WAL that makes it consistent.
+func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget) (way, error) {
+	if w, ok := ownWAL(point, s, target); ok {
+		return w, nil
+	}
+	if target == (cofre.RecoveryTarget{}) && s.WALIncluded {
+		return way{point: point.ID, target: target}, nil
+	}
+	return way{}, cofre.WithHint(&cofre.UnreachableError{
+		Target: target.String(), Why: "the repository holds no WAL of this cluster",
+		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
+	}, "archive WAL with: archive_command = 'cofre wal archive %%p'")
+}
+
+// ownWAL is the way to the end of a base backup that carries its own WAL.
+func ownWAL(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget) (way, bool) {
+	return way{point: point.ID, target: target}, target.Immediate && s.WALIncluded
+}
+
+// restoreCommand is how the restored server fetches WAL: with this program and this configuration.
+func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
+	if w.recovery == nil {
+		return "", nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find this program for restore_command: %w", err)
+	}
+	args := []string{self, "wal", "fetch"}
+	path, err := a.configPath()
+	if err != nil {
+		return "", err
+	}
+	if path != "" {
+		if path, err = filepath.Abs(path); err != nil {
+			return "", err
+		}
+		args = append(args, "--config", path)
+	}
+	args = append(args, "--spool", clusterSpool)
+	for i, arg := range args {
+		// In restore_command a percent sign begins a placeholder.
+		args[i] = shellQuote(strings.ReplaceAll(arg, "%", "%%"))
+	}
+	return strings.Join(args, " ") + ` %f "%p"`, nil
+}
+
+// shellQuote quotes a word for the shell where it needs it.
+func shellQuote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-%") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// pairs reads OLD=NEW words.
+func pairs(words []string) (map[string]string, error) {
+	m := map[string]string{}
+	for _, w := range words {
+		from, to, ok := strings.Cut(w, "=")
+		if !ok || from == "" || to == "" {
+			return nil, &usage{fmt.Errorf("%q is not of the form OLD=NEW", w)}
+		}
+		m[from] = to
+	}
+	return m, nil
+}
+
+// echo shows a moment in the machine's own zone beside UTC: a mistaken zone is seen before it costs three hours.
+func echo(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return " = " + clock(t) + " here"
+}
