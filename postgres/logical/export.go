@@ -290,12 +290,6 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if !x.sel.sections[pgarchive.SectionPreData] && x.toc.Version.Minor < 16 {
-		// To 16 an object is made before data, and pg_restore --data-only makes it all the same.
-		if _, err := fmt.Fprintf(x.w, "SELECT pg_catalog.lo_create(%s);\n", id); err != nil {
-			return err
-		}
-	}
 	buf := make([]byte, 64<<10)
 	for at := int64(0); ; {
 		n, err := io.ReadFull(r, buf)

@@ -427,7 +427,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 	defer conn.Close(context.WithoutCancel(ctx))
 	var missing, full []string
 	for _, e := range t.sel.entries(pgarchive.SectionData) {
-		if e.Desc == "BLOBS" && len(full) == 0 {
+		if e.Desc == "BLOBS" && t.o.DataOnly && len(full) == 0 {
 			var some bool
 			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)").Scan(&some); err != nil {
 				return fmt.Errorf("look for large objects: %w", err)

@@ -71,7 +71,7 @@ func (t *Target) createStatement() string {
 
 // dropUnwantedPublic drops the schema public that every new database has, where the captured one had none.
 func (t *Target) dropUnwantedPublic(ctx context.Context) error {
-	if t.sel.partial || len(t.facts.Grants) == 0 || slices.ContainsFunc(t.facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
+	if t.fromTemplate() || t.sel.partial || len(t.facts.Grants) == 0 || slices.ContainsFunc(t.facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
 		return nil
 	}
 	conn, err := connect(ctx, t.o.Server.With(t.staged), nil)

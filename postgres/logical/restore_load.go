@@ -371,12 +371,6 @@ func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	if t.fromTemplate() && t.toc.Version.Minor < 16 {
-		// To 16 an object is made before data. Plan has seen that there is none.
-		if _, err := tx.Exec(ctx, "SELECT pg_catalog.lo_create($1)", oid); err != nil {
-			return err
-		}
-	}
 	hash := xxh3.New()
 	buf := make([]byte, 1<<20)
 	var at int64

@@ -66,12 +66,25 @@ type selection struct {
 	section  map[int]pgarchive.Section
 	sections map[pgarchive.Section]bool
 	partial  bool
-	notes    []string
+	// Large objects are made in pre-data up to archive version 1.15. They are data nevertheless, for schema-only
+	// and data-only alike.
+	//
+	// Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, _tocEntryRequired.
+	schemaOnly, dataOnly bool
+	notes                []string
+}
+
+func isLargeObject(e *pgarchive.Entry) bool {
+	return strings.HasPrefix(e.Desc, "BLOB") || strings.HasPrefix(e.Tag, "LARGE OBJECT ") && (e.Desc == "ACL" || e.Desc == "COMMENT" || e.Desc == "SECURITY LABEL")
 }
 
 // has reports whether e is taken.
 func (s *selection) has(e *pgarchive.Entry) bool {
-	return s.keep[e.DumpID] && s.sections[s.section[e.DumpID]]
+	section := s.section[e.DumpID]
+	if section == pgarchive.SectionPreData && (s.schemaOnly || s.dataOnly) && isLargeObject(e) {
+		return s.keep[e.DumpID] && s.dataOnly
+	}
+	return s.keep[e.DumpID] && s.sections[section]
 }
 
 // entries lists what is taken of one section, in archive order.
@@ -93,7 +106,7 @@ func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{toc: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, sections: sections, partial: f.partial()}
+	s := &selection{toc: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, sections: sections, partial: f.partial(), schemaOnly: f.SchemaOnly, dataOnly: f.DataOnly}
 	byID := map[int]*pgarchive.Entry{}
 	current := pgarchive.SectionPreData
 	for i := range toc.Entries {

@@ -1,0 +1,135 @@
+package logical
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMessagesOfPgRestore(t *testing.T) {
+	const harmlessAndCounted = `pg_restore: while INITIALIZING:
+pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"
+Command was: SET transaction_timeout = 0;
+pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 4021; 0 0 COMMENT EXTENSION pgcrypto
+pg_restore: error: could not execute query: ERROR:  must be owner of extension pgcrypto
+Command was: COMMENT ON EXTENSION pgcrypto IS 'cryptographic
+functions';
+
+
+pg_restore: warning: errors ignored on restore: 2
+`
+	for _, c := range []struct {
+		name, said, unknown string
+		known               int
+	}{
+		{"nothing", "", "", 0},
+		{"a list of harmless ones", harmlessAndCounted, "", 2},
+		{"a missing role", `pg_restore: while PROCESSING TOC:
+pg_restore: from TOC entry 3400; 3256 16404 POLICY answers own postgres
+pg_restore: error: could not execute query: ERROR:  role "app" does not exist
+Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
+`, `role "app" does not exist`, 0},
+		{"the same words about another command", "pg_restore: error: could not execute query: ERROR:  must be owner of extension x\nCommand was: DROP EXTENSION x;\n", "must be owner", 0},
+		{"grants that came to nothing", "WARNING:  no privileges were granted for \"answers\"\n", "no privileges were granted", 0},
+		{"a notice", "NOTICE:  table \"x\" does not exist, skipping\n", "", 0},
+		{"a count that does not add up", strings.Replace(harmlessAndCounted, "restore: 2", "restore: 3", 1), "errors ignored on restore: 3", 2},
+		{"a crash", "pg_restore: error: could not read from input file: end of file", "end of file", 0},
+		{"no words of pg_restore's", "Segmentation fault\n", "Segmentation fault", 0},
+	} {
+		for _, size := range []int{1, 7, 10000} {
+			unknown, known := "", 0
+			l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, string) { known++ }}
+			for part := range slices.Chunk([]byte(c.said), size) {
+				if _, err := l.Write(part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.end()
+			if known != c.known || (c.unknown == "") != (unknown == "") || !strings.Contains(unknown, c.unknown) {
+				t.Errorf("%s, %d bytes at once: %d harmless, unknown %q", c.name, size, known, unknown)
+			}
+		}
+	}
+}
+
+func TestRolesToCreate(t *testing.T) {
+	const script = `--
+-- PostgreSQL database cluster dump
+--
+\restrict abc
+SET default_transaction_read_only = off;
+
+CREATE ROLE app;
+ALTER ROLE app WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:a;b''c==';
+COMMENT ON ROLE app IS 'two; parts
+CREATE ROLE intruder;';
+CREATE ROLE "My ""Role""";
+ALTER ROLE "My ""Role""" WITH NOLOGIN;
+CREATE ROLE postgres;
+ALTER ROLE postgres WITH SUPERUSER;
+ALTER ROLE app SET search_path TO 'a', 'b;c';
+CREATE TABLESPACE fast OWNER app LOCATION '/x';
+GRANT "My ""Role""" TO app WITH ADMIN OPTION GRANTED BY postgres;
+GRANT pg_read_all_data TO postgres GRANTED BY postgres;
+`
+	got, unknown := rolesToCreate(script, []string{"app", "gone"}, map[string]bool{"postgres": true, "pg_read_all_data": true})
+	if !slices.Equal(unknown, []string{"gone"}) || !slices.Equal(roleNames(got), []string{"app", `My "Role"`}) {
+		t.Errorf("%q, unknown %q", roleNames(got), unknown)
+	}
+	var verbs []string
+	for _, s := range got {
+		verbs = append(verbs, string(s.verb)+" "+strings.Join(s.roles, ">"))
+	}
+	want := []string{"create role app", "alter role app", "comment on role app", `create role My "Role"`, `alter role My "Role"`, "role setting app", `membership My "Role">app`}
+	if !slices.Equal(verbs, want) {
+		t.Errorf("%q", verbs)
+	}
+	if last := withoutGrantor(got[len(got)-1].sql); last != `GRANT "My ""Role""" TO app WITH ADMIN OPTION` {
+		t.Error(last)
+	}
+}
+
+func TestMovedNames(t *testing.T) {
+	m := moved{{"public", "answers"}: "res", {"public", "answers_id_seq"}: "res", {`a "b"`, "x.y"}: "res"}
+	for in, want := range map[string]string{
+		`CREATE TABLE public.answers (`: `CREATE TABLE "res"."answers" (`,
+		`ALTER TABLE ONLY public.answers ALTER COLUMN id SET DEFAULT nextval('public.answers_id_seq'::regclass);`: `ALTER TABLE ONLY "res"."answers" ALTER COLUMN id SET DEFAULT nextval('"res"."answers_id_seq"'::regclass);`,
+		`CHECK ((public.answers(x) > 0))`:                                                                  `CHECK ((public.answers(x) > 0))`,
+		`CHECK ((x <> 'see public.answers'::text))`:                                                        `CHECK ((x <> 'see public.answers'::text))`,
+		`CREATE INDEX i ON "a ""b"""."x.y" USING btree (e)`:                                                `CREATE INDEX i ON "res"."x.y" USING btree (e)`,
+		`SELECT $f$ public.answers $f$ || public.answers.id || public.answersx || E'it\'s public.answers'`: `SELECT $f$ public.answers $f$ || "res"."answers".id || public.answersx || E'it\'s public.answers'`,
+		`SELECT 1e5, 1.5::numeric, notpublic.answers`:                                                      `SELECT 1e5, 1.5::numeric, notpublic.answers`,
+	} {
+		if got := m.rewrite(in); got != want {
+			t.Errorf("%s\nbecame %s", in, got)
+		}
+	}
+}
+
+func TestListSettingsKeepTheirParts(t *testing.T) {
+	for in, want := range map[Setting]string{
+		{Name: "search_path", Value: `"$user", public, "a, ""b"`}: `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a, "b'`,
+		{Name: "search_path", Value: ``}:                          `ALTER DATABASE "d" SET "search_path" TO ''`,
+		{Name: "app.jwt", Value: `it's`, Role: "r"}:               `ALTER ROLE "r" IN DATABASE "d" SET "app"."jwt" TO 'it''s'`,
+	} {
+		if got := settingStatement(`"d"`, in); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
+}
+
+func FuzzListener(f *testing.F) {
+	f.Add([]byte("pg_restore: error: x\nCommand was: y\n"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		l := &listener{unknown: func(message) {}, known: func(message, string) {}}
+		_, _ = l.Write(said)
+		l.end()
+		_ = splitStatements(string(said))
+		_ = parseGlobals(string(said))
+		_ = moved{}.rewrite(string(said))
+		if got := (moved{}).rewrite(string(said)); got != string(said) {
+			t.Fatalf("%q became %q", said, got)
+		}
+	})
+}
