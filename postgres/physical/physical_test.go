@@ -423,12 +423,12 @@ func TestWithoutArchive(t *testing.T) {
 func TestStandby(t *testing.T) {
 	dir := room(t)
 	a := archive(shared(t, dir, "archive"))
-	s := testkit.Postgres(t, 0, a.conf())
+	s := testkit.Postgres(t, 0, a.conf(), testkit.Conf("full_page_writes = on"))
 	pgbench(t, s, "-i", "-q", "-s", "1")
 	repo := repositorytest.NewMemory()
 	primary := physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a})
 	to := filepath.Join(dir, "standby")
-	restore(t, repo, backup(t, repo, primary, nil), physical.TargetOptions{Dir: to})
+	restore(t, repo, backup(t, repo, primary, nil), physical.TargetOptions{Dir: to, RestoreCommand: a.restoreCommand()})
 	conf := fmt.Sprintf("\nprimary_conninfo = 'host=%s port=%d user=postgres'\nhot_standby = on\n", s.Socket, s.Port)
 	f, err := os.OpenFile(filepath.Join(to, "cofre-recovery.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -693,7 +693,8 @@ func TestDemandingWAL(t *testing.T) {
 		c := backup(t, repo, physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a}), nil)
 		s.Exec(t, "postgres", "ALTER SYSTEM SET max_connections = 77")
 		again()
-		s.Exec(t, "postgres", "CREATE TABLE later AS SELECT 1; SELECT pg_switch_wal()")
+		s.Exec(t, "postgres", "CREATE TABLE later AS SELECT 1")
+		s.Exec(t, "postgres", "SELECT pg_switch_wal()")
 		await(t, "the archive", func() bool {
 			return s.Query(t, "postgres", "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'") == "0"
 		})

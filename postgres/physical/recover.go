@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,7 +128,7 @@ func (r *recovering) configure() error {
 	set := map[string]string{
 		"data_directory": r.o.DataDir, // postgresql.conf may name the original's
 		"hba_file":       hba, "ident_file": filepath.Join(r.temp, "pg_ident.conf"),
-		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "log",
+		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "warning",
 	}
 	if r.o.Recovery != (cofre.RecoveryTarget{}) {
 		set["recovery_target_action"] = string(ActionPause) // what comes after it is carried out here
@@ -211,6 +212,27 @@ func (r *recovering) start(ctx context.Context) error {
 // await polls until recovery has paused at its target or ended. It returns nil where the server must be started
 // again, with a setting that it has raised.
 func (r *recovering) await(ctx context.Context) (*Recovered, error) {
+	done, err := r.poll(ctx)
+	if err == nil || ctx.Err() != nil || !postgres.IsConnectionLost(err) {
+		return done, err
+	}
+	// The server ends, or one of its processes has and the others follow.
+	gone, cancel := context.WithTimeout(ctx, endBound)
+	defer cancel()
+	for r.server.Running() && gone.Err() == nil {
+		select {
+		case <-gone.Done():
+		case <-time.After(recoverPoll):
+		}
+	}
+	log := r.server.Log()
+	if again, raiseErr := r.raise(log); raiseErr != nil || again {
+		return nil, raiseErr
+	}
+	return nil, fmt.Errorf("the recovering server has ended: %s", lastLines(log))
+}
+
+func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
 	conn, err := r.connect(ctx)
 	if err != nil {
 		return nil, err
@@ -221,10 +243,7 @@ func (r *recovering) await(ctx context.Context) (*Recovered, error) {
 	for {
 		at, err := progress(ctx, conn)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			return nil, r.ended(ctx, err)
+			return nil, err
 		}
 		log := r.server.Log()
 		if at.paused {
@@ -232,7 +251,8 @@ func (r *recovering) await(ctx context.Context) (*Recovered, error) {
 				return nil, err
 			}
 		}
-		if at.paused || !at.recovering {
+		// A server pauses at its target, and where the WAL demands more than it has: which, its log says, a moment later.
+		if at.paused && strings.Contains(log, pausing) || !at.recovering {
 			done := &Recovered{LSN: at.lsn, CommitAt: at.commit, Promoted: !at.recovering, Server: r.server, Stopped: stoppedText(log)}
 			if done.LSN == 0 {
 				done.LSN = redoDone(log)
@@ -281,21 +301,6 @@ FROM pg_catalog.pg_is_in_recovery() r`).Scan(&p.recovering, &p.paused, &lsn, &co
 		p.lsn, err = cofre.ParseLSN(*lsn)
 	}
 	return p, err
-}
-
-// ended says why a server that was recovering is gone. With ActionShutdown that is what was asked for.
-func (r *recovering) ended(ctx context.Context, cause error) error {
-	for r.server.Running() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(recoverPoll):
-		}
-		if !postgres.IsConnectionLost(cause) {
-			return cause
-		}
-	}
-	return fmt.Errorf("the recovering server has ended: %s", lastLines(r.server.Log()))
 }
 
 // settle carries out the action.
@@ -359,24 +364,30 @@ var (
 	insufficient = regexp.MustCompile(`(max_[a-z_]+) = (\d+) is a lower setting than on the (?:primary|master) server,? (?:where its value was|\(its value was) (\d+)`)
 	stopping     = regexp.MustCompile(`recovery stopping [^\n]*`)
 	redoDoneAt   = regexp.MustCompile(`redo done at ([0-9A-F]+/[0-9A-F]+)`)
+	pausing      = "pausing at the end of recovery"
 	notReached   = "recovery ended before configured recovery target was reached"
 )
 
 // raise raises a setting that the log says is too low. It reports whether there was one.
-func (r *recovering) raise(log string) (bool, error) {
+func (r *recovering) raise(log string) (again bool, err error) {
 	found := insufficient.FindAllStringSubmatch(log, -1)
 	for _, m := range found {
 		n, err := strconv.Atoi(m[3])
 		if err != nil {
 			return false, err
 		}
+		if line := m[1] + " = " + m[3]; !slices.Contains(r.raised, line) {
+			r.raised = append(r.raised, line)
+		} else {
+			continue // said twice
+		}
 		if err := raise(r.o.DataDir, m[1], n, ownAs(r.o.DataDir)); err != nil {
 			return false, fmt.Errorf("raise %s: %w", m[1], err)
 		}
-		r.raised = append(r.raised, m[1]+" = "+m[3])
+		again = true
 		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: fmt.Sprintf("%s is raised to %d, as the WAL demands, and the server started again", m[1], n)})
 	}
-	return len(found) > 0, nil
+	return again, nil
 }
 
 // explain recognises an end of WAL before the target.
