@@ -21,7 +21,12 @@ const maxSegment = 1 << 30
 
 // ErrAbsent says that a repository was reached, is the right one, and does not hold a file, nor anything that
 // would have to come after it. Only this error may be told to PostgreSQL as the end of WAL; see FetchExit.
-var ErrAbsent = fmt.Errorf("not archived: %w", cofre.ErrNotFound)
+var ErrAbsent error = absent{}
+
+type absent struct{}
+
+func (absent) Error() string { return "not archived" }
+func (absent) Unwrap() error { return cofre.ErrNotFound }
 
 // Fetcher brings archived files back, as restore_command asks for them.
 type Fetcher struct {

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -59,7 +60,7 @@ func asServer(t *testing.T, s *testkit.Server, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// open lets the server's user write to what is in root.
+// openUp lets the server's user read what is in root, and write to its folders: servers do not run as root.
 func openUp(t *testing.T, root string) {
 	t.Helper()
 	err := filepath.Walk(root, func(path string, fi os.FileInfo, err error) error {
@@ -69,7 +70,7 @@ func openUp(t *testing.T, root string) {
 		if fi.IsDir() {
 			return os.Chmod(path, 0o777)
 		}
-		return nil
+		return os.Chmod(path, fi.Mode()|0o444)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	openUp(t, root)
 	s := testkit.Postgres(t, 0,
 		func(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} },
-		testkit.Conf("archive_mode = on", "wal_level = replica", "log_timezone = UTC",
+		testkit.Conf("archive_mode = on", "wal_level = replica", "synchronous_commit = on", "log_timezone = UTC",
 			"archive_command = '"+self(t, root, "archive", id.Recipient())+" %p'"))
 	system := cofre.SystemID(number(t, s.Query(t, "postgres", "select system_identifier from pg_control_system()")))
 	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
@@ -101,7 +102,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	if err := os.Chown(base, int(owner.Uid), int(owner.Gid)); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := asServer(t, s, exec.Command(testkit.Binary(t, 0, "pg_basebackup"), "-d", s.URL("postgres"), "-D", base, "-X", "none", "-c", "fast", "--no-sync")).CombinedOutput(); err != nil {
+	if out, err := asServer(t, s, exec.Command(testkit.Binary(t, s.Major, "pg_basebackup"), "-d", s.URL("postgres"), "-D", base, "-X", "none", "-c", "fast", "--no-sync")).CombinedOutput(); err != nil {
 		t.Fatalf("pg_basebackup: %v: %s", err, out)
 	}
 	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
@@ -121,7 +122,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	last := s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())")
 	s.Exec(t, "postgres", "select 1")
 	await(t, "archiving of "+last, 20*time.Second, func() bool {
-		return s.Query(t, "postgres", "select coalesce(last_archived_wal, '') >= '"+strings.TrimSpace(last)+"' from pg_stat_archiver") == "true"
+		return number(t, s.Query(t, "postgres", "select count(*) from pg_stat_archiver where last_archived_wal >= '"+strings.TrimSpace(last)+"'")) == 1
 	})
 	if failed := s.Query(t, "postgres", "select failed_count from pg_stat_archiver"); strings.TrimSpace(failed) != "0" {
 		t.Errorf("%s failures of archive_command: %s", failed, s.Log())
@@ -142,7 +143,8 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	}{
 		{cofre.RecoveryTarget{Name: "before the disaster"}, "recovery_target_name = 'before the disaster'", 4000},
 		{cofre.RecoveryTarget{XID: uint64(xid)}, fmt.Sprintf("recovery_target_xid = '%d'", xid), 4001},
-		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + at.Format("2006-01-02 15:04:05.999999Z07:00") + "'", 4000},
+		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + // PostgreSQL knows no Z before its time zone abbreviations are read
+			at.Format("2006-01-02 15:04:05.999999-07:00") + "'", 4000},
 	} {
 		r, err := plan.Recover(c.target, []plan.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv))
 		if err != nil {
@@ -171,16 +173,25 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	}
 	r, err := startRecovery(t, s, root, base, "", self(t, root, "fetch", id.Recipient()))
 	if err == nil {
-		t.Errorf("recovery across a gap came up: %s", r.Log())
+		// It is consistent before the gap and answers for a moment; then it ends, and is not promoted.
+		await(t, "the end of a recovery across a gap", 60*time.Second, func() bool { return !r.Running() })
+		err = errors.New(r.Log())
 		_ = r.Close()
 	}
-	// The spool of the server's archiving is folders of its own.
+	if !strings.Contains(err.Error(), "gap in the WAL of timeline 1: segment "+victim.Name(1<<20)+" is missing") {
+		t.Errorf("recovery across a gap: %v", err)
+	}
 	testkit.Healthy(t, s)
 }
 
 // startRecovery starts a copy of a base backup.
 func startRecovery(t *testing.T, s *testkit.Server, root, base, setting, fetch string) (*throwaway.Server, error) {
 	t.Helper()
+	for _, d := range []string{"repository", "copied"} {
+		if _, err := os.Stat(filepath.Join(root, d)); err == nil {
+			openUp(t, filepath.Join(root, d))
+		}
+	}
 	dir := filepath.Join(root, "recovered")
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
@@ -191,11 +202,15 @@ func startRecovery(t *testing.T, s *testkit.Server, root, base, setting, fetch s
 	if err := os.WriteFile(filepath.Join(dir, "recovery.signal"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	action := "recovery_target_action = promote"
-	return throwaway.Start(t.Context(), throwaway.Options{
-		BinDir: s.BinDir, DataDir: dir,
-		Conf: []string{"archive_mode = off", "restore_command = '" + fetch + " %f %p'", setting, action},
-	})
+	conf, err := os.OpenFile(filepath.Join(dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(conf, "\narchive_mode = off\nsynchronous_standby_names = ''\nrestore_command = '%s %%f %%p'\n%s\nrecovery_target_action = promote\n", fetch, setting)
+	if err != nil || conf.Close() != nil {
+		t.Fatal(err)
+	}
+	return throwaway.Start(t.Context(), throwaway.Options{BinDir: s.BinDir, DataDir: dir})
 }
 
 func recoverTo(t *testing.T, s *testkit.Server, root, base, setting, fetch, query string) string {

@@ -1,0 +1,278 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// keep brings what is in the spool into the stores, in order: whole segments first, then what there is of the
+// one being received. It ends with ctx, or at the end of the queue once the receiver has put one there.
+func (s *stream) keep(ctx context.Context) {
+	back := backOff{least: 500 * time.Millisecond, most: 30 * time.Second}
+	lastPart := time.Now()
+	failing := false
+	for {
+		w, ok := s.first()
+		ending := ok && w.name == ""
+		var err error
+		switch {
+		case ending || !ok:
+			if !ending && !s.flushDue(lastPart) {
+				if ctx.Err() != nil {
+					return
+				}
+				s.sleep(ctx, lastPart)
+				continue
+			}
+			lastPart = time.Now()
+			err = s.flush(ctx)
+			if err == nil && ending {
+				return
+			}
+		default:
+			if err = s.putWhole(ctx, w); err == nil {
+				s.drop(w)
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			if failing {
+				s.note("the repository takes WAL again")
+				failing = false
+			}
+			back.reset()
+			s.wakeUp()
+		case permanent(err):
+			s.mu.Lock()
+			s.fatal = err
+			s.mu.Unlock()
+			s.wakeUp()
+			return
+		default:
+			if !failing {
+				s.warn("WAL waits on this host, for the repository did not take it: %v", err)
+				failing = true
+			}
+			back.wait(ctx)
+		}
+	}
+}
+
+func (s *stream) first() (waiting, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		return waiting{}, false
+	}
+	return s.queue[0], true
+}
+
+// drop takes what is stored out of the spool. A file left by a crash before is stored again, which is accepted.
+func (s *stream) drop(w waiting) {
+	_ = os.Remove(w.path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = s.queue[1:]
+	if seg, err := pgdata.ParseSegment(w.name, s.size); err == nil && !w.leftover && seg.Timeline == s.storedOf {
+		s.stored = max(s.stored, seg.End(s.size))
+	}
+}
+
+// wakeUp ends a wait of the receiver, so that it reports.
+func (s *stream) wakeUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wake != nil {
+		s.wake()
+	}
+}
+
+func (s *stream) flushDue(last time.Time) bool {
+	if s.Synchronous {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.open && s.received > s.stored
+	}
+	return s.Flush > 0 && time.Since(last) >= s.Flush
+}
+
+func (s *stream) sleep(ctx context.Context, last time.Time) {
+	wait := time.Minute
+	if s.Flush > 0 && !s.Synchronous {
+		wait = max(0, s.Flush-time.Since(last))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.kick:
+	case <-t.C:
+	}
+}
+
+// putWhole stores a segment from the spool, and removes the parts that brought it here.
+func (s *stream) putWhole(ctx context.Context, w waiting) error {
+	content, err := os.ReadFile(w.path)
+	if errors.Is(err, fs.ErrNotExist) && w.leftover {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	if w.leftover {
+		return s.putLeftover(ctx, w.name, content)
+	}
+	if err := checkContent(s.System, w.name, content); err != nil {
+		return fmt.Errorf("%w: segment %s: %w", errSpool, w.name, err)
+	}
+	if _, err := store(ctx, s.Stores, s.Recipient, s.System, w.name, content, jobsForOne()); err != nil {
+		return fmt.Errorf("archive %s: %w", w.name, err)
+	}
+	delete(s.parts, w.name)
+	if s.Flush < 0 && !s.Synchronous {
+		return nil
+	}
+	// Also those of an earlier run, of which this one knows nothing.
+	for _, st := range s.Stores {
+		parts, err := listParts(ctx, st, s.System, w.name)
+		if err == nil {
+			err = dropParts(ctx, []cofre.Store{st}, parts)
+		}
+		if err != nil {
+			return fmt.Errorf("remove parts of %s: %w", w.name, err)
+		}
+	}
+	return nil
+}
+
+// putLeftover stores the records of a segment that was never completed, unless the stores know more already.
+func (s *stream) putLeftover(ctx context.Context, name string, content []byte) error {
+	if len(content) < pgdata.WALPageSize {
+		return nil
+	}
+	if h, err := pgdata.CheckSegment(name, content); err != nil || h.SystemID != s.System {
+		return nil // a crash left it without its beginning: nothing can be said about the rest
+	}
+	end := int64(len(content))
+	if reach := recordsEndOf(name, content, s.size); reach != 0 {
+		seg, err := pgdata.ParseSegment(name, s.size)
+		if err != nil {
+			return err
+		}
+		end = int64(reach - seg.Start(s.size))
+	}
+	object, err := ObjectName(s.System, name)
+	if err != nil {
+		return err
+	}
+	for _, st := range s.Stores {
+		if _, err := st.Stat(ctx, object); err == nil {
+			continue
+		}
+		parts, err := listParts(ctx, st, s.System, name)
+		if err != nil {
+			return err
+		}
+		if reach(parts) >= end || end < pgdata.WALPageSize {
+			continue
+		}
+		if err := putPart(ctx, []cofre.Store{st}, s.Recipient, s.System, name, 0, content[:end]); err != nil {
+			return fmt.Errorf("archive the beginning of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func recordsEndOf(name string, content []byte, size int64) cofre.LSN {
+	w := pgdata.NewWalker(size)
+	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
+		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
+	}
+	end, _ := w.End()
+	return end
+}
+
+// levelled is a stored part, and how often parts were joined to make it.
+type levelled struct {
+	part
+	level int
+}
+
+// joinAt is how many parts of a level become one of the next: a segment that is written slowly has no more than
+// joinAt parts of each size, and each byte is stored a few times in all.
+const joinAt = 16
+
+// flush stores what was received of the present segment since the last time.
+func (s *stream) flush(ctx context.Context) error {
+	s.mu.Lock()
+	seg, received, open := s.segment, s.received, s.open
+	s.mu.Unlock()
+	if !open || (s.Flush < 0 && !s.Synchronous) {
+		return nil
+	}
+	name := seg.Name(s.size)
+	parts := s.parts[name]
+	var from int64
+	if n := len(parts); n > 0 {
+		from = parts[n-1].to
+	}
+	to := int64(received - seg.Start(s.size))
+	if to <= from {
+		s.confirm(seg, from)
+		return nil
+	}
+	next := levelled{part{from: from, to: to}, 0}
+	var joined []part
+	for {
+		n := len(parts)
+		if n < joinAt-1 || parts[n-joinAt+1].level != next.level || parts[n-1].level != next.level {
+			break
+		}
+		for _, p := range parts[n-joinAt+1:] {
+			joined = append(joined, p.part)
+		}
+		next.from = parts[n-joinAt+1].from
+		next.level++
+		parts = parts[:n-joinAt+1]
+	}
+	content := make([]byte, next.to-next.from)
+	f, err := os.Open(filepath.Join(s.dir, name+unfinished))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // completed meanwhile: it goes as a whole
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	_, err = f.ReadAt(content, next.from)
+	_ = f.Close()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	next.object = partName(s.System, name, next.from, next.to)
+	if err := putPart(ctx, s.Stores, s.Recipient, s.System, name, next.from, content); err != nil {
+		return fmt.Errorf("archive the beginning of %s: %w", name, err)
+	}
+	s.parts[name] = append(parts[:len(parts):len(parts)], next)
+	s.confirm(seg, next.to)
+	// After the longer one is durable: a crash in between leaves both, and they agree.
+	return dropParts(ctx, s.Stores, joined)
+}
+
+// confirm notes that a segment is stored up to an offset.
+func (s *stream) confirm(seg pgdata.Segment, to int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := seg.Start(s.size) + cofre.LSN(to); s.segment == seg && at > s.stored {
+		s.stored = at
+	}
+}

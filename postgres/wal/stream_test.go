@@ -1,0 +1,333 @@
+package wal_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/throwaway"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+func smallSegments(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} }
+
+// streaming runs a Streamer until the test or stop ends it, and collects what it says.
+type streaming struct {
+	mu     sync.Mutex
+	said   []string
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func stream(t *testing.T, s *wal.Streamer) *streaming {
+	t.Helper()
+	run := &streaming{done: make(chan error, 1)}
+	s.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+		run.mu.Lock()
+		defer run.mu.Unlock()
+		run.said = append(run.said, fmt.Sprintf("%s: %s", e.Type, e.Text))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	run.cancel = cancel
+	go func() { run.done <- s.Stream(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case err, ok := <-run.done:
+			if ok && err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Error("streaming did not end")
+		}
+		if t.Failed() {
+			t.Log(run.saidSo(""))
+		}
+	})
+	return run
+}
+
+func (r *streaming) stop(t *testing.T) {
+	t.Helper()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
+	close(r.done)
+}
+
+// saidSo returns what was said that contains a text.
+func (r *streaming) saidSo(text string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, s := range r.said {
+		if strings.Contains(s, text) {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func systemOf(t *testing.T, s *testkit.Server) cofre.SystemID {
+	t.Helper()
+	return cofre.SystemID(number(t, s.Query(t, "postgres", "select system_identifier from pg_control_system()")))
+}
+
+func baseBackup(t *testing.T, s *testkit.Server, root string) string {
+	t.Helper()
+	base := filepath.Join(root, "base")
+	if err := os.Mkdir(base, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chown", "--reference="+s.DataDir, base).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %v: %s", err, out)
+	}
+	if out, err := asServer(t, s, exec.Command(testkit.Binary(t, s.Major, "pg_basebackup"), "-d", s.URL("postgres"), "-D", base, "-X", "none", "-c", "fast", "--no-sync")).CombinedOutput(); err != nil {
+		t.Fatalf("pg_basebackup: %v: %s", err, out)
+	}
+	return base
+}
+
+// A server is streamed from, beside its archive_command, through a crash of the server and a promotion; then the
+// host is lost in the middle of a segment. What comes back is everything that was committed a second before.
+func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	openUp(t, root)
+	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on", "archive_mode = on",
+		"archive_command = '"+self(t, root, "archive", id.Recipient())+" %p'"))
+	system := systemOf(t, s)
+	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
+	base := baseBackup(t, s, root)
+	st0 := &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_test", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
+	}
+	run := stream(t, st0)
+	fill := func(from, to int) {
+		t.Helper()
+		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
+	}
+	caughtUp := func(what string) {
+		t.Helper()
+		lsn := must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
+		await(t, what, 20*time.Second, func() bool {
+			inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, func() (wal.Identity, error) { return id, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for seg := range inv.Segments {
+				if seg.End(1<<20) >= lsn {
+					return true
+				}
+			}
+			for seg, n := range inv.Unfinished {
+				if seg.Start(1<<20)+cofre.LSN(n) >= lsn {
+					return true
+				}
+			}
+			return false
+		})
+	}
+	await(t, "a slot", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
+	})
+	fill(1, 3000)
+	caughtUp("3000 rows")
+	s.Kill()
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fill(3001, 4000)
+	caughtUp("4000 rows, after a crash")
+
+	// A failover, to itself: it becomes a standby, and is promoted.
+	if err := s.Stop(t.Context(), throwaway.Fast); err != nil {
+		t.Fatal(err)
+	}
+	signal := filepath.Join(s.DataDir, "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chown", "--reference="+s.DataDir, signal).CombinedOutput(); err != nil {
+		t.Fatalf("chown: %v: %s", err, out)
+	}
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Exec(t, "postgres", "select pg_promote()")
+	fill(4001, 4900)
+	for i := 5001; i <= 5060; i++ { // slowly: parts are joined
+		fill(i, i)
+	}
+	caughtUp("the new timeline")
+	s.Exec(t, "postgres", "alter system set archive_command = '/bin/false'")
+	s.Exec(t, "postgres", "select pg_reload_conf()")
+	fill(6001, 6001)
+	caughtUp("the last row")
+	if run.saidSo("base backup now") != "" {
+		t.Errorf("it asked for a base backup: %s", run.saidSo(""))
+	}
+	want := number(t, s.Query(t, "postgres", "select count(*) from ledger"))
+	s.Kill()
+	if err := os.RemoveAll(st0.Spool); err != nil { // the host is gone
+		t.Fatal(err)
+	}
+	got := recoverTo(t, s, root, base, "", self(t, root, "fetch", id.Recipient()), "select count(*) from ledger")
+	if number(t, got) != want {
+		t.Errorf("%s rows came back, %d were committed", got, want)
+	}
+	parts := 0
+	for o, err := range st.List(t.Context(), "wal/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(o.Name, ".parts/") {
+			parts++
+		}
+	}
+	if parts > 60 {
+		t.Errorf("%d parts are left", parts)
+	}
+}
+
+// A slot that the server invalidated is said so, and streaming goes on.
+func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
+	st0 := &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_lost", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Spool: filepath.Join(root, "streamed"), Flush: -1,
+	}
+	s.Exec(t, "postgres", "select pg_create_physical_replication_slot('cofre_lost', true); create table t (x text)")
+	for range 8 {
+		s.Exec(t, "postgres", "insert into t select repeat(md5(i::text), 30) from generate_series(1, 1000) i; select pg_switch_wal(); checkpoint")
+	}
+	if got := strings.TrimSpace(s.Query(t, "postgres", "select wal_status from pg_replication_slots")); got != "lost" {
+		t.Fatalf("the slot is %s", got)
+	}
+	run := stream(t, st0)
+	await(t, "the warning", 10*time.Second, func() bool { return strings.Contains(run.saidSo("base backup now"), "cofre_lost was invalidated") })
+	await(t, "a new slot", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active and wal_status = 'reserved'")) == "1"
+	})
+	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_lsn())"))
+	s.Exec(t, "postgres", "insert into t values ('x'); select pg_switch_wal()")
+	object, _ := wal.ObjectName(systemOf(t, s), last)
+	await(t, last, 10*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+}
+
+// failing refuses everything while it is told to.
+type failing struct {
+	cofre.Store
+	down atomic.Bool
+}
+
+func (f *failing) Create(ctx context.Context, name string, r io.Reader, size int64) error {
+	if f.down.Load() {
+		return fmt.Errorf("store %s: %w", name, cofre.ErrUnreachable)
+	}
+	return f.Store.Create(ctx, name, r, size)
+}
+
+// While the repository is down WAL waits in a bounded spool; the server waits when that is full; nothing is lost.
+func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica"))
+	down := &failing{Store: st}
+	st0 := &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_down", Stores: []cofre.Store{down}, Recipient: id.Recipient(),
+		Spool: filepath.Join(root, "streamed"), SpoolLimit: 5 << 20, Flush: 100 * time.Millisecond,
+	}
+	run := stream(t, st0)
+	await(t, "a slot", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
+	})
+	s.Exec(t, "postgres", "create table t (x text)")
+	down.down.Store(true)
+	for range 10 {
+		s.Exec(t, "postgres", "insert into t select repeat(md5(i::text), 30) from generate_series(1, 900) i")
+	}
+	await(t, "both warnings", 10*time.Second, func() bool {
+		return run.saidSo("its disk fills") != "" && run.saidSo("did not take it") != ""
+	})
+	files, _ := filepath.Glob(filepath.Join(st0.Spool, "stream/*/*"))
+	var bytes int64
+	for _, f := range files {
+		if fi, err := os.Stat(f); err == nil {
+			bytes += fi.Size()
+		}
+	}
+	if bytes > 6<<20 {
+		t.Errorf("%d bytes in the spool", bytes)
+	}
+	down.down.Store(false)
+	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())"))
+	object, _ := wal.ObjectName(systemOf(t, s), last)
+	await(t, last, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+	inv, err := wal.ReadInventory(t.Context(), st, systemOf(t, s), 1<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seg := range inv.Segments {
+		if next := seg.Next(); next.Name(1<<20) <= last && !inv.Segments[next] {
+			t.Errorf("%s is missing", next.Name(1<<20))
+		}
+	}
+	run.stop(t)
+}
+
+// With Synchronous the store has every commit before the client hears of it.
+func TestSynchronousStreamLosesNothing(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	openUp(t, root)
+	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on"))
+	s.Exec(t, "postgres", "create table ledger (n int primary key)")
+	base := baseBackup(t, s, root)
+	run := stream(t, &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_sync", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Spool: filepath.Join(root, "streamed"), Synchronous: true,
+	})
+	await(t, "a standby", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_stat_replication where state = 'streaming'")) == "1"
+	})
+	s.Exec(t, "postgres", "alter system set synchronous_standby_names = 'cofre'")
+	s.Exec(t, "postgres", "select pg_reload_conf()")
+	await(t, "sync", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select sync_state from pg_stat_replication")) == "sync"
+	})
+	conn := s.Conn(t, "postgres")
+	began := time.Now()
+	for i := range 100 {
+		if _, err := conn.Exec(t.Context(), "insert into ledger values ($1)", i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("100 synchronous commits in %s", time.Since(began))
+	// The host is lost at this very moment: what the store holds now is all there is.
+	copied := filepath.Join(root, "copied")
+	if out, err := exec.Command("cp", "-a", filepath.Join(root, "repository"), copied).CombinedOutput(); err != nil {
+		t.Fatalf("copy: %v: %s", err, out)
+	}
+	fetch := strings.Replace(self(t, root, "fetch", id.Recipient()), root+"/repository", copied, 1)
+	if got := recoverTo(t, s, root, base, "", fetch, "select count(*) from ledger"); number(t, got) != 100 {
+		t.Errorf("%s of 100 commits came back", got)
+	}
+	s.Exec(t, "postgres", "alter system reset synchronous_standby_names")
+	s.Exec(t, "postgres", "select pg_reload_conf()")
+	run.stop(t)
+}
