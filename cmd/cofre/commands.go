@@ -11,6 +11,7 @@ func commands(a *app) []*cobra.Command {
 		newListCommand(a),
 		newShowCommand(a),
 		newRestoreCommand(a),
+		newExportCommand(a),
 		newVerifyCommand(a),
 		newWALCommand(a),
 		newDemoCommand(a),

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +20,8 @@ type change struct {
 	Object    string `json:"object"`           // public.answers
 	Change    string `json:"change"`           // added, removed, changed
 	Detail    string `json:"detail,omitempty"` // rows 10 -> 12
+	Before    string `json:"before,omitempty"` // of a definition: SQL, or a version
+	After     string `json:"after,omitempty"`
 }
 
 // difference shows what changed from one point to another.
@@ -32,9 +33,9 @@ func (c *showCommand) difference(ctx context.Context, a *app, repo reader, from,
 		name := fmt.Sprintf("%s %s", id.kind, id.name)
 		switch {
 		case !hadIt:
-			changes = append(changes, change{name, "component", name, "added", size(is.Bytes)})
+			changes = append(changes, change{Component: name, What: "component", Object: name, Change: "added", Detail: size(is.Bytes)})
 		case !hasIt:
-			changes = append(changes, change{name, "component", name, "removed", size(was.Bytes)})
+			changes = append(changes, change{Component: name, What: "component", Object: name, Change: "removed", Detail: size(was.Bytes)})
 		case was.Root == is.Root:
 		default:
 			found, err := componentChanges(ctx, repo, was, is)
@@ -88,28 +89,6 @@ func componentsOf(points ...cofre.RecoveryPoint) []componentID {
 }
 
 func componentChanges(ctx context.Context, repo reader, was, is cofre.Component) ([]change, error) {
-	if was.Kind == cofre.KindDatabase {
-		before, err := databaseFacts(ctx, repo, was)
-		if err != nil {
-			return nil, err
-		}
-		after, err := databaseFacts(ctx, repo, is)
-		if err != nil {
-			return nil, err
-		}
-		return databaseChanges(before, after), nil
-	}
-	if was.Kind == cofre.KindConfig {
-		before, err := configFacts(ctx, repo, was)
-		if err != nil {
-			return nil, err
-		}
-		after, err := configFacts(ctx, repo, is)
-		if err != nil {
-			return nil, err
-		}
-		return compare("file", before, after, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
-	}
 	before, err := repo.Tree(ctx, was.Root)
 	if err != nil {
 		return nil, err
@@ -118,60 +97,52 @@ func componentChanges(ctx context.Context, repo reader, was, is cofre.Component)
 	if err != nil {
 		return nil, err
 	}
+	switch was.Kind {
+	case cofre.KindDatabase:
+		return databaseChanges(ctx, before, after)
+	case cofre.KindConfig:
+		return configChanges(ctx, before, after)
+	}
 	var changes []change
 	err = treeChanges(ctx, before, after, "", &changes)
 	return changes, err
 }
 
-// databaseChanges compares what was recorded in two dumps of one database.
-func databaseChanges(before, after *logical.Facts) []change {
+// databaseChanges compares two dumps by what was recorded: no rows are read.
+func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]change, error) {
+	d, err := logical.Diff(ctx, before, after)
+	if err != nil {
+		return nil, err
+	}
 	var changes []change
-	changes = append(changes, compare("table", before.Tables, after.Tables,
-		func(t logical.TableFacts) string { return t.Schema + "." + t.Name }, tableChange)...)
-	changes = append(changes, compare("sequence", before.Sequences, after.Sequences,
-		func(s logical.SequenceFacts) string { return s.Schema + "." + s.Name },
-		func(x, y logical.SequenceFacts) string {
-			if x == y {
-				return ""
-			}
-			return fmt.Sprintf("%d -> %d", x.LastValue, y.LastValue)
-		})...)
-	changes = append(changes, compare("extension", before.Extensions, after.Extensions,
-		func(e logical.ExtensionFacts) string { return e.Name },
-		func(x, y logical.ExtensionFacts) string { return arrow(x.Version, y.Version) })...)
-	changes = append(changes, compare("role", before.Roles, after.Roles,
-		func(r string) string { return r }, func(string, string) string { return "" })...)
-	changes = append(changes, compare("policy", before.Policies, after.Policies,
-		func(p logical.PolicyFacts) string { return p.Schema + "." + p.Table + " " + p.Name },
-		func(x, y logical.PolicyFacts) string {
-			if sameJSON(x, y) {
-				return ""
-			}
-			return arrow(strings.TrimSpace(x.Command+" "+x.Using+" "+x.Check), strings.TrimSpace(y.Command+" "+y.Using+" "+y.Check))
-		})...)
-	changes = append(changes, compare("grants", before.Grants, after.Grants,
-		func(g logical.GrantFacts) string { return g.Type + " " + g.Object },
-		func(x, y logical.GrantFacts) string {
-			if sameJSON(x, y) {
-				return ""
-			}
-			return arrow(x.Owner+" "+strings.Join(x.ACL, " "), y.Owner+" "+strings.Join(y.ACL, " "))
-		})...)
-	return changes
+	for _, t := range d.Tables {
+		detail := fmt.Sprintf("rows %s -> %s (%+d)", count(t.RowsA), count(t.RowsB), t.RowsB-t.RowsA)
+		if t.Change == logical.Changed && t.RowsA == t.RowsB {
+			detail = fmt.Sprintf("content, with the same %s rows", count(t.RowsA))
+		}
+		changes = append(changes, change{What: "rows", Object: t.Table, Change: string(t.Change), Detail: detail})
+	}
+	for _, o := range append(d.Objects, d.Names...) {
+		detail := ""
+		// Definitions of several lines are in --json; a version or a short one fits here.
+		if len(o.A)+len(o.B) < 100 && o.A != "" && o.B != "" && !strings.ContainsAny(o.A+o.B, "\n") {
+			detail = o.A + " -> " + o.B
+		}
+		changes = append(changes, change{What: o.Type, Object: o.Name, Change: string(o.Change), Detail: detail, Before: o.A, After: o.B})
+	}
+	return changes, nil
 }
 
-func tableChange(x, y logical.TableFacts) string {
-	var s []string
-	if !slices.Equal(x.Columns, y.Columns) {
-		s = append(s, "columns "+arrow(strings.Join(x.Columns, ","), strings.Join(y.Columns, ",")))
+func configChanges(ctx context.Context, before, after cofre.Tree) ([]change, error) {
+	was, err := files.List(ctx, before)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case x.Rows != y.Rows:
-		s = append(s, fmt.Sprintf("rows %s (%+d)", arrow(count(x.Rows), count(y.Rows)), y.Rows-x.Rows))
-	case x.Checksum != y.Checksum:
-		s = append(s, fmt.Sprintf("content, with the same %s rows", count(x.Rows)))
+	is, err := files.List(ctx, after)
+	if err != nil {
+		return nil, err
 	}
-	return strings.Join(s, "; ")
+	return compare("file", was, is, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
 }
 
 func fileChange(x, y files.Fact) string {
@@ -279,12 +250,6 @@ func entries(ctx context.Context, t cofre.Tree, dir string) ([]cofre.Entry, erro
 		list = append(list, e)
 	}
 	return list, nil
-}
-
-func sameJSON(x, y any) bool {
-	a, err1 := json.Marshal(x)
-	b, err2 := json.Marshal(y)
-	return err1 == nil && err2 == nil && string(a) == string(b)
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

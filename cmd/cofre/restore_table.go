@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,6 +21,9 @@ type restoreTableCommand struct {
 	server   string
 	database string
 	full     bool
+	merge    bool
+	delete   bool
+	preview  int
 }
 
 func newRestoreTableCommand(a *app) *cobra.Command {
@@ -30,9 +34,17 @@ func newRestoreTableCommand(a *app) *cobra.Command {
 		Long: `Bring back one table into a schema of its own, beside the live one. Only that table is read from the repository.
 It is filled, read back and compared in one transaction: it is there whole and proven, or not at all.
 
-  cofre restore table public.answers latest --to rescue`,
+With --merge the captured rows are compared with the live table by primary key. What is missing, changed and extra is
+shown, and on confirmation applied in one transaction, without firing triggers; the rows as they were stay in an undo
+table.
+
+  cofre restore table public.answers latest --to rescue
+  cofre restore table public.answers latest --merge --dry-run`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if c.merge && (c.to != "" || c.full) {
+				return usageError(cmd, errors.New("--merge compares with the live table: it goes without --to and --full"))
+			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0], args[1])
 			})
@@ -44,6 +56,9 @@ It is filled, read back and compared in one transaction: it is there whole and p
 	f.StringVar(&c.server, "server", "", "`URL` of the database to restore into (default: the configured one)")
 	f.StringVar(&c.database, "database", "", "`NAME` of the database to restore into (default: the configured one)")
 	f.BoolVar(&c.full, "full", false, "with foreign keys, triggers, policies, owner and grants")
+	f.BoolVar(&c.merge, "merge", false, "compare with the live table, and bring back what is missing or changed")
+	f.BoolVar(&c.delete, "delete-extra", false, "with --merge: delete live rows that the point does not have")
+	f.IntVar(&c.preview, "preview", 20, "with --merge: rows of each kind to show")
 	return cmd
 }
 
@@ -81,6 +96,11 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 	}
 	obs, end := a.progress(ctx)
 	defer end()
+	if c.merge {
+		return c.runMerge(ctx, a, point.ID, tree, end, logical.MergeOptions{
+			Server: server, Table: table, Preview: c.preview, DeleteExtra: c.delete, Observer: obs,
+		})
+	}
 	o := logical.TableOptions{Server: server, Table: table, ToSchema: c.to, Full: c.full, Observer: obs}
 	plan, err := logical.PlanTable(ctx, tree, o)
 	if err != nil {

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+// mergeDocument is the JSON document of a merge. Outcome is nil where nothing was applied.
+type mergeDocument struct {
+	Point      cofre.PointID           `json:"point"`
+	Comparison logical.Comparison      `json:"comparison"`
+	Preview    []logical.RowDifference `json:"preview,omitempty"`
+	Notes      []string                `json:"notes,omitempty"`
+	Outcome    *logical.MergeOutcome   `json:"outcome,omitempty"`
+	Error      *errorDocument          `json:"error,omitempty"`
+}
+
+// runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
+func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, point cofre.PointID, tree cofre.Tree, endProgress func(), o logical.MergeOptions) (err error) {
+	m, err := logical.CompareTable(ctx, tree, o)
+	endProgress()
+	if err != nil {
+		return err
+	}
+	doc := mergeDocument{Point: point, Comparison: m.Comparison, Preview: m.Preview, Notes: m.Notes}
+	defer func() {
+		// The captured rows stand in a schema of their own until here.
+		err = errors.Join(err, m.Close(ctx))
+		if a.json {
+			doc.Error = documentOf(interrupted(ctx, err))
+			err = errors.Join(err, a.document(doc))
+			return
+		}
+		if err == nil && doc.Outcome != nil {
+			printMerge(a, doc.Outcome)
+		}
+	}()
+	if !a.json {
+		printComparison(a, m)
+	}
+	if c.dryRun || !toApply(m.Comparison, c.delete) {
+		return nil
+	}
+	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(m.Comparison.Missing), count(m.Comparison.Changed), o.Table)
+	if c.delete {
+		question += fmt.Sprintf(", and delete %s", count(m.Comparison.Extra))
+	}
+	if err := a.confirm(ctx, c.yes, question); err != nil {
+		return err
+	}
+	doc.Outcome, err = m.Apply(ctx)
+	return err
+}
+
+func printComparison(a *app, m *logical.Merge) {
+	columns(a.Out, nil, [][]string{
+		{"missing", count(m.Comparison.Missing), "captured, and not in the live table"},
+		{"changed", count(m.Comparison.Changed), "other values in the live table"},
+		{"extra", count(m.Comparison.Extra), "in the live table, and not captured"},
+		{"same", count(m.Comparison.Same), ""},
+	}, 1)
+	for _, n := range m.Notes {
+		fmt.Fprintf(a.Err, "note: %s\n", n)
+	}
+	var rows [][]string
+	for _, d := range m.Preview {
+		var s []string
+		for _, col := range d.Columns {
+			s = append(s, fmt.Sprintf("%s: %s (captured) %s (live)", col.Name, valueOf(col.Captured), valueOf(col.Live)))
+		}
+		rows = append(rows, []string{d.Kind, strings.Join(d.Key, ","), strings.Join(s, "; ")})
+	}
+	if len(rows) > 0 {
+		columns(a.Out, []string{"KIND", "KEY", "VALUES"}, rows)
+	}
+}
+
+func valueOf(s *string) string {
+	if s == nil {
+		return "NULL"
+	}
+	return fmt.Sprintf("%q", *s)
+}
+
+func printMerge(a *app, o *logical.MergeOutcome) {
+	fmt.Fprintf(a.Out, "merged: %s inserted, %s updated, %s deleted\n", count(o.Inserted), count(o.Updated), count(o.Deleted))
+	for _, s := range o.Sequences {
+		fmt.Fprintf(a.Out, "sequence: %s\n", s)
+	}
+	if o.UndoTable != "" {
+		fmt.Fprintf(a.Out, "kept: the rows as they were, in %s\n", o.UndoTable)
+		fmt.Fprintf(a.Out, "undo: %s\n", o.Undo)
+	}
+	for _, n := range o.Next {
+		fmt.Fprintf(a.Out, "next: %s\n", n)
+	}
+}
+
+// toApply reports whether a merge would change anything.
+func toApply(c logical.Comparison, deleteExtra bool) bool {
+	return c.Missing+c.Changed > 0 || deleteExtra && c.Extra > 0
+}
