@@ -386,6 +386,19 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 	if _, err = plan.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan); !errors.As(err, &gap) || cofre.Hint(err) == "" {
 		t.Errorf("the end beyond a gap: %v", err)
 	}
+	// A clock that was behind while the base backup was taken: the WAL knows better.
+	w2 := newWorld()
+	w2.backup(100)
+	w2.write(100)
+	w2.backup(size)
+	w2.commits[1] = append(w2.commits[1], pgdata.Moment{Kind: pgdata.MomentCommit, Start: w2.backups[1].Start + 50, End: w2.backups[1].Start + 90, At: w2.backups[1].StoppedAt, XID: 9})
+	w2.backups[1].StoppedAt = w2.backups[1].StoppedAt.Add(-time.Hour)
+	w2.write(100)
+	w2.archive()
+	r, err = plan.Recover(cofre.RecoveryTarget{At: w2.clock.Add(-2 * time.Minute)}, w2.backups, &w2.wal, w2.scan)
+	if err != nil || r.Backup.Point != "p0" {
+		t.Errorf("from a base backup that ended later than it says: %+v, %v", r, err)
+	}
 	report := plan.Windows(w.backups, &w.wal)
 	if len(report.Windows) != 1 || report.Windows[0].To != 6*size || len(report.Gaps) != 1 {
 		t.Errorf("windows %+v", report)

@@ -270,13 +270,30 @@ func (p *planner) probe(s pgdata.Segment, end cofre.LSN) (*probe, error) {
 // with an error, so that one must be proven to exist.
 func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 	target := p.target.At
-	at := slices.IndexFunc(candidates, func(c candidate) bool { return !c.backup.StoppedAt.After(target) })
-	if at < 0 {
-		return nil, p.unreachable(candidates, "every base backup ended after it")
+	late := func(m pgdata.Moment) bool {
+		return m.At.After(target) || (p.target.Exclusive && m.At.Equal(target))
 	}
-	c := candidates[at]
-	if err := p.consistent(c); err != nil {
-		return nil, err
+	var c candidate
+	chosen := false
+	for _, c = range candidates {
+		if c.backup.StoppedAt.After(target) {
+			continue
+		}
+		if err := p.consistent(c); err != nil {
+			return nil, err
+		}
+		// StoppedAt is of the clock of the host that took the backup, and commit times are of the server's.
+		// What the WAL says decides.
+		inside, err := p.lateInside(c, late)
+		if err != nil {
+			return nil, err
+		}
+		if chosen = !inside; chosen {
+			break
+		}
+	}
+	if !chosen {
+		return nil, p.unreachable(candidates, "every base backup ended after it")
 	}
 	size := p.wal.SegmentSize
 	from := slices.IndexFunc(c.way.segments, func(s pgdata.Segment) bool { return s.End(size) > c.backup.Stop })
@@ -285,10 +302,7 @@ func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 	}
 	segments := c.way.segments[from:]
 	past := func(m pgdata.Moment) bool {
-		if m.Start < c.backup.Stop {
-			return false
-		}
-		return m.At.After(target) || (p.target.Exclusive && m.At.Equal(target))
+		return m.Start >= c.backup.Stop && late(m)
 	}
 	// Commit times do not rise strictly with their positions, but over a segment or two they do. From the end
 	// backwards to a segment that has commits says whether the target lies within; then a binary search.
@@ -334,6 +348,33 @@ func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 		return nil, err
 	}
 	return p.recovery(c, first.Start, first.At), nil
+}
+
+// lateInside reports whether a transaction that the target excludes ended while the base backup was taken: it
+// then does not lead to the target, whatever the clocks said. The newest before Stop decide.
+func (p *planner) lateInside(c candidate, late func(pgdata.Moment) bool) (bool, error) {
+	size := p.wal.SegmentSize
+	for _, s := range slices.Backward(c.way.segments) {
+		if s.Start(size) >= c.backup.Stop {
+			continue
+		}
+		pr, err := p.probe(s, c.way.end)
+		if err != nil {
+			return false, err
+		}
+		seen := false
+		for _, m := range pr.ends {
+			if m.Start >= c.backup.Start && m.Start < c.backup.Stop {
+				if seen = true; late(m) {
+					return true, nil
+				}
+			}
+		}
+		if seen {
+			return false, nil
+		}
+	}
+	return false, nil
 }
 
 // firstPast finds the first transaction end of segments, whose last has one, that past accepts.
