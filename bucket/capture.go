@@ -39,6 +39,9 @@ type Config struct {
 	Inventory Inventory
 	Jobs      int    // objects read at once: DefaultJobs where 0, never more than MaxJobs
 	TempDir   string // for inventories of more than some ten thousand objects; the system's where empty
+	// StateDir is where this machine remembers what a capture has read, so that one that was killed goes on; it
+	// holds names of objects, and may be deleted at any time. Empty: a killed capture reads everything again.
+	StateDir string
 	// AllowEmpty captures an empty storage though the last capture was not empty.
 	AllowEmpty bool
 }
@@ -185,7 +188,9 @@ type run struct {
 	previous   Shards
 	dirs       map[string]cofre.Entry // shard directories of the previous component, by name
 	prepared   *preparation
-	keeping    *spill       // set while preparing
+	keeping    *spill // set while preparing
+	journal    *journal
+	resumed    *spill       // of kept: what the journal remembers
 	done       atomic.Int64 // bytes read or taken over
 	lastReport atomic.Int64 // Unix milliseconds
 
@@ -208,10 +213,16 @@ func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparat
 		return nil, fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
 	}
 	if err := r.take(ctx); err != nil {
-		return nil, errors.Join(err, r.inventory.close())
+		r.close()
+		return nil, err
 	}
 	if err := r.readPrevious(ctx); err != nil {
-		return nil, errors.Join(err, r.inventory.close())
+		r.close()
+		return nil, err
+	}
+	if r.journal, r.resumed, err = openJournal(s.cfg.StateDir, s.cfg.Source, r.desc.URL, c.Previous, s.cfg.TempDir); err != nil {
+		r.close()
+		return nil, err
 	}
 	if prepared != nil {
 		r.digits = prepared.digits
@@ -221,7 +232,8 @@ func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparat
 	return r, nil
 }
 
-func (r *run) close() { _ = r.inventory.close() } // an unlinked file: nothing is lost with it
+// close releases what a run holds: unlinked files, and a journal of which every line is written.
+func (r *run) close() { _, _, _ = r.inventory.close(), r.resumed.close(), r.journal.close() }
 
 // take reads the inventory into the spill.
 func (r *run) take(ctx context.Context) error {
@@ -373,12 +385,24 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 	if err != nil {
 		return err
 	}
+	resumed, err := spilled[kept](r.resumed, shard)
+	if err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	for _, row := range rows {
 		if row.Missing != "" {
 			continue
 		}
 		if _, ok := last.find(row.Object); ok {
+			continue
+		}
+		if k, ok, err := r.resume(ctx, shard, resumed, row.Object); err != nil {
+			return errors.Join(err, g.Wait())
+		} else if ok {
+			if err := r.keeping.add(k.Bucket, k.Name, k.Size, k); err != nil {
+				return errors.Join(err, g.Wait())
+			}
 			continue
 		}
 		if err := r.slot(gctx); err != nil {
@@ -451,6 +475,10 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 	if err != nil {
 		return nil, err
 	}
+	resumed, err := spilled[kept](r.resumed, shard)
+	if err != nil {
+		return nil, err
+	}
 	var mu sync.Mutex
 	index := make([]Indexed, 0, len(rows))
 	add := func(xs ...Indexed) {
@@ -482,6 +510,12 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 				return nil, errors.Join(err, g.Wait())
 			}
 			add(x)
+			continue
+		}
+		if k, ok, err := r.resume(ctx, shard, resumed, row.Object); err != nil {
+			return nil, errors.Join(err, g.Wait())
+		} else if ok {
+			add(k.Indexed)
 			continue
 		}
 		if err := r.slot(gctx); err != nil {
@@ -522,6 +556,28 @@ func (r *run) bringEarly(ctx context.Context, shard string, k kept, now Object) 
 		return x, nil
 	}
 	return x, r.reuseObject(ctx, shard, x, k.ObjectID)
+}
+
+// resume takes an object over that an earlier capture read before it was killed, if its bytes became durable.
+func (r *run) resume(ctx context.Context, shard string, resumed []kept, now Object) (kept, bool, error) {
+	for _, k := range resumed {
+		if k.Bucket != now.Bucket || k.Name != now.Name || k.Suspect != "" || !sameContent(k.Object, now) {
+			continue
+		}
+		k.Object = enrich(now, k.Object)
+		err := r.reuseObject(ctx, shard, k.Indexed, k.ObjectID)
+		if errors.Is(err, cofre.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return kept{}, false, err
+		}
+		r.mu.Lock()
+		r.facts.Reused++
+		r.mu.Unlock()
+		return k, true, nil
+	}
+	return kept{}, false, nil
 }
 
 func (r *run) reuse(ctx context.Context, shard string, l lastObject, now Object) (Indexed, error) {

@@ -366,6 +366,32 @@ func read(t *testing.T, tree cofre.Tree, path string) string {
 	return string(b)
 }
 
+func TestKilledCaptureGoesOnWhereItStopped(t *testing.T) {
+	r := newRoom(t)
+	r.fill()
+	r.config.StateDir, r.config.Jobs = t.TempDir(), 1
+	ctx, kill := context.WithCancel(t.Context())
+	r.server.OnGet = func(string, string) {
+		if r.server.Count("get") == 30 {
+			kill()
+		}
+	}
+	c := r.begin()
+	if _, err := bucket.NewSource(r.config).Capture(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Fatalf("captured: %v", err)
+	}
+	r.server.OnGet = nil
+	gets := r.server.Count("get")
+	facts, captured := r.capture()
+	if n := r.server.Count("get") - gets; n > 51-29 || facts.Objects != 51 || captured.Partial {
+		t.Errorf("read %d objects again: %+v", n, facts)
+	}
+	// Once published, the journal has served.
+	if facts, _ = r.capture(); facts.Reused != 51 || facts.Read != 0 {
+		t.Errorf("then %+v", facts)
+	}
+}
+
 func TestEmptyAfterNotEmptyIsRefused(t *testing.T) {
 	r := newRoom(t)
 	r.fill()

@@ -57,7 +57,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		case err == nil:
 			got.overwritten = overwritten
 			r.progress(got.indexed.Size)
-			return got, nil
+			return got, r.journal.add(kept{got.indexed, got.entry.Object})
 		case ctx.Err() != nil:
 			return fetched{}, ctx.Err()
 		case errors.As(err, &fatal):
