@@ -13,14 +13,19 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check format vet static vulnerabilities bench services fuzz golden shape clean
+.PHONY: help build release demo test check format vet static vulnerabilities bench services fuzz golden shape clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Built as the tests are, so that what they compiled is not compiled again.
 build: ## build bin/cofre
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o bin/cofre ./cmd/cofre
+	go build -ldflags '-s -w -X main.release=$(VERSION)' -o bin/cofre ./cmd/cofre
+
+release: ## build dist/cofre, static and the same wherever it is built
+	@mkdir -p dist
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o dist/cofre ./cmd/cofre
 
 demo: build ## back up, destroy and restore a real installation, before your eyes (KEEP=1 leaves it running)
 	@demo/postgresql.sh
