@@ -97,12 +97,19 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 	if k.facts.DataChecksums {
 		r.verify = &pages{control.BlockSize, k.facts.StartLSN}
 	}
-	var err error
+	// Before the first file is looked at, and after the server has written its dirty pages for the checkpoint. It has
+	// then written pg_control, whose time is by the clock of the file system, as are the times to be compared with it.
+	k.facts.CapturedAt = time.Now().UTC()
+	info, err := os.Stat(filepath.Join(dir, pgdata.ControlFile))
+	if err != nil {
+		return err
+	}
+	if at := info.ModTime().UTC(); at.Before(k.facts.CapturedAt) {
+		k.facts.CapturedAt = at
+	}
 	if r.previous, err = k.previous(ctx); err != nil {
 		return err
 	}
-	// Before the first file is looked at, and after the server has written its dirty pages for the checkpoint.
-	k.facts.CapturedAt = time.Now().UTC()
 	s, err := scan(ctx, dir, control.BlocksPerSegment)
 	if err != nil {
 		return err
@@ -253,7 +260,8 @@ type previous struct {
 }
 
 // previous opens the previous component, if modification times and inodes in it can be compared with what is
-// here: the same cluster, read from the same directory of the same machine.
+// here: the same cluster, read from the same directory. The machine may have another name, as a container does each
+// time: a copy of a file system's blocks is as good as the original until it is written to.
 func (k *capture) previous(ctx context.Context) (*previous, error) {
 	c := k.given
 	if c.Previous == nil || c.PreviousTree == nil || k.cfg.ReadEverything {
@@ -268,7 +276,7 @@ func (k *capture) previous(ctx context.Context) (*previous, error) {
 		return nil, nil
 	}
 	now := k.facts
-	if facts.Method != MethodFiles || facts.SystemID != now.SystemID || facts.Host != now.Host || facts.DataDirectory != now.DataDirectory ||
+	if facts.Method != MethodFiles || facts.SystemID != now.SystemID || facts.DataDirectory != now.DataDirectory ||
 		facts.DataChecksums != now.DataChecksums {
 		return nil, nil
 	}
