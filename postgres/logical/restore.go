@@ -250,7 +250,7 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	}
 	err := t.stage(ctx, obs)
 	if err != nil {
-		return fmt.Errorf("restore database %s: %w", t.o.Name, err)
+		return postgres.Explain(fmt.Errorf("restore database %s: %w", t.o.Name, err))
 	}
 	return nil
 }
