@@ -1,0 +1,124 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
+)
+
+func TestConnectErrors(t *testing.T) {
+	s := testkit.Postgres(t, 0)
+	wrong := s.TCPConfig("postgres")
+	wrong.Password = secret.New("errada")
+	tcp := s.TCPConfig("postgres")
+	tcp.User = "nobody_knows"
+	for name, c := range map[string]struct {
+		config postgres.Config
+		want   error
+	}{
+		"wrong password": {wrong, cofre.ErrDenied},
+		"unknown role":   {tcp, cofre.ErrDenied},
+		"no database":    {s.Config("absent"), cofre.ErrNotFound},
+		"nobody there":   {postgres.Config{URL: "postgres://u:errada@127.0.0.1:1/d?sslmode=disable"}, cofre.ErrUnreachable},
+		"no socket":      {postgres.Config{URL: "host=/nowhere user=u"}, cofre.ErrUnreachable},
+		"bad URL":        {postgres.Config{URL: "postgres://u:errada@h:port/d"}, cofre.ErrConfig},
+		"bad sslmode":    {postgres.Config{URL: "host=h password=errada sslmode=perhaps"}, cofre.ErrConfig},
+	} {
+		_, err := postgres.Connect(t.Context(), c.config)
+		if !errors.Is(err, c.want) || cofre.Hint(err) == "" {
+			t.Errorf("%s: got %v (hint %q)", name, err, cofre.Hint(err))
+			continue
+		}
+		if strings.Contains(fmt.Sprintf("%v %+v %s", err, c.config, cofre.Hint(err)), "errada") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %q says too much", name, err)
+		}
+		var server *pgconn.PgError
+		if (name == "wrong password" || name == "no database") && (!errors.As(err, &server) || server.Code == "") {
+			t.Errorf("%s: the server's own fields are lost in %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := postgres.Connect(ctx, s.Config("postgres")); !errors.Is(err, context.Canceled) || errors.Is(err, cofre.ErrUnreachable) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestConfigPrintsNoPassword(t *testing.T) {
+	c := postgres.Config{URL: "postgres://u:segredo@h:5433/d", Password: secret.New("segredo")}
+	b, err := json.Marshal(map[string]any{"config": c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(b), fmt.Sprintf("%v %+v %#v %s", c, c, c, c)} {
+		if strings.Contains(text, "segredo") || !strings.Contains(text, "u@h:5433/d") {
+			t.Errorf("printed %s", text)
+		}
+	}
+}
+
+func TestServerFacts(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major)
+		conn, err := postgres.Connect(t.Context(), s.Config("postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		got, err := postgres.ReadServer(t.Context(), conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Version.Major() != major || got.SystemID == 0 || got.DataDir != s.DataDir || !got.Role.Superuser || got.InRecovery || got.Encoding != "UTF8" {
+			t.Errorf("%+v", got)
+		}
+		tools, err := postgres.FindTools(t.Context(), got.Version)
+		if err != nil || tools.Version.Major() != major {
+			t.Errorf("tools %+v, %v", tools, err)
+		}
+	})
+}
+
+func TestToolsReachTheSameDatabaseWithoutArguments(t *testing.T) {
+	s := testkit.Postgres(t, 0)
+	t.Setenv("PGHOST", "/nowhere")
+	t.Setenv("PGSSLMODE", "disable")
+	t.Setenv("PGOPTIONS", "-c work_mem=7MB")
+	for name, c := range map[string]postgres.Config{"socket": s.Config("template1"), "TCP": s.TCPConfig("template1")} {
+		conn, err := postgres.Connect(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		cmd, err := postgres.Tools{Version: 150000, Dir: s.BinDir}.Command(c, conn, "psql", "-XAtc", "SELECT current_database(), current_setting('application_name'), current_setting('work_mem')")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(strings.Join(cmd.Args, " "), s.Password.Reveal()) || !slices.Contains(cmd.Env, "PGAPPNAME=cofre") {
+			t.Errorf("%s: arguments %q", name, cmd.Args)
+		}
+		out, err := process.Output(t.Context(), cmd)
+		if err != nil || string(out) != "template1|cofre|7MB\n" {
+			t.Errorf("%s: %q, %v", name, out, err)
+		}
+	}
+}
+
+func TestNoToolsForANewerServer(t *testing.T) {
+	_, err := postgres.FindTools(t.Context(), postgres.Version(990001))
+	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), "postgresql-client-99") {
+		t.Errorf("got %v (hint %q)", err, cofre.Hint(err))
+	}
+}
