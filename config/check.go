@@ -64,7 +64,7 @@ func notNegative(p *problems, at string, n int) {
 }
 
 // Compressions are the words for the repository's compression, the default first.
-var Compressions = []string{"zstd-fastest", "zstd", "zstd-better-compression", "s2", "none"}
+var Compressions = []string{"zstd-fastest", "s2"}
 
 func (c *Config) checkRepositories(p *problems) {
 	c.Repository.check(p, "repository")

@@ -272,3 +272,20 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatIsNotActedOnIsNamed(t *testing.T) {
+	c, err := config.Load("testdata/full.good.yml", nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"copies", "database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
+		"config.schedule", "config.keep", "objectives", "notify",
+	}
+	if diff := cmp.Diff(want, c.Unused()); diff != "" {
+		t.Error(diff)
+	}
+	if c, err = config.Load("testdata/minimal.good.yml", nothing); err != nil || len(c.Unused()) > 0 {
+		t.Errorf("%v, %v", c.Unused(), err)
+	}
+}

@@ -126,7 +126,11 @@ func lookAtConfig(cfg *config.Config) cofre.Diagnosis {
 	if from == "" {
 		from = "the environment"
 	}
-	return cofre.Diagnosis{Subject: "configuration", OK: true, Detail: fmt.Sprintf("%s, installation %s", from, cfg.Name)}
+	detail := fmt.Sprintf("%s, installation %s", from, cfg.Name)
+	if unused := cfg.Unused(); len(unused) > 0 {
+		detail += "; read, and not acted on by this version: " + strings.Join(unused, ", ")
+	}
+	return cofre.Diagnosis{Subject: "configuration", OK: true, Detail: detail}
 }
 
 func lookAtRepository(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
