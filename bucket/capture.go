@@ -34,8 +34,9 @@ type Config struct {
 	Source  cofre.SourceID
 	Store   Store
 	Buckets []string // none: all there are
-	// Inventory lists the objects where the store's own listing knows less; nil lists the store. A database
-	// captured in the same run, with a table storage.objects, goes before both on a Supabase store.
+	// Inventory lists the objects where the store's own listing knows less; nil lists the store, and so does an
+	// Inventory whose first error is cofre.ErrNotFound. A database captured in the same run, with a table
+	// storage.objects, goes before both on a Supabase store.
 	Inventory Inventory
 	Jobs      int    // objects read at once: DefaultJobs where 0, never more than MaxJobs
 	TempDir   string // for inventories of more than some ten thousand objects; the system's where empty
@@ -247,12 +248,25 @@ func (r *run) take(ctx context.Context) error {
 		return err
 	}
 	r.from = from
+	err = r.takeRows(rows, wanted)
+	if from == "sql" && errors.Is(err, cofre.ErrNotFound) && r.inventory.counts.rows == 0 {
+		// A database that is not the storage's.
+		r.from = "listing"
+		err = r.takeRows(r.listing(ctx), wanted)
+	}
+	if err != nil {
+		return fmt.Errorf("take the inventory of %s: %w", r.desc.URL, err)
+	}
+	return ctx.Err()
+}
+
+func (r *run) takeRows(rows iter.Seq2[Object, error], wanted map[string]bool) error {
 	for o, err := range rows {
 		x := Indexed{Object: o}
 		if u, ok := unreadable(err); ok {
 			x = Indexed{Object: u.Object, Missing: u.Why}
 		} else if err != nil {
-			return fmt.Errorf("take the inventory of %s: %w", r.desc.URL, err)
+			return err
 		}
 		// A named bucket is the only one wanted. Where all are, a row of a bucket that is gone by now still is a
 		// promise of the database, and missing.
@@ -270,7 +284,7 @@ func (r *run) take(ctx context.Context) error {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // rows chooses where the inventory comes from: the database of the same point, SQL, or the store's listing.
@@ -290,6 +304,11 @@ func (r *run) rows(ctx context.Context) (iter.Seq2[Object, error], string, error
 	if r.cfg.Inventory != nil {
 		return r.cfg.Inventory.Rows(ctx), "sql", nil
 	}
+	return r.listing(ctx), "listing", nil
+}
+
+// listing asks the store itself.
+func (r *run) listing(ctx context.Context) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for _, b := range r.buckets {
 			for o, err := range r.store.List(ctx, b.ID, "") {
@@ -301,7 +320,7 @@ func (r *run) rows(ctx context.Context) (iter.Seq2[Object, error], string, error
 				}
 			}
 		}
-	}, "listing", nil
+	}
 }
 
 func (r *run) readPrevious(ctx context.Context) error {

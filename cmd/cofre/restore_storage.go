@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ type restoreStorageCommand struct {
 	toPrefix    string
 	replace     bool
 	deleteExtra bool
+	forDatabase bool
 	jobs        int
 }
 
@@ -33,7 +35,10 @@ with --replace, and objects that were not captured only with --delete-extra.
 
   cofre restore storage latest --dry-run
   cofre restore storage latest --bucket evidence --prefix 2026/
-  cofre restore storage latest --to-bucket evidence-before`,
+  cofre restore storage latest --to-bucket evidence-before
+  cofre restore storage latest --for-database   # after the database was restored to an earlier time
+
+Where the configured database is the storage's own, owners and times of the objects are set in it as well.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
@@ -50,6 +55,7 @@ with --replace, and objects that were not captured only with --delete-extra.
 	f.StringVar(&c.toPrefix, "to-prefix", "", "put before each name")
 	f.BoolVar(&c.replace, "replace", false, "replace objects that exist with other bytes or metadata")
 	f.BoolVar(&c.deleteExtra, "delete-extra", false, "delete objects that were not captured")
+	f.BoolVar(&c.forDatabase, "for-database", false, "exactly the objects that the configured database names, in the versions it names")
 	f.IntVarP(&c.jobs, "jobs", "j", 0, "objects at once (default 8)")
 	return cmd
 }
@@ -61,11 +67,26 @@ func (c *restoreStorageCommand) run(ctx context.Context, a *app, cfg *config.Con
 		if err != nil {
 			return nil, err
 		}
-		return bucket.NewTarget(bucket.Restore{
+		restore := bucket.Restore{
 			Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindStorage, Name: comp.Name}, Point: p.ID, To: store,
 			Buckets: c.buckets, Prefix: c.prefix, Object: c.object, ToBucket: c.toBucket, ToPrefix: c.toPrefix,
 			Replace: c.replace, DeleteExtra: c.deleteExtra, Jobs: c.jobs,
-		}), nil
+		}
+		rows, ok, err := storageRowsOf(cfg)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			restore.FixUp = rows
+		}
+		if c.forDatabase {
+			if !ok {
+				return nil, cofre.WithHint(fmt.Errorf("restore for the database: no database of a Supabase storage is configured: %w", cofre.ErrConfig),
+					"add the sections database and storage.supabase to the configuration")
+			}
+			restore.ForDatabase = rows
+		}
+		return bucket.NewTarget(restore), nil
 	}
 	switch {
 	case c.deleteExtra:

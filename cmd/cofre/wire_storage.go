@@ -22,10 +22,22 @@ func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 	if err != nil {
 		return nil, err
 	}
-	return bucket.NewSource(bucket.Config{
+	state, err := stateDir(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := bucket.Config{
 		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindStorage, Name: storageName},
-		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs),
-	}), nil
+		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs), StateDir: state,
+	}
+	rows, ok, err := storageRowsOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		c.Inventory = rows
+	}
+	return bucket.NewSource(c), nil
 }
 
 // openStore opens the configured buckets: Supabase Storage, S3 or a folder.

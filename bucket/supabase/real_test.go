@@ -1,0 +1,247 @@
+package supabase_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/repository/repositorytest"
+)
+
+// TestTheDatabaseGoesBackBehindTheFiles is the documented procedure for a full restore of both, on a real server
+// with its real database: rows are put back to an earlier time, the bytes they name are brought by cofre, and what
+// the server then says of every object is compared with what it said at that time.
+func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
+	db := os.Getenv("COFRE_SUPABASE_DB")
+	if db == "" {
+		t.Skip("COFRE_SUPABASE_DB names no database")
+	}
+	ctx := t.Context()
+	s := open(t, os.Getenv("COFRE_SUPABASE_URL"), os.Getenv("COFRE_SUPABASE_KEY"))
+	conn, err := pgx.Connect(ctx, db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	const id = "drill"
+	limit := int64(1 << 20)
+	if err := s.Ensure(ctx, bucket.Bucket{ID: id, MaxSize: &limit, Types: []string{"text/plain"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bucket.RemovePrefix(ctx, s, id, ""); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, content string) {
+		t.Helper()
+		o := bucket.Object{
+			Bucket: id, Name: name, Size: int64(len(content)), ContentType: "text/plain", CacheControl: "max-age=77",
+			Metadata: json.RawMessage(`{"case":"A-17"}`),
+		}
+		if _, err := s.Put(ctx, o, strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 30 {
+		put(fmt.Sprintf("stays/%02d", i), strings.Repeat("stays", i))
+	}
+	put("overwritten", "as it was")
+	put("deleted", "as it was")
+	put("clash", "as it was")
+	put("clash/child", "as it was")
+	if _, err := conn.Exec(ctx, `UPDATE storage.objects SET owner_id = 'somebody' WHERE bucket_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	rows := onlyBucket(sqlInventory(db), id)
+	m := memoryCapture(t, bucket.Config{Store: s, Buckets: []string{id}, Inventory: rows})
+	before, served := dump(t, conn, id), serve(t, s, id)
+	if _, err := conn.Exec(ctx, `CREATE TABLE IF NOT EXISTS public.objects_before AS TABLE storage.objects WITH NO DATA; TRUNCATE public.objects_before`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(ctx, `INSERT INTO public.objects_before SELECT * FROM storage.objects WHERE bucket_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+
+	put("overwritten", "as it is now")
+	put("late", "made since")
+	for _, n := range []string{"deleted", "clash/child"} {
+		if err := s.Delete(ctx, id, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	goBack(t, conn, id)
+	if got := serve(t, s, id); !strings.Contains(got, "overwritten: error") || !strings.Contains(got, "deleted: error") {
+		t.Fatalf("the server still serves everything: %s", got)
+	}
+	tight := int64(3)
+	if err := s.Ensure(ctx, bucket.Bucket{ID: id, MaxSize: &tight, Types: []string{"image/png"}}); err != nil {
+		t.Fatal(err)
+	}
+
+	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: rows, FixUp: fixUp{conn}, Replace: true})
+	t.Log(out.Restored)
+	if got := serve(t, s, id); got != served {
+		t.Errorf("served before:\n%s\nand after:\n%s", served, got)
+	}
+	if got := dump(t, conn, id); got != before {
+		t.Errorf("rows before:\n%s\nand after:\n%s", before, got)
+	}
+	b, err := s.Buckets(ctx, id)
+	if err != nil || b[0].MaxSize == nil || *b[0].MaxSize != limit || len(b[0].Types) != 1 || b[0].Types[0] != "text/plain" {
+		t.Errorf("bucket %+v, %v", b, err)
+	}
+}
+
+// goBack puts the rows of a bucket back, as a restored database has them: without telling the storage server.
+func goBack(t *testing.T, conn *pgx.Conn, id string) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		for _, sql := range []string{
+			`SET LOCAL session_replication_role = replica`, `SET LOCAL storage.allow_delete_query = 'true'`,
+			`DELETE FROM storage.objects WHERE bucket_id = '` + id + `'`,
+		} {
+			if _, err := tx.Exec(t.Context(), sql); err != nil {
+				return err
+			}
+		}
+		var columns string
+		if err := tx.QueryRow(t.Context(), `SELECT string_agg(quote_ident(attname), ', ') FROM (`+bucket.ColumnsQuery+`) c`).Scan(&columns); err != nil {
+			return err
+		}
+		_, err := tx.Exec(t.Context(), `INSERT INTO storage.objects (`+columns+`) SELECT `+columns+` FROM public.objects_before`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump is every row of a bucket but for what an upload must change: the version.
+func dump(t *testing.T, conn *pgx.Conn, id string) string {
+	t.Helper()
+	var out string
+	err := conn.QueryRow(t.Context(), `SELECT string_agg((to_jsonb(o) - 'version')::text, E'\n' ORDER BY name) FROM storage.objects o WHERE bucket_id = $1`, id).Scan(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// serve is every object of a bucket as it is downloaded.
+func serve(t *testing.T, s bucket.Store, id string) string {
+	t.Helper()
+	var out strings.Builder
+	for o, err := range s.List(t.Context(), id, "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, body, err := s.Open(t.Context(), bucket.Object{Bucket: id, Name: o.Name})
+		if err != nil {
+			fmt.Fprintf(&out, "%s: error\n", o.Name)
+			continue
+		}
+		b, err := io.ReadAll(body)
+		_ = body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "%s: %s %s %s %s %q\n", o.Name, got.Row.ID, got.ContentType, got.CacheControl, got.Metadata, b)
+	}
+	return out.String()
+}
+
+func onlyBucket(inv bucket.Inventory, id string) bucket.Inventory {
+	return bucket.InventoryFunc(func(ctx context.Context) iter.Seq2[bucket.Object, error] {
+		return func(yield func(bucket.Object, error) bool) {
+			for o, err := range inv.Rows(ctx) {
+				if err == nil && o.Bucket != id {
+					continue
+				}
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	})
+}
+
+type fixUp struct{ conn *pgx.Conn }
+
+func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (int64, error) {
+	var n int64
+	err := pgx.BeginFunc(ctx, f.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, bucket.FixUpSetting); err != nil {
+			return err
+		}
+		for batch, err := range bucket.FixUpBatches(objects) {
+			if err != nil {
+				return err
+			}
+			tag, err := tx.Exec(ctx, bucket.FixUpSQL, string(batch))
+			if err != nil {
+				return err
+			}
+			n += tag.RowsAffected()
+		}
+		return nil
+	})
+	return n, err
+}
+
+// captured is a component in memory.
+type captured struct {
+	t         *testing.T
+	component cofre.Component
+	tree      cofre.Tree
+}
+
+func memoryCapture(t *testing.T, cfg bucket.Config) captured {
+	t.Helper()
+	repo := repositorytest.NewMemory()
+	session, err := repo.Begin(t.Context(), cofre.SourceID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close(t.Context())
+	got, err := bucket.NewSource(cfg).Capture(t.Context(), &cofre.Capture{Session: session, Observer: cofre.Discard, Jobs: 1})
+	if err != nil || got.Partial {
+		t.Fatalf("capture: %v %v", err, got.Warnings)
+	}
+	content, err := session.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := repo.Tree(t.Context(), content.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return captured{t, cofre.Component{Kind: cofre.KindStorage, Content: content, Facts: got.Facts}, tree}
+}
+
+func (c captured) restoreTo(cfg bucket.Restore) *cofre.Outcome {
+	c.t.Helper()
+	target := bucket.NewTarget(cfg)
+	plan, err := target.Plan(c.t.Context(), c.component, c.tree)
+	if err != nil || len(plan.Problems) > 0 {
+		c.t.Fatalf("plan: %v %+v", err, plan)
+	}
+	if err := target.Stage(c.t.Context(), cofre.Discard); err != nil {
+		c.t.Fatal(err)
+	}
+	if proof, err := target.Check(c.t.Context(), cofre.Discard); err != nil || !proof.Holds() {
+		c.t.Fatalf("check: %v %+v", err, proof)
+	}
+	out, err := target.Publish(c.t.Context())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return out
+}

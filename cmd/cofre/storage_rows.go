@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres"
+)
+
+// storageRows reads and sets storage.objects, the table in which Supabase Storage keeps what it knows of objects.
+type storageRows struct{ server postgres.Config }
+
+var (
+	_ bucket.Inventory = storageRows{}
+	_ bucket.FixUp     = storageRows{}
+)
+
+// storageRowsOf returns the table behind the configured storage, false where no database of it is configured.
+func storageRowsOf(cfg *config.Config) (storageRows, bool, error) {
+	if cfg.Storage == nil || cfg.Storage.Supabase == nil || cfg.Database == nil {
+		return storageRows{}, false, nil
+	}
+	server, err := serverOf(cfg.Database.URL, cfg.Database.Password)
+	return storageRows{server}, err == nil, err
+}
+
+// Rows yields every row. Its first error is cofre.ErrNotFound where the database has no such table.
+func (s storageRows) Rows(ctx context.Context) iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
+		conn, err := s.connect(ctx)
+		if err != nil {
+			yield(bucket.Object{}, err)
+			return
+		}
+		defer conn.Close(context.WithoutCancel(ctx))
+		rows, err := conn.Query(ctx, bucket.ColumnsQuery)
+		if err != nil {
+			yield(bucket.Object{}, err)
+			return
+		}
+		columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			yield(bucket.Object{}, fmt.Errorf("read the columns of storage.objects: %w", err))
+			return
+		}
+		quoted := make([]string, len(columns))
+		for i, c := range columns {
+			quoted[i] = pgx.Identifier{c}.Sanitize()
+		}
+		r, w := io.Pipe()
+		copied := make(chan struct{})
+		go func() {
+			defer close(copied)
+			_, err := conn.PgConn().CopyTo(ctx, w, "COPY storage.objects ("+strings.Join(quoted, ", ")+") TO STDOUT")
+			w.CloseWithError(err)
+		}()
+		defer func() {
+			_ = r.Close() // ends a copy that nobody reads any more
+			<-copied
+		}()
+		for o, err := range bucket.CopyRows(r, columns) {
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+func (s storageRows) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := postgres.Connect(ctx, s.server)
+	if err != nil {
+		return nil, fmt.Errorf("read storage.objects: %w", err)
+	}
+	var there bool
+	err = conn.QueryRow(ctx, `SELECT to_regclass('storage.objects') IS NOT NULL`).Scan(&there)
+	if err == nil && !there {
+		err = fmt.Errorf("table storage.objects: %w", cofre.ErrNotFound)
+	}
+	if err == nil {
+		_, err = conn.Exec(ctx, `SET datestyle TO ISO`)
+	}
+	if err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	return conn, nil
+}
+
+// insufficientPrivilege is PostgreSQL's SQLSTATE for a right that is missing.
+const insufficientPrivilege = "42501"
+
+// FixUp sets owners and times, in one transaction. A role that may not keep triggers from running sets all but
+// updated_at.
+func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (int64, error) {
+	conn, err := s.connect(ctx)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return 0, nil // another database than the storage's
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var n int64
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, bucket.FixUpSetting)
+			return err
+		})
+		var refused *pgconn.PgError
+		if err != nil && !(errors.As(err, &refused) && refused.Code == insufficientPrivilege) {
+			return err
+		}
+		for batch, err := range bucket.FixUpBatches(objects) {
+			if err != nil {
+				return err
+			}
+			tag, err := tx.Exec(ctx, bucket.FixUpSQL, string(batch))
+			if err != nil {
+				return err
+			}
+			n += tag.RowsAffected()
+		}
+		return nil
+	})
+	return n, err
+}
