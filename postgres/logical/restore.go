@@ -1,6 +1,7 @@
 package logical
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,7 @@ type component struct {
 	toc     *pgarchive.TOC
 	tocRaw  []byte
 	globals string
+	made    map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -96,9 +98,10 @@ func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
 	if c.tocRaw, err = readAll(ctx, t, TOCFile); err != nil {
 		return c, err
 	}
-	if c.toc, err = pgarchive.Parse(strings.NewReader(string(c.tocRaw))); err != nil {
+	if c.toc, err = pgarchive.Parse(bytes.NewReader(c.tocRaw)); err != nil {
 		return c, fmt.Errorf("read %s: %w: %v", TOCFile, cofre.ErrCorrupt, err)
 	}
+	c.made = madeTables(c.toc)
 	globals, err := readAll(ctx, t, GlobalsFile)
 	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
 		return c, err

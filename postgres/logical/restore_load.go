@@ -72,7 +72,7 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (tableLoad, error)
 	if err != nil {
 		return tableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 	}
-	_, ours := findTable(t.toc, schema, table)
+	ours := t.made[[2]string{schema, table}] != nil
 	return tableLoad{
 		path: ArchiveDir + "/" + dataFile(t.toc, e, f), table: pgarchive.Quote(schema, table), columns: columns, facts: f,
 		// A configuration table belongs to its extension, which may have put rows there; and where the

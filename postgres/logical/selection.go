@@ -200,13 +200,13 @@ func (s *selection) leaveTables(tables []string) error {
 	if len(tables) == 0 {
 		return nil
 	}
-	gone := map[int]bool{}
+	gone, made := map[int]bool{}, madeTables(s.toc)
 	for _, t := range tables {
 		schema, name, err := tableName(t)
 		if err != nil {
 			return err
 		}
-		e, ok := findTable(s.toc, schema, name)
+		e, ok := made[[2]string{schema, name}]
 		if !ok {
 			return fmt.Errorf("table %s in the archive: %w", t, cofre.ErrNotFound)
 		}
@@ -282,12 +282,13 @@ func tableName(s string) (schema, name string, err error) {
 	return "", "", cofre.WithHint(fmt.Errorf("table name %s has %d parts: %w", s, len(parts), cofre.ErrConfig), `write schema.table, with double quotes around a name that holds a dot: public."a.b"`)
 }
 
-// findTable finds the entry that makes a table.
-func findTable(toc *pgarchive.TOC, schema, name string) (*pgarchive.Entry, bool) {
+// madeTables indexes the entries that make tables by schema and name.
+func madeTables(toc *pgarchive.TOC) map[[2]string]*pgarchive.Entry {
+	m := map[[2]string]*pgarchive.Entry{}
 	for i := range toc.Entries {
-		if e := &toc.Entries[i]; e.Desc == "TABLE" && e.Namespace == schema && e.Tag == name {
-			return e, true
+		if e := &toc.Entries[i]; e.Desc == "TABLE" {
+			m[[2]string{e.Namespace, e.Tag}] = e
 		}
 	}
-	return nil, false
+	return m
 }

@@ -56,7 +56,8 @@ func findArchived(toc *pgarchive.TOC, table string, full bool) (*archivedTable, 
 	if err != nil {
 		return nil, err
 	}
-	root, ok := findTable(toc, schema, name)
+	made := madeTables(toc)
+	root, ok := made[[2]string{schema, name}]
 	if !ok {
 		err := fmt.Errorf("table %s in the point: %w", pgarchive.Quote(schema, name), cofre.ErrNotFound)
 		var like []string
@@ -81,7 +82,7 @@ func findArchived(toc *pgarchive.TOC, table string, full bool) (*archivedTable, 
 				continue
 			}
 			// The entry stands for the partition: its tag is the partition's name.
-			part, ok := findTable(toc, e.Namespace, e.Tag)
+			part, ok := made[[2]string{e.Namespace, e.Tag}]
 			if !ok || in[part.DumpID] || !slices.ContainsFunc(e.Depends, func(d int) bool { return d != part.DumpID && in[d] }) {
 				continue
 			}
