@@ -165,3 +165,30 @@ func TestManyTables(t *testing.T) {
 	}
 	testkit.Healthy(t, s, db)
 }
+
+// TestNewerClient captures from the oldest server on the machine with the newest client programs, where those of
+// its own major are missing, and restores into the newest server.
+func TestNewerClient(t *testing.T) {
+	majors := testkit.Majors()
+	if len(majors) < 2 || majors[0] == testkit.DefaultMajor {
+		t.Skip("there is one major on this machine, or none older than the default")
+	}
+	old, latest := majors[0], majors[len(majors)-1]
+	s, target := testkit.Postgres(t, old), testkit.Postgres(t, latest)
+	db := s.Database(t)
+	s.Exec(t, db, `CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT md5(i::text) FROM generate_series(1, 500) i;
+		SELECT lo_from_bytea(0, decode(md5(i::text), 'hex')) FROM generate_series(1, 1500) i`)
+	t.Setenv(fmt.Sprintf("COFRE_POSTGRES_%d", old), "/nowhere")
+	tree, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+	if !strings.HasPrefix(facts.ClientVersion, fmt.Sprint(latest, ".")) {
+		t.Errorf("captured with pg_dump %s", facts.ClientVersion)
+	}
+	restored := stockRestore(t, target, latest, materialise(t, tree))
+	_, again, _ := capture(t, source(target, restored, logical.CaptureOptions{}), 2)
+	if facts.Tables[0].Checksum != again.Tables[0].Checksum || facts.LargeObjects != again.LargeObjects || facts.LargeObjects.Count != 1500 {
+		t.Errorf("captured %+v %+v, restored %+v %+v", facts.Tables, facts.LargeObjects, again.Tables, again.LargeObjects)
+	}
+	if diff := cmp.Diff(facts.Sequences, again.Sequences); diff != "" {
+		t.Error(diff)
+	}
+}

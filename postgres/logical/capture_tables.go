@@ -214,7 +214,7 @@ func (d *dump) table(e *pgarchive.Entry) (*table, error) {
 	}
 	r, ok := d.tables[uint32(oid)]
 	if !ok {
-		return nil, fmt.Errorf("table %s.%s: %w", e.Namespace, e.Tag, errChanged)
+		return nil, fmt.Errorf("read the table of contents: table %s.%s is not in the catalog", e.Namespace, e.Tag)
 	}
 	schema, name, columns, err := e.CopyTarget()
 	if err != nil {
