@@ -32,8 +32,10 @@ type blobs struct {
 	// creating refuses to replace the format, so that of two inits at once one wins.
 	creating bool
 
-	mu      sync.Mutex
-	markers map[blob.ID]bool // session markers that were written here and not deleted
+	mu       sync.Mutex
+	markers  map[blob.ID]bool // session markers that were written here and not deleted
+	failures int              // how many writes have failed
+	failure  error            // the last of them
 }
 
 // storageType is the name under which Kopia's registry knows blobs. It is in no file that stays.
@@ -81,6 +83,12 @@ func (b *blobs) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts b
 		if errors.Is(err, cofre.ErrExists) {
 			return fmt.Errorf("put blob %s: %w", id, blob.ErrBlobAlreadyExists)
 		}
+		if ctx.Err() == nil {
+			b.mu.Lock()
+			b.failures++
+			b.failure = err
+			b.mu.Unlock()
+		}
 		return err
 	}
 	if opts.GetModTime != nil {
@@ -114,6 +122,17 @@ func (b *blobs) putSealed(ctx context.Context, id blob.ID, name string, reader i
 	}
 	b.seals.add(r)
 	return nil
+}
+
+// failedSince returns how many writes have failed, and the last error where that is more than seen. Kopia keeps
+// the error of a write in the background to itself until the object is whole, and a dump may be a terabyte.
+func (b *blobs) failedSince(seen int) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failures > seen {
+		return b.failures, b.failure
+	}
+	return b.failures, nil
 }
 
 // GetBlob reads a blob or a part of it.

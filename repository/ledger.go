@@ -25,7 +25,7 @@ const (
 	// index between the two takes its writer seconds.
 	mendAfter = 10 * time.Minute
 	// pairPatience is how long verify waits for the second seal of a pair whose writer may be at it right now.
-	pairPatience = 2 * time.Second
+	pairPatience = 600 * time.Millisecond
 )
 
 // ledger is what all seals together say.

@@ -41,6 +41,8 @@ type session struct {
 	source cofre.SourceID
 	comp   compression.Name
 	stored atomic.Int64
+	// failures is how many writes of the repository had failed when the session began.
+	failures int
 
 	stopFlushing context.CancelFunc
 	flushing     sync.WaitGroup
@@ -65,6 +67,7 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 		return nil, r.explain(what, err)
 	}
 	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: newBuilder()}
+	s.failures, _ = r.blobs.failedSince(0)
 	// The writer outlives this call; what it does is bounded by the contexts of the calls that use it.
 	_, w, err := r.kopia.NewDirectWriter(context.WithoutCancel(ctx), repo.WriteSessionOptions{
 		Purpose:  "capture " + string(source.Kind) + " " + source.Name,
@@ -103,10 +106,14 @@ func (s *session) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	_, failure := s.repo.blobs.failedSince(s.failures)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return errEnded
+	}
+	if s.failed == nil && failure != nil {
+		s.failed = s.repo.explain("store", failure)
 	}
 	return s.failed
 }
