@@ -36,9 +36,12 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		return nil, err
 	}
 	d := &doctor{s: s, conn: conn, server: server}
+	if err := d.access(ctx); err != nil {
+		return nil, err
+	}
 	d.settings()
 	d.archiving()
-	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.access, d.clock, d.space} {
+	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.clock, d.space} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
@@ -52,7 +55,14 @@ type doctor struct {
 	server postgres.Server
 	found  []cofre.Diagnosis
 	sees   bool // the data directory is visible
+	unsure bool // where it is could not be found out
 }
+
+// inPlace reports whether a backup reads the data directory, as far as is known.
+func (d *doctor) inPlace() bool { return d.sees || d.unsure && d.s.cfg.Method != MethodProtocol }
+
+// replicates reports whether a backup, or what keeps WAL for it, needs a replication slot or connection.
+func (d *doctor) replicates() bool { return !d.sees || d.s.cfg.Archive == nil }
 
 func (d *doctor) say(subject string, ok bool, hint, detail string, args ...any) {
 	if ok {
@@ -79,15 +89,19 @@ func (d *doctor) settings() {
 	d.say("full_page_writes", set["full_page_writes"] == "on", "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()",
 		"full_page_writes = %s", set["full_page_writes"])
 	d.say("fsync", set["fsync"] == "on", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()", "fsync = %s", set["fsync"])
-	d.say("data checksums", set["data_checksums"] == "on", "stop PostgreSQL, then: pg_checksums --enable -D "+shellDir(d.server.DataDir),
-		"data_checksums = %s: damaged pages are %s", set["data_checksums"], map[bool]string{true: "noticed", false: "backed up unnoticed"}[set["data_checksums"] == "on"])
-	d.say("max_wal_senders", d.number("max_wal_senders") >= 2, "ALTER SYSTEM SET max_wal_senders = 10; then restart PostgreSQL",
+	if set["data_checksums"] == "on" {
+		d.say("data checksums", true, "", "damaged pages are noticed")
+	} else {
+		// A backup works without them, so that it is for the operator to know, not to be stopped by.
+		d.say("data checksums", true, "", "off: damaged pages are backed up unnoticed (stop PostgreSQL, then: pg_checksums --enable -D %s)", shellDir(d.server.DataDir))
+	}
+	restart := "; then restart PostgreSQL"
+	d.say("max_wal_senders", d.number("max_wal_senders") >= 2 || !d.replicates(), "ALTER SYSTEM SET max_wal_senders = 10"+restart,
 		"max_wal_senders = %s", set["max_wal_senders"])
-	d.say("max_replication_slots", d.number("max_replication_slots") >= 1, "ALTER SYSTEM SET max_replication_slots = 10; then restart PostgreSQL",
+	d.say("max_replication_slots", d.number("max_replication_slots") >= 1 || !d.replicates(), "ALTER SYSTEM SET max_replication_slots = 10"+restart,
 		"max_replication_slots = %s", set["max_replication_slots"])
 	if limit := set["max_slot_wal_keep_size"]; limit != "" && limit != "-1" {
-		d.say("max_slot_wal_keep_size", false, "ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf(); or watch the slot's lag",
-			"the server drops a slot that is %s MB behind: an outage of the repository longer than that much WAL ends streaming", limit)
+		d.say("max_slot_wal_keep_size", true, "", "the server drops a slot that is %s MB behind: an outage of the repository longer than that much WAL ends streaming", limit)
 	}
 }
 
@@ -125,11 +139,11 @@ SELECT has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), has_function_priv
 	if err != nil {
 		return postgres.Explain(fmt.Errorf("look at the privileges of the role: %w", err))
 	}
-	d.say("EXECUTE on "+start, mayStart, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", start, role), "role %s", d.server.Role.Name)
-	d.say("EXECUTE on "+stop, mayStop, fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", stop, role), "role %s", d.server.Role.Name)
-	d.say("pg_read_all_settings", readsSettings, fmt.Sprintf("GRANT pg_read_all_settings TO %s", role), "role %s", d.server.Role.Name)
+	d.say("EXECUTE on "+start, mayStart || !d.inPlace(), fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", start, role), "role %s", d.server.Role.Name)
+	d.say("EXECUTE on "+stop, mayStop || !d.inPlace(), fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", stop, role), "role %s", d.server.Role.Name)
+	d.say("pg_read_all_settings", readsSettings || !d.unsure, fmt.Sprintf("GRANT pg_read_all_settings TO %s", role), "role %s", d.server.Role.Name)
 	replication := d.server.Role.Superuser || d.server.Role.Replication
-	d.say("REPLICATION", replication, fmt.Sprintf("ALTER ROLE %s REPLICATION", role), "role %s", d.server.Role.Name)
+	d.say("REPLICATION", replication || !d.replicates(), fmt.Sprintf("ALTER ROLE %s REPLICATION", role), "role %s", d.server.Role.Name)
 	return nil
 }
 
@@ -160,7 +174,7 @@ func (d *doctor) access(ctx context.Context) error {
 	k := &capture{cfg: d.s.cfg, conn: d.conn, server: d.server, given: &cofre.Capture{Observer: cofre.Discard}}
 	k.facts.SystemID = d.server.SystemID
 	dir, _, why := k.visible(ctx)
-	d.sees = why == nil
+	d.sees, d.unsure = why == nil, dir == ""
 	if d.sees {
 		d.say("data directory", true, "", "%s is read in place", dir)
 		return nil

@@ -489,6 +489,9 @@ func TestUnchangedAndDelta(t *testing.T) {
 	t.Parallel()
 	dir := room(t)
 	s := testkit.Postgres(t, 0, testkit.InitArgs("--data-checksums"))
+	space := shared(t, dir, "space")
+	s.Exec(t, "postgres", "CREATE TABLESPACE fast LOCATION '"+space+"'")
+	s.Exec(t, "postgres", "CREATE TABLE elsewhere TABLESPACE fast AS SELECT g FROM generate_series(1, 1000) g")
 	pgbench(t, s, "-i", "-q", "-s", "2")
 	s.Exec(t, "postgres", "CHECKPOINT")
 	repo := repositorytest.NewMemory()
@@ -506,10 +509,11 @@ func TestUnchangedAndDelta(t *testing.T) {
 		t.Errorf("%d files reused at first; %d files, then %d", before.ReusedCount, before.FileCount, after.FileCount)
 	}
 	to := filepath.Join(dir, "data")
-	restore(t, repo, second, physical.TargetOptions{Dir: to, VerifyBackup: true})
+	spaces := map[string]string{space: to + "-space"}
+	restore(t, repo, second, physical.TargetOptions{Dir: to, Tablespaces: spaces, VerifyBackup: true})
 	r := recovered(t, physical.RecoverOptions{DataDir: to})
 	changed := &testkit.Server{Server: r.Server}
-	changed.Exec(t, "postgres", "UPDATE pgbench_accounts SET abalance = 7 WHERE aid = 1000; CREATE TABLE later AS SELECT 1; DROP TABLE pgbench_history; CHECKPOINT")
+	changed.Exec(t, "postgres", "UPDATE pgbench_accounts SET abalance = 7 WHERE aid = 1000; CREATE TABLE later AS SELECT 1; DROP TABLE pgbench_history; UPDATE elsewhere SET g = 0; CHECKPOINT")
 	if err := r.Server.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -518,7 +522,7 @@ func TestUnchangedAndDelta(t *testing.T) {
 	}
 
 	// Without being told so, a directory that is not empty is refused.
-	target := physical.NewTarget(physical.TargetOptions{Dir: to})
+	target := physical.NewTarget(physical.TargetOptions{Dir: to, Tablespaces: map[string]string{space: to + "-other"}})
 	tree, err := repo.Tree(t.Context(), second.Root)
 	if err != nil {
 		t.Fatal(err)
@@ -528,25 +532,27 @@ func TestUnchangedAndDelta(t *testing.T) {
 		t.Fatalf("plan %+v, %v", plan, err)
 	}
 
-	outcome := restore(t, repo, second, physical.TargetOptions{Dir: to, Delta: true, VerifyBackup: true})
+	outcome := restore(t, repo, second, physical.TargetOptions{Dir: to, Tablespaces: spaces, Delta: true, VerifyBackup: true})
 	if len(outcome.Kept) != 1 {
 		t.Errorf("kept %v", outcome.Kept)
 	}
 	r = recovered(t, physical.RecoverOptions{DataDir: to})
-	if got := query(t, r, "SELECT sum(abalance), to_regclass('later') FROM pgbench_accounts") + query(t, r, "SELECT count(*) FROM pgbench_history"); got != "0|<null>0" {
+	if got := query(t, r, "SELECT sum(abalance), to_regclass('later') FROM pgbench_accounts") + query(t, r, "SELECT count(*) FROM pgbench_history") + query(t, r, "SELECT sum(g) FROM elsewhere"); got != "0|<null>0500500" {
 		t.Errorf("after the delta: %s", got)
 	}
 	intact(t, r, true)
 
-	outcome = restore(t, repo, first, physical.TargetOptions{Dir: to, MoveAside: true})
-	if len(outcome.Kept) != 1 {
-		t.Errorf("kept %v", outcome.Kept)
+	outcome = restore(t, repo, first, physical.TargetOptions{Dir: to, Tablespaces: spaces, MoveAside: true})
+	if len(outcome.Kept) != 2 {
+		t.Fatalf("kept %v", outcome.Kept)
 	}
-	if _, err := os.Stat(filepath.Join(outcome.Kept[0], "PG_VERSION")); err != nil {
-		t.Error(err)
+	for _, kept := range outcome.Kept {
+		if names, err := os.ReadDir(kept); err != nil || len(names) == 0 {
+			t.Errorf("kept %s: %d files, %v", kept, len(names), err)
+		}
 	}
 	r = recovered(t, physical.RecoverOptions{DataDir: to})
-	if got := query(t, r, "SELECT count(*) FROM pgbench_accounts"); got != "200000" {
+	if got := query(t, r, "SELECT count(*) FROM pgbench_accounts a, (SELECT count(*) n FROM elsewhere) e WHERE n = 1000"); got != "200000" {
 		t.Errorf("beside the old directory: %s rows", got)
 	}
 	testkit.Healthy(t, s)
@@ -738,7 +744,6 @@ func TestDoctor(t *testing.T) {
 	for subject, hint := range map[string]string{
 		"wal_level":       "wal_level = 'replica'",
 		"max_wal_senders": "max_wal_senders = 10",
-		"data checksums":  "pg_checksums --enable",
 		"EXECUTE on pg_backup_start(text,boolean)": `TO "weak"`,
 		"REPLICATION":            `ALTER ROLE "weak" REPLICATION`,
 		"pg_read_all_settings":   "GRANT pg_read_all_settings",

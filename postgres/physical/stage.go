@@ -80,7 +80,7 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "restore files", Total: t.bytes, Unit: cofre.UnitBytes})
 	err := t.writeFiles(ctx, obs)
 	if err == nil {
-		err = t.sync(ctx)
+		err = diskFull(t.sync(ctx)) // allocation that was delayed comes to light here
 	}
 	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "restore files", Done: t.result.bytes.Load(), Total: t.bytes, Unit: cofre.UnitBytes, Err: err})
 	if err != nil {
@@ -264,7 +264,7 @@ func (t *Target) writeFiles(ctx context.Context, obs cofre.Observer) error {
 			w := worker{t: t, obs: obs, buf: make([]byte, chunkSize)}
 			for p := range work {
 				if err := w.piece(ctx, p); err != nil {
-					return fmt.Errorf("restore %s: %w", serverPath(p.file.entry.Path), err)
+					return diskFull(fmt.Errorf("restore %s: %w", serverPath(p.file.entry.Path), err))
 				}
 			}
 			return nil
@@ -414,6 +414,14 @@ func (s *source) close() error {
 		return nil
 	}
 	return s.r.Close()
+}
+
+// diskFull adds the condition to an error of a write that says so.
+func diskFull(err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrDiskFull, err), "free some space, or restore elsewhere; with --keep-partial the same command goes on with what is there")
 }
 
 // sync makes everything written durable, files first, then the directories that name them.
