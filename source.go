@@ -17,7 +17,8 @@ type Source interface {
 
 // Preparer is an optional power of a Source: work done before the other sources are captured. The storage
 // source copies the objects that exist before the database is dumped, so that what an object is overwritten
-// with in between cannot be lost to the point.
+// with in between cannot be lost to the point. It may leave work going, which ends when Capture begins or when ctx,
+// that of the whole run, ends.
 type Preparer interface {
 	Prepare(ctx context.Context, c *Capture) error
 }

@@ -54,6 +54,9 @@ func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoin
 		return nil, err
 	}
 	defer r.release(ctx)
+	// What Prepare left going ends with the run, before the sessions are given back.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for _, c := range r.captures {
 		if err := r.prepare(ctx, c); err != nil {
 			return nil, err

@@ -60,6 +60,14 @@ type preparation struct {
 	session cofre.Session
 	digits  int
 	kept    *spill // of kept
+	chase   *chase // reads what is written until Capture begins
+}
+
+func (p *preparation) close() {
+	if p != nil {
+		p.chase.end()
+		_ = p.kept.close() // an unlinked file: nothing is lost with it
+	}
 }
 
 // kept is an object that was written into a session.
@@ -108,9 +116,9 @@ func warnings(s Store) []string {
 	return nil
 }
 
-// Prepare reads the objects that the last component lacks into c.Session, before anything else is captured, so
-// that what an object is overwritten with from now on cannot be lost to a point whose database names it. What
-// cannot be read is left to Capture.
+// Prepare reads the objects that the last component lacks into c.Session, before anything else is captured, and
+// goes on reading what is written until Capture begins or ctx ends, so that what an object is overwritten with from
+// now on cannot be lost to a point whose database names it. What cannot be read is left to Capture.
 func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 	if s.cfg.Store.Describe().Kind != "supabase" {
 		return nil // no database names the versions of other stores
@@ -119,18 +127,16 @@ func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 	if err != nil {
 		return err
 	}
-	defer r.close()
 	p := &preparation{session: c.Session, digits: r.digits, kept: newSpill(s.cfg.TempDir)}
 	r.keeping = p.kept
 	if err := r.everyShard(ctx, r.prepareShard); err != nil {
+		r.close()
 		return errors.Join(err, p.kept.close())
 	}
+	p.chase = startChase(ctx, r, p, r.newest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.prepared != nil {
-		// Left by a run whose database could not be captured.
-		_ = s.prepared.kept.close()
-	}
+	s.prepared.close() // left by a run whose database could not be captured
 	s.prepared = p
 	return nil
 }
@@ -146,7 +152,8 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 	s.prepared = nil
 	s.mu.Unlock()
 	if prepared != nil {
-		defer prepared.kept.close()
+		prepared.chase.end()
+		defer prepared.close()
 	}
 	r, err := s.begin(ctx, c, prepared)
 	if err != nil {
@@ -183,6 +190,7 @@ type run struct {
 	inventory *spill // of Indexed, as listed
 	from      string // database, sql, listing
 	takenAt   time.Time
+	newest    time.Time // of the rows, by the service's clock
 	perBucket map[string]*BucketFacts
 
 	digits     int
@@ -280,6 +288,9 @@ func (r *run) takeRows(rows iter.Seq2[Object, error], wanted map[string]bool) er
 		}
 		b.Objects++
 		b.Bytes += max(x.Size, 0)
+		if x.ModifiedAt.After(r.newest) {
+			r.newest = x.ModifiedAt
+		}
 		if err := r.inventory.add(x.Bucket, x.Name, x.Size, x); err != nil {
 			return err
 		}

@@ -584,3 +584,46 @@ func TestCopyTextIsReadAsPostgreSQLWritesIt(t *testing.T) {
 		}
 	}
 }
+
+// A version that lives for a second between the preparation and the dump, and is overwritten while the dump goes on,
+// is in the point all the same.
+func TestWhatIsWrittenWhileTheDatabaseIsDumpedIsChased(t *testing.T) {
+	r := newRoom(t)
+	r.fill()
+	src := bucket.NewSource(r.config)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := r.begin()
+	if err := src.Prepare(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	puts := r.server.Count("get")
+	r.put("evidence", "clash", "short-lived")
+	await(t, func() bool { return r.server.Count("get") >= puts+2 }) // one fails beside the overwrite
+	comp, tree := r.database()
+	r.put("evidence", "clash", "what came after the dump")
+	await(t, func() bool { return r.server.Count("get") >= puts+4 })
+	c.Companions = []cofre.Companion{{Component: comp, Tree: tree}}
+	facts, captured := r.end(src, c)
+	if captured.Partial || facts.Superseded == 0 {
+		t.Fatalf("captured %+v", facts)
+	}
+	for l, err := range bucket.ReadIndex(t.Context(), r.lastTree) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Name == "clash" && !l.Superseded && read(t, r.lastTree, l.InTree) != "short-lived" {
+			t.Errorf("captured %q", read(t, r.lastTree, l.InTree))
+		}
+	}
+}
+
+func await(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}

@@ -152,6 +152,11 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 		e.ModTime = time.Unix(0, 0)
 	}
 	done, err := r.c.Session.Put(ctx, e, v)
+	if errors.Is(err, cofre.ErrExists) && v.err == nil {
+		// The name of a file is the identity of its content: this run has it already, read for another row.
+		_, err = io.Copy(io.Discard, v)
+		done = cofre.Entry{Size: v.n}
+	}
 	if v.err != nil {
 		return fetched{}, v.err
 	}
