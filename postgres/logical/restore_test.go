@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
@@ -469,4 +471,58 @@ func TestRestoreOfParts(t *testing.T) {
 		}
 	})
 	_ = role
+}
+
+// TestRestoreOfEveryKind restores a database with one of each kind of object, and its tables one by one.
+func TestRestoreOfEveryKind(t *testing.T) {
+	t.Parallel()
+	eachTested(t, func(t *testing.T, s *testkit.Server) {
+		database := s.Database(t)
+		fill(t, s, database)
+		want := s.Dump(t, database)
+		c := captureOf(t, s, database, logical.CaptureOptions{})
+		o := options(s, database+"_again")
+		o.Check = logical.CheckChecksum
+		_, _, outcome := mustRestore(t, s, c, o)
+		if got := s.Dump(t, outcome.Restored); got != want {
+			t.Error(lineDiff(want, got))
+		}
+		facts, err := logical.ReadFacts(t.Context(), c.tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range facts.Tables {
+			name := pgx.Identifier{f.Schema, f.Name}.Sanitize()
+			out, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: s.Config(outcome.Restored), Table: name, ToSchema: "rescue"})
+			if err != nil || out.Rows != f.Rows || out.Checksum != f.Checksum {
+				t.Errorf("%s: %+v, %v", name, out, err)
+			}
+		}
+		if got := s.Query(t, outcome.Restored, `SELECT count(*) FROM app.parent`); got != "2" {
+			t.Errorf("rescued rows show in the live parent: %s", got)
+		}
+		s.Drop(t, outcome.Restored)
+		testkit.Healthy(t, s, database, outcome.Restored)
+	})
+}
+
+// A role that may make databases and nothing more restores what it may own.
+func TestRestoreWithoutSuperuser(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database, role := original(t, s)
+	c := captureOf(t, s, database, logical.CaptureOptions{})
+	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" LOGIN CREATEDB`)
+	o := options(s, database+"_own")
+	o.Server.User = role
+	plan, _, _, err := restore(t, c, o)
+	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(fmt.Sprint(plan.Problems), "not a member of postgres") {
+		t.Errorf("%v %+v", err, plan)
+	}
+	o.NoOwner, o.NoPrivileges = true, true
+	_, _, outcome := mustRestore(t, s, c, o)
+	if got := s.Query(t, outcome.Restored, `SELECT count(*), (SELECT count(*) FROM pg_policy) FROM public.answers`); got != "2001|2" {
+		t.Error(got)
+	}
+	s.Drop(t, outcome.Restored)
 }
