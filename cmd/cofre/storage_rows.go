@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,6 +22,7 @@ import (
 type storageRows struct{ server postgres.Config }
 
 var (
+	_ bucket.Recent    = storageRows{}
 	_ bucket.Inventory = storageRows{}
 	_ bucket.FixUp     = storageRows{}
 )
@@ -36,6 +38,15 @@ func storageRowsOf(cfg *config.Config) (storageRows, bool, error) {
 
 // Rows yields every row. Its first error is cofre.ErrNotFound where the database has no such table.
 func (s storageRows) Rows(ctx context.Context) iter.Seq2[bucket.Object, error] {
+	return s.rows(ctx, "")
+}
+
+// Since yields the rows that were written since t, by the server's clock.
+func (s storageRows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Object, error] {
+	return s.rows(ctx, "WHERE updated_at >= '"+t.UTC().Format("2006-01-02 15:04:05.999999+00")+"'")
+}
+
+func (s storageRows) rows(ctx context.Context, where string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		conn, err := s.connect(ctx)
 		if err != nil {
@@ -61,7 +72,7 @@ func (s storageRows) Rows(ctx context.Context) iter.Seq2[bucket.Object, error] {
 		copied := make(chan struct{})
 		go func() {
 			defer close(copied)
-			_, err := conn.PgConn().CopyTo(ctx, w, "COPY storage.objects ("+strings.Join(quoted, ", ")+") TO STDOUT")
+			_, err := conn.PgConn().CopyTo(ctx, w, "COPY (SELECT "+strings.Join(quoted, ", ")+" FROM storage.objects "+where+") TO STDOUT")
 			w.CloseWithError(err)
 		}()
 		defer func() {
