@@ -1,14 +1,19 @@
 package supabase_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
+	"math/rand"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -97,6 +102,136 @@ func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
 	b, err := s.Buckets(ctx, id)
 	if err != nil || b[0].MaxSize == nil || *b[0].MaxSize != limit || len(b[0].Types) != 1 || b[0].Types[0] != "text/plain" {
 		t.Errorf("bucket %+v, %v", b, err)
+	}
+}
+
+// TestPointHoldsUnderLoad backs both up while objects are uploaded, overwritten and deleted, and proves by the
+// closure check that what the dump names is in the point.
+func TestPointHoldsUnderLoad(t *testing.T) {
+	db := os.Getenv("COFRE_SUPABASE_DB")
+	if db == "" {
+		t.Skip("COFRE_SUPABASE_DB names no database")
+	}
+	ctx := t.Context()
+	s := open(t, os.Getenv("COFRE_SUPABASE_URL"), os.Getenv("COFRE_SUPABASE_KEY"))
+	const id, objects = "load", 200
+	if err := s.Ensure(ctx, bucket.Bucket{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	put := func(n int) {
+		content := strings.Repeat(fmt.Sprintf("%d at %s;", n, time.Now()), 1+n%200)
+		_, err := s.Put(ctx, bucket.Object{Bucket: id, Name: fmt.Sprintf("o/%d", n), Size: int64(len(content))}, strings.NewReader(content))
+		if err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+	}
+	for n := range objects {
+		put(n)
+	}
+	writing, stop := context.WithCancel(ctx)
+	var writers sync.WaitGroup
+	var writes atomic.Int64
+	for w := range 2 {
+		writers.Go(func() {
+			random := rand.New(rand.NewSource(int64(w)))
+			for writing.Err() == nil {
+				n := random.Intn(2 * objects) // half of them new
+				if random.Intn(10) == 0 {
+					if err := s.Delete(ctx, id, fmt.Sprintf("o/%d", n)); err != nil {
+						t.Error(err)
+					}
+				} else {
+					put(n)
+				}
+				writes.Add(1)
+			}
+		})
+	}
+	defer writers.Wait()
+	defer stop()
+
+	repo := repositorytest.NewMemory()
+	begin := func() cofre.Session {
+		session, err := repo.Begin(ctx, cofre.SourceID{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = session.Close(context.Background()) })
+		return session
+	}
+	finish := func(session cofre.Session) (cofre.Content, cofre.Tree) {
+		content, err := session.Finish(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, err := repo.Tree(ctx, content.Root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content, tree
+	}
+	src := bucket.NewSource(bucket.Config{Store: s, Buckets: []string{id}, Inventory: onlyBucket(sqlInventory(db), id)})
+	c := &cofre.Capture{Session: begin(), Observer: cofre.Discard, Jobs: 1}
+	if err := src.Prepare(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d writes during the preparation", writes.Swap(0))
+	dumped := begin()
+	database := cofre.Component{Kind: cofre.KindDatabase, Name: "storage"}
+	var tree cofre.Tree
+	dumpObjects(t, db, dumped)
+	<-time.After(5 * time.Second) // the rest of a dump that takes its time
+	database.Content, tree = finish(dumped)
+	t.Logf("%d writes during the dump", writes.Swap(0))
+	c.Companions = []cofre.Companion{{Component: database, Tree: tree}}
+	got, err := src.Capture(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d writes during the capture: %s", writes.Load(), got.Facts)
+	storage := cofre.Component{Kind: cofre.KindStorage, Name: "storage", Facts: got.Facts}
+	storage.Content, _ = finish(c.Session)
+	found, err := bucket.Closure{}.Check(ctx, cofre.RecoveryPoint{Components: []cofre.Component{database, storage}},
+		func(c cofre.Component) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		t.Logf("%s: %s", f.Object, f.What)
+	}
+	if len(found) > 2 {
+		t.Errorf("%d objects of the dump are not in the point", len(found))
+	}
+}
+
+// dumpObjects writes storage.objects as a database component holds it.
+func dumpObjects(t *testing.T, db string, into cofre.Session) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	rows, err := conn.Query(t.Context(), bucket.ColumnsQuery)
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if _, err := conn.PgConn().CopyTo(t.Context(), &text, "COPY storage.objects ("+strings.Join(columns, ", ")+") TO STDOUT"); err != nil {
+		t.Fatal(err)
+	}
+	facts, err := json.Marshal(map[string]any{"table_list": []map[string]any{{"schema": "storage", "name": "objects", "file": "1.dat", "columns": columns}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, b := range map[string][]byte{"facts.json": facts, "archive/1.dat": text.Bytes()} {
+		if _, err := into.Put(t.Context(), cofre.Entry{Path: path, Mode: 0o600, Size: int64(len(b))}, bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
