@@ -29,7 +29,7 @@ func newWALCommand(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newWALArchiveCommand(a), newWALFetchCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a))
+	cmd.AddCommand(newWALArchiveCommand(a), newWALFetchCommand(a), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a))
 	return cmd
 }
 
@@ -62,10 +62,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *app, path string) error 
 	if err != nil {
 		return err
 	}
-	recipient, err := wal.LoadRecipient(ctx, st)
-	if errors.Is(err, cofre.ErrNotFound) {
-		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrNoRepo, err), "make the repository with cofre init, or correct repository.url")
-	}
+	recipient, err := walRecipient(ctx, st)
 	if err != nil {
 		return err
 	}

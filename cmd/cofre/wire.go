@@ -32,6 +32,9 @@ const closeBound = time.Minute
 // backup is sped up.
 const maxJobs = 4
 
+// clusterName names the only cluster source of a configuration.
+const clusterName = "cluster"
+
 // sourceOptions are the flags that change how sources are captured.
 type sourceOptions struct {
 	jobs        int
@@ -237,7 +240,7 @@ func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error
 		return nil, err
 	}
 	p := physical.Config{
-		Name: "cluster", Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
+		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
 	}
 	if c.WAL != "" {
 		st, err := walStore(ctx, cfg)

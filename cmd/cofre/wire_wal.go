@@ -41,6 +41,17 @@ func unlockWAL(ctx context.Context, cfg *config.Config, st cofre.Store) func() (
 	}
 }
 
+// walRecipient is whom WAL is encrypted for: all that archiving needs to know of the repository.
+//
+// Errors: cofre.ErrNoRepo where there is no repository with a key for WAL.
+func walRecipient(ctx context.Context, st cofre.Store) (wal.Recipient, error) {
+	r, err := wal.LoadRecipient(ctx, st)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return r, cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), "make the repository with cofre init, or correct repository.url")
+	}
+	return r, err
+}
+
 // createWALKeys gives a new repository its key for WAL.
 func createWALKeys(ctx context.Context, cfg *config.Config) error {
 	st, err := walStore(ctx, cfg)
