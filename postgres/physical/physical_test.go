@@ -426,6 +426,49 @@ func TestWithoutArchive(t *testing.T) {
 	})
 }
 
+// TestIncremental has a server that knows what changed send that alone: the component is whole all the same.
+func TestIncremental(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if major < 17 {
+			t.Skip("since PostgreSQL 17")
+		}
+		dir := room(t)
+		s := testkit.Postgres(t, major, testkit.Conf("summarize_wal = on"), testkit.InitArgs("--data-checksums"))
+		space := shared(t, dir, "space")
+		s.Exec(t, "postgres", "CREATE TABLESPACE fast LOCATION '"+space+"'")
+		s.Exec(t, "postgres", "CREATE TABLE elsewhere TABLESPACE fast AS SELECT g FROM generate_series(1, 20000) g; CREATE TABLE marks (id serial, what text)")
+		pgbench(t, s, "-i", "-q", "-s", "2")
+		repo := repositorytest.NewMemory()
+		src := physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Method: physical.MethodProtocol})
+		c := backup(t, repo, src, nil)
+		var want string
+		for i := range 2 {
+			pgbench(t, s, "-n", "-t", "200")
+			s.Exec(t, "postgres", fmt.Sprintf("INSERT INTO marks (what) VALUES ('%d'); CREATE TABLE new%[1]d AS SELECT g FROM generate_series(1, 5000) g", i))
+			s.Exec(t, "postgres", "DELETE FROM elsewhere WHERE g > 10000")
+			s.Exec(t, "postgres", "VACUUM elsewhere")
+			s.Exec(t, "postgres", "UPDATE elsewhere SET g = g + 1 WHERE g % 1000 = 0")
+			want = s.Query(t, "postgres", ledger)
+			c = backup(t, repo, src, &c)
+			sum := summaryOf(t, c)
+			if sum.ReusedCount*2 < sum.FileCount || sum.Method != physical.MethodProtocol || !sum.WALIncluded {
+				t.Fatalf("summary %+v", sum)
+			}
+		}
+		to := filepath.Join(dir, "data")
+		restore(t, repo, c, physical.TargetOptions{Dir: to, Tablespaces: map[string]string{space: to + "-space"}, VerifyBackup: true})
+		r := recovered(t, physical.RecoverOptions{DataDir: to})
+		if got := query(t, r, ledger); got != want {
+			t.Errorf("ledger %s, want %s", got, want)
+		}
+		if got := query(t, r, "SELECT count(*) FROM new1"); got != "5000" {
+			t.Errorf("the new table has %s rows", got)
+		}
+		intact(t, r, true)
+		testkit.Healthy(t, s)
+	})
+}
+
 // TestStandby backs a standby up whose primary is idle, and that must not make it wait.
 func TestStandby(t *testing.T) {
 	t.Parallel()

@@ -33,46 +33,27 @@ const partSize = 8 << 20
 // after it has sent all of it.
 const dataCorrupted = "XX001"
 
-// protocol captures a cluster whose data directory is not visible here: the server sends it.
+// protocol captures a cluster whose data directory is not visible here: the server sends it. Where the server knows
+// which blocks were changed since the previous component, it sends those alone.
 //
 // Source: https://www.postgresql.org/docs/18/protocol-replication.html, BASE_BACKUP
-func (k *capture) protocol(ctx context.Context) (err error) {
+func (k *capture) protocol(ctx context.Context) error {
 	k.facts.Method = MethodProtocol
-	conn, err := postgres.Connect(ctx, k.cfg.Server.WithSettings(map[string]string{"replication": "true"}))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
-		defer cancel()
-		err = errors.Join(err, conn.Close(ctx))
-	}()
-	pg := conn.PgConn()
-	if err := k.identify(ctx, pg); err != nil {
-		return err
-	}
-	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby
-	if includeWAL {
-		// The slot keeps the WAL for as long as this session lives.
-		sql := fmt.Sprintf("CREATE_REPLICATION_SLOT cofre_%d TEMPORARY PHYSICAL RESERVE_WAL", pg.PID())
-		if _, err := pg.Exec(ctx, sql).ReadAll(); err != nil {
-			k.warn("without a temporary slot the WAL that the backup needs may be recycled before it ends: %v", err)
-		}
-	}
-	k.facts.CapturedAt, k.facts.StartedAt = time.Now().UTC(), time.Now().UTC()
+	k.facts.CapturedAt = time.Now().UTC()
 	if err := k.given.Session.Add(ctx, cofre.Entry{Path: DataDir, Mode: fs.ModeDir | 0o700, ModTime: k.facts.CapturedAt}); err != nil {
 		return err
 	}
-	k.note("waiting for the checkpoint that the backup begins with")
-	s := &stream{k: k, ctx: ctx, conn: pg, typed: k.facts.Major >= 15}
-	obs := k.given.Observer
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "receive cluster", Unit: cofre.UnitBytes})
-	err = s.receive(baseBackup(k.facts.Major, "cofre "+k.facts.StartedAt.Format(time.RFC3339), !k.cfg.SpreadCheckpoint, includeWAL))
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "receive cluster", Done: s.bytes, Total: s.bytes, Unit: cofre.UnitBytes, Err: err})
+	since, err := k.since(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.conclude(); err != nil {
+	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby
+	begun, err := k.receive(ctx, since, includeWAL)
+	if err != nil && since != nil && !begun && ctx.Err() == nil {
+		k.note("the server sends everything, since it cannot tell what has changed: %v", err)
+		_, err = k.receive(ctx, nil, includeWAL)
+	}
+	if err != nil {
 		return err
 	}
 	k.facts.WALIncluded = includeWAL
@@ -85,25 +66,75 @@ func (k *capture) protocol(ctx context.Context) (err error) {
 	})
 }
 
+// receive takes one base backup from the server, on a session of its own. It reports whether the server had begun
+// to send.
+func (k *capture) receive(ctx context.Context, since *since, includeWAL bool) (begun bool, err error) {
+	conn, err := postgres.Connect(ctx, k.cfg.Server.WithSettings(map[string]string{"replication": "true"}))
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
+		defer cancel()
+		err = errors.Join(err, conn.Close(ctx))
+	}()
+	pg := conn.PgConn()
+	if err := k.identify(ctx, pg); err != nil {
+		return false, err
+	}
+	if includeWAL {
+		// The slot keeps the WAL for as long as this session lives.
+		sql := fmt.Sprintf("CREATE_REPLICATION_SLOT cofre_%d TEMPORARY PHYSICAL RESERVE_WAL", pg.PID())
+		if _, err := pg.Exec(ctx, sql).ReadAll(); err != nil {
+			k.warn("without a temporary slot the WAL that the backup needs may be recycled before it ends: %v", err)
+		}
+	}
+	if since != nil {
+		if _, err := pg.CopyFrom(ctx, bytes.NewReader(since.manifest), "UPLOAD_MANIFEST"); err != nil {
+			return false, fmt.Errorf("tell the server what the previous component holds: %w", err)
+		}
+	}
+	k.facts.StartedAt = time.Now().UTC()
+	k.note("waiting for the checkpoint that the backup begins with")
+	s := &stream{k: k, ctx: ctx, conn: pg, typed: k.facts.Major >= 15, since: since, sent: map[string]sent{}}
+	command := baseBackup(k.facts.Major, "cofre "+k.facts.StartedAt.Format(time.RFC3339), backupOptions{
+		fast: !k.cfg.SpreadCheckpoint, wal: includeWAL, incremental: since != nil,
+	})
+	obs := k.given.Observer
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "receive cluster", Unit: cofre.UnitBytes})
+	err = s.receive(command)
+	if err == nil {
+		err = s.conclude()
+	}
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "receive cluster", Done: s.bytes, Total: s.bytes, Unit: cofre.UnitBytes, Err: err})
+	return s.begun, err
+}
+
+// backupOptions are those of BASE_BACKUP that differ from one backup to another.
+type backupOptions struct{ fast, wal, incremental bool }
+
 // baseBackup is the command, in the grammar of the major version.
-func baseBackup(major int, label string, fast, wal bool) string {
+func baseBackup(major int, label string, o backupOptions) string {
 	quoted := "'" + strings.ReplaceAll(label, "'", "''") + "'"
 	if major < 15 {
 		words := []string{"BASE_BACKUP LABEL " + quoted}
-		if fast {
+		if o.fast {
 			words = append(words, "FAST")
 		}
-		if wal {
+		if o.wal {
 			words = append(words, "WAL")
 		}
 		return strings.Join(append(words, "NOWAIT MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'"), " ")
 	}
 	options := []string{"LABEL " + quoted, "WAIT 0", "MANIFEST 'yes'", "MANIFEST_CHECKSUMS 'CRC32C'"}
-	if fast {
+	if o.fast {
 		options = append(options, "CHECKPOINT 'fast'")
 	}
-	if wal {
+	if o.wal {
 		options = append(options, "WAL")
+	}
+	if o.incremental {
+		options = append(options, "INCREMENTAL")
 	}
 	return "BASE_BACKUP (" + strings.Join(options, ", ") + ")"
 }
@@ -145,6 +176,10 @@ type stream struct {
 	copying  bool
 	finished bool
 
+	since *since          // nil in a full backup
+	sent  map[string]sent // what came, by the server's path
+	begun bool            // something came
+
 	starts   []string // rows of result sets: where the backup started and stopped
 	files    []FileFacts
 	bytes    int64
@@ -180,6 +215,7 @@ func (s *stream) receive(command string) error {
 
 // archive reads one archive, or the manifest, to its end.
 func (s *stream) archive(ctx context.Context, g *errgroup.Group, n *int) error {
+	s.begun = true
 	kind, oid := "n", ""
 	if s.typed {
 		// The first message of the copy announces an archive.
@@ -359,7 +395,17 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 			if root == DataDir && omitted[h.Name] && h.Name != pgdata.BackupLabelFile {
 				continue // a signal file: what the restored cluster shall do, its restore says
 			}
-			err = s.file(ctx, g, e, in)
+			switch name, isIncremental := incrementalOf(e.Path); {
+			case s.since != nil && isIncremental:
+				err = s.incremental(ctx, g, e, name, in)
+			case s.since != nil && e.Path == path.Join(DataDir, pgdata.BackupLabelFile):
+				err = s.fullLabel(ctx, g, e, in)
+			default:
+				var d digest
+				if d, err = s.file(ctx, g, e, in); err == nil {
+					s.sent[serverPath(e.Path)] = sent{d.size, d.crc}
+				}
+			}
 		}
 		if err != nil {
 			return err
@@ -367,8 +413,14 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 	}
 }
 
+// sent is a file as it came.
+type sent struct {
+	size int64
+	crc  uint32
+}
+
 // file stores one file, in parts where it is large.
-func (s *stream) file(ctx context.Context, g *errgroup.Group, e cofre.Entry, in io.Reader) error {
+func (s *stream) file(ctx context.Context, g *errgroup.Group, e cofre.Entry, in io.Reader) (digest, error) {
 	var (
 		d     digest
 		parts = make([]cofre.ObjectID, (e.Size+partSize-1)/partSize)
@@ -376,18 +428,18 @@ func (s *stream) file(ctx context.Context, g *errgroup.Group, e cofre.Entry, in 
 	)
 	for left, i := e.Size, 0; left > 0 || i == 0; i++ {
 		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+			return d, context.Cause(ctx)
 		}
 		b := make([]byte, min(left, partSize))
 		if _, err := io.ReadFull(in, b); err != nil {
-			return fmt.Errorf("receive %s: %w", serverPath(e.Path), err)
+			return d, fmt.Errorf("receive %s: %w", serverPath(e.Path), err)
 		}
 		left -= int64(len(b))
 		d.add(b)
 		if len(parts) <= 1 {
 			s.received(e, d, b)
 			g.Go(func() error { _, err := s.k.given.Session.Put(ctx, e, bytes.NewReader(b)); return err })
-			return nil
+			return d, nil
 		}
 		wg.Add(1)
 		g.Go(func() (err error) {
@@ -398,11 +450,11 @@ func (s *stream) file(ctx context.Context, g *errgroup.Group, e cofre.Entry, in 
 	}
 	wg.Wait()
 	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
+		return d, context.Cause(ctx)
 	}
 	s.received(e, d, nil)
 	_, err := s.k.given.Session.Concat(ctx, e, parts)
-	return err
+	return d, err
 }
 
 // received records a file. b is all of it where it is small.
@@ -426,16 +478,12 @@ func (s *stream) conclude() error {
 	if err != nil {
 		return err
 	}
-	came := map[string]FileFacts{}
-	for _, f := range s.files {
-		came[serverPath(f.Path)] = f
-	}
 	for _, f := range m.Files {
-		got, ok := came[f.Path]
+		got, ok := s.sent[f.Path]
 		if !ok && omitted[f.Path] {
 			continue
 		}
-		if !ok || got.Size != f.Size || !bytes.Equal(f.Checksum, binary.LittleEndian.AppendUint32(nil, got.CRC32C)) {
+		if !ok || got.size != f.Size || !bytes.Equal(f.Checksum, binary.LittleEndian.AppendUint32(nil, got.crc)) {
 			return fmt.Errorf("%s is not what the server's manifest says it sent: %w", f.Path, cofre.ErrCorrupt)
 		}
 	}
@@ -470,6 +518,9 @@ func (s *stream) conclude() error {
 	if s.failed != nil {
 		// The server names a few pages of each file to us and all of them in its log.
 		k.facts.BadPageCount = max(k.facts.BadPageCount, 1)
+	}
+	if s.since != nil {
+		return nil // the server's names files that are not in the component: one of our own is written
 	}
 	return k.putData(s.ctx, pgdata.BackupManifestFile, s.manifest)
 }
