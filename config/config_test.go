@@ -280,7 +280,7 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 	}
 	want := []string{
 		"copies", "database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
-		"config.schedule", "config.keep", "objectives", "notify",
+		"config.schedule", "config.keep", "timezone", "objectives", "notify", "log",
 	}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {
 		t.Error(diff)

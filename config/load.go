@@ -153,8 +153,10 @@ func (c *Config) Unused() []string {
 	if c.Files != nil {
 		due("config", c.Files.Schedule, c.Files.Keep)
 	}
+	add(c.Timezone != "", "timezone")
 	add(c.Objectives != Objectives{}, "objectives")
 	add(len(c.Notify) > 0, "notify")
+	add(c.Log != Log{}, "log")
 	return unused
 }
 
