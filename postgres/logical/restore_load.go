@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/zeebo/xxh3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
@@ -90,50 +89,20 @@ func dataFile(toc *pgarchive.TOC, e *pgarchive.Entry, f *TableFacts) string {
 
 // loadTables loads the largest tables first, so that the last of them do not leave workers idle.
 func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tableLoad) (err error) {
-	size := func(l tableLoad) int64 {
-		if l.facts == nil {
-			return 0
-		}
-		return l.facts.Bytes
-	}
-	slices.SortStableFunc(loads, func(a, b tableLoad) int { return cmp.Compare(size(b), size(a)) })
+	slices.SortStableFunc(loads, func(a, b tableLoad) int { return cmp.Compare(b.bytes(), a.bytes()) })
 	var total int64
-	for _, l := range loads {
-		total += size(l)
+	for i := range loads {
+		total += loads[i].bytes()
 	}
 	progress := &progress{obs: obs, task: "load rows", total: total}
 	progress.begin()
 	defer func() { progress.end(err) }()
 
-	queue := make(chan tableLoad)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(queue)
-		for _, l := range loads {
-			select {
-			case queue <- l:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
+	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
+		return connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
+	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
+		return p.run(ctx, conn, t.tree, progress)
 	})
-	for range min(t.o.Jobs, max(1, len(loads))) {
-		g.Go(func() error {
-			conn, err := connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
-			if err != nil {
-				return err
-			}
-			defer conn.Close(context.WithoutCancel(ctx))
-			for l := range queue {
-				if err := l.run(ctx, conn, t.tree, progress); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }
 
 // connectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
@@ -168,19 +137,20 @@ func replicaRole(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	return true, nil
 }
 
-// run loads one table in one transaction and compares what passed with what was recorded and with what the
+// copy loads one table in one transaction and compares what passed with what was recorded and with what the
 // server took.
 //
 // Errors: cofre.ErrCorrupt where they differ.
-func (l tableLoad) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *progress) error {
-	if err := l.copy(ctx, conn, tree, p); err != nil {
-		return fmt.Errorf("load table %s: %w", l.table, err)
-	}
-	return nil
-}
-
 func (l tableLoad) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *progress) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.copyInto(ctx, tx, tree, p) })
+}
+
+func (l tableLoad) copyStatement() string {
+	sql := "COPY " + l.table
+	if len(l.columns) > 0 {
+		sql += " (" + list("", l.columns) + ")"
+	}
+	return sql + " FROM STDIN"
 }
 
 func (l tableLoad) copyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *progress) (err error) {
@@ -191,15 +161,7 @@ func (l tableLoad) copyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *
 	defer func() { err = errors.Join(err, body.Close()) }()
 	var taken int64
 	if body.size > 0 {
-		sql := "COPY " + l.table
-		if len(l.columns) > 0 {
-			quoted := make([]string, len(l.columns))
-			for i, c := range l.columns {
-				quoted[i] = pgarchive.Quote(c)
-			}
-			sql += " (" + strings.Join(quoted, ", ") + ")"
-		}
-		sql += " FROM STDIN"
+		sql := l.copyStatement()
 		if l.fresh && body.size >= freezeFrom {
 			// Rows may be stored frozen only in a file that this transaction made.
 			if _, err := tx.Exec(ctx, "TRUNCATE ONLY "+l.table); err != nil {
@@ -241,7 +203,7 @@ func (l tableLoad) verify(passed *rowTally, taken int64) error {
 
 // rowReader reads the COPY text of a table out of the repository, without its end marker, and counts it.
 type rowReader struct {
-	src   io.ReadCloser
+	src   io.ReadSeekCloser
 	left  int64
 	size  int64 // without the end marker
 	tally rowTally
@@ -291,7 +253,12 @@ func (r *rowReader) finish() error {
 	if err := r.tally.end(); err != nil {
 		return fmt.Errorf("%v: %w", err, cofre.ErrCorrupt)
 	}
-	tail, err := io.ReadAll(io.LimitReader(r.src, int64(len(endMarker))+1))
+	return endsWell(r.src)
+}
+
+// endsWell reads the end marker.
+func endsWell(r io.Reader) error {
+	tail, err := io.ReadAll(io.LimitReader(r, int64(len(endMarker))+1))
 	if err != nil {
 		return err
 	}
