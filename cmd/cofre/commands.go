@@ -7,6 +7,7 @@ func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newInitCommand(a),
 		newDoctorCommand(a),
+		newCheckProviderCommand(a),
 		newBackupCommand(a),
 		newListCommand(a),
 		newShowCommand(a),
