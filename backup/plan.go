@@ -3,17 +3,23 @@ package backup
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 )
 
+// history is what a plan needs of a repository.
+type history interface {
+	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
+}
+
 // Plan says what Run would do, and touches nothing. What the sources themselves know to stand in the way is in
 // Plan.Problems; Bytes is what the previous captures read, the best estimate there is before reading.
 //
 // Errors: ErrConfig as Run; those of reading the catalog; those of asking the sources.
-func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error) {
+func Plan(ctx context.Context, repo history, req Request) (*cofre.Plan, error) {
 	sources, err := order(req.Sources)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,11 @@ no recovery point; what it stored is found again by the next one.`,
 			if err != nil {
 				return usageError(cmd, err)
 			}
+			if c.dryRun {
+				return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+					return c.plan(ctx, a, cfg, repo, kinds)
+				})
+			}
 			return a.writing(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error {
 				return c.run(ctx, a, cfg, repo, kinds)
 			})
@@ -63,27 +68,39 @@ type backupDocument struct {
 	Error *errorDocument       `json:"error,omitempty"`
 }
 
-func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {
+func (c *backupCommand) request(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, obs cofre.Observer) (backup.Request, error) {
 	sources, err := sources(ctx, cfg, kinds, c.sourceOptions)
 	if err != nil {
-		return err
+		return backup.Request{}, err
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("read the name of this machine: %w", err)
+		return backup.Request{}, fmt.Errorf("read the name of this machine: %w", err)
 	}
-	obs, end := a.progress(ctx)
-	defer end()
-	req := backup.Request{
+	return backup.Request{
 		Installation: cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: c.parallel(),
 		Observer: obs, Host: host, Version: buildVersion(),
+	}, nil
+}
+
+func (c *backupCommand) plan(ctx context.Context, a *app, cfg *config.Config, repo reader, kinds []cofre.Kind) error {
+	req, err := c.request(ctx, cfg, kinds, cofre.Discard)
+	if err != nil {
+		return err
 	}
-	if c.dryRun {
-		plan, err := backup.Plan(ctx, repo, req)
-		if err != nil {
-			return err
-		}
-		return a.printPlan(plan)
+	plan, err := backup.Plan(ctx, repo, req)
+	if err != nil {
+		return err
+	}
+	return a.printPlan(plan)
+}
+
+func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {
+	obs, end := a.progress(ctx)
+	defer end()
+	req, err := c.request(ctx, cfg, kinds, obs)
+	if err != nil {
+		return err
 	}
 	var point *cofre.RecoveryPoint
 	if err = a.runHooks(ctx, "before_backup", cfg.Hooks.BeforeBackup); err == nil {

@@ -135,7 +135,7 @@ func lookAtConfig(cfg *config.Config) cofre.Diagnosis {
 
 func lookAtRepository(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
 	d := cofre.Diagnosis{Subject: "repository"}
-	repo, err := openRepository(ctx, cfg)
+	repo, err := openRepository(ctx, cfg, toRead)
 	if err != nil {
 		return failed(d.Subject, err)
 	}

@@ -56,7 +56,7 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	t := testOf(ts)
 	var opts []testkit.Option
 	if len(args) > 0 && args[0] == "own" {
-		opts = append(opts, testkit.Own())
+		opts = append(opts, testkit.Conf("wal_keep_size = 512MB"))
 	}
 	s := testkit.Postgres(t, 0, opts...)
 	db := s.Database(t)

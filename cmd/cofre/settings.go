@@ -62,18 +62,30 @@ type reader interface {
 	Stats(ctx context.Context) (cofre.RepositoryStats, error)
 }
 
-// reading runs a command that reads the repository.
+// reading runs a command that reads the repository, and to which it refuses every write.
 func (a *app) reading(ctx context.Context, run func(context.Context, *config.Config, reader) error) error {
-	return a.writing(ctx, func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error { return run(ctx, cfg, repo) })
+	return a.repository(ctx, toRead, func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error { return run(ctx, cfg, repo) })
 }
 
 // writing runs a command that adds to the repository.
-func (a *app) writing(ctx context.Context, run func(context.Context, *config.Config, cofre.Repository) error) (err error) {
+func (a *app) writing(ctx context.Context, run func(context.Context, *config.Config, cofre.Repository) error) error {
+	return a.repository(ctx, toWrite, run)
+}
+
+// access is what a repository is opened for.
+type access int
+
+const (
+	toRead access = iota
+	toWrite
+)
+
+func (a *app) repository(ctx context.Context, purpose access, run func(context.Context, *config.Config, cofre.Repository) error) (err error) {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
 	}
-	repo, err := openRepository(ctx, cfg)
+	repo, err := openRepository(ctx, cfg, purpose)
 	if err != nil {
 		return err
 	}

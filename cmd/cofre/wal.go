@@ -316,7 +316,7 @@ func printWALStatus(a *app, s wal.Status) {
 		fmt.Fprintf(a.Out, "gap, %s: %s\n", g.State, g.GapError.Error())
 	}
 	for _, p := range s.Unusable {
-		fmt.Fprintf(a.Out, "base backup %s cannot become consistent: WAL between its start and its end is missing\n", p)
+		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived; it restores only if it carries its own, and then only to its end (--immediate)\n", p)
 	}
 }
 

@@ -77,11 +77,12 @@ func stateDir(cfg *config.Config) (string, error) {
 // openRepository opens the configured repository.
 //
 // Errors: cofre.ErrConfig, and those of repository.Open.
-func openRepository(ctx context.Context, cfg *config.Config) (cofre.Repository, error) {
+func openRepository(ctx context.Context, cfg *config.Config, purpose access) (cofre.Repository, error) {
 	c, err := repositoryConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
+	c.ReadOnly = purpose == toRead
 	return repository.Open(ctx, c)
 }
 
@@ -112,24 +113,24 @@ func repositoryConfig(cfg *config.Config) (repository.Config, error) {
 		return repository.Config{}, err
 	}
 	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
-	secrets := append(credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), toRead{r.Password, &c.Password})
+	secrets := append(credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), reference{r.Password, &c.Password})
 	return c, readSecrets("repository", secrets...)
 }
 
-// toRead is a secret of the configuration, and where it is needed.
-type toRead struct {
+// reference is a secret of the configuration, and where it is needed.
+type reference struct {
 	from config.Secret
 	to   *secret.Value
 }
 
-func credentials(c config.Credentials, access, secretKey, session *secret.Value) []toRead {
-	return []toRead{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
+func credentials(c config.Credentials, access, secretKey, session *secret.Value) []reference {
+	return []reference{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
 }
 
 // readSecrets reads secrets now, and says of all that could not be read which they are.
 //
 // Errors: cofre.ErrConfig.
-func readSecrets(of string, secrets ...toRead) error {
+func readSecrets(of string, secrets ...reference) error {
 	var problems []error
 	for _, s := range secrets {
 		v, err := s.from.Read()
