@@ -168,7 +168,7 @@ func mustRestore(t testing.TB, s *testkit.Server, c captured, o logical.RestoreO
 func TestRestoreIsTheSameDatabase(t *testing.T) {
 	t.Parallel()
 	eachTested(t, func(t *testing.T, s *testkit.Server) {
-		database, role := original(t, s)
+		database, _ := original(t, s)
 		want := s.Dump(t, database)
 		c := captureOf(t, s, database, logical.CaptureOptions{})
 		o := options(s, database+" é")
@@ -194,7 +194,6 @@ func TestRestoreIsTheSameDatabase(t *testing.T) {
 		if len(proof.Checks) < 10 {
 			t.Errorf("only %d comparisons: %v", len(proof.Checks), proof.Checks)
 		}
-		_ = role
 		testkit.Healthy(t, s, database, outcome.Restored)
 	})
 }
@@ -419,7 +418,7 @@ func TestInterruptedRestoreLeavesTheOldDatabase(t *testing.T) {
 func TestRestoreOfParts(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
-	database, role := original(t, s)
+	database, _ := original(t, s)
 	c := captureOf(t, s, database, logical.CaptureOptions{})
 
 	t.Run("schema only, then data only", func(t *testing.T) {
@@ -470,7 +469,6 @@ func TestRestoreOfParts(t *testing.T) {
 			t.Error(got)
 		}
 	})
-	_ = role
 }
 
 // TestRestoreOfEveryKind restores a database with one of each kind of object, and its tables one by one.
