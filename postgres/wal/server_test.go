@@ -83,7 +83,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	openUp(t, root)
-	s := testkit.Postgres(t, 0,
+	s := testkit.Postgres(t, testedMajor(t),
 		func(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} },
 		testkit.Conf("archive_mode = on", "wal_level = replica", "synchronous_commit = on", "log_timezone = UTC",
 			"archive_command = '"+self(t, root, "archive", id.Recipient())+" %p'"))
@@ -263,4 +263,13 @@ func must[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
+}
+
+// testedMajor is the major version that the tests of this package run on: COFRE_TEST_MAJOR, or the default.
+func testedMajor(t testing.TB) int {
+	t.Helper()
+	if s := os.Getenv("COFRE_TEST_MAJOR"); s != "" {
+		return number(t, s)
+	}
+	return testkit.DefaultMajor
 }

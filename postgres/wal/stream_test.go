@@ -105,7 +105,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	t.Parallel()
 	root, st, id := repository(t)
 	openUp(t, root)
-	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on", "archive_mode = on",
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on", "archive_mode = on",
 		"archive_command = '"+self(t, root, "archive", id.Recipient())+" %p'"))
 	system := systemOf(t, s)
 	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
@@ -206,7 +206,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
-	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
 	st0 := &wal.Streamer{
 		Postgres: s.Config("postgres"), Slot: "cofre_lost", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
 		Spool: filepath.Join(root, "streamed"), Flush: -1,
@@ -246,7 +246,7 @@ func (f *failing) Create(ctx context.Context, name string, r io.Reader, size int
 func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
-	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica"))
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
 	down := &failing{Store: st}
 	st0 := &wal.Streamer{
 		Postgres: s.Config("postgres"), Slot: "cofre_down", Stores: []cofre.Store{down}, Recipient: id.Recipient(),
@@ -295,7 +295,7 @@ func TestSynchronousStreamLosesNothing(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	openUp(t, root)
-	s := testkit.Postgres(t, 0, smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on"))
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on"))
 	s.Exec(t, "postgres", "create table ledger (n int primary key)")
 	base := baseBackup(t, s, root)
 	run := stream(t, &wal.Streamer{
