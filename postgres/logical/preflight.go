@@ -94,14 +94,19 @@ func majorOf(version string) int {
 	return n
 }
 
-// openMaintenance connects to the configured database, or to another one where that is the one to be replaced:
-// a database cannot be renamed by a session that is in it.
+// openMaintenance connects to the configured database, or to another one where that is the one to be replaced,
+// since a database cannot be renamed by a session that is in it, or where it does not exist, which may be the
+// very reason for the restore.
 func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 	t.server.maintenance = t.o.Server
-	if t.o.Server.DatabaseName() != t.o.Name {
-		return connect(ctx, t.server.maintenance, nil)
-	}
 	var first error
+	if t.o.Server.DatabaseName() != t.o.Name {
+		conn, err := connect(ctx, t.server.maintenance, nil)
+		if !errors.Is(err, cofre.ErrNotFound) {
+			return conn, err
+		}
+		first = err
+	}
 	for _, name := range []string{"postgres", "template1"} {
 		if name == t.o.Name {
 			continue

@@ -512,6 +512,7 @@ func TestRestoreWithoutSuperuser(t *testing.T) {
 	c := captureOf(t, s, database, logical.CaptureOptions{})
 	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" LOGIN CREATEDB`)
 	o := options(s, database+"_own")
+	o.Server = o.Server.With("a_database_that_is_gone")
 	o.Server.User = role
 	plan, _, _, err := restore(t, c, o)
 	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(fmt.Sprint(plan.Problems), "not a member of postgres") {

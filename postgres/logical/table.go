@@ -294,7 +294,12 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 	}
 	// The definition may hold several statements: the simple protocol runs them all.
 	if _, err := tx.Conn().PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-		return fmt.Errorf("make %s %s: %w", strings.ToLower(e.Desc), e.Tag, err)
+		err = fmt.Errorf("make %s %s: %w", strings.ToLower(e.Desc), e.Tag, err)
+		// Undefined table, function, object, schema.
+		if hasCode(err, "42P01") || hasCode(err, "42883") || hasCode(err, "42704") || hasCode(err, "3F000") {
+			err = cofre.WithHint(err, "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)")
+		}
+		return err
 	}
 	// The sequence of an identity column follows its table, and must not be given away for itself.
 	if r.o.Full && e.Owner != "" && (e.Desc == "TABLE" || e.Desc == "SEQUENCE" && !strings.Contains(e.Defn, "ADD GENERATED")) {
