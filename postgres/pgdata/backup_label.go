@@ -22,7 +22,7 @@ type BackupLabel struct {
 	StartSegment  string    // the name of the segment that holds Start
 	Checkpoint    cofre.LSN // of the checkpoint record that the backup began with
 	Method        string    // streamed; pg_start_backup for the exclusive backups of 13 and 14
-	From          string    // primary or standby
+	From          string    // primary or standby; 13 writes master for the first, which reads as primary here
 	StartTime     string    // as written, in the server's log_timezone
 	Label         string
 	StartTimeline cofre.Timeline
@@ -83,7 +83,9 @@ func ParseBackupLabel(b []byte) (*BackupLabel, error) {
 		case "BACKUP METHOD":
 			l.Method = value
 		case "BACKUP FROM":
-			l.From = value
+			if l.From = value; value == "master" {
+				l.From = "primary"
+			}
 		case "START TIME":
 			l.StartTime = value
 		case "STOP TIME":

@@ -15,8 +15,10 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 func smallSegments(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} }
@@ -199,6 +201,102 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	}
 	if parts > 60 {
 		t.Errorf("%d parts are left", parts)
+	}
+}
+
+// The primary is lost and its standby promoted: streaming from the standby goes on where the fork was, although
+// the slot was never there, and both timelines can be recovered.
+func TestStreamFollowsToAPromotedStandby(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	openUp(t, root)
+	primary := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on", "wal_keep_size = 64MB"))
+	system := systemOf(t, primary)
+	primary.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
+	base := baseBackup(t, primary, root)
+	dir := filepath.Join(root, "standby")
+	if out, err := exec.Command("cp", "-a", base, dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy: %v: %s", err, out)
+	}
+	conf, err := os.OpenFile(filepath.Join(dir, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(conf, "\nprimary_conninfo = 'host=%s port=%d user=postgres application_name=standby'\n", primary.Socket, primary.Port); err != nil || conf.Close() != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "standby.signal"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	standby, err := throwaway.Start(t.Context(), throwaway.Options{BinDir: primary.BinDir, DataDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer standby.Close()
+	second := &testkit.Server{Server: standby}
+
+	streamer := func(s *testkit.Server) *wal.Streamer {
+		return &wal.Streamer{
+			Postgres: s.Config("postgres"), Slot: "cofre_failover", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+			Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
+		}
+	}
+	run := stream(t, streamer(primary))
+	fill := func(s *testkit.Server, from, to int) {
+		t.Helper()
+		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
+	}
+	fill(primary, 1, 3000)
+	await(t, "the standby", 30*time.Second, func() bool {
+		return strings.TrimSpace(primary.Query(t, "postgres", "select count(*) from pg_stat_replication where replay_lsn = pg_current_wal_lsn() and application_name = 'standby'")) == "1"
+	})
+	// What the old primary writes alone is its own: a tail beyond the fork, that streaming brings off the host.
+	if err := standby.Stop(t.Context(), throwaway.Fast); err != nil {
+		t.Fatal(err)
+	}
+	fill(primary, 10001, 12500)
+	lsn := must(cofre.ParseLSN(strings.TrimSpace(primary.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
+	tail := pgdata.SegmentAt(1, lsn, 1<<20)
+	await(t, "the tail of the old primary", 30*time.Second, func() bool {
+		inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, nil)
+		return err == nil && (inv.Segments[tail] || tail.Start(1<<20)+cofre.LSN(inv.Unfinished[tail]) >= lsn)
+	})
+	primary.Kill()
+	run.stop(t)
+	if err := standby.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second.Exec(t, "postgres", "select pg_promote()")
+	run = stream(t, streamer(second))
+	fill(second, 3001, 4000)
+	lsn = must(cofre.ParseLSN(strings.TrimSpace(second.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
+	last := pgdata.SegmentAt(2, lsn, 1<<20)
+	var inv *wal.Inventory
+	await(t, "the new timeline", 30*time.Second, func() bool {
+		inv, err = wal.ReadInventory(t.Context(), st, system, 1<<20, func() (wal.Identity, error) { return id, nil })
+		return err == nil && (inv.Segments[last] || last.Start(1<<20)+cofre.LSN(inv.Unfinished[last]) >= lsn)
+	})
+	if run.saidSo("base backup now") != "" {
+		t.Errorf("it asked for a base backup: %s", run.saidSo(""))
+	}
+	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
+	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, Stop: label.Checkpoint, StoppedAt: time.Now()}}, time.Time{})
+	if len(status.Gaps) != 0 || len(status.Windows) != 2 {
+		t.Errorf("status %+v", status)
+	}
+	run.stop(t)
+	fetch := self(t, root, "fetch", id.Recipient())
+	for _, c := range []struct {
+		timeline string
+		want     int
+	}{{"latest", 4000}, {"1", 5500}} {
+		got := recoverTo(t, primary, root, base, "recovery_target_timeline = '"+c.timeline+"'", fetch, "select count(*) from ledger")
+		if number(t, got) != c.want {
+			t.Errorf("timeline %s: %s rows, want %d", c.timeline, got, c.want)
+		}
+		if err := wal.Forget(filepath.Join(root, "spool")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -1,0 +1,124 @@
+package wal_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// What status says, what is acknowledged, and what retention removes need the names of the objects alone.
+func TestStatusAcknowledgementAndExpiry(t *testing.T) {
+	t.Parallel()
+	_, st, _ := repository(t)
+	const size = 16 << 20
+	put := func(name string) {
+		t.Helper()
+		if err := st.Create(t.Context(), "wal/7/00000001/"+name, strings.NewReader("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	segment := func(n uint64) string { return pgdata.Segment{Timeline: 1, Number: n}.Name(size) }
+	for n := uint64(1); n <= 20; n++ {
+		if n != 8 && n != 9 {
+			put(segment(n))
+		}
+	}
+	put(segment(2) + ".00000028.backup")
+	put(segment(3) + ".parts/00000000-00010000") // left by a crash
+	put(segment(21) + ".parts/00000000-00010000")
+	put(segment(21) + ".parts/00010000-00018000")
+	put(segment(21) + ".parts/00020000-00028000") // does not follow
+	day := func(n int) time.Time { return time.Date(2026, 11, n, 0, 0, 0, 0, time.UTC) }
+	backups := []plan.BaseBackup{
+		{Point: "a", SystemID: 7, Timeline: 1, Start: 2*size + 40, Stop: 3*size + 80, StoppedAt: day(1)},
+		{Point: "b", SystemID: 7, Timeline: 1, Start: 12*size + 40, Stop: 12*size + 80, StoppedAt: day(10)},
+		{Point: "of another system", SystemID: 8, Timeline: 1, Start: 15 * size, Stop: 15*size + 80, StoppedAt: day(15)},
+	}
+	read := func() *wal.Inventory {
+		t.Helper()
+		inv, err := wal.ReadInventory(t.Context(), st, 7, 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inv
+	}
+	say := func(s wal.Status) string {
+		var b strings.Builder
+		for _, w := range s.Windows {
+			fmt.Fprintf(&b, "%s %s-%s; ", w.Backup, w.From, w.To)
+		}
+		for _, g := range s.Gaps {
+			fmt.Fprintf(&b, "%s-%s %s alarm=%v; ", g.From, g.To, g.State, g.Alarm)
+		}
+		return b.String()
+	}
+	gap := segment(8) + "-" + segment(9)
+	for _, c := range []struct {
+		backups []plan.BaseBackup
+		since   time.Time
+		want    string
+	}{
+		{backups, day(5), "a 0/3000050-0/8000000; b 0/C000050-0/15018000; " + gap + " superseded alarm=true; "},
+		{backups, day(12), "a 0/3000050-0/8000000; b 0/C000050-0/15018000; " + gap + " superseded alarm=false; "},
+		{backups[:1], day(12), "a 0/3000050-0/8000000; " + gap + " open alarm=true; "},
+		{backups[1:], day(5), "b 0/C000050-0/15018000; "},
+	} {
+		if got := say(wal.StatusOf(read(), c.backups, c.since)); got != c.want {
+			t.Errorf("since %s:\ngot  %s\nwant %s", c.since, got, c.want)
+		}
+	}
+	if err := wal.Acknowledge(t.Context(), st, 7, wal.Acknowledgement{Timeline: 1, From: segment(8), To: segment(9), By: "ana", At: day(11), Why: "the disk failed"}); err != nil {
+		t.Fatal(err)
+	}
+	s := wal.StatusOf(read(), backups[:1], day(5))
+	if len(s.Gaps) != 1 || s.Gaps[0].State != wal.GapAcknowledged || s.Gaps[0].Alarm || s.Gaps[0].Known.By != "ana" {
+		t.Errorf("acknowledged: %+v", s.Gaps)
+	}
+
+	names := func() (out []string) {
+		for o, err := range st.List(t.Context(), "wal/7/00000001/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, strings.TrimPrefix(o.Name, "wal/7/00000001/"))
+		}
+		return out
+	}
+	before := names()
+	dry, err := wal.Expire(t.Context(), st, read(), backups, day(12), false)
+	if err != nil || !slices.Equal(before, names()) {
+		t.Errorf("a dry run removed something: %v", err)
+	}
+	done, err := wal.Expire(t.Context(), st, read(), backups, day(12), true)
+	if err != nil || done != dry {
+		t.Errorf("said %+v, did %+v, %v", dry, done, err)
+	}
+	left := names()
+	// Base backup a keeps what makes it consistent, 2 and 3; the window begins after b.
+	for _, want := range []string{segment(2), segment(3), segment(2) + ".00000028.backup", segment(12), segment(20), segment(21) + ".parts/00010000-00018000"} {
+		if !slices.Contains(left, want) {
+			t.Errorf("%s is gone", want)
+		}
+	}
+	for _, gone := range []string{segment(1), segment(4), segment(11), segment(3) + ".parts/00000000-00010000"} {
+		if slices.Contains(left, gone) {
+			t.Errorf("%s is still there", gone)
+		}
+	}
+	if systems, err := wal.Systems(t.Context(), st); err != nil || !slices.Equal(systems, []cofre.SystemID{7}) {
+		t.Errorf("systems %v, %v", systems, err)
+	}
+	// Something that a later version stores is left alone.
+	if err := st.Create(t.Context(), "wal/7/00000001/summary", bytes.NewReader(nil), 0); err != nil {
+		t.Fatal(err)
+	}
+	read()
+}
