@@ -144,9 +144,19 @@ func (b *bars) draw(t task, e cofre.Event) *bar {
 		mpb.AppendDecorators(counters, decor.Any(func(decor.Statistics) string {
 			drawn.mu.Lock()
 			defer drawn.mu.Unlock()
-			return " " + drawn.item
+			return " " + tail(drawn.item)
 		})))
 	return drawn
+}
+
+// tail is the end of an item that is too long for a line: of a path, the end says more.
+func tail(item string) string {
+	const longest = 40
+	runes := []rune(item)
+	if len(runes) <= longest {
+		return item
+	}
+	return "…" + string(runes[len(runes)-longest+1:])
 }
 
 func (d *bar) observe(e cofre.Event) {
