@@ -166,15 +166,15 @@ func (r *reading) file(ctx context.Context, f found) error {
 	if facts, entry, ok, err := r.previous.find(ctx, f); err != nil {
 		return err
 	} else if ok {
-		if err := r.k.given.Session.Reuse(ctx, entry); err != nil {
+		switch err := r.k.given.Session.Reuse(ctx, entry); {
+		case err == nil:
+			r.reuse(facts)
+			return nil
+		case !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt):
 			return err
+		default: // the repository has lost it, but it is here
+			r.k.note("%s is read again: %v", serverPath(facts.Path), err)
 		}
-		r.progress(facts.Path, facts.Size)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.files = append(r.files, facts)
-		r.reused++
-		return nil
 	}
 	in, err := os.Open(f.abs)
 	if gone(err) {
@@ -201,6 +201,14 @@ func (r *reading) file(ctx context.Context, f found) error {
 	}
 	r.add(f, reader)
 	return nil
+}
+
+func (r *reading) reuse(facts FileFacts) {
+	r.progress(facts.Path, facts.Size)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.files = append(r.files, facts)
+	r.reused++
 }
 
 func (r *reading) add(f found, reader *fileReader) {

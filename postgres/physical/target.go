@@ -1,6 +1,7 @@
 package physical
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,7 +132,27 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 		problem("name an existing user with --owner", "%v", err)
 	}
 	t.describe(p)
-	return p, nil
+	return p, t.noteConfiguration(ctx, p)
+}
+
+var dataDirectory = regexp.MustCompile(`(?mi)^[ \t]*data_directory[ \t]*[= \t]`)
+
+// noteConfiguration says where the configuration is that the restored cluster will be started with, where that needs
+// a person's attention.
+func (t *Target) noteConfiguration(ctx context.Context, p *cofre.Plan) error {
+	conf := path.Join(DataDir, "postgresql.conf")
+	switch _, err := t.tree.Stat(ctx, conf); {
+	case errors.Is(err, cofre.ErrNotFound):
+		p.Notes = append(p.Notes, "the cluster kept its configuration outside the data directory: "+cmp.Or(t.facts.Settings["config_file"], "where is not known")+"; restore it from a config component")
+		return nil
+	case err != nil:
+		return err
+	}
+	b, err := readAll(ctx, t.tree, conf)
+	if err == nil && dataDirectory.Match(b) {
+		p.Notes = append(p.Notes, "postgresql.conf names a data_directory: change or remove that line before starting, or the server opens that directory instead")
+	}
+	return err
 }
 
 // read loads what the component consists of.

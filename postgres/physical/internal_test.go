@@ -1,0 +1,146 @@
+package physical
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// TestSegments follows the WAL of a backup across a change of timeline.
+func TestSegments(t *testing.T) {
+	const size = 16 << 20
+	h := pgdata.History{Timeline: 3, Forks: []pgdata.Fork{{Parent: 1, At: 0x1000000}, {Parent: 2, At: 0x5800000}}}
+	for _, tt := range []struct {
+		name        string
+		history     pgdata.History
+		tli         cofre.Timeline
+		start, stop cofre.LSN
+		want        string
+	}{
+		{"one segment", pgdata.History{Timeline: 1}, 1, 0x3000028, 0x3000100, "000000010000000000000003"},
+		{"to the last byte", pgdata.History{Timeline: 1}, 1, 0x3000028, 0x4000000, "000000010000000000000003"},
+		{"and one more", pgdata.History{Timeline: 1}, 1, 0x3000028, 0x4000001, "000000010000000000000003 000000010000000000000004"},
+		// The child repeats the segment in which its parent ended.
+		{"across a fork", h, 2, 0x4000028, 0x6000100, "000000020000000000000004 000000030000000000000005 000000030000000000000006"},
+		{"after the fork", h, 3, 0x5900000, 0x5900100, "000000030000000000000005"},
+	} {
+		b, err := branches(tt.history, tt.tli, tt.start, tt.stop)
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		if got := strings.Join(segments(b, size), " "); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if _, err := branches(h, 5, 0x4000028, 0x6000100); err == nil {
+		t.Error("a timeline that is no ancestor was accepted")
+	}
+}
+
+// TestSettings has one recovery target at most, last, and never less than the control file demands.
+func TestSettings(t *testing.T) {
+	r := recovery{target: cofre.RecoveryTarget{LSN: 0x16B374D848, Timeline: 2}, restoreCommand: `cp '/a\b' %p`}
+	var lines []string
+	for _, s := range r.settings(Summary{Settings: map[string]string{"max_connections": "300", "max_wal_senders": "3"}}, &pgdata.Control{MaxConnections: 100, MaxWALSenders: 10}) {
+		lines = append(lines, s.String())
+	}
+	for _, want := range []string{
+		"archive_mode = 'off'", `restore_command = 'cp ''/a\\b'' %p'`, "recovery_target_lsn = '16/B374D848'", "recovery_target_time = ''",
+		"recovery_target_timeline = '2'", "recovery_target_action = 'pause'", "max_connections = '300'", "max_wal_senders = '10'",
+	} {
+		if !slices.Contains(lines, want) {
+			t.Errorf("no line %s in\n%s", want, strings.Join(lines, "\n"))
+		}
+	}
+	if at := slices.Index(lines, "recovery_target_lsn = '16/B374D848'"); at < slices.Index(lines, "recovery_target_xid = ''") {
+		t.Error("an empty target comes after the one that is used")
+	}
+	auto := []byte("work_mem = '5MB'")
+	if got := string(withoutInclude(withInclude(withInclude(auto)))); got != "work_mem = '5MB'\n" {
+		t.Errorf("postgresql.auto.conf became %q", got)
+	}
+}
+
+// TestScan leaves out what PostgreSQL leaves out, and nothing else.
+func TestScan(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{
+		"PG_VERSION", "postmaster.pid", "base/5/1259", "base/5/1259_fsm", "base/5/1259.1", "base/5/16384", "base/5/16384_init",
+		"base/5/16384_fsm", "base/5/t3_16390", "base/5/t3_16390_vm", "base/5/pg_internal.init.77", "base/pgsql_tmp/pgsql_tmp1.0",
+		"global/1262", "global/pg_control", "pg_wal/000000010000000000000001", "pg_wal/archive_status/x.ready", "pg_replslot/s/state",
+		"recovery.signal", "cofre-recovery.conf", "sub/recovery.signal", "tt3_5", "base/5/1259_extra", "base/5/1259.0",
+	} {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := filepath.Join(t.TempDir(), "outside.conf")
+	if err := os.WriteFile(elsewhere, []byte("xyz"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, filepath.Join(dir, "postgresql.conf")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := scan(t.Context(), dir, 131072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range s.files {
+		name := strings.TrimPrefix(f.entry.Path, "data/")
+		if f.relation {
+			name += "*"
+		}
+		if f.entry.Path == "data/base/5/1259.1" && f.block != 131072 {
+			t.Errorf("%s begins with block %d", name, f.block)
+		}
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	want := []string{
+		"PG_VERSION", "base/5/1259*", "base/5/1259.0", "base/5/1259.1*", "base/5/1259_extra", "base/5/1259_fsm*", "base/5/16384_init*",
+		"global/1262*", "postgresql.conf", "sub/recovery.signal", "tt3_5",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("files\n%q, want\n%q", got, want)
+	}
+}
+
+// TestUnchanged trusts a modification time only where nothing can have been written since.
+func TestUnchanged(t *testing.T) {
+	captured := time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
+	old := captured.Add(-time.Hour)
+	is := found{entry: cofre.Entry{Size: 8192, ModTime: old}, inode: 7}
+	was := FileFacts{Size: 8192, ModifiedNS: old.UnixNano(), Inode: 7}
+	for name, change := range map[string]func(f *found, w *FileFacts){
+		"size":     func(f *found, _ *FileFacts) { f.entry.Size = 16384 },
+		"time":     func(f *found, _ *FileFacts) { f.entry.ModTime = old.Add(1) },
+		"inode":    func(f *found, _ *FileFacts) { f.inode = 8 },
+		"no inode": func(f *found, w *FileFacts) { f.inode, w.Inode = 0, 0 },
+		"damaged":  func(_ *found, w *FileFacts) { w.Bad = true },
+		"too near": func(f *found, w *FileFacts) {
+			f.entry.ModTime = captured.Add(-time.Second)
+			w.ModifiedNS = f.entry.ModTime.UnixNano()
+		},
+	} {
+		f, w := is, was
+		change(&f, &w)
+		if unchanged(f, w, captured) {
+			t.Errorf("%s: taken over unread", name)
+		}
+	}
+	if !unchanged(is, was, captured) {
+		t.Error("a file that did not change is read again")
+	}
+}
