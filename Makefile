@@ -13,7 +13,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
 .DEFAULT_GOAL := help
-.PHONY: help build release demo test check format vet static vulnerabilities bench services fuzz golden shape clean
+.PHONY: help build release demo test check fmt format vet static vulnerabilities bench services fuzz golden shape clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,9 +37,12 @@ test: ## run every test (services that are missing skip; COFRE_REQUIRE=postgres,
 check: format vet static vulnerabilities ## check format, vet, staticcheck, known vulnerabilities, and the heights of the house
 	go test -count=1 .
 
+fmt: ## write every file as gofmt and gofumpt want it
+	go run $(GOFUMPT) -w $(SOURCES)
+
 format:
 	@wrong=$$(gofmt -l $(SOURCES)); [ -z "$$wrong" ] || { echo "not gofmt'ed:"; echo "$$wrong"; exit 1; }
-	@wrong=$$(go run $(GOFUMPT) -l $(SOURCES)); [ -z "$$wrong" ] || { echo "not gofumpt'ed (go run $(GOFUMPT) -w FILE):"; echo "$$wrong"; exit 1; }
+	@wrong=$$(go run $(GOFUMPT) -l $(SOURCES)); [ -z "$$wrong" ] || { echo "not gofumpt'ed (make fmt writes them):"; echo "$$wrong"; exit 1; }
 	@echo "format: gofmt and gofumpt agree"
 
 vet:
