@@ -44,15 +44,18 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 		return c.offer(ctx, a, err)
 	}
 	kit, err := initRepository(ctx, cfg)
-	if err != nil {
+	if kit == nil {
 		return err
 	}
+	// The kit is printed once, so it is printed also where only the key for WAL could not be stored.
 	if a.json {
-		return a.document(kit)
+		return errors.Join(err, a.document(kit))
 	}
 	fmt.Fprint(a.Out, kit.Text)
-	fmt.Fprintln(a.Err, "next: cofre doctor")
-	return nil
+	if err == nil {
+		fmt.Fprintln(a.Err, "next: cofre doctor")
+	}
+	return err
 }
 
 // offer writes a configuration where there is none at all and somebody is there to say yes.

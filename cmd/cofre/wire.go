@@ -86,9 +86,9 @@ func openRepository(ctx context.Context, cfg *config.Config, purpose access) (co
 	return repository.Open(ctx, c)
 }
 
-// initRepository makes the configured repository.
+// initRepository makes the configured repository, with a key for WAL.
 //
-// Errors: cofre.ErrConfig, and those of repository.Init.
+// Errors: cofre.ErrConfig, and those of repository.Init; with the kit, where only the key could not be stored.
 func initRepository(ctx context.Context, cfg *config.Config) (*repository.RecoveryKit, error) {
 	c, err := repositoryConfig(cfg)
 	if err != nil {
