@@ -50,7 +50,6 @@ type stage struct {
 	before print
 	took   []timing
 	failed []string // what differs, by name
-	result []string // lines of the comparison
 }
 
 // timing is how long something took, for the last table.
