@@ -3,6 +3,8 @@ package bucket
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -384,19 +386,39 @@ func (r *run) everyShard(ctx context.Context, f func(context.Context, string) er
 	return ctx.Err()
 }
 
-// listed returns a shard's rows as the inventory has them, sorted, each name once.
-func (r *run) listed(shard string) ([]Indexed, string, error) {
-	rows, err := spilled[Indexed](r.inventory, shard)
-	if err != nil {
-		return nil, "", err
+// listedShard is what the inventory says of a shard, not decoded: of an unchanged one nothing else is needed.
+type listedShard struct {
+	raw    []json.RawMessage // of Indexed, sorted: bucket and name come first in each
+	digest string
+}
+
+func (r *run) listed(shard string) (listedShard, error) {
+	var l listedShard
+	if err := r.inventory.each(shard, func(b json.RawMessage) error {
+		l.raw = append(l.raw, b)
+		return nil
+	}); err != nil {
+		return listedShard{}, err
+	}
+	slices.SortFunc(l.raw, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
+	h := sha256.New()
+	for _, b := range l.raw {
+		_, _ = h.Write(b) // a hash never fails
+	}
+	l.digest = hex.EncodeToString(h.Sum(nil)[:16])
+	return l, nil
+}
+
+// rows decodes the shard, sorted, each name once.
+func (l listedShard) rows() ([]Indexed, error) {
+	rows := make([]Indexed, len(l.raw))
+	for i, b := range l.raw {
+		if err := json.Unmarshal(b, &rows[i]); err != nil {
+			return nil, fmt.Errorf("read kept inventory: %w", err)
+		}
 	}
 	slices.SortStableFunc(rows, order)
-	rows = slices.CompactFunc(rows, func(a, b Indexed) bool { return a.Bucket == b.Bucket && a.Name == b.Name })
-	objects := make([]Object, len(rows))
-	for i, x := range rows {
-		objects[i] = x.Object
-	}
-	return rows, digestRows(objects), nil
+	return slices.CompactFunc(rows, func(a, b Indexed) bool { return a.Bucket == b.Bucket && a.Name == b.Name }), nil
 }
 
 // unchanged reports whether the last component holds the shard as it is listed now.
@@ -407,8 +429,12 @@ func (r *run) unchanged(shard, digest string) bool {
 
 // prepareShard brings what the last component lacks.
 func (r *run) prepareShard(ctx context.Context, shard string) error {
-	rows, digest, err := r.listed(shard)
-	if err != nil || len(rows) == 0 || r.unchanged(shard, digest) {
+	listed, err := r.listed(shard)
+	if err != nil || len(listed.raw) == 0 || r.unchanged(shard, listed.digest) {
+		return err
+	}
+	rows, err := listed.rows()
+	if err != nil {
 		return err
 	}
 	last, err := r.last(ctx, shard)
@@ -463,7 +489,7 @@ func (r *run) slot(ctx context.Context) error {
 
 // captureShard takes a shard over whole, or builds it anew.
 func (r *run) captureShard(ctx context.Context, shard string) error {
-	rows, digest, err := r.listed(shard)
+	listed, err := r.listed(shard)
 	if err != nil {
 		return err
 	}
@@ -473,10 +499,10 @@ func (r *run) captureShard(ctx context.Context, shard string) error {
 			return err
 		}
 	}
-	if len(rows) == 0 && len(early) == 0 {
+	if len(listed.raw) == 0 && len(early) == 0 {
 		return nil
 	}
-	if len(early) == 0 && r.unchanged(shard, digest) {
+	if len(early) == 0 && r.unchanged(shard, listed.digest) {
 		e := r.dirs[shard]
 		e.Path = shardPath(shard)
 		if err := r.c.Session.Reuse(ctx, e); err != nil {
@@ -492,11 +518,15 @@ func (r *run) captureShard(ctx context.Context, shard string) error {
 		r.mu.Unlock()
 		return nil
 	}
+	rows, err := listed.rows()
+	if err != nil {
+		return err
+	}
 	index, err := r.build(ctx, shard, rows, early)
 	if err != nil {
 		return err
 	}
-	return r.writeIndex(ctx, shard, digest, index)
+	return r.writeIndex(ctx, shard, listed.digest, index)
 }
 
 // build gathers what a shard's index will hold, reading what has to be read.

@@ -154,8 +154,6 @@ func rowObject(columns, fields []string) (Object, bool, error) {
 		case "updated_at":
 			o.Row.UpdatedAt, err = parseTime(text)
 			o.ModifiedAt = o.Row.UpdatedAt
-		case "last_accessed_at":
-			o.Row.LastAccessedAt, err = parseTime(text)
 		case "metadata":
 			err = o.applyStored([]byte(text))
 		case "user_metadata":

@@ -11,11 +11,11 @@ import (
 // after FixUpSetting. It never touches version: that names the bytes that were uploaded.
 const FixUpSQL = `UPDATE storage.objects o
    SET owner = r.owner, owner_id = r.owner_id, created_at = COALESCE(r.created_at, o.created_at),
-       updated_at = COALESCE(r.updated_at, o.updated_at), last_accessed_at = COALESCE(r.last_accessed_at, o.last_accessed_at),
+       updated_at = COALESCE(r.updated_at, o.updated_at),
        metadata = CASE WHEN r.last_modified IS NULL THEN o.metadata
                        ELSE jsonb_set(o.metadata, '{lastModified}', to_jsonb(r.last_modified)) END
   FROM jsonb_to_recordset($1::jsonb) AS r(bucket_id text, name text, owner uuid, owner_id text, created_at timestamptz,
-       updated_at timestamptz, last_accessed_at timestamptz, last_modified text)
+       updated_at timestamptz, last_modified text)
  WHERE o.bucket_id = r.bucket_id AND o.name = r.name`
 
 // FixUpSetting keeps the server's trigger from setting updated_at to now; it takes a superuser, or the right to set
@@ -28,14 +28,13 @@ const fixUpBatch = 500
 // FixUpBatches turns objects into the parameters of FixUpSQL.
 func FixUpBatches(objects iter.Seq2[Object, error]) iter.Seq2[[]byte, error] {
 	type row struct {
-		Bucket         string  `json:"bucket_id"`
-		Name           string  `json:"name"`
-		Owner          *string `json:"owner"`
-		OwnerID        *string `json:"owner_id"`
-		CreatedAt      *string `json:"created_at"`
-		UpdatedAt      *string `json:"updated_at"`
-		LastAccessedAt *string `json:"last_accessed_at"`
-		LastModified   *string `json:"last_modified"`
+		Bucket       string  `json:"bucket_id"`
+		Name         string  `json:"name"`
+		Owner        *string `json:"owner"`
+		OwnerID      *string `json:"owner_id"`
+		CreatedAt    *string `json:"created_at"`
+		UpdatedAt    *string `json:"updated_at"`
+		LastModified *string `json:"last_modified"`
 	}
 	text := func(s string) *string {
 		if s == "" {
@@ -69,7 +68,7 @@ func FixUpBatches(objects iter.Seq2[Object, error]) iter.Seq2[[]byte, error] {
 			}
 			batch = append(batch, row{
 				o.Bucket, o.Name, text(o.Row.Owner), text(o.Row.OwnerID), instant(o.Row.CreatedAt), instant(o.Row.UpdatedAt),
-				instant(o.Row.LastAccessedAt), text(o.Row.LastModified),
+				text(o.Row.LastModified),
 			})
 			if len(batch) == fixUpBatch && !flush() {
 				return

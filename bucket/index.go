@@ -168,22 +168,6 @@ func btoi(b bool) int {
 	return 0
 }
 
-// digestRows identifies what an inventory says of a shard. Rows must be sorted.
-func digestRows(rows []Object) string {
-	h := sha256.New()
-	enc := json.NewEncoder(h)
-	for _, o := range rows {
-		if o.Row != nil {
-			// Reading an object must not make its shard look changed.
-			r := *o.Row
-			r.LastAccessedAt = time.Time{}
-			o.Row = &r
-		}
-		_ = enc.Encode(o) // a hash never fails, and an Object always encodes
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
 // maxLine bounds one line of an index: a name of 1 KiB and user metadata, which services bound at some megabytes.
 const maxLine = 16 << 20
 

@@ -127,15 +127,15 @@ type Object struct {
 	Row *Row `json:"row,omitempty"`
 }
 
-// Row is what storage.objects says of an object that no request can set.
+// Row is what storage.objects says of an object that no request can set. When it was last read is left out: it would
+// make every object that is read look changed.
 type Row struct {
-	ID             string    `json:"id,omitempty"`
-	Owner          string    `json:"owner,omitempty"` // uuid, legacy
-	OwnerID        string    `json:"owner_id,omitempty"`
-	CreatedAt      time.Time `json:"created_at,omitzero"`
-	UpdatedAt      time.Time `json:"updated_at,omitzero"`
-	LastAccessedAt time.Time `json:"last_accessed_at,omitzero"`
-	LastModified   string    `json:"last_modified,omitempty"` // metadata.lastModified, as written
+	ID           string    `json:"id,omitempty"`
+	Owner        string    `json:"owner,omitempty"` // uuid, legacy
+	OwnerID      string    `json:"owner_id,omitempty"`
+	CreatedAt    time.Time `json:"created_at,omitzero"`
+	UpdatedAt    time.Time `json:"updated_at,omitzero"`
+	LastModified string    `json:"last_modified,omitempty"` // metadata.lastModified, as written
 }
 
 // Path is the object as a person names it.
