@@ -138,32 +138,73 @@ func (f *Fetcher) absent(ctx context.Context, system cofre.SystemID, name string
 	if n.Kind != pgdata.WALSegment {
 		return nil, f.known(ctx, system)
 	}
-	dir := fmt.Sprintf("%s%08X/", prefix(system), uint32(n.Timeline))
+	if gap, err := f.lost(ctx, system, name, n.Timeline); err != nil {
+		return nil, err
+	} else if gap != "" {
+		// The next one may have been archived ahead of this one a moment ago.
+		object, err := ObjectName(system, name)
+		if err != nil {
+			return nil, err
+		}
+		if content, err := open(ctx, f.Store, f.Identity, object, maxSegment); err == nil {
+			return content, checkContent(system, name, content)
+		}
+		return nil, cofre.WithHint(fmt.Errorf("%s: %w", gap, &cofre.GapError{Timeline: n.Timeline, From: name, To: name}),
+			"cofre wal status names the gaps, and up to where recovery is possible")
+	}
 	if !f.Whole {
 		content, err := f.unfinished(ctx, system, name)
 		if err != nil || content != nil {
 			return content, err
 		}
 	}
-	seen := false
+	return nil, f.known(ctx, system)
+}
+
+// lost says why a segment that is not there must have been: a later one of its timeline is, or a younger timeline
+// left it later. To take its absence for the end of WAL would promote a cluster without what came after. It
+// returns "" where nothing came.
+func (f *Fetcher) lost(ctx context.Context, system cofre.SystemID, name string, tli cofre.Timeline) (string, error) {
+	dir := fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))
 	for o, err := range f.Store.List(ctx, dir) {
 		if err != nil {
-			return nil, err
+			return "", err
 		}
-		seen = true
 		if later := strings.TrimPrefix(o.Name, dir); pgdata.IsSegmentName(later) && later > name {
-			// The next one may have been archived ahead of this one a moment ago.
-			if content, err := open(ctx, f.Store, f.Identity, dir+name, maxSegment); err == nil {
-				return content, checkContent(system, name, content)
-			}
-			gap := &cofre.GapError{Timeline: n.Timeline, From: name, To: name}
-			return nil, cofre.WithHint(fmt.Errorf("segment %s is there: %w", later, gap), "cofre wal status names the gaps, and up to where recovery is possible")
+			return "segment " + later + " is there", nil
 		}
 	}
-	if seen {
-		return nil, ErrAbsent
+	// Timelines are numbered one after the other, as PostgreSQL looks for them.
+	for child := tli + 1; ; child++ {
+		object, err := ObjectName(system, pgdata.HistoryName(child))
+		if err != nil {
+			return "", err
+		}
+		b, err := open(ctx, f.Store, f.Identity, object, 1<<20)
+		if errors.Is(err, cofre.ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		h, err := pgdata.ParseHistory(child, b)
+		if err != nil {
+			return "", err
+		}
+		for _, fork := range h.Forks {
+			if fork.Parent != tli {
+				continue
+			}
+			size, err := f.segmentSize(ctx, system, tli)
+			if err != nil {
+				return "", err
+			}
+			// The segment of the fork itself is the child's, too.
+			if seg, err := pgdata.ParseSegment(name, size); err == nil && seg.Number < uint64(fork.At)/uint64(size) {
+				return fmt.Sprintf("timeline %d left timeline %d at %s", child, tli, fork.At), nil
+			}
+		}
 	}
-	return nil, f.known(ctx, system)
 }
 
 // known is ErrAbsent where the store holds WAL of the system at all.
@@ -297,7 +338,11 @@ func (f *Fetcher) prefetch(ctx context.Context, system cofre.SystemID, name stri
 	if most <= 0 {
 		most = 16
 	}
-	size, err := f.segmentSize(ctx, system, name)
+	kind, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return err
+	}
+	size, err := f.segmentSize(ctx, system, kind.Timeline)
 	if err != nil {
 		return err
 	}
@@ -350,21 +395,23 @@ func (f *Fetcher) spoolOne(ctx context.Context, system cofre.SystemID, dir, name
 	return writeFile(filepath.Join(dir, name), content)
 }
 
-// segmentSize is the size of the cluster's segments: of the file that was just delivered, if it can still be
-// seen, or of the archived one.
-func (f *Fetcher) segmentSize(ctx context.Context, system cofre.SystemID, name string) (int64, error) {
+// segmentSize is the size of the cluster's segments: as pg_control says, or an archived one of the timeline.
+func (f *Fetcher) segmentSize(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) (int64, error) {
 	if c, err := readControl(pgdata.ControlFile); err == nil && c.SystemID == system {
 		return c.WALSegmentSize, nil
 	}
-	object, err := ObjectName(system, name)
-	if err != nil {
-		return 0, err
+	dir := fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))
+	for o, err := range f.Store.List(ctx, dir) {
+		if err != nil {
+			return 0, err
+		}
+		if !pgdata.IsSegmentName(strings.TrimPrefix(o.Name, dir)) {
+			continue
+		}
+		content, err := open(ctx, f.Store, f.Identity, o.Name, maxSegment)
+		return int64(len(content)), err
 	}
-	content, err := open(ctx, f.Store, f.Identity, object, maxSegment)
-	if err != nil {
-		return 0, err
-	}
-	return int64(len(content)), nil
+	return 16 << 20, nil // no segment of the timeline is there at all
 }
 
 // Forget removes what fetching left in a spool: segments, and an identity that KeepIdentity kept there. To be

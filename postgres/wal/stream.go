@@ -200,7 +200,6 @@ func (s *stream) poke() {
 
 // slot is what the server says of the slot, and of itself.
 type slot struct {
-	system   cofre.SystemID
 	timeline cofre.Timeline
 	restart  cofre.LSN // 0 where the slot reserves nothing
 	fresh    bool      // made just now
@@ -208,10 +207,6 @@ type slot struct {
 
 // session is one connection: it ends with an error, always.
 func (s *stream) session(ctx context.Context, ready func()) error {
-	sl, err := s.reserve(ctx)
-	if err != nil {
-		return err
-	}
 	conn, err := postgres.Connect(ctx, s.Postgres.WithSettings(map[string]string{"replication": "true"}))
 	if err != nil {
 		return err
@@ -226,8 +221,23 @@ func (s *stream) session(ctx context.Context, ready func()) error {
 	if err != nil {
 		return postgres.Explain(err)
 	}
+	var system cofre.SystemID
+	if err := system.UnmarshalText([]byte(is.SystemID)); err != nil {
+		return err
+	}
+	// Before anything is made on a server that may be the wrong one.
+	if s.System != 0 && system != s.System {
+		return foreign(system, s.System)
+	}
+	if s.System == 0 {
+		s.System = system // before keep begins, which reads it
+	}
+	sl, err := s.reserve(ctx)
+	if err != nil {
+		return err
+	}
 	sl.timeline = cofre.Timeline(is.Timeline)
-	if err := s.prepare(sl.system); err != nil {
+	if err := s.prepare(system); err != nil {
 		return err
 	}
 	ready()
@@ -274,21 +284,15 @@ func (s *stream) reserve(ctx context.Context) (slot, error) {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	var sl slot
-	var system, restart, status *string
+	var restart, status *string
 	var size int64
-	err = conn.QueryRow(ctx, `select (select system_identifier::text from pg_control_system()),
-		(select setting::bigint from pg_settings where name = 'wal_segment_size')`).Scan(&system, &size)
-	if err != nil {
+	if err := conn.QueryRow(ctx, "select setting::bigint from pg_settings where name = 'wal_segment_size'").Scan(&size); err != nil {
 		return sl, postgres.Explain(err)
 	}
-	if err := sl.system.UnmarshalText([]byte(*system)); err != nil {
-		return sl, err
+	if s.size == 0 {
+		s.size = size                            // before keep begins, too; it never changes in the life of a cluster
+		s.SpoolLimit = max(s.SpoolLimit, 4*size) // less could never hold a segment and its successor
 	}
-	if s.System != 0 && sl.system != s.System {
-		return sl, foreign(sl.system, s.System)
-	}
-	s.System, s.size = sl.system, size
-	s.SpoolLimit = max(s.SpoolLimit, 4*size) // less could never hold a segment and its successor
 	var active bool
 	err = conn.QueryRow(ctx, `select restart_lsn::text, wal_status, active from pg_replication_slots where slot_name = $1 and slot_type = 'physical'`, s.Slot).Scan(&restart, &status, &active)
 	switch {
@@ -363,16 +367,16 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 		s.mu.Unlock()
 		return seg.Timeline, seg.Start(s.size), nil
 	}
-	var have []pgdata.Segment
+	var have, waits []pgdata.Segment
 	for _, w := range s.queue {
 		if seg, err := pgdata.ParseSegment(w.name, s.size); err == nil && !w.leftover {
-			have = append(have, seg)
+			waits = append(waits, seg)
 		}
 	}
 	s.mu.Unlock()
 	for i, st := range s.Stores {
 		var there []pgdata.Segment
-		for o, err := range st.List(ctx, prefix(sl.system)) {
+		for o, err := range st.List(ctx, prefix(s.System)) {
 			if err != nil {
 				return 0, 0, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 			}
@@ -390,6 +394,7 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 		}
 		have = slices.DeleteFunc(have, func(seg pgdata.Segment) bool { return !in[seg] })
 	}
+	have = append(have, waits...)
 	var last pgdata.Segment
 	for _, seg := range have {
 		if seg.Timeline <= sl.timeline && (seg.Timeline > last.Timeline || seg.Timeline == last.Timeline && seg.Number > last.Number) {
@@ -492,6 +497,9 @@ func (s *stream) history(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 // wal_sender_timeout, a minute by default.
 const statusEvery = time.Second
 
+// silence is after how long a server that does not answer counts as gone.
+const silence = time.Minute
+
 // receive takes WAL in until the timeline ends, which it returns, or an error.
 func (s *stream) receive(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timeline, at cofre.LSN) (*pglogrepl.CopyDoneResult, error) {
 	if err := s.begin(pgdata.SegmentAt(tli, at, s.size)); err != nil {
@@ -499,12 +507,18 @@ func (s *stream) receive(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 	}
 	s.synced = at
 	var reported time.Time
+	heard := time.Now()
 	for {
 		if err := s.failed(); err != nil {
 			return nil, err
 		}
+		// A host that is gone sends no reset, and TCP would wait for a quarter of an hour.
+		silent := time.Since(heard)
+		if silent > silence {
+			return nil, fmt.Errorf("the server has been silent for %s: %w", silence, cofre.ErrUnreachable)
+		}
 		if s.due(reported) {
-			if err := s.report(ctx, pg); err != nil {
+			if err := s.report(ctx, pg, silent > silence/4); err != nil {
 				return nil, err
 			}
 			reported = time.Now()
@@ -513,11 +527,15 @@ func (s *stream) receive(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 			if err := s.pause(ctx); err != nil {
 				return nil, err
 			}
+			heard = time.Now() // nothing was listened for
 			continue
 		}
 		msg, err := s.next(ctx, pg)
 		if err != nil {
 			return nil, err
+		}
+		if msg != nil {
+			heard = time.Now()
 		}
 		switch m := msg.(type) {
 		case nil: // woken, or nothing came
@@ -560,8 +578,8 @@ func (s *stream) due(reported time.Time) bool {
 	return min(s.stored, s.received) > s.synced
 }
 
-// report tells the server how far WAL is received and durable.
-func (s *stream) report(ctx context.Context, pg *pgconn.PgConn) error {
+// report tells the server how far WAL is received and durable, and may ask it for a sign of life.
+func (s *stream) report(ctx context.Context, pg *pgconn.PgConn, answer bool) error {
 	s.mu.Lock()
 	received, durable := s.received, min(s.received, s.stored)
 	s.mu.Unlock()
@@ -576,6 +594,7 @@ func (s *stream) report(ctx context.Context, pg *pgconn.PgConn) error {
 	s.synced = durable
 	return pglogrepl.SendStandbyStatusUpdate(ctx, pg, pglogrepl.StandbyStatusUpdate{
 		WALWritePosition: pglogrepl.LSN(received), WALFlushPosition: pglogrepl.LSN(durable), WALApplyPosition: pglogrepl.LSN(durable),
+		ReplyRequested: answer,
 	})
 }
 

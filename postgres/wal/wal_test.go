@@ -445,6 +445,17 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	}
 	check("not a name", "../../etc/passwd", f, 126, nil)
 
+	// A younger timeline began later than the end of this one: what lies between was lost.
+	history := filepath.Join(dir, "pg_wal", "00000002.history")
+	if err := os.WriteFile(history, []byte("1\t0/2000000\tno recovery target specified\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Archive(t.Context(), history); err != nil {
+		t.Fatal(err)
+	}
+	check("the tail of a timeline that was left", "00000001000000000000001F", f, 126, nil)
+	check("after the fork", "000000010000000000000020", f, 1, wal.ErrAbsent)
+
 	other := *f
 	other.System = 4711
 	check("another system", segments[0], &other, 126, cofre.ErrNoRepo)
