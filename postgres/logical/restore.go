@@ -53,6 +53,7 @@ type Target struct {
 	sel     *selection
 	server  serverFacts
 	staged  string
+	kept    string // what the replaced database is called, once it is
 	created bool
 	roles   []globalStatement // to be run before anything else
 	warned  []string
@@ -161,7 +162,8 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if t.sel, err = choose(t.toc, t.o.Filter); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
 	}
-	t.staged = stagedName(t.o.Name, "restore", t.o.Now())
+	now := t.o.Now()
+	t.staged, t.kept = stagedName(t.o.Name, "restore", now), stagedName(t.o.Name, "replaced", now)
 	p := &cofre.Plan{
 		Title: fmt.Sprintf("restore database %s of %s, captured %s, to %s on %s", t.facts.Database.Name, c.Name,
 			t.facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), t.o.Name, t.o.Server),
@@ -224,8 +226,8 @@ func (t *Target) steps(p *cofre.Plan) {
 	add("analyze", "database "+t.staged, "")
 	add("check", "database "+t.staged, string(t.o.Check)+", sequences, policies, grants, extensions, indexes")
 	if t.server.targetExists {
-		p.Notes = append(p.Notes, fmt.Sprintf("database %s is kept, renamed to %s", t.o.Name, t.replacedName()))
-		add("rename", "database "+t.o.Name, "to "+t.replacedName())
+		p.Notes = append(p.Notes, fmt.Sprintf("database %s is kept, renamed to %s", t.o.Name, t.kept))
+		add("rename", "database "+t.o.Name, "to "+t.kept)
 	}
 	add("rename", "database "+t.staged, "to "+t.o.Name)
 	p.Notes = append(p.Notes, "if the restore is interrupted, this removes what it left: "+t.dropCommand(t.staged))
@@ -234,10 +236,6 @@ func (t *Target) steps(p *cofre.Plan) {
 // fromTemplate reports whether the restore begins with a copy of the database that is there, because the
 // definitions that it needs are not part of it.
 func (t *Target) fromTemplate() bool { return !t.sel.sections[pgarchive.SectionPreData] }
-
-func (t *Target) replacedName() string {
-	return stagedName(t.o.Name, "replaced", t.o.Now())
-}
 
 func (t *Target) dropCommand(name string) string {
 	return "DROP DATABASE " + pgarchive.Quote(name) + ";"

@@ -45,9 +45,8 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 	if exists && !t.o.Replace {
 		return nil, cofre.WithHint(fmt.Errorf("%w", cofre.ErrExists), "the restored database is %s: rename it, or drop it", t.staged)
 	}
-	kept := t.replacedName()
 	for attempt := 1; ; attempt++ {
-		err := t.rename(ctx, conn, exists, kept)
+		err := t.rename(ctx, conn, exists)
 		if err == nil {
 			break
 		}
@@ -62,21 +61,21 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	o := &cofre.Outcome{Restored: t.o.Name}
 	if exists {
-		o.Kept = []string{kept}
-		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(kept))
+		o.Kept = []string{t.kept}
+		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(t.kept))
 	}
 	return o, nil
 }
 
 // rename swaps the names in one transaction. ALTER DATABASE RENAME locks the database against new sessions
 // before it looks for old ones; a second session ends those in the meantime.
-func (t *Target) rename(ctx context.Context, conn *pgx.Conn, exists bool, kept string) error {
+func (t *Target) rename(ctx context.Context, conn *pgx.Conn, exists bool) error {
 	ending, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- t.endSessions(ending, exists) }()
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if exists {
-			if _, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.o.Name)+" RENAME TO "+pgarchive.Quote(kept)); err != nil {
+			if _, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.o.Name)+" RENAME TO "+pgarchive.Quote(t.kept)); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,7 @@ CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES FROM ('2026-07-
 CREATE TABLE public.serials (id serial PRIMARY KEY, label text UNIQUE);
 CREATE UNLOGGED TABLE public.scratch (id int);
 CREATE VIEW public.happy AS SELECT p.id, count(a.id) AS answers FROM public.profiles p LEFT JOIN public.answers a ON a.profile_id = p.id GROUP BY p.id;
+ALTER TABLE public.answers FORCE ROW LEVEL SECURITY;
 CREATE MATERIALIZED VIEW public.counts AS SELECT count(*) AS n FROM public.answers;
 INSERT INTO public.profiles SELECT i, 'Perfil ' || i, 'triste' FROM generate_series(1, 50) i;
 INSERT INTO public.answers (profile_id, body, n) SELECT 1 + i % 50, 'Resposta número ' || i || repeat(' é', i % 20), i / 7.0 FROM generate_series(1, 2000) i;
@@ -62,6 +63,7 @@ GRANT SELECT, INSERT ON public.answers TO ROLE_APP;
 GRANT SELECT (name) ON public.profiles TO ROLE_APP;
 GRANT USAGE ON SCHEMA app TO ROLE_APP;
 ALTER TABLE public.serials OWNER TO ROLE_APP;
+ALTER MATERIALIZED VIEW public.counts OWNER TO ROLE_APP;
 COMMENT ON TABLE public.answers IS 'respostas';
 SELECT lo_from_bytea(0, 'um objeto grande'), lo_from_bytea(0, convert_to(repeat('x', 3000000), 'UTF8'));
 `
