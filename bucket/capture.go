@@ -810,13 +810,13 @@ func (r *run) captured() (cofre.Captured, error) {
 	}
 	out := cofre.Captured{Facts: raw, Warnings: warnings(r.store), Partial: f.MissingN > 0 || f.SuspectN > 0}
 	if f.MissingN > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects are missing, first %s", f.MissingN, f.Missing[0].Object+": "+f.Missing[0].Why))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("objects missing: %d, first %s", f.MissingN, f.Missing[0].Object+": "+f.Missing[0].Why))
 	}
 	if f.SuspectN > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects are kept but do not match what the storage says of them", f.SuspectN))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("objects kept that do not match what the storage says of them: %d", f.SuspectN))
 	}
 	if f.Vanished > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("%d objects were deleted while the backup ran", f.Vanished))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("objects deleted while the backup ran: %d", f.Vanished))
 	}
 	out.Warnings = append(out.Warnings, r.emptied()...)
 	return out, nil

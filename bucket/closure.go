@@ -93,7 +93,7 @@ func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree,
 		if err != nil {
 			return false, err
 		}
-		if !facts.All && !slices.ContainsFunc(facts.Buckets, func(b BucketFacts) bool { return b.ID == o.Bucket }) {
+		if !facts.covers(o.Bucket) {
 			continue
 		}
 		if err := into.add(o.Bucket, o.Name, o.Size, o); err != nil {

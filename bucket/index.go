@@ -85,6 +85,11 @@ type Facts struct {
 	Superseded int64          `json:"superseded,omitempty"`
 }
 
+// covers reports whether the capture was meant to hold a bucket.
+func (f Facts) covers(id string) bool {
+	return f.All || slices.ContainsFunc(f.Buckets, func(b BucketFacts) bool { return b.ID == id })
+}
+
 // BucketFacts counts one bucket.
 type BucketFacts struct {
 	ID      string `json:"id"`

@@ -61,7 +61,8 @@ type Target struct {
 	tree cofre.Tree
 	pace pace
 
-	buckets  []Bucket // as they will be
+	covered  func(id string) bool // whether the component covers a bucket
+	buckets  []Bucket             // as they will be
 	existing map[string]Bucket
 	wanted   *spill // of Located, by their new place
 	present  *spill // of Object: what the buckets hold now
@@ -108,6 +109,11 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if err != nil {
 		return nil, err
 	}
+	var facts Facts
+	if err := json.Unmarshal(c.Facts, &facts); err != nil {
+		return nil, fmt.Errorf("read the facts of %s: %w", c.Name, err)
+	}
+	t.covered = facts.covers
 	for _, id := range t.cfg.Buckets {
 		if !slices.ContainsFunc(captured, func(b Bucket) bool { return b.ID == id }) {
 			problem("cofre show lists what a recovery point holds", "bucket %s is not in the component", id)
@@ -204,7 +210,8 @@ func (t *Target) selectObjects(ctx context.Context) (Object, error) {
 			if err != nil {
 				return Object{}, fmt.Errorf("read which objects the database names: %w", err)
 			}
-			if t.wants(o) {
+			// Of buckets that are backed up elsewhere, or not at all, this component promises nothing.
+			if t.wants(o) && t.covered(o.Bucket) {
 				if err := named.add(o.Bucket, o.Name, o.Size, o); err != nil {
 					return Object{}, err
 				}

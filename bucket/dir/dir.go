@@ -460,7 +460,9 @@ func (s *Store) oddDir(id string) string  { return filepath.Join(s.root, reserve
 func (s *Store) metaFile(id, name string) string {
 	return filepath.Join(s.metaDir(id), nameHash(name)+".json")
 }
+
 func (s *Store) oddFile(id, name string) string { return filepath.Join(s.oddDir(id), nameHash(name)) }
+
 func (s *Store) plainFile(id, name string) string {
 	return filepath.Join(s.bucketDir(id), filepath.FromSlash(name))
 }

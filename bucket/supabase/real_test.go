@@ -91,7 +91,7 @@ func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: rows, FixUp: fixUp{conn}, Replace: true})
+	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{conn}, Replace: true})
 	t.Log(out.Restored)
 	if got := serve(t, s, id); got != served {
 		t.Errorf("served before:\n%s\nand after:\n%s", served, got)
