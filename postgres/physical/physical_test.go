@@ -255,6 +255,9 @@ const ledger = "SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT cou
 // targets of every kind.
 func TestPointInTime(t *testing.T) {
 	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if testing.Short() && major != testkit.DefaultMajor {
+			t.Skip("one major is enough for -short")
+		}
 		dir := room(t)
 		a := archive(shared(t, dir, "archive"))
 		s := testkit.Postgres(t, major, a.conf(), testkit.InitArgs("--data-checksums"))
@@ -314,7 +317,7 @@ func TestPointInTime(t *testing.T) {
 			{"name", cofre.RecoveryTarget{Name: "point"}, physical.ActionShutdown, ""},
 			{"immediate", cofre.RecoveryTarget{Immediate: true}, physical.ActionPause, "<null>"},
 		} {
-			if tt.name != "time" && (testing.Short() || major != testkit.DefaultMajor) {
+			if tt.name != "time" && (testing.Short() || major != testkit.DefaultMajor) { // every major once
 				continue
 			}
 			t.Run(tt.name, func(t *testing.T) {
@@ -385,6 +388,9 @@ func TestPointInTime(t *testing.T) {
 // restores on its own, by stock PostgreSQL.
 func TestWithoutArchive(t *testing.T) {
 	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if testing.Short() && major != testkit.DefaultMajor {
+			t.Skip("one major is enough for -short")
+		}
 		dir := room(t)
 		s := testkit.Postgres(t, major, testkit.InitArgs("--data-checksums"))
 		space := shared(t, dir, "space")
@@ -429,6 +435,9 @@ func TestWithoutArchive(t *testing.T) {
 // TestIncremental has a server that knows what changed send that alone: the component is whole all the same.
 func TestIncremental(t *testing.T) {
 	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if testing.Short() && major != testkit.DefaultMajor {
+			t.Skip("one major is enough for -short")
+		}
 		if major < 17 {
 			t.Skip("since PostgreSQL 17")
 		}
@@ -733,6 +742,9 @@ func (s *cancellingSession) Put(ctx context.Context, e cofre.Entry, r io.Reader)
 // TestDemandingWAL recovers over WAL that demands more connections than the base backup knew of.
 func TestDemandingWAL(t *testing.T) {
 	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if testing.Short() && major != testkit.DefaultMajor {
+			t.Skip("one major is enough for -short")
+		}
 		if major != 13 && major != testkit.DefaultMajor {
 			t.Skip("13 refuses to start, later ones pause")
 		}
