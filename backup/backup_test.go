@@ -90,8 +90,10 @@ func TestPreparesFirstThenCapturesInTheOrderOfKinds(t *testing.T) {
 	repo := repositorytest.NewMemory()
 	var log []string
 	var companions []cofre.Companion
-	storage := &preparing{source{kind: cofre.KindStorage, name: "storage", text: "objects", log: &log,
-		saw: func(c *cofre.Capture) { companions = slices.Clone(c.Companions) }}}
+	storage := &preparing{source{
+		kind: cofre.KindStorage, name: "storage", text: "objects", log: &log,
+		saw: func(c *cofre.Capture) { companions = slices.Clone(c.Companions) },
+	}}
 	req := request(&source{kind: cofre.KindConfig, name: "config", log: &log}, storage, &source{kind: cofre.KindDatabase, name: "app", text: "rows", log: &log})
 	req.Checks = []cofre.PointCheck{check{log: &log}}
 	p, err := backup.Run(t.Context(), repo, req)

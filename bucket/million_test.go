@@ -170,6 +170,7 @@ func (s *diskSession) Add(context.Context, cofre.Entry) error { return nil }
 func (s *diskSession) Store(context.Context, cofre.Layout, io.Reader) (cofre.ObjectID, int64, error) {
 	return "", 0, errors.ErrUnsupported
 }
+
 func (s *diskSession) Concat(context.Context, cofre.Entry, []cofre.ObjectID) (cofre.Entry, error) {
 	return cofre.Entry{}, errors.ErrUnsupported
 }

@@ -51,7 +51,7 @@ func connectError(ctx context.Context, c Config, err error) error {
 	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
-		condition, hint := explainConnect(c, server)
+		hint, condition := conditionOf(c, server)
 		if condition == nil {
 			return fmt.Errorf("%s: %w", where, server)
 		}
@@ -71,22 +71,23 @@ func connectError(ctx context.Context, c Config, err error) error {
 		"check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL")
 }
 
-func explainConnect(c Config, e *pgconn.PgError) (condition error, hint string) {
+// conditionOf returns what a refused connection is in the words of package cofre, nil where it is nothing of theirs.
+func conditionOf(c Config, e *pgconn.PgError) (hint string, condition error) {
 	switch {
 	case e.Code == "28000" && strings.Contains(e.Message, "pg_hba.conf"):
-		return cofre.ErrDenied, "the server's pg_hba.conf lets nobody in this way: add a line for this user, database and address, then SELECT pg_reload_conf()"
+		return "the server's pg_hba.conf lets nobody in this way: add a line for this user, database and address, then SELECT pg_reload_conf()", cofre.ErrDenied
 	case e.Code == "28P01", e.Code == "28000":
-		return cofre.ErrDenied, "check user and password: database.password, PGPASSWORD or the password file"
+		return "check user and password: database.password, PGPASSWORD or the password file", cofre.ErrDenied
 	case e.Code == "3D000":
-		return cofre.ErrNotFound, fmt.Sprintf("list the databases there: psql -l; create it: createdb %s", c.DatabaseName())
+		return fmt.Sprintf("list the databases there: psql -l; create it: createdb %s", c.DatabaseName()), cofre.ErrNotFound
 	case e.Code == "42501":
-		return cofre.ErrDenied, fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO the role", pgx.Identifier{c.DatabaseName()}.Sanitize())
+		return fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO the role", pgx.Identifier{c.DatabaseName()}.Sanitize()), cofre.ErrDenied
 	case e.Code == "57P03":
-		return cofre.ErrUnreachable, "the server is starting or stopping: try again"
+		return "the server is starting or stopping: try again", cofre.ErrUnreachable
 	case e.Code == "53300":
-		return cofre.ErrUnreachable, "all connections are taken: raise max_connections, or give cofre a role with reserved ones"
+		return "all connections are taken: raise max_connections, or give cofre a role with reserved ones", cofre.ErrUnreachable
 	}
-	return nil, ""
+	return "", nil
 }
 
 // Explain adds to an error of a query the condition of package cofre that it is, and a hint where there is

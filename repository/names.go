@@ -101,6 +101,7 @@ func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // isPack, isIndex and isMarker tell blobs apart by their first letter.
 func isPack(id blob.ID) bool { return id != "" && (id[0] == 'p' || id[0] == 'q') }
+
 func isIndex(id blob.ID) bool {
 	return id != "" && (id[0] == 'x' || id[0] == 'n' || id[0] == 'm' || id[0] == 'l')
 }

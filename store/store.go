@@ -118,7 +118,7 @@ func openFolder(path string, create bool) (cofre.Store, error) {
 	return f, f.prepare(create)
 }
 
-var errName = errors.New("want segments separated by /, none of them empty, . or ..")
+var errName = errors.New("empty, . and .. are no segments of a name")
 
 // checkName keeps names inside the store: the name of a WAL segment may come from another machine.
 func checkName(name string) error {

@@ -46,8 +46,7 @@ func TestExitCodes(t *testing.T) {
 }
 
 func TestEveryHelpListsTheExitCodes(t *testing.T) {
-	var visit func(args []string)
-	visit = func(args []string) {
+	visit := func(args []string) {
 		var out bytes.Buffer
 		if code := run(t.Context(), append(args, "--help"), stdio{In: strings.NewReader(""), Out: &out, Err: &out}, func(string) string { return "" }); code != 0 {
 			t.Errorf("%q: help exits with %d", args, code)

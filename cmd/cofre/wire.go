@@ -172,8 +172,10 @@ func configured(cfg *config.Config) []cofre.Kind {
 		kind cofre.Kind
 		has  bool
 	}{
-		{cofre.KindDatabase, cfg.Database != nil}, {cofre.KindCluster, cfg.Cluster != nil},
-		{cofre.KindStorage, cfg.Storage != nil}, {cofre.KindConfig, cfg.Files != nil},
+		{cofre.KindDatabase, cfg.Database != nil},
+		{cofre.KindCluster, cfg.Cluster != nil},
+		{cofre.KindStorage, cfg.Storage != nil},
+		{cofre.KindConfig, cfg.Files != nil},
 	} {
 		if s.has {
 			kinds = append(kinds, s.kind)

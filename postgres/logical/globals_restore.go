@@ -49,8 +49,11 @@ func parseGlobal(sql string) (globalStatement, bool) {
 		prefix string
 		verb   globalVerb
 	}{
-		{"CREATE ROLE ", createRole}, {"ALTER ROLE ", alterRole}, {"COMMENT ON ROLE ", commentRole},
-		{"CREATE TABLESPACE ", tablespaceThing}, {"ALTER TABLESPACE ", tablespaceThing},
+		{"CREATE ROLE ", createRole},
+		{"ALTER ROLE ", alterRole},
+		{"COMMENT ON ROLE ", commentRole},
+		{"CREATE TABLESPACE ", tablespaceThing},
+		{"ALTER TABLESPACE ", tablespaceThing},
 	} {
 		rest, ok := strings.CutPrefix(sql, known.prefix)
 		if !ok {

@@ -287,7 +287,6 @@ func (t *Target) lookAtExtensions(ctx context.Context, conn *pgx.Conn, p *cofre.
 		return nil
 	}
 	type available struct {
-		version        string
 		superuser      bool
 		trusted        bool
 		all            []string

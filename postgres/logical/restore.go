@@ -56,7 +56,6 @@ type Target struct {
 	kept    string // what the replaced database is called, once it is
 	created bool
 	roles   []globalStatement // to be run before anything else
-	warned  []string
 }
 
 // component is a component opened for reading.

@@ -16,8 +16,10 @@ var harmless = []struct {
 	command string // what the failed command must begin with; empty is any
 	why     string
 }{
-	{regexp.MustCompile(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
-		"the programs are newer than the server; the parameter only guards the session"},
+	{
+		regexp.MustCompile(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
+		"the programs are newer than the server; the parameter only guards the session",
+	},
 	{regexp.MustCompile(`schema "public" already exists`), "CREATE SCHEMA public", "every new database has it"},
 	{regexp.MustCompile(`language "plpgsql" already exists`), "CREATE ", "every new database has it"},
 	{regexp.MustCompile(`must be owner of extension `), "COMMENT ON EXTENSION", "the comment on an extension that the server brought; only a superuser writes it"},

@@ -112,7 +112,6 @@ type recovering struct {
 	server *throwaway.Server
 	raised []string
 	told   time.Time
-	log    string // what the server said before it was started again
 }
 
 // configure makes what the server is started with beside its own configuration: nobody but us gets in, and it

@@ -105,7 +105,6 @@ type capture struct {
 	server postgres.Server
 
 	facts    Facts
-	label    []byte
 	history  pgdata.History
 	branches []pgdata.Branch // the WAL that makes the component consistent
 	warnings []string

@@ -248,9 +248,11 @@ func (s *Server) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"-D", s.DataDir, "-k", s.Socket, "-h", listen, "-p", strconv.Itoa(s.Port),
+	args := []string{
+		"-D", s.DataDir, "-k", s.Socket, "-h", listen, "-p", strconv.Itoa(s.Port),
 		"-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr",
-		"-c", "external_pid_file="} // a restored configuration may name the original's
+		"-c", "external_pid_file=",
+	} // a restored configuration may name the original's
 	args = append(args, s.opts.Args...)
 	// The server outlives the call that starts it: its end is Stop, Kill, or the end of this process.
 	s.proc, err = process.Start(context.WithoutCancel(ctx), process.Command{
@@ -325,8 +327,10 @@ func (s *Server) Config(database string) postgres.Config {
 
 // TCPConfig reaches a database over the loopback interface, with the password.
 func (s *Server) TCPConfig(database string) postgres.Config {
-	u := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: "sslmode=disable",
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))}
+	u := url.URL{
+		Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: "sslmode=disable",
+		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)),
+	}
 	return postgres.Config{URL: u.String(), Password: s.Password}
 }
 

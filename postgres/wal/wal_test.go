@@ -81,7 +81,8 @@ var password = secret.New("correct horse battery staple")
 var theKey = sync.OnceValues(func() (k struct {
 	objects  map[string][]byte
 	identity wal.Identity
-}, err error) {
+}, err error,
+) {
 	dir, err := os.MkdirTemp("", "cofre-wal-key-")
 	if err != nil {
 		return k, err
@@ -527,6 +528,14 @@ func TestKeys(t *testing.T) {
 	r, err := wal.LoadRecipient(t.Context(), st)
 	if err != nil || r.String() != id.Recipient().String() {
 		t.Errorf("recipient %s, %v", r, err)
+	}
+	file := filepath.Join(t.TempDir(), "state", "wal.pub")
+	loads := 0
+	for range 2 {
+		kept, err := wal.KeepRecipient(file, func() (wal.Recipient, error) { loads++; return r, nil })
+		if err != nil || kept.String() != r.String() || loads != 1 {
+			t.Errorf("kept %s after %d loads, %v", kept, loads, err)
+		}
 	}
 	if again, err := wal.CreateKeys(t.Context(), st, password); err != nil || again.String() != r.String() {
 		t.Errorf("a second key %s, %v", again, err)
