@@ -169,10 +169,11 @@ func (a *Archiver) one(ctx context.Context, system cofre.SystemID, path string, 
 	fail := func(err error) (int, cofre.LSN, error) {
 		return 0, 0, fmt.Errorf("archive %s: %w", name, err)
 	}
-	content, err := os.ReadFile(path)
+	content, unmap, err := mapFile(path)
 	if err != nil {
 		return fail(err)
 	}
+	defer unmap()
 	var end cofre.LSN
 	checked := make(chan struct{})
 	if err := checkContent(system, name, content); err != nil {
@@ -188,6 +189,29 @@ func (a *Archiver) one(ctx context.Context, system cofre.SystemID, path string, 
 		return fail(err)
 	}
 	return stored, end, nil
+}
+
+// mapFile maps a file into memory instead of reading it: a process that lives for one segment spends a third of
+// its time on the first touch of fresh memory, and the page cache has the segment already. A disk that fails
+// while the file is read ends the process, with a status that PostgreSQL takes for what it is, a failure.
+func mapFile(path string) (content []byte, unmap func(), err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	if fi.Size() == 0 || fi.Size() > maxSegment {
+		return nil, func() {}, nil // no segment, and refused as such
+	}
+	content, err = syscall.Mmap(int(f.Fd()), 0, int(fi.Size()), syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_POPULATE)
+	if err != nil {
+		return nil, nil, fmt.Errorf("map %s: %w", path, err)
+	}
+	return content, func() { _ = syscall.Munmap(content) }, nil
 }
 
 // checkContent compares a file with its name and its system.

@@ -135,6 +135,40 @@ func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 	return ParseRecipient(string(b))
 }
 
+// KeepRecipient returns the recipient that file holds, or, where there is no such file, what load returns, kept in
+// file for the next call: archive_command then asks the repository for nothing but to store the segment. A
+// repository whose key was changed behind the host's back is also not believed: WAL goes on being encrypted for the
+// key that the host knew first, until the file is removed.
+//
+// Errors: those of load; one where the file holds no recipient. A file that cannot be written is none.
+func KeepRecipient(file string, load func() (Recipient, error)) (Recipient, error) {
+	if b, err := os.ReadFile(file); err == nil {
+		r, err := ParseRecipient(string(b))
+		if err != nil {
+			err = cofre.WithHint(fmt.Errorf("%s: %w", file, err), "remove the file; it is made again")
+		}
+		return r, err
+	}
+	r, err := load()
+	if err != nil {
+		return Recipient{}, err
+	}
+	keep(file, "# whom this host encrypts WAL for; read from the repository\n"+r.String()+"\n")
+	return r, nil
+}
+
+// keep writes a file that saves work and is not needed: under a name of its own first, so that a process which
+// reads at this moment sees all or nothing.
+func keep(file, text string) {
+	if os.MkdirAll(filepath.Dir(file), 0o700) != nil {
+		return
+	}
+	temp := file + "." + rand.Text()
+	if os.WriteFile(temp, []byte(text), 0o600) != nil || os.Rename(temp, file) != nil {
+		_ = os.Remove(temp)
+	}
+}
+
 // Unlock reads the identity. It takes about a second of CPU, on purpose: the key is derived from a password.
 // Fetch does it once per recovery, see KeepIdentity.
 //
@@ -191,13 +225,7 @@ func KeepIdentity(file string, want Recipient, unlock func() (Identity, error)) 
 	if err != nil {
 		return Identity{}, err
 	}
-	if os.MkdirAll(filepath.Dir(file), 0o700) == nil {
-		// Under a name of its own, so that a process which reads at this moment sees all or nothing.
-		temp := file + "." + rand.Text()
-		if os.WriteFile(temp, []byte(id.i.String()+"\n"), 0o600) != nil || os.Rename(temp, file) != nil {
-			_ = os.Remove(temp)
-		}
-	}
+	keep(file, id.i.String()+"\n")
 	return id, nil
 }
 
