@@ -39,6 +39,7 @@ const clusterName = "cluster"
 type sourceOptions struct {
 	jobs        int
 	lockTimeout time.Duration
+	allowEmpty  bool
 }
 
 func (o sourceOptions) parallel() int {

@@ -29,6 +29,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 	c := bucket.Config{
 		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindStorage, Name: storageName},
 		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs), StateDir: state,
+		AllowEmpty: o.allowEmpty,
 	}
 	rows, ok, err := storageRowsOf(cfg)
 	if err != nil {
