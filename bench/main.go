@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ var subjects = []subject{
 	{"table", "one table of 1 % of the data", benchTable},
 	{"daily", "seven daily dumps, 1 % of the rows changed each day", benchDaily},
 	{"cluster", "base backups and their restore beside pgBackRest", benchCluster},
+	{"wal", "archiving WAL segments beside pgBackRest", benchWAL},
 }
 
 // bench is what every subject is given.
@@ -68,6 +70,9 @@ func (b *bench) run(ctx context.Context, names []string) (err error) {
 		if !slices.ContainsFunc(subjects, func(s subject) bool { return s.name == n }) {
 			return fmt.Errorf("no subject %q", n)
 		}
+	}
+	if b.cofre, err = filepath.Abs(b.cofre); err != nil {
+		return err
 	}
 	if _, err := os.Stat(b.cofre); err != nil {
 		return fmt.Errorf("%w (build it with make build)", err)
