@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -102,6 +104,9 @@ func Explain(err error) error {
 	}
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
+		if hasCondition(err) {
+			return err // a repository that is full or cannot be reached is no fault of the connection
+		}
 		if IsConnectionLost(err) {
 			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err},
 				"the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)")
@@ -150,6 +155,18 @@ func IsConnectionLost(err error) bool {
 	if errors.As(err, &server) {
 		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "08")
 	}
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return false // what the system says about a file looks like a net.Error too
+	}
 	var network net.Error
 	return errors.Is(err, net.ErrClosed) || errors.As(err, &network) || isEOF(err) || strings.Contains(err.Error(), "conn closed")
+}
+
+// hasCondition reports whether whoever made err has said already what it is.
+func hasCondition(err error) bool {
+	return slices.ContainsFunc([]error{
+		cofre.ErrDiskFull, cofre.ErrReadOnly, cofre.ErrDenied, cofre.ErrUnreachable, cofre.ErrNoRepo, cofre.ErrCorrupt,
+		cofre.ErrLocked, cofre.ErrNotFound, cofre.ErrWrongKey,
+	}, func(condition error) bool { return errors.Is(err, condition) })
 }

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -120,5 +123,19 @@ func TestNoToolsForANewerServer(t *testing.T) {
 	_, err := postgres.FindTools(t.Context(), postgres.Version(990001))
 	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), "postgresql-client-99") {
 		t.Errorf("got %v (hint %q)", err, cofre.Hint(err))
+	}
+}
+
+func TestExplainLeavesTheFaultsOfOthers(t *testing.T) {
+	file := &fs.PathError{Op: "write", Path: "/repository/p", Err: syscall.ENOSPC}
+	full := cofre.WithHint(fmt.Errorf("store: %w: %w", cofre.ErrDiskFull, syscall.ENOSPC), "free space")
+	for _, err := range []error{file, full, fmt.Errorf("store: %w: %w", cofre.ErrUnreachable, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})} {
+		got := postgres.Explain(fmt.Errorf("capture: %w", err))
+		if hint := cofre.Hint(got); hint != cofre.Hint(err) || errors.Is(got, cofre.ErrUnreachable) != errors.Is(err, cofre.ErrUnreachable) {
+			t.Errorf("%v became %v (hint %q)", err, got, hint)
+		}
+	}
+	if cut := postgres.Explain(&net.OpError{Op: "read", Err: syscall.ECONNRESET}); !errors.Is(cut, cofre.ErrUnreachable) {
+		t.Errorf("a cut connection is %v", cut)
 	}
 }

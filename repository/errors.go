@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
@@ -26,13 +27,36 @@ func (r *Repository) explain(verb string, err error) error {
 	}
 	for _, c := range conditions {
 		if errors.Is(err, c) {
-			return fmt.Errorf("%s: %w", verb, err)
+			return fmt.Errorf("%s: %w", verb, ofStore(err, c))
 		}
 	}
 	if errors.Is(err, repo.ErrInvalidPassword) {
 		return fmt.Errorf("%s: %w", verb, cofre.ErrWrongKey)
 	}
 	return cofre.WithHint(fmt.Errorf("%s: %w: %w", verb, cofre.ErrCorrupt, err), "find out what is damaged: cofre verify --level content")
+}
+
+// ofStore returns the store's own part of an error that came through Kopia, which is the part with a hint. Kopia
+// repeats it, and what Kopia was about to do with the blob helps nobody to free a disk.
+func ofStore(err error, condition error) error {
+	for at := err; ; {
+		var parts []error
+		switch e := at.(type) {
+		case interface{ Unwrap() error }:
+			parts = []error{e.Unwrap()}
+		case interface{ Unwrap() []error }:
+			parts = e.Unwrap()
+		}
+		i := slices.IndexFunc(parts, func(part error) bool { return cofre.Hint(part) != "" && errors.Is(part, condition) })
+		switch {
+		case i >= 0:
+			at = parts[i]
+		case cofre.Hint(at) == "":
+			return err
+		default:
+			return at
+		}
+	}
 }
 
 // notFound is explain for what a caller asked for by name.

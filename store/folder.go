@@ -350,6 +350,9 @@ func (f *folder) explain(verb, path string, err error) error {
 		err = linkErr.Err
 	}
 	explained := fmt.Errorf("%s %s: %w: %w", verb, path, condition, err)
+	if err.Error() == condition.Error() {
+		explained = fmt.Errorf("%s %s: %w", verb, path, &same{condition, err})
+	}
 	switch condition {
 	case cofre.ErrDiskFull:
 		return cofre.WithHint(explained, "free space on the disk of %s: df -h %s", f.root, f.root)
@@ -360,3 +363,9 @@ func (f *folder) explain(verb, path string, err error) error {
 	}
 	return explained
 }
+
+// same is a condition whose cause has the same words.
+type same struct{ condition, cause error }
+
+func (s *same) Error() string   { return s.condition.Error() }
+func (s *same) Unwrap() []error { return []error{s.condition, s.cause} }

@@ -64,7 +64,13 @@ A first time:
 // strict makes a wrong number of arguments a usage error that says how the command is called.
 func strict(cmd *cobra.Command) {
 	if args := cmd.Args; args != nil {
-		cmd.Args = func(cmd *cobra.Command, given []string) error { return usageError(cmd, args(cmd, given)) }
+		cmd.Args = func(cmd *cobra.Command, given []string) error {
+			err := args(cmd, given)
+			if err != nil && strings.Contains(err.Error(), "arg(s)") {
+				err = cofre.WithHint(fmt.Errorf("%s: %d arguments are not what it takes", cmd.CommandPath(), len(given)), "%s", cmd.UseLine())
+			}
+			return usageError(cmd, err)
+		}
 	}
 	for _, sub := range cmd.Commands() {
 		strict(sub)
