@@ -359,7 +359,7 @@ func (f *folder) explain(verb, path string, err error) error {
 	case cofre.ErrReadOnly:
 		return cofre.WithHint(explained, "mount the disk of %s for writing: mount -o remount,rw MOUNTPOINT", f.root)
 	case cofre.ErrDenied:
-		return cofre.WithHint(explained, "give the user that runs cofre the right to write: ls -ld %s", f.root)
+		return cofre.WithHint(explained, "run cofre as the user that owns the repository (with archive_command that is the server's user), or give this one its rights: ls -ld %s", f.root)
 	}
 	return explained
 }
