@@ -35,6 +35,8 @@ type checker struct {
 	*Target
 	obs   cofre.Observer
 	proof *cofre.Proof
+	// decoded has, in UTF-8, the names of an archive in another encoding; see decodeNames.
+	decoded map[string]string
 }
 
 func (c *checker) add(what, want, got string) {
@@ -43,6 +45,7 @@ func (c *checker) add(what, want, got string) {
 
 // compare adds one comparison of two sets and one for each thing that is in only one of them.
 func (c *checker) compare(what string, want, got []string) {
+	want, got = recorded(want), recorded(got)
 	missing, extra := difference(want, got), difference(got, want)
 	if len(missing) == 0 && len(extra) == 0 {
 		c.add(what, fmt.Sprint(len(want)), fmt.Sprint(len(got)))
@@ -55,6 +58,60 @@ func (c *checker) compare(what string, want, got []string) {
 	for _, e := range extra {
 		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: "nothing", Got: e})
 	}
+}
+
+// recorded returns texts as they come back from JSON, in which facts are kept: a database in SQL_ASCII has names
+// that are not UTF-8.
+func recorded(texts []string) []string {
+	out := make([]string, len(texts))
+	for i, s := range texts {
+		out[i] = string([]rune(s))
+	}
+	return out
+}
+
+// decodeNames reads the names in the archive, which is in the encoding of its database, as the UTF-8 that facts
+// and this session are in. The server knows every encoding it ever had.
+func (c *checker) decodeNames(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, "SET client_encoding = 'UTF8'"); err != nil {
+		return fmt.Errorf("set the client encoding: %w", err)
+	}
+	encoding := c.clientEncoding()
+	if encoding == "UTF8" || encoding == "SQL_ASCII" {
+		return nil
+	}
+	c.decoded = map[string]string{}
+	var names [][]byte
+	for i := range c.toc.Entries {
+		e := &c.toc.Entries[i]
+		for _, name := range []string{e.Namespace, e.Tag} {
+			if _, seen := c.decoded[name]; !seen {
+				c.decoded[name] = name
+				names = append(names, []byte(name))
+			}
+		}
+	}
+	rows, err := conn.Query(ctx, "SELECT name, pg_catalog.convert_from(name, $2) FROM pg_catalog.unnest($1::bytea[]) name", names, encoding)
+	if err != nil {
+		return fmt.Errorf("read names in %s: %w", encoding, err)
+	}
+	var raw []byte
+	var name string
+	if _, err := pgx.ForEachRow(rows, []any{&raw, &name}, func() error {
+		c.decoded[string(raw)] = name
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read names in %s: %w", encoding, err)
+	}
+	return nil
+}
+
+// name is a name of the archive in UTF-8.
+func (c *checker) name(s string) string {
+	if d, ok := c.decoded[s]; ok {
+		return d
+	}
+	return s
 }
 
 // difference returns what is in a and not in b, counting repetitions.
@@ -80,6 +137,9 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if err := c.decodeNames(ctx, conn); err != nil {
+		return err
+	}
 	if c.sel.sections[pgarchive.SectionData] {
 		if err := c.rows(ctx); err != nil {
 			return err
@@ -230,7 +290,7 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 	chosen := map[string]bool{}
 	for _, e := range c.sel.entries(pgarchive.SectionData) {
 		if e.Desc == "SEQUENCE SET" {
-			chosen[pgarchive.Quote(e.Namespace, e.Tag)] = true
+			chosen[pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag))] = true
 		}
 	}
 	text := func(all []SequenceFacts) []string {
@@ -291,7 +351,7 @@ func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
 	var want []string
 	for _, e := range c.sel.entries(pgarchive.SectionPreData) {
 		if e.Desc == "EXTENSION" {
-			want = append(want, e.Tag)
+			want = append(want, c.name(e.Tag))
 		}
 	}
 	got, err := readExtensions(ctx, conn)
@@ -313,7 +373,7 @@ func (c *checker) tables(ctx context.Context, conn *pgx.Conn) error {
 	for _, e := range c.sel.entries(pgarchive.SectionPreData) {
 		switch e.Desc {
 		case "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE":
-			want = append(want, pgarchive.Quote(e.Namespace, e.Tag))
+			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
 	rows, err := collect(ctx, conn, "the tables", `
@@ -340,7 +400,7 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 	chosen := map[string]bool{}
 	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
 		if e.Desc == "POLICY" {
-			chosen[e.Namespace+"\x00"+e.Tag] = true // the tag is table and policy, with a space between
+			chosen[c.name(e.Namespace)+"\x00"+c.name(e.Tag)] = true // the tag is table and policy, with a space between
 		}
 	}
 	text := func(all []PolicyFacts) []string {
@@ -369,7 +429,7 @@ func (c *checker) rowSecurity(ctx context.Context, conn *pgx.Conn) error {
 	var want []string
 	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
 		if e.Desc == "ROW SECURITY" {
-			want = append(want, pgarchive.Quote(e.Namespace, e.Tag))
+			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
 	rows, err := collect(ctx, conn, "the tables with row-level security", `

@@ -506,6 +506,31 @@ func TestRestoreOfEveryKind(t *testing.T) {
 	})
 }
 
+// TestRestoreOfAnotherEncoding has names of every kind of object that are no UTF-8 in the archive.
+func TestRestoreOfAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
+		database := "restore_" + strings.ToLower(encoding)
+		s.Exec(t, "postgres", "CREATE DATABASE "+database+" TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
+		t.Cleanup(func() { s.Drop(t, database) })
+		client := "UTF8"
+		if encoding == "SQL_ASCII" {
+			client = encoding
+		}
+		s.Exec(t, database, "SET client_encoding = '"+client+"';"+`
+CREATE TABLE "Ação" ("é" serial PRIMARY KEY, t text); INSERT INTO "Ação" (t) VALUES ('ção'), ('ü'); COMMENT ON TABLE "Ação" IS 'maçã';
+CREATE FUNCTION "fé"() RETURNS text LANGUAGE sql AS $$SELECT 'maçã'::text$$; CREATE TYPE "espécie" AS ENUM ('é');
+ALTER TABLE "Ação" ENABLE ROW LEVEL SECURITY; CREATE POLICY "política" ON "Ação" USING (t <> 'ã'); CREATE SCHEMA "esquemã"; CREATE VIEW "esquemã"."visão" AS SELECT 1 AS "ó"`)
+		o := options(s, database+"_again")
+		o.Check = logical.CheckChecksum
+		_, _, outcome := mustRestore(t, s, captureOf(t, s, database, logical.CaptureOptions{}), o)
+		if want, got := s.Dump(t, database), s.Dump(t, outcome.Restored); got != want {
+			t.Errorf("%s: %s", encoding, lineDiff(want, got))
+		}
+	}
+}
+
 // A role that may make databases and nothing more restores what it may own.
 func TestRestoreWithoutSuperuser(t *testing.T) {
 	t.Parallel()
