@@ -122,7 +122,11 @@ func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
 	for n := 1; ok; n++ {
 		err := t.run(ctx, d, s, prefix+t.lock(), p)
 		var server *pgconn.PgError
+		begun := prefix != ""
 		switch prefix = ""; {
+		case begun && errors.As(err, &server) && (server.Code == "22023" || server.Code == "55000"):
+			// invalid_parameter_value, object_not_in_prerequisite_state: a snapshot ends with the session that exported it.
+			return cofre.WithHint(fmt.Errorf("the session that holds the snapshot has ended: %w: %w", cofre.ErrUnreachable, err), "the server's log says who or what ended it; then back up again")
 		case errors.As(err, &server) && server.Code == "55P03" && s.dead == nil:
 			q.deferred <- t
 			prefix = "ROLLBACK;" + begin

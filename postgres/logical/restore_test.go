@@ -43,7 +43,6 @@ CREATE TABLE public.parts_2 PARTITION OF public.parts FOR VALUES FROM ('2026-07-
 CREATE TABLE public.serials (id serial PRIMARY KEY, label text UNIQUE);
 CREATE UNLOGGED TABLE public.scratch (id int);
 CREATE VIEW public.happy AS SELECT p.id, count(a.id) AS answers FROM public.profiles p LEFT JOIN public.answers a ON a.profile_id = p.id GROUP BY p.id;
-ALTER TABLE public.answers FORCE ROW LEVEL SECURITY;
 CREATE MATERIALIZED VIEW public.counts AS SELECT count(*) AS n FROM public.answers;
 INSERT INTO public.profiles SELECT i, 'Perfil ' || i, 'triste' FROM generate_series(1, 50) i;
 INSERT INTO public.answers (profile_id, body, n) SELECT 1 + i % 50, 'Resposta número ' || i || repeat(' é', i % 20), i / 7.0 FROM generate_series(1, 2000) i;
@@ -63,7 +62,6 @@ GRANT SELECT, INSERT ON public.answers TO ROLE_APP;
 GRANT SELECT (name) ON public.profiles TO ROLE_APP;
 GRANT USAGE ON SCHEMA app TO ROLE_APP;
 ALTER TABLE public.serials OWNER TO ROLE_APP;
-ALTER MATERIALIZED VIEW public.counts OWNER TO ROLE_APP;
 COMMENT ON TABLE public.answers IS 'respostas';
 SELECT lo_from_bytea(0, 'um objeto grande'), lo_from_bytea(0, convert_to(repeat('x', 3000000), 'UTF8'));
 `
@@ -415,6 +413,22 @@ func TestInterruptedRestoreLeavesTheOldDatabase(t *testing.T) {
 		t.Errorf("%s answers in the old database", n)
 	}
 	testkit.Healthy(t, s, database)
+}
+
+// TestRestoreOfForcedRowSecurity: pg_restore by itself refuses to refresh such a view, because it switches row
+// security off, and the owner of the view is subject to it.
+func TestRestoreOfForcedRowSecurity(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database, role := original(t, s)
+	s.Exec(t, database, strings.ReplaceAll(`ALTER TABLE public.answers FORCE ROW LEVEL SECURITY; ALTER TABLE public.answers OWNER TO ROLE_APP;
+		ALTER MATERIALIZED VIEW public.counts OWNER TO ROLE_APP; REFRESH MATERIALIZED VIEW public.counts`, "ROLE_APP", `"`+role+`"`))
+	_, _, outcome := mustRestore(t, s, captureOf(t, s, database, logical.CaptureOptions{}), options(s, database+"_forced"))
+	for _, q := range []string{`SELECT n FROM public.counts`, `SELECT relforcerowsecurity FROM pg_class WHERE relname = 'answers'`} {
+		if want, got := s.Query(t, database, q), s.Query(t, outcome.Restored, q); got != want {
+			t.Errorf("%s: %s, not %s", q, got, want)
+		}
+	}
 }
 
 func TestRestoreOfParts(t *testing.T) {
