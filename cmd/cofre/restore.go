@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -50,14 +51,17 @@ type restoring struct {
 	// replaces says what gives way, for the question; nil where nothing does.
 	replaces func(cofre.Component) string
 	target   func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error)
+	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
+	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
 }
 
 // restoreDocument is the JSON document of a restore.
 type restoreDocument struct {
 	Point cofre.PointID `json:"point"`
 	*restore.Result
-	Seconds float64        `json:"took_seconds,omitempty"`
-	Error   *errorDocument `json:"error,omitempty"`
+	Seconds   float64             `json:"took_seconds,omitempty"`
+	Recovered *physical.Recovered `json:"recovered,omitempty"`
+	Error     *errorDocument      `json:"error,omitempty"`
 }
 
 // restore finds the component, shows the plan, asks where something gives way, and carries it out between hooks.
@@ -96,18 +100,23 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 		return a.runHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
 	}
 	res, err := restore.Run(ctx, repo, req)
+	var recovered *physical.Recovered
+	if err == nil && r.then != nil {
+		recovered, err = r.then(ctx, obs, res.Outcome)
+	}
 	end()
 	if stopped {
 		err = a.hooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
 	}
 	if a.json && res != nil && res.Plan != nil {
-		if perr := a.document(restoreDocument{point.ID, res, res.Took.Seconds(), documentOf(interrupted(ctx, err))}); perr != nil {
+		if perr := a.document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, documentOf(interrupted(ctx, err))}); perr != nil {
 			return perr
 		}
 		return err
 	}
-	if err == nil {
-		printOutcome(a, res)
+	// Also where what followed has failed: it says what was replaced, and where that is now.
+	if res != nil && res.Outcome != nil {
+		printOutcome(a, res, recovered)
 	}
 	return err
 }
@@ -123,9 +132,12 @@ func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) erro
 	return err
 }
 
-func printOutcome(a *app, res *restore.Result) {
+func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
 	fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", plural(len(res.Proof.Checks), "comparison"))
+	if recovered != nil {
+		printRecovered(a, recovered)
+	}
 	for _, k := range res.Outcome.Kept {
 		fmt.Fprintf(a.Out, "kept: %s\n", k)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,10 +21,6 @@ import (
 	"github.com/trustlayer/cofre/restore/plan"
 )
 
-// clusterSpool is where the recovery of a restored cluster keeps segments it has fetched ahead, in its data
-// directory: there the server may write, and delivering is a rename.
-const clusterSpool = "cofre-wal-spool"
-
 type restoreClusterCommand struct {
 	restoreOptions
 	target       recoveryFlags
@@ -37,6 +34,8 @@ type restoreClusterCommand struct {
 	keepArchive  bool
 	verifyBackup bool
 	keepPartial  bool
+	start        bool
+	superuser    string
 }
 
 // recoveryFlags are the flags that say until when to recover.
@@ -62,7 +61,11 @@ or without one of them to the end of the WAL. The base backup is chosen by the t
 A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster has
 archiving off, settings in a file of its own, and pauses at the target until it is promoted, unless --action says else.
 
+With --start cofre runs the server on a private socket until the target is reached, carries the action out, says where
+the recovery has stopped, and shuts the server down: what is left is started as any other cluster.
+
   cofre restore cluster --to /var/lib/postgresql/15/restored --at 2026-11-24T14:05:00-03:00 --dry-run
+  cofre restore cluster --to /srv/copy --at '2026-11-24 14:05:00' --tz America/Sao_Paulo --start --action promote
   cofre restore cluster latest --to /srv/copy --immediate`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -83,6 +86,8 @@ archiving off, settings in a file of its own, and pauses at the target until it 
 	c.target.addFlags(cmd)
 	f.StringVar(&c.to, "to", "", "the data `DIR` to make")
 	f.StringVar(&c.action, "action", string(physical.ActionPause), "at the target: pause, promote or shutdown")
+	f.BoolVar(&c.start, "start", false, "run the server until the target is reached, carry out the action, and shut it down")
+	f.StringVar(&c.superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to ask with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
 	f.BoolVar(&c.delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
 	f.BoolVar(&c.moveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
@@ -191,9 +196,18 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
 		return physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
-			Recovery: way.target, Action: action, RestoreCommand: command, KeepArchiving: c.keepArchive,
+			Recovery: way.target, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
 		}), nil
+	}
+	r.then = func(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*physical.Recovered, error) {
+		if !c.start {
+			if command != "" {
+				done.Next = append(done.Next, "where it is never promoted: rm -r "+filepath.Join(done.Restored, physical.SpoolDir)+", which holds the key that reads the archived WAL")
+			}
+			return nil, nil
+		}
+		return c.recover(ctx, obs, done, physical.RecoverOptions{Recovery: way.target, Action: action})
 	}
 	if c.delta || c.moveAside {
 		r.replaces = func(cofre.Component) string { return "replace the data directory " + c.to }
@@ -303,12 +317,72 @@ func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
 		}
 		args = append(args, "--config", path)
 	}
-	args = append(args, "--spool", clusterSpool)
+	args = append(args, "--spool", physical.SpoolDir)
 	for i, arg := range args {
 		// In restore_command a percent sign begins a placeholder.
 		args[i] = shellQuote(strings.ReplaceAll(arg, "%", "%%"))
 	}
 	return strings.Join(args, " ") + ` %f "%p"`, nil
+}
+
+// endCommand removes what fetching leaves in the data directory when the server ends its recovery: the key of the
+// repository's WAL shall not stay in a cluster that serves.
+func endCommand(restoreCommand string) string {
+	if restoreCommand == "" {
+		return ""
+	}
+	return "rm -rf " + physical.SpoolDir
+}
+
+// recover runs the server of a cluster that was just restored until it has reached the target, and shuts it down.
+//
+// Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
+func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome, o physical.RecoverOptions) (*physical.Recovered, error) {
+	o.DataDir, o.Superuser, o.KeepArchiving, o.Observer = done.Restored, c.superuser, c.keepArchive, obs
+	found, err := physical.Recover(ctx, o)
+	if found != nil && found.Server != nil {
+		err = errors.Join(err, found.Server.Close())
+	}
+	err = errors.Join(err, forgetSpool(done.Restored))
+	if err != nil {
+		return nil, err
+	}
+	if found.Promoted {
+		done.Next[0] += ": it is recovered, and takes writes"
+		done.Next = slices.Delete(done.Next, 1, len(done.Next)-1)
+	}
+	return found, nil
+}
+
+// forgetSpool removes what fetching left in a data directory whose server does not run any more.
+func forgetSpool(dir string) error {
+	spool := filepath.Join(dir, physical.SpoolDir)
+	if err := wal.Forget(spool); err != nil {
+		return fmt.Errorf("remove the key that the recovery has used: %w", err)
+	}
+	if err := os.Remove(spool); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove what the recovery has fetched ahead: %w", err)
+	}
+	return nil
+}
+
+// printRecovered says where a recovery has stopped.
+func printRecovered(a *app, r *physical.Recovered) {
+	fmt.Fprintf(a.Out, "recovered to LSN %s on timeline %d in %s\n", r.LSN, r.Timeline, took(r.Took))
+	if !r.CommitAt.IsZero() {
+		fmt.Fprintf(a.Out, "the last transaction in it: %s%s\n", r.CommitAt.UTC().Format(time.RFC3339Nano), echo(r.CommitAt))
+	}
+	if r.Stopped != "" {
+		fmt.Fprintf(a.Out, "the server says: %s\n", r.Stopped)
+	}
+	for _, s := range r.Raised {
+		fmt.Fprintf(a.Out, "raised, as the WAL demands: %s\n", s)
+	}
+	if r.Promoted {
+		fmt.Fprintln(a.Out, "promoted, and shut down")
+	} else {
+		fmt.Fprintln(a.Out, "not promoted, and shut down")
+	}
 }
 
 // shellQuote quotes a word for the shell where it needs it.

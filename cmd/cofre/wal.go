@@ -170,7 +170,10 @@ func (c *walFetchCommand) fetcher(ctx context.Context, cfg *config.Config) (*wal
 	if f.Spool, err = filepath.Abs(c.spool); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(f.Spool, 0o700); err != nil {
+	if c.ahead != "" {
+		// The key is there as long as the recovery lasts. Who runs beside it does not bring it back after that.
+		unlock = func() (wal.Identity, error) { return wal.Identity{}, errors.New("the recovery has ended") }
+	} else if err := os.MkdirAll(f.Spool, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
 	recipient, err := wal.LoadRecipient(ctx, st)

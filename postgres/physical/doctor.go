@@ -109,6 +109,10 @@ func (d *doctor) settings() {
 func (d *doctor) archiving() {
 	set := d.server.Settings
 	mode, command, library := set["archive_mode"], set["archive_command"], set["archive_library"]
+	if d.s.cfg.Archive == nil && mode != "off" && strings.Contains(command, "cofre wal archive") {
+		d.say("WAL archive", false, "add to the section cluster of the configuration: wal: archive", "archive_command calls cofre, and the configuration does not say so: base backups carry WAL that is archived already")
+		return
+	}
 	if d.s.cfg.Archive == nil {
 		d.say("WAL archive", true, "", "none is configured: each base backup carries its own WAL, and recovery reaches the backup's end")
 		return

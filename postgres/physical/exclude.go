@@ -17,7 +17,7 @@ var emptied = map[string]bool{
 	"pg_serial": true, "pg_snapshots": true, "pg_subtrans": true, "pg_wal": true,
 }
 
-// omitted are files of the top of the data directory that are of the running server, of an earlier backup or of
+// omitted are files and folders of the top of the data directory that are of the running server, of an earlier backup or of
 // an earlier recovery.
 //
 // Source: PostgreSQL, src/backend/backup/basebackup.c, excludeFiles. The signal files are ours to add: what a
@@ -26,7 +26,13 @@ var omitted = map[string]bool{
 	"postmaster.pid": true, "postmaster.opts": true, "postgresql.auto.conf.tmp": true, "current_logfiles.tmp": true,
 	"standby.signal": true, "recovery.signal": true, "lost+found": true,
 	pgdata.BackupLabelFile: true, pgdata.TablespaceMapFile: true, pgdata.BackupManifestFile: true,
-	recoveryFile: true, markerFile: true,
+	recoveryFile: true, markerFile: true, SpoolDir: true,
+}
+
+// isOmitted reports whether a path in the data directory is one of these, or lies in one.
+func isOmitted(name string) bool {
+	top, _, _ := strings.Cut(name, "/")
+	return omitted[top]
 }
 
 // omit reports whether a file or directory is left out wherever it is.

@@ -383,7 +383,7 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 		}
 		switch h.Typeflag {
 		case tar.TypeDir:
-			if e.Path == root && oid == "" {
+			if e.Path == root && oid == "" || root == DataDir && isOmitted(path.Clean(h.Name)) {
 				continue
 			}
 			e.Mode |= fs.ModeDir
@@ -392,7 +392,7 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 			e.Mode, e.Link, e.Size = 0o777|fs.ModeSymlink, h.Linkname, 0
 			err = s.k.given.Session.Add(ctx, e)
 		case tar.TypeReg:
-			if root == DataDir && omitted[h.Name] && h.Name != pgdata.BackupLabelFile {
+			if root == DataDir && isOmitted(h.Name) && h.Name != pgdata.BackupLabelFile {
 				continue // a signal file: what the restored cluster shall do, its restore says
 			}
 			switch name, isIncremental := incrementalOf(e.Path); {
@@ -480,7 +480,7 @@ func (s *stream) conclude() error {
 	}
 	for _, f := range m.Files {
 		got, ok := s.sent[f.Path]
-		if !ok && omitted[f.Path] {
+		if !ok && isOmitted(f.Path) {
 			continue
 		}
 		if !ok || got.size != f.Size || !bytes.Equal(f.Checksum, binary.LittleEndian.AppendUint32(nil, got.crc)) {

@@ -260,7 +260,7 @@ func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
 		}
 		if time.Since(r.told) > recoverTell {
 			r.told = time.Now()
-			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: fmt.Sprintf("replayed up to %s, transactions up to %s", at.lsn, at.commit.UTC().Format(time.RFC3339))})
+			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: at.String()})
 		}
 		select {
 		case <-ctx.Done():
@@ -281,6 +281,14 @@ type at struct {
 	recovering, paused bool
 	lsn                cofre.LSN
 	commit             time.Time
+}
+
+func (p at) String() string {
+	s := "replayed up to " + p.lsn.String()
+	if !p.commit.IsZero() {
+		s += ", transactions up to " + p.commit.Format(time.RFC3339)
+	}
+	return s
 }
 
 func progress(ctx context.Context, conn *pgx.Conn) (p at, err error) {

@@ -24,6 +24,10 @@ const (
 	includeLine  = "include_if_exists = '" + recoveryFile + "' # added by cofre restore"
 )
 
+// SpoolDir is the folder of a restored data directory in which its recovery may keep WAL that it fetches ahead, and
+// the key that reads it. No base backup takes it along: the key would outlive the recovery.
+const SpoolDir = "cofre-wal-spool"
+
 // Action says what the server does when it has reached the recovery target.
 type Action string
 
@@ -50,6 +54,7 @@ type recovery struct {
 	target         cofre.RecoveryTarget
 	action         Action
 	restoreCommand string
+	endCommand     string
 	keepArchiving  bool
 }
 
@@ -57,6 +62,17 @@ type recovery struct {
 // and goes on where that ends, on the timeline it was on.
 func (r recovery) signals() bool {
 	return r.restoreCommand != "" || r.target != cofre.RecoveryTarget{}
+}
+
+// then says what the server does when it is there. At the end of the WAL it takes writes, whatever the action:
+// recovery_target_action needs a target.
+func (r recovery) then() string {
+	end := r.target
+	end.Timeline, end.Exclusive = 0, false
+	if end == (cofre.RecoveryTarget{}) {
+		return string(ActionPromote)
+	}
+	return string(r.action)
 }
 
 // settings returns what goes into recoveryFile. Every recovery setting is there, the unused ones empty, because
@@ -99,7 +115,7 @@ func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 		add("hot_standby", "on")
 	}
 	add("archive_cleanup_command", "")
-	add("recovery_end_command", "")
+	add("recovery_end_command", r.endCommand)
 	add("recovery_min_apply_delay", "0")
 	add("primary_conninfo", "")
 	add("primary_slot_name", "")

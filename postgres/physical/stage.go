@@ -511,11 +511,16 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	t.touched = false
-	return &cofre.Outcome{
-		Restored: dir, Kept: t.kept,
-		Next: []string{"pg_ctl start -D " + dir, "when it has replaced the original: delete " + recoveryFile + ", restart, and take a base backup at once"},
-	}, nil
+	next := []string{"pg_ctl start -D " + dir}
+	if r := t.recovery(); r.signals() && r.then() == string(ActionPause) {
+		// The lock of a DROP TABLE is replayed before its commit, at which recovery stops.
+		next = append(next, "it pauses at the target, to be read: but for tables that a transaction under way had locked, as DROP TABLE does",
+			"to let it take writes: SELECT pg_promote()")
+	}
+	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: append(next, whenItReplaces)}, nil
 }
+
+const whenItReplaces = "when it has replaced the original: delete " + recoveryFile + ", restart, and take a base backup at once"
 
 // swap moves what stands in the way aside and what was staged to its place. A crash in between leaves the
 // original under its other name, and what was staged whole beside it.

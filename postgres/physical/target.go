@@ -52,6 +52,7 @@ type TargetOptions struct {
 	Recovery       cofre.RecoveryTarget
 	Action         Action
 	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
+	EndCommand     string // recovery_end_command of postgresql.conf: run once, when the recovery ends in a promotion
 	KeepArchiving  bool   // leave archive_mode as it was. Only where the original is gone for good
 
 	// VerifyBackup has pg_verifybackup of the component's major version, where it is installed, read everything
@@ -429,7 +430,7 @@ func (t *Target) describe(p *cofre.Plan) {
 	}
 	r := t.recovery()
 	if r.signals() {
-		step("recover", "to "+r.target.String(), "from timeline %d at %s, then %s", s.Timeline, s.StartLSN, r.action)
+		step("recover", "to "+r.target.String(), "from timeline %d at %s, then %s", s.Timeline, s.StartLSN, r.then())
 	} else {
 		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
 	}
@@ -447,7 +448,7 @@ func (t *Target) describe(p *cofre.Plan) {
 }
 
 func (t *Target) recovery() recovery {
-	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, keepArchiving: t.o.KeepArchiving}
+	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving}
 	if r.action == "" {
 		r.action = ActionPause
 	}
