@@ -35,6 +35,12 @@ func TestScripts(t *testing.T) {
 			"points":   cmdPoints,
 			"exits":    cmdExits,
 			"envsubst": cmdEnvsubst,
+
+			"serveruser": cmdServerUser,
+			"moment":     cmdMoment,
+			"archived":   cmdArchived,
+			"streamed":   cmdStreamed,
+			"serve":      cmdServe,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()
@@ -51,12 +57,15 @@ type scriptTest struct{}
 func testOf(ts *testscript.TestScript) testing.TB { return ts.Value(scriptTest{}).(testing.TB) }
 
 // postgres: a database of the script's own on a real server; $DBURL leads to it and $DB is its name. "postgres own"
-// starts a server of the script's own, and $PGPID is its postmaster.
+// starts a server of the script's own, and $PGPID is its postmaster; "own archiving" one with archive_mode on.
 func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	t := testOf(ts)
 	var opts []testkit.Option
 	if len(args) > 0 && args[0] == "own" {
 		opts = append(opts, testkit.Conf("wal_keep_size = 512MB"))
+		if len(args) > 1 {
+			opts = append(opts, testkit.Conf("archive_mode = on"))
+		}
 	}
 	s := testkit.Postgres(t, 0, opts...)
 	db := s.Database(t)

@@ -72,6 +72,12 @@ the recovery has stopped, and shuts the server down: what is left is started as 
 			if c.to == "" {
 				return cofre.WithHint(usageError(cmd, errors.New("a restore of a cluster needs a place")), "give --to DIR")
 			}
+			for _, name := range []string{"at", "lsn", "xid", "name"} {
+				// --at "$TIME" with nothing in the variable would recover to the end of the WAL, disaster and all.
+				if f := cmd.Flags().Lookup(name); f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
+					return usageError(cmd, fmt.Errorf("--%s is empty", name))
+				}
+			}
 			target, err := c.target.parse()
 			if err != nil {
 				return usageError(cmd, err)

@@ -89,7 +89,7 @@ func (i *installation) stuck(t *testing.T) (backup *exec.Cmd, stderr *bytes.Buff
 	}
 }
 
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
