@@ -48,6 +48,7 @@ func main() {
 	flag.StringVar(&b.cofre, "cofre", "bin/cofre", "the cofre binary to measure")
 	flag.IntVar(&b.rounds, "rounds", 3, "how often each variant runs")
 	flag.IntVar(&b.scale, "scale", 1, "how much data: 1 is about 1 GB of tables and indexes")
+	flag.BoolVar(&verbose, "v", false, "print what each program says")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [subject ...]\n\nsubjects (all that have what they need, where none is named):\n")
 		for _, s := range subjects {

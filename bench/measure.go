@@ -62,6 +62,9 @@ func interleave(ctx context.Context, rounds int, variants []*variant) error {
 	return nil
 }
 
+// verbose prints what the measured programs say, such as how long each phase of a restore took.
+var verbose bool
+
 func measure(ctx context.Context, cmd *exec.Cmd) (sample, error) {
 	var out bytes.Buffer
 	if cmd.Stdout == nil {
@@ -78,6 +81,9 @@ func measure(ctx context.Context, cmd *exec.Cmd) (sample, error) {
 	s := sample{wall: time.Since(start)}
 	if err != nil {
 		return s, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, indent(out.String()))
+	}
+	if verbose {
+		fmt.Printf("%s (%.2f s)\n%s\n", firstLine(strings.Join(cmd.Args, " ")), s.wall.Seconds(), indent(out.String()))
 	}
 	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	if ru, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
