@@ -158,7 +158,7 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 	damaged := r.damagedMetadata(ctx)
 	if len(damaged) > 0 {
 		return cofre.WithHint(fmt.Errorf("%s: %w: %v", strings.Join(damaged, "; "), cofre.ErrCorrupt, err),
-			"bring these files back from a copy of the repository")
+			"bring these files back from a copy of the repository; without one, an index (x/…) can be moved aside, and what the others hold is read")
 	}
 	if wrongKey {
 		return cofre.WithHint(err, "the password is not the one the repository was made with; look at what repository.password refers to")

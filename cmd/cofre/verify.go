@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -34,9 +35,14 @@ Neither is a restore. Findings are printed by name and exit with 20.`,
 			if err != nil {
 				return &usage{err}
 			}
-			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
+			err = a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, level, args)
 			})
+			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, errFindings) {
+				// So damaged that it does not open: that is what was asked.
+				err = fmt.Errorf("%w: %w", errFindings, err)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "how deep: structure or content")
@@ -65,6 +71,14 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	obs, end := a.progress(ctx)
 	res, err := verify.Run(ctx, repo, verify.Request{Points: points, Level: level, Checks: pointChecks(), Observer: obs})
 	end()
+	if err == nil && level == cofre.LevelContent {
+		var keys []cofre.Finding
+		keys, err = checkWALKeys(ctx, cfg)
+		res.Findings = append(res.Findings, keys...)
+		if len(keys) > 0 && res.Reached == cofre.LevelContent {
+			res.Reached = cofre.LevelStructure
+		}
+	}
 	if err == nil && res.Count() > 0 {
 		err = cofre.WithHint(fmt.Errorf("%w: %s", errFindings, plural(res.Count(), "finding")),
 			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")

@@ -66,6 +66,15 @@ func createWALKeys(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
+// checkWALKeys reads back the key for WAL, which no recovery point refers to.
+func checkWALKeys(ctx context.Context, cfg *config.Config) ([]cofre.Finding, error) {
+	st, err := walStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return wal.CheckKeys(ctx, st, unlockWAL(ctx, cfg, st))
+}
+
 // walArchive lets a base backup ask which of its segments have been archived.
 type walArchive struct{ store cofre.Store }
 

@@ -135,6 +135,38 @@ func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 	return ParseRecipient(string(b))
 }
 
+// CheckKeys reads the key for WAL of a repository and says what is wrong with it: all the WAL hangs on these two
+// small objects. A repository without any has nothing to find. It takes as long as unlock, see Unlock.
+//
+// Errors: the store's, where it cannot be asked.
+func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, error)) ([]cofre.Finding, error) {
+	finding := func(object string, err error) cofre.Finding {
+		return cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: object + ": " + err.Error()}
+	}
+	var found []cofre.Finding
+	id, identityErr := unlock()
+	recipient, recipientErr := LoadRecipient(ctx, st)
+	if errors.Is(identityErr, cofre.ErrNotFound) && errors.Is(recipientErr, cofre.ErrNotFound) {
+		return nil, nil
+	}
+	for _, read := range []struct {
+		object string
+		err    error
+	}{{IdentityObject, identityErr}, {RecipientObject, recipientErr}} {
+		switch err := read.err; {
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, cofre.ErrUnreachable), errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrConfig):
+			return found, err
+		default:
+			found = append(found, finding(read.object, err))
+		}
+	}
+	if len(found) == 0 && id.Recipient().String() != recipient.String() {
+		found = append(found, finding(RecipientObject, fmt.Errorf("is not the recipient of %s: %w", IdentityObject, cofre.ErrCorrupt)))
+	}
+	return found, nil
+}
+
 // KeepRecipient returns the recipient that file holds, or, where there is no such file, what load returns, kept in
 // file for the next call: archive_command then asks the repository for nothing but to store the segment. A
 // repository whose key was changed behind the host's back is also not believed: WAL goes on being encrypted for the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -552,6 +553,50 @@ func TestKeys(t *testing.T) {
 	}
 	if again, err := wal.CreateKeys(t.Context(), st, password); err != nil || again.String() != r.String() {
 		t.Errorf("after a crash %s, %v", again, err)
+	}
+}
+
+// TestCheckKeys changes a byte of each key, takes it away, and puts it back.
+func TestCheckKeys(t *testing.T) {
+	t.Parallel()
+	_, st, _ := repository(t)
+	ctx := t.Context()
+	unlock := func() (wal.Identity, error) { return wal.Unlock(ctx, st, password) }
+	want := func(what string, objects ...string) {
+		t.Helper()
+		var named []string
+		found, err := wal.CheckKeys(ctx, st, unlock)
+		for _, f := range found {
+			named = append(named, f.Object)
+		}
+		if err != nil || !slices.Equal(named, objects) {
+			t.Errorf("%s: %v, %v", what, found, err)
+		}
+	}
+	want("whole")
+	for _, object := range []string{wal.IdentityObject, wal.RecipientObject} {
+		r, err := st.Open(ctx, object, 0, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := io.ReadAll(r)
+		if err = errors.Join(err, r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		put := func(b []byte) {
+			if err := st.Replace(ctx, object, bytes.NewReader(b), int64(len(b))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changed := bytes.Clone(whole)
+		changed[len(changed)/2] ^= 4
+		put(changed)
+		want("a changed byte", object)
+		if err := st.Delete(ctx, object); err != nil {
+			t.Fatal(err)
+		}
+		want("deleted", object)
+		put(whole)
 	}
 }
 
