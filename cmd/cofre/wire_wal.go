@@ -30,7 +30,7 @@ func storeConfig(r config.Repository) (store.Config, error) {
 	return c, readSecrets("repository", credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...)
 }
 
-// unlockWAL reads the key for WAL with the repository's password, which takes a second on purpose.
+// unlockWAL reads the key for WAL with the repository's password, which takes a moment on purpose.
 func unlockWAL(ctx context.Context, cfg *config.Config, st cofre.Store) func() (wal.Identity, error) {
 	return func() (wal.Identity, error) {
 		password, err := cfg.Repository.Password.Read()

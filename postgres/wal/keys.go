@@ -24,6 +24,13 @@ const (
 	RecipientObject = "cofre/keys/wal.pub"
 )
 
+// workFactor is how hard the password is to guess from the identity: scrypt of 2^16, as Kopia takes for the same
+// password in the same repository, so that neither is the easier one. age's own 2^18 takes 256 MB of memory, most
+// of what a whole restore may use; this takes 64 MB.
+//
+// Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1); filippo.io/age, scrypt.go.
+const workFactor = 16
+
 // Recipient is whom WAL is encrypted for. It is public; the zero Recipient is none.
 type Recipient struct{ r *age.X25519Recipient }
 
@@ -103,6 +110,7 @@ func newIdentity(ctx context.Context, st cofre.Store, password secret.Value) (Id
 	if err != nil {
 		return Identity{}, fmt.Errorf("make WAL key: %w", err)
 	}
+	lock.SetWorkFactor(workFactor)
 	var b bytes.Buffer
 	w, err := age.Encrypt(&b, lock)
 	if err == nil {
@@ -201,7 +209,7 @@ func keep(file, text string) {
 	}
 }
 
-// Unlock reads the identity. It takes about a second of CPU, on purpose: the key is derived from a password.
+// Unlock reads the identity. It takes a quarter of a second of CPU, on purpose: the key is derived from a password.
 // Fetch does it once per recovery, see KeepIdentity.
 //
 // Errors: cofre.ErrWrongKey; cofre.ErrNotFound where the repository has no key for WAL; the store's.
@@ -242,7 +250,7 @@ func parseIdentity(text string) (Identity, error) {
 }
 
 // KeepIdentity returns what file holds, or, where it holds nothing that reads for want, what unlock returns, kept
-// in file for the next call. restore_command runs a process for each segment, and none can wait a second for a
+// in file for the next call. restore_command runs a process for each segment, and none can wait that long for a
 // password; the file is readable by its owner alone, who also owns the data directory that is being recovered,
 // where everything the key protects is in clear. Whoever ends the recovery removes it with Forget.
 //
