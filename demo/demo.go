@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
@@ -26,7 +27,7 @@ type Options struct {
 	Out     io.Writer // everything that is said; commands write to it too
 }
 
-// step is one act of the story. Later acts (buckets, a moment in the past) are added to story.
+// step is one act of the story. Later acts are added to story.
 type step struct {
 	title string
 	run   func(*stage, context.Context) error
@@ -40,6 +41,7 @@ func story() []step {
 		{"The disaster", (*stage).destroy},
 		{"The restore", (*stage).restore},
 		{"The comparison", (*stage).compare},
+		{"Another disaster, and back to just before it", (*stage).moment},
 	}
 }
 
@@ -50,6 +52,8 @@ type stage struct {
 	before print
 	took   []timing
 	failed []string // what differs, by name
+	dir    string   // where commands run, and as whom: in Dir, as this user, up to the last act
+	as     *syscall.Credential
 }
 
 // timing is how long something took, for the last table.
@@ -123,12 +127,30 @@ func (s *stage) open(ctx context.Context) (err error) {
 	if err := os.Chmod(s.Dir, 0o711); err != nil {
 		return err
 	}
-	s.server, err = throwaway.Start(ctx, throwaway.Options{BinDir: s.BinDir, DataDir: s.path("postgresql")})
+	s.dir = s.Dir
+	if s.BinDir == "" {
+		s.BinDir = newest()
+	}
+	s.server, err = throwaway.Start(ctx, throwaway.Options{
+		BinDir: s.BinDir, DataDir: s.path("postgresql"),
+		// archive_mode takes a restart; until the last act nothing is archived.
+		Conf: []string{"archive_mode = on", "archive_command = '/bin/true'"},
+	})
 	if errors.Is(err, cofre.ErrNotFound) {
 		return cofre.WithHint(fmt.Errorf("demonstration: no PostgreSQL server on this machine: %w", cofre.ErrPreflight),
 			"install it, then run this again: sudo apt-get install postgresql")
 	}
 	return err
+}
+
+// newest is where the newest PostgreSQL is that has its client programs too, which Debian packs apart; "" without one.
+func newest() (dir string) {
+	for _, p := range postgres.Installed() { // ascending
+		if _, err := os.Stat(filepath.Join(p.Dir, "pg_dump")); err == nil {
+			dir = p.Dir
+		}
+	}
+	return dir
 }
 
 // ownFolder makes a folder of the demonstration's own, which it may remove at the end.
@@ -167,10 +189,10 @@ func (s *stage) timed(what string, f func() error) error {
 func (s *stage) cofre(ctx context.Context, args ...string) error {
 	s.say("\n$ cofre %s\n", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, s.Program, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.Dir, plainEnvironment(), s.Out, s.Out
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, plainEnvironment(), s.Out, s.Out
 	// A group of its own: Ctrl-C on the terminal reaches this program alone, which passes it on once. Twice
 	// would tell the command to end without cleaning up.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.as}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
 	if err := cmd.Run(); err != nil {
@@ -191,7 +213,8 @@ func plainEnvironment() []string {
 		for _, prefix := range []string{"PG", "DB_", "COFRE_", "AWS_", "SUPABASE_", "S3_BUCKET", "BACKUP_DIR", "RETENTION_DAYS"} {
 			keep = keep && !strings.HasPrefix(name, prefix)
 		}
-		if keep {
+		// Where PostgreSQL's programs are is no installation: the server here is of these.
+		if keep || strings.HasPrefix(name, "COFRE_POSTGRES_") {
 			plain = append(plain, pair)
 		}
 	}
@@ -272,12 +295,17 @@ func (s *stage) compare(ctx context.Context) error {
 	} else {
 		s.say("  as the application: an answer inserted and logged with the next number, %d answers of one organisation seen\n", n)
 	}
-	for i, text := range s.failed {
+	s.report(s.failed)
+	return nil
+}
+
+// report says what differs, the first of it by name.
+func (s *stage) report(different []string) {
+	for i, text := range different {
 		if i == 20 {
-			s.say("  … and %d more\n", len(s.failed)-i)
+			s.say("  … and %d more\n", len(different)-i)
 			break
 		}
 		s.say("  DIFFERENT: %s\n", text)
 	}
-	return nil
 }

@@ -39,7 +39,7 @@ func TestDemonstration(t *testing.T) {
 	if err := demo.Run(ctx, demo.Options{Program: program(t), Out: &out}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	for _, sentence := range []string{"$ cofre backup", "$ cofre restore database latest", "EQUAL: everything"} {
+	for _, sentence := range []string{"$ cofre backup", "$ cofre restore database latest", "$ cofre restore cluster", "promoted, and shut down", "EQUAL: everything"} {
 		if !strings.Contains(out.String(), sentence) {
 			t.Errorf("it does not say %q:\n%s", sentence, out.String())
 		}

@@ -278,9 +278,9 @@ func (s *Server) launch(ctx context.Context) error {
 
 // ready polls until the server answers anything but "starting up", as pg_isready does.
 func (s *Server) ready(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	// Each question is a process of the server's and a line in its log: a recovery that lasts is asked rarely.
+	const first, most = 10 * time.Millisecond, 300 * time.Millisecond
+	for wait := first; ; wait = min(wait*3/2, most) {
 		conn, err := pgconn.Connect(ctx, s.dsn("postgres"))
 		if err == nil {
 			return conn.Close(ctx)
@@ -294,7 +294,7 @@ func (s *Server) ready(ctx context.Context) error {
 			return fmt.Errorf("%w\n%s", s.proc.Wait(), s.Log())
 		case <-ctx.Done():
 			return fmt.Errorf("%w while it was starting\n%s", ctx.Err(), s.Log())
-		case <-tick.C:
+		case <-time.After(wait):
 		}
 	}
 }
