@@ -2,11 +2,14 @@ package logical
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -27,15 +30,46 @@ func (t *Target) createDatabase(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, t.createStatement()); err != nil {
+	err = execToEnd(ctx, conn, t.createStatement())
+	// Where only the connection says that it failed, it may be there, and Discard looks.
+	t.created = err == nil || !isServerError(err)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("create database %s: %w", t.staged, err)
 	}
-	t.created = true
 	// Everybody may connect to a new database. Half of one is nobody's business; dressDatabase sets what was recorded.
 	if _, err := conn.Exec(ctx, "REVOKE ALL ON DATABASE "+pgarchive.Quote(t.staged)+" FROM PUBLIC"); err != nil {
 		return fmt.Errorf("close database %s to others: %w", t.staged, err)
 	}
 	return nil
+}
+
+// cancelBound is how long a statement may take to notice that it was cancelled.
+const cancelBound = 30 * time.Second
+
+// execToEnd carries out a statement and learns how it ended even where ctx ends meanwhile: the server is asked to
+// cancel it, and its answer is waited for. A connection that is merely closed leaves CREATE DATABASE running, and
+// nobody then drops what it makes.
+func execToEnd(ctx context.Context, conn *pgx.Conn, sql string) error {
+	bounded, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	stop := context.AfterFunc(ctx, func() {
+		asking, done := context.WithTimeout(bounded, cancelBound)
+		defer done()
+		_ = conn.PgConn().CancelRequest(asking)
+		<-asking.Done()
+		end()
+	})
+	defer stop()
+	_, err := conn.Exec(bounded, sql)
+	return err
+}
+
+func isServerError(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server)
 }
 
 func (t *Target) createStatement() string {

@@ -415,6 +415,45 @@ func TestInterruptedRestoreLeavesTheOldDatabase(t *testing.T) {
 	testkit.Healthy(t, s, database)
 }
 
+// TestInterruptedWhileTheDatabaseIsMade interrupts while the server is at CREATE DATABASE, which goes on where the
+// connection is merely closed: it would come into being after Discard has looked for it.
+func TestInterruptedWhileTheDatabaseIsMade(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database := s.Database(t)
+	s.Exec(t, database, "CREATE TABLE one AS SELECT 1 i")
+	c := captureOf(t, s, database, logical.CaptureOptions{})
+	for range 4 {
+		ctx, stop := context.WithCancel(t.Context())
+		target := logical.NewTarget(options(s, database+"_made"))
+		if _, err := target.Plan(ctx, c.Component, c.tree); err != nil {
+			t.Fatal(err)
+		}
+		watch, seen := s.Conn(t, "postgres"), make(chan error, 1)
+		go func() {
+			defer stop()
+			for {
+				var making bool
+				err := watch.QueryRow(ctx, `SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE "`+database+`%' OR query LIKE 'CREATE DATABASE `+database+`%'`).Scan(&making)
+				if err != nil || making {
+					seen <- err
+					return
+				}
+			}
+		}()
+		err := target.Stage(ctx, cofre.Discard)
+		if watched := <-seen; watched != nil || !errors.Is(err, context.Canceled) {
+			t.Fatalf("%v; watching: %v", err, watched)
+		}
+		if err := target.Discard(ctx); err != nil {
+			t.Error(err)
+		}
+		if left := s.Query(t, "postgres", `SELECT count(*) FROM pg_database WHERE datname LIKE '`+database+`_made%'`) + s.Query(t, "postgres", `SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE%`+database+`_made%'`); left != "00" {
+			t.Errorf("left: %s", left)
+		}
+	}
+}
+
 // TestRestoreOfForcedRowSecurity: pg_restore by itself refuses to refresh such a view, because it switches row
 // security off, and the owner of the view is subject to it.
 func TestRestoreOfForcedRowSecurity(t *testing.T) {
