@@ -46,7 +46,7 @@ func TestSegments(t *testing.T) {
 
 // TestSettings has one recovery target at most, last, and never less than the control file demands.
 func TestSettings(t *testing.T) {
-	r := recovery{target: cofre.RecoveryTarget{LSN: 0x16B374D848, Timeline: 2}, restoreCommand: `cp '/a\b' %p`}
+	r := recovery{target: cofre.RecoveryTarget{LSN: 0x16B374D848, Timeline: 2}, restoreCommand: `cp '/a\b' %p`, endCommand: "rm -rf spool"}
 	var lines []string
 	for _, s := range r.settings(Summary{Settings: map[string]string{"max_connections": "300", "max_wal_senders": "3"}}, &pgdata.Control{MaxConnections: 100, MaxWALSenders: 10}) {
 		lines = append(lines, s.String())
@@ -54,6 +54,7 @@ func TestSettings(t *testing.T) {
 	for _, want := range []string{
 		"archive_mode = 'off'", `restore_command = 'cp ''/a\\b'' %p'`, "recovery_target_lsn = '16/B374D848'", "recovery_target_time = ''",
 		"recovery_target_timeline = '2'", "recovery_target_action = 'pause'", "max_connections = '300'", "max_wal_senders = '10'",
+		"recovery_end_command = 'rm -rf spool'",
 	} {
 		if !slices.Contains(lines, want) {
 			t.Errorf("no line %s in\n%s", want, strings.Join(lines, "\n"))
@@ -75,7 +76,7 @@ func TestScan(t *testing.T) {
 		"PG_VERSION", "postmaster.pid", "base/5/1259", "base/5/1259_fsm", "base/5/1259.1", "base/5/16384", "base/5/16384_init",
 		"base/5/16384_fsm", "base/5/t3_16390", "base/5/t3_16390_vm", "base/5/pg_internal.init.77", "base/pgsql_tmp/pgsql_tmp1.0",
 		"global/1262", "global/pg_control", "pg_wal/000000010000000000000001", "pg_wal/archive_status/x.ready", "pg_replslot/s/state",
-		"recovery.signal", "cofre-recovery.conf", "sub/recovery.signal", "tt3_5", "base/5/1259_extra", "base/5/1259.0",
+		"recovery.signal", "cofre-recovery.conf", "cofre-wal-spool/wal.identity", "cofre-wal-spool/fetched/7/lock", "sub/recovery.signal", "tt3_5", "base/5/1259_extra", "base/5/1259.0",
 	} {
 		at := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
@@ -114,6 +115,17 @@ func TestScan(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("files\n%q, want\n%q", got, want)
+	}
+}
+
+// TestOmitted says the same of a path that the server sends.
+func TestOmitted(t *testing.T) {
+	for name, want := range map[string]bool{
+		"recovery.signal": true, "cofre-wal-spool": true, "cofre-wal-spool/wal.identity": true, "base/5/recovery.signal": false, "base": false,
+	} {
+		if got := isOmitted(name); got != want {
+			t.Errorf("%s omitted: %t", name, got)
+		}
 	}
 }
 
