@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,6 +93,8 @@ func conditionOf(c Config, e *pgconn.PgError) (hint string, condition error) {
 	return "", nil
 }
 
+const cutHint = "the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)"
+
 // Explain adds to an error of a query the condition of package cofre that it is, and a hint where there is
 // one; other errors come back as they are. The server's own fields stay in the chain.
 func Explain(err error) error {
@@ -108,8 +111,7 @@ func Explain(err error) error {
 			return err // a repository that is full or cannot be reached is no fault of the connection
 		}
 		if IsConnectionLost(err) {
-			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err},
-				"the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)")
+			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err}, cutHint)
 		}
 		return err
 	}
@@ -126,7 +128,7 @@ func Explain(err error) error {
 	case "55P03":
 		condition = cofre.ErrLocked
 	case "57P01", "57P02", "57P03", "08000", "08003", "08006", "57P05":
-		condition = cofre.ErrUnreachable
+		condition, hint = cofre.ErrUnreachable, cmp.Or(hint, cutHint)
 	case "53100":
 		condition = cofre.ErrDiskFull
 	case "53200":

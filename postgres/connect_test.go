@@ -138,4 +138,7 @@ func TestExplainLeavesTheFaultsOfOthers(t *testing.T) {
 	if cut := postgres.Explain(&net.OpError{Op: "read", Err: syscall.ECONNRESET}); !errors.Is(cut, cofre.ErrUnreachable) {
 		t.Errorf("a cut connection is %v", cut)
 	}
+	if ended := postgres.Explain(&pgconn.PgError{Code: "57P01"}); !errors.Is(ended, cofre.ErrUnreachable) || cofre.Hint(ended) == "" {
+		t.Errorf("an ended session is %v (hint %q)", ended, cofre.Hint(ended))
+	}
 }

@@ -116,6 +116,10 @@ func definitions(toc *pgarchive.TOC) map[[2]string]string {
 		name := e.Tag
 		if e.Namespace != "" {
 			name = pgarchive.Quote(e.Namespace) + "." + e.Tag
+			switch e.Desc {
+			case "TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE", "INDEX", "TYPE", "DOMAIN", "STATISTICS", "COLLATION":
+				name = pgarchive.Quote(e.Namespace, e.Tag) // as their rows are named; other tags hold more than a name
+			}
 		}
 		sql := strings.TrimSpace(e.Defn)
 		if e.Owner != "" && e.Desc != "ACL" && e.Desc != "COMMENT" {

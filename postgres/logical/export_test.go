@@ -139,7 +139,7 @@ UPDATE public.profiles SET name = 'x' WHERE id = 1; DROP INDEX public.answers_at
 	}
 	want := []string{
 		`rows removed "public"."empty" 0 0`, `rows added "public"."novel" 0 1`, `rows changed "public"."profiles" 50 50`, `rows changed "public"."serials" 10 10`,
-		`comment added EXTENSION pg_trgm`, `extension added pg_trgm`, `index removed "public".answers_at`, `table removed "public".empty`, `table added "public".novel`, `table changed "public".serials`,
+		`comment added EXTENSION pg_trgm`, `extension added pg_trgm`, `index removed "public"."answers_at"`, `table removed "public"."empty"`, `table added "public"."novel"`, `table changed "public"."serials"`,
 		`extension added pg_trgm`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
