@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/trustlayer/cofre"
 )
@@ -55,7 +56,7 @@ var exits = []struct {
 	{exitLocked, "locked", "locked by another process", is(cofre.ErrLocked)},
 	{exitWrongKey, "wrong_key", "wrong repository password", is(cofre.ErrWrongKey)},
 	{exitUnreachable, "unreachable", "repository, database or storage unreachable", is(cofre.ErrUnreachable)},
-	{exitNoSpace, "no_space", "disk full or read-only", is(cofre.ErrDiskFull, cofre.ErrReadOnly)},
+	{exitNoSpace, "no_space", "disk full or read-only", isNoSpace},
 	{exitError, "error", "any other error", func(error) bool { return true }},
 }
 
@@ -68,6 +69,15 @@ func is(targets ...error) func(error) bool {
 		}
 		return false
 	}
+}
+
+// isNoSpace also knows what the system, or a program, says of a place outside the repository: files are restored
+// and exported to any.
+func isNoSpace(err error) bool {
+	if tool, ok := errors.AsType[*cofre.ToolError](err); ok && strings.Contains(strings.ToLower(tool.Stderr), syscall.ENOSPC.Error()) {
+		return true
+	}
+	return is(cofre.ErrDiskFull, cofre.ErrReadOnly, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS)(err)
 }
 
 func as[T error](err error) bool {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/trustlayer/cofre"
@@ -29,6 +31,8 @@ func TestExitCodes(t *testing.T) {
 		{cofre.ErrUnreachable, 13},
 		{cofre.ErrDiskFull, 14},
 		{cofre.ErrReadOnly, 14},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 14},
+		{&cofre.ToolError{Stderr: "pg_restore: error: could not write to output file: No space left on device"}, 14},
 		{errFindings, 20},
 		{fmt.Errorf("a: %w", &cofre.UnreachableError{}), 21},
 		{fmt.Errorf("a: %w", &cofre.GapError{}), 22},

@@ -31,7 +31,11 @@ func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre
 		return fmt.Errorf("export to %s: %w", dir, err)
 	}
 	if err := exportDirectory(ctx, tree, &c, dir, obs); err != nil {
-		return fmt.Errorf("export to %s: %w", dir, err)
+		err = fmt.Errorf("export to %s: %w", dir, err)
+		if cofre.Hint(err) == "" {
+			err = cofre.WithHint(err, "what is in %s is not whole: remove it before the next try", dir)
+		}
+		return err
 	}
 	return nil
 }
