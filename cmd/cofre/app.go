@@ -67,7 +67,7 @@ func strict(cmd *cobra.Command) {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
 			err := args(cmd, given)
 			if err != nil && strings.Contains(err.Error(), "arg(s)") {
-				err = cofre.WithHint(fmt.Errorf("wrong number of arguments: %d", len(given)), "call it as: %s", cmd.UseLine())
+				err = cofre.WithHint(fmt.Errorf("wrong number of arguments: %d", len(given)), "%s", cmd.UseLine())
 			}
 			return usageError(cmd, err)
 		}
