@@ -98,7 +98,7 @@ func benchCluster(ctx context.Context, b *bench) error {
 		zst.variant("pgbackrest zst-1 + aes", "full", zst.renew),
 		cofre("cofre backup cluster", "repo", "zstd-fastest", nil),
 		lz4.variant("pgbackrest lz4 + aes", "full", lz4.renew),
-		cofre("cofre backup cluster (s2)", "repo-s2", "s2-default", nil),
+		cofre("cofre backup cluster (s2)", "repo-s2", "s2", nil),
 	}
 	if err := interleave(ctx, b.rounds, full); err != nil {
 		return err

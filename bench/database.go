@@ -265,9 +265,14 @@ func benchTable(ctx context.Context, b *bench) error {
 // benchDaily stores seven dumps, with 1 % of the rows changed between them: among the newest tenth, as an
 // application does, and then scattered evenly, where deduplication has nothing to find.
 func benchDaily(ctx context.Context, b *bench) error {
-	for _, how := range []struct{ name, where string }{
-		{"newest", "id > %[1]d * 9 / 10 AND id %% 10 = %[2]d"},
-		{"scattered", "id %% 100 = %[2]d"},
+	for _, how := range []struct {
+		name  string
+		where func(id string, rows, day int) string
+	}{
+		{"newest", func(id string, rows, day int) string {
+			return fmt.Sprintf("%s > %d AND %s %% 10 = %d", id, rows/10*9, id, day)
+		}},
+		{"scattered", func(id string, _, day int) string { return fmt.Sprintf("%s %% 100 = %d", id, day) }},
 	} {
 		i, err := install(ctx, b, "daily-"+how.name)
 		if err != nil {
@@ -280,12 +285,8 @@ func benchDaily(ctx context.Context, b *bench) error {
 		fmt.Printf("1 %% changed, %s\n\n| day | pg_dump -Fc -Z9 MB, in all | cofre repository MB | ratio |\n|---|---|---|---|\n", how.name)
 		for day := 1; day <= 7; day++ {
 			if day > 1 {
-				accounts := fmt.Sprintf("UPDATE pgbench_accounts SET abalance = abalance + %d WHERE "+strings.ReplaceAll(how.where, "id", "aid"), day, 2_500_000*b.scale, day)
-				answers := fmt.Sprintf("UPDATE answers SET body = (SELECT %s FROM (SELECT answers.id AS g) x) WHERE "+how.where, document(fmt.Sprint(day)), 1_000_000*b.scale, day)
-				if how.name == "scattered" {
-					accounts = fmt.Sprintf("UPDATE pgbench_accounts SET abalance = abalance + %d WHERE aid %% 100 = %d", day, day)
-					answers = fmt.Sprintf("UPDATE answers SET body = (SELECT %s FROM (SELECT answers.id AS g) x) WHERE id %% 100 = %d", document(fmt.Sprint(day)), day)
-				}
+				accounts := fmt.Sprintf("UPDATE pgbench_accounts SET abalance = abalance + %d WHERE %s", day, how.where("aid", 2_500_000*b.scale, day))
+				answers := fmt.Sprintf("UPDATE answers SET body = (SELECT %s FROM (SELECT answers.id AS g) x) WHERE %s", document(fmt.Sprint(day)), how.where("id", 1_000_000*b.scale, day))
 				if err := i.query(ctx, database, accounts, answers, "VACUUM pgbench_accounts, answers"); err != nil {
 					return err
 				}
