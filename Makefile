@@ -60,7 +60,7 @@ vulnerabilities:
 		echo "vulnerabilities: NOT CHECKED, the database vuln.go.dev cannot be reached from here"; \
 	else echo "$$out"; exit 1; fi
 
-bench: build ## measure beside pg_dump -Z9 and pg_restore, in one interleaved run
+bench: build ## measure beside pg_dump, pg_restore and pgBackRest, interleaved (BENCH="-rounds 3 dump restore" picks)
 	go run ./bench $(BENCH)
 
 services: ## install what the tests talk to: PostgreSQL 15, versitygw (PG="17 18" adds majors, unpacked into .services)
