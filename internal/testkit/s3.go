@@ -64,7 +64,7 @@ func versitygw() string {
 	if path, err := exec.LookPath("versitygw"); err == nil {
 		return path
 	}
-	for _, path := range []string{filepath.Join(os.Getenv("HOME"), "go/bin/versitygw"), "/usr/local/bin/versitygw", "/root/go/bin/versitygw"} {
+	for _, path := range []string{filepath.Join(os.Getenv("HOME"), "go/bin/versitygw"), "/usr/local/bin/versitygw"} {
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
 			return path
 		}
