@@ -29,7 +29,7 @@ func newWALCommand(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newWALArchiveCommand(a), newWALFetchCommand(a), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a))
+	cmd.AddCommand(newWALArchiveCommand(a), newWALFetchCommand(a), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALExpireCommand(a))
 	return cmd
 }
 
@@ -238,6 +238,42 @@ func newWALStatusCommand(a *app) *cobra.Command {
 }
 
 func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
+	all := []wal.Status{}
+	var alarm error
+	err := eachWAL(ctx, cfg, repo, func(_ cofre.Store, inv *wal.Inventory, backups []plan.BaseBackup) error {
+		s := wal.StatusOf(inv, backups, promisedSince(cfg))
+		for i := range s.Gaps {
+			if s.Gaps[i].Alarm && alarm == nil {
+				alarm = cofre.WithHint(&s.Gaps[i].GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", s.Gaps[i].From, s.Gaps[i].To)
+			}
+		}
+		all = append(all, s)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		if err := a.document(struct {
+			Systems []wal.Status   `json:"systems"`
+			Error   *errorDocument `json:"error,omitempty"`
+		}{all, documentOf(alarm)}); err != nil {
+			return err
+		}
+		return alarm
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(a.Err, "no base backup and no WAL; begin with: cofre backup cluster")
+	}
+	for _, s := range all {
+		printWALStatus(a, s)
+	}
+	return alarm
+}
+
+// eachWAL hands over, for every system of which there are base backups or WAL, what is stored of it, together with
+// the base backups of all of them.
+func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func(cofre.Store, *wal.Inventory, []plan.BaseBackup) error) error {
 	cat, err := catalog.Read(ctx, repo)
 	if err != nil {
 		return err
@@ -259,37 +295,16 @@ func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) err
 			systems = append(systems, b.SystemID)
 		}
 	}
-	all := []wal.Status{}
-	var alarm error
 	for _, system := range systems {
 		inv, err := wal.ReadInventory(ctx, st, system, sizes[system], unlockWAL(ctx, cfg, st))
 		if err != nil {
 			return err
 		}
-		s := wal.StatusOf(inv, backups, promisedSince(cfg))
-		for i := range s.Gaps {
-			if s.Gaps[i].Alarm && alarm == nil {
-				alarm = cofre.WithHint(&s.Gaps[i].GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", s.Gaps[i].From, s.Gaps[i].To)
-			}
-		}
-		all = append(all, s)
-	}
-	if a.json {
-		if err := a.document(struct {
-			Systems []wal.Status   `json:"systems"`
-			Error   *errorDocument `json:"error,omitempty"`
-		}{all, documentOf(alarm)}); err != nil {
+		if err := visit(st, inv, backups); err != nil {
 			return err
 		}
-		return alarm
 	}
-	if len(all) == 0 {
-		fmt.Fprintln(a.Err, "no base backup and no WAL; begin with: cofre backup cluster")
-	}
-	for _, s := range all {
-		printWALStatus(a, s)
-	}
-	return alarm
+	return nil
 }
 
 // promisedSince is where the window that the configuration promises begins: zero promises every moment kept.
