@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests talk to, where it is missing: PostgreSQL 15 and versitygw. With majors as arguments
+# Installs what the tests talk to, where it is missing: PostgreSQL 15, zstd and versitygw. With majors as arguments
 # (13, 17, 18) it also unpacks those into .services/postgresql-N, where internal/testkit finds them; they
 # are not installed on this machine. Run as root, or with sudo at hand. Nothing is done twice.
 #
@@ -76,6 +76,8 @@ relocate() {
 }
 
 command -v /usr/lib/postgresql/15/bin/initdb >/dev/null || install postgresql-15
+# Stock zstd shows that archived WAL is read without cofre.
+command -v zstd >/dev/null || install zstd
 if ! command -v versitygw >/dev/null && [ ! -x "$(go env GOPATH)/bin/versitygw" ]; then
 	say "building versitygw, a minute or two"
 	go install github.com/versity/versitygw/cmd/versitygw@v1.8.0

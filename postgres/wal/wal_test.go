@@ -209,7 +209,7 @@ func TestArchivedSegmentIsReadByStockTools(t *testing.T) {
 	cmd.Stdin = bytes.NewReader(packed)
 	got, err := cmd.Output()
 	if errors.Is(err, exec.ErrNotFound) {
-		t.Skip("zstd is not here")
+		testkit.Missing(t, "zstd", "zstd is not installed: make services")
 	}
 	want, _ := os.ReadFile(path)
 	if err != nil || !bytes.Equal(got, want) {
