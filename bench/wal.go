@@ -74,7 +74,7 @@ func benchWAL(ctx context.Context, b *bench) error {
 				return i.ready(segments, waiting)
 			},
 			command: func() *exec.Cmd {
-				cmd := p.command("archive-push")
+				cmd := p.command("--pg1-path="+i.dir, "archive-push")
 				return shell(cmd, i.each(segments, strings.Join(cmd.Args, " ")))
 			},
 			stored: func() (int64, error) { return size(i.path(p.name)) },
@@ -122,6 +122,17 @@ func (i *installation) segments() ([]string, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "archive_status"), 0o755); err != nil {
 		return nil, err
 	}
+	// cofre asks the control file which cluster a segment should be of.
+	if err := os.MkdirAll(i.path("global"), 0o755); err != nil {
+		return nil, err
+	}
+	control, err := os.ReadFile(filepath.Join(i.server.DataDir, "global", "pg_control"))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(i.path("global/pg_control"), control, 0o644); err != nil {
+		return nil, err
+	}
 	for _, n := range names {
 		bytes, err := os.ReadFile(filepath.Join(i.server.DataDir, "pg_wal", n))
 		if err != nil {
@@ -154,6 +165,6 @@ func (i *installation) ready(segments []string, waiting bool) error {
 
 // each is a shell line that runs a command for one segment after the other, as the server's archiver does.
 func (i *installation) each(segments []string, command string) string {
-	return fmt.Sprintf(`cd %s && for s in %s; do %s pg_wal/$s || exit 1; [ ! -f pg_wal/archive_status/$s.ready ] || mv pg_wal/archive_status/$s.ready pg_wal/archive_status/$s.done; done`,
+	return fmt.Sprintf(`cd %s && for s in %s; do %s $PWD/pg_wal/$s || exit 1; [ ! -f pg_wal/archive_status/$s.ready ] || mv pg_wal/archive_status/$s.ready pg_wal/archive_status/$s.done; done`,
 		i.dir, strings.Join(segments, " "), command)
 }
