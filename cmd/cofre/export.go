@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -71,15 +70,7 @@ func (c *exportCommand) check() error {
 }
 
 func (c *exportCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
-	cat, err := catalog.Read(ctx, repo)
-	if err != nil {
-		return err
-	}
-	point, comp, err := cat.Component(ref, catalog.Want{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: c.source})
-	if err != nil {
-		return err
-	}
-	tree, err := repo.Tree(ctx, comp.Root)
+	point, tree, err := capturedDatabase(ctx, cfg, repo, ref, c.source)
 	if err != nil {
 		return err
 	}
