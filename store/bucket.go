@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,16 @@ type bucket struct {
 func (b *bucket) Create(ctx context.Context, name string, r io.Reader, size int64) error {
 	options := minio.PutObjectOptions{}
 	options.SetMatchETagExcept("*")
-	err := b.put(ctx, name, r, size, options)
+	counted, again := countRewinds(r)
+	err := b.put(ctx, name, counted, size, options)
 	var answer minio.ErrorResponse
+	// The answer to the first request may have been lost with its connection; the second then finds the object
+	// that the first has made.
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusPreconditionFailed && again() {
+		if same, readErr := b.holds(ctx, name, counted); readErr == nil && same {
+			return nil
+		}
+	}
 	// Amazon answers 409 while another create of the same name is under way; whoever wins, it then exists.
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusConflict {
 		if _, statErr := b.Stat(ctx, name); statErr == nil {
@@ -36,6 +45,47 @@ func (b *bucket) Create(ctx context.Context, name string, r io.Reader, size int6
 		}
 	}
 	return b.explain("create", name, err)
+}
+
+// countRewinds counts how often the client goes back to the beginning of r, which it does for each request. again
+// reports whether there was more than one.
+func countRewinds(r io.Reader) (counted io.Reader, again func() bool) {
+	s, ok := r.(io.ReadSeeker)
+	if !ok {
+		return r, func() bool { return false } // it is sent once
+	}
+	c := &rewinds{ReadSeeker: s}
+	return c, func() bool { return c.n > 1 }
+}
+
+type rewinds struct {
+	io.ReadSeeker
+	n int
+}
+
+func (r *rewinds) Seek(offset int64, whence int) (int64, error) {
+	if offset == 0 && whence == io.SeekStart {
+		r.n++
+	}
+	return r.ReadSeeker.Seek(offset, whence)
+}
+
+// holds reports whether an object holds exactly what r does.
+func (b *bucket) holds(ctx context.Context, name string, r io.Reader) (bool, error) {
+	if _, err := r.(io.Seeker).Seek(0, io.SeekStart); err != nil {
+		return false, err
+	}
+	want, err := io.ReadAll(r)
+	if err != nil {
+		return false, err
+	}
+	there, err := b.Open(ctx, name, 0, -1)
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	got, err := io.ReadAll(io.LimitReader(there, int64(len(want))+1))
+	return bytes.Equal(want, got), err
 }
 
 func (b *bucket) Replace(ctx context.Context, name string, r io.Reader, size int64) error {
@@ -64,24 +114,13 @@ func keepOpen(r io.Reader) io.Reader {
 }
 
 func (b *bucket) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	options := minio.GetObjectOptions{}
-	switch {
-	case length == 0:
+	if length == 0 {
 		if _, err := b.Stat(ctx, name); err != nil {
 			return nil, err
 		}
 		return io.NopCloser(strings.NewReader("")), nil
-	case length > 0:
-		if err := options.SetRange(offset, offset+length-1); err != nil {
-			return nil, fmt.Errorf("open %s in %s: %w", name, b.URL(), err)
-		}
-	case offset > 0:
-		if err := options.SetRange(offset, 0); err != nil {
-			return nil, fmt.Errorf("open %s in %s: %w", name, b.URL(), err)
-		}
 	}
-	core := minio.Core{Client: b.client}
-	body, _, _, err := core.GetObject(ctx, b.name, b.prefix+name, options)
+	body, etag, err := b.get(ctx, name, offset, length, "")
 	if err != nil {
 		var answer minio.ErrorResponse
 		if errors.As(err, &answer) && answer.StatusCode == http.StatusRequestedRangeNotSatisfiable {
@@ -89,23 +128,87 @@ func (b *bucket) Open(ctx context.Context, name string, offset, length int64) (i
 		}
 		return nil, b.explain("open", name, err)
 	}
-	return &bucketReader{ReadCloser: body, bucket: b, name: name}, nil
+	r := &bucketReader{bucket: b, name: name, body: body}
+	r.goOn = func() (io.ReadCloser, error) {
+		rest := length
+		if rest > 0 {
+			rest -= r.read
+		}
+		if ctx.Err() != nil || rest == 0 {
+			return nil, ctx.Err()
+		}
+		body, _, err := b.get(ctx, name, offset+r.read, rest, etag)
+		return body, err
+	}
+	return r, nil
 }
 
-// bucketReader gives a connection that broke in the middle its condition.
+// get asks for a part of an object, length below 0 for all of it from offset on; with etag for that version alone.
+func (b *bucket) get(ctx context.Context, name string, offset, length int64, etag string) (io.ReadCloser, string, error) {
+	options := minio.GetObjectOptions{}
+	var err error
+	switch {
+	case length > 0:
+		err = options.SetRange(offset, offset+length-1)
+	case offset > 0:
+		err = options.SetRange(offset, 0)
+	}
+	if err == nil && etag != "" {
+		err = options.SetMatchETag(etag)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	core := minio.Core{Client: b.client}
+	body, info, _, err := core.GetObject(ctx, b.name, b.prefix+name, options)
+	return body, info.ETag, err
+}
+
+// resumes is how often a reader goes on after its connection broke without a byte having come in between.
+const resumes = 2
+
+// bucketReader goes on where a connection broke: a restore of hours is not ended by one that was reset. What it
+// cannot go on with it gives its condition.
 type bucketReader struct {
-	io.ReadCloser
 	bucket *bucket
 	name   string
+	body   io.ReadCloser
+	goOn   func() (io.ReadCloser, error) // from read on; nil where nothing is left
+	read   int64
+	tried  int
 }
 
 func (r *bucketReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	for {
+		n, err := r.body.Read(p)
+		r.read += int64(n)
+		if n > 0 {
+			r.tried = 0
+		}
+		if err == nil || err == io.EOF {
+			return n, err
+		}
 		err = r.bucket.explain("read", r.name, err)
+		if !errors.Is(err, cofre.ErrUnreachable) || r.tried == resumes {
+			return n, err
+		}
+		r.tried++
+		body, againErr := r.goOn()
+		if againErr != nil {
+			return n, err // the first says what has happened
+		}
+		if body == nil {
+			return n, io.EOF // it broke after the last byte
+		}
+		_ = r.body.Close() // it is broken already
+		r.body = body
+		if n > 0 {
+			return n, nil
+		}
 	}
-	return n, err
 }
+
+func (r *bucketReader) Close() error { return r.body.Close() }
 
 func (b *bucket) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
 	info, err := b.client.StatObject(ctx, b.name, b.prefix+name, minio.StatObjectOptions{})

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/s3client"
@@ -15,8 +16,9 @@ import (
 
 // Config says where a store is.
 type Config struct {
-	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH. Without endpoint it
-	// is Amazon's; ca is a PEM file with the authority of the server's certificate.
+	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH&timeout=DURATION.
+	// Without endpoint it is Amazon's; ca is a PEM file with the authority of the server's certificate; timeout
+	// is how long the server may say and take nothing, 1m where it is left out. A request is tried three times.
 	URL string
 
 	// Credentials of S3. Left out, the environment (AWS_ACCESS_KEY_ID …), the shared credentials file and the
@@ -91,8 +93,14 @@ func openS3(c Config) (cofre.Store, error) {
 			config.Region = value
 		case "ca":
 			config.CA = value
+		case "timeout":
+			d, err := time.ParseDuration(value)
+			if err != nil || d < time.Second || d > time.Hour {
+				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: timeout %q is not a duration from 1s to 1h: %w", u.Host, value, cofre.ErrConfig), "as in timeout=30s")
+			}
+			config.Timeout = d
 		default:
-			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region and ca")
+			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region, ca and timeout")
 		}
 	}
 	client, err := s3client.New(config)

@@ -4,6 +4,7 @@
 package s3client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,7 +29,8 @@ const (
 	defaultEndpoint = "https://s3.amazonaws.com"
 
 	// How long a host may take to accept a connection, and a server to say or take anything at all once it
-	// is connected. Together with attempts they bound how long an unreachable endpoint goes unnoticed.
+	// is connected, where Config.Timeout does not say otherwise. Together with attempts they bound how long an
+	// unreachable endpoint goes unnoticed: three minutes for one that accepts connections and says nothing.
 	dialTimeout  = 4 * time.Second
 	stallTimeout = 60 * time.Second
 	// attempts is how often a request is sent before its error is believed; minio waits at most a second between.
@@ -40,6 +42,9 @@ type Config struct {
 	Endpoint string // http://127.0.0.1:9000; empty means Amazon's
 	Region   string // empty means us-east-1, or what the server says
 	CA       string // path of a PEM file with the authority of the server's certificate; empty means the system's
+
+	// Timeout is how long the server may say and take nothing before a request is given up; 0 takes a minute.
+	Timeout time.Duration
 
 	// AccessKey and SecretKey may be left out: then the environment (AWS_ACCESS_KEY_ID …), the shared
 	// credentials file and the machine's role are asked, in this order.
@@ -64,7 +69,7 @@ func New(c Config) (*minio.Client, error) {
 		return nil, cofre.WithHint(fmt.Errorf("S3 endpoint %q carries credentials: %w", redactUser(endpoint), cofre.ErrConfig),
 			"give the keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in the configuration, never in an address")
 	}
-	transport, err := newTransport(c.CA)
+	transport, err := newTransport(c)
 	if err != nil {
 		return nil, err
 	}
@@ -103,19 +108,20 @@ func newCredentials(c Config) *credentials.Credentials {
 	})
 }
 
-func newTransport(ca string) (*http.Transport, error) {
+func newTransport(c Config) (*http.Transport, error) {
+	stall := cmp.Or(c.Timeout, stallTimeout)
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if ca != "" {
-		pem, err := os.ReadFile(ca)
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
 		if err != nil {
 			return nil, fmt.Errorf("read CA file: %w: %w", err, cofre.ErrConfig)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s holds no certificate in PEM: %w", ca, cofre.ErrConfig)
+			return nil, fmt.Errorf("CA file %s holds no certificate in PEM: %w", c.CA, cofre.ErrConfig)
 		}
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: min(dialTimeout, stall), KeepAlive: 15 * time.Second}
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -123,11 +129,11 @@ func newTransport(ca string) (*http.Transport, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &stallGuard{conn}, nil
+			return &stallGuard{conn, stall}, nil
 		},
 		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: stallTimeout,
+		TLSHandshakeTimeout:   min(dialTimeout, stall),
+		ResponseHeaderTimeout: stall,
 		IdleConnTimeout:       stallTimeout / 2,
 		MaxIdleConnsPerHost:   16,
 		WriteBufferSize:       64 << 10,
@@ -138,17 +144,20 @@ func newTransport(ca string) (*http.Transport, error) {
 
 // stallGuard ends a connection on which nothing moves: without it a peer that vanished without a word holds a
 // transfer for as long as the kernel retransmits, a quarter of an hour on Linux.
-type stallGuard struct{ net.Conn }
+type stallGuard struct {
+	net.Conn
+	timeout time.Duration
+}
 
 func (c *stallGuard) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
 func (c *stallGuard) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
