@@ -4,12 +4,16 @@ GOFUMPT     = mvdan.cc/gofumpt@v0.12.0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+# No C: the programs are static files that start without a loader, and what is tested is what is released.
+export CGO_ENABLED = 0
+
 # Two packages at once: their tests start servers, and two cores are what a small machine has.
 TESTFLAGS ?= -p 2
 FUZZTIME  ?= 30s
 PG        ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+RELEASE  = -X github.com/trustlayer/cofre/cmd/internal/edge.release=$(VERSION)
 SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
 .DEFAULT_GOAL := help
@@ -19,13 +23,13 @@ help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Built as the tests are, so that what they compiled is not compiled again.
-build: ## build bin/cofre
+build: ## build bin/cofre and bin/cofre-wal
 	@mkdir -p bin
-	go build -ldflags '-s -w -X main.release=$(VERSION)' -o bin/cofre ./cmd/cofre
+	go build -ldflags '-s -w $(RELEASE)' -o bin/ ./cmd/cofre ./cmd/cofre-wal
 
-release: ## build dist/cofre, static and the same wherever it is built
+release: ## build dist/cofre and dist/cofre-wal, the same wherever they are built
 	@mkdir -p dist
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o dist/cofre ./cmd/cofre
+	go build -trimpath -ldflags '-s -w $(RELEASE)' -o dist/ ./cmd/cofre ./cmd/cofre-wal
 
 demo: build ## back up, destroy and restore a real installation, before your eyes (KEEP=1 leaves it running)
 	@demo/postgresql.sh

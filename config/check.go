@@ -4,16 +4,17 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/trustlayer/cofre/internal/pattern"
 )
 
 // check finds what is wrong though each value has the right type.
 func (c *Config) check(p *problems) {
-	if !nameForm.MatchString(c.Name) && !p.has("name") {
+	if !nameForm().MatchString(c.Name) && !p.has("name") {
 		p.add("name", "is not a name", "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or a digit")
 	}
 	if c.Timezone != "" {
@@ -49,7 +50,7 @@ func (c *Config) check(p *problems) {
 }
 
 // nameForm keeps the name usable in file names, tags, database names and metrics labels.
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+var nameForm = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 func oneOf(p *problems, at, value string, allowed ...string) {
 	if value != "" && !slices.Contains(allowed, value) {
@@ -142,13 +143,13 @@ func wrongRepositoryURL(address string) (what, hint string) {
 			return "holds credentials in clear", "move them to credentials: {access_key: …, secret_key: …}, as references"
 		}
 	}
-	if e := query.Get("endpoint"); e != "" && !webURL(e) && !hostPort.MatchString(e) {
+	if e := query.Get("endpoint"); e != "" && !webURL(e) && !hostPort().MatchString(e) {
 		return "has an endpoint that is not a URL", "as in endpoint=https://s3.example.com"
 	}
 	return "", ""
 }
 
-var hostPort = regexp.MustCompile(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
+var hostPort = pattern.Lazy(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
 
 func webURL(text string) bool {
 	u, err := url.Parse(text)
@@ -230,7 +231,7 @@ func (c *Cluster) check(p *problems) {
 	notNegative(p, "cluster.jobs", c.Jobs)
 	oneOf(p, "cluster.wal", c.WAL, WALStream, WALArchive)
 	oneOf(p, "cluster.checkpoint", c.Checkpoint, CheckpointFast, CheckpointSpread)
-	if c.Slot != "" && !slotForm.MatchString(c.Slot) {
+	if c.Slot != "" && !slotForm().MatchString(c.Slot) {
 		p.add("cluster.slot", "is not the name of a replication slot", "up to 63 lower-case letters, digits and underscores")
 	} else if c.Slot != "" && c.WAL != WALStream && !p.has("cluster.wal") {
 		p.add("cluster.slot", "is used only where WAL is streamed", "set wal: stream, or take the slot out")
@@ -238,7 +239,7 @@ func (c *Cluster) check(p *problems) {
 }
 
 // slotForm is what PostgreSQL takes for a slot: ReplicationSlotValidateName in slot.c.
-var slotForm = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+var slotForm = pattern.Lazy(`^[a-z0-9_]{1,63}$`)
 
 func (s *Storage) check(p *problems) {
 	kinds := 0

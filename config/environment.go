@@ -51,7 +51,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	days := e.number("RETENTION_DAYS", 30, 36500)
 	if e.anySet("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_PORT") || getenv("SUPABASE_URL") == "" {
 		c.Database = e.database(days)
-		if form := c.Database.DatabaseName(); nameForm.MatchString(form) {
+		if form := c.Database.DatabaseName(); nameForm().MatchString(form) {
 			c.Name = form
 		}
 	}

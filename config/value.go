@@ -3,21 +3,22 @@ package config
 import (
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/trustlayer/cofre/internal/pattern"
 )
 
 // What a secret is written as, for people who wrote the secret itself.
 const secretHint = "write env:NAME or file:PATH here, and keep the secret in that variable or file"
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+var variableName = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 func (s *Secret) decodeText(d *decoding, text string) (string, string) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch {
-	case scheme == "env" && variableName.MatchString(rest), scheme == "file" && rest != "":
+	case scheme == "env" && variableName().MatchString(rest), scheme == "file" && rest != "":
 		*s = Secret{text, d.getenv}
 		return "", ""
 	case scheme == "env":

@@ -8,13 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/secret"
 )
 
@@ -115,11 +115,11 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	return p, nil
 }
 
-var passwordInText = regexp.MustCompile(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
+var passwordInText = pattern.Lazy(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
 
 // withoutPassword is a second fence: pgx redacts what it recognises as a password, and not in every malformed URL.
 func withoutPassword(s string) string {
-	return passwordInText.ReplaceAllString(s, "${1}${2}[redacted]")
+	return passwordInText().ReplaceAllString(s, "${1}${2}[redacted]")
 }
 
 // libpqVariables are the variables by which libpq takes each connection parameter.
@@ -152,19 +152,19 @@ func urlParameters(s string) map[string]string {
 		}
 		return params
 	}
-	for _, m := range keyValue.FindAllStringSubmatch(s, -1) {
+	for _, m := range keyValue().FindAllStringSubmatch(s, -1) {
 		v := m[2]
 		if strings.HasPrefix(v, "'") {
 			v = strings.TrimSuffix(v[1:], "'")
 		}
-		params[m[1]] = backslashed.ReplaceAllString(v, "$1")
+		params[m[1]] = backslashed().ReplaceAllString(v, "$1")
 	}
 	return params
 }
 
 var (
-	keyValue    = regexp.MustCompile(`(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)`)
-	backslashed = regexp.MustCompile(`\\(.)`)
+	keyValue    = pattern.Lazy(`(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)`)
+	backslashed = pattern.Lazy(`\\(.)`)
 )
 
 // toolEnv is the environment with which libpq in a client program reaches the same database. Where at is not

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/secret"
 )
@@ -153,7 +153,7 @@ func (t Tools) Command(c Config, conn *pgx.Conn, name string, args ...string) (p
 	}, nil
 }
 
-var versionText = regexp.MustCompile(`\) (\d+)(?:\.(\d+)|(?:devel|beta|rc)\d*)`)
+var versionText = pattern.Lazy(`\) (\d+)(?:\.(\d+)|(?:devel|beta|rc)\d*)`)
 
 // VersionOf asks a PostgreSQL program for its version.
 //
@@ -163,7 +163,7 @@ func VersionOf(ctx context.Context, program string) (Version, error) {
 	if err != nil {
 		return 0, err
 	}
-	m := versionText.FindSubmatch(out)
+	m := versionText().FindSubmatch(out)
 	if m == nil {
 		return 0, fmt.Errorf("read the version of %s: it says %.60q", program, out)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 )
 
@@ -32,7 +33,7 @@ no recovery point; what it stored is found again by the next one.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kinds, err := parseKinds(args)
 			if err != nil {
-				return usageError(cmd, err)
+				return edge.UsageError(cmd, err)
 			}
 			if c.dryRun {
 				return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
@@ -66,7 +67,7 @@ func parseKinds(args []string) ([]cofre.Kind, error) {
 // backupDocument is the JSON document of a backup.
 type backupDocument struct {
 	Point *cofre.RecoveryPoint `json:"point"`
-	Error *errorDocument       `json:"error,omitempty"`
+	Error *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
 func (c *backupCommand) request(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, obs cofre.Observer) (backup.Request, error) {
@@ -80,7 +81,7 @@ func (c *backupCommand) request(ctx context.Context, cfg *config.Config, kinds [
 	}
 	return backup.Request{
 		Installation: cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: c.parallel(),
-		Observer: obs, Host: host, Version: buildVersion(),
+		Observer: obs, Host: host, Version: edge.Version(),
 	}, nil
 }
 
@@ -110,13 +111,13 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	end()
 	err = a.hooksAfter(ctx, "after_backup", cfg.Hooks.AfterBackup, err)
 	if point == nil {
-		if errors.Is(context.Cause(ctx), errInterrupted) {
+		if errors.Is(context.Cause(ctx), edge.ErrInterrupted) {
 			return cofre.WithHint(err, "no recovery point was made; run it again: what was stored is not stored twice")
 		}
 		return err
 	}
-	if a.json {
-		if perr := a.document(backupDocument{point, documentOf(err)}); perr != nil {
+	if a.JSON {
+		if perr := a.Document(backupDocument{point, edge.DocumentOf(err)}); perr != nil {
 			return perr
 		}
 		return err

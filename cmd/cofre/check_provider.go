@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 func newCheckProviderCommand(a *app) *cobra.Command {
@@ -23,7 +24,7 @@ cofre knows has to pass. Names that a provider refuses are told; a name it mista
 }
 
 func checkProvider(ctx context.Context, a *app, id string) error {
-	cfg, err := a.settings()
+	cfg, err := a.Settings()
 	if err != nil {
 		return err
 	}
@@ -36,10 +37,10 @@ func checkProvider(ctx context.Context, a *app, id string) error {
 		return err
 	}
 	if !report.OK() {
-		err = fmt.Errorf("check %s: %w", report.Store.URL, errFindings)
+		err = fmt.Errorf("check %s: %w", report.Store.URL, edge.ErrFindings)
 	}
-	if a.json {
-		if perr := a.document(report); perr != nil {
+	if a.JSON {
+		if perr := a.Document(report); perr != nil {
 			return perr
 		}
 		return err

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+)
 
 // commands lists what cofre can do, in the order of its help.
 func commands(a *app) []*cobra.Command {
@@ -16,6 +20,6 @@ func commands(a *app) []*cobra.Command {
 		newVerifyCommand(a),
 		newWALCommand(a),
 		newDemoCommand(a),
-		newVersionCommand(a),
+		edge.NewVersionCommand(&a.App),
 	}
 }

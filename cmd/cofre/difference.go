@@ -48,8 +48,8 @@ func (c *showCommand) difference(ctx context.Context, a *app, repo reader, from,
 			}
 		}
 	}
-	if a.json {
-		return a.document(struct {
+	if a.JSON {
+		return a.Document(struct {
 			From    cofre.PointID `json:"from"`
 			To      cofre.PointID `json:"to"`
 			Changes []change      `json:"changes"`

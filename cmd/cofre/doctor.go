@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
@@ -32,7 +33,7 @@ that changes what stands in the way. Nothing is changed.`,
 				return c.grants(cmd.Context(), a, args)
 			}
 			if len(args) > 0 {
-				return usageError(cmd, fmt.Errorf("unexpected %q", args[0]))
+				return edge.UsageError(cmd, fmt.Errorf("unexpected %q", args[0]))
 			}
 			return c.run(cmd.Context(), a)
 		},
@@ -42,7 +43,7 @@ that changes what stands in the way. Nothing is changed.`,
 }
 
 func (c *doctorCommand) run(ctx context.Context, a *app) error {
-	cfg, err := a.settings()
+	cfg, err := a.Settings()
 	if err != nil {
 		return err
 	}
@@ -57,11 +58,11 @@ func (c *doctorCommand) run(ctx context.Context, a *app) error {
 	if wrong > 0 {
 		err = fmt.Errorf("%s to change", plural(wrong, "thing"))
 	}
-	if a.json {
-		if perr := a.document(struct {
-			Looked []cofre.Diagnosis `json:"looked_at"`
-			Error  *errorDocument    `json:"error,omitempty"`
-		}{looked, documentOf(err)}); perr != nil {
+	if a.JSON {
+		if perr := a.Document(struct {
+			Looked []cofre.Diagnosis   `json:"looked_at"`
+			Error  *edge.ErrorDocument `json:"error,omitempty"`
+		}{looked, edge.DocumentOf(err)}); perr != nil {
 			return perr
 		}
 		return err
@@ -90,8 +91,8 @@ func (c *doctorCommand) grants(ctx context.Context, a *app, args []string) error
 		return err
 	}
 	sql := logical.PrintGrants(major)
-	if a.json {
-		return a.document(map[string]any{"major": major, "sql": sql})
+	if a.JSON {
+		return a.Document(map[string]any{"major": major, "sql": sql})
 	}
 	fmt.Fprint(a.Out, sql)
 	return nil
@@ -101,11 +102,11 @@ func (c *doctorCommand) major(ctx context.Context, a *app, args []string) (int, 
 	if len(args) == 1 {
 		major, err := strconv.Atoi(args[0])
 		if err != nil {
-			return 0, &usage{fmt.Errorf("version %q is not a number such as 15", args[0])}
+			return 0, edge.Usage(fmt.Errorf("version %q is not a number such as 15", args[0]))
 		}
 		return major, nil
 	}
-	cfg, err := a.settings()
+	cfg, err := a.Settings()
 	if err != nil {
 		return 0, err
 	}
@@ -180,5 +181,5 @@ func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 }
 
 func failed(subject string, err error) cofre.Diagnosis {
-	return cofre.Diagnosis{Subject: subject, Detail: oneLine(err), Hint: cofre.Hint(err)}
+	return cofre.Diagnosis{Subject: subject, Detail: edge.OneLine(err), Hint: cofre.Hint(err)}
 }

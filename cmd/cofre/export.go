@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -39,7 +40,7 @@ func newExportCommand(a *app) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.check(); err != nil {
-				return usageError(cmd, err)
+				return edge.UsageError(cmd, err)
 			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0])
@@ -88,8 +89,8 @@ func (c *exportCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.document(map[string]string{"point": string(point.ID), "format": c.format, "written": c.to})
+	if a.JSON {
+		return a.Document(map[string]string{"point": string(point.ID), "format": c.format, "written": c.to})
 	}
 	fmt.Fprintf(a.Out, "wrote %s, from recovery point %s\n", c.to, point.ID)
 	if c.format == "directory" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/internal/process"
 )
 
@@ -19,7 +20,7 @@ func (a *app) runHooks(ctx context.Context, when string, commands []string) erro
 	ctx, cancel := context.WithTimeout(ctx, hookBound)
 	defer cancel()
 	for i, command := range commands {
-		if !a.quiet {
+		if !a.Quiet {
 			fmt.Fprintf(a.Err, "%s: %s\n", when, command)
 		}
 		err := process.Run(ctx, process.Command{
@@ -40,6 +41,6 @@ func (a *app) hooksAfter(ctx context.Context, when string, commands []string, er
 	if err == nil || herr == nil {
 		return cmp.Or(err, herr)
 	}
-	fmt.Fprintf(a.Err, "cofre: %s\n", oneLine(herr))
+	fmt.Fprintf(a.Err, "cofre: %s\n", edge.OneLine(herr))
 	return err
 }

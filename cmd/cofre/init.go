@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 )
 
@@ -39,7 +40,7 @@ With --write-config, write a commented cofre.yaml and stop.`,
 }
 
 func (c *initCommand) run(ctx context.Context, a *app) error {
-	cfg, err := a.settings()
+	cfg, err := a.Settings()
 	if err != nil {
 		return c.offer(ctx, a, err)
 	}
@@ -48,8 +49,8 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 		return err
 	}
 	// The kit is printed once, so it is printed also where only the key for WAL could not be stored.
-	if a.json {
-		return errors.Join(err, a.document(kit))
+	if a.JSON {
+		return errors.Join(err, a.Document(kit))
 	}
 	fmt.Fprint(a.Out, kit.Text)
 	if err == nil {
@@ -60,20 +61,20 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 
 // offer writes a configuration where there is none at all and somebody is there to say yes.
 func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
-	path, err := a.configPath()
-	if err != nil || path != "" || config.HasEnvironment(a.getenv) || !isTerminal(a.In) {
+	path, err := a.ConfigPath()
+	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !isTerminal(a.In) {
 		return reason
 	}
-	if err := a.confirm(ctx, false, "there is no configuration: write a commented "+configName+" here"); err != nil {
+	if err := a.confirm(ctx, false, "there is no configuration: write a commented "+edge.ConfigName+" here"); err != nil {
 		return errors.Join(err, reason)
 	}
 	return c.write(a)
 }
 
 func (c *initCommand) write(a *app) error {
-	path := a.configFile
+	path := a.ConfigFile
 	if path == "" {
-		path = configName
+		path = edge.ConfigName
 	}
 	// O_EXCL: a configuration that is there is never overwritten.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
@@ -87,8 +88,8 @@ func (c *initCommand) write(a *app) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if a.json {
-		return a.document(map[string]string{"written": path})
+	if a.JSON {
+		return a.Document(map[string]string{"written": path})
 	}
 	fmt.Fprintf(a.Out, "wrote %s\n", path)
 	fmt.Fprintln(a.Err, "next: edit it, then cofre init")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 )
 
@@ -48,7 +49,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	if c.kind != "" {
 		k, err := cofre.ParseKind(c.kind)
 		if err != nil {
-			return &usage{err}
+			return edge.Usage(err)
 		}
 		want.Kind = k
 	}
@@ -60,11 +61,11 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	if c.last > 0 && len(points) > c.last {
 		points = points[len(points)-c.last:]
 	}
-	if a.json {
+	if a.JSON {
 		if points == nil {
 			points = []cofre.RecoveryPoint{}
 		}
-		return a.document(struct {
+		return a.Document(struct {
 			Points []cofre.RecoveryPoint `json:"points"`
 		}{points})
 	}

@@ -4,21 +4,22 @@ import (
 	"fmt"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 // printPlan prints what a command is about to do: on stdout where the plan is the answer.
 func (a *app) printPlan(p *cofre.Plan) error {
-	if a.json {
-		return a.document(struct {
+	if a.JSON {
+		return a.Document(struct {
 			Plan *cofre.Plan `json:"plan"`
 		}{p})
 	}
-	writePlan(a.stdio, p, true)
+	writePlan(a.Stdio, p, true)
 	return nil
 }
 
 // writePlan writes a plan for a person: to Out where it was asked for, to Err where a question follows.
-func writePlan(std stdio, p *cofre.Plan, answer bool) {
+func writePlan(std edge.Stdio, p *cofre.Plan, answer bool) {
 	w := std.Err
 	if answer {
 		w = std.Out

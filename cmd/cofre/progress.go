@@ -17,8 +17,8 @@ import (
 // terminal it draws bars; in a pipe it says a line for each stretch of work that ended; with --quiet only
 // warnings are left.
 func (a *app) progress(ctx context.Context) (cofre.Observer, func()) {
-	l := &lines{w: a.Err, quiet: a.quiet, began: map[task]time.Time{}}
-	if a.quiet || !isTerminal(a.Err) {
+	l := &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}}
+	if a.Quiet || !isTerminal(a.Err) {
 		return l, func() {}
 	}
 	p := mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(a.Err), mpb.WithWidth(40))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/restore"
@@ -61,7 +62,7 @@ type restoreDocument struct {
 	*restore.Result
 	Seconds   float64             `json:"took_seconds,omitempty"`
 	Recovered *physical.Recovered `json:"recovered,omitempty"`
-	Error     *errorDocument      `json:"error,omitempty"`
+	Error     *edge.ErrorDocument `json:"error,omitempty"`
 }
 
 // restore finds the component, shows the plan, asks where something gives way, and carries it out between hooks.
@@ -87,8 +88,8 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	req.Observer = obs
 	stopped := false
 	req.Confirm = func(plan *cofre.Plan) error {
-		if !a.json && !a.quiet || len(plan.Problems) > 0 {
-			writePlan(a.stdio, plan, false)
+		if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
+			writePlan(a.Stdio, plan, false)
 		}
 		if len(plan.Problems) > 0 || r.replaces == nil {
 			return nil
@@ -108,8 +109,8 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if stopped {
 		err = a.hooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
 	}
-	if a.json && res != nil && res.Plan != nil {
-		if perr := a.document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, documentOf(interrupted(ctx, err))}); perr != nil {
+	if a.JSON && res != nil && res.Plan != nil {
+		if perr := a.Document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
 			return perr
 		}
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -61,8 +62,9 @@ or without one of them to the end of the WAL. The base backup is chosen by the t
 A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster has
 archiving off, settings in a file of its own, and pauses at the target until it is promoted, unless --action says else.
 
-With --start cofre runs the server on a private socket until the target is reached, carries the action out, says where
-the recovery has stopped, and shuts the server down: what is left is started as any other cluster.
+With --start cofre runs the server on a private socket until the target is reached, carries the action out, and says
+where the recovery has stopped. Paused at the target, the server goes on running, to be read, and cofre says how to
+reach it, how to promote it and how to move on; otherwise it is shut down, to be started as any other cluster.
 
   cofre restore cluster --to /var/lib/postgresql/15/restored --at 2026-11-24T14:05:00-03:00 --dry-run
   cofre restore cluster --to /srv/copy --at '2026-11-24 14:05:00' --tz America/Sao_Paulo --start --action promote
@@ -70,17 +72,17 @@ the recovery has stopped, and shuts the server down: what is left is started as 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.to == "" {
-				return cofre.WithHint(usageError(cmd, errors.New("a restore of a cluster needs a place")), "give --to DIR")
+				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of a cluster needs a place")), "give --to DIR")
 			}
 			for _, name := range []string{"at", "lsn", "xid", "name"} {
 				// --at "$TIME" with nothing in the variable would recover to the end of the WAL, disaster and all.
 				if f := cmd.Flags().Lookup(name); f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
-					return usageError(cmd, fmt.Errorf("--%s is empty", name))
+					return edge.UsageError(cmd, fmt.Errorf("--%s is empty", name))
 				}
 			}
 			target, err := c.target.parse()
 			if err != nil {
-				return usageError(cmd, err)
+				return edge.UsageError(cmd, err)
 			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, target, args)
@@ -92,7 +94,7 @@ the recovery has stopped, and shuts the server down: what is left is started as 
 	c.target.addFlags(cmd)
 	f.StringVar(&c.to, "to", "", "the data `DIR` to make")
 	f.StringVar(&c.action, "action", string(physical.ActionPause), "at the target: pause, promote or shutdown")
-	f.BoolVar(&c.start, "start", false, "run the server until the target is reached, carry out the action, and shut it down")
+	f.BoolVar(&c.start, "start", false, "run the server until the target is reached, and carry out the action")
 	f.StringVar(&c.superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to ask with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
 	f.BoolVar(&c.delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
@@ -174,7 +176,7 @@ func parseMoment(text, zone string) (time.Time, error) {
 func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, target cofre.RecoveryTarget, refs []string) error {
 	action := physical.Action(c.action)
 	if !slices.Contains([]physical.Action{physical.ActionPause, physical.ActionPromote, physical.ActionShutdown}, action) {
-		return cofre.WithHint(&usage{fmt.Errorf("unknown action %q", c.action)}, "use pause, promote or shutdown")
+		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), "use pause, promote or shutdown")
 	}
 	spaces, err := pairs(c.tablespaces)
 	if err != nil {
@@ -192,7 +194,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	if !a.json && !a.quiet {
+	if !a.JSON && !a.Quiet {
 		fmt.Fprintf(a.Err, "recovery target: %s%s\n", target, echo(target.At))
 		if way.recovery != nil {
 			fmt.Fprintf(a.Err, "reached at LSN %s on timeline %d, with %s\n", way.recovery.Stop, way.recovery.Timeline, plural(len(way.recovery.Segments), "WAL segment"))
@@ -252,7 +254,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
 		return b.SystemID != summary.SystemID || len(refs) == 1 && b.Point != point.ID
 	})
-	st, err := walStore(ctx, cfg)
+	st, err := edge.WALStore(ctx, cfg)
 	if err != nil {
 		return way{}, err
 	}
@@ -263,7 +265,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if !slices.Contains(systems, summary.SystemID) {
 		return withoutArchive(point, summary, target)
 	}
-	unlock := unlockWAL(ctx, cfg, st)
+	unlock := edge.UnlockWAL(ctx, cfg, st)
 	id, err := unlock()
 	if err != nil {
 		return way{}, err
@@ -313,7 +315,7 @@ func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
 		return "", fmt.Errorf("find this program for restore_command: %w", err)
 	}
 	args := []string{self, "wal", "fetch"}
-	path, err := a.configPath()
+	path, err := a.ConfigPath()
 	if err != nil {
 		return "", err
 	}
@@ -340,12 +342,18 @@ func endCommand(restoreCommand string) string {
 	return "rm -rf " + physical.SpoolDir
 }
 
-// recover runs the server of a cluster that was just restored until it has reached the target, and shuts it down.
+// recover runs the server of a cluster that was just restored until it has reached the target. One that is paused there
+// is left running, since whoever asks for a pause wants to look; any other is shut down.
 //
 // Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
 func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome, o physical.RecoverOptions) (*physical.Recovered, error) {
 	o.DataDir, o.Superuser, o.KeepArchiving, o.Observer = done.Restored, c.superuser, c.keepArchive, obs
+	o.Detached = o.Action == physical.ActionPause
 	found, err := physical.Recover(ctx, o)
+	if err == nil && found.Paused != nil {
+		done.Next = c.whilePaused(done.Restored, found.Paused)
+		return found, nil
+	}
 	if found != nil && found.Server != nil {
 		err = errors.Join(err, found.Server.Close())
 	}
@@ -358,6 +366,19 @@ func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer,
 		done.Next = slices.Delete(done.Next, 1, len(done.Next)-1)
 	}
 	return found, nil
+}
+
+// whilePaused says what can be done with a server that is paused at its target. Its spool, and the key in it, stay: a
+// promotion asks the archive for the timelines that there are.
+func (c *restoreClusterCommand) whilePaused(dir string, p *physical.Paused) []string {
+	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shellQuote(p.Socket), p.Port, shellQuote(c.superuser))
+	stop := "pg_ctl stop -D " + shellQuote(dir)
+	return []string{
+		"to look: " + reach,
+		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1, then %s, and start it as any other cluster", reach, stop),
+		fmt.Sprintf("for another moment: %s, then cofre restore cluster --to %s --delta with another target", stop, shellQuote(dir)),
+		fmt.Sprintf("where it is never promoted: after it was stopped, rm -r %s, which holds the key that reads the archived WAL", shellQuote(filepath.Join(dir, physical.SpoolDir))),
+	}
 }
 
 // forgetSpool removes what fetching left in a data directory whose server does not run any more.
@@ -384,9 +405,12 @@ func printRecovered(a *app, r *physical.Recovered) {
 	for _, s := range r.Raised {
 		fmt.Fprintf(a.Out, "raised, as the WAL demands: %s\n", s)
 	}
-	if r.Promoted {
+	switch {
+	case r.Paused != nil:
+		fmt.Fprintf(a.Out, "paused at the target, running read-only as process %d, log in %s\n", r.Paused.PID, r.Paused.Log)
+	case r.Promoted:
 		fmt.Fprintln(a.Out, "promoted, and shut down")
-	} else {
+	default:
 		fmt.Fprintln(a.Out, "not promoted, and shut down")
 	}
 }
@@ -405,7 +429,7 @@ func pairs(words []string) (map[string]string, error) {
 	for _, w := range words {
 		from, to, ok := strings.Cut(w, "=")
 		if !ok || from == "" || to == "" {
-			return nil, &usage{fmt.Errorf("%q is not of the form OLD=NEW", w)}
+			return nil, edge.Usage(fmt.Errorf("%q is not of the form OLD=NEW", w))
 		}
 		m[from] = to
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
 )
@@ -31,7 +32,7 @@ is staged and compared beside its place, and what it replaces is kept beside it.
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (c.to == "") != c.inPlace {
-				return cofre.WithHint(usageError(cmd, errors.New("a restore of files needs a place")), "give one of --to DIR and --in-place")
+				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of files needs a place")), "give one of --to DIR and --in-place")
 			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0])

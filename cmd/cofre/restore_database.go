@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -71,7 +72,7 @@ func addFilterFlags(cmd *cobra.Command, filter *logical.Filter) {
 func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	level := logical.CheckLevel(c.check)
 	if level != logical.CheckCounts && level != logical.CheckChecksum {
-		return cofre.WithHint(&usage{fmt.Errorf("unknown check %q", c.check)}, "use counts or checksum")
+		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), "use counts or checksum")
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref}
 	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {

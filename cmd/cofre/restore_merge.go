@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -17,7 +18,7 @@ type mergeDocument struct {
 	Preview    []logical.RowDifference `json:"preview,omitempty"`
 	Notes      []string                `json:"notes,omitempty"`
 	Outcome    *logical.MergeOutcome   `json:"outcome,omitempty"`
-	Error      *errorDocument          `json:"error,omitempty"`
+	Error      *edge.ErrorDocument     `json:"error,omitempty"`
 }
 
 // runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
@@ -31,16 +32,16 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, point cofre.
 	defer func() {
 		// The captured rows stand in a schema of their own until here.
 		err = errors.Join(err, m.Close(ctx))
-		if a.json {
-			doc.Error = documentOf(interrupted(ctx, err))
-			err = errors.Join(err, a.document(doc))
+		if a.JSON {
+			doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
+			err = errors.Join(err, a.Document(doc))
 			return
 		}
 		if err == nil && doc.Outcome != nil {
 			printMerge(a, doc.Outcome)
 		}
 	}()
-	if !a.json {
+	if !a.JSON {
 		printComparison(a, m)
 	}
 	if c.dryRun || !toApply(m.Comparison, c.delete) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/restore"
@@ -43,7 +44,7 @@ table.
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.merge && (c.to != "" || c.full) {
-				return usageError(cmd, errors.New("--merge compares with the live table: it goes without --to and --full"))
+				return edge.UsageError(cmd, errors.New("--merge compares with the live table: it goes without --to and --full"))
 			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0], args[1])
@@ -120,8 +121,8 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 		}
 		return restore.Preflight(plan)
 	}
-	if !a.json && !a.quiet || len(plan.Problems) > 0 {
-		writePlan(a.stdio, plan, false)
+	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
+		writePlan(a.Stdio, plan, false)
 	}
 	if err := restore.Preflight(plan); err != nil {
 		return err
@@ -133,8 +134,8 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 		return err
 	}
 	seconds := time.Since(startedAt)
-	if a.json {
-		return a.document(tableDocument{point.ID, plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, seconds.Seconds()})
+	if a.JSON {
+		return a.Document(tableDocument{point.ID, plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, seconds.Seconds()})
 	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(seconds))
 	fmt.Fprintf(a.Out, "proven equal to what was captured: checksum %s\n", done.Checksum)

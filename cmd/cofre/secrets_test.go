@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 // Two secrets are planted, the repository's password and the database's, and searched for in everything that
@@ -48,10 +50,10 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		{0, "show latest --tables --json"},
 		{0, "verify --level content --json"},
 		{0, "restore database latest --to copy_of_secrets --dry-run --json"},
-		{exitUsage, "list -c bad.yaml --json"},
-		{exitWrongKey, "list -c wrong.yaml --json"},
-		{exitUnreachable, "backup -c closed.yaml --json"},
-		{exitError, "doctor -c closed.yaml"},
+		{edge.ExitUsage, "list -c bad.yaml --json"},
+		{edge.ExitWrongKey, "list -c wrong.yaml --json"},
+		{edge.ExitUnreachable, "backup -c closed.yaml --json"},
+		{edge.ExitError, "doctor -c closed.yaml"},
 	} {
 		cmd := i.command(strings.Fields(c.args)...)
 		out, err := cmd.CombinedOutput()

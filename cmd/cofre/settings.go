@@ -2,57 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 )
-
-// configName is the configuration file that is looked for in each of configDirs.
-const configName = "cofre.yaml"
-
-// configDirs are the folders where a configuration is looked for, the first that has one counts.
-func configDirs() []string { return []string{".", "/etc/cofre"} }
-
-// settings reads the configuration: the file that was named, the first that is found, or the guide's variables.
-//
-// Errors: cofre.ErrConfig, with everything that is wrong.
-func (a *app) settings() (*config.Config, error) {
-	path, err := a.configPath()
-	if err != nil {
-		return nil, err
-	}
-	if path == "" {
-		return config.FromEnvironment(a.getenv)
-	}
-	cfg, err := config.Load(path, a.getenv)
-	if errors.Is(err, cofre.ErrNotFound) {
-		return nil, &usage{err}
-	}
-	return cfg, err
-}
-
-// configPath is the configuration file that counts, or "" where there is none.
-func (a *app) configPath() (string, error) {
-	if a.configFile != "" {
-		return a.configFile, nil
-	}
-	for _, dir := range configDirs() {
-		path := filepath.Join(dir, configName)
-		switch _, err := os.Stat(path); {
-		case err == nil:
-			return path, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return "", fmt.Errorf("look for a configuration: %w: %w", cofre.ErrConfig, err)
-		}
-	}
-	return "", nil
-}
 
 // reader is the power of a command that changes nothing in the repository.
 type reader interface {
@@ -81,7 +36,7 @@ const (
 )
 
 func (a *app) repository(ctx context.Context, purpose access, run func(context.Context, *config.Config, cofre.Repository) error) (err error) {
-	cfg, err := a.settings()
+	cfg, err := a.Settings()
 	if err != nil {
 		return err
 	}

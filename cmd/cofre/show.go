@@ -86,8 +86,8 @@ func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.Re
 	case c.files && len(doc.Files) == 0:
 		return fmt.Errorf("files of recovery point %s: it has no config: %w", p.ID, cofre.ErrNotFound)
 	}
-	if a.json {
-		return a.document(doc)
+	if a.JSON {
+		return a.Document(doc)
 	}
 	printPoint(a, p)
 	for _, comp := range p.Components {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
@@ -158,8 +159,8 @@ func TestAnInterruptedBackupLeavesNothing(t *testing.T) {
 	if err := backup.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	if code := exitOf(backup.Wait()); code != exitInterrupted {
-		t.Errorf("exit code %d, want %d\n%s", code, exitInterrupted, stderr)
+	if code := exitOf(backup.Wait()); code != edge.ExitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", code, edge.ExitInterrupted, stderr)
 	}
 	if !strings.Contains(stderr.String(), "cofre: interrupted\nhint: no recovery point was made") {
 		t.Errorf("said:\n%s", stderr)

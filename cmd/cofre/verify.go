@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/verify"
 )
@@ -33,14 +34,14 @@ Neither is a restore. Findings are printed by name and exit with 20.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level, err := verify.ParseLevel(c.level)
 			if err != nil {
-				return &usage{err}
+				return edge.Usage(err)
 			}
 			err = a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, level, args)
 			})
-			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, errFindings) {
+			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, edge.ErrFindings) {
 				// So damaged that it does not open: that is what was asked.
-				err = fmt.Errorf("%w: %w", errFindings, err)
+				err = fmt.Errorf("%w: %w", edge.ErrFindings, err)
 			}
 			return err
 		},
@@ -52,7 +53,7 @@ Neither is a restore. Findings are printed by name and exit with 20.`,
 // verification is the JSON document of a verification.
 type verification struct {
 	*verify.Result
-	Error *errorDocument `json:"error,omitempty"`
+	Error *edge.ErrorDocument `json:"error,omitempty"`
 }
 
 func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, level cofre.Level, args []string) error {
@@ -80,11 +81,11 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		}
 	}
 	if err == nil && res.Count() > 0 {
-		err = cofre.WithHint(fmt.Errorf("%w: %s", errFindings, plural(res.Count(), "finding")),
+		err = cofre.WithHint(fmt.Errorf("%w: %s", edge.ErrFindings, plural(res.Count(), "finding")),
 			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")
 	}
-	if a.json {
-		if perr := a.document(verification{res, documentOf(interrupted(ctx, err))}); perr != nil {
+	if a.JSON {
+		if perr := a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
 			return perr
 		}
 		return err

@@ -76,8 +76,8 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, cfg *config.Config, 
 		}
 		verb = "removed"
 	}
-	if a.json {
-		return a.document(struct {
+	if a.JSON {
+		return a.Document(struct {
 			Since   string       `json:"promised_since"`
 			Removed bool         `json:"removed"`
 			Systems []expiredWAL `json:"systems"`

@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -16,6 +19,8 @@ type walStreamCommand struct {
 	spool       string
 	slot        string
 	synchronous bool
+	flush       time.Duration
+	limit       string
 }
 
 func newWALStreamCommand(a *app) *cobra.Command {
@@ -33,11 +38,20 @@ repository, and stops cleanly at SIGINT or SIGTERM.`,
 	f.StringVar(&c.spool, "spool", "", "`DIR` of this machine for what waits for the repository (default: in state_dir)")
 	f.StringVar(&c.slot, "slot", "", "`NAME` of the replication slot, made where it does not exist (default: as configured, or cofre)")
 	f.BoolVar(&c.synchronous, "synchronous", false, "tell the server only of WAL that the repository has")
+	f.DurationVar(&c.flush, "flush", 5*time.Second, "how often the beginning of the segment being written goes to the repository")
+	f.StringVar(&c.limit, "spool-limit", "4GiB", "how many `BYTES` may wait for the repository before the server has to keep its WAL")
 	return cmd
 }
 
 func (c *walStreamCommand) run(ctx context.Context, a *app) error {
-	cfg, err := a.settings()
+	limit, err := humanize.ParseBytes(c.limit)
+	if err != nil || limit == 0 || limit > 1<<50 {
+		return cofre.WithHint(edge.Usage(fmt.Errorf("--spool-limit %q is not a size", c.limit)), "write it as 4GiB")
+	}
+	if c.flush < 100*time.Millisecond {
+		return cofre.WithHint(edge.Usage(fmt.Errorf("--flush %s is too short", c.flush)), "give it 100ms at least, or --synchronous")
+	}
+	cfg, err := a.Settings()
 	if err != nil {
 		return err
 	}
@@ -48,11 +62,11 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	st, err := walStore(ctx, cfg)
+	st, err := edge.WALStore(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	recipient, err := walRecipient(ctx, st)
+	recipient, err := edge.WALRecipient(ctx, st)
 	if err != nil {
 		return err
 	}
@@ -68,7 +82,7 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	defer end()
 	s := &wal.Streamer{
 		Postgres: server, Slot: cmp.Or(c.slot, cfg.Cluster.Slot), Stores: []cofre.Store{st}, Recipient: recipient,
-		Spool: spool, Synchronous: c.synchronous, Observer: obs,
+		Spool: spool, SpoolLimit: int64(limit), Flush: c.flush, Synchronous: c.synchronous, Observer: obs,
 		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: clusterName},
 	}
 	return s.Stream(ctx)

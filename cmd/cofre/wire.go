@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,9 +14,9 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
-	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/physical"
@@ -109,38 +107,13 @@ func repositoryConfig(cfg *config.Config) (repository.Config, error) {
 		return repository.Config{}, err
 	}
 	r := cfg.Repository
-	address, err := addressOf(r)
+	address, err := edge.AddressOf(r)
 	if err != nil {
 		return repository.Config{}, err
 	}
 	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
-	secrets := append(credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), reference{r.Password, &c.Password})
-	return c, readSecrets("repository", secrets...)
-}
-
-// reference is a secret of the configuration, and where it is needed.
-type reference struct {
-	from config.Secret
-	to   *secret.Value
-}
-
-func credentials(c config.Credentials, access, secretKey, session *secret.Value) []reference {
-	return []reference{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
-}
-
-// readSecrets reads secrets now, and says of all that could not be read which they are.
-//
-// Errors: cofre.ErrConfig.
-func readSecrets(of string, secrets ...reference) error {
-	var problems []error
-	for _, s := range secrets {
-		v, err := s.from.Read()
-		if err != nil {
-			problems = append(problems, fmt.Errorf("read a secret of %s: %w: %w", of, cofre.ErrConfig, err))
-		}
-		*s.to = v
-	}
-	return errors.Join(problems...)
+	secrets := append(edge.Credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), edge.Reference{From: r.Password, To: &c.Password})
+	return c, edge.ReadSecrets("repository", secrets...)
 }
 
 // compression translates the configuration's word for s2 into the engine's.
@@ -149,21 +122,6 @@ func compression(word string) string {
 		return repository.CompressionS2
 	}
 	return word
-}
-
-// addressOf is the address of a repository with everything that belongs to it and is no secret.
-func addressOf(r config.Repository) (string, error) {
-	if r.CA == "" {
-		return r.URL, nil
-	}
-	u, err := url.Parse(r.URL)
-	if err != nil {
-		return "", fmt.Errorf("repository.url: not a URL: %w", cofre.ErrConfig)
-	}
-	q := u.Query()
-	q.Set("ca", r.CA)
-	u.RawQuery = q.Encode()
-	return u.String(), nil
 }
 
 // configured lists the kinds that the configuration has a section for.
@@ -247,7 +205,7 @@ func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error
 		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
 	}
 	if c.WAL != "" {
-		st, err := walStore(ctx, cfg)
+		st, err := edge.WALStore(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/bucket/dir"
 	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/bucket/supabase"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/internal/s3client"
 )
@@ -65,7 +66,7 @@ func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 
 func openS3(s *config.S3) (bucket.Store, error) {
 	c := s3client.Config{Endpoint: s.Endpoint, Region: s.Region, CA: s.CA}
-	if err := readSecrets("storage.s3.credentials", credentials(s.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {
+	if err := edge.ReadSecrets("storage.s3.credentials", edge.Credentials(s.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {
 		return nil, err
 	}
 	return s3.Open(c)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -243,7 +243,7 @@ SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg
 		}
 		// A sequence moves under every snapshot: the value is the one that the archive will set, not one that is
 		// read a moment before or after it.
-		m := setval.FindStringSubmatch(e.Defn)
+		m := setval().FindStringSubmatch(e.Defn)
 		n, known := byName[e.Namespace+"\x00"+e.Tag]
 		for _, id := range e.Depends { // its SEQUENCE has the oid, whatever the encoding of the name
 			if made := entries[id]; made != nil && made.Desc == "SEQUENCE" {
@@ -275,4 +275,4 @@ SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg
 }
 
 // setval is what pg_dump writes: SELECT pg_catalog.setval('public.t_id_seq', 5, true);
-var setval = regexp.MustCompile(`(?s)^SELECT pg_catalog\.setval\(.*, (-?\d+), (true|false)\);\s*$`)
+var setval = pattern.Lazy(`(?s)^SELECT pg_catalog\.setval\(.*, (-?\d+), (true|false)\);\s*$`)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -87,10 +87,10 @@ func restoreNeeds(v pgarchive.Version) postgres.Version {
 	return 0
 }
 
-var leadingNumber = regexp.MustCompile(`^\d+`)
+var leadingNumber = pattern.Lazy(`^\d+`)
 
 func majorOf(version string) int {
-	n, _ := strconv.Atoi(leadingNumber.FindString(version))
+	n, _ := strconv.Atoi(leadingNumber().FindString(version))
 	return n
 }
 

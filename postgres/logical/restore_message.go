@@ -6,26 +6,28 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+
+	"github.com/trustlayer/cofre/internal/pattern"
 )
 
 // harmless lists what pg_restore may say without the restore having failed, each with the reason. A message
 // that is neither context nor on this list fails the restore: pg_restore itself goes on after an error and
 // ends with "errors ignored", over a database whose policies are missing.
 var harmless = []struct {
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	command string // what the failed command must begin with; empty is any
 	why     string
 }{
 	{
-		regexp.MustCompile(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
+		pattern.Lazy(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
 		"the programs are newer than the server; the parameter only guards the session",
 	},
-	{regexp.MustCompile(`schema "public" already exists`), "CREATE SCHEMA public", "every new database has it"},
-	{regexp.MustCompile(`language "plpgsql" already exists`), "CREATE ", "every new database has it"},
-	{regexp.MustCompile(`must be owner of extension `), "COMMENT ON EXTENSION", "the comment on an extension that the server brought; only a superuser writes it"},
-	{regexp.MustCompile(`(?s)database "[^"]*" has a collation version mismatch`), "", "indexes are built anew with the collation that is here"},
-	{regexp.MustCompile(`wal_level is insufficient to publish logical changes`), "", "the publication is there; the server's setting decides whether it can be used"},
-	{regexp.MustCompile(`subscription was created, but is not connected|tables were not subscribed`), "", "subscriptions are restored switched off, as pg_dump writes them"},
+	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", "every new database has it"},
+	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", "every new database has it"},
+	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", "the comment on an extension that the server brought; only a superuser writes it"},
+	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", "indexes are built anew with the collation that is here"},
+	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", "the publication is there; the server's setting decides whether it can be used"},
+	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", "subscriptions are restored switched off, as pg_dump writes them"},
 }
 
 // message is one thing that pg_restore or the server said, with its continuation lines.
@@ -58,12 +60,12 @@ type listener struct {
 }
 
 // context lines say where pg_restore is, and end a message.
-var contextLine = regexp.MustCompile(`^pg_restore: (while (INITIALIZING|PROCESSING TOC|FINALIZING):|from TOC entry )`)
+var contextLine = pattern.Lazy(`^pg_restore: (while (INITIALIZING|PROCESSING TOC|FINALIZING):|from TOC entry )`)
 
-var ignoredCount = regexp.MustCompile(`^pg_restore: warning: errors ignored on restore: (\d+)`)
+var ignoredCount = pattern.Lazy(`^pg_restore: warning: errors ignored on restore: (\d+)`)
 
 // serverLine begins what the server says beside errors, which libpq prints as it is.
-var serverLine = regexp.MustCompile(`^(WARNING|NOTICE|INFO|LOG|DEBUG):  `)
+var serverLine = pattern.Lazy(`^(WARNING|NOTICE|INFO|LOG|DEBUG):  `)
 
 func (l *listener) Write(p []byte) (int, error) {
 	l.mu.Lock()
@@ -91,9 +93,9 @@ func (l *listener) end() {
 }
 
 func (l *listener) take(line string) {
-	if strings.HasPrefix(line, "pg_restore: ") || serverLine.MatchString(line) {
+	if strings.HasPrefix(line, "pg_restore: ") || serverLine().MatchString(line) {
 		l.judge()
-		if contextLine.MatchString(line) {
+		if contextLine().MatchString(line) {
 			return
 		}
 	}
@@ -110,7 +112,7 @@ func (l *listener) judge() {
 	}
 	text, command, _ := strings.Cut(strings.Join(lines, "\n"), "\nCommand was: ")
 	m := message{strings.TrimSpace(text), strings.TrimSpace(command)}
-	if n := ignoredCount.FindStringSubmatch(m.text); n != nil {
+	if n := ignoredCount().FindStringSubmatch(m.text); n != nil {
 		if n[1] == fmt.Sprint(l.errors) {
 			return // those that were on the list
 		}
@@ -121,7 +123,7 @@ func (l *listener) judge() {
 		return
 	}
 	for _, h := range harmless {
-		if h.pattern.MatchString(m.text) && strings.HasPrefix(m.command, h.command) {
+		if h.pattern().MatchString(m.text) && strings.HasPrefix(m.command, h.command) {
 			if strings.HasPrefix(m.text, "pg_restore: error:") {
 				l.errors++
 			}

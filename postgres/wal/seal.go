@@ -64,10 +64,10 @@ func (c carry) Wrap([]byte) ([]*age.Stanza, error) {
 
 // frame is how much plaintext is one zstd frame. Frames are compressed beside each other; a file of several is
 // an ordinary zstd file.
-const frame = 4 << 20
+const frame = 1 << 20
 
 var encoders = sync.Pool{New: func() any {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithWindowSize(1<<20))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true), zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic("wal: internal error: " + err.Error()) // the options are constant
 	}

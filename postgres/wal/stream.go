@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
@@ -50,7 +50,7 @@ type Streamer struct {
 	Observer cofre.Observer
 }
 
-var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+var slotName = pattern.Lazy(`^[a-z0-9_]{1,63}$`)
 
 // Stream runs until ctx ends, which is no error, and through everything that passes: restarts and failovers of
 // the server, stores that are down. What it had received by then is stored before it returns, within ten seconds.
@@ -74,7 +74,7 @@ func (s *Streamer) Stream(ctx context.Context) error {
 	if c.Observer == nil {
 		c.Observer = cofre.Discard
 	}
-	if !slotName.MatchString(c.Slot) {
+	if !slotName().MatchString(c.Slot) {
 		return fmt.Errorf("stream WAL: %q is not the name of a replication slot: %w", c.Slot, cofre.ErrConfig)
 	}
 	if c.Spool == "" || len(c.Stores) == 0 || c.Recipient.IsZero() {

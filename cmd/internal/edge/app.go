@@ -1,0 +1,233 @@
+// Package edge is what the programs of cofre have in common: streams, flags and settings, errors as text, JSON and exit
+// codes, and the two commands that PostgreSQL itself calls. It knows no repository: what it imports, each segment of
+// WAL pays for. Read app.go, then exit.go.
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/restore"
+)
+
+// App is one call of a program: its streams, its environment, and the flags that every command has. Nothing a
+// command does not ask for is opened.
+type App struct {
+	Stdio
+	Getenv func(string) string
+
+	ConfigFile string
+	JSON       bool
+	Quiet      bool
+
+	// printed is true once a JSON document is on stdout: there is exactly one.
+	printed bool
+}
+
+// Stdio is the terminal or the pipes of one call. Data goes to Out; talk, questions and bars go to Err.
+type Stdio struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// System is what the operating system gave this process.
+func System() App {
+	return App{Stdio: Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, Getenv: os.Getenv}
+}
+
+// Root makes the root of a program: what every command has in common is added to it.
+func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Args = cobra.NoArgs
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}
+` + exitHelp())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return UsageError(cmd, err) })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.ConfigFile, "config", "c", "", "configuration `FILE` (default ./cofre.yaml, then /etc/cofre/cofre.yaml, then the environment)")
+	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "no progress, only results, warnings and errors")
+	root.AddCommand(commands...)
+	strict(root)
+	// The shells' completions are cobra's own; ours is the sentence of its help.
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// Run carries out one command line and returns the exit code.
+func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
+	ctx, stop := interruptible(ctx, a.Err)
+	defer stop()
+	root.SetArgs(args)
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	called, err := root.ExecuteContextC(ctx)
+	return a.finish(ctx, forServer(called, err))
+}
+
+// ErrInterrupted is why a command's context ended when a signal ended it.
+var ErrInterrupted = errors.New("interrupted")
+
+// interruptible cancels ctx at the first SIGINT or SIGTERM, so that the command cleans up, and ends the process
+// at the second: what that leaves is invisible in the repository and is found again by the next run.
+func interruptible(ctx context.Context, stderr io.Writer) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			fmt.Fprintln(stderr, "\ncofre: interrupted, cleaning up (once more ends at once)")
+			cancel(ErrInterrupted)
+		case <-done:
+			return
+		}
+		select {
+		case <-signals:
+			os.Exit(ExitInterrupted)
+		case <-done:
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// strict makes a wrong number of arguments a usage error that says how the command is called.
+func strict(cmd *cobra.Command) {
+	if args := cmd.Args; args != nil {
+		cmd.Args = func(cmd *cobra.Command, given []string) error {
+			err := args(cmd, given)
+			if err != nil && strings.Contains(err.Error(), "arg(s)") {
+				err = cofre.WithHint(fmt.Errorf("wrong number of arguments: %d", len(given)), "%s", cmd.UseLine())
+			}
+			return UsageError(cmd, err)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		strict(sub)
+	}
+}
+
+// UsageError gives an error of the command line its exit code and the way to the help.
+func UsageError(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	hint := cofre.Hint(err)
+	if hint == "" {
+		hint = fmt.Sprintf("see %s --help", cmd.CommandPath())
+	}
+	return cofre.WithHint(Usage(err), "%s", hint)
+}
+
+// usage marks an error of the command line without a word of its own.
+type usage struct{ error }
+
+// Usage makes an error one of the command line: it exits with ExitUsage.
+func Usage(err error) error { return &usage{err} }
+
+func (u *usage) Unwrap() []error { return []error{u.error, errUsage} }
+
+// ErrorDocument is how an error looks in JSON.
+type ErrorDocument struct {
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+	Code    string `json:"code"`
+	Exit    int    `json:"exit"`
+	// Problems is everything that is wrong with a configuration, where that is the error.
+	Problems []config.Problem `json:"problems,omitempty"`
+}
+
+// DocumentOf is an error as it looks in JSON, or nil where there is none.
+func DocumentOf(err error) *ErrorDocument {
+	if err == nil {
+		return nil
+	}
+	exit, code := ExitCode(err)
+	doc := &ErrorDocument{Message: OneLine(err), Hint: cofre.Hint(err), Code: code, Exit: exit}
+	var invalid *config.InvalidError
+	if errors.As(err, &invalid) {
+		doc.Problems = invalid.Problems
+	}
+	return doc
+}
+
+// finish reports how a command ended: one line and a hint on stderr and, with --json, a document on stdout where
+// the command has not printed its own.
+func (a *App) finish(ctx context.Context, err error) int {
+	err = Interrupted(ctx, err)
+	code, _ := ExitCode(err)
+	if err == nil {
+		return code
+	}
+	fmt.Fprintf(a.Err, "cofre: %s\n", forTerminal(err))
+	if hint := cofre.Hint(err); hint != "" {
+		fmt.Fprintf(a.Err, "hint: %s\n", hint)
+	}
+	if a.JSON && !a.printed {
+		// A stdout that cannot be written to leaves only the exit code, which is already that of an error.
+		_ = a.Document(struct {
+			Error *ErrorDocument `json:"error"`
+		}{DocumentOf(err)})
+	}
+	return code
+}
+
+// Document prints the JSON document of a command.
+func (a *App) Document(v any) error {
+	a.printed = true
+	enc := json.NewEncoder(a.Out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
+
+// forTerminal is OneLine, but for the problems of a configuration: they have a line each, as editors read them.
+func forTerminal(err error) string {
+	var invalid *config.InvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Error()
+	}
+	return OneLine(err)
+}
+
+// OneLine puts an error on one line: what a program said on several is separated by semicolons.
+func OneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
+}
+
+// leftBehind is what a failed restore could not remove.
+func leftBehind(err error) error {
+	var l *restore.LeftError
+	if errors.As(err, &l) {
+		return l.Left
+	}
+	return nil
+}

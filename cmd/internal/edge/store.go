@@ -1,0 +1,52 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/secret"
+)
+
+// Reference is a secret of the configuration, and where it is needed.
+type Reference struct {
+	From config.Secret
+	To   *secret.Value
+}
+
+// Credentials refers to the keys of an S3 service.
+func Credentials(c config.Credentials, access, secretKey, session *secret.Value) []Reference {
+	return []Reference{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
+}
+
+// ReadSecrets reads secrets now, and says of all that could not be read which they are.
+//
+// Errors: cofre.ErrConfig.
+func ReadSecrets(of string, secrets ...Reference) error {
+	var problems []error
+	for _, s := range secrets {
+		v, err := s.From.Read()
+		if err != nil {
+			problems = append(problems, fmt.Errorf("read a secret of %s: %w: %w", of, cofre.ErrConfig, err))
+		}
+		*s.To = v
+	}
+	return errors.Join(problems...)
+}
+
+// AddressOf is the address of a repository with everything that belongs to it and is no secret.
+func AddressOf(r config.Repository) (string, error) {
+	if r.CA == "" {
+		return r.URL, nil
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil {
+		return "", fmt.Errorf("repository.url: not a URL: %w", cofre.ErrConfig)
+	}
+	q := u.Query()
+	q.Set("ca", r.CA)
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}

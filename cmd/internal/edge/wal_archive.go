@@ -1,0 +1,66 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+type walArchiveCommand struct {
+	spool string
+}
+
+// NewWALArchiveCommand makes the command that archive_command calls.
+func NewWALArchiveCommand(a *App) *cobra.Command {
+	var c walArchiveCommand
+	cmd := &cobra.Command{
+		Use:   "archive PATH",
+		Short: "Store one file of pg_wal, for archive_command",
+		Long: `Store one file of pg_wal, compressed and encrypted. When it exits with 0 the file is durable in the repository; the
+same file may be handed over again, another one under the same name is refused.
+
+  archive_command = 'cofre wal archive --config /etc/cofre/cofre.yaml %p'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+	}
+	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` of this machine for archiving waiting segments ahead")
+	return cmd
+}
+
+// archiveMemory is how much one call may hold before garbage is collected: it is over before that, or archives ahead
+// with buffers that are soon used again.
+const archiveMemory = 128 << 20
+
+func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(archiveMemory)
+	cfg, err := a.Settings()
+	if err != nil {
+		return err
+	}
+	st, err := WALStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	recipient, err := WALRecipient(ctx, st)
+	if err != nil {
+		return err
+	}
+	archiver := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: recipient, Spool: c.spool}
+	done, err := archiver.Archive(ctx, path)
+	if err != nil {
+		return err
+	}
+	if done.Damaged != 0 {
+		fmt.Fprintf(a.Err, "warning: the records of %s end at %s, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster\n", done.Name, done.Damaged)
+	}
+	if a.JSON {
+		return a.Document(done)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// fetchName is the command whose every failure PostgreSQL reads.
+const fetchName = "fetch"
+
+type walFetchCommand struct {
+	spool   string
+	standby bool
+	ahead   string // hidden: a process of its own that fills the spool
+}
+
+// NewWALFetchCommand makes the command that restore_command calls.
+func NewWALFetchCommand(a *App) *cobra.Command {
+	var c walFetchCommand
+	cmd := &cobra.Command{
+		Use:   fetchName + " NAME PATH",
+		Short: "Bring one file of pg_wal back, for restore_command",
+		Long: `Bring one archived file back to PATH.
+
+  restore_command = 'cofre wal fetch --config /etc/cofre/cofre.yaml %f %p'
+
+It exits as PostgreSQL needs it: 0 delivered, 1 the repository was reached and does not have the file, and 126 or
+above for everything else, which stops the recovery. PostgreSQL takes 1 to 125 for the end of WAL, and would promote.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0], args[1]) },
+	}
+	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` on the data directory's file system for fetching ahead")
+	cmd.Flags().BoolVar(&c.standby, "standby", false, "every failure exits with 1, for a standby, which asks again")
+	cmd.Flags().StringVar(&c.ahead, "after", "", "")
+	if err := cmd.Flags().MarkHidden("after"); err != nil {
+		panic("cofre: internal error: " + err.Error())
+	}
+	return cmd
+}
+
+// fetchFailure carries the exit code that PostgreSQL needs.
+type fetchFailure struct {
+	error
+	code int
+}
+
+func (f *fetchFailure) Unwrap() error { return f.error }
+
+// forServer gives every error of wal fetch that run did not see, of its command line above all, a code that stops
+// the recovery: 2 would be taken for the end of WAL.
+func forServer(called *cobra.Command, err error) error {
+	if err == nil || called.Name() != fetchName {
+		return err
+	}
+	if _, ok := errors.AsType[*fetchFailure](err); ok {
+		return err
+	}
+	return &fetchFailure{err, wal.FetchExit(err, false)}
+}
+
+func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (err error) {
+	defer func() {
+		// A panic would end the process with 2, which PostgreSQL takes for the end of WAL.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("fetch %s: internal error: %v", name, p)
+		}
+		if err != nil {
+			err = &fetchFailure{err, wal.FetchExit(err, c.standby)}
+		}
+	}()
+	cfg, err := a.Settings()
+	if err != nil {
+		return err
+	}
+	f, err := c.fetcher(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if c.ahead != "" {
+		return f.PrefetchAfter(ctx, c.ahead)
+	}
+	if c.spool != "" {
+		f.Background = func(after string) error { return c.background(name, path, after) }
+	}
+	return f.Fetch(ctx, name, path)
+}
+
+func (c *walFetchCommand) fetcher(ctx context.Context, cfg *config.Config) (*wal.Fetcher, error) {
+	st, err := WALStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	unlock := UnlockWAL(ctx, cfg, st)
+	f := &wal.Fetcher{Store: st, Spool: c.spool}
+	if c.spool == "" {
+		f.Identity, err = unlock()
+		return f, err
+	}
+	if f.Spool, err = filepath.Abs(c.spool); err != nil {
+		return nil, err
+	}
+	if c.ahead != "" {
+		// The key is there as long as the recovery lasts. Who runs beside it does not bring it back after that.
+		unlock = func() (wal.Identity, error) { return wal.Identity{}, errors.New("the recovery has ended") }
+	} else if err := os.MkdirAll(f.Spool, 0o700); err != nil {
+		return nil, fmt.Errorf("make spool: %w", err)
+	}
+	recipient, err := wal.LoadRecipient(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	f.Identity, err = wal.KeepIdentity(wal.IdentityFile(f.Spool), recipient, unlock)
+	return f, err
+}
+
+// background starts a process that fetches what comes after a segment, while PostgreSQL replays it. It belongs to
+// nobody who could wait for it; of several, one works.
+func (c *walFetchCommand) background(name, path, after string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(s string) bool { return s == name || s == path })
+	cmd := exec.Command(self, append(args, "--after", after, name, path)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	return cmd.Process.Release()
+}
