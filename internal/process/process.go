@@ -52,6 +52,9 @@ type Command struct {
 	Pdeathsig syscall.Signal
 	// Grace is how long the group has between SIGTERM and SIGKILL when the context ends; 0 is 3 s.
 	Grace time.Duration
+	// Detached lets the program go on when this process ends, in a session of its own. Stdout and Stderr must then
+	// be files or nil, since nothing would read a pipe any more; errors carry nothing of what it said.
+	Detached bool
 }
 
 // Process is a program that was started. Wait must be called.
@@ -120,10 +123,14 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	p.cmd.Dir, p.cmd.Stdin = c.Dir, c.Stdin
 	p.cmd.Env = append([]string{}, c.Env...) // never nil: exec takes nil for "inherit"
 	p.cmd.Stderr = &p.tail
-	if c.Stderr != nil {
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: c.Pdeathsig, Credential: c.Credential}
+	switch {
+	case c.Detached:
+		p.cmd.Stderr = c.Stderr
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.Credential}
+	case c.Stderr != nil:
 		p.cmd.Stderr = io.MultiWriter(&p.tail, c.Stderr)
 	}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: c.Pdeathsig, Credential: c.Credential}
 	// A grandchild that left the group may hold the pipes open: Wait does not wait for it for ever.
 	p.cmd.WaitDelay = c.Grace + defaultGrace
 

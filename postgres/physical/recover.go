@@ -38,7 +38,10 @@ type RecoverOptions struct {
 	Superuser     string
 	KeepArchiving bool
 	Settings      map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
-	Observer      cofre.Observer    // nil observes nothing
+	// Detached lets the server go on when this process ends without Recovered.Server.Close, so that a person can
+	// look at a cluster that is paused at its target. A server whose recovery was killed goes on as well.
+	Detached bool
+	Observer cofre.Observer // nil observes nothing
 }
 
 // Recovered is where a recovery ended.
@@ -50,9 +53,20 @@ type Recovered struct {
 	Promoted bool           `json:"promoted"`           // it takes writes
 	Took     time.Duration  `json:"took_ns"`            // from the start of the server
 	Raised   []string       `json:"raised,omitempty"`   // settings that the WAL demanded more of
+	// Paused is how to reach a detached server that is paused at its target; nil where there is none.
+	Paused *Paused `json:"paused,omitempty"`
 
 	// Server runs, reachable over its private socket only, until it is closed. It is nil after ActionShutdown.
 	Server *throwaway.Server `json:"-"`
+}
+
+// Paused is a server that goes on without this process: read-only, at its target. It ends with pg_ctl stop, and then
+// leaves a directory with its socket's name and its log.
+type Paused struct {
+	Socket string `json:"socket"` // the directory of its Unix socket, closed to other users
+	Port   int    `json:"port"`   // of the socket's name
+	PID    int    `json:"pid"`
+	Log    string `json:"log"`
 }
 
 // Recover starts the server of a restored cluster, on a private socket, waits until it has reached its recovery
@@ -64,7 +78,7 @@ type Recovered struct {
 //
 // Errors: *cofre.UnreachableError where the WAL ended before the target; cofre.ErrNotFound without server
 // programs of the version; otherwise one with the end of the server's log.
-func Recover(ctx context.Context, o RecoverOptions) (_ *Recovered, err error) {
+func Recover(ctx context.Context, o RecoverOptions) (*Recovered, error) {
 	if o.Observer == nil {
 		o.Observer = cofre.Discard
 	}
@@ -87,15 +101,7 @@ func Recover(ctx context.Context, o RecoverOptions) (_ *Recovered, err error) {
 			return nil, err
 		}
 	}
-	temp, err := os.MkdirTemp("", "cofre-recover-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	r := &recovering{o: o, temp: temp, began: time.Now()}
-	if err := r.configure(); err != nil {
-		return nil, err
-	}
+	r := &recovering{o: o, began: time.Now()}
 	done, err := r.run(ctx)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
@@ -106,39 +112,34 @@ func Recover(ctx context.Context, o RecoverOptions) (_ *Recovered, err error) {
 // recovering is a recovery under way.
 type recovering struct {
 	o      RecoverOptions
-	temp   string // of the files that the server is started with
-	args   []string
 	began  time.Time
 	server *throwaway.Server
 	raised []string
 	told   time.Time
 }
 
-// configure makes what the server is started with beside its own configuration: nobody but us gets in, and it
-// gets nowhere. The files are read by the server's user.
-func (r *recovering) configure() error {
-	if err := os.Chmod(r.temp, 0o755); err != nil {
-		return err
-	}
-	hba := filepath.Join(r.temp, "pg_hba.conf")
+// configure makes in dir what the server is started with beside its own configuration, and returns its arguments:
+// nobody but us and the server's user gets in, and it gets nowhere. The files are read by the server's user.
+func (r *recovering) configure(dir string) (args []string, err error) {
+	hba := filepath.Join(dir, "pg_hba.conf")
 	if err := os.WriteFile(hba, []byte("local all all trust\n"), 0o644); err != nil {
-		return err
+		return nil, err
 	}
 	set := map[string]string{
 		"data_directory": r.o.DataDir, // postgresql.conf may name the original's
-		"hba_file":       hba, "ident_file": filepath.Join(r.temp, "pg_ident.conf"),
+		"hba_file":       hba, "ident_file": filepath.Join(dir, "pg_ident.conf"),
 		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "warning",
 	}
 	if r.o.Recovery != (cofre.RecoveryTarget{}) {
 		set["recovery_target_action"] = string(ActionPause) // what comes after it is carried out here
 	}
 	if err := os.WriteFile(set["ident_file"], nil, 0o644); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(r.o.DataDir, "postgresql.conf")); gone(err) {
-		conf := filepath.Join(r.temp, "postgresql.conf")
+		conf := filepath.Join(dir, "postgresql.conf")
 		if err := os.WriteFile(conf, []byte("# The original keeps its configuration outside the data directory.\n"), 0o644); err != nil {
-			return err
+			return nil, err
 		}
 		set["config_file"] = conf
 	}
@@ -146,9 +147,9 @@ func (r *recovering) configure() error {
 		set[name] = value
 	}
 	for name, value := range set {
-		r.args = append(r.args, "-c", name+"="+value)
+		args = append(args, "-c", name+"="+value)
 	}
-	return nil
+	return args, nil
 }
 
 func (r *recovering) run(ctx context.Context) (*Recovered, error) {
@@ -195,8 +196,7 @@ func (r *recovering) start(ctx context.Context) error {
 		defer cancel()
 	}
 	for range maxRaises {
-		var err error
-		r.server, err = throwaway.Start(ctx, throwaway.Options{BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: r.args})
+		err := r.launch(ctx)
 		if err == nil {
 			return nil
 		}
@@ -206,6 +206,25 @@ func (r *recovering) start(ctx context.Context) error {
 		}
 	}
 	return errors.New("start the recovering server: its settings were raised too often")
+}
+
+// launch starts the server once. Its directory is removed with it.
+func (r *recovering) launch(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "cofre-recover-")
+	if err != nil {
+		return err
+	}
+	args, err := r.configure(dir)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	r.server, err = throwaway.Start(ctx, throwaway.Options{
+		BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: args, Dir: dir, Detached: r.o.Detached,
+	})
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil
 }
 
 // await polls until recovery has paused at its target or ended. It returns nil where the server must be started
@@ -338,9 +357,13 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 			return fmt.Errorf("take the recovery settings away: %w", err)
 		}
 	}
-	if r.o.Action == ActionShutdown {
+	switch {
+	case r.o.Action == ActionShutdown:
 		done.Server = nil
 		return r.close()
+	case r.o.Detached && !done.Promoted:
+		s := r.server
+		done.Paused = &Paused{Socket: s.Socket, Port: s.Port, PID: s.PID(), Log: s.LogFile()}
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package throwaway runs a PostgreSQL server of one's own: made by initdb or on a data directory that is there
 // already, reachable over a Unix socket in a private directory and, if asked, over a free port of the loopback
-// interface. The server ends with its user, even by kill -9.
+// interface. The server ends with its user, even by kill -9, unless it was asked for detached.
 //
 // Drills, the demonstration, tests and a restored cluster that is to be looked at use it. It is no way to run
 // a server that others depend on: a new cluster runs without fsync unless Durable is set.
@@ -48,6 +48,12 @@ type Options struct {
 	InitArgs []string // further arguments of initdb: "--wal-segsize=1"
 	Durable  bool     // fsync as usual, where the cluster is new
 	Args     []string // further arguments of postgres, which override its configuration files: "-c", "ssl=off"
+
+	// Dir is an empty or prepared directory of this user that becomes the server's: for its socket and its log.
+	// Close, and a Start that fails, remove it. Empty makes one.
+	Dir string
+	// Detached lets the server go on when this process ends, or dies, without Close.
+	Detached bool
 }
 
 // Server is a running server.
@@ -140,8 +146,10 @@ func prepare(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	s.Major = v.Major()
 	// A socket's path is limited to 107 bytes, so it is not below t.TempDir or a deep TMPDIR.
-	if s.temp, err = os.MkdirTemp("", "cofre-pg-"); err != nil {
-		return nil, err
+	if s.temp = o.Dir; s.temp == "" {
+		if s.temp, err = os.MkdirTemp("", "cofre-pg-"); err != nil {
+			return nil, err
+		}
 	}
 	defer func() {
 		if err != nil {
@@ -259,12 +267,12 @@ func (s *Server) launch(ctx context.Context) error {
 		Path: filepath.Join(s.BinDir, "postgres"), Args: args, Env: process.BaseEnv(), Dir: "/",
 		Name: fmt.Sprintf("postgres %d", s.Major), Credential: s.as, Stdout: log, Stderr: log,
 		// An immediate shutdown, since nobody would be there to wait for a slower one.
-		Pdeathsig: syscall.SIGQUIT,
+		Pdeathsig: syscall.SIGQUIT, Detached: s.opts.Detached,
 	})
 	if err != nil {
 		return errors.Join(err, log.Close())
 	}
-	// What the server says to its standard error passes through this process for as long as it runs.
+	// What a server that is not detached says to its standard error passes through this process for as long as it runs.
 	go func(done <-chan struct{}) {
 		<-done
 		_ = log.Close()
@@ -409,6 +417,9 @@ func (s *Server) Close() error {
 	}
 	return os.RemoveAll(s.temp)
 }
+
+// LogFile is where the server's log goes.
+func (s *Server) LogFile() string { return s.log }
 
 // TempDir is the private directory of socket and log, and of the data directory where that is temporary.
 func (s *Server) TempDir() string { return s.temp }
