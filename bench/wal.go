@@ -12,17 +12,20 @@ import (
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
-// segmentsArchived is how many segments of 16 MiB one run archives.
-const segmentsArchived = 60
+// segmentsOneByOne and segmentsWaiting are how many segments of 16 MiB one run archives.
+const (
+	segmentsOneByOne = 60
+	segmentsWaiting  = 200
+)
 
-// benchWAL archives real segments of pgbench WAL, one process for each as archive_command forks them: one after
-// the other, and then with all of them waiting in archive_status, so that both sides may work ahead.
+// benchWAL archives and fetches real segments of pgbench WAL, one process for each as PostgreSQL forks them: one
+// after the other, and where both sides may work ahead.
 func benchWAL(ctx context.Context, b *bench) error {
 	if _, err := exec.LookPath("pgbackrest"); err != nil {
 		return fmt.Errorf("%w (apt-get install pgbackrest)", err)
 	}
 	server, err := throwaway.Start(ctx, throwaway.Options{Conf: []string{
-		"shared_buffers = 512MB", "wal_level = replica", "max_wal_size = 1GB", "wal_keep_size = 4GB", "wal_recycle = off",
+		"shared_buffers = 512MB", "wal_level = replica", "max_wal_size = 6GB", "wal_keep_size = 6GB", "wal_recycle = off",
 	}})
 	if err != nil {
 		return err
@@ -35,74 +38,141 @@ func benchWAL(ctx context.Context, b *bench) error {
 	if err := i.query(ctx, "postgres", "CREATE DATABASE "+database); err != nil {
 		return err
 	}
-	if out, err := i.tool("pgbench", "-i", "-q", "-s", "90", database).CombinedOutput(); err != nil {
-		return fmt.Errorf("pgbench: %w\n%s", err, indent(string(out)))
+	// Rows copied in, and then rows changed one by one: the two kinds of WAL there are.
+	for _, args := range [][]string{{"-i", "-q", "-s", "280", database}, {"-n", "-T", "40", "-c", "8", database}} {
+		if out, err := i.tool("pgbench", args...).CombinedOutput(); err != nil {
+			return fmt.Errorf("pgbench: %w\n%s", err, indent(string(out)))
+		}
 	}
-	segments, err := i.segments()
+	segments, err := i.segments(segmentsWaiting)
 	if err != nil {
 		return err
 	}
+	few := segments[len(segments)-min(segmentsOneByOne, len(segments)):]
 
-	one := pgbackrest{i, "pgbr-wal", "compress-type=zst\ncompress-level=1"}
-	async := pgbackrest{i, "pgbr-async", "compress-type=zst\ncompress-level=1\narchive-async=y"}
-	cofre := func(label, repository, args string) *variant {
-		return &variant{
-			name: label,
-			before: func(ctx context.Context) error {
-				if err := i.newClusterRepository(repository, "zstd-fastest"); err != nil {
-					return err
-				}
-				return i.ready(segments, args != "")
-			},
-			command: func() *exec.Cmd {
-				cmd := i.cofreCommand(repository)
-				return shell(cmd, i.each(segments, fmt.Sprintf("%s wal archive --config %s %s", i.b.cofre, i.path(repository+".yaml"), args)))
-			},
-			stored: func() (int64, error) { return size(i.path(repository)) },
+	one := walPeer{pgbackrest{i, "pgbr-wal", "compress-type=zst\ncompress-level=1"}}
+	async := walPeer{pgbackrest{i, "pgbr-async", "compress-type=zst\ncompress-level=1\narchive-async=y"}}
+	small := filepath.Join(filepath.Dir(b.cofre), "cofre-wal")
+	for _, c := range []struct {
+		what     string
+		variants []*variant
+	}{
+		{fmt.Sprintf("%d segments archived, one process each, one after the other", len(few)), []*variant{
+			one.push("pgbackrest archive-push", few, false),
+			i.archive("cofre-wal archive", "repo-small", small, few, false),
+			i.archive("cofre wal archive", "repo-wal", b.cofre+" wal", few, false),
+		}},
+		{fmt.Sprintf("%d segments archived, all of them waiting", len(segments)), []*variant{
+			async.push("pgbackrest archive-push, async", segments, true),
+			i.archive("cofre-wal archive --spool", "repo-ahead", small, segments, true),
+			i.archive("cofre wal archive --spool", "repo-whole", b.cofre+" wal", segments, true),
+		}},
+		{fmt.Sprintf("%d segments fetched", len(few)), []*variant{
+			one.get("pgbackrest archive-get", few),
+			i.fetch("cofre-wal fetch", "repo-small", small, few, false),
+			async.get("pgbackrest archive-get, async", few),
+			i.fetch("cofre-wal fetch --spool", "repo-ahead", small, few, true),
+		}},
+	} {
+		if err := interleave(ctx, b.rounds, c.variants); err != nil {
+			return err
 		}
+		fmt.Println("\n" + c.what)
+		table(c.variants, c.variants[0].name)
 	}
-	peer := func(label string, p pgbackrest, waiting bool) *variant {
-		return &variant{
-			name: label,
-			before: func(ctx context.Context) error {
-				if err := os.RemoveAll(i.path(p.name + ".spool")); err != nil {
-					return err
-				}
-				if err := p.renew(ctx); err != nil {
-					return err
-				}
-				return i.ready(segments, waiting)
-			},
-			command: func() *exec.Cmd {
-				cmd := p.command("--pg1-path="+i.dir, "archive-push")
-				return shell(cmd, i.each(segments, strings.Join(cmd.Args, " ")))
-			},
-			stored: func() (int64, error) { return size(i.path(p.name)) },
-		}
-	}
-	sync := []*variant{
-		peer("pgbackrest archive-push", one, false),
-		cofre("cofre wal archive", "repo-wal", ""),
-	}
-	if err := interleave(ctx, b.rounds, sync); err != nil {
-		return err
-	}
-	fmt.Printf("%d segments, one process each, one after the other\n", segmentsArchived)
-	table(sync, sync[0].name)
-	ahead := []*variant{
-		peer("pgbackrest archive-push, async", async, true),
-		cofre("cofre wal archive --spool", "repo-ahead", "--spool "+i.path("spool")),
-	}
-	if err := interleave(ctx, b.rounds, ahead); err != nil {
-		return err
-	}
-	fmt.Printf("\n%d segments, all of them waiting\n", segmentsArchived)
-	table(ahead, ahead[0].name)
 	return nil
 }
 
+// archive runs cofre for each segment, into a new repository.
+func (i *installation) archive(label, repository, program string, segments []string, ahead bool) *variant {
+	args := ""
+	if ahead {
+		args = "--spool " + i.path("spool")
+	}
+	return &variant{
+		name: label,
+		before: func(ctx context.Context) error {
+			if err := i.newClusterRepository(repository, "zstd-fastest"); err != nil {
+				return err
+			}
+			return i.ready(segments, ahead)
+		},
+		command: func() *exec.Cmd {
+			return shell(i.cofreCommand(repository), i.each(segments, fmt.Sprintf("%s archive --config %s %s $PWD/pg_wal/$s", program, i.path(repository+".yaml"), args)))
+		},
+		stored: func() (int64, error) { return size(i.path(repository)) },
+	}
+}
+
+// fetch runs cofre for each segment of a repository that archive filled.
+func (i *installation) fetch(label, repository, program string, segments []string, ahead bool) *variant {
+	args := ""
+	if ahead {
+		args = "--spool " + i.path("fetched.spool")
+	}
+	return &variant{
+		name: label,
+		before: func(context.Context) error {
+			if err := os.RemoveAll(i.path("fetched.spool")); err != nil {
+				return err
+			}
+			return i.emptyFetched()
+		},
+		command: func() *exec.Cmd {
+			return shell(i.cofreCommand(repository), i.each(segments, fmt.Sprintf("%s fetch --config %s %s $s $PWD/fetched/RECOVERYXLOG", program, i.path(repository+".yaml"), args)))
+		},
+	}
+}
+
+// emptyFetched makes the folder that segments are fetched into.
+func (i *installation) emptyFetched() error {
+	if err := os.RemoveAll(i.path("fetched")); err != nil {
+		return err
+	}
+	return os.Mkdir(i.path("fetched"), 0o700)
+}
+
+// walPeer is pgBackRest over the same segments.
+type walPeer struct{ pgbackrest }
+
+func (p walPeer) push(label string, segments []string, waiting bool) *variant {
+	return &variant{
+		name: label,
+		before: func(ctx context.Context) error {
+			if err := os.RemoveAll(p.i.path(p.name + ".spool")); err != nil {
+				return err
+			}
+			if err := p.renew(ctx); err != nil {
+				return err
+			}
+			return p.i.ready(segments, waiting)
+		},
+		command: func() *exec.Cmd {
+			cmd := p.pgbackrest.command("--pg1-path="+p.i.dir, "archive-push")
+			return shell(cmd, p.i.each(segments, strings.Join(cmd.Args, " ")+" $PWD/pg_wal/$s"))
+		},
+		stored: func() (int64, error) { return size(p.i.path(p.name)) },
+	}
+}
+
+func (p walPeer) get(label string, segments []string) *variant {
+	return &variant{
+		name: label,
+		before: func(context.Context) error {
+			if err := os.RemoveAll(p.i.path(p.name + ".spool")); err != nil {
+				return err
+			}
+			return p.i.emptyFetched()
+		},
+		command: func() *exec.Cmd {
+			cmd := p.pgbackrest.command("--pg1-path="+p.i.dir, "archive-get")
+			return shell(cmd, p.i.each(segments, strings.Join(cmd.Args, " ")+" $s $PWD/fetched/RECOVERYXLOG"))
+		},
+	}
+}
+
 // segments copies the newest finished segments out of pg_wal, so that they are there in every round.
-func (i *installation) segments() ([]string, error) {
+func (i *installation) segments(n int) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(i.server.DataDir, "pg_wal"))
 	if err != nil {
 		return nil, err
@@ -114,10 +184,10 @@ func (i *installation) segments() ([]string, error) {
 		}
 	}
 	slices.Sort(names)
-	if len(names) <= segmentsArchived {
+	if len(names) <= n {
 		return nil, fmt.Errorf("only %d segments were written", len(names))
 	}
-	names = names[len(names)-1-segmentsArchived : len(names)-1] // the last one is being written
+	names = names[len(names)-1-n : len(names)-1] // the last one is being written
 	dir := i.path("pg_wal")
 	if err := os.MkdirAll(filepath.Join(dir, "archive_status"), 0o755); err != nil {
 		return nil, err
@@ -165,6 +235,6 @@ func (i *installation) ready(segments []string, waiting bool) error {
 
 // each is a shell line that runs a command for one segment after the other, as the server's archiver does.
 func (i *installation) each(segments []string, command string) string {
-	return fmt.Sprintf(`cd %s && for s in %s; do %s $PWD/pg_wal/$s || exit 1; [ ! -f pg_wal/archive_status/$s.ready ] || mv pg_wal/archive_status/$s.ready pg_wal/archive_status/$s.done; done`,
+	return fmt.Sprintf(`cd %s && for s in %s; do %s || exit 1; [ ! -f pg_wal/archive_status/$s.ready ] || mv pg_wal/archive_status/$s.ready pg_wal/archive_status/$s.done; done`,
 		i.dir, strings.Join(segments, " "), command)
 }

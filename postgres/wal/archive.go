@@ -39,14 +39,14 @@ type Archiver struct {
 
 // Archived is what a call of Archive did.
 type Archived struct {
-	Name   string
-	System cofre.SystemID
-	Stored int // in how many stores it is new; 0 where all had it, byte for byte
-	Ahead  int // how many further segments are archived by now
+	Name   string         `json:"name"`
+	System cofre.SystemID `json:"system"`
+	Stored int            `json:"stored"` // in how many stores it is new; 0 where all had it, byte for byte
+	Ahead  int            `json:"ahead"`  // how many further segments are archived by now
 	// Damaged says where the records of a segment end although the segment does not: WAL that the server wrote
 	// and that recovery cannot read past. It is archived all the same, for nothing better is to be had; a base
 	// backup should follow.
-	Damaged cofre.LSN
+	Damaged cofre.LSN `json:"damaged,omitzero"`
 }
 
 // aheadTime bounds how long one call goes on with further segments: PostgreSQL waits for the command when it
