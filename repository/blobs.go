@@ -58,7 +58,7 @@ var register = sync.OnceFunc(func() {
 })
 
 func newBlobs(s cofre.Store) *blobs {
-	return &blobs{store: s, naming: namingFor(s.URL()), seals: &sealer{store: s}, markers: map[blob.ID]bool{}}
+	return &blobs{store: impatient{s}, naming: namingFor(s.URL()), seals: &sealer{store: s}, markers: map[blob.ID]bool{}}
 }
 
 // PutBlob stores a blob, durably, and has it sealed.
@@ -164,7 +164,10 @@ func (b *blobs) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 	if _, err := io.CopyBuffer(struct{ io.Writer }{output}, struct{ io.Reader }{r}, *buffer); err != nil {
 		return err
 	}
-	return blob.EnsureLengthExactly(output.Length(), length)
+	if err := blob.EnsureLengthExactly(output.Length(), length); err != nil {
+		return err
+	}
+	return takeTurn(ctx)
 }
 
 // GetMetadata describes a blob.

@@ -69,19 +69,29 @@ func (r *Repository) openFile(ctx context.Context, path, id string) (*file, erro
 // readPiece reads, decrypts and decompresses one piece.
 func (f *file) readPiece(i int) piece {
 	p := f.pieces[i]
-	r, err := f.repo.kopia.OpenObject(f.ctx, p.Object)
+	ctx, done := f.repo.computing.begin(f.ctx)
+	defer done()
+	data, err := f.repo.readObject(ctx, p.Object)
 	if err != nil {
 		return piece{err: err}
 	}
-	defer r.Close()
-	data := make([]byte, p.Length)
-	if _, err := io.ReadFull(r, data); err != nil {
-		return piece{err: err}
-	}
-	if r.Length() != p.Length {
-		return piece{err: fmt.Errorf("a content has %d bytes, %d were written: %w", r.Length(), p.Length, cofre.ErrCorrupt)}
+	if int64(len(data)) != p.Length {
+		return piece{err: fmt.Errorf("a content has %d bytes, %d were written: %w", len(data), p.Length, cofre.ErrCorrupt)}
 	}
 	return piece{data: data}
+}
+
+// readObject reads an object that fits in memory: a content as a rule.
+func (r *Repository) readObject(ctx context.Context, id object.ID) ([]byte, error) {
+	if cid, packed, ok := id.ContentID(); ok && !packed {
+		return r.kopia.ContentManager().GetContent(ctx, cid)
+	}
+	in, err := r.kopia.OpenObject(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return io.ReadAll(in)
 }
 
 // load makes piece i the current one.

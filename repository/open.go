@@ -30,6 +30,7 @@ type Repository struct {
 	kopia  repo.DirectRepositoryWriter
 
 	flushEvery time.Duration
+	computing  turns
 
 	// publishing lets one point be published, or expired, at a time: both compact manifests.
 	publishing sync.Mutex
@@ -58,7 +59,7 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
 	}
-	r := &Repository{config: c, store: s, blobs: newBlobs(s), flushEvery: flushEvery}
+	r := &Repository{config: c, store: s, blobs: newBlobs(s), flushEvery: flushEvery, computing: newTurns()}
 	if err := r.connect(ctx); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))
 	}
@@ -75,6 +76,7 @@ func noRepo(err error, url string) error {
 // connect opens Kopia's repository in the store.
 func (r *Repository) connect(ctx context.Context) error {
 	register()
+	adoptCompressors()
 	id, err := r.readUniqueID(ctx)
 	if err != nil {
 		return err
@@ -94,19 +96,24 @@ func (r *Repository) connect(ctx context.Context) error {
 	defer os.Remove(file)
 
 	// Kopia keeps this context for what it does in the background, longer than this call.
-	open := context.WithValue(context.WithoutCancel(ctx), blobsKey{}, r.blobs)
+	open, a := try(context.WithValue(context.WithoutCancel(ctx), blobsKey{}, r.blobs))
+	stop := context.AfterFunc(ctx, func() { a.fail(context.Cause(ctx)) })
+	defer stop()
 	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
 		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
 		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
 		OnFatalError:         func(error) {}, // the operation that met it fails too; the default ends the process
 	})
 	if err != nil {
-		return r.explain("read its format and indexes", err)
+		return r.explain("read its format and indexes", a.done(err))
 	}
+	a.keep()
 	direct, ok := opened.(repo.DirectRepositoryWriter)
 	if !ok {
 		return errors.Join(errors.New("the library opened something else than a repository in a store"), opened.Close(ctx))
 	}
+	// Indexes are read when they are asked for (refresh), and not in the middle of a read because time has passed.
+	direct.ContentManager().DisableIndexRefresh()
 	r.kopia = direct
 	return nil
 }
@@ -167,7 +174,10 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 }
 
 // refresh makes what other processes wrote visible here.
-func (r *Repository) refresh(ctx context.Context) error { return r.kopia.Refresh(ctx) }
+func (r *Repository) refresh(ctx context.Context) error {
+	ctx, a := try(ctx)
+	return a.done(r.kopia.Refresh(ctx))
+}
 
 // URL is where the repository is, without credentials.
 func (r *Repository) URL() string { return r.store.URL() }

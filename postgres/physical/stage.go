@@ -29,10 +29,11 @@ import (
 )
 
 // pieceSize is how much of one file a worker restores at a time: small enough that the last large file is shared
-// among all of them. chunkSize is how much it reads and writes at once. Multiples of BlockSize both.
+// among all of them. chunkSize is how much it reads and writes at once: little enough that the kernel copies it from
+// the processor's cache, which with 1 MiB took twice the time. Multiples of BlockSize both.
 const (
 	pieceSize = 64 << 20
-	chunkSize = 1 << 20
+	chunkSize = BlockSize
 )
 
 // staged is one file of the restore.
