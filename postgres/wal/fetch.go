@@ -280,13 +280,53 @@ func (f *Fetcher) deliver(system cofre.SystemID, name, path string) (bool, error
 // are about is asked for.
 func (f *Fetcher) ahead(ctx context.Context, system cofre.SystemID, name string, spooled bool) {
 	if f.Background != nil {
-		_ = f.Background(name)
+		if !f.supplied(system, name) {
+			_ = f.Background(name)
+		}
 		return
 	}
 	// Every call would wait for one segment; waiting once for many is as slow in sum and keeps the CPUs busy.
 	if !spooled {
 		_ = f.prefetch(ctx, system, name)
 	}
+}
+
+// supplied reports whether the spool needs nobody now: another fills it, or it is half full of what comes after name. A
+// process costs more than asking does.
+func (f *Fetcher) supplied(system cofre.SystemID, name string) bool {
+	dir := f.spoolDir(system)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	ready := 0
+	for _, e := range entries {
+		if follows(e.Name(), name) {
+			ready++
+		}
+	}
+	if ready >= f.prefetchN()/2 {
+		return true
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
+}
+
+// follows reports whether a file of the spool is a segment that comes after name on its timeline.
+func follows(file, name string) bool {
+	return pgdata.IsSegmentName(file) && file[:8] == name[:8] && file > name
+}
+
+// prefetchN is how many segments lie ready in the spool.
+func (f *Fetcher) prefetchN() int {
+	if f.Prefetch > 0 {
+		return f.Prefetch
+	}
+	return 16
 }
 
 // PrefetchAfter fills the spool with the segments that follow name on its timeline, until Prefetch of them lie
@@ -327,16 +367,12 @@ func (f *Fetcher) prefetch(ctx context.Context, system cofre.SystemID, name stri
 	for _, e := range entries {
 		switch base := e.Name(); {
 		case base == "lock":
-		case pgdata.IsSegmentName(base) && base[:8] == name[:8] && base > name:
+		case follows(base, name):
 			there[base] = true
 		default:
 			// Passed by, of another timeline, or what a killed process left half written.
 			_ = os.Remove(filepath.Join(dir, base))
 		}
-	}
-	most := f.Prefetch
-	if most <= 0 {
-		most = 16
 	}
 	kind, err := pgdata.ParseWALName(name)
 	if err != nil {
@@ -354,7 +390,7 @@ func (f *Fetcher) prefetch(ctx context.Context, system cofre.SystemID, name stri
 	defer cancel(nil)
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
-	for range most {
+	for range f.prefetchN() {
 		seg = seg.Next()
 		next := seg.Name(size)
 		if there[next] {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -9,10 +10,12 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
+	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -153,42 +156,55 @@ func storedDigest(ctx context.Context, st cofre.Store, object string) (digest, e
 	return d, fmt.Errorf("read %s: no digest in its header: %w", object, cofre.ErrCorrupt)
 }
 
-// open reads an object back: decrypted, decompressed, compared with its digest.
+// open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is
+// held in memory.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; the store's.
 func open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
-	src, err := st.Open(ctx, object, 0, -1)
+	stored, err := st.Open(ctx, object, 0, -1)
 	if err != nil {
 		return nil, err
 	}
-	defer src.Close()
-	sealed, err := io.ReadAll(io.LimitReader(src, limit+limit/16+1<<16))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", object, err)
+	defer stored.Close()
+	src := &source{r: stored}
+	content, err := unseal(id, object, src, limit)
+	if src.err != nil {
+		// What a store that failed in the middle leads to is not a damaged object.
+		return nil, fmt.Errorf("read %s: %w", object, src.err)
 	}
-	return unseal(id, object, sealed, limit)
+	return content, err
 }
 
-func unseal(id Identity, object string, sealed []byte, limit int64) ([]byte, error) {
+// source remembers the error of the store, which the layers above it take for a damaged object.
+type source struct {
+	r   io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		s.err = err
+	}
+	return n, err
+}
+
+func unseal(id Identity, object string, sealed io.Reader, limit int64) ([]byte, error) {
 	corrupt := func(err error) error { return fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt) }
 	var got digestReader
-	r, err := age.Decrypt(bytes.NewReader(sealed), &got, id.i)
+	packed, err := age.Decrypt(bufio.NewReaderSize(sealed, 256<<10), &got, id.i)
 	if err != nil {
 		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 			return nil, fmt.Errorf("read %s: it is encrypted for another key: %w", object, cofre.ErrWrongKey)
 		}
 		return nil, corrupt(err)
 	}
-	packed, err := io.ReadAll(r)
+	d, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(limit)))
 	if err != nil {
 		return nil, corrupt(err)
 	}
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)))
-	if err != nil {
-		panic("wal: internal error: " + err.Error())
-	}
 	defer d.Close()
-	content, err := d.DecodeAll(packed, make([]byte, 0, min(limit, 16<<20)))
+	content, err := readContent(d, limit)
 	if err != nil {
 		return nil, corrupt(err)
 	}
@@ -196,6 +212,47 @@ func unseal(id Identity, object string, sealed []byte, limit int64) ([]byte, err
 		return nil, corrupt(errors.New("its content does not match its digest"))
 	}
 	return content, nil
+}
+
+// usualSegment is the size that nearly every cluster's segments have.
+const usualSegment = 16 << 20
+
+// readContent reads to the end: a whole segment into one buffer, which the kernel is asked to give in large pages. A
+// process that lives for one segment would else spend more time on the first touch of its memory than on the segment.
+func readContent(r io.Reader, limit int64) ([]byte, error) {
+	b := make([]byte, 0, 64<<10) // enough for what is no segment
+	for {
+		if int64(len(b)) > limit {
+			return nil, fmt.Errorf("it has more than %d bytes", limit)
+		}
+		switch {
+		case len(b) < cap(b):
+		case cap(b) < usualSegment:
+			b = append(inLargePages(usualSegment+1), b...) // one more, to meet the end without growing
+		default:
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// inLargePages allocates an empty buffer of that capacity. Where the kernel does not know of large pages, or has
+// none left, it is as any other.
+func inLargePages(capacity int) []byte {
+	b := make([]byte, capacity)
+	const page = 2 << 20
+	if skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % page; skip+page <= uintptr(capacity) {
+		whole := b[skip:]
+		_ = unix.Madvise(whole[:len(whole)/page*page], unix.MADV_HUGEPAGE)
+	}
+	return b[:0]
 }
 
 // digestReader is an identity that opens nothing and remembers the digest it was shown.
