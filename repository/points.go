@@ -135,7 +135,7 @@ func (r *Repository) writeManifests(ctx context.Context, purpose string, write f
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return r.explain("flush", w.Flush(ctx))
+	return r.explain("flush", r.flush(ctx, w))
 }
 
 // prove walks every component.

@@ -34,6 +34,7 @@ import (
 	vocabulary "github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -405,9 +406,10 @@ func (i *installation) run(args ...string) result {
 // in carries out a command in a folder: the data directory, for archive and fetch.
 func (i *installation) in(dir string, args ...string) result {
 	i.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c := i.command(ctx, dir, args...)
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGQUIT) } // to see where it hangs
 	var out, err bytes.Buffer
 	c.Stdout, c.Stderr = &out, &err
 	began := time.Now()
@@ -530,3 +532,9 @@ func (l *lines) String() string {
 }
 
 func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
+
+// query asks a server that is not the installation's.
+func query(t testing.TB, s *throwaway.Server, sql string) string {
+	t.Helper()
+	return (&testkit.Server{Server: s}).Query(t, "postgres", sql)
+}

@@ -1,0 +1,126 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"sync"
+
+	"github.com/kopia/kopia/repo"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Kopia reads its indexes again and again, with growing pauses, until it has them or its context ends. A store that
+// has gone away would be asked for ever. So the contexts under which indexes are read end with the first error that
+// says that the store cannot be asked: the store has then tried each request several times.
+//
+// Source: kopia, internal/epoch/epoch_manager.go, refreshLocked.
+
+// attempt is one such context.
+type attempt struct {
+	mu   sync.Mutex
+	end  context.CancelCauseFunc
+	gone error
+}
+
+type attemptKey struct{}
+
+// try returns a context that ends when the store cannot be read, and its attempt, whose done is to be called.
+func try(ctx context.Context) (context.Context, *attempt) {
+	ctx, end := context.WithCancelCause(ctx)
+	a := &attempt{end: end}
+	return context.WithValue(ctx, attemptKey{}, a), a
+}
+
+// fail ends the attempt.
+func (a *attempt) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.end != nil && a.gone == nil {
+		a.gone = err
+		a.end(err)
+	}
+}
+
+// keep lets the context live on: Kopia keeps that of an opened repository.
+func (a *attempt) keep() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.end = nil
+}
+
+// done ends the context, and returns what the store said instead of the end of the context that Kopia then met.
+func (a *attempt) done(err error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.end != nil {
+		a.end(nil)
+	}
+	if err != nil && a.gone != nil {
+		return a.gone
+	}
+	return err
+}
+
+// flush makes what a writer has written visible.
+func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
+	ctx, a := try(ctx)
+	return a.done(w.Flush(ctx))
+}
+
+// impatient is a store that ends the attempt it is read in when it cannot be asked.
+type impatient struct{ cofre.Store }
+
+// failed does not count what was called off: Kopia reads several indexes at once, and calls the others off where one
+// is damaged.
+func (s impatient) failed(ctx context.Context, err error) {
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	if isOutside(err) {
+		a.fail(err)
+	}
+}
+
+// Open opens an object, whose reader ends the attempt in the same way.
+func (s impatient) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	r, err := s.Store.Open(ctx, name, offset, length)
+	if err != nil {
+		s.failed(ctx, err)
+		return nil, err
+	}
+	if ctx.Value(attemptKey{}) == nil {
+		return r, nil
+	}
+	return &impatientReader{r, func(err error) { s.failed(ctx, err) }}, nil
+}
+
+// List lists objects.
+func (s impatient) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
+	return func(yield func(cofre.StoredObject, error) bool) {
+		for o, err := range s.Store.List(ctx, prefix) {
+			if err != nil {
+				s.failed(ctx, err)
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+type impatientReader struct {
+	io.ReadCloser
+	failed func(error)
+}
+
+func (r *impatientReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		r.failed(err)
+	}
+	return n, err
+}
