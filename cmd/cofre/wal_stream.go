@@ -72,7 +72,7 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	}
 	spool := c.spool
 	if spool == "" {
-		state, err := stateDir(cfg)
+		state, err := edge.StateDir(cfg)
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -61,18 +59,6 @@ func restores(a *app) []*cobra.Command {
 // pointChecks are the checks between the components of one point.
 func pointChecks() []cofre.PointCheck { return []cofre.PointCheck{bucket.Closure{}} }
 
-// stateDir is where caches and connection files of this machine are. Everything in it may be deleted at any time.
-func stateDir(cfg *config.Config) (string, error) {
-	if cfg.StateDir != "" {
-		return cfg.StateDir, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", cofre.WithHint(fmt.Errorf("find a folder for caches: %w: %w", cofre.ErrConfig, err), "set state_dir in the configuration, or HOME")
-	}
-	return filepath.Join(cache, "cofre"), nil
-}
-
 // openRepository opens the configured repository.
 //
 // Errors: cofre.ErrConfig, and those of repository.Open.
@@ -102,7 +88,7 @@ func initRepository(ctx context.Context, cfg *config.Config) (*repository.Recove
 
 // repositoryConfig reads the secrets of the repository and nothing else.
 func repositoryConfig(cfg *config.Config) (repository.Config, error) {
-	state, err := stateDir(cfg)
+	state, err := edge.StateDir(cfg)
 	if err != nil {
 		return repository.Config{}, err
 	}
@@ -215,7 +201,7 @@ func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error
 }
 
 func configSource(cfg *config.Config) (cofre.Source, error) {
-	state, err := stateDir(cfg)
+	state, err := edge.StateDir(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 	if err != nil {
 		return nil, err
 	}
-	state, err := stateDir(cfg)
+	state, err := edge.StateDir(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -51,3 +51,15 @@ func (a *App) ConfigPath() (string, error) {
 	}
 	return "", nil
 }
+
+// StateDir is where caches and connection files of this machine are. Everything in it may be deleted at any time.
+func StateDir(cfg *config.Config) (string, error) {
+	if cfg.StateDir != "" {
+		return cfg.StateDir, nil
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", cofre.WithHint(fmt.Errorf("find a folder for caches: %w: %w", cofre.ErrConfig, err), "set state_dir in the configuration, or HOME")
+	}
+	return filepath.Join(cache, "cofre"), nil
+}

@@ -3,11 +3,13 @@ package edge
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -22,13 +24,14 @@ func NewWALArchiveCommand(a *App) *cobra.Command {
 		Use:   "archive PATH",
 		Short: "Store one file of pg_wal, for archive_command",
 		Long: `Store one file of pg_wal, compressed and encrypted. When it exits with 0 the file is durable in the repository; the
-same file may be handed over again, another one under the same name is refused.
+same file may be handed over again, another one under the same name is refused. Segments that wait behind it are stored
+with it, several at once, and the server's next calls find them done.
 
   archive_command = 'cofre wal archive --config /etc/cofre/cofre.yaml %p'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
 	}
-	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` of this machine for archiving waiting segments ahead")
+	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` of this machine for what is known of segments archived ahead (default: in state_dir)")
 	return cmd
 }
 
@@ -51,7 +54,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	archiver := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: recipient, Spool: c.spool}
+	archiver := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: recipient, Spool: c.ahead(cfg)}
 	done, err := archiver.Archive(ctx, path)
 	if err != nil {
 		return err
@@ -63,4 +66,16 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 		return a.Document(done)
 	}
 	return nil
+}
+
+// ahead is the spool, or "" where this machine has no place for one: a server may run without a home directory.
+func (c *walArchiveCommand) ahead(cfg *config.Config) string {
+	if c.spool != "" {
+		return c.spool
+	}
+	state, err := StateDir(cfg)
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(state, "archive", cfg.Name)
 }
