@@ -2,143 +2,226 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
-// pgbackrest is one way of running pgBackRest: a compression, with AES as cofre always encrypts.
-type pgbackrest struct {
-	i     *installation
-	name  string
-	extra string // lines of its configuration
-}
-
-func (p pgbackrest) command(args ...string) *exec.Cmd {
-	return exec.Command("pgbackrest", append([]string{
-		"--config=" + p.i.path(p.name+".conf"), "--stanza=bench", "--log-level-console=warn", "--log-level-file=off",
-	}, args...)...)
-}
-
-// renew empties the repository and makes the stanza again.
-func (p pgbackrest) renew(context.Context) error {
-	if err := os.RemoveAll(p.i.path(p.name)); err != nil {
-		return err
-	}
-	conf := fmt.Sprintf(`[global]
-repo1-path=%s
-repo1-bundle=y
-repo1-cipher-type=aes-256-cbc
-repo1-cipher-pass=%s
-repo1-retention-full=9
-lock-path=%s
-spool-path=%s
-process-max=2
-start-fast=y
-archive-check=n
-archive-mode-check=n
-%s
-[bench]
-pg1-path=%s
-pg1-socket-path=%s
-pg1-port=%d
-pg1-user=postgres
-`, p.i.path(p.name), strings.ReplaceAll(password, " ", "-"), p.i.path(p.name+".lock"), p.i.path(p.name+".spool"), p.extra,
-		p.i.server.DataDir, p.i.server.Socket, p.i.server.Port)
-	if err := os.WriteFile(p.i.path(p.name+".conf"), []byte(conf), 0o644); err != nil {
-		return err
-	}
-	if out, err := p.command("stanza-create").CombinedOutput(); err != nil {
-		return fmt.Errorf("pgbackrest stanza-create: %w\n%s", err, indent(string(out)))
-	}
-	return nil
-}
-
-func (p pgbackrest) variant(label, kind string, before func(context.Context) error) *variant {
-	return &variant{
-		name: label, before: before,
-		command: func() *exec.Cmd { return p.command("--type="+kind, "backup") },
-		stored:  func() (int64, error) { return size(p.i.path(p.name)) },
-	}
-}
-
-// benchCluster compares full and unchanged base backups, and restores, of about 1 GB at scale 1. Neither side
-// archives WAL here: cofre copies what makes its backup consistent into it, pgBackRest runs with archive-check=n.
-// Both verify page checksums.
+// benchCluster compares base backups and restores of a cluster: full, unchanged, after a minute of two kinds of load,
+// into an empty directory and onto one of which 1 % differs. About 1 GB at scale 1. Neither side archives WAL here:
+// cofre copies what makes its backup consistent into it, pgBackRest runs with archive-check=n. Both verify page
+// checksums, both encrypt; pgBackRest bundles files and, where its version can, stores increments by block.
 func benchCluster(ctx context.Context, b *bench) error {
-	if _, err := exec.LookPath("pgbackrest"); err != nil {
-		return fmt.Errorf("%w (apt-get install pgbackrest)", err)
+	version, err := pgbackrestVersion()
+	if err != nil {
+		return err
 	}
+	fmt.Println("beside " + version)
 	i, err := installCluster(ctx, b)
 	if err != nil {
 		return err
 	}
 	defer i.close()
-	zst := pgbackrest{i, "pgbr-zst", "compress-type=zst\ncompress-level=1"}
-	lz4 := pgbackrest{i, "pgbr-lz4", "compress-type=lz4"}
-	cofre := func(label, repository, compression string, before func(context.Context) error) *variant {
-		return &variant{
-			name: label,
-			before: func(ctx context.Context) error {
-				if before != nil {
-					return before(ctx)
-				}
-				return i.newClusterRepository(repository, compression)
-			},
-			command: func() *exec.Cmd { return i.cofreCommand(repository, "backup", "cluster", "--jobs", "2") },
-			stored:  func() (int64, error) { return size(i.path(repository)) },
+	c := clusterBench{
+		installation: i, target: i.path("restored"),
+		zst: pgbackrest{i, "pgbr-zst", "compress-type=zst\ncompress-level=1"},
+		lz4: pgbackrest{i, "pgbr-lz4", "compress-type=lz4"},
+	}
+	for _, part := range []func(context.Context) error{c.full, c.unchanged, c.heavy, c.sparse, c.restore, c.delta} {
+		if err := part(ctx); err != nil {
+			return err
 		}
 	}
-	nothing := func(context.Context) error { return nil }
-	full := []*variant{
-		zst.variant("pgbackrest zst-1 + aes", "full", zst.renew),
-		cofre("cofre backup cluster", "repo", "zstd-fastest", nil),
-		lz4.variant("pgbackrest lz4 + aes", "full", lz4.renew),
-		cofre("cofre backup cluster (s2)", "repo-s2", "s2", nil),
+	return nil
+}
+
+// clusterBench is the installation with a repository of each kind, which one part leaves to the next.
+type clusterBench struct {
+	*installation
+	zst, lz4 pgbackrest
+	target   string // of restores
+}
+
+// backup is a base backup by cofre. Where compression is given, into a new repository.
+func (c *clusterBench) backup(label, repository, compression string) *variant {
+	v := &variant{
+		name:    label,
+		command: func() *exec.Cmd { return c.cofreCommand(repository, "backup", "cluster", "--jobs", "2") },
+		stored:  func() (int64, error) { return size(c.path(repository)) },
 	}
-	if err := interleave(ctx, b.rounds, full); err != nil {
+	if compression != "" {
+		v.before = func(context.Context) error { return c.newClusterRepository(repository, compression) }
+	}
+	return v
+}
+
+func (c *clusterBench) full(ctx context.Context) error {
+	full := []*variant{
+		c.zst.variant("pgbackrest zst-1 + aes", "full", c.zst.renew),
+		c.backup("cofre backup cluster", "repo", "zstd-fastest"),
+		c.lz4.variant("pgbackrest lz4 + aes", "full", c.lz4.renew),
+		c.backup("cofre backup cluster (s2)", "repo-s2", "s2"),
+	}
+	if err := interleave(ctx, c.b.rounds, full); err != nil {
 		return err
 	}
-	fmt.Println("full")
+	fmt.Println("\nfull")
 	table(full[:2], full[0].name)
 	table(full[2:], full[2].name)
+	return nil
+}
 
-	unchanged := []*variant{
-		zst.variant("pgbackrest zst-1 + aes", "incr", nothing),
-		cofre("cofre backup cluster", "repo", "", nothing),
-	}
-	if err := interleave(ctx, b.rounds, unchanged); err != nil {
+func (c *clusterBench) unchanged(ctx context.Context) error {
+	return c.increments(ctx, "unchanged again", func(context.Context) error { return nil })
+}
+
+// heavy is pgbench as fast as it goes.
+func (c *clusterBench) heavy(ctx context.Context) error {
+	return c.increments(ctx, fmt.Sprintf("after %v of heavy load", c.b.load), func(ctx context.Context) error {
+		return c.pgbench(ctx, "-c", "8", "-j", "2")
+	})
+}
+
+// sparse changes single rows all over the largest table, 100 a second.
+func (c *clusterBench) sparse(ctx context.Context) error {
+	script := c.path("sparse.sql")
+	err := os.WriteFile(script, []byte("\\set aid random(1, 100000 * :scale)\nUPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"), 0o644)
+	if err != nil {
 		return err
 	}
-	fmt.Println("\nunchanged again")
-	table(unchanged, unchanged[0].name)
+	return c.increments(ctx, fmt.Sprintf("after %v of 100 updates a second, scattered", c.b.load), func(ctx context.Context) error {
+		return c.pgbench(ctx, "-c", "2", "--rate=100", "-f", script, "-s", fmt.Sprint(45*c.b.scale))
+	})
+}
 
-	target := i.path("restored")
-	gone := func(context.Context) error { return os.RemoveAll(target) }
+func (c *clusterBench) pgbench(ctx context.Context, args ...string) error {
+	args = append(args, "-n", "-T", fmt.Sprint(max(int(c.b.load/time.Second), 1)), database)
+	if out, err := c.tool("pgbench", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("pgbench: %w\n%s", err, indent(string(out)))
+	}
+	return c.query(ctx, database, "CHECKPOINT")
+}
+
+// increments compares what another backup of each takes and adds after change. Both see the same change.
+func (c *clusterBench) increments(ctx context.Context, what string, change func(context.Context) error) error {
+	variants := []*variant{
+		c.zst.variant("pgbackrest zst-1 + aes", "incr", nil),
+		c.backup("cofre backup cluster", "repo", ""),
+	}
+	variants[0].before = change
+	for _, v := range variants {
+		whole, change := v.stored, v.before
+		var before int64
+		v.before = func(ctx context.Context) (err error) {
+			if change != nil {
+				if err := change(ctx); err != nil {
+					return err
+				}
+			}
+			before, err = whole()
+			return err
+		}
+		v.stored = func() (int64, error) {
+			after, err := whole()
+			return after - before, err
+		}
+	}
+	if err := interleave(ctx, c.b.rounds, variants); err != nil {
+		return err
+	}
+	fmt.Printf("\n%s: time, and what the repository grew by\n", what)
+	table(variants, variants[0].name)
+	return nil
+}
+
+// pgbackrestRestore and cofreRestore write the latest backup to the target, with further arguments.
+func (c *clusterBench) pgbackrestRestore(args ...string) *exec.Cmd {
+	return c.zst.command(append(args, "--pg1-path="+c.target, "restore")...)
+}
+
+func (c *clusterBench) cofreRestore(args ...string) *exec.Cmd {
+	return c.cofreCommand("repo", append([]string{"restore", "cluster", "latest", "--to", c.target, "--jobs", "2", "--yes"}, args...)...)
+}
+
+func (c *clusterBench) gone(context.Context) error { return os.RemoveAll(c.target) }
+
+func (c *clusterBench) restore(ctx context.Context) error {
 	restores := []*variant{
 		{
 			name:    "pgbackrest restore",
-			before:  func(ctx context.Context) error { _ = gone(ctx); return os.Mkdir(target, 0o700) },
-			command: func() *exec.Cmd { return zst.command("--pg1-path="+target, "restore") },
-			after:   gone,
+			before:  func(ctx context.Context) error { _ = c.gone(ctx); return os.Mkdir(c.target, 0o700) },
+			command: func() *exec.Cmd { return c.pgbackrestRestore() },
+			after:   c.gone,
 		},
 		{
-			name: "cofre restore cluster", before: gone, after: gone,
-			command: func() *exec.Cmd {
-				return i.cofreCommand("repo", "restore", "cluster", "latest", "--to", target, "--jobs", "2", "--yes")
-			},
+			name: "cofre restore cluster", before: c.gone, after: c.gone,
+			command: func() *exec.Cmd { return c.cofreRestore() },
 		},
 	}
-	if err := interleave(ctx, b.rounds, restores); err != nil {
+	if err := interleave(ctx, c.b.rounds, restores); err != nil {
 		return err
 	}
 	fmt.Println("\nrestore into an empty directory")
 	table(restores, restores[0].name)
 	return nil
+}
+
+// delta restores onto what a restore has left, after one MiB in each hundred of it was overwritten.
+func (c *clusterBench) delta(ctx context.Context) error {
+	cofre := []*variant{
+		{name: "cofre restore cluster", before: c.gone, command: func() *exec.Cmd { return c.cofreRestore() }},
+		{name: "cofre restore cluster --delta", before: c.spoil, command: func() *exec.Cmd { return c.cofreRestore("--delta") }},
+	}
+	if err := interleave(ctx, c.b.rounds, cofre); err != nil {
+		return err
+	}
+	peer := []*variant{
+		{
+			name:    "pgbackrest restore",
+			before:  func(ctx context.Context) error { _ = c.gone(ctx); return os.Mkdir(c.target, 0o700) },
+			command: func() *exec.Cmd { return c.pgbackrestRestore() },
+		},
+		{name: "pgbackrest restore --delta", before: c.spoil, command: func() *exec.Cmd { return c.pgbackrestRestore("--delta") }},
+	}
+	if err := interleave(ctx, c.b.rounds, peer); err != nil {
+		return err
+	}
+	fmt.Println("\nrestore onto a directory of which 1 % differs")
+	table(cofre, cofre[0].name)
+	table(peer, peer[0].name)
+	return c.gone(ctx)
+}
+
+// spoil overwrites one MiB in each hundred of the restored tables and indexes, the first of a file.
+func (c *clusterBench) spoil(context.Context) error {
+	const every, much = 100 << 20, 1 << 20
+	noise := make([]byte, much)
+	for i := range noise {
+		noise[i] = byte(i*7 + i>>8)
+	}
+	return filepath.WalkDir(filepath.Join(c.target, "base"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || info.Size() < much {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		for at := int64(0); at+much <= info.Size() && err == nil; at += every {
+			_, err = f.WriteAt(noise, at)
+		}
+		return errors.Join(err, f.Close())
+	})
 }
 
 func installCluster(ctx context.Context, b *bench) (*installation, error) {

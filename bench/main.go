@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // subject is one comparison, which prints its own table.
@@ -41,6 +42,7 @@ type bench struct {
 	dir    string // scratch, removed at the end
 	rounds int
 	scale  int // 1 is about 1 GB of data
+	load   time.Duration
 }
 
 func main() {
@@ -48,6 +50,7 @@ func main() {
 	flag.StringVar(&b.cofre, "cofre", "bin/cofre", "the cofre binary to measure")
 	flag.IntVar(&b.rounds, "rounds", 3, "how often each variant runs")
 	flag.IntVar(&b.scale, "scale", 1, "how much data: 1 is about 1 GB of tables and indexes")
+	flag.DurationVar(&b.load, "load", time.Minute, "how long a cluster is written to between two backups")
 	flag.BoolVar(&verbose, "v", false, "print what each program says")
 	flag.Usage = func() {
 		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [subject ...]\n\nsubjects (all that have what they need, where none is named):\n")

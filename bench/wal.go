@@ -21,9 +21,11 @@ const (
 // benchWAL archives and fetches real segments of pgbench WAL, one process for each as PostgreSQL forks them: one
 // after the other, and where both sides may work ahead.
 func benchWAL(ctx context.Context, b *bench) error {
-	if _, err := exec.LookPath("pgbackrest"); err != nil {
-		return fmt.Errorf("%w (apt-get install pgbackrest)", err)
+	version, err := pgbackrestVersion()
+	if err != nil {
+		return err
 	}
+	fmt.Println("beside " + version)
 	server, err := throwaway.Start(ctx, throwaway.Options{Conf: []string{
 		"shared_buffers = 512MB", "wal_level = replica", "max_wal_size = 6GB", "wal_keep_size = 6GB", "wal_recycle = off",
 	}})
