@@ -150,9 +150,7 @@ func (s *scene) killedRestore(t testing.TB, n int) {
 	t.Helper()
 	for range n {
 		target := s.target("at")
-		if err := os.RemoveAll(s.dir); err != nil {
-			t.Fatal(err)
-		}
+		removeAll(t, s.dir)
 		args := append([]string{"restore", "cluster", "--to", s.dir}, flags(target)...)
 		for range 3 {
 			r := s.m.start(t, args...)

@@ -272,6 +272,12 @@ func await(t testing.TB, what string, bound time.Duration, holds func() bool) {
 	}
 }
 
+// removeAll removes a directory in which a process that fetches WAL ahead may not have noticed yet that its server ended.
+func removeAll(t testing.TB, dir string) {
+	t.Helper()
+	await(t, "remove "+dir, time.Minute, func() bool { return os.RemoveAll(dir) == nil })
+}
+
 // number reads a number of the environment, or returns what there is without.
 func number(t testing.TB, name string, without int) int {
 	t.Helper()
