@@ -38,6 +38,11 @@ type Config struct {
 	StateDir string `yaml:"state_dir"`
 }
 
+// Repositories are the repository and its copies, in the order of the configuration.
+func (c *Config) Repositories() []Repository {
+	return append([]Repository{c.Repository}, c.Copies...)
+}
+
 // Location is the time zone that schedules are meant in. It was checked when the configuration was loaded.
 func (c *Config) Location() *time.Location {
 	if c.Timezone == "" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 )
@@ -279,7 +280,7 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"copies", "database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
+		"database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
 		"config.schedule", "config.keep", "timezone", "objectives", "notify", "log",
 	}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {

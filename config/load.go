@@ -10,6 +10,7 @@ import (
 	"reflect"
 
 	"github.com/goccy/go-yaml/ast"
+
 	"github.com/trustlayer/cofre"
 )
 
@@ -135,7 +136,6 @@ func (c *Config) Unused() []string {
 			unused = append(unused, key)
 		}
 	}
-	add(len(c.Copies) > 0, "copies")
 	due := func(kind string, s Schedule, k Keep) {
 		add(!s.IsZero(), kind+".schedule")
 		add(!k.IsZero(), kind+".keep")

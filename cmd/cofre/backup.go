@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,10 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	if err != nil {
 		return err
 	}
+	if len(cfg.Copies) > 0 {
+		// A promise of the file that this command does not keep is not passed over in silence.
+		fmt.Fprintf(a.Err, "warning: this version brings WAL alone to copies: the recovery point will be in %s, and not in %s\n", cfg.Repository.URL, urlsOf(cfg.Copies))
+	}
 	var point *cofre.RecoveryPoint
 	if err = a.runHooks(ctx, "before_backup", cfg.Hooks.BeforeBackup); err == nil {
 		point, err = backup.Run(ctx, repo, req)
@@ -124,6 +129,14 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	}
 	printBackup(a, point)
 	return err
+}
+
+func urlsOf(repositories []config.Repository) string {
+	urls := make([]string, len(repositories))
+	for i, r := range repositories {
+		urls[i] = r.URL
+	}
+	return strings.Join(urls, ", ")
 }
 
 func printBackup(a *app, p *cofre.RecoveryPoint) {

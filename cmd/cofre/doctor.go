@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 type doctorCommand struct {
@@ -47,7 +48,10 @@ func (c *doctorCommand) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	looked := append([]cofre.Diagnosis{lookAtConfig(cfg)}, lookAtRepository(ctx, cfg))
+	looked := []cofre.Diagnosis{lookAtConfig(cfg)}
+	for i, r := range cfg.Repositories() {
+		looked = append(looked, lookAtRepository(ctx, cfg, i, r))
+	}
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	wrong := 0
 	for _, d := range looked {
@@ -134,9 +138,13 @@ func lookAtConfig(cfg *config.Config) cofre.Diagnosis {
 	return cofre.Diagnosis{Subject: "configuration", OK: true, Detail: detail}
 }
 
-func lookAtRepository(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
+// lookAtRepository opens the repository, which is the first, or a copy, and looks for the key that WAL needs.
+func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.Repository) cofre.Diagnosis {
 	d := cofre.Diagnosis{Subject: "repository"}
-	repo, err := openRepository(ctx, cfg, toRead)
+	if i > 0 {
+		d.Subject = fmt.Sprintf("copies[%d]", i-1)
+	}
+	repo, err := openOne(ctx, cfg, r, toRead)
 	if err != nil {
 		return failed(d.Subject, err)
 	}
@@ -147,7 +155,17 @@ func lookAtRepository(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
 	if err != nil {
 		return failed(d.Subject, err)
 	}
+	st, err := edge.WALStore(ctx, r)
+	if err == nil {
+		_, err = wal.Archive{Store: st}.Find(ctx)
+	}
+	if err != nil {
+		return failed(d.Subject, err)
+	}
 	d.OK, d.Detail = true, fmt.Sprintf("%s, %s, %s in %s, %s", stats.URL, plural(stats.Points, "recovery point"), size(stats.StoredBytes), plural(int(stats.StoredBlobs), "blob"), stats.Encryption)
+	if i > 0 {
+		d.Detail += "; WAL is archived to it too, and this version brings no recovery points"
+	}
 	return d
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/repository"
 )
 
 type initCommand struct {
@@ -23,8 +24,8 @@ func newInitCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make the repository, or with --write-config a configuration to begin with",
-		Long: `Make the configured repository and print its recovery kit, once: where it is, where its password is, and how to
-read it without cofre. Print it or keep it elsewhere; it holds no secret.
+		Long: `Make the configured repository, and those of its copies that do not exist, and print the recovery kit of each, once:
+where it is, where its password is, and how to read it without cofre. Print it or keep it elsewhere; it holds no secret.
 
 With --write-config, write a commented cofre.yaml and stop.`,
 		Args: cobra.NoArgs,
@@ -44,19 +45,50 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return c.offer(ctx, a, err)
 	}
-	kit, err := initRepository(ctx, cfg)
-	if kit == nil {
-		return err
+	var kits []*repository.RecoveryKit
+	var errs, there []error
+	for i, r := range cfg.Repositories() {
+		kit, err := initRepository(ctx, cfg, r)
+		switch {
+		case kit == nil && errors.Is(err, cofre.ErrExists):
+			there = append(there, err)
+		case err != nil && i > 0:
+			errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, err))
+		default:
+			errs = append(errs, err)
+		}
+		if kit != nil {
+			kits = append(kits, kit)
+		}
 	}
-	// The kit is printed once, so it is printed also where only the key for WAL could not be stored.
+	err = errors.Join(errs...)
+	// A copy may be added to a repository that is in use. With nothing to be made there is nothing to be said.
+	if len(kits) == 0 {
+		return errors.Join(append(errs, there...)...)
+	}
+	if len(there) > 0 {
+		fmt.Fprintf(a.Err, "%d of %d were there, and are left as they are\n", len(there), len(cfg.Repositories()))
+	}
+	// A kit is printed once, so it is printed also where only the key for WAL could not be stored.
 	if a.JSON {
-		return errors.Join(err, a.Document(kit))
+		return errors.Join(err, a.Document(initDocument{kits[0], kits[1:]}))
 	}
-	fmt.Fprint(a.Out, kit.Text)
+	for i, kit := range kits {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		fmt.Fprint(a.Out, kit.Text)
+	}
 	if err == nil {
 		fmt.Fprintln(a.Err, "next: cofre doctor")
 	}
 	return err
+}
+
+// initDocument is the JSON document of what was made: the recovery kit of one repository, and those of the others.
+type initDocument struct {
+	*repository.RecoveryKit
+	Copies []*repository.RecoveryKit `json:"copies,omitempty"`
 }
 
 // offer writes a configuration where there is none at all and somebody is there to say yes.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -187,7 +188,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	way, err := recoveryWay(ctx, cfg, cat, target, refs)
+	way, err := recoveryWay(ctx, cfg, cat, target, refs, func(text string) { fmt.Fprintln(a.Err, "warning: "+text) })
 	if err != nil {
 		return err
 	}
@@ -234,7 +235,7 @@ type way struct {
 // recoveryWay chooses the base backup, and proves that the target can be reached from it.
 //
 // Errors: *cofre.UnreachableError, *cofre.GapError; those of the catalog and of the store.
-func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, target cofre.RecoveryTarget, refs []string) (way, error) {
+func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, target cofre.RecoveryTarget, refs []string, warn func(string)) (way, error) {
 	want := catalog.Want{Installation: cfg.Name, Kind: cofre.KindCluster}
 	ref := catalog.Latest
 	if len(refs) == 1 {
@@ -255,7 +256,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
 		return b.SystemID != summary.SystemID || len(refs) == 1 && b.Point != point.ID
 	})
-	st, err := edge.WALStore(ctx, cfg)
+	st, err := edge.WALStore(ctx, cfg.Repository)
 	if err != nil {
 		return way{}, err
 	}
@@ -266,7 +267,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if !slices.Contains(systems, summary.SystemID) {
 		return withoutArchive(point, summary, target)
 	}
-	unlock := edge.UnlockWAL(ctx, cfg, st)
+	unlock := edge.UnlockWAL(ctx, cfg.Repository, st)
 	id, err := unlock()
 	if err != nil {
 		return way{}, err
@@ -275,7 +276,8 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if err != nil {
 		return way{}, err
 	}
-	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv))
+	copies := walCopies(ctx, cfg, inv, warn)
+	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
 	if err != nil {
 		if w, ok := ownWAL(point, summary, target); ok {
 			return w, nil
@@ -371,7 +373,7 @@ func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer,
 	if found != nil && found.Server != nil {
 		err = errors.Join(err, found.Server.Close())
 	}
-	err = errors.Join(err, forgetSpool(done.Restored))
+	err = errors.Join(err, forgetSpool(ctx, done.Restored))
 	if err != nil {
 		return nil, err
 	}
@@ -395,16 +397,27 @@ func (c *restoreClusterCommand) whilePaused(dir string, p *physical.Paused) []st
 	}
 }
 
-// forgetSpool removes what fetching left in a data directory whose server does not run any more.
-func forgetSpool(dir string) error {
+// forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches
+// ahead may not have noticed that, and adds files while they are removed; without the key it begins nothing new.
+func forgetSpool(ctx context.Context, dir string) error {
 	spool := filepath.Join(dir, physical.SpoolDir)
-	if err := wal.Forget(spool); err != nil {
-		return fmt.Errorf("remove the key that the recovery has used: %w", err)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := wal.Forget(spool)
+		if err == nil {
+			err = os.Remove(spool)
+		}
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+			return nil
+		case !errors.Is(err, syscall.ENOTEMPTY) || time.Now().After(deadline) || ctx.Err() != nil:
+			return fmt.Errorf("remove the key that the recovery has used, and what it has fetched: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	if err := os.Remove(spool); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove what the recovery has fetched ahead: %w", err)
-	}
-	return nil
 }
 
 // printRecovered says where a recovery has stopped.

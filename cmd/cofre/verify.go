@@ -27,7 +27,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 		Long: `Check recovery points, all of the repository or one, and say which level they reached.
 
   structure   everything referenced exists; quick
-  content     every stored byte of the repository is read back and compared with its hash
+  content     every stored byte of the repository is read back and compared with its hash, archived WAL too
 
 Neither is a restore. Findings are printed by name and exit with 20.`,
 		Args: cobra.MaximumNArgs(1),
@@ -70,16 +70,17 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		points = []cofre.RecoveryPoint{p}
 	}
 	obs, end := a.progress(ctx)
+	defer end()
 	res, err := verify.Run(ctx, repo, verify.Request{Points: points, Level: level, Checks: pointChecks(), Observer: obs})
-	end()
 	if err == nil && level == cofre.LevelContent {
-		var keys []cofre.Finding
-		keys, err = checkWALKeys(ctx, cfg)
-		res.Findings = append(res.Findings, keys...)
-		if len(keys) > 0 && res.Reached == cofre.LevelContent {
+		var found []cofre.Finding
+		found, err = checkWAL(ctx, cfg.Repository)
+		res.Findings = append(res.Findings, found...)
+		if len(found) > 0 && res.Reached == cofre.LevelContent {
 			res.Reached = cofre.LevelStructure
 		}
 	}
+	end()
 	if err == nil && res.Count() > 0 {
 		err = cofre.WithHint(fmt.Errorf("%w: %s", edge.ErrFindings, plural(res.Count(), "finding")),
 			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")

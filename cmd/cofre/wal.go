@@ -69,8 +69,23 @@ func newWALStatusCommand(a *app) *cobra.Command {
 func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
 	all := []wal.Status{}
 	var alarm error
-	err := eachWAL(ctx, cfg, repo, func(_ cofre.Store, inv *wal.Inventory, backups []plan.BaseBackup) error {
-		s := wal.StatusOf(inv, backups, promisedSince(cfg))
+	var down error
+	err := eachWAL(ctx, cfg, repo, func(held []holding, backups []plan.BaseBackup) error {
+		holdings := holdingsOf(held)
+		here := len(held[0].inv.Segments)
+		// What can be recovered is what all of them together have.
+		for _, h := range held[1:] {
+			if h.err == nil {
+				held[0].inv.Merge(h.inv)
+			}
+		}
+		s := wal.StatusOf(held[0].inv, backups, promisedSince(cfg))
+		s.Segments, s.Repositories = here, holdings
+		for i, h := range s.Repositories {
+			if h.Err != nil && down == nil {
+				down = fmt.Errorf("copies[%d]: %w", i-1, h.Err)
+			}
+		}
 		for i := range s.Gaps {
 			if s.Gaps[i].Alarm && alarm == nil {
 				alarm = cofre.WithHint(&s.Gaps[i].GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", s.Gaps[i].From, s.Gaps[i].To)
@@ -81,6 +96,9 @@ func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) err
 	})
 	if err != nil {
 		return err
+	}
+	if alarm == nil {
+		alarm = down
 	}
 	if a.JSON {
 		if err := a.Document(struct {
@@ -100,9 +118,11 @@ func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) err
 	return alarm
 }
 
-// eachWAL hands over, for every system of which there are base backups or WAL, what is stored of it, together with
-// the base backups of all of them.
-func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func(cofre.Store, *wal.Inventory, []plan.BaseBackup) error) error {
+// eachWAL hands over, for every system of which there are base backups or WAL, what each repository holds of it, in
+// the order of the configuration, together with the base backups of all systems.
+//
+// Errors: those of the repository. One of a copy is in its holding.
+func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func([]holding, []plan.BaseBackup) error) error {
 	cat, err := catalog.Read(ctx, repo)
 	if err != nil {
 		return err
@@ -111,29 +131,72 @@ func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func(co
 	if err != nil {
 		return err
 	}
-	st, err := edge.WALStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	systems, err := wal.Systems(ctx, st)
-	if err != nil {
-		return err
+	all := make([]holding, len(cfg.Repositories()))
+	var systems []cofre.SystemID
+	for i, r := range cfg.Repositories() {
+		h := &all[i]
+		h.repository = r
+		if h.store, h.err = edge.WALStore(ctx, r); h.err == nil {
+			var here []cofre.SystemID
+			here, h.err = wal.Systems(ctx, h.store)
+			systems = append(systems, here...)
+		}
+		if i == 0 && h.err != nil {
+			return h.err
+		}
 	}
 	for _, b := range backups {
-		if !slices.Contains(systems, b.SystemID) {
-			systems = append(systems, b.SystemID)
-		}
+		systems = append(systems, b.SystemID)
 	}
-	for _, system := range systems {
-		inv, err := wal.ReadInventory(ctx, st, system, sizes[system], edge.UnlockWAL(ctx, cfg, st))
-		if err != nil {
-			return err
+	slices.Sort(systems)
+	for _, system := range slices.Compact(systems) {
+		of := slices.Clone(all)
+		for i := range of {
+			h := &of[i]
+			if h.err == nil {
+				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], edge.UnlockWAL(ctx, h.repository, h.store))
+			}
+			if i == 0 && h.err != nil {
+				return h.err
+			}
 		}
-		if err := visit(st, inv, backups); err != nil {
+		if err := visit(of, backups); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// holding is what one repository holds of one system's WAL.
+type holding struct {
+	repository config.Repository
+	store      cofre.Store
+	inv        *wal.Inventory
+	err        error // why it could not be asked
+}
+
+// holdingsOf compares what the repositories hold.
+func holdingsOf(all []holding) []wal.Holding {
+	if len(all) < 2 {
+		return nil
+	}
+	var inventories []*wal.Inventory
+	for _, h := range all {
+		if h.err == nil {
+			inventories = append(inventories, h.inv)
+		}
+	}
+	var out []wal.Holding
+	for _, h := range all {
+		o := wal.Holding{URL: h.repository.URL, Err: h.err}
+		if h.err == nil {
+			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Missing(h.inv, inventories...)
+		} else {
+			o.Error = edge.OneLine(h.err)
+		}
+		out = append(out, o)
+	}
+	return out
 }
 
 // promisedSince is where the window that the configuration promises begins: zero promises every moment kept.
@@ -161,6 +224,16 @@ func printWALStatus(a *app, s wal.Status) {
 	}
 	for _, g := range s.Gaps {
 		fmt.Fprintf(a.Out, "gap, %s: %s\n", g.State, g.GapError.Error())
+	}
+	for _, r := range s.Repositories {
+		if r.Err != nil {
+			fmt.Fprintf(a.Out, "%s: not reached: %s\n", r.URL, r.Error)
+			continue
+		}
+		fmt.Fprintf(a.Out, "%s: %s, newest %s\n", r.URL, plural(r.Segments, "WAL segment"), clocks(r.NewestAt))
+		for _, m := range r.Missing {
+			fmt.Fprintf(a.Out, "%s: misses what another has: segments %s to %s (%d)\n", r.URL, m.From, m.To, m.Segments)
+		}
 	}
 	for _, p := range s.Unusable {
 		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived; it restores only if it carries its own, and then only to its end (--immediate)\n", p)
@@ -195,7 +268,7 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, from, to string
 	if err != nil {
 		return err
 	}
-	st, err := edge.WALStore(ctx, cfg)
+	st, err := edge.WALStore(ctx, cfg.Repository)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type expiredWAL struct {
 	System   cofre.SystemID `json:"system_identifier"`
 	Segments int            `json:"segments"`
 	Objects  int            `json:"objects"`
+	Copy     string         `json:"copy,omitempty"` // empty for the repository itself
 }
 
 func newWALExpireCommand(a *app) *cobra.Command {
@@ -52,13 +54,26 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, cfg *config.Config, 
 	}
 	expire := func(remove bool) ([]expiredWAL, int, error) {
 		all, segments := []expiredWAL{}, 0
-		err := eachWAL(ctx, cfg, repo, func(st cofre.Store, inv *wal.Inventory, backups []plan.BaseBackup) error {
-			gone, err := wal.Expire(ctx, st, inv, backups, since, remove)
-			if gone.Objects > 0 {
-				all = append(all, expiredWAL{inv.SystemID, gone.Segments, gone.Objects})
+		err := eachWAL(ctx, cfg, repo, func(held []holding, backups []plan.BaseBackup) error {
+			var errs []error
+			for i, h := range held {
+				if h.err != nil {
+					errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+					continue
+				}
+				gone, err := wal.Expire(ctx, h.store, h.inv, backups, since, remove)
+				errs = append(errs, err)
+				if gone.Objects == 0 {
+					continue
+				}
+				e := expiredWAL{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
+				if i > 0 {
+					e.Copy = h.repository.URL
+				}
+				all = append(all, e)
 				segments += gone.Segments
 			}
-			return err
+			return errors.Join(errs...)
 		})
 		return all, segments, err
 	}
@@ -87,7 +102,11 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, cfg *config.Config, 
 		fmt.Fprintf(a.Out, "nothing to remove: all WAL is needed by a base backup or since %s\n", since.UTC().Format("2006-01-02 15:04:05Z"))
 	}
 	for _, e := range all {
-		fmt.Fprintf(a.Out, "system %s: %d segments %s\n", e.System, e.Segments, verb)
+		in := ""
+		if e.Copy != "" {
+			in = " in " + e.Copy
+		}
+		fmt.Fprintf(a.Out, "system %s: %d segments %s%s\n", e.System, e.Segments, verb, in)
 	}
 	return nil
 }

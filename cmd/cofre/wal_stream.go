@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -62,13 +63,14 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	st, err := edge.WALStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	recipient, err := edge.WALRecipient(ctx, st)
-	if err != nil {
-		return err
+	archives := edge.WALArchives(ctx, cfg)
+	for i, to := range archives {
+		// A repository that is down now is waited for as one that goes down later; one that was never made is not.
+		found, err := to.Find(ctx)
+		if err != nil && !errors.Is(err, cofre.ErrUnreachable) {
+			return err
+		}
+		archives[i].Recipient = found
 	}
 	spool := c.spool
 	if spool == "" {
@@ -81,7 +83,7 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	obs, end := a.progress(ctx)
 	defer end()
 	s := &wal.Streamer{
-		Postgres: server, Slot: cmp.Or(c.slot, cfg.Cluster.Slot), Stores: []cofre.Store{st}, Recipient: recipient,
+		Postgres: server, Slot: cmp.Or(c.slot, cfg.Cluster.Slot), Archives: archives,
 		Spool: spool, SpoolLimit: int64(limit), Flush: c.flush, Synchronous: c.synchronous, Observer: obs,
 		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: clusterName},
 	}

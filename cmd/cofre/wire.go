@@ -63,7 +63,12 @@ func pointChecks() []cofre.PointCheck { return []cofre.PointCheck{bucket.Closure
 //
 // Errors: cofre.ErrConfig, and those of repository.Open.
 func openRepository(ctx context.Context, cfg *config.Config, purpose access) (cofre.Repository, error) {
-	c, err := repositoryConfig(cfg)
+	return openOne(ctx, cfg, cfg.Repository, purpose)
+}
+
+// openOne opens the repository or a copy.
+func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpose access) (cofre.Repository, error) {
+	c, err := repositoryConfig(cfg, r)
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +76,11 @@ func openRepository(ctx context.Context, cfg *config.Config, purpose access) (co
 	return repository.Open(ctx, c)
 }
 
-// initRepository makes the configured repository, with a key for WAL.
+// initRepository makes a configured repository, or a copy, with a key for WAL.
 //
 // Errors: cofre.ErrConfig, and those of repository.Init; with the kit, where only the key could not be stored.
-func initRepository(ctx context.Context, cfg *config.Config) (*repository.RecoveryKit, error) {
-	c, err := repositoryConfig(cfg)
+func initRepository(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(cfg, r)
 	if err != nil {
 		return nil, err
 	}
@@ -83,16 +88,15 @@ func initRepository(ctx context.Context, cfg *config.Config) (*repository.Recove
 	if err != nil {
 		return nil, err
 	}
-	return kit, createWALKeys(ctx, cfg)
+	return kit, createWALKeys(ctx, r)
 }
 
 // repositoryConfig reads the secrets of the repository and nothing else.
-func repositoryConfig(cfg *config.Config) (repository.Config, error) {
+func repositoryConfig(cfg *config.Config, r config.Repository) (repository.Config, error) {
 	state, err := edge.StateDir(cfg)
 	if err != nil {
 		return repository.Config{}, err
 	}
-	r := cfg.Repository
 	address, err := edge.AddressOf(r)
 	if err != nil {
 		return repository.Config{}, err
@@ -191,7 +195,7 @@ func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error
 		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
 	}
 	if c.WAL != "" {
-		st, err := edge.WALStore(ctx, cfg)
+		st, err := edge.WALStore(ctx, cfg.Repository)
 		if err != nil {
 			return nil, err
 		}
@@ -206,8 +210,10 @@ func configSource(cfg *config.Config) (cofre.Source, error) {
 		return nil, err
 	}
 	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []string{state}}
-	if !cfg.Repository.IsS3() {
-		c.Never = append(c.Never, cfg.Repository.URL)
+	for _, r := range cfg.Repositories() {
+		if !r.IsS3() {
+			c.Never = append(c.Never, r.URL)
+		}
 	}
 	if cfg.Files.Cofre && cfg.Path != "" {
 		c.Paths = append(slices.Clone(c.Paths), cfg.Path)

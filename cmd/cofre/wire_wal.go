@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
@@ -11,12 +13,12 @@ import (
 )
 
 // createWALKeys gives a new repository its key for WAL.
-func createWALKeys(ctx context.Context, cfg *config.Config) error {
-	st, err := edge.WALStore(ctx, cfg)
+func createWALKeys(ctx context.Context, r config.Repository) error {
+	st, err := edge.WALStore(ctx, r)
 	if err != nil {
 		return err
 	}
-	password, err := cfg.Repository.Password.Read()
+	password, err := r.Password.Read()
 	if err != nil {
 		return err
 	}
@@ -24,13 +26,53 @@ func createWALKeys(ctx context.Context, cfg *config.Config) error {
 	return err
 }
 
-// checkWALKeys reads back the key for WAL, which no recovery point refers to.
-func checkWALKeys(ctx context.Context, cfg *config.Config) ([]cofre.Finding, error) {
-	st, err := edge.WALStore(ctx, cfg)
+// checkWAL reads back all the WAL of a repository and its key, which no recovery point refers to.
+func checkWAL(ctx context.Context, r config.Repository) ([]cofre.Finding, error) {
+	st, err := edge.WALStore(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return wal.CheckKeys(ctx, st, edge.UnlockWAL(ctx, cfg, st))
+	unlock := sync.OnceValues(edge.UnlockWAL(ctx, r, st))
+	found, err := wal.CheckKeys(ctx, st, unlock)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	id, err := unlock()
+	if errors.Is(err, cofre.ErrNotFound) {
+		return nil, nil // a repository without a key for WAL holds none
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wal.CheckSegments(ctx, st, id)
+}
+
+// walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is
+// told of and left out: what is planned then comes from the others.
+func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn func(string)) []*wal.Copy {
+	var copies []*wal.Copy
+	for i, r := range cfg.Copies {
+		open := func(ctx context.Context) (cofre.Store, wal.Identity, error) {
+			st, err := edge.WALStore(ctx, r)
+			if err != nil {
+				return nil, wal.Identity{}, err
+			}
+			id, err := edge.UnlockWAL(ctx, r, st)()
+			return st, id, err
+		}
+		st, id, err := open(ctx)
+		var held *wal.Inventory
+		if err == nil {
+			held, err = wal.ReadInventory(ctx, st, inv.SystemID, inv.SegmentSize, func() (wal.Identity, error) { return id, nil })
+		}
+		if err != nil {
+			warn(fmt.Sprintf("copies[%d] is left out of the plan: %s", i, edge.OneLine(err)))
+			continue
+		}
+		inv.Merge(held)
+		copies = append(copies, &wal.Copy{URL: r.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, nil }})
+	}
+	return copies
 }
 
 // walArchive lets a base backup ask which of its segments have been archived.

@@ -21,9 +21,8 @@ import (
 
 // Archiver archives files of pg_wal, as archive_command hands them over.
 type Archiver struct {
-	// Stores are all mandatory: a file counts as archived when every one of them has it, durably.
-	Stores    []cofre.Store
-	Recipient Recipient
+	// Archives are all mandatory: a file counts as archived when every one of them has it, durably.
+	Archives []Archive
 
 	// System is the cluster whose WAL belongs here; WAL of another is refused. Zero takes what pg_control of
 	// the data directory says, which still refuses foreign files.
@@ -69,6 +68,10 @@ const aheadTime = 10 * time.Second
 // Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
 // of another system; cofre.ErrCorrupt where it is not what its name says; the stores'.
 func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
+	return (&Archiver{remembering(a.Archives), a.System, a.Spool, a.Ahead, a.Jobs}).archive(ctx, path)
+}
+
+func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	name := filepath.Base(path)
 	out := Archived{Name: name}
 	kind, err := pgdata.ParseWALName(name)
@@ -80,7 +83,7 @@ func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
 		return out, fmt.Errorf("archive %s: %w", name, err)
 	}
 	out.System = system
-	if len(a.Stores) == 0 {
+	if len(a.Archives) == 0 {
 		return out, fmt.Errorf("archive %s: no repository: %w", name, cofre.ErrConfig)
 	}
 	if kind.Kind == pgdata.WALSegment && a.takeMark(system, path) {
@@ -183,7 +186,7 @@ func (a *Archiver) one(ctx context.Context, system cofre.SystemID, path string, 
 		defer close(checked)
 		end = recordsEnd(name, content)
 	}()
-	stored, err = store(ctx, a.Stores, a.Recipient, system, name, content, jobs)
+	stored, err = store(ctx, a.Archives, system, name, content, jobs)
 	<-checked
 	if err != nil {
 		return fail(err)
@@ -262,36 +265,13 @@ func recordsEnd(name string, content []byte) cofre.LSN {
 	return end
 }
 
-// store puts a file's content into every store, side by side: one that is down keeps none of the others waiting,
-// and what they have is accepted when the file is archived again.
-func store(ctx context.Context, stores []cofre.Store, r Recipient, system cofre.SystemID, name string, content []byte, jobs int) (stored int, err error) {
+// store puts a file's content into every archive.
+func store(ctx context.Context, archives []Archive, system cofre.SystemID, name string, content []byte, jobs int) (stored int, err error) {
 	object, err := ObjectName(system, name)
 	if err != nil {
 		return 0, err
 	}
-	sealed, d, err := seal(r, object, content, jobs)
-	if err != nil {
-		return 0, err
-	}
-	errs := make([]error, len(stores))
-	var created atomic.Int64
-	put := func(i int) {
-		isNew, err := create(ctx, stores[i], object, sealed, d)
-		if isNew {
-			created.Add(1)
-		}
-		errs[i] = err
-	}
-	if len(stores) == 1 {
-		put(0)
-	} else {
-		var wg sync.WaitGroup
-		for i := range stores {
-			wg.Go(func() { put(i) })
-		}
-		wg.Wait()
-	}
-	return int(created.Load()), errors.Join(errs...)
+	return put(ctx, archives, object, content, jobs)
 }
 
 // create stores an object, or accepts the one that is there if it holds the same.
@@ -352,8 +332,8 @@ func (a *Archiver) fingerprint(path string) (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d %d\n", fi.Size(), fi.ModTime().UnixNano(), st.Ino)
-	for _, s := range a.Stores {
-		b.WriteString(s.URL() + "\n")
+	for _, to := range a.Archives {
+		b.WriteString(to.URL() + "\n")
 	}
 	return b.String(), nil
 }

@@ -28,10 +28,26 @@ type absent struct{}
 func (absent) Error() string { return "not archived" }
 func (absent) Unwrap() error { return cofre.ErrNotFound }
 
+// errNoWAL is the condition of a repository that holds no WAL of a system at all: another's, or one that is new.
+var errNoWAL error = noWAL{}
+
+type noWAL struct{}
+
+func (noWAL) Error() string { return cofre.ErrNoRepo.Error() }
+func (noWAL) Unwrap() error { return cofre.ErrNoRepo }
+
 // Fetcher brings archived files back, as restore_command asks for them.
 type Fetcher struct {
 	Store    cofre.Store
 	Identity Identity
+	// Unusable is why Store could not be opened, where that is so; then there are Copies.
+	Unusable error
+	// Copies are asked for what Store does not have or cannot give: where it cannot be reached, or what it holds is
+	// damaged. None is opened before it is needed.
+	Copies []*Copy
+	// Warn, where set, is told why something had to come from a copy.
+	Warn func(text string)
+
 	// System is the cluster that is recovered; zero takes what pg_control of the data directory says.
 	System cofre.SystemID
 
@@ -94,7 +110,7 @@ func (f *Fetcher) Fetch(ctx context.Context, name, path string) error {
 			return nil
 		}
 	}
-	content, err := f.read(ctx, system, name)
+	content, err := f.fromAny(ctx, system, name)
 	if err != nil {
 		return fail(err)
 	}
@@ -215,7 +231,7 @@ func (f *Fetcher) known(ctx context.Context, system cofre.SystemID) error {
 		}
 		return ErrAbsent
 	}
-	return cofre.WithHint(fmt.Errorf("%s holds no WAL of system %s: %w", f.Store.URL(), system, cofre.ErrNoRepo), "is it the repository of this cluster?")
+	return cofre.WithHint(fmt.Errorf("%s holds no WAL of system %s: %w", f.Store.URL(), system, errNoWAL), "is it the repository of this cluster?")
 }
 
 // unfinished puts the beginning of a segment together: what a stream brought of it, or its .partial file. It
@@ -421,11 +437,8 @@ func (f *Fetcher) spoolOne(ctx context.Context, system cofre.SystemID, dir, name
 	if err != nil {
 		return err
 	}
-	content, err := open(ctx, f.Store, f.Identity, object, maxSegment)
+	content, err := f.whole(ctx, system, name, object)
 	if err != nil {
-		return err
-	}
-	if err := checkContent(system, name, content); err != nil {
 		return err
 	}
 	return writeFile(filepath.Join(dir, name), content)
@@ -435,6 +448,9 @@ func (f *Fetcher) spoolOne(ctx context.Context, system cofre.SystemID, dir, name
 func (f *Fetcher) segmentSize(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) (int64, error) {
 	if c, err := readControl(pgdata.ControlFile); err == nil && c.SystemID == system {
 		return c.WALSegmentSize, nil
+	}
+	if f.Unusable != nil {
+		return 0, f.Unusable
 	}
 	dir := fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))
 	for o, err := range f.Store.List(ctx, dir) {
@@ -450,16 +466,26 @@ func (f *Fetcher) segmentSize(ctx context.Context, system cofre.SystemID, tli co
 	return 16 << 20, nil // no segment of the timeline is there at all
 }
 
-// Forget removes what fetching left in a spool: segments, and an identity that KeepIdentity kept there. To be
+// Forget removes what fetching left in a spool: segments, and the identities that KeepIdentity kept there. To be
 // called when a recovery has ended.
 //
 // Errors: the file system's.
 func Forget(spool string) error {
-	return errors.Join(os.RemoveAll(filepath.Join(spool, "fetched")), removeIfThere(IdentityFile(spool)))
+	errs := []error{os.RemoveAll(filepath.Join(spool, "fetched")), removeIfThere(IdentityFile(spool))}
+	copies, err := filepath.Glob(IdentityFile(spool) + ".copy*")
+	for _, path := range copies {
+		errs = append(errs, removeIfThere(path))
+	}
+	return errors.Join(append(errs, err)...)
 }
 
 // IdentityFile is where KeepIdentity keeps the identity of a recovery that uses a spool.
 func IdentityFile(spool string) string { return filepath.Join(spool, "wal.identity") }
+
+// CopyIdentityFile is IdentityFile for the n-th copy, from 1.
+func CopyIdentityFile(spool string, n int) string {
+	return fmt.Sprintf("%s.copy%d", IdentityFile(spool), n)
+}
 
 func removeIfThere(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -213,6 +213,8 @@ type Status struct {
 	Segments int             `json:"segments"`
 	Bytes    int64           `json:"stored_bytes"`
 	NewestAt time.Time       `json:"newest_at"`
+	// Repositories is what each of them holds, the first of them this one; empty where there are no copies.
+	Repositories []Holding `json:"repositories,omitempty"`
 }
 
 // StatusOf says what can be recovered, from the base backups and the list of what is archived alone. since is
@@ -249,9 +251,9 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status
 	return s
 }
 
-// Scan reads moments out of archived WAL for the planner.
-func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory) plan.Scan {
-	f := &Fetcher{Store: st, Identity: id}
+// Scan reads moments out of archived WAL for the planner; what the store cannot give, out of its copies.
+func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copies ...*Copy) plan.Scan {
+	f := &Fetcher{Store: st, Identity: id, Copies: copies}
 	return func(segments []pgdata.Segment) iter.Seq2[plan.Found, error] {
 		return func(yield func(plan.Found, error) bool) {
 			w := pgdata.NewWalker(inv.SegmentSize)
@@ -287,8 +289,8 @@ func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory) plan
 }
 
 func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name string) ([]byte, error) {
-	if inv.Segments[s] {
-		return f.read(ctx, inv.SystemID, name)
+	if inv.Segments[s] || len(f.Copies) > 0 {
+		return f.fromAny(ctx, inv.SystemID, name)
 	}
 	content, err := f.unfinished(ctx, inv.SystemID, name)
 	if errors.Is(err, cofre.ErrNotFound) || (err == nil && content == nil) {

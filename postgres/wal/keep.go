@@ -135,7 +135,7 @@ func (s *stream) putWhole(ctx context.Context, w waiting) error {
 	if err := checkContent(s.System, w.name, content); err != nil {
 		return fmt.Errorf("%w: segment %s: %w", errSpool, w.name, err)
 	}
-	if _, err := store(ctx, s.Stores, s.Recipient, s.System, w.name, content, jobsForOne()); err != nil {
+	if _, err := store(ctx, s.Archives, s.System, w.name, content, jobsForOne()); err != nil {
 		return fmt.Errorf("archive %s: %w", w.name, err)
 	}
 	delete(s.parts, w.name)
@@ -143,10 +143,10 @@ func (s *stream) putWhole(ctx context.Context, w waiting) error {
 		return nil
 	}
 	// Also those of an earlier run, of which this one knows nothing.
-	for _, st := range s.Stores {
-		parts, err := listParts(ctx, st, s.System, w.name)
+	for _, a := range s.Archives {
+		parts, err := listParts(ctx, a.Store, s.System, w.name)
 		if err == nil {
-			err = dropParts(ctx, []cofre.Store{st}, parts)
+			err = dropParts(ctx, []Archive{a}, parts)
 		}
 		if err != nil {
 			return fmt.Errorf("remove parts of %s: %w", w.name, err)
@@ -175,18 +175,18 @@ func (s *stream) putLeftover(ctx context.Context, name string, content []byte) e
 	if err != nil {
 		return err
 	}
-	for _, st := range s.Stores {
-		if _, err := st.Stat(ctx, object); err == nil {
+	for _, a := range s.Archives {
+		if _, err := a.Store.Stat(ctx, object); err == nil {
 			continue
 		}
-		parts, err := listParts(ctx, st, s.System, name)
+		parts, err := listParts(ctx, a.Store, s.System, name)
 		if err != nil {
 			return err
 		}
 		if reach(parts) >= end || end < pgdata.WALPageSize {
 			continue
 		}
-		if err := putPart(ctx, []cofre.Store{st}, s.Recipient, s.System, name, 0, content[:end]); err != nil {
+		if err := putPart(ctx, []Archive{a}, s.System, name, 0, content[:end]); err != nil {
 			return fmt.Errorf("archive the beginning of %s: %w", name, err)
 		}
 	}
@@ -259,13 +259,13 @@ func (s *stream) flush(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errSpool, err)
 	}
 	next.object = partName(s.System, name, next.from, next.to)
-	if err := putPart(ctx, s.Stores, s.Recipient, s.System, name, next.from, content); err != nil {
+	if err := putPart(ctx, s.Archives, s.System, name, next.from, content); err != nil {
 		return fmt.Errorf("archive the beginning of %s: %w", name, err)
 	}
 	s.parts[name] = append(parts[:len(parts):len(parts)], next)
 	s.confirm(seg, next.to)
 	// After the longer one is durable: a crash in between leaves both, and they agree.
-	return dropParts(ctx, s.Stores, joined)
+	return dropParts(ctx, s.Archives, joined)
 }
 
 // confirm notes that a segment is stored up to an offset.

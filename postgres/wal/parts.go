@@ -110,28 +110,19 @@ func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 	return append(content, make([]byte, max(0, h.SegmentSize-int64(len(content))))...), nil
 }
 
-// putPart stores one part in every store.
-func putPart(ctx context.Context, stores []cofre.Store, r Recipient, system cofre.SystemID, segment string, from int64, content []byte) error {
-	object := partName(system, segment, from, from+int64(len(content)))
-	sealed, d, err := seal(r, object, content, 1)
-	if err != nil {
-		return err
-	}
-	for _, st := range stores {
-		if _, err := create(ctx, st, object, sealed, d); err != nil {
-			return err
-		}
-	}
-	return nil
+// putPart stores one part in every archive.
+func putPart(ctx context.Context, archives []Archive, system cofre.SystemID, segment string, from int64, content []byte) error {
+	_, err := put(ctx, archives, partName(system, segment, from, from+int64(len(content))), content, 1)
+	return err
 }
 
 // dropParts removes parts that something longer has taken the place of. What a crash leaves of them is removed
 // when the WAL expires, and read by nobody: a whole segment comes first.
-func dropParts(ctx context.Context, stores []cofre.Store, parts []part) error {
+func dropParts(ctx context.Context, archives []Archive, parts []part) error {
 	var errs []error
 	for _, p := range parts {
-		for _, st := range stores {
-			errs = append(errs, st.Delete(ctx, p.object))
+		for _, a := range archives {
+			errs = append(errs, a.Store.Delete(ctx, p.object))
 		}
 	}
 	return errors.Join(errs...)

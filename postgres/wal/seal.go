@@ -98,15 +98,16 @@ func compress(content []byte, jobs int) [][]byte {
 	return parts
 }
 
-// seal makes the object of a file's content: compressed, then encrypted, with the digest in the header.
-func seal(r Recipient, object string, content []byte, jobs int) ([]byte, digest, error) {
+// seal makes the object of a file's content for one recipient: what packed made of it, encrypted, with the digest of the
+// content in the header.
+func seal(r Recipient, object string, content []byte, packed func() [][]byte) ([]byte, digest, error) {
 	if r.IsZero() {
 		return nil, digest{}, fmt.Errorf("encrypt %s: no recipient", object)
 	}
 	var d digest
 	var wg sync.WaitGroup
 	wg.Go(func() { d = digestOf(r, object, content) })
-	parts := compress(content, jobs)
+	parts := packed()
 	wg.Wait()
 	var size int
 	for _, p := range parts {

@@ -29,11 +29,10 @@ import (
 //
 // The server keeps WAL until it is told that it is durable: in the spool, or with Synchronous in the stores.
 type Streamer struct {
-	Postgres  postgres.Config // a role with REPLICATION that may also read pg_replication_slots
-	Slot      string          // made where it does not exist; empty takes cofre
-	Stores    []cofre.Store   // all mandatory
-	Recipient Recipient
-	System    cofre.SystemID // whose WAL belongs here; 0 takes the server's
+	Postgres postgres.Config // a role with REPLICATION that may also read pg_replication_slots
+	Slot     string          // made where it does not exist; empty takes cofre
+	Archives []Archive       // all mandatory
+	System   cofre.SystemID  // whose WAL belongs here; 0 takes the server's
 
 	Spool string // a folder of this host; WAL in it is as readable as the server's own
 	// SpoolLimit is how many bytes may wait in Spool for the stores; 0 takes 4 GiB. With that many the streamer
@@ -77,9 +76,13 @@ func (s *Streamer) Stream(ctx context.Context) error {
 	if !slotName().MatchString(c.Slot) {
 		return fmt.Errorf("stream WAL: %q is not the name of a replication slot: %w", c.Slot, cofre.ErrConfig)
 	}
-	if c.Spool == "" || len(c.Stores) == 0 || c.Recipient.IsZero() {
-		return fmt.Errorf("stream WAL: spool, repository and recipient are needed: %w", cofre.ErrConfig)
+	if c.Spool == "" || len(c.Archives) == 0 {
+		return fmt.Errorf("stream WAL: spool and repository are needed: %w", cofre.ErrConfig)
 	}
+	if _, err := stores(c.Archives); err != nil {
+		return fmt.Errorf("stream WAL: %w", err)
+	}
+	c.Archives = remembering(c.Archives)
 	r := &stream{Streamer: &c, kick: make(chan struct{}, 1), parts: map[string][]levelled{}}
 	return r.run(ctx)
 }
@@ -374,7 +377,11 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 		}
 	}
 	s.mu.Unlock()
-	for i, st := range s.Stores {
+	from, err := stores(s.Archives)
+	if err != nil {
+		return 0, 0, err
+	}
+	for i, st := range from {
 		var there []pgdata.Segment
 		for o, err := range st.List(ctx, prefix(s.System)) {
 			if err != nil {
@@ -487,7 +494,7 @@ func (s *stream) history(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 	if err := checkContent(s.System, name, h.Content); err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
 	}
-	if _, err := store(ctx, s.Stores, s.Recipient, s.System, name, h.Content, 1); err != nil {
+	if _, err := store(ctx, s.Archives, s.System, name, h.Content, 1); err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
 	}
 	return nil

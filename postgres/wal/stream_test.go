@@ -113,7 +113,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
 	base := baseBackup(t, s, root)
 	st0 := &wal.Streamer{
-		Postgres: s.Config("postgres"), Slot: "cofre_test", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Postgres: s.Config("postgres"), Slot: "cofre_test", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
 	}
 	run := stream(t, st0)
@@ -237,7 +237,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 
 	streamer := func(s *testkit.Server) *wal.Streamer {
 		return &wal.Streamer{
-			Postgres: s.Config("postgres"), Slot: "cofre_failover", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+			Postgres: s.Config("postgres"), Slot: "cofre_failover", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 			Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
 		}
 	}
@@ -306,7 +306,7 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
 	st0 := &wal.Streamer{
-		Postgres: s.Config("postgres"), Slot: "cofre_lost", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Postgres: s.Config("postgres"), Slot: "cofre_lost", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: -1,
 	}
 	s.Exec(t, "postgres", "select pg_create_physical_replication_slot('cofre_lost', true); create table t (x text)")
@@ -347,7 +347,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
 	down := &failing{Store: st}
 	st0 := &wal.Streamer{
-		Postgres: s.Config("postgres"), Slot: "cofre_down", Stores: []cofre.Store{down}, Recipient: id.Recipient(),
+		Postgres: s.Config("postgres"), Slot: "cofre_down", Archives: []wal.Archive{{Store: down, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), SpoolLimit: 5 << 20, Flush: 100 * time.Millisecond,
 	}
 	run := stream(t, st0)
@@ -397,7 +397,7 @@ func TestSynchronousStreamLosesNothing(t *testing.T) {
 	s.Exec(t, "postgres", "create table ledger (n int primary key)")
 	base := baseBackup(t, s, root)
 	run := stream(t, &wal.Streamer{
-		Postgres: s.Config("postgres"), Slot: "cofre_sync", Stores: []cofre.Store{st}, Recipient: id.Recipient(),
+		Postgres: s.Config("postgres"), Slot: "cofre_sync", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Synchronous: true,
 	})
 	await(t, "a standby", 10*time.Second, func() bool {

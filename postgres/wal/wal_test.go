@@ -54,7 +54,7 @@ func command(verb string, args []string) int {
 		if err != nil {
 			return fail(err)
 		}
-		a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: r, Spool: spool}
+		a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: r}}, Spool: spool}
 		if _, err = a.Archive(ctx, args[0]); err != nil {
 			return fail(err)
 		}
@@ -184,7 +184,7 @@ func TestArchivedSegmentIsReadByStockTools(t *testing.T) {
 	t.Parallel()
 	_, st, id := repository(t)
 	dir, system, segments := dataDir(t)
-	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
 	path := filepath.Join(dir, "pg_wal", segments[0])
 	out, err := a.Archive(t.Context(), path)
 	if err != nil || out.Stored != 1 || out.Damaged != 0 || out.System != system {
@@ -241,7 +241,7 @@ func TestArchiveAcceptsEqualBytesAndRefusesOthers(t *testing.T) {
 	_, st, id := repository(t)
 	_, second, _ := repository(t)
 	dir, _, segments := dataDir(t)
-	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
 	path := filepath.Join(dir, "pg_wal", segments[0])
 	if _, err := a.Archive(t.Context(), path); err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestArchiveAcceptsEqualBytesAndRefusesOthers(t *testing.T) {
 	if out, err := a.Archive(t.Context(), path); err != nil || out.Stored != 0 {
 		t.Errorf("again: %+v, %v", out, err)
 	}
-	a.Stores = append(a.Stores, second)
+	a.Archives = append(a.Archives, wal.Archive{Store: second}) // with a key of its own
 	if out, err := a.Archive(t.Context(), path); err != nil || out.Stored != 1 {
 		t.Errorf("with a second repository: %+v, %v", out, err)
 	}
@@ -304,7 +304,7 @@ func TestArchiveRefusesWhatIsNotTheSegment(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, system, segments := dataDir(t)
 			path := c.spoil(dir, filepath.Join(dir, "pg_wal", segments[0]))
-			a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+			a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
 			_, err := a.Archive(t.Context(), path)
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
@@ -321,7 +321,7 @@ func TestArchiveOfAnotherClusterIsRefused(t *testing.T) {
 	t.Parallel()
 	_, st, id := repository(t)
 	dir, _, segments := dataDir(t)
-	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient(), System: 4711}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}, System: 4711}
 	if _, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[0])); !errors.Is(err, cofre.ErrRefused) {
 		t.Error(err)
 	}
@@ -335,7 +335,7 @@ func TestDamagedRecordsAreArchivedAndTold(t *testing.T) {
 	b, _ := os.ReadFile(path)
 	clear(b[300000:310000])
 	os.WriteFile(path, b, 0o644)
-	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
 	out, err := a.Archive(t.Context(), path)
 	if err != nil || out.Damaged == 0 || out.Damaged > 0x800000+310000 {
 		t.Errorf("%+v, %v", out, err)
@@ -350,7 +350,7 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 		os.WriteFile(filepath.Join(dir, "pg_wal/archive_status", s+".ready"), nil, 0o644)
 	}
 	counted := &counting{Store: st}
-	a := &wal.Archiver{Stores: []cofre.Store{counted}, Recipient: id.Recipient(), Spool: filepath.Join(dir, "spool")}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: counted, Recipient: id.Recipient()}}, Spool: filepath.Join(dir, "spool")}
 	at := func(i int) string { return filepath.Join(dir, "pg_wal", segments[i]) }
 	out, err := a.Archive(t.Context(), at(0))
 	if err != nil || out.Ahead != len(segments)-1 || counted.created() != len(segments) {
@@ -405,7 +405,7 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	dir, system, segments := dataDir(t)
-	a := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: id.Recipient()}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
 	for _, s := range segments {
 		if s == segments[2] {
 			continue // a hole

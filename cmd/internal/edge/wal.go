@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/trustlayer/cofre"
@@ -11,10 +10,10 @@ import (
 	"github.com/trustlayer/cofre/store"
 )
 
-// WALStore opens the floor of the repository, where WAL rests as plain objects. It opens no repository: archiving
+// WALStore opens the floor of a repository, where WAL rests as plain objects. It opens no repository: archiving
 // a segment needs no password and must be quick.
-func WALStore(ctx context.Context, cfg *config.Config) (cofre.Store, error) {
-	c, err := StoreConfig(cfg.Repository)
+func WALStore(ctx context.Context, r config.Repository) (cofre.Store, error) {
+	c, err := StoreConfig(r)
 	if err != nil {
 		return nil, err
 	}
@@ -34,9 +33,9 @@ func StoreConfig(r config.Repository) (store.Config, error) {
 }
 
 // UnlockWAL reads the key for WAL with the repository's password, which takes a moment on purpose.
-func UnlockWAL(ctx context.Context, cfg *config.Config, st cofre.Store) func() (wal.Identity, error) {
+func UnlockWAL(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
 	return func() (wal.Identity, error) {
-		password, err := cfg.Repository.Password.Read()
+		password, err := r.Password.Read()
 		if err != nil {
 			return wal.Identity{}, fmt.Errorf("read the password of the repository: %w: %w", cofre.ErrConfig, err)
 		}
@@ -44,13 +43,13 @@ func UnlockWAL(ctx context.Context, cfg *config.Config, st cofre.Store) func() (
 	}
 }
 
-// WALRecipient is whom WAL is encrypted for: all that archiving needs to know of the repository.
-//
-// Errors: cofre.ErrNoRepo where there is no repository with a key for WAL.
-func WALRecipient(ctx context.Context, st cofre.Store) (wal.Recipient, error) {
-	r, err := wal.LoadRecipient(ctx, st)
-	if errors.Is(err, cofre.ErrNotFound) {
-		return r, cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), "make the repository with cofre init, or correct repository.url")
+// WALArchives are the repositories that WAL goes to: the repository and every copy, all of them mandatory. One that
+// cannot be opened fails what is archived, once the others have it.
+func WALArchives(ctx context.Context, cfg *config.Config) []wal.Archive {
+	var all []wal.Archive
+	for _, r := range cfg.Repositories() {
+		st, err := WALStore(ctx, r)
+		all = append(all, wal.Archive{Store: st, Unusable: err})
 	}
-	return r, err
+	return all
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -23,8 +22,8 @@ func NewWALArchiveCommand(a *App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "archive PATH",
 		Short: "Store one file of pg_wal, for archive_command",
-		Long: `Store one file of pg_wal, compressed and encrypted. When it exits with 0 the file is durable in the repository; the
-same file may be handed over again, another one under the same name is refused. Segments that wait behind it are stored
+		Long: `Store one file of pg_wal, compressed and encrypted. When it exits with 0 the file is durable in the repository and
+in every copy; the same file may be handed over again, another one under the same name is refused. Segments that wait behind it are stored
 with it, several at once, and the server's next calls find them done.
 
   archive_command = 'cofre wal archive --config /etc/cofre/cofre.yaml %p'`,
@@ -46,15 +45,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	st, err := WALStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	recipient, err := WALRecipient(ctx, st)
-	if err != nil {
-		return err
-	}
-	archiver := &wal.Archiver{Stores: []cofre.Store{st}, Recipient: recipient, Spool: c.ahead(cfg)}
+	archiver := &wal.Archiver{Archives: WALArchives(ctx, cfg), Spool: c.ahead(cfg)}
 	done, err := archiver.Archive(ctx, path)
 	if err != nil {
 		return err

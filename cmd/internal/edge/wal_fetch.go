@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -83,7 +84,7 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	if err != nil {
 		return err
 	}
-	f, err := c.fetcher(ctx, cfg)
+	f, err := c.fetcher(ctx, a, cfg)
 	if err != nil {
 		return err
 	}
@@ -96,32 +97,54 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	return f.Fetch(ctx, name, path)
 }
 
-func (c *walFetchCommand) fetcher(ctx context.Context, cfg *config.Config) (*wal.Fetcher, error) {
-	st, err := WALStore(ctx, cfg)
+// fetcher reads from the repository and, where it must, from its copies: a repository that cannot be opened is no
+// failure before none of them has what is asked for.
+func (c *walFetchCommand) fetcher(ctx context.Context, a *App, cfg *config.Config) (*wal.Fetcher, error) {
+	f := &wal.Fetcher{Spool: c.spool, Warn: func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }}
+	if c.spool != "" {
+		var err error
+		if f.Spool, err = filepath.Abs(c.spool); err != nil {
+			return nil, err
+		}
+		if c.ahead == "" {
+			if err := os.MkdirAll(f.Spool, 0o700); err != nil {
+				return nil, fmt.Errorf("make spool: %w", err)
+			}
+		}
+	}
+	for n, r := range cfg.Copies {
+		f.Copies = append(f.Copies, &wal.Copy{URL: r.URL, Open: func(ctx context.Context) (cofre.Store, wal.Identity, error) {
+			return c.open(ctx, r, wal.CopyIdentityFile(f.Spool, n+1))
+		}})
+	}
+	f.Store, f.Identity, f.Unusable = c.open(ctx, cfg.Repository, wal.IdentityFile(f.Spool))
+	if len(f.Copies) == 0 {
+		return f, f.Unusable
+	}
+	return f, nil
+}
+
+// open opens a repository's store and its key, which a spool keeps in a file: unlocking takes a moment on purpose.
+func (c *walFetchCommand) open(ctx context.Context, r config.Repository, file string) (cofre.Store, wal.Identity, error) {
+	st, err := WALStore(ctx, r)
 	if err != nil {
-		return nil, err
+		return nil, wal.Identity{}, err
 	}
-	unlock := UnlockWAL(ctx, cfg, st)
-	f := &wal.Fetcher{Store: st, Spool: c.spool}
+	unlock := UnlockWAL(ctx, r, st)
 	if c.spool == "" {
-		f.Identity, err = unlock()
-		return f, err
-	}
-	if f.Spool, err = filepath.Abs(c.spool); err != nil {
-		return nil, err
+		id, err := unlock()
+		return st, id, err
 	}
 	if c.ahead != "" {
 		// The key is there as long as the recovery lasts. Who runs beside it does not bring it back after that.
 		unlock = func() (wal.Identity, error) { return wal.Identity{}, errors.New("the recovery has ended") }
-	} else if err := os.MkdirAll(f.Spool, 0o700); err != nil {
-		return nil, fmt.Errorf("make spool: %w", err)
 	}
 	recipient, err := wal.LoadRecipient(ctx, st)
 	if err != nil {
-		return nil, err
+		return nil, wal.Identity{}, err
 	}
-	f.Identity, err = wal.KeepIdentity(wal.IdentityFile(f.Spool), recipient, unlock)
-	return f, err
+	id, err := wal.KeepIdentity(file, recipient, unlock)
+	return st, id, err
 }
 
 // background starts a process that fetches what comes after a segment, while PostgreSQL replays it. It belongs to

@@ -1,0 +1,180 @@
+package wal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Archive is one repository as WAL sees it. Each has a key of its own, and its objects are encrypted for that alone:
+// every copy can be read when it is all that is left, and none says anything about another.
+type Archive struct {
+	Store     cofre.Store
+	Recipient Recipient // the zero Recipient is asked of the store
+	// Unusable is why a repository that is configured cannot be written to. It fails what it is needed for, and the
+	// others get their object.
+	Unusable error
+
+	found *atomic.Pointer[Recipient] // remembers what Find found
+}
+
+// remembering returns the archives with a memory: whom their WAL is encrypted for is asked once.
+func remembering(archives []Archive) []Archive {
+	all := slices.Clone(archives)
+	for i := range all {
+		all[i].found = &atomic.Pointer[Recipient]{}
+	}
+	return all
+}
+
+// URL is where it is.
+func (a Archive) URL() string {
+	if a.Store == nil {
+		return ""
+	}
+	return a.Store.URL()
+}
+
+// Find returns whom its WAL is encrypted for.
+//
+// Errors: cofre.ErrNoRepo where it holds no key for WAL; the store's.
+func (a Archive) Find(ctx context.Context) (Recipient, error) {
+	if a.Unusable != nil || !a.Recipient.IsZero() {
+		return a.Recipient, a.Unusable
+	}
+	if a.found != nil {
+		if r := a.found.Load(); r != nil {
+			return *r, nil
+		}
+	}
+	r, err := LoadRecipient(ctx, a.Store)
+	if err == nil && a.found != nil {
+		a.found.Store(&r)
+	}
+	if errors.Is(err, cofre.ErrNotFound) {
+		err = cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), "make it with cofre init, or correct its url in the configuration")
+	}
+	return r, err
+}
+
+// stores are those that can be asked.
+func stores(archives []Archive) ([]cofre.Store, error) {
+	var all []cofre.Store
+	for _, a := range archives {
+		if a.Unusable != nil {
+			return nil, a.Unusable
+		}
+		all = append(all, a.Store)
+	}
+	return all, nil
+}
+
+// put stores an object of the given content in every archive, side by side: one that is down keeps none of the
+// others waiting, and what they have is accepted when it is put again. It is compressed once, while the recipients
+// are asked for, and encrypted for each.
+func put(ctx context.Context, archives []Archive, object string, content []byte, jobs int) (stored int, err error) {
+	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
+	var compressing sync.WaitGroup
+	compressing.Go(func() { packed() })
+	defer compressing.Wait() // content is the caller's
+	var created atomic.Int64
+	one := func(a Archive) error {
+		r, err := a.Find(ctx)
+		if err != nil {
+			return err
+		}
+		sealed, d, err := seal(r, object, content, packed)
+		if err != nil {
+			return err
+		}
+		isNew, err := create(ctx, a.Store, object, sealed, d)
+		if isNew {
+			created.Add(1)
+		}
+		return err
+	}
+	if len(archives) == 1 {
+		err = one(archives[0])
+		return int(created.Load()), err
+	}
+	errs := make([]error, len(archives))
+	var wg sync.WaitGroup
+	for i, a := range archives {
+		wg.Go(func() { errs[i] = one(a) })
+	}
+	wg.Wait()
+	return int(created.Load()), errors.Join(errs...)
+}
+
+// Merge adds to inv what a copy holds of the same system: what can be recovered from all of them together.
+func (inv *Inventory) Merge(of *Inventory) {
+	for s := range of.Segments {
+		inv.Segments[s] = true
+		delete(inv.Unfinished, s)
+	}
+	for s, n := range of.Unfinished {
+		if !inv.Segments[s] {
+			inv.Unfinished[s] = max(n, inv.Unfinished[s])
+		}
+	}
+	for tli, h := range of.Histories {
+		if _, ok := inv.Histories[tli]; !ok {
+			inv.Histories[tli] = h
+		}
+	}
+}
+
+// Holding is what one repository holds of a system's WAL, beside what the others hold.
+type Holding struct {
+	URL      string    `json:"url"`
+	Segments int       `json:"segments"`
+	NewestAt time.Time `json:"newest_at,omitzero"`
+	Missing  []Span    `json:"missing,omitempty"` // that another repository has
+	Error    string    `json:"error,omitempty"`
+	Err      error     `json:"-"` // why it could not be asked
+}
+
+// Span is segments of one timeline that follow one another.
+type Span struct {
+	Timeline cofre.Timeline `json:"timeline"`
+	From     string         `json:"from"`
+	To       string         `json:"to"`
+	Segments int            `json:"segments"`
+}
+
+// Missing lists, oldest first, the whole segments that one of the others holds and inv does not.
+func Missing(inv *Inventory, others ...*Inventory) []Span {
+	missing := map[pgdata.Segment]bool{}
+	for _, other := range others {
+		for s := range other.Segments {
+			if !inv.Segments[s] {
+				missing[s] = true
+			}
+		}
+	}
+	sorted := slices.SortedFunc(maps.Keys(missing), func(a, b pgdata.Segment) int {
+		return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.Number, b.Number))
+	})
+	var spans []Span
+	var last pgdata.Segment
+	for i, s := range sorted {
+		name := s.Name(inv.SegmentSize)
+		if i > 0 && s == last.Next() {
+			spans[len(spans)-1].To = name
+			spans[len(spans)-1].Segments++
+		} else {
+			spans = append(spans, Span{Timeline: s.Timeline, From: name, To: name, Segments: 1})
+		}
+		last = s
+	}
+	return spans
+}
