@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -97,7 +98,8 @@ type stream struct {
 	// Of the receiver.
 	file   *os.File
 	synced cofre.LSN
-	told   bool // that the spool is filling
+	told   bool    // that the spool is filling
+	resume *resume // where to go on after WAL that is lost; nil where nothing is
 
 	mu       sync.Mutex
 	segment  pgdata.Segment // being received
@@ -111,6 +113,12 @@ type stream struct {
 
 	// Of keep.
 	parts map[string][]levelled
+}
+
+// resume is a place to go on at, whatever the stores have.
+type resume struct {
+	timeline cofre.Timeline
+	at       cofre.LSN
 }
 
 // waiting is something in the spool that shall go to the stores.
@@ -261,16 +269,21 @@ func (s *stream) session(ctx context.Context, ready func()) error {
 		}
 		err := s.start(ctx, pg, tli, at)
 		if err != nil {
-			next, again := s.otherStart(sl, tli, at, err)
+			next, again, aside := s.otherStart(sl, tli, at, err)
 			if !again {
-				return err
+				return errors.Join(err, aside)
 			}
 			tli, at = sl.timeline, next
 			continue
 		}
 		next, err := s.receive(ctx, pg, tli, at)
 		if err != nil {
-			return err
+			// That the WAL was removed the server finds out only when it has begun to send.
+			place, again, aside := s.otherStart(sl, tli, at, err)
+			if again {
+				s.resume = &resume{sl.timeline, place}
+			}
+			return errors.Join(err, aside)
 		}
 		s.note("the server went on to timeline %d at %s", next.Timeline, next.LSN)
 		tli = cofre.Timeline(next.Timeline)
@@ -347,7 +360,7 @@ func (s *stream) prepare(system cofre.SystemID) error {
 			// The server sends it again from its beginning; if there is still a server. If not, this is the
 			// only copy of its last seconds.
 			left := strings.TrimSuffix(path, unfinished) + ".left"
-			if err := os.Rename(path, left); err != nil {
+			if err := keepLonger(path, left); err != nil {
 				return fmt.Errorf("%w: %w", errSpool, err)
 			}
 			s.queue = append(s.queue, waiting{name: strings.TrimSuffix(name, unfinished), path: left, leftover: true})
@@ -361,9 +374,29 @@ func (s *stream) prepare(system cofre.SystemID) error {
 
 const unfinished = ".part"
 
+// keepLonger gives a beginning of a segment the name of what an earlier run has left, if that is not longer: a run that
+// was killed soon after its start has begun the segment again, and the longer beginning may be the only copy.
+func keepLonger(path, left string) error {
+	new, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if old, err := os.Stat(left); err == nil && old.Size() >= new.Size() {
+		return os.Remove(path)
+	}
+	return os.Rename(path, left)
+}
+
 // position decides where to go on: where this run has come to; else after the last segment that the spool or all
 // stores have without a hole; else where the slot begins.
 func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.LSN, error) {
+	if r := s.resume; r != nil {
+		s.resume = nil
+		if sl.fresh && r.timeline == sl.timeline {
+			r.at = max(r.at, pgdata.SegmentAt(sl.timeline, sl.restart, s.size).Start(s.size))
+		}
+		return r.timeline, r.at, nil
+	}
 	s.mu.Lock()
 	if s.open {
 		seg := s.segment
@@ -465,23 +498,27 @@ func (s *stream) start(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timelin
 }
 
 // otherStart decides what to do when the server does not have what should come next: say so, and go on with what
-// it has.
-func (s *stream) otherStart(sl slot, tli cofre.Timeline, at cofre.LSN, err error) (cofre.LSN, bool) {
+// it has. Its error is one of the spool.
+func (s *stream) otherStart(sl slot, tli cofre.Timeline, at cofre.LSN, err error) (cofre.LSN, bool, error) {
 	server, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok || sl.restart == 0 {
-		return 0, false
+		return 0, false, nil
 	}
 	next := pgdata.SegmentAt(sl.timeline, sl.restart, s.size).Start(s.size)
 	removed := server.Code == "58P01" || strings.Contains(server.Message, "has already been removed")
 	diverged := strings.Contains(server.Message, "is not in this server's history") || strings.Contains(server.Message, "is ahead of the WAL flush position")
 	if !removed && !diverged || (tli == sl.timeline && at == next) {
-		return 0, false
+		return 0, false, nil
 	}
 	s.warn("WAL from %s of timeline %d on cannot be received any more (%s); streaming goes on at %s of timeline %d: take a base backup now", at, tli, server.Message, next, sl.timeline)
+	var aside error
+	if s.file != nil {
+		aside = s.setAside()
+	}
 	s.mu.Lock()
 	s.open, s.storedOf = false, 0
 	s.mu.Unlock()
-	return next, true
+	return next, aside == nil, aside
 }
 
 // history archives the history of a timeline: without it nobody can tell where the timeline came from.
@@ -513,7 +550,8 @@ func (s *stream) receive(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 		return nil, err
 	}
 	s.synced = at
-	var reported time.Time
+	// A first report at once would move the slot back to a position whose WAL may be gone.
+	reported := time.Now()
 	heard := time.Now()
 	for {
 		if err := s.failed(); err != nil {
@@ -562,7 +600,7 @@ func (s *stream) receive(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 			if next == nil {
 				return nil, errors.New("the server ended the stream")
 			}
-			return next, s.endTimeline()
+			return next, s.setAside()
 		case *pgproto3.ErrorResponse:
 			return nil, postgres.Explain(pgconn.ErrorResponseToPgError(m))
 		case *pgproto3.CommandComplete:
@@ -611,7 +649,11 @@ func (s *stream) next(ctx context.Context, pg *pgconn.PgConn) (pgproto3.BackendM
 	defer cancel()
 	s.mu.Lock()
 	s.wake = cancel
+	told := s.Synchronous && min(s.stored, s.received) > s.synced // before there was somebody to wake
 	s.mu.Unlock()
+	if told {
+		return nil, nil
+	}
 	msg, err := pg.ReceiveMessage(waitCtx)
 	if err != nil && waitCtx.Err() != nil && ctx.Err() == nil && !pg.IsClosed() {
 		return nil, nil
@@ -706,21 +748,33 @@ func (s *stream) complete(seg pgdata.Segment) error {
 	return s.begin(seg.Next())
 }
 
-// endTimeline gives the last beginning of a timeline's segment to keep.
-func (s *stream) endTimeline() error {
+// setAside gives the beginning of a segment that will never be completed to keep: a timeline has ended in it, or the
+// rest of it is lost.
+func (s *stream) setAside() error {
 	s.mu.Lock()
-	seg, received := s.segment, s.received
+	seg, open := s.segment, s.open
 	s.open = false
 	s.mu.Unlock()
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("%w: %w", errSpool, err)
+	if !open {
+		return nil
 	}
-	if received == seg.Start(s.size) {
-		return os.Remove(s.file.Name())
+	path := filepath.Join(s.dir, seg.Name(s.size)+unfinished)
+	info, err := os.Stat(path) // what an earlier session of this run has received counts as well
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Size() == 0 {
+		return os.Remove(path)
 	}
 	left := filepath.Join(s.dir, seg.Name(s.size)+".left")
-	if err := os.Rename(s.file.Name(), left); err != nil {
-		return fmt.Errorf("%w: %w", errSpool, err)
+	if err == nil {
+		err = s.file.Sync()
+	}
+	if err == nil {
+		err = keepLonger(path, left)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, diskFull(err))
 	}
 	s.mu.Lock()
 	s.queue = append(s.queue, waiting{name: seg.Name(s.size), path: left, leftover: true})

@@ -327,6 +327,64 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	await(t, last, 10*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 }
 
+// What comes next was removed while nobody streamed, and the stores have what came before: that is said, the beginning
+// that was received is kept, and streaming goes on behind the gap.
+func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
+	system := systemOf(t, s)
+	st0 := &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_behind", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
+		Spool: filepath.Join(root, "streamed"), Flush: 100 * time.Millisecond,
+	}
+	s.Exec(t, "postgres", "create table t (x text)")
+	run := stream(t, st0)
+	name := func() string {
+		return strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_lsn())"))
+	}
+	stored := func(segment string) {
+		t.Helper()
+		object, err := wal.ObjectName(system, segment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		await(t, segment, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+	}
+	before := name()
+	s.Exec(t, "postgres", "insert into t values ('x')")
+	s.Exec(t, "postgres", "select pg_switch_wal()")
+	stored(before)
+	run.stop(t)
+	for range 8 {
+		s.Exec(t, "postgres", "insert into t select repeat(md5(i::text), 30) from generate_series(1, 1000) i; select pg_switch_wal(); checkpoint")
+	}
+	if got := strings.TrimSpace(s.Query(t, "postgres", "select wal_status from pg_replication_slots")); got != "lost" {
+		t.Fatalf("the slot is %s", got)
+	}
+	run = stream(t, st0)
+	await(t, "both warnings", 20*time.Second, func() bool {
+		return run.saidSo("cofre_behind was invalidated") != "" && run.saidSo("cannot be received any more") != ""
+	})
+	after := name()
+	s.Exec(t, "postgres", "insert into t values ('x')")
+	s.Exec(t, "postgres", "select pg_switch_wal()")
+	stored(after)
+	inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := must(pgdata.ParseSegment(before, 1<<20))(t)
+	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: first.Start(1 << 20), Stop: first.Start(1<<20) + 1, StoppedAt: time.Now()}}, time.Time{})
+	if len(status.Gaps) != 1 || status.Gaps[0].From <= before || status.Gaps[0].To >= after || !status.Gaps[0].Alarm {
+		t.Errorf("the gap between %s and %s is %+v", before, after, status.Gaps)
+	}
+	if strings.Count(run.saidSo("base backup now"), "\n") > 2 {
+		t.Errorf("it says again and again: %s", run.saidSo("base backup now"))
+	}
+	run.stop(t)
+}
+
 // failing refuses everything while it is told to.
 type failing struct {
 	cofre.Store

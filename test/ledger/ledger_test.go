@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -25,7 +26,8 @@ type scene struct {
 	book   book
 	rand   *rand.Rand
 	dir    string
-	used   bool // dir holds a cluster that a delta can rewrite
+	space  string // of the tablespace, where there is one
+	used   bool   // dir holds a cluster that a delta can rewrite
 	counts map[string]int
 }
 
@@ -35,7 +37,7 @@ func TestLedgerAtRandomTargets(t *testing.T) {
 	for _, how := range []string{"archive", "stream"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			n, plans, backups, between := 6, 3, 2, 90
+			n, plans, backups, between := 5, 3, 2, 60
 			if s := soak(t); s > 0 {
 				n, plans, backups, between = s/2, 30, 4, 400
 			}
@@ -44,8 +46,9 @@ func TestLedgerAtRandomTargets(t *testing.T) {
 			s := stage(t, how, seed, backups, between)
 			s.dryRuns(t, plans)
 			s.refusals(t)
+			first := s.rand.IntN(len(kinds))
 			for i := range n {
-				s.restore(t, kinds[i%len(kinds)])
+				s.restore(t, kinds[(first+i)%len(kinds)])
 				if t.Failed() {
 					t.Fatalf("seed %d, restore %d", seed, i)
 				}
@@ -79,6 +82,13 @@ func stage(t testing.TB, how string, seed uint64, backups, between int) *scene {
 		m: m, server: server, book: book{}, counts: map[string]int{}, dir: m.path("restored"),
 		rand: rand.New(rand.NewPCG(seed, 1)),
 	}
+	s.space = m.path("space")
+	if err := os.Mkdir(s.space, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.own(t, s.space)
+	server.Exec(t, "postgres", "CREATE TABLESPACE space LOCATION '"+s.space+"'")
+	server.Exec(t, "postgres", "ALTER TABLE accounts SET TABLESPACE space; ALTER INDEX ledger_xid_idx SET TABLESPACE space")
 	c := write(t, server, 1, 3, 500, seed)
 	c.more(t, between/4)
 	for i := range backups {
@@ -179,11 +189,23 @@ func (s *scene) restore(t testing.TB, kind string) {
 func (s *scene) restoreTo(t testing.TB, kind string, target cofre.RecoveryTarget) {
 	t.Helper()
 	w := way{delta: s.used && s.rand.IntN(2) == 0, start: s.rand.IntN(4) > 0, action: []string{"pause", "promote"}[s.rand.IntN(2)]}
+	s.restoreIn(t, kind, target, w, nil)
+}
+
+// restoreIn restores in one way, and compares. Then looks at the server while it runs.
+func (s *scene) restoreIn(t testing.TB, kind string, target cofre.RecoveryTarget, w way, then func(url string), more ...string) {
+	t.Helper()
 	if !w.delta {
 		removeAll(t, s.dir)
+		if s.space != "" {
+			removeAll(t, s.space+"-restored")
+		}
+	}
+	if s.space != "" {
+		more = append(more, "--tablespace", s.space+"="+s.space+"-restored")
 	}
 	name := fmt.Sprintf("%s %v, %s", target, flags(target), w)
-	url, doc, end, failed := s.m.restoreTo(t, s.server.BinDir, s.dir, target, w)
+	url, doc, end, failed := s.m.restoreTo(t, s.server.BinDir, s.dir, target, w, more...)
 	if failed != nil {
 		t.Errorf("%s: exit %d:\n%s", name, failed.code, failed.err)
 		return
@@ -212,6 +234,9 @@ func (s *scene) restoreTo(t testing.TB, kind string, target cofre.RecoveryTarget
 		}
 	}
 	s.counts[kind]++
+	if then != nil {
+		then(url)
+	}
 }
 
 // lastEnding is the time of the last transaction that a recovery replays.
@@ -256,7 +281,7 @@ func (s *scene) dryRuns(t testing.TB, n int) {
 				stops[st.lsn] = true
 			}
 		}
-		r := s.m.run(t, append([]string{"restore", "cluster", "--to", s.m.path("nowhere"), "--dry-run"}, flags(target)...)...)
+		r := s.m.run(t, append(s.nowhere(), flags(target)...)...)
 		m := reachedAt.FindStringSubmatch(r.err)
 		switch {
 		case reachable && (r.code != 0 || m == nil):
@@ -271,6 +296,15 @@ func (s *scene) dryRuns(t testing.TB, n int) {
 		}
 		s.counts["dry run"]++
 	}
+}
+
+// nowhere is a restore that only plans.
+func (s *scene) nowhere() []string {
+	args := []string{"restore", "cluster", "--to", s.m.path("nowhere"), "--dry-run"}
+	if s.space != "" {
+		args = append(args, "--tablespace", s.space+"="+s.m.path("nowhere-space"))
+	}
+	return args
 }
 
 // refusals asks for what is outside of the window: refused, with the nearest moments, which then can be reached.
@@ -312,7 +346,7 @@ func (s *scene) refusals(t testing.TB) {
 	for n := range nearest {
 		words := strings.Fields(n)
 		at := words[len(words)-1]
-		args := []string{"restore", "cluster", "--to", s.m.path("nowhere"), "--dry-run"}
+		args := s.nowhere()
 		switch {
 		case strings.Contains(n, "just before"):
 			args = append(args, "--exclusive", "--at", at)
@@ -327,16 +361,42 @@ func (s *scene) refusals(t testing.TB) {
 	}
 }
 
-// endOfWAL restores all that there is: nothing acknowledged is missing.
+// endOfWAL restores all that there is: nothing acknowledged is missing, and PostgreSQL's own tools find nothing.
 func (s *scene) endOfWAL(t testing.TB) {
 	t.Helper()
-	s.restoreTo(t, "end of the WAL", cofre.RecoveryTarget{})
+	s.restoreIn(t, "end of the WAL", cofre.RecoveryTarget{}, way{start: true, action: "promote"}, func(url string) { s.amcheck(t, url) }, "--pg-verifybackup")
 	want := s.h.committed(stop{lsn: ^cofre.LSN(0)})
 	for xid, e := range s.book {
 		if e.acked && !want[xid] {
 			t.Errorf("transaction %d was acknowledged and is not in the repository", xid)
 		}
 	}
+	s.tool(t, "pg_checksums", "--check", "-D", s.dir)
+}
+
+// amcheck has pg_amcheck, which is there from 14 on, read every table and index.
+func (s *scene) amcheck(t testing.TB, url string) {
+	t.Helper()
+	if s.server.Major < 14 {
+		return
+	}
+	if got := queryColumn(t, url, "SELECT name FROM pg_available_extensions WHERE name = 'amcheck'"); len(got) == 0 {
+		t.Log("amcheck is not installed with this server")
+		return
+	}
+	s.tool(t, "pg_amcheck", "--install-missing", "--heapallindexed", "--maintenance-db", url, "--all")
+}
+
+// tool runs a program of the server's version.
+func (s *scene) tool(t testing.TB, program string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Minute)
+	defer cancel()
+	if out, err := s.m.command(ctx, testkit.Binary(t, s.server.Major, program), args...).CombinedOutput(); err != nil {
+		t.Errorf("%s %v: %v\n%s", program, args, err, out)
+		return
+	}
+	s.counts[program]++
 }
 
 func segmentName(tli cofre.Timeline, lsn cofre.LSN) string {

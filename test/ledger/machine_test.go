@@ -30,6 +30,7 @@ import (
 )
 
 var shared struct {
+	mu    sync.Mutex
 	dir   string
 	build func() (string, error)
 }
@@ -305,7 +306,23 @@ func newServer(t testing.TB, conf ...string) *testkit.Server {
 		"track_commit_timestamp = on", "max_prepared_transactions = 20", "checkpoint_warning = 0", "wal_log_hints = on",
 		"max_wal_senders = 10", "archive_timeout = 0", "wal_compression = on",
 	}, conf...)
-	return testkit.Postgres(t, major(t), testkit.InitArgs("--wal-segsize=1", "--data-checksums"), testkit.Conf(lines...))
+	initialised := func(o *throwaway.Options) { o.Template, o.InitArgs = template(t, o.BinDir), []string{"--no-sync"} }
+	return testkit.Postgres(t, major(t), initialised, testkit.Conf(lines...))
+}
+
+// template is a cluster that initdb has made, once for all tests.
+func template(t testing.TB, binDir string) string {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	dir := filepath.Join(shared.dir, "template")
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if err := throwaway.Init(context.WithoutCancel(t.Context()), binDir, dir, "--wal-segsize=1", "--data-checksums"); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // archiving makes a server hand its WAL to cofre.

@@ -178,8 +178,12 @@ type stop struct {
 func (h *history) stopOf(target cofre.RecoveryTarget, b base) (s stop, ok bool) {
 	switch {
 	case !target.At.IsZero():
+		// What the base backup has in it cannot be taken back out.
+		if b.StoppedAt.After(target.At) {
+			return stop{}, false
+		}
 		for _, e := range h.endings {
-			if e.lsn >= b.StartLSN && (e.at.After(target.At) || target.Exclusive && e.at.Equal(target.At)) {
+			if e.at.After(target.At) || target.Exclusive && e.at.Equal(target.At) {
 				return stop{lsn: e.lsn}, true
 			}
 		}
