@@ -25,6 +25,7 @@ const (
 	streamSplitter = "DYNAMIC-1M-BUZHASH" // finds equal stretches of a dump wherever they moved to
 	pagesSplitter  = "FIXED-128K"         // 1.6 times less stored than 1 MiB where pages change here and there
 	wideSplitter   = "FIXED-1M"           // up to a seventh less stored where they do not
+	finePiece      = 64 << 10             // where pages change all over; Kopia has no splitter for it
 	streamAsync    = 2                    // pieces of one stream hashed and compressed at once
 
 	// flushEvery is how much of a capture a crash can cost: what was flushed is found again by the next one.
@@ -166,6 +167,9 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 		options.Splitter, options.AsyncWrites = pagesSplitter, 0
 	case cofre.LayoutWidePages:
 		options.Splitter, options.AsyncWrites = wideSplitter, 0
+	case cofre.LayoutFinePages:
+		options.Splitter, options.AsyncWrites = pagesSplitter, 0
+		return s.writeFine(ctx, what, options, r)
 	}
 	w := s.writer.NewObjectWriter(ctx, options)
 	defer w.Close()
@@ -178,6 +182,51 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 		return object.EmptyID, size, s.repo.explain("store", err)
 	}
 	return id, size, nil
+}
+
+// writeFine cuts what r yields into pieces smaller than any of Kopia's splitters does. Each is an object of its own
+// until their list makes one of them.
+func (s *session) writeFine(ctx context.Context, what string, options object.WriterOptions, r io.Reader) (object.ID, int64, error) {
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
+	var pieces []object.IndirectObjectEntry
+	for {
+		if err := s.usable(ctx); err != nil {
+			return object.EmptyID, lengthOf(pieces), err
+		}
+		n, readErr := io.ReadFull(r, *buffer)
+		for b := (*buffer)[:n]; len(b) > 0; {
+			piece := b[:min(finePiece, len(b))]
+			b = b[len(piece):]
+			id, err := s.writePiece(ctx, options, piece)
+			if err != nil {
+				return object.EmptyID, lengthOf(pieces), s.repo.explain("store", err)
+			}
+			pieces = append(pieces, object.IndirectObjectEntry{Start: lengthOf(pieces), Length: int64(len(piece)), Object: id})
+		}
+		if readErr == nil {
+			continue
+		}
+		if readErr != io.EOF && readErr != io.ErrUnexpectedEOF {
+			return object.EmptyID, lengthOf(pieces), readErr
+		}
+		size := lengthOf(pieces)
+		text, err := s.writePieces(ctx, what, pieces)
+		if err != nil {
+			return object.EmptyID, size, err
+		}
+		id, err := object.ParseID(text)
+		return id, size, err
+	}
+}
+
+func (s *session) writePiece(ctx context.Context, options object.WriterOptions, b []byte) (object.ID, error) {
+	w := s.writer.NewObjectWriter(ctx, options)
+	defer w.Close()
+	if _, err := w.Write(b); err != nil {
+		return object.EmptyID, err
+	}
+	return w.Result()
 }
 
 // copy tells an error of the source from one of the repository: only the latter is explained.

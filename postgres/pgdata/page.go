@@ -79,6 +79,15 @@ func PageLSN(page []byte) cofre.LSN {
 // Source: PostgreSQL, src/include/storage/bufpage.h, PageIsNew.
 func IsNew(page []byte) bool { return binary.LittleEndian.Uint16(page[14:]) == 0 }
 
+// HasSpecial reports whether the page has a special space, which pages of indexes and sequences have and those of tables
+// have not: pd_special lies before the page's end.
+//
+// Source: PostgreSQL, src/include/storage/bufpage.h, PageGetSpecialSize.
+func HasSpecial(page []byte) bool {
+	special := int(binary.LittleEndian.Uint16(page[16:]))
+	return !IsNew(page) && special > 0 && special < len(page)
+}
+
 // IsZero reports whether every byte of the page is zero.
 func IsZero(page []byte) bool {
 	for len(page) >= 8 {

@@ -196,10 +196,21 @@ func (r *reading) file(ctx context.Context, f found) error {
 	}
 	entry := f.entry
 	entry.Size = -1 // it may be truncated while it is read
+	was, known := r.previous.facts(f.entry.Path)
+	size := was.PieceSize
+	if !known && f.relation {
+		if size, err = bestPieceSize(in, info.Size()); err != nil {
+			return err
+		}
+	}
+	entry.Layout = layoutOf(size)
 	if _, err := r.k.given.Session.Put(ctx, entry, &counted{Reader: reader, r: r, name: f.entry.Path}); err != nil {
 		return err
 	}
-	r.add(f, reader)
+	if size == widePiece && scattered(was.hashes, reader.hashes) {
+		size = 0
+	}
+	r.add(f, reader, size)
 	return nil
 }
 
@@ -211,10 +222,10 @@ func (r *reading) reuse(facts FileFacts) {
 	r.reused++
 }
 
-func (r *reading) add(f found, reader *fileReader) {
+func (r *reading) add(f found, reader *fileReader, pieceSize int64) {
 	facts := FileFacts{
 		Path: f.entry.Path, Size: reader.size, ModifiedNS: f.entry.ModTime.UnixNano(), Inode: f.inode,
-		CRC32C: reader.crc, hashes: reader.hashes, Bad: len(reader.bad) > 0,
+		CRC32C: reader.crc, hashes: reader.hashes, Bad: len(reader.bad) > 0, PieceSize: pieceSize,
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,7 +272,7 @@ func (c *counted) Read(p []byte) (int, error) {
 type previous struct {
 	tree       cofre.Tree
 	capturedAt time.Time
-	facts      map[string]FileFacts
+	files      map[string]FileFacts
 
 	mu   sync.Mutex
 	dirs map[string]map[string]cofre.Entry
@@ -288,20 +299,26 @@ func (k *capture) previous(ctx context.Context) (*previous, error) {
 		facts.DataChecksums != now.DataChecksums {
 		return nil, nil
 	}
-	p := &previous{tree: c.PreviousTree, capturedAt: facts.CapturedAt, facts: map[string]FileFacts{}, dirs: map[string]map[string]cofre.Entry{}}
+	p := &previous{tree: c.PreviousTree, capturedAt: facts.CapturedAt, files: map[string]FileFacts{}, dirs: map[string]map[string]cofre.Entry{}}
 	for _, f := range facts.Files {
-		p.facts[f.Path] = f
+		p.files[f.Path] = f
 	}
 	return p, nil
+}
+
+// facts are what the previous component says about a file.
+func (p *previous) facts(name string) (FileFacts, bool) {
+	if p == nil {
+		return FileFacts{}, false
+	}
+	f, ok := p.files[name]
+	return f, ok
 }
 
 // find returns the facts of a file and the entry that takes it over, if nothing was written to it since the
 // previous capture.
 func (p *previous) find(ctx context.Context, f found) (FileFacts, cofre.Entry, bool, error) {
-	if p == nil {
-		return FileFacts{}, cofre.Entry{}, false, nil
-	}
-	was, ok := p.facts[f.entry.Path]
+	was, ok := p.facts(f.entry.Path)
 	if !ok || !unchanged(f, was, p.capturedAt) {
 		return FileFacts{}, cofre.Entry{}, false, nil
 	}

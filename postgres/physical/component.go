@@ -91,7 +91,8 @@ type FileFacts struct {
 	ModifiedNS int64  `json:"mtime_ns,omitempty"` // of the file read, before its first byte was
 	Inode      uint64 `json:"inode,omitempty"`
 	CRC32C     uint32 `json:"crc32c"`
-	Bad        bool   `json:"bad,omitempty"` // has bad pages: never taken over unread
+	Bad        bool   `json:"bad,omitempty"`        // has bad pages: never taken over unread
+	PieceSize  int64  `json:"piece_size,omitempty"` // that it is to be stored in next time; 0 is BlockSize
 
 	hashes []uint64
 }

@@ -52,7 +52,7 @@ func (k *capture) since(ctx context.Context) (*since, error) {
 	for _, f := range facts.Files {
 		s.facts[f.Path] = f
 	}
-	s.previous = &previous{tree: c.PreviousTree, facts: s.facts, dirs: map[string]map[string]cofre.Entry{}}
+	s.previous = &previous{tree: c.PreviousTree, files: s.facts, dirs: map[string]map[string]cofre.Entry{}}
 	return s, nil
 }
 

@@ -137,6 +137,7 @@ func (k *capture) includeSegment(ctx context.Context, dir, name string) error {
 	}
 	reader := &fileReader{f: f, left: info.Size()}
 	e := entryOf(path.Join(DataDir, "pg_wal", name), info)
+	e.Layout = cofre.LayoutWidePages // nothing in it changes any more
 	if _, err := k.given.Session.Put(ctx, e, reader); err != nil {
 		return err
 	}

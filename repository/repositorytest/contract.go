@@ -411,8 +411,8 @@ func concat(t *testing.T, r cofre.Repository) {
 	s := begin(t, r)
 	var parts []cofre.ObjectID
 	var want []byte
-	for i, n := range []int{100, 3 << 20, 0, 70_000, 1 << 20} {
-		id, size, err := s.Store(t.Context(), cofre.Layout(i%2), bytes.NewReader(noise(uint64(10+i), n)))
+	for i, n := range []int{100, 3 << 20, 0, 70_000, 1 << 20, 200_000, 2<<20 + 5, 3<<20 + 5} {
+		id, size, err := s.Store(t.Context(), cofre.Layout(i%4), bytes.NewReader(noise(uint64(10+i), n)))
 		if err != nil || size != int64(n) {
 			t.Fatalf("store returned %d bytes, %v", size, err)
 		}
