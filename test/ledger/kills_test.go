@@ -144,31 +144,38 @@ func killDescendant(pid int, text string) bool {
 	return false
 }
 
-// killedRestore kills a restore somewhere, and runs the same command again until it is through.
+// killedRestore kills a restore somewhere, up to the pause at its target, and follows what the same command says until it
+// is through.
 func (s *scene) killedRestore(t testing.TB, n int) {
 	t.Helper()
 	for range n {
 		target := s.target("at")
 		removeAll(t, s.dir)
 		args := append([]string{"restore", "cluster", "--to", s.dir}, flags(target)...)
-		for range 3 {
+		if s.rand.IntN(2) == 0 {
+			args = append(args, "--start")
+		}
+		through := false
+		for range 4 {
 			r := s.m.start(t, args...)
-			moment(s.rand, 2500*time.Millisecond)
+			moment(s.rand, 4*time.Second)
 			r.kill()
-			if strings.Contains(r.said.String(), "restored ") {
-				break
-			}
-			if _, err := os.Stat(filepath.Join(s.dir, "global", "pg_control")); err == nil && !strings.Contains(r.said.String(), "restored ") {
-				// Published, and killed before it could say so: the command then names what is in its way.
-				if again := s.m.run(t, args...); again.code != 23 || !strings.Contains(again.err, "--delta") {
-					t.Errorf("a restore that was through when it was killed: exit %d\n%s", again.code, again.err)
-				}
+			if through = s.published(); through {
 				break
 			}
 		}
-		if _, err := os.Stat(filepath.Join(s.dir, "global", "pg_control")); err != nil {
+		if !through {
 			s.m.must(t, args...)
+		} else {
+			// It was killed after pg_control had its name: no restore any more, and what is in the way is named.
+			again := s.m.run(t, args...)
+			if again.code != 23 || !strings.Contains(again.err, "hint: ") {
+				t.Errorf("%v after it was killed at its end: exit %d\n%s", args, again.code, again.err)
+			}
+			s.stopIfRunning(t)
+			s.m.must(t, append(args, "--delta", "--yes")...)
 		}
+		s.stopIfRunning(t)
 		server := serve(t, s.server.BinDir, s.dir)
 		awaitTarget(t, server, way{action: "pause"}, target)
 		b, _ := newestBase(s.bases, func(b base) bool {
@@ -183,6 +190,25 @@ func (s *scene) killedRestore(t testing.TB, n int) {
 			t.Error(err)
 		}
 		s.counts["killed"]++
+	}
+}
+
+// published reports whether the restored data directory has its last file.
+func (s *scene) published() bool {
+	_, err := os.Stat(filepath.Join(s.dir, "global", "pg_control"))
+	return err == nil
+}
+
+// stopIfRunning stops the server that a killed cofre has left, or one that is paused.
+func (s *scene) stopIfRunning(t testing.TB) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.dir, "postmaster.pid"))
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.SplitN(string(b), "\n", 2)[0])
+	if err == nil && syscall.Kill(pid, 0) == nil {
+		stopCluster(t, s.m, s.server.BinDir, s.dir)
 	}
 }
 

@@ -22,17 +22,20 @@ func TestHostLostWhileStreaming(t *testing.T) {
 		flush          string
 		clients, bytes int
 		transactions   int
+		segment        string // in MiB
 	}
-	loads := []load{{"synchronous", true, "5s", 4, 1000, 200}}
+	loads := []load{{"synchronous", true, "5s", 4, 1000, 200, "1"}}
 	if soak(t) > 0 {
 		loads = []load{
-			{"synchronous", true, "5s", 4, 1000, 3000},
-			{"synchronous, large rows", true, "5s", 8, 30000, 2000},
-			{"flush of 1s", false, "1s", 4, 2000, 6000},
-			{"flush of 1s, large rows", false, "1s", 8, 40000, 4000},
-			{"flush of 5s", false, "5s", 4, 2000, 8000},
-			{"flush of 5s, large rows", false, "5s", 8, 40000, 6000},
-			{"flush of 5s, one small client", false, "5s", 1, 100, 2500},
+			{"synchronous", true, "5s", 4, 1000, 3000, "1"},
+			{"synchronous, large rows", true, "5s", 8, 30000, 2000, "1"},
+			{"flush of 1s", false, "1s", 4, 2000, 6000, "1"},
+			{"flush of 1s, large rows", false, "1s", 8, 40000, 4000, "1"},
+			{"flush of 5s", false, "5s", 4, 2000, 8000, "1"},
+			{"flush of 5s, large rows", false, "5s", 8, 40000, 6000, "1"},
+			{"flush of 5s, large rows, segments of 16 MiB", false, "5s", 8, 40000, 8000, "16"},
+			{"synchronous, segments of 16 MiB", true, "5s", 8, 4000, 2000, "16"},
+			{"flush of 5s, one small client", false, "5s", 1, 100, 2500, "1"},
 		}
 	}
 	for _, l := range loads {
@@ -40,7 +43,7 @@ func TestHostLostWhileStreaming(t *testing.T) {
 			if soak(t) == 0 {
 				t.Parallel()
 			}
-			server := newServer(t)
+			server := newServerOf(t, l.segment)
 			m := newMachine(t, server.URL("postgres"), "stream")
 			args := []string{"wal", "stream", "--flush", l.flush}
 			if l.sync {

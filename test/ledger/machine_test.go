@@ -301,25 +301,33 @@ func soak(t testing.TB) int { return number(t, "COFRE_SOAK", 0) }
 // newServer starts a server with segments of 1 MiB that keeps all its WAL for pg_waldump.
 func newServer(t testing.TB, conf ...string) *testkit.Server {
 	t.Helper()
+	return newServerOf(t, "1", conf...)
+}
+
+// newServerOf is newServer with segments of so many MiB.
+func newServerOf(t testing.TB, segment string, conf ...string) *testkit.Server {
+	t.Helper()
 	lines := append([]string{
-		"wal_level = replica", "synchronous_commit = on", "full_page_writes = on", "wal_keep_size = 8GB", "max_wal_size = 32MB",
+		"wal_level = replica", "synchronous_commit = on", "full_page_writes = on", "wal_keep_size = 8GB", "max_wal_size = 64MB",
 		"track_commit_timestamp = on", "max_prepared_transactions = 20", "checkpoint_warning = 0", "wal_log_hints = on",
 		"max_wal_senders = 10", "archive_timeout = 0", "wal_compression = on",
 	}, conf...)
-	initialised := func(o *throwaway.Options) { o.Template, o.InitArgs = template(t, o.BinDir), []string{"--no-sync"} }
+	initialised := func(o *throwaway.Options) {
+		o.Template, o.InitArgs = template(t, o.BinDir, segment), []string{"--no-sync"}
+	}
 	return testkit.Postgres(t, major(t), initialised, testkit.Conf(lines...))
 }
 
 // template is a cluster that initdb has made, once for all tests.
-func template(t testing.TB, binDir string) string {
+func template(t testing.TB, binDir, segment string) string {
 	t.Helper()
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
-	dir := filepath.Join(shared.dir, "template")
+	dir := filepath.Join(shared.dir, "template-"+segment)
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
-	if err := throwaway.Init(context.WithoutCancel(t.Context()), binDir, dir, "--wal-segsize=1", "--data-checksums"); err != nil {
+	if err := throwaway.Init(context.WithoutCancel(t.Context()), binDir, dir, "--wal-segsize="+segment, "--data-checksums"); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -163,6 +163,10 @@ func (p *pair) promote(t testing.TB, standby *testkit.Server, c *clients, clean 
 	keepWAL(t, filepath.Join(old.DataDir, "pg_wal"), kept)
 	p.absorb(t, kept)
 	standby.Exec(t, "postgres", "SELECT pg_promote()")
+	// What was prepared when the old one ended holds its locks, and its client is gone.
+	for _, gid := range queryColumn(t, standby.URL("postgres"), "SELECT gid FROM pg_prepared_xacts") {
+		standby.Exec(t, "postgres", "ROLLBACK PREPARED '"+gid+"'")
+	}
 	p.now, p.tli = standby, p.tli+1
 	p.m.configure(t, standby.URL("postgres"), p.how)
 	p.follow(t)
