@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/minio/minio-go/v7"
 
@@ -31,12 +33,23 @@ func (b *bucket) Create(ctx context.Context, name string, r io.Reader, size int6
 	counted, again := countRewinds(r)
 	err := b.put(ctx, name, counted, size, options)
 	var answer minio.ErrorResponse
+	refused := errors.As(err, &answer) && answer.StatusCode == http.StatusPreconditionFailed
+	// A server that refuses may close the connection before it has read what it does not want, and its answer is
+	// then lost behind the error of a write: whether the object is there is asked for by itself.
+	if brokeOff(err) {
+		if _, statErr := b.Stat(ctx, name); statErr == nil {
+			refused, err = true, fmt.Errorf("create %s in %s: %w", name, b.URL(), cofre.ErrExists)
+		}
+	}
 	// The answer to the first request may have been lost with its connection; the second then finds the object
 	// that the first has made.
-	if errors.As(err, &answer) && answer.StatusCode == http.StatusPreconditionFailed && again() {
+	if refused && again() {
 		if same, readErr := b.holds(ctx, name, counted); readErr == nil && same {
 			return nil
 		}
+	}
+	if errors.Is(err, cofre.ErrExists) {
+		return err
 	}
 	// Amazon answers 409 while another create of the same name is under way; whoever wins, it then exists.
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusConflict {
@@ -45,6 +58,17 @@ func (b *bucket) Create(ctx context.Context, name string, r io.Reader, size int6
 		}
 	}
 	return b.explain("create", name, err)
+}
+
+// brokeOff reports whether a connection ended in the middle of a request.
+func brokeOff(err error) bool {
+	for _, end := range []error{net.ErrClosed, syscall.EPIPE, syscall.ECONNRESET, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	// The client puts a text in the place of io.EOF.
+	return err != nil && strings.Contains(err.Error(), "Connection closed by foreign host")
 }
 
 // countRewinds counts how often the client goes back to the beginning of r, which it does for each request. again

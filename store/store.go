@@ -18,7 +18,7 @@ import (
 type Config struct {
 	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH&timeout=DURATION.
 	// Without endpoint it is Amazon's; ca is a PEM file with the authority of the server's certificate; timeout
-	// is how long the server may say and take nothing, 1m where it is left out. A request is tried three times.
+	// is how long the server may say and take nothing, 45s where it is left out. A request is tried four times.
 	URL string
 
 	// Credentials of S3. Left out, the environment (AWS_ACCESS_KEY_ID …), the shared credentials file and the

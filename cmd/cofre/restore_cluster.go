@@ -282,6 +282,9 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 		if w, ok := ownWAL(point, summary, target); ok {
 			return w, nil
 		}
+		if gap, ok := errors.AsType[*cofre.GapError](err); ok && cofre.Hint(err) == "" {
+			err = cofre.WithHint(err, "recover to a moment before segment %s, or from a base backup after %s; cofre wal status names both", gap.From, gap.To)
+		}
 		return way{}, err
 	}
 	target.Timeline = found.Timeline

@@ -32,9 +32,9 @@ const (
 	// is connected, where Config.Timeout does not say otherwise. Together with attempts they bound how long an
 	// unreachable endpoint goes unnoticed: three minutes for one that accepts connections and says nothing.
 	dialTimeout  = 4 * time.Second
-	stallTimeout = 60 * time.Second
+	stallTimeout = 45 * time.Second
 	// attempts is how often a request is sent before its error is believed; minio waits at most a second between.
-	attempts = 3
+	attempts = 4
 )
 
 // Config says how a server is reached.
@@ -43,7 +43,7 @@ type Config struct {
 	Region   string // empty means us-east-1, or what the server says
 	CA       string // path of a PEM file with the authority of the server's certificate; empty means the system's
 
-	// Timeout is how long the server may say and take nothing before a request is given up; 0 takes a minute.
+	// Timeout is how long the server may say and take nothing before a request is given up; 0 takes 45 s.
 	Timeout time.Duration
 
 	// AccessKey and SecretKey may be left out: then the environment (AWS_ACCESS_KEY_ID …), the shared

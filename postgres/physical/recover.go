@@ -247,7 +247,11 @@ func (r *recovering) await(ctx context.Context) (*Recovered, error) {
 	if again, raiseErr := r.raise(log); raiseErr != nil || again {
 		return nil, raiseErr
 	}
-	return nil, fmt.Errorf("the recovering server has ended: %s", lastLines(log))
+	err = fmt.Errorf("the recovering server has ended: %s", lastLines(log))
+	if strings.Contains(log, notFetched) {
+		err = cofre.WithHint(err, "WAL could not be fetched, and nothing was promoted: once it can be, start the server on %s, and the recovery goes on where it was", r.o.DataDir)
+	}
+	return nil, err
 }
 
 func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
@@ -395,6 +399,7 @@ var (
 	stopping     = regexp.MustCompile(`recovery stopping [^\n]*`)
 	redoDoneAt   = regexp.MustCompile(`redo done at ([0-9A-F]+/[0-9A-F]+)`)
 	pausing      = "pausing at the end of recovery"
+	notFetched   = "could not restore file"
 	notReached   = "recovery ended before configured recovery target was reached"
 )
 
@@ -461,10 +466,16 @@ func redoDone(log string) cofre.LSN {
 	return lsn
 }
 
-// lastLines is the end of a server's log, for an error.
+// lastLines is the end of a server's log, for an error, after what the last restore_command said.
 func lastLines(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
-	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+	first := max(0, len(lines)-5)
+	for i := first - 1; i >= 0; i-- {
+		if strings.HasPrefix(lines[i], "cofre: ") {
+			return strings.Join(append([]string{lines[i]}, lines[first:]...), "\n")
+		}
+	}
+	return strings.Join(lines[first:], "\n")
 }
 
 // ownAs gives files that this process adds to a data directory to the directory's owner.

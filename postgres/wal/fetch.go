@@ -524,7 +524,7 @@ func writeFile(path string, content []byte) (err error) {
 
 func diskFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return fmt.Errorf("%w: %w", err, cofre.ErrDiskFull)
+		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrDiskFull, err), "free space on the disk that this is on: df -h")
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre/postgres/throwaway"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 // rows is what a database holds and what comes back from a restore of it.
@@ -23,8 +25,8 @@ func (i *installation) fill() {
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	for kind, some := range map[string][]fault{
-		"cluster":  {cutUp(150_000), after(9, mute)},
-		"database": {refused, after(12, dead), flaky},
+		"cluster":  {after(9, mute)},
+		"database": {cutUp(150_000), flaky},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -77,83 +79,89 @@ func TestRestore(t *testing.T) {
 	i.must("backup", "cluster")
 	i.server.Exec(t, "postgres", "UPDATE answers SET body = upper(body) WHERE id % 3 = 0")
 	want := i.server.Query(t, "postgres", rows)
-	lsn := i.server.Query(t, "postgres", "SELECT pg_create_restore_point('before')")
+	i.server.Exec(t, "postgres", "SELECT pg_create_restore_point('before')")
 	last := i.segment()
 	i.server.Exec(t, "postgres", "DELETE FROM answers")
 	f := i.fetcher()
 	await(t, last+" is archived", 60*time.Second, func() bool { return i.archived(f, last) })
 
-	check := func(t *testing.T, dir string) {
-		t.Helper()
-		s, err := throwaway.Start(t.Context(), throwaway.Options{BinDir: i.server.BinDir, DataDir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		if got := query(t, s, rows); got != want {
-			t.Errorf("restored %s, want %s", got, want)
-		}
-	}
+	// The files: what is not whole is nothing that a server starts on, and the same command goes on.
+	var restored string
 	for _, broken := range pick(
-		[]fault{flaky, after(12, mute)},
-		[]fault{slow, refused, cutDown(100_000), reset, silent, deaf, unusable, failing, cutDown(0), cutDown(5000), after(5, dead), after(8, dead), after(12, dead), after(16, dead), after(20, unusable)},
+		[]fault{after(12, mute)},
+		[]fault{flaky, slow, refused, cutDown(100_000), reset, silent, deaf, unusable, failing, cutDown(0), cutDown(5000), after(5, dead), after(8, dead), after(12, dead), after(16, dead), after(20, unusable)},
 	) {
 		t.Run(broken.name, func(t *testing.T) {
 			i := i.seenBy(t)
-			to := filepath.Join(i.dir, "back-"+strings.ReplaceAll(broken.name, " ", "-"))
-			args := []string{"restore", "cluster", "--to", to, "--name", "before", "--start", "--action", "promote"}
+			restored = filepath.Join(i.dir, "back-"+strings.ReplaceAll(broken.name, " ", "-"))
+			args := []string{"restore", "cluster", "--to", restored, "--name", "before"}
 			i.way.set(t, broken)
 			r := i.run(args...)
 			reached := i.way.passed.Load() > broken.from
 			i.way.set(t, fault{})
-			// A connection that gives 100 kB at a time brings everything in the end.
-			if r.code != 0 || !(broken.passes || !reached || len(broken.toxics) > 0) {
-				if broken.passes {
-					t.Fatalf("%s", r)
-				}
-				i.fails(r, 13)
-				if _, err := os.Stat(filepath.Join(to, "global", "pg_control")); err == nil {
-					t.Errorf("a server would start on what is not whole: %s", r)
-				}
-				if r := i.run(args...); r.code != 0 {
-					t.Fatalf("once the fault is gone: %s", r)
-				}
+			// A connection that gives a little at a time brings everything in the end.
+			if r.code == 0 && (broken.passes || !reached || len(broken.toxics) > 0) {
+				return
 			}
-			check(t, to)
+			if broken.passes {
+				t.Fatalf("%s", r)
+			}
+			i.fails(r, 13)
+			if _, err := os.Stat(filepath.Join(restored, "global", "pg_control")); err == nil {
+				t.Errorf("a server would start on what is not whole: %s", r)
+			}
+			if r := i.run(args...); r.code != 0 {
+				t.Fatalf("once the fault is gone: %s", r)
+			}
 		})
 	}
 
+	// The recovery: it stops where WAL cannot be fetched, is never ended by it, and goes on once it can.
 	t.Run("recovery", func(t *testing.T) {
 		i := i.seenBy(t)
-		to := filepath.Join(i.dir, "recovering")
-		i.must("restore", "cluster", "--to", to, "--name", "before")
-		for _, broken := range pick([]fault{refused}, []fault{silent, reset, failing, after(2, dead), cutDown(300)}) {
-			i.way.set(t, broken)
-			s, err := throwaway.Start(t.Context(), throwaway.Options{BinDir: i.server.BinDir, DataDir: to})
+		start := func() (*throwaway.Server, error) {
+			return throwaway.Start(t.Context(), throwaway.Options{BinDir: i.server.BinDir, DataDir: restored})
+		}
+		stops := func(what, says string) {
+			t.Helper()
+			s, err := start()
 			if err == nil {
-				// It was consistent without what could not be fetched; it must not have been promoted.
-				await(t, "the server ends", patience, func() bool { return !s.Running() })
+				await(t, what+": the server ends", patience, func() bool { return !s.Running() })
 				err = fmt.Errorf("%s", s.Log())
 				if closing := s.Close(); closing != nil {
 					t.Error(closing)
 				}
 			}
-			i.way.set(t, fault{})
-			if !strings.Contains(err.Error(), "cofre: fetch") && !strings.Contains(err.Error(), "could not restore file") {
-				t.Errorf("%s: %v", broken.name, err)
+			if !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "could not restore file") {
+				t.Errorf("%s: %v", what, err)
 			}
-			if _, err := os.Stat(filepath.Join(to, "recovery.signal")); err != nil {
-				t.Fatalf("%s: the recovery was ended: %v", broken.name, err)
+			if _, err := os.Stat(filepath.Join(restored, "recovery.signal")); err != nil {
+				t.Fatalf("%s: the recovery was ended: %v", what, err)
 			}
 		}
-		s, err := throwaway.Start(t.Context(), throwaway.Options{BinDir: i.server.BinDir, DataDir: to})
+		for _, broken := range pick([]fault{refused}, []fault{silent, reset, failing, after(2, dead), cutDown(300)}) {
+			i.way.set(t, broken)
+			stops(broken.name, "cofre: ")
+			i.way.set(t, fault{})
+		}
+		name, err := wal.ObjectName(f.System, filepath.Base(last))
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := object(t, f.Store, name)
+		flipped := bytes.Clone(whole)
+		flipped[len(flipped)/2] ^= 1
+		replace(t, f.Store, name, flipped)
+		stops("a damaged segment", "corrupt")
+		replace(t, f.Store, name, whole)
+		s, err := start()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
 		await(t, "the target is reached", 60*time.Second, func() bool { return query(t, s, "SELECT pg_is_wal_replay_paused()") == "t" })
 		if got := query(t, s, rows); got != want {
-			t.Errorf("recovered %s to %s, want %s", got, lsn, want)
+			t.Errorf("recovered %s, want %s", got, want)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // pick takes some in CI, and all where there is time.
-func pick(some, more []fault) []fault {
+func pick[T any](some, more []T) []T {
 	if soak {
 		return append(some, more...)
 	}
@@ -18,11 +18,12 @@ func pick(some, more []fault) []fault {
 
 func TestArchive(t *testing.T) {
 	t.Parallel()
-	i := newInstallation(t, "", ", wal: archive")
+	// Without archive_mode no segment waits: otherwise each call would archive those of the others ahead.
+	i := newInstallation(t, "", ", wal: archive", "archive_mode = off")
 	f := i.fetcher()
 	for _, broken := range pick(
-		[]fault{slow, flaky, refused, unusable, cutUp(100_000), cutDown(0), after(1, mute)},
-		[]fault{reset, silent, deaf, failing, cutUp(0), cutUp(1000), cutUp(300_000), cutDown(20), after(1, dead), after(1, unusable), after(1, failing), after(2, mute)},
+		[]fault{flaky, unusable, cutUp(100_000), cutDown(0), after(1, mute)},
+		[]fault{slow, refused, reset, silent, deaf, failing, cutUp(0), cutUp(1000), cutUp(300_000), cutDown(20), after(1, dead), after(1, unusable), after(1, failing), after(2, mute)},
 	) {
 		path := i.segment()
 		t.Run(broken.name, func(t *testing.T) {
@@ -56,8 +57,8 @@ func TestFetch(t *testing.T) {
 	}
 	absent := []string{"0000000100000000000000FF", "00000002.history"}
 	for n, broken := range pick(
-		[]fault{slow, flaky, refused, failing, cutDown(0), after(1, mute), after(3, dead)},
-		[]fault{reset, silent, deaf, unusable, cutUp(0), cutDown(20), cutDown(600), after(1, unusable), after(1, dead), after(2, dead), after(2, mute)},
+		[]fault{flaky, refused, after(1, mute), after(3, dead)},
+		[]fault{slow, failing, cutDown(0), reset, silent, deaf, unusable, cutUp(0), cutDown(20), cutDown(600), after(1, unusable), after(1, dead), after(2, dead), after(2, mute)},
 	) {
 		t.Run(broken.name, func(t *testing.T) {
 			t.Parallel()
@@ -132,7 +133,7 @@ func TestStream(t *testing.T) {
 		})
 	}
 	arrives(i, i.segment())
-	for _, f := range pick([]fault{flaky, refused, cutUp(100_000), mute}, []fault{slow, reset, silent, deaf, failing, unusable, cutDown(0), dead}) {
+	for _, f := range pick([]fault{flaky, cutUp(100_000), mute}, []fault{refused, slow, reset, silent, deaf, failing, unusable, cutDown(0), dead}) {
 		t.Run(f.name, func(t *testing.T) {
 			i := i.seenBy(t)
 			before := said.count("WAL waits on this host")
