@@ -32,17 +32,13 @@ const fnvPrime = 16777619
 // Source: PostgreSQL, src/include/storage/checksum_impl.h, pg_checksum_page.
 func ChecksumPage(page []byte, blkno uint32) uint16 {
 	sums := checksumBase
-	// The field that holds the checksum, bytes 8 and 9, counts as zero. Only the first row has it.
-	var first [128]byte
+	// The field that holds the checksum, bytes 8 and 9, counts as zero. Only the first row has it. Two rows of zeros end it.
+	var first [rowSize]byte
 	copy(first[:], page)
 	first[8], first[9] = 0, 0
-	checksumRow(&sums, &first)
-	for p := page[128:]; len(p) >= 128; p = p[128:] {
-		checksumRow(&sums, (*[128]byte)(p))
-	}
-	var zero [128]byte
-	checksumRow(&sums, &zero)
-	checksumRow(&sums, &zero)
+	checksumRows(&sums, first[:])
+	checksumRows(&sums, page[rowSize:])
+	checksumRows(&sums, zeroRows[:])
 	var r uint32
 	for _, s := range sums {
 		r ^= s
@@ -51,8 +47,19 @@ func ChecksumPage(page []byte, blkno uint32) uint16 {
 	return uint16(r%65535 + 1)
 }
 
+const rowSize = 128
+
+var zeroRows [2 * rowSize]byte
+
+// checksumRowsGeneric is checksumRows for every processor.
+func checksumRowsGeneric(sums *[32]uint32, rows []byte) {
+	for ; len(rows) >= rowSize; rows = rows[rowSize:] {
+		checksumRow(sums, (*[rowSize]byte)(rows))
+	}
+}
+
 // checksumRow mixes 32 words into the 32 sums. Written so that the compiler keeps bounds checks out of the loop.
-func checksumRow(sums *[32]uint32, row *[128]byte) {
+func checksumRow(sums *[32]uint32, row *[rowSize]byte) {
 	for i := 0; i < 32; i += 4 {
 		a := sums[i] ^ binary.LittleEndian.Uint32(row[i*4:])
 		b := sums[i+1] ^ binary.LittleEndian.Uint32(row[i*4+4:])
