@@ -17,6 +17,7 @@ import (
 // archived and streamed at once, and backed up. Nothing acknowledged may be missing afterwards, no base backup may be
 // there that does not restore, and a restore that was killed goes on where it was.
 func TestLedgerSurvivesKills(t *testing.T) {
+	t.Parallel()
 	rounds, n := 5, 0
 	if s := soak(t); s > 0 {
 		rounds, n = s, s/4
