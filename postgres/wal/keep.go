@@ -13,9 +13,24 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
-// keep brings what is in the spool into the stores, in order: whole segments first, then what there is of the
+// keeper brings WAL into one archive. Each archive has one, so that none waits for another that is down: what is lost
+// with the host is then only what no archive had been given.
+type keeper struct {
+	*stream
+	archive []Archive     // it alone
+	kick    chan struct{} // something is there
+
+	// Under the stream's lock.
+	next     int            // number of what it takes from the queue next
+	stored   cofre.LSN      // everything before it, on storedOf, is in the archive, as far as this run received it
+	storedOf cofre.Timeline // a position says nothing without its timeline: after a failover, WAL is written there anew
+
+	parts map[string][]levelled
+}
+
+// keep brings what is in the spool into the archive, in order: whole segments first, then what there is of the
 // one being received. It ends with ctx, or at the end of the queue once the receiver has put one there.
-func (s *stream) keep(ctx context.Context) {
+func (s *keeper) keep(ctx context.Context) {
 	back := backOff{least: 500 * time.Millisecond, most: 30 * time.Second}
 	lastPart := time.Now()
 	failing := false
@@ -47,7 +62,7 @@ func (s *stream) keep(ctx context.Context) {
 			return
 		case err == nil:
 			if failing {
-				s.note("the repository takes WAL again")
+				s.note("%s takes WAL again", s.archive[0].URL())
 				failing = false
 			}
 			back.reset()
@@ -60,7 +75,7 @@ func (s *stream) keep(ctx context.Context) {
 			return
 		default:
 			if !failing {
-				s.warn("WAL waits on this host, for the repository did not take it: %v", err)
+				s.warn("WAL waits on this host, for %s did not take it: %v", s.archive[0].URL(), err)
 				failing = true
 			}
 			back.wait(ctx)
@@ -68,21 +83,30 @@ func (s *stream) keep(ctx context.Context) {
 	}
 }
 
-func (s *stream) first() (waiting, bool) {
+func (s *keeper) first() (waiting, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.queue) == 0 {
+	i := s.next - s.taken
+	if i >= len(s.queue) {
 		return waiting{}, false
 	}
-	return s.queue[0], true
+	return s.queue[i], true
 }
 
-// drop takes what is stored out of the spool. A file left by a crash before is stored again, which is accepted.
-func (s *stream) drop(w waiting) {
-	_ = os.Remove(w.path)
+// drop goes on to what comes next, and takes out of the spool what every archive has. A file left by a crash before is
+// stored again, which is accepted.
+func (s *keeper) drop(w waiting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = s.queue[1:]
+	s.next++
+	least := s.next
+	for _, other := range s.keepers {
+		least = min(least, other.next)
+	}
+	for ; s.taken < least; s.taken++ {
+		_ = os.Remove(s.queue[0].path)
+		s.queue = s.queue[1:]
+	}
 	if seg, err := pgdata.ParseSegment(w.name, s.size); err == nil && !w.leftover && seg.Timeline == s.storedOf {
 		s.stored = max(s.stored, seg.End(s.size))
 	}
@@ -97,7 +121,7 @@ func (s *stream) wakeUp() {
 	}
 }
 
-func (s *stream) flushDue(last time.Time) bool {
+func (s *keeper) flushDue(last time.Time) bool {
 	if s.Synchronous {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -106,7 +130,7 @@ func (s *stream) flushDue(last time.Time) bool {
 	return s.Flush > 0 && time.Since(last) >= s.Flush
 }
 
-func (s *stream) sleep(ctx context.Context, last time.Time) {
+func (s *keeper) sleep(ctx context.Context, last time.Time) {
 	wait := time.Minute
 	if s.Flush > 0 && !s.Synchronous {
 		wait = max(0, s.Flush-time.Since(last))
@@ -121,7 +145,7 @@ func (s *stream) sleep(ctx context.Context, last time.Time) {
 }
 
 // putWhole stores a segment from the spool, and removes the parts that brought it here.
-func (s *stream) putWhole(ctx context.Context, w waiting) error {
+func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 	content, err := os.ReadFile(w.path)
 	if errors.Is(err, fs.ErrNotExist) && w.leftover {
 		return nil
@@ -135,7 +159,7 @@ func (s *stream) putWhole(ctx context.Context, w waiting) error {
 	if err := checkContent(s.System, w.name, content); err != nil {
 		return fmt.Errorf("%w: segment %s: %w", errSpool, w.name, err)
 	}
-	if _, err := store(ctx, s.Archives, s.System, w.name, content, jobsForOne()); err != nil {
+	if _, err := store(ctx, s.archive, s.System, w.name, content, jobsForOne()); err != nil {
 		return fmt.Errorf("archive %s: %w", w.name, err)
 	}
 	delete(s.parts, w.name)
@@ -143,7 +167,7 @@ func (s *stream) putWhole(ctx context.Context, w waiting) error {
 		return nil
 	}
 	// Also those of an earlier run, of which this one knows nothing.
-	for _, a := range s.Archives {
+	for _, a := range s.archive {
 		parts, err := listParts(ctx, a.Store, s.System, w.name)
 		if err == nil {
 			err = dropParts(ctx, []Archive{a}, parts)
@@ -156,7 +180,7 @@ func (s *stream) putWhole(ctx context.Context, w waiting) error {
 }
 
 // putLeftover stores the records of a segment that was never completed, unless the stores know more already.
-func (s *stream) putLeftover(ctx context.Context, name string, content []byte) error {
+func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) error {
 	if len(content) < pgdata.WALPageSize {
 		return nil
 	}
@@ -175,7 +199,7 @@ func (s *stream) putLeftover(ctx context.Context, name string, content []byte) e
 	if err != nil {
 		return err
 	}
-	for _, a := range s.Archives {
+	for _, a := range s.archive {
 		if _, err := a.Store.Stat(ctx, object); err == nil {
 			continue
 		}
@@ -213,7 +237,7 @@ type levelled struct {
 const joinAt = 16
 
 // flush stores what was received of the present segment since the last time.
-func (s *stream) flush(ctx context.Context) error {
+func (s *keeper) flush(ctx context.Context) error {
 	s.mu.Lock()
 	seg, received, open := s.segment, s.received, s.open
 	s.mu.Unlock()
@@ -259,17 +283,17 @@ func (s *stream) flush(ctx context.Context) error {
 		return fmt.Errorf("%w: %w", errSpool, err)
 	}
 	next.object = partName(s.System, name, next.from, next.to)
-	if err := putPart(ctx, s.Archives, s.System, name, next.from, content); err != nil {
+	if err := putPart(ctx, s.archive, s.System, name, next.from, content); err != nil {
 		return fmt.Errorf("archive the beginning of %s: %w", name, err)
 	}
 	s.parts[name] = append(parts[:len(parts):len(parts)], next)
 	s.confirm(seg, next.to)
 	// After the longer one is durable: a crash in between leaves both, and they agree.
-	return dropParts(ctx, s.Archives, joined)
+	return dropParts(ctx, s.archive, joined)
 }
 
 // confirm notes that a segment is stored up to an offset.
-func (s *stream) confirm(seg pgdata.Segment, to int64) {
+func (s *keeper) confirm(seg pgdata.Segment, to int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at := seg.Start(s.size) + cofre.LSN(to); s.segment == seg && at > s.stored {

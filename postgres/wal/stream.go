@@ -84,16 +84,20 @@ func (s *Streamer) Stream(ctx context.Context) error {
 		return fmt.Errorf("stream WAL: %w", err)
 	}
 	c.Archives = remembering(c.Archives)
-	r := &stream{Streamer: &c, kick: make(chan struct{}, 1), parts: map[string][]levelled{}}
+	r := &stream{Streamer: &c}
+	for _, a := range c.Archives {
+		r.keepers = append(r.keepers, &keeper{stream: r, archive: []Archive{a}, kick: make(chan struct{}, 1), parts: map[string][]levelled{}})
+	}
 	return r.run(ctx)
 }
 
-// stream is one run of a Streamer. The goroutine of run receives; that of keep stores.
+// stream is one run of a Streamer. The goroutine of run receives; those of its keepers store.
 type stream struct {
 	*Streamer
 	dir  string // of the spool, for this system
 	size int64
-	kick chan struct{} // something is there for keep
+
+	keepers []*keeper // one for each archive
 
 	// Of the receiver.
 	file   *os.File
@@ -105,14 +109,19 @@ type stream struct {
 	segment  pgdata.Segment // being received
 	open     bool
 	received cofre.LSN
-	stored   cofre.LSN      // everything before it, on storedOf, is in the stores, as far as this run received it
-	storedOf cofre.Timeline // a position says nothing without its timeline: after a failover, WAL is written there anew
 	queue    []waiting
+	taken    int                // how many have been taken out of the queue: the number of its first
 	wake     context.CancelFunc // of a receive that is waiting
 	fatal    error
+}
 
-	// Of keep.
-	parts map[string][]levelled
+// stored is up to where every archive has what was received. The caller holds the lock.
+func (s *stream) stored() cofre.LSN {
+	least := s.keepers[0].stored
+	for _, k := range s.keepers {
+		least = min(least, k.stored)
+	}
+	return least
 }
 
 // resume is a place to go on at, whatever the stores have.
@@ -146,7 +155,9 @@ func (s *stream) run(ctx context.Context) error {
 		err := s.session(ctx, func() {
 			if !started {
 				started = true
-				keeper.Go(func() { s.keep(keepCtx) })
+				for _, k := range s.keepers {
+					keeper.Go(func() { k.keep(keepCtx) })
+				}
 			}
 		})
 		if ctx.Err() != nil {
@@ -203,9 +214,11 @@ func (s *stream) note(format string, args ...any) {
 }
 
 func (s *stream) poke() {
-	select {
-	case s.kick <- struct{}{}:
-	default: // it has been told and will look at everything
+	for _, k := range s.keepers {
+		select {
+		case k.kick <- struct{}{}:
+		default: // it has been told and will look at everything
+		}
 	}
 }
 
@@ -414,17 +427,15 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 	if err != nil {
 		return 0, 0, err
 	}
-	for i, st := range from {
-		var there []pgdata.Segment
-		for o, err := range st.List(ctx, prefix(s.System)) {
-			if err != nil {
-				return 0, 0, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
-			}
-			if seg, err := pgdata.ParseSegment(filepath.Base(o.Name), s.size); err == nil {
-				there = append(there, seg)
-			}
+	listed := 0
+	for _, st := range from {
+		there, listErr := s.segments(ctx, st)
+		if listErr != nil {
+			// What it misses is in the spool: nothing leaves that before every archive has it.
+			err = listErr
+			continue
 		}
-		if i == 0 {
+		if listed++; listed == 1 {
 			have = append(have, there...)
 			continue
 		}
@@ -433,6 +444,9 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 			in[seg] = true
 		}
 		have = slices.DeleteFunc(have, func(seg pgdata.Segment) bool { return !in[seg] })
+	}
+	if listed == 0 {
+		return 0, 0, err
 	}
 	have = append(have, waits...)
 	var last pgdata.Segment
@@ -458,6 +472,20 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 		return sl.timeline, reserved.Start(s.size), nil
 	}
 	return last.Timeline, last.Next().Start(s.size), nil
+}
+
+// segments lists the whole segments of the system in a store.
+func (s *stream) segments(ctx context.Context, st cofre.Store) ([]pgdata.Segment, error) {
+	var there []pgdata.Segment
+	for o, err := range st.List(ctx, prefix(s.System)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		if seg, err := pgdata.ParseSegment(filepath.Base(o.Name), s.size); err == nil {
+			there = append(there, seg)
+		}
+	}
+	return there, nil
 }
 
 // follow finds where to go on when the server has gone on to other timelines: what was received may reach beyond
@@ -490,10 +518,12 @@ func (s *stream) start(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timelin
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.storedOf != tli {
-		s.stored, s.storedOf = at, tli
+	for _, k := range s.keepers {
+		if k.storedOf != tli {
+			k.stored, k.storedOf = at, tli
+		}
+		k.stored = max(k.stored, at)
 	}
-	s.stored = max(s.stored, at)
 	return nil
 }
 
@@ -516,7 +546,10 @@ func (s *stream) otherStart(sl slot, tli cofre.Timeline, at cofre.LSN, err error
 		aside = s.setAside()
 	}
 	s.mu.Lock()
-	s.open, s.storedOf = false, 0
+	s.open = false
+	for _, k := range s.keepers {
+		k.storedOf = 0
+	}
 	s.mu.Unlock()
 	return next, aside == nil, aside
 }
@@ -620,13 +653,13 @@ func (s *stream) due(reported time.Time) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return min(s.stored, s.received) > s.synced
+	return min(s.stored(), s.received) > s.synced
 }
 
 // report tells the server how far WAL is received and durable, and may ask it for a sign of life.
 func (s *stream) report(ctx context.Context, pg *pgconn.PgConn, answer bool) error {
 	s.mu.Lock()
-	received, durable := s.received, min(s.received, s.stored)
+	received, durable := s.received, min(s.received, s.stored())
 	s.mu.Unlock()
 	if !s.Synchronous {
 		if durable = s.synced; received > durable {
@@ -649,7 +682,7 @@ func (s *stream) next(ctx context.Context, pg *pgconn.PgConn) (pgproto3.BackendM
 	defer cancel()
 	s.mu.Lock()
 	s.wake = cancel
-	told := s.Synchronous && min(s.stored, s.received) > s.synced // before there was somebody to wake
+	told := s.Synchronous && min(s.stored(), s.received) > s.synced // before there was somebody to wake
 	s.mu.Unlock()
 	if told {
 		return nil, nil

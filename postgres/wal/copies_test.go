@@ -1,0 +1,175 @@
+package wal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// TestCopiesHaveKeysOfTheirOwn archives to two repositories, and reads from each what the other cannot give.
+func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	_, second, secondID := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st}, {Store: second}}}
+	for _, s := range segments {
+		if out, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)); err != nil || out.Stored != 2 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	at := func(segment string) string { return must(wal.ObjectName(system, segment))(t) }
+	if err := st.Delete(t.Context(), at(segments[1])); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, st, at(segments[2]))
+	gone := fmt.Errorf("open: %w", cofre.ErrUnreachable)
+	_, empty, emptyID := repository(t)
+	_, last, _ := repository(t)
+	opens := func(st cofre.Store, id wal.Identity, err error) *wal.Copy {
+		return &wal.Copy{URL: "copy", Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, err }}
+	}
+	first := func(copies ...*wal.Copy) *wal.Fetcher {
+		return &wal.Fetcher{Store: st, Identity: id, System: system, Copies: copies}
+	}
+	const end = "0000000100000000000000F0"
+	for _, c := range []struct {
+		what, name string
+		f          *wal.Fetcher
+		exit       int
+		warns      string
+	}{
+		{"both have it", segments[0], first(opens(second, secondID, nil)), 0, ""},
+		{"the copy is not asked where it is not needed", segments[0], first(opens(nil, wal.Identity{}, gone)), 0, ""},
+		{"lost in the first", segments[1], first(opens(second, secondID, nil)), 0, "gap in the WAL"},
+		{"damaged in the first", segments[2], first(opens(second, secondID, nil)), 0, "corrupt"},
+		{"the first cannot be opened", segments[2], &wal.Fetcher{Unusable: gone, System: system, Copies: []*wal.Copy{opens(second, secondID, nil)}}, 0, "unreachable"},
+		{"damaged in the first, and the copy is down", segments[2], first(opens(nil, wal.Identity{}, gone)), 126, ""},
+		{"all have been asked", end, first(opens(second, secondID, nil)), 1, ""},
+		{"the copy cannot be asked", end, first(opens(nil, wal.Identity{}, gone)), 126, ""},
+		{"the first cannot be asked", end, &wal.Fetcher{Unusable: gone, System: system, Copies: []*wal.Copy{opens(second, secondID, nil)}}, 126, ""},
+		{"a copy without any WAL has no say", end, first(opens(empty, emptyID, nil)), 1, ""},
+		{"a copy with the wrong key", end, first(opens(second, id, nil)), 1, ""},
+		{"a history that nobody has", "00000002.history", first(opens(second, secondID, nil)), 1, ""},
+		{"a history, and the copy cannot be asked", "00000002.history", first(opens(nil, wal.Identity{}, gone)), 126, ""},
+		{"one of three is down", end, first(opens(second, secondID, nil), opens(nil, wal.Identity{}, gone)), 126, ""},
+		{"no repository of this cluster", segments[0], &wal.Fetcher{Store: empty, Identity: emptyID, System: system, Copies: []*wal.Copy{opens(last, emptyID, nil)}}, 126, ""},
+	} {
+		warned := ""
+		c.f.Warn = func(text string) { warned += text }
+		to := filepath.Join(t.TempDir(), "fetched")
+		err := c.f.Fetch(t.Context(), c.name, to)
+		if got := wal.FetchExit(err, false); got != c.exit {
+			t.Errorf("%s: exit %d: %v", c.what, got, err)
+		}
+		if (c.warns == "") != (warned == "") || !strings.Contains(warned, c.warns) {
+			t.Errorf("%s: warns %q, want %q", c.what, warned, c.warns)
+		}
+		if c.exit == 126 && cofre.Hint(err) == "" {
+			t.Errorf("%s: no hint: %v", c.what, err)
+		}
+		if b, readErr := os.ReadFile(to); (readErr == nil) != (c.exit == 0) || c.exit == 0 && string(b) != string(mustRead(t, filepath.Join(dir, "pg_wal", c.name))) {
+			t.Errorf("%s: %d bytes are there, %v", c.what, len(b), readErr)
+		}
+	}
+
+	// The planner's view: what each misses, and what all have together.
+	inv := must(wal.ReadInventory(t.Context(), st, system, 0, nil))(t)
+	other := must(wal.ReadInventory(t.Context(), second, system, 0, nil))(t)
+	missing := wal.Missing(inv, inv, other)
+	if len(missing) != 1 || missing[0].From != segments[1] || missing[0].To != segments[1] || missing[0].Segments != 1 {
+		t.Errorf("missing: %+v", missing)
+	}
+	if nothing := wal.Missing(other, inv, other); len(nothing) != 0 {
+		t.Errorf("missing in the copy: %+v", nothing)
+	}
+	inv.Merge(other)
+	if len(inv.Segments) != len(segments) {
+		t.Errorf("together they have %d segments, want %d", len(inv.Segments), len(segments))
+	}
+
+	// One that is down fails the call, and the other has the segment.
+	down := &failing{Store: last}
+	down.down.Store(true)
+	a = &wal.Archiver{Archives: []wal.Archive{{Store: down}, {Store: empty}}}
+	_, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[0]))
+	if !errors.Is(err, cofre.ErrUnreachable) {
+		t.Errorf("one is down: %v", err)
+	}
+	if _, err := empty.Stat(t.Context(), at(segments[0])); err != nil {
+		t.Errorf("the other has not got it: %v", err)
+	}
+}
+
+// TestStreamServesEachCopyByItself has one of two repositories down: the other goes on receiving whole segments and
+// the beginning of the next, and the one that was down catches up.
+func TestStreamServesEachCopyByItself(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	_, second, secondID := repository(t)
+	down := &failing{Store: second}
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "wal_keep_size = 64MB"))
+	system := systemOf(t, s)
+	s.Exec(t, "postgres", "create table t (x text)")
+	run := stream(t, &wal.Streamer{
+		Postgres: s.Config("postgres"), Slot: "cofre_copies", Archives: []wal.Archive{{Store: down, Recipient: secondID.Recipient()}, {Store: st, Recipient: id.Recipient()}},
+		Spool: filepath.Join(root, "streamed"), Flush: 100 * time.Millisecond,
+	})
+	has := func(st cofre.Store, object string) func() bool {
+		return func() bool { _, err := st.Stat(t.Context(), object); return err == nil }
+	}
+	next := func() string {
+		s.Exec(t, "postgres", "insert into t values ('x')") // at its very beginning, a segment would be named as the one before
+		name := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())"))
+		s.Exec(t, "postgres", "select pg_switch_wal()")
+		return must(wal.ObjectName(system, name))(t)
+	}
+	before := next()
+	await(t, "the first segment in both", 20*time.Second, func() bool { return has(st, before)() && has(second, before)() })
+	down.down.Store(true)
+	var during []string
+	for range 3 {
+		during = append(during, next())
+	}
+	s.Exec(t, "postgres", "insert into t select md5(i::text) from generate_series(1, 1000) i") // more than a page
+	for _, object := range during {
+		await(t, object+" where nothing is down", 20*time.Second, has(st, object))
+	}
+	reached := func(st cofre.Store) cofre.LSN {
+		inv := must(wal.ReadInventory(t.Context(), st, system, 1<<20, nil))(t)
+		var to cofre.LSN
+		for seg, n := range inv.Unfinished {
+			to = max(to, seg.Start(1<<20)+cofre.LSN(n))
+		}
+		return to
+	}
+	written := must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_flush_lsn()"))))(t)
+	await(t, "the beginning of the next segment, too", 20*time.Second, func() bool { return reached(st) >= written })
+	if has(second, during[0])() {
+		t.Error("the one that is down has a segment")
+	}
+	down.down.Store(false)
+	for _, object := range during {
+		await(t, object+" where it was down", 40*time.Second, has(second, object))
+	}
+	run.stop(t)
+	left, _ := filepath.Glob(filepath.Join(root, "streamed", "stream", "*", "*"))
+	for _, path := range left {
+		if pgdata.IsSegmentName(filepath.Base(path)) {
+			t.Errorf("left in the spool: %s", path)
+		}
+	}
+	if reached(second) < written {
+		t.Errorf("the one that was down ends at %s, want %s", reached(second), written)
+	}
+}
