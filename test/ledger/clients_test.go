@@ -55,7 +55,7 @@ type clients struct {
 func write(t testing.TB, s *testkit.Server, first, n, payload int, seed uint64) *clients {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	c := &clients{server: s, payload: payload, stop: stop, pause: 3 * time.Millisecond, rand: seed}
+	c := &clients{server: s, payload: payload, stop: stop, pause: 10 * time.Millisecond, rand: seed}
 	for i := range n {
 		c.wg.Go(func() { c.client(ctx, first+i) })
 	}

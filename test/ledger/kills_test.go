@@ -37,9 +37,12 @@ func TestLedgerSurvivesKills(t *testing.T) {
 		"stream": func() { stream.kill() },
 		"archive": func() {
 			// The next one that the server starts.
-			await(t, "wal archive", time.Minute, func() bool {
-				server.Exec(t, "postgres", "INSERT INTO scratch VALUES (0, 'x')")
-				server.Exec(t, "postgres", "SELECT pg_switch_wal()")
+			asked := 0
+			awaitEvery(t, 10*time.Millisecond, "wal archive", time.Minute, func() bool {
+				if asked++; asked%50 == 1 {
+					server.Exec(t, "postgres", "INSERT INTO scratch VALUES (0, 'x')")
+					server.Exec(t, "postgres", "SELECT pg_switch_wal()")
+				}
 				return killDescendant(server.PID(), "wal\x00archive")
 			})
 		},

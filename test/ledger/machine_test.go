@@ -262,8 +262,14 @@ func (l *lockedBuffer) String() string {
 // await polls until something holds.
 func await(t testing.TB, what string, bound time.Duration, holds func() bool) {
 	t.Helper()
+	awaitEvery(t, 50*time.Millisecond, what, bound, holds)
+}
+
+// awaitEvery is await for what is dear to ask.
+func awaitEvery(t testing.TB, every time.Duration, what string, bound time.Duration, holds func() bool) {
+	t.Helper()
 	deadline := time.Now().Add(bound)
-	tick := time.NewTicker(30 * time.Millisecond)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
@@ -399,7 +405,7 @@ func (m *machine) streamed(t testing.TB, s *testkit.Server, tli cofre.Timeline) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, "streamed to "+want.String(), time.Minute, func() bool { return m.status(t).reaches(tli) >= want })
+	awaitEvery(t, time.Second, "streamed to "+want.String(), time.Minute, func() bool { return m.status(t).reaches(tli) >= want })
 }
 
 // base is a base backup that can be restored.
