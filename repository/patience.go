@@ -2,7 +2,6 @@ package repository
 
 import (
 	"context"
-	"errors"
 	"io"
 	"iter"
 	"sync"
@@ -74,13 +73,10 @@ func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
 type impatient struct{ cofre.Store }
 
 // failed does not count what was called off: Kopia reads several indexes at once, and calls the others off where one
-// is damaged.
+// is damaged. The context says so and not the error, for a silence of the store is a deadline that was exceeded, too.
 func (s impatient) failed(ctx context.Context, err error) {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if !ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return
-	}
-	if isOutside(err) {
+	if ok && ctx.Err() == nil && isOutside(err) {
 		a.fail(err)
 	}
 }
