@@ -65,7 +65,10 @@ func TestMain(m *testing.M) {
 // nothing up.
 func sweepAtExit(dir string) io.Closer {
 	const script = `cat
-		find "$1" -name postmaster.pid 2>/dev/null | while read -r f; do kill -QUIT "$(head -1 "$f")"; done
+		find "$1" -name postmaster.pid 2>/dev/null | while read -r f; do
+			pid=$(head -1 "$f") # of a server that was killed it may be somebody else's by now
+			[ "$(readlink "/proc/$pid/cwd")" = "$(dirname "$f")" ] && kill -QUIT "$pid"
+		done
 		for i in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done`
 	c := exec.Command("/bin/sh", "-c", script, "sh", dir)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -113,6 +116,10 @@ func newMachine(t testing.TB, url, wal string) *machine {
 			_ = os.RemoveAll(dir)
 		}
 	})
+	if err := os.Mkdir(m.path("tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.own(t, m.path("tmp"))
 	m.write(t, "password", "a long password\n")
 	m.configure(t, url, wal)
 	m.must(t, "init")
@@ -157,7 +164,7 @@ func (m *machine) own(t testing.TB, paths ...string) {
 func (m *machine) command(ctx context.Context, program string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = m.dir
-	cmd.Env = append(os.Environ(), "HOME="+m.dir, "XDG_CACHE_HOME="+m.path("cache"), "TZ=UTC", "LC_ALL=C.UTF-8")
+	cmd.Env = append(os.Environ(), "HOME="+m.dir, "XDG_CACHE_HOME="+m.path("cache"), "TMPDIR="+m.path("tmp"), "TZ=UTC", "LC_ALL=C.UTF-8")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: m.as, Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
