@@ -30,11 +30,11 @@ type pair struct {
 // TestFailoverAndBack fails over to a standby and back again while the ledger is written, and restores to moments of
 // every timeline.
 func TestFailoverAndBack(t *testing.T) {
-	hows, n := []string{"archive"}, 1
-	if s := soak(t); s > 0 {
-		hows, n = []string{"archive", "stream"}, max(1, s/6)
+	if soak(t) == 0 {
+		t.Skip("takes minutes on a busy machine: COFRE_SOAK=6 runs it; the short form has the gap across a failover")
 	}
-	for _, how := range hows {
+	n := max(1, soak(t)/6)
+	for _, how := range []string{"archive", "stream"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(number(t, "COFRE_SEED", int(time.Now().UnixNano()&0xffffff)))
@@ -80,9 +80,7 @@ func TestFailoverAndBack(t *testing.T) {
 
 			s := &scene{m: p.m, server: p.now, book: p.book, counts: map[string]int{}, dir: p.m.path("restored"), rand: rand.New(rand.NewPCG(seed, 2)), bases: p.m.bases(t)}
 			for tli := cofre.Timeline(1); tli <= 3; tli++ {
-				if s.h = p.h[tli]; tli != 2 && soak(t) == 0 {
-					continue
-				}
+				s.h = p.h[tli]
 				for i := range n {
 					s.onTimeline(t, kinds[s.rand.IntN(len(kinds))], tli, i == 0)
 					if t.Failed() {
