@@ -19,6 +19,7 @@ import (
 	"github.com/kopia/kopia/repo/format"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -99,6 +100,7 @@ func (r *Repository) connect(ctx context.Context) error {
 	open, a := try(context.WithValue(context.WithoutCancel(ctx), blobsKey{}, r.blobs))
 	stop := context.AfterFunc(ctx, func() { a.fail(context.Cause(ctx)) })
 	defer stop()
+	largepages.Ready(keyMemory)
 	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
 		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
 		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
@@ -221,3 +223,8 @@ func (r *Repository) Close(ctx context.Context) error {
 	})
 	return r.closed
 }
+
+// keyMemory is what the derivation of the repository's key takes: scrypt with N = 65536 and r = 8.
+//
+// Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1).
+const keyMemory = 64 << 20

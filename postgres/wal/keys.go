@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/internal/secret"
 )
 
@@ -222,6 +223,7 @@ func Unlock(ctx context.Context, st cofre.Store, password secret.Value) (Identit
 	if err != nil {
 		return Identity{}, fmt.Errorf("unlock WAL key: %w", err)
 	}
+	largepages.Ready(1 << workFactor * 1024) // scrypt with r = 8 takes 128 * r bytes for each of its 2^16 steps
 	r, err := age.Decrypt(bytes.NewReader(b), key)
 	if err != nil {
 		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {

@@ -10,14 +10,13 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"filippo.io/age"
 	"github.com/klauspost/compress/zstd"
 	"github.com/zeebo/blake3"
-	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -229,7 +228,7 @@ func readContent(r io.Reader, limit int64) ([]byte, error) {
 		switch {
 		case len(b) < cap(b):
 		case cap(b) < usualSegment:
-			b = append(inLargePages(usualSegment+1), b...) // one more, to meet the end without growing
+			b = append(largepages.Make(usualSegment + 1)[:0], b...) // one more, to meet the end without growing
 		default:
 			b = append(b, 0)[:len(b)]
 		}
@@ -242,18 +241,6 @@ func readContent(r io.Reader, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// inLargePages allocates an empty buffer of that capacity. Where the kernel does not know of large pages, or has
-// none left, it is as any other.
-func inLargePages(capacity int) []byte {
-	b := make([]byte, capacity)
-	const page = 2 << 20
-	if skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % page; skip+page <= uintptr(capacity) {
-		whole := b[skip:]
-		_ = unix.Madvise(whole[:len(whole)/page*page], unix.MADV_HUGEPAGE)
-	}
-	return b[:0]
 }
 
 // digestReader is an identity that opens nothing and remembers the digest it was shown.
