@@ -26,6 +26,6 @@ func newRootCommand(a *edge.App) *cobra.Command {
 program that starts quicker. Everything else is in cofre.
 
   archive_command = 'cofre-wal archive --config /etc/cofre/cofre.yaml %p'
-  restore_command = 'cofre-wal fetch --config /etc/cofre/cofre.yaml %f %p'`,
+  restore_command = 'cofre-wal fetch --config /etc/cofre/cofre.yaml --spool cofre-wal-spool %f %p'`,
 	}, edge.NewWALArchiveCommand(a), edge.NewWALFetchCommand(a), edge.NewVersionCommand(a))
 }

@@ -34,7 +34,10 @@ func NewWALFetchCommand(a *App) *cobra.Command {
 		Short: "Bring one file of pg_wal back, for restore_command",
 		Long: `Bring one archived file back to PATH.
 
-  restore_command = 'cofre wal fetch --config /etc/cofre/cofre.yaml %f %p'
+  restore_command = 'cofre wal fetch --config /etc/cofre/cofre.yaml --spool cofre-wal-spool %f %p'
+
+With --spool it fetches ahead while the server replays, and keeps there the key that reads WAL, which takes half a second
+to derive from the password: remove the folder when the recovery has ended. cofre restore cluster does all of this.
 
 It exits as PostgreSQL needs it: 0 delivered, 1 the repository was reached and does not have the file, and 126 or
 above for everything else, which stops the recovery. PostgreSQL takes 1 to 125 for the end of WAL, and would promote.`,
