@@ -351,6 +351,10 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 		}
 		await(t, segment, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 	}
+	// A segment that ends before the slot is there is not streamed.
+	await(t, "the slot in use", 20*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
+	})
 	before := name()
 	s.Exec(t, "postgres", "insert into t values ('x')")
 	s.Exec(t, "postgres", "select pg_switch_wal()")
