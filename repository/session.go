@@ -194,7 +194,7 @@ func (s *session) writeFine(ctx context.Context, what string, options object.Wri
 		if err := s.usable(ctx); err != nil {
 			return object.EmptyID, lengthOf(pieces), err
 		}
-		n, readErr := io.ReadFull(r, *buffer)
+		n, readErr := fill(*buffer, r)
 		for b := (*buffer)[:n]; len(b) > 0; {
 			piece := b[:min(finePiece, len(b))]
 			b = b[len(piece):]
@@ -207,7 +207,7 @@ func (s *session) writeFine(ctx context.Context, what string, options object.Wri
 		if readErr == nil {
 			continue
 		}
-		if readErr != io.EOF && readErr != io.ErrUnexpectedEOF {
+		if readErr != io.EOF {
 			return object.EmptyID, lengthOf(pieces), readErr
 		}
 		size := lengthOf(pieces)
@@ -218,6 +218,17 @@ func (s *session) writeFine(ctx context.Context, what string, options object.Wri
 		id, err := object.ParseID(text)
 		return id, size, err
 	}
+}
+
+// fill reads until b is full, or to an error of r, its end too. io.ReadFull would not tell the end of r from r being
+// cut off: both are then io.ErrUnexpectedEOF.
+func fill(b []byte, r io.Reader) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = r.Read(b[n:])
+		n += m
+	}
+	return n, err
 }
 
 func (s *session) writePiece(ctx context.Context, options object.WriterOptions, b []byte) (object.ID, error) {

@@ -285,6 +285,13 @@ func readerError(t *testing.T, r cofre.Repository) {
 	if _, _, err := s.Store(t.Context(), cofre.LayoutStream, errorReader{torn}); !errors.Is(err, torn) {
 		t.Errorf("store returned %v, want the reader's error", err)
 	}
+	// A source that was cut off says so with an error that readers of full buffers give of themselves.
+	for layout := cofre.LayoutStream; layout <= cofre.LayoutFinePages; layout++ {
+		cutOff := io.MultiReader(bytes.NewReader(noise(4, 300_000)), errorReader{io.ErrUnexpectedEOF})
+		if _, _, err := s.Store(t.Context(), layout, cutOff); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("layout %d: store of what was cut off returned %v", layout, err)
+		}
+	}
 	put(t, s, "g", []byte("g"))
 	if got := paths(list(t, tree(t, r, finish(t, s).Root), "")); !slices.Equal(got, []string{"g"}) {
 		t.Errorf("root lists %q, want g alone", got)
