@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -18,157 +19,116 @@ import (
 // adoptCompressors puts ours in the place of Kopia's. Before the first repository is opened, and once: the
 // library's table has no lock.
 var adoptCompressors = sync.OnceFunc(func() {
-	adopt := func(name compression.Name, ours func(header) compression.Compressor) {
-		c := ours(header(compression.ByName[name].HeaderID()))
-		compression.ByHeaderID[c.HeaderID()], compression.ByName[name] = c, c
+	adopt := func(name compression.Name, ours *compressor) {
+		ours.id = compression.ByName[name].HeaderID()
+		compression.ByHeaderID[ours.id], compression.ByName[name] = ours, ours
 	}
-	adopt(CompressionZstd, newZstd)
-	adopt(CompressionS2, newS2)
+	adopt(CompressionZstd, newZstd())
+	adopt(CompressionS2, newS2())
 })
 
 // maxPiece is more than any splitter yields. A piece that claims to unpack to more is damaged.
 const maxPiece = 32 << 20
 
-// scratch is the memory of one compression: pieces come to it and leave it whole.
-type scratch struct{ in, out []byte }
+// scratch is the memory of one piece: pieces come to it and leave it whole.
+type scratch struct {
+	in  bytes.Buffer
+	out []byte
+}
 
 var scratches = sync.Pool{New: func() any { return &scratch{} }}
 
-// readAll reads what is left in r, which knows its length.
-func (s *scratch) readAll(r io.Reader) error {
-	s.in = s.in[:0]
-	for {
-		if len(s.in) == cap(s.in) {
-			s.in = append(s.in, make([]byte, max(cap(s.in), 256<<10))...)[:len(s.in)]
-		}
-		n, err := r.Read(s.in[len(s.in):cap(s.in)])
-		s.in = s.in[:len(s.in)+n]
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+// compressor is one of Kopia's, for pieces in memory. What it writes begins with its header.
+type compressor struct {
+	id     compression.HeaderID
+	pack   func(s *scratch, w io.Writer) error // what is in s.in
+	unpack func(s *scratch, w io.Writer, r io.Reader) error
 }
 
-// header is what a compressed piece begins with.
-type header compression.HeaderID
+// HeaderID is what a compressed piece begins with.
+func (c *compressor) HeaderID() compression.HeaderID { return c.id }
 
-func (h header) HeaderID() compression.HeaderID { return compression.HeaderID(h) }
-
-func (h header) write(w io.Writer) error {
-	_, err := w.Write(binary.BigEndian.AppendUint32(nil, uint32(h)))
-	return err
-}
-
-func (h header) skip(r io.Reader) error {
-	var b [4]byte
-	if _, err := io.ReadFull(r, b[:]); err != nil {
+// Compress compresses what is left in r into w.
+func (c *compressor) Compress(w io.Writer, r io.Reader) error {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.in.Reset()
+	if _, err := s.in.ReadFrom(r); err != nil {
 		return err
 	}
-	if got := binary.BigEndian.Uint32(b[:]); got != uint32(h) {
-		return fmt.Errorf("compression header %x, not %x", got, uint32(h))
+	if _, err := w.Write(binary.BigEndian.AppendUint32(nil, uint32(c.id))); err != nil {
+		return err
 	}
-	return nil
+	return c.pack(s, w)
 }
 
-// zstdCompressor is "zstd-fastest". It writes no checksum of its own: the encryption authenticates every byte.
-type zstdCompressor struct {
-	header
-	encoder *zstd.Encoder
-	decoder *zstd.Decoder
+// Decompress writes to w what Compress was given.
+func (c *compressor) Decompress(w io.Writer, r io.Reader, withHeader bool) error {
+	if withHeader {
+		var b [4]byte
+		if _, err := io.ReadFull(r, b[:]); err != nil {
+			return err
+		}
+		if got := binary.BigEndian.Uint32(b[:]); got != uint32(c.id) {
+			return fmt.Errorf("compression header %x, not %x", got, uint32(c.id))
+		}
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	return c.unpack(s, w, r)
 }
 
-func newZstd(h header) compression.Compressor {
+// newZstd is "zstd-fastest". It writes no checksum of its own: the encryption authenticates every byte.
+func newZstd() *compressor {
 	// Neither has an error with these options. With a concurrency of none given, each keeps as many states as
 	// there are processors, which is as many as compress at once.
 	encoder, _ := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
 	decoder, _ := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(maxPiece))
-	return &zstdCompressor{h, encoder, decoder}
-}
-
-func (c *zstdCompressor) Compress(w io.Writer, r io.Reader) error {
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	if err := s.readAll(r); err != nil {
-		return err
-	}
-	if err := c.write(w); err != nil {
-		return err
-	}
-	s.out = c.encoder.EncodeAll(s.in, s.out[:0])
-	_, err := w.Write(s.out)
-	return err
-}
-
-func (c *zstdCompressor) Decompress(w io.Writer, r io.Reader, withHeader bool) error {
-	if withHeader {
-		if err := c.skip(r); err != nil {
+	return &compressor{
+		pack: func(s *scratch, w io.Writer) error {
+			s.out = encoder.EncodeAll(s.in.Bytes(), s.out[:0])
+			_, err := w.Write(s.out)
 			return err
-		}
-	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	if err := s.readAll(r); err != nil {
-		return err
-	}
-	out, err := c.decoder.DecodeAll(s.in, s.out[:0])
-	if err != nil {
-		return err
-	}
-	s.out = out
-	_, err = w.Write(out)
-	return err
-}
-
-// s2Compressor is "s2-default".
-type s2Compressor struct {
-	header
-	writers sync.Pool
-	readers sync.Pool
-}
-
-func newS2(h header) compression.Compressor {
-	return &s2Compressor{
-		header:  h,
-		writers: sync.Pool{New: func() any { return s2.NewWriter(nil, s2.WriterConcurrency(1)) }},
-		readers: sync.Pool{New: func() any { return s2.NewReader(nil) }},
-	}
-}
-
-func (c *s2Compressor) Compress(w io.Writer, r io.Reader) error {
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	if err := s.readAll(r); err != nil {
-		return err
-	}
-	if err := c.write(w); err != nil {
-		return err
-	}
-	out := c.writers.Get().(*s2.Writer)
-	defer c.writers.Put(out)
-	out.Reset(w)
-	if err := out.EncodeBuffer(s.in); err != nil {
-		return err
-	}
-	return out.Close()
-}
-
-func (c *s2Compressor) Decompress(w io.Writer, r io.Reader, withHeader bool) error {
-	if withHeader {
-		if err := c.skip(r); err != nil {
+		},
+		unpack: func(s *scratch, w io.Writer, r io.Reader) error {
+			s.in.Reset()
+			if _, err := s.in.ReadFrom(r); err != nil {
+				return err
+			}
+			out, err := decoder.DecodeAll(s.in.Bytes(), s.out[:0])
+			if err != nil {
+				return err
+			}
+			s.out = out
+			_, err = w.Write(out)
 			return err
-		}
+		},
 	}
-	in := c.readers.Get().(*s2.Reader)
-	defer c.readers.Put(in)
-	in.Reset(r)
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	if cap(s.out) < 64<<10 {
-		s.out = make([]byte, 256<<10)
+}
+
+// newS2 is "s2-default".
+func newS2() *compressor {
+	writers := sync.Pool{New: func() any { return s2.NewWriter(nil, s2.WriterConcurrency(1)) }}
+	readers := sync.Pool{New: func() any { return s2.NewReader(nil) }}
+	return &compressor{
+		pack: func(s *scratch, w io.Writer) error {
+			out := writers.Get().(*s2.Writer)
+			defer writers.Put(out)
+			out.Reset(w)
+			if err := out.EncodeBuffer(s.in.Bytes()); err != nil {
+				return err
+			}
+			return out.Close()
+		},
+		unpack: func(s *scratch, w io.Writer, r io.Reader) error {
+			in := readers.Get().(*s2.Reader)
+			defer readers.Put(in)
+			in.Reset(r)
+			if cap(s.out) < 64<<10 {
+				s.out = make([]byte, 256<<10)
+			}
+			_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{in}, s.out[:cap(s.out)])
+			return err
+		},
 	}
-	_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{in}, s.out[:cap(s.out)])
-	return err
 }
