@@ -62,7 +62,7 @@ const aheadTime = 10 * time.Second
 // with it, side by side, and each leaves a mark in Spool once it is durable in every store. A later call that
 // finds the mark of its file answers at once. What a crash leaves is harmless in every order: a segment stored
 // without its mark is compared and accepted, a mark is written only after the segment is durable, and it names
-// the very file (size, modification time, inode) and the stores, so that one left over from another life of the
+// the very file (size, modification time, inode) and the repositories with their keys, so that one left over from another life of the
 // server counts for nothing. PostgreSQL still recycles a segment only after the command succeeded for it by name.
 //
 // Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
@@ -86,7 +86,7 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	if len(a.Archives) == 0 {
 		return out, fmt.Errorf("archive %s: no repository: %w", name, cofre.ErrConfig)
 	}
-	if kind.Kind == pgdata.WALSegment && a.takeMark(system, path) {
+	if kind.Kind == pgdata.WALSegment && a.takeMark(ctx, system, path) {
 		return out, nil
 	}
 	var waiting []string
@@ -118,7 +118,7 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 				}
 				// The error of a segment that was not asked for is told when it is.
 				if _, damaged, err := a.one(ctx, system, waiting[i], 1); err == nil && damaged == 0 {
-					if a.mark(system, waiting[i]) == nil {
+					if a.mark(ctx, system, waiting[i]) == nil {
 						ahead.Add(1)
 					}
 				}
@@ -257,7 +257,13 @@ func recordsEnd(name string, content []byte) cofre.LSN {
 	if !pgdata.IsSegmentName(name) {
 		return 0
 	}
-	w := pgdata.NewWalker(int64(len(content)))
+	return whereRecordsEnd(content, int64(len(content)))
+}
+
+// whereRecordsEnd walks the records of a segment, or of its beginning, where segments have the given size. It returns
+// where they end before the content does, or 0.
+func whereRecordsEnd(content []byte, size int64) cofre.LSN {
+	w := pgdata.NewWalker(size)
 	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
 		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
 	}
@@ -320,8 +326,9 @@ func (a *Archiver) waiting(path string) []string {
 	return out
 }
 
-// fingerprint names a file as it is, and where it was stored.
-func (a *Archiver) fingerprint(path string) (string, error) {
+// fingerprint names a file as it is, and where it was stored: a repository by its key, too, for one that was made anew at
+// the same address has nothing of what the old one had.
+func (a *Archiver) fingerprint(ctx context.Context, path string) (string, error) {
 	fi, err := os.Stat(path)
 	if err != nil {
 		return "", err
@@ -333,7 +340,11 @@ func (a *Archiver) fingerprint(path string) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d %d\n", fi.Size(), fi.ModTime().UnixNano(), st.Ino)
 	for _, to := range a.Archives {
-		b.WriteString(to.URL() + "\n")
+		r, err := to.Find(ctx)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(to.URL() + " " + r.String() + "\n")
 	}
 	return b.String(), nil
 }
@@ -344,8 +355,8 @@ func (a *Archiver) markPath(system cofre.SystemID, path string) string {
 
 // mark remembers that the file at path is durable in every store. It is not synced: a lost mark costs a
 // comparison.
-func (a *Archiver) mark(system cofre.SystemID, path string) error {
-	text, err := a.fingerprint(path)
+func (a *Archiver) mark(ctx context.Context, system cofre.SystemID, path string) error {
+	text, err := a.fingerprint(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -361,7 +372,7 @@ func (a *Archiver) mark(system cofre.SystemID, path string) error {
 
 // takeMark reports whether the very file at path was archived ahead, and takes the mark away. A file that a torn
 // mark, or one of another file, belongs to is archived as any other.
-func (a *Archiver) takeMark(system cofre.SystemID, path string) bool {
+func (a *Archiver) takeMark(ctx context.Context, system cofre.SystemID, path string) bool {
 	if a.Spool == "" {
 		return false
 	}
@@ -375,7 +386,7 @@ func (a *Archiver) takeMark(system cofre.SystemID, path string) bool {
 	if err != nil {
 		return false
 	}
-	want, err := a.fingerprint(path)
+	want, err := a.fingerprint(ctx, path)
 	_ = os.Remove(mark)
 	return err == nil && want == string(b)
 }

@@ -135,7 +135,7 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 		return must(wal.ObjectName(system, name))(t)
 	}
 	before := next()
-	await(t, "the first segment in both", 20*time.Second, func() bool { return has(st, before)() && has(second, before)() })
+	testkit.Await(t, "the first segment in both", 20*time.Second, func() bool { return has(st, before)() && has(second, before)() })
 	down.down.Store(true)
 	var during []string
 	for range 3 {
@@ -143,7 +143,7 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 	}
 	s.Exec(t, "postgres", "insert into t select md5(i::text) from generate_series(1, 1000) i") // more than a page
 	for _, object := range during {
-		await(t, object+" where nothing is down", 20*time.Second, has(st, object))
+		testkit.Await(t, object+" where nothing is down", 20*time.Second, has(st, object))
 	}
 	reached := func(st cofre.Store) cofre.LSN {
 		inv := must(wal.ReadInventory(t.Context(), st, system, 1<<20, nil))(t)
@@ -154,13 +154,13 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 		return to
 	}
 	written := must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_flush_lsn()"))))(t)
-	await(t, "the beginning of the next segment, too", 20*time.Second, func() bool { return reached(st) >= written })
+	testkit.Await(t, "the beginning of the next segment, too", 20*time.Second, func() bool { return reached(st) >= written })
 	if has(second, during[0])() {
 		t.Error("the one that is down has a segment")
 	}
 	down.down.Store(false)
 	for _, object := range during {
-		await(t, object+" where it was down", 40*time.Second, has(second, object))
+		testkit.Await(t, object+" where it was down", 40*time.Second, has(second, object))
 	}
 	run.stop(t)
 	left, _ := filepath.Glob(filepath.Join(root, "streamed", "stream", "*", "*"))

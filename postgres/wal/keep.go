@@ -17,7 +17,7 @@ import (
 // with the host is then only what no archive had been given.
 type keeper struct {
 	*stream
-	archive []Archive     // it alone
+	archive Archive
 	kick    chan struct{} // something is there
 
 	// Under the stream's lock.
@@ -62,7 +62,7 @@ func (s *keeper) keep(ctx context.Context) {
 			return
 		case err == nil:
 			if failing {
-				s.note("%s takes WAL again", s.archive[0].URL())
+				s.note("%s takes WAL again", s.archive.URL())
 				failing = false
 			}
 			back.reset()
@@ -75,7 +75,7 @@ func (s *keeper) keep(ctx context.Context) {
 			return
 		default:
 			if !failing {
-				s.warn("WAL waits on this host, for %s did not take it: %v", s.archive[0].URL(), err)
+				s.warn("WAL waits on this host, for %s did not take it: %v", s.archive.URL(), err)
 				failing = true
 			}
 			back.wait(ctx)
@@ -159,7 +159,7 @@ func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 	if err := checkContent(s.System, w.name, content); err != nil {
 		return fmt.Errorf("%w: segment %s: %w", errSpool, w.name, err)
 	}
-	if _, err := store(ctx, s.archive, s.System, w.name, content, jobsForOne()); err != nil {
+	if _, err := store(ctx, []Archive{s.archive}, s.System, w.name, content, jobsForOne()); err != nil {
 		return fmt.Errorf("archive %s: %w", w.name, err)
 	}
 	delete(s.parts, w.name)
@@ -167,19 +167,17 @@ func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 		return nil
 	}
 	// Also those of an earlier run, of which this one knows nothing.
-	for _, a := range s.archive {
-		parts, err := listParts(ctx, a.Store, s.System, w.name)
-		if err == nil {
-			err = dropParts(ctx, []Archive{a}, parts)
-		}
-		if err != nil {
-			return fmt.Errorf("remove parts of %s: %w", w.name, err)
-		}
+	parts, err := listParts(ctx, s.archive.Store, s.System, w.name)
+	if err == nil {
+		err = dropParts(ctx, s.archive.Store, parts)
+	}
+	if err != nil {
+		return fmt.Errorf("remove parts of %s: %w", w.name, err)
 	}
 	return nil
 }
 
-// putLeftover stores the records of a segment that was never completed, unless the stores know more already.
+// putLeftover stores the records of a segment that was never completed, unless the archive knows more already.
 func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) error {
 	if len(content) < pgdata.WALPageSize {
 		return nil
@@ -188,7 +186,7 @@ func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) e
 		return nil // a crash left it without its beginning: nothing can be said about the rest
 	}
 	end := int64(len(content))
-	if reach := recordsEndOf(name, content, s.size); reach != 0 {
+	if reach := whereRecordsEnd(content, s.size); reach != 0 {
 		seg, err := pgdata.ParseSegment(name, s.size)
 		if err != nil {
 			return err
@@ -199,31 +197,20 @@ func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) e
 	if err != nil {
 		return err
 	}
-	for _, a := range s.archive {
-		if _, err := a.Store.Stat(ctx, object); err == nil {
-			continue
-		}
-		parts, err := listParts(ctx, a.Store, s.System, name)
-		if err != nil {
-			return err
-		}
-		if reach(parts) >= end || end < pgdata.WALPageSize {
-			continue
-		}
-		if err := putPart(ctx, []Archive{a}, s.System, name, 0, content[:end]); err != nil {
-			return fmt.Errorf("archive the beginning of %s: %w", name, err)
-		}
+	if _, err := s.archive.Store.Stat(ctx, object); err == nil {
+		return nil
+	}
+	parts, err := listParts(ctx, s.archive.Store, s.System, name)
+	if err != nil {
+		return err
+	}
+	if reach(parts) >= end || end < pgdata.WALPageSize {
+		return nil
+	}
+	if err := putPart(ctx, s.archive, s.System, name, 0, content[:end]); err != nil {
+		return fmt.Errorf("archive the beginning of %s: %w", name, err)
 	}
 	return nil
-}
-
-func recordsEndOf(name string, content []byte, size int64) cofre.LSN {
-	w := pgdata.NewWalker(size)
-	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
-		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
-	}
-	end, _ := w.End()
-	return end
 }
 
 // levelled is a stored part, and how often parts were joined to make it.
@@ -289,7 +276,7 @@ func (s *keeper) flush(ctx context.Context) error {
 	s.parts[name] = append(parts[:len(parts):len(parts)], next)
 	s.confirm(seg, next.to)
 	// After the longer one is durable: a crash in between leaves both, and they agree.
-	return dropParts(ctx, s.archive, joined)
+	return dropParts(ctx, s.archive.Store, joined)
 }
 
 // confirm notes that a segment is stored up to an offset.

@@ -176,28 +176,6 @@ func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, err
 	return found, nil
 }
 
-// KeepRecipient returns the recipient that file holds, or, where there is no such file, what load returns, kept in
-// file for the next call: archive_command then asks the repository for nothing but to store the segment. A
-// repository whose key was changed behind the host's back is also not believed: WAL goes on being encrypted for the
-// key that the host knew first, until the file is removed.
-//
-// Errors: those of load; one where the file holds no recipient. A file that cannot be written is none.
-func KeepRecipient(file string, load func() (Recipient, error)) (Recipient, error) {
-	if b, err := os.ReadFile(file); err == nil {
-		r, err := ParseRecipient(string(b))
-		if err != nil {
-			err = cofre.WithHint(fmt.Errorf("%s: %w", file, err), "remove the file; it is made again")
-		}
-		return r, err
-	}
-	r, err := load()
-	if err != nil {
-		return Recipient{}, err
-	}
-	keep(file, "# whom this host encrypts WAL for; read from the repository\n"+r.String()+"\n")
-	return r, nil
-}
-
 // keep writes a file that saves work and is not needed: under a name of its own first, so that a process which
 // reads at this moment sees all or nothing.
 func keep(file, text string) {

@@ -110,20 +110,18 @@ func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 	return append(content, make([]byte, max(0, h.SegmentSize-int64(len(content))))...), nil
 }
 
-// putPart stores one part in every archive.
-func putPart(ctx context.Context, archives []Archive, system cofre.SystemID, segment string, from int64, content []byte) error {
-	_, err := put(ctx, archives, partName(system, segment, from, from+int64(len(content))), content, 1)
+// putPart stores one part.
+func putPart(ctx context.Context, to Archive, system cofre.SystemID, segment string, from int64, content []byte) error {
+	_, err := put(ctx, []Archive{to}, partName(system, segment, from, from+int64(len(content))), content, 1)
 	return err
 }
 
 // dropParts removes parts that something longer has taken the place of. What a crash leaves of them is removed
 // when the WAL expires, and read by nobody: a whole segment comes first.
-func dropParts(ctx context.Context, archives []Archive, parts []part) error {
+func dropParts(ctx context.Context, st cofre.Store, parts []part) error {
 	var errs []error
 	for _, p := range parts {
-		for _, a := range archives {
-			errs = append(errs, a.Store.Delete(ctx, p.object))
-		}
+		errs = append(errs, st.Delete(ctx, p.object))
 	}
 	return errors.Join(errs...)
 }

@@ -121,7 +121,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	s.Exec(t, "postgres", "delete from ledger where n <= 2500")
 	last := s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())")
 	s.Exec(t, "postgres", "select 1")
-	await(t, "archiving of "+last, 20*time.Second, func() bool {
+	testkit.Await(t, "archiving of "+last, 20*time.Second, func() bool {
 		return number(t, s.Query(t, "postgres", "select count(*) from pg_stat_archiver where last_archived_wal >= '"+strings.TrimSpace(last)+"'")) == 1
 	})
 	if failed := s.Query(t, "postgres", "select failed_count from pg_stat_archiver"); strings.TrimSpace(failed) != "0" {
@@ -174,7 +174,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	r, err := startRecovery(t, s, root, base, "", self(t, root, "fetch", id.Recipient()))
 	if err == nil {
 		// It is consistent before the gap and answers for a moment; then it ends, and is not promoted.
-		await(t, "the end of a recovery across a gap", 60*time.Second, func() bool { return !r.Running() })
+		testkit.Await(t, "the end of a recovery across a gap", 60*time.Second, func() bool { return !r.Running() })
 		err = errors.New(r.Log())
 		_ = r.Close()
 	}
@@ -226,7 +226,7 @@ func recoverTo(t *testing.T, s *testkit.Server, root, base, setting, fetch, quer
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	await(t, "promotion", 20*time.Second, func() bool {
+	testkit.Await(t, "promotion", 20*time.Second, func() bool {
 		var in bool
 		if err := conn.QueryRow(t.Context(), "select pg_is_in_recovery()").Scan(&in); err != nil {
 			t.Fatal(err)

@@ -86,7 +86,7 @@ func (s *Streamer) Stream(ctx context.Context) error {
 	c.Archives = remembering(c.Archives)
 	r := &stream{Streamer: &c}
 	for _, a := range c.Archives {
-		r.keepers = append(r.keepers, &keeper{stream: r, archive: []Archive{a}, kick: make(chan struct{}, 1), parts: map[string][]levelled{}})
+		r.keepers = append(r.keepers, &keeper{stream: r, archive: a, kick: make(chan struct{}, 1), parts: map[string][]levelled{}})
 	}
 	return r.run(ctx)
 }

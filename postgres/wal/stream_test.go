@@ -124,7 +124,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	caughtUp := func(what string) {
 		t.Helper()
 		lsn := must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
-		await(t, what, 20*time.Second, func() bool {
+		testkit.Await(t, what, 20*time.Second, func() bool {
 			inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, func() (wal.Identity, error) { return id, nil })
 			if err != nil {
 				t.Fatal(err)
@@ -142,7 +142,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 			return false
 		})
 	}
-	await(t, "a slot", 10*time.Second, func() bool {
+	testkit.Await(t, "a slot", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
 	})
 	fill(1, 3000)
@@ -247,7 +247,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
 	}
 	fill(primary, 1, 3000)
-	await(t, "the standby", 30*time.Second, func() bool {
+	testkit.Await(t, "the standby", 30*time.Second, func() bool {
 		return strings.TrimSpace(primary.Query(t, "postgres", "select count(*) from pg_stat_replication where replay_lsn = pg_current_wal_lsn() and application_name = 'standby'")) == "1"
 	})
 	// What the old primary writes alone is its own: a tail beyond the fork, that streaming brings off the host.
@@ -257,7 +257,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 	fill(primary, 10001, 12500)
 	lsn := must(cofre.ParseLSN(strings.TrimSpace(primary.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
 	tail := pgdata.SegmentAt(1, lsn, 1<<20)
-	await(t, "the tail of the old primary", 30*time.Second, func() bool {
+	testkit.Await(t, "the tail of the old primary", 30*time.Second, func() bool {
 		inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, nil)
 		return err == nil && (inv.Segments[tail] || tail.Start(1<<20)+cofre.LSN(inv.Unfinished[tail]) >= lsn)
 	})
@@ -272,7 +272,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 	lsn = must(cofre.ParseLSN(strings.TrimSpace(second.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
 	last := pgdata.SegmentAt(2, lsn, 1<<20)
 	var inv *wal.Inventory
-	await(t, "the new timeline", 30*time.Second, func() bool {
+	testkit.Await(t, "the new timeline", 30*time.Second, func() bool {
 		inv, err = wal.ReadInventory(t.Context(), st, system, 1<<20, func() (wal.Identity, error) { return id, nil })
 		return err == nil && (inv.Segments[last] || last.Start(1<<20)+cofre.LSN(inv.Unfinished[last]) >= lsn)
 	})
@@ -317,14 +317,14 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 		t.Fatalf("the slot is %s", got)
 	}
 	run := stream(t, st0)
-	await(t, "the warning", 10*time.Second, func() bool { return strings.Contains(run.saidSo("base backup now"), "cofre_lost was invalidated") })
-	await(t, "a new slot", 10*time.Second, func() bool {
+	testkit.Await(t, "the warning", 10*time.Second, func() bool { return strings.Contains(run.saidSo("base backup now"), "cofre_lost was invalidated") })
+	testkit.Await(t, "a new slot", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active and wal_status = 'reserved'")) == "1"
 	})
 	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_lsn())"))
 	s.Exec(t, "postgres", "insert into t values ('x'); select pg_switch_wal()")
 	object, _ := wal.ObjectName(systemOf(t, s), last)
-	await(t, last, 10*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+	testkit.Await(t, last, 10*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 }
 
 // What comes next was removed while nobody streamed, and the stores have what came before: that is said, the beginning
@@ -349,10 +349,10 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		await(t, segment, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+		testkit.Await(t, segment, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 	}
 	// A segment that ends before the slot is there is not streamed.
-	await(t, "the slot in use", 20*time.Second, func() bool {
+	testkit.Await(t, "the slot in use", 20*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
 	})
 	before := name()
@@ -367,7 +367,7 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 		t.Fatalf("the slot is %s", got)
 	}
 	run = stream(t, st0)
-	await(t, "both warnings", 20*time.Second, func() bool {
+	testkit.Await(t, "both warnings", 20*time.Second, func() bool {
 		return run.saidSo("cofre_behind was invalidated") != "" && run.saidSo("cannot be received any more") != ""
 	})
 	after := name()
@@ -413,7 +413,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 		Spool: filepath.Join(root, "streamed"), SpoolLimit: 5 << 20, Flush: 100 * time.Millisecond,
 	}
 	run := stream(t, st0)
-	await(t, "a slot", 10*time.Second, func() bool {
+	testkit.Await(t, "a slot", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
 	})
 	s.Exec(t, "postgres", "create table t (x text)")
@@ -421,7 +421,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	for range 10 {
 		s.Exec(t, "postgres", "insert into t select repeat(md5(i::text), 30) from generate_series(1, 900) i")
 	}
-	await(t, "both warnings", 10*time.Second, func() bool {
+	testkit.Await(t, "both warnings", 10*time.Second, func() bool {
 		return run.saidSo("its disk fills") != "" && run.saidSo("did not take it") != ""
 	})
 	files, _ := filepath.Glob(filepath.Join(st0.Spool, "stream/*/*"))
@@ -437,7 +437,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	down.down.Store(false)
 	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())"))
 	object, _ := wal.ObjectName(systemOf(t, s), last)
-	await(t, last, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
+	testkit.Await(t, last, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 	inv, err := wal.ReadInventory(t.Context(), st, systemOf(t, s), 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -462,12 +462,12 @@ func TestSynchronousStreamLosesNothing(t *testing.T) {
 		Postgres: s.Config("postgres"), Slot: "cofre_sync", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Synchronous: true,
 	})
-	await(t, "a standby", 10*time.Second, func() bool {
+	testkit.Await(t, "a standby", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_stat_replication where state = 'streaming'")) == "1"
 	})
 	s.Exec(t, "postgres", "alter system set synchronous_standby_names = 'cofre'")
 	s.Exec(t, "postgres", "select pg_reload_conf()")
-	await(t, "sync", 10*time.Second, func() bool {
+	testkit.Await(t, "sync", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select sync_state from pg_stat_replication")) == "sync"
 	})
 	conn := s.Conn(t, "postgres")
