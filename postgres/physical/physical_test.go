@@ -104,19 +104,8 @@ func load(t *testing.T, s *testkit.Server) (stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	await(t, "load", func() bool { return s.Query(t, "postgres", "SELECT count(*) > 20 FROM pgbench_history") == "t" })
+	testkit.Await(t, "load", 30*time.Second, func() bool { return s.Query(t, "postgres", "SELECT count(*) > 20 FROM pgbench_history") == "t" })
 	return stop
-}
-
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		<-time.After(20 * time.Millisecond)
-	}
 }
 
 // backup captures as the use case does and returns the component with the tree that reads it.
@@ -293,7 +282,7 @@ func TestPointInTime(t *testing.T) {
 		want := s.Query(t, "postgres", ledger)
 		last := s.Query(t, "postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())")
 		s.Exec(t, "postgres", "SELECT pg_switch_wal()")
-		await(t, "the archive", func() bool { m, _ := a.Missing(t.Context(), 0, []string{last}); return len(m) == 0 })
+		testkit.Await(t, "the archive", 30*time.Second, func() bool { m, _ := a.Missing(t.Context(), 0, []string{last}); return len(m) == 0 })
 		testkit.Healthy(t, s)
 
 		sum := summaryOf(t, c)
@@ -515,7 +504,7 @@ func TestStandby(t *testing.T) {
 	})
 	s.Exec(t, "postgres", "CREATE TABLE marks AS SELECT 'before' AS what; CHECKPOINT")
 	behind := &testkit.Server{Server: standby}
-	await(t, "the standby", func() bool { return behind.Query(t, "postgres", "SELECT to_regclass('marks') IS NOT NULL") == "t" })
+	testkit.Await(t, "the standby", 30*time.Second, func() bool { return behind.Query(t, "postgres", "SELECT to_regclass('marks') IS NOT NULL") == "t" })
 	for _, method := range []physical.Method{physical.MethodFiles, physical.MethodProtocol} {
 		src := physical.NewSource("test", physical.Config{Name: "cluster", Server: standby.Config("postgres"), Archive: a, Method: method})
 		began := time.Now()
@@ -550,7 +539,7 @@ func TestUnchangedAndDelta(t *testing.T) {
 	src := physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres")})
 	var first, second cofre.Component
 	// A file is trusted once it is two seconds older than the capture that has read it.
-	await(t, "files old enough to be trusted", func() bool {
+	testkit.Await(t, "files old enough to be trusted", 30*time.Second, func() bool {
 		first = backup(t, repo, src, nil)
 		second = backup(t, repo, src, &first)
 		sum := summaryOf(t, second)
@@ -767,7 +756,7 @@ func TestDemandingWAL(t *testing.T) {
 		again()
 		s.Exec(t, "postgres", "CREATE TABLE later AS SELECT 1")
 		s.Exec(t, "postgres", "SELECT pg_switch_wal()")
-		await(t, "the archive", func() bool {
+		testkit.Await(t, "the archive", 30*time.Second, func() bool {
 			return s.Query(t, "postgres", "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'") == "0"
 		})
 		to := filepath.Join(dir, "data")

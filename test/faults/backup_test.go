@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -83,7 +84,7 @@ func TestRestore(t *testing.T) {
 	last := i.segment()
 	i.server.Exec(t, "postgres", "DELETE FROM answers")
 	f := i.fetcher()
-	await(t, last+" is archived", 60*time.Second, func() bool { return i.archived(f, last) })
+	testkit.Await(t, last+" is archived", 60*time.Second, func() bool { return i.archived(f, last) })
 
 	// The files: what is not whole is nothing that a server starts on, and the same command goes on.
 	var restored string
@@ -126,7 +127,7 @@ func TestRestore(t *testing.T) {
 			t.Helper()
 			s, err := start()
 			if err == nil {
-				await(t, what+": the server ends", patience, func() bool { return !s.Running() })
+				testkit.Await(t, what+": the server ends", patience, func() bool { return !s.Running() })
 				err = fmt.Errorf("%s", s.Log())
 				if closing := s.Close(); closing != nil {
 					t.Error(closing)
@@ -159,7 +160,7 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		await(t, "the target is reached", 60*time.Second, func() bool { return query(t, s, "SELECT pg_is_wal_replay_paused()") == "t" })
+		testkit.Await(t, "the target is reached", 60*time.Second, func() bool { return query(t, s, "SELECT pg_is_wal_replay_paused()") == "t" })
 		if got := query(t, s, rows); got != want {
 			t.Errorf("recovered %s, want %s", got, want)
 		}

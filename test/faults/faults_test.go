@@ -242,7 +242,7 @@ func (w *way) set(t testing.TB, f fault) {
 	if f.refused {
 		return
 	}
-	await(t, "listen at "+w.address+" again", 10*time.Second, func() bool {
+	testkit.Await(t, "listen at "+w.address+" again", 10*time.Second, func() bool {
 		p := toxiproxy.NewProxy(w.server, "store", w.address, w.behind)
 		for _, text := range f.toxics {
 			if _, err := p.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
@@ -500,38 +500,6 @@ func (i *installation) clean() {
 		i.t.Errorf("%s", r)
 	}
 }
-
-// await waits for something with a deadline.
-func await(t testing.TB, what string, within time.Duration, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(within); !ok(); <-tick.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-	}
-}
-
-// lines is what a process says while it runs.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *lines) count(text string) int { return strings.Count(l.String(), text) }
 
 // query asks a server that is not the installation's.
 func query(t testing.TB, s *throwaway.Server, sql string) string {

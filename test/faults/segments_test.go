@@ -53,7 +53,7 @@ func TestSegments(t *testing.T) {
 	}
 	f := i.fetcher()
 	for _, path := range paths {
-		await(t, path+" is archived", 60*time.Second, func() bool { return i.archived(f, path) })
+		testkit.Await(t, path+" is archived", 60*time.Second, func() bool { return i.archived(f, path) })
 	}
 	name := filepath.Base(paths[1])
 	at := func(segment string) string {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 // pick takes some in CI, and all where there is time.
@@ -111,7 +114,8 @@ func TestStream(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t, "", ", wal: stream", "archive_mode = off")
 	spool := filepath.Join(t.TempDir(), "spool")
-	var said lines
+	var said testkit.Output
+	times := func(text string) int { return strings.Count(said.String(), text) }
 	c := i.command(t.Context(), i.dir, "wal", "stream", "--spool", spool)
 	c.Stderr = &said
 	if err := c.Start(); err != nil {
@@ -123,7 +127,7 @@ func TestStream(t *testing.T) {
 	arrives := func(i *installation, path string) {
 		t := i.t
 		t.Helper()
-		await(t, path+" arrives", 40*time.Second, func() bool {
+		testkit.Await(t, path+" arrives", 40*time.Second, func() bool {
 			select {
 			case err := <-ended:
 				t.Fatalf("the stream has ended: %v\n%s", err, said.String())
@@ -136,22 +140,22 @@ func TestStream(t *testing.T) {
 	for _, f := range pick([]fault{flaky, cutUp(100_000), mute}, []fault{refused, slow, reset, silent, deaf, failing, unusable, cutDown(0), dead}) {
 		t.Run(f.name, func(t *testing.T) {
 			i := i.seenBy(t)
-			before := said.count("WAL waits on this host")
+			before := times("WAL waits on this host")
 			i.way.set(t, f)
 			path := i.segment()
 			if f.passes {
 				arrives(i, path)
 				return
 			}
-			await(t, "it says that the repository does not take WAL", patience, func() bool { return said.count("WAL waits on this host") > before })
+			testkit.Await(t, "it says that the repository does not take WAL", patience, func() bool { return times("WAL waits on this host") > before })
 			// The server is let go of its WAL all the same: it is durable in the spool.
 			end := i.server.Query(t, "postgres", "SELECT pg_current_wal_lsn()")
-			await(t, "the slot goes on", 10*time.Second, func() bool {
+			testkit.Await(t, "the slot goes on", 10*time.Second, func() bool {
 				return i.server.Query(t, "postgres", "SELECT restart_lsn >= '"+end+"' FROM pg_replication_slots") == "t"
 			})
 			i.way.set(t, fault{})
 			arrives(i, path)
-			await(t, "it says that it goes on", 10*time.Second, func() bool { return said.count("takes WAL again") > 0 })
+			testkit.Await(t, "it says that it goes on", 10*time.Second, func() bool { return times("takes WAL again") > 0 })
 		})
 	}
 	if err := c.Process.Signal(os.Interrupt); err != nil {

@@ -82,7 +82,7 @@ func (c *clients) acked() int {
 func (c *clients) more(t testing.TB, n int) {
 	t.Helper()
 	want := c.acked() + n
-	await(t, fmt.Sprintf("%d transactions", want), time.Minute, func() bool { return c.acked() >= want })
+	testkit.Await(t, fmt.Sprintf("%d transactions", want), time.Minute, func() bool { return c.acked() >= want })
 }
 
 func (c *clients) client(ctx context.Context, id int) {

@@ -59,6 +59,16 @@ func (b book) rows(committed map[uint64]bool) map[string]bool {
 // queryColumn returns the first column of a query.
 func queryColumn(t testing.TB, url, sql string) []string {
 	t.Helper()
+	column, err := columnOf(t, url, sql)
+	if err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return column
+}
+
+// columnOf is queryColumn where a query that fails is an answer; that a server cannot be reached never is.
+func columnOf(t testing.TB, url, sql string) ([]string, error) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
@@ -68,34 +78,19 @@ func queryColumn(t testing.TB, url, sql string) []string {
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, sql)
 	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
+		return nil, err
 	}
-	column, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return column
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // differences compares the ledger of a server with what it should be; "" where they are equal.
 func differences(t testing.TB, url string, want map[string]bool) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, url)
+	list, err := columnOf(t, url, ledgerRows)
 	if err != nil {
-		t.Fatal(err)
+		return err.Error()
 	}
-	defer conn.Close(ctx)
 	got := map[string]bool{}
-	rows, err := conn.Query(ctx, ledgerRows)
-	if err != nil {
-		return err.Error()
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return err.Error()
-	}
 	var wrong []string
 	for _, r := range list {
 		if got[r] {
@@ -111,13 +106,12 @@ func differences(t testing.TB, url string, want map[string]bool) string {
 			wrong = append(wrong, "missing: "+r)
 		}
 	}
-	var unbalanced int
-	err = conn.QueryRow(ctx, `SELECT count(*) FROM accounts a WHERE balance <> coalesce((SELECT sum(delta) FROM ledger l WHERE l.account = a.id), 0)`).Scan(&unbalanced)
+	unbalanced, err := columnOf(t, url, `SELECT count(*)::text FROM accounts a WHERE balance <> coalesce((SELECT sum(delta) FROM ledger l WHERE l.account = a.id), 0)`)
 	if err != nil {
 		return err.Error()
 	}
-	if unbalanced > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d accounts do not agree with the ledger", unbalanced))
+	if unbalanced[0] != "0" {
+		wrong = append(wrong, unbalanced[0]+" accounts do not agree with the ledger")
 	}
 	if n := len(wrong); n > 10 {
 		wrong = append(wrong[:10], fmt.Sprintf("and %d more", n-10))
@@ -230,7 +224,7 @@ func awaitTarget(t testing.TB, s *testkit.Server, w way, target cofre.RecoveryTa
 	if w.action == "promote" || noTarget {
 		what = "SELECT NOT pg_is_in_recovery()"
 	}
-	await(t, "the target", time.Minute, func() bool { return s.Query(t, "postgres", what) == "t" })
+	testkit.Await(t, "the target", time.Minute, func() bool { return s.Query(t, "postgres", what) == "t" })
 }
 
 // stopCluster stops a server as a person does.

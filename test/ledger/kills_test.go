@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 // TestLedgerSurvivesKills ends cofre, PostgreSQL, or both, with kill -9 again and again while the ledger is written,
@@ -38,7 +39,7 @@ func TestLedgerSurvivesKills(t *testing.T) {
 		"archive": func() {
 			// The next one that the server starts.
 			asked := 0
-			awaitEvery(t, 10*time.Millisecond, "wal archive", time.Minute, func() bool {
+			testkit.AwaitEvery(t, 10*time.Millisecond, "wal archive", time.Minute, func() bool {
 				if asked++; asked%50 == 1 {
 					server.Exec(t, "postgres", "INSERT INTO scratch VALUES (0, 'x')")
 					server.Exec(t, "postgres", "SELECT pg_switch_wal()")
@@ -262,7 +263,7 @@ func TestPausedServerStaysAndIsPromoted(t *testing.T) {
 	}
 	queryColumn(t, url, "SELECT pg_promote()::text")
 	queryColumn(t, url, "SELECT pg_create_restore_point('writable')::text")
-	await(t, "the key to be gone", time.Minute, func() bool {
+	testkit.Await(t, "the key to be gone", time.Minute, func() bool {
 		_, err := os.Lstat(filepath.Join(dir, "cofre-wal-spool"))
 		return os.IsNotExist(err)
 	})

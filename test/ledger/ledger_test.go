@@ -76,7 +76,7 @@ func stage(t testing.TB, how string, seed uint64, backups, between int) *scene {
 		m.archiving(t, server)
 	} else {
 		m.start(t, "wal", "stream", "--flush", "500ms")
-		await(t, "a slot", time.Minute, func() bool {
+		testkit.Await(t, "a slot", time.Minute, func() bool {
 			return server.Query(t, "postgres", "SELECT count(*) FROM pg_replication_slots WHERE active") == "1"
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 // TestHostLostWhileStreaming loses the server, its disk and the spool at once, under load, and recovers from the
@@ -50,14 +51,14 @@ func TestHostLostWhileStreaming(t *testing.T) {
 				args = append(args, "--synchronous")
 			}
 			stream := m.start(t, args...)
-			await(t, "a slot", time.Minute, func() bool {
+			testkit.Await(t, "a slot", time.Minute, func() bool {
 				return server.Query(t, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == "1"
 			})
 			server.Exec(t, "postgres", schema)
 			if l.sync {
 				server.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'cofre'")
 				server.Exec(t, "postgres", "SELECT pg_reload_conf()")
-				await(t, "a synchronous standby", time.Minute, func() bool {
+				testkit.Await(t, "a synchronous standby", time.Minute, func() bool {
 					return server.Query(t, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") == "1"
 				})
 			}

@@ -206,14 +206,14 @@ func (m *machine) must(t testing.TB, args ...string) result {
 // running is a cofre that goes on until it is ended.
 type running struct {
 	cmd  *exec.Cmd
-	said *lockedBuffer
+	said *testkit.Output
 	done chan struct{}
 	err  error
 }
 
 func (m *machine) start(t testing.TB, args ...string) *running {
 	t.Helper()
-	r := &running{cmd: m.command(context.WithoutCancel(t.Context()), m.program, append(args, "--config", m.config)...), said: &lockedBuffer{}, done: make(chan struct{})}
+	r := &running{cmd: m.command(context.WithoutCancel(t.Context()), m.program, append(args, "--config", m.config)...), said: &testkit.Output{}, done: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.said, r.said
 	started := make(chan error)
 	go func() {
@@ -248,48 +248,10 @@ func (r *running) ended() bool {
 	}
 }
 
-// lockedBuffer is written to by a program and read meanwhile.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// await polls until something holds.
-func await(t testing.TB, what string, bound time.Duration, holds func() bool) {
-	t.Helper()
-	awaitEvery(t, 50*time.Millisecond, what, bound, holds)
-}
-
-// awaitEvery is await for what is dear to ask.
-func awaitEvery(t testing.TB, every time.Duration, what string, bound time.Duration, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(bound)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, bound)
-		}
-		<-tick.C
-	}
-}
-
 // removeAll removes a directory in which a process that fetches WAL ahead may not have noticed yet that its server ended.
 func removeAll(t testing.TB, dir string) {
 	t.Helper()
-	await(t, "remove "+dir, time.Minute, func() bool { return os.RemoveAll(dir) == nil })
+	testkit.Await(t, "remove "+dir, time.Minute, func() bool { return os.RemoveAll(dir) == nil })
 }
 
 // number reads a number of the environment, or returns what there is without.
@@ -356,7 +318,7 @@ func (m *machine) archiving(t testing.TB, s *testkit.Server) {
 // archived waits until every segment that is complete was handed over.
 func archived(t testing.TB, s *testkit.Server) {
 	t.Helper()
-	await(t, "archived", 2*time.Minute, func() bool {
+	testkit.Await(t, "archived", 2*time.Minute, func() bool {
 		waiting, err := filepath.Glob(filepath.Join(s.DataDir, "pg_wal", "archive_status", "*.ready"))
 		if err != nil {
 			t.Fatal(err)
@@ -412,7 +374,7 @@ func (m *machine) streamed(t testing.TB, s *testkit.Server, tli cofre.Timeline) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	awaitEvery(t, time.Second, "streamed to "+want.String(), time.Minute, func() bool { return m.status(t).reaches(tli) >= want })
+	testkit.AwaitEvery(t, time.Second, "streamed to "+want.String(), time.Minute, func() bool { return m.status(t).reaches(tli) >= want })
 }
 
 // base is a base backup that can be restored.

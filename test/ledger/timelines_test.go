@@ -117,7 +117,7 @@ func (p *pair) follow(t testing.TB) {
 		p.stream.kill()
 	}
 	p.stream = p.m.start(t, "wal", "stream", "--flush", "300ms")
-	await(t, "a stream", time.Minute, func() bool {
+	testkit.Await(t, "a stream", time.Minute, func() bool {
 		return p.now.Query(t, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'cofre' AND state = 'streaming'") == "1"
 	})
 }
@@ -268,7 +268,7 @@ func TestAGapAcrossAFailoverIsNamed(t *testing.T) {
 	}
 	first.Exec(t, "postgres", "INSERT INTO scratch VALUES (2, 'received')")
 	want := lsnOf(t, first)
-	await(t, "the standby", time.Minute, func() bool {
+	testkit.Await(t, "the standby", time.Minute, func() bool {
 		return second.Query(t, "postgres", fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", want)) == "t"
 	})
 	first.Kill()
