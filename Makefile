@@ -10,14 +10,21 @@ export CGO_ENABLED = 0
 # Two packages at once: their tests start servers, and two cores are what a small machine has.
 TESTFLAGS ?= -p 2
 FUZZTIME  ?= 30s
-PG        ?=
+# The majors that are tested besides PostgreSQL 15. Incremental base backups begin with 17.
+PG        ?= 17 18
+
+# What may not be missing: a test whose service is not there then fails, so that nothing is skipped silently.
+REQUIRED = postgres,s3,zstd$(if $(PG),$(shell printf ',postgres-%s' $(PG)))
+
+# The packages whose tests start no server.
+QUICK = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v /internal/testkit | grep testing | cut -d ' ' -f 1)
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 RELEASE  = -X github.com/trustlayer/cofre/cmd/internal/edge.release=$(VERSION)
 SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
 .DEFAULT_GOAL := help
-.PHONY: help build release demo test check fmt format vet static vulnerabilities bench services fuzz golden shape clean
+.PHONY: help build release demo test quick check fmt format vet static vulnerabilities bench services fuzz golden shape clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +42,13 @@ demo: build ## back up, destroy and restore a real installation, before your eye
 	@demo/postgresql.sh
 	@bin/cofre demo $(if $(KEEP),--keep)
 
-test: ## run every test (services that are missing skip; COFRE_REQUIRE=postgres,s3 makes that a failure)
-	go test $(TESTFLAGS) ./...
+test: services ## install what the tests talk to, and run every test against it (without services: go test ./...)
+	COFRE_REQUIRE=$(REQUIRED) go test $(TESTFLAGS) ./...
+
+# What depends on the order of tests, or on two things running at once, shows itself here.
+quick: ## run the tests that need no server: twice in random order, and once on one processor
+	go test $(TESTFLAGS) -shuffle=on -count=2 $(QUICK)
+	GOMAXPROCS=1 go test $(TESTFLAGS) -count=1 $(QUICK)
 
 check: format vet static vulnerabilities ## check format, vet, staticcheck, known vulnerabilities, and the heights of the house
 	go test -count=1 .
@@ -67,7 +79,7 @@ vulnerabilities:
 bench: build ## measure beside pg_dump, pg_restore and pgBackRest, interleaved (BENCH="-rounds 3 dump restore" picks)
 	go run ./bench $(BENCH)
 
-services: ## install what the tests talk to: PostgreSQL 15, versitygw (PG="17 18" adds majors, unpacked into .services)
+services: ## install what the tests talk to: PostgreSQL 15, versitygw, and the majors of PG (17 18), unpacked into .services
 	internal/testkit/services.sh $(PG)
 
 fuzz: ## fuzz every parser, FUZZTIME (30s) each

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,10 +63,16 @@ func Majors() []int {
 	return majors
 }
 
-// EachMajor runs fn once for every major of Majors, in parallel, and skips where there is none.
+// EachMajor runs fn once for every major of Majors, in parallel, and skips if there is none. Majors that
+// COFRE_REQUIRE names as postgres-17 and that are not here fail the test.
 func EachMajor(t *testing.T, fn func(t *testing.T, major int)) {
 	t.Helper()
 	majors := Majors()
+	for _, major := range requiredMajors() {
+		if !slices.Contains(majors, major) {
+			t.Errorf("PostgreSQL %d is required and not here: make services PG=%d", major, major)
+		}
+	}
 	if len(majors) == 0 {
 		Missing(t, "postgres", "no PostgreSQL server programs: make services")
 	}

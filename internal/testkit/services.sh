@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests talk to, where it is missing: PostgreSQL 15, zstd and versitygw. With majors as arguments
+# Installs what the tests talk to, if it is missing: PostgreSQL 15, zstd and versitygw. With majors as arguments
 # (13, 17, 18) it also unpacks those into .services/postgresql-N, where internal/testkit finds them; they
 # are not installed on this machine. Run as root, or with sudo at hand. Nothing is done twice.
 #
