@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -63,11 +64,11 @@ type Merge struct {
 	table    string
 	live     string // quoted
 	captured string // quoted
+	undo     string // quoted
 	only     string // "ONLY " unless the live table is partitioned
 	key      []string
 	columns  []string // of both, key included
 	all      []string // of the live table, without generated ones
-	applied  bool
 }
 
 // MergeOutcome says what was applied and how to take it back.
@@ -108,17 +109,21 @@ func (m *Merge) Close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	sql := "DROP SCHEMA IF EXISTS " + pgarchive.Quote(m.Schema) + " CASCADE"
-	if m.applied {
-		sql = "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
-	}
+	sql := "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
 	conn, err := connect(ctx, m.o.Server, nil)
 	if err == nil {
 		defer conn.Close(ctx)
-		_, err = conn.Exec(ctx, sql)
+		var applied bool
+		// Asked of the server: whoever lost the connection at the commit does not know whether it was one.
+		if err = conn.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", m.undo).Scan(&applied); err == nil {
+			if !applied {
+				sql = "DROP SCHEMA IF EXISTS " + pgarchive.Quote(m.Schema) + " CASCADE"
+			}
+			_, err = conn.Exec(ctx, sql)
+		}
 	}
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("remove the captured rows of %s: %w", m.o.Table, err), "%s", sql)
+		return cofre.WithHint(fmt.Errorf("remove the captured rows of %s: %w", m.o.Table, err), "%s;", sql)
 	}
 	return nil
 }
@@ -141,8 +146,12 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 	if err := m.describe(ctx, conn, &c, a); err != nil {
 		return err
 	}
-	m.Schema = stagedName("cofre_rescue", a.name, m.o.Now())
-	m.captured = pgarchive.Quote(m.Schema, a.name)
+	// Made here and not by the restore, which would take one that is there: Close drops what this made alone.
+	schema := cutName("cofre_rescue_"+a.name, "_"+stamp.New(m.o.Now()))
+	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(schema)); err != nil {
+		return fmt.Errorf("make schema %s: %w", schema, err)
+	}
+	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.name), pgarchive.Quote(schema, undoName(a))
 	if _, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer}); err != nil {
 		return err
 	}
@@ -153,6 +162,15 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		}
 		return m.preview(ctx, tx)
 	})
+}
+
+// undoName is the name of the undo table: none of those that the captured table brings.
+func undoName(a *archivedTable) string {
+	name := "undo"
+	for slices.ContainsFunc(a.names, func(n [2]string) bool { return n[1] == name }) {
+		name += "_rows"
+	}
+	return name
 }
 
 // liveColumn is a column of the live table.

@@ -48,12 +48,11 @@ func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &MergeOutcome{UndoTable: pgarchive.Quote(m.Schema, "undo")}
+	out := &MergeOutcome{UndoTable: m.undo}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return m.applyIn(ctx, tx, replica, out) })
 	if err != nil {
 		return nil, err
 	}
-	m.applied = true
 	out.Undo = m.undoSQL(replica)
 	out.Next = []string{"when the undo is no longer needed: DROP SCHEMA " + pgarchive.Quote(m.Schema) + " CASCADE;"}
 	return out, nil
@@ -245,7 +244,7 @@ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AN
 		from := m.liveFrom()
 		if slices.Contains(m.all, s.column) {
 			// The undo may bring back rows that are gone now.
-			from = fmt.Sprintf("(SELECT l.%[1]s FROM %[2]s UNION ALL SELECT u.%[1]s FROM %[3]s u) l", pgarchive.Quote(s.column), m.liveFrom(), pgarchive.Quote(m.Schema, "undo"))
+			from = fmt.Sprintf("(SELECT l.%[1]s FROM %[2]s UNION ALL SELECT u.%[1]s FROM %[3]s u) l", pgarchive.Quote(s.column), m.liveFrom(), m.undo)
 		}
 		extreme, beyond := "max", ">"
 		if s.increment < 0 {
@@ -268,7 +267,7 @@ WHERE m.v IS NOT NULL AND (m.v %s s.last_value OR m.v = s.last_value AND NOT s.i
 
 // undoSQL takes the merge back from the undo table. Rows that were written since are not protected.
 func (m *Merge) undoSQL(replica bool) string {
-	undo := pgarchive.Quote(m.Schema, "undo")
+	undo := m.undo
 	var same, set []string
 	for _, k := range m.key {
 		same = append(same, fmt.Sprintf("u.%[1]s = l.%[1]s", pgarchive.Quote(k)))

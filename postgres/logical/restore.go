@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -175,10 +176,14 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	return p, nil
 }
 
-// stagedName is base_verb_time, with base cut so that the server does not cut the time off.
+// stagedName is base_verb_stamp, with base cut so that the server does not cut the stamp off.
 func stagedName(base, verb string, at time.Time) string {
+	return cutName(base, "_"+verb+"_"+stamp.New(at))
+}
+
+// cutName is a name that ends with suffix, and begins with as many whole characters of base as there is room for.
+func cutName(base, suffix string) string {
 	const longest = 63 // bytes, NAMEDATALEN - 1
-	suffix := "_" + verb + "_" + at.UTC().Format("20060102t150405z")
 	if room := longest - len(suffix); len(base) > room {
 		base = strings.ToValidUTF8(base[:room], "")
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -70,6 +71,7 @@ type Target struct {
 	o TargetOptions
 
 	now     time.Time
+	stamp   string // of the names of what is put aside
 	root    cofre.ObjectID
 	tree    cofre.Tree
 	facts   *Facts
@@ -104,6 +106,7 @@ func NewTarget(o TargetOptions) *Target {
 // Errors: those of reading the component and the directory; what forbids the restore is in the plan.
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.now, t.root, t.tree = time.Now().UTC(), c.Root, tree
+	t.stamp = stamp.New(t.now)
 	if c.Kind != cofre.KindCluster {
 		return nil, fmt.Errorf("a component of kind %s is not a cluster: %w", c.Kind, cofre.ErrPreflight)
 	}
@@ -457,7 +460,7 @@ func (t *Target) recovery() recovery {
 
 // aside is the name that what stood in the way is given.
 func (t *Target) aside(path string) string {
-	return path + ".before-" + t.now.Format("20060102T150405Z")
+	return path + ".before-" + t.stamp
 }
 
 // Discard removes what Stage made in a place of its own. What a delta has overwritten cannot be brought back.
