@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -598,6 +599,107 @@ func TestADamagedTreeIsNeverPublished(t *testing.T) {
 	}
 }
 
+// An empty folder that exists is filled and stays what it is: it may be a mount, or belong to somebody else.
+func TestAnEmptyFolderThatExistsIsFilled(t *testing.T) {
+	t.Parallel()
+	root := installation(t)
+	if os.Geteuid() != 0 {
+		must(t, os.Remove(root+"/closed")) // nobody but root captures it
+	}
+	from := capture(t, files.Config{Paths: []string{root}})
+	to := t.TempDir()
+	must(t, os.Chmod(to, 0o750))
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(to, 33, 33))
+	}
+	before := identity(t, to)
+	restore(t, from, files.TargetConfig{To: to})
+	if after := identity(t, to); after != before {
+		t.Errorf("the folder was %s and is %s", before, after)
+	}
+	if d := cmp.Diff(describe(t, root, true), describe(t, to+root, true)); d != "" {
+		t.Error(d)
+	}
+	if entries, err := os.ReadDir(to); err != nil || len(entries) != 1 {
+		t.Errorf("in the folder: %v, %v", entries, err)
+	}
+}
+
+func identity(t *testing.T, p string) string {
+	t.Helper()
+	var st syscall.Stat_t
+	must(t, syscall.Stat(p, &st))
+	return fmt.Sprintf("%o %d:%d inode %d", st.Mode, st.Uid, st.Gid, st.Ino)
+}
+
+func TestWhatWasFilledIsTakenBackWhenPublishingFails(t *testing.T) {
+	t.Parallel()
+	root := installation(t)
+	from := capture(t, files.Config{Paths: []string{root}, Extra: func(context.Context) ([]files.Virtual, error) {
+		return []files.Virtual{{Path: "x.conf", Bytes: []byte("x\n")}}, nil
+	}})
+	to := t.TempDir()
+	target := files.NewTarget(files.TargetConfig{To: to})
+	plan, err := target.Plan(t.Context(), from.component, from.tree)
+	must(t, err)
+	if len(plan.Problems) > 0 {
+		t.Fatal(plan.Problems)
+	}
+	must(t, target.Stage(t.Context(), cofre.Discard))
+	write(t, to+"/virtual", "of somebody else\n", 0o644) // tmp… is in by then
+	if _, err := target.Publish(t.Context()); err == nil {
+		t.Fatal("published over what somebody else made")
+	}
+	must(t, target.Discard(t.Context()))
+	entries, err := os.ReadDir(to)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "virtual" {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
+// Root in a container may lack the right to give files away.
+func TestRootWithoutTheRightToChown(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	root := installation(t)
+	from := capture(t, files.Config{Paths: []string{root}})
+	for _, c := range []struct {
+		to   files.TargetConfig
+		drop bool
+		want string
+	}{
+		{files.TargetConfig{To: filepath.Join(t.TempDir(), "a")}, true, "may not give files away"},
+		{files.TargetConfig{To: filepath.Join(t.TempDir(), "b"), NoOwner: true}, false, "--no-owner"},
+	} {
+		if c.drop {
+			dropChown(t)
+		}
+		plan, err := files.NewTarget(c.to).Plan(t.Context(), from.component, from.tree)
+		must(t, err)
+		if !strings.Contains(strings.Join(plan.Notes, "\n"), c.want) {
+			t.Errorf("notes %q", plan.Notes)
+		}
+		restore(t, from, c.to)
+		var st syscall.Stat_t
+		must(t, syscall.Stat(c.to.To+root+"/.env", &st))
+		if st.Uid != 0 || st.Gid != 0 || st.Mode&0o7777 != 0o600 {
+			t.Errorf("%d:%d %o", st.Uid, st.Gid, st.Mode)
+		}
+	}
+}
+
+// dropChown takes CAP_CHOWN from the thread of this test, which ends with it.
+func dropChown(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // never unlocked: the thread ends with the test's goroutine
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	must(t, unix.Capget(&header, &data[0]))
+	data[0].Effective &^= 1 << unix.CAP_CHOWN
+	must(t, unix.Capset(&header, &data[0]))
+}
+
 // TestAsAnotherUser runs the tests of this package as a user who is not root: what root does not see is what an
 // administrator without root meets.
 func TestAsAnotherUser(t *testing.T) {
@@ -613,7 +715,7 @@ func TestAsAnotherUser(t *testing.T) {
 	must(t, os.WriteFile(dir+"/test", self, 0o755))
 	must(t, os.Mkdir(dir+"/tmp", 0o777))
 	must(t, os.Chmod(dir+"/tmp", 0o777))
-	cmd := exec.CommandContext(t.Context(), dir+"/test", "-test.v", "-test.run", "TestFilesComeBack|TestWhat|TestAFile|TestALink|TestADamaged|TestUnreadable")
+	cmd := exec.CommandContext(t.Context(), dir+"/test", "-test.v", "-test.run", "TestFilesComeBack|TestAnEmptyFolder|TestWhat|TestAFile|TestALink|TestADamaged|TestUnreadable")
 	cmd.Dir = dir + "/tmp"
 	cmd.Env = []string{"TMPDIR=" + dir + "/tmp", "HOME=" + dir + "/tmp"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

@@ -9,13 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"slices"
-	"strconv"
 	"syscall"
 
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/owner"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,56 +22,19 @@ import (
 type wanted struct {
 	Fact
 	uid, gid int
-	owner    bool // whether the owner can be given back: a user other than root gives files away to nobody
+	owner    bool // whether the owner is given back: without the right to, files are given away to nobody
 }
 
-// owners finds who owns what on this machine: by name where it knows the name, otherwise by number.
-type owners struct {
-	root   bool
-	uid    int
-	gids   []int
-	byName map[string]int
-}
-
-func newOwners() *owners {
-	gids, _ := os.Getgroups() // without them the primary group remains
-	return &owners{os.Geteuid() == 0, os.Geteuid(), append(gids, os.Getegid()), map[string]int{}}
-}
-
-func (o *owners) want(e Fact) wanted {
-	w := wanted{Fact: e, uid: o.lookup("u:", e.User, e.UID), gid: o.lookup("g:", e.Group, e.GID)}
-	w.owner = o.root || (w.uid == o.uid && slices.Contains(o.gids, w.gid))
+// want says what an entry shall be here.
+func (j *job) want(who *owner.Here, e Fact) wanted {
+	w := wanted{Fact: e}
+	w.uid, w.gid = who.IDs(e.User, e.Group, e.UID, e.GID)
+	w.owner = !j.config.NoOwner && who.MayGive(w.uid, w.gid)
 	if !w.owner {
 		// Set-id bits for another owner than the one they were meant for are a right given to the wrong user.
 		w.Mode &^= 0o6000
 	}
 	return w
-}
-
-func (o *owners) lookup(kind, name string, id uint32) int {
-	if name == "" {
-		return int(id)
-	}
-	if known, ok := o.byName[kind+name]; ok {
-		return known
-	}
-	found := int(id)
-	if kind == "u:" {
-		if u, err := user.Lookup(name); err == nil {
-			found = number(u.Uid, found)
-		}
-	} else if g, err := user.LookupGroup(name); err == nil {
-		found = number(g.Gid, found)
-	}
-	o.byName[kind+name] = found
-	return found
-}
-
-func number(text string, otherwise int) int {
-	if n, err := strconv.Atoi(text); err == nil {
-		return n
-	}
-	return otherwise
 }
 
 // bring writes the file or the link e as name, durable, with everything but its name as it was captured. It
@@ -84,7 +46,7 @@ func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, pro
 		}
 		if w.owner {
 			if err := unix.Fchownat(d.fd(), name, w.uid, w.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-				return nil, d.wrap("chown", name, err)
+				return nil, notGiven(d.wrap("chown", name, err))
 			}
 		}
 		return nil, setTime(d, name, w)
@@ -179,7 +141,7 @@ func (h *holes) write(p []byte) error {
 func dress(f *os.File, w wanted) (lost []string, err error) {
 	if w.owner {
 		if err := f.Chown(w.uid, w.gid); err != nil {
-			return nil, err
+			return nil, notGiven(err)
 		}
 	}
 	for name, value := range w.Xattrs {
@@ -196,6 +158,12 @@ func dress(f *os.File, w wanted) (lost []string, err error) {
 		return lost, &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
 	}
 	return lost, nil
+}
+
+// notGiven is about a place that lets nobody give files away, whatever the process may do elsewhere: a network mount, a
+// user namespace.
+func notGiven(err error) error {
+	return cofre.WithHint(err, "with --no-owner everything belongs to the user who restores")
 }
 
 func unwrapXattr(err error) error {

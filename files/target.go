@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/owner"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,6 +29,8 @@ type TargetConfig struct {
 	To string
 	// Paths are the files and folders to restore, as they were captured, or patterns. Empty: everything.
 	Paths []string
+	// NoOwner leaves everything to the user who restores, without set-id bits.
+	NoOwner bool
 	// Now stamps the names of what is kept. Nil is time.Now.
 	Now func() time.Time
 }
@@ -73,15 +76,15 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 			Hint: "cofre show lists what a recovery point holds",
 		})
 	}
-	who := newOwners()
+	who := owner.Current()
 	foreign, virtual := 0, 0
 	for _, e := range chosen {
 		if e.Virtual && j.config.To == "" {
 			virtual++
 			continue
 		}
-		w := who.want(e)
-		if !w.owner && !e.Parent {
+		w := j.want(who, e)
+		if !w.owner && !e.Parent && (w.uid != os.Geteuid() || w.gid != os.Getegid()) {
 			foreign++
 		}
 		j.wants = append(j.wants, w)
@@ -91,7 +94,11 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 	}
 	plan.Bytes = j.bytes
 	if foreign > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%s will belong to the user who restores, without set-id bits: only root gives files back to their owners", count(foreign, "entry of another owner")))
+		why := "this user may not give files away"
+		if j.config.NoOwner {
+			why = "as asked with --no-owner"
+		}
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%s will belong to the user who restores, without set-id bits: %s", count(foreign, "entry of another owner"), why))
 	}
 	if virtual > 0 {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("%s of other programs, read over their own interface, are restored only with --to", count(virtual, "file")))
@@ -303,10 +310,12 @@ func (c *comparing) proof(lost int) *cofre.Proof {
 // folder restores into a folder that does not exist or is empty.
 type folder struct {
 	job
-	to      string // absolute
-	staging string // beside it
-	madeIn  []string
-	mode    fs.FileMode
+	to        string // absolute
+	staging   string // beside it; inside it if it exists
+	exists    bool
+	madeIn    []string
+	moved     []string // what Publish moved into the folder that exists
+	published bool
 }
 
 // Plan looks at the component and at the folder.
@@ -319,8 +328,8 @@ func (f *folder) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*co
 	if err := f.load(ctx, c, t, plan); err != nil {
 		return nil, err
 	}
-	f.to, f.mode = to, 0o700
-	f.staging = filepath.Join(filepath.Dir(to), "."+short(filepath.Base(to))+".cofre-new-"+f.marked)
+	f.to = to
+	f.staging = filepath.Join(filepath.Dir(to), "."+short(filepath.Base(to))+newMark+f.marked)
 	f.look(plan)
 	files, links, folders := 0, 0, 0
 	for _, w := range f.wants {
@@ -339,9 +348,16 @@ func (f *folder) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*co
 	plan.Steps = append(plan.Steps,
 		cofre.Step{Verb: "write", Object: fmt.Sprintf("%s, %s, %s", count(files, "file"), count(folders, "folder"), count(links, "link")), Detail: "into " + f.staging},
 		cofre.Step{Verb: "compare", Object: "every byte, mode, owner, time and link", Detail: "with what was captured"},
-		cofre.Step{Verb: "rename", Object: f.staging, Detail: "to " + to},
+		cofre.Step{Verb: "rename", Object: f.staging, Detail: f.renaming()},
 	)
 	return plan, nil
+}
+
+func (f *folder) renaming() string {
+	if f.exists {
+		return "what is in it, to " + f.to
+	}
+	return "to " + f.to
 }
 
 // look finds what stands in the way of the folder.
@@ -359,14 +375,20 @@ func (f *folder) look(plan *cofre.Plan) {
 		problem(fmt.Sprintf("%s exists and is no folder", f.to), "name a folder that does not exist, or an empty one")
 		return
 	default:
-		f.mode = info.Mode().Perm()
+		// It may be a mount, or belong to somebody in a folder that is not his: it stays what it is, and is filled.
+		f.exists = true
+		f.staging = filepath.Join(f.to, newMark+f.marked)
 		if entries, err := os.ReadDir(f.to); err != nil {
 			problem(fmt.Sprintf("the folder %s cannot be listed: %v", f.to, cause(err)), "")
 		} else if len(entries) > 0 {
-			problem(fmt.Sprintf("the folder %s is not empty", f.to), "name a folder that does not exist, or an empty one")
+			hint := "name a folder that does not exist, or an empty one"
+			if name := entries[0].Name(); len(entries) == 1 && strings.HasPrefix(name, newMark) {
+				hint = "it holds only what an interrupted restore left: rm -rf " + filepath.Join(f.to, name)
+			}
+			problem(fmt.Sprintf("the folder %s is not empty", f.to), hint)
 		}
 	}
-	above := existing(filepath.Dir(f.to))
+	above := existing(filepath.Dir(f.staging))
 	if err := unix.Access(above, unix.W_OK|unix.X_OK); err != nil {
 		problem(fmt.Sprintf("nothing can be written into %s: %v", above, err), "restore as a user that may, or into another folder")
 	}
@@ -483,10 +505,10 @@ func dressFolder(root *dir, w wanted) (lost []string, err error) {
 
 // makeRoom makes the folders on the way and the empty staging folder.
 func (f *folder) makeRoom() error {
-	for dir := filepath.Dir(f.to); dir != existing(dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(f.staging); dir != existing(dir); dir = filepath.Dir(dir) {
 		f.madeIn = append(f.madeIn, dir)
 	}
-	if err := os.MkdirAll(filepath.Dir(f.to), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(f.staging), 0o755); err != nil {
 		return fmt.Errorf("restore into %s: %w", f.to, err)
 	}
 	return os.Mkdir(f.staging, 0o700)
@@ -525,36 +547,81 @@ func compareBelow(root *dir, w wanted, lost []string) (found []string, err error
 	return differences(in, path.Base(w.relative()), w, lost, false)
 }
 
-// Publish gives the staged folder its name. A crash before the rename leaves the staged folder, whose name says
-// what it is, and nothing else.
+// Publish gives the staged folder its name, or what is in it the names in the folder that exists. A crash leaves the
+// staged folder, whose name says what it is; in a folder that existed, perhaps some of its entries, whole, in their place.
 func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(f.staging, f.mode); err != nil {
-		return nil, fmt.Errorf("publish %s: %w", f.to, err)
+	err := syncFolder(f.staging)
+	if err == nil && f.exists {
+		err = f.fill()
+	} else if err == nil {
+		// Nothing is replaced: who made a folder of this name meanwhile keeps it.
+		err = moveInto(filepath.Dir(f.to), filepath.Base(f.staging), filepath.Base(f.to))
 	}
-	d, err := openDir(f.staging)
 	if err != nil {
 		return nil, fmt.Errorf("publish %s: %w", f.to, err)
 	}
-	if err := errors.Join(d.sync(), d.close()); err != nil {
-		return nil, fmt.Errorf("publish %s: %w", f.to, err)
-	}
-	// rename(2) replaces an empty folder and refuses any other.
-	if err := os.Rename(f.staging, f.to); err != nil {
-		return nil, fmt.Errorf("publish %s: %w", f.to, err)
-	}
 	for _, made := range append([]string{filepath.Dir(f.to)}, parents(f.madeIn)...) {
-		d, err := openDir(made)
-		if err != nil {
-			return nil, fmt.Errorf("publish %s: %w", f.to, err)
-		}
-		if err := errors.Join(d.sync(), d.close()); err != nil {
+		if err := syncFolder(made); err != nil {
 			return nil, fmt.Errorf("publish %s: %w", f.to, err)
 		}
 	}
+	f.published = true
 	return &cofre.Outcome{Restored: f.to}, nil
+}
+
+// moveInto renames within dir to a name that nothing has.
+func moveInto(dir, from, to string) (err error) {
+	d, err := openDir(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	err = d.renameNew(from, to)
+	if !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	// A folder that changes its parent must be writable for whoever is not root: it names its parent.
+	st, statErr := d.stat(from)
+	if statErr != nil || typeOf(st) != TypeDirectory || st.Mode&0o200 != 0 {
+		return err
+	}
+	if chmodErr := unix.Fchmodat(d.fd(), from, st.Mode&0o7777|0o200, 0); chmodErr != nil {
+		return err
+	}
+	at := from
+	if err = d.renameNew(from, to); err == nil {
+		at = to
+	}
+	return errors.Join(err, d.wrap("chmod", at, unix.Fchmodat(d.fd(), at, st.Mode&0o7777, 0)))
+}
+
+// fill moves what is staged one level up.
+func (f *folder) fill() error {
+	entries, err := os.ReadDir(f.staging)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := moveInto(f.to, filepath.Join(filepath.Base(f.staging), e.Name()), e.Name()); err != nil {
+			return err
+		}
+		f.moved = append(f.moved, filepath.Join(f.to, e.Name()))
+	}
+	if err := os.Remove(f.staging); err != nil {
+		return err
+	}
+	return syncFolder(f.to)
+}
+
+func syncFolder(p string) error {
+	d, err := openDir(p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.sync(), d.close())
 }
 
 func parents(dirs []string) []string {
@@ -567,11 +634,13 @@ func parents(dirs []string) []string {
 
 // Discard removes the staged folder, and the folders that were made to hold it.
 func (f *folder) Discard(context.Context) error {
-	if f.staging == "" {
+	if f.staging == "" || f.published {
 		return nil
 	}
-	if err := removeAll(f.staging); err != nil {
-		return cofre.WithHint(fmt.Errorf("discard %s: %w", f.staging, err), "remove it by hand: rm -rf %s", f.staging)
+	for _, p := range append(f.moved, f.staging) {
+		if err := removeAll(p); err != nil {
+			return cofre.WithHint(fmt.Errorf("discard %s: %w", p, err), "remove it by hand: rm -rf %s", p)
+		}
 	}
 	for _, made := range f.madeIn {
 		_ = os.Remove(made) // stays where something else is in it by now

@@ -16,6 +16,7 @@ type restoreConfigCommand struct {
 	restoreOptions
 	to      string
 	inPlace bool
+	noOwner bool
 	paths   []string
 }
 
@@ -25,7 +26,8 @@ func newRestoreConfigCommand(a *app) *cobra.Command {
 		Use:   "config POINT",
 		Short: "Bring back configuration files",
 		Long: `Bring back the configuration files of a recovery point: into a folder, or to where they were. In place, each file
-is staged and compared beside its place, and what it replaces is kept beside it.
+is staged and compared beside its place, and what it replaces is kept beside it. A folder that exists must be empty, and
+keeps its owner and mode.
 
   cofre restore config latest --to /tmp/before
   cofre restore config latest --in-place --path /opt/trustlayer/.env`,
@@ -42,6 +44,7 @@ is staged and compared beside its place, and what it replaces is kept beside it.
 	c.addFlags(cmd)
 	cmd.Flags().StringVar(&c.to, "to", "", "a `DIR` that does not exist or is empty")
 	cmd.Flags().BoolVar(&c.inPlace, "in-place", false, "to where the files were captured; what is there is kept beside them")
+	cmd.Flags().BoolVar(&c.noOwner, "no-owner", false, "everything belongs to the user who restores, without set-id bits")
 	cmd.Flags().StringArrayVar(&c.paths, "path", nil, "only this `PATH` or pattern, may be repeated")
 	return cmd
 }
@@ -49,7 +52,7 @@ is staged and compared beside its place, and what it replaces is kept beside it.
 func (c *restoreConfigCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindConfig, point: ref}
 	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
-		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: comp.Name, To: c.to, Paths: c.paths}), nil
+		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: comp.Name, To: c.to, Paths: c.paths, NoOwner: c.noOwner}), nil
 	}
 	if c.inPlace {
 		r.replaces = func(cofre.Component) string { return "replace the files that are there" }
