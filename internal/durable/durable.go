@@ -1,0 +1,217 @@
+// Package durable puts files and names on a disk so that a crash leaves the old state or the new one, whole.
+//
+// The order is always the same: the bytes are written to a temporary file in the same directory, the file is synced,
+// it takes its name in one step, and the directory is synced. Without the first sync a crash can leave a whole name with
+// missing bytes; without the second it can leave whole bytes without a name. Nothing is answered before both are done.
+//
+// File is that order for one file; Rename, Remove and SyncDir are for names alone; Full turns what a disk says into the
+// conditions of package cofre. Read File first.
+//
+// Every step tells Watch before it is carried out, so that tests see the order and make single steps fail.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Op is one kind of step.
+type Op string
+
+// The steps, as Watch sees them.
+const (
+	OpSync    Op = "sync"     // the bytes of a file
+	OpSyncDir Op = "sync-dir" // the names in a directory
+	OpRename  Op = "rename"   // a file or directory takes its name, and replaces what had it
+	OpCreate  Op = "create"   // a file takes its name if nothing has it
+	OpRemove  Op = "remove"   // a name goes
+)
+
+// Step is one step, before it is carried out. Path is the file or directory it acts on: of a rename, the new name.
+type Step struct {
+	Op   Op
+	Path string
+}
+
+var watcher atomic.Pointer[func(Step) error]
+
+// Watch has fn called before each step of this process, until stop is called. If fn returns an error, the step is not
+// carried out and fails with it. It is for tests: one at a time.
+func Watch(fn func(Step) error) (stop func()) {
+	watcher.Store(&fn)
+	return func() { watcher.Store(nil) }
+}
+
+func step(op Op, path string, do func() error) error {
+	if fn := watcher.Load(); fn != nil {
+		if err := (*fn)(Step{op, path}); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
+// File is a file on its way to a name. It is written as any file, and then published or discarded.
+type File struct {
+	*os.File
+	path string
+	done bool
+}
+
+// Create begins a file that will be at path. Until it is published it is beside that, under a name that begins with
+// a dot and ends in ".tmp", which nobody else has. Its mode is mode, less the umask.
+//
+// Errors: those of the operating system; fs.ErrNotExist if the directory is missing.
+func Create(path string, mode fs.FileMode) (*File, error) {
+	for range 100 {
+		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%.100s.%08x.tmp", filepath.Base(path), rand.Uint32()))
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &File{File: f, path: path}, nil
+	}
+	return nil, fmt.Errorf("create a temporary file beside %s: %w", path, fs.ErrExist)
+}
+
+// Publish makes the file durable and gives it its name, in place of what had it. After an error that name is as it was,
+// unless only the directory could not be synced.
+//
+// Errors: those of the operating system. The file is closed in any case, and after an error gone.
+func (f *File) Publish() error { return f.publish(OpRename, os.Rename) }
+
+// PublishNew is Publish if nothing has the name yet.
+//
+// Errors: fs.ErrExist if something has it: of several writers one wins. Otherwise as Publish.
+func (f *File) PublishNew() error { return f.publish(OpCreate, renameNew) }
+
+func (f *File) publish(op Op, take func(from, to string) error) error {
+	err := errors.Join(step(OpSync, f.path, f.Sync), f.Close())
+	if err == nil {
+		err = step(op, f.path, func() error { return take(f.Name(), f.path) })
+	}
+	if err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	f.done = true
+	return SyncDir(filepath.Dir(f.path))
+}
+
+// Discard removes the file. After Publish it does nothing, so that it can be deferred.
+func (f *File) Discard() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	f.Close() // closed already by Publish
+	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// renameNew is a rename that never replaces.
+func renameNew(from, to string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
+		return err
+	}
+	// NFS and old kernels do not know it. A link never replaces either; the second name is one too many.
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	return os.Remove(from)
+}
+
+// WriteFile makes path hold what write writes, whole, or what it held before.
+//
+// Errors: those of write and of the operating system.
+func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	f, err := Create(path, mode)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.Publish()
+}
+
+// Rename gives a file or directory another name, and makes that durable. What is at to is replaced as by rename(2).
+//
+// Errors: those of the operating system.
+func Rename(from, to string) error {
+	if err := step(OpRename, to, func() error { return os.Rename(from, to) }); err != nil {
+		return err
+	}
+	err := SyncDir(filepath.Dir(to))
+	if filepath.Dir(from) != filepath.Dir(to) {
+		err = errors.Join(err, SyncDir(filepath.Dir(from)))
+	}
+	return err
+}
+
+// Remove removes a file or an empty directory, and makes that durable. It is done if nothing is there.
+//
+// Errors: those of the operating system.
+func Remove(path string) error {
+	err := step(OpRemove, path, func() error { return os.Remove(path) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes the names in a directory durable.
+//
+// Errors: those of the operating system.
+func SyncDir(dir string) error { return sync(OpSyncDir, dir, os.O_RDONLY) }
+
+// SyncFile makes the bytes of a file durable that was written and closed.
+//
+// Errors: those of the operating system, also of a write that failed in the background.
+func SyncFile(path string) error { return sync(OpSync, path, os.O_RDWR) }
+
+func sync(op Op, path string, flag int) error {
+	return step(op, path, func() error {
+		f, err := os.OpenFile(path, flag, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return fmt.Errorf("sync %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+// Full adds the condition to an error that says that a disk takes no more: cofre.ErrDiskFull if it has no space (or no
+// quota, or the file may not grow), cofre.ErrReadOnly if it is mounted read-only. Other errors, and nil, stay as they are.
+func Full(err error) error {
+	switch {
+	case errors.Is(err, cofre.ErrDiskFull), errors.Is(err, cofre.ErrReadOnly):
+		return err
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("%w: %w", cofre.ErrDiskFull, err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %w", cofre.ErrReadOnly, err)
+	}
+	return err
+}
