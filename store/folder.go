@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 const (
@@ -52,22 +53,14 @@ func (f *folder) Create(ctx context.Context, name string, r io.Reader, size int6
 	if _, err := os.Lstat(f.path(name)); err == nil {
 		return fmt.Errorf("create %s: %w", f.path(name), cofre.ErrExists)
 	}
-	return f.write(ctx, "create", name, r, size, func(temp, path string) error {
-		// A link never replaces what is there, as a rename would: of several writers one wins.
-		err := os.Link(temp, path)
-		if err != nil && !errors.Is(err, fs.ErrExist) && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS)) {
-			// FAT and some network file systems have no links.
-			err = unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
-		}
-		return err
-	})
+	return f.write(ctx, "create", name, r, size, (*durable.File).PublishNew)
 }
 
 func (f *folder) Replace(ctx context.Context, name string, r io.Reader, size int64) error {
-	return f.write(ctx, "replace", name, r, size, os.Rename)
+	return f.write(ctx, "replace", name, r, size, (*durable.File).Publish)
 }
 
-func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size int64, take func(temp, path string) error) (err error) {
+func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size int64, publish func(*durable.File) error) (err error) {
 	if err := checkName(name); err != nil {
 		return fmt.Errorf("%s in %s: %w", verb, f.root, err)
 	}
@@ -75,14 +68,13 @@ func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size
 		return err
 	}
 	path := f.path(name)
-	temp, err := f.createTemp(filepath.Dir(path))
+	temp, err := f.createTemp(path)
 	if err != nil {
 		return f.explain(verb, path, err)
 	}
 	defer func() {
-		// After a link the temporary name is one too many; after a rename it is gone already.
-		if removeErr := os.Remove(temp.Name()); removeErr != nil && !errors.Is(removeErr, fs.ErrNotExist) {
-			err = errors.Join(err, f.explain(verb, path, removeErr))
+		if discardErr := temp.Discard(); discardErr != nil {
+			err = errors.Join(err, f.explain(verb, path, discardErr))
 		}
 	}()
 	n, err := io.Copy(temp, &contextReader{ctx, r})
@@ -90,25 +82,16 @@ func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size
 		err = fmt.Errorf("%d bytes were promised and %d came", size, n)
 	}
 	if err == nil {
-		err = temp.Sync()
-	}
-	if closeErr := temp.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = take(temp.Name(), path)
-	}
-	if err == nil {
-		// Until the directory is synced, the name may not survive a crash though the bytes would.
-		err = syncDir(filepath.Dir(path))
+		err = publish(temp)
 	}
 	return f.explain(verb, path, err)
 }
 
-// createTemp makes a temporary file in dir, and dir where it is missing.
-func (f *folder) createTemp(dir string) (*os.File, error) {
+// createTemp begins the file that will be at path, and makes its directory if that is missing.
+func (f *folder) createTemp(path string) (*durable.File, error) {
+	dir := filepath.Dir(path)
 	for {
-		temp, err := os.OpenFile(filepath.Join(dir, tempName()), os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		temp, err := durable.CreateAs(filepath.Join(dir, tempName()), path, fileMode)
 		if errors.Is(err, fs.ErrNotExist) && dir != f.root {
 			// The root itself is not made again: a disk that was unmounted meanwhile is an error.
 			if err := f.makeDir(dir); err != nil {
@@ -136,16 +119,7 @@ func (f *folder) makeDir(dir string) error {
 	case err != nil:
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	return errors.Join(err, d.Close())
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // contextReader ends a copy when the context does.
@@ -293,14 +267,7 @@ func (f *folder) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	path := f.path(name)
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	return f.explain("delete", path, err)
+	return f.explain("delete", path, durable.Remove(path))
 }
 
 func (f *folder) Free(context.Context) (int64, error) {
@@ -330,9 +297,9 @@ func (f *folder) explain(verb, path string, err error) error {
 		}
 	case errors.Is(err, fs.ErrExist):
 		condition = cofre.ErrExists
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
+	case errors.Is(durable.Full(err), cofre.ErrDiskFull):
 		condition = cofre.ErrDiskFull
-	case errors.Is(err, syscall.EROFS):
+	case errors.Is(durable.Full(err), cofre.ErrReadOnly):
 		condition = cofre.ErrReadOnly
 	case errors.Is(err, fs.ErrPermission):
 		condition = cofre.ErrDenied

@@ -69,23 +69,30 @@ type File struct {
 	done bool
 }
 
-// Create begins a file that will be at path. Until it is published it is beside that, under a name that begins with
-// a dot and ends in ".tmp", which nobody else has. Its mode is mode, less the umask.
+// Create begins a file that will be at path. Until it is published it stands in the same directory, under a name that
+// begins with a dot and ends in ".tmp", which nobody else has. Its mode is mode, less the umask.
 //
 // Errors: those of the operating system; fs.ErrNotExist if the directory is missing.
 func Create(path string, mode fs.FileMode) (*File, error) {
 	for range 100 {
-		name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%.100s.%08x.tmp", filepath.Base(path), rand.Uint32()))
-		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
-		if errors.Is(err, fs.ErrExist) {
-			continue
+		temp := fmt.Sprintf(".%.100s.%08x.tmp", filepath.Base(path), rand.Uint32())
+		f, err := CreateAs(filepath.Join(filepath.Dir(path), temp), path, mode)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		return &File{File: f, path: path}, nil
 	}
-	return nil, fmt.Errorf("create a temporary file beside %s: %w", path, fs.ErrExist)
+	return nil, fmt.Errorf("create a temporary file for %s: %w", path, fs.ErrExist)
+}
+
+// CreateAs is Create with a temporary name of the caller's, on the same file system.
+//
+// Errors: fs.ErrExist if something has that name; otherwise as Create.
+func CreateAs(temp, path string, mode fs.FileMode) (*File, error) {
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return nil, err
+	}
+	return &File{File: f, path: path}, nil
 }
 
 // Publish makes the file durable and gives it its name, in place of what had it. After an error that name is as it was,
@@ -183,6 +190,11 @@ func Remove(path string) error {
 //
 // Errors: those of the operating system.
 func SyncDir(dir string) error { return sync(OpSyncDir, dir, os.O_RDONLY) }
+
+// Sync makes the bytes of an open file durable.
+//
+// Errors: those of the operating system, also of a write that failed in the background.
+func Sync(f *os.File) error { return step(OpSync, f.Name(), f.Sync) }
 
 // SyncFile makes the bytes of a file durable that was written and closed.
 //

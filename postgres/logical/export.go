@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -78,7 +79,7 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *component, dir str
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return errors.Join(syncDir(archive), syncDir(dir))
+	return errors.Join(durable.SyncDir(archive), durable.SyncDir(dir))
 }
 
 func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *TableFacts, p *progress) (err error) {
@@ -108,7 +109,7 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *Ta
 			return err
 		}
 	}
-	return f.Sync()
+	return durable.Sync(f)
 }
 
 // bound ends reads when its context does.
@@ -122,14 +123,6 @@ func (b *bound) Read(p []byte) (int, error) {
 		return 0, context.Cause(b.ctx)
 	}
 	return b.r.Read(p)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // ExportSQL writes a component as a script for psql: what pg_restore makes of the archive, and the rows between

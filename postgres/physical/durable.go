@@ -1,53 +1,34 @@
 package physical
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // syncers is how many files are synced at once. They wait for the disk, not for a processor, and a file system's
 // journal takes several in one commit.
 const syncers = 8
 
-// replaceFile puts b at path so that a crash leaves the old file or the new one, whole.
+// replaceFile puts b at path so that a crash leaves the old file or the new one, whole. own makes it its owner's.
 func replaceFile(path string, b []byte, own func(string) error) error {
-	temp := path + ".cofre"
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := durable.Create(path, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
+	defer f.Discard()
+	if _, err := f.Write(b); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = own(temp)
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.RemoveAll(temp)))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error { return syncPath(path, os.O_RDONLY) }
-
-func syncPath(path string, flag int) error {
-	f, err := os.OpenFile(path, flag, 0)
-	if err != nil {
+	if err := own(f.Name()); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
-	}
-	return nil
+	return f.Publish()
 }
 
 // syncAll makes files and directories durable. Where writeback has begun already, most of it is done.
@@ -57,13 +38,13 @@ func syncAll(files, dirs []string) error {
 	var g errgroup.Group
 	g.SetLimit(syncers)
 	for _, f := range files {
-		g.Go(func() error { return syncPath(f, os.O_RDWR) })
+		g.Go(func() error { return durable.SyncFile(f) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, d := range dirs {
-		g.Go(func() error { return syncDir(d) })
+		g.Go(func() error { return durable.SyncDir(d) })
 	}
 	return g.Wait()
 }

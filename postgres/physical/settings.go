@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -188,10 +189,7 @@ func endRecovery(dir string, keepArchiving bool, own func(string) error) error {
 	if err := replaceFile(filepath.Join(dir, autoConf), withoutInclude(auto), own); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(dir, recoveryFile)); err != nil && !gone(err) {
-		return err
-	}
-	return syncDir(dir)
+	return durable.Remove(filepath.Join(dir, recoveryFile))
 }
 
 func withInclude(auto []byte) []byte {

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -109,18 +110,14 @@ func (t *Target) begin() error {
 	if err := replaceFile(filepath.Join(t.stage, markerFile), b, t.own); err != nil {
 		return err
 	}
-	if err := syncDir(filepath.Dir(t.stage)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(t.stage)); err != nil {
 		return err
 	}
 	if !t.inPlace {
 		return nil
 	}
-	if err := os.Remove(filepath.Join(t.stage, pgdata.ControlFile)); err != nil && !gone(err) {
+	if err := durable.Remove(filepath.Join(t.stage, pgdata.ControlFile)); err != nil && !gone(err) {
 		return err
-	} else if err == nil {
-		if err := syncDir(filepath.Join(t.stage, "global")); err != nil {
-			return err
-		}
 	}
 	if t.o.Delta {
 		return t.keepWAL()
@@ -419,10 +416,10 @@ func (s *source) close() error {
 
 // diskFull adds the condition to an error of a write that says so.
 func diskFull(err error) error {
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	if err = durable.Full(err); !errors.Is(err, cofre.ErrDiskFull) {
 		return err
 	}
-	return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrDiskFull, err), "free some space, or restore elsewhere; with --keep-partial the same command goes on with what is there")
+	return cofre.WithHint(err, "free some space, or restore elsewhere; with --keep-partial the same command goes on with what is there")
 }
 
 // sync makes everything written durable, files first, then the directories that name them.
@@ -498,17 +495,11 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 		}
 	}
 	dir := t.o.Dir
-	if err := os.Rename(filepath.Join(dir, controlStaged), filepath.Join(dir, pgdata.ControlFile)); err != nil {
-		return nil, err
-	}
-	if err := syncDir(filepath.Join(dir, "global")); err != nil {
+	if err := durable.Rename(filepath.Join(dir, controlStaged), filepath.Join(dir, pgdata.ControlFile)); err != nil {
 		return nil, err
 	}
 	// A crash here leaves the marker in a whole cluster, where it disturbs nobody.
-	if err := os.Remove(filepath.Join(dir, markerFile)); err != nil {
-		return nil, err
-	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.Remove(filepath.Join(dir, markerFile)); err != nil {
 		return nil, err
 	}
 	t.touched = false
@@ -541,10 +532,7 @@ func (t *Target) swap() error {
 	moves = append(moves, move{t.o.Dir, t.aside(t.o.Dir)}, move{t.stage, t.o.Dir})
 	t.kept = append(t.kept, t.aside(t.o.Dir))
 	for _, m := range moves {
-		if err := os.Rename(m.from, m.to); err != nil {
-			return err
-		}
-		if err := syncDir(filepath.Dir(m.to)); err != nil {
+		if err := durable.Rename(m.from, m.to); err != nil {
 			return err
 		}
 	}

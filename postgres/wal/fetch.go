@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -289,7 +291,7 @@ func (f *Fetcher) deliver(system cofre.SystemID, name, path string) (bool, error
 	if err != nil {
 		return false, err
 	}
-	return true, syncDir(filepath.Dir(path))
+	return true, durable.SyncDir(filepath.Dir(path))
 }
 
 // ahead brings the segments after name, here or in the background. Its errors are told when the segment they
@@ -494,45 +496,17 @@ func removeIfThere(path string) error {
 	return nil
 }
 
-// writeFile makes path appear whole and durable: written beside it, synced, renamed, and the directory synced.
-// A crash before the rename leaves a file that nobody reads.
-func writeFile(path string, content []byte) (err error) {
-	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(filepath.Clean(dir+"."), "."+base+".*")
-	if err != nil {
+// writeFile makes path hold content, whole and durable. A crash before that leaves a file that nobody reads.
+func writeFile(path string, content []byte) error {
+	return diskFull(durable.WriteFile(path, 0o600, func(w io.Writer) error {
+		_, err := w.Write(content)
 		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if _, err = f.Write(content); err != nil {
-		return diskFull(err)
-	}
-	if err = f.Sync(); err != nil {
-		return diskFull(err)
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return syncDir(filepath.Clean(dir + "."))
+	}))
 }
 
 func diskFull(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrDiskFull, err), "free space on the disk that this is on: df -h")
+	if err = durable.Full(err); errors.Is(err, cofre.ErrDiskFull) {
+		return cofre.WithHint(err, "free space on the disk that this is on: df -h")
 	}
 	return err
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -397,7 +398,7 @@ func keepLonger(path, left string) error {
 	if old, err := os.Stat(left); err == nil && old.Size() >= new.Size() {
 		return os.Remove(path)
 	}
-	return os.Rename(path, left)
+	return durable.Rename(path, left)
 }
 
 // position decides where to go on: where this run has come to; else after the last segment that the spool or all
@@ -659,19 +660,19 @@ func (s *stream) due(reported time.Time) bool {
 // report tells the server how far WAL is received and durable, and may ask it for a sign of life.
 func (s *stream) report(ctx context.Context, pg *pgconn.PgConn, answer bool) error {
 	s.mu.Lock()
-	received, durable := s.received, min(s.received, s.stored())
+	received, flushed := s.received, min(s.received, s.stored())
 	s.mu.Unlock()
 	if !s.Synchronous {
-		if durable = s.synced; received > durable {
-			if err := s.file.Sync(); err != nil {
+		if flushed = s.synced; received > flushed {
+			if err := durable.Sync(s.file); err != nil {
 				return fmt.Errorf("%w: %w", errSpool, diskFull(err))
 			}
-			durable = received
+			flushed = received
 		}
 	}
-	s.synced = durable
+	s.synced = flushed
 	return pglogrepl.SendStandbyStatusUpdate(ctx, pg, pglogrepl.StandbyStatusUpdate{
-		WALWritePosition: pglogrepl.LSN(received), WALFlushPosition: pglogrepl.LSN(durable), WALApplyPosition: pglogrepl.LSN(durable),
+		WALWritePosition: pglogrepl.LSN(received), WALFlushPosition: pglogrepl.LSN(flushed), WALApplyPosition: pglogrepl.LSN(flushed),
 		ReplyRequested: answer,
 	})
 }
@@ -761,12 +762,9 @@ func (s *stream) begin(seg pgdata.Segment) error {
 func (s *stream) complete(seg pgdata.Segment) error {
 	name := seg.Name(s.size)
 	path := filepath.Join(s.dir, name)
-	err := s.file.Sync()
+	err := durable.Sync(s.file)
 	if err == nil {
-		err = os.Rename(path+unfinished, path)
-	}
-	if err == nil {
-		err = syncDir(s.dir)
+		err = durable.Rename(path+unfinished, path)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSpool, diskFull(err))
@@ -801,7 +799,7 @@ func (s *stream) setAside() error {
 	}
 	left := filepath.Join(s.dir, seg.Name(s.size)+".left")
 	if err == nil {
-		err = s.file.Sync()
+		err = durable.Sync(s.file)
 	}
 	if err == nil {
 		err = keepLonger(path, left)
