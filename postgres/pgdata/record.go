@@ -3,6 +3,7 @@ package pgdata
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"time"
 
@@ -239,9 +240,11 @@ type Walker struct {
 	want    int
 	prev    cofre.LSN
 	hasPrev bool
-	skip    bool // a switch record was seen: nothing follows in this segment
+	skip    bool  // a switch record was seen: nothing follows in this segment
+	passing int64 // bytes to come of a record that began before the first page
 	ended   bool
 	end     cofre.LSN
+	why     string
 }
 
 // NewWalker makes a walker for segments of size bytes.
@@ -249,6 +252,9 @@ func NewWalker(size int64) *Walker { return &Walker{size: size} }
 
 // End reports where the WAL ended, if it did. Everything before it was whole.
 func (w *Walker) End() (cofre.LSN, bool) { return w.end, w.ended }
+
+// Why says what was found where the WAL ended; empty as long as it has not.
+func (w *Walker) Why() string { return w.why }
 
 // Next is the address of the page that Page expects, 0 before the first.
 func (w *Walker) Next() cofre.LSN { return w.next }
@@ -268,43 +274,31 @@ func (w *Walker) Page(page []byte, yield func(Record) bool) {
 		w.skip = false
 	}
 	h, err := ParseWALPage(page)
-	if err != nil || len(page) != WALPageSize || (w.begun && h.Address != w.next) {
-		w.stop(w.next)
+	switch {
+	case err != nil:
+		w.stop(w.sofar(), notAPage(page, err))
+		return
+	case len(page) != WALPageSize:
+		w.stop(w.sofar(), fmt.Sprintf("a page of %d bytes", len(page)))
+		return
+	case w.begun && h.Address != w.next:
+		w.stop(w.sofar(), "a page of "+h.Address.String())
 		return
 	}
-	if w.want > 0 && h.Overwritten {
-		w.want = 0
+	if w.begun && h.Overwritten {
+		w.want, w.passing = 0, 0
 	}
+	begun := w.begun
 	w.begun, w.next, w.major = true, h.Address+WALPageSize, h.Major
-	pos := h.HeaderSize()
-	switch rest := WALPageSize - pos; {
-	case w.want > 0:
-		if !h.Continued || int64(h.Remaining) != int64(w.want-len(w.pending)) {
-			w.stop(w.start)
-			return
-		}
-		n := min(rest, int(h.Remaining))
-		w.pending = append(w.pending, page[pos:pos+n]...)
-		if len(w.pending) < w.want {
-			return
-		}
-		body := w.pending
-		w.want = 0
-		if !w.emit(body, w.start, h.Address+cofre.LSN(pos+n), yield) {
-			return
-		}
-		pos = align(pos + n)
-	case h.Continued:
-		if int64(h.Remaining) > int64(rest) {
-			return
-		}
-		pos = align(pos + int(h.Remaining))
+	pos, ok := w.rest(h, page, begun, yield)
+	if !ok {
+		return
 	}
 	for pos < WALPageSize && !w.skip {
 		at := h.Address + cofre.LSN(pos)
 		n := int64(binary.LittleEndian.Uint32(page[pos:]))
 		if n < recordHeaderSize || n > maxRecordSize {
-			w.stop(at)
+			w.stop(at, noRecord(n))
 			return
 		}
 		if n > int64(WALPageSize-pos) {
@@ -319,9 +313,73 @@ func (w *Walker) Page(page []byte, yield func(Record) bool) {
 	}
 }
 
+// rest reads what a page begins with of a record that began before, and returns where the first record begins that
+// does not; false where the page holds nothing more, or WAL has ended.
+func (w *Walker) rest(h WALPage, page []byte, begun bool, yield func(Record) bool) (pos int, more bool) {
+	pos = h.HeaderSize()
+	room := WALPageSize - pos
+	switch {
+	case w.want > 0:
+		if missing := int64(w.want - len(w.pending)); !h.Continued || int64(h.Remaining) != missing {
+			w.stop(w.start, fmt.Sprintf("a record of which %d bytes are to follow on the page at %s, which says %s", missing, h.Address, remaining(h)))
+			return 0, false
+		}
+		n := min(room, int(h.Remaining))
+		w.pending = append(w.pending, page[pos:pos+n]...)
+		if len(w.pending) < w.want {
+			return 0, false
+		}
+		body := w.pending
+		w.want = 0
+		if !w.emit(body, w.start, h.Address+cofre.LSN(pos+n), yield) {
+			return 0, false
+		}
+		return align(pos + n), true
+	case begun && (h.Continued != (w.passing > 0) || h.Continued && int64(h.Remaining) != w.passing):
+		w.stop(h.Address, fmt.Sprintf("a page that says %s, where the one before it leaves %d to follow", remaining(h), w.passing))
+		return 0, false
+	case h.Continued:
+		if w.passing = int64(h.Remaining) - int64(room); w.passing > 0 {
+			return 0, false
+		}
+		w.passing = 0
+		return align(pos + int(h.Remaining)), true
+	}
+	return pos, true
+}
+
+func remaining(h WALPage) string {
+	if !h.Continued {
+		return "that no record goes on there"
+	}
+	return fmt.Sprintf("that %d bytes of a record go on there", h.Remaining)
+}
+
+func notAPage(page []byte, err error) string {
+	if len(bytes.Trim(page, "\x00")) == 0 {
+		return "zeros where a page of WAL is to begin"
+	}
+	return err.Error()
+}
+
+func noRecord(length int64) string {
+	if length == 0 {
+		return "zeros where a record is to begin"
+	}
+	return fmt.Sprintf("a record of %d bytes", length)
+}
+
+// sofar is up to where everything was whole, before the page that is to come.
+func (w *Walker) sofar() cofre.LSN {
+	if w.want > 0 {
+		return w.start
+	}
+	return w.next
+}
+
 func align(n int) int { return (n + 7) &^ 7 }
 
-func (w *Walker) stop(at cofre.LSN) { w.ended, w.end = true, at }
+func (w *Walker) stop(at cofre.LSN, why string) { w.ended, w.end, w.why = true, at, why }
 
 // emit checks a whole record and passes it on. It returns false where the walk is over.
 func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) bool {
@@ -332,8 +390,15 @@ func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) b
 	}
 	// The checksum covers what follows the header first, and then the header up to the checksum itself.
 	crc := crc32.Update(crc32.Checksum(b[recordHeaderSize:], castagnoli), castagnoli, b[:20])
-	if crc != le.Uint32(b[20:]) || r.Prev >= start || (w.hasPrev && r.Prev != w.prev) {
-		w.stop(start)
+	switch {
+	case crc != le.Uint32(b[20:]):
+		w.stop(start, "a record whose checksum does not match")
+		return false
+	case r.Prev >= start:
+		w.stop(start, fmt.Sprintf("a record that says the one before it starts at %s", r.Prev))
+		return false
+	case w.hasPrev && r.Prev != w.prev:
+		w.stop(start, fmt.Sprintf("a record that says the one before it starts at %s, and that starts at %s", r.Prev, w.prev))
 		return false
 	}
 	w.prev, w.hasPrev = start, true
@@ -341,7 +406,7 @@ func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) b
 		w.skip = true
 	}
 	if !yield(r) {
-		w.stop(end)
+		w.stop(end, "")
 		return false
 	}
 	return true
