@@ -31,9 +31,29 @@ type RecoveryPoint struct {
 	PublishedAt  time.Time   `json:"published_at"`
 	Version      string      `json:"cofre_version"`
 	Components   []Component `json:"components"`
-	// Findings are what the checks between components said when the point was published, such as an object
-	// that the captured database names and the captured storage lacks. Empty means: checked, nothing found.
+	// Findings are what is known to be missing or wrong since the point was published: what the captures could not
+	// take (CheckCapture), and what the checks between components said, such as an object that the captured database
+	// names and the captured storage lacks. Empty means: checked, nothing found.
 	Findings []Finding `json:"findings,omitempty"`
+}
+
+// The Checks of findings that a backup makes by itself. CheckSource is of a source that could not be captured at all,
+// by its name; CheckCapture of something of a source that is not in its component, by its own name.
+const (
+	CheckSource  = "source"
+	CheckCapture = "capture"
+)
+
+// Missing returns the sources that the backup was asked for and could not capture: of each the finding that says
+// why, with the name of the source as Object.
+func (p RecoveryPoint) Missing() []Finding {
+	var missing []Finding
+	for _, f := range p.Findings {
+		if f.Check == CheckSource {
+			missing = append(missing, f)
+		}
+	}
+	return missing
 }
 
 // Component returns the component of the given kind and name; an empty name takes the first of the kind.

@@ -10,8 +10,9 @@ type Source interface {
 	ID() SourceID
 
 	// Capture reads the source once, whole, into c.Session. It does not finish the session: its caller does.
-	// An error means that nothing may be published. It must leave nothing behind on the source: no slot, no
-	// running backup, no open transaction, no child process.
+	// An error means that no component of it may be published; the other sources of the run are captured all the
+	// same. It must leave nothing behind on the source: no slot, no running backup, no open transaction, no child
+	// process. Whatever the configuration names and the component does not hold is in Captured.Findings, by name.
 	Capture(ctx context.Context, c *Capture) (Captured, error)
 }
 
@@ -21,6 +22,12 @@ type Source interface {
 // that of the whole run, ends.
 type Preparer interface {
 	Prepare(ctx context.Context, c *Capture) error
+}
+
+// PartialBase is an optional power of a Source: it may be given a Previous that is Partial, because it looks again at
+// all that a partial component lacks. Others are given the newest that is whole.
+type PartialBase interface {
+	TakesPartialBase() bool
 }
 
 // Checker is an optional power of a Source: it says what stands between the source and a backup or a promise.
@@ -43,7 +50,8 @@ type Capture struct {
 	Observer Observer
 	Jobs     int // how many things to read at once; at least 1
 
-	// Previous is the newest published component of the same source, nil for the first. PreviousTree reads it.
+	// Previous is the newest published component of the same source that may be built upon, nil for the first.
+	// PreviousTree reads it.
 	Previous     *Component
 	PreviousTree Tree
 
@@ -61,7 +69,11 @@ type Companion struct {
 type Captured struct {
 	Facts    json.RawMessage
 	Warnings []string
-	Partial  bool
+	// Findings name what the configuration asks for and the component does not hold, or does not hold as it should.
+	// Check and Kind need not be set. A point with findings is never called complete.
+	Findings []Finding
+	// Partial is set where something is missing: see Component.
+	Partial bool
 }
 
 // PointCheck looks at components that belong together, before they are published and whenever they are

@@ -5,15 +5,22 @@
 //	check     the components against one another
 //	publish   last; before it nothing is visible, whatever happens
 //
+// Each source is its own: one that cannot be captured is a finding of the point, by name, and the others are published.
+// What ends the run is the repository, an interruption, or that no source at all could be captured.
+//
 // It is not a schedule and keeps no state: what it knows of the past is in the repository. Read Run first.
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"path"
+	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -45,9 +52,9 @@ type Request struct {
 // Run makes one recovery point of everything requested and returns it as it was published. After an error that
 // is not ErrPartial nothing is visible and the point is nil.
 //
-// Errors: ErrPartial together with the point, where it was published but something that should be in it is
-// known to be missing; ErrConfig for a request that names no source or one twice; otherwise those of the
-// sources and of the repository.
+// Errors: ErrPartial together with the point, where it was published but something that should be in it, a whole
+// source even, is known to be missing; ErrConfig for a request that names no source or one twice; those of the
+// sources, all of them, where none could be captured; those of the repository.
 func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
 	r, err := begin(ctx, repo, req)
 	if err != nil {
@@ -67,6 +74,9 @@ func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoin
 			return nil, err
 		}
 	}
+	if len(r.point.Components) == 0 {
+		return nil, errors.Join(r.lost...)
+	}
 	if err := r.check(ctx); err != nil {
 		return nil, err
 	}
@@ -79,13 +89,15 @@ type run struct {
 	req      Request
 	point    cofre.RecoveryPoint
 	captures []*capturing
+	lost     []error // of the sources that could not be captured
 	trees    map[cofre.ObjectID]cofre.Tree
 }
 
-// capturing is one source of a run. given.Session is nil until it has begun.
+// capturing is one source of a run. session is nil until it has begun, and after it was given up.
 type capturing struct {
 	source    cofre.Source
 	given     cofre.Capture
+	session   *session
 	startedAt time.Time
 }
 
@@ -143,7 +155,7 @@ func order(sources []cofre.Source) ([]cofre.Source, error) {
 // recall gives a source its newest published component. One whose bytes the repository no longer holds is no
 // obstacle to a new backup: the source is then captured as if for the first time.
 func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) error {
-	p, comp, ok := past.Newest(c.source.ID())
+	p, comp, ok := past.Newest(c.source.ID(), takesPartialBase(c.source))
 	if !ok {
 		return nil
 	}
@@ -162,8 +174,14 @@ func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) e
 	return nil
 }
 
+func takesPartialBase(s cofre.Source) bool {
+	p, ok := s.(cofre.PartialBase)
+	return ok && p.TakesPartialBase()
+}
+
+// open begins the session of a source. Its errors are the repository's.
 func (r *run) open(ctx context.Context, c *capturing) error {
-	if c.given.Session != nil {
+	if c.session != nil {
 		return nil
 	}
 	c.startedAt = time.Now().UTC()
@@ -171,10 +189,13 @@ func (r *run) open(ctx context.Context, c *capturing) error {
 	if err != nil {
 		return fmt.Errorf("back up %s: %w", name(c.source), err)
 	}
-	c.given.Session = s
+	c.session = &session{Session: s}
+	c.given.Session = c.session
 	return nil
 }
 
+// prepare lets a source work ahead. One that cannot is captured all the same, in a session of its own: what stood in
+// the way may be gone by then, and if not, the capture says so.
 func (r *run) prepare(ctx context.Context, c *capturing) error {
 	p, ok := c.source.(cofre.Preparer)
 	if !ok {
@@ -183,12 +204,22 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	if err := r.open(ctx, c); err != nil {
 		return err
 	}
-	if err := p.Prepare(ctx, &c.given); err != nil {
-		return fmt.Errorf("prepare %s: %w", name(c.source), err)
+	err := guard(func() error { return p.Prepare(ctx, &c.given) })
+	if err == nil {
+		return nil
 	}
+	err = fmt.Errorf("prepare %s: %w", name(c.source), err)
+	if ctx.Err() != nil || c.session.failed() != nil {
+		return err
+	}
+	r.warn(c, "%s; it is tried again when its turn comes", oneLine(err))
+	r.giveUp(ctx, c)
 	return nil
 }
 
+// capture makes a component of a source, or a finding where it cannot be captured.
+//
+// Errors: those of the repository; that of the context.
 func (r *run) capture(ctx context.Context, c *capturing) error {
 	if err := r.open(ctx, c); err != nil {
 		return err
@@ -196,9 +227,18 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 	for _, comp := range r.point.Components {
 		c.given.Companions = append(c.given.Companions, cofre.Companion{Component: comp, Tree: r.trees[comp.Root]})
 	}
-	captured, err := c.source.Capture(ctx, &c.given)
+	var captured cofre.Captured
+	err := guard(func() (err error) {
+		captured, err = c.source.Capture(ctx, &c.given)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("back up %s: %w", name(c.source), err)
+		err = fmt.Errorf("back up %s: %w", name(c.source), err)
+		if ctx.Err() != nil || c.session.failed() != nil {
+			return err
+		}
+		r.lose(ctx, c, err)
+		return nil
 	}
 	content, err := c.given.Session.Finish(ctx)
 	if err != nil {
@@ -214,7 +254,58 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 		StartedAt: c.startedAt, EndedAt: time.Now().UTC(),
 		Content: content, Facts: captured.Facts, Warnings: captured.Warnings, Partial: captured.Partial,
 	})
+	for _, f := range captured.Findings {
+		f.Kind = c.source.ID().Kind
+		f.Check = cmp.Or(f.Check, cofre.CheckCapture)
+		r.point.Findings = append(r.point.Findings, f)
+	}
 	return nil
+}
+
+// lose goes on without a source, and keeps its name and the reason in the point.
+func (r *run) lose(ctx context.Context, c *capturing, err error) {
+	id := c.source.ID()
+	r.lost = append(r.lost, err)
+	what := strings.TrimPrefix(oneLine(err), "back up "+name(c.source)+": ")
+	if hint := cofre.Hint(err); hint != "" {
+		what += " (" + hint + ")"
+	}
+	r.point.Findings = append(r.point.Findings, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name, What: "not captured: " + what})
+	r.warn(c, "%s; the other sources are captured without it", oneLine(err))
+	r.giveUp(ctx, c)
+}
+
+func (r *run) warn(c *capturing, format string, args ...any) {
+	c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: fmt.Sprintf(format, args...)})
+}
+
+// guard runs a step of a source, whose panic is its own error and not the end of the others.
+func guard(step func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("internal error: %v, %s", p, thrower(debug.Stack()))
+		}
+	}()
+	return step()
+}
+
+// thrower is the line of a stack that panicked: the one after the runtime's own.
+func thrower(stack []byte) string {
+	_, after, _ := strings.Cut(string(stack), "\npanic(")
+	lines := strings.SplitN(after, "\n", 5)
+	if len(lines) < 4 {
+		return "at an unknown place"
+	}
+	at, _, _ := strings.Cut(strings.TrimSpace(lines[3]), " +0x")
+	return "at " + path.Base(path.Dir(at)) + "/" + path.Base(at)
+}
+
+func oneLine(err error) string {
+	lines := strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' })
+	for i, line := range lines {
+		lines[i] = strings.TrimSpace(line)
+	}
+	return strings.Join(lines, "; ")
 }
 
 func (r *run) check(ctx context.Context) error {
@@ -228,8 +319,12 @@ func (r *run) check(ctx context.Context) error {
 			}
 			return r.repo.Tree(ctx, c.Root)
 		})
+		if ctx.Err() != nil {
+			return fmt.Errorf("check %s: %w", check.Name(), context.Cause(ctx))
+		}
 		if err != nil {
-			return fmt.Errorf("check %s: %w", check.Name(), err)
+			// What was captured is none the worse for it, and verify carries the check out again.
+			found = append(found, cofre.Finding{Check: check.Name(), What: "not carried out: " + oneLine(err)})
 		}
 		r.point.Findings = append(r.point.Findings, found...)
 	}
@@ -250,37 +345,48 @@ func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
 	return &r.point, Partial(r.point)
 }
 
-// Partial returns an ErrPartial that says what a point is known to lack, or nil.
+// Partial returns an ErrPartial that says in one line what a point is known to lack, or nil.
 func Partial(p cofre.RecoveryPoint) error {
 	var lacking []string
+	for _, f := range p.Missing() {
+		lacking = append(lacking, label(f.Kind, f.Object)+" "+f.What)
+	}
 	for _, c := range p.Components {
 		if c.Partial {
-			lacking = append(lacking, string(c.Kind)+" "+c.Name)
+			lacking = append(lacking, label(c.Kind, c.Name)+" is not whole")
 		}
 	}
-	if len(lacking) == 0 && len(p.Findings) == 0 {
+	if n := len(p.Findings) - len(p.Missing()); n == 1 {
+		lacking = append(lacking, "1 finding")
+	} else if n > 1 {
+		lacking = append(lacking, fmt.Sprintf("%d findings", n))
+	}
+	if len(lacking) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("recovery point %s: %w: %d findings", p.ID, cofre.ErrPartial, len(p.Findings))
-	if len(lacking) > 0 {
-		err = fmt.Errorf("%w, components not whole: %v", err, lacking)
-	}
-	return cofre.WithHint(err, "see what is missing with: cofre show %s", p.ID)
+	return cofre.WithHint(fmt.Errorf("recovery point %s: %w: %s", p.ID, cofre.ErrPartial, strings.Join(lacking, "; ")),
+		"see what is missing with: cofre show %s", p.ID)
 }
 
 // release gives every session back. What they did not finish is given up; sessions already finished do not mind.
-// Its errors have nobody who could act on them: the capture's own error, or its publication, has been said.
 func (r *run) release(ctx context.Context) {
+	for _, c := range r.captures {
+		r.giveUp(ctx, c)
+	}
+}
+
+// giveUp closes the session of a source. Its errors have nobody who could act on them: the capture's own error, or its
+// publication, has been said.
+func (r *run) giveUp(ctx context.Context, c *capturing) {
+	if c.session == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBound)
 	defer cancel()
-	for _, c := range r.captures {
-		if c.given.Session == nil {
-			continue
-		}
-		if err := c.given.Session.Close(ctx); err != nil {
-			c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: fmt.Sprintf("close the session of %s: %v", name(c.source), err)})
-		}
+	if err := c.session.Close(ctx); err != nil {
+		r.warn(c, "close the session of %s: %v", name(c.source), err)
 	}
+	c.session, c.given.Session = nil, nil
 }
 
 // named fills in what a source need not say about its own events.
@@ -300,10 +406,11 @@ func named(o cofre.Observer, id cofre.SourceID, point cofre.PointID) cofre.Obser
 }
 
 // name is a source as a person calls it.
-func name(s cofre.Source) string {
-	id := s.ID()
-	if id.Name == string(id.Kind) {
-		return id.Name
+func name(s cofre.Source) string { return label(s.ID().Kind, s.ID().Name) }
+
+func label(kind cofre.Kind, name string) string {
+	if name == string(kind) {
+		return name
 	}
-	return string(id.Kind) + " " + id.Name
+	return string(kind) + " " + name
 }

@@ -3,9 +3,11 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
@@ -142,18 +144,12 @@ func TestGivesTheNewestComponentOfTheSameSource(t *testing.T) {
 	}
 }
 
-func TestNothingIsVisibleAfterAnError(t *testing.T) {
+func TestAnErrorOfTheRepositoryPublishesNothing(t *testing.T) {
 	boom := errors.New("boom")
-	two := func(fail error) []cofre.Source {
-		return []cofre.Source{&source{kind: cofre.KindDatabase, name: "app", text: "rows"}, &source{kind: cofre.KindConfig, name: "config", text: "a=b", fail: fail}}
-	}
+	two := []cofre.Source{&source{kind: cofre.KindDatabase, name: "app", text: "rows"}, &source{kind: cofre.KindConfig, name: "config", text: "a=b"}}
 	for name, c := range map[string]struct {
 		faults []repositorytest.Fault
-		source error
-		check  error
 	}{
-		"the second source":        {source: boom},
-		"the check":                {check: boom},
 		"beginning the second":     {faults: []repositorytest.Fault{{Op: repositorytest.OpBegin, After: 1, Err: boom}}},
 		"storing":                  {faults: []repositorytest.Fault{{Op: repositorytest.OpPut, After: 1, Err: boom}}},
 		"finishing":                {faults: []repositorytest.Fault{{Op: repositorytest.OpFinish, After: 1, Err: boom}}},
@@ -164,8 +160,7 @@ func TestNothingIsVisibleAfterAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			memory := repositorytest.NewMemory()
 			repo := repositorytest.Faulty(t, memory, c.faults...)
-			req := request(two(c.source)...)
-			req.Checks = []cofre.PointCheck{check{fail: c.check}}
+			req := request(two...)
 			p, err := backup.Run(t.Context(), repo, req)
 			if !errors.Is(err, boom) || p != nil {
 				t.Errorf("returned %v, %v", p, err)
@@ -281,5 +276,169 @@ func TestPlanTouchesNothingAndSaysTheOrder(t *testing.T) {
 	}
 	if ps := published(t, repo); len(ps) != 1 {
 		t.Errorf("published %d points", len(ps))
+	}
+}
+
+// failing is a source that fails at one of its steps.
+type failing struct {
+	source
+	step string
+}
+
+func (f *failing) ID() cofre.SourceID { return f.source.ID() }
+
+func (f *failing) Prepare(context.Context, *cofre.Capture) error {
+	if f.step == "prepare" {
+		return errors.New("boom of prepare")
+	}
+	return nil
+}
+
+func (f *failing) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
+	switch f.step {
+	case "before":
+		return cofre.Captured{}, errors.New("boom of before")
+	case "reading":
+		_, err := c.Session.Put(ctx, cofre.Entry{Path: "file", Mode: 0o600, Size: -1}, iotest.ErrReader(errors.New("boom of reading")))
+		return cofre.Captured{}, err
+	case "short":
+		_, err := c.Session.Put(ctx, cofre.Entry{Path: "file", Mode: 0o600, Size: 9}, strings.NewReader("boom"))
+		return cofre.Captured{}, err
+	case "panic":
+		panic("boom of panic")
+	}
+	captured, err := f.source.Capture(ctx, c)
+	if f.step == "after" {
+		err = errors.New("boom of after")
+	}
+	return captured, err
+}
+
+// Each source fails in turn, at each step; what could be captured is published and what could not is in it by name.
+func TestEachSourceIsItsOwn(t *testing.T) {
+	kinds := []cofre.Kind{cofre.KindDatabase, cofre.KindCluster, cofre.KindStorage, cofre.KindConfig}
+	for _, down := range kinds {
+		for _, step := range []string{"before", "reading", "short", "panic", "after"} {
+			t.Run(string(down)+" "+step, func(t *testing.T) {
+				repo := repositorytest.NewMemory()
+				var sources []cofre.Source
+				for _, k := range kinds {
+					s := source{kind: k, name: string(k), text: "of " + string(k)}
+					if k == down {
+						sources = append(sources, &failing{s, step})
+					} else {
+						sources = append(sources, &s)
+					}
+				}
+				p, err := backup.Run(t.Context(), repo, request(sources...))
+				if p == nil || !errors.Is(err, cofre.ErrPartial) || !strings.Contains(err.Error(), string(down)+" not captured: ") || strings.Contains(err.Error(), "\n") {
+					t.Fatalf("returned %v, %v", p, err)
+				}
+				ps := published(t, repo)
+				if len(ps) != 1 || len(ps[0].Components) != 3 {
+					t.Fatalf("published %+v", ps)
+				}
+				if _, there := ps[0].Component(down, ""); there {
+					t.Errorf("%s is in the point", down)
+				}
+				missing := ps[0].Missing()
+				if len(missing) != 1 || missing[0].Kind != down || missing[0].Object != string(down) || !strings.HasPrefix(missing[0].What, "not captured: ") {
+					t.Errorf("missing %+v", missing)
+				}
+			})
+		}
+	}
+}
+
+// What could not be prepared is captured when its turn comes, in a session of its own.
+func TestASourceThatCannotPrepareIsCapturedAllTheSame(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	var warned []string
+	req := request(&source{kind: cofre.KindDatabase, name: "app"}, &failing{source{kind: cofre.KindStorage, name: "storage", text: "objects"}, "prepare"})
+	req.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+		if e.Type == cofre.TypeWarning {
+			warned = append(warned, e.Text)
+		}
+	})
+	p, err := backup.Run(t.Context(), repo, req)
+	if err != nil || len(p.Components) != 2 {
+		t.Fatalf("returned %+v, %v", p, err)
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], "boom of prepare") {
+		t.Errorf("warned %q", warned)
+	}
+}
+
+func TestWhereNothingCouldBeCapturedThereIsNoPoint(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	down := &source{kind: cofre.KindDatabase, name: "app", fail: fmt.Errorf("connect: %w", cofre.ErrUnreachable)}
+	p, err := backup.Run(t.Context(), repo, request(down, &failing{source{kind: cofre.KindStorage, name: "storage"}, "before"}))
+	if p != nil || errors.Is(err, cofre.ErrPartial) || !errors.Is(err, cofre.ErrUnreachable) {
+		t.Fatalf("returned %v, %v", p, err)
+	}
+	for _, want := range []string{"back up database app: connect", "back up storage: boom of before"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	if ps := published(t, repo); len(ps) != 0 {
+		t.Errorf("published %+v", ps)
+	}
+}
+
+func TestACheckThatCannotBeCarriedOutIsAFinding(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	req := request(&source{kind: cofre.KindDatabase, name: "app"}, &source{kind: cofre.KindStorage, name: "storage"})
+	req.Checks = []cofre.PointCheck{check{fail: errors.New("boom")}}
+	p, err := backup.Run(t.Context(), repo, req)
+	if !errors.Is(err, cofre.ErrPartial) || p == nil || len(p.Findings) != 1 || p.Findings[0].What != "not carried out: boom" {
+		t.Errorf("returned %+v, %v", p, err)
+	}
+}
+
+// A component that lacks something is no base for a source that would take it for whole.
+func TestAPartialComponentIsABaseOnlyForWhatLooksAgain(t *testing.T) {
+	for _, takes := range []bool{false, true} {
+		repo := repositorytest.NewMemory()
+		whole, err := backup.Run(t.Context(), repo, request(&source{kind: cofre.KindCluster, name: "c", text: "whole"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		partial, err := backup.Run(t.Context(), repo, request(&source{kind: cofre.KindCluster, name: "c", text: "partial", partial: true}))
+		if !errors.Is(err, cofre.ErrPartial) {
+			t.Fatal(err)
+		}
+		want := whole.Components[0].Root
+		var given *cofre.Capture
+		var s cofre.Source = &source{kind: cofre.KindCluster, name: "c", saw: func(c *cofre.Capture) { given = c }}
+		if takes {
+			s, want = looking{s}, partial.Components[0].Root
+		}
+		if _, err := backup.Run(t.Context(), repo, request(s)); err != nil {
+			t.Fatal(err)
+		}
+		if given.Previous == nil || given.Previous.Root != want {
+			t.Errorf("takes a partial base: %v; given %+v", takes, given.Previous)
+		}
+	}
+}
+
+type looking struct{ cofre.Source }
+
+func (looking) TakesPartialBase() bool { return true }
+
+func TestASourceIsOpenedWhenItIsNeededAndTriedAgain(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	id := cofre.SourceID{Installation: "tl", Kind: cofre.KindStorage, Name: "storage"}
+	tries := 0
+	storage := backup.Opening(id, func(context.Context) (cofre.Source, error) {
+		if tries++; tries == 1 {
+			return nil, cofre.ErrUnreachable
+		}
+		return &source{kind: cofre.KindStorage, name: "storage", text: "objects"}, nil
+	})
+	p, err := backup.Run(t.Context(), repo, request(storage, &source{kind: cofre.KindDatabase, name: "app"}))
+	if err != nil || len(p.Components) != 2 || tries != 2 {
+		t.Fatalf("returned %+v, %v after %d tries", p, err, tries)
 	}
 }

@@ -18,7 +18,7 @@ type history interface {
 // Plan says what Run would do, and touches nothing. What the sources themselves know to stand in the way is in
 // Plan.Problems; Bytes is what the previous captures read, the best estimate there is before reading.
 //
-// Errors: ErrConfig as Run; those of reading the catalog; those of asking the sources.
+// Errors: ErrConfig as Run; those of reading the catalog. That a source cannot be asked is a problem of the plan.
 func Plan(ctx context.Context, repo history, req Request) (*cofre.Plan, error) {
 	sources, err := order(req.Sources)
 	if err != nil {
@@ -36,7 +36,7 @@ func Plan(ctx context.Context, repo history, req Request) (*cofre.Plan, error) {
 	}
 	for _, s := range sources {
 		detail := "for the first time"
-		if p, comp, ok := past.Newest(s.ID()); ok {
+		if p, comp, ok := past.Newest(s.ID(), takesPartialBase(s)); ok {
 			detail = fmt.Sprintf("after %s of %s", p.ID, comp.StartedAt.UTC().Format(time.RFC3339))
 			plan.Bytes += comp.Bytes
 		}
@@ -60,8 +60,11 @@ func ask(ctx context.Context, s cofre.Source, plan *cofre.Plan) error {
 		return nil
 	}
 	looked, err := c.Doctor(ctx)
-	if err != nil {
+	if ctx.Err() != nil {
 		return fmt.Errorf("look at %s: %w", name(s), err)
+	}
+	if err != nil {
+		plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf("%s: %s", name(s), oneLine(err)), Hint: cofre.Hint(err)})
 	}
 	for _, d := range looked {
 		if !d.OK {

@@ -14,7 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// Latest is the word for the newest recovery point.
+// Latest is the word for the newest recovery point: of a kind, the newest that holds it whole.
 const Latest = "latest"
 
 // candidates is how many ids a hint names: enough to choose from, few enough for a terminal.
@@ -84,7 +84,8 @@ func (c *Catalog) List(want Want) iter.Seq[cofre.RecoveryPoint] {
 }
 
 // Find returns the recovery point that ref names: an id, an unambiguous prefix of one, or "latest", which is
-// the newest point that has what want asks for. An id finds its point whatever installation it is of.
+// the newest point that has what want asks for, whole; where none is whole, the newest. Newer says what latest passed
+// over, and is to be told. An id finds its point whatever installation it is of.
 //
 // Errors: ErrNotFound; ErrAmbiguous where a prefix fits several points. Both carry the candidates as a hint.
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
@@ -108,7 +109,7 @@ func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 		if w := (Want{Kind: want.Kind, Name: want.Name}); !w.matches(found[0]) {
 			return cofre.RecoveryPoint{}, cofre.WithHint(
 				fmt.Errorf("%s in recovery point %s: %w", want.what(), found[0].ID, cofre.ErrNotFound),
-				"it has %s; %s", components(found[0]), c.whereElse(want))
+				"it has %s%s; %s", components(found[0]), absent(found[0], want), c.whereElse(want))
 		}
 		return found[0], nil
 	}
@@ -141,24 +142,117 @@ func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.C
 	return p, comp, nil
 }
 
-// Newest returns the newest component of a source and the point it is in; ok is false where there is none.
-func (c *Catalog) Newest(source cofre.SourceID) (point cofre.RecoveryPoint, component cofre.Component, ok bool) {
+// Newest returns the newest component of a source and the point it is in; ok is false where there is none. Partial
+// components count only where partial is true.
+func (c *Catalog) Newest(source cofre.SourceID, partial bool) (point cofre.RecoveryPoint, component cofre.Component, ok bool) {
 	for _, p := range slices.Backward(c.points) {
 		if p.Installation != source.Installation {
 			continue
 		}
-		if comp, ok := p.Component(source.Kind, source.Name); ok {
+		if comp, ok := p.Component(source.Kind, source.Name); ok && (partial || !comp.Partial) {
 			return p, comp, true
 		}
 	}
 	return cofre.RecoveryPoint{}, cofre.Component{}, false
 }
 
-func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
+// Incomplete is a recovery point that was to hold something and does not hold it whole.
+type Incomplete struct {
+	Point cofre.PointID `json:"point"`
+	Kind  cofre.Kind    `json:"kind"`
+	Name  string        `json:"name"`
+	Why   string        `json:"why"`
+	Held  bool          `json:"held"` // in part; false where nothing of it is there
+}
+
+// Newer returns the points of the same installation that are newer than p and were to hold what want asks for, and
+// do not hold it whole, newest first: what latest passed over.
+func (c *Catalog) Newer(p cofre.RecoveryPoint, want Want) []Incomplete {
+	var found []Incomplete
+	for _, q := range slices.Backward(c.points) {
+		if q.ID == p.ID {
+			break
+		}
+		if q.Installation == p.Installation {
+			found = append(found, Lacking(q, want)...)
+		}
+	}
+	return found
+}
+
+// Lacking returns what p was to hold of what want asks for, and does not hold whole: by name, with the reason.
+func Lacking(p cofre.RecoveryPoint, want Want) []Incomplete {
+	var found []Incomplete
+	asked := func(kind cofre.Kind, name string) bool {
+		return (want.Kind == "" || kind == want.Kind) && (want.Name == "" || name == want.Name)
+	}
+	for _, f := range p.Missing() {
+		if asked(f.Kind, f.Object) {
+			found = append(found, Incomplete{Point: p.ID, Kind: f.Kind, Name: f.Object, Why: f.What})
+		}
+	}
+	for _, comp := range p.Components {
+		if comp.Partial && asked(comp.Kind, comp.Name) {
+			found = append(found, Incomplete{Point: p.ID, Kind: comp.Kind, Name: comp.Name, Why: "incomplete" + first(p, comp.Kind), Held: true})
+		}
+	}
+	return found
+}
+
+// Lacking returns of each source whose newest point does not hold it whole what that point lacks, oldest point first.
+func (c *Catalog) Lacking() []Incomplete {
+	var found []Incomplete
+	seen := map[cofre.SourceID]bool{}
 	for _, p := range slices.Backward(c.points) {
-		if want.matches(p) {
+		for _, i := range Lacking(p, Want{}) {
+			if id := (cofre.SourceID{Installation: p.Installation, Kind: i.Kind, Name: i.Name}); !seen[id] {
+				seen[id] = true
+				found = append(found, i)
+			}
+		}
+		for _, comp := range p.Components {
+			seen[cofre.SourceID{Installation: p.Installation, Kind: comp.Kind, Name: comp.Name}] = true
+		}
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// first names what a component lacks, or the first of it.
+func first(p cofre.RecoveryPoint, kind cofre.Kind) string {
+	var named []cofre.Finding
+	for _, f := range p.Findings {
+		if f.Kind == kind && f.Check != cofre.CheckSource {
+			named = append(named, f)
+		}
+	}
+	if len(named) == 0 {
+		return ""
+	}
+	text := fmt.Sprintf(": %s: %s", named[0].Object, named[0].What)
+	if len(named) > 1 {
+		text += fmt.Sprintf(", and %d more findings", len(named)-1)
+	}
+	return text
+}
+
+// latest prefers a point that holds what is wanted whole: what a newer one lacks is said by Newer, and its id can be
+// given.
+func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
+	var newest *cofre.RecoveryPoint
+	for _, p := range slices.Backward(c.points) {
+		if !want.matches(p) {
+			continue
+		}
+		if want.Kind == "" || len(Lacking(p, want)) == 0 {
 			return p, nil
 		}
+		if newest == nil {
+			newest = &p
+		}
+	}
+	if newest != nil {
+		return *newest, nil
 	}
 	if len(c.points) == 0 {
 		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point: %w: the catalog is empty", cofre.ErrNotFound), "make one with: cofre backup")
@@ -168,6 +262,16 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 		of = " of installation " + want.Installation
 	}
 	return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point%s with %s: %w", of, want.what(), cofre.ErrNotFound), "see what there is with: cofre list")
+}
+
+// absent says why what is wanted is not in p, where that is known.
+func absent(p cofre.RecoveryPoint, want Want) string {
+	for _, f := range p.Missing() {
+		if f.Kind == want.Kind && (want.Name == "" || f.Object == want.Name) {
+			return fmt.Sprintf(", and %s was %s", f.Object, f.What)
+		}
+	}
+	return ""
 }
 
 func (c *Catalog) whereElse(want Want) string {

@@ -106,11 +106,11 @@ func TestNewestIsOfTheSameInstallation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, _, ok := cat.Newest(cofre.SourceID{Installation: "tl", Kind: cofre.KindConfig, Name: "config"})
+	p, _, ok := cat.Newest(cofre.SourceID{Installation: "tl", Kind: cofre.KindConfig, Name: "config"}, true)
 	if !ok || p.ID != "20261123T020000Z-bbcc" {
 		t.Errorf("newest is %q, %v", p.ID, ok)
 	}
-	if _, _, ok := cat.Newest(cofre.SourceID{Installation: "third", Kind: cofre.KindConfig, Name: "config"}); ok {
+	if _, _, ok := cat.Newest(cofre.SourceID{Installation: "third", Kind: cofre.KindConfig, Name: "config"}, true); ok {
 		t.Error("found a component of an installation that has none")
 	}
 }
@@ -127,5 +127,55 @@ type failing struct{}
 func (failing) Points(context.Context) iter.Seq2[cofre.RecoveryPoint, error] {
 	return func(yield func(cofre.RecoveryPoint, error) bool) {
 		yield(cofre.RecoveryPoint{}, cofre.ErrUnreachable)
+	}
+}
+
+// Of a kind, latest is the newest point that holds it whole, and what was passed over is known by name and cause.
+func TestLatestIsWholeAndSaysWhatItPassedOver(t *testing.T) {
+	storage := func(partial bool) cofre.Component {
+		return cofre.Component{Kind: cofre.KindStorage, Name: "storage", Partial: partial}
+	}
+	database := cofre.Component{Kind: cofre.KindDatabase, Name: "app"}
+	at := func(n int) time.Time { return time.Date(2026, 11, n, 2, 0, 0, 0, time.UTC) }
+	down := cofre.Finding{Check: cofre.CheckSource, Kind: cofre.KindStorage, Object: "storage", What: "not captured: unreachable"}
+	lost := cofre.Finding{Check: cofre.CheckCapture, Kind: cofre.KindStorage, Object: "a/b", What: "answers 502"}
+	cat, err := catalog.Read(t.Context(), points{
+		{ID: "1", Installation: "tl", StartedAt: at(1), Components: []cofre.Component{database, storage(false)}},
+		{ID: "2", Installation: "tl", StartedAt: at(2), Components: []cofre.Component{database, storage(true)}, Findings: []cofre.Finding{lost}},
+		{ID: "3", Installation: "tl", StartedAt: at(3), Components: []cofre.Component{database}, Findings: []cofre.Finding{down}},
+		{ID: "4", Installation: "tl", StartedAt: at(4), Components: []cofre.Component{database}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := catalog.Want{Installation: "tl", Kind: cofre.KindStorage}
+	p, err := cat.Find(catalog.Latest, want)
+	if err != nil || p.ID != "1" {
+		t.Fatalf("latest is %q, %v", p.ID, err)
+	}
+	over := cat.Newer(p, want)
+	if len(over) != 2 || over[0].Point != "3" || over[0].Held || over[0].Why != "not captured: unreachable" ||
+		over[1].Point != "2" || !over[1].Held || over[1].Why != "incomplete: a/b: answers 502" {
+		t.Errorf("passed over %+v", over)
+	}
+	if p, err := cat.Find(catalog.Latest, catalog.Want{Installation: "tl", Kind: cofre.KindDatabase}); err != nil || p.ID != "4" || len(cat.Newer(p, catalog.Want{Kind: cofre.KindDatabase})) != 0 {
+		t.Errorf("latest with a database is %q, %v", p.ID, err)
+	}
+	if _, err := cat.Find("3", want); !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), "storage was not captured: unreachable") {
+		t.Errorf("a point without storage: %v, hint %q", err, cofre.Hint(err))
+	}
+	if l := cat.Lacking(); len(l) != 1 || l[0].Point != "3" {
+		t.Errorf("lacking now %+v", l)
+	}
+	if p, _, ok := cat.Newest(cofre.SourceID{Installation: "tl", Kind: cofre.KindStorage, Name: "storage"}, true); !ok || p.ID != "2" {
+		t.Errorf("newest, partial or not: %q", p.ID)
+	}
+	// Where none is whole, the newest is the best there is.
+	cat, err = catalog.Read(t.Context(), points{{ID: "2", Installation: "tl", StartedAt: at(2), Components: []cofre.Component{storage(true)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := cat.Find(catalog.Latest, want); err != nil || p.ID != "2" {
+		t.Errorf("latest of partial ones is %q, %v", p.ID, err)
 	}
 }

@@ -45,6 +45,9 @@ type PointResult struct {
 	ID       cofre.PointID   `json:"id"`
 	Checks   []string        `json:"checks,omitempty"` // that applied
 	Findings []cofre.Finding `json:"findings,omitempty"`
+	// Known is what the captures themselves could not take, as the point was published with: nothing that a
+	// verification could find out, and nothing that it may be silent about.
+	Known []cofre.Finding `json:"known,omitempty"`
 }
 
 // Count returns the number of findings.
@@ -99,7 +102,7 @@ func stored(ctx context.Context, repo repository, req Request, res *Result) erro
 // by stored already, and its check is left out rather than failed twice.
 func between(ctx context.Context, repo repository, req Request, res *Result) error {
 	for _, p := range req.Points {
-		pr := PointResult{ID: p.ID}
+		pr := PointResult{ID: p.ID, Known: known(p)}
 		for _, check := range req.Checks {
 			if !check.Applies(p) {
 				continue
@@ -118,6 +121,17 @@ func between(ctx context.Context, repo repository, req Request, res *Result) err
 		res.Points = append(res.Points, pr)
 	}
 	return nil
+}
+
+// known leaves out what a check carries out again.
+func known(p cofre.RecoveryPoint) []cofre.Finding {
+	var found []cofre.Finding
+	for _, f := range p.Findings {
+		if f.Check == cofre.CheckSource || f.Check == cofre.CheckCapture {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 // reached knows only two levels apart: a finding of the structure denies both, one of the content only content.

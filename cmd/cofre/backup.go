@@ -28,8 +28,10 @@ func newBackupCommand(a *app) *cobra.Command {
 		Short: "Capture what is configured into one recovery point",
 		Long: `Capture the named kinds, or everything that is configured, and publish it as one recovery point.
 
-Nothing is visible before everything is stored and checked. A backup that fails, is interrupted or is killed leaves
-no recovery point; what it stored is found again by the next one.`,
+Nothing is visible before everything is stored and checked. Each source is its own: where one cannot be captured, the
+others are published without it, the point names it and the cause, and the command exits with 3. Where none can, or the
+repository fails, there is no recovery point. A backup that is interrupted or killed leaves none either; what it stored
+is found again by the next one.`,
 		ValidArgs: []string{"database", "cluster", "storage", "config"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kinds, err := parseKinds(args)
@@ -71,8 +73,8 @@ type backupDocument struct {
 	Error *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
-func (c *backupCommand) request(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, obs cofre.Observer) (backup.Request, error) {
-	sources, err := sources(ctx, cfg, kinds, c.sourceOptions)
+func (c *backupCommand) request(cfg *config.Config, kinds []cofre.Kind, obs cofre.Observer) (backup.Request, error) {
+	sources, err := sources(cfg, kinds, c.sourceOptions)
 	if err != nil {
 		return backup.Request{}, err
 	}
@@ -87,7 +89,7 @@ func (c *backupCommand) request(ctx context.Context, cfg *config.Config, kinds [
 }
 
 func (c *backupCommand) plan(ctx context.Context, a *app, cfg *config.Config, repo reader, kinds []cofre.Kind) error {
-	req, err := c.request(ctx, cfg, kinds, cofre.Discard)
+	req, err := c.request(cfg, kinds, cofre.Discard)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (c *backupCommand) plan(ctx context.Context, a *app, cfg *config.Config, re
 func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {
 	obs, end := a.progress(ctx)
 	defer end()
-	req, err := c.request(ctx, cfg, kinds, obs)
+	req, err := c.request(cfg, kinds, obs)
 	if err != nil {
 		return err
 	}
@@ -152,6 +154,9 @@ func printBackup(a *app, p *cofre.RecoveryPoint) {
 		}
 	}
 	for _, f := range p.Findings {
+		if f.Check == cofre.CheckSource {
+			continue // the error says it
+		}
 		fmt.Fprintf(a.Err, "finding: %s: %s: %s\n", f.Check, f.Object, f.What)
 	}
 	fmt.Fprintf(a.Out, "published in %s\n", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)))

@@ -173,7 +173,7 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	var looked []cofre.Diagnosis
 	for _, kind := range configured(cfg) {
-		made, err := sources(ctx, cfg, []cofre.Kind{kind}, sourceOptions{})
+		made, err := sources(cfg, []cofre.Kind{kind}, sourceOptions{})
 		if err != nil {
 			looked = append(looked, failed(string(kind), err))
 			continue
@@ -185,7 +185,7 @@ func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 			}
 			found, err := c.Doctor(ctx)
 			if err != nil {
-				found = append(found, failed(s.ID().Name, err))
+				found = append(found, failed(string(kind), err))
 			}
 			for _, d := range found {
 				if !strings.HasPrefix(d.Subject, string(kind)) {

@@ -71,7 +71,7 @@ func (c *exportCommand) check() error {
 }
 
 func (c *exportCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
-	point, tree, err := capturedDatabase(ctx, cfg, repo, ref, c.source)
+	point, tree, err := capturedDatabase(ctx, a, cfg, repo, ref, c.source)
 	if err != nil {
 		return err
 	}

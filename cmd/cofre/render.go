@@ -84,12 +84,15 @@ func took(d time.Duration) string {
 // state says what is known of a point. A verification says more, and says when it did.
 func state(p cofre.RecoveryPoint) string {
 	var s []string
+	for _, f := range p.Missing() {
+		s = append(s, string(f.Kind)+" missing")
+	}
 	for _, c := range p.Components {
 		if c.Partial {
 			s = append(s, string(c.Kind)+" incomplete")
 		}
 	}
-	if n := len(p.Findings); n > 0 {
+	if n := len(p.Findings) - len(p.Missing()); n > 0 {
 		s = append(s, plural(n, "finding"))
 	}
 	n := 0

@@ -23,7 +23,8 @@ func newRestoreCommand(a *app) *cobra.Command {
 The copy is made in a new place, compared there with what was captured, and only then takes its name, by one rename.
 What it replaces is kept, and the last lines say under which name. --dry-run prints the plan and stops.
 
-POINT is an id, an unambiguous prefix of one, or latest.`,
+POINT is an id, an unambiguous prefix of one, or latest: the newest point that holds what is asked for whole. Where newer
+points do not, each is named with the reason before anything is done.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -62,6 +63,7 @@ type restoreDocument struct {
 	*restore.Result
 	Seconds   float64             `json:"took_seconds,omitempty"`
 	Recovered *physical.Recovered `json:"recovered,omitempty"`
+	Warnings  []string            `json:"warnings,omitempty"`
 	Error     *edge.ErrorDocument `json:"error,omitempty"`
 }
 
@@ -71,10 +73,13 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if err != nil {
 		return err
 	}
-	point, comp, err := cat.Component(r.point, catalog.Want{Installation: cfg.Name, Kind: r.kind, Name: r.options.source})
+	want := catalog.Want{Installation: cfg.Name, Kind: r.kind, Name: r.options.source}
+	point, comp, err := cat.Component(r.point, want)
 	if err != nil {
 		return err
 	}
+	warnings := incomplete(cat, r.point, point, want)
+	a.warn(warnings)
 	target, err := r.target(point, comp)
 	if err != nil {
 		return err
@@ -110,7 +115,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 		err = a.hooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
 	}
 	if a.JSON && res != nil && res.Plan != nil {
-		if perr := a.Document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
+		if perr := a.Document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
 			return perr
 		}
 		return err
@@ -120,6 +125,13 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 		printOutcome(a, res, recovered)
 	}
 	return err
+}
+
+// warn says what a person has to know before a restore goes on. It goes to stderr, with --json too.
+func (a *app) warn(texts []string) {
+	for _, t := range texts {
+		fmt.Fprintf(a.Err, "warning: %s\n", t)
+	}
 }
 
 func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) error {

@@ -245,6 +245,9 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if err != nil {
 		return way{}, err
 	}
+	for _, text := range incomplete(cat, ref, point, want) {
+		warn(text)
+	}
 	summary, err := physical.ParseSummary(comp.Facts)
 	if err != nil {
 		return way{}, fmt.Errorf("read the facts of the base backup of %s: %w", point.ID, err)

@@ -77,21 +77,23 @@ type tableDocument struct {
 
 // capturedDatabase finds the database component that a point holds, by the source's name where there are several,
 // and opens it.
-func capturedDatabase(ctx context.Context, cfg *config.Config, repo reader, ref, source string) (cofre.RecoveryPoint, cofre.Tree, error) {
+func capturedDatabase(ctx context.Context, a *app, cfg *config.Config, repo reader, ref, source string) (cofre.RecoveryPoint, cofre.Tree, error) {
 	cat, err := catalog.Read(ctx, repo)
 	if err != nil {
 		return cofre.RecoveryPoint{}, nil, err
 	}
-	point, comp, err := cat.Component(ref, catalog.Want{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: source})
+	want := catalog.Want{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: source}
+	point, comp, err := cat.Component(ref, want)
 	if err != nil {
 		return point, nil, err
 	}
+	a.warn(incomplete(cat, ref, point, want))
 	tree, err := repo.Tree(ctx, comp.Root)
 	return point, tree, err
 }
 
 func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, table, ref string) error {
-	point, tree, err := capturedDatabase(ctx, cfg, repo, ref, c.source)
+	point, tree, err := capturedDatabase(ctx, a, cfg, repo, ref, c.source)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ func newVerifyCommand(a *app) *cobra.Command {
   structure   everything referenced exists; quick
   content     every stored byte of the repository is read back and compared with its hash, archived WAL too
 
-Neither is a restore. Findings are printed by name and exit with 20.`,
+Neither is a restore. Findings are printed by name and exit with 20. What a point was published without is printed as
+well; it exits with 3 where the point was asked for by name, or where a source has no newer point that holds it whole.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level, err := verify.ParseLevel(c.level)
@@ -62,12 +63,14 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		return err
 	}
 	points := slices.Collect(cat.List(catalog.Want{}))
+	lacking := cat.Lacking()
 	if len(args) == 1 {
 		p, err := cat.Find(args[0], catalog.Want{Installation: cfg.Name})
 		if err != nil {
 			return err
 		}
 		points = []cofre.RecoveryPoint{p}
+		lacking = catalog.Lacking(p, catalog.Want{})
 	}
 	obs, end := a.progress(ctx)
 	defer end()
@@ -85,13 +88,17 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		err = cofre.WithHint(fmt.Errorf("%w: %s", edge.ErrFindings, plural(res.Count(), "finding")),
 			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")
 	}
+	if err == nil && len(lacking) > 0 {
+		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", lacking[0].Point, cofre.ErrPartial, named(lacking[0]), lacking[0].Why),
+			"see what is missing with: cofre show %s; then back up again", lacking[0].Point)
+	}
 	if a.JSON {
 		if perr := a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
 			return perr
 		}
 		return err
 	}
-	c.print(a, res, len(points), err == nil || res.Count() > 0)
+	c.print(a, res, len(points), err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
 	return err
 }
 
@@ -101,7 +108,7 @@ func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool
 		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, f.What})
 	}
 	for _, p := range res.Points {
-		for _, f := range p.Findings {
+		for _, f := range slices.Concat(p.Findings, p.Known) {
 			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, f.What})
 		}
 	}

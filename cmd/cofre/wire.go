@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
@@ -133,10 +134,11 @@ func configured(cfg *config.Config) []cofre.Kind {
 	return kinds
 }
 
-// sources makes the sources of the kinds asked for, or of all that are configured. Nothing is contacted.
+// sources names the sources of the kinds asked for, or of all that are configured. Each is opened when it is needed,
+// so that a secret that cannot be read, or a storage that is down, stands in the way of its own source alone.
 //
 // Errors: cofre.ErrConfig where a kind is asked for that is not configured, or nothing is.
-func sources(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, o sourceOptions) ([]cofre.Source, error) {
+func sources(cfg *config.Config, kinds []cofre.Kind, o sourceOptions) ([]cofre.Source, error) {
 	have := configured(cfg)
 	if len(kinds) == 0 {
 		kinds = have
@@ -149,13 +151,24 @@ func sources(ctx context.Context, cfg *config.Config, kinds []cofre.Kind, o sour
 		if !slices.Contains(have, kind) {
 			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), "add a section %s to the configuration", kind)
 		}
-		s, err := source(ctx, cfg, kind, o)
-		if err != nil {
-			return nil, fmt.Errorf("back up %s: %w", kind, err)
-		}
-		made = append(made, s)
+		made = append(made, backup.Opening(sourceID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
+			return source(ctx, cfg, kind, o)
+		}))
 	}
 	return made, nil
+}
+
+func sourceID(cfg *config.Config, kind cofre.Kind) cofre.SourceID {
+	id := cofre.SourceID{Installation: cfg.Name, Kind: kind, Name: string(kind)}
+	switch kind {
+	case cofre.KindDatabase:
+		id.Name = postgres.Config{URL: cfg.Database.URL}.DatabaseName()
+	case cofre.KindCluster:
+		id.Name = clusterName
+	case cofre.KindStorage:
+		id.Name = storageName
+	}
+	return id
 }
 
 func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOptions) (cofre.Source, error) {
@@ -178,8 +191,7 @@ func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	id := cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindDatabase, Name: server.DatabaseName()}
-	return logical.NewSource(id, server, logical.CaptureOptions{
+	return logical.NewSource(sourceID(cfg, cofre.KindDatabase), server, logical.CaptureOptions{
 		Jobs: cmp.Or(o.jobs, d.Jobs), LockTimeout: cmp.Or(o.lockTimeout, d.LockTimeout.Duration),
 		RolePasswords: d.RolePasswords, ExcludeTableData: d.ExcludeTableData,
 	}), nil

@@ -28,7 +28,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 		return nil, err
 	}
 	c := bucket.Config{
-		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindStorage, Name: storageName},
+		Source: sourceID(cfg, cofre.KindStorage),
 		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs), StateDir: state,
 		AllowEmpty: o.allowEmpty,
 	}
