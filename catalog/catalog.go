@@ -83,6 +83,18 @@ func (c *Catalog) List(want Want) iter.Seq[cofre.RecoveryPoint] {
 	}
 }
 
+// Installations lists whose recovery points these are, by name.
+func (c *Catalog) Installations() []string {
+	var names []string
+	for _, p := range c.points {
+		if !slices.Contains(names, p.Installation) {
+			names = append(names, p.Installation)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Find returns the recovery point that ref names: an id, an unambiguous prefix of one, or "latest", which is
 // the newest point that has what want asks for, whole; where none is whole, the newest. Newer says what latest passed
 // over, and is to be told. An id finds its point whatever installation it is of.
@@ -261,7 +273,16 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 	if want.Installation != "" {
 		of = " of installation " + want.Installation
 	}
-	return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point%s with %s: %w", of, want.what(), cofre.ErrNotFound), "see what there is with: cofre list")
+	return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point%s with %s: %w", of, want.what(), cofre.ErrNotFound), "%s", c.others(want))
+}
+
+// others says which installations there are if the one wanted has no point, and otherwise how to see its points.
+func (c *Catalog) others(want Want) string {
+	there := c.Installations()
+	if want.Installation == "" || slices.Contains(there, want.Installation) {
+		return "see what there is with: cofre list"
+	}
+	return fmt.Sprintf("the repository has points of %s: set name: %s in cofre.yaml, or see them with: cofre list --all", strings.Join(there, ", "), there[0])
 }
 
 // absent says why what is wanted is not in p, where that is known.

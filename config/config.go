@@ -19,10 +19,12 @@ type Config struct {
 	// Path is the file this was read from, absolute; empty where it came from the environment.
 	Path string `yaml:"-"`
 
-	Name       string       `yaml:"name"` // of the installation; the host's name where it is left out
-	Timezone   string       `yaml:"timezone"`
-	Repository Repository   `yaml:"repository"`
-	Copies     []Repository `yaml:"copies"`
+	Name string `yaml:"name"` // of the installation; the host's name if it is left out
+	// NameGuessed says that nobody chose Name: it is the host's, or the database's of the environment.
+	NameGuessed bool         `yaml:"-"`
+	Timezone    string       `yaml:"timezone"`
+	Repository  Repository   `yaml:"repository"`
+	Copies      []Repository `yaml:"copies"`
 
 	Database *Database `yaml:"database"`
 	Cluster  *Cluster  `yaml:"cluster"`

@@ -45,7 +45,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		return nil, cofre.WithHint(found.err(""), "write a cofre.yaml (cofre init --write-config begins one), or set DB_HOST, DB_NAME and %s", PasswordVariable)
 	}
 	e := &environment{getenv, found}
-	c := &Config{Repository: Repository{Password: passwordFromEnvironment(getenv)}}
+	c := &Config{NameGuessed: true, Repository: Repository{Password: passwordFromEnvironment(getenv)}}
 	c.Name, _ = os.Hostname() // check complains where there is none
 	e.repositories(c)
 	days := e.number("RETENTION_DAYS", 30, 36500)

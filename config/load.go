@@ -97,7 +97,8 @@ func (f *Files) preset() { f.Cofre = true }
 // complete makes relative paths absolute and fills in what the machine and the environment say.
 func (c *Config) complete(base string, getenv func(string) string) {
 	if c.Name == "" {
-		c.Name, _ = os.Hostname() // check complains where there is none
+		c.NameGuessed = true
+		c.Name, _ = os.Hostname() // check complains if there is none
 	}
 	for _, p := range c.paths() {
 		*p = absolute(base, *p)

@@ -49,7 +49,7 @@ is found again by the next one.`,
 		},
 	}
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and do nothing")
-	cmd.Flags().IntVarP(&c.jobs, "jobs", "j", 0, "things to read at once (default: as configured, or the number of CPUs up to 4)")
+	cmd.Flags().IntVarP(&c.jobs, "jobs", "j", 0, "`N` things to read at once (default: as configured, or the number of CPUs up to 4)")
 	cmd.Flags().DurationVar(&c.lockTimeout, "lock-timeout", 0, "how long to wait for a lock on a table (default: as configured)")
 	cmd.Flags().BoolVar(&c.allowEmpty, "allow-empty", false, "take a storage for empty though the last backup found objects in it")
 	return cmd
@@ -97,7 +97,7 @@ func (c *backupCommand) plan(ctx context.Context, a *app, cfg *config.Config, re
 	if err != nil {
 		return err
 	}
-	return a.printPlan(plan)
+	return a.printPlan(plan, nil)
 }
 
 func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {

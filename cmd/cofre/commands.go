@@ -6,20 +6,28 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
-// commands lists what cofre can do, in the order of its help.
+// commands lists what cofre can do, in the order of its help: what is done every day, on the bad day, to look, and once.
 func commands(a *app) []*cobra.Command {
-	return []*cobra.Command{
-		newInitCommand(a),
-		newDoctorCommand(a),
-		newCheckProviderCommand(a),
-		newBackupCommand(a),
-		newListCommand(a),
-		newShowCommand(a),
-		newRestoreCommand(a),
-		newExportCommand(a),
-		newVerifyCommand(a),
-		newWALCommand(a),
-		newDemoCommand(a),
-		edge.NewVersionCommand(&a.App),
+	var all []*cobra.Command
+	for _, g := range groups(a) {
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			all = append(all, c)
+		}
+	}
+	return append(all, newDemoCommand(a), edge.NewVersionCommand(&a.App))
+}
+
+type group struct {
+	title    string
+	commands []*cobra.Command
+}
+
+func groups(a *app) []group {
+	return []group{
+		{"Back up", []*cobra.Command{newBackupCommand(a), newWALCommand(a)}},
+		{"Restore", []*cobra.Command{newRestoreCommand(a), newExportCommand(a)}},
+		{"Look", []*cobra.Command{newListCommand(a), newShowCommand(a), newVerifyCommand(a), newDoctorCommand(a)}},
+		{"Set up", []*cobra.Command{newInitCommand(a), newCheckProviderCommand(a)}},
 	}
 }

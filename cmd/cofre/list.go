@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,10 @@ STATE says what was known when the point was published; "cofre verify" says what
 }
 
 func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
+	cat, err := a.catalog(ctx, cfg, repo)
+	if err != nil {
+		return err
+	}
 	want := catalog.Want{Installation: cfg.Name}
 	if c.all {
 		want.Installation = ""
@@ -52,10 +57,6 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 			return edge.Usage(err)
 		}
 		want.Kind = k
-	}
-	cat, err := catalog.Read(ctx, repo)
-	if err != nil {
-		return err
 	}
 	points := slices.Collect(cat.List(want))
 	if c.last > 0 && len(points) > c.last {
@@ -70,7 +71,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 		}{points})
 	}
 	if len(points) == 0 {
-		fmt.Fprintf(a.Err, "no recovery points of %s; make one with: cofre backup\n", cfg.Name)
+		fmt.Fprintln(a.Err, noPoints(cfg.Name, cat.Installations()))
 		return nil
 	}
 	header := []string{"POINT", "TAKEN", "KINDS", "SIZE", "NEW", "STATE"}
@@ -87,6 +88,14 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	}
 	columns(a.Out, header, rows, 3, 4)
 	return nil
+}
+
+// noPoints says that there is nothing to list, and what there is instead.
+func noPoints(name string, there []string) string {
+	if len(there) == 0 || slices.Contains(there, name) {
+		return fmt.Sprintf("no recovery points of %s; make one with: cofre backup", name)
+	}
+	return fmt.Sprintf("no recovery points of %s; the repository has those of %s: cofre list --all", name, strings.Join(there, ", "))
 }
 
 // added is what a point added to the repository.

@@ -22,7 +22,7 @@ func main() {
 type app struct{ edge.App }
 
 func newRootCommand(a *app) *cobra.Command {
-	return a.Root(&cobra.Command{
+	root := a.Root(&cobra.Command{
 		Use:   "cofre",
 		Short: "Back up, keep, prove and restore an installation",
 		Long: `cofre backs up an installation made of a PostgreSQL database, object buckets and configuration files, keeps
@@ -35,4 +35,6 @@ A first time:
   cofre backup                   one recovery point of everything configured
   cofre restore database latest --dry-run`,
 	}, commands(a)...)
+	completing(a, root)
+	return root
 }

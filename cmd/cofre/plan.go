@@ -7,12 +7,13 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
-// printPlan prints what a command is about to do: on stdout where the plan is the answer.
-func (a *app) printPlan(p *cofre.Plan) error {
+// printPlan prints what a command is about to do, on stdout because the plan is the answer, and why it is refused, if it is.
+func (a *app) printPlan(p *cofre.Plan, refused error) error {
 	if a.JSON {
 		return a.Document(struct {
-			Plan *cofre.Plan `json:"plan"`
-		}{p})
+			Plan  *cofre.Plan         `json:"plan"`
+			Error *edge.ErrorDocument `json:"error,omitempty"`
+		}{p, edge.DocumentOf(refused)})
 	}
 	writePlan(a.Stdio, p, true)
 	return nil
@@ -39,12 +40,12 @@ func writePlan(std edge.Stdio, p *cofre.Plan, answer bool) {
 		fmt.Fprintf(w, "  about %s\n", size(p.Bytes))
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(w, "note: %s\n", n)
+		edge.Say(w, "note: ", n)
 	}
 	for _, problem := range p.Problems {
-		fmt.Fprintf(w, "problem: %s\n", problem.What)
+		edge.Say(w, "problem: ", problem.What)
 		if problem.Hint != "" {
-			fmt.Fprintf(w, "  hint: %s\n", problem.Hint)
+			edge.Say(w, "  hint: ", problem.Hint)
 		}
 	}
 }

@@ -25,8 +25,6 @@ What it replaces is kept, and the last lines say under which name. --dry-run pri
 
 POINT is an id, an unambiguous prefix of one, or latest: the newest point that holds what is asked for whole. Where newer
 points do not, each is named with the reason before anything is done.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(restores(a)...)
 	return cmd
@@ -69,7 +67,7 @@ type restoreDocument struct {
 
 // restore finds the component, shows the plan, asks where something gives way, and carries it out between hooks.
 func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r restoring) error {
-	cat, err := catalog.Read(ctx, repo)
+	cat, err := a.catalog(ctx, cfg, repo)
 	if err != nil {
 		return err
 	}
@@ -139,7 +137,7 @@ func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) erro
 	if plan == nil {
 		return err
 	}
-	if perr := a.printPlan(plan); perr != nil {
+	if perr := a.printPlan(plan, err); perr != nil {
 		return perr
 	}
 	return err

@@ -95,13 +95,13 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f := cmd.Flags()
 	c.target.addFlags(cmd)
 	f.StringVar(&c.to, "to", "", "the data `DIR` to make")
-	f.StringVar(&c.action, "action", string(physical.ActionPause), "at the target: pause, promote or shutdown")
+	f.StringVar(&c.action, "action", string(physical.ActionPause), "`ACTION` at the target: pause, promote or shutdown")
 	f.BoolVar(&c.start, "start", false, "run the server until the target is reached, and carry out the action")
 	f.StringVar(&c.superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to ask with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
 	f.BoolVar(&c.delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
 	f.BoolVar(&c.moveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
-	f.IntVarP(&c.jobs, "jobs", "j", 0, "files at once (default: the number of CPUs up to 4)")
+	f.IntVarP(&c.jobs, "jobs", "j", 0, "`N` files at once (default: the number of CPUs up to 4)")
 	f.StringVar(&c.owner, "owner", "", "`USER` to own the files, where cofre runs as root (default: found out)")
 	f.BoolVar(&c.keepArchive, "keep-archiving", false, "leave archive_mode as it was; only where the original is gone for good")
 	f.BoolVar(&c.verifyBackup, "pg-verifybackup", false, "have pg_verifybackup read everything back once more")
@@ -118,7 +118,7 @@ func (r *recoveryFlags) addFlags(cmd *cobra.Command) {
 	f.StringVar(&r.name, "name", "", "recover to the restore point of this `NAME` (pg_create_restore_point)")
 	f.BoolVar(&r.immediate, "immediate", false, "only until the base backup is consistent")
 	f.BoolVar(&r.exclusive, "exclusive", false, "stop just before the target instead of just after it")
-	f.Uint32Var(&r.timeline, "timeline", 0, "recover along this timeline (default: the newest that the base backup leads to)")
+	f.Uint32Var(&r.timeline, "timeline", 0, "recover along this timeline `NUMBER` (default: the newest that the base backup leads to)")
 }
 
 // parse makes a recovery target of the flags.
@@ -184,7 +184,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	cat, err := catalog.Read(ctx, repo)
+	cat, err := a.catalog(ctx, cfg, repo)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func printComparison(a *app, m *logical.Merge) {
 		{"same", count(m.Comparison.Same), ""},
 	}, 1)
 	for _, n := range m.Notes {
-		fmt.Fprintf(a.Err, "note: %s\n", n)
+		edge.Say(a.Err, "note: ", n)
 	}
 	var rows [][]string
 	for _, d := range m.Preview {

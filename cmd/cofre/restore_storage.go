@@ -56,7 +56,7 @@ Where the configured database is the storage's own, owners and times of the obje
 	f.BoolVar(&c.replace, "replace", false, "replace objects that exist with other bytes or metadata")
 	f.BoolVar(&c.deleteExtra, "delete-extra", false, "delete objects that were not captured")
 	f.BoolVar(&c.forDatabase, "for-database", false, "exactly the objects that the configured database names, in the versions it names")
-	f.IntVarP(&c.jobs, "jobs", "j", 0, "objects at once (default 8)")
+	f.IntVarP(&c.jobs, "jobs", "j", 0, "`N` objects at once (default 8)")
 	return cmd
 }
 

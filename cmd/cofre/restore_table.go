@@ -78,7 +78,7 @@ type tableDocument struct {
 // capturedDatabase finds the database component that a point holds, by the source's name where there are several,
 // and opens it.
 func capturedDatabase(ctx context.Context, a *app, cfg *config.Config, repo reader, ref, source string) (cofre.RecoveryPoint, cofre.Tree, error) {
-	cat, err := catalog.Read(ctx, repo)
+	cat, err := a.catalog(ctx, cfg, repo)
 	if err != nil {
 		return cofre.RecoveryPoint{}, nil, err
 	}
@@ -118,10 +118,8 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 	}
 	plan.Point = point.ID
 	if c.dryRun {
-		if err := a.printPlan(plan); err != nil {
-			return err
-		}
-		return restore.Preflight(plan)
+		refused := restore.Preflight(plan)
+		return errors.Join(refused, a.printPlan(plan, refused))
 	}
 	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
 		writePlan(a.Stdio, plan, false)

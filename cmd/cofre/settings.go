@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 )
 
@@ -25,6 +26,25 @@ func (a *app) reading(ctx context.Context, run func(context.Context, *config.Con
 // writing runs a command that adds to the repository.
 func (a *app) writing(ctx context.Context, run func(context.Context, *config.Config, cofre.Repository) error) error {
 	return a.repository(ctx, toWrite, run)
+}
+
+// catalog reads the catalog. If nobody chose the installation's name, as on a machine that is not the one that backed up,
+// and the repository has one installation only, that one is meant, and the call goes on with its name.
+//
+// Errors: those of catalog.Read.
+func (a *app) catalog(ctx context.Context, cfg *config.Config, repo reader) (*catalog.Catalog, error) {
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	there := cat.Installations()
+	if cfg.NameGuessed && len(there) == 1 && there[0] != cfg.Name {
+		if !a.Quiet {
+			fmt.Fprintf(a.Err, "installation %s: the only one in the repository (the configuration has no name)\n", there[0])
+		}
+		cfg.Name = there[0]
+	}
+	return cat, nil
 }
 
 // access is what a repository is opened for.

@@ -41,7 +41,7 @@ POINT is an id, an unambiguous prefix of one, or latest.`,
 }
 
 func (c *showCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, refs []string) error {
-	cat, err := catalog.Read(ctx, repo)
+	cat, err := a.catalog(ctx, cfg, repo)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ well; it exits with 3 where the point was asked for by name, or where a source h
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "how deep: structure or content")
+	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "`LEVEL`, how deep: structure or content")
 	return cmd
 }
 
@@ -58,7 +58,7 @@ type verification struct {
 }
 
 func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, level cofre.Level, args []string) error {
-	cat, err := catalog.Read(ctx, repo)
+	cat, err := a.catalog(ctx, cfg, repo)
 	if err != nil {
 		return err
 	}

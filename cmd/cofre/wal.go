@@ -23,8 +23,6 @@ func newWALCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wal",
 		Short: "Archive and fetch WAL, and say which moments can be recovered",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALExpireCommand(a))
 	return cmd
@@ -127,7 +125,8 @@ func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func([]
 	if err != nil {
 		return err
 	}
-	backups, sizes, err := baseBackups(cat, cfg.Name)
+	// Those of every installation: WAL belongs to a system, and what one of them needs is needed.
+	backups, sizes, err := baseBackups(cat, "")
 	if err != nil {
 		return err
 	}

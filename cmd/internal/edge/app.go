@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -49,18 +50,25 @@ func System() App {
 // Root makes the root of a program: what every command has in common is added to it.
 func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.Args = cobra.NoArgs
-	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	root.SetHelpTemplate(`{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
-
-{{end}}{{.UsageString}}
-` + exitHelp())
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return UsageError(cmd, err) })
+	root.Version = Version()
+	root.SetVersionTemplate(versionLine(root.Name()) + "\n")
+	cobra.AddTemplateFuncs(helpFunctions())
+	cobra.EnableCommandSorting = false
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return UsageError(cmd, unknownFlag(cmd, err)) })
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.ConfigFile, "config", "c", "", "configuration `FILE` (default ./cofre.yaml, then /etc/cofre/cofre.yaml, then the environment)")
 	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "no progress, only results, warnings and errors")
+	for _, c := range commands {
+		if c.GroupID != "" && !root.ContainsGroup(c.GroupID) {
+			root.AddGroup(&cobra.Group{ID: c.GroupID, Title: c.GroupID + ":"})
+		}
+	}
 	root.AddCommand(commands...)
+	root.AddCommand(newExitCodesTopic())
+	family(root)
 	strict(root)
 	// The shells' completions are cobra's own; ours is the sentence of its help.
 	root.InitDefaultCompletionCmd()
@@ -71,11 +79,18 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	ctx, stop := interruptible(ctx, a.Err)
 	defer stop()
+	// A wrong flag ends the reading of the command line, possibly before --json is read.
+	a.JSON = slices.Contains(args, "--json")
+	out := &output{Writer: a.Out}
+	a.Out = out
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	called, err := root.ExecuteContextC(ctx)
+	if out.err != nil {
+		err = errors.Join(err, fmt.Errorf("%w: %w", errOutput, out.err))
+	}
 	return a.finish(ctx, forServer(called, err))
 }
 
@@ -107,6 +122,22 @@ func interruptible(ctx context.Context, stderr io.Writer) (context.Context, func
 		signal.Stop(signals)
 		close(done)
 		cancel(nil)
+	}
+}
+
+// family makes a command that only has others say which, and which one may have been meant.
+func family(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		family(sub)
+	}
+	if cmd.HasSubCommands() && cmd.RunE == nil {
+		cmd.Args = func(cmd *cobra.Command, given []string) error {
+			if len(given) > 0 {
+				return unknownCommand(cmd, given[0])
+			}
+			return nil
+		}
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 }
 
@@ -178,9 +209,9 @@ func (a *App) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return code
 	}
-	fmt.Fprintf(a.Err, "cofre: %s\n", forTerminal(err))
+	Say(a.Err, "cofre: ", forTerminal(err))
 	if hint := cofre.Hint(err); hint != "" {
-		fmt.Fprintf(a.Err, "hint: %s\n", hint)
+		Say(a.Err, "hint: ", hint)
 	}
 	if a.JSON && !a.printed {
 		// A stdout that cannot be written to leaves only the exit code, which is already that of an error.
@@ -197,8 +228,8 @@ func (a *App) Document(v any) error {
 	enc := json.NewEncoder(a.Out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("write the result: %w", err)
+	if err := enc.Encode(noNulls(v)); err != nil {
+		return fmt.Errorf("%w: %w", errOutput, err)
 	}
 	return nil
 }

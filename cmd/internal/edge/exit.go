@@ -56,7 +56,7 @@ var exits = []struct {
 	{ExitLocked, "locked", "locked by another process", is(cofre.ErrLocked)},
 	{ExitWrongKey, "wrong_key", "wrong repository password", is(cofre.ErrWrongKey)},
 	{ExitUnreachable, "unreachable", "repository, database or storage unreachable", is(cofre.ErrUnreachable)},
-	{ExitNoSpace, "no_space", "disk full or read-only", isNoSpace},
+	{ExitNoSpace, "no_space", "disk full or read-only, or the output could not be written", isNoSpace},
 	{ExitError, "error", "any other error", func(error) bool { return true }},
 }
 
@@ -77,7 +77,7 @@ func isNoSpace(err error) bool {
 	if tool, ok := errors.AsType[*cofre.ToolError](err); ok && strings.Contains(strings.ToLower(tool.Stderr), syscall.ENOSPC.Error()) {
 		return true
 	}
-	return is(cofre.ErrDiskFull, cofre.ErrReadOnly, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS)(err)
+	return is(errOutput, cofre.ErrDiskFull, cofre.ErrReadOnly, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS)(err)
 }
 
 func as[T error](err error) bool {
@@ -98,7 +98,7 @@ func ExitCode(err error) (int, string) {
 	return ExitError, "error"
 }
 
-// exitHelp is the paragraph that ends every help, by ascending code.
+// exitHelp is what the help says of exit codes, by ascending code.
 func exitHelp() string {
 	var b strings.Builder
 	b.WriteString("Exit codes:\n")

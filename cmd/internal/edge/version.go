@@ -31,6 +31,11 @@ func Version() string {
 	return "devel"
 }
 
+// versionLine is what a program says of itself in one line.
+func versionLine(program string) string {
+	return fmt.Sprintf("%s %s %s %s/%s", program, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 // NewVersionCommand makes the command that prints the version of the program.
 func NewVersionCommand(a *App) *cobra.Command {
 	return &cobra.Command{
@@ -41,7 +46,7 @@ func NewVersionCommand(a *App) *cobra.Command {
 			if a.JSON {
 				return a.Document(map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
 			}
-			fmt.Fprintf(a.Out, "%s %s %s %s/%s\n", cmd.Root().Name(), Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintln(a.Out, versionLine(cmd.Root().Name()))
 			return nil
 		},
 	}

@@ -1,0 +1,121 @@
+package edge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// errOutput says that what a command had to say could not be written.
+var errOutput = errors.New("write the output")
+
+// output is stdout. It remembers the first write that failed, since what prints a table looks at no error: whoever reads
+// the result must not take half of it, or none, for all.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.Writer.Write(p)
+	o.err = err
+	return n, err
+}
+
+// Say writes one line for a person. On a terminal that is narrower it breaks between words and goes on under its text; a
+// command of cofre that ends it has a line of its own, so that it can be pasted. Elsewhere it stays one line, as
+// logs and grep want it.
+func Say(w io.Writer, lead, text string) {
+	columns := width(w)
+	if columns == 0 || len([]rune(lead+text)) <= columns || strings.Contains(text, "\n") {
+		fmt.Fprintln(w, lead+text)
+		return
+	}
+	if prose, command, ok := strings.Cut(text, ": cofre "); ok {
+		fmt.Fprintf(w, "%s:\n  cofre %s\n", hang(lead, prose, columns-1), command)
+		return
+	}
+	fmt.Fprintln(w, hang(lead, text, columns))
+}
+
+// width is how many columns a stream has, if it is a terminal, or else 0: what goes to a file or a log keeps its lines.
+func width(stream any) int {
+	if o, ok := stream.(*output); ok {
+		stream = o.Writer
+	}
+	f, ok := stream.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns < 20 {
+		return helpWidth
+	}
+	return columns
+}
+
+// noNulls returns v with every nil slice and map made empty, at any depth: in JSON a list that has nothing is [] and an
+// object that has nothing {}, so that whoever reads it need not ask first. Fields that omit what is empty still do.
+func noNulls(v any) any {
+	if v == nil {
+		return nil
+	}
+	return filled(reflect.ValueOf(v)).Interface()
+}
+
+func filled(v reflect.Value) reflect.Value {
+	if v.CanInterface() {
+		if _, ok := v.Interface().(interface{ MarshalJSON() ([]byte, error) }); ok {
+			return v
+		}
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			return v
+		}
+		p := reflect.New(v.Type().Elem())
+		p.Elem().Set(filled(v.Elem()))
+		return p
+	case reflect.Interface:
+		if v.IsNil() {
+			return v
+		}
+		i := reflect.New(v.Type()).Elem()
+		i.Set(filled(v.Elem()))
+		return i
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return v // bytes are a text in JSON
+		}
+		s := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			s.Index(i).Set(filled(v.Index(i)))
+		}
+		return s
+	case reflect.Map:
+		m := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for key, value := range v.Seq2() {
+			m.SetMapIndex(key, filled(value))
+		}
+		return m
+	case reflect.Struct:
+		s := reflect.New(v.Type()).Elem()
+		s.Set(v) // what is not exported comes along
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				s.Field(i).Set(filled(v.Field(i)))
+			}
+		}
+		return s
+	}
+	return v
+}

@@ -1,0 +1,48 @@
+package edge
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+)
+
+func TestListsAreNeverNull(t *testing.T) {
+	type Inner struct {
+		Names  []string          `json:"names"`
+		Map    map[string]string `json:"map"`
+		Raw    json.RawMessage   `json:"raw,omitempty"`
+		At     time.Time         `json:"at"`
+		Left   []string          `json:"left,omitempty"`
+		hidden []int
+	}
+	doc := struct {
+		*Inner
+		List  []Inner       `json:"list"`
+		Any   any           `json:"any"`
+		Keyed map[int][]int `json:"keyed"`
+		None  *Inner        `json:"none,omitempty"`
+		Bytes []byte        `json:"bytes,omitempty"`
+	}{Inner: &Inner{}, List: []Inner{{hidden: []int{1}}}, Any: Inner{}, Keyed: map[int][]int{1: nil}}
+	got, err := json.Marshal(noNulls(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(got, []byte("null")) {
+		t.Errorf("it has a null: %s", got)
+	}
+	if doc.Names != nil || doc.List[0].Names != nil {
+		t.Error("the document itself was changed")
+	}
+	if bytes.Contains(got, []byte("left")) {
+		t.Errorf("what is left out when empty is there: %s", got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	text := "one two three\nfour five\n\n  a command that is long and stays\nsix"
+	want := "one two\nthree four\nfive\n\n  a command that is long and stays\nsix"
+	if got := Wrap(text, 10); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
