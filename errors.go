@@ -51,13 +51,20 @@ func Hint(err error) string {
 	return ""
 }
 
-// GapError says that WAL which is needed is not in the repository.
+// GapError says that WAL which is needed is not in the repository: segments are missing, or one is there that does not go
+// on with what is before it.
 type GapError struct {
 	Timeline Timeline
-	From, To string // first and last missing segment, by name
+	From, To string // first and last missing segment, by name; where WAL breaks, the segment that it breaks in
+
+	BreaksAt LSN    `json:",omitempty"` // where it breaks: what is needed from here on is not what is there
+	Why      string `json:",omitempty"` // what is found there
 }
 
 func (e *GapError) Error() string {
+	if e.Why != "" {
+		return fmt.Sprintf("the WAL of timeline %d breaks at %s, in segment %s: %s", e.Timeline, e.BreaksAt, e.From, e.Why)
+	}
 	if e.From == e.To {
 		return fmt.Sprintf("gap in the WAL of timeline %d: segment %s is missing", e.Timeline, e.From)
 	}

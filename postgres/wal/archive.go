@@ -9,9 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,6 +45,9 @@ type Archived struct {
 	// and that recovery cannot read past. It is archived all the same, for nothing better is to be had; a base
 	// backup should follow.
 	Damaged cofre.LSN `json:"damaged,omitzero"`
+	// Unrelated says in which way a segment does not go on where the one before it ends; empty where it does, as far as
+	// is known. It is archived all the same, for the same reason.
+	Unrelated string `json:"unrelated,omitempty"`
 }
 
 // aheadTime bounds how long one call goes on with further segments: PostgreSQL waits for the command when it
@@ -58,12 +60,18 @@ const aheadTime = 10 * time.Second
 // It is safe to call again for a file that is archived already, and at any moment in several processes: the
 // object is created only where none is, and one that is there is accepted only if it holds the same bytes.
 //
-// Where Spool is set, segments that wait behind the one asked for (NAME.ready in archive_status) are archived
-// with it, side by side, and each leaves a mark in Spool once it is durable in every store. A later call that
-// finds the mark of its file answers at once. What a crash leaves is harmless in every order: a segment stored
-// without its mark is compared and accepted, a mark is written only after the segment is durable, and it names
-// the very file (size, modification time, inode) and the repositories with their keys, so that one left over from another life of the
-// server counts for nothing. PostgreSQL still recycles a segment only after the command succeeded for it by name.
+// Where Spool is set, what waits behind the segment asked for (NAME.ready in archive_status) is archived with it, and
+// each leaves a mark in Spool once it is durable in every store. A later call that finds the mark of its file answers
+// at once. What a crash leaves is harmless in every order: a segment stored without its mark is compared and accepted,
+// a mark is written only after the segment is durable, and it names the very file (size, modification time, inode) and
+// the repositories with their keys, so that one left over from another life of the server counts for nothing.
+// PostgreSQL still recycles a segment only after the command succeeded for it by name.
+//
+// Files are prepared side by side and stored one after the other, in the order in which PostgreSQL hands them over:
+// nothing is archived ahead of a file that was refused, which would make one archive of two histories.
+//
+// Of a segment whose records end before it does, or that does not go on where the one before it ends, a Note is
+// left in the store before the segment is; so is one of a file that is refused because another is there.
 //
 // Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
 // of another system; cofre.ErrCorrupt where it is not what its name says; the stores'.
@@ -86,47 +94,21 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	if len(a.Archives) == 0 {
 		return out, fmt.Errorf("archive %s: no repository: %w", name, cofre.ErrConfig)
 	}
-	if kind.Kind == pgdata.WALSegment && a.takeMark(ctx, system, path) {
+	if a.takeMark(ctx, system, path) {
 		return out, nil
 	}
-	var waiting []string
+	l := &line{Archiver: a, system: system, order: []string{path}, jobs: a.Jobs}
+	if l.jobs <= 0 {
+		l.jobs = runtime.GOMAXPROCS(0)
+	}
 	if a.Spool != "" && kind.Kind == pgdata.WALSegment {
-		waiting = a.waiting(path)
+		l.order = append(l.order, a.waiting(path)...)
 	}
-	jobs := a.Jobs
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
+	first, ahead, err := l.run(ctx)
+	out.Ahead = ahead
+	if err == nil {
+		out.Stored, out.Damaged, out.Unrelated = first.stored, first.chain.Break, first.unrelated
 	}
-	if len(waiting) == 0 {
-		out.Stored, out.Damaged, err = a.one(ctx, system, path, jobs)
-		return out, err
-	}
-
-	// Oldest first, each worker taking the next, so that what is archived is a growing beginning of what waits,
-	// but for the few segments under way.
-	var next atomic.Int64
-	var ahead atomic.Int64
-	var wg sync.WaitGroup
-	began := time.Now()
-	wg.Go(func() { out.Stored, out.Damaged, err = a.one(ctx, system, path, 1) })
-	for range jobs {
-		wg.Go(func() {
-			for ctx.Err() == nil && time.Since(began) < aheadTime {
-				i := int(next.Add(1)) - 1
-				if i >= len(waiting) {
-					return
-				}
-				// The error of a segment that was not asked for is told when it is.
-				if _, damaged, err := a.one(ctx, system, waiting[i], 1); err == nil && damaged == 0 {
-					if a.mark(ctx, system, waiting[i]) == nil {
-						ahead.Add(1)
-					}
-				}
-			}
-		})
-	}
-	wg.Wait()
-	out.Ahead = int(ahead.Load())
 	return out, err
 }
 
@@ -164,34 +146,6 @@ func readControl(path string) (*pgdata.Control, error) {
 func foreign(is, want cofre.SystemID) error {
 	return cofre.WithHint(fmt.Errorf("it is of system %s, and the WAL of system %s belongs here: %w", is, want, cofre.ErrRefused),
 		"give every cluster, and every copy that writes, a configuration and a repository of its own")
-}
-
-// one stores one file in every store.
-func (a *Archiver) one(ctx context.Context, system cofre.SystemID, path string, jobs int) (stored int, damaged cofre.LSN, err error) {
-	name := filepath.Base(path)
-	fail := func(err error) (int, cofre.LSN, error) {
-		return 0, 0, fmt.Errorf("archive %s: %w", name, err)
-	}
-	content, unmap, err := mapFile(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer unmap()
-	var end cofre.LSN
-	checked := make(chan struct{})
-	if err := checkContent(system, name, content); err != nil {
-		return fail(err)
-	}
-	go func() {
-		defer close(checked)
-		end = recordsEnd(name, content)
-	}()
-	stored, err = store(ctx, a.Archives, system, name, content, jobs)
-	<-checked
-	if err != nil {
-		return fail(err)
-	}
-	return stored, end, nil
 }
 
 // mapFile maps a file into memory instead of reading it: a process that lives for one segment spends a third of
@@ -257,18 +211,7 @@ func recordsEnd(name string, content []byte) cofre.LSN {
 	if !pgdata.IsSegmentName(name) {
 		return 0
 	}
-	return whereRecordsEnd(content, int64(len(content)))
-}
-
-// whereRecordsEnd walks the records of a segment, or of its beginning, where segments have the given size. It returns
-// where they end before the content does, or 0.
-func whereRecordsEnd(content []byte, size int64) cofre.LSN {
-	w := pgdata.NewWalker(size)
-	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
-		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
-	}
-	end, _ := w.End()
-	return end
+	return pgdata.ChainOf(content, int64(len(content))).Break
 }
 
 // store puts a file's content into every archive.
@@ -289,25 +232,28 @@ func create(ctx context.Context, st cofre.Store, object string, sealed []byte, d
 	if !errors.Is(err, cofre.ErrExists) {
 		return false, fmt.Errorf("repository %s: %w", st.URL(), err)
 	}
-	there, err := storedDigest(ctx, st, object)
+	there, err := readHeader(ctx, st, object)
 	if err != nil {
 		return false, fmt.Errorf("repository %s: compare with what is there: %w", st.URL(), err)
 	}
-	if there != d {
+	if there.digest != d {
 		return false, cofre.WithHint(fmt.Errorf("repository %s: another %s is there: %w", st.URL(), object, cofre.ErrExists),
 			"two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed")
 	}
 	return false, nil
 }
 
-// waiting lists the segments that wait behind path, oldest first, with their paths.
+// waiting lists the files that wait behind the segment at path, with their paths, in the order in which PostgreSQL hands
+// them over: by name, a timeline's history before its segments. It is empty where one waits before the segment: that one
+// was refused, or is yet to be, and nothing goes past it.
+//
+// Source: PostgreSQL, src/backend/postmaster/pgarch.c, ready_file_comparator.
 func (a *Archiver) waiting(path string) []string {
 	most := a.Ahead
 	if most <= 0 {
 		most = 64
 	}
 	dir, name := filepath.Split(path)
-	// ReadDir sorts by name, which is the order of segments within a timeline.
 	entries, err := os.ReadDir(filepath.Join(dir, "archive_status"))
 	if err != nil {
 		return nil // nothing to archive ahead is no reason to fail
@@ -315,15 +261,16 @@ func (a *Archiver) waiting(path string) []string {
 	var out []string
 	for _, e := range entries {
 		next, ok := strings.CutSuffix(e.Name(), ".ready")
-		if !ok || !pgdata.IsSegmentName(next) || next <= name || next[:8] != name[:8] {
+		if _, err := pgdata.ParseWALName(next); !ok || err != nil || next[:8] != name[:8] || next == name {
 			continue
 		}
-		if len(out) == most {
-			break
+		if next < name {
+			return nil
 		}
 		out = append(out, dir+next)
 	}
-	return out
+	slices.Sort(out) // as the files are called, without .ready
+	return out[:min(len(out), most)]
 }
 
 // fingerprint names a file as it is, and where it was stored: a repository by its key, too, for one that was made anew at

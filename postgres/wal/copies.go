@@ -86,38 +86,49 @@ func put(ctx context.Context, archives []Archive, object string, content []byte,
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
 	defer compressing.Wait() // content is the caller's
-	var created atomic.Int64
-	one := func(a Archive) error {
+	stored, errs := inEach(archives, func(_ int, a Archive) (bool, error) {
 		r, err := a.Find(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
-		sealed, d, err := seal(r, object, content, packed)
+		d := digestOf(r, object, content)
+		sealed, err := seal(r, object, d, nil, packed())
 		if err != nil {
-			return err
+			return false, err
 		}
-		isNew, err := create(ctx, a.Store, object, sealed, d)
+		return create(ctx, a.Store, object, sealed, d)
+	})
+	return stored, errors.Join(errs...)
+}
+
+// inEach does something with every archive, side by side, and returns in how many it was new, and what failed in each.
+func inEach(archives []Archive, do func(int, Archive) (isNew bool, err error)) (stored int, errs []error) {
+	errs = make([]error, len(archives))
+	var created atomic.Int64
+	var wg sync.WaitGroup
+	one := func(i int, a Archive) {
+		isNew, err := do(i, a)
 		if isNew {
 			created.Add(1)
 		}
-		return err
+		errs[i] = err
 	}
-	if len(archives) == 1 {
-		err = one(archives[0])
-		return int(created.Load()), err
+	for i, a := range archives[1:] {
+		wg.Go(func() { one(i+1, a) })
 	}
-	errs := make([]error, len(archives))
-	var wg sync.WaitGroup
-	for i, a := range archives {
-		wg.Go(func() { errs[i] = one(a) })
-	}
+	one(0, archives[0])
 	wg.Wait()
-	return int(created.Load()), errors.Join(errs...)
+	return int(created.Load()), errs
 }
 
 // Merge adds to inv what a copy holds of the same system: what can be recovered from all of them together.
 func (inv *Inventory) Merge(of *Inventory) {
+	inv.Notes = append(inv.Notes, of.Notes...)
 	for s := range of.Segments {
+		// What one of them has is taken from the first that has it.
+		if b, ok := of.Breaks[s]; ok && !inv.Segments[s] {
+			inv.breakAt(s, b.At, b.Why)
+		}
 		inv.Segments[s] = true
 		delete(inv.Unfinished, s)
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -24,6 +25,8 @@ type Inventory struct {
 	Bytes        int64     // as stored
 	NewestAt     time.Time // when the last object was stored, by the store's clock
 	Acknowledged []Acknowledgement
+	Notes        []Note // what archivers have left, oldest file first
+	Unlinked     int    // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
 }
@@ -73,6 +76,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		WAL: plan.WAL{
 			SystemID: system, SegmentSize: segmentSize,
 			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
+			Breaks: map[pgdata.Segment]plan.Break{},
 		},
 		objects: map[pgdata.Segment][]string{},
 	}
@@ -104,6 +108,17 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			}
 			continue
 		}
+		if file, ok := parseNote(name); ok {
+			n, err := readNote(ctx, st, o.Name)
+			if err != nil {
+				return nil, err
+			}
+			if s, err := pgdata.ParseSegment(file[:min(len(file), 24)], segmentSize); err == nil {
+				inv.objects[s] = append(inv.objects[s], o.Name)
+			}
+			inv.Notes = append(inv.Notes, n)
+			continue
+		}
 		n, err := pgdata.ParseWALName(name)
 		if err != nil {
 			continue // not ours: a later version's, perhaps
@@ -133,6 +148,9 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	for s := range inv.Segments {
 		delete(inv.Unfinished, s)
 	}
+	if err := inv.believe(ctx, st); err != nil {
+		return nil, err
+	}
 	if len(histories) > 0 {
 		id, err := unlock()
 		if err != nil {
@@ -156,6 +174,130 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	return inv, nil
 }
 
+// believe takes what notes say for the breaks that they tell of, and drops those of a file that did not come to be stored:
+// another is.
+func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
+	var kept []Note
+	for _, n := range inv.Notes {
+		s, err := pgdata.ParseSegment(n.Name, inv.SegmentSize)
+		if n.Kind == NoteRefused || err != nil {
+			kept = append(kept, n)
+			continue
+		}
+		object, err := ObjectName(inv.SystemID, n.Name)
+		if err != nil {
+			return err
+		}
+		h, err := readHeader(ctx, st, object)
+		if errors.Is(err, cofre.ErrNotFound) || err == nil && h.digest.String() != n.Digest {
+			continue
+		}
+		if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
+			return err
+		}
+		kept = append(kept, n)
+		inv.breakAt(s, n.LSN, n.What)
+	}
+	inv.Notes = kept
+	return nil
+}
+
+// breakAt adds a break, unless an earlier one of the segment is known.
+func (inv *Inventory) breakAt(s pgdata.Segment, at cofre.LSN, why string) {
+	if b, ok := inv.Breaks[s]; !ok || at < b.At {
+		inv.Breaks[s] = plan.Break{At: at, Why: why}
+	}
+}
+
+// ReadChain reads what every segment says of its neighbours, without the key, and adds to Breaks where two do not belong
+// to one history, or records end within one. It reads the beginning of each object, a few hundred bytes. Segments of
+// before say nothing; they are counted in Unlinked.
+//
+// Errors: the store's.
+func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
+	headers, err := inv.readHeaders(ctx, st)
+	if err != nil {
+		return err
+	}
+	inv.Unlinked = 0
+	for s, h := range headers {
+		if h.link == nil {
+			inv.Unlinked++
+			continue
+		}
+		if at := h.link.chain.Break; at != 0 {
+			inv.breakAt(s, at, "its records end before it does")
+		}
+		before, ok := inv.before(s)
+		b, there := headers[before]
+		if !ok || !there {
+			continue
+		}
+		why := ""
+		switch {
+		case h.link.before != digest{} && h.link.before != b.digest:
+			why = "the segment before it is another than the server had that wrote this one"
+		case b.link != nil:
+			why = b.link.chain.Follows(h.link.chain)
+		}
+		if why != "" {
+			inv.breakAt(s, s.Start(inv.SegmentSize), unrelated(before.Name(inv.SegmentSize), why))
+		}
+	}
+	return nil
+}
+
+// before is the segment before s, on the way to the timeline of s.
+func (inv *Inventory) before(s pgdata.Segment) (pgdata.Segment, bool) {
+	if s.Number == 0 {
+		return s, false
+	}
+	b := pgdata.Segment{Timeline: s.Timeline, Number: s.Number - 1}
+	if h, ok := inv.Histories[s.Timeline]; ok {
+		b.Timeline = timelineBefore(h, s, inv.SegmentSize)
+	}
+	return b, true
+}
+
+// headersAtOnce is how many objects are asked for their beginning at a time: it is the time of an answer that counts.
+const headersAtOnce = 16
+
+func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgdata.Segment]header, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	all := make(map[pgdata.Segment]header, len(inv.Segments))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, headersAtOnce)
+	for s := range inv.Segments {
+		object, err := ObjectName(inv.SystemID, s.Name(inv.SegmentSize))
+		if err != nil {
+			return nil, err
+		}
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			h, err := readHeader(ctx, st, object)
+			switch {
+			case err == nil:
+				mu.Lock()
+				defer mu.Unlock()
+				all[s] = h
+			case !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt): // a reading of the content finds these
+				stop(err)
+			}
+		})
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("read the chain of segments in %s: %w", st.URL(), err)
+	}
+	return all, nil
+}
+
 func readAcknowledgement(ctx context.Context, st cofre.Store, object string) (Acknowledgement, error) {
 	var a Acknowledgement
 	b, err := readAll(ctx, st, object, 1<<16)
@@ -176,11 +318,14 @@ func Acknowledge(ctx context.Context, st cofre.Store, system cofre.SystemID, a A
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%sgaps/%s-%s", prefix(system), a.From, a.To)
-	if err := st.Replace(ctx, name, bytes.NewReader(b), int64(len(b))); err != nil {
+	if err := st.Replace(ctx, gapName(system, a.From, a.To), bytes.NewReader(b), int64(len(b))); err != nil {
 		return fmt.Errorf("acknowledge gap %s to %s: %w", a.From, a.To, err)
 	}
 	return nil
+}
+
+func gapName(system cofre.SystemID, from, to string) string {
+	return fmt.Sprintf("%sgaps/%s-%s", prefix(system), from, to)
 }
 
 // GapState says what became of a gap.
@@ -237,8 +382,12 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status
 			continue // the name is one that we made
 		}
 		var after time.Time
+		from := end.End(inv.SegmentSize)
+		if e.Why != "" {
+			from = e.BreaksAt // what is behind a break is whole again
+		}
 		for _, b := range backups {
-			if b.SystemID == inv.SystemID && b.Start >= end.End(inv.SegmentSize) && (after.IsZero() || b.StoppedAt.Before(after)) {
+			if b.SystemID == inv.SystemID && b.Start >= from && (after.IsZero() || b.StoppedAt.Before(after)) {
 				after = b.StoppedAt
 			}
 		}

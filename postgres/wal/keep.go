@@ -1,12 +1,14 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -25,7 +27,9 @@ type keeper struct {
 	stored   cofre.LSN      // everything before it, on storedOf, is in the archive, as far as this run received it
 	storedOf cofre.Timeline // a position says nothing without its timeline: after a failover, WAL is written there anew
 
-	parts map[string][]levelled
+	parts         map[string][]levelled
+	last          tail   // of what this run stored last
+	firstCompared string // the first segment of this run, once its beginning was compared with what is before it
 }
 
 // keep brings what is in the spool into the archive, in order: whole segments first, then what there is of the
@@ -159,7 +163,7 @@ func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 	if err := checkContent(s.System, w.name, content); err != nil {
 		return fmt.Errorf("%w: segment %s: %w", errSpool, w.name, err)
 	}
-	if _, err := store(ctx, []Archive{s.archive}, s.System, w.name, content, jobsForOne()); err != nil {
+	if err := s.putSegment(ctx, w.name, content); err != nil {
 		return fmt.Errorf("archive %s: %w", w.name, err)
 	}
 	delete(s.parts, w.name)
@@ -177,6 +181,122 @@ func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 	return nil
 }
 
+// putSegment stores a whole segment, with what it says of its neighbours. The first one of a run is compared with what
+// the archive has before it: of a server that does not go on where that ends, nothing is taken. What breaks later is this
+// server's own, and taken as archive_command's is, with a note.
+func (s *keeper) putSegment(ctx context.Context, name string, content []byte) error {
+	r, err := s.archive.Find(ctx)
+	if err != nil {
+		return err
+	}
+	object, err := ObjectName(s.System, name)
+	if err != nil {
+		return err
+	}
+	packed := sync.OnceValue(func() [][]byte { return compress(content, jobsForOne()) })
+	var compressing sync.WaitGroup
+	compressing.Go(func() { packed() })
+	defer compressing.Wait()
+	d := digestOf(r, object, content)
+	k := &link{chain: pgdata.ChainOf(content, s.size)}
+	before := s.nameBefore(name)
+	why := ""
+	switch {
+	case before == "":
+	case s.last.name == before:
+		k.before, why = s.last.digests[0], unrelated(before, s.last.chain.Follows(k.chain))
+	default:
+		if err := s.related(ctx, name, before, k.chain, d); err != nil {
+			return err
+		}
+	}
+	sealed, err := seal(r, object, d, k, packed())
+	if err == nil {
+		err = leaveNotes(ctx, s.archive.Store, s.System, name, "", k.chain, why, d)
+	}
+	if err != nil {
+		return err
+	}
+	if why != "" || k.chain.Break != 0 {
+		s.warn("the WAL breaks in segment %s (%s): recovery cannot get past it; take a base backup with: cofre backup cluster", name, cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why))
+	}
+	if _, err = create(ctx, s.archive.Store, object, sealed, d); errors.Is(err, cofre.ErrExists) {
+		refused := Note{Kind: NoteRefused, Name: name, What: "another file of this name was received from the server, and refused"}
+		return errors.Join(err, refused.leave(ctx, s.archive.Store, s.System, d))
+	}
+	if err == nil {
+		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}
+	}
+	return err
+}
+
+// nameBefore is the segment before, across the timelines that this run has seen.
+func (s *keeper) nameBefore(name string) string {
+	seg, err := pgdata.ParseSegment(name, s.size)
+	if err != nil || seg.Number == 0 {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := pgdata.Segment{Timeline: seg.Timeline, Number: seg.Number - 1}
+	if h, ok := s.histories[seg.Timeline]; ok {
+		before.Timeline = timelineBefore(h, seg, s.size)
+	}
+	return before.Name(s.size)
+}
+
+// related compares the first segment of a run with what the archive says of the one before it.
+func (s *keeper) related(ctx context.Context, name, before string, c pgdata.Chain, d digest) error {
+	object, err := ObjectName(s.System, before)
+	if err != nil {
+		return err
+	}
+	h, err := readHeader(ctx, s.archive.Store, object)
+	if err != nil || h.link == nil {
+		return nil // nothing is there, or it says nothing: who reads the archive compares again
+	}
+	why := h.link.chain.Follows(c)
+	if why == "" {
+		return nil
+	}
+	if _, err := readAcknowledgement(ctx, s.archive.Store, gapName(s.System, name, name)); err == nil {
+		if d == (digest{}) {
+			return nil // a beginning only
+		}
+		return leaveNotes(ctx, s.archive.Store, s.System, name, "", pgdata.Chain{First: c.First}, unrelated(before, why), d)
+	}
+	return cofre.WithHint(fmt.Errorf("segment %s of %s is not of this server's WAL (%s): %w", before, s.archive.URL(), why, cofre.ErrRefused),
+		"another server writes this timeline: end its archiving and look which one is to be kept; where it is this one, cofre wal acknowledge %s %s --why …, then stream, and cofre backup cluster", name, name)
+}
+
+// relatedBeginning compares the beginning of the first segment of a run, before any of it is stored.
+func (s *keeper) relatedBeginning(ctx context.Context, name string, to int64) error {
+	before := s.nameBefore(name)
+	if before == "" || s.last.name == before || s.firstCompared == name {
+		return nil
+	}
+	f, err := os.Open(filepath.Join(s.dir, name+unfinished))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // completed meanwhile
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	defer f.Close()
+	content := make([]byte, (to+pgdata.WALPageSize-1)/pgdata.WALPageSize*pgdata.WALPageSize)
+	if _, err := f.ReadAt(content[:to], 0); err != nil {
+		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	c := pgdata.ChainOf(content, s.size)
+	if err := s.related(ctx, name, before, c, digest{}); err != nil {
+		return err
+	}
+	if c.First != 0 {
+		s.firstCompared = name
+	}
+	return nil
+}
+
 // putLeftover stores the records of a segment that was never completed, unless the archive knows more already.
 func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) error {
 	if len(content) < pgdata.WALPageSize {
@@ -186,7 +306,7 @@ func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) e
 		return nil // a crash left it without its beginning: nothing can be said about the rest
 	}
 	end := int64(len(content))
-	if reach := whereRecordsEnd(content, s.size); reach != 0 {
+	if reach := pgdata.ChainOf(content, s.size).Break; reach != 0 {
 		seg, err := pgdata.ParseSegment(name, s.size)
 		if err != nil {
 			return err
@@ -268,6 +388,9 @@ func (s *keeper) flush(ctx context.Context) error {
 	_ = f.Close()
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSpool, err)
+	}
+	if err := s.relatedBeginning(ctx, name, next.to); err != nil {
+		return fmt.Errorf("archive the beginning of %s: %w", name, err)
 	}
 	next.object = partName(s.System, name, next.from, next.to)
 	if err := putPart(ctx, s.archive, s.System, name, next.from, content); err != nil {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -97,6 +98,9 @@ func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 		}
 		if int64(len(b)) != p.to-p.from {
 			return nil, fmt.Errorf("read %s: it holds %d bytes: %w", p.object, len(b), cofre.ErrCorrupt)
+		}
+		if both := content[p.from:]; !bytes.Equal(both, b[:len(both)]) {
+			return nil, fmt.Errorf("read %s: it is not of the same WAL as the parts before it: %w", p.object, cofre.ErrCorrupt)
 		}
 		content = append(content[:p.from], b...)
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 
 	"filippo.io/age"
@@ -57,11 +56,18 @@ func digestOf(r Recipient, object string, content []byte) digest {
 // holds the identity can tell that it was not changed.
 const digestType = "cofre-digest"
 
-// carry is a recipient that nobody reads with: it puts the digest into the header.
-type carry struct{ d digest }
+// carry is a recipient that nobody reads with: it puts the digest into the header, and the link of a segment.
+type carry struct {
+	d digest
+	l *link
+}
 
 func (c carry) Wrap([]byte) ([]*age.Stanza, error) {
-	return []*age.Stanza{{Type: digestType, Args: []string{base64.RawStdEncoding.EncodeToString(c.d[:])}}}, nil
+	all := []*age.Stanza{{Type: digestType, Args: []string{c.d.String()}}}
+	if c.l != nil {
+		all = append(all, c.l.stanza())
+	}
+	return all, nil
 }
 
 // frame is how much plaintext is one zstd frame. Frames are compressed beside each other; a file of several is
@@ -97,24 +103,19 @@ func compress(content []byte, jobs int) [][]byte {
 	return parts
 }
 
-// seal makes the object of a file's content for one recipient: what packed made of it, encrypted, with the digest of the
-// content in the header.
-func seal(r Recipient, object string, content []byte, packed func() [][]byte) ([]byte, digest, error) {
+// seal makes the object of a file's content for one recipient: what was packed of it, encrypted, with the digest of the
+// content in the header, and with the link of a segment.
+func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byte, error) {
 	if r.IsZero() {
-		return nil, digest{}, fmt.Errorf("encrypt %s: no recipient", object)
+		return nil, fmt.Errorf("encrypt %s: no recipient", object)
 	}
-	var d digest
-	var wg sync.WaitGroup
-	wg.Go(func() { d = digestOf(r, object, content) })
-	parts := packed()
-	wg.Wait()
 	var size int
-	for _, p := range parts {
+	for _, p := range packed {
 		size += len(p)
 	}
 	b := bytes.NewBuffer(make([]byte, 0, size+size/1024+1024))
-	w, err := age.Encrypt(b, r.r, carry{d})
-	for _, p := range parts {
+	w, err := age.Encrypt(b, r.r, carry{d, l})
+	for _, p := range packed {
 		if err == nil {
 			_, err = w.Write(p)
 		}
@@ -123,37 +124,9 @@ func seal(r Recipient, object string, content []byte, packed func() [][]byte) ([
 		err = w.Close()
 	}
 	if err != nil {
-		return nil, d, fmt.Errorf("encrypt %s: %w", object, err)
+		return nil, fmt.Errorf("encrypt %s: %w", object, err)
 	}
-	return b.Bytes(), d, nil
-}
-
-// storedDigest reads the digest of a stored object, without the identity.
-//
-// Errors: cofre.ErrNotFound; cofre.ErrCorrupt where the object has none: cofre did not write it.
-func storedDigest(ctx context.Context, st cofre.Store, object string) (digest, error) {
-	var d digest
-	r, err := st.Open(ctx, object, 0, 4096)
-	if err != nil {
-		return d, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return d, err
-	}
-	header, err := age.ExtractHeader(bytes.NewReader(b))
-	if err != nil {
-		return d, fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt)
-	}
-	for line := range strings.Lines(string(header)) {
-		if arg, ok := strings.CutPrefix(strings.TrimSpace(line), "-> "+digestType+" "); ok {
-			if n, err := base64.RawStdEncoding.Decode(d[:], []byte(arg)); err == nil && n == len(d) {
-				return d, nil
-			}
-		}
-	}
-	return d, fmt.Errorf("read %s: no digest in its header: %w", object, cofre.ErrCorrupt)
+	return b.Bytes(), nil
 }
 
 // open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is

@@ -85,7 +85,7 @@ func (s *Streamer) Stream(ctx context.Context) error {
 		return fmt.Errorf("stream WAL: %w", err)
 	}
 	c.Archives = remembering(c.Archives)
-	r := &stream{Streamer: &c}
+	r := &stream{Streamer: &c, histories: map[cofre.Timeline]pgdata.History{}}
 	for _, a := range c.Archives {
 		r.keepers = append(r.keepers, &keeper{stream: r, archive: a, kick: make(chan struct{}, 1), parts: map[string][]levelled{}})
 	}
@@ -106,14 +106,15 @@ type stream struct {
 	told   bool    // that the spool is filling
 	resume *resume // where to go on after WAL that is lost; nil where nothing is
 
-	mu       sync.Mutex
-	segment  pgdata.Segment // being received
-	open     bool
-	received cofre.LSN
-	queue    []waiting
-	taken    int                // how many have been taken out of the queue: the number of its first
-	wake     context.CancelFunc // of a receive that is waiting
-	fatal    error
+	mu        sync.Mutex
+	histories map[cofre.Timeline]pgdata.History // of the timelines that this run has met
+	segment   pgdata.Segment                    // being received
+	open      bool
+	received  cofre.LSN
+	queue     []waiting
+	taken     int                // how many have been taken out of the queue: the number of its first
+	wake      context.CancelFunc // of a receive that is waiting
+	fatal     error
 }
 
 // stored is up to where every archive has what was received. The caller holds the lock.
@@ -461,16 +462,21 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 		return sl.timeline, reserved.Start(s.size), nil
 	}
 	// archive_command may have run ahead of the slot; what lies between is there, or it is a gap that the slot
-	// can still close.
-	if !sl.fresh && sl.restart != 0 && last.Timeline == sl.timeline && reserved.Number <= last.Number {
+	// can still close. The last one that is there is received once more, and so compared: a name says nothing about
+	// which server wrote it.
+	if sl.restart != 0 && last.Timeline == sl.timeline && reserved.Number <= last.Number {
 		in := map[pgdata.Segment]bool{}
 		for _, seg := range have {
 			in[seg] = true
 		}
-		for in[reserved] {
-			reserved = reserved.Next()
+		at := reserved
+		for in[at] {
+			at = at.Next()
 		}
-		return sl.timeline, reserved.Start(s.size), nil
+		if at.Number > reserved.Number {
+			at.Number--
+		}
+		return sl.timeline, at.Start(s.size), nil
 	}
 	return last.Timeline, last.Next().Start(s.size), nil
 }
@@ -568,6 +574,13 @@ func (s *stream) history(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 	if _, err := store(ctx, s.Archives, s.System, name, h.Content, 1); err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
 	}
+	history, err := pgdata.ParseHistory(tli, h.Content)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.histories[tli] = history
 	return nil
 }
 

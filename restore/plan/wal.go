@@ -29,6 +29,15 @@ type WAL struct {
 	// what streaming brought so far, or the last of a timeline that ended.
 	Unfinished map[pgdata.Segment]int64
 	Histories  map[cofre.Timeline]pgdata.History // of every timeline but 1
+	// Breaks are the segments of which it is known that recovery does not get past a position in them, or to their
+	// beginning from the segment before.
+	Breaks map[pgdata.Segment]Break
+}
+
+// Break is where the records of consecutive segments do not go on.
+type Break struct {
+	At  cofre.LSN
+	Why string
 }
 
 // History returns the ancestry of a timeline. Timeline 1 has none; another of which none was archived counts as
@@ -94,6 +103,10 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 	for number := uint64(from) / uint64(size); ; number++ {
 		s := pgdata.Segment{Timeline: w.timelineOf(h, number), Number: number}
 		if w.Segments[s] {
+			if b, ok := w.Breaks[s]; ok && b.At >= from {
+				w.breakIn(&out, s, b)
+				return out
+			}
 			out.segments = append(out.segments, s)
 			out.end = s.End(size)
 			continue
@@ -107,6 +120,16 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 		out.missing, out.gap = s, w.gapAt(h, s)
 		return out
 	}
+}
+
+// breakIn ends the way in a segment that is there.
+func (w *WAL) breakIn(out *way, s pgdata.Segment, b Break) {
+	if b.At > s.Start(w.SegmentSize) {
+		out.segments = append(out.segments, s)
+	}
+	name := s.Name(w.SegmentSize)
+	out.end, out.missing = b.At, s
+	out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
 }
 
 // part adds a segment that is of use up to a position only, if it leads on.

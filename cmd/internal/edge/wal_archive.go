@@ -53,6 +53,9 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if done.Damaged != 0 {
 		fmt.Fprintf(a.Err, "warning: the records of %s end at %s, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster\n", done.Name, done.Damaged)
 	}
+	if done.Unrelated != "" {
+		fmt.Fprintf(a.Err, "warning: %s: %s: recovery cannot get past it; take a base backup with: cofre backup cluster\n", done.Name, done.Unrelated)
+	}
 	if a.JSON {
 		return a.Document(done)
 	}

@@ -1,0 +1,443 @@
+package wal
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// line is one call of Archive: the file asked for, and what waits behind it. Workers prepare files side by side (read,
+// compress, encrypt), and each stores its own once the one before it in the line is stored.
+type line struct {
+	*Archiver
+	system cofre.SystemID
+	order  []string // paths
+	jobs   int
+
+	files  []*outgoing
+	byName map[string]*outgoing
+	closed atomic.Bool // something was refused: nothing goes past it
+
+	// down are the archives that failed otherwise. What comes behind is not stored there either, for what failed may
+	// be refused when it is tried again. Only the file whose turn it is touches it.
+	down []bool
+}
+
+// outgoing is a file on its way.
+type outgoing struct {
+	path, name string
+	kind       pgdata.WALName
+
+	known    chan struct{} // closed when the next three are there, or never will be
+	chain    pgdata.Chain  // of a segment
+	digests  []digest      // by archive
+	failed   []error       // by archive: why there is no digest
+	passable bool          // whether they are there
+
+	done      chan struct{} // closed when the file behind it may be stored
+	stored    int           // in how many archives it is new
+	whole     bool          // every archive has it
+	unrelated string
+	err       error
+}
+
+// run returns the file that was asked for, how many were archived ahead, and the error of the one asked for. The error of
+// another is told when that is asked for.
+func (l *line) run(ctx context.Context) (first *outgoing, ahead int, err error) {
+	l.byName, l.down = map[string]*outgoing{}, make([]bool, len(l.Archives))
+	for _, path := range l.order {
+		f := &outgoing{path: path, name: filepath.Base(path), known: make(chan struct{}), done: make(chan struct{})}
+		f.kind, _ = pgdata.ParseWALName(f.name) // names in the line were read before
+		l.files, l.byName[f.name] = append(l.files, f), f
+	}
+	within := 1
+	if len(l.files) == 1 {
+		within = l.jobs
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range min(l.jobs, len(l.files)) {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(l.files) || i > 0 && (l.closed.Load() || ctx.Err() != nil || time.Since(began) >= aheadTime) {
+					return
+				}
+				l.one(ctx, i, within)
+			}
+		})
+	}
+	wg.Wait()
+	for _, f := range l.files[1:] {
+		if f.whole && f.chain.Break == 0 && f.unrelated == "" && l.mark(ctx, l.system, f.path) == nil {
+			ahead++
+		}
+	}
+	l.remember(ctx)
+	first = l.files[0]
+	if first.err != nil {
+		err = fmt.Errorf("archive %s: %w", first.name, first.err)
+	}
+	return first, ahead, err
+}
+
+// one archives one file of the line. It is always told to the one behind when it is over.
+func (l *line) one(ctx context.Context, i, jobs int) {
+	f := l.files[i]
+	told := sync.OnceFunc(func() { close(f.known) })
+	defer close(f.done)
+	defer told()
+	content, unmap, err := mapFile(f.path)
+	if err == nil {
+		defer unmap()
+		err = checkContent(l.system, f.name, content)
+	}
+	if err != nil {
+		l.turn(i)
+		f.err = err
+		l.closed.Store(true)
+		return
+	}
+	object, err := ObjectName(l.system, f.name)
+	if err != nil {
+		panic("wal: internal error: " + err.Error()) // checkContent has read the name
+	}
+	// Compressing takes longest; what the header says of the content is found out beside it.
+	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
+	var compressing sync.WaitGroup
+	compressing.Go(func() { packed() })
+	defer compressing.Wait() // before content is unmapped
+	l.look(ctx, f, object, content)
+	told()
+	before := l.before(ctx, f, int64(len(content)))
+	sealed := make([][]byte, len(l.Archives))
+	for n, a := range l.Archives {
+		if f.failed[n] != nil {
+			continue
+		}
+		r, err := a.Find(ctx)
+		if err == nil {
+			sealed[n], err = seal(r, object, f.digests[n], l.link(f, before, n), packed())
+		}
+		f.failed[n] = err
+	}
+	l.turn(i)
+	if i > 0 && l.closed.Load() || ctx.Err() != nil {
+		f.err = context.Cause(ctx)
+		return
+	}
+	l.put(ctx, f, object, sealed, before)
+}
+
+// turn waits until the file before is stored, or failed.
+func (l *line) turn(i int) {
+	if i > 0 {
+		<-l.files[i-1].done
+	}
+}
+
+// look finds out what the header will say: the chain of a segment, and the digest for each archive.
+func (l *line) look(ctx context.Context, f *outgoing, object string, content []byte) {
+	f.digests, f.failed = make([]digest, len(l.Archives)), make([]error, len(l.Archives))
+	var wg sync.WaitGroup
+	if f.kind.Kind == pgdata.WALSegment {
+		wg.Go(func() { f.chain = pgdata.ChainOf(content, int64(len(content))) })
+	}
+	for n, a := range l.Archives {
+		r, err := a.Find(ctx)
+		if f.failed[n] = err; err == nil {
+			f.digests[n] = digestOf(r, object, content)
+		}
+	}
+	wg.Wait()
+	f.passable = true
+}
+
+// link is what the header of a segment says to one archive.
+func (l *line) link(f *outgoing, before *tail, n int) *link {
+	if f.kind.Kind != pgdata.WALSegment {
+		return nil
+	}
+	k := &link{chain: f.chain}
+	if before != nil {
+		k.before = before.digests[n]
+	}
+	return k
+}
+
+// put stores a file whose turn it is.
+func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]byte, before *tail) {
+	unrelated := make([]string, len(l.Archives))
+	stored, errs := inEach(l.Archives, func(n int, a Archive) (bool, error) {
+		if err := f.failed[n]; err != nil {
+			return false, err
+		}
+		if l.down[n] {
+			return false, errBehind
+		}
+		unrelated[n] = l.compare(ctx, f, before, n)
+		if err := leaveNotes(ctx, a.Store, l.system, f.name, dirOf(f.path), f.chain, unrelated[n], f.digests[n]); err != nil {
+			return false, err
+		}
+		isNew, err := create(ctx, a.Store, object, sealed[n], f.digests[n])
+		if errors.Is(err, cofre.ErrExists) {
+			refused := Note{Kind: NoteRefused, Name: f.name, Dir: dirOf(f.path), What: "another file of this name was offered, and refused"}
+			err = errors.Join(err, refused.leave(ctx, a.Store, l.system, f.digests[n]))
+		}
+		return isNew, err
+	})
+	f.stored, f.whole, f.unrelated = stored, true, cmp.Or(unrelated...)
+	down := 0
+	for n, err := range errs {
+		if err != nil {
+			f.whole, l.down[n] = false, true
+		}
+		if errors.Is(err, cofre.ErrExists) {
+			l.closed.Store(true)
+		}
+		if l.down[n] {
+			down++
+		}
+	}
+	if down == len(l.Archives) {
+		l.closed.Store(true)
+	}
+	f.err = errors.Join(errs...)
+}
+
+// errBehind is why a file was not stored in an archive that did not take the one before it.
+var errBehind = errors.New("what comes before it is not stored yet")
+
+// compare says in which way a segment does not go on where the one before it in an archive ends, and "" where it does as
+// far as can be known. What was stored by this archiver just before is not read again.
+func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) string {
+	if f.kind.Kind != pgdata.WALSegment || before == nil {
+		return ""
+	}
+	why := ""
+	if before.chain != nil {
+		why = before.chain.Follows(f.chain)
+	}
+	if why == "" && before.ask {
+		object, err := ObjectName(l.system, before.name)
+		if err != nil {
+			return ""
+		}
+		// Whatever keeps it from being read, it keeps nothing from being archived: who reads the archive compares again.
+		if h, err := readHeader(ctx, l.Archives[n].Store, object); err == nil {
+			switch d := before.digests[n]; {
+			case d != digest{} && d != h.digest:
+				why = fmt.Sprintf("the repository has another %s than this server wrote", before.name)
+			case h.link != nil:
+				why = h.link.chain.Follows(f.chain)
+			}
+		}
+	}
+	return unrelated(before.name, why)
+}
+
+// unrelated says that a segment does not follow the one of the given name, if why says so.
+func unrelated(name, why string) string {
+	if why == "" {
+		return ""
+	}
+	return fmt.Sprintf("it does not follow %s: %s", name, why)
+}
+
+// leaveNotes remembers in a store what was found about a segment, before the segment itself: what is not remembered is
+// not archived, and found again by the next call.
+func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name, dir string, c pgdata.Chain, unrelated string, d digest) error {
+	var err error
+	if c.Break != 0 {
+		err = Note{Kind: NoteBroken, Name: name, LSN: c.Break, What: c.Why, Dir: dir}.leave(ctx, st, system, d)
+	}
+	if unrelated != "" {
+		err = errors.Join(err, Note{Kind: NoteUnrelated, Name: name, LSN: startOf(name, c), What: unrelated, Dir: dir}.leave(ctx, st, system, d))
+	}
+	return err
+}
+
+// startOf is where a segment of which first is known begins, without its size: the first record is within it.
+func startOf(name string, c pgdata.Chain) cofre.LSN {
+	for size := int64(1 << 20); size <= maxSegment; size <<= 1 {
+		if s, err := pgdata.ParseSegment(name, size); err == nil && c.First >= s.Start(size) && c.First < s.End(size) {
+			return s.Start(size)
+		}
+	}
+	return c.First
+}
+
+func dirOf(path string) string {
+	dir, err := filepath.Abs(filepath.Dir(filepath.Dir(path)))
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+// tail is what an archiver knows of the segment before the one that it archives.
+type tail struct {
+	name    string
+	chain   *pgdata.Chain // nil where it is not known
+	digests []digest      // by archive; zero where it is not known
+	ask     bool          // whether the archive is to be asked: nothing says that this archiver stored it
+}
+
+// before returns what is known of the segment before f: from the line itself, from what the last call remembered, or
+// from pg_wal. It returns nil where f is no segment, or the first of all.
+func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
+	if f.kind.Kind != pgdata.WALSegment {
+		return nil
+	}
+	name := predecessor(filepath.Dir(f.path), f.name, size)
+	if name == "" {
+		return nil
+	}
+	if b := l.byName[name]; b != nil {
+		<-b.known
+		if b.passable {
+			return &tail{name: name, chain: &b.chain, digests: b.digests}
+		}
+	}
+	if t := l.recall(ctx, f.path, name); t != nil {
+		return t
+	}
+	t := &tail{name: name, digests: make([]digest, len(l.Archives)), ask: l.Spool != ""}
+	content, unmap, err := mapFile(filepath.Join(filepath.Dir(f.path), name))
+	if err != nil {
+		return t // recycled, long ago perhaps
+	}
+	defer unmap()
+	object, err := ObjectName(l.system, name)
+	if err != nil || int64(len(content)) != size || checkContent(l.system, name, content) != nil {
+		return t
+	}
+	for n, a := range l.Archives {
+		if r, err := a.Find(ctx); err == nil {
+			t.digests[n] = digestOf(r, object, content)
+		}
+	}
+	if t.ask {
+		c := pgdata.ChainOf(content, size)
+		t.chain = &c
+	}
+	return t
+}
+
+// predecessor is the name of the segment before: of the same timeline, or of the one that the timeline left in this
+// segment, as its history in the same folder says.
+func predecessor(dir, name string, size int64) string {
+	seg, err := pgdata.ParseSegment(name, size)
+	if err != nil || seg.Number == 0 {
+		return ""
+	}
+	before := pgdata.Segment{Timeline: seg.Timeline, Number: seg.Number - 1}
+	if seg.Timeline > 1 {
+		if b, err := os.ReadFile(filepath.Join(dir, pgdata.HistoryName(seg.Timeline))); err == nil {
+			if h, err := pgdata.ParseHistory(seg.Timeline, b); err == nil {
+				before.Timeline = timelineBefore(h, seg, size)
+			}
+		}
+	}
+	return before.Name(size)
+}
+
+// timelineBefore is the timeline under whose name the segment before seg is read on the way to h.
+func timelineBefore(h pgdata.History, seg pgdata.Segment, size int64) cofre.Timeline {
+	for _, fork := range h.Forks {
+		if seg.Number-1 < uint64(fork.At)/uint64(size) {
+			return fork.Parent
+		}
+	}
+	return seg.Timeline
+}
+
+// What the archiver knows of the last segment that it stored in every archive is kept in a file, so that the next call
+// need not read it again: its name, the folder that it came from, its chain, and its digest for each archive. It is not
+// synced: without it the segment is looked at again.
+
+func (l *line) memory(timeline string) string {
+	return filepath.Join(l.Spool, "last", l.system.String(), timeline)
+}
+
+// folder names the folder of a path as it is: a copy of a cluster has another.
+func folder(path string) (string, error) {
+	fi, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", errors.New("no inode")
+	}
+	return fmt.Sprintf("%d %d", st.Dev, st.Ino), nil
+}
+
+func (l *line) remember(ctx context.Context) {
+	var last *outgoing
+	for _, f := range l.files {
+		if f.kind.Kind == pgdata.WALSegment && f.whole {
+			last = f
+		}
+	}
+	if l.Spool == "" || last == nil {
+		return
+	}
+	from, err := folder(last.path)
+	if err != nil {
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s\n%s\n", last.name, from, strings.Join((&link{chain: last.chain}).stanza().Args, " "))
+	for n, a := range l.Archives {
+		r, err := a.Find(ctx)
+		if err != nil {
+			return
+		}
+		fmt.Fprintf(&b, "%s %s %s\n", last.digests[n], r, a.URL())
+	}
+	file := l.memory(last.name[:8])
+	err = os.WriteFile(file, []byte(b.String()), 0o600)
+	if errors.Is(err, os.ErrNotExist) && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
+		_ = os.WriteFile(file, []byte(b.String()), 0o600)
+	}
+}
+
+// recall returns what is remembered of the segment of the given name, or nil where that is another, of another folder, or
+// torn.
+func (l *line) recall(ctx context.Context, path, name string) *tail {
+	if l.Spool == "" {
+		return nil
+	}
+	b, err := os.ReadFile(l.memory(name[:8]))
+	lines := strings.Split(string(b), "\n")
+	from, ferr := folder(path)
+	if err != nil || ferr != nil || len(lines) != 4+len(l.Archives) || lines[0] != name || lines[1] != from {
+		return nil
+	}
+	k, err := parseLink(strings.Fields(lines[2]))
+	if err != nil {
+		return nil
+	}
+	t := &tail{name: name, chain: &k.chain, digests: make([]digest, len(l.Archives))}
+	for n, a := range l.Archives {
+		text, to, _ := strings.Cut(lines[3+n], " ")
+		r, err := a.Find(ctx)
+		if err != nil || to != r.String()+" "+a.URL() || t.digests[n].decode(text) != nil {
+			return nil
+		}
+	}
+	return t
+}

@@ -1,0 +1,92 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// NoteKind says what an archiver noticed.
+type NoteKind string
+
+// What an archiver notices and cannot change. A file that was refused is not in the repository; of the others the file
+// is there, and recovery does not get past the position.
+const (
+	NoteRefused   NoteKind = "refused"   // another file of that name was there
+	NoteBroken    NoteKind = "broken"    // the records of the segment end before it does
+	NoteUnrelated NoteKind = "unrelated" // the segment does not go on where the one before it ends
+)
+
+// Note is what the archiver of a file noticed about it. It lies beside the object of the file, NAME.found/KIND-ID, as
+// JSON in clear; it is created once, however often the archiver meets the same thing again, and expires with the file.
+type Note struct {
+	Kind NoteKind  `json:"kind"`
+	Name string    `json:"name"`          // of the file
+	LSN  cofre.LSN `json:"lsn,omitzero"`  // where recovery ends: of those but NoteRefused
+	What string    `json:"what"`          // in words
+	Host string    `json:"host"`          // of the archiver
+	Dir  string    `json:"dir,omitempty"` // of the file on it
+	At   time.Time `json:"at"`
+	// Digest is of the file, as its object carries it: a note is about that file, and no other of its name.
+	Digest string `json:"digest"`
+}
+
+// found is what the folder of a file's notes is called.
+const found = ".found/"
+
+// parseNote reads the name of a note below a timeline's prefix.
+func parseNote(name string) (file string, ok bool) {
+	file, id, ok := strings.Cut(name, found)
+	if _, err := pgdata.ParseWALName(file); !ok || err != nil || strings.Contains(id, "/") {
+		return "", false
+	}
+	return file, true
+}
+
+// leave stores a note about the file of the given digest, unless it is there already.
+//
+// Errors: the store's.
+func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, d digest) error {
+	n.Digest = d.String()
+	object, err := ObjectName(system, n.Name)
+	if err != nil {
+		return err
+	}
+	if n.Host, err = os.Hostname(); err != nil {
+		n.Host = "a host without a name"
+	}
+	n.At = time.Now().UTC()
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	sum := blake3.Sum256([]byte(n.Digest + n.What))
+	name := fmt.Sprintf("%s%s%s-%x", object, found, n.Kind, sum[:8])
+	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return fmt.Errorf("repository %s: note what was found about %s: %w", st.URL(), n.Name, err)
+	}
+	return nil
+}
+
+func readNote(ctx context.Context, st cofre.Store, object string) (Note, error) {
+	var n Note
+	b, err := readAll(ctx, st, object, 1<<16)
+	if err != nil {
+		return n, err
+	}
+	if err := json.Unmarshal(b, &n); err != nil {
+		return n, fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt)
+	}
+	return n, nil
+}
