@@ -2,6 +2,7 @@ package bucket
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,7 +50,7 @@ type Config struct {
 	AllowEmpty bool
 }
 
-// Source captures buckets. It is a cofre.Source, cofre.Preparer and cofre.Checker.
+// Source captures buckets. It is a cofre.Source, cofre.Preparer, cofre.Checker and cofre.PartialBase.
 type Source struct {
 	cfg Config
 
@@ -61,6 +62,7 @@ type Source struct {
 type preparation struct {
 	session cofre.Session
 	digits  int
+	buckets []Bucket
 	kept    *spill // of kept
 	chase   *chase // reads what is written until Capture begins
 }
@@ -79,9 +81,10 @@ type kept struct {
 }
 
 var (
-	_ cofre.Source   = (*Source)(nil)
-	_ cofre.Preparer = (*Source)(nil)
-	_ cofre.Checker  = (*Source)(nil)
+	_ cofre.Source      = (*Source)(nil)
+	_ cofre.Preparer    = (*Source)(nil)
+	_ cofre.Checker     = (*Source)(nil)
+	_ cofre.PartialBase = (*Source)(nil)
 )
 
 // NewSource makes a source of cfg. It connects to nothing.
@@ -96,19 +99,27 @@ func NewSource(cfg Config) *Source {
 // ID identifies the source.
 func (s *Source) ID() cofre.SourceID { return s.cfg.Source }
 
-// Doctor lists the buckets and says what a person should know about the store.
+// TakesPartialBase is true: the index names what is missing, and a shard that lacks something is looked at again.
+func (s *Source) TakesPartialBase() bool { return true }
+
+// Doctor lists the buckets and says what a person should know about the store, and what a capture would not take.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
-	d := s.cfg.Store.Describe()
-	subject := "storage " + d.URL
-	buckets, err := s.cfg.Store.Buckets(ctx, s.cfg.Buckets...)
-	if err != nil {
+	r := &run{cfg: s.cfg, store: s.cfg.Store, desc: s.cfg.Store.Describe()}
+	subject := "storage " + r.desc.URL
+	if err := r.findBuckets(ctx); err != nil {
 		return []cofre.Diagnosis{{Subject: subject, Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
 	}
-	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %d buckets", d.Kind, len(buckets))}}
+	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %d buckets", r.desc.Kind, len(r.buckets))}}
 	for _, w := range warnings(s.cfg.Store) {
 		found = append(found, cofre.Diagnosis{Subject: subject, Detail: w})
 	}
-	return found, nil
+	if r.desc.Kind == "dir" { // of the others a listing may cost money, and tells nothing that the capture does not
+		r.findUnreadable(ctx)
+	}
+	for _, f := range r.findings {
+		found = append(found, cofre.Diagnosis{Subject: subject, Detail: f.Object + ": " + f.What, Hint: "put it right or take it away; storage.buckets limits a backup to the buckets that it names"})
+	}
+	return found, ctx.Err()
 }
 
 func warnings(s Store) []string {
@@ -135,6 +146,7 @@ func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 		r.close()
 		return errors.Join(err, p.kept.close())
 	}
+	p.buckets = r.buckets
 	p.chase = startChase(ctx, r, p, r.newest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +158,9 @@ func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 // Capture reads every bucket once. See the package comment for how.
 //
 // Errors: cofre.ErrRefused where nothing is left of a storage that was not empty; cofre.ErrDenied for a key that
-// may not read everything; cofre.ErrUnreachable. An object that cannot be read is no error: the component is
-// partial and names it.
+// may not read everything; cofre.ErrUnreachable. A bucket or an object that cannot be read is no error: the component is
+// partial and names it. Nor is a storage that goes away: what was read before and what the last component holds is kept,
+// and each of the others is named.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	s.mu.Lock()
 	prepared := s.prepared
@@ -173,6 +186,9 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 	if err != nil {
 		return cofre.Captured{}, err
 	}
+	if gone := r.gone(); gone != nil && r.facts.Objects == 0 {
+		return cofre.Captured{}, gone
+	}
 	if err := r.finish(ctx); err != nil {
 		return cofre.Captured{}, err
 	}
@@ -188,6 +204,10 @@ type run struct {
 	buckets []Bucket
 	pace    pace
 	slots   chan struct{} // of objects being read
+
+	lost     lost
+	findings []cofre.Finding // beside those of single objects
+	unlisted map[string]bool // buckets whose listing did not come to its end
 
 	inventory *spill // of Indexed, as listed
 	from      string // database, sql, listing
@@ -219,10 +239,13 @@ func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparat
 	if r.c.Observer == nil {
 		r.c.Observer = cofre.Discard
 	}
-	var err error
-	if r.buckets, err = r.store.Buckets(ctx, s.cfg.Buckets...); err != nil {
-		return nil, fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
+	if err := r.findBuckets(ctx); err != nil && prepared == nil {
+		return nil, err
+	} else if err != nil {
+		// It was there when it was prepared: what was read then is kept, and the rest is tried.
+		r.buckets = prepared.buckets
 	}
+	var err error
 	if err := r.take(ctx); err != nil {
 		r.close()
 		return nil, err
@@ -248,21 +271,21 @@ func (r *run) close() { _, _, _ = r.inventory.close(), r.resumed.close(), r.jour
 
 // take reads the inventory into the spill.
 func (r *run) take(ctx context.Context) error {
-	wanted := map[string]bool{}
-	for _, b := range r.buckets {
-		r.perBucket[b.ID] = &BucketFacts{ID: b.ID}
-		wanted[b.ID] = true
-	}
 	rows, from, err := r.rows(ctx)
 	if err != nil {
 		return err
 	}
 	r.from = from
-	err = r.takeRows(rows, wanted)
-	if from == "sql" && errors.Is(err, cofre.ErrNotFound) && r.inventory.counts.rows == 0 {
-		// A database that is not the storage's.
+	err = r.takeRows(rows)
+	if from == "sql" && err != nil && ctx.Err() == nil {
+		// Either a database that is not the storage's, or one that does not answer now.
+		if !errors.Is(err, cofre.ErrNotFound) {
+			r.find("storage.objects", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: %v", err)
+		}
 		r.from = "listing"
-		err = r.takeRows(r.listing(ctx), wanted)
+		_ = r.inventory.close() // an unlinked file: nothing is lost with it
+		r.inventory = newSpill(r.cfg.TempDir)
+		err = r.takeRows(r.listing(ctx))
 	}
 	if err != nil {
 		return fmt.Errorf("take the inventory of %s: %w", r.desc.URL, err)
@@ -270,11 +293,23 @@ func (r *run) take(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *run) takeRows(rows iter.Seq2[Object, error], wanted map[string]bool) error {
+func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
+	wanted := map[string]bool{}
+	r.perBucket = map[string]*BucketFacts{}
+	for _, b := range r.buckets {
+		r.perBucket[b.ID] = &BucketFacts{ID: b.ID}
+		wanted[b.ID] = true
+	}
+	var first error
 	for o, err := range rows {
 		x := Indexed{Object: o}
+		var cut *bucketError
 		if u, ok := unreadable(err); ok {
 			x = Indexed{Object: u.Object, Missing: u.Why}
+		} else if errors.As(err, &cut) {
+			first = cmp.Or(first, err)
+			r.cutOff(cut)
+			continue
 		} else if err != nil {
 			return err
 		}
@@ -296,6 +331,9 @@ func (r *run) takeRows(rows iter.Seq2[Object, error], wanted map[string]bool) er
 		if err := r.inventory.add(x.Bucket, x.Name, x.Size, x); err != nil {
 			return err
 		}
+	}
+	if len(r.unlisted) == len(r.buckets) && r.inventory.counts.rows == 0 {
+		return first // nothing could be listed: no component
 	}
 	return nil
 }
@@ -325,8 +363,12 @@ func (r *run) listing(ctx context.Context) iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for _, b := range r.buckets {
 			for o, err := range r.store.List(ctx, b.ID, "") {
+				if ctx.Err() != nil {
+					yield(Object{}, ctx.Err())
+					return
+				}
 				if _, about := unreadable(err); err != nil && !about {
-					err = fmt.Errorf("bucket %s: %w", b.ID, err)
+					err = &bucketError{b.ID, err}
 				}
 				if !yield(o, err) {
 					return
@@ -808,12 +850,9 @@ func (r *run) captured() (cofre.Captured, error) {
 	if err != nil {
 		return cofre.Captured{}, err
 	}
-	out := cofre.Captured{Facts: raw, Warnings: warnings(r.store), Partial: f.MissingN > 0 || f.SuspectN > 0}
-	if f.MissingN > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("objects missing: %d, first %s", f.MissingN, f.Missing[0].Object+": "+f.Missing[0].Why))
-	}
-	if f.SuspectN > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("objects kept that do not match what the storage says of them: %d", f.SuspectN))
+	out := cofre.Captured{
+		Facts: raw, Warnings: warnings(r.store), Findings: append(r.findings, r.objectFindings()...),
+		Partial: f.MissingN > 0 || f.SuspectN > 0 || len(r.unlisted) > 0,
 	}
 	if f.Vanished > 0 {
 		out.Warnings = append(out.Warnings, fmt.Sprintf("objects deleted while the backup ran: %d", f.Vanished))
@@ -833,7 +872,7 @@ func (r *run) emptied() []string {
 	}
 	var out []string
 	for _, b := range last.Buckets {
-		if now := r.perBucket[b.ID]; b.Objects > 0 && (now == nil || now.Objects == 0) {
+		if now := r.perBucket[b.ID]; b.Objects > 0 && (now == nil || now.Objects == 0) && !r.unlisted[b.ID] && r.covers(b.ID) {
 			out = append(out, fmt.Sprintf("bucket %s had %d objects in the last capture and has none now", b.ID, b.Objects))
 		}
 	}

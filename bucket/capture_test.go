@@ -407,10 +407,16 @@ func TestEmptyAfterNotEmptyIsRefused(t *testing.T) {
 	}
 }
 
-func TestNamedBucketThatDoesNotExistIsRefused(t *testing.T) {
+func TestNamedBucketThatDoesNotExistIsNamed(t *testing.T) {
 	r := newRoom(t)
 	r.fill()
 	r.config.Buckets = []string{"evidence", "reports"}
+	facts, captured := r.capture()
+	if facts.Objects != 11 || !captured.Partial || len(captured.Findings) != 1 || captured.Findings[0].Object != "reports" {
+		t.Fatalf("captured %+v: %+v", facts, captured.Findings)
+	}
+	// Where none of them exists there is nothing to capture.
+	r.config.Buckets = []string{"reports"}
 	_, err := bucket.NewSource(r.config).Capture(t.Context(), r.begin())
 	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(err.Error(), "reports") {
 		t.Fatalf("captured: %v", err)

@@ -50,11 +50,15 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		if err := r.pace.wait(ctx); err != nil {
 			return fetched{}, err
 		}
+		if gone := r.gone(); gone != nil {
+			return fetched{missing: gone.Error()}, nil
+		}
 		got, err := r.read(ctx, shard, want, broken >= brokenAttempts-1)
 		r.pace.report(err)
 		var fatal *sessionError
 		switch {
 		case err == nil:
+			r.answered()
 			got.overwritten = overwritten
 			r.progress(got.indexed.Size)
 			return got, r.journal.add(kept{got.indexed, got.entry.Object})
@@ -64,7 +68,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return fetched{}, fmt.Errorf("store %s: %w", row.Path(), fatal.error)
 		case errors.Is(err, cofre.ErrUnreachable), throttled(err):
 			if unreachable++; unreachable >= unreachableAttempts {
-				return fetched{}, fmt.Errorf("read %s: %w", row.Path(), err)
+				return r.unanswered(ctx, row, err)
 			}
 			if err := pause(ctx, backoff(unreachable)); err != nil {
 				return fetched{}, err
@@ -72,8 +76,8 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			continue
 		case errors.Is(err, cofre.ErrDenied):
 			// One object may be denied by itself; a key that was revoked denies everything.
-			if _, all := r.store.Buckets(ctx, row.Bucket); all != nil {
-				return fetched{}, fmt.Errorf("read %s: %w", row.Path(), err)
+			if _, all := r.store.Buckets(ctx, row.Bucket); all != nil && ctx.Err() == nil {
+				r.leave(all)
 			}
 			return fetched{missing: err.Error()}, nil
 		}
@@ -81,7 +85,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		now, statErr := r.store.Stat(ctx, row.Bucket, row.Name)
 		switch {
 		case errors.Is(statErr, cofre.ErrNotFound):
-			return fetched{vanished: true}, nil
+			return r.vanished(ctx, row)
 		case statErr == nil && !sameContent(now, want) && !sameRow(now, want):
 			if changed++; changed >= changeAttempts {
 				return fetched{missing: "changes faster than it can be read: " + err.Error()}, nil
@@ -130,11 +134,15 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 	defer body.Close()
 	served := got.ETag
 	promised := row.ETag
+	if got.Size < 0 {
+		got.Size = row.Size // a gateway that does not say how much it sends
+	}
 	x := Indexed{Object: enrich(row, got)}
 	x.Size, x.ETag = got.Size, served
 	if served == "" {
 		x.ETag = promised
 	}
+	sum := knownSum(served, promised, got.OpaqueETag)
 	if promised != "" && served != "" && served != promised && sameKind(served, promised) || row.Size >= 0 && got.Size != row.Size {
 		if !keepSuspect {
 			return fetched{}, fmt.Errorf("read %s: served %d bytes with etag %s, its row says %d and %s: %w", row.Path(), got.Size, served, row.Size, promised, errMismatch)
@@ -144,8 +152,8 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 	}
 	x.File = fileOf(x.Object)
 	v := &verifier{from: body, sums: newHashes(), size: got.Size}
-	if IsMD5(served) && !keepSuspect {
-		v.etag = served
+	if !keepSuspect {
+		v.etag = sum
 	}
 	e := entryOf(shard, x)
 	if e.ModTime.IsZero() {
@@ -165,8 +173,8 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 	}
 	x.Size = done.Size
 	x.SHA256, x.MD5 = v.sums.sums()
-	if IsMD5(served) && x.MD5 != served && x.Suspect == "" {
-		x.Suspect = fmt.Sprintf("bytes have the MD5 %s, served as %s", x.MD5, served)
+	if sum != "" && x.MD5 != sum && x.Suspect == "" {
+		x.Suspect = fmt.Sprintf("bytes have the MD5 %s, and should have %s", x.MD5, sum)
 	}
 	return fetched{indexed: x, entry: done}, nil
 }
@@ -175,6 +183,20 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 // something: a server may be told to compute them otherwise after a row was written.
 func sameKind(a, b string) bool {
 	return IsMD5(a) == IsMD5(b) && strings.Contains(a, "-") == strings.Contains(b, "-")
+}
+
+// knownSum is the MD5 that an object's bytes must have: as it is served, or where a gateway drops or rewrites that, as
+// its row says; "" where neither tells.
+func knownSum(served, promised string, opaque bool) string {
+	switch {
+	case opaque:
+		return ""
+	case IsMD5(served):
+		return served
+	case IsMD5(promised):
+		return promised
+	}
+	return ""
 }
 
 // verifier hashes what passes and, at the end, refuses what is short, long, or not what its etag says, so that the
@@ -202,7 +224,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	case v.size >= 0 && v.n != v.size:
 		v.err = fmt.Errorf("%d bytes of %d were served: %w", v.n, v.size, io.ErrUnexpectedEOF)
 	case v.etag != "" && md != v.etag:
-		v.err = fmt.Errorf("served as %s: %w", v.etag, errMismatch)
+		v.err = fmt.Errorf("the MD5 is %s and should be %s: %w", md, v.etag, errMismatch)
 	default:
 		return n, io.EOF
 	}

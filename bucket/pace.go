@@ -10,10 +10,9 @@ import (
 
 // Back-off between attempts: doubling from paceFirst, at most paceMost, each with up to half of itself at random
 // on top so that several workers do not come back at the same instant.
-const (
-	paceFirst = 200 * time.Millisecond
-	paceMost  = 10 * time.Second
-)
+const paceFirst = 200 * time.Millisecond
+
+var paceMost = 10 * time.Second // tests shorten it
 
 // pace holds all workers of a run back when the service asks one of them to slow down (429, 503, 544).
 type pace struct {

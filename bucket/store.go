@@ -70,6 +70,15 @@ type Warner interface {
 	Warnings() []string
 }
 
+// Strayer is an optional power of a Store that can hold things beside its buckets: it names each, so that none is left
+// out without a word. What is kept for cofre itself is no stray.
+type Strayer interface {
+	Strays(ctx context.Context) ([]Stray, error)
+}
+
+// Stray is something that lies where the buckets are and is in none of them.
+type Stray struct{ Name, Why string }
+
 // Description says what a store is.
 type Description struct {
 	Kind string // supabase, s3, dir
@@ -125,6 +134,9 @@ type Object struct {
 
 	// Row is what only the service's own database knows.
 	Row *Row `json:"row,omitempty"`
+
+	// OpaqueETag is set on an object as it is served whose ETag is known to be no MD5, though it may look like one.
+	OpaqueETag bool `json:"-"`
 }
 
 // Row is what storage.objects says of an object that no request can set. When it was last read is left out: it would

@@ -40,7 +40,10 @@ const maxSegment = 255
 // Store is the buckets of one folder.
 type Store struct{ root string }
 
-var _ bucket.Store = (*Store)(nil)
+var (
+	_ bucket.Store   = (*Store)(nil)
+	_ bucket.Strayer = (*Store)(nil)
+)
 
 // Open opens the folder at root.
 //
@@ -68,7 +71,7 @@ func (s *Store) Describe() bucket.Description {
 	}
 }
 
-// Buckets returns the sub-folders.
+// Buckets returns the sub-folders. A symbolic link to a folder is one: buckets are moved to larger disks so.
 func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, error) {
 	if len(ids) == 0 {
 		entries, err := os.ReadDir(s.root)
@@ -76,7 +79,7 @@ func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, erro
 			return nil, fmt.Errorf("list %s: %w", s.root, translate(err))
 		}
 		for _, e := range entries {
-			if e.IsDir() && e.Name() != reserved {
+			if s.isBucket(e) {
 				ids = append(ids, e.Name())
 			}
 		}
@@ -98,6 +101,40 @@ func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, erro
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+func (s *Store) isBucket(e fs.DirEntry) bool {
+	if e.Name() == reserved {
+		return false
+	}
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	fi, err := os.Stat(s.bucketDir(e.Name()))
+	return err == nil && fi.IsDir()
+}
+
+// Strays names what lies in the folder itself: only what is in a sub-folder is in a bucket.
+func (s *Store) Strays(_ context.Context) ([]bucket.Stray, error) {
+	entries, err := os.ReadDir(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", s.root, translate(err))
+	}
+	var strays []bucket.Stray
+	for _, e := range entries {
+		if e.Name() == reserved || s.isBucket(e) {
+			continue
+		}
+		why := "a file beside the buckets: only what is in a sub-folder is captured"
+		switch {
+		case e.Type()&fs.ModeSymlink != 0:
+			why = "a symbolic link that leads to no folder: no bucket"
+		case !e.Type().IsRegular():
+			why = "neither a folder nor a file: no bucket"
+		}
+		strays = append(strays, bucket.Stray{Name: strings.ToValidUTF8(e.Name(), "\uFFFD"), Why: why})
+	}
+	return strays, nil
 }
 
 func cmpErr(err, otherwise error) error {
@@ -129,66 +166,84 @@ func checkBucket(id string) error {
 }
 
 // List yields the regular files of a bucket, and those of odd names. Symbolic links and special files are named
-// as unreadable: a bucket does not hold such things.
+// as unreadable: a bucket does not hold such things. So is a folder in it that cannot be read, its name with a slash.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		if _, err := s.Buckets(ctx, id); err != nil {
 			yield(bucket.Object{}, err)
 			return
 		}
-		stopped := errors.New("stopped")
-		visit := func(name, path string, d fs.DirEntry) error {
-			if err := ctx.Err(); err != nil {
-				return err
+		visit := func(name, path string, d fs.DirEntry, err error) error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				return send(yield, s.unreadable(id, name+"/", "the folder, and what is in it, cannot be read: %v", err))
 			}
 			if !strings.HasPrefix(name, prefix) {
 				return nil
 			}
 			o, err := s.describe(id, name, path)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // deleted since the folder was read
-			}
 			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil // deleted since the folder was read
 			case !utf8.ValidString(name):
-				err = &bucket.UnreadableError{Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: fmt.Sprintf("its name %q is not UTF-8", name)}
-			case err == nil && !d.Type().IsRegular():
-				err = &bucket.UnreadableError{Object: o, Why: "not a regular file, which a bucket does not hold"}
-			}
-			var about *bucket.UnreadableError
-			if err != nil && !errors.As(err, &about) {
-				return err
-			}
-			if !yield(o, err) {
-				return stopped
+				return send(yield, s.unreadable(id, name, "its name %q is not UTF-8", name))
+			case err != nil:
+				return send(yield, s.unreadable(id, name, "%v", err))
+			case !d.Type().IsRegular():
+				return send(yield, s.unreadable(id, name, "not a regular file, which a bucket does not hold"))
+			case !yield(o, nil):
+				return errStopped
 			}
 			return nil
 		}
 		err := s.walk(id, prefix, visit)
-		if err != nil && !errors.Is(err, stopped) {
+		if err != nil && !errors.Is(err, errStopped) {
 			yield(bucket.Object{}, fmt.Errorf("list bucket %s: %w", id, translate(err)))
 		}
 	}
 }
 
-// walk visits the files of plain names, then those of odd ones.
-func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEntry) error) error {
+// errStopped says that whoever is listing wants no more.
+var errStopped = errors.New("stopped")
+
+func send(yield func(bucket.Object, error) bool, about *bucket.UnreadableError) error {
+	if !yield(about.Object, about) {
+		return errStopped
+	}
+	return nil
+}
+
+func (s *Store) unreadable(id, name, why string, args ...any) *bucket.UnreadableError {
+	return &bucket.UnreadableError{
+		Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: fmt.Sprintf(why, args...),
+	}
+}
+
+// walk visits the files of plain names, then those of odd ones, and with an error the folders that cannot be read.
+func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEntry, err error) error) error {
 	base := s.bucketDir(id)
 	start := base
 	if i := strings.LastIndexByte(prefix, '/'); i > 0 && plain(prefix[:i]) {
 		start = filepath.Join(base, filepath.FromSlash(prefix[:i]))
 	}
-	err := filepath.WalkDir(start, func(path string, d fs.DirEntry, err error) error {
+	// With the slash, a bucket that is a symbolic link is entered.
+	err := filepath.WalkDir(start+"/", func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil // deleted meanwhile, or a prefix that is no folder
 		}
-		if err != nil || d.IsDir() {
-			return err
+		rel, relErr := filepath.Rel(base, path)
+		if relErr != nil {
+			return relErr
 		}
-		rel, err := filepath.Rel(base, path)
-		if err != nil {
-			return err
+		switch {
+		case err != nil && (d == nil || rel == "."):
+			return err // of the bucket itself
+		case err == nil && d.IsDir():
+			return nil
 		}
-		return visit(filepath.ToSlash(rel), path, d)
+		return visit(filepath.ToSlash(rel), path, d, err)
 	})
 	if err != nil {
 		return err
@@ -206,7 +261,7 @@ func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEn
 			// The record is written before the bytes, so bytes without one are no object of ours.
 			continue
 		}
-		if err := visit(m.Name, filepath.Join(s.oddDir(id), d.Name()), d); err != nil {
+		if err := visit(m.Name, filepath.Join(s.oddDir(id), d.Name()), d, nil); err != nil {
 			return err
 		}
 	}

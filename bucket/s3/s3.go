@@ -61,9 +61,11 @@ func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, er
 		if err != nil {
 			return nil, s.explain("list buckets", "", err)
 		}
+		out := make([]bucket.Bucket, 0, len(all))
 		for _, b := range all {
-			ids = append(ids, b.Name)
+			out = append(out, s.settings(ctx, b.Name))
 		}
+		return out, nil
 	}
 	out := make([]bucket.Bucket, 0, len(ids))
 	for _, id := range ids {
@@ -74,14 +76,18 @@ func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, er
 		if !ok {
 			return nil, fmt.Errorf("bucket %s: %w", id, cofre.ErrNotFound)
 		}
-		b := bucket.Bucket{ID: id}
-		// Not every server knows of versioning, and not every key may ask.
-		if v, err := s.core.GetBucketVersioning(ctx, id); err == nil {
-			b.Versions = v.Enabled()
-		}
-		out = append(out, b)
+		out = append(out, s.settings(ctx, id))
 	}
 	return out, nil
+}
+
+func (s *Store) settings(ctx context.Context, id string) bucket.Bucket {
+	b := bucket.Bucket{ID: id}
+	// Not every server knows of versioning, and not every key may ask.
+	if v, err := s.core.GetBucketVersioning(ctx, id); err == nil {
+		b.Versions = v.Enabled()
+	}
+	return b
 }
 
 // Ensure makes a bucket. Of the settings, S3 has only versioning, which is switched on but never off.
@@ -169,6 +175,10 @@ func describe(id, name string, info minio.ObjectInfo) bucket.Object {
 	if o.Version == "null" {
 		o.Version = "" // of an object written while versioning was off: not the name of one content
 	}
+	// What the server encrypts with keys that are not its own has an ETag that is no MD5, though it looks like one.
+	// Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag).
+	kms := strings.HasPrefix(info.Metadata.Get("X-Amz-Server-Side-Encryption"), "aws:kms")
+	o.OpaqueETag = kms || info.Metadata.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != ""
 	// Headers are ASCII; what is not comes as an encoded word.
 	var words mime.WordDecoder
 	values := make(map[string]string, len(info.UserMetadata))

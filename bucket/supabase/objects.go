@@ -133,7 +133,7 @@ func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.Re
 		if err != nil {
 			return bucket.Object{}, nil, errors.Join(err, res.Body.Close())
 		}
-		if row.Size != got.Size || got.ETag != "" && bucket.IsMD5(got.ETag) && bucket.IsMD5(row.ETag) && row.ETag != got.ETag {
+		if got.Size >= 0 && row.Size != got.Size || got.ETag != "" && bucket.IsMD5(got.ETag) && bucket.IsMD5(row.ETag) && row.ETag != got.ETag {
 			return bucket.Object{}, nil, errors.Join(&changedError{o.Path()}, res.Body.Close())
 		}
 		got = withRow(got, row)

@@ -1,0 +1,184 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/trustlayer/cofre"
+)
+
+// silentMost is how many objects in a row, each tried for about a minute, may get no answer though the service says that
+// it is there, before it is taken for gone: one whose disks are away answers for its buckets and for no object.
+const silentMost = 32
+
+// bucketError is about one bucket, whose listing did not come to its end.
+type bucketError struct {
+	bucket string
+	err    error
+}
+
+func (e *bucketError) Error() string { return "bucket " + e.bucket + ": " + e.err.Error() }
+func (e *bucketError) Unwrap() error { return e.err }
+
+// lost remembers that the service went away while it was read. What is left is then not tried, and named.
+type lost struct {
+	mu     sync.Mutex
+	err    error
+	silent int // objects in a row that got no answer
+}
+
+// gone returns why the service is not asked any more, or nil.
+func (r *run) gone() error {
+	r.lost.mu.Lock()
+	defer r.lost.mu.Unlock()
+	return r.lost.err
+}
+
+func (r *run) leave(err error) {
+	r.lost.mu.Lock()
+	defer r.lost.mu.Unlock()
+	if r.lost.err == nil {
+		r.lost.err = fmt.Errorf("the storage went away while it was read: %w", err)
+	}
+}
+
+func (r *run) answered() {
+	r.lost.mu.Lock()
+	defer r.lost.mu.Unlock()
+	r.lost.silent = 0
+}
+
+// unanswered is what becomes of an object that could not be read for as long as it was tried: it alone where the service
+// is there, it and all that follow where it is not.
+func (r *run) unanswered(ctx context.Context, row Object, err error) (fetched, error) {
+	_, down := r.store.Buckets(ctx, row.Bucket)
+	if ctx.Err() != nil {
+		return fetched{}, ctx.Err()
+	}
+	if down != nil {
+		r.leave(down)
+		return fetched{missing: r.gone().Error()}, nil
+	}
+	r.lost.mu.Lock()
+	r.lost.silent++
+	silent := r.lost.silent
+	r.lost.mu.Unlock()
+	if silent >= silentMost {
+		r.leave(fmt.Errorf("%d objects in a row got no answer: %w", silent, err))
+	}
+	return fetched{missing: "cannot be read, however often it is tried: " + err.Error()}, nil
+}
+
+// vanished is what becomes of an object that is not there any more: deleted, unless its whole bucket is not there, which
+// a file system that was unmounted looks like.
+func (r *run) vanished(ctx context.Context, row Object) (fetched, error) {
+	_, err := r.store.Buckets(ctx, row.Bucket)
+	if ctx.Err() != nil {
+		return fetched{}, ctx.Err()
+	}
+	if err != nil {
+		return fetched{missing: "not there any more, nor is its bucket: " + err.Error()}, nil
+	}
+	return fetched{vanished: true}, nil
+}
+
+// find keeps something that the configuration asks for and the component does not hold.
+func (r *run) find(object, format string, args ...any) {
+	r.findings = append(r.findings, cofre.Finding{Object: object, What: fmt.Sprintf(format, args...)})
+}
+
+func (r *run) cutOff(e *bucketError) {
+	if r.unlisted == nil {
+		r.unlisted = map[string]bool{}
+	}
+	if !r.unlisted[e.bucket] {
+		r.unlisted[e.bucket] = true
+		r.find(e.bucket, "the bucket could not be listed to its end, so what is in it is not all here: %v", e.err)
+	}
+}
+
+// findBuckets asks for the configured buckets, each by itself where they are named, and for what lies beside them.
+//
+// Errors: those of the store, where there is nothing to capture at all.
+func (r *run) findBuckets(ctx context.Context) error {
+	if len(r.cfg.Buckets) == 0 {
+		var err error
+		if r.buckets, err = r.store.Buckets(ctx); err != nil {
+			return fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
+		}
+		return r.findStrays(ctx)
+	}
+	var first error
+	for _, id := range r.cfg.Buckets {
+		found, err := r.store.Buckets(ctx, id)
+		if errors.Is(err, cofre.ErrUnreachable) || ctx.Err() != nil {
+			return fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
+		}
+		if err != nil {
+			if first == nil {
+				first = fmt.Errorf("list buckets of %s: %w", r.desc.URL, err)
+			}
+			r.cutOff(&bucketError{id, err})
+			continue
+		}
+		r.buckets = append(r.buckets, found...)
+	}
+	if len(r.buckets) == 0 {
+		return first
+	}
+	return nil
+}
+
+func (r *run) findStrays(ctx context.Context) error {
+	s, ok := r.store.(Strayer)
+	if !ok {
+		return nil
+	}
+	strays, err := s.Strays(ctx)
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", r.desc.URL, err)
+	}
+	for _, stray := range strays {
+		r.find(stray.Name, "%s", stray.Why)
+	}
+	return nil
+}
+
+// findUnreadable lists everything and keeps what could not be captured, so that it is known beforehand.
+func (r *run) findUnreadable(ctx context.Context) {
+	for _, err := range r.listing(ctx) {
+		var cut *bucketError
+		switch u, about := unreadable(err); {
+		case about:
+			r.find(u.Object.Path(), "%s", u.Why)
+		case errors.As(err, &cut):
+			r.cutOff(cut)
+		}
+		if len(r.findings) >= maxNamed || ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+func (r *run) covers(id string) bool {
+	return len(r.cfg.Buckets) == 0 || slices.Contains(r.cfg.Buckets, id)
+}
+
+// objectFindings names the objects that are missing or not what they should be, unless the closure does: it goes by the
+// captured database.
+func (r *run) objectFindings() []cofre.Finding {
+	if r.from == "database" {
+		return nil
+	}
+	var found []cofre.Finding
+	for _, m := range r.facts.Missing {
+		found = append(found, cofre.Finding{Object: m.Object, What: m.Why})
+	}
+	if more := r.facts.MissingN + r.facts.SuspectN - int64(len(found)); more > 0 {
+		found = append(found, cofre.Finding{What: fmt.Sprintf("and %d more objects, which the index of the component names", more)})
+	}
+	return found
+}
