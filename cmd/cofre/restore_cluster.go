@@ -26,19 +26,20 @@ import (
 
 type restoreClusterCommand struct {
 	restoreOptions
-	target       recoveryFlags
-	to           string
-	action       string
-	tablespaces  []string
-	delta        bool
-	moveAside    bool
-	jobs         int
-	owner        string
-	keepArchive  bool
-	verifyBackup bool
-	keepPartial  bool
-	start        bool
-	superuser    string
+	target        recoveryFlags
+	to            string
+	action        string
+	tablespaces   []string
+	delta         bool
+	moveAside     bool
+	jobs          int
+	owner         string
+	keepArchive   bool
+	keepLibraries []string
+	verifyBackup  bool
+	keepPartial   bool
+	start         bool
+	superuser     string
 }
 
 // recoveryFlags are the flags that say until when to recover.
@@ -61,8 +62,9 @@ func newRestoreClusterCommand(a *app) *cobra.Command {
 		Long: `Bring back the data directory of a cluster, ready to recover to a moment: --at, --lsn, --xid, --name, --immediate,
 or without one of them to the end of the WAL. The base backup is chosen by the target, or is that of POINT.
 
-A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster has
-archiving off, settings in a file of its own, and pauses at the target until it is promoted, unless --action says else.
+A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster
+pauses at the target until it is promoted, unless --action says else. Until cofre adopt it is a copy that acts on nobody:
+archiving, subscriptions, jobs and connections from elsewhere are off, by settings in a file of its own.
 
 With --start cofre runs the server on a private socket until the target is reached, carries the action out, and says
 where the recovery has stopped. Paused at the target, the server goes on running, to be read, and cofre says how to
@@ -103,7 +105,8 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f.BoolVar(&c.moveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
 	f.IntVarP(&c.jobs, "jobs", "j", 0, "`N` files at once (default: the number of CPUs up to 4)")
 	f.StringVar(&c.owner, "owner", "", "`USER` to own the files, where cofre runs as root (default: found out)")
-	f.BoolVar(&c.keepArchive, "keep-archiving", false, "leave archive_mode as it was; only where the original is gone for good")
+	f.BoolVar(&c.keepArchive, "keep-archiving", false, "it is the original at once, archiving and all; only where that is gone for good")
+	f.StringArrayVar(&c.keepLibraries, "keep-library", nil, "`NAME` in shared_preload_libraries to load although it acts, or is not known; may be repeated")
 	f.BoolVar(&c.verifyBackup, "pg-verifybackup", false, "have pg_verifybackup read everything back once more")
 	f.BoolVar(&c.keepPartial, "keep-partial", false, "leave what was brought when the restore fails, for the next one to go on with")
 	return cmd
@@ -206,7 +209,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
 		return physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
-			Recovery: way.target, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive,
+			Recovery: way.target, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
 		}), nil
 	}
@@ -369,7 +372,7 @@ func endCommand(restoreCommand string) string {
 //
 // Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
 func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome, o physical.RecoverOptions) (*physical.Recovered, error) {
-	o.DataDir, o.Superuser, o.KeepArchiving, o.Observer = done.Restored, c.superuser, c.keepArchive, obs
+	o.DataDir, o.Superuser, o.Observer = done.Restored, c.superuser, obs
 	o.Detached = o.Action == physical.ActionPause
 	found, err := physical.Recover(ctx, o)
 	if err == nil && found.Paused != nil {
@@ -385,7 +388,12 @@ func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer,
 	}
 	if found.Promoted {
 		done.Next[0] += ": it is recovered, and takes writes"
-		done.Next = slices.Delete(done.Next, 1, len(done.Next)-1)
+		// What was said about the pause is over.
+		last := 2
+		if c.keepArchive {
+			last = 1
+		}
+		done.Next = slices.Delete(done.Next, 1, len(done.Next)-last)
 	}
 	return found, nil
 }
@@ -397,7 +405,8 @@ func (c *restoreClusterCommand) whilePaused(dir string, p *physical.Paused) []st
 	stop := "pg_ctl stop -D " + shellQuote(dir)
 	return []string{
 		"to look: " + reach,
-		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1, then %s, and start it as any other cluster", reach, stop),
+		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1, then %s, and pg_ctl start -D %s", reach, stop, shellQuote(dir)),
+		"when it was promoted and is to be the original: cofre adopt " + shellQuote(dir),
 		fmt.Sprintf("for another moment: %s, then cofre restore cluster --to %s --delta with another target", stop, shellQuote(dir)),
 		fmt.Sprintf("where it is never promoted: after it was stopped, rm -r %s, which holds the key that reads the archived WAL", shellQuote(filepath.Join(dir, physical.SpoolDir))),
 	}

@@ -35,9 +35,8 @@ type RecoverOptions struct {
 	Recovery cofre.RecoveryTarget
 	Action   Action // empty is ActionPause
 	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
-	Superuser     string
-	KeepArchiving bool
-	Settings      map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
+	Superuser string
+	Settings  map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
 	// Detached lets the server go on when this process ends without Recovered.Server.Close, so that a person can
 	// look at a cluster that is paused at its target. A server whose recovery was killed goes on as well.
 	Detached bool
@@ -357,7 +356,7 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 		return err
 	}
 	if done.Promoted {
-		if err := endRecovery(r.o.DataDir, r.o.KeepArchiving, ownAs(r.o.DataDir)); err != nil {
+		if err := endRecovery(r.o.DataDir, ownAs(r.o.DataDir)); err != nil {
 			return fmt.Errorf("take the recovery settings away: %w", err)
 		}
 	}

@@ -2,7 +2,6 @@ package physical
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +55,8 @@ type recovery struct {
 	action         Action
 	restoreCommand string
 	endCommand     string
-	keepArchiving  bool
+	keepArchiving  bool // it is the original: no quarantine
+	keepLibraries  []string
 }
 
 // signals reports whether the cluster is to read WAL from the archive. Without it, it replays what is in pg_wal
@@ -81,9 +81,6 @@ func (r recovery) then() string {
 func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 	out := []setting{}
 	add := func(name, value string) { out = append(out, setting{name, value}) }
-	if !r.keepArchiving {
-		add("archive_mode", "off")
-	}
 	if r.signals() {
 		// Without an archive: a command that never has a segment, so that pg_wal is read.
 		add("restore_command", cmp.Or(r.restoreCommand, "false"))
@@ -149,13 +146,29 @@ func onOff(b bool) string {
 	return "off"
 }
 
-// writeRecovery writes the settings, includes them, and asks for recovery. A crash in between leaves a directory
+// libraries are those of the original, and whether they are known.
+func (r recovery) libraries(s Summary) (all []library, known bool) {
+	text, known := s.Settings["shared_preload_libraries"]
+	if !known {
+		text = strings.Join(r.keepLibraries, ",")
+	}
+	return libraries(text, r.keepLibraries), known
+}
+
+// write writes the settings, includes them, and asks for recovery. A crash in between leaves a directory
 // without pg_control, which cannot be started.
 func (r recovery) write(dir string, s Summary, c *pgdata.Control, own func(string) error) error {
 	var b strings.Builder
-	b.WriteString("# Written by cofre restore. It ends with the recovery; what must stay then says so.\n")
+	b.WriteString("# Written by cofre restore. The settings of the recovery end with it.\n")
 	for _, line := range r.settings(s, c) {
 		b.WriteString(line.String() + "\n")
+	}
+	if !r.keepArchiving {
+		b.WriteString(quarantineLine + "\n")
+		all, _ := r.libraries(s)
+		for _, line := range quarantine(s.Major, all) {
+			b.WriteString(line.String() + "\n")
+		}
 	}
 	if err := replaceFile(filepath.Join(dir, recoveryFile), []byte(b.String()), own); err != nil {
 		return err
@@ -173,23 +186,66 @@ func (r recovery) write(dir string, s Summary, c *pgdata.Control, own func(strin
 	return replaceFile(filepath.Join(dir, signalFile), nil, own)
 }
 
-// endRecovery takes the recovery settings away from a cluster that has been recovered. Archiving stays off: the
-// cluster is on a new timeline, and whether it takes the original's place in the archive a person decides.
-func endRecovery(dir string, keepArchiving bool, own func(string) error) error {
-	if !keepArchiving {
-		text := "# The cluster was restored by cofre, with archiving off so that it does not write into the archive of the\n" +
-			"# original. Where it takes the original's place: delete this file and restart.\n" +
-			setting{"archive_mode", "off"}.String() + "\n"
-		return replaceFile(filepath.Join(dir, recoveryFile), []byte(text), own)
+// endRecovery takes the recovery settings away from a cluster that has been recovered. The quarantine stays: the
+// cluster is on a new timeline, and whether it takes the original's place a person decides.
+func endRecovery(dir string, own func(string) error) error {
+	b, err := os.ReadFile(filepath.Join(dir, recoveryFile))
+	if err != nil {
+		return err
 	}
+	_, kept, quarantined := strings.Cut(string(b), quarantineLine+"\n")
+	if !quarantined {
+		return endSettings(dir, own)
+	}
+	if err := flatten(dir, b, own, withInclude); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(dir, recoveryFile), []byte("# Written by cofre restore.\n"+quarantineLine+"\n"+kept), own)
+}
+
+// endSettings takes everything away that a restore has set. A crash in between leaves a file that nothing includes.
+func endSettings(dir string, own func(string) error) error {
+	b, err := os.ReadFile(filepath.Join(dir, recoveryFile))
+	if err != nil && !gone(err) {
+		return err
+	}
+	if err := flatten(dir, b, own, withoutInclude); err != nil {
+		return err
+	}
+	return durable.Remove(filepath.Join(dir, recoveryFile))
+}
+
+// flatten rewrites postgresql.auto.conf: without the lines that ALTER SYSTEM has made of the included file, and with what
+// then does to the rest.
+func flatten(dir string, included []byte, own func(string) error, then func([]byte) []byte) error {
 	auto, err := os.ReadFile(filepath.Join(dir, autoConf))
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(dir, autoConf), withoutInclude(auto), own); err != nil {
-		return err
+	return replaceFile(filepath.Join(dir, autoConf), then(withoutCopied(auto, included)), own)
+}
+
+// withoutCopied takes the settings of the included file out of postgresql.auto.conf, into which ALTER SYSTEM copies them
+// when it writes that file anew, includes resolved. Of lines that are equal the last is ours: the include was the last line.
+//
+// Source: PostgreSQL, src/backend/utils/misc/guc.c, AlterSystemSetConfigFile and write_auto_conf_file.
+func withoutCopied(auto, included []byte) []byte {
+	if strings.Contains(string(auto), includeLine+"\n") {
+		return auto
 	}
-	return durable.Remove(filepath.Join(dir, recoveryFile))
+	lines := strings.SplitAfter(string(auto), "\n")
+	for ours := range strings.Lines(string(included)) {
+		if strings.HasPrefix(ours, "#") {
+			continue
+		}
+		for i, line := range slices.Backward(lines) {
+			if line == ours {
+				lines = slices.Delete(lines, i, i+1)
+				break
+			}
+		}
+	}
+	return []byte(strings.Join(lines, ""))
 }
 
 func withInclude(auto []byte) []byte {
@@ -211,7 +267,11 @@ func raise(dir, name string, value int, own func(string) error) error {
 	if err != nil {
 		return err
 	}
-	// The last line of a setting counts.
-	line := setting{name, strconv.Itoa(value)}.String()
-	return replaceFile(path, fmt.Appendf(b, "%s\n", line), own)
+	// The last line of a setting counts, and what is raised for the recovery ends with it.
+	line := setting{name, strconv.Itoa(value)}.String() + "\n"
+	before, after, quarantined := strings.Cut(string(b), quarantineLine+"\n")
+	if before += line; quarantined {
+		before += quarantineLine + "\n"
+	}
+	return replaceFile(path, []byte(before+after), own)
 }

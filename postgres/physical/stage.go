@@ -503,16 +503,32 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	t.touched = false
-	next := []string{"pg_ctl start -D " + dir}
+	next := []string{"pg_ctl start -D " + shellWord(dir)}
 	if r := t.recovery(); r.signals() && r.then() == string(ActionPause) {
 		// The lock of a DROP TABLE is replayed before its commit, at which recovery stops.
 		next = append(next, "it pauses at the target, to be read: but for tables that a transaction under way had locked, as DROP TABLE does",
 			"to let it take writes: SELECT pg_promote()")
 	}
-	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: append(next, whenItReplaces)}, nil
+	if t.o.KeepArchiving {
+		return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: append(next, "it archives: take a base backup at once, with: cofre backup cluster")}, nil
+	}
+	next = append(next, t.look(dir), "when it is to be the original: cofre adopt "+shellWord(dir))
+	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, nil
 }
 
-const whenItReplaces = "when it has replaced the original: delete " + recoveryFile + ", restart, and take a base backup at once"
+// look is how a copy in quarantine is reached.
+func (t *Target) look(dir string) string {
+	s := t.facts.Summary
+	return fmt.Sprintf("to look, with nobody else there: psql -h %s -p %s -U %s", shellWord(dir), cmp.Or(s.Settings["port"], "5432"), shellWord(cmp.Or(s.Superuser, "postgres")))
+}
+
+// shellWord quotes a word for the shell where it needs it.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
 
 // swap moves what stands in the way aside and what was staged to its place. A crash in between leaves the
 // original under its other name, and what was staged whole beside it.

@@ -54,7 +54,9 @@ type TargetOptions struct {
 	Action         Action
 	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
 	EndCommand     string // recovery_end_command of postgresql.conf: run once, when the recovery ends in a promotion
-	KeepArchiving  bool   // leave archive_mode as it was. Only where the original is gone for good
+	KeepArchiving  bool   // it takes the place of the original at once, archiving and all. Only where that is gone for good
+	// KeepLibraries are libraries of shared_preload_libraries to load although they act, or are not known.
+	KeepLibraries []string
 
 	// VerifyBackup has pg_verifybackup of the component's major version, where it is installed, read everything
 	// back once more.
@@ -443,7 +445,7 @@ func (t *Target) describe(p *cofre.Plan) {
 	step("publish", pgdata.ControlFile, "by rename, when everything else is synced")
 	p.Notes = append(p.Notes, "postgresql.auto.conf is kept; the recovery settings are in "+recoveryFile)
 	if !t.o.KeepArchiving {
-		p.Notes = append(p.Notes, "archiving is off on the restored cluster until "+recoveryFile+" is deleted")
+		p.Notes = append(p.Notes, describeQuarantine(r.libraries(s))...)
 	}
 	if len(s.BadPages) > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("%d pages were damaged when they were captured, the first is block %d of %s", s.BadPageCount, s.BadPages[0].Block, s.BadPages[0].File))
@@ -451,7 +453,7 @@ func (t *Target) describe(p *cofre.Plan) {
 }
 
 func (t *Target) recovery() recovery {
-	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving}
+	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving, keepLibraries: t.o.KeepLibraries}
 	if r.action == "" {
 		r.action = ActionPause
 	}

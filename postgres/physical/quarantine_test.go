@@ -1,0 +1,163 @@
+package physical_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/repository/repositorytest"
+)
+
+// started is a server that pg_ctl has started, as the user of servers, with nothing but what is printed to a person.
+type started struct{ bin, dir string }
+
+func (s started) ctl(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(s.bin, "pg_ctl"), append(args, "-D", s.dir, "-w", "-t", "60")...)
+	asServer(t, cmd)
+	// The server keeps what it is given: it must not be a pipe of this process.
+	log := filepath.Join(s.dir, "pg_ctl.log")
+	f, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd.Stdout, cmd.Stderr, cmd.Dir = f, f, "/"
+	if err := cmd.Run(); err != nil {
+		said, _ := os.ReadFile(log)
+		t.Fatalf("pg_ctl %s: %v\n%s", args, err, said)
+	}
+}
+
+func (s started) ask(t *testing.T, database, sql string) string {
+	t.Helper()
+	out, err := exec.Command(filepath.Join(s.bin, "psql"), "-XAtqh", s.dir, "-U", "postgres", "-d", database, "-c", sql).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", sql, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func asServer(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gid, err := strconv.Atoi(u.Gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+}
+
+// TestACopyActsOnNothing restores a subscriber whose settings reach out of its data directory in every way, starts the copy
+// beside it as a person does, and finds the publisher's slot, and the original's rows, socket and logs, as they were.
+func TestACopyActsOnNothing(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if testing.Short() && major != testkit.DefaultMajor {
+			t.Skip("one major is enough for -short")
+		}
+		dir := room(t)
+		outside, a := shared(t, dir, "outside"), archive(shared(t, dir, "archive"))
+		publisher := testkit.Postgres(t, major, testkit.Conf("wal_level = logical"))
+		conf := []string{
+			"listen_addresses = '*'", "logging_collector = on", "log_filename = 'of-the-original.log'",
+			"log_destination = 'stderr,csvlog'", "session_preload_libraries = 'auto_explain'", "shared_preload_libraries = 'pg_stat_statements'",
+			"cluster_name = 'original'", "unix_socket_permissions = 0777",
+		}
+		if major < 15 {
+			conf = append(conf, "stats_temp_directory = '"+outside+"'")
+		}
+		s := testkit.Postgres(t, major, a.conf(), testkit.Conf(conf...))
+		publisher.Exec(t, "postgres", "CREATE TABLE answers (id int PRIMARY KEY); CREATE PUBLICATION all_answers FOR TABLE answers")
+		s.Exec(t, "postgres", "CREATE TABLE answers (id int PRIMARY KEY)")
+		s.Exec(t, "postgres", fmt.Sprintf("CREATE SUBSCRIPTION mine CONNECTION 'host=%s port=%d user=postgres dbname=postgres' PUBLICATION all_answers", publisher.Socket, publisher.Port))
+		for _, set := range []string{
+			"external_pid_file = '" + outside + "/original.pid'", "log_directory = '" + outside + "'", "max_logical_replication_workers = 8",
+			"unix_socket_directories = '" + outside + "'", "synchronous_standby_names = 'somebody'",
+		} {
+			s.Exec(t, "postgres", "ALTER SYSTEM SET "+set)
+		}
+		arrived := func(n string) {
+			t.Helper()
+			testkit.Await(t, n+" rows at the subscriber", 30*time.Second, func() bool { return s.Query(t, "postgres", "SELECT count(*) FROM answers") == n })
+		}
+		publisher.Exec(t, "postgres", "INSERT INTO answers SELECT generate_series(1, 100)")
+		arrived("100")
+		repo := repositorytest.NewMemory()
+		c := backup(t, repo, physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a}), nil)
+		// The original stays away for a moment: its slot is free, which a copy would take.
+		s.Exec(t, "postgres", "ALTER SUBSCRIPTION mine DISABLE")
+		free := func() bool { return publisher.Query(t, "postgres", "SELECT active FROM pg_replication_slots") == "f" }
+		testkit.Await(t, "the slot is free", 30*time.Second, free)
+		publisher.Exec(t, "postgres", "INSERT INTO answers SELECT generate_series(101, 105)")
+
+		to := filepath.Join(dir, "copy")
+		restore(t, repo, c, physical.TargetOptions{Dir: to, RestoreCommand: a.restoreCommand()})
+		copied := started{s.BinDir, to}
+		copied.ctl(t, "start")
+		running := true
+		t.Cleanup(func() {
+			if running {
+				copied.ctl(t, "stop", "-m", "immediate")
+			}
+		})
+		testkit.Await(t, "the copy takes writes", 30*time.Second, func() bool { return copied.ask(t, "postgres", "SELECT pg_is_in_recovery()") == "f" })
+		quiet := func(when string) {
+			t.Helper()
+			for name, want := range map[string]string{
+				"archive_mode": "off", "max_logical_replication_workers": "0", "listen_addresses": "", "unix_socket_directories": ".", "external_pid_file": "",
+				"log_directory": "log", "log_destination": "stderr", "session_preload_libraries": "", "synchronous_standby_names": "",
+				"shared_preload_libraries": `"pg_stat_statements"`, "cluster_name": "restored by cofre",
+			} {
+				if got := copied.ask(t, "postgres", "SHOW "+name); got != want {
+					t.Errorf("%s: %s is %q, want %q", when, name, got, want)
+				}
+			}
+			if got := copied.ask(t, "postgres", "SELECT coalesce(string_agg(name || ': ' || error, '; '), '') FROM pg_file_settings WHERE error IS NOT NULL"); got != "" {
+				t.Errorf("%s: settings that are not accepted: %s", when, got)
+			}
+			if got := copied.ask(t, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'logical|archiver|walreceiver'"); got != "0" {
+				t.Errorf("%s: %s processes that act", when, got)
+			}
+			if !free() {
+				t.Errorf("%s: somebody uses the publisher's slot", when)
+			}
+		}
+		quiet("started")
+		// ALTER SYSTEM writes postgresql.auto.conf anew, and a role or a database may have settings of its own.
+		copied.ask(t, "postgres", "ALTER SYSTEM SET work_mem = '7MB'")
+		copied.ask(t, "postgres", "ALTER DATABASE postgres SET log_min_messages = 'warning'")
+		copied.ctl(t, "restart")
+		quiet("restarted after ALTER SYSTEM")
+		copied.ctl(t, "stop", "-m", "fast")
+		running = false
+
+		for _, name := range []string{"original.pid", "of-the-original.log", ".s.PGSQL.5432"} {
+			if _, err := os.Lstat(filepath.Join(outside, name)); err == nil {
+				t.Errorf("the copy has made %s outside of its directory", name)
+			}
+		}
+		s.Exec(t, "postgres", "ALTER SUBSCRIPTION mine ENABLE")
+		arrived("105")
+		s.Exec(t, "postgres", "ALTER SUBSCRIPTION mine DISABLE; ALTER SUBSCRIPTION mine SET (slot_name = NONE); DROP SUBSCRIPTION mine")
+		publisher.Exec(t, "postgres", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+	})
+}
