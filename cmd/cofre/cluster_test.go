@@ -48,6 +48,9 @@ func cmdServerUser(ts *testscript.TestScript, _ bool, _ []string) {
 	script := "#!/bin/sh\nexec " + change + program + " \"$@\"\n"
 	ts.Check(os.WriteFile(filepath.Join(work, "bin", "cofre"), []byte(script), 0o755))
 	ts.Setenv("COFRE", program)
+	for name, socket := range map[string]string{"LOOKURL": "back", "AGAINURL": "again", "AFTERURL": "as"} {
+		ts.Setenv(name, "postgres://postgres@/postgres?host="+filepath.Join(work, socket))
+	}
 	ts.Setenv("PATH", filepath.Join(work, "bin")+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
@@ -108,4 +111,23 @@ func cmdServe(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(s.Close()) })
 	ts.Setenv("BACKURL", s.URL("postgres"))
+}
+
+// ctl start|stop|restart DIR: runs pg_ctl as the user of servers. A server that is started is stopped when the script ends.
+func cmdCtl(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[1])
+	run := func(action string) error {
+		words := []string{filepath.Join(ts.Getenv("PGBIN"), "pg_ctl"), action, "-D", dir, "-w", "-s", "-l", filepath.Join(dir, "ctl.log")}
+		if os.Geteuid() == 0 {
+			words = append([]string{"setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"}, words...)
+		}
+		return exec.Command(words[0], words[1:]...).Run()
+	}
+	if err := run(args[0]); err != nil {
+		said, _ := os.ReadFile(filepath.Join(dir, "ctl.log"))
+		ts.Fatalf("pg_ctl %s: %v\n%s", args[0], err, said)
+	}
+	if args[0] == "start" {
+		ts.Defer(func() { _ = run("stop") }) // it is no error that it was stopped before
+	}
 }

@@ -26,7 +26,7 @@ type group struct {
 func groups(a *app) []group {
 	return []group{
 		{"Back up", []*cobra.Command{newBackupCommand(a), newWALCommand(a)}},
-		{"Restore", []*cobra.Command{newRestoreCommand(a), newExportCommand(a)}},
+		{"Restore", []*cobra.Command{newRestoreCommand(a), newAdoptCommand(a), newExportCommand(a)}},
 		{"Look", []*cobra.Command{newListCommand(a), newShowCommand(a), newVerifyCommand(a), newDoctorCommand(a)}},
 		{"Set up", []*cobra.Command{newInitCommand(a), newCheckProviderCommand(a)}},
 	}

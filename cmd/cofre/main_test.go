@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"archived":   cmdArchived,
 			"streamed":   cmdStreamed,
 			"serve":      cmdServe,
+			"ctl":        cmdCtl,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()

@@ -26,7 +26,7 @@ var omitted = map[string]bool{
 	"postmaster.pid": true, "postmaster.opts": true, "postgresql.auto.conf.tmp": true, "current_logfiles.tmp": true,
 	"standby.signal": true, "recovery.signal": true, "lost+found": true,
 	pgdata.BackupLabelFile: true, pgdata.TablespaceMapFile: true, pgdata.BackupManifestFile: true,
-	recoveryFile: true, markerFile: true, SpoolDir: true,
+	recoveryFile: true, markerFile: true, adoptFile: true, adoptLog: true, SpoolDir: true,
 }
 
 // isOmitted reports whether a path in the data directory is one of these, or lies in one.

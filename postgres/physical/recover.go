@@ -28,6 +28,9 @@ const (
 	maxRaises   = 10
 )
 
+// recoverPrefix begins the name of the directory of a recovering server's socket and log.
+const recoverPrefix = "cofre-recover-"
+
 // RecoverOptions say how a restored cluster is recovered.
 type RecoverOptions struct {
 	DataDir  string
@@ -209,7 +212,7 @@ func (r *recovering) start(ctx context.Context) error {
 
 // launch starts the server once. Its directory is removed with it.
 func (r *recovering) launch(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "cofre-recover-")
+	dir, err := os.MkdirTemp("", recoverPrefix)
 	if err != nil {
 		return err
 	}

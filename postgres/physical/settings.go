@@ -203,16 +203,20 @@ func endRecovery(dir string, own func(string) error) error {
 	return replaceFile(filepath.Join(dir, recoveryFile), []byte("# Written by cofre restore.\n"+quarantineLine+"\n"+kept), own)
 }
 
-// endSettings takes everything away that a restore has set. A crash in between leaves a file that nothing includes.
+// endSettings takes everything away that a restore has set. It may be done again wherever it was interrupted: what ALTER
+// SYSTEM has copied is gone before the file is that says what it was, and the line that includes nothing goes last.
 func endSettings(dir string, own func(string) error) error {
-	b, err := os.ReadFile(filepath.Join(dir, recoveryFile))
+	path := filepath.Join(dir, recoveryFile)
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err = flatten(dir, b, own, withInclude); err == nil {
+			err = durable.Remove(path)
+		}
+	}
 	if err != nil && !gone(err) {
 		return err
 	}
-	if err := flatten(dir, b, own, withoutInclude); err != nil {
-		return err
-	}
-	return durable.Remove(filepath.Join(dir, recoveryFile))
+	return flatten(dir, nil, own, withoutInclude)
 }
 
 // flatten rewrites postgresql.auto.conf: without the lines that ALTER SYSTEM has made of the included file, and with what
