@@ -45,18 +45,22 @@ func (c *Config) check(p *problems) {
 			}
 		}
 	}
-	oneOf(p, "log.format", c.Log.Format, "text", "json")
-	oneOf(p, "log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf(p, "log.format", c.Log.Format)
+	oneOf(p, "log.level", c.Log.Level)
 }
 
 // nameForm keeps the name usable in file names, tags, database names and metrics labels.
 var nameForm = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
-func oneOf(p *problems, at, value string, allowed ...string) {
+// oneOf holds a value against the words that its key takes.
+func oneOf(p *problems, at, value string) {
+	allowed := words(indexes().ReplaceAllString(at, ""))
 	if value != "" && !slices.Contains(allowed, value) {
-		p.add(at, "is none of the words known here", "one of "+strings.Join(allowed, ", "))
+		p.add(at, "is not a word that is known here", "one of "+strings.Join(allowed, ", "))
 	}
 }
+
+var indexes = pattern.Lazy(`\[[0-9]+\]`)
 
 func notNegative(p *problems, at string, n int) {
 	if n < 0 {
@@ -92,9 +96,7 @@ func (r Repository) check(p *problems, at string) {
 	} else if what, hint := wrongRepositoryURL(r.URL); what != "" {
 		p.add(at+".url", what, hint)
 	}
-	if r.Compression != "" {
-		oneOf(p, at+".compression", r.Compression, Compressions...)
-	}
+	oneOf(p, at+".compression", r.Compression)
 	r.Credentials.check(p, at+".credentials")
 }
 
@@ -229,8 +231,8 @@ func (c *Cluster) check(p *problems) {
 	checkPostgresURL(p, "cluster.url", c.URL)
 	c.Keep.check(p, "cluster.keep")
 	notNegative(p, "cluster.jobs", c.Jobs)
-	oneOf(p, "cluster.wal", c.WAL, WALStream, WALArchive)
-	oneOf(p, "cluster.checkpoint", c.Checkpoint, CheckpointFast, CheckpointSpread)
+	oneOf(p, "cluster.wal", c.WAL)
+	oneOf(p, "cluster.checkpoint", c.Checkpoint)
 	if c.Slot != "" && !slotForm().MatchString(c.Slot) {
 		p.add("cluster.slot", "is not the name of a replication slot", "up to 63 lower-case letters, digits and underscores")
 	} else if c.Slot != "" && c.WAL != WALStream && !p.has("cluster.wal") {

@@ -4,8 +4,9 @@
 // It holds plain values: what connects, and each adapter's own settings, are made from them in cmd/cofre.
 // Secrets are references (env:NAME, file:PATH) that are read when they are needed, never before.
 //
-// Read config.go first (the schema as Go values), then load.go, decode.go (strict YAML) and check.go (what
-// makes a value wrong). Example in example.go is the same schema as a person reads it.
+// Read config.go first (the schema as Go values) and keys.go (what each key means, and what acts on it), then load.go,
+// decode.go (strict YAML) and check.go (what makes a value wrong). Example in example.go is the same schema as a person
+// reads it; the tables of the pages and the schema for editors are written from keys.go.
 package config
 
 import (

@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/trustlayer/cofre/internal/nearest"
 )
 
 // decoding turns a parsed YAML document into a Config, and goes on after a problem: the library's own strict
@@ -333,38 +335,8 @@ func keysOf(t reflect.Type) []string {
 
 // suggestion names the known key that a person probably meant, or all of them.
 func suggestion(key string, known []string) string {
-	best, distance := "", 3
-	for _, k := range known {
-		if d := editDistance(key, k); d < distance {
-			best, distance = k, d
-		}
-	}
-	if best != "" {
-		return "did you mean " + best + "?"
+	if meant := nearest.Word(key, known); meant != "" {
+		return "did you mean " + meant + "?"
 	}
 	return "known keys: " + strings.Join(known, ", ")
-}
-
-// editDistance counts the letters to insert, delete or change. Long words are not compared.
-func editDistance(a, b string) int {
-	if len(a) > 40 || len(b) > 40 {
-		return 40
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			next := min(row[j+1]+1, row[j]+1, corner+cost)
-			corner, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }

@@ -128,39 +128,6 @@ func (c *Config) inherit() {
 	}
 }
 
-// Unused names the keys that are set and that this version does not act on yet, so that nobody takes a promise in
-// the file for one that is kept.
-func (c *Config) Unused() []string {
-	var unused []string
-	add := func(set bool, key string) {
-		if set {
-			unused = append(unused, key)
-		}
-	}
-	due := func(kind string, s Schedule, k Keep) {
-		add(!s.IsZero(), kind+".schedule")
-		add(!k.IsZero(), kind+".keep")
-	}
-	if c.Database != nil {
-		due("database", c.Database.Schedule, c.Database.Keep)
-	}
-	if c.Cluster != nil {
-		// Its keep.days is the window that wal status looks at.
-		add(!c.Cluster.Schedule.IsZero(), "cluster.schedule")
-	}
-	if c.Storage != nil {
-		due("storage", c.Storage.Schedule, c.Storage.Keep)
-	}
-	if c.Files != nil {
-		due("config", c.Files.Schedule, c.Files.Keep)
-	}
-	add(c.Timezone != "", "timezone")
-	add(c.Objectives != Objectives{}, "objectives")
-	add(len(c.Notify) > 0, "notify")
-	add(c.Log != Log{}, "log")
-	return unused
-}
-
 // passwordFromEnvironment refers to the repository's password in the environment. The variable wins over the file.
 func passwordFromEnvironment(getenv func(string) string) Secret {
 	if getenv(PasswordVariable) != "" {

@@ -176,7 +176,7 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOp
 	case cofre.KindDatabase:
 		return databaseSource(cfg, o)
 	case cofre.KindCluster:
-		return clusterSource(ctx, cfg)
+		return clusterSource(ctx, cfg, o)
 	case cofre.KindStorage:
 		return storageSource(ctx, cfg, o)
 	case cofre.KindConfig:
@@ -197,7 +197,7 @@ func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
 	}), nil
 }
 
-func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error) {
+func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (cofre.Source, error) {
 	c := cfg.Cluster
 	server, err := serverOf(c.URL, c.Password)
 	if err != nil {
@@ -205,6 +205,7 @@ func clusterSource(ctx context.Context, cfg *config.Config) (cofre.Source, error
 	}
 	p := physical.Config{
 		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
+		Jobs: cmp.Or(o.jobs, c.Jobs),
 	}
 	if c.WAL != "" {
 		st, err := edge.WALStore(ctx, cfg.Repository)

@@ -148,7 +148,7 @@ func (r *reading) all(ctx context.Context, files []found) error {
 		}
 		return nil
 	})
-	for range max(r.k.given.Jobs, 1) {
+	for range r.k.jobs() {
 		g.Go(func() error {
 			for f := range work {
 				if err := r.file(ctx, f); err != nil {

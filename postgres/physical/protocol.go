@@ -195,7 +195,7 @@ func (s *stream) receive(command string) error {
 		return fmt.Errorf("ask for a base backup: %w", err)
 	}
 	g, ctx := errgroup.WithContext(s.ctx)
-	g.SetLimit(max(s.k.given.Jobs, 1) + 1)
+	g.SetLimit(s.k.jobs() + 1)
 	err := func() error {
 		archive := 0
 		for {

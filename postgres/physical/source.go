@@ -1,6 +1,7 @@
 package physical
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,7 @@ type Config struct {
 	// minutes.
 	WALTimeout time.Duration
 
+	Jobs             int  // files read at once; 0 leaves it to the capture
 	SpreadCheckpoint bool // let the server take its time over the checkpoint that a backup begins with
 	ReadEverything   bool // trust no modification time: read files that seem unchanged too
 }
@@ -111,6 +113,9 @@ type capture struct {
 	suspects map[string][]suspect
 	uid, gid uint32 // of the data directory's files
 }
+
+// jobs is how many files are read at once.
+func (k *capture) jobs() int { return max(cmp.Or(k.cfg.Jobs, k.given.Jobs), 1) }
 
 func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	var none cofre.Captured

@@ -2,13 +2,13 @@ package edge
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/nearest"
 )
 
 // helpWidth is the width that every help fits into: a terminal of the usual 80 columns.
@@ -125,34 +125,15 @@ func unknownFlag(cmd *cobra.Command, err error) error {
 	if !ok {
 		return err
 	}
-	best, nearest := "", 3
+	var known []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if d := distance(word, f.Name); !f.Hidden && d < nearest {
-			best, nearest = f.Name, d
+		if !f.Hidden {
+			known = append(known, f.Name)
 		}
 	})
-	if best == "" {
+	meant := nearest.Word(word, known)
+	if meant == "" {
 		return err
 	}
-	return cofre.WithHint(err, "did you mean: %s --%s", cmd.CommandPath(), best)
-}
-
-// distance is how many letters must be changed, added or left out to make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := slices.Clone(row)
-		row[0] = i + 1
-		for j := range len(b) {
-			change := before[j]
-			if a[i] != b[j] {
-				change++
-			}
-			row[j+1] = min(change, before[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return cofre.WithHint(err, "did you mean: %s --%s", cmd.CommandPath(), meant)
 }

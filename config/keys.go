@@ -1,0 +1,264 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// Key is one key of cofre.yaml: what the pages, the schema for editors and the list of what is not acted on say of it.
+type Key struct {
+	Name       string   // in its mapping
+	English    string   // what it means, for docs/en
+	Portuguese string   // and for docs/pt-BR
+	Words      []string // the only values that it takes; empty: any of its type
+	Default    string   // what holds if it is left out; empty: nothing, or what the meaning says
+	Since      string   // the first release that knows it
+	// UsedBy says what acts on it; empty: this version reads and checks it, and does nothing with it.
+	UsedBy string
+}
+
+// Section is a mapping of keys, as one Go type holds it.
+type Section struct {
+	Name string // of the heading in the pages
+	Keys []Key
+	of   reflect.Type
+}
+
+// Field is the name of a key's field in Go, with its type: "Database.LockTimeout".
+func (s Section) Field(key string) string {
+	for field := range s.of.Fields() {
+		if field.Tag.Get("yaml") == key {
+			return s.of.Name() + "." + field.Name
+		}
+	}
+	return ""
+}
+
+const first = "0.1"
+
+// Sections is every key of cofre.yaml, in the order of the file. It is the only list of them: decoding takes the names from the
+// types, and a test holds that both have the same.
+func Sections() []Section {
+	return []Section{
+		{"", rootKeys, reflect.TypeFor[Config]()},
+		{"repository", repositoryKeys, reflect.TypeFor[Repository]()},
+		{"credentials", credentialKeys, reflect.TypeFor[Credentials]()},
+		{"database", databaseKeys, reflect.TypeFor[Database]()},
+		{"cluster", clusterKeys, reflect.TypeFor[Cluster]()},
+		{"storage", storageKeys, reflect.TypeFor[Storage]()},
+		{"storage.supabase", supabaseKeys, reflect.TypeFor[Supabase]()},
+		{"storage.s3", s3Keys, reflect.TypeFor[S3]()},
+		{"storage.folder", folderKeys, reflect.TypeFor[Folder]()},
+		{"config", filesKeys, reflect.TypeFor[Files]()},
+		{"keep", keepKeys, reflect.TypeFor[Keep]()},
+		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
+		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
+		{"log", logKeys, reflect.TypeFor[Log]()},
+	}
+}
+
+// notYet is UsedBy of what is only read and checked.
+const notYet = ""
+
+var rootKeys = []Key{
+	{"name", "of the installation: letters, digits, `.`, `-`, `_`. Points of several installations may share a repository; without a name, commands that read take the only one that is there", "da instalação: letras, dígitos, `.`, `-`, `_`. Pontos de várias instalações podem dividir um repositório; sem nome, os comandos de leitura usam a única que houver", nil, "the host's name", first, "every command"},
+	{"timezone", "of every schedule, as `America/Sao_Paulo`", "de toda agenda, como `America/Sao_Paulo`", nil, "the machine's", first, notYet},
+	{"repository", "where the backups rest", "onde ficam os backups", nil, "", first, "every command"},
+	{"copies", "a list of further repositories, with the same keys. What a copy leaves out it takes from the repository", "lista de outros repositórios, com as mesmas chaves. O que uma cópia não define vem do repositório", nil, "", first, "wal archive, wal fetch, wal stream, wal status, init, doctor"},
+	{"database", "the logical dump of one database", "o dump lógico de um banco", nil, "", first, "backup"},
+	{"cluster", "the whole data directory, base backups and WAL", "o diretório de dados inteiro, backups base e WAL", nil, "", first, "backup, wal"},
+	{"storage", "the buckets", "os buckets", nil, "", first, "backup"},
+	{"config", "the configuration files", "os arquivos de configuração", nil, "", first, "backup"},
+	{"objectives", "what is promised", "o que é prometido", nil, "", first, notYet},
+	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
+	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
+	{"log", "how the log is written", "como o log é escrito", nil, "", first, notYet},
+	{"state_dir", "caches of this machine; may be deleted at any time", "caches desta máquina; podem ser apagados a qualquer momento", nil, "`~/.cache/cofre`", first, "every command"},
+}
+
+var repositoryKeys = []Key{
+	{"url", "a folder, or `s3://BUCKET/PREFIX?endpoint=https://…&region=…` (path style). `&timeout=20s` changes how long the service may say nothing before a request is given up, 45 s", "uma pasta, ou `s3://BUCKET/PREFIXO?endpoint=https://…&region=…` (path style). `&timeout=20s` muda por quanto tempo o serviço pode ficar calado antes que um pedido seja abandonado, 45 s", nil, "", first, "every command"},
+	{"password", "reference to the repository's password", "referência à senha do repositório", nil, "`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names", first, "every command"},
+	{"compression", "`s2` takes half the CPU and more space", "`s2` usa metade da CPU e mais espaço", Compressions, "`zstd-fastest`", first, "backup"},
+	{"credentials", "of an object store", "de um armazenamento de objetos", nil, "the usual chain: `AWS_*` variables, shared file, instance role", first, "every command"},
+	{"ca", "PEM file with the certificate authorities of a private endpoint", "arquivo PEM com os certificados das autoridades certificadoras (CA) de um endpoint privado", nil, "the machine's", first, "every command"},
+}
+
+var credentialKeys = []Key{
+	{"access_key", "reference", "referência", nil, "", first, "every command"},
+	{"secret_key", "reference; both keys or neither", "referência; as duas chaves ou nenhuma", nil, "", first, "every command"},
+	{"session_token", "reference, if the keys are temporary", "referência, se as chaves são temporárias", nil, "", first, "every command"},
+}
+
+var databaseKeys = []Key{
+	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha", nil, "", first, "backup, restore"},
+	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, restore"},
+	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"jobs", "tables copied at once", "tabelas copiadas ao mesmo tempo", nil, "the number of CPUs, up to 4", first, "backup"},
+	{"lock_timeout", "the longest wait for the lock on a table, as `30s`. A backup then fails, instead of standing in the way of a migration", "a espera máxima pelo bloqueio (lock) de uma tabela, como `30s`. Depois dela o backup falha, em vez de atrapalhar uma migração", nil, "", first, "backup"},
+	{"role_passwords", "`true` also stores the hashes of passwords; needs a superuser", "`true` guarda também os hashes das senhas; exige um superusuário", nil, "`false`", first, "backup"},
+	{"exclude_table_data", "list of tables whose rows are left out, as `public.sessions`", "lista de tabelas cujas linhas ficam de fora, como `public.sessions`", nil, "", first, "backup"},
+}
+
+var clusterKeys = []Key{
+	{"url", "as of `database`; a role that may replicate", "como em `database`; um papel que pode replicar", nil, "", first, "backup, wal stream"},
+	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, wal stream"},
+	{"schedule", "of base backups", "dos backups base (base backups)", nil, "", first, notYet},
+	{"keep", "`keep.days` is the window that `cofre wal status` looks at, and that `cofre wal expire` keeps", "`keep.days` é a janela que `cofre wal status` examina, e que `cofre wal expire` mantém", nil, "everything is kept", first, "wal status, wal expire"},
+	{"wal", "`archive`: the server's `archive_command` calls `cofre wal archive`; `stream`: cofre receives it", "`archive`: o `archive_command` do servidor chama `cofre wal archive`; `stream`: o cofre recebe o WAL", []string{WALStream, WALArchive}, "WAL is not kept", first, "backup, doctor"},
+	{"slot", "name of the replication slot, with `stream`", "nome do slot de replicação, com `stream`", nil, "`cofre`", first, "wal stream"},
+	{"data_directory", "where cofre sees it, if not where the server says", "onde o cofre o vê, se não for onde o servidor diz", nil, "asked from the server", first, "backup"},
+	{"jobs", "files read at once", "arquivos lidos ao mesmo tempo", nil, "the number of CPUs, up to 4", first, "backup"},
+	{"checkpoint", "`fast` begins at once, at the price of a burst of writes", "`fast` começa na hora, ao preço de uma rajada de escritas", []string{CheckpointFast, CheckpointSpread}, "`fast`", first, "backup"},
+}
+
+var storageKeys = []Key{
+	{"supabase", "Supabase Storage, over its API", "Supabase Storage, pela sua API", nil, "", first, "backup, restore"},
+	{"s3", "buckets of an object store", "buckets de um armazenamento de objetos", nil, "", first, "backup, restore"},
+	{"folder", "a folder with one bucket for each sub-folder", "uma pasta com um bucket para cada subpasta", nil, "", first, "backup, restore"},
+	{"buckets", "list of names", "lista de nomes", nil, "all", first, "backup"},
+	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"jobs", "objects read at once", "objetos lidos ao mesmo tempo", nil, "`8`", first, "backup"},
+}
+
+var supabaseKeys = []Key{
+	{"url", "of the API, as `https://trustlayer.example.com`", "da API, como `https://trustlayer.example.com`", nil, "", first, "backup, restore"},
+	{"service_role_key", "reference", "referência", nil, "", first, "backup, restore"},
+	{"ca", "PEM file with the certificate authorities of a private endpoint", "arquivo PEM com os certificados das autoridades certificadoras (CA) de um endpoint privado", nil, "the machine's", first, "backup, restore"},
+}
+
+var s3Keys = []Key{
+	{"endpoint", "URL", "URL", nil, "AWS", first, "backup, restore"},
+	{"region", "of the buckets", "dos buckets", nil, "", first, "backup, restore"},
+	{"credentials", "as of `repository`", "como em `repository`", nil, "", first, "backup, restore"},
+	{"ca", "PEM file with the certificate authorities of a private endpoint", "arquivo PEM com os certificados das autoridades certificadoras (CA) de um endpoint privado", nil, "the machine's", first, "backup, restore"},
+	{"buckets", "another place for `storage.buckets`", "outro lugar para `storage.buckets`", nil, "", first, "backup"},
+}
+
+var folderKeys = []Key{
+	{"path", "the folder", "a pasta", nil, "", first, "backup, restore"},
+}
+
+var filesKeys = []Key{
+	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist is an error; a pattern may match nothing", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe é um erro; um padrão pode não encontrar nada", nil, "", first, "backup"},
+	{"exclude", "patterns: of a whole path if they hold a slash (`**/cache`), otherwise of a name in any folder (`*.log`)", "padrões: de um caminho inteiro se têm barra (`**/cache`), senão de um nome em qualquer pasta (`*.log`)", nil, "", first, "backup"},
+	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"postgresql", "`true` also stores `postgresql.conf`, `pg_hba.conf` and the like, read over SQL", "`true` guarda também `postgresql.conf`, `pg_hba.conf` e semelhantes, lidos por SQL", nil, "`false`", first, "backup"},
+	{"cofre", "`false` leaves out the configuration file of cofre itself", "`false` deixa de fora o arquivo de configuração do próprio cofre", nil, "`true`", first, "backup"},
+}
+
+var keepKeys = []Key{
+	{"days", "younger than this many days", "mais novos que este número de dias", nil, "", first, "wal status, wal expire"},
+	{"last", "this many newest", "este número dos mais novos", nil, "", first, notYet},
+	{"hourly", "the newest of each of this many hours", "o mais novo de cada uma deste número de horas", nil, "", first, notYet},
+	{"daily", "… days", "… dias", nil, "", first, notYet},
+	{"weekly", "… weeks", "… semanas", nil, "", first, notYet},
+	{"monthly", "… months", "… meses", nil, "", first, notYet},
+	{"yearly", "… years", "… anos", nil, "", first, notYet},
+	{"verified", "the number of verified recovery points that always stay", "o número de pontos de recuperação verificados que sempre ficam", nil, "", first, notYet},
+}
+
+var objectiveKeys = []Key{
+	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, notYet},
+	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, notYet},
+}
+
+var hookKeys = []Key{
+	{"before_backup", "list of shell commands. One that fails stops the backup", "lista de comandos do shell. Um que falha impede o backup", nil, "", first, "backup"},
+	{"after_backup", "list of shell commands", "lista de comandos do shell", nil, "", first, "backup"},
+	{"before_restore", "list of shell commands. One that fails stops the restore", "lista de comandos do shell. Um que falha impede a restauração", nil, "", first, "restore"},
+	{"after_restore", "list of shell commands", "lista de comandos do shell", nil, "", first, "restore"},
+}
+
+var logKeys = []Key{
+	{"format", "of each line", "de cada linha", []string{"text", "json"}, "`text`", first, notYet},
+	{"level", "the least that is written", "o mínimo que é escrito", []string{"debug", "info", "warn", "error"}, "`info`", first, notYet},
+}
+
+// standards are the defaults that are words, in Portuguese. The others are the same in every language.
+var standards = map[string]string{
+	"the host's name": "o nome da máquina",
+	"the machine's":   "o da máquina",
+	"`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names": "`COFRE_PASSWORD`, ou o arquivo que `COFRE_PASSWORD_FILE` indica",
+	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia de costume: variáveis `AWS_*`, arquivo, papel da instância",
+	"`PGPASSWORD`, `~/.pgpass`, or none":                             "`PGPASSWORD`, `~/.pgpass`, ou nenhuma",
+	"everything is kept":                                             "tudo é mantido",
+	"the number of CPUs, up to 4":                                    "o número de CPUs, até 4",
+	"WAL is not kept":                                                "o WAL não é guardado",
+	"asked from the server":                                          "pergunta-se ao servidor",
+	"all":                                                            "todos",
+}
+
+// sectionOf finds the keys of a type.
+func sectionOf(t reflect.Type) (Section, bool) {
+	for _, s := range Sections() {
+		if s.of == t {
+			return s, true
+		}
+	}
+	return Section{}, false
+}
+
+// words are the only values of a key, by its path without indexes.
+func words(path string) []string {
+	t := reflect.TypeFor[Config]()
+	parts := strings.Split(path, ".")
+	for i, name := range parts {
+		s, ok := sectionOf(t)
+		if !ok {
+			return nil
+		}
+		for _, k := range s.Keys {
+			if k.Name == name && i == len(parts)-1 {
+				return k.Words
+			}
+		}
+		t = typeOf(t, name)
+	}
+	return nil
+}
+
+// typeOf is the type of a key of a mapping, without pointer and list; nil if there is no such key.
+func typeOf(t reflect.Type, key string) reflect.Type {
+	for field := range t.Fields() {
+		if field.Tag.Get("yaml") == key {
+			of := field.Type
+			for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+				of = of.Elem()
+			}
+			return of
+		}
+	}
+	return nil
+}
+
+// Unused names the keys that are set and that this version does not act on yet, so that nobody takes a promise in
+// the file for one that is kept.
+func (c *Config) Unused() []string {
+	return unused(reflect.ValueOf(*c), "")
+}
+
+func unused(v reflect.Value, path string) []string {
+	s, ok := sectionOf(v.Type())
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, k := range s.Keys {
+		field, ok := fieldOf(v, k.Name)
+		if !ok || field.IsZero() {
+			continue
+		}
+		full := strings.TrimPrefix(path+"."+k.Name, ".")
+		switch of := reflect.Indirect(field); {
+		case k.UsedBy == notYet:
+			names = append(names, full)
+		case of.Kind() == reflect.Struct:
+			names = append(names, unused(of, full)...)
+		}
+	}
+	return names
+}
