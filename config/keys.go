@@ -142,7 +142,7 @@ var folderKeys = []Key{
 }
 
 var filesKeys = []Key{
-	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist is an error; a pattern may match nothing", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe é um erro; um padrão pode não encontrar nada", nil, "", first, "backup"},
+	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist makes the backup partial (exit 3), by name; a pattern may match nothing, and the point says which did", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe torna o backup parcial (saída 3), pelo nome; um padrão pode não encontrar nada, e o ponto diz quais não encontraram", nil, "", first, "backup"},
 	{"exclude", "patterns: of a whole path if they hold a slash (`**/cache`), otherwise of a name in any folder (`*.log`)", "padrões: de um caminho inteiro se têm barra (`**/cache`), senão de um nome em qualquer pasta (`*.log`)", nil, "", first, "backup"},
 	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},

@@ -99,22 +99,23 @@ func unescape(part string) string {
 }
 
 // excludes decides what is left out. A pattern with a slash is of a whole path, where ** is any number of
-// folders; one without is of a name, in any folder. What is below an excluded folder is excluded too.
+// folders; one without is of a name, in any folder. What is below an excluded folder is excluded too. match returns the
+// first pattern that fits.
 type excludes []string
 
-func (x excludes) match(p string) bool {
+func (x excludes) match(p string) (pattern string, ok bool) {
 	for _, pattern := range x {
 		if !strings.Contains(pattern, "/") {
 			if ok, err := path.Match(pattern, path.Base(p)); err == nil && ok {
-				return true
+				return pattern, true
 			}
 			continue
 		}
 		if matchPath(strings.Split(strings.Trim(pattern, "/"), "/"), strings.Split(strings.Trim(p, "/"), "/")) {
-			return true
+			return pattern, true
 		}
 	}
-	return false
+	return "", false
 }
 
 func matchPath(pattern, parts []string) bool {

@@ -27,9 +27,21 @@ type Summary struct {
 	Links       int   `json:"links"`
 	Virtual     int   `json:"virtual,omitempty"`
 	Bytes       int64 `json:"bytes"`
-	// Unreadable and Skipped count what is named in the component's warnings.
-	Unreadable int `json:"unreadable,omitempty"`
-	Skipped    int `json:"skipped,omitempty"`
+	// Unreadable counts what should be here and is not, Skipped what is no file; the findings of the point name them, and
+	// Missing the first of them.
+	Unreadable int           `json:"unreadable,omitempty"`
+	Skipped    int           `json:"skipped,omitempty"`
+	Missing    []MissingFact `json:"missing,omitempty"`
+	// Excluded counts what the configured exclusions left out, a folder as one. Unmatched are the configured patterns that
+	// matched nothing.
+	Excluded  int      `json:"excluded,omitempty"`
+	Unmatched []string `json:"unmatched_patterns,omitempty"`
+}
+
+// MissingFact is something that is not in the component, and why.
+type MissingFact struct {
+	Path Name   `json:"path"`
+	Why  string `json:"why"`
 }
 
 // Facts is what was recorded while the files were read, stored as FactsFile.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ import (
 
 // captured is a component with the repository that holds it.
 type captured struct {
+	findings  []cofre.Finding
 	repo      *repositorytest.Memory
 	component cofre.Component
 	tree      cofre.Tree
@@ -67,6 +69,7 @@ func tryCapture(t *testing.T, c files.Config, wrap func(cofre.Session) cofre.Ses
 	if err != nil {
 		t.Fatal(err)
 	}
+	got.findings = what.Findings
 	got.component = cofre.Component{Kind: cofre.KindConfig, Name: "config", Content: content, Facts: what.Facts, Warnings: what.Warnings, Partial: what.Partial}
 	if got.tree, err = got.repo.Tree(ctx, content.Root); err != nil {
 		t.Fatal(err)
@@ -388,7 +391,7 @@ func TestPatternsAndExclusions(t *testing.T) {
 			for _, p := range test.paths {
 				paths = append(paths, root+p)
 			}
-			from := capture(t, files.Config{Paths: paths, Exclude: test.exclude, Never: []string{root + "/repo"}})
+			from := capture(t, files.Config{Paths: paths, Exclude: test.exclude, Never: []files.Never{{Path: root + "/repo", What: "the repository"}}})
 			list, err := files.List(t.Context(), from.tree)
 			must(t, err)
 			var got []string
@@ -437,9 +440,21 @@ func TestWhatIsMissingOrSpecialIsNamed(t *testing.T) {
 	from := capture(t, files.Config{Paths: []string{root}, Extra: func(context.Context) ([]files.Virtual, error) {
 		return []files.Virtual{{Path: "postgresql/postgresql.conf", Bytes: []byte("port = 5432\n")}}, errors.New("pg_hba.conf: permission denied")
 	}})
-	if got := strings.Join(from.component.Warnings, "\n"); !strings.Contains(got, root+"/pipe is a pipe") || !strings.Contains(got, "pg_hba.conf: permission denied") || !from.component.Partial {
-		t.Errorf("warnings %q, partial %v", got, from.component.Partial)
+	if got := from.named(); !strings.Contains(got, root+"/pipe: a pipe, which is no file") || !strings.Contains(got, "virtual: pg_hba.conf: permission denied") || !from.component.Partial {
+		t.Errorf("findings %q, partial %v", got, from.component.Partial)
 	}
+	// A special file is named and the component is whole: there is nothing of it to bring back.
+	if from := capture(t, files.Config{Paths: []string{root}}); from.component.Partial || len(from.findings) != 1 {
+		t.Errorf("findings %q, partial %v", from.named(), from.component.Partial)
+	}
+	// A path that does not exist does not cost the others.
+	from = capture(t, files.Config{Paths: []string{root + "/a", root + "/none"}})
+	if !from.component.Partial || from.named() != root+"/none: does not exist" {
+		t.Errorf("findings %q, partial %v", from.named(), from.component.Partial)
+	}
+	from = capture(t, files.Config{Paths: []string{root}, Extra: func(context.Context) ([]files.Virtual, error) {
+		return []files.Virtual{{Path: "postgresql/postgresql.conf", Bytes: []byte("port = 5432\n")}}, errors.New("pg_hba.conf: permission denied")
+	}})
 	to := t.TempDir() + "/to"
 	restore(t, from, files.TargetConfig{To: to, Paths: []string{"virtual/postgresql"}})
 	if text, err := os.ReadFile(to + "/virtual/postgresql/postgresql.conf"); err != nil || string(text) != "port = 5432\n" {
@@ -455,7 +470,7 @@ func TestWhatIsMissingOrSpecialIsNamed(t *testing.T) {
 		t.Errorf("problems: %s", got)
 	}
 	list, err := files.NewSource(files.Config{Paths: []string{root, root + "/none"}}).Doctor(t.Context())
-	if err != nil || len(list) != 2 || !list[0].OK || list[1].OK || list[1].Hint == "" {
+	if err != nil || len(list) != 2 || list[0].OK || !strings.Contains(list[0].Detail, "/pipe: a pipe") || list[1].OK || !strings.Contains(list[1].Hint, "write a pattern") {
 		t.Errorf("doctor says %+v, %v", list, err)
 	}
 }
@@ -732,12 +747,59 @@ func TestUnreadableIsPartial(t *testing.T) {
 	root := installation(t)
 	must(t, os.Mkdir(root+"/locked", 0o300))
 	from := capture(t, files.Config{Paths: []string{root}})
-	got := strings.Join(from.component.Warnings, "\n")
+	got := from.named()
 	if !from.component.Partial || !strings.Contains(got, root+"/closed: permission denied") || !strings.Contains(got, root+"/locked") {
 		t.Errorf("partial %v, warnings %q", from.component.Partial, got)
 	}
 	if _, err := tryCapture(t, files.Config{Paths: []string{root + "/closed"}}, nil); err != nil {
 		t.Errorf("one unreadable file gave %v, not a partial component", err)
+	}
+}
+
+// What no configuration component holds is said: a folder on the way once, a path that asks for it as missing.
+func TestWhatIsNeverCapturedIsSaid(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root+"/a", "a", 0o644)
+	write(t, root+"/backups/repo/blob", "b", 0o644)
+	write(t, root+"/elsewhere/state", "s", 0o644)
+	must(t, os.Symlink(root+"/elsewhere", root+"/state"))
+	never := []files.Never{{Path: root + "/backups/repo", What: "the repository"}, {Path: root + "/state", What: "cofre's own state"}}
+	from := capture(t, files.Config{Paths: []string{root}, Never: never})
+	if got := strings.Join(from.component.Warnings, "\n"); from.component.Partial || len(from.findings) != 0 ||
+		!strings.Contains(got, "left out: "+root+"/backups/repo, which is the repository") || !strings.Contains(got, "left out: "+root+"/elsewhere, which is cofre's own state") {
+		t.Errorf("warnings %q, findings %q", got, from.named())
+	}
+	from = capture(t, files.Config{Paths: []string{root + "/a", root + "/backups/repo/blob"}, Never: never})
+	if want := root + "/backups/repo/blob: lies in " + root + "/backups/repo, which is the repository and never captured"; !from.component.Partial || from.named() != want {
+		t.Errorf("findings %q, partial %v", from.named(), from.component.Partial)
+	}
+	_, err := tryCapture(t, files.Config{Paths: []string{root + "/backups/repo"}, Never: never}, nil)
+	if err == nil || !strings.Contains(err.Error(), "which is the repository and never captured") {
+		t.Errorf("nothing but the repository: %v", err)
+	}
+	list, err := files.NewSource(files.Config{Paths: []string{root + "/backups/repo/blob"}, Never: never}).Doctor(t.Context())
+	if err != nil || len(list) != 1 || list[0].OK || !strings.Contains(list[0].Detail, "never captured") {
+		t.Errorf("doctor says %+v, %v", list, err)
+	}
+}
+
+func TestWhatExclusionsAndPatternsDidIsRecorded(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"/a.conf", "/b.log", "/cache/c"} {
+		write(t, root+name, name, 0o644)
+	}
+	config := files.Config{Paths: []string{root, root + "/*.none"}, Exclude: []string{"*.log", "**/cache", "*.tmp"}}
+	from := capture(t, config)
+	var s files.Summary
+	must(t, json.Unmarshal(from.component.Facts, &s))
+	if want := []string{root + "/*.none", "*.tmp"}; s.Excluded != 2 || !slices.Equal(s.Unmatched, want) || s.Files != 1 {
+		t.Errorf("summary %+v", s)
+	}
+	list, err := files.NewSource(config).Doctor(t.Context())
+	if err != nil || len(list) != 3 || list[2].Subject != "config exclude *.tmp" || list[2].Detail != "nothing matches now" {
+		t.Errorf("doctor says %+v, %v", list, err)
 	}
 }
 
@@ -755,4 +817,13 @@ func FuzzFacts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// named is what the findings say.
+func (c captured) named() string {
+	var s []string
+	for _, f := range c.findings {
+		s = append(s, f.Object+": "+f.What)
+	}
+	return strings.Join(s, "\n")
 }

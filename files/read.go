@@ -32,11 +32,11 @@ func (w *writing) file(ctx context.Context, e *Fact) error {
 	for attempt := 1; ; attempt++ {
 		r, err := read(ctx, w.capture.Session, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			w.missing("%s: was deleted while the backup ran", name)
+			w.missing(name, "was deleted while the backup ran")
 			return nil
 		}
 		if errors.Is(err, errUnreadable) {
-			w.missing("%s: %v", name, cause(err))
+			w.missing(name, "%v", cause(err))
 			return nil
 		}
 		if err != nil {

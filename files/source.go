@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/user"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,10 +29,17 @@ type Config struct {
 	Name         string   // of the source; "config" where empty
 	Paths        []string // absolute paths and patterns (*, ?, [], **)
 	Exclude      []string // patterns: of a whole path where they hold a slash, of a name otherwise
-	// Never are folders that are not captured, without a word: the repository itself, cofre's own state.
-	Never []string
+	// Never are folders that are not captured, whatever Paths say: the repository itself, cofre's own state. One that
+	// lies in a configured folder is named in a warning; a configured path that lies in one makes the component partial.
+	Never []Never
 	// Extra yields what is no file of this machine. What it cannot yield makes the component partial.
 	Extra func(ctx context.Context) ([]Virtual, error)
+}
+
+// Never is a folder that no configuration component holds.
+type Never struct {
+	Path string
+	What string // what it is, to a person
 }
 
 // Virtual is an entry that no file of this machine holds: the configuration of a server, read over SQL.
@@ -57,8 +66,8 @@ func (s *Source) ID() cofre.SourceID {
 
 // Capture reads every configured file once, whole.
 //
-// Errors: a configured path without a pattern that does not exist (cofre.ErrNotFound, with a hint); nothing to
-// capture at all; what the session says. A file that cannot be read makes the component partial instead.
+// Errors: nothing to capture at all (cofre.ErrNotFound, with a hint, where a configured path does not exist); what the
+// session says. What cannot be captured beside other files makes the component partial instead, and is a finding by name.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	found, err := s.look()
 	if err != nil {
@@ -66,11 +75,10 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 	}
 	extra, extraErr := s.extra(ctx)
 	if extraErr != nil {
-		found.missing("%v", extraErr)
+		found.missing(VirtualDir, "%v", extraErr)
 	}
-	if len(found.entries) == 0 && len(extra) == 0 {
-		return cofre.Captured{}, cofre.WithHint(fmt.Errorf("capture %s: nothing to read: %s", s.config.Name, strings.Join(found.warnings, "; ")),
-			"check config.paths and the rights of the user that cofre runs as")
+	if found.taken() == 0 && len(extra) == 0 {
+		return cofre.Captured{}, found.nothing()
 	}
 	began := cofre.Event{Type: cofre.TypeTaskBegan, Source: s.ID(), Task: "read files", Unit: cofre.UnitBytes, Total: found.bytes}
 	w := &writing{capture: c, found: found, event: began}
@@ -86,7 +94,7 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 		w.observe(cofre.Event{Type: cofre.TypeWarning, Source: s.ID(), Text: text})
 	}
 	summary, err := json.Marshal(w.facts.Summary)
-	return cofre.Captured{Facts: summary, Warnings: found.warnings, Partial: found.partial}, err
+	return cofre.Captured{Facts: summary, Warnings: found.warnings, Findings: found.findings, Partial: found.partial}, err
 }
 
 func (s *Source) extra(ctx context.Context) ([]Virtual, error) {
@@ -106,18 +114,29 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		one := Source{s.config}
 		one.config.Paths = []string{p}
 		found, err := one.look()
-		d := cofre.Diagnosis{Subject: "config " + p, OK: err == nil && !found.partial}
+		d := cofre.Diagnosis{Subject: "config " + p, OK: err == nil && len(found.findings) == 0}
 		switch {
 		case err != nil:
 			d.Detail, d.Hint = err.Error(), cofre.Hint(err)
-		case found.partial:
-			d.Detail, d.Hint = strings.Join(found.warnings, "; "), "run cofre as a user that may read it, or take it out of config.paths"
-		case len(found.entries) == 0:
+		case found.absent != nil:
+			d.Detail, d.Hint = found.absent.Error(), cofre.Hint(found.absent)
+		case len(found.findings) > 0:
+			d.Detail, d.Hint = found.named(), "run cofre as a user that may read it, or leave it out with config.exclude"
+		case found.taken() == 0:
 			d.Detail = "nothing matches now"
 		default:
 			d.Detail = fmt.Sprintf("%s, %d bytes", count(found.files(), "file"), found.bytes)
 		}
 		list = append(list, d)
+	}
+	whole, err := s.look()
+	if err != nil {
+		return list, nil // said above, by its path
+	}
+	for _, pattern := range whole.unmatched() {
+		if slices.Contains(s.config.Exclude, pattern) {
+			list = append(list, cofre.Diagnosis{Subject: "config exclude " + pattern, OK: true, Detail: "nothing matches now"})
+		}
 	}
 	return list, nil
 }
@@ -137,17 +156,71 @@ type found struct {
 	links    map[string]string // of captured links, to what they lead to
 	bytes    int64
 	warnings []string
+	findings []cofre.Finding
+	absent   error           // of the first configured path that does not exist
+	matched  map[string]bool // patterns, of paths and exclusions, that matched something
+	never    []Never         // by their real paths too
 	partial  bool
 	summary  Summary
 	users    map[uint32]string
 	groups   map[uint32]string
 }
 
+// maxNamed bounds what the catalog names of a component; the findings of the point name everything.
+const maxNamed = 100
+
 // missing records something that should be in the component and is not.
-func (f *found) missing(format string, args ...any) {
+func (f *found) missing(object, format string, args ...any) {
 	f.partial = true
 	f.summary.Unreadable++
-	f.warnings = append(f.warnings, fmt.Sprintf(format, args...))
+	f.find(object, fmt.Sprintf(format, args...))
+}
+
+func (f *found) find(object, why string) {
+	f.findings = append(f.findings, cofre.Finding{Object: strings.ToValidUTF8(object, "\uFFFD"), What: why})
+	if len(f.summary.Missing) < maxNamed {
+		f.summary.Missing = append(f.summary.Missing, MissingFact{Name(object), why})
+	}
+}
+
+// named is what the findings say, in one line.
+func (f *found) named() string {
+	var s []string
+	for _, x := range f.findings {
+		s = append(s, x.Object+": "+x.What)
+	}
+	return strings.Join(s, "; ")
+}
+
+// taken is how many entries there are because they were asked for.
+func (f *found) taken() int {
+	n := 0
+	for _, e := range f.entries {
+		if !e.Parent {
+			n++
+		}
+	}
+	return n
+}
+
+// nothing says why there is nothing to capture.
+func (f *found) nothing() error {
+	if f.absent != nil {
+		return fmt.Errorf("capture %s: %w", f.config.Name, f.absent)
+	}
+	return cofre.WithHint(fmt.Errorf("capture %s: nothing to read: %s", f.config.Name, strings.Join(append([]string{f.named()}, f.warnings...), "; ")),
+		"check config.paths and the rights of the user that cofre runs as")
+}
+
+// unmatched lists the configured patterns that matched nothing, exclusions too.
+func (f *found) unmatched() []string {
+	var none []string
+	for _, p := range slices.Concat(f.config.Paths, f.config.Exclude) {
+		if (isPattern(p) || slices.Contains(f.config.Exclude, p)) && !f.matched[p] {
+			none = append(none, p)
+		}
+	}
+	return none
 }
 
 func (f *found) files() int {
@@ -164,7 +237,7 @@ func (f *found) files() int {
 func (s *Source) look() (*found, error) {
 	f := &found{
 		config: s.config, exclude: s.config.Exclude, entries: map[string]*Fact{}, links: map[string]string{},
-		users: map[uint32]string{}, groups: map[uint32]string{},
+		users: map[uint32]string{}, groups: map[uint32]string{}, matched: map[string]bool{}, never: real(s.config.Never),
 	}
 	for _, pattern := range s.config.Paths {
 		if !path.IsAbs(pattern) || path.Clean(pattern) == "/" {
@@ -172,19 +245,14 @@ func (s *Source) look() (*found, error) {
 		}
 		matches, err := expand(pattern)
 		if err != nil {
-			f.missing("pattern %s: %v", pattern, err)
+			f.missing(pattern, "the pattern cannot be followed: %v", err)
 		}
+		f.matched[pattern] = len(matches) > 0
 		for _, p := range matches {
-			err := f.top(p, 0)
-			if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
-				return nil, cofre.WithHint(fmt.Errorf("capture %s: path %s: %w", s.config.Name, p, cofre.ErrNotFound),
-					"correct config.paths, or write a pattern where a file may be there or not: %s*", p)
-			}
-			if err != nil {
-				f.missing("%s: %v", p, cause(err))
-			}
+			f.configured(pattern, p)
 		}
 	}
+	f.summary.Unmatched = f.unmatched()
 	for link, target := range f.links {
 		if _, err := os.Lstat(target); err == nil && f.entries[target] == nil {
 			f.warnings = append(f.warnings, fmt.Sprintf("link %s leads to %s, which config.paths does not name: its content is not in the backup", link, target))
@@ -192,6 +260,47 @@ func (s *Source) look() (*found, error) {
 	}
 	slices.Sort(f.warnings)
 	return f, nil
+}
+
+// configured captures one path that a pattern names.
+func (f *found) configured(pattern, p string) {
+	if n, in := f.within(p); in {
+		f.missing(p, "lies in %s, which is %s and never captured", n.Path, n.What)
+		return
+	}
+	err := f.top(p, 0)
+	if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
+		absent := cofre.WithHint(fmt.Errorf("path %s: %w", p, cofre.ErrNotFound), "correct config.paths, or write a pattern where a file may be there or not: %s*", p)
+		f.absent = cmp.Or(f.absent, absent)
+		f.missing(p, "does not exist")
+		return
+	}
+	if err != nil {
+		f.missing(p, "%v", cause(err))
+	}
+}
+
+// real adds the real paths of folders that a symbolic link leads to.
+func real(never []Never) []Never {
+	all := make([]Never, 0, len(never))
+	for _, n := range never {
+		n.Path = path.Clean(n.Path)
+		all = append(all, n)
+		if to, err := filepath.EvalSymlinks(n.Path); err == nil && to != n.Path {
+			all = append(all, Never{to, n.What})
+		}
+	}
+	return all
+}
+
+// within returns the folder that is never captured and that p is, or lies in.
+func (f *found) within(p string) (Never, bool) {
+	for _, n := range f.never {
+		if p == n.Path || strings.HasPrefix(p, n.Path+"/") {
+			return n, true
+		}
+	}
+	return Never{}, false
 }
 
 // cause is the reason alone: the path is said by the caller.
@@ -264,7 +373,7 @@ func (f *found) walk(p string, info fs.FileInfo) error {
 			err = f.walk(name, info)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is deleted meanwhile is no loss
-			f.missing("%s: %v", name, cause(err))
+			f.missing(name, "%v", cause(err))
 		}
 	}
 	return nil
@@ -272,10 +381,19 @@ func (f *found) walk(p string, info fs.FileInfo) error {
 
 // left reports whether p is not to be captured. The copies that a restore in place keeps are not either.
 func (f *found) left(p string) bool {
-	return f.exclude.match(p) || isKept(path.Base(p)) || slices.ContainsFunc(f.config.Never, func(never string) bool {
-		never = path.Clean(never)
-		return p == never || strings.HasPrefix(p, never+"/")
-	})
+	if pattern, ok := f.exclude.match(p); ok {
+		f.matched[pattern] = true
+		f.summary.Excluded++
+		return true
+	}
+	if n, in := f.within(p); in {
+		// A link may lead there, more than once.
+		if text := fmt.Sprintf("left out: %s, which is %s", p, n.What); !slices.Contains(f.warnings, text) {
+			f.warnings = append(f.warnings, text)
+		}
+		return true
+	}
+	return isKept(path.Base(p))
 }
 
 // parent records a directory on the way to what is captured.
@@ -313,7 +431,7 @@ func (f *found) entry(p string, info fs.FileInfo) error {
 		f.links[p] = path.Clean(target)
 	default:
 		f.summary.Skipped++
-		f.warnings = append(f.warnings, fmt.Sprintf("%s is %s, which is no file: skipped", p, special(info.Mode())))
+		f.find(p, special(info.Mode())+", which is no file and not captured: leave it out with config.exclude")
 		return nil
 	}
 	f.entries[p] = e
@@ -404,7 +522,8 @@ func (w *writing) all(ctx context.Context, extra []Virtual) error {
 		}
 	}
 	slices.Sort(w.found.warnings)
-	w.facts.Unreadable = w.found.summary.Unreadable
+	slices.SortFunc(w.found.findings, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
+	w.facts.Unreadable, w.facts.Missing = w.found.summary.Unreadable, w.found.summary.Missing
 	slices.SortFunc(w.facts.Entries, func(a, b Fact) int { return strings.Compare(a.tree(), b.tree()) })
 	text, err := json.MarshalIndent(w.facts, "", "  ")
 	if err != nil {
@@ -420,7 +539,7 @@ func (w *writing) entry(ctx context.Context, e *Fact) error {
 		return w.file(ctx, e)
 	case TypeDirectory:
 		if err := w.attributes(string(e.Path), e); err != nil {
-			w.missing("%s: extended attributes: %v", string(e.Path), cause(err))
+			w.missing(string(e.Path), "extended attributes: %v", cause(err))
 		}
 	}
 	if err := w.capture.Session.Add(ctx, w.treeEntry(e)); err != nil {
@@ -467,10 +586,10 @@ func (w *writing) add(e Fact) {
 	w.observe(progress)
 }
 
-func (w *writing) missing(format string, args ...any) {
+func (w *writing) missing(object, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.found.missing(format, args...)
+	w.found.missing(object, format, args...)
 }
 
 func (w *writing) virtual(ctx context.Context, v Virtual) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,12 +105,25 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 		plan.Notes = append(plan.Notes, fmt.Sprintf("%s of other programs, read over their own interface, are restored only with --to", count(virtual, "file")))
 	}
 	if c.Partial {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("this component is partial: %s", strings.Join(c.Warnings, "; ")))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("this component is partial: %s", strings.Join(lacking(c), "; ")))
 	}
 	var mark [4]byte
 	_, _ = rand.Read(mark[:]) // never fails, see crypto/rand
 	j.marked = hex.EncodeToString(mark[:])
 	return nil
+}
+
+// lacking names what a component is known not to hold. Before it had a list of its own, the warnings did.
+func lacking(c cofre.Component) []string {
+	var s Summary
+	if json.Unmarshal(c.Facts, &s) != nil || len(s.Missing) == 0 {
+		return c.Warnings
+	}
+	var named []string
+	for _, m := range s.Missing {
+		named = append(named, string(m.Path)+": "+m.Why)
+	}
+	return named
 }
 
 // readFacts reads what was recorded at the capture.
@@ -199,7 +213,7 @@ func selects(p, at string) bool {
 		return false
 	}
 	for ; at != "/"; at = path.Dir(at) {
-		if (excludes{p}).match(at) {
+		if _, ok := (excludes{p}).match(at); ok {
 			return true
 		}
 	}

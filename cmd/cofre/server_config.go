@@ -21,6 +21,7 @@ func serverConfig(server postgres.Config) func(context.Context) ([]files.Virtual
 		}
 		defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 		var found []files.Virtual
+		var lost []error
 		for _, part := range []struct{ path, sql string }{
 			{"postgresql/settings.txt", `SELECT coalesce(string_agg(name || ' = ' || quote_literal(setting) || coalesce(' # ' || unit, ''), E'\n' ORDER BY name), '') || E'\n' FROM pg_settings WHERE source NOT IN ('default', 'override', 'client', 'session')`},
 			{"postgresql/postgresql.conf", `SELECT pg_read_file(current_setting('config_file'))`},
@@ -30,10 +31,11 @@ func serverConfig(server postgres.Config) func(context.Context) ([]files.Virtual
 		} {
 			var text string
 			if err := conn.QueryRow(ctx, part.sql).Scan(&text); err != nil {
-				return found, fmt.Errorf("read %s of the server: %w", part.path, err)
+				lost = append(lost, fmt.Errorf("read %s of the server: %w", part.path, err))
+				continue
 			}
 			found = append(found, files.Virtual{Path: part.path, Bytes: []byte(text)})
 		}
-		return found, nil
+		return found, errors.Join(lost...)
 	}
 }

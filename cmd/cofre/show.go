@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -179,9 +180,26 @@ func plainFacts(raw json.RawMessage) [][]string {
 			rows = append(rows, []string{"  " + spaced(k), count(int64(v))})
 		case bool:
 			rows = append(rows, []string{"  " + spaced(k), fmt.Sprint(v)})
+		case []any:
+			if texts := plainTexts(v); texts != "" {
+				rows = append(rows, []string{"  " + spaced(k), texts})
+			}
 		}
 	}
 	return rows
+}
+
+// plainTexts joins a list of texts; "" where it is of something else.
+func plainTexts(list []any) string {
+	var texts []string
+	for _, v := range list {
+		s, ok := v.(string)
+		if !ok {
+			return ""
+		}
+		texts = append(texts, s)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func printTables(a *app, f *logical.Facts) {

@@ -222,10 +222,10 @@ func configSource(cfg *config.Config) (cofre.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []string{state}}
+	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []files.Never{{Path: state, What: "cofre's own state"}}}
 	for _, r := range cfg.Repositories() {
 		if !r.IsS3() {
-			c.Never = append(c.Never, r.URL)
+			c.Never = append(c.Never, files.Never{Path: r.URL, What: "the repository"})
 		}
 	}
 	if cfg.Files.Cofre && cfg.Path != "" {
