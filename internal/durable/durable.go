@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -44,19 +45,44 @@ type Step struct {
 	Path string
 }
 
-var watcher atomic.Pointer[func(Step) error]
+// watchers are the functions of Watch. It is nil in a program.
+var watchers atomic.Pointer[[]*func(Step) error]
 
 // Watch has fn called before each step of this process, until stop is called. If fn returns an error, the step is not
-// carried out and fails with it. It is for tests: one at a time.
+// carried out and fails with it. It is for tests; fn sees the steps of tests that run beside it, and knows its own by the
+// path.
 func Watch(fn func(Step) error) (stop func()) {
-	watcher.Store(&fn)
-	return func() { watcher.Store(nil) }
+	swap(func(all []*func(Step) error) []*func(Step) error { return append(all, &fn) })
+	return func() {
+		swap(func(all []*func(Step) error) []*func(Step) error {
+			return slices.DeleteFunc(all, func(w *func(Step) error) bool { return w == &fn })
+		})
+	}
+}
+
+func swap(change func([]*func(Step) error) []*func(Step) error) {
+	for {
+		old := watchers.Load()
+		var all []*func(Step) error
+		if old != nil {
+			all = slices.Clone(*old)
+		}
+		if all = change(all); len(all) == 0 {
+			if watchers.CompareAndSwap(old, nil) {
+				return
+			}
+		} else if watchers.CompareAndSwap(old, &all) {
+			return
+		}
+	}
 }
 
 func step(op Op, path string, do func() error) error {
-	if fn := watcher.Load(); fn != nil {
-		if err := (*fn)(Step{op, path}); err != nil {
-			return err
+	if all := watchers.Load(); all != nil {
+		for _, fn := range *all {
+			if err := (*fn)(Step{op, path}); err != nil {
+				return err
+			}
 		}
 	}
 	return do()
