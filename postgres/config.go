@@ -30,8 +30,11 @@ type Config struct {
 	Database string       // instead of the URL's, where not empty
 	User     string       // instead of the URL's, where not empty
 	Password secret.Value // instead of any other, where not zero
-	// Settings are run-time parameters of the session: search_path, statement_timeout, replication.
+	// Settings are run-time parameters of the session, instead of those that Connect sets: synchronous_commit,
+	// lock_timeout. "replication" makes it a session of the replication protocol.
 	Settings map[string]string
+
+	asFound []string // parameters that are left as role, database and server have them
 }
 
 // With returns the config with another database.
@@ -48,6 +51,12 @@ func (c Config) WithSettings(settings map[string]string) Config {
 	}
 	maps.Copy(merged, settings)
 	c.Settings = merged
+	return c
+}
+
+// LeavingAsFound returns the config of sessions in which parameters are as role, database and server have them.
+func (c Config) LeavingAsFound(names ...string) Config {
+	c.asFound = append(slices.Clone(c.asFound), names...)
 	return c
 }
 
@@ -111,7 +120,10 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	if p.RuntimeParams["application_name"] == "" {
 		p.RuntimeParams["application_name"] = applicationName
 	}
-	maps.Copy(p.RuntimeParams, c.Settings)
+	// The others are set once the session is there: a pooler in between refuses parameters that it does not know.
+	if mode, ok := c.Settings["replication"]; ok {
+		p.RuntimeParams["replication"] = mode
+	}
 	return p, nil
 }
 
@@ -168,8 +180,9 @@ var (
 )
 
 // toolEnv is the environment with which libpq in a client program reaches the same database. Where at is not
-// nil it is the address that Connect ended at, so that of several hosts the programs reach the same one.
-func (c Config) toolEnv(base []string, at net.Addr) ([]string, error) {
+// nil it is the address that Connect ended at, so that of several hosts the programs reach the same one. Options are
+// added to those that the URL or the environment has.
+func (c Config) toolEnv(base []string, at net.Addr, options string) ([]string, error) {
 	p, err := c.parse()
 	if err != nil {
 		return nil, err
@@ -192,6 +205,9 @@ func (c Config) toolEnv(base []string, at net.Addr) ([]string, error) {
 	vars["PGHOST"], vars["PGPORT"] = p.Host, fmt.Sprint(p.Port)
 	vars["PGUSER"], vars["PGDATABASE"] = p.User, p.Database
 	vars["PGAPPNAME"] = applicationName
+	if options != "" {
+		vars["PGOPTIONS"] = strings.TrimSpace(vars["PGOPTIONS"] + " " + options)
+	}
 	switch a := at.(type) {
 	case *net.TCPAddr:
 		vars["PGHOSTADDR"], vars["PGPORT"] = a.IP.String(), fmt.Sprint(a.Port)

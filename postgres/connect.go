@@ -16,18 +16,31 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// Connect opens one session, named cofre in pg_stat_activity.
+// Connect opens one session, named cofre in pg_stat_activity, in which the parameters that role, database, server or
+// a login trigger may have set are what they have to be (settings.go). Close ends it.
 //
-// Errors: cofre.ErrConfig, ErrUnreachable, ErrDenied (who may come in), ErrNotFound (no such database), with a
-// hint; the server's own error, where it sent one, is *pgconn.PgError in the chain. ctx's error where it ends.
+// Errors: cofre.ErrConfig, ErrUnreachable, ErrDenied (who may come in), ErrNotFound (no such database),
+// ErrPreflight (a pooler that shares sessions by transactions), with a hint; the server's own error, where it sent
+// one, is *pgconn.PgError in the chain. ctx's error where it ends.
 func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	p, err := c.parse()
 	if err != nil {
 		return nil, err
 	}
-	conn, err := pgx.ConnectConfig(ctx, p)
+	conn, err := login(ctx, p)
 	if err != nil {
 		return nil, connectError(ctx, c, err)
+	}
+	if p.RuntimeParams["replication"] != "" {
+		return conn, nil // which takes no SQL, and gives files and WAL as they are
+	}
+	if err := c.pin(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		var known *failure
+		if errors.As(err, &known) {
+			return nil, fmt.Errorf("connect to %s: %w", c, err)
+		}
+		return nil, connectError(ctx, c, fmt.Errorf("set the parameters of the session: %w", err))
 	}
 	return conn, nil
 }
@@ -39,8 +52,13 @@ type failure struct {
 	cause     error
 }
 
-func (f *failure) Error() string   { return f.text }
-func (f *failure) Unwrap() []error { return []error{f.condition, f.cause} }
+func (f *failure) Error() string { return f.text }
+func (f *failure) Unwrap() []error {
+	if f.cause == nil {
+		return []error{f.condition}
+	}
+	return []error{f.condition, f.cause}
+}
 
 // Retryable reports whether the same call may succeed a little later: the server is starting, stopping, or full.
 func (f *failure) Retryable() bool {
@@ -53,6 +71,11 @@ func connectError(ctx context.Context, c Config, err error) error {
 		return fmt.Errorf("%s: %w", where, context.Cause(ctx))
 	}
 	var server *pgconn.PgError
+	var login *loginFailure
+	if errors.As(err, &login) && errors.As(err, &server) {
+		return cofre.WithHint(fmt.Errorf("%s: %w", where, server),
+			"where a login trigger raised it: connect as a superuser, who goes past it, or ALTER EVENT TRIGGER … DISABLE (SELECT evtname FROM pg_event_trigger WHERE evtevent = 'login')")
+	}
 	if errors.As(err, &server) {
 		hint, condition := conditionOf(c, server)
 		if condition == nil {

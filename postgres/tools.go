@@ -131,15 +131,21 @@ func FindTools(ctx context.Context, server Version) (Tools, error) {
 }
 
 // Command runs a program of t against the database of c with nothing secret among its arguments. Where conn is
-// not nil the program reaches the very server that conn is connected to, of several that the URL may name.
+// not nil the program reaches the very server that conn is connected to, of several that the URL may name, and its
+// session has the parameters that those of Connect have.
 //
-// Errors: cofre.ErrConfig.
+// Errors: cofre.ErrConfig; cofre.ErrPreflight where a pooler stands between the two and a parameter is wrong.
 func (t Tools) Command(c Config, conn *pgx.Conn, name string, args ...string) (process.Command, error) {
 	var at net.Addr
+	var options string
 	if conn != nil {
 		at = conn.PgConn().Conn().RemoteAddr()
+		var err error
+		if options, err = toolsPinned(conn, name); err != nil {
+			return process.Command{}, err
+		}
 	}
-	env, err := c.toolEnv(process.BaseEnv(), at)
+	env, err := c.toolEnv(process.BaseEnv(), at, options)
 	if err != nil {
 		return process.Command{}, err
 	}

@@ -123,7 +123,7 @@ func (c *doctorCommand) major(ctx context.Context, a *app, args []string) (int, 
 		return 0, cofre.WithHint(err, "or name the version: cofre doctor --print-grants 15")
 	}
 	server, err := postgres.ReadServer(ctx, conn)
-	return server.Version.Major(), errors.Join(err, conn.Close(ctx))
+	return server.Version.Major(), errors.Join(err, postgres.Close(ctx, conn))
 }
 
 func lookAtConfig(cfg *config.Config) cofre.Diagnosis {

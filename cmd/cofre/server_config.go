@@ -19,7 +19,11 @@ func serverConfig(server postgres.Config) func(context.Context) ([]files.Virtual
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration of PostgreSQL: %w", err)
 		}
-		defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+		defer func() { err = errors.Join(err, postgres.Close(ctx, conn)) }()
+		// What the server has is read, and not what Connect has set for the session.
+		if _, err := conn.Exec(ctx, "RESET ALL"); err != nil {
+			return nil, fmt.Errorf("read the configuration of PostgreSQL: %w", err)
+		}
 		var found []files.Virtual
 		var lost []error
 		for _, part := range []struct{ path, sql string }{

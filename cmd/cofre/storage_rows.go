@@ -53,7 +53,7 @@ func (s storageRows) rows(ctx context.Context, where string) iter.Seq2[bucket.Ob
 			yield(bucket.Object{}, err)
 			return
 		}
-		defer conn.Close(context.WithoutCancel(ctx))
+		defer postgres.Close(ctx, conn)
 		rows, err := conn.Query(ctx, bucket.ColumnsQuery)
 		if err != nil {
 			yield(bucket.Object{}, err)
@@ -97,11 +97,8 @@ func (s storageRows) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err == nil && !there {
 		err = fmt.Errorf("table storage.objects: %w", cofre.ErrNotFound)
 	}
-	if err == nil {
-		_, err = conn.Exec(ctx, `SET datestyle TO ISO`)
-	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
 	return conn, nil
 }
@@ -119,7 +116,7 @@ func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object,
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var n int64
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -153,17 +151,11 @@ func (d *dump) close() {
 		d.control.close()
 		return
 	}
-	// A cancelled context must not keep the session from being closed properly.
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = d.conn.Close(ctx)
+	_ = postgres.Close(context.Background(), d.conn)
 }
 
 // begin prepares the session and exports the snapshot that everything of the capture is read in.
 func (d *dump) begin(ctx context.Context) (err error) {
-	if err := prepareSession(ctx, d.conn, "UTF8"); err != nil {
-		return err
-	}
 	if d.server, err = postgres.ReadServer(ctx, d.conn); err != nil {
 		return err
 	}
@@ -171,6 +163,7 @@ func (d *dump) begin(ctx context.Context) (err error) {
 		return err
 	}
 	f := &d.facts
+	f.MoneyLocale = postgres.MoneyLocale
 	f.Format, f.ServerVersion, f.ClientVersion, f.SystemID = 1, d.server.VersionText, d.tools.Version.String(), d.server.SystemID
 	// Before the snapshot: a position read with it could already be behind transactions that it does not see.
 	position := "pg_catalog.pg_current_wal_insert_lsn()"
@@ -197,31 +190,13 @@ func (d *dump) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// prepareSession gives a session the settings under which rows become text. They are set here and not when
-// connecting, because a pooler in between refuses parameters that it does not know.
-func prepareSession(ctx context.Context, conn *pgx.Conn, encoding string) error {
-	var sql strings.Builder
-	sql.WriteString("SET client_encoding = " + literal(encoding) + ";")
-	for _, name := range settingNames {
-		fmt.Fprintf(&sql, "SET %s = %s;", name, literal(copySettings[name]))
-	}
-	// Limits that only newer versions know would end a long capture in its middle.
-	sql.WriteString(`SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings
-		WHERE name IN ('transaction_timeout', 'idle_session_timeout')`)
-	if _, err := conn.PgConn().Exec(ctx, sql.String()).ReadAll(); err != nil {
-		return fmt.Errorf("prepare the session: %w", err)
+// setEncoding makes an encoding that of a session's texts.
+func setEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
+	if _, err := conn.Exec(ctx, "SET client_encoding = "+literal(encoding)); err != nil {
+		return fmt.Errorf("set the client encoding %s: %w", encoding, err)
 	}
 	return nil
 }
-
-var settingNames = func() []string {
-	var names []string
-	for name := range copySettings {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}()
 
 // describe gets the table of contents, the globals and the facts at the same time. Only when all are there is
 // anything stored, so that a capture can begin again until then.

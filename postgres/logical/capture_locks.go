@@ -144,7 +144,7 @@ func (d *dump) lockHolders(ctx context.Context) string {
 	if err != nil {
 		return "a table is locked"
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	holders, err := collect(ctx, conn, "the locks", `
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) || CASE WHEN l.granted THEN ' is locked by' ELSE ' is waited for by' END
        || ' pid ' || l.pid || coalesce(' (' || a.usename || ', since ' || pg_catalog.date_trunc('second', a.xact_start)::text || ': ' || pg_catalog.left(a.query, 100) || ')', '')

@@ -109,8 +109,8 @@ func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if err := prepareSession(ctx, conn, d.server.Encoding); err != nil {
-		return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	if err := setEncoding(ctx, conn, d.server.Encoding); err != nil {
+		return errors.Join(err, postgres.Close(ctx, conn))
 	}
 	s, err := takeOver(ctx, conn)
 	if err != nil {

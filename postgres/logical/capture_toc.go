@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -34,6 +35,7 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 	}
 	args := []string{
 		"--format=custom", "--compress=0", "--snapshot=" + d.snap, "--no-password",
+		"--encoding=" + d.server.Encoding, // that of the rows, whatever role and database have set for their clients
 		"--lock-wait-timeout=" + strconv.FormatInt(min(d.s.o.LockTimeout, tocLockTimeout).Milliseconds(), 10),
 	}
 	for _, p := range d.s.o.ExcludeTableData {
@@ -94,6 +96,13 @@ func (d *dump) explainDump(ctx context.Context, err error) error {
 }
 
 func (d *dump) putTOC(ctx context.Context) error {
+	// Every session of pg_restore begins with this entry's SQL, as it is, and so does a script: values of type money
+	// are read as they were written, wherever they are restored.
+	for i := range d.toc.Entries {
+		if e := &d.toc.Entries[i]; e.Desc == "SEARCHPATH" {
+			e.Defn += fmt.Sprintf("SET %s = '%s';\n", postgres.MoneySetting, postgres.MoneyLocale)
+		}
+	}
 	var b bytes.Buffer
 	if err := d.toc.WriteDirectory(&b); err != nil {
 		return fmt.Errorf("write the table of contents: %w", err)

@@ -132,11 +132,11 @@ func difference(a, b []string) []string {
 }
 
 func (c *checker) run(ctx context.Context) error {
-	conn, err := connect(ctx, c.o.Server.With(c.staged), copySettings)
+	conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	if err := c.decodeNames(ctx, conn); err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "check rows", Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
 	}()
 	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := connect(ctx, c.o.Server.With(c.staged), copySettings)
+		conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -270,7 +270,7 @@ func eachParallel[T any](ctx context.Context, jobs int, things []T, open func(co
 		g.Go(func() error {
 			conn, err := open(ctx)
 			if conn != nil {
-				defer conn.Close(context.WithoutCancel(ctx))
+				defer postgres.Close(ctx, conn)
 			}
 			if err != nil {
 				return err
@@ -549,7 +549,7 @@ func aclName(s string) string {
 
 // analyze gathers statistics for every table: without them the first queries after a restore are planned blind.
 func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observer) (err error) {
-	conn, err := connect(ctx, c, copySettings)
+	conn, err := connect(ctx, c, nil)
 	if err != nil {
 		return err
 	}
@@ -562,7 +562,7 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (s
 		err := r.Scan(&schema, &name)
 		return pgarchive.Quote(schema, name), err
 	})
-	err = errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	err = errors.Join(err, postgres.Close(ctx, conn))
 	if err != nil {
 		return err
 	}
@@ -571,7 +571,7 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (s
 		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "analyze", Done: int64(len(names)), Total: int64(len(names)), Unit: cofre.UnitItems, Err: err})
 	}()
 	return eachParallel(ctx, jobs, names, func(ctx context.Context) (*pgx.Conn, error) {
-		return connect(ctx, c, map[string]string{"statement_timeout": "0", "lock_timeout": "0"})
+		return connect(ctx, c, nil)
 	}, func(ctx context.Context, conn *pgx.Conn, name string) error {
 		if _, err := conn.Exec(ctx, "ANALYZE "+name); err != nil {
 			return fmt.Errorf("analyze %s: %w", name, err)

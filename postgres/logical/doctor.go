@@ -28,7 +28,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		x.add("database "+s.config.String(), false, err.Error(), cofre.Hint(err))
 		return x.found, nil
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	if x.server, err = postgres.ReadServer(ctx, conn); err != nil {
 		return nil, err
 	}

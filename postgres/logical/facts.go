@@ -40,6 +40,9 @@ type Facts struct {
 	Policies     []PolicyFacts    `json:"policies"`
 	Grants       []GrantFacts     `json:"grants"`
 	LargeObjects LargeObjectFacts `json:"large_object_facts"`
+	// MoneyLocale is the lc_monetary under which values of type money were written. Empty, in components of before
+	// it was recorded, is that of the database.
+	MoneyLocale string `json:"money_locale,omitempty"`
 }
 
 // DatabaseFacts are the properties with which the database is made again.

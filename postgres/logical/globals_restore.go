@@ -211,7 +211,7 @@ func (t *Target) createRoles(ctx context.Context, obs cofre.Observer) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	if err := runGlobals(ctx, conn, t.roles); err != nil {
 		return err
 	}
@@ -277,7 +277,7 @@ func globals(ctx context.Context, server postgres.Config, tree cofre.Tree, apply
 	if err != nil {
 		return nil, fmt.Errorf("restore globals: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	there, err := readRoleAttributes(ctx, conn)
 	if err != nil {
 		return nil, fmt.Errorf("restore globals: %w", err)

@@ -112,7 +112,7 @@ func (m *Merge) Close(ctx context.Context) error {
 	sql := "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
 	conn, err := connect(ctx, m.o.Server, nil)
 	if err == nil {
-		defer conn.Close(ctx)
+		defer postgres.Close(ctx, conn)
 		var applied bool
 		// Asked of the server: whoever lost the connection at the commit does not know whether it was one.
 		if err = conn.QueryRow(ctx, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", m.undo).Scan(&applied); err == nil {
@@ -138,11 +138,11 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		return err
 	}
 	m.schema, m.table, m.live = a.schema, a.name, pgarchive.Quote(a.schema, a.name)
-	conn, err := connect(ctx, m.o.Server, copySettings)
+	conn, err := connect(ctx, m.o.Server, nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	if err := m.describe(ctx, conn, &c, a); err != nil {
 		return err
 	}

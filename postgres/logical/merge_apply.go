@@ -34,16 +34,11 @@ func (m *Merge) Apply(ctx context.Context) (*MergeOutcome, error) {
 }
 
 func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
-	settings := map[string]string{}
-	for k, v := range copySettings {
-		settings[k] = v
-	}
-	settings["lock_timeout"] = "30s"
-	conn, err := connect(ctx, m.o.Server, settings)
+	conn, err := connect(ctx, m.o.Server, map[string]string{"lock_timeout": "30s"})
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	replica, err := replicaRole(ctx, conn)
 	if err != nil {
 		return nil, err

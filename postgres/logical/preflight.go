@@ -40,7 +40,7 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	server, err := postgres.ReadServer(ctx, conn)
 	if err != nil {
 		return err
@@ -424,11 +424,11 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 	if !t.fromTemplate() || !t.sel.sections[pgarchive.SectionData] || !t.server.targetExists {
 		return nil
 	}
-	conn, err := connect(ctx, t.o.Server.With(t.o.Name), copySettings)
+	conn, err := connect(ctx, t.o.Server.With(t.o.Name), nil)
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var missing, full []string
 	for _, e := range t.sel.entries(pgarchive.SectionData) {
 		if e.Desc == "BLOBS" && t.o.DataOnly && len(full) == 0 {

@@ -133,6 +133,14 @@ func (c *component) tableFacts() map[int]*TableFacts {
 	return m
 }
 
+// rowsOn is a server where rows are read and written as they were when the component was captured.
+func (c *component) rowsOn(s postgres.Config) postgres.Config {
+	if c.facts.MoneyLocale == "" {
+		return s.LeavingAsFound(postgres.MoneySetting)
+	}
+	return s.WithSettings(map[string]string{postgres.MoneySetting: c.facts.MoneyLocale})
+}
+
 // clientEncoding is the encoding of the archive's texts and rows.
 func (c *component) clientEncoding() string {
 	for i := range c.toc.Entries {
@@ -308,7 +316,7 @@ func (t *Target) Discard(ctx context.Context) error {
 	defer cancel()
 	conn, err := t.maintenance(ctx)
 	if err == nil {
-		defer conn.Close(ctx)
+		defer postgres.Close(ctx, conn)
 		_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgarchive.Quote(t.staged)+" WITH (FORCE)")
 	}
 	if err != nil {

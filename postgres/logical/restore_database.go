@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -29,7 +30,7 @@ func (t *Target) createDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	err = execToEnd(ctx, conn, t.createStatement())
 	// Where only the connection says that it failed, it may be there, and Discard looks.
 	t.created = err == nil || !isServerError(err)
@@ -112,7 +113,7 @@ func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS public"); err != nil {
 		return fmt.Errorf("drop schema public, which was not captured: %w", err)
 	}
@@ -125,12 +126,12 @@ func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 func (t *Target) dressDatabase(ctx context.Context) error {
 	d := t.facts.Database
 	if t.fromTemplate() {
-		old, err := connect(ctx, t.o.Server.With(t.o.Name), copySettings)
+		old, err := connect(ctx, t.o.Server.With(t.o.Name), nil)
 		if err != nil {
 			return err
 		}
 		d, err = readDatabase(ctx, old)
-		_ = old.Close(context.WithoutCancel(ctx))
+		_ = postgres.Close(ctx, old)
 		if err != nil {
 			return err
 		}
@@ -169,7 +170,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, s := range sql {
 			if _, err := tx.Exec(ctx, s); err != nil {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,7 +98,7 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tab
 	defer func() { progress.end(err) }()
 
 	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
-		return connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
+		return connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
 	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
 		return p.run(ctx, conn, t.tree, progress)
 	})
@@ -108,18 +107,16 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tab
 // connectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
 // may ask for that.
 func connectForLoad(ctx context.Context, c postgres.Config, encoding string) (*pgx.Conn, error) {
-	settings := maps.Clone(copySettings)
 	// Durable all the same: the rename is a commit that waits for all WAL before it.
-	settings["synchronous_commit"] = "off"
-	conn, err := connect(ctx, c, settings)
+	conn, err := connect(ctx, c, map[string]string{"synchronous_commit": "off"})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, "SET client_encoding = "+literal(encoding)); err != nil {
-		return nil, errors.Join(fmt.Errorf("set the client encoding %s: %w", encoding, err), conn.Close(context.WithoutCancel(ctx)))
+	if err := setEncoding(ctx, conn, encoding); err != nil {
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
 	if _, err := replicaRole(ctx, conn); err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
 	return conn, nil
 }
@@ -278,11 +275,11 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 	p := &progress{obs: obs, task: "load large objects", total: t.facts.LargeObjects.Bytes}
 	p.begin()
 	defer func() { p.end(err) }()
-	conn, err := connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
+	conn, err := connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var sum rowTally
 	for _, e := range entries {
 		if err := t.loadGroup(ctx, conn, e, &sum, p); err != nil {

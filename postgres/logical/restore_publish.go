@@ -37,7 +37,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var exists bool
 	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)`, t.o.Name).Scan(&exists); err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (t *Target) endSessions(ctx context.Context, exists bool) error {
 		}
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	names := []string{t.staged}
 	if exists {
 		names = append(names, t.o.Name)

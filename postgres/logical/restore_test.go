@@ -77,6 +77,12 @@ type captured struct {
 
 func captureOf(t testing.TB, s *testkit.Server, database string, o logical.CaptureOptions) captured {
 	t.Helper()
+	return captureFrom(t, postgres.Config{URL: s.URL(database)}, o)
+}
+
+func captureFrom(t testing.TB, server postgres.Config, o logical.CaptureOptions) captured {
+	t.Helper()
+	database := server.DatabaseName()
 	ctx := t.Context()
 	repo := repositorytest.NewMemory()
 	id := cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: database}
@@ -86,7 +92,7 @@ func captureOf(t testing.TB, s *testkit.Server, database string, o logical.Captu
 	}
 	defer session.Close(ctx)
 	c := cofre.Component{Kind: cofre.KindDatabase, Name: database, StartedAt: time.Now()}
-	got, err := logical.NewSource(id, postgres.Config{URL: s.URL(database)}, o).Capture(ctx, &cofre.Capture{Session: session, Observer: cofre.Discard, Jobs: 2})
+	got, err := logical.NewSource(id, server, o).Capture(ctx, &cofre.Capture{Session: session, Observer: cofre.Discard, Jobs: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -77,7 +78,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 		return err
 	}
 	command, err := r.t.server.tools.Command(r.t.o.Server.With(r.t.staged), conn, "pg_restore", args...)
-	_ = conn.Close(ctx)
+	_ = postgres.Close(ctx, conn)
 	if err != nil {
 		return err
 	}

@@ -12,27 +12,6 @@ import (
 // endMarker ends the COPY text of a table inside an archive.
 const endMarker = "\\.\n\n\n"
 
-// copySettings are the session's when rows are turned into text or read from it, in capture, restore and check
-// alike: a checksum compares texts, so the same value must always be the same text. They are pg_dump's, and a
-// time zone besides, which pg_dump leaves to the server.
-//
-// Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, setup_connection; the client encoding is set beside them, to
-// that of the captured database.
-var copySettings = map[string]string{
-	"DateStyle":                           "ISO",
-	"IntervalStyle":                       "postgres",
-	"TimeZone":                            "UTC",
-	"extra_float_digits":                  "3",
-	"bytea_output":                        "hex",
-	"xmloption":                           "content",
-	"search_path":                         "",
-	"row_security":                        "off", // an error, not fewer rows, where a policy would hide some
-	"synchronize_seqscans":                "off",
-	"statement_timeout":                   "0",
-	"lock_timeout":                        "0",
-	"idle_in_transaction_session_timeout": "0",
-}
-
 // rowTally counts and sums lines of COPY text as they are written to it. Writes may cut lines anywhere. The
 // zero value is ready. It keeps no line in memory, whatever its length.
 type rowTally struct {

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/trustlayer/cofre/postgres"
 )
 
 // readBuffer is what is read from the server at once, in bytes. A Unix socket holds about as much.
@@ -29,7 +31,8 @@ type session struct {
 	from *pgconn.PgConn // for a cancel request alone
 	buf  []byte
 	r, w int
-	dead error // after it, nothing is sent any more
+	dead error    // after it, nothing is sent any more
+	last []string // statements before a pooler takes the session back
 }
 
 // takeOver makes a session of a driver's connection, which is not to be used by anybody else from then on.
@@ -37,14 +40,15 @@ type session struct {
 // Errors: of the connection; it is then closed.
 func takeOver(ctx context.Context, conn *pgx.Conn) (*session, error) {
 	pc := conn.PgConn()
+	last := postgres.AsFound(conn)
 	if err := pc.SyncConn(ctx); err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
 	h, err := pc.Hijack()
 	if err != nil {
-		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
-	return &session{conn: h.Conn, from: pc, buf: make([]byte, readBuffer)}, nil
+	return &session{conn: h.Conn, from: pc, buf: make([]byte, readBuffer), last: last}, nil
 }
 
 // close ends the session. One that is in the middle of a statement is cancelled first, since a server that
@@ -55,6 +59,11 @@ func (s *session) close() {
 		defer cancel()
 		_ = s.from.CancelRequest(ctx)
 	} else {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		for _, sql := range s.last {
+			_ = s.exec(ctx, sql)
+		}
 		_ = s.conn.SetDeadline(time.Now().Add(5 * time.Second))
 		_, _ = s.conn.Write([]byte{'X', 0, 0, 0, 4})
 	}

@@ -204,11 +204,11 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 	if err != nil {
 		return nil, err
 	}
-	conn, err := connectForLoad(ctx, o.Server, c.clientEncoding())
+	conn, err := connectForLoad(ctx, c.rowsOn(o.Server), c.clientEncoding())
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var out *TableOutcome
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 		// One transaction is all that this session does: its commit is what makes the table durable.
@@ -398,11 +398,11 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 			rows, p.Bytes = rows+f.Rows, p.Bytes+f.Bytes
 		}
 	}
-	conn, err := connect(ctx, o.Server, copySettings)
+	conn, err := connect(ctx, o.Server, nil)
 	if err != nil {
 		return fail(err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var id uint32
 	err = conn.QueryRow(ctx, `SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1`, to).Scan(&id)
 	switch {

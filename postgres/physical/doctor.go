@@ -30,7 +30,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		}
 		return []cofre.Diagnosis{{Subject: "connection for base backups", Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = postgres.Close(ctx, conn) }()
 	server, err := postgres.ReadServer(ctx, conn)
 	if err != nil {
 		return nil, err

@@ -261,7 +261,7 @@ func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = postgres.Close(ctx, conn) }()
 	tick := time.NewTicker(recoverPoll)
 	defer tick.Stop()
 	for {
@@ -341,7 +341,7 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer func() { _ = postgres.Close(ctx, conn) }()
 	if r.o.Action == ActionPromote && !done.Promoted {
 		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_promote(true, 600)"); err != nil {
 			return fmt.Errorf("promote the recovered cluster: %w", err)

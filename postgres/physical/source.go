@@ -251,7 +251,7 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 func (k *capture) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endBound)
 	defer cancel()
-	return k.conn.Close(ctx)
+	return postgres.Close(ctx, k.conn)
 }
 
 func (k *capture) note(format string, args ...any) {

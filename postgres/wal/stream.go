@@ -313,7 +313,7 @@ func (s *stream) reserve(ctx context.Context) (slot, error) {
 	if err != nil {
 		return slot{}, err
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer postgres.Close(ctx, conn)
 	var sl slot
 	var restart, status *string
 	var size int64
