@@ -65,6 +65,9 @@ func (e *GapError) Error() string {
 	if e.Why != "" {
 		return fmt.Sprintf("the WAL of timeline %d breaks at %s, in segment %s: %s", e.Timeline, e.BreaksAt, e.From, e.Why)
 	}
+	if strings.HasSuffix(e.From, ".history") {
+		return fmt.Sprintf("the history of timeline %d is not archived: %s is missing, and nothing is recovered along it", e.Timeline, e.From)
+	}
 	if e.From == e.To {
 		return fmt.Sprintf("gap in the WAL of timeline %d: segment %s is missing", e.Timeline, e.From)
 	}

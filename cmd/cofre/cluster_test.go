@@ -71,9 +71,14 @@ func cmdMoment(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // archived: waits until the server has archived every segment that is complete.
-func cmdArchived(ts *testscript.TestScript, _ bool, _ []string) {
+func cmdArchived(ts *testscript.TestScript, neg bool, _ []string) {
+	cmdSettled(ts, neg, []string{ts.Getenv("PGDATA")})
+}
+
+// settled DIR: waits until the server on a data directory has archived every segment that is complete.
+func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
 	until(testOf(ts), "archived", func() bool {
-		waiting, err := filepath.Glob(filepath.Join(ts.Getenv("PGDATA"), "pg_wal", "archive_status", "*.ready"))
+		waiting, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "pg_wal", "archive_status", "*.ready"))
 		ts.Check(err)
 		return len(waiting) == 0
 	})

@@ -42,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"streamed":   cmdStreamed,
 			"serve":      cmdServe,
 			"ctl":        cmdCtl,
+			"settled":    cmdSettled,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()

@@ -233,6 +233,7 @@ type way struct {
 	point    cofre.PointID
 	target   cofre.RecoveryTarget
 	recovery *plan.Recovery // nil where the WAL in the base backup itself is enough
+	used     cofre.Timeline // the highest that a base backup of the cluster is on
 }
 
 // recoveryWay chooses the base backup, and proves that the target can be reached from it.
@@ -255,9 +256,22 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if err != nil {
 		return way{}, fmt.Errorf("read the facts of the base backup of %s: %w", point.ID, err)
 	}
+	if summary.OwnWALOnly {
+		if len(refs) == 0 && target != (cofre.RecoveryTarget{}) {
+			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: fmt.Sprintf("the newest base backup, %s, is of a cluster whose WAL is not in the archive: another's is", point.ID)},
+				"name the base backup to begin with: cofre restore cluster POINT; cofre list names them")
+		}
+		return withoutArchive(point, summary, target)
+	}
 	backups, _, err := baseBackups(cat, point.Installation)
 	if err != nil {
 		return way{}, err
+	}
+	var highest cofre.Timeline
+	for _, b := range backups {
+		if b.SystemID == summary.SystemID {
+			highest = max(highest, b.Timeline)
+		}
 	}
 	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
 		return b.SystemID != summary.SystemID || len(refs) == 1 && b.Point != point.ID
@@ -294,7 +308,26 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 		return way{}, err
 	}
 	target.Timeline = found.Timeline
-	return way{point: found.Backup.Point, target: target, recovery: found}, nil
+	w := way{point: found.Backup.Point, target: target, recovery: found, used: highest}
+	return w, historyOf(cat, w, inv, want)
+}
+
+// historyOf makes sure of the history that the server asks for first: archived, or in the base backup.
+//
+// Errors: *cofre.GapError with what mends it.
+func historyOf(cat *catalog.Catalog, w way, inv *wal.Inventory, want catalog.Want) error {
+	if _, ok := inv.Histories[w.target.Timeline]; ok || w.target.Timeline == 1 {
+		return nil
+	}
+	_, comp, err := cat.Component(string(w.point), want)
+	if err != nil {
+		return err
+	}
+	s, err := physical.ParseSummary(comp.Facts)
+	if err == nil && !(s.WALIncluded && s.StopTimeline == w.target.Timeline) {
+		err = wal.ErrNoHistory(w.target.Timeline)
+	}
+	return err
 }
 
 // withoutArchive is the way where no WAL was archived: only the end of the base backup can be reached, and only
@@ -350,7 +383,7 @@ func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
 		}
 		args = append(args, "--config", path)
 	}
-	args = append(args, "--spool", physical.SpoolDir)
+	args = append(args, "--spool", physical.SpoolDir, "--claim", fmt.Sprint(w.target.Timeline), "--used", fmt.Sprint(w.used))
 	for i, arg := range args {
 		// In restore_command a percent sign begins a placeholder.
 		args[i] = shellQuote(strings.ReplaceAll(arg, "%", "%%"))

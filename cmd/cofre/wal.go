@@ -42,6 +42,9 @@ func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, 
 				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
 			}
 			sizes[s.SystemID] = s.WALSegmentSize
+			if s.OwnWALOnly {
+				continue // the archive leads nowhere from it
+			}
 			backups = append(backups, plan.BaseBackup{
 				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
 				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes,
@@ -88,6 +91,9 @@ func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) err
 			if s.Gaps[i].Alarm && alarm == nil {
 				alarm = cofre.WithHint(&s.Gaps[i].GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", s.Gaps[i].From, s.Gaps[i].To)
 			}
+		}
+		if len(s.Orphans) > 0 && alarm == nil {
+			alarm = wal.ErrNoHistory(s.Orphans[0])
 		}
 		all = append(all, s)
 		return nil
@@ -220,6 +226,9 @@ func printWALStatus(a *app, s wal.Status) {
 		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "TO LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
 	} else {
 		fmt.Fprintln(a.Out, "nothing can be recovered from the archived WAL: there is no base backup that it continues")
+	}
+	for _, tli := range s.Orphans {
+		fmt.Fprintln(a.Out, wal.ErrNoHistory(tli).Error())
 	}
 	for _, g := range s.Gaps {
 		fmt.Fprintf(a.Out, "gap, %s: %s\n", g.State, g.GapError.Error())

@@ -212,7 +212,7 @@ func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 		if err != nil {
 			return nil, err
 		}
-		p.Archive = walArchive{st}
+		p.Archive = walArchive{st, edge.WALArchives(ctx, cfg)}
 	}
 	return physical.NewSource(cfg.Name, p), nil
 }

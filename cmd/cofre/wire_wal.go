@@ -44,7 +44,11 @@ func checkWAL(ctx context.Context, r config.Repository) ([]cofre.Finding, error)
 	if err != nil {
 		return nil, err
 	}
-	return wal.CheckSegments(ctx, st, id)
+	if found, err = wal.CheckSegments(ctx, st, id); err != nil {
+		return found, err
+	}
+	histories, err := wal.CheckHistories(ctx, st, id)
+	return append(found, histories...), err
 }
 
 // walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is
@@ -76,7 +80,20 @@ func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn
 }
 
 // walArchive lets a base backup ask which of its segments have been archived.
-type walArchive struct{ store cofre.Store }
+type walArchive struct {
+	store cofre.Store
+	all   []wal.Archive // the repository and its copies
+}
+
+// Holds asks the repository.
+func (a walArchive) Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error) {
+	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, name, content)
+}
+
+// PutHistory puts it into the repository and its copies.
+func (a walArchive) PutHistory(ctx context.Context, system cofre.SystemID, tli cofre.Timeline, content []byte) error {
+	return wal.ArchiveHistory(ctx, a.all, system, tli, content)
+}
 
 // Missing asks for each segment by name.
 func (a walArchive) Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error) {

@@ -29,7 +29,11 @@ const maxBadPages = 100
 func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control) (err error) {
 	k.facts.Method, k.facts.DataDirectory = MethodFiles, dir
 	k.facts.DataChecksums = control.DataChecksumVersion != 0
-	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby
+	k.walDir = filepath.Join(dir, "pg_wal")
+	if err := k.proveHistory(ctx); err != nil {
+		return err
+	}
+	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	label := "cofre " + time.Now().UTC().Format(time.RFC3339)
 	k.note("waiting for the checkpoint that the backup begins with")
 	r, slotErr, err := beginBackup(ctx, k.conn, k.facts.Major, label, !k.cfg.SpreadCheckpoint, keepWAL)

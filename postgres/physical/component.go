@@ -36,29 +36,32 @@ const (
 
 // Summary is what a cluster component carries in the catalog: small, whatever the size of the cluster.
 type Summary struct {
-	SystemID       cofre.SystemID    `json:"system_identifier"`
-	ServerVersion  string            `json:"server_version"` // as the server prints it
-	Major          int               `json:"major"`
-	Timeline       cofre.Timeline    `json:"timeline"` // that the backup started on
-	StopTimeline   cofre.Timeline    `json:"stop_timeline"`
-	StartLSN       cofre.LSN         `json:"start_lsn"` // recovery reads WAL from here
-	StopLSN        cofre.LSN         `json:"stop_lsn"`  // and is not consistent before it has reached this
-	StartedAt      time.Time         `json:"started_at"`
-	StoppedAt      time.Time         `json:"stopped_at"` // by the server's clock
-	WALSegmentSize int64             `json:"wal_segment_size"`
-	Host           string            `json:"host"` // that read the files
-	DataDirectory  string            `json:"data_directory,omitempty"`
-	DataChecksums  bool              `json:"data_checksums"`
-	FromStandby    bool              `json:"from_standby,omitempty"`
-	Method         Method            `json:"method"`
-	WALIncluded    bool              `json:"wal_included"` // data/pg_wal holds everything from StartLSN to StopLSN
-	Tablespaces    []Tablespace      `json:"tablespaces,omitempty"`
-	Superuser      string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
-	Settings       map[string]string `json:"settings"`            // those that recovery depends on
-	FileCount      int               `json:"files"`
-	ReusedCount    int               `json:"reused"` // files taken over from the previous component unread
-	BadPageCount   int               `json:"bad_page_count,omitempty"`
-	BadPages       []BadPage         `json:"bad_pages,omitempty"` // the first maxBadPages
+	SystemID       cofre.SystemID `json:"system_identifier"`
+	ServerVersion  string         `json:"server_version"` // as the server prints it
+	Major          int            `json:"major"`
+	Timeline       cofre.Timeline `json:"timeline"` // that the backup started on
+	StopTimeline   cofre.Timeline `json:"stop_timeline"`
+	StartLSN       cofre.LSN      `json:"start_lsn"` // recovery reads WAL from here
+	StopLSN        cofre.LSN      `json:"stop_lsn"`  // and is not consistent before it has reached this
+	StartedAt      time.Time      `json:"started_at"`
+	StoppedAt      time.Time      `json:"stopped_at"` // by the server's clock
+	WALSegmentSize int64          `json:"wal_segment_size"`
+	Host           string         `json:"host"` // that read the files
+	DataDirectory  string         `json:"data_directory,omitempty"`
+	DataChecksums  bool           `json:"data_checksums"`
+	FromStandby    bool           `json:"from_standby,omitempty"`
+	Method         Method         `json:"method"`
+	WALIncluded    bool           `json:"wal_included"` // data/pg_wal holds everything from StartLSN to StopLSN
+	// OwnWALOnly says that the archive has WAL of another cluster under the names of this one's: the component restores with
+	// what it carries, to the end of the backup, and never with the archive.
+	OwnWALOnly   bool              `json:"own_wal_only,omitempty"`
+	Tablespaces  []Tablespace      `json:"tablespaces,omitempty"`
+	Superuser    string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
+	Settings     map[string]string `json:"settings"`            // those that recovery depends on
+	FileCount    int               `json:"files"`
+	ReusedCount  int               `json:"reused"` // files taken over from the previous component unread
+	BadPageCount int               `json:"bad_page_count,omitempty"`
+	BadPages     []BadPage         `json:"bad_pages,omitempty"` // the first maxBadPages
 }
 
 // Tablespace is one beside pg_default and pg_global.

@@ -1,7 +1,9 @@
 package physical
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
 // clockSkew is how far the server's clock may be from ours before times of recovery targets mislead.
@@ -41,7 +44,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	}
 	d.settings()
 	d.archiving()
-	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.clock, d.space} {
+	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.history, d.clock, d.space} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
@@ -244,4 +247,40 @@ func shellDir(dir string) string {
 		return "DATA_DIRECTORY"
 	}
 	return dir
+}
+
+// history looks for the history of the server's timeline in the archive: without it nothing is recovered along that, and a
+// server that was promoted while it archived nothing has not handed it over.
+func (d *doctor) history(ctx context.Context) error {
+	if d.s.cfg.Archive == nil {
+		return nil
+	}
+	k := &capture{cfg: d.s.cfg, conn: d.conn, server: d.server, given: &cofre.Capture{Observer: cofre.Discard}}
+	tli, err := k.timelineNow(ctx)
+	if err != nil || tli <= 1 {
+		return err
+	}
+	if d.sees {
+		k.walDir = filepath.Join(cmp.Or(d.s.cfg.DataDirectory, d.server.DataDir), "pg_wal")
+	}
+	const subject = "timeline history"
+	name := pgdata.HistoryName(tli)
+	content, err := k.historyContent(ctx, tli)
+	if err != nil {
+		d.say(subject, false, "give the role the attribute REPLICATION", "%s cannot be read: %v", name, err)
+		return nil
+	}
+	switch own, err := d.s.cfg.Archive.Holds(ctx, d.server.SystemID, name, content); {
+	case errors.Is(err, cofre.ErrNotFound):
+		d.say(subject, false, fmt.Sprintf("cofre backup cluster archives it; or, as the server's user: cofre wal archive %s/pg_wal/%s", shellDir(d.server.DataDir), name),
+			"%s is not archived: nothing can be recovered along timeline %d", name, tli)
+	case err != nil:
+		d.say(subject, false, cofre.Hint(err), "%v", err)
+	case !own:
+		d.say(subject, false, "recover this cluster once more with cofre restore cluster, which takes a timeline of its own, or give it a repository of its own",
+			"%s in the archive is of another cluster, which took timeline %d too: the WAL of this one is refused", name, tli)
+	default:
+		d.say(subject, true, "", "%s is archived", name)
+	}
+	return nil
 }

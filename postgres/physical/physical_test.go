@@ -1,6 +1,7 @@
 package physical_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/repository/repositorytest"
@@ -65,6 +67,18 @@ func (a archive) Missing(_ context.Context, _ cofre.SystemID, segments []string)
 		_, err := os.Stat(filepath.Join(string(a), s))
 		return err == nil
 	}), nil
+}
+
+func (a archive) Holds(_ context.Context, _ cofre.SystemID, name string, content []byte) (bool, error) {
+	b, err := os.ReadFile(filepath.Join(string(a), name))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cofre.ErrNotFound
+	}
+	return bytes.Equal(b, content), err
+}
+
+func (a archive) PutHistory(_ context.Context, _ cofre.SystemID, tli cofre.Timeline, content []byte) error {
+	return os.WriteFile(filepath.Join(string(a), pgdata.HistoryName(tli)), content, 0o644)
 }
 
 func (a archive) conf() testkit.Option {

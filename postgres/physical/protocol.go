@@ -47,7 +47,10 @@ func (k *capture) protocol(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby
+	if err := k.proveHistory(ctx); err != nil {
+		return err
+	}
+	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	begun, err := k.receive(ctx, since, includeWAL)
 	if err != nil && since != nil && !begun && ctx.Err() == nil {
 		k.note("the server sends everything, since it cannot tell what has changed: %v", err)

@@ -27,6 +27,12 @@ type Archive interface {
 	// Missing returns those of the named segments of a cluster that the archive does not hold yet, in the order
 	// given. An error says that this could not be found out.
 	Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error)
+	// Holds reports whether what the archive has under the name of a file of pg_wal is exactly content.
+	//
+	// Errors: cofre.ErrNotFound where it has nothing under that name.
+	Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error)
+	// PutHistory archives the history of a timeline.
+	PutHistory(ctx context.Context, system cofre.SystemID, tli cofre.Timeline, content []byte) error
 }
 
 // Config says which cluster is captured and how.
@@ -110,6 +116,8 @@ type capture struct {
 	history  pgdata.History
 	branches []pgdata.Branch // the WAL that makes the component consistent
 	warnings []string
+	walDir   string // pg_wal, where this process sees it
+	foreign  string // why the WAL in the archive is not this cluster's; empty where it is
 	suspects map[string][]suspect
 	uid, gid uint32 // of the data directory's files
 }
@@ -230,6 +238,7 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 		}
 		k.warn("%d pages do not match their checksum, %s: the cluster is damaged, and this backup of it holds the damage", n, where)
 	}
+	k.facts.OwnWALOnly = k.foreign != ""
 	summary, err := json.Marshal(k.facts.Summary)
 	if err != nil {
 		return cofre.Captured{}, err
@@ -244,7 +253,7 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 			return cofre.Captured{}, err
 		}
 	}
-	return cofre.Captured{Facts: summary, Warnings: k.warnings, Partial: k.facts.BadPageCount > 0}, nil
+	return cofre.Captured{Facts: summary, Warnings: k.warnings, Partial: k.facts.BadPageCount > 0 || k.foreign != ""}, nil
 }
 
 // end closes the session. A backup or a slot that it still holds ends with it.

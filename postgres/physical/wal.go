@@ -32,7 +32,7 @@ func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) 
 			return context.Cause(ctx)
 		}
 		if err == nil && len(missing) == 0 {
-			return nil
+			return k.proveOwn(ctx, names, otherwise)
 		}
 		why := "the archive cannot be asked: "
 		if err == nil {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,10 @@ type Fetcher struct {
 	// Background, where set, is called once a segment was delivered and starts a process that calls
 	// f.PrefetchAfter(name); without it Fetch brings the next segments itself, before it returns.
 	Background func(name string) error
+	// Claim is the timeline that is recovered to, where its number is given: a history above it is asked for to find a
+	// number for the timeline that begins, which is then reserved. Used is a number up to which all are used, whatever is
+	// archived: there are base backups of it.
+	Claim, Used cofre.Timeline
 	// Whole refuses segments that are not whole. Without it the streamed beginning of a segment, or the last
 	// one of a timeline that ended, is delivered in its place, filled up with zeros: recovery ends in it.
 	Whole bool
@@ -112,7 +117,7 @@ func (f *Fetcher) Fetch(ctx context.Context, name, path string) error {
 			return nil
 		}
 	}
-	content, err := f.fromAny(ctx, system, name)
+	content, err := f.content(ctx, system, kind, name, path)
 	if err != nil {
 		return fail(err)
 	}
@@ -123,6 +128,33 @@ func (f *Fetcher) Fetch(ctx context.Context, name, path string) error {
 		f.ahead(ctx, system, name, false)
 	}
 	return nil
+}
+
+// content is what is delivered under a name. path is where to.
+func (f *Fetcher) content(ctx context.Context, system cofre.SystemID, kind pgdata.WALName, name, path string) ([]byte, error) {
+	if kind.Kind == pgdata.WALHistory && f.Claim != 0 && kind.Timeline > f.Claim {
+		return f.probed(ctx, system, kind.Timeline)
+	}
+	content, err := f.fromAny(ctx, system, name)
+	if kind.Kind != pgdata.WALHistory || kind.Timeline == 1 || !errors.Is(err, ErrAbsent) {
+		return content, err
+	}
+	if _, lerr := os.Stat(filepath.Join(filepath.Dir(path), name)); lerr == nil {
+		return content, err // the server has it, and takes that
+	}
+	// A recovery that is told there is no such timeline would take its number, or pass over what it holds.
+	if f.Unusable != nil {
+		return nil, err
+	}
+	there, lerr := hasSegments(ctx, f.Store, system, kind.Timeline)
+	if lerr != nil || !there {
+		return nil, cmp.Or(lerr, err)
+	}
+	// The history may have been archived a moment ago, and the segments after it.
+	if content, err = f.fromAny(ctx, system, name); errors.Is(err, ErrAbsent) {
+		err = ErrNoHistory(kind.Timeline)
+	}
+	return content, err
 }
 
 // read brings a file's content and checks that it is what its name says.

@@ -355,9 +355,11 @@ type Status struct {
 	Windows  []plan.Window   `json:"windows"`
 	Gaps     []Gap           `json:"gaps"`
 	Unusable []cofre.PointID `json:"unusable_base_backups,omitempty"`
-	Segments int             `json:"segments"`
-	Bytes    int64           `json:"stored_bytes"`
-	NewestAt time.Time       `json:"newest_at"`
+	// Orphans are timelines that nothing is recovered along, because their history is not archived.
+	Orphans  []cofre.Timeline `json:"timelines_without_history,omitempty"`
+	Segments int              `json:"segments"`
+	Bytes    int64            `json:"stored_bytes"`
+	NewestAt time.Time        `json:"newest_at"`
 	// Repositories is what each of them holds, the first of them this one; empty where there are no copies.
 	Repositories []Holding `json:"repositories,omitempty"`
 }
@@ -368,7 +370,7 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status
 	r := plan.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows, Unusable: r.Unusable,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt,
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Orphans: inv.Orphans(),
 	}
 	for _, e := range r.Gaps {
 		g := Gap{GapError: e, State: GapOpen}

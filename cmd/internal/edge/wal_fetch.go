@@ -23,6 +23,8 @@ const fetchName = "fetch"
 type walFetchCommand struct {
 	spool   string
 	standby bool
+	claim   uint32 // the timeline recovered to
+	used    uint32
 	ahead   string // hidden: a process of its own that fills the spool
 }
 
@@ -46,6 +48,8 @@ above for everything else, which stops the recovery. PostgreSQL takes 1 to 125 f
 	}
 	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` on the data directory's file system for fetching ahead")
 	cmd.Flags().BoolVar(&c.standby, "standby", false, "every failure exits with 1, for a standby, which asks again")
+	cmd.Flags().Uint32Var(&c.claim, "claim", 0, "the `TIMELINE` recovered to: the number of the one that begins is reserved in the repository")
+	cmd.Flags().Uint32Var(&c.used, "used", 0, "with --claim, the highest `TIMELINE` that is known to be used")
 	cmd.Flags().StringVar(&c.ahead, "after", "", "")
 	if err := cmd.Flags().MarkHidden("after"); err != nil {
 		panic("cofre: internal error: " + err.Error())
@@ -103,7 +107,7 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 // fetcher reads from the repository and, where it must, from its copies: a repository that cannot be opened is no
 // failure before none of them has what is asked for.
 func (c *walFetchCommand) fetcher(ctx context.Context, a *App, cfg *config.Config) (*wal.Fetcher, error) {
-	f := &wal.Fetcher{Spool: c.spool, Warn: func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }}
+	f := &wal.Fetcher{Spool: c.spool, Claim: cofre.Timeline(c.claim), Used: cofre.Timeline(c.used), Warn: func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }}
 	if c.spool != "" {
 		var err error
 		if f.Spool, err = filepath.Abs(c.spool); err != nil {

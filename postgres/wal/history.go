@@ -1,0 +1,222 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Holds reports whether what an archive has under the name of a file is exactly content: its digest says so, without the
+// key.
+//
+// Errors: cofre.ErrNotFound where it has nothing of that name; cofre.ErrCorrupt where cofre did not write it; the store's.
+func Holds(ctx context.Context, a Archive, system cofre.SystemID, name string, content []byte) (bool, error) {
+	object, err := ObjectName(system, name)
+	if err != nil {
+		return false, err
+	}
+	r, err := a.Find(ctx)
+	if err != nil {
+		return false, err
+	}
+	h, err := readHeader(ctx, a.Store, object)
+	return err == nil && h.digest == digestOf(r, object, content), err
+}
+
+// ArchiveHistory stores the history of a timeline in every archive, for a server that was promoted while it archived
+// nothing: PostgreSQL hands over a history only then.
+//
+// Errors: those of Archiver.Archive.
+func ArchiveHistory(ctx context.Context, archives []Archive, system cofre.SystemID, tli cofre.Timeline, content []byte) error {
+	name := pgdata.HistoryName(tli)
+	err := checkContent(system, name, content)
+	if err == nil {
+		_, err = store(ctx, archives, system, name, content, 1)
+	}
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", name, err)
+	}
+	return nil
+}
+
+// Orphans are the timelines above 1 of which there are segments and no history. No server recovers along one: it asks for
+// the history first. Of one that others descend from it may be all there ever was: they have histories of their own.
+func (inv *Inventory) Orphans() []cofre.Timeline {
+	having := map[cofre.Timeline]bool{}
+	for s := range inv.Segments {
+		having[s.Timeline] = true
+	}
+	return orphans(having, inv.Histories)
+}
+
+func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History) []cofre.Timeline {
+	known := map[cofre.Timeline]bool{1: true}
+	for tli, h := range histories {
+		known[tli] = true
+		for _, f := range h.Forks {
+			known[f.Parent] = true
+		}
+	}
+	var all []cofre.Timeline
+	for tli := range having {
+		if !known[tli] {
+			all = append(all, tli)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// ErrNoHistory says that a timeline's history is not archived, and what mends that.
+func ErrNoHistory(tli cofre.Timeline) error {
+	return cofre.WithHint(&cofre.GapError{Timeline: tli, From: pgdata.HistoryName(tli), To: pgdata.HistoryName(tli)},
+		"cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/%s", pgdata.HistoryName(tli))
+}
+
+// CheckHistories finds the timelines of every system along which nothing can be recovered, because their history is missing.
+//
+// Errors: the store's.
+func CheckHistories(ctx context.Context, st cofre.Store, id Identity) ([]cofre.Finding, error) {
+	systems, err := Systems(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	var found []cofre.Finding
+	for _, system := range systems {
+		having, histories, err := timelines(ctx, st, id, system)
+		if err != nil {
+			return found, err
+		}
+		for _, tli := range orphans(having, histories) {
+			object, err := ObjectName(system, pgdata.HistoryName(tli))
+			if err != nil {
+				return found, err
+			}
+			missing := ErrNoHistory(tli)
+			found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: missing.Error() + "; " + cofre.Hint(missing)})
+		}
+	}
+	return found, nil
+}
+
+// timelines lists those of which a store holds segments, and the histories in it that can be read.
+func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID) (having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History, err error) {
+	having, histories = map[cofre.Timeline]bool{}, map[cofre.Timeline]pgdata.History{}
+	for o, err := range st.List(ctx, prefix(system)) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		switch n, err := pgdata.ParseWALName(path.Base(o.Name)); {
+		case err != nil:
+		case n.Kind == pgdata.WALSegment:
+			having[n.Timeline] = true
+		case n.Kind == pgdata.WALHistory:
+			// What is wrong with one that cannot be read, CheckSegments says.
+			histories[n.Timeline] = pgdata.History{Timeline: n.Timeline}
+			if b, err := open(ctx, st, id, o.Name, 1<<20); err == nil {
+				if h, err := pgdata.ParseHistory(n.Timeline, b); err == nil {
+					histories[n.Timeline] = h
+				}
+			}
+		}
+	}
+	return having, histories, nil
+}
+
+// A recovery that ends takes the first timeline whose history restore_command does not have. Numbers that are used without
+// an archived history, because a copy was promoted that nobody has adopted, would be taken a second time; so a recovery of
+// ours reserves the number in the repository before the server takes it, and answers for what is used with a file that says
+// so. The server only looks whether there is one.
+//
+// Source: PostgreSQL, src/backend/access/transam/timeline.c, findNewestTimeLine and existsTimeLineHistory.
+
+// claim is the content of a reservation: who took the number, for people.
+type claim struct {
+	Timeline cofre.Timeline `json:"timeline"`
+	From     cofre.Timeline `json:"from"`
+	At       time.Time      `json:"at"`
+	Host     string         `json:"host"`
+}
+
+func claimName(system cofre.SystemID, tli cofre.Timeline) string {
+	return fmt.Sprintf("%sclaims/%08X", prefix(system), uint32(tli))
+}
+
+// used is delivered for a timeline that is used and of which no history is archived.
+const used = "# this timeline is used; its history is not archived\n"
+
+// probed answers the question for the history of a timeline above the one that is recovered to: what is archived, a file
+// that says that the number is used, or ErrAbsent once it is reserved.
+//
+// Errors: those of Fetch. A repository that may not be written to reserves nothing, which Warn is told.
+func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) ([]byte, error) {
+	content, err := f.fromAny(ctx, system, pgdata.HistoryName(tli))
+	if err == nil || !errors.Is(err, ErrAbsent) && !errors.Is(err, errNoWAL) {
+		return content, err
+	}
+	if tli <= f.Used {
+		return []byte(used), nil
+	}
+	var reachable []cofre.Store
+	for i := range len(f.Copies) + 1 {
+		one := f
+		if i > 0 {
+			one = f.Copies[i-1].fetcher(ctx, f)
+		}
+		if one.Unusable == nil {
+			reachable = append(reachable, one.Store)
+		}
+	}
+	for _, st := range reachable {
+		there, err := hasSegments(ctx, st, system, tli)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			return []byte(used), nil
+		}
+	}
+	for _, st := range reachable {
+		switch err := reserve(ctx, st, system, claim{Timeline: tli, From: f.Claim, At: time.Now().UTC()}); {
+		case errors.Is(err, cofre.ErrExists):
+			return []byte(used), nil
+		case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrReadOnly):
+			if f.Warn != nil {
+				f.Warn(fmt.Sprintf("timeline %d is not reserved, another recovery may take it too: %v", tli, err))
+			}
+		case err != nil:
+			return nil, err
+		}
+	}
+	return nil, ErrAbsent
+}
+
+// reserve creates the object that says that a number is taken.
+func reserve(ctx context.Context, st cofre.Store, system cofre.SystemID, c claim) error {
+	c.Host, _ = os.Hostname() // a name for people
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := st.Create(ctx, claimName(system, c.Timeline), bytes.NewReader(b), int64(len(b))); err != nil {
+		return fmt.Errorf("reserve timeline %d in %s: %w", c.Timeline, st.URL(), err)
+	}
+	return nil
+}
+
+// hasSegments reports whether a store holds anything of a timeline.
+func hasSegments(ctx context.Context, st cofre.Store, system cofre.SystemID, tli cofre.Timeline) (bool, error) {
+	for _, err := range st.List(ctx, fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))) {
+		return err == nil, err
+	}
+	return false, nil
+}
