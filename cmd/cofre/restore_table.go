@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type restoreTableCommand struct {
 	server   string
 	database string
 	full     bool
+	bare     bool
+	open     bool
 	merge    bool
 	delete   bool
 	preview  int
@@ -32,19 +35,28 @@ func newRestoreTableCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "table SCHEMA.TABLE POINT",
 		Short: "Bring back one table, reading nothing else",
-		Long: `Bring back one table into a schema of its own, beside the live one. Only that table is read from the repository.
-It is filled, read back and compared in one transaction: it is there whole and proven, or not at all.
+		Long: `Bring back one table, reading nothing else. It is filled, read back and compared in one transaction: it is
+there whole and proven, or not at all.
+
+Under its own name, where it must not exist, a table comes back with everything it had: owner, grants, row-level
+security, policies, triggers, rules, foreign keys, indexes, publications; views and foreign keys that went with it are
+made again. With --to SCHEMA it stands beside the live one, with its columns, rows, keys and indexes, and nobody but
+who restores it may read it. Default privileges of the database never open it.
 
 With --merge the captured rows are compared with the live table by primary key. What is missing, changed and extra is
 shown, and on confirmation applied in one transaction, without firing triggers; the rows as they were stay in an undo
 table.
 
+  cofre restore table public.answers latest
   cofre restore table public.answers latest --to rescue
   cofre restore table public.answers latest --merge --dry-run`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if c.merge && (c.to != "" || c.full) {
-				return edge.UsageError(cmd, errors.New("--merge compares with the live table: it goes without --to and --full"))
+			if c.merge && (c.to != "" || c.full || c.bare) {
+				return edge.UsageError(cmd, errors.New("--merge compares with the live table: it goes without --to, --full and --bare"))
+			}
+			if c.full && c.bare {
+				return edge.UsageError(cmd, errors.New("choose one of --full and --bare"))
 			}
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0], args[1])
@@ -56,7 +68,9 @@ table.
 	f.StringVar(&c.to, "to", "", "`SCHEMA` to make the table in (default: its own, where it must not exist)")
 	f.StringVar(&c.server, "server", "", "`URL` of the database to restore into (default: the configured one)")
 	f.StringVar(&c.database, "database", "", "`NAME` of the database to restore into (default: the configured one)")
-	f.BoolVar(&c.full, "full", false, "with foreign keys, triggers, policies, owner and grants")
+	f.BoolVar(&c.full, "full", false, "with --to: with foreign keys, triggers, policies, owner and grants, as under its own name")
+	f.BoolVar(&c.bare, "bare", false, "columns, rows, keys and indexes alone, as with --to; refused where row-level security was on")
+	f.BoolVar(&c.open, "without-row-security", false, "with --bare: also where row-level security was on")
 	f.BoolVar(&c.merge, "merge", false, "compare with the live table, and bring back what is missing or changed")
 	f.BoolVar(&c.delete, "delete-extra", false, "with --merge: delete live rows that the point does not have")
 	f.IntVar(&c.preview, "preview", 20, "with --merge: rows of each kind to show")
@@ -72,6 +86,8 @@ type tableDocument struct {
 	Bytes    int64         `json:"bytes_read"`
 	Checksum string        `json:"checksum"`
 	Left     []string      `json:"left_out,omitempty"`
+	Made     []string      `json:"made_again,omitempty"`     // of others
+	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
 	Seconds  float64       `json:"took_seconds"`
 }
 
@@ -111,7 +127,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 			Server: server, Table: table, Preview: c.preview, DeleteExtra: c.delete, Observer: obs,
 		})
 	}
-	o := logical.TableOptions{Server: server, Table: table, ToSchema: c.to, Full: c.full, Observer: obs}
+	o := logical.TableOptions{Server: server, Table: table, ToSchema: c.to, Full: c.full, Bare: c.bare, WithoutSecurity: c.open, Observer: obs}
 	plan, err := logical.PlanTable(ctx, tree, o)
 	if err != nil {
 		return err
@@ -135,12 +151,26 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, cfg *config.Confi
 	}
 	seconds := time.Since(startedAt)
 	if a.JSON {
-		return a.Document(tableDocument{point.ID, plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, seconds.Seconds()})
+		return errors.Join(incompleteTable(done), a.Document(tableDocument{
+			point.ID, plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, seconds.Seconds(),
+		}))
 	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(seconds))
 	fmt.Fprintf(a.Out, "proven equal to what was captured: checksum %s\n", done.Checksum)
 	for _, l := range done.Left {
 		fmt.Fprintf(a.Out, "left out: %s\n", l)
 	}
-	return nil
+	for _, m := range done.Made {
+		fmt.Fprintf(a.Out, "made again: %s\n", m)
+	}
+	return incompleteTable(done)
+}
+
+// incompleteTable names what leads to the table and could not be made again: the table itself is whole.
+func incompleteTable(done *logical.TableOutcome) error {
+	if len(done.Missing) == 0 {
+		return nil
+	}
+	return cofre.WithHint(fmt.Errorf("table %s is restored, and what led to it is %w: %s", done.Table, cofre.ErrPartial, strings.Join(done.Missing, "; ")),
+		"cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone")
 }

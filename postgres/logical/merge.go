@@ -151,6 +151,9 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(schema)); err != nil {
 		return fmt.Errorf("make schema %s: %w", schema, err)
 	}
+	if err := closeToOthers(ctx, conn, "SCHEMA", pgarchive.Quote(schema)); err != nil {
+		return err
+	}
 	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.name), pgarchive.Quote(schema, undoName(a))
 	if _, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer}); err != nil {
 		return err

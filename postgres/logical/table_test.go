@@ -97,7 +97,7 @@ func TestRestoreTable(t *testing.T) {
 	// A table that was dropped comes back as it was, with what ties it to others.
 	want := s.Dump(t, database, "--table=public.serials")
 	s.Exec(t, database, `DROP TABLE public.serials`)
-	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials", Full: true}); err != nil {
+	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Dump(t, database, "--table=public.serials"); got != want {
