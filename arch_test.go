@@ -25,6 +25,7 @@ var heights = map[string]int{
 	"postgres/pgdata":           1, // pure: on-disk formats
 	"postgres/pgarchive":        1, // pure: the pg_dump archive format
 	"postgres":                  2, // connects; says what the server is; finds the client tools
+	"postgres/fingerprint":      3, // what the catalogs say of a database, and the comparison of two such readings
 	"postgres/throwaway":        3, // a PostgreSQL server that ends with its user
 	"postgres/logical":          4,
 	"postgres/physical":         4,

@@ -1,6 +1,9 @@
 package cofre
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Target is where a restore goes. The calls come in this order: Plan, Stage, Check, Publish; Discard takes
 // the place of whatever is left after an error. Before Publish nothing that exists has been touched.
@@ -21,6 +24,19 @@ type Target interface {
 	// Discard removes what Stage made, as far as it can, and never anything else. What it cannot remove it
 	// names in its error, with the command that does.
 	Discard(ctx context.Context) error
+}
+
+// Keeper is a Target whose copy can be kept when the check has found differences, for a person to decide about.
+type Keeper interface {
+	// Keep takes the place of Discard: it leaves the copy under its own name, marked as what it is, so that a later
+	// restore of the same component, asked to accept the differences, takes it as it is.
+	Keep(ctx context.Context, p *Proof) (KeptCopy, error)
+}
+
+// KeptCopy is a restored copy that differs from what was captured.
+type KeptCopy struct {
+	Name string `json:"name"`
+	Drop string `json:"drop"` // the command that removes it
 }
 
 // Plan is what a restore is about to do, printable before it runs.
@@ -51,17 +67,38 @@ type Proof struct {
 	Checks []Checked `json:"checks"`
 }
 
-// Holds reports whether at least one thing was compared and everything compared was equal.
+// Holds reports whether at least one thing was compared and everything compared was equal, or differs in a way that
+// was accepted.
 func (p *Proof) Holds() bool {
 	if p == nil || len(p.Checks) == 0 {
 		return false
 	}
 	for _, c := range p.Checks {
-		if !c.OK {
+		if !c.OK && c.Accepted == "" {
 			return false
 		}
 	}
 	return true
+}
+
+// Accepted are the comparisons that were not equal and do not stand in the way.
+func (p *Proof) Accepted() []Checked {
+	var accepted []Checked
+	for _, c := range p.Checks {
+		if !c.OK && c.Accepted != "" {
+			accepted = append(accepted, c)
+		}
+	}
+	return accepted
+}
+
+// Accept takes the differences of these names as they are, and leaves every other.
+func (p *Proof) Accept(names []string) {
+	for i := range p.Checks {
+		if c := &p.Checks[i]; !c.OK && c.Accepted == "" && slices.Contains(names, c.What) {
+			c.Accepted = "by name"
+		}
+	}
 }
 
 // Checked is one comparison: "rows of public.answers", 200000, 200000.
@@ -70,6 +107,9 @@ type Checked struct {
 	Want string `json:"want"`
 	Got  string `json:"got"`
 	OK   bool   `json:"ok"`
+	// Accepted says why a difference does not stand in the way: a person took it as it is, by name, or no dump
+	// brings back what is missing.
+	Accepted string `json:"accepted,omitempty"`
 }
 
 // Outcome is what a restore left.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,8 @@ type Request struct {
 	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the restore, as it
 	// is. Nil confirms.
 	Confirm func(*cofre.Plan) error
+	// Accept are names of differences that are taken as they are.
+	Accept []string
 }
 
 // Result is what a restore did. Its later fields are nil where it did not get so far.
@@ -40,7 +43,9 @@ type Result struct {
 	Plan    *cofre.Plan    `json:"plan"`
 	Proof   *cofre.Proof   `json:"proof,omitempty"`
 	Outcome *cofre.Outcome `json:"outcome,omitempty"`
-	Took    time.Duration  `json:"-"` // from confirmation to publication
+	// Kept is the copy that was not published because it differs, if it was kept.
+	Kept *cofre.KeptCopy `json:"kept_copy,omitempty"`
+	Took time.Duration   `json:"-"` // from confirmation to publication
 }
 
 // Plan says what Run would do, and touches nothing.
@@ -63,10 +68,12 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 }
 
 // Run restores one component. The result says how far it came, with an error too. Before Target.Publish nothing
-// that existed is changed; after any error what was staged is discarded, and what could not be is named.
+// that existed is changed; after any error what was staged is discarded, and what could not be is named. A copy that
+// was made whole and differs is not discarded if the target can keep it: Result.Kept says where it is.
 //
 // Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
-// the staged copy differs from what was captured, with the differences; otherwise those of the target.
+// the staged copy differs from what was captured, with the differences; ErrPartial, after the copy was published,
+// if some of it differs and was accepted; otherwise those of the target.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	if req.Observer == nil {
 		req.Observer = cofre.Discard
@@ -87,10 +94,13 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	}
 	startedAt := time.Now()
 	if err := carryOut(ctx, req, res); err != nil {
+		if res.Kept != nil {
+			return res, err
+		}
 		return res, discard(ctx, req, err)
 	}
 	res.Took = time.Since(startedAt)
-	return res, nil
+	return res, partial(req.Component, res.Proof)
 }
 
 // carryOut leaves, when it is interrupted anywhere before Publish, what existed as it was and something staged
@@ -102,8 +112,9 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	if res.Proof, err = req.Target.Check(ctx, req.Observer); err != nil {
 		return fmt.Errorf("check the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
+	res.Proof.Accept(req.Accept)
 	if !res.Proof.Holds() {
-		return unproven(req.Component, res.Proof)
+		return keep(ctx, req, res, unproven(req.Component, res.Proof))
 	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
@@ -112,6 +123,31 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 		return fmt.Errorf("publish the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
 	return nil
+}
+
+// keep leaves a copy that differs where it is. One that cannot be kept is discarded, as after any other error.
+func keep(ctx context.Context, req Request, res *Result, reason error) error {
+	keeper, ok := req.Target.(cofre.Keeper)
+	if !ok || len(res.Proof.Checks) == 0 {
+		return reason
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardBound)
+	defer cancel()
+	kept, err := keeper.Keep(ctx, res.Proof)
+	if err != nil {
+		return errors.Join(reason, fmt.Errorf("keep the restored %s %s: %w", req.Component.Kind, req.Component.Name, err))
+	}
+	res.Kept = &kept
+	return reason
+}
+
+// partial says that what was published differs from what was captured, in ways that were accepted.
+func partial(c cofre.Component, p *cofre.Proof) error {
+	accepted := p.Accepted()
+	if len(accepted) == 0 {
+		return nil
+	}
+	return fmt.Errorf("restored %s %s with %d differences that were accepted: %w", c.Kind, c.Name, len(accepted), cofre.ErrPartial)
 }
 
 // discard removes what was staged even where ctx has ended, and joins what it could not remove to the reason.
@@ -161,8 +197,8 @@ func unproven(c cofre.Component, p *cofre.Proof) error {
 	}
 	var differ []string
 	for _, check := range p.Checks {
-		if !check.OK {
-			differ = append(differ, fmt.Sprintf("%s: captured %s, restored %s", check.What, check.Want, check.Got))
+		if !check.OK && check.Accepted == "" {
+			differ = append(differ, fmt.Sprintf("%s: captured %s, restored %s", check.What, Short(check.Want), Short(check.Got)))
 		}
 	}
 	const shown = 5 // a broken restore may differ in every table
@@ -174,4 +210,26 @@ func unproven(c cofre.Component, p *cofre.Proof) error {
 	return cofre.WithHint(
 		fmt.Errorf("restored %s %s: %w: %s%s", c.Kind, c.Name, cofre.ErrUnproven, strings.Join(differ, "; "), more),
 		"nothing was replaced; verify the point with: cofre verify --level content")
+}
+
+// Short cuts what is shown of a long value, such as the definition of a view.
+func Short(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	const longest = 120 // bytes
+	if len(s) <= longest {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longest], "") + "…"
+}
+
+// Decision says what a person can do about a copy that was kept: take it as it is, by a command that again makes of
+// the differences' names, or drop it.
+func (r *Result) Decision(again func(accept []string) string) string {
+	var names []string
+	for _, c := range r.Proof.Checks {
+		if !c.OK && c.Accepted == "" && !slices.Contains(names, c.What) {
+			names = append(names, c.What)
+		}
+	}
+	return fmt.Sprintf("nothing was replaced; the copy is kept as database %s\nto take it as it is: %s\nto drop it, in psql: %s", r.Kept.Name, again(names), r.Kept.Drop)
 }

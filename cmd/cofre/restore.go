@@ -34,7 +34,8 @@ points do not, each is named with the reason before anything is done.`,
 type restoreOptions struct {
 	dryRun bool
 	yes    bool
-	source string // name of the component, where a point has several of the kind
+	source string   // name of the component, where a point has several of the kind
+	accept []string // differences that are taken as they are
 }
 
 func (o *restoreOptions) addFlags(cmd *cobra.Command) {
@@ -53,6 +54,8 @@ type restoring struct {
 	target   func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error)
 	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
 	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
+	// again is the command that accepts these differences as well; nil where a copy that differs is not kept.
+	again func(accept []string) string
 }
 
 // restoreDocument is the JSON document of a restore.
@@ -82,7 +85,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if err != nil {
 		return err
 	}
-	req := restore.Request{Point: point.ID, Component: comp, Target: target}
+	req := restore.Request{Point: point.ID, Component: comp, Target: target, Accept: r.options.accept}
 	if r.options.dryRun {
 		return a.dryRun(ctx, repo, req)
 	}
@@ -104,6 +107,9 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 		return a.runHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
 	}
 	res, err := restore.Run(ctx, repo, req)
+	if res != nil && res.Kept != nil && r.again != nil {
+		err = cofre.WithHint(err, "%s", res.Decision(r.again))
+	}
 	var recovered *physical.Recovered
 	if err == nil && r.then != nil {
 		recovered, err = r.then(ctx, obs, res.Outcome)
@@ -145,7 +151,15 @@ func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) erro
 
 func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
-	fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", plural(len(res.Proof.Checks), "comparison"))
+	accepted := res.Proof.Accepted()
+	if len(accepted) == 0 {
+		fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", plural(len(res.Proof.Checks), "comparison"))
+	} else {
+		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", plural(len(res.Proof.Checks), "comparison"), len(accepted))
+	}
+	for _, c := range accepted {
+		fmt.Fprintf(a.Out, "differs: %s (%s): captured %s, restored %s\n", c.What, c.Accepted, restore.Short(c.Want), restore.Short(c.Got))
+	}
 	if recovered != nil {
 		printRecovered(a, recovered)
 	}

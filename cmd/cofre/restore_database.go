@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
@@ -25,6 +28,8 @@ type restoreDatabaseCommand struct {
 	filter  logical.Filter
 	noOwner bool
 	noPriv  bool
+	path    string
+	again   func(accept []string) string
 }
 
 func newRestoreDatabaseCommand(a *app) *cobra.Command {
@@ -35,11 +40,15 @@ func newRestoreDatabaseCommand(a *app) *cobra.Command {
 		Long: `Bring back the database of a recovery point: into a new database, compared there with what was captured, and
 then renamed. With --replace the database that has the name now is kept under another; without it the name must be free.
 
+A copy that differs from what was captured does not take the name, and is kept: the message names each difference, the
+command that takes the copy as it is (--accept) and the one that drops it.
+
   cofre restore database latest --dry-run
   cofre restore database latest --to trustlayer_yesterday
   cofre restore database latest --replace`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0])
 			})
@@ -56,6 +65,8 @@ then renamed. With --replace the database that has the name now is kept under an
 	addFilterFlags(cmd, &c.filter)
 	f.BoolVar(&c.noOwner, "no-owner", false, "everything belongs to the role that restores")
 	f.BoolVar(&c.noPriv, "no-privileges", false, "no GRANT and no REVOKE")
+	f.StringArrayVar(&c.accept, "accept", nil, "take the difference of this `NAME` as it is, may be repeated; the outcome is then incomplete (3)")
+	f.StringVar(&c.path, "search-path", "", "`SCHEMAS` in which functions look for names without a schema while they are restored (default: none)")
 	return cmd
 }
 
@@ -74,7 +85,7 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 	if level != logical.CheckCounts && level != logical.CheckChecksum {
 		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), "use counts or checksum")
 	}
-	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref}
+	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref, again: c.again}
 	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
 		server, err := restoreServer(cfg, c.server)
 		if err != nil {
@@ -83,10 +94,36 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 		return logical.NewTarget(logical.RestoreOptions{
 			Server: server.With("postgres"), Name: c.to, Replace: c.replace, Jobs: sourceOptions{jobs: c.jobs}.parallel(),
 			Roles: c.roles, Filter: c.filter, NoOwner: c.noOwner, NoPrivileges: c.noPriv, Check: level, Now: time.Now,
+			Accept: c.accept, SearchPath: c.path,
 		}), nil
 	}
 	if c.replace {
 		r.replaces = func(comp cofre.Component) string { return "replace database " + cmp.Or(c.to, comp.Name) }
 	}
 	return a.restore(ctx, cfg, repo, r)
+}
+
+// commandLine writes the command that was given, with more values of one flag, so that it can be pasted into a shell.
+func commandLine(cmd *cobra.Command, args []string, flag string, values []string) string {
+	words := strings.Fields(cmd.CommandPath())
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			for _, v := range list.GetSlice() {
+				words = append(words, "--"+f.Name+"="+shellQuote(v))
+			}
+			return
+		}
+		value := f.Value.String()
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			value = u.Redacted() // a password is not repeated
+		}
+		words = append(words, "--"+f.Name+"="+shellQuote(value))
+	})
+	for _, a := range args {
+		words = append(words, shellQuote(a))
+	}
+	for _, v := range values {
+		words = append(words, "--"+flag, shellQuote(v))
+	}
+	return strings.Join(words, " ")
 }

@@ -67,7 +67,7 @@ func (s *Source) ID() cofre.SourceID { return s.id }
 //  1. One session exports a snapshot, locks every table against being dropped or rewritten, and proves that
 //     none was rewritten between the two.
 //  2. pg_dump writes the table of contents under that snapshot, to a pipe; then it is ended. Meanwhile the
-//     facts are read and pg_dumpall writes the globals.
+//     facts and the fingerprint of the catalogs are read, and pg_dumpall writes the globals.
 //  3. The tables are copied, the largest first, by that session and others that share its snapshot.
 //  4. The facts are written.
 //
@@ -76,8 +76,8 @@ func (s *Source) ID() cofre.SourceID { return s.id }
 // the server after any of them: no session, no lock, no child.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	var captured cofre.Captured
-	err := s.retried(ctx, func() (err error) {
-		captured, err = s.capture(ctx, c)
+	err := s.retried(ctx, func(last bool) (err error) {
+		captured, err = s.capture(ctx, c, last)
 		return err
 	})
 	if err != nil {
@@ -93,9 +93,9 @@ var errChanged = errors.New("changed between the snapshot and its lock")
 // attempts is how often a capture begins before it gives up on tables that keep changing.
 const attempts = 5
 
-func (s *Source) retried(ctx context.Context, capture func() error) error {
+func (s *Source) retried(ctx context.Context, capture func(last bool) error) error {
 	for attempt := 1; ; attempt++ {
-		err := capture()
+		err := capture(attempt == attempts)
 		if !errors.Is(err, errChanged) || attempt == attempts || ctx.Err() != nil {
 			return err
 		}
@@ -114,15 +114,17 @@ type dump struct {
 	toc     *pgarchive.TOC
 	snap    string
 	globals []byte
-	mu      sync.Mutex // of warn
+	last    bool             // no attempt comes after this one
+	catalog []cofre.ObjectID // the fingerprint, stored; nil where there is none
+	mu      sync.Mutex       // of warn
 	warn    []string
 	control *session // conn, once it copies
 
 	objectSum rowTally
 }
 
-func (s *Source) capture(ctx context.Context, c *cofre.Capture) (_ cofre.Captured, err error) {
-	d := &dump{s: s, c: c}
+func (s *Source) capture(ctx context.Context, c *cofre.Capture, last bool) (_ cofre.Captured, err error) {
+	d := &dump{s: s, c: c, last: last}
 	if d.conn, err = postgres.Connect(ctx, s.config); err != nil {
 		return cofre.Captured{}, err
 	}
@@ -210,8 +212,16 @@ func (d *dump) describe(ctx context.Context) error {
 		d.globals, err = d.readGlobals(gctx)
 		return err
 	})
-	g.Go(func() error { return d.readFacts(gctx) })
+	g.Go(func() error {
+		if err := d.readFacts(gctx); err != nil {
+			return err
+		}
+		return d.readFingerprint(gctx)
+	})
 	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := d.settled(ctx); err != nil {
 		return err
 	}
 	if err := d.completeFacts(ctx); err != nil {
@@ -223,7 +233,7 @@ func (d *dump) describe(ctx context.Context) error {
 	if _, err := d.c.Session.Put(ctx, d.entry(GlobalsFile, int64(len(d.globals))), bytes.NewReader(d.globals)); err != nil {
 		return fmt.Errorf("store the globals: %w", err)
 	}
-	return nil
+	return d.putFingerprint(ctx)
 }
 
 // entry is what every file of the component is stored with.

@@ -13,6 +13,8 @@ const (
 	FactsFile   = "facts.json"  // Facts
 	GlobalsFile = "globals.sql" // roles, memberships, role settings, tablespaces, as psql reads them
 	TOCFile     = "archive/toc.dat"
+	// FingerprintFile is what the catalogs say, as package fingerprint writes it; absent in components of before.
+	FingerprintFile = "fingerprint.txt"
 )
 
 // Summary is what a database component carries in the catalog: small, whatever the size of the database.

@@ -71,6 +71,9 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 			return err
 		}
 	}
+	if err := t.lookForKept(ctx, conn); err != nil {
+		return err
+	}
 	t.lookAtDisk(p)
 	t.lookAtFlavour(p)
 	return nil
@@ -471,7 +474,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 // lookAtDisk compares the size that the database had with the space of the server's disk, where that can be seen.
 func (t *Target) lookAtDisk(p *cofre.Plan) {
 	need := t.facts.Database.Bytes
-	if t.sel.partial || !t.sel.sections[pgarchive.SectionData] || need == 0 || t.server.DataDir == "" {
+	if t.adopted || t.sel.partial || !t.sel.sections[pgarchive.SectionData] || need == 0 || t.server.DataDir == "" {
 		return
 	}
 	// A server elsewhere may have a data directory of the same name as one here: its identity is compared.

@@ -38,6 +38,12 @@ type RestoreOptions struct {
 	NoPrivileges bool // no GRANT and no REVOKE
 	Check        CheckLevel
 
+	// Accept are differences, by name, that are to be taken as they are: a copy that an earlier restore kept because
+	// of them is then taken instead of restoring anew.
+	Accept []string
+	// SearchPath is in force while definitions are made and rows loaded; empty is none, as pg_dump has it.
+	SearchPath string
+
 	Now func() time.Time // a clock for tests; nil is the real one
 }
 
@@ -56,7 +62,10 @@ type Target struct {
 	staged  string
 	kept    string // what the replaced database is called, once it is
 	created bool
+	adopted bool              // staged was made, and kept, by an earlier restore
+	root    cofre.ObjectID    // of the component
 	roles   []globalStatement // to be run before anything else
+	failed  []failedStatement
 }
 
 // component is a component opened for reading.
@@ -159,7 +168,7 @@ func (c *component) clientEncoding() string {
 //
 // Errors: of the repository and of the connection; what forbids the restore is in Plan.Problems.
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
-	t.tree = tree
+	t.tree, t.root = tree, c.Root
 	var err error
 	if t.component, err = openComponent(ctx, tree); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", c.Name, err)
@@ -205,6 +214,11 @@ func (t *Target) steps(p *cofre.Plan) {
 	for _, r := range roleNames(t.roles) {
 		add("create", "role "+r, "as the globals of the point have it")
 	}
+	if t.adopted {
+		add("take", "database "+t.staged, "which an earlier restore of this component made, and kept")
+		t.lastSteps(p)
+		return
+	}
 	d := t.facts.Database
 	if t.fromTemplate() {
 		add("create", "database "+t.staged, "as a copy of "+t.o.Name)
@@ -236,24 +250,28 @@ func (t *Target) steps(p *cofre.Plan) {
 		add("restore", fmt.Sprintf("%d indexes, constraints, triggers and policies", n), "post-data")
 	}
 	add("analyze", "database "+t.staged, "")
+	t.lastSteps(p)
+	p.Notes = append(p.Notes, "if the restore is interrupted, this removes what it left: "+t.dropCommand(t.staged))
+}
+
+func (t *Target) lastSteps(p *cofre.Plan) {
+	add := func(verb, object, detail string) {
+		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
+	}
 	add("check", "database "+t.staged, string(t.o.Check)+", sequences, policies, grants, extensions, indexes")
 	if t.server.targetExists {
 		p.Notes = append(p.Notes, fmt.Sprintf("database %s is kept, renamed to %s", t.o.Name, t.kept))
 		add("rename", "database "+t.o.Name, "to "+t.kept)
 	}
 	add("rename", "database "+t.staged, "to "+t.o.Name)
-	p.Notes = append(p.Notes, "if the restore is interrupted, this removes what it left: "+t.dropCommand(t.staged))
 }
 
 // fromTemplate reports whether the restore begins with a copy of the database that is there, because the
 // definitions that it needs are not part of it.
 func (t *Target) fromTemplate() bool { return !t.sel.sections[pgarchive.SectionPreData] }
 
-func (t *Target) dropCommand(name string) string {
-	return "DROP DATABASE " + pgarchive.Quote(name) + ";"
-}
-
-// Stage makes the staged database and everything in it.
+// Stage makes the staged database and everything in it, or takes one that an earlier restore kept. A statement that
+// fails, of a kind that the rest does not stand on, does not end it: the check names it.
 //
 // Errors: cofre.ErrCorrupt where an object of the repository is not what was captured; *cofre.ToolError and
 // *pgconn.PgError from PostgreSQL. After an error Discard removes the staged database.
@@ -269,6 +287,9 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 }
 
 func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
+	if t.adopted {
+		return t.dressDatabase(ctx)
+	}
 	if err := t.createRoles(ctx, obs); err != nil {
 		return err
 	}
@@ -303,27 +324,6 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	return t.dressDatabase(ctx)
-}
-
-// Discard removes the staged database if Stage made it, and nothing else: neither roles that were created nor
-// the database that should have been replaced.
-func (t *Target) Discard(ctx context.Context) error {
-	if !t.created {
-		return nil
-	}
-	// The restore's context may be the reason for which it ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	conn, err := t.maintenance(ctx)
-	if err == nil {
-		defer postgres.Close(ctx, conn)
-		_, err = conn.Exec(ctx, "DROP DATABASE IF EXISTS "+pgarchive.Quote(t.staged)+" WITH (FORCE)")
-	}
-	if err != nil {
-		return cofre.WithHint(fmt.Errorf("remove the staged database %s: %w", t.staged, err), "%s", t.dropCommand(t.staged))
-	}
-	t.created = false
-	return nil
 }
 
 // ReadFacts reads the facts of a database component.

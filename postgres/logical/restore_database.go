@@ -149,6 +149,8 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 	}
 	if d.Comment != "" {
 		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+literal(d.Comment))
+	} else if t.adopted {
+		sql = append(sql, "COMMENT ON DATABASE "+db+" IS NULL") // its mark as a copy that was kept
 	}
 	if d.ConnectionLimit >= 0 {
 		sql = append(sql, fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT %d", db, d.ConnectionLimit))

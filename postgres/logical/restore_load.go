@@ -98,9 +98,18 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tab
 	defer func() { progress.end(err) }()
 
 	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
-		return connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
+		conn, err := connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
+		if err != nil || t.o.SearchPath == "" {
+			return conn, err
+		}
+		_, err = conn.Exec(ctx, "SELECT pg_catalog.set_config('search_path', $1, false)", t.o.SearchPath)
+		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
-		return p.run(ctx, conn, t.tree, progress)
+		err := p.run(ctx, conn, t.tree, progress)
+		if isServerError(err) {
+			return t.explainFailure(err, err.Error())
+		}
+		return err
 	})
 }
 

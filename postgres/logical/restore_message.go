@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -47,20 +48,27 @@ func (m message) String() string {
 	return m.text + " (command: " + c + ")"
 }
 
-// listener is pg_restore's standard error. It calls unknown once, at the first message that is not understood.
+// listener is pg_restore's standard error. It calls unknown once, at the first message that is not understood and
+// after which the restore has no sense, and passed for each statement that failed and that it can do without.
 type listener struct {
-	unknown func(message)
-	known   func(m message, why string)
+	unknown  func(message)
+	known    func(m message, why string)
+	passed   func(m message, dumpID int) bool // reports whether the restore can do without
+	parallel bool
 
 	mu       sync.Mutex
 	line     []byte
 	current  []string
-	errors   int // harmless ones
+	entry    int // the dump id of the entry that pg_restore is at; 0 before the first
+	errors   int // those after which it went on
 	reported bool
 }
 
 // context lines say where pg_restore is, and end a message.
 var contextLine = pattern.Lazy(`^pg_restore: (while (INITIALIZING|PROCESSING TOC|FINALIZING):|from TOC entry )`)
+
+// entryLine names the entry that the next messages are about, once for all of them.
+var entryLine = pattern.Lazy(`^pg_restore: from TOC entry (\d+);`)
 
 var ignoredCount = pattern.Lazy(`^pg_restore: warning: errors ignored on restore: (\d+)`)
 
@@ -95,6 +103,9 @@ func (l *listener) end() {
 func (l *listener) take(line string) {
 	if strings.HasPrefix(line, "pg_restore: ") || serverLine().MatchString(line) {
 		l.judge()
+		if at := entryLine().FindStringSubmatch(line); at != nil {
+			l.entry, _ = strconv.Atoi(at[1])
+		}
 		if contextLine().MatchString(line) {
 			return
 		}
@@ -113,7 +124,8 @@ func (l *listener) judge() {
 	text, command, _ := strings.Cut(strings.Join(lines, "\n"), "\nCommand was: ")
 	m := message{strings.TrimSpace(text), strings.TrimSpace(command)}
 	if n := ignoredCount().FindStringSubmatch(m.text); n != nil {
-		if n[1] == fmt.Sprint(l.errors) {
+		// In parallel, pg_restore counts each entry as failed that a worker does after one that was.
+		if n[1] == fmt.Sprint(l.errors) || l.parallel && l.errors > 0 {
 			return // those that were on the list
 		}
 		l.report(m)
@@ -131,7 +143,25 @@ func (l *listener) judge() {
 			return
 		}
 	}
+	if !l.reported && l.passed != nil && m.isStatement() && l.passed(m, l.entry) {
+		l.errors++
+		return
+	}
 	l.report(m)
+}
+
+// isStatement reports whether the server refused one statement and goes on with the next: not if the connection is
+// gone, or the disk full, after which every other one would fail.
+func (m message) isStatement() bool {
+	if m.command == "" || !strings.HasPrefix(m.text, "pg_restore: error: could not execute query: ") {
+		return false
+	}
+	for _, end := range []string{"server closed the connection", "terminating connection", "no connection to the server", "connection to server was lost", "SSL SYSCALL", "No space left on device", "could not extend file", "out of memory", "out of shared memory"} {
+		if strings.Contains(m.text, end) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *listener) report(m message) {

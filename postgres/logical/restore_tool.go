@@ -29,7 +29,11 @@ func (t *Target) openTool(obs cofre.Observer) (*restoreTool, error) {
 		return nil, fmt.Errorf("make a directory for the table of contents: %w", err)
 	}
 	r := &restoreTool{t, obs, dir}
-	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), t.tocRaw, 0o600); err != nil {
+	toc, err := t.withSearchPath()
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), toc, 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("write the table of contents: %w", err), r.close())
 	}
 	return r, nil
@@ -71,6 +75,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 		known: func(m message, why string) {
 			r.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: task, Text: m.String() + ": " + why})
 		},
+		passed: r.t.pass, parallel: jobs > 1,
 	}
 	// Reaching the server anew, of several that a URL names, could end at another one: conn says which it was.
 	conn, err := connect(ctx, r.t.o.Server.With(r.t.staged), nil)
@@ -86,11 +91,11 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	err = process.Run(ctx, command)
 	l.end()
 	if failed != nil {
-		return fmt.Errorf("%s: %s", task, failed)
+		return r.t.explainFailure(fmt.Errorf("%s: %s", task, failed), failed.text)
 	}
 	var tool *cofre.ToolError
 	if errors.As(err, &tool) && tool.Exit == 1 && l.errors > 0 {
-		return nil // all of its errors are on the list of harmless ones, and it ran to its end
+		return nil // all of its errors are harmless, or differences that are named, and it ran to its end
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", task, err)

@@ -1,0 +1,306 @@
+package fingerprint
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre/internal/pattern"
+)
+
+// Options say what a restore was asked to leave out, which is then no difference.
+type Options struct {
+	NoOwner      bool // everything belongs to another role; access lists then name that role
+	NoPrivileges bool
+	NoData       bool // no large objects, and materialized views without rows
+	// Except are objects that the restore leaves out, by name, and has said so.
+	Except map[string]bool
+}
+
+// Difference is one property of one object that is not what it was.
+type Difference struct {
+	Name string // as a person would type it: "table public.answers: owner", or the object alone if all of it is missing
+	Want string
+	Got  string
+	// Lost says, if it is not empty, why no dump brings this back: the restore is as good as pg_restore's.
+	Lost string
+}
+
+// Counted is how many objects of a kind were compared.
+type Counted struct {
+	Kind       string
+	Want, Got  int
+	Difference int // objects that differ, are missing, or were not there
+}
+
+// Result is what a comparison found, without the differences, which were given away one by one.
+type Result struct {
+	Kinds []Counted
+	// Between is the majors of both sides if they differ: definitions that only the server's printer could have
+	// changed were then not compared as texts.
+	Between [2]int
+	Skipped []string // kinds that only one side has
+}
+
+// Compare reads two fingerprints side by side and calls differs for each difference, in the order of kinds and
+// names. It holds one object of each at a time.
+//
+// Errors: cofre.ErrCorrupt if captured is no whole fingerprint; those of the readers and of differs.
+func Compare(captured, restored io.Reader, o Options, differs func(Difference) error) (*Result, error) {
+	want, err := newReader(captured)
+	if err != nil {
+		return nil, err
+	}
+	got, err := newReader(restored)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{want: want, got: got, o: o, differs: differs, result: &Result{}}
+	if want.major != got.major {
+		c.result.Between = [2]int{want.major, got.major}
+	}
+	return c.result, c.run()
+}
+
+type comparison struct {
+	want, got *reader
+	o         Options
+	differs   func(Difference) error
+	result    *Result
+}
+
+// order is the place of a kind in every fingerprint; those of a later program come last.
+func order(kind string) int {
+	for i, k := range everyKind {
+		if k.name == kind {
+			return i
+		}
+	}
+	return len(everyKind)
+}
+
+// everyKind has the kinds of all majors, in the order in which they are written.
+var everyKind = slices.Concat(relations(), routines(), texts(), foreign(), replication(), about())
+
+func (c *comparison) run() error {
+	for !c.want.ended || !c.got.ended {
+		var err error
+		switch w, g := c.want, c.got; {
+		case w.kind == g.kind:
+			err = c.compareKind()
+		case g.ended || !w.ended && order(w.kind) < order(g.kind):
+			c.result.Skipped = append(c.result.Skipped, w.kind)
+			err = w.nextKind()
+		default:
+			c.result.Skipped = append(c.result.Skipped, g.kind)
+			err = g.nextKind()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *comparison) compareKind() error {
+	w, g := c.want, c.got
+	kind := w.kind
+	if c.o.leavesOut(kind) {
+		c.result.Skipped = append(c.result.Skipped, kind)
+		if err := w.nextKind(); err != nil {
+			return err
+		}
+		return g.nextKind()
+	}
+	n := Counted{Kind: kind}
+	pairs := c.pairs(kind, w.attributes, g.attributes)
+	if err := w.next(); err != nil {
+		return err
+	}
+	if err := g.next(); err != nil {
+		return err
+	}
+	for w.more || g.more {
+		var err error
+		different := true
+		takeWant, takeGot := w.more && (!g.more || w.object.name <= g.object.name), g.more && (!w.more || g.object.name <= w.object.name)
+		switch {
+		case takeWant && c.o.Except[w.object.name], takeGot && c.o.Except[g.object.name]:
+			different = false
+		case takeWant && takeGot:
+			different, err = c.compareObject(kind, pairs)
+		case takeWant:
+			err = c.differs(Difference{Name: w.object.name, Want: "as captured", Got: "missing", Lost: c.lost(kind, "", w.object)})
+		case c.want.major != c.got.major && strings.HasPrefix(kind, changedPrivileges):
+			different = false // of an object that the newer server brought
+		default:
+			err = c.differs(Difference{Name: g.object.name, Want: "nothing", Got: describe(g.object, g.attributes)})
+		}
+		if err != nil {
+			return err
+		}
+		if different {
+			n.Difference++
+		}
+		if takeWant {
+			n.Want++
+			err = w.next()
+		}
+		if takeGot && err == nil {
+			n.Got++
+			err = g.next()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.result.Kinds = append(c.result.Kinds, n)
+	return nil
+}
+
+func (o Options) leavesOut(kind string) bool {
+	switch {
+	case kind == largeObjects:
+		return o.NoData
+	case kind == defaultPrivileges, strings.HasPrefix(kind, changedPrivileges):
+		return o.NoPrivileges || o.NoOwner
+	}
+	return false
+}
+
+// pair is an attribute that both sides have, by its place in each.
+type pair struct {
+	attribute
+	want, got int
+}
+
+// pairs are the attributes that can be compared.
+func (c *comparison) pairs(kind string, want, got []attribute) []pair {
+	var pairs []pair
+	for i, a := range want {
+		j := slices.IndexFunc(got, func(b attribute) bool { return b.name == a.name })
+		switch {
+		case j < 0, a.spelled && c.want.major != c.got.major:
+		case a.name == ownerAttribute && c.o.NoOwner, a.name == privilegesAttribute && (c.o.NoOwner || c.o.NoPrivileges):
+		case a.name == "populated" && kind == relationsKind && c.o.NoData:
+		default:
+			pairs = append(pairs, pair{a, i, j})
+		}
+	}
+	return pairs
+}
+
+func (c *comparison) compareObject(kind string, pairs []pair) (different bool, err error) {
+	w, g := c.want.object, c.got.object
+	upgraded := false
+	for _, p := range pairs {
+		want, got := c.meaning(p.name, w.values[p.want], g.values[p.got])
+		if want == got {
+			continue
+		}
+		if kind == extensionsKind && p.name == extensionVersion {
+			upgraded = true // the plan has said so
+			continue
+		}
+		if upgraded && p.name == extensionMembers {
+			continue
+		}
+		different = true
+		if err := c.differs(Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lost(kind, p.name, w)}); err != nil {
+			return true, err
+		}
+	}
+	return different, nil
+}
+
+// meaning is two values as they are compared: a privilege that the older of two majors does not know is none.
+func (c *comparison) meaning(attribute string, want, got *string) (string, string) {
+	text := func(v *string) string {
+		if v == nil {
+			return "none"
+		}
+		return *v
+	}
+	w, g := text(want), text(got)
+	if attribute == privilegesAttribute && min(c.want.major, c.got.major) < 17 && c.want.major != c.got.major {
+		return withoutMaintain(w), withoutMaintain(g)
+	}
+	return w, g
+}
+
+// maintain is the privilege that PostgreSQL 17 brought, as granted writes it.
+var maintain = pattern.Lazy(`(^| )("(?:[^"]|"")*"|[^ "]+)=MAINTAIN\*?`)
+
+func withoutMaintain(privileges string) string {
+	return strings.TrimSpace(maintain().ReplaceAllString(privileges, ""))
+}
+
+// describe says what an unexpected object is.
+func describe(o object, attributes []attribute) string {
+	for i, a := range attributes {
+		if v := o.values[i]; v != nil && (a.name == "definition" || a.name == privilegesAttribute || a.name == "text") {
+			return *v
+		}
+	}
+	return "there"
+}
+
+// neverDumped is what pg_dump does not write, or pg_restore not bring back, whatever the version: by kind and
+// attribute, none for the whole object. If holds is not nil, it says of which objects this is so.
+var neverDumped = []struct {
+	kind, attribute, why string
+	holds                func(o object, attributes []attribute) bool
+	crosses              int // only if restored on this major or a newer one, and captured before it
+}{
+	{relationsKind, columnOrder, "pg_dump puts the inherited columns of a table first", has("parents"), 0},
+	{extensionsKind, extensionMembers, "pg_dump leaves what is in an extension to CREATE EXTENSION", nil, 0},
+	{familyOperators, "", "pg_dump leaves what was added to the server's own operator families out", ofServer, 0},
+	{familyFunctions, "", "pg_dump leaves what was added to the server's own operator families out", ofServer, 0},
+	{changedPrivileges + " (pg_language)", "", "pg_dump leaves the privileges on the server's own languages out", builtInLanguage, 0},
+	{changedPrivileges + " (pg_language)", privilegesAttribute, "pg_dump leaves the privileges on the server's own languages out", builtInLanguage, 0},
+	{"schemas", ownerAttribute, "pg_dump before 15 leaves the owner of schema public out", named("schema public"), 0},
+	{"schemas", privilegesAttribute, "from 15 not everybody may create in schema public, unless that was granted", named("schema public"), 15},
+	{"comments", "", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
+	{"comments", "text", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
+	{notNullKind, "name", "pg_dump leaves the names of inherited NOT NULL constraints to the server", has("inherited"), 0},
+	{notNullKind, "validated", "pg_dump leaves inherited NOT NULL constraints to the parent", has("inherited"), 0},
+}
+
+// lost says why a dump does not hold a property, or an object if attribute is empty. The empty text is the rule:
+// it should have come back.
+func (c *comparison) lost(kind, attribute string, o object) string {
+	for _, l := range neverDumped {
+		if l.kind == kind && l.attribute == attribute && (l.holds == nil || l.holds(o, c.want.attributes)) && (l.crosses == 0 || c.want.major < l.crosses && c.got.major >= l.crosses) {
+			return l.why
+		}
+	}
+	return ""
+}
+
+// has is true for objects in which an attribute has a value.
+func has(name string) func(object, []attribute) bool {
+	return func(o object, attributes []attribute) bool {
+		for i, a := range attributes {
+			if a.name == name {
+				return o.values[i] != nil
+			}
+		}
+		return false
+	}
+}
+
+func named(name string) func(object, []attribute) bool {
+	return func(o object, _ []attribute) bool { return o.name == name }
+}
+
+func builtInLanguage(o object, _ []attribute) bool {
+	return slices.Contains([]string{"privileges on language sql", "privileges on language c", "privileges on language internal"}, o.name)
+}
+
+func ofServer(o object, _ []attribute) bool { return strings.Contains(o.name, " of pg_catalog.") }
+
+// String is the difference as a person reads it.
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: captured %s, restored %s", d.Name, d.Want, d.Got)
+}

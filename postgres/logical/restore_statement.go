@@ -1,0 +1,101 @@
+package logical
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// failedStatement is one statement of the archive that the server refused, and that the restore went on without.
+type failedStatement struct {
+	What string `json:"what"` // "statement of policy public.answers own"
+	Said string `json:"said"` // what the server said
+}
+
+// foundations are the kinds of entries without which there is nothing to go on with: whatever they hold, or is made
+// of them, would fail as well. Every other kind is one object, whose absence is a difference like any other.
+var foundations = []string{"SCHEMA", "TABLE", "TYPE", "SHELL TYPE", "DOMAIN", "EXTENSION", "SEQUENCE", "BLOB", "BLOB METADATA", "BLOBS", "ENCODING", "STDSTRINGS", "SEARCHPATH"}
+
+// pass remembers a statement that failed if the restore can go on without it. One that only gives an object its owner
+// or its options never ends a restore.
+func (t *Target) pass(m message, dumpID int) bool {
+	name := "of " + strings.Join(strings.Fields(m.command), " ")
+	if len(name) > 100 {
+		name = strings.ToValidUTF8(name[:100], "") + "…"
+	}
+	if e := t.entryOf(m, dumpID); e != nil {
+		if slices.Contains(foundations, e.Desc) && !strings.HasPrefix(m.command, "ALTER ") {
+			return false
+		}
+		name = "of " + strings.ToLower(e.Desc) + " " + e.Tag
+		if e.Namespace != "" {
+			name = "of " + strings.ToLower(e.Desc) + " " + e.Namespace + "." + e.Tag
+		}
+	} else if dumpID != 0 {
+		return false
+	}
+	said := strings.TrimPrefix(m.text, "pg_restore: error: could not execute query: ")
+	t.failed = append(t.failed, failedStatement{What: "statement " + name, Said: strings.Join(strings.Fields(said), " ")})
+	return true
+}
+
+// entryOf finds the entry that a message is about: pg_restore names it, but in parallel, where only the statement tells.
+func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
+	for i := range t.toc.Entries {
+		if e := &t.toc.Entries[i]; e.DumpID == dumpID || dumpID == 0 && strings.TrimSpace(e.Defn) == m.command {
+			return e
+		}
+	}
+	return nil
+}
+
+// failures names the statements that failed as differences of their own.
+func (c *checker) failures() {
+	for _, f := range c.failed {
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: f.What, Want: "as captured", Got: f.Said})
+	}
+}
+
+// unresolved is what the server says of a name without its schema, if the search path does not lead to it.
+var unresolved = pattern.Lazy(`(?:function|relation|type|operator|text search \w+|collation) .* does not exist`)
+
+// explainFailure adds what is known about the reason for which a restore ended: a function that was written for a search
+// path, which pg_dump's archives empty for safety, and what failed before it.
+func (t *Target) explainFailure(err error, said string) error {
+	if len(t.failed) > 0 {
+		err = fmt.Errorf("%w; before it failed %d of the statements, the first of them %s: %s", err, len(t.failed), t.failed[0].What, t.failed[0].Said)
+	}
+	if t.o.SearchPath == "" && unresolved().MatchString(said) {
+		err = cofre.WithHint(err, "%s", searchPathHint)
+	}
+	return err
+}
+
+const searchPathHint = "an expression or a function names something without its schema, and an archive is restored with an empty search path: " +
+	"--search-path public restores with that one; ALTER FUNCTION … SET search_path = … mends the function for good"
+
+// withSearchPath is the table of contents as pg_restore gets it: with the search path that was asked for.
+//
+// Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, processSearchPathEntry.
+func (t *Target) withSearchPath() ([]byte, error) {
+	if t.o.SearchPath == "" {
+		return t.tocRaw, nil
+	}
+	toc := *t.toc
+	toc.Entries = slices.Clone(t.toc.Entries)
+	for i := range toc.Entries {
+		if e := &toc.Entries[i]; e.Desc == "SEARCHPATH" {
+			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(literal(t.o.SearchPath)) + ", false);\n"
+		}
+	}
+	var b bytes.Buffer
+	if err := toc.WriteDirectory(&b); err != nil {
+		return nil, fmt.Errorf("write the table of contents: %w", err)
+	}
+	return b.Bytes(), nil
+}
