@@ -20,7 +20,7 @@ var heights = map[string]int{
 	"internal/":                 1, // plumbing, one idea each
 	"internal/testkit":          4, // real services for tests: above what starts them
 	"store":                     2, // plain durable objects, on a folder or S3
-	"retention":                 1,
+	"observe":                   1, // events to those who follow them
 	"restore/plan":              2, // pure: recovery target and catalog to steps; speaks pgdata
 	"postgres/pgdata":           1, // pure: on-disk formats
 	"postgres/pgarchive":        1, // pure: the pg_dump archive format

@@ -24,6 +24,8 @@ var (
 	ErrUnproven    = errors.New("could not be proven")
 	ErrPartial     = errors.New("incomplete")
 	ErrRefused     = errors.New("refused")
+	ErrFindings    = errors.New("verification found problems")
+	ErrInterrupted = errors.New("interrupted") // the cause of a context that a signal ended
 )
 
 // hinted carries what to do next beside an error, never inside its text.
@@ -49,6 +51,17 @@ func Hint(err error) string {
 		return h.hint
 	}
 	return ""
+}
+
+// OneLine is the text of an error on one line: what a program said on several is separated by semicolons.
+func OneLine(err error) string {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 // GapError says that WAL which is needed is not in the repository: segments are missing, or one is there that does not go

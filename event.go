@@ -6,6 +6,7 @@ import "time"
 // metrics and notifications are observers of the same events, so they cannot disagree.
 type Event struct {
 	At     time.Time `json:"at"`
+	Run    RunID     `json:"run,omitempty"` // the execution that it is of
 	Type   EventType `json:"type"`
 	Source SourceID  `json:"source"`
 	Point  PointID   `json:"point,omitempty"`
@@ -16,6 +17,7 @@ type Event struct {
 	Text   string    `json:"text,omitempty"` // for TypeWarning and TypeNote: a sentence for a person
 	Err    error     `json:"-"`
 	Unit   Unit      `json:"unit,omitempty"`
+	Fact   Fact      `json:"fact,omitempty"` // what happened, if it is more than progress, a warning or a note
 }
 
 // EventType says what kind of fact an event is.

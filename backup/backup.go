@@ -25,6 +25,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // releaseBound is how long giving a session back may take after the backup was cancelled.
@@ -56,6 +57,14 @@ type Request struct {
 // source even, is known to be missing; ErrConfig for a request that names no source or one twice; those of the
 // sources, all of them, where none could be captured; those of the repository.
 func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
+	run := observe.Begin(req.Observer, cofre.RunBackup, "")
+	req.Observer = run
+	point, err := carryOut(ctx, repo, req)
+	run.End(ctx, err)
+	return point, err
+}
+
+func carryOut(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
 	r, err := begin(ctx, repo, req)
 	if err != nil {
 		return nil, err
@@ -105,9 +114,6 @@ func begin(ctx context.Context, repo repository, req Request) (*run, error) {
 	sources, err := order(req.Sources)
 	if err != nil {
 		return nil, err
-	}
-	if req.Observer == nil {
-		req.Observer = cofre.Discard
 	}
 	req.Jobs = max(req.Jobs, 1)
 	past, err := catalog.Read(ctx, repo)
@@ -212,7 +218,7 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	if ctx.Err() != nil || c.session.failed() != nil {
 		return err
 	}
-	r.warn(c, "%s; it is tried again when its turn comes", oneLine(err))
+	r.warn(c, "%s; it is tried again when its turn comes", cofre.OneLine(err))
 	r.giveUp(ctx, c)
 	return nil
 }
@@ -249,29 +255,39 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 		return fmt.Errorf("read back %s: %w", name(c.source), err)
 	}
 	r.trees[content.Root] = tree
-	r.point.Components = append(r.point.Components, cofre.Component{
+	component := cofre.Component{
 		Kind: c.source.ID().Kind, Name: c.source.ID().Name,
 		StartedAt: c.startedAt, EndedAt: time.Now().UTC(),
 		Content: content, Facts: captured.Facts, Warnings: captured.Warnings, Partial: captured.Partial,
-	})
+	}
+	r.point.Components = append(r.point.Components, component)
+	cofre.Tell(c.given.Observer, cofre.ComponentCaptured{Component: component})
 	for _, f := range captured.Findings {
 		f.Kind = c.source.ID().Kind
 		f.Check = cmp.Or(f.Check, cofre.CheckCapture)
-		r.point.Findings = append(r.point.Findings, f)
+		r.find(c.given.Observer, f)
 	}
 	return nil
+}
+
+// find adds findings to the point, and tells of them.
+func (r *run) find(to cofre.Observer, found ...cofre.Finding) {
+	for _, f := range found {
+		r.point.Findings = append(r.point.Findings, f)
+		cofre.Tell(to, cofre.FindingMade{Finding: f})
+	}
 }
 
 // lose goes on without a source, and keeps its name and the reason in the point.
 func (r *run) lose(ctx context.Context, c *capturing, err error) {
 	id := c.source.ID()
 	r.lost = append(r.lost, err)
-	what := strings.TrimPrefix(oneLine(err), "back up "+name(c.source)+": ")
+	what := strings.TrimPrefix(cofre.OneLine(err), "back up "+name(c.source)+": ")
 	if hint := cofre.Hint(err); hint != "" {
 		what += " (" + hint + ")"
 	}
-	r.point.Findings = append(r.point.Findings, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name, What: "not captured: " + what})
-	r.warn(c, "%s; the other sources are captured without it", oneLine(err))
+	r.find(c.given.Observer, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name, What: "not captured: " + what})
+	r.warn(c, "%s; the other sources are captured without it", cofre.OneLine(err))
 	r.giveUp(ctx, c)
 }
 
@@ -300,14 +316,6 @@ func thrower(stack []byte) string {
 	return "at " + path.Base(path.Dir(at)) + "/" + path.Base(at)
 }
 
-func oneLine(err error) string {
-	lines := strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' })
-	for i, line := range lines {
-		lines[i] = strings.TrimSpace(line)
-	}
-	return strings.Join(lines, "; ")
-}
-
 func (r *run) check(ctx context.Context) error {
 	for _, check := range r.req.Checks {
 		if !check.Applies(r.point) {
@@ -324,9 +332,9 @@ func (r *run) check(ctx context.Context) error {
 		}
 		if err != nil {
 			// What was captured is none the worse for it, and verify carries the check out again.
-			found = append(found, cofre.Finding{Check: check.Name(), What: "not carried out: " + oneLine(err)})
+			found = append(found, cofre.Finding{Check: check.Name(), What: "not carried out: " + cofre.OneLine(err)})
 		}
-		r.point.Findings = append(r.point.Findings, found...)
+		r.find(r.req.Observer, found...)
 	}
 	return nil
 }
@@ -341,7 +349,7 @@ func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
 	if err := r.repo.Publish(ctx, r.point); err != nil {
 		return nil, fmt.Errorf("publish recovery point %s: %w", r.point.ID, err)
 	}
-	r.req.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypePublished, Point: r.point.ID})
+	r.req.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypePublished, Point: r.point.ID, Fact: cofre.PointPublished{Point: r.point}})
 	return &r.point, Partial(r.point)
 }
 

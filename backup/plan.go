@@ -64,7 +64,7 @@ func ask(ctx context.Context, s cofre.Source, plan *cofre.Plan) error {
 		return fmt.Errorf("look at %s: %w", name(s), err)
 	}
 	if err != nil {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf("%s: %s", name(s), oneLine(err)), Hint: cofre.Hint(err)})
+		plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf("%s: %s", name(s), cofre.OneLine(err)), Hint: cofre.Hint(err)})
 	}
 	for _, d := range looked {
 		if !d.OK {

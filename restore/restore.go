@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // discardBound is how long cleaning up may take after a restore failed or was interrupted: dropping a large
@@ -75,14 +76,20 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 // the staged copy differs from what was captured, with the differences; ErrPartial, after the copy was published,
 // if some of it differs and was accepted; otherwise those of the target.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
-	if req.Observer == nil {
-		req.Observer = cofre.Discard
-	}
+	r := observe.Begin(req.Observer, cofre.RunRestore, req.Point)
+	req.Observer = r
+	res, err := run(ctx, repo, req)
+	r.End(ctx, err)
+	return res, err
+}
+
+func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	plan, err := Plan(ctx, repo, req)
 	res := &Result{Plan: plan}
 	if plan == nil {
 		return res, err
 	}
+	cofre.Tell(req.Observer, cofre.RestorePlanned{Plan: plan})
 	refused := err
 	if req.Confirm != nil {
 		if err := req.Confirm(plan); err != nil {
@@ -109,6 +116,7 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	if err := req.Target.Stage(ctx, req.Observer); err != nil {
 		return fmt.Errorf("restore %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
+	cofre.Tell(req.Observer, cofre.RestoreStaged{})
 	if res.Proof, err = req.Target.Check(ctx, req.Observer); err != nil {
 		return fmt.Errorf("check the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
@@ -116,12 +124,14 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	if !res.Proof.Holds() {
 		return keep(ctx, req, res, unproven(req.Component, res.Proof))
 	}
+	cofre.Tell(req.Observer, cofre.RestoreProven{Proof: res.Proof})
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
 	if res.Outcome, err = req.Target.Publish(ctx); err != nil {
 		return fmt.Errorf("publish the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
+	cofre.Tell(req.Observer, cofre.RestorePublished{Outcome: res.Outcome})
 	return nil
 }
 

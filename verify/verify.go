@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // repository is what a verification needs of one.
@@ -75,9 +76,8 @@ func ParseLevel(s string) (cofre.Level, error) {
 // Errors: those of the repository, where the verification could not be carried out; the result then holds what
 // was found before.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
-	if req.Observer == nil {
-		req.Observer = cofre.Discard
-	}
+	run := observe.Begin(req.Observer, cofre.RunVerify, "")
+	req.Observer = run
 	res := &Result{Asked: req.Level, StartedAt: time.Now().UTC()}
 	err := stored(ctx, repo, req, res)
 	if err == nil {
@@ -85,7 +85,31 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		err = between(ctx, repo, req, res)
 	}
 	res.EndedAt = time.Now().UTC()
+	tell(run, res)
+	run.End(ctx, ending(res, err))
 	return res, err
+}
+
+// ending is how a verification ended for those who follow events: that something was found is no error of Run, and no
+// success either.
+func ending(res *Result, err error) error {
+	if n := res.Count(); err == nil && n > 0 {
+		return fmt.Errorf("%w: %d", cofre.ErrFindings, n)
+	}
+	return err
+}
+
+// tell makes facts of what was found.
+func tell(run *observe.Run, res *Result) {
+	for _, f := range res.Findings {
+		cofre.Tell(run, cofre.FindingMade{Finding: f})
+	}
+	for _, p := range res.Points {
+		for _, f := range p.Findings {
+			run.Observe(cofre.Event{Type: cofre.FindingMade{}.EventType(), Point: p.ID, Fact: cofre.FindingMade{Finding: f}})
+		}
+	}
+	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count()})
 }
 
 func stored(ctx context.Context, repo repository, req Request, res *Result) error {

@@ -118,7 +118,7 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	end()
 	err = a.hooksAfter(ctx, "after_backup", cfg.Hooks.AfterBackup, err)
 	if point == nil {
-		if errors.Is(context.Cause(ctx), edge.ErrInterrupted) {
+		if errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
 			return cofre.WithHint(err, "no recovery point was made; run it again: what was stored is not stored twice")
 		}
 		return err

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 func newCheckProviderCommand(a *app) *cobra.Command {
@@ -37,7 +37,7 @@ func checkProvider(ctx context.Context, a *app, id string) error {
 		return err
 	}
 	if !report.OK() {
-		err = fmt.Errorf("check %s: %w", report.Store.URL, edge.ErrFindings)
+		err = fmt.Errorf("check %s: %w", report.Store.URL, cofre.ErrFindings)
 	}
 	if a.JSON {
 		if perr := a.Document(report); perr != nil {

@@ -199,5 +199,5 @@ func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 }
 
 func failed(subject string, err error) cofre.Diagnosis {
-	return cofre.Diagnosis{Subject: subject, Detail: edge.OneLine(err), Hint: cofre.Hint(err)}
+	return cofre.Diagnosis{Subject: subject, Detail: cofre.OneLine(err), Hint: cofre.Hint(err)}
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/internal/process"
 )
 
@@ -41,6 +40,6 @@ func (a *app) hooksAfter(ctx context.Context, when string, commands []string, er
 	if err == nil || herr == nil {
 		return cmp.Or(err, herr)
 	}
-	fmt.Fprintf(a.Err, "cofre: %s\n", edge.OneLine(herr))
+	fmt.Fprintf(a.Err, "cofre: %s\n", cofre.OneLine(herr))
 	return err
 }

@@ -6,11 +6,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/observe"
 )
 
 func main() {
@@ -19,7 +21,24 @@ func main() {
 }
 
 // app is what every command may ask for.
-type app struct{ edge.App }
+type app struct {
+	edge.App
+	eventsFile string
+	events     *observe.Lines // of --events; nil without it
+}
+
+// follow opens the file of --events. It is appended to: each run of a cron job adds its own.
+func (a *app) follow() error {
+	if a.eventsFile == "" {
+		return nil
+	}
+	f, err := os.OpenFile(a.eventsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return fmt.Errorf("open the file of --events: %w", err)
+	}
+	a.events = observe.NewLines(f) // the end of the process closes it
+	return nil
+}
 
 func newRootCommand(a *app) *cobra.Command {
 	root := a.Root(&cobra.Command{
@@ -35,6 +54,8 @@ A first time:
   cofre backup                   one recovery point of everything configured
   cofre restore database latest --dry-run`,
 	}, commands(a)...)
+	root.PersistentFlags().StringVar(&a.eventsFile, "events", "", "append every event to `FILE`, one JSON document a line")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.follow() }
 	completing(a, root)
 	return root
 }

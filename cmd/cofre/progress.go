@@ -11,12 +11,22 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
 )
 
-// progress returns the observer that shows a command's events on stderr, and the function that ends it. On a
-// terminal it draws bars; in a pipe it says a line for each stretch of work that ended; with --quiet only
-// warnings are left.
+// progress returns the observer that shows a command's events on stderr, and in the file of --events, and the function that
+// ends it.
 func (a *app) progress(ctx context.Context) (cofre.Observer, func()) {
+	shown, end := a.shown(ctx)
+	if a.events == nil {
+		return shown, end
+	}
+	return observe.Tee(shown, a.events), end
+}
+
+// shown draws bars on a terminal; in a pipe it says a line for each stretch of work that ended; with --quiet only warnings are
+// left.
+func (a *app) shown(ctx context.Context) (cofre.Observer, func()) {
 	l := &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}}
 	if a.Quiet || !isTerminal(a.Err) {
 		return l, func() {}

@@ -40,9 +40,9 @@ well; it exits with 3 where the point was asked for by name, or where a source h
 			err = a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, level, args)
 			})
-			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, edge.ErrFindings) {
+			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrFindings) {
 				// So damaged that it does not open: that is what was asked.
-				err = fmt.Errorf("%w: %w", edge.ErrFindings, err)
+				err = fmt.Errorf("%w: %w", cofre.ErrFindings, err)
 			}
 			return err
 		},
@@ -85,7 +85,7 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	}
 	end()
 	if err == nil && res.Count() > 0 {
-		err = cofre.WithHint(fmt.Errorf("%w: %s", edge.ErrFindings, plural(res.Count(), "finding")),
+		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, plural(res.Count(), "finding")),
 			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")
 	}
 	if err == nil && len(lacking) > 0 {

@@ -197,7 +197,7 @@ func holdingsOf(all []holding) []wal.Holding {
 		if h.err == nil {
 			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Missing(h.inv, inventories...)
 		} else {
-			o.Error = edge.OneLine(h.err)
+			o.Error = cofre.OneLine(h.err)
 		}
 		out = append(out, o)
 	}

@@ -70,7 +70,7 @@ func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn
 			held, err = wal.ReadInventory(ctx, st, inv.SystemID, inv.SegmentSize, func() (wal.Identity, error) { return id, nil })
 		}
 		if err != nil {
-			warn(fmt.Sprintf("copies[%d] is left out of the plan: %s", i, edge.OneLine(err)))
+			warn(fmt.Sprintf("copies[%d] is left out of the plan: %s", i, cofre.OneLine(err)))
 			continue
 		}
 		inv.Merge(held)

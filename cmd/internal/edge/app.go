@@ -94,9 +94,6 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	return a.finish(ctx, forServer(called, err))
 }
 
-// ErrInterrupted is why a command's context ended when a signal ended it.
-var ErrInterrupted = errors.New("interrupted")
-
 // interruptible cancels ctx at the first SIGINT or SIGTERM, so that the command cleans up, and ends the process
 // at the second: what that leaves is invisible in the repository and is found again by the next run.
 func interruptible(ctx context.Context, stderr io.Writer) (context.Context, func()) {
@@ -108,7 +105,7 @@ func interruptible(ctx context.Context, stderr io.Writer) (context.Context, func
 		select {
 		case <-signals:
 			fmt.Fprintln(stderr, "\ncofre: interrupted, cleaning up (once more ends at once)")
-			cancel(ErrInterrupted)
+			cancel(cofre.ErrInterrupted)
 		case <-done:
 			return
 		}
@@ -179,10 +176,10 @@ func (u *usage) Unwrap() []error { return []error{u.error, errUsage} }
 
 // ErrorDocument is how an error looks in JSON.
 type ErrorDocument struct {
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-	Code    string `json:"code"`
-	Exit    int    `json:"exit"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint,omitempty"`
+	Code    cofre.Code `json:"code"`
+	Exit    int        `json:"exit"`
 	// Problems is everything that is wrong with a configuration, where that is the error.
 	Problems []config.Problem `json:"problems,omitempty"`
 }
@@ -193,7 +190,7 @@ func DocumentOf(err error) *ErrorDocument {
 		return nil
 	}
 	exit, code := ExitCode(err)
-	doc := &ErrorDocument{Message: OneLine(err), Hint: cofre.Hint(err), Code: code, Exit: exit}
+	doc := &ErrorDocument{Message: cofre.OneLine(err), Hint: cofre.Hint(err), Code: code, Exit: exit}
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
 		doc.Problems = invalid.Problems
@@ -234,24 +231,13 @@ func (a *App) Document(v any) error {
 	return nil
 }
 
-// forTerminal is OneLine, but for the problems of a configuration: they have a line each, as editors read them.
+// forTerminal is cofre.OneLine, but for the problems of a configuration: they have a line each, as editors read them.
 func forTerminal(err error) string {
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
 		return invalid.Error()
 	}
-	return OneLine(err)
-}
-
-// OneLine puts an error on one line: what a program said on several is separated by semicolons.
-func OneLine(err error) string {
-	var lines []string
-	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return strings.Join(lines, "; ")
+	return cofre.OneLine(err)
 }
 
 // leftBehind is what a failed restore could not remove.

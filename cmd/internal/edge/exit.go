@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"syscall"
 
 	"github.com/trustlayer/cofre"
 )
@@ -30,99 +29,80 @@ const (
 	ExitInterrupted  = 130
 )
 
-// ErrFindings says that a verification was carried out and found something.
-var ErrFindings = errors.New("verification found problems")
-
 // errUsage says that the command line itself is wrong.
 var errUsage = errors.New("usage")
 
-// exits lists every code with what it means, and how an error comes to have it: the first line that fits counts.
+// exits lists every exit code with the condition behind it and what it means, by ascending code.
 var exits = []struct {
-	code int
-	name string // in JSON
+	exit int
+	code cofre.Code
 	help string
-	fits func(error) bool
 }{
-	{ExitOK, "ok", "done", func(err error) bool { return err == nil }},
-	{ExitInterrupted, "interrupted", "interrupted; nothing half done is visible", is(ErrInterrupted)},
-	{ExitUsage, "usage", "command line or configuration not usable", is(errUsage, cofre.ErrConfig)},
-	{ExitGap, "gap", "WAL that is needed is missing", as[*cofre.GapError]},
-	{ExitTarget, "unreachable_target", "the recovery target cannot be reached exactly", as[*cofre.UnreachableError]},
-	{ExitPreflight, "preflight", "restore refused before anything was touched", is(cofre.ErrPreflight)},
-	{ExitUnproven, "unproven", "the restored copy differs from what was captured; nothing was replaced", is(cofre.ErrUnproven)},
-	{ExitVerification, "verification_failed", "verification found problems", is(ErrFindings)},
-	{ExitPartial, "partial", "published, but known to be incomplete", is(cofre.ErrPartial)},
-	{ExitNoRepository, "no_repository", "there is no repository at that address", is(cofre.ErrNoRepo)},
-	{ExitLocked, "locked", "locked by another process", is(cofre.ErrLocked)},
-	{ExitWrongKey, "wrong_key", "wrong repository password", is(cofre.ErrWrongKey)},
-	{ExitUnreachable, "unreachable", "repository, database or storage unreachable", is(cofre.ErrUnreachable)},
-	{ExitNoSpace, "no_space", "disk full or read-only, or the output could not be written", isNoSpace},
-	{ExitError, "error", "any other error", func(error) bool { return true }},
+	{ExitOK, cofre.CodeOK, "done"},
+	{ExitError, cofre.CodeError, "any other error"},
+	{ExitUsage, cofre.CodeUsage, "command line or configuration not usable"},
+	{ExitPartial, cofre.CodePartial, "published, but known to be incomplete"},
+	{ExitNoRepository, cofre.CodeNoRepository, "there is no repository at that address"},
+	{ExitLocked, cofre.CodeLocked, "locked by another process"},
+	{ExitWrongKey, cofre.CodeWrongKey, "wrong repository password"},
+	{ExitUnreachable, cofre.CodeUnreachable, "repository, database or storage unreachable"},
+	{ExitNoSpace, cofre.CodeNoSpace, "disk full or read-only, or the output could not be written"},
+	{ExitVerification, cofre.CodeFindings, "verification found problems"},
+	{ExitTarget, cofre.CodeTarget, "the recovery target cannot be reached exactly"},
+	{ExitGap, cofre.CodeGap, "WAL that is needed is missing"},
+	{ExitPreflight, cofre.CodePreflight, "restore refused before anything was touched"},
+	{ExitUnproven, cofre.CodeUnproven, "the restored copy differs from what was captured; nothing was replaced"},
+	{ExitInterrupted, cofre.CodeInterrupted, "interrupted; nothing half done is visible"},
 }
 
-func is(targets ...error) func(error) bool {
-	return func(err error) bool {
-		for _, t := range targets {
-			if errors.Is(err, t) {
-				return true
-			}
-		}
-		return false
-	}
-}
-
-// isNoSpace also knows what the system, or a program, says of a place outside the repository: files are restored
-// and exported to any.
-func isNoSpace(err error) bool {
-	if tool, ok := errors.AsType[*cofre.ToolError](err); ok && strings.Contains(strings.ToLower(tool.Stderr), syscall.ENOSPC.Error()) {
-		return true
-	}
-	return is(errOutput, cofre.ErrDiskFull, cofre.ErrReadOnly, syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS)(err)
-}
-
-func as[T error](err error) bool {
-	var t T
-	return errors.As(err, &t)
-}
-
-// ExitCode is the code of an error, and its name in JSON. What fails as restore_command has PostgreSQL's own code.
-func ExitCode(err error) (int, string) {
+// ExitCode is the exit code of an error, and its name in JSON. What fails as restore_command has PostgreSQL's own code.
+func ExitCode(err error) (int, cofre.Code) {
 	if f, ok := errors.AsType[*fetchFailure](err); ok {
 		return f.code, "fetch_failed"
 	}
+	code := codeOf(err)
 	for _, e := range exits {
-		if e.fits(err) {
-			return e.code, e.name
+		if e.code == code {
+			return e.exit, code
 		}
 	}
-	return ExitError, "error"
+	return ExitError, cofre.CodeError
+}
+
+// codeOf knows two conditions that only a command line has.
+func codeOf(err error) cofre.Code {
+	code := cofre.CodeOf(err)
+	switch {
+	case code == cofre.CodeInterrupted:
+	case errors.Is(err, errUsage):
+		return cofre.CodeUsage
+	case errors.Is(err, errOutput):
+		return cofre.CodeNoSpace
+	}
+	return code
 }
 
 // exitHelp is what the help says of exit codes, by ascending code.
 func exitHelp() string {
 	var b strings.Builder
 	b.WriteString("Exit codes:\n")
-	for code := range ExitInterrupted + 1 {
-		for _, e := range exits {
-			if e.code == code {
-				fmt.Fprintf(&b, "  %3d  %s\n", e.code, e.help)
-			}
-		}
+	for _, e := range exits {
+		fmt.Fprintf(&b, "  %3d  %s\n", e.exit, e.help)
 	}
 	return b.String()
 }
 
-// Interrupted turns whatever a command returned after a signal into ErrInterrupted: a child that was ended, or a
+// Interrupted turns whatever a command returned after a signal into cofre.ErrInterrupted: a child that was ended, or a
 // connection that was closed, is the consequence and not the cause. What was left behind stays named.
 func Interrupted(ctx context.Context, err error) error {
-	if err == nil || !errors.Is(context.Cause(ctx), ErrInterrupted) {
+	if err == nil || !errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
 		return err
 	}
 	hint := cofre.Hint(err)
 	if left := leftBehind(err); left != nil {
-		err = fmt.Errorf("%w; left behind: %v", ErrInterrupted, left)
+		err = fmt.Errorf("%w; left behind: %v", cofre.ErrInterrupted, left)
 	} else {
-		err = ErrInterrupted
+		err = cofre.ErrInterrupted
 	}
 	if hint == "" {
 		return err

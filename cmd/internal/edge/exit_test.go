@@ -31,12 +31,12 @@ func TestExitCodes(t *testing.T) {
 		{cofre.ErrReadOnly, 14},
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, 14},
 		{&cofre.ToolError{Stderr: "pg_restore: error: could not write to output file: No space left on device"}, 14},
-		{ErrFindings, 20},
+		{cofre.ErrFindings, 20},
 		{fmt.Errorf("a: %w", &cofre.UnreachableError{}), 21},
 		{fmt.Errorf("a: %w", &cofre.GapError{}), 22},
 		{cofre.ErrPreflight, 23},
 		{cofre.ErrUnproven, 24},
-		{ErrInterrupted, 130},
+		{cofre.ErrInterrupted, 130},
 		// What could not be cleaned up does not hide why there was something to clean up.
 		{&restore.LeftError{Reason: cofre.ErrUnproven, Left: cofre.ErrUnreachable}, 24},
 		{cofre.WithHint(cofre.ErrWrongKey, "x"), 12},
@@ -53,7 +53,7 @@ func TestAnInterruptionIsTheCauseOfWhatFollowsIt(t *testing.T) {
 	if got := Interrupted(ctx, ended); got != ended {
 		t.Errorf("before: %v", got)
 	}
-	cancel(ErrInterrupted)
+	cancel(cofre.ErrInterrupted)
 	got := Interrupted(ctx, ended)
 	if code, _ := ExitCode(got); code != ExitInterrupted || got.Error() != "interrupted" || cofre.Hint(got) != "run it again" {
 		t.Errorf("after: %v, hint %q", got, cofre.Hint(got))
@@ -69,7 +69,7 @@ func TestAnInterruptionIsTheCauseOfWhatFollowsIt(t *testing.T) {
 
 func TestAnErrorIsOneLine(t *testing.T) {
 	err := errors.Join(errors.New("first\n  second\n"), errors.New("third"))
-	if got := OneLine(err); got != "first; second; third" {
+	if got := cofre.OneLine(err); got != "first; second; third" {
 		t.Error(got)
 	}
 }

@@ -1,0 +1,110 @@
+package cofre
+
+import (
+	"crypto/rand"
+	"strings"
+	"time"
+)
+
+// Fact is what an event says beyond the progress of its task. Each type below is one; the types are the whole list.
+// Logs, metrics, notifications and consoles are functions of facts, and never read sentences.
+type Fact interface{ EventType() EventType }
+
+// RunID names one execution: of a backup, a restore, a verification. Every event of a run carries it.
+type RunID string
+
+// NewRunID returns an id that sorts by when its run began.
+func NewRunID(at time.Time) RunID {
+	return RunID(at.UTC().Format("20060102T150405Z") + "-" + strings.ToLower(rand.Text()[:8]))
+}
+
+// RunKind says what a run does.
+type RunKind string
+
+// The kinds of runs.
+const (
+	RunBackup  RunKind = "backup"
+	RunRestore RunKind = "restore"
+	RunVerify  RunKind = "verify"
+)
+
+// RunBegan is the first event of a run.
+type RunBegan struct {
+	Kind RunKind `json:"kind"`
+}
+
+// RunEnded is the last event of a run, also of one that failed.
+type RunEnded struct {
+	Kind    RunKind       `json:"kind"`
+	Code    Code          `json:"code"`              // CodeOK, or why not
+	Message string        `json:"message,omitempty"` // of the error, on one line
+	Hint    string        `json:"hint,omitempty"`
+	Took    time.Duration `json:"took_ns"`
+}
+
+// ComponentCaptured says that one source was captured. It is not yet published.
+type ComponentCaptured struct {
+	Component Component `json:"component"`
+}
+
+// PointPublished says that a recovery point is visible from now on.
+type PointPublished struct {
+	Point RecoveryPoint `json:"point"`
+}
+
+// FindingMade is one thing that is wrong, found by a capture, by a check between components, or by a verification.
+type FindingMade struct {
+	Finding Finding `json:"finding"`
+}
+
+// RestorePlanned is what a restore is about to do. One that is refused ends with it.
+type RestorePlanned struct {
+	Plan *Plan `json:"plan"`
+}
+
+// RestoreStaged says that the bytes of a restore are in their new place.
+type RestoreStaged struct{}
+
+// RestoreProven is what the staged copy was compared with, before it takes its name.
+type RestoreProven struct {
+	Proof *Proof `json:"proof"`
+}
+
+// RestorePublished is what a restore left, and under which names.
+type RestorePublished struct {
+	Outcome *Outcome `json:"outcome"`
+}
+
+// VerificationEnded is what a verification established.
+type VerificationEnded struct {
+	Asked    Level `json:"level_asked"`
+	Reached  Level `json:"level_reached"`
+	Points   int   `json:"points"`
+	Findings int   `json:"findings"`
+}
+
+// HookRan says that a command of the configuration was run around a run.
+type HookRan struct {
+	When string        `json:"when"` // before_backup, after_restore, …
+	N    int           `json:"n"`    // which of them, from 0
+	Code Code          `json:"code"`
+	Took time.Duration `json:"took_ns"`
+}
+
+// EventType names the fact.
+func (RunBegan) EventType() EventType          { return "run_began" }
+func (RunEnded) EventType() EventType          { return "run_ended" }
+func (ComponentCaptured) EventType() EventType { return "component_captured" }
+func (PointPublished) EventType() EventType    { return TypePublished }
+func (FindingMade) EventType() EventType       { return "finding" }
+func (RestorePlanned) EventType() EventType    { return "restore_planned" }
+func (RestoreStaged) EventType() EventType     { return "restore_staged" }
+func (RestoreProven) EventType() EventType     { return "restore_proven" }
+func (RestorePublished) EventType() EventType  { return "restore_published" }
+func (VerificationEnded) EventType() EventType { return "verification_ended" }
+func (HookRan) EventType() EventType           { return "hook_ran" }
+
+// Tell gives an observer a fact, now.
+func Tell(o Observer, f Fact) {
+	o.Observe(Event{At: time.Now(), Type: f.EventType(), Fact: f})
+}
