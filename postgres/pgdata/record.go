@@ -17,10 +17,14 @@ const (
 
 // Resource managers and record types that matter to recovery targets.
 //
-// Source: PostgreSQL, src/include/access/rmgrlist.h, catalog/pg_control.h, access/xact.h.
+// Source: PostgreSQL, src/include/access/rmgrlist.h, catalog/pg_control.h, access/xact.h, access/heapam_xlog.h,
+// commands/dbcommands_xlog.h, commands/tablespace.h.
 const (
-	rmXLOG = 0
-	rmXact = 1
+	rmXLOG       = 0
+	rmXact       = 1
+	rmDatabase   = 4
+	rmTablespace = 5
+	rmHeap       = 10
 
 	infoCheckpointShutdown = 0x00
 	infoCheckpointOnline   = 0x10
@@ -31,6 +35,7 @@ const (
 
 	xactOpMask        = 0x70
 	xactCommit        = 0x00
+	xactPrepare       = 0x10
 	xactAbort         = 0x20
 	xactCommitPrep    = 0x30
 	xactAbortPrep     = 0x40
@@ -41,6 +46,14 @@ const (
 	xinfoInvals       = 1 << 3
 	xinfoTwoPhase     = 1 << 4
 	xinfoDroppedStats = 1 << 8
+
+	infoTablespaceCreate = 0x00
+	infoTablespaceDrop   = 0x10
+	infoHeapDelete       = 0x10
+	infoHeapInplace      = 0x70
+	heapOpMask           = 0x70
+
+	globalTablespace = 1664 // GLOBALTABLESPACE_OID: of the catalogs that all databases share
 )
 
 // Record is one WAL record. Its bytes are valid until the Walker is given its next page.
@@ -52,6 +65,8 @@ type Record struct {
 	Info       uint8
 	body       []byte // header included
 	major      int
+
+	segmentSize int64
 }
 
 // MomentKind says what a Moment is.
@@ -65,15 +80,40 @@ const (
 	MomentCheckpoint
 	MomentBackupEnd
 	MomentEndOfRecovery
+	MomentPrepare
+
+	// What follows acts on files when it is replayed, and not when its transaction commits.
+
+	MomentTablespaceCreate
+	MomentTablespaceDrop
+	MomentDatabaseCreate
+	MomentDatabaseDrop
+	// A row of a shared catalog is changed in place, or deleted. DROP DATABASE does both to one row of pg_database,
+	// in this order, before it removes files: from the first on nobody can connect to the database.
+	MomentSharedInplace
+	MomentSharedDelete
 )
 
-// Moment is a record that carries a time, a transaction or a name.
+// Moment is a record that carries a time, a transaction or a name, or acts before its transaction ends.
 type Moment struct {
 	Kind       MomentKind
 	Start, End cofre.LSN
-	At         time.Time // zero for the end of a backup
+	At         time.Time // zero for the end of a backup, and for what acts
 	XID        uint32    // of the transaction that ended; for a prepared one, its own and not the one that said so
 	Name       string    // of a restore point
+	Shutdown   bool      // of a checkpoint: no transaction that began before it goes on after it
+
+	OID  uint32 // of a database or a tablespace
+	Path string // where a tablespace is created; empty for one that is in pg_tblspc itself
+	// InPlace are the changes to the WAL that make the record create its tablespace in pg_tblspc itself; see Edit.
+	InPlace string
+	Row     Row // of a shared catalog
+}
+
+// Row says which row of a shared catalog a record changes, wherever that catalog lies now.
+type Row struct {
+	File, Block uint32
+	Number      uint16
 }
 
 // Moment reads what the record says about time, transaction and name; ok is false for all other records.
@@ -97,6 +137,7 @@ func (r Record) Moment() (m Moment, ok bool) {
 			if len(data) < 72 {
 				return Moment{}, false
 			}
+			m.Shutdown = info == infoCheckpointShutdown
 			m.Kind, m.At = MomentCheckpoint, time.Unix(int64(binary.LittleEndian.Uint64(data[64:])), 0).UTC()
 		case infoEndOfRecovery:
 			if len(data) < 8 {
@@ -115,6 +156,8 @@ func (r Record) Moment() (m Moment, ok bool) {
 			m.Kind = MomentCommit
 		case xactAbort, xactAbortPrep:
 			m.Kind = MomentAbort
+		case xactPrepare:
+			return r.prepared(m)
 		default:
 			return Moment{}, false
 		}
@@ -129,6 +172,10 @@ func (r Record) Moment() (m Moment, ok bool) {
 			}
 		}
 		return m, true
+	case rmDatabase, rmTablespace:
+		return r.filesMoment(m)
+	case rmHeap:
+		return r.sharedMoment(m)
 	}
 	return Moment{}, false
 }
@@ -228,10 +275,12 @@ func timestamp(b []byte) time.Time {
 // first may be any page, for records that began before it are passed over.
 //
 // Where records end it stops, as recovery does: at zeros, at a page that belongs elsewhere, at a record whose
-// checksum is wrong. That is the end of WAL, not an error, and End says where. A segment that ends so and is not
+// checksum is wrong. That is the end of WAL, not an error, and End says where. Pages that come after the end are looked
+// at too: where they belong there, WAL was written that no recovery reaches, and Broken says so. A segment that ends so and is not
 // the last of its timeline is damaged: the caller knows which it is.
 type Walker struct {
 	size    int64
+	from    cofre.LSN
 	next    cofre.LSN // address of the page that is to come
 	begun   bool
 	major   int
@@ -245,10 +294,21 @@ type Walker struct {
 	ended   bool
 	end     cofre.LSN
 	why     string
+	over    bool // yield wants no more
+	reached cofre.LSN
+	broken  bool
 }
 
 // NewWalker makes a walker for segments of size bytes.
 func NewWalker(size int64) *Walker { return &Walker{size: size} }
+
+// WalkFrom makes a walker that begins at a position at which a record starts, and passes over what is before it:
+// as a recovery does that begins at the redo point of a base backup.
+//
+// Its first page is that of the segment which holds the position.
+func WalkFrom(size int64, from cofre.LSN) *Walker {
+	return &Walker{size: size, from: from, next: from - from%cofre.LSN(size)}
+}
 
 // End reports where the WAL ended, if it did. Everything before it was whole.
 func (w *Walker) End() (cofre.LSN, bool) { return w.end, w.ended }
@@ -256,13 +316,29 @@ func (w *Walker) End() (cofre.LSN, bool) { return w.end, w.ended }
 // Why says what was found where the WAL ended; empty as long as it has not.
 func (w *Walker) Why() string { return w.why }
 
-// Next is the address of the page that Page expects, 0 before the first.
+// Last is where the last whole record starts, 0 before the first.
+func (w *Walker) Last() cofre.LSN { return w.prev }
+
+// Reached is where a server says that it is when it has replayed the last whole record: at its end, aligned, or at the
+// end of the segment after a switch. It is 0 before the first.
+func (w *Walker) Reached() cofre.LSN { return w.reached }
+
+// Broken reports whether the WAL ended though more was written after it: what lies at End is damaged.
+func (w *Walker) Broken() bool { return w.ended && w.broken }
+
+// Next is the address of the page that Page expects; 0 before the first page of a walk from anywhere.
 func (w *Walker) Next() cofre.LSN { return w.next }
 
 // Page takes the next page and calls yield for each record that ends on it, until yield returns false; the
-// walker is then of no more use. After the end of WAL it does nothing.
+// walker is then of no more use. After the end of WAL it only learns whether the WAL is broken.
 func (w *Walker) Page(page []byte, yield func(Record) bool) {
+	if w.over {
+		return
+	}
+	h, err := ParseWALPage(page)
 	if w.ended {
+		w.broken = w.broken || err == nil && len(page) == WALPageSize && h.Address == w.next
+		w.next += WALPageSize
 		return
 	}
 	if w.skip {
@@ -273,18 +349,28 @@ func (w *Walker) Page(page []byte, yield func(Record) bool) {
 		}
 		w.skip = false
 	}
-	h, err := ParseWALPage(page)
+	why := ""
 	switch {
 	case err != nil:
-		w.stop(w.sofar(), notAPage(page, err))
-		return
+		why = notAPage(page, err)
 	case len(page) != WALPageSize:
-		w.stop(w.sofar(), fmt.Sprintf("a page of %d bytes", len(page)))
+		why = fmt.Sprintf("a page of %d bytes", len(page))
+	case !w.begun && h.Address+WALPageSize <= w.from:
+		w.next = h.Address + WALPageSize
 		return
 	case w.begun && h.Address != w.next:
-		w.stop(w.sofar(), "a page of "+h.Address.String())
+		why = "a page of " + h.Address.String()
+	}
+	if why != "" {
+		w.stop(w.sofar(), why)
+		w.next += WALPageSize
 		return
 	}
+	w.page(h, page, yield)
+}
+
+// page takes a page that belongs where the walker is.
+func (w *Walker) page(h WALPage, page []byte, yield func(Record) bool) {
 	if w.begun && h.Overwritten {
 		w.want, w.passing = 0, 0
 	}
@@ -299,6 +385,7 @@ func (w *Walker) Page(page []byte, yield func(Record) bool) {
 		n := int64(binary.LittleEndian.Uint32(page[pos:]))
 		if n < recordHeaderSize || n > maxRecordSize {
 			w.stop(at, noRecord(n))
+			w.resume(page[pos:])
 			return
 		}
 		if n > int64(WALPageSize-pos) {
@@ -307,6 +394,7 @@ func (w *Walker) Page(page []byte, yield func(Record) bool) {
 			return
 		}
 		if !w.emit(page[pos:pos+int(n)], at, at+cofre.LSN(n), yield) {
+			w.resume(page[pos:])
 			return
 		}
 		pos = align(pos + int(n))
@@ -319,8 +407,11 @@ func (w *Walker) rest(h WALPage, page []byte, begun bool, yield func(Record) boo
 	pos = h.HeaderSize()
 	room := WALPageSize - pos
 	switch {
+	case !begun && w.from > h.Address+cofre.LSN(pos):
+		return int(w.from - h.Address), true
 	case w.want > 0:
 		if missing := int64(w.want - len(w.pending)); !h.Continued || int64(h.Remaining) != missing {
+			w.broken = true
 			w.stop(w.start, fmt.Sprintf("a record of which %d bytes are to follow on the page at %s, which says %s", missing, h.Address, remaining(h)))
 			return 0, false
 		}
@@ -332,10 +423,12 @@ func (w *Walker) rest(h WALPage, page []byte, begun bool, yield func(Record) boo
 		body := w.pending
 		w.want = 0
 		if !w.emit(body, w.start, h.Address+cofre.LSN(pos+n), yield) {
+			w.resume(page[min(align(pos+n), len(page)):])
 			return 0, false
 		}
 		return align(pos + n), true
 	case begun && (h.Continued != (w.passing > 0) || h.Continued && int64(h.Remaining) != w.passing):
+		w.broken = true
 		w.stop(h.Address, fmt.Sprintf("a page that says %s, where the one before it leaves %d to follow", remaining(h), w.passing))
 		return 0, false
 	case h.Continued:
@@ -381,17 +474,33 @@ func align(n int) int { return (n + 7) &^ 7 }
 
 func (w *Walker) stop(at cofre.LSN, why string) { w.ended, w.end, w.why = true, at, why }
 
+// resume looks for a whole record behind what ended the WAL: one that follows a record from there on.
+func (w *Walker) resume(page []byte) {
+	for pos := 0; pos+recordHeaderSize <= len(page) && !w.broken && !w.over; pos += 8 {
+		n := int64(binary.LittleEndian.Uint32(page[pos:]))
+		if n < recordHeaderSize || n > int64(len(page)-pos) {
+			continue
+		}
+		b := page[pos : pos+int(n)]
+		prev := cofre.LSN(binary.LittleEndian.Uint64(b[8:]))
+		w.broken = checksum(b) == binary.LittleEndian.Uint32(b[20:]) && prev >= w.end && prev < w.next
+	}
+}
+
+// checksum is that of a record: it covers what follows the header first, and then the header up to the checksum itself.
+func checksum(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[recordHeaderSize:], castagnoli), castagnoli, b[:20])
+}
+
 // emit checks a whole record and passes it on. It returns false where the walk is over.
 func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) bool {
 	le := binary.LittleEndian
 	r := Record{
 		Start: start, End: end, XID: le.Uint32(b[4:]), Prev: cofre.LSN(le.Uint64(b[8:])),
-		Info: b[16], Manager: b[17], body: b, major: w.major,
+		Info: b[16], Manager: b[17], body: b, major: w.major, segmentSize: w.size,
 	}
-	// The checksum covers what follows the header first, and then the header up to the checksum itself.
-	crc := crc32.Update(crc32.Checksum(b[recordHeaderSize:], castagnoli), castagnoli, b[:20])
 	switch {
-	case crc != le.Uint32(b[20:]):
+	case checksum(b) != le.Uint32(b[20:]):
 		w.stop(start, "a record whose checksum does not match")
 		return false
 	case r.Prev >= start:
@@ -401,12 +510,15 @@ func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) b
 		w.stop(start, fmt.Sprintf("a record that says the one before it starts at %s, and that starts at %s", r.Prev, w.prev))
 		return false
 	}
-	w.prev, w.hasPrev = start, true
+	w.prev, w.hasPrev, w.reached = start, true, (end+7)&^7
 	if r.Manager == rmXLOG && r.Info&0xF0 == infoSwitch {
 		w.skip = true
+		size := cofre.LSN(w.size)
+		w.reached = (w.reached + size - 1) / size * size
 	}
 	if !yield(r) {
 		w.stop(end, "")
+		w.over = true
 		return false
 	}
 	return true
