@@ -405,38 +405,76 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status
 // Scan reads moments out of archived WAL for the planner; what the store cannot give, out of its copies.
 func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copies ...*Copy) plan.Scan {
 	f := &Fetcher{Store: st, Identity: id, Copies: copies}
-	return func(segments []pgdata.Segment) iter.Seq2[plan.Found, error] {
+	return func(segments []pgdata.Segment, span plan.Span) iter.Seq2[plan.Found, error] {
 		return func(yield func(plan.Found, error) bool) {
-			w := pgdata.NewWalker(inv.SegmentSize)
-			var last cofre.LSN
-			for _, s := range segments {
-				if err := ctx.Err(); err != nil {
-					yield(plan.Found{}, err)
+			walk := plan.NewWalk(inv.SegmentSize, span, yield)
+			ahead, stop := f.readAhead(ctx, inv, segments)
+			defer stop()
+			for content := range ahead {
+				if content.err != nil {
+					yield(plan.Found{}, content.err)
 					return
 				}
+				if !walk.Segment(content.bytes) {
+					break
+				}
+			}
+			walk.End()
+		}
+	}
+}
+
+// scanAhead is how many segments are read while the records of one are looked at: reading is waiting where the
+// repository is far, and decrypting where it is near.
+const scanAhead = 3
+
+type read struct {
+	bytes []byte
+	err   error
+}
+
+// readAhead reads segments in order, a few before they are asked for. The reader calls stop when it wants no more.
+func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgdata.Segment) (<-chan read, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	// Copies are opened by whoever needs them first: of them one segment is read at a time.
+	queue := make(chan chan read, scanAhead)
+	out := make(chan read)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(queue)
+		for _, s := range segments {
+			one := make(chan read, 1)
+			select {
+			case queue <- one:
+			case <-ctx.Done():
+				return
+			}
+			bring := func() {
 				name := s.Name(inv.SegmentSize)
 				content, err := f.readOrBeginning(ctx, inv, s, name)
 				if err != nil {
-					yield(plan.Found{}, fmt.Errorf("scan segment %s: %w", name, err))
-					return
+					err = fmt.Errorf("scan segment %s: %w", name, err)
 				}
-				more := true
-				for page := range slices.Chunk(content, pgdata.WALPageSize) {
-					w.Page(page, func(r pgdata.Record) bool {
-						last = r.Start
-						if m, ok := r.Moment(); ok {
-							more = yield(plan.Found{Moment: m, LastRecord: last}, nil)
-						}
-						return more
-					})
-					if !more {
-						return
-					}
-				}
+				one <- read{content, err}
 			}
-			yield(plan.Found{LastRecord: last}, nil)
+			if len(f.Copies) > 0 {
+				bring()
+				continue
+			}
+			wg.Go(bring)
 		}
-	}
+	})
+	wg.Go(func() {
+		defer close(out)
+		for one := range queue {
+			select {
+			case out <- <-one:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return out, func() { cancel(); wg.Wait() }
 }
 
 func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name string) ([]byte, error) {

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -28,6 +29,8 @@ type world struct {
 	tli   cofre.Timeline
 	clock time.Time
 	xid   uint32
+
+	damaged map[cofre.LSN]bool // records that cannot be read
 }
 
 func newWorld() *world {
@@ -55,6 +58,7 @@ func (w *world) backup(n int) {
 	w.tick()
 	b := plan.BaseBackup{Point: cofre.PointID(fmt.Sprint("p", len(w.backups))), SystemID: 7, Timeline: w.tli, Start: w.end[w.tli], StartedAt: w.clock}
 	w.end[w.tli] += cofre.LSN(n)
+	w.commits[w.tli] = append(w.commits[w.tli], pgdata.Moment{Kind: pgdata.MomentBackupEnd, Start: w.end[w.tli] - 40, End: w.end[w.tli]})
 	w.tick()
 	b.Stop, b.StoppedAt = w.end[w.tli], w.clock
 	w.backups = append(w.backups, b)
@@ -71,10 +75,16 @@ func (w *world) fork(at cofre.LSN) {
 		}
 	}
 	parent := w.histories[w.tli].TimelineAt(at)
+	for _, m := range w.commits[parent] {
+		if m.Start < at && at < m.End {
+			at = m.Start // a server leaves a timeline between records
+		}
+	}
 	h.Forks = slices.DeleteFunc(h.Forks, func(f pgdata.Fork) bool { return f.Parent >= parent })
 	h.Forks = append(h.Forks, pgdata.Fork{Parent: parent, At: at})
 	w.histories[child], w.end[child], w.tli = h, at, child
 	// Promotion writes a record of its own.
+	w.commits[child] = append(w.commits[child], pgdata.Moment{Kind: pgdata.MomentEndOfRecovery, Start: at, End: at + 64})
 	w.end[child] += 64
 }
 
@@ -111,31 +121,93 @@ func (w *world) inside(s pgdata.Segment) (out []pgdata.Moment) {
 	return out
 }
 
-func (w *world) scan(segments []pgdata.Segment) iter.Seq2[plan.Found, error] {
+func (w *world) scan(segments []pgdata.Segment, span plan.Span) iter.Seq2[plan.Found, error] {
 	return func(yield func(plan.Found, error) bool) {
-		var last cofre.LSN
+		var f plan.Found
 		for _, s := range segments {
 			if !w.wal.Segments[s] && w.wal.Unfinished[s] == 0 {
 				yield(plan.Found{}, fmt.Errorf("scanned %s, which is not there", s.Name(size)))
 				return
 			}
 			for _, m := range w.inside(s) {
-				last = m.Start
-				if !yield(plan.Found{Moment: m, LastRecord: last}, nil) {
+				if m.Start < span.From {
+					continue
+				}
+				if w.damaged[m.Start] {
+					f.Moment, f.End, f.Broken = pgdata.Moment{}, m.Start, true
+					yield(f, nil)
+					return
+				}
+				f = plan.Found{Moment: m, LastRecord: m.Start, Reached: m.End, Before: f.LastRecord, ReachedBefore: f.Reached}
+				if !yield(f, nil) {
+					return
+				}
+				if span.Until != 0 && m.Start >= span.Until {
+					f.Moment = pgdata.Moment{}
+					yield(f, nil)
 					return
 				}
 			}
 		}
-		yield(plan.Found{LastRecord: last}, nil)
+		f.Moment = pgdata.Moment{}
+		yield(f, nil)
 	}
 }
 
-// recover does what PostgreSQL does: it reads WAL along a timeline from the backup's start, among the segments
-// that are allowed, and stops at the first transaction that past accepts.
-func (w *world) recover(b plan.BaseBackup, tli cofre.Timeline, allowed func(pgdata.Segment) bool, past func(pgdata.Moment) bool) (pgdata.Moment, bool) {
+// put adds a record of n bytes.
+func (w *world) put(n int, m pgdata.Moment) {
+	m.Start = w.end[w.tli]
+	m.End = m.Start + cofre.LSN(n)
+	w.commits[w.tli] = append(w.commits[w.tli], m)
+	w.end[w.tli] = m.End
+}
+
+// drop drops a database, while others commit.
+func (w *world) drop(others [3]bool) {
+	w.xid++
+	xid, row := w.xid, pgdata.Row{File: 1262, Number: uint16(w.xid)}
+	acts := []pgdata.Moment{
+		{Kind: pgdata.MomentSharedInplace, Row: row},
+		{Kind: pgdata.MomentSharedDelete, Row: row, XID: xid},
+		{Kind: pgdata.MomentDatabaseDrop, OID: 20000 + xid, XID: xid},
+	}
+	for i, m := range acts {
+		w.put(64, m)
+		if others[i] {
+			w.write(40)
+		}
+	}
+	w.tick()
+	w.put(40, pgdata.Moment{Kind: pgdata.MomentCommit, At: w.clock, XID: xid})
+}
+
+// space creates a tablespace.
+func (w *world) space() {
+	w.xid++
+	xid := w.xid
+	w.put(64, pgdata.Moment{Kind: pgdata.MomentTablespaceCreate, OID: 20000 + xid, Path: fmt.Sprint("/srv/", xid), XID: xid, InPlace: "0/1:0000"})
+	w.write(10)
+	w.tick()
+	w.put(40, pgdata.Moment{Kind: pgdata.MomentCommit, At: w.clock, XID: xid})
+}
+
+// prepare prepares a transaction, and ends it later.
+func (w *world) prepare() {
+	w.xid++
+	xid := w.xid
+	w.tick()
+	w.put(100, pgdata.Moment{Kind: pgdata.MomentPrepare, At: w.clock, XID: xid})
+	w.write(30)
+	w.tick()
+	w.put(40, pgdata.Moment{Kind: pgdata.MomentAbort, At: w.clock, XID: xid})
+}
+
+// records are what a server reads along a timeline from the backup's start, among the segments that are allowed: up to
+// what is missing or damaged.
+func (w *world) records(b plan.BaseBackup, tli cofre.Timeline, allowed func(pgdata.Segment) bool) (out []pgdata.Moment, interrupted bool) {
 	h := w.histories[tli]
 	if !h.Contains(b.Timeline, b.Stop) {
-		return pgdata.Moment{}, false
+		return nil, true
 	}
 	at := b.Start
 	for {
@@ -144,52 +216,124 @@ func (w *world) recover(b plan.BaseBackup, tli cofre.Timeline, allowed func(pgda
 		var got *pgdata.Segment
 		for _, br := range slices.Backward(h.Branches()) {
 			s := pgdata.Segment{Timeline: br.Timeline, Number: number}
-			if uint64(br.From)/size <= number && uint64(br.From) <= uint64(at) && allowed(s) {
-				got = &s
-				break
-			}
-			// A child's segment holds its parent's bytes from the segment's beginning.
-			if uint64(br.From)/size == number && allowed(s) {
+			if uint64(br.From)/size <= number && allowed(s) {
+				// A child's segment holds its parent's bytes from the segment's beginning.
 				got = &s
 				break
 			}
 		}
 		if got == nil {
-			return pgdata.Moment{}, false
+			return out, true
 		}
 		reach := got.End(size)
 		if n, ok := w.wal.Unfinished[*got]; ok && !w.wal.Segments[*got] {
 			reach = got.Start(size) + cofre.LSN(n)
 		}
 		for _, f := range h.Forks {
-			if f.Parent >= got.Timeline && f.At < reach && f.Parent == got.Timeline {
+			if f.Parent == got.Timeline && f.At < reach {
 				reach = f.At
 			}
 		}
 		for _, m := range w.inside(*got) {
-			if m.Start >= b.Stop && m.Start < reach && past(m) {
-				return m, true
+			if m.Start < at || m.Start >= reach {
+				continue
 			}
+			if w.damaged[m.Start] {
+				return out, true
+			}
+			out = append(out, m)
 		}
 		if reach < got.End(size) {
-			return pgdata.Moment{}, false
+			return out, false
 		}
 		at = reach
 	}
 }
 
-// A history is built, something is deleted from its archive, and any target is asked for. The plan then stops
-// exactly where PostgreSQL would, reading no segment that the plan does not name, or it is refused, and then no
-// base backup reaches the target.
+func ends(m pgdata.Moment) bool { return m.Kind == pgdata.MomentCommit || m.Kind == pgdata.MomentAbort }
+
+// exact is where a recovery must end: with which record, or, where that is of kind 0, where the base backup became
+// consistent. torn says that a database is being dropped there.
+func exact(t cofre.RecoveryTarget, b plan.BaseBackup, records []pgdata.Moment) (last pgdata.Moment, torn, ok bool) {
+	late := func(m pgdata.Moment) bool {
+		return ends(m) && m.Start >= b.Stop && (m.At.After(t.At) || t.Exclusive && m.At.Equal(t.At))
+	}
+	is := func(m pgdata.Moment) bool { return ends(m) && m.Start >= b.Stop && uint64(m.XID) == t.XID }
+	end := len(records)
+	before := func() { // the last that ended before end
+		for _, m := range records[:end] {
+			if m.Start >= b.Stop && (ends(m) || m.Kind == pgdata.MomentPrepare && (t.At.IsZero() || !m.At.After(t.At) && !(t.Exclusive && m.At.Equal(t.At)))) {
+				last = m
+			}
+		}
+	}
+	switch {
+	case !t.At.IsZero():
+		if end = slices.IndexFunc(records, late); end < 0 {
+			return last, false, false
+		}
+		before()
+	case t.XID != 0:
+		if end = slices.IndexFunc(records, is); end < 0 {
+			return last, false, false
+		}
+		if last = records[end]; t.Exclusive {
+			last = pgdata.Moment{}
+			before()
+		}
+	case t.LSN != 0:
+		if end = slices.IndexFunc(records, func(m pgdata.Moment) bool { return m.Start >= t.LSN }); end < 0 {
+			return last, false, false
+		}
+		if last = records[end]; t.Exclusive {
+			if last = (pgdata.Moment{}); end > 0 && records[end-1].End > b.Stop {
+				last = records[end-1]
+			}
+		}
+	case t.Immediate:
+	default:
+		last = records[len(records)-1]
+	}
+	return last, tornAt(b, records, cmp.Or(last.End, b.Stop)), true
+}
+
+// tornAt reports whether a database is being dropped at a position.
+func tornAt(b plan.BaseBackup, records []pgdata.Moment, at cofre.LSN) bool {
+	for i, m := range records {
+		began, ended := m.Start, ^cofre.LSN(0)
+		for _, r := range records[:i] {
+			if r.Kind == pgdata.MomentSharedInplace && uint32(r.Row.Number) == m.XID {
+				began = r.Start
+			}
+		}
+		if m.Kind != pgdata.MomentDatabaseDrop && (m.Kind != pgdata.MomentSharedDelete || began == m.Start) {
+			continue // a row that is deleted without a mark is of nothing that is known here
+		}
+		for _, r := range records[i:] {
+			if ends(r) && r.XID == m.XID || r.Kind == pgdata.MomentEndOfRecovery {
+				ended = min(ended, r.Start)
+			}
+		}
+		if began < at && at <= ended {
+			return true
+		}
+	}
+	return false
+}
+
+// A history is built, something is deleted from its archive or damaged in it, and any target is asked for. The plan then
+// stops exactly with the last record that belongs to the target, reading no segment that the plan does not name, knows
+// every tablespace that is created on the way, and never stops in the middle of a DROP DATABASE; or it is refused, and
+// then no base backup reaches the target.
 func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld()
 		var times []time.Time
 		for range rapid.IntRange(5, 40).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
-			case 0:
+			switch rapid.IntRange(0, 14).Draw(t, "step") {
+			case 0, 1:
 				w.backup(rapid.IntRange(100, 3*size/2).Draw(t, "bytes"))
-			case 1:
+			case 2:
 				if len(w.histories) < 5 {
 					back := rapid.IntRange(0, int(w.end[w.tli]-size)).Draw(t, "back")
 					if rapid.Bool().Draw(t, "failover") {
@@ -197,6 +341,12 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 					}
 					w.fork(w.end[w.tli] - cofre.LSN(back))
 				}
+			case 3, 4:
+				w.drop([3]bool{rapid.Bool().Draw(t, "1"), rapid.Bool().Draw(t, "2"), rapid.Bool().Draw(t, "3")})
+			case 5:
+				w.space()
+			case 6:
+				w.prepare()
 			default:
 				w.write(rapid.IntRange(1, size).Draw(t, "bytes"))
 			}
@@ -214,51 +364,27 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 			return int(a.Number) - int(b.Number)
 		})
 		if len(all) > 0 {
-			for range rapid.IntRange(0, 2).Draw(t, "deleted") {
+			for range rapid.IntRange(0, 1).Draw(t, "deleted") {
 				delete(w.wal.Segments, all[rapid.IntRange(0, len(all)-1).Draw(t, "which")])
 			}
 		}
+		w.damaged = map[cofre.LSN]bool{}
+		for range rapid.IntRange(0, 1).Draw(t, "damaged") {
+			if on := w.commits[w.tli]; len(on) > 1 {
+				w.damaged[on[rapid.IntRange(0, len(on)-2).Draw(t, "record")].Start] = true
+			}
+		}
 		allowed := func(s pgdata.Segment) bool { return w.wal.Segments[s] || w.wal.Unfinished[s] > 0 }
-
-		var target cofre.RecoveryTarget
-		var past func(pgdata.Moment) bool
-		eligible := func(plan.BaseBackup) bool { return true }
-		switch rapid.IntRange(0, 2).Draw(t, "kind") {
-		case 0:
-			at := rapid.SampledFrom(times).Draw(t, "at")
-			target = cofre.RecoveryTarget{At: at, Exclusive: rapid.Bool().Draw(t, "exclusive")}
-			past = func(m pgdata.Moment) bool { return m.At.After(at) || target.Exclusive && m.At.Equal(at) }
-			eligible = func(b plan.BaseBackup) bool { return !b.StoppedAt.After(at) }
-		case 1:
-			xid := uint64(rapid.IntRange(695, int(w.xid)+3).Draw(t, "xid"))
-			target = cofre.RecoveryTarget{XID: xid}
-			past = func(m pgdata.Moment) bool { return uint64(m.XID) == xid }
-		case 2:
-			lsn := cofre.LSN(rapid.IntRange(size, int(w.end[w.tli])+100).Draw(t, "lsn"))
-			target = cofre.RecoveryTarget{LSN: lsn}
-			past = func(m pgdata.Moment) bool { return m.Start >= lsn }
-			eligible = func(b plan.BaseBackup) bool { return b.Stop <= lsn }
+		target := anyTarget(t, w, times)
+		// Clocks of the base backups and of the commits agree here, so that no other than these can lead to the target.
+		eligible := func(b plan.BaseBackup) bool {
+			return (target.At.IsZero() || !b.StoppedAt.After(target.At)) && b.Stop <= cmp.Or(target.LSN, ^cofre.LSN(0))
 		}
-		if rapid.Bool().Draw(t, "choose timeline") {
-			target.Timeline = rapid.SampledFrom(w.wal.Timelines()).Draw(t, "timeline")
-		}
-
 		r, err := plan.Recover(target, w.backups, &w.wal, w.scan)
 		if err == nil {
+			check(t, w, r, allowed)
 			if !eligible(r.Backup) {
 				t.Fatalf("%s from a base backup that stopped at %s, %s", target, r.Backup.Stop, r.Backup.StoppedAt)
-			}
-			want, ok := w.recover(r.Backup, r.Timeline, allowed, past)
-			got, ok2 := w.recover(r.Backup, r.Timeline, func(s pgdata.Segment) bool { return slices.Contains(r.Segments, s) }, past)
-			stop := want.Start
-			if target.LSN != 0 {
-				stop = target.LSN
-				// An LSN needs a record at or after it; which one is not part of the plan.
-				got = want
-				ok2 = ok
-			}
-			if !ok || !ok2 || got != want || r.Stop != stop {
-				t.Fatalf("%s: planned to stop at %s along timeline %d from %s; PostgreSQL stops at %v %v, with the plan's segments alone at %v %v", target, r.Stop, r.Timeline, r.Backup.Point, want, ok, got, ok2)
 			}
 			return
 		}
@@ -267,18 +393,73 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 		if !errors.As(err, &gap) && !errors.As(err, &unreachable) {
 			t.Fatalf("%s: %v", target, err)
 		}
-		if target.Timeline == 0 {
+		if target.Timeline == 0 || target.Immediate || target == (cofre.RecoveryTarget{Timeline: target.Timeline}) {
 			return // refused on the timelines that the backups lead to; others may reach it and must be asked for
 		}
 		for _, b := range w.backups {
-			if !eligible(b) {
+			records, _ := w.records(b, target.Timeline, allowed)
+			if !eligible(b) || len(records) == 0 || records[len(records)-1].End < b.Stop {
 				continue
 			}
-			if m, ok := w.recover(b, target.Timeline, allowed, past); ok {
+			if m, torn, ok := exact(target, b, records); ok && !torn && (target.LSN == 0 || m.Kind != 0) && len(w.damaged) == 0 {
 				t.Fatalf("%s on timeline %d refused (%v), and from %s PostgreSQL reaches %v", target, target.Timeline, err, b.Point, m)
 			}
 		}
 	})
+}
+
+func anyTarget(t *rapid.T, w *world, times []time.Time) (target cofre.RecoveryTarget) {
+	switch rapid.IntRange(0, 6).Draw(t, "kind") {
+	case 0, 1, 2:
+		target = cofre.RecoveryTarget{At: rapid.SampledFrom(times).Draw(t, "at"), Exclusive: rapid.Bool().Draw(t, "exclusive")}
+		if rapid.Bool().Draw(t, "between") {
+			target.At = target.At.Add(-time.Duration(rapid.IntRange(0, 240).Draw(t, "seconds")) * time.Second)
+		}
+	case 3:
+		target = cofre.RecoveryTarget{XID: uint64(rapid.IntRange(695, int(w.xid)+3).Draw(t, "xid")), Exclusive: rapid.Bool().Draw(t, "exclusive")}
+	case 4:
+		target = cofre.RecoveryTarget{LSN: cofre.LSN(rapid.IntRange(size, int(w.end[w.tli])+100).Draw(t, "lsn")), Exclusive: rapid.Bool().Draw(t, "exclusive")}
+	case 5:
+		target = cofre.RecoveryTarget{Immediate: true}
+	}
+	if rapid.Bool().Draw(t, "choose timeline") {
+		target.Timeline = rapid.SampledFrom(w.wal.Timelines()).Draw(t, "timeline")
+	}
+	return target
+}
+
+// check compares a plan with what a server would do.
+func check(t *rapid.T, w *world, r *plan.Recovery, allowed func(pgdata.Segment) bool) {
+	target := r.Target
+	records, interrupted := w.records(r.Backup, r.Timeline, allowed)
+	want, torn, ok := exact(target, r.Backup, records)
+	named, _ := w.records(r.Backup, r.Timeline, func(s pgdata.Segment) bool { return slices.Contains(r.Segments, s) })
+	whole := slices.ContainsFunc(named, func(m pgdata.Moment) bool { return m.Start == r.Stop }) || r.Consistent && named[len(named)-1].End >= r.Stop
+	stop, reach := want.Start, want.End
+	if want.Kind == 0 {
+		stop, reach = r.Backup.Stop, r.Backup.Stop
+	}
+	if !ok || !whole || r.Stop != stop || r.Reach != reach || r.Consistent != (want.Kind == 0) {
+		t.Fatalf("%s: planned to stop at %s (%s) along timeline %d from %s; it is exact at %v %v; with the plan's segments alone: %v", target, r.Stop, r.Reach, r.Timeline, r.Backup.Point, want, ok, whole)
+	}
+	end := target == cofre.RecoveryTarget{Timeline: target.Timeline}
+	if torn != (len(r.Notes) > 0) || torn && !end && !target.Immediate {
+		t.Fatalf("%s: planned to stop at %s, where a database is being dropped: %t; noted %v", target, r.Stop, torn, r.Notes)
+	}
+	if end && interrupted && len(w.damaged) > 0 && slices.ContainsFunc(r.Segments, func(s pgdata.Segment) bool {
+		return slices.ContainsFunc(w.inside(s), func(m pgdata.Moment) bool { return w.damaged[m.Start] && m.Start > r.Stop })
+	}) {
+		t.Fatalf("to the end: planned to stop at %s, before a record that is damaged", r.Stop)
+	}
+	var spaces []plan.Tablespace
+	for _, m := range records {
+		if m.Kind == pgdata.MomentTablespaceCreate && m.End <= reach {
+			spaces = append(spaces, plan.Tablespace{OID: m.OID, Path: m.Path, At: m.Start, InPlace: m.InPlace})
+		}
+	}
+	if !slices.Equal(spaces, r.Tablespaces) {
+		t.Fatalf("%s: planned to stop at %s, creating tablespaces %v, and creates %v", target, r.Stop, r.Tablespaces, spaces)
+	}
 }
 
 // What retention of WAL lets go, no kept base backup and no moment of the window needed.
@@ -371,7 +552,7 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	r, err := plan.Recover(cofre.RecoveryTarget{At: day(15)}, w.backups, &w.wal, w.scan)
-	if err != nil || !r.StopAt.Equal(day(16)) || r.Timeline != 1 || r.Backup.Point != "p0" {
+	if err != nil || !r.CommitAt.Equal(day(15)) || r.Timeline != 1 || r.Backup.Point != "p0" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	delete(w.wal.Segments, missing)

@@ -3,24 +3,12 @@ package plan
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
-
-// Scan reads the records of consecutive segments, in order, as one walk, so that records which cross from one
-// into the next are seen. It yields every Moment, and with each the start of the last record before the yield;
-// after the last segment it yields one Found without a Moment, so that the caller learns how far records go.
-type Scan func(segments []pgdata.Segment) iter.Seq2[Found, error]
-
-// Found is one finding of a Scan.
-type Found struct {
-	Moment     pgdata.Moment // Kind is zero on the last Found of a walk
-	LastRecord cofre.LSN     // where the last record that was read starts
-}
 
 // Recovery is a way to a recovery target that has been proven to exist.
 type Recovery struct {
@@ -29,11 +17,19 @@ type Recovery struct {
 	Timeline cofre.Timeline  // recovery_target_timeline
 	Branches []pgdata.Branch // the timelines it passes through, from the backup's on
 	Segments []pgdata.Segment
-	// Stop is where recovery will stop: the start of the record that ends it, the end of the WAL for none, the
-	// end of the base backup for Immediate.
-	Stop cofre.LSN
-	// StopAt is the time of the record at Stop, where it has one.
-	StopAt time.Time
+	// Stop is the start of the last record that is replayed: of the commit, abort or prepare before the moment, for a
+	// time. It is recovery_target_lsn, inclusive, so that nothing after it acts. Where Consistent is set it is where the
+	// base backup became consistent, and the recovery ends there: no transaction ended between it and the target.
+	Stop       cofre.LSN
+	Consistent bool
+	// Reach is the position that a server which has replayed it says it is at.
+	Reach cofre.LSN
+	// CommitAt is the time of the last transaction that ended up to there, where one did since the base backup began.
+	CommitAt time.Time
+	// Tablespaces are those that the WAL up to there creates, in its order; one may be dropped again.
+	Tablespaces []Tablespace
+	// Notes are what is known about the state there that a person would not expect.
+	Notes []string
 	// Unfinished says that the last segment is not whole: it was being streamed, or its timeline ended in it.
 	Unfinished bool
 	// Others are the timelines that the base backup leads to as well, and that were not chosen.
@@ -71,6 +67,7 @@ type planner struct {
 	wal     *WAL
 	scan    Scan
 	probed  map[pgdata.Segment]*probe
+	older   bool // a moment was refused to which an older base backup may lead: this one ended too late for it
 }
 
 // candidate is a base backup with a timeline that it leads to.
@@ -102,7 +99,7 @@ func (p *planner) plan() (*Recovery, error) {
 		if err := p.consistent(c); err != nil {
 			return nil, err
 		}
-		return p.recovery(c, c.backup.Stop, time.Time{}), nil
+		return p.toConsistency(c)
 	default:
 		c := candidates[0]
 		if err := p.consistent(c); err != nil {
@@ -111,7 +108,7 @@ func (p *planner) plan() (*Recovery, error) {
 		if c.way.gap != nil {
 			return nil, cofre.WithHint(p.gap(c), "WAL exists after the gap and cannot be reached; to recover up to the gap, ask for --lsn %s", p.lastBefore(c))
 		}
-		return p.recovery(c, c.way.end, time.Time{}), nil
+		return p.toEnd(c)
 	}
 }
 
@@ -152,12 +149,14 @@ func (p *planner) gap(c candidate) error {
 	return fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, c.way.gap)
 }
 
-func (p *planner) recovery(c candidate, stop cofre.LSN, at time.Time) *Recovery {
-	r := &Recovery{Backup: c.backup, Target: p.target, Timeline: c.history.Timeline, Stop: stop, StopAt: at}
-	// The record that ends recovery begins at stop, and recovery reads all of it: one more segment where the
-	// record crosses over is harmless to name and cannot be known here.
+// recovery describes the way of c to a stop that was found on it.
+func (p *planner) recovery(c candidate, at stop) *Recovery {
+	r := &Recovery{
+		Backup: c.backup, Target: p.target, Timeline: c.history.Timeline,
+		Stop: at.start, Reach: at.reach, Consistent: at.consistent, CommitAt: at.commitAt, Tablespaces: at.spaces,
+	}
 	for _, s := range c.way.segments {
-		if s.Start(p.wal.SegmentSize) <= stop || stop == 0 {
+		if s.Start(p.wal.SegmentSize) < at.reach {
 			r.Segments = append(r.Segments, s)
 		}
 	}
@@ -207,7 +206,7 @@ func (p *planner) byLSN(candidates []candidate) (*Recovery, error) {
 		}
 		return nil, p.unreachable(candidates, fmt.Sprintf("the last record of the WAL starts at %s", last))
 	}
-	return p.recovery(c, target, time.Time{}), nil
+	return p.toRecord(c, target, !p.target.Exclusive)
 }
 
 // firstRecordFrom returns a position at which a record is known to start that is not before lsn, or the last
@@ -250,7 +249,7 @@ func (p *planner) probe(s pgdata.Segment, end cofre.LSN) (*probe, error) {
 		return pr, nil
 	}
 	pr := &probe{}
-	for f, err := range p.scan([]pgdata.Segment{s}) {
+	for f, err := range p.scan([]pgdata.Segment{s}, Span{}) {
 		if err != nil {
 			return nil, err
 		}
@@ -266,9 +265,21 @@ func (p *planner) probe(s pgdata.Segment, end cofre.LSN) (*probe, error) {
 	return pr, nil
 }
 
-// byTime stops before the first commit or abort after the target. PostgreSQL ends a recovery that finds none
-// with an error, so that one must be proven to exist.
+// byTime stops with the last transaction that ended by the target. That the WAL reaches to the target is proven by
+// one that ended after it.
 func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
+	r, err := p.byTimeFrom(candidates)
+	for err != nil && p.older && len(candidates) > 1 {
+		p.older = false
+		candidates = candidates[1:]
+		if older, olderErr := p.byTimeFrom(candidates); olderErr == nil {
+			return older, nil
+		}
+	}
+	return r, err
+}
+
+func (p *planner) byTimeFrom(candidates []candidate) (*Recovery, error) {
 	target := p.target.At
 	late := func(m pgdata.Moment) bool {
 		return m.At.After(target) || (p.target.Exclusive && m.At.Equal(target))
@@ -305,7 +316,7 @@ func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 		return m.Start >= c.backup.Stop && late(m)
 	}
 	// Commit times do not rise strictly with their positions, but over a segment or two they do. From the end
-	// backwards to a segment that has commits says whether the target lies within; then a binary search.
+	// backwards to a segment that has commits says whether the target lies within.
 	var newest time.Time
 	found, old, i := -1, 0, len(segments)-1
 	for ; i >= 0 && old < 2 && found < 0; i-- {
@@ -332,7 +343,7 @@ func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 			return nil, err
 		}
 		if m.Kind != 0 {
-			return p.recovery(c, m.Start, m.At), nil
+			return p.beforeEnding(c, late)
 		}
 		if c.way.gap != nil {
 			return nil, p.gap(c)
@@ -343,11 +354,7 @@ func (p *planner) byTime(candidates []candidate) (*Recovery, error) {
 		}
 		return nil, cofre.WithHint(p.unreachable(candidates, why), "the end of the WAL, without a target, holds everything up to then")
 	}
-	first, err := p.firstPast(segments[:found+1], c.way.end, past)
-	if err != nil {
-		return nil, err
-	}
-	return p.recovery(c, first.Start, first.At), nil
+	return p.beforeEnding(c, late)
 }
 
 // lateInside reports whether a transaction that the target excludes ended while the base backup was taken: it
@@ -377,45 +384,13 @@ func (p *planner) lateInside(c candidate, late func(pgdata.Moment) bool) (bool, 
 	return false, nil
 }
 
-// firstPast finds the first transaction end of segments, whose last has one, that past accepts.
-func (p *planner) firstPast(segments []pgdata.Segment, end cofre.LSN, past func(pgdata.Moment) bool) (pgdata.Moment, error) {
-	lo, hi := 0, len(segments)-1
-	for lo < hi {
-		mid := (lo + hi) / 2
-		// A segment without commits says nothing: look right of it.
-		at := mid
-		var pr *probe
-		for ; at < hi; at++ {
-			var err error
-			if pr, err = p.probe(segments[at], end); err != nil {
-				return pgdata.Moment{}, err
-			}
-			if len(pr.ends) > 0 {
-				break
-			}
-		}
-		if at < hi && !slices.ContainsFunc(pr.ends, past) {
-			lo = at + 1
-		} else {
-			hi = mid
-		}
-	}
-	// Times run slightly out of order, and records cross from segment to segment: the one before may hold the
-	// beginning of one that is past as well.
-	m, err := p.first(segments[max(0, lo-1):], end, past)
-	if err != nil || m.Kind != 0 {
-		return m, err
-	}
-	return pgdata.Moment{}, fmt.Errorf("search for the first transaction after %s: it was there before: %w", p.target, cofre.ErrCorrupt)
-}
-
 // first walks segments for the first transaction end that past accepts; the Kind of the answer is zero where
 // there is none.
 func (p *planner) first(segments []pgdata.Segment, end cofre.LSN, past func(pgdata.Moment) bool) (pgdata.Moment, error) {
 	if len(segments) == 0 {
 		return pgdata.Moment{}, nil
 	}
-	for f, err := range p.scan(segments) {
+	for f, err := range p.scan(segments, Span{}) {
 		if err != nil {
 			return pgdata.Moment{}, err
 		}
@@ -443,8 +418,11 @@ func (p *planner) bySearch(candidates []candidate) (*Recovery, error) {
 		if err != nil {
 			return nil, err
 		}
+		if m.Kind != 0 && p.target.Exclusive {
+			return p.beforeEnding(c, func(o pgdata.Moment) bool { return o.Start == m.Start })
+		}
 		if m.Kind != 0 {
-			return p.recovery(c, m.Start, m.At), nil
+			return p.toRecord(c, m.Start, true)
 		}
 		searched[c.history.Timeline] = c.backup.Stop
 	}
@@ -464,7 +442,7 @@ func (p *planner) search(c candidate, until cofre.LSN, bounded bool) (pgdata.Mom
 			segments = append(segments, s)
 		}
 	}
-	for f, err := range p.scan(segments) {
+	for f, err := range p.scan(segments, Span{}) {
 		if err != nil {
 			return pgdata.Moment{}, err
 		}

@@ -1,0 +1,340 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// Tablespace is one that WAL creates.
+type Tablespace struct {
+	OID  uint32
+	Path string    // on the original; empty where it lies in pg_tblspc
+	At   cofre.LSN // of the record
+	// InPlace are the changes to the WAL that have it made in pg_tblspc; see pgdata.Edit.
+	InPlace string
+}
+
+// stop is where a recovery ends, and what it has done by then.
+type stop struct {
+	start, reach cofre.LSN
+	consistent   bool
+	commitAt     time.Time
+	spaces       []Tablespace
+}
+
+// act is something that removes files, or makes them unusable, before its transaction ends. Nothing that stops between
+// the two is a state that the database was in as far as its users could tell.
+type act struct {
+	what  string
+	xid   uint32
+	began cofre.LSN
+	ended cofre.LSN     // where the record starts that ends its transaction; 0 where it is not known
+	done  pgdata.Moment // its commit, where it is known
+	// before is the last transaction end before it.
+	before pgdata.Moment
+}
+
+// markBound is how far apart the two records are, in bytes of WAL, by which DROP DATABASE first marks its database and
+// then deletes its row: the row is written to disk in between, and others go on meanwhile.
+const markBound = 1 << 20
+
+// ledger follows what is under way while WAL is read.
+type ledger struct {
+	last    pgdata.Moment // the last transaction end
+	ended   pgdata.Moment // the last commit or abort
+	marks   map[pgdata.Row]act
+	created map[uint32]uint32 // transactions by the OID of the database that they create
+	acts    []*act
+	spaces  []Tablespace
+	seen    cofre.LSN // everything before it was added
+}
+
+func newLedger() *ledger {
+	return &ledger{marks: map[pgdata.Row]act{}, created: map[uint32]uint32{}}
+}
+
+// begin returns the act that the record of m belongs to; nil for the old place of a database that has moved, which is
+// removed in a transaction that changes nothing.
+func (l *ledger) begin(m pgdata.Moment, what string) *act {
+	if m.XID == 0 {
+		return nil
+	}
+	for _, a := range l.acts {
+		if a.xid == m.XID && a.ended == 0 {
+			a.what = what
+			return a
+		}
+	}
+	a := &act{what: what, xid: m.XID, began: m.Start, before: l.last}
+	l.acts = append(l.acts, a)
+	return a
+}
+
+// end ends what is under way: of one transaction, or, after a crash, all of it.
+func (l *ledger) end(m pgdata.Moment) {
+	crash := m.Kind == pgdata.MomentEndOfRecovery || m.Shutdown
+	for _, a := range l.acts {
+		if a.ended == 0 && (crash || a.xid == m.XID) {
+			a.ended = m.Start
+			if m.Kind == pgdata.MomentCommit {
+				a.done = m
+			}
+		}
+	}
+}
+
+func (l *ledger) add(m pgdata.Moment) {
+	l.seen = m.End
+	switch m.Kind {
+	case pgdata.MomentCommit, pgdata.MomentAbort:
+		l.end(m)
+		l.last, l.ended = m, m
+	case pgdata.MomentPrepare:
+		l.last = m
+	case pgdata.MomentCheckpoint, pgdata.MomentEndOfRecovery:
+		if m.Shutdown || m.Kind == pgdata.MomentEndOfRecovery {
+			l.end(m)
+		}
+	case pgdata.MomentSharedInplace:
+		l.marks[m.Row] = act{began: m.Start, before: l.last}
+	case pgdata.MomentSharedDelete:
+		if mark, ok := l.marks[m.Row]; ok && m.Start-mark.began < markBound {
+			if a := l.begin(m, "DROP DATABASE"); a != nil {
+				a.began, a.before = mark.began, mark.before
+			}
+		}
+		delete(l.marks, m.Row)
+	case pgdata.MomentDatabaseCreate:
+		l.created[m.OID] = m.XID
+	case pgdata.MomentDatabaseDrop:
+		if xid, ok := l.created[m.OID]; !ok || xid != m.XID { // its creation failed
+			l.begin(m, fmt.Sprintf("DROP DATABASE of the database with OID %d", m.OID))
+		}
+	case pgdata.MomentTablespaceDrop:
+		l.begin(m, fmt.Sprintf("DROP TABLESPACE of the tablespace with OID %d", m.OID))
+	case pgdata.MomentTablespaceCreate:
+		l.spaces = append(l.spaces, Tablespace{m.OID, m.Path, m.Start, m.InPlace})
+	}
+}
+
+// stop is the state that the ledger has reached.
+func (l *ledger) stop() stop { return stop{commitAt: l.ended.At, spaces: slices.Clone(l.spaces)} }
+
+// underWay are the acts that had begun at a position, and not ended.
+func (l *ledger) underWay(at cofre.LSN) (out []*act) {
+	for _, a := range l.acts {
+		if a.began < at && (a.ended == 0 || a.ended >= at) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// follow reads the records of c from its base backup's start, as the server will: to the first that starts at until or
+// after it. The way ends where another timeline goes on, or the WAL does.
+//
+// Errors: *cofre.GapError where a record on the way is damaged; what scan returns.
+func (p *planner) follow(c candidate, until cofre.LSN, see func(Found) (more bool)) (last Found, err error) {
+	segments := make([]pgdata.Segment, 0, len(c.way.segments))
+	for _, s := range c.way.segments {
+		if n := len(segments); n > 0 && segments[n-1].Number == s.Number {
+			segments = segments[:n-1] // the one that reaches further follows
+		}
+		segments = append(segments, s)
+	}
+	until = min(until, c.way.end)
+	for f, err := range p.scan(segments, Span{c.backup.Start, until}) {
+		if err != nil {
+			return f, err
+		}
+		if last = f; f.Moment.Kind != 0 && f.Moment.Start < c.way.end && !see(f) {
+			return last, nil
+		}
+	}
+	if last.LastRecord >= c.way.end { // of the parent, after the fork
+		last.LastRecord, last.Reached = last.Before, last.ReachedBefore
+	}
+	if last.Broken || last.Reached < c.backup.Stop {
+		return last, p.broken(c, last)
+	}
+	return last, nil
+}
+
+// broken names the record at which the way of c ends too early.
+func (p *planner) broken(c candidate, last Found) error {
+	at := cmp.Or(last.End, last.Reached, c.backup.Start)
+	s := pgdata.SegmentAt(c.history.TimelineAt(at), at, p.wal.SegmentSize)
+	for _, have := range c.way.segments {
+		if have.Number == s.Number {
+			s = have
+		}
+	}
+	name := s.Name(p.wal.SegmentSize)
+	err := fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: at, Why: cmp.Or(last.Why, "what follows does not follow it")})
+	if last.Reached < c.backup.Stop {
+		return cofre.WithHint(err, "without this WAL the base backup does not become consistent; recover from another one, which cofre list names, and take one now: cofre backup cluster")
+	}
+	return cofre.WithHint(err, "everything before it can be recovered: --lsn %s; what comes after it needs a base backup that is younger: cofre backup cluster takes one now", last.LastRecord)
+}
+
+// toRecord stops with the first record that starts at lsn or after it, or, exclusive, with the one before.
+func (p *planner) toRecord(c candidate, lsn cofre.LSN, inclusive bool) (*Recovery, error) {
+	l, at := newLedger(), stop{}
+	last, err := p.follow(c, lsn, func(f Found) bool {
+		if inclusive || f.Moment.Start < lsn {
+			l.add(f.Moment)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	at = l.stop()
+	at.start, at.reach = last.LastRecord, last.Reached
+	if last.LastRecord < lsn {
+		return nil, p.unreachable([]candidate{c}, fmt.Sprintf("the last record of the WAL starts at %s", last.LastRecord))
+	}
+	if !inclusive {
+		at.start, at.reach = last.Before, last.ReachedBefore
+	}
+	if at.reach <= c.backup.Stop {
+		at.start, at.reach, at.consistent = c.backup.Stop, c.backup.Stop, true
+	}
+	return p.whole(c, at, l)
+}
+
+// beforeEnding stops with the last transaction that ended, or was prepared, before the first that is late: so that nothing which belongs to a later one acts, though its records come first. PostgreSQL
+// itself looks at times in the records of commits and aborts alone.
+func (p *planner) beforeEnding(c candidate, late func(pgdata.Moment) bool) (*Recovery, error) {
+	l := newLedger()
+	at, over := stop{start: c.backup.Stop, reach: c.backup.Stop, consistent: true}, false
+	consistent := false
+	last, err := p.follow(c, c.way.end, func(f Found) bool {
+		m := f.Moment
+		if !consistent && m.Start >= c.backup.Stop {
+			consistent = true
+			s := l.stop()
+			s.start, s.reach, s.consistent = c.backup.Stop, c.backup.Stop, true
+			at = s
+		}
+		ends := m.Kind == pgdata.MomentCommit || m.Kind == pgdata.MomentAbort
+		if over = over || ends && m.Start >= c.backup.Stop && late(m); over {
+			return false
+		}
+		l.add(m)
+		if (ends || m.Kind == pgdata.MomentPrepare && !late(m)) && m.Start >= c.backup.Stop {
+			at = l.stop()
+			at.start, at.reach = m.Start, f.Reached
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !over { // it is there, and does not follow what is before it
+		return nil, p.broken(c, last)
+	}
+	return p.whole(c, at, l)
+}
+
+// toEnd stops with the last record of all.
+func (p *planner) toEnd(c candidate) (*Recovery, error) {
+	l := newLedger()
+	last, err := p.follow(c, c.way.end, func(f Found) bool { l.add(f.Moment); return true })
+	if err != nil {
+		return nil, err
+	}
+	at := l.stop()
+	at.start, at.reach = last.LastRecord, last.Reached
+	return p.whole(c, at, l)
+}
+
+// toConsistency stops where the base backup becomes consistent.
+func (p *planner) toConsistency(c candidate) (*Recovery, error) {
+	l := newLedger()
+	if _, err := p.follow(c, c.backup.Stop, func(f Found) bool {
+		if f.Moment.Start < c.backup.Stop {
+			l.add(f.Moment)
+		}
+		return true
+	}); err != nil {
+		return nil, err
+	}
+	at := l.stop()
+	at.start, at.reach, at.consistent = c.backup.Stop, c.backup.Stop, true
+	return p.whole(c, at, l)
+}
+
+// whole refuses a moment at which something had been removed whose removal had not been committed, and names the
+// moments before and after it. Who asks for the end of what there is, is told: nothing better can be had.
+func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
+	if err := p.lookAhead(c, at, l); err != nil {
+		return nil, err
+	}
+	r := p.recovery(c, at)
+	t := p.target
+	t.Timeline, t.Exclusive = 0, false
+	for _, a := range l.underWay(at.reach) {
+		why := fmt.Sprintf("%s, by transaction %d, was under way: it began at %s and had not ended at %s", a.what, a.xid, a.began, at.start)
+		if t == (cofre.RecoveryTarget{}) || t.Immediate {
+			r.Notes = append(r.Notes, why+"; what it removes is damaged in the copy, and can be dropped there")
+			continue
+		}
+		p.older = at.consistent
+		return nil, p.torn(c, a, why)
+	}
+	return r, nil
+}
+
+// torn is the refusal of a moment in the middle of an act.
+func (p *planner) torn(c candidate, a *act, why string) error {
+	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
+	hint := ""
+	if b := a.before; b.Kind != 0 && b.Start >= c.backup.Stop {
+		e.Nearest = append(e.Nearest, fmt.Sprintf("before it: the transaction that ended at %s, --lsn %s", stamp(b.At), b.Start))
+		hint = fmt.Sprintf("to have what it removes: --lsn %s", b.Start)
+	} else if a.began > c.backup.Stop {
+		e.Nearest = append(e.Nearest, "before it: --lsn "+a.began.String()+" --exclusive")
+		hint = fmt.Sprintf("to have what it removes: --lsn %s --exclusive", a.began)
+	}
+	if d := a.done; d.Kind != 0 {
+		e.Nearest = append(e.Nearest, fmt.Sprintf("after it: --lsn %s, which ended at %s", d.Start, stamp(d.At)))
+		hint = cmp.Or(hint, fmt.Sprintf("after it: --lsn %s", d.Start))
+	}
+	return cofre.WithHint(e, "%s", hint)
+}
+
+// lookAhead reads a little more than is replayed: whether a mark on a shared row is that of a DROP DATABASE only the
+// next change of this row tells, and where something that is under way ends, its commit.
+func (p *planner) lookAhead(c candidate, at stop, l *ledger) error {
+	marked := false
+	for _, k := range l.marks {
+		marked = marked || k.began < at.reach && at.reach-k.began < markBound
+	}
+	open := l.underWay(at.reach)
+	if !marked && !slices.ContainsFunc(open, func(a *act) bool { return a.ended == 0 }) {
+		return nil
+	}
+	var segments []pgdata.Segment
+	for _, s := range c.way.segments {
+		if s.End(p.wal.SegmentSize) > at.reach && len(segments) < 4 {
+			segments = append(segments, s)
+		}
+	}
+	for f, err := range p.scan(segments, Span{}) {
+		if err != nil {
+			return err
+		}
+		switch m := f.Moment; {
+		case m.Start < max(at.reach, l.seen) || m.Start >= c.way.end:
+		case m.Kind == pgdata.MomentSharedDelete, m.Kind == pgdata.MomentCommit, m.Kind == pgdata.MomentAbort:
+			l.add(m)
+		}
+	}
+	return nil
+}
