@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f := cmd.Flags()
 	c.target.addFlags(cmd)
 	f.StringVar(&c.to, "to", "", "the data `DIR` to make")
-	f.StringVar(&c.action, "action", string(physical.ActionPause), "`ACTION` at the target: pause, promote or shutdown")
+	f.StringVar(&c.action, "action", "", "`ACTION` at the target: pause, promote or shutdown (default: pause, and promote at the end of the WAL)")
 	f.BoolVar(&c.start, "start", false, "run the server until the target is reached, and carry out the action")
 	f.StringVar(&c.superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to ask with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
@@ -180,6 +181,10 @@ func parseMoment(text, zone string) (time.Time, error) {
 
 func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, target cofre.RecoveryTarget, refs []string) error {
 	action := physical.Action(c.action)
+	if end := (cofre.RecoveryTarget{Timeline: target.Timeline}); action == "" && target == end {
+		action = physical.ActionPromote
+	}
+	action = cmp.Or(action, physical.ActionPause)
 	if !slices.Contains([]physical.Action{physical.ActionPause, physical.ActionPromote, physical.ActionShutdown}, action) {
 		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), "use pause, promote or shutdown")
 	}
@@ -195,7 +200,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	command, err := c.restoreCommand(a, way)
+	command, err := c.restoreCommand(a, way, spaces)
 	if err != nil {
 		return err
 	}
@@ -209,7 +214,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
 		return physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
-			Recovery: way.target, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
+			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
 		}), nil
 	}
@@ -220,7 +225,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 			}
 			return nil, nil
 		}
-		return c.recover(ctx, obs, done, physical.RecoverOptions{Recovery: way.target, Action: action})
+		return c.recover(ctx, obs, done, physical.RecoverOptions{Recovery: way.target, Plan: way.recovery, Action: action})
 	}
 	if c.delta || c.moveAside {
 		r.replaces = func(cofre.Component) string { return "replace the data directory " + c.to }
@@ -365,7 +370,7 @@ func fetchProgram() ([]string, error) {
 }
 
 // restoreCommand is how the restored server fetches WAL: with this configuration.
-func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
+func (c *restoreClusterCommand) restoreCommand(a *app, w way, spaces map[string]string) (string, error) {
 	if w.recovery == nil {
 		return "", nil
 	}
@@ -384,6 +389,9 @@ func (c *restoreClusterCommand) restoreCommand(a *app, w way) (string, error) {
 		args = append(args, "--config", path)
 	}
 	args = append(args, "--spool", physical.SpoolDir, "--claim", fmt.Sprint(w.target.Timeline), "--used", fmt.Sprint(w.used))
+	if edits := physical.WALEdits(w.recovery, spaces); edits != "" {
+		args = append(args, "--edits", edits)
+	}
 	for i, arg := range args {
 		// In restore_command a percent sign begins a placeholder.
 		args[i] = shellQuote(strings.ReplaceAll(arg, "%", "%%"))

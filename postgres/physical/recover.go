@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/throwaway"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // recoverPoll is how often a recovering server is asked how far it is, and recoverTell how often the observer is
@@ -36,7 +37,8 @@ type RecoverOptions struct {
 	DataDir  string
 	BinDir   string // empty finds the one of the cluster's major version
 	Recovery cofre.RecoveryTarget
-	Action   Action // empty is ActionPause
+	Plan     *plan.Recovery // how Recovery is reached; nil takes whatever the server reaches
+	Action   Action         // empty is ActionPause
 	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
 	Superuser string
 	Settings  map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
@@ -48,13 +50,14 @@ type RecoverOptions struct {
 
 // Recovered is where a recovery ended.
 type Recovered struct {
-	LSN      cofre.LSN      `json:"lsn"`                // the last that was replayed
-	CommitAt time.Time      `json:"commit_at,omitzero"` // of the last transaction that was replayed
-	Timeline cofre.Timeline `json:"timeline"`           // the cluster is on now
-	Stopped  string         `json:"stopped,omitempty"`  // what the server says about where it stopped
-	Promoted bool           `json:"promoted"`           // it takes writes
-	Took     time.Duration  `json:"took_ns"`            // from the start of the server
-	Raised   []string       `json:"raised,omitempty"`   // settings that the WAL demanded more of
+	LSN      cofre.LSN      `json:"lsn"`                   // the last that was replayed
+	Planned  cofre.LSN      `json:"planned_lsn,omitempty"` // that the plan said: the same, or it was an error
+	CommitAt time.Time      `json:"commit_at,omitzero"`    // of the last transaction that was replayed
+	Timeline cofre.Timeline `json:"timeline"`              // the cluster is on now
+	Stopped  string         `json:"stopped,omitempty"`     // what the server says about where it stopped
+	Promoted bool           `json:"promoted"`              // it takes writes
+	Took     time.Duration  `json:"took_ns"`               // from the start of the server
+	Raised   []string       `json:"raised,omitempty"`      // settings that the WAL demanded more of
 	// Paused is how to reach a detached server that is paused at its target; nil where there is none.
 	Paused *Paused `json:"paused,omitempty"`
 
@@ -78,7 +81,8 @@ type Paused struct {
 // Whoever calls closes Recovered.Server; a cluster that is to serve is then started by what runs PostgreSQL on
 // the machine.
 //
-// Errors: *cofre.UnreachableError where the WAL ended before the target; cofre.ErrNotFound without server
+// Errors: *cofre.UnreachableError where the recovery ended elsewhere than its plan, which is then not promoted;
+// cofre.ErrNotFound without server
 // programs of the version; otherwise one with the end of the server's log.
 func Recover(ctx context.Context, o RecoverOptions) (*Recovered, error) {
 	if o.Observer == nil {
@@ -132,7 +136,7 @@ func (r *recovering) configure(dir string) (args []string, err error) {
 		"hba_file":       hba, "ident_file": filepath.Join(dir, "pg_ident.conf"),
 		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "warning",
 	}
-	if r.o.Recovery != (cofre.RecoveryTarget{}) {
+	if r.o.Plan != nil || r.o.Recovery != (cofre.RecoveryTarget{}) {
 		set["recovery_target_action"] = string(ActionPause) // what comes after it is carried out here
 	}
 	if err := os.WriteFile(set["ident_file"], nil, 0o644); err != nil {
@@ -278,10 +282,18 @@ func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
 		// A server pauses at its target, and where the WAL demands more than it has: which, its log says, a moment later.
 		if at.paused && strings.Contains(log, pausing) || !at.recovering {
 			done := &Recovered{LSN: at.lsn, CommitAt: at.commit, Promoted: !at.recovering, Server: r.server, Stopped: stoppedText(log)}
-			if done.LSN == 0 {
+			fromLog := done.LSN == 0
+			if fromLog {
 				done.LSN = redoDone(log)
 			}
-			return done, nil
+			if p := r.o.Plan; p != nil {
+				done.Planned = p.Reach
+				// The server does not count the very transaction whose record it stops after.
+				if !p.CommitAt.IsZero() {
+					done.CommitAt = p.CommitAt
+				}
+			}
+			return done, checkReached(r.o, done.LSN, fromLog)
 		}
 		if time.Since(r.told) > recoverTell {
 			r.told = time.Now()
@@ -434,7 +446,10 @@ func (r *recovering) explain(err error) error {
 		text += r.server.Log()
 	}
 	if strings.Contains(text, notReached) {
-		return &cofre.UnreachableError{Target: r.o.Recovery.String(), Why: "the WAL ends before it"}
+		return endedEarly(r.o, text)
+	}
+	if _, ok := errors.AsType[*cofre.UnreachableError](err); ok {
+		return err
 	}
 	return fmt.Errorf("recover the cluster in %s: %w", r.o.DataDir, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // Files that a restore adds to a data directory. recoveryFile holds every setting that recovery needs; it is
@@ -51,7 +52,9 @@ func (s setting) String() string {
 
 // recovery is what a restored cluster is told.
 type recovery struct {
-	target         cofre.RecoveryTarget
+	target         cofre.RecoveryTarget // as it was asked for
+	plan           *plan.Recovery       // how it is reached; nil leaves that to the server
+	inPlace        bool                 // tablespaces in pg_tblspc itself are expected
 	action         Action
 	restoreCommand string
 	endCommand     string
@@ -65,9 +68,12 @@ func (r recovery) signals() bool {
 	return r.restoreCommand != "" || r.target != cofre.RecoveryTarget{}
 }
 
-// then says what the server does when it is there. At the end of the WAL it takes writes, whatever the action:
-// recovery_target_action needs a target.
+// then says what the server does when it is there. At the end of the WAL it takes writes, whatever the action, unless a
+// plan says where that is: recovery_target_action needs a target.
 func (r recovery) then() string {
+	if r.plan != nil {
+		return string(r.action)
+	}
 	end := r.target
 	end.Timeline, end.Exclusive = 0, false
 	if end == (cofre.RecoveryTarget{}) {
@@ -85,7 +91,8 @@ func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 		// Without an archive: a command that never has a segment, so that pg_wal is read.
 		add("restore_command", cmp.Or(r.restoreCommand, "false"))
 		target := map[string]string{}
-		switch t := r.target; {
+		stop := pinned(r.target, r.plan)
+		switch t := stop; {
 		case !t.At.IsZero():
 			target["recovery_target_time"] = t.At.UTC().Format("2006-01-02 15:04:05.999999") + "+00"
 		case t.LSN != 0:
@@ -103,14 +110,17 @@ func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
 		for _, name := range names {
 			add(name, target[name])
 		}
-		add("recovery_target_inclusive", onOff(!r.target.Exclusive))
+		add("recovery_target_inclusive", onOff(!stop.Exclusive))
 		timeline := "latest"
-		if r.target.Timeline != 0 {
-			timeline = strconv.FormatUint(uint64(r.target.Timeline), 10)
+		if stop.Timeline != 0 {
+			timeline = strconv.FormatUint(uint64(stop.Timeline), 10)
 		}
 		add("recovery_target_timeline", timeline)
 		add("recovery_target_action", string(cmp.Or(r.action, ActionPause)))
 		add("hot_standby", "on")
+	}
+	if r.inPlace {
+		add("allow_in_place_tablespaces", "on")
 	}
 	add("archive_cleanup_command", "")
 	add("recovery_end_command", r.endCommand)

@@ -79,6 +79,9 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 			return err
 		}
 	}
+	if err := t.makeSpaces(); err != nil {
+		return err
+	}
 	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "restore files", Total: t.bytes, Unit: cofre.UnitBytes})
 	err := t.writeFiles(ctx, obs)
 	if err == nil {
@@ -86,6 +89,9 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	}
 	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "restore files", Done: t.result.bytes.Load(), Total: t.bytes, Unit: cofre.UnitBytes, Err: err})
 	if err != nil {
+		return err
+	}
+	if err := t.editOwnWAL(); err != nil {
 		return err
 	}
 	if err := t.recovery().write(t.stage, t.facts.Summary, t.control, t.own); err != nil {
@@ -505,8 +511,8 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 	t.touched = false
 	next := []string{"pg_ctl start -D " + shellWord(dir)}
 	if r := t.recovery(); r.signals() && r.then() == string(ActionPause) {
-		// The lock of a DROP TABLE is replayed before its commit, at which recovery stops.
-		next = append(next, "it pauses at the target, to be read: but for tables that a transaction under way had locked, as DROP TABLE does",
+		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
+		next = append(next, "it pauses at the target, read-only; tables that a transaction which was open there had locked cannot be read until it is promoted",
 			"to let it take writes: SELECT pg_promote()")
 	}
 	if t.o.KeepArchiving {

@@ -22,6 +22,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // markerFile says that a directory is a restore of ours that has not ended, and of what. The next restore of the
@@ -50,7 +51,10 @@ type TargetOptions struct {
 	Jobs  int    // pieces restored at once; below 1 means 1
 	Owner string // user to own the files, where this process is root; empty finds out
 
-	Recovery       cofre.RecoveryTarget
+	Recovery cofre.RecoveryTarget
+	// Plan is how Recovery is reached, from this component; nil leaves it to the server, to the end of the component's own
+	// WAL.
+	Plan           *plan.Recovery
 	Action         Action
 	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
 	EndCommand     string // recovery_end_command of postgresql.conf: run once, when the recovery ends in a promotion
@@ -85,6 +89,7 @@ type Target struct {
 	files  []*staged
 	bytes  int64
 	spaces map[uint32]string // OID to directory
+	made   []madeSpace       // that the WAL will create
 	owner  *owner
 
 	stage   string // where the data directory is built; o.Dir unless moved aside
@@ -128,6 +133,9 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if err := t.planDirectory(problem); err != nil {
 		return nil, err
 	}
+	if err := t.findMade(ctx); err != nil {
+		return nil, err
+	}
 	t.planSpaces(problem)
 	t.planSpace(problem)
 	if t.o.RestoreCommand == "" && !s.WALIncluded {
@@ -138,6 +146,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 		problem("name an existing user with --owner", "%v", err)
 	}
 	t.describe(p)
+	t.planMadeSpaces(p, problem)
 	return p, t.noteConfiguration(ctx, p)
 }
 
@@ -332,6 +341,9 @@ func (t *Target) planSpaces(problem func(hint, what string, args ...any)) {
 			}
 		}
 	}
+	for _, m := range t.made {
+		known[strconv.FormatUint(uint64(m.OID), 10)], known[m.Path] = true, true
+	}
 	for name := range t.o.Tablespaces {
 		if !known[name] {
 			problem("", "the cluster has no tablespace %q", name)
@@ -435,7 +447,12 @@ func (t *Target) describe(p *cofre.Plan) {
 	}
 	r := t.recovery()
 	if r.signals() {
-		step("recover", "to "+r.target.String(), "from timeline %d at %s, then %s", s.Timeline, s.StartLSN, r.then())
+		how := ""
+		if r.plan != nil {
+			how = describeStop(r.plan) + ", "
+			p.Notes = append(p.Notes, r.plan.Notes...)
+		}
+		step("recover", "to "+r.target.String(), "from timeline %d at %s, %sthen %s", s.Timeline, s.StartLSN, how, r.then())
 	} else {
 		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
 	}
@@ -453,7 +470,7 @@ func (t *Target) describe(p *cofre.Plan) {
 }
 
 func (t *Target) recovery() recovery {
-	r := recovery{target: t.o.Recovery, action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving, keepLibraries: t.o.KeepLibraries}
+	r := recovery{target: t.o.Recovery, plan: t.o.Plan, inPlace: t.inPlaceSpaces(), action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving, keepLibraries: t.o.KeepLibraries}
 	if r.action == "" {
 		r.action = ActionPause
 	}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -66,6 +67,8 @@ type Fetcher struct {
 	// number for the timeline that begins, which is then reserved. Used is a number up to which all are used, whatever is
 	// archived: there are base backups of it.
 	Claim, Used cofre.Timeline
+	// Edits are made to what is delivered; see pgdata.Edit.
+	Edits []pgdata.Edit
 	// Whole refuses segments that are not whole. Without it the streamed beginning of a segment, or the last
 	// one of a timeline that ended, is delivered in its place, filled up with zeros: recovery ends in it.
 	Whole bool
@@ -110,7 +113,13 @@ func (f *Fetcher) Fetch(ctx context.Context, name, path string) error {
 		system = c.SystemID
 	}
 	if kind.Kind == pgdata.WALSegment && f.Spool != "" {
-		if spooled, err := f.deliver(system, name, path); err != nil {
+		if spooled, err := f.deliver(system, name, path); err == nil && spooled && len(f.Edits) > 0 {
+			if err := f.editFile(name, path); err != nil {
+				return fail(errors.Join(err, os.Remove(path)))
+			}
+			f.ahead(ctx, system, name, true)
+			return nil
+		} else if err != nil {
 			return fail(err)
 		} else if spooled {
 			f.ahead(ctx, system, name, true)
@@ -119,6 +128,9 @@ func (f *Fetcher) Fetch(ctx context.Context, name, path string) error {
 	}
 	content, err := f.content(ctx, system, kind, name, path)
 	if err != nil {
+		return fail(err)
+	}
+	if err := f.edit(name, content); err != nil {
 		return fail(err)
 	}
 	if err := writeFile(path, content); err != nil {
@@ -155,6 +167,31 @@ func (f *Fetcher) content(ctx context.Context, system cofre.SystemID, kind pgdat
 		err = ErrNoHistory(kind.Timeline)
 	}
 	return content, err
+}
+
+// edit makes the edits that fall into a segment. Other files are left as they are.
+func (f *Fetcher) edit(name string, content []byte) error {
+	if len(f.Edits) == 0 || !pgdata.IsSegmentName(name) {
+		return nil
+	}
+	s, err := pgdata.ParseSegment(name, int64(len(content)))
+	if err != nil {
+		return err
+	}
+	return pgdata.Apply(f.Edits, s, content)
+}
+
+// editFile is edit for a segment that has been delivered.
+func (f *Fetcher) editFile(name, path string) error {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	was := bytes.Clone(content)
+	if err := f.edit(name, content); err != nil || bytes.Equal(was, content) {
+		return err
+	}
+	return writeFile(path, content)
 }
 
 // read brings a file's content and checks that it is what its name says.

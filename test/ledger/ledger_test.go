@@ -229,9 +229,8 @@ func (s *scene) restoreIn(t testing.TB, kind string, target cofre.RecoveryTarget
 			t.Errorf("%s: said %+v", name, r)
 			return
 		}
-		// The server goes on after the clients, and with it the end of the WAL. And PostgreSQL does not count the very
-		// transaction whose record is the LSN it stops after.
-		said := target != cofre.RecoveryTarget{} && !(target.LSN != 0 && s.h.ended(want))
+		// The server goes on after the clients, and with it the end of the WAL.
+		said := target != cofre.RecoveryTarget{}
 		if last := s.h.lastEnding(want, b); said && !last.Equal(r.CommitAt) && !(last.IsZero() && target.Immediate) {
 			t.Errorf("%s: the last transaction is of %s, and it says %s", name, last, r.CommitAt)
 		}
@@ -250,11 +249,6 @@ func (h *history) lastEnding(s stop, b base) (at time.Time) {
 		}
 	}
 	return at
-}
-
-// ended reports whether the record that a recovery stops after ends a transaction.
-func (h *history) ended(s stop) bool {
-	return s.after && slices.ContainsFunc(h.endings, func(e ending) bool { return e.lsn == s.lsn })
 }
 
 func (s *scene) base(t testing.TB, point string) base {
@@ -281,7 +275,7 @@ func (s *scene) dryRuns(t testing.TB, n int) {
 		for _, b := range s.bases {
 			if st, ok := s.h.stopOf(target, b); ok && st.reachableFrom(b) {
 				reachable = true
-				stops[st.lsn] = true
+				stops[s.h.exact(target, st, b)] = true
 			}
 		}
 		r := s.m.run(t, append(s.nowhere(), flags(target)...)...)
@@ -291,7 +285,7 @@ func (s *scene) dryRuns(t testing.TB, n int) {
 			t.Errorf("%s %v can be reached, and is refused with %d:\n%s", kind, flags(target), r.code, r.err)
 		case !reachable && (r.code != 21 || !strings.Contains(r.err, "reachable: ")):
 			t.Errorf("%s %v cannot be reached, and exits with %d:\n%s", kind, flags(target), r.code, r.err)
-		case reachable && target.LSN == 0: // of an LSN the target itself is said, and recovery stops at the first record from there on
+		case reachable && !(target.LSN != 0 && target.Exclusive): // the record before an LSN is not known here
 			at, err := cofre.ParseLSN(m[1])
 			if err != nil || !stops[at] {
 				t.Errorf("%s %v is said to end at %s, and ends at %v", kind, flags(target), m[1], stops)

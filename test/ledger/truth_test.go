@@ -34,6 +34,7 @@ type history struct {
 	records  []cofre.LSN // where every record starts, in order
 	end      cofre.LSN   // of the last one
 	endings  []ending
+	prepared []ending             // PREPARE TRANSACTION
 	named    map[string]cofre.LSN // restore points
 }
 
@@ -71,6 +72,14 @@ func readHistory(t testing.TB, m *machine, server int, dir string, tli cofre.Tim
 		h.records = append(h.records, lsn)
 		h.end = lsn + cofre.LSN(length+7)/8*8 // where no header of a page lies in between, which for the last one is enough
 		switch {
+		case rmgr == "Transaction" && what == "PREPARE":
+			if at := stampText.FindStringSubmatch(detail); at != nil {
+				made, err := time.Parse("2006-01-02 15:04:05.000000", at[1])
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.prepared = append(h.prepared, ending{lsn: lsn, at: made})
+			}
 		case rmgr == "XLOG" && what == "RESTORE_POINT":
 			h.named[detail] = lsn
 		case rmgr == "Transaction" && (strings.HasPrefix(what, "COMMIT") || strings.HasPrefix(what, "ABORT")):
@@ -122,6 +131,16 @@ func (h *history) child(own *history, fork cofre.LSN) *history {
 			c.endings = append(c.endings, e)
 		}
 	}
+	for _, e := range h.prepared {
+		if before(e.lsn) {
+			c.prepared = append(c.prepared, e)
+		}
+	}
+	for _, e := range own.prepared {
+		if !before(e.lsn) {
+			c.prepared = append(c.prepared, e)
+		}
+	}
 	for n, lsn := range h.named {
 		if before(lsn) {
 			c.named[n] = lsn
@@ -137,7 +156,7 @@ func (h *history) child(own *history, fork cofre.LSN) *history {
 
 // until is the history as far as a repository has it: records that end after lsn are not all there.
 func (h *history) until(lsn cofre.LSN) *history {
-	c := &history{timeline: h.timeline, named: map[string]cofre.LSN{}}
+	c := &history{timeline: h.timeline, prepared: h.prepared, named: map[string]cofre.LSN{}}
 	for i, r := range h.records {
 		end := h.end
 		if i+1 < len(h.records) {
@@ -206,6 +225,28 @@ func (h *history) stopOf(target cofre.RecoveryTarget, b base) (s stop, ok bool) 
 		return stop{h.records[len(h.records)-1], true}, true
 	}
 	return stop{}, false
+}
+
+// exact is where the last record starts that a recovery to s replays that begins at a base backup, where the base backup
+// ends if there is none: before the commit at which PostgreSQL would stop, whatever lies between belongs to nothing that
+// has ended.
+func (h *history) exact(target cofre.RecoveryTarget, s stop, b base) cofre.LSN {
+	if s.after || target.Immediate || target.LSN != 0 {
+		return s.lsn
+	}
+	at := b.StopLSN
+	for _, e := range h.endings {
+		if e.lsn >= b.StopLSN && e.lsn < s.lsn {
+			at = max(at, e.lsn)
+		}
+	}
+	for _, e := range h.prepared {
+		late := !target.At.IsZero() && (e.at.After(target.At) || target.Exclusive && e.at.Equal(target.At))
+		if e.lsn >= b.StopLSN && e.lsn < s.lsn && !late {
+			at = max(at, e.lsn)
+		}
+	}
+	return at
 }
 
 // reachableFrom reports whether a recovery that ends at s can begin at a base backup: it is consistent by then.

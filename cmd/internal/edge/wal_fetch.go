@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -25,6 +26,7 @@ type walFetchCommand struct {
 	standby bool
 	claim   uint32 // the timeline recovered to
 	used    uint32
+	edits   string // hidden: for a recovery that must not write where the original's tablespaces are
 	ahead   string // hidden: a process of its own that fills the spool
 }
 
@@ -51,8 +53,11 @@ above for everything else, which stops the recovery. PostgreSQL takes 1 to 125 f
 	cmd.Flags().Uint32Var(&c.claim, "claim", 0, "the `TIMELINE` recovered to: the number of the one that begins is reserved in the repository")
 	cmd.Flags().Uint32Var(&c.used, "used", 0, "with --claim, the highest `TIMELINE` that is known to be used")
 	cmd.Flags().StringVar(&c.ahead, "after", "", "")
-	if err := cmd.Flags().MarkHidden("after"); err != nil {
-		panic("cofre: internal error: " + err.Error())
+	cmd.Flags().StringVar(&c.edits, "edits", "", "")
+	for _, hidden := range []string{"after", "edits"} {
+		if err := cmd.Flags().MarkHidden(hidden); err != nil {
+			panic("cofre: internal error: " + err.Error())
+		}
 	}
 	return cmd
 }
@@ -108,6 +113,12 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 // failure before none of them has what is asked for.
 func (c *walFetchCommand) fetcher(ctx context.Context, a *App, cfg *config.Config) (*wal.Fetcher, error) {
 	f := &wal.Fetcher{Spool: c.spool, Claim: cofre.Timeline(c.claim), Used: cofre.Timeline(c.used), Warn: func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }}
+	if c.edits != "" {
+		var err error
+		if f.Edits, err = pgdata.ParseEdits(c.edits); err != nil {
+			return nil, err
+		}
+	}
 	if c.spool != "" {
 		var err error
 		if f.Spool, err = filepath.Abs(c.spool); err != nil {

@@ -1,0 +1,278 @@
+package physical
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// pinned is the target that PostgreSQL is told, which is where the plan ends and not what was asked for: a record's
+// position, so that nothing after it acts, and so that WAL which ends before it is an error of the server too, also to
+// the end of the WAL. Without a plan it is what was asked for.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore and recoveryStopsAfter.
+func pinned(asked cofre.RecoveryTarget, p *plan.Recovery) cofre.RecoveryTarget {
+	if p == nil {
+		return asked
+	}
+	if p.Consistent {
+		return cofre.RecoveryTarget{Immediate: true, Timeline: p.Timeline}
+	}
+	return cofre.RecoveryTarget{LSN: p.Stop, Timeline: p.Timeline}
+}
+
+// describeStop says in words where a planned recovery stops.
+func describeStop(p *plan.Recovery) string {
+	if p.Consistent {
+		return fmt.Sprintf("stopping where the base backup is consistent, at %s", p.Stop)
+	}
+	s := "stopping after the record at " + p.Stop.String()
+	if !p.CommitAt.IsZero() {
+		s += ", the last transaction in it of " + p.CommitAt.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+	}
+	return s
+}
+
+// checkReached compares where a server stands with where the plan ends. fromLog says that reached is the start of the
+// last record that was replayed, which is all that the log knows.
+//
+// Errors: *cofre.UnreachableError with both positions.
+func checkReached(o RecoverOptions, reached cofre.LSN, fromLog bool) error {
+	p := o.Plan
+	if p == nil {
+		return nil
+	}
+	want := p.Reach
+	if fromLog {
+		want = p.Stop
+	}
+	if reached == want || p.Consistent && (fromLog || reached > want) {
+		return nil
+	}
+	how := "ended at"
+	if reached > want {
+		how = "went past it, to"
+	}
+	return notAsPlanned(o, fmt.Sprintf("the plan ends at %s, and the recovery %s %s", want, how, reached))
+}
+
+// notAsPlanned is the error of a recovery that did not end where its plan does.
+func notAsPlanned(o RecoverOptions, why string) error {
+	err := error(&cofre.UnreachableError{Target: o.Recovery.String(), Why: why})
+	return cofre.WithHint(err, "the copy in %s is not promoted; find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", o.DataDir)
+}
+
+// endedEarly explains a server that has refused to go on without the rest of the WAL.
+func endedEarly(o RecoverOptions, log string) error {
+	if o.Plan == nil {
+		return &cofre.UnreachableError{Target: o.Recovery.String(), Why: "the WAL ends before it"}
+	}
+	reached := "where, the server does not say"
+	if lsn := redoDone(log); lsn != 0 {
+		reached = "after the record at " + lsn.String()
+	}
+	return notAsPlanned(o, fmt.Sprintf("the plan stops after the record at %s, and the WAL ended before it, %s", o.Plan.Stop, reached))
+}
+
+// madeSpace is what becomes of a tablespace that the WAL creates.
+type madeSpace struct {
+	plan.Tablespace
+	to   string // where it is made; empty for pg_tblspc itself
+	asIs bool   // at the original's own place, as the WAL says
+}
+
+// WALEdits are the changes to the WAL without which a recovery would create tablespaces where the original's are, for
+// the command that fetches WAL; spaces is TargetOptions.Tablespaces.
+func WALEdits(p *plan.Recovery, spaces map[string]string) string {
+	if p == nil {
+		return ""
+	}
+	return walEdits(madeSpaces(p.Tablespaces, spaces))
+}
+
+func walEdits(made []madeSpace) string {
+	var edits []string
+	for _, m := range made {
+		if !m.asIs && m.InPlace != "" {
+			edits = append(edits, m.InPlace)
+		}
+	}
+	return strings.Join(edits, ",")
+}
+
+// madeSpaces decides what becomes of tablespaces that WAL creates.
+func madeSpaces(created []plan.Tablespace, spaces map[string]string) (out []madeSpace) {
+	for _, s := range created {
+		m := madeSpace{Tablespace: s}
+		if s.Path != "" {
+			to := cmp.Or(spaces[strconv.FormatUint(uint64(s.OID), 10)], spaces[s.Path])
+			m.asIs = to != "" && filepath.Clean(to) == filepath.Clean(s.Path)
+			m.to = to
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// findMade finds the tablespaces that the recovery will create: the plan knows them, or the component's own WAL does.
+func (t *Target) findMade(ctx context.Context) error {
+	var created []plan.Tablespace
+	if t.o.Plan != nil {
+		created = t.o.Plan.Tablespaces
+	} else if t.facts.WALIncluded {
+		found := map[cofre.LSN]plan.Tablespace{}
+		walk := plan.NewWalk(t.facts.WALSegmentSize, plan.Span{From: t.facts.StartLSN}, func(f plan.Found, _ error) bool {
+			if m := f.Moment; m.Kind == pgdata.MomentTablespaceCreate {
+				found[m.Start] = plan.Tablespace{OID: m.OID, Path: m.Path, At: m.Start, InPlace: m.InPlace}
+			}
+			return true
+		})
+		for _, name := range t.ownSegments() {
+			b, err := readAll(ctx, t.tree, path.Join(DataDir, "pg_wal", name))
+			if err != nil {
+				return err
+			}
+			walk.Segment(b)
+		}
+		for _, at := range slices.Sorted(maps.Keys(found)) {
+			created = append(created, found[at])
+		}
+	}
+	t.made = madeSpaces(created, t.o.Tablespaces)
+	return nil
+}
+
+// ownSegments are the segments that the component carries, in order along its timelines.
+func (t *Target) ownSegments() (names []string) {
+	for _, f := range t.files {
+		if name := path.Base(f.entry.Path); path.Dir(f.entry.Path) == DataDir+"/pg_wal" && pgdata.IsSegmentName(name) {
+			names = append(names, name)
+		}
+	}
+	// By number first: the timeline, which a name begins with, changes within a number.
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(a[8:], b[8:]), cmp.Compare(a, b)) })
+	return slices.CompactFunc(names, func(a, b string) bool { return a[8:] == b[8:] })
+}
+
+// editOwnWAL makes the changes to the WAL that the component carries.
+func (t *Target) editOwnWAL() error {
+	text := walEdits(t.made)
+	if text == "" {
+		return nil
+	}
+	edits, err := pgdata.ParseEdits(text)
+	if err != nil {
+		return err
+	}
+	for _, name := range t.ownSegments() {
+		at := t.path(path.Join(DataDir, "pg_wal", name))
+		s, err := pgdata.ParseSegment(name, t.facts.WALSegmentSize)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(at)
+		if err != nil {
+			return err
+		}
+		was := bytes.Clone(b)
+		if err := pgdata.Apply(edits, s, b); err != nil {
+			return fmt.Errorf("change segment %s of the component: %w", name, err)
+		}
+		if bytes.Equal(was, b) {
+			continue
+		}
+		if err := replaceFile(at, b, t.own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planMadeSpaces plans the tablespaces that the WAL creates. PostgreSQL makes them where the original had them: where
+// the original still lives, that would write into its files. So the WAL is changed as it is fetched: they are made in
+// the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
+// asked for and nothing is there.
+func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, args ...any)) {
+	version := fmt.Sprintf("PG_%d_%d", t.control.Major, t.control.CatalogVersion)
+	for _, m := range t.made {
+		what := fmt.Sprintf("tablespace %d", m.OID)
+		if _, known := t.spaces[m.OID]; known {
+			continue // made while the base backup was taken: it is where that puts it
+		}
+		if m.to == "" {
+			p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in the data directory, as the WAL creates it: it was in " + m.Path})
+			continue
+		}
+		hint := fmt.Sprintf("name an empty directory: --tablespace %d=/path; without one it is made in the data directory", m.OID)
+		if !filepath.IsAbs(m.to) {
+			problem(hint, "directory %q of tablespace %d is not absolute", m.to, m.OID)
+			continue
+		}
+		if names, err := os.ReadDir(filepath.Join(m.to, version)); len(names) > 0 || err != nil && !gone(err) {
+			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, version)
+			continue
+		}
+		p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
+	}
+}
+
+// makeSpaces makes the directories of tablespaces that the WAL will create, and the links that lead to them.
+func (t *Target) makeSpaces() error {
+	for _, m := range t.made {
+		if _, known := t.spaces[m.OID]; known || m.to == "" {
+			continue
+		}
+		if err := os.MkdirAll(m.to, 0o700); err != nil {
+			return err
+		}
+		if err := t.own(m.to); err != nil {
+			return err
+		}
+		if m.asIs {
+			continue // the server makes the link
+		}
+		link := filepath.Join(t.stage, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
+		if err := os.RemoveAll(link); err != nil {
+			return err
+		}
+		if err := os.Symlink(m.to, link); err != nil {
+			return err
+		}
+		if t.owner != nil {
+			if err := os.Lchown(link, t.owner.uid, t.owner.gid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inPlaceSpaces reports whether the cluster has, or is about to have, tablespaces in pg_tblspc itself: a recovery that becomes
+// consistent beside one ends unless it is allowed.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, CheckTablespaceDirectory.
+func (t *Target) inPlaceSpaces() bool {
+	for _, m := range t.made {
+		if _, known := t.spaces[m.OID]; !known && m.to == "" {
+			return true
+		}
+	}
+	for _, d := range t.dirs {
+		if filepath.Dir(d.Path) == DataDir+"/pg_tblspc" {
+			return true
+		}
+	}
+	return false
+}
