@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -118,7 +119,12 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 	if err != nil {
 		return err
 	}
+	s.files = slices.DeleteFunc(s.files, func(f found) bool { return k.replaced(f.entry.Path) })
 	k.facts.Tablespaces = s.spaces
+	for _, text := range s.left {
+		k.warn("%s", text)
+	}
+	k.findings = append(k.findings, s.unreadable...)
 	for _, o := range s.others {
 		if err := k.given.Session.Add(ctx, o.entry); err != nil {
 			return err
@@ -185,7 +191,7 @@ func (r *reading) file(ctx context.Context, f found) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return r.cannotRead(f, err)
 	}
 	defer in.Close()
 	// Before the first byte is read: a write that comes later leaves another time.
@@ -209,12 +215,25 @@ func (r *reading) file(ctx context.Context, f found) error {
 	}
 	entry.Layout = layoutOf(size)
 	if _, err := r.k.given.Session.Put(ctx, entry, &counted{Reader: reader, r: r, name: f.entry.Path}); err != nil {
-		return err
+		return r.cannotRead(f, err)
 	}
 	if size == widePiece && scattered(was.hashes, reader.hashes) {
 		size = 0
 	}
 	r.add(f, reader, size)
+	return nil
+}
+
+// cannotRead goes on without a file that somebody left in the data directory, a core dump say, and names it. An error that
+// is not of the file itself stays one.
+func (r *reading) cannotRead(f found, err error) error {
+	var pe *fs.PathError
+	if f.own || !errors.As(err, &pe) || pe.Path != f.abs {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.k.findings = append(r.k.findings, unreadable(f.entry.Path, err))
 	return nil
 }
 

@@ -54,14 +54,16 @@ type Summary struct {
 	WALIncluded    bool           `json:"wal_included"` // data/pg_wal holds everything from StartLSN to StopLSN
 	// OwnWALOnly says that the archive has WAL of another cluster under the names of this one's: the component restores with
 	// what it carries, to the end of the backup, and never with the archive.
-	OwnWALOnly   bool              `json:"own_wal_only,omitempty"`
-	Tablespaces  []Tablespace      `json:"tablespaces,omitempty"`
-	Superuser    string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
-	Settings     map[string]string `json:"settings"`            // those that recovery depends on
-	FileCount    int               `json:"files"`
-	ReusedCount  int               `json:"reused"` // files taken over from the previous component unread
-	BadPageCount int               `json:"bad_page_count,omitempty"`
-	BadPages     []BadPage         `json:"bad_pages,omitempty"` // the first maxBadPages
+	OwnWALOnly  bool              `json:"own_wal_only,omitempty"`
+	Tablespaces []Tablespace      `json:"tablespaces,omitempty"`
+	Superuser   string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
+	Settings    map[string]string `json:"settings"`            // those that recovery depends on
+	// Configuration names the files of data that lay outside of the data directory: see configuration.go.
+	Configuration []string  `json:"configuration,omitempty"`
+	FileCount     int       `json:"files"`
+	ReusedCount   int       `json:"reused"` // files taken over from the previous component unread
+	BadPageCount  int       `json:"bad_page_count,omitempty"`
+	BadPages      []BadPage `json:"bad_pages,omitempty"` // the first maxBadPages
 }
 
 // Tablespace is one beside pg_default and pg_global.

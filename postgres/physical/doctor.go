@@ -44,7 +44,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	}
 	d.settings()
 	d.archiving()
-	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.history, d.clock, d.space} {
+	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.history, d.clock, d.space, d.strays, d.configuration} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
@@ -131,6 +131,62 @@ func (d *doctor) archiving() {
 		d.say("archive_command", strings.Contains(command, "cofre"), "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'; SELECT pg_reload_conf()",
 			"archive_command = %s", command)
 	}
+}
+
+// strays looks for what a backup would leave out of the data directory, or could not read.
+func (d *doctor) strays(ctx context.Context) error {
+	if !d.sees {
+		return nil
+	}
+	const any = 1 // of no matter here
+	s, err := scan(ctx, cmp.Or(d.s.cfg.DataDirectory, d.server.DataDir), any)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		d.say("data directory", false, "run cofre as the user that PostgreSQL runs as, or as root", "%v", err)
+		return nil
+	}
+	for _, f := range s.files {
+		if f.own {
+			continue
+		}
+		in, err := os.Open(f.abs)
+		if err == nil {
+			err = in.Close() // only opened
+		}
+		if err != nil && !gone(err) {
+			s.unreadable = append(s.unreadable, unreadable(f.entry.Path, err))
+		}
+	}
+	for _, f := range s.unreadable {
+		d.say("data directory", false, "take it away, or let the user read it that cofre runs as", "%s: %s", f.Object, f.What)
+	}
+	for _, text := range s.left {
+		d.say("data directory", true, "", "%s", text)
+	}
+	return nil
+}
+
+// configuration looks at the configuration files that lie outside of the data directory, which a backup brings along.
+func (d *doctor) configuration(ctx context.Context) error {
+	method := MethodProtocol
+	if d.inPlace() {
+		method = MethodFiles
+	}
+	k := &capture{conn: d.conn, server: d.server, facts: Facts{Summary: Summary{Settings: d.server.Settings}}}
+	if err := k.readConfiguration(ctx, method); err != nil {
+		return err
+	}
+	for _, f := range k.findings {
+		d.say("configuration files", false, fmt.Sprintf("let the role read them: GRANT pg_read_server_files TO %s; and run cofre as a user that may", pgx.Identifier{d.server.Role.Name}.Sanitize()), "%s %s", f.Object, f.What)
+	}
+	for _, c := range configured {
+		if _, ok := k.configuration[c.name]; ok {
+			d.say("configuration files", true, "", "%s, outside of the data directory, is brought along", d.server.Settings[c.setting])
+		}
+	}
+	return nil
 }
 
 func (d *doctor) privileges(ctx context.Context) error {

@@ -40,6 +40,12 @@ func isOmitted(name string) bool {
 // Source: PostgreSQL, src/include/storage/fd.h, PG_TEMP_FILE_PREFIX; src/include/utils/relcache.h,
 // RELCACHE_INIT_FILENAME.
 func omit(name string) bool {
+	// Sockets, and their locks, which name the process of the running server: a copy would take it for its own.
+	//
+	// Source: PostgreSQL, src/include/libpq/pqcomm.h, UNIXSOCK_PATH.
+	if strings.HasPrefix(name, ".s.PGSQL.") {
+		return true
+	}
 	return strings.HasPrefix(name, "pgsql_tmp") || strings.HasPrefix(name, "pg_internal.init") || name == ".DS_Store"
 }
 

@@ -1,6 +1,7 @@
 package physical
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,55 @@ func TestScan(t *testing.T) {
 	}
 }
 
+// TestScanLeavesLinksAndNamesThem follows links of names that PostgreSQL knows, and no others: they may lead in circles, or out
+// of the cluster.
+func TestScanLeavesLinksAndNamesThem(t *testing.T) {
+	dir, out := t.TempDir(), t.TempDir()
+	for _, at := range []string{
+		dir + "/PG_VERSION", out + "/pg_xact/0000", out + "/base-5/1259", out + "/relation", out + "/server.crt", out + "/secret/file",
+		dir + "/base/1/PG_VERSION", dir + "/log/postgresql.log", dir + "/.s.PGSQL.5432.lock",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.WriteFile(at, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"pg_xact": out + "/pg_xact", "base/5": out + "/base-5", "base/1/1260": out + "/relation", "server.crt": out + "/server.crt",
+		"loop": ".", "self": "self", "base/1/up": "..", "base/elsewhere": out + "/secret", "log/old": out + "/secret", "secret": out + "/secret", "none": "/none",
+		"log/file": out + "/secret/file",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := scan(t.Context(), dir, 131072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range s.files {
+		name := strings.TrimPrefix(f.entry.Path, "data/")
+		if f.own {
+			name += "!"
+		}
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	want := []string{"PG_VERSION!", "base/1/1260!", "base/1/PG_VERSION!", "base/5/1259!", "log/postgresql.log", "pg_xact/0000!", "server.crt"}
+	if !slices.Equal(got, want) {
+		t.Errorf("files\n%q, want\n%q", got, want)
+	}
+	var left []string
+	for _, text := range s.left {
+		name, _, _ := strings.Cut(text, " ")
+		left = append(left, name)
+	}
+	slices.Sort(left)
+	if want := []string{"base/1/up", "base/elsewhere", "log/file", "log/old", "loop", "none", "secret", "self"}; !slices.Equal(left, want) {
+		t.Errorf("left out %q, want %q", left, want)
+	}
+}
+
 // TestOmitted says the same of a path that the server sends.
 func TestOmitted(t *testing.T) {
 	for name, want := range map[string]bool{
@@ -168,5 +218,56 @@ func TestUnchanged(t *testing.T) {
 	}
 	if !unchanged(is, was, captured) {
 		t.Error("a file that did not change is read again")
+	}
+}
+
+// TestInliner writes what a file includes in its place, and keeps the original's places as comments.
+func TestInliner(t *testing.T) {
+	files := map[string]string{
+		"/etc/main/postgresql.conf": "a = 1\ndata_directory = '/var/lib/x' # there\n\tHBA_FILE='/etc/x'\r\n#include 'no'\ninclude_dir='conf.d'\ninclude_if_exists = none\nincluded = on\ninclude \"it's\"",
+		"/etc/main/conf.d/b.conf":   "b = 2\ninclude 'sub/c'\n", "/etc/main/conf.d/sub/c": "c = 3",
+		"/etc/main/conf.d/.h.conf": "h = 1\n", "/etc/main/conf.d/x": "x = 1\n", "/etc/main/it's": "d = 4\n", "/loop": "include loop\n",
+	}
+	in := inliner{
+		read: func(name string) ([]byte, error) {
+			if text, ok := files[name]; ok {
+				return []byte(text), nil
+			}
+			return nil, os.ErrNotExist
+		},
+		list: func(dir string) ([]string, error) { return []string{"x", "b.conf", ".h.conf"}, nil },
+	}
+	got, err := in.file("/etc/main/postgresql.conf", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `a = 1
+# of the original: data_directory = '/var/lib/x' # there
+# of the original: HBA_FILE='/etc/x'
+#include 'no'
+# include_dir='conf.d'
+# begin of /etc/main/conf.d/b.conf
+b = 2
+# include 'sub/c'
+# begin of /etc/main/conf.d/sub/c
+c = 3
+# end of /etc/main/conf.d/sub/c
+# end of /etc/main/conf.d/b.conf
+# include_if_exists = none
+included = on
+# include "it's"
+# begin of /etc/main/it's
+d = 4
+# end of /etc/main/it's
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	files["/etc/main/postgresql.conf"] = "include 'none'\n"
+	if _, err := in.file("/etc/main/postgresql.conf", 0); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that must be there: %v", err)
+	}
+	if _, err := in.file("/loop", 0); err == nil {
+		t.Error("a file that includes itself was read")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path"
@@ -403,6 +404,8 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 				err = s.incremental(ctx, g, e, name, in)
 			case s.since != nil && e.Path == path.Join(DataDir, pgdata.BackupLabelFile):
 				err = s.fullLabel(ctx, g, e, in)
+			case s.k.replaced(e.Path):
+				err = s.passOver(e, in)
 			default:
 				var d digest
 				if d, err = s.file(ctx, g, e, in); err == nil {
@@ -414,6 +417,16 @@ func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
 			return err
 		}
 	}
+}
+
+// passOver receives a file that is not stored: a configuration file that the server does not read.
+func (s *stream) passOver(e cofre.Entry, in io.Reader) error {
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return fmt.Errorf("receive %s: %w", serverPath(e.Path), err)
+	}
+	s.sent[serverPath(e.Path)] = sent{int64(len(b)), crc32.Checksum(b, castagnoli)}
+	return nil
 }
 
 // sent is a file as it came.

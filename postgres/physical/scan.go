@@ -24,6 +24,7 @@ type found struct {
 	entry    cofre.Entry // its path in the component
 	abs      string
 	inode    uint64
+	own      bool  // PostgreSQL's, without which there is no cluster; not a file that somebody left here
 	relation bool  // consists of pages
 	block    int64 // the relation's number of the file's first page
 }
@@ -36,12 +37,18 @@ type scanner struct {
 	others           []found // directories and links, parents first
 	spaces           []Tablespace
 	bytes            int64
+	left             []string        // what is no part of the cluster and left out, with the reason
+	unreadable       []cofre.Finding // what somebody left here and cannot be read
 }
 
 // scan lists the cluster in dir. Files come largest first, so that the last to be read are small and no worker
 // is left alone with a large one.
 //
-// Errors: of reading a directory, but for one that vanished.
+// What is taken is what pg_basebackup takes, and symbolic links of names that PostgreSQL knows (base, pg_wal, …), or that
+// lead from the top of the data directory to a file, as those of configuration files and keys do. Other links, which may lead
+// in circles or to anything, are left out and named.
+//
+// Errors: of reading a directory of PostgreSQL's, if it has not vanished. Any other that cannot be read is named.
 func scan(ctx context.Context, dir string, blocksPerSegment int64) (*scanner, error) {
 	s := &scanner{blocksPerSegment: blocksPerSegment}
 	info, err := os.Stat(dir)
@@ -64,6 +71,12 @@ func (s *scanner) dir(ctx context.Context, abs, in, under string) error {
 	}
 	children, err := os.ReadDir(abs)
 	if gone(err) {
+		return nil
+	}
+	if err != nil && under != "" && !ownDirectory(in, under) {
+		s.unreadable = append(s.unreadable, unreadable(in, err))
+		// Nor is the directory itself captured: with its mode a restore could not write to it either.
+		s.others = slices.DeleteFunc(s.others, func(f found) bool { return f.entry.Path == in })
 		return nil
 	}
 	if err != nil {
@@ -115,14 +128,24 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 			return s.tablespace(ctx, abs, in, path.Base(under), info)
 		}
 		// pg_wal on another disk, a configuration file kept elsewhere: what they lead to is what the cluster
-		// consists of. PostgreSQL itself leaves such files out.
-		if info, err = os.Stat(abs); gone(err) {
-			return nil
-		} else if err != nil {
+		// consists of.
+		to, err := os.Stat(abs)
+		directory := err == nil && to.IsDir()
+		known := ownFile(in, under) && !directory || ownDirectory(in, under)
+		switch {
+		case known && err != nil && !gone(err):
 			return err
+		case err == nil && (known || top && !strings.Contains(under, "/") && to.Mode().IsRegular()):
+			info = to
+		default:
+			if _, again := os.Lstat(abs); !gone(again) {
+				target, _ := os.Readlink(abs) // for people
+				s.left = append(s.left, fmt.Sprintf("%s is a symbolic link to %s, which is no part of the cluster: left out, as pg_basebackup does", serverPath(in), target))
+			}
+			return nil
 		}
 	}
-	f := found{entry: entryOf(in, info), abs: abs, inode: inodeOf(info)}
+	f := found{entry: entryOf(in, info), abs: abs, inode: inodeOf(info), own: ownFile(in, under)}
 	switch {
 	case info.IsDir():
 		s.others = append(s.others, f)
@@ -135,7 +158,8 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 		}
 		return s.dir(ctx, abs, in, under)
 	case !info.Mode().IsRegular():
-		return nil // a socket or a pipe
+		s.left = append(s.left, fmt.Sprintf("%s is no file: left out, as pg_basebackup does", serverPath(in)))
+		return nil
 	case in == path.Join(DataDir, pgdata.ControlFile):
 		return nil // read when everything else has been
 	}
@@ -179,6 +203,50 @@ func (s *scanner) tablespace(ctx context.Context, abs, in, name string, info fs.
 		}
 	}
 	return nil
+}
+
+func unreadable(in string, err error) cofre.Finding {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return cofre.Finding{Object: strings.ToValidUTF8(serverPath(in), "\uFFFD"), What: "not PostgreSQL's, and cannot be read: " + err.Error()}
+}
+
+// ownDirectories are the directories of the data directory that PostgreSQL makes and needs.
+//
+// Source: PostgreSQL, src/bin/initdb/initdb.c, subdirs.
+var ownDirectories = []string{
+	"base", "global", "pg_commit_ts", "pg_dynshmem", "pg_logical", "pg_logical/mappings", "pg_logical/snapshots",
+	"pg_multixact", "pg_multixact/members", "pg_multixact/offsets", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat",
+	"pg_stat_tmp", "pg_subtrans", "pg_tblspc", "pg_twophase", "pg_wal", "pg_xact",
+}
+
+// ownDirectory reports whether a directory is PostgreSQL's: one that initdb makes, a database's, a tablespace's.
+func ownDirectory(in, under string) bool {
+	parent, name := path.Split(under)
+	switch {
+	case strings.HasPrefix(in, TablespacesDir+"/"):
+		return parent == "" || hasRelations(in, under)
+	case slices.Contains(ownDirectories, under), hasRelations(in, under):
+		return true
+	}
+	return parent == "pg_tblspc/" && isNumber(name) || strings.HasPrefix(parent, "pg_tblspc/") && strings.HasPrefix(name, "PG_")
+}
+
+// ownFile reports whether a file is PostgreSQL's: its control and configuration files at the top, relations and their maps
+// in the directories of databases, and everything in the other directories that it makes.
+func ownFile(in, under string) bool {
+	dir, name := path.Split(under)
+	dir = strings.TrimSuffix(dir, "/")
+	switch {
+	case hasRelations(in, dir):
+		_, relation := parseRelationFile(name)
+		return relation || slices.Contains([]string{"PG_VERSION", "pg_filenode.map", "pg_control"}, name)
+	case dir == "" && strings.HasPrefix(in, DataDir+"/"):
+		return slices.Contains([]string{"PG_VERSION", "postgresql.conf", autoConf, "pg_hba.conf", "pg_ident.conf"}, name)
+	}
+	return dir != "base" && ownDirectory(in, dir)
 }
 
 // hasRelations reports whether a directory holds files of relations: base/5, global, and PG_15_202209061/5 of a

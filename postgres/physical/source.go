@@ -116,10 +116,13 @@ type capture struct {
 	history  pgdata.History
 	branches []pgdata.Branch // the WAL that makes the component consistent
 	warnings []string
-	walDir   string // pg_wal, where this process sees it
-	foreign  string // why the WAL in the archive is not this cluster's; empty where it is
-	suspects map[string][]suspect
-	uid, gid uint32 // of the data directory's files
+	findings []cofre.Finding
+	// configuration is what the component holds instead of files of the data directory: see configuration.go.
+	configuration map[string]string
+	walDir        string // pg_wal, where this process sees it
+	foreign       string // why the WAL in the archive is not this cluster's; empty where it is
+	suspects      map[string][]suspect
+	uid, gid      uint32 // of the data directory's files
 }
 
 // jobs is how many files are read at once.
@@ -157,7 +160,9 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	dir, control, why := k.visible(ctx)
 	switch {
 	case why == nil && k.cfg.Method != MethodProtocol:
-		err = k.files(ctx, dir, control)
+		if err = k.readConfiguration(ctx, MethodFiles); err == nil {
+			err = k.files(ctx, dir, control)
+		}
 	case k.cfg.Method == MethodFiles:
 		return none, cofre.WithHint(fmt.Errorf("read the data directory: %w: %v", cofre.ErrPreflight, why),
 			"run cofre where it can read the data directory, as the user postgres or root, or leave the method to it")
@@ -165,9 +170,14 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 		if k.cfg.Method == "" {
 			k.note("the data directory is not visible here (%v): the server sends it instead", why)
 		}
-		err = k.protocol(ctx)
+		if err = k.readConfiguration(ctx, MethodProtocol); err == nil {
+			err = k.protocol(ctx)
+		}
 	}
 	if err != nil {
+		return none, err
+	}
+	if err := k.putConfiguration(ctx); err != nil {
 		return none, err
 	}
 	return k.conclude(ctx)
@@ -253,7 +263,7 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 			return cofre.Captured{}, err
 		}
 	}
-	return cofre.Captured{Facts: summary, Warnings: k.warnings, Partial: k.facts.BadPageCount > 0 || k.foreign != ""}, nil
+	return cofre.Captured{Facts: summary, Warnings: k.warnings, Findings: k.findings, Partial: k.facts.BadPageCount > 0 || k.foreign != ""}, nil
 }
 
 // end closes the session. A backup or a slot that it still holds ends with it.

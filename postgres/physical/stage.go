@@ -485,9 +485,15 @@ func (t *Target) verifyBackup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	args := []string{"-n", "-q", "-i", pgdata.ControlFile, "-i", controlStaged, "-i", recoveryFile, "-i", markerFile}
+	if t.facts.Method == MethodProtocol { // the manifest is the server's, which does not know of them
+		for _, name := range t.facts.Configuration {
+			args = append(args, "-i", name)
+		}
+	}
 	return process.Run(ctx, process.Command{
 		Path: filepath.Join(bin, "pg_verifybackup"),
-		Args: []string{"-n", "-q", "-i", pgdata.ControlFile, "-i", controlStaged, "-i", recoveryFile, "-i", markerFile, t.stage},
+		Args: append(args, t.stage),
 		Env:  process.BaseEnv(), Dir: "/",
 	})
 }

@@ -158,10 +158,13 @@ func (t *Target) noteConfiguration(ctx context.Context, p *cofre.Plan) error {
 	conf := path.Join(DataDir, "postgresql.conf")
 	switch _, err := t.tree.Stat(ctx, conf); {
 	case errors.Is(err, cofre.ErrNotFound):
-		p.Notes = append(p.Notes, "the cluster kept its configuration outside the data directory: "+cmp.Or(t.facts.Settings["config_file"], "where is not known")+"; restore it from a config component")
+		p.Notes = append(p.Notes, "the cluster kept its configuration outside the data directory, and this backup does not hold it: "+cmp.Or(t.facts.Settings["config_file"], "where is not known")+"; restore it from a config component")
 		return nil
 	case err != nil:
 		return err
+	}
+	if came := t.facts.Configuration; len(came) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%s lay outside of the data directory, in %s, and are restored into it", strings.Join(came, ", "), path.Dir(t.facts.Settings["config_file"])))
 	}
 	b, err := readAll(ctx, t.tree, conf)
 	if err == nil && dataDirectory.Match(b) {

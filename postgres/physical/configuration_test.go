@@ -1,0 +1,63 @@
+package physical_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/throwaway"
+	"github.com/trustlayer/cofre/repository/repositorytest"
+)
+
+// TestConfigurationOutside backs up a cluster whose configuration lies outside of its data directory, loses that, and starts
+// what is restored with what is printed.
+func TestConfigurationOutside(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		dir := room(t)
+		etc := shared(t, dir, "etc")
+		shared(t, etc, "conf.d")
+		for name, text := range map[string]string{
+			"postgresql.conf": fmt.Sprintf("# ours\nwork_mem = '7MB'\nhba_file = '%[1]s/pg_hba.conf'\nident_file = '%[1]s/pg_ident.conf'\n"+
+				"wal_level = replica\ninclude_dir = 'conf.d' # further files\ninclude_if_exists 'none.conf'\ninclude = '%[1]s/more'\n", etc),
+			"pg_hba.conf": "local all all trust\nlocal replication all trust\n", "pg_ident.conf": "map root postgres\n",
+			"conf.d/10-more.conf": "maintenance_work_mem = '77MB'\n", "conf.d/passed-over.txt": "work_mem = '1MB'\n", "more": "WORK_MEM = 9MB\n",
+		} {
+			if err := os.WriteFile(filepath.Join(etc, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := testkit.Postgres(t, major, func(o *throwaway.Options) { o.Args = append(o.Args, "-c", "config_file="+etc+"/postgresql.conf") })
+		s.Exec(t, "postgres", "CREATE TABLE answers AS SELECT generate_series(1, 100) AS id")
+		repo := repositorytest.NewMemory()
+		for _, method := range []physical.Method{physical.MethodFiles, physical.MethodProtocol} {
+			source := physical.NewSource("test", physical.Config{Name: string(method), Server: s.Config("postgres"), Method: method})
+			c := backup(t, repo, source, nil)
+			if err := os.Rename(etc, etc+".away"); err != nil {
+				t.Fatal(err)
+			}
+			to := filepath.Join(dir, string(method))
+			out := restore(t, repo, c, physical.TargetOptions{Dir: to, VerifyBackup: true})
+			if out.Next[0] != "pg_ctl start -D "+to {
+				t.Errorf("next: %q", out.Next)
+			}
+			copied := started{s.BinDir, to}
+			copied.ctl(t, "start")
+			for sql, want := range map[string]string{
+				"SHOW work_mem": "9MB", "SHOW maintenance_work_mem": "77MB", "SHOW hba_file": to + "/pg_hba.conf", "SHOW ident_file": to + "/pg_ident.conf",
+				"SHOW config_file": to + "/postgresql.conf", "SELECT count(*) FROM answers": "100",
+				"SELECT count(*) FROM pg_file_settings WHERE error IS NOT NULL": "0",
+			} {
+				if got := copied.ask(t, "postgres", sql); got != want {
+					t.Errorf("%s: %s is %q, want %q", method, sql, got, want)
+				}
+			}
+			copied.ctl(t, "stop", "-m", "fast")
+			if err := os.Rename(etc+".away", etc); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
