@@ -24,7 +24,7 @@ RELEASE  = -X github.com/trustlayer/cofre/cmd/internal/edge.release=$(VERSION)
 SOURCES  = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
 .DEFAULT_GOAL := help
-.PHONY: help build release demo test quick check fmt format vet static vulnerabilities bench services fuzz golden shape clean
+.PHONY: help build release demo test quick check fmt format vet static vulnerabilities bench services fuzz golden shape prose clean
 
 help: ## print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -98,6 +98,12 @@ shape: ## print the sizes of packages, files and functions: a compass, not a fen
 	@echo "functions past 45 lines, tests left out"; awk 'FNR == 1 { open = "" } \
 		/^func / { open = $$0; first = FNR } \
 		/^}/ && open != "" { if (FNR - first >= 45 && FILENAME !~ /_test.go/) { sub(/ *{$$/, "", open); printf "%7d %s: %s\n", FNR - first + 1, FILENAME, open }; open = "" }' $(SOURCES)
+
+# Conditions are said with if, times with when, places with where; these words are where a sentence went another way.
+BASE ?= HEAD~1
+prose: ## count the words that make English hard to read in what a change since BASE (HEAD~1) adds
+	@git diff $(BASE) -- '*.go' '*.md' ':!docs/pt-BR' ':!*.pt-BR.md' | grep '^+[^+]' | grep -E '^\+[^"]*//|^\+[^	]' \
+		| grep -owiE 'where|if|when|shall|whom|beside|dear|but for|that of|those of|of which' | tr 'A-Z' 'a-z' | sort | uniq -c | sort -rn
 
 clean: ## remove what was built
 	rm -rf bin dist
