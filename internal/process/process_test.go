@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 func sh(script string) process.Command {
@@ -125,13 +127,7 @@ func TestKilledParentTakesItsChildAlong(t *testing.T) {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for alive(pid) {
-		if time.Now().After(deadline) {
-			t.Fatalf("process %d is still there", pid)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	testkit.AwaitEvery(t, 5*time.Millisecond, fmt.Sprintf("the end of process %d", pid), 10*time.Second, func() bool { return !alive(pid) })
 }
 
 // alive does not count a zombie that nobody has reaped yet.

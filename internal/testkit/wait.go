@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Await polls until something holds, and fails the test where it does not within a bound. The bound ends a test that
+// Await polls until something holds, and fails the test if it does not within a bound. The bound ends a test that
 // hangs; it decides nothing.
 func Await(t testing.TB, what string, within time.Duration, holds func() bool) {
 	t.Helper()
 	AwaitEvery(t, 50*time.Millisecond, what, within, holds)
 }
 
-// AwaitEvery is Await for what is dear to ask, or must be seen soon.
+// AwaitEvery is Await with its own interval, for checks that are expensive or urgent.
 func AwaitEvery(t testing.TB, every time.Duration, what string, within time.Duration, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(within)

@@ -24,13 +24,7 @@ import (
 // await polls until a query answers t (true).
 func await(t *testing.T, s *testkit.Server, db, query string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for s.Query(t, db, query) != "t" {
-		if time.Now().After(deadline) {
-			t.Fatalf("never became true: %s", query)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	testkit.AwaitEvery(t, 10*time.Millisecond, query, 20*time.Second, func() bool { return s.Query(t, db, query) == "t" })
 }
 
 const cofreWaits = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'cofre' AND datname = current_database() AND wait_event_type = 'Lock')`
