@@ -13,12 +13,14 @@ type Layout int
 
 // The layouts. Stream finds equal stretches wherever they have moved to: dumps, objects, files. The others cut at fixed
 // offsets and suit data files, whose pages change in place: every 128 KiB; WidePages every 1 MiB, which compresses
-// better and costs more where one page changes; FinePages every 64 KiB, the other way round.
+// better and costs more where one page changes; FinePages every 64 KiB, the other way round. Facts are what a source wrote
+// itself about its capture: cut as a stream, and kept twice, because no source can give them again.
 const (
 	LayoutStream Layout = iota
 	LayoutPages
 	LayoutWidePages
 	LayoutFinePages
+	LayoutFacts
 )
 
 // Entry is one named file, directory or symbolic link of a component.

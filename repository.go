@@ -46,6 +46,23 @@ type Repository interface {
 	Close(ctx context.Context) error
 }
 
+// Mender is a Repository that remembers what of it is damaged, and has it stored afresh.
+type Mender interface {
+	// Heal acts upon what is known to be damaged: the captures that begin after it store it afresh, where it still
+	// exists at their sources, and with it heal every older point that shares it. What is whole stays readable.
+	Heal(ctx context.Context) error
+	// Damage says which points are known to have lost something that has not been stored afresh, oldest first.
+	Damage(ctx context.Context) ([]Damage, error)
+	// Whole returns an ErrCorrupt where a component is known to have lost something.
+	Whole(ctx context.Context, c Component) error
+}
+
+// Damage is what a published point is known to have lost.
+type Damage struct {
+	Point    PointID   `json:"point"`
+	Findings []Finding `json:"findings"` // each names a file or directory of a component
+}
+
 // RepositoryStats describes a repository to a person.
 type RepositoryStats struct {
 	URL         string `json:"url"` // without credentials

@@ -56,6 +56,10 @@ type Request struct {
 // Errors: ErrPartial together with the point, where it was published but something that should be in it, a whole
 // source even, is known to be missing; ErrConfig for a request that names no source or one twice; those of the
 // sources, all of them, where none could be captured; those of the repository.
+//
+// Where the repository is known to be damaged, what still exists at the sources is stored afresh, and the observer is
+// told which older points are whole again and which have lost something for good. Damage that comes to light when the
+// point is about to be published is healed by capturing once more.
 func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
 	run := observe.Begin(req.Observer, cofre.RunBackup, "")
 	req.Observer = run
@@ -65,6 +69,25 @@ func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoin
 }
 
 func carryOut(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
+	m := mending{repo: repo, obs: req.Observer}
+	for again := false; ; again = true {
+		if err := m.begin(ctx); err != nil {
+			return nil, err
+		}
+		p, err := once(ctx, repo, req)
+		if p != nil {
+			m.end(ctx)
+			return p, err
+		}
+		if again || ctx.Err() != nil || !cofre.Retryable(err) || !errors.Is(err, cofre.ErrCorrupt) {
+			return nil, err
+		}
+		m.warn("what was captured is captured once more, because the repository has lost what it deduplicated against: %v", err)
+	}
+}
+
+// once makes one attempt.
+func once(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
 	r, err := begin(ctx, repo, req)
 	if err != nil {
 		return nil, err
@@ -158,31 +181,40 @@ func order(sources []cofre.Source) ([]cofre.Source, error) {
 	return sorted, nil
 }
 
-// recall gives a source its newest published component. One whose bytes the repository no longer holds is no
-// obstacle to a new backup: the source is then captured as if for the first time.
+// recall gives a source its newest published component that is whole, as far as is known. One whose bytes the
+// repository has lost is no obstacle to a new backup, and never built upon: what a source would not read again because
+// it has not changed is read again then.
 func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) error {
-	p, comp, ok := past.Newest(c.source.ID(), takesPartialBase(c.source))
-	if !ok {
+	for p, comp := range past.Captured(c.source.ID(), takesPartialBase(c.source)) {
+		tree, err := r.whole(ctx, comp)
+		switch {
+		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
+			c.given.Observer.Observe(cofre.Event{
+				At: time.Now(), Type: cofre.TypeWarning,
+				Text: fmt.Sprintf("the component of point %s is not whole and is not built upon: %v", p.ID, err),
+			})
+			continue
+		case err != nil:
+			return fmt.Errorf("open the previous component of %s: %w", name(c.source), err)
+		}
+		c.given.Previous, c.given.PreviousTree = &comp, tree
 		return nil
 	}
-	tree, err := r.repo.Tree(ctx, comp.Root)
-	switch {
-	case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
-		c.given.Observer.Observe(cofre.Event{
-			At: time.Now(), Type: cofre.TypeWarning,
-			Text: fmt.Sprintf("the previous component, of point %s, cannot be read and is not built upon: %v", p.ID, err),
-		})
-		return nil
-	case err != nil:
-		return fmt.Errorf("open the previous component of %s: %w", name(c.source), err)
-	}
-	c.given.Previous, c.given.PreviousTree = &comp, tree
 	return nil
 }
 
 func takesPartialBase(s cofre.Source) bool {
 	p, ok := s.(cofre.PartialBase)
 	return ok && p.TakesPartialBase()
+}
+
+func (r *run) whole(ctx context.Context, comp cofre.Component) (cofre.Tree, error) {
+	if m, ok := r.repo.(cofre.Mender); ok {
+		if err := m.Whole(ctx, comp); err != nil {
+			return nil, err
+		}
+	}
+	return r.repo.Tree(ctx, comp.Root)
 }
 
 // open begins the session of a source. Its errors are the repository's.

@@ -770,7 +770,7 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 	if err != nil {
 		return err
 	}
-	e := cofre.Entry{Path: indexPath(shard), Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
+	e := cofre.Entry{Path: indexPath(shard), Layout: cofre.LayoutFacts, Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
 	if _, err := r.c.Session.Put(ctx, e, bytes.NewReader(b)); err != nil {
 		return fmt.Errorf("write index of shard %s: %w", shard, err)
 	}
@@ -830,7 +830,7 @@ func (r *run) putJSON(ctx context.Context, path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	e := cofre.Entry{Path: path, Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
+	e := cofre.Entry{Path: path, Layout: cofre.LayoutFacts, Mode: 0o600, ModTime: r.takenAt, Size: int64(len(b))}
 	if _, err := r.c.Session.Put(ctx, e, bytes.NewReader(b)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}

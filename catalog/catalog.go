@@ -154,16 +154,26 @@ func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.C
 	return p, comp, nil
 }
 
+// Captured yields the components of a source, the newest first, with the points they are in. Partial
+// components count only where partial is true.
+func (c *Catalog) Captured(source cofre.SourceID, partial bool) iter.Seq2[cofre.RecoveryPoint, cofre.Component] {
+	return func(yield func(cofre.RecoveryPoint, cofre.Component) bool) {
+		for _, p := range slices.Backward(c.points) {
+			if p.Installation != source.Installation {
+				continue
+			}
+			if comp, ok := p.Component(source.Kind, source.Name); ok && (partial || !comp.Partial) && !yield(p, comp) {
+				return
+			}
+		}
+	}
+}
+
 // Newest returns the newest component of a source and the point it is in; ok is false where there is none. Partial
 // components count only where partial is true.
 func (c *Catalog) Newest(source cofre.SourceID, partial bool) (point cofre.RecoveryPoint, component cofre.Component, ok bool) {
-	for _, p := range slices.Backward(c.points) {
-		if p.Installation != source.Installation {
-			continue
-		}
-		if comp, ok := p.Component(source.Kind, source.Name); ok && (partial || !comp.Partial) {
-			return p, comp, true
-		}
+	for p, comp := range c.Captured(source, partial) {
+		return p, comp, true
 	}
 	return cofre.RecoveryPoint{}, cofre.Component{}, false
 }

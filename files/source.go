@@ -529,7 +529,7 @@ func (w *writing) all(ctx context.Context, extra []Virtual) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.capture.Session.Put(ctx, cofre.Entry{Path: FactsFile, Mode: 0o600, ModTime: time.Now(), Size: int64(len(text))}, bytes.NewReader(text))
+	_, err = w.capture.Session.Put(ctx, cofre.Entry{Path: FactsFile, Layout: cofre.LayoutFacts, Mode: 0o600, ModTime: time.Now(), Size: int64(len(text))}, bytes.NewReader(text))
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,9 +34,10 @@ type blobs struct {
 	creating bool
 
 	mu       sync.Mutex
-	markers  map[blob.ID]bool // session markers that were written here and not deleted
-	failures int              // how many writes have failed
-	failure  error            // the last of them
+	markers  map[blob.ID]bool  // session markers that were written here and not deleted
+	spares   map[blob.ID]int64 // that are read in the place of a damaged blob, with their sizes
+	failures int               // how many writes have failed
+	failure  error             // the last of them
 }
 
 // storageType is the name under which Kopia's registry knows blobs. It is in no file that stays.
@@ -77,7 +79,10 @@ func (b *blobs) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts b
 		if _, err := reader.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return put(ctx, name, reader, int64(data.Length()))
+		if err := put(ctx, name, reader, int64(data.Length())); err != nil {
+			return err
+		}
+		return b.putSpare(ctx, id, data)
 	}
 	if err := b.putSealed(ctx, id, name, reader, write); err != nil {
 		if errors.Is(err, cofre.ErrExists) {
@@ -145,7 +150,7 @@ func (b *blobs) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 			return err
 		}
 	}
-	r, err := b.store.Open(ctx, b.naming.name(id), offset, length)
+	r, err := b.store.Open(ctx, b.from(id), offset, length)
 	if err != nil {
 		return b.notFound(id, err)
 	}
@@ -172,7 +177,7 @@ func (b *blobs) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 
 // GetMetadata describes a blob.
 func (b *blobs) GetMetadata(ctx context.Context, id blob.ID) (blob.Metadata, error) {
-	o, err := b.store.Stat(ctx, b.naming.name(id))
+	o, err := b.store.Stat(ctx, b.from(id))
 	if err != nil {
 		return blob.Metadata{}, b.notFound(id, err)
 	}
@@ -202,6 +207,12 @@ func (b *blobs) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metad
 
 func (b *blobs) list(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
 	return func(yield func(blob.Metadata, error) bool) {
+		spares := b.spareSizes()
+		for id, size := range spares {
+			if strings.HasPrefix(string(id), string(prefix)) && !yield(blob.Metadata{BlobID: id, Length: size, Timestamp: time.Unix(0, 0)}, nil) {
+				return
+			}
+		}
 		for _, names := range b.naming.prefixes(prefix) {
 			for o, err := range b.store.List(ctx, names) {
 				if err != nil {
@@ -209,7 +220,7 @@ func (b *blobs) list(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadat
 					return
 				}
 				id, ok := b.naming.id(o.Name)
-				if !ok || len(id) < len(prefix) || id[:len(prefix)] != prefix {
+				if _, spare := spares[id]; !ok || spare || len(id) < len(prefix) || id[:len(prefix)] != prefix {
 					continue
 				}
 				if !yield(blob.Metadata{BlobID: id, Length: o.Size, Timestamp: o.ModifiedAt}, nil) {
@@ -231,6 +242,11 @@ func (b *blobs) DeleteBlob(ctx context.Context, id blob.ID) error {
 	}
 	if err := b.store.Delete(ctx, name); err != nil {
 		return err
+	}
+	if hasSpare(id) {
+		if err := b.store.Delete(ctx, spareName(id)); err != nil {
+			return err
+		}
 	}
 	b.mu.Lock()
 	delete(b.markers, id)

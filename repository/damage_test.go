@@ -120,6 +120,9 @@ func TestEveryLostOrCutFileIsNamed(t *testing.T) {
 			"lost": func([]byte) []byte { return nil },
 			"cut":  func(b []byte) []byte { return b[:len(b)-1] },
 		} {
+			if what == "lost" && strings.HasPrefix(name, "cofre/spare/") {
+				continue // a second copy that is missing is made by the next backup
+			}
 			for _, level := range []cofre.Level{cofre.LevelStructure, cofre.LevelContent} {
 				damaged(t, path, change, func() {
 					if found := findings(t, r, p, level); !slices.Contains(names(found), name) {
@@ -172,6 +175,9 @@ func TestADamagedPackNamesWhatItBreaks(t *testing.T) {
 func TestOpenNamesTheDamagedFile(t *testing.T) {
 	c, r, _ := smallRepository(t)
 	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(c.URL, "cofre/spare")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range ours(files(t, c.URL)) {

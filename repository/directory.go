@@ -28,6 +28,7 @@ const (
 	directoryPrefix = "k"
 	indirectStream  = "kopia:indirect"
 	indirectPrefix  = "x"
+	factsPrefix     = "g" // contents with a prefix go into packs of their own, which are kept twice
 )
 
 // bytesPrefix marks a name that is not UTF-8: JSON would change it, and with it which file is meant. What

@@ -50,7 +50,12 @@ func (r *Repository) openFile(ctx context.Context, path, id string) (*file, erro
 	}
 	f := &file{repo: r, path: path, current: -1, coming: map[int]chan piece{}}
 	if inner, ok := oid.IndexObjectID(); ok {
-		if f.pieces, err = object.LoadIndexObject(ctx, r.kopia.ContentManager(), inner); err != nil {
+		err := r.mended(ctx, func() (err error) {
+			f.pieces, err = object.LoadIndexObject(ctx, r.kopia.ContentManager(), inner)
+			return err
+		})
+		if err != nil {
+			r.notice(ctx, inner, err)
 			return nil, r.explain("read the list of its contents", err)
 		}
 	} else {
@@ -84,7 +89,9 @@ func (f *file) readPiece(i int) piece {
 // readObject reads an object that fits in memory: a content as a rule.
 func (r *Repository) readObject(ctx context.Context, id object.ID) ([]byte, error) {
 	if cid, packed, ok := id.ContentID(); ok && !packed {
-		return r.kopia.ContentManager().GetContent(ctx, cid)
+		b, err := r.kopia.ContentManager().GetContent(ctx, cid)
+		r.notice(ctx, id, err)
+		return b, err
 	}
 	in, err := r.kopia.OpenObject(ctx, id)
 	if err != nil {

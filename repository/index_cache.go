@@ -55,6 +55,13 @@ func (c *indexCache) put(id blob.ID, data []byte) {
 	}
 }
 
+// drop forgets a blob that was damaged when it was read.
+func (c *indexCache) drop(id blob.ID) {
+	if c != nil {
+		_ = os.Remove(c.path(id))
+	}
+}
+
 // sweep removes what nobody has asked for in a long time.
 func (c *indexCache) sweep() {
 	entries, err := os.ReadDir(c.dir)

@@ -56,6 +56,12 @@ func initialize(ctx context.Context, c Config, b *blobs) error {
 	} else if !errors.Is(err, blob.ErrBlobNotFound) {
 		return err
 	}
+	if _, err := b.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); err == nil {
+		return cofre.WithHint(fmt.Errorf("a repository is there, whose %s is missing: %w", b.naming.name(format.KopiaRepositoryBlobID), cofre.ErrExists),
+			"put it back from its second copy: cofre verify --level content, then cofre backup")
+	} else if !errors.Is(err, cofre.ErrNotFound) {
+		return err
+	}
 	// The format comes last: without it there is no repository, and an init that was cut short starts over.
 	if m, err := b.GetMetadata(ctx, format.KopiaBlobCfgBlobID); err == nil && time.Since(m.Timestamp) > abandonedInit {
 		if err := b.store.Delete(ctx, b.naming.name(format.KopiaBlobCfgBlobID)); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/format"
+	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/largepages"
@@ -27,8 +28,14 @@ import (
 type Repository struct {
 	config Config
 	store  cofre.Store
+	notes  cofre.Store // the same, also to write what was found damaged where the rest is opened to read
 	blobs  *blobs
 	kopia  repo.DirectRepositoryWriter
+	now    func() time.Time // nil is the clock of the machine
+
+	noticing sync.Mutex
+	noticed  map[object.ID]bool // what could not be read, to be remembered by Close
+	fixed    []string           // what was read from its spare, or put right from it
 
 	flushEvery time.Duration
 	computing  turns
@@ -60,8 +67,16 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
 	}
-	r := &Repository{config: c, store: s, blobs: newBlobs(s), flushEvery: flushEvery, computing: newTurns()}
-	if err := r.connect(ctx); err != nil {
+	notes := s
+	if c.ReadOnly {
+		writable := c.store(false)
+		writable.ReadOnly = false
+		if notes, err = store.Open(ctx, writable); err != nil {
+			return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
+		}
+	}
+	r := &Repository{config: c, store: s, notes: notes, blobs: newBlobs(s), flushEvery: flushEvery, computing: newTurns()}
+	if err := r.mended(ctx, func() error { return r.connect(ctx) }); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))
 	}
 	return r, nil
@@ -80,6 +95,9 @@ func (r *Repository) connect(ctx context.Context) error {
 	adoptCompressors()
 	id, err := r.readUniqueID(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.missingIndexes(ctx); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
@@ -105,6 +123,7 @@ func (r *Repository) connect(ctx context.Context) error {
 		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
 		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
 		OnFatalError:         func(error) {}, // the operation that met it fails too; the default ends the process
+		TimeNowFunc:          r.now,
 	})
 	if err != nil {
 		return r.explain("read its format and indexes", a.done(err))
@@ -122,8 +141,11 @@ func (r *Repository) connect(ctx context.Context) error {
 
 // readUniqueID reads the only part of the format that is not encrypted.
 func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
-	body, err := r.store.Open(ctx, r.blobs.naming.name(format.KopiaRepositoryBlobID), 0, -1)
+	body, err := r.store.Open(ctx, r.blobs.from(format.KopiaRepositoryBlobID), 0, -1)
 	if errors.Is(err, cofre.ErrNotFound) {
+		if _, spareErr := r.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); spareErr == nil {
+			return "", fmt.Errorf("%s is missing: %w", r.blobs.naming.name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
+		}
 		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), "make one with cofre init, or correct repository.url (%s)", r.config.URL)
 	}
 	if err != nil {
@@ -214,6 +236,7 @@ func (r *Repository) Close(ctx context.Context) error {
 	r.closing.Do(func() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
+		r.rememberNoticed(bounded)
 		if !r.config.ReadOnly {
 			r.blobs.dropMarkers(bounded)
 		}

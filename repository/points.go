@@ -10,6 +10,7 @@ import (
 
 	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
@@ -49,10 +50,13 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := r.refresh(ctx); err != nil {
-		return nil, r.diagnosed(ctx, r.explain(verb, err))
-	}
-	found, err := r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: pointType})
+	var found []*manifest.EntryMetadata
+	err := r.mended(ctx, func() (err error) {
+		if err = r.refresh(ctx); err == nil {
+			found, err = r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: pointType})
+		}
+		return err
+	})
 	if err != nil {
 		return nil, r.diagnosed(ctx, r.explain(verb, err))
 	}
@@ -138,27 +142,52 @@ func (r *Repository) writeManifests(ctx context.Context, purpose string, write f
 	return r.explain("flush", r.flush(ctx, w))
 }
 
-// prove walks every component.
+// prove walks every component. What is not there is remembered as damaged, so that a capture which begins after it
+// stores it afresh: the error is then one that is Retryable.
 func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint) error {
+	known, err := r.readDamage(ctx)
+	if err != nil {
+		return err
+	}
+	lost, err := r.lost(ctx, known)
+	if err != nil {
+		return err
+	}
 	packs, err := r.listPacks(ctx)
 	if err != nil {
 		return err
 	}
+	var problem error
+	b := newRecord(r)
 	for _, c := range p.Components {
-		var problem error
-		w := &walker{repo: r, packs: packs, report: func(_, what string) bool {
-			problem = fmt.Errorf("%s %s: %s: %w", c.Kind, c.Name, what, cofre.ErrCorrupt)
-			return false
+		w := &walker{repo: r, packs: packs, lost: lost, report: func(_, what string, contents []content.ID) bool {
+			if problem == nil {
+				problem = fmt.Errorf("%s %s: %s: %w", c.Kind, c.Name, what, cofre.ErrCorrupt)
+			}
+			b.add(ctx, contents, what)
+			return true
 		}}
 		if err := w.component(ctx, c); err != nil {
 			return err
 		}
-		if problem != nil {
-			return problem
-		}
 	}
-	return nil
+	if problem == nil {
+		return nil
+	}
+	if len(b.rec.Contents) == 0 {
+		return problem
+	}
+	if _, err := r.remember(ctx, b.rec); err != nil {
+		return errors.Join(problem, fmt.Errorf("remember what is damaged: %w", err))
+	}
+	return &damagedError{problem}
 }
+
+// damagedError says that a point was refused because of damage which the next capture heals.
+type damagedError struct{ error }
+
+func (e *damagedError) Unwrap() error   { return e.error }
+func (e *damagedError) Retryable() bool { return true }
 
 // saveSnapshot makes a component something that Kopia knows.
 func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, p cofre.RecoveryPoint, c cofre.Component) error {

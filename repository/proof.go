@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -16,12 +17,12 @@ import (
 // and lists of contents, and no data.
 type walker struct {
 	repo  *Repository
-	packs map[blob.ID]int64 // every pack of the store, with its length
-	// suspect, where set, are packs that are known to be damaged: what refers to one of them is read.
-	suspect map[blob.ID]string
+	packs map[blob.ID]int64     // every pack of the store, with its length
+	lost  map[content.ID]string // what is known to be damaged or missing, and why
 
-	report func(path, what string) bool // false ends the walk
-	seen   func(content.Info)           // is told each content that is there
+	// report is told what is wrong with an entry, and which contents are to blame. false ends the walk.
+	report func(path, what string, contents []content.ID) bool
+	seen   func(content.Info) // is told each content that is there
 }
 
 // listPacks lists the packs once, so that looking at a content costs no request.
@@ -42,7 +43,7 @@ func (r *Repository) listPacks(ctx context.Context) (map[blob.ID]int64, error) {
 func (w *walker) component(ctx context.Context, c cofre.Component) error {
 	id, err := object.ParseID(string(c.Root))
 	if err != nil {
-		w.report("", fmt.Sprintf("its root %q is not an object", c.Root))
+		w.report("", fmt.Sprintf("its root %q is not an object", c.Root), nil)
 		return nil
 	}
 	_, err = w.directory(ctx, "", id)
@@ -64,14 +65,14 @@ func (w *walker) directory(ctx context.Context, path string, id object.ID) (bool
 		if isOutside(err) {
 			return false, err
 		}
-		return w.report(path, fmt.Sprintf("%s cannot be read: %v", what, err)), nil
+		return w.report(path, fmt.Sprintf("%s cannot be read: %v", what, err), w.unreadable(ctx, id)), nil
 	}
 	for i := range entries.len() {
 		c := entries.at(i)
 		below := joinPath(path, c.name)
 		oid, err := object.ParseID(c.object)
 		if err != nil {
-			if !w.report(below, fmt.Sprintf("%s names an object that is none: %v", what, err)) {
+			if !w.report(below, fmt.Sprintf("%s names an object that is none: %v", what, err), nil) {
 				return false, nil
 			}
 			continue
@@ -88,41 +89,76 @@ func (w *walker) directory(ctx context.Context, path string, id object.ID) (bool
 	return true, nil
 }
 
-// object looks at every content of an object. whole says that nothing had to be reported.
+// object looks at every content of an object, and reports it once. whole says that nothing had to be reported.
 func (w *walker) object(ctx context.Context, path, what string, id object.ID) (more, whole bool, err error) {
+	problem, contents, err := w.inspect(ctx, what, id)
+	if err != nil || problem == "" {
+		return err == nil, err == nil, err
+	}
+	return w.report(path, problem, contents), false, nil
+}
+
+// inspect returns what is wrong with an object, or "", and every content that is to blame.
+func (w *walker) inspect(ctx context.Context, what string, id object.ID) (problem string, contents []content.ID, err error) {
 	if err := ctx.Err(); err != nil {
-		return false, false, err
+		return "", nil, err
 	}
 	inner, ok := id.IndexObjectID()
 	if !ok {
 		problem, err := w.content(ctx, id)
 		if err != nil || problem == "" {
-			return err == nil, err == nil, err
+			return "", nil, err
 		}
-		return w.report(path, what+" "+problem), false, nil
+		cid, _, _ := id.ContentID()
+		return what + " " + problem, []content.ID{cid}, nil
 	}
-	if more, whole, err := w.object(ctx, path, "list of the "+what, inner); err != nil || !more || !whole {
-		return more, false, err
+	if problem, contents, err := w.inspect(ctx, "list of the "+what, inner); err != nil || problem != "" {
+		return problem, contents, err
 	}
 	pieces, err := object.LoadIndexObject(ctx, w.repo.kopia.ContentManager(), inner)
 	if err != nil {
 		if isOutside(err) {
-			return false, false, err
+			return "", nil, err
 		}
-		return w.report(path, fmt.Sprintf("list of the %s cannot be read: %v", what, err)), false, nil
+		return fmt.Sprintf("list of the %s cannot be read: %v", what, err), w.unreadable(ctx, inner), nil
 	}
 	for _, p := range pieces {
-		// One report a file: a pack that is lost takes thousands of contents with it.
-		if more, whole, err := w.object(ctx, path, what, p.Object); err != nil || !more || !whole {
-			return more, false, err
+		// One sentence a file: a pack that is lost takes thousands of contents with it.
+		found, below, err := w.inspect(ctx, what, p.Object)
+		if err != nil {
+			return "", nil, err
 		}
+		problem, contents = cmp.Or(problem, found), append(contents, below...)
 	}
-	return true, true, nil
+	return problem, contents, nil
+}
+
+// unreadable finds the contents because of which an object cannot be read, one that is no data and small.
+func (w *walker) unreadable(ctx context.Context, id object.ID) []content.ID {
+	if inner, ok := id.IndexObjectID(); ok {
+		pieces, err := object.LoadIndexObject(ctx, w.repo.kopia.ContentManager(), inner)
+		if err != nil {
+			return w.unreadable(ctx, inner)
+		}
+		var found []content.ID
+		for _, p := range pieces {
+			found = append(found, w.unreadable(ctx, p.Object)...)
+		}
+		return found
+	}
+	cid, _, _ := id.ContentID()
+	if whole, err := w.repo.readable(ctx, cid); whole || err != nil {
+		return nil
+	}
+	return []content.ID{cid}
 }
 
 // content returns what is wrong with a content, or "".
 func (w *walker) content(ctx context.Context, id object.ID) (string, error) {
 	cid, _, _ := id.ContentID()
+	if what, ok := w.lost[cid]; ok {
+		return what, nil
+	}
 	info, err := w.repo.kopia.ContentInfo(ctx, cid)
 	switch {
 	case isMissing(err):
@@ -130,27 +166,14 @@ func (w *walker) content(ctx context.Context, id object.ID) (string, error) {
 	case err != nil:
 		return "", w.repo.explain("look up content "+cid.String(), err)
 	case info.Deleted:
-		return "is marked to be pruned", nil
+		return "is marked as damaged, or to be pruned", nil
 	}
-	length, ok := w.packs[info.PackBlobID]
-	name := w.repo.blobs.naming.name(info.PackBlobID)
-	if !ok {
-		return fmt.Sprintf("is missing: %s is not in the store", name), nil
-	}
-	if need := int64(info.PackOffset) + int64(info.PackedLength); length < need {
-		return fmt.Sprintf("is missing: %s has %d bytes and it ends at %d", name, length, need), nil
+	length, there := w.packs[info.PackBlobID]
+	if what := w.repo.outside(info.PackBlobID, int64(info.PackOffset)+int64(info.PackedLength), length, there); what != "" {
+		return what, nil
 	}
 	if w.seen != nil {
 		w.seen(info)
-	}
-	if why, ok := w.suspect[info.PackBlobID]; ok {
-		// The byte that changed may be in what another entry refers to, or in what nothing refers to.
-		if _, err := w.repo.kopia.ContentManager().GetContent(ctx, cid); err != nil {
-			if isOutside(err) {
-				return "", err
-			}
-			return fmt.Sprintf("is damaged: %s %s", name, why), nil
-		}
 	}
 	return "", nil
 }

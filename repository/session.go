@@ -163,6 +163,8 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 	}
 	options := object.WriterOptions{Description: what, Compressor: s.comp, MetadataCompressor: s.comp, Splitter: streamSplitter, AsyncWrites: streamAsync}
 	switch layout {
+	case cofre.LayoutFacts:
+		options.Prefix = factsPrefix
 	case cofre.LayoutPages:
 		options.Splitter, options.AsyncWrites = pagesSplitter, 0
 	case cofre.LayoutWidePages:

@@ -107,12 +107,18 @@ func (r *Repository) readDirectory(ctx context.Context, id string) (*table, erro
 	if err != nil {
 		return nil, err
 	}
-	reader, err := r.kopia.OpenObject(ctx, oid)
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	return readTable(reader)
+	var t *table
+	err = r.mended(ctx, func() error {
+		reader, err := r.kopia.OpenObject(ctx, oid)
+		if err != nil {
+			return err
+		}
+		defer reader.Close()
+		t, err = readTable(reader)
+		return err
+	})
+	r.notice(ctx, oid, err)
+	return t, err
 }
 
 // find walks to an entry.

@@ -77,17 +77,169 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	problems = append(problems, found...)
+	if found, err = v.checkSpares(ctx, ledger); err != nil {
+		return err
+	}
+	problems = append(problems, found...)
 	unsealed, found, err := v.checkUnsealed(ctx, ledger, objects)
 	if err != nil {
 		return err
 	}
 	problems = append(problems, found...)
-	for _, p := range problems {
+	d, err := v.examine(ctx, problems)
+	if err != nil {
+		return err
+	}
+	for _, p := range d.problems {
 		if !v.report(cofre.Finding{Object: p.name, What: p.name + ": " + p.what}) {
 			return nil
 		}
 	}
-	return v.checkPoints(ctx, points, v.repo.damagedPacks(problems), unsealed)
+	if d.unread != nil {
+		v.report(cofre.Finding{What: fmt.Sprintf("the indexes cannot be read: %v", d.unread)})
+		return nil
+	}
+	if err := v.checkPoints(ctx, points, d, unsealed); err != nil || v.enough {
+		return err
+	}
+	return v.remember(ctx, points, d)
+}
+
+// damage is what a verification found so far, and what it learns from the walk of the points.
+type damage struct {
+	problems []problem // with files of the store
+	unread   error     // the indexes, which then say nothing
+	known    knownDamage
+	found    *examined
+	packs    map[blob.ID]int64
+	suspects map[blob.ID]string
+	record   *recordBuilder
+	mendable []string // of the problems' files, that have a spare or are one
+}
+
+// examine finds what the damaged files have taken with them. A pack that holds nothing which counts is no problem: what
+// was in it has been stored afresh.
+func (v *verification) examine(ctx context.Context, problems []problem) (*damage, error) {
+	d := &damage{problems: problems, record: newRecord(v.repo)}
+	if err := v.mend(ctx, d); err != nil {
+		return nil, err
+	}
+	suspects := slices.DeleteFunc(slices.Clone(d.problems), func(p problem) bool { return slices.Contains(d.mendable, p.name) })
+	d.suspects = v.repo.damagedPacks(suspects)
+	if err := v.repo.refresh(ctx); err != nil {
+		d.unread = err
+		if isOutside(err) {
+			return nil, err
+		}
+		return d, nil
+	}
+	var err error
+	if d.packs, err = v.repo.listPacks(ctx); err != nil {
+		return nil, err
+	}
+	if d.known, err = v.repo.readDamage(ctx); err != nil {
+		return nil, err
+	}
+	if d.found, err = v.repo.examine(ctx, d.packs, d.suspects); err != nil {
+		return nil, err
+	}
+	holds := map[blob.ID]bool{}
+	for _, i := range append(d.found.bad, d.found.good...) {
+		holds[i.PackBlobID] = true
+	}
+	d.problems = slices.DeleteFunc(d.problems, func(p problem) bool {
+		id, ok := v.repo.blobs.naming.id(p.name)
+		return ok && isPack(id) && !holds[id] && !slices.Contains(d.mendable, p.name)
+	})
+	return d, nil
+}
+
+// mend has what is kept twice read from the copy that is whole. A verification puts nothing right.
+func (v *verification) mend(ctx context.Context, d *damage) error {
+	if !slices.ContainsFunc(d.problems, func(p problem) bool { return v.repo.keptTwice(p.name) }) {
+		return nil
+	}
+	look := &Repository{config: v.repo.config, store: v.repo.store, blobs: v.repo.blobs}
+	look.config.ReadOnly = true
+	var err error
+	if d.mendable, err = look.mend(ctx); err != nil {
+		return err
+	}
+	for i, p := range d.problems {
+		if slices.Contains(d.mendable, p.name) {
+			d.problems[i].what += "; the other copy of it is whole, and the next backup puts it right"
+		}
+	}
+	d.record.rec.Files = d.mendable
+	return nil
+}
+
+// remember writes down what was found, so that the next backup knows, and takes back what is right again.
+func (v *verification) remember(ctx context.Context, points []cofre.RecoveryPoint, d *damage) error {
+	for _, i := range d.found.bad {
+		d.record.content(i.ContentID, i.PackBlobID, d.found.lost[i.ContentID])
+	}
+	for _, i := range d.found.good {
+		d.record.pack(i.PackBlobID, d.suspects[i.PackBlobID])
+	}
+	rec := &d.record.rec
+	v.supersede(d)
+	if d.news() {
+		all, err := v.repo.points(ctx)
+		if err != nil {
+			all = nil // a finding of its own by now
+		}
+		walked := map[cofre.PointID]bool{}
+		for _, p := range points {
+			walked[p.ID] = true
+		}
+		all = slices.DeleteFunc(all, func(p cofre.RecoveryPoint) bool { return walked[p.ID] })
+		if err := v.repo.entriesOf(ctx, all, d.packs, d.record, d.found.lost); err != nil {
+			return err
+		}
+	} else if len(rec.Settles) == 0 {
+		return nil
+	} else {
+		*rec = damageRecord{Settles: rec.Settles, Settled: true}
+	}
+	if _, err := v.repo.remember(ctx, *rec); err != nil {
+		return cofre.WithHint(fmt.Errorf("what was found could not be written down, so that the next backup will not know of it: %w", err),
+			"verify with credentials that may create objects below %s", damagePrefix)
+	}
+	return nil
+}
+
+// supersede finds the records that nobody has acted upon and that this verification has not confirmed: what they name
+// was brought back.
+func (v *verification) supersede(d *damage) {
+	for _, name := range d.known.open() {
+		rec := d.known[name]
+		confirmed := len(rec.Files) > 0 && len(d.record.rec.Files) > 0 || slices.ContainsFunc(rec.Packs, func(p damagedPack) bool { return d.record.packs[p.Pack] }) ||
+			slices.ContainsFunc(rec.Contents, func(c lostContent) bool { _, is := d.record.index[c.ID]; return is })
+		structural := !slices.ContainsFunc(rec.Packs, func(p damagedPack) bool { return !strings.HasPrefix(p.What, "is missing") })
+		if !confirmed && (v.level == cofre.LevelContent || structural) {
+			d.record.rec.Settles = append(d.record.rec.Settles, name)
+		}
+	}
+}
+
+// news reports whether something was found that no record knows.
+func (d *damage) news() bool {
+	packs, contents := map[blob.ID]bool{}, map[content.ID]bool{}
+	for _, rec := range d.known {
+		for _, p := range rec.Packs {
+			packs[p.Pack] = packs[p.Pack] || !rec.Settled
+		}
+		for _, c := range rec.Contents {
+			contents[c.ID] = true
+		}
+	}
+	rec := d.record.rec
+	if len(rec.Files) > 0 && !d.known.files() {
+		return true
+	}
+	return slices.ContainsFunc(rec.Packs, func(p damagedPack) bool { return !packs[p.Pack] && d.suspects[p.Pack] != "" }) ||
+		slices.ContainsFunc(rec.Contents, func(c lostContent) bool { return !contents[c.ID] })
 }
 
 func (v *verification) report(f cofre.Finding) bool {
@@ -143,6 +295,36 @@ func (v *verification) checkSealed(ctx context.Context, l *ledger, objects map[s
 	}
 	slices.SortFunc(found, func(a, b problem) int { return strings.Compare(a.name, b.name) })
 	return found, ctx.Err()
+}
+
+// checkSpares compares the second copies that there are. One that is missing the next backup makes.
+func (v *verification) checkSpares(ctx context.Context, l *ledger) ([]problem, error) {
+	sizes := map[string]int64{}
+	for o, err := range v.repo.store.List(ctx, sparePrefix) {
+		if err != nil {
+			return nil, err
+		}
+		sizes[o.Name] = o.Size
+	}
+	var found []problem
+	for _, name := range slices.Sorted(maps.Keys(l.records)) {
+		rec := l.records[name]
+		id, ok := v.repo.blobs.naming.id(name)
+		if rec.Name = spareName(id); !ok || !hasSpare(id) {
+			continue
+		}
+		if _, ok := sizes[rec.Name]; !ok {
+			continue
+		}
+		what, err := v.checkRecord(ctx, rec, sizes)
+		if err != nil {
+			return nil, err
+		}
+		if what != "" {
+			found = append(found, problem{rec.Name, what})
+		}
+	}
+	return found, nil
 }
 
 func (v *verification) checkRecord(ctx context.Context, rec record, objects map[string]int64) (string, error) {
@@ -259,41 +441,27 @@ func (v *verification) checkMarkers(ctx context.Context, objects map[string]int6
 }
 
 // checkPoints walks what the points refer to.
-func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryPoint, suspect map[blob.ID]string, unsealed map[blob.ID]bool) error {
-	if err := v.repo.refresh(ctx); err != nil {
-		if isOutside(err) {
-			return err
-		}
-		v.report(cofre.Finding{What: fmt.Sprintf("the indexes cannot be read: %v", err)})
-		return nil
-	}
-	packs, err := v.repo.listPacks(ctx)
-	if err != nil {
-		return err
-	}
+func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryPoint, d *damage, unsealed map[blob.ID]bool) error {
 	needed := map[blob.ID]bool{} // unsealed packs that something refers to
-	walked := map[cofre.ObjectID][]cofre.Finding{}
+	walked := map[cofre.ObjectID][]brokenEntry{}
 	for _, p := range points {
 		for _, c := range p.Components {
 			// A tree that several points share is walked once and reported for each.
 			found, ok := walked[c.Root]
 			if !ok {
-				w := &walker{repo: v.repo, packs: packs, suspect: suspect, seen: func(i content.Info) {
+				w := &walker{repo: v.repo, packs: d.packs, lost: d.found.lost, seen: func(i content.Info) {
 					if unsealed[i.PackBlobID] {
 						needed[i.PackBlobID] = true
 					}
 				}}
-				if found, err = v.walk(ctx, w, c); err != nil {
+				var err error
+				if found, err = v.walk(ctx, w, c, d.record); err != nil {
 					return err
 				}
 				walked[c.Root] = found
 			}
-			for _, f := range found {
-				f.Kind = c.Kind
-				f.What = fmt.Sprintf("%s of %s %s of point %s", f.What, c.Kind, c.Name, p.ID)
-				if !v.report(f) {
-					return nil
-				}
+			if !v.reportEntries(p, c, found, d.record) {
+				return nil
 			}
 		}
 	}
@@ -306,22 +474,34 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 	return nil
 }
 
-func (v *verification) walk(ctx context.Context, w *walker, c cofre.Component) ([]cofre.Finding, error) {
-	var found []cofre.Finding
-	left := 0
-	w.report = func(path, what string) bool {
-		if len(found) < mostFindings {
-			found = append(found, cofre.Finding{Object: path, What: what})
-		} else {
-			left++
-		}
+// brokenEntry is a file or directory of a component that is not whole, with the numbers of the contents to blame.
+type brokenEntry struct {
+	path, what string
+	contents   []int
+}
+
+func (v *verification) walk(ctx context.Context, w *walker, c cofre.Component, b *recordBuilder) ([]brokenEntry, error) {
+	var found []brokenEntry
+	w.report = func(path, what string, contents []content.ID) bool {
+		found = append(found, brokenEntry{path, what, b.add(ctx, contents, what)})
 		return true
 	}
-	if err := w.component(ctx, c); err != nil {
-		return nil, err
+	return found, w.component(ctx, c)
+}
+
+// reportEntries reports what of a component is not whole, the first of it by name, and keeps all of it for the record.
+func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, found []brokenEntry, b *recordBuilder) bool {
+	for i, e := range found {
+		b.rec.Entries = append(b.rec.Entries, damagedEntry{Point: p.ID, Kind: c.Kind, Name: c.Name, Path: e.path, What: e.what, Contents: e.contents})
+		of := fmt.Sprintf("of %s %s of point %s", c.Kind, c.Name, p.ID)
+		switch {
+		case i < mostFindings:
+			if !v.report(cofre.Finding{Kind: c.Kind, Object: e.path, What: e.what + " " + of}) {
+				return false
+			}
+		case i == len(found)-1:
+			return v.report(cofre.Finding{Kind: c.Kind, What: fmt.Sprintf("%d more entries are missing or damaged %s", len(found)-mostFindings, of)})
+		}
 	}
-	if left > 0 {
-		found = append(found, cofre.Finding{What: fmt.Sprintf("%d more entries are missing or damaged", left)})
-	}
-	return found, nil
+	return true
 }

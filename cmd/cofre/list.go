@@ -28,7 +28,8 @@ func newListCommand(a *app) *cobra.Command {
 		Long: `List the recovery points of the configured installation, oldest first.
 
 SIZE is what was read from the sources, NEW what the point added to the repository, compressed and encrypted.
-STATE says what was known when the point was published; "cofre verify" says what holds now.`,
+STATE says what was known when the point was published, and "damaged" where something of it is known to be lost since:
+to a verification, a backup or a restore. "cofre verify" says what holds now, and "cofre show" names what is lost.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
@@ -62,13 +63,18 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	if c.last > 0 && len(points) > c.last {
 		points = points[len(points)-c.last:]
 	}
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return err
+	}
 	if a.JSON {
-		if points == nil {
-			points = []cofre.RecoveryPoint{}
+		listed := []describedPoint{}
+		for _, p := range points {
+			listed = append(listed, describedPoint{p, damage[p.ID]})
 		}
 		return a.Document(struct {
-			Points []cofre.RecoveryPoint `json:"points"`
-		}{points})
+			Points []describedPoint `json:"points"`
+		}{listed})
 	}
 	if len(points) == 0 {
 		fmt.Fprintln(a.Err, noPoints(cfg.Name, cat.Installations()))
@@ -80,13 +86,19 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p)}
+		row := []string{string(p.ID), clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p, damage[p.ID])}
 		if c.all {
 			row = append(row, p.Installation)
 		}
 		rows = append(rows, row)
 	}
 	columns(a.Out, header, rows, 3, 4)
+	for _, p := range points {
+		if len(damage[p.ID]) > 0 {
+			fmt.Fprintln(a.Err, "hint: a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")
+			break
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -81,9 +82,35 @@ func took(d time.Duration) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
+// damageOf asks the repository which points are known to have lost something.
+func damageOf(ctx context.Context, repo reader) (map[cofre.PointID][]cofre.Finding, error) {
+	m, ok := repo.(cofre.Mender)
+	if !ok {
+		return nil, nil
+	}
+	damaged, err := m.Damage(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask what is damaged: %w", err)
+	}
+	by := map[cofre.PointID][]cofre.Finding{}
+	for _, d := range damaged {
+		by[d.Point] = d.Findings
+	}
+	return by, nil
+}
+
+// describedPoint is a point in a JSON document, with what it is known to have lost since it was published.
+type describedPoint struct {
+	cofre.RecoveryPoint
+	Damage []cofre.Finding `json:"damage,omitempty"`
+}
+
 // state says what is known of a point. A verification says more, and says when it did.
-func state(p cofre.RecoveryPoint) string {
+func state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	var s []string
+	if n := len(damage); n > 0 {
+		s = append(s, "damaged ("+plural(n, "object")+")")
+	}
 	for _, f := range p.Missing() {
 		s = append(s, string(f.Kind)+" missing")
 	}

@@ -85,6 +85,13 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if err != nil {
 		return err
 	}
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if n := len(damage[point.ID]); n > 0 {
+		fmt.Fprintf(a.Err, "warning: recovery point %s is known to have lost %s: cofre show %s\n", point.ID, plural(n, "object"), point.ID)
+	}
 	req := restore.Request{Point: point.ID, Component: comp, Target: target, Accept: r.options.accept}
 	if r.options.dryRun {
 		return a.dryRun(ctx, repo, req)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -62,13 +63,17 @@ func (c *showCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 
 // pointDocument is the JSON document of one point.
 type pointDocument struct {
-	Point     cofre.RecoveryPoint       `json:"point"`
+	Point     describedPoint            `json:"point"`
 	Databases map[string]*logical.Facts `json:"databases,omitempty"` // with --tables, by name
 	Files     map[string][]files.Fact   `json:"files,omitempty"`     // with --files, by name
 }
 
 func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.RecoveryPoint) error {
-	doc := pointDocument{Point: p, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return err
+	}
+	doc := pointDocument{Point: describedPoint{p, damage[p.ID]}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
 	for _, comp := range p.Components {
 		var err error
 		switch {
@@ -90,7 +95,7 @@ func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.Re
 	if a.JSON {
 		return a.Document(doc)
 	}
-	printPoint(a, p)
+	printPoint(a, p, damage[p.ID])
 	for _, comp := range p.Components {
 		if facts := doc.Databases[comp.Name]; facts != nil && comp.Kind == cofre.KindDatabase {
 			printTables(a, facts)
@@ -102,7 +107,7 @@ func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.Re
 	return nil
 }
 
-func printPoint(a *app, p cofre.RecoveryPoint) {
+func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 	fmt.Fprintf(a.Out, "recovery point %s\n\n", p.ID)
 	columns(a.Out, nil, [][]string{
 		{"  installation", p.Installation},
@@ -111,7 +116,7 @@ func printPoint(a *app, p cofre.RecoveryPoint) {
 		{"  published", clocks(p.PublishedAt)},
 		{"  cofre", p.Version},
 		{"  size", fmt.Sprintf("%s read, %s added to the repository", size(p.Bytes()), size(added(p)))},
-		{"  state", state(p)},
+		{"  state", state(p, damage)},
 	})
 	for _, c := range p.Components {
 		fmt.Fprintf(a.Out, "\n%s %s\n", c.Kind, c.Name)
@@ -127,10 +132,10 @@ func printPoint(a *app, p cofre.RecoveryPoint) {
 			fmt.Fprintf(a.Out, "  warning: %s\n", w)
 		}
 	}
-	if len(p.Findings) > 0 {
+	if found := append(slices.Clone(p.Findings), damage...); len(found) > 0 {
 		fmt.Fprintln(a.Out)
 		var rows [][]string
-		for _, f := range p.Findings {
+		for _, f := range found {
 			rows = append(rows, []string{f.Check, string(f.Kind), f.Object, f.What})
 		}
 		columns(a.Out, []string{"CHECK", "KIND", "OBJECT", "FINDING"}, rows)

@@ -86,7 +86,7 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	end()
 	if err == nil && res.Count() > 0 {
 		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, plural(res.Count(), "finding")),
-			"back up again now, which stores afresh what is damaged and still exists; keep the repository as it is for inquiry")
+			"back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
 	}
 	if err == nil && len(lacking) > 0 {
 		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", lacking[0].Point, cofre.ErrPartial, named(lacking[0]), lacking[0].Why),

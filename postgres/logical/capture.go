@@ -230,7 +230,7 @@ func (d *dump) describe(ctx context.Context) error {
 	if err := d.putTOC(ctx); err != nil {
 		return err
 	}
-	if _, err := d.c.Session.Put(ctx, d.entry(GlobalsFile, int64(len(d.globals))), bytes.NewReader(d.globals)); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(GlobalsFile, int64(len(d.globals))), bytes.NewReader(d.globals)); err != nil {
 		return fmt.Errorf("store the globals: %w", err)
 	}
 	return d.putFingerprint(ctx)
@@ -244,12 +244,19 @@ func (d *dump) entry(path string, size int64) cofre.Entry {
 	}
 }
 
+// factsEntry is an entry of what we write ourselves.
+func (d *dump) factsEntry(path string, size int64) cofre.Entry {
+	e := d.entry(path, size)
+	e.Layout = cofre.LayoutFacts
+	return e
+}
+
 func (d *dump) putFacts(ctx context.Context) error {
 	b, err := json.MarshalIndent(&d.facts, "", " ")
 	if err != nil {
 		return fmt.Errorf("write the facts: %w", err)
 	}
-	if _, err := d.c.Session.Put(ctx, d.entry(FactsFile, int64(len(b))), bytes.NewReader(b)); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(FactsFile, int64(len(b))), bytes.NewReader(b)); err != nil {
 		return fmt.Errorf("store the facts: %w", err)
 	}
 	return nil

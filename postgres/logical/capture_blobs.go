@@ -54,7 +54,7 @@ func (d *dump) largeObjects(ctx context.Context, e *pgarchive.Entry) ([]task, er
 	for _, oid := range oids {
 		fmt.Fprintf(&list, "%d blob_%d.dat\n", oid, oid)
 	}
-	if _, err := d.c.Session.Put(ctx, d.entry(ArchiveDir+"/"+d.toc.FileName(e), int64(list.Len())), &list); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(ArchiveDir+"/"+d.toc.FileName(e), int64(list.Len())), &list); err != nil {
 		return nil, fmt.Errorf("store the list of large objects: %w", err)
 	}
 	var tasks []task

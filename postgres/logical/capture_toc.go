@@ -107,7 +107,7 @@ func (d *dump) putTOC(ctx context.Context) error {
 	if err := d.toc.WriteDirectory(&b); err != nil {
 		return fmt.Errorf("write the table of contents: %w", err)
 	}
-	if _, err := d.c.Session.Put(ctx, d.entry(TOCFile, int64(b.Len())), &b); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(TOCFile, int64(b.Len())), &b); err != nil {
 		return fmt.Errorf("store the table of contents: %w", err)
 	}
 	return nil

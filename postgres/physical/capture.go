@@ -383,7 +383,7 @@ func (p *previous) dir(ctx context.Context, name string) (map[string]cofre.Entry
 func (k *capture) put(ctx context.Context, name string, b []byte) (FileFacts, error) {
 	var d digest
 	d.add(b)
-	e := cofre.Entry{Path: name, Mode: 0o600, ModTime: time.Now().UTC(), Size: int64(len(b)), UID: k.uid, GID: k.gid}
+	e := cofre.Entry{Path: name, Layout: cofre.LayoutFacts, Mode: 0o600, ModTime: time.Now().UTC(), Size: int64(len(b)), UID: k.uid, GID: k.gid}
 	if _, err := k.given.Session.Put(ctx, e, bytes.NewReader(b)); err != nil {
 		return FileFacts{}, err
 	}

@@ -1,0 +1,89 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// mending has the repository act upon what is known to be damaged in it, and says afterwards what became of it. A
+// repository that remembers nothing is left alone.
+type mending struct {
+	repo   repository
+	obs    cofre.Observer
+	before []cofre.Damage
+}
+
+// begin has the captures that follow store afresh what is damaged.
+func (m *mending) begin(ctx context.Context) error {
+	mender, ok := m.repo.(cofre.Mender)
+	if !ok {
+		return nil
+	}
+	if err := mender.Heal(ctx); err != nil {
+		return err
+	}
+	damage, err := mender.Damage(ctx)
+	if err != nil {
+		return fmt.Errorf("ask what is damaged: %w", err)
+	}
+	if m.before == nil {
+		m.before = damage
+	}
+	return nil
+}
+
+// end says which points are whole again and which are not. The point of this run is published: that the answer cannot
+// be had is a warning.
+func (m *mending) end(ctx context.Context) {
+	mender, ok := m.repo.(cofre.Mender)
+	if !ok || len(m.before) == 0 {
+		return
+	}
+	after, err := mender.Damage(ctx)
+	if err != nil {
+		m.warn("it is not known which points are whole again: %v", err)
+		return
+	}
+	left := map[cofre.PointID]cofre.Damage{}
+	for _, d := range after {
+		left[d.Point] = d
+	}
+	var whole []string
+	for _, d := range m.before {
+		if _, ok := left[d.Point]; !ok {
+			whole = append(whole, string(d.Point))
+		}
+	}
+	if len(whole) > 0 {
+		m.note("what was damaged is stored afresh, and whole again: %s", strings.Join(whole, ", "))
+	}
+	for _, d := range after {
+		m.warn("point %s has lost what its source no longer holds: %s", d.Point, lostOf(d))
+	}
+}
+
+// mostNamed bounds what one sentence names.
+const mostNamed = 5
+
+func lostOf(d cofre.Damage) string {
+	var names []string
+	for i, f := range d.Findings {
+		if i == mostNamed {
+			names = append(names, fmt.Sprintf("and %d more (cofre show %s)", len(d.Findings)-i, d.Point))
+			break
+		}
+		names = append(names, fmt.Sprintf("%s %q", f.Kind, f.Object))
+	}
+	return strings.Join(names, ", ")
+}
+
+func (m *mending) note(format string, args ...any) { m.say(cofre.TypeNote, format, args...) }
+func (m *mending) warn(format string, args ...any) { m.say(cofre.TypeWarning, format, args...) }
+
+func (m *mending) say(t cofre.EventType, format string, args ...any) {
+	m.obs.Observe(cofre.Event{At: time.Now(), Type: t, Text: fmt.Sprintf(format, args...)})
+}
