@@ -77,7 +77,7 @@ var rootKeys = []Key{
 }
 
 var repositoryKeys = []Key{
-	{"url", "a folder, or `s3://BUCKET/PREFIX?endpoint=https://…&region=…` (path style). `&timeout=20s` changes how long the service may say nothing before a request is given up, 45 s", "uma pasta, ou `s3://BUCKET/PREFIXO?endpoint=https://…&region=…` (path style). `&timeout=20s` muda por quanto tempo o serviço pode ficar calado antes que um pedido seja abandonado, 45 s", nil, "", first, "every command"},
+	{"url", "a folder, or `s3://BUCKET/PREFIX?endpoint=https://…&region=…` (path style). `&timeout=20s` changes how long the service may say nothing before a request is given up, 45 s; `&patience=10m` how long one that throttles, fails or has gone away is waited for with each request, 5 minutes", "uma pasta, ou `s3://BUCKET/PREFIXO?endpoint=https://…&region=…` (path style). `&timeout=20s` muda por quanto tempo o serviço pode ficar calado antes que um pedido seja abandonado, 45 s; `&patience=10m`, por quanto tempo cada pedido espera por um serviço que limita, falha ou caiu, 5 minutos", nil, "", first, "every command"},
 	{"password", "reference to the repository's password", "referência à senha do repositório", nil, "`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names", first, "every command"},
 	{"compression", "`s2` takes half the CPU and more space", "`s2` usa metade da CPU e mais espaço", Compressions, "`zstd-fastest`", first, "backup"},
 	{"credentials", "of an object store", "de um armazenamento de objetos", nil, "the usual chain: `AWS_*` variables, shared file, instance role", first, "every command"},

@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -25,13 +27,21 @@ type bucket struct {
 	config s3client.Config
 	name   string
 	prefix string // empty, or ends with /
+
+	patience s3client.Patience
+}
+
+// try makes a request, and again while it may pass.
+func (b *bucket) try(ctx context.Context, verb, name string, request func() error) error {
+	return b.patience.Do(ctx, verb+" "+name, request)
 }
 
 func (b *bucket) Create(ctx context.Context, name string, r io.Reader, size int64) error {
 	options := minio.PutObjectOptions{}
 	options.SetMatchETagExcept("*")
 	counted, again := countRewinds(r)
-	err := b.put(ctx, name, counted, size, options)
+	// What was refused is no reason to send it again; whether the object is there is asked below.
+	err := b.put(ctx, "create", name, counted, size, options)
 	var answer minio.ErrorResponse
 	refused := errors.As(err, &answer) && answer.StatusCode == http.StatusPreconditionFailed
 	// A server that refuses may close the connection before it has read what it does not want, and its answer is
@@ -113,10 +123,10 @@ func (b *bucket) holds(ctx context.Context, name string, r io.Reader) (bool, err
 }
 
 func (b *bucket) Replace(ctx context.Context, name string, r io.Reader, size int64) error {
-	return b.explain("replace", name, b.put(ctx, name, r, size, minio.PutObjectOptions{}))
+	return b.explain("replace", name, b.put(ctx, "replace", name, r, size, minio.PutObjectOptions{}))
 }
 
-func (b *bucket) put(ctx context.Context, name string, r io.Reader, size int64, options minio.PutObjectOptions) error {
+func (b *bucket) put(ctx context.Context, verb, name string, r io.Reader, size int64, options minio.PutObjectOptions) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
@@ -124,8 +134,38 @@ func (b *bucket) put(ctx context.Context, name string, r io.Reader, size int64, 
 	// One request, so that the condition of Create holds for the object and not for its last part, and so that
 	// nothing is left of an upload that broke off.
 	options.DisableMultipart = true
+	if _, ok := r.(io.Seeker); !ok {
+		return b.putOnce(ctx, name, r, size, options) // it is sent once
+	}
+	// The client goes back to the beginning of r before each request.
+	return b.try(ctx, verb, name, func() error {
+		err := b.putOnce(ctx, name, r, size, options)
+		if verb == "create" && brokeOff(err) {
+			// A server that refuses may close the connection before its answer is read: that is no outage.
+			if _, statErr := b.stat(ctx, name); statErr == nil {
+				return s3client.Final(err)
+			}
+		}
+		return err
+	})
+}
+
+func (b *bucket) putOnce(ctx context.Context, name string, r io.Reader, size int64, options minio.PutObjectOptions) error {
+	if size == 0 {
+		return b.putEmpty(ctx, name, r, options)
+	}
 	// The client closes what it can close; the reader is the caller's.
 	_, err := b.client.PutObject(ctx, b.name, b.prefix+name, keepOpen(r), size, options)
+	return err
+}
+
+// putEmpty stores an object without bytes. The client signs a body in chunks, also one without bytes, of which versitygw
+// does not read the last chunk: it then takes that for the beginning of the next request on the connection, and answers 400.
+func (b *bucket) putEmpty(ctx context.Context, name string, r io.Reader, options minio.PutObjectOptions) error {
+	options.DisableContentSha256 = true // not in chunks: the sum is given
+	sum := sha256.Sum256(nil)
+	core := minio.Core{Client: b.client}
+	_, err := core.PutObject(ctx, b.name, b.prefix+name, keepOpen(r), 0, "", hex.EncodeToString(sum[:]), options)
 	return err
 }
 
@@ -184,7 +224,12 @@ func (b *bucket) get(ctx context.Context, name string, offset, length int64, eta
 		return nil, "", err
 	}
 	core := minio.Core{Client: b.client}
-	body, info, _, err := core.GetObject(ctx, b.name, b.prefix+name, options)
+	var body io.ReadCloser
+	var info minio.ObjectInfo
+	err = b.try(ctx, "read", name, func() (err error) {
+		body, info, _, err = core.GetObject(ctx, b.name, b.prefix+name, options)
+		return err
+	})
 	return body, info.ETag, err
 }
 
@@ -235,40 +280,67 @@ func (r *bucketReader) Read(p []byte) (int, error) {
 func (r *bucketReader) Close() error { return r.body.Close() }
 
 func (b *bucket) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
+	var info cofre.StoredObject
+	err := b.try(ctx, "stat", name, func() (err error) {
+		info, err = b.stat(ctx, name)
+		return err
+	})
+	return info, b.explain("stat", name, err)
+}
+
+func (b *bucket) stat(ctx context.Context, name string) (cofre.StoredObject, error) {
 	info, err := b.client.StatObject(ctx, b.name, b.prefix+name, minio.StatObjectOptions{})
 	if err != nil {
-		return cofre.StoredObject{}, b.explain("stat", name, err)
+		return cofre.StoredObject{}, err
 	}
 	return cofre.StoredObject{Name: name, Size: info.Size, ModifiedAt: info.LastModified.UTC()}, nil
 }
 
 func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
 	return func(yield func(cofre.StoredObject, error) bool) {
-		for info := range b.client.ListObjectsIter(ctx, b.name, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
-			if info.Err != nil {
-				yield(cofre.StoredObject{}, b.explain("list", prefix+"…", info.Err))
-				return
-			}
-			if strings.HasSuffix(info.Key, "/") {
-				continue // the marker of an empty folder, as consoles make them
-			}
-			o := cofre.StoredObject{Name: strings.TrimPrefix(info.Key, b.prefix), Size: info.Size, ModifiedAt: info.LastModified.UTC()}
-			if !yield(o, nil) {
-				return
-			}
-		}
-		// The iterator ends without a word when the context does.
-		if err := ctx.Err(); err != nil {
-			yield(cofre.StoredObject{}, err)
+		last, more := "", true
+		// A page that cannot be had is asked for again, from the last object on.
+		err := b.try(ctx, "list", prefix+"…", func() error {
+			var err error
+			last, more, err = b.listFrom(ctx, prefix, last, yield)
+			return err
+		})
+		switch {
+		case !more:
+		case err != nil:
+			yield(cofre.StoredObject{}, b.explain("list", prefix+"…", err))
+		case ctx.Err() != nil: // the iterator ends without a word when the context does
+			yield(cofre.StoredObject{}, ctx.Err())
 		}
 	}
+}
+
+// listFrom lists what comes after last, and returns the last that it gave. more is false where the caller has enough.
+func (b *bucket) listFrom(ctx context.Context, prefix, last string, yield func(cofre.StoredObject, error) bool) (string, bool, error) {
+	options := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, StartAfter: last}
+	for info := range b.client.ListObjectsIter(ctx, b.name, options) {
+		if info.Err != nil {
+			return last, true, info.Err
+		}
+		last = info.Key
+		if strings.HasSuffix(info.Key, "/") {
+			continue // the marker of an empty folder, as consoles make them
+		}
+		o := cofre.StoredObject{Name: strings.TrimPrefix(info.Key, b.prefix), Size: info.Size, ModifiedAt: info.LastModified.UTC()}
+		if !yield(o, nil) {
+			return last, false, nil
+		}
+	}
+	return last, true, nil
 }
 
 func (b *bucket) Delete(ctx context.Context, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	err := b.explain("delete", name, b.client.RemoveObject(ctx, b.name, b.prefix+name, minio.RemoveObjectOptions{}))
+	err := b.explain("delete", name, b.try(ctx, "delete", name, func() error {
+		return b.client.RemoveObject(ctx, b.name, b.prefix+name, minio.RemoveObjectOptions{})
+	}))
 	if errors.Is(err, cofre.ErrNotFound) {
 		return nil
 	}

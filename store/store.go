@@ -16,9 +16,10 @@ import (
 
 // Config says where a store is.
 type Config struct {
-	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH&timeout=DURATION.
+	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH&timeout=DURATION&patience=DURATION.
 	// Without endpoint it is Amazon's; ca is a PEM file with the authority of the server's certificate; timeout
-	// is how long the server may say and take nothing, 45s where it is left out. A request is tried four times.
+	// is how long the server may say and take nothing, 45s where it is left out; patience is how long a server that
+	// throttles, fails or has gone away is waited for, with each request, 5m where it is left out.
 	URL string
 
 	// Credentials of S3. Left out, the environment (AWS_ACCESS_KEY_ID …), the shared credentials file and the
@@ -83,6 +84,7 @@ func openS3(c Config) (cofre.Store, error) {
 	if u.Host == "" {
 		return nil, fmt.Errorf("address %q: no bucket: %w", c.URL, cofre.ErrConfig)
 	}
+	var patience time.Duration
 	config := s3client.Config{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken}
 	for key, values := range u.Query() {
 		value := values[0]
@@ -99,8 +101,14 @@ func openS3(c Config) (cofre.Store, error) {
 				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: timeout %q is not a duration from 1s to 1h: %w", u.Host, value, cofre.ErrConfig), "as in timeout=30s")
 			}
 			config.Timeout = d
+		case "patience":
+			d, err := time.ParseDuration(value)
+			if err != nil || d < time.Second || d > 24*time.Hour {
+				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: patience %q is not a duration from 1s to 24h: %w", u.Host, value, cofre.ErrConfig), "as in patience=5m")
+			}
+			patience = d
 		default:
-			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region, ca and timeout")
+			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region, ca, timeout and patience")
 		}
 	}
 	client, err := s3client.New(config)
@@ -114,7 +122,7 @@ func openS3(c Config) (cofre.Store, error) {
 		}
 		prefix += "/"
 	}
-	return &bucket{client: client, config: config, name: u.Host, prefix: prefix}, nil
+	return &bucket{client: client, config: config, name: u.Host, prefix: prefix, patience: s3client.Patience{For: patience}}, nil
 }
 
 func openFolder(path string, create bool) (cofre.Store, error) {

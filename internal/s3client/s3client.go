@@ -217,6 +217,20 @@ func conditionOf(answer minio.ErrorResponse) error {
 	return nil
 }
 
+// answerOf returns the code and the status of an error that a server answered, or a status of 0.
+func answerOf(err error) (code string, status int) {
+	var answer minio.ErrorResponse
+	if errors.As(err, &answer) {
+		return answer.Code, answer.StatusCode
+	}
+	return "", 0
+}
+
+func isAnswer(err error) bool {
+	_, status := answerOf(err)
+	return status != 0
+}
+
 // Hint returns what a person can do about an error of condition, or "".
 func Hint(err, condition error, c Config, bucket string) string {
 	var unknown x509.UnknownAuthorityError

@@ -298,7 +298,7 @@ func (i *installation) configure() {
 	address, credentials := i.address, ""
 	if i.store != nil {
 		i.way = newWay(i.t, i.store)
-		address = fmt.Sprintf("s3://%s/cofre?endpoint=http://%s&region=%s&timeout=%s", i.store.Bucket, i.way.address, i.store.Region, silence)
+		address = fmt.Sprintf("s3://%s/cofre?endpoint=http://%s&region=%s&timeout=%s&patience=1s", i.store.Bucket, i.way.address, i.store.Region, silence)
 		i.write("access", i.store.AccessKey)
 		i.write("secret", i.store.SecretKey)
 		credentials = fmt.Sprintf(", credentials: {access_key: %q, secret_key: %q}", "file:"+filepath.Join(i.dir, "access"), "file:"+filepath.Join(i.dir, "secret"))

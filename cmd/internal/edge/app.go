@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -79,6 +80,7 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	ctx, stop := interruptible(ctx, a.Err)
 	defer stop()
+	ctx = s3client.WithTeller(ctx, func(text string) { fmt.Fprintf(a.Err, "waiting: %s\n", text) })
 	// A wrong flag ends the reading of the command line, possibly before --json is read.
 	a.JSON = slices.Contains(args, "--json")
 	out := &output{Writer: a.Out}
