@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/restore"
 )
 
