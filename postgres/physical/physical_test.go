@@ -23,6 +23,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/repository/repositorytest"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // room is a directory that the server's user can reach, which t.TempDir is not.
@@ -385,6 +386,39 @@ func TestPointInTime(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A recovery that ends before its plan said is an error with both positions, whatever it was asked to do there, and
+// promotes nothing.
+func TestEndsBeforeThePlan(t *testing.T) {
+	dir := room(t)
+	a := archive(shared(t, dir, "archive"))
+	s := testkit.Postgres(t, 0, a.conf())
+	repo := repositorytest.NewMemory()
+	c := backup(t, repo, physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a}), nil)
+	s.Exec(t, "postgres", "CREATE TABLE marks AS SELECT 1")
+	last := s.Query(t, "postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())")
+	s.Exec(t, "postgres", "SELECT pg_switch_wal()")
+	testkit.Await(t, "the archive", 30*time.Second, func() bool { m, _ := a.Missing(t.Context(), 0, []string{last}); return len(m) == 0 })
+	beyond := &plan.Recovery{Timeline: 1, Stop: 0x7F000028, Reach: 0x7F000060}
+	for _, action := range []physical.Action{physical.ActionPromote, physical.ActionPause, physical.ActionShutdown} {
+		for _, target := range []cofre.RecoveryTarget{{}, {At: time.Now()}} {
+			to := filepath.Join(dir, fmt.Sprint(action, target.At.IsZero()))
+			restore(t, repo, c, physical.TargetOptions{Dir: to, Recovery: target, Plan: beyond, Action: action, RestoreCommand: a.restoreCommand()})
+			r, err := physical.Recover(t.Context(), physical.RecoverOptions{DataDir: to, Recovery: target, Plan: beyond, Action: action})
+			if _, ok := errors.AsType[*cofre.UnreachableError](err); !ok {
+				t.Fatalf("%s, %s: %+v, %v", action, target, r, err)
+			}
+			for _, want := range []string{"stops after the record at 0/7F000028", "after the record at 0/"} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%s, %s does not say %q: %v", action, target, want, err)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(to, "recovery.signal")); err != nil {
+				t.Errorf("%s, %s: it was promoted: %v", action, target, err)
+			}
+		}
+	}
 }
 
 // TestWithoutArchive backs a cluster up that archives nothing, by both methods: the component carries its WAL and

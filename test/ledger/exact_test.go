@@ -111,6 +111,86 @@ func TestNothingActsAfterTheTarget(t *testing.T) {
 	})
 }
 
+// TestInsideADropDatabase drops a database while others commit. A moment at which it is neither there nor gone is refused
+// with the positions around it, which then are what they say.
+func TestInsideADropDatabase(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "archive_mode = on", "archive_command = '/bin/false'", "autovacuum = off")
+	m := newMachine(t, s.URL("postgres"), "archive")
+	m.archiving(t, s)
+	s.Exec(t, "postgres", "CREATE TABLE ticks (n serial)")
+	s.Exec(t, "postgres", "CREATE DATABASE victim")
+	s.Exec(t, "victim", "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) g")
+	m.must(t, "backup", "cluster", "-q")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				s.Exec(t, "postgres", "INSERT INTO ticks DEFAULT VALUES")
+			}
+		}
+	}()
+	now := func() time.Time {
+		text := s.Query(t, "postgres", `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`)
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Error(err)
+		}
+		return at
+	}
+	began := now()
+	s.Exec(t, "postgres", "DROP DATABASE victim")
+	ended := now()
+	ticks := s.Query(t, "postgres", "SELECT count(*) FROM ticks")
+	testkit.Await(t, "another commit", 20*time.Second, func() bool { return s.Query(t, "postgres", "SELECT count(*) FROM ticks") != ticks })
+	close(stop)
+	<-stopped
+	s.Exec(t, "postgres", "SELECT pg_switch_wal()")
+	archived(t, s)
+
+	torn := ""
+	for i := range 12 {
+		at := began.Add(ended.Sub(began) * time.Duration(i) / 11)
+		r := m.run(t, "restore", "cluster", "--to", m.path("nowhere"), "--dry-run", "--at", at.Format(time.RFC3339Nano))
+		switch {
+		case r.code == 21 && strings.Contains(r.err, "DROP DATABASE") && strings.Contains(r.err, "was under way"):
+			torn = r.err
+		case r.code != 0:
+			t.Errorf("%s: exit %d\n%s", at, r.code, r.err)
+		}
+	}
+	if torn == "" {
+		t.Skip("no other commit fell into the DROP DATABASE")
+	}
+	for _, c := range []struct{ mark, want string }{{"before it: ", "1"}, {"after it: ", "0"}} {
+		_, rest, ok := strings.Cut(torn, c.mark)
+		_, rest, ok2 := strings.Cut(rest, "--lsn ")
+		if !ok || !ok2 {
+			t.Errorf("it does not say what is %s:\n%s", c.mark, torn)
+			continue
+		}
+		dir := m.path("copy" + c.want)
+		url, _, end, failed := m.restoreTo(t, s.BinDir, dir, cofre.RecoveryTarget{LSN: mustLSN(t, strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' || r == ')' })[0])}, way{start: true, action: "promote"})
+		if failed != nil {
+			t.Errorf("%s: exit %d\n%s", c.mark, failed.code, failed.err)
+			continue
+		}
+		if got := queryColumn(t, url, "SELECT count(*)::text FROM pg_database WHERE datname = 'victim' AND datconnlimit <> -2")[0]; got != c.want {
+			t.Errorf("%s: %s databases, want %s", c.mark, got, c.want)
+		}
+		if c.want == "1" {
+			if got := queryColumn(t, strings.Replace(url, "/postgres?", "/victim?", 1), "SELECT count(*)::text FROM kept")[0]; got != "1000" {
+				t.Errorf("the database has %s rows", got)
+			}
+		}
+		end()
+	}
+}
+
 // TestDamageBeforeArchiving flips one byte of a segment before it is archived, as a failing disk does. WAL that goes on
 // after it cannot be reached, and no recovery to its end is called one.
 func TestDamageBeforeArchiving(t *testing.T) {
