@@ -59,7 +59,7 @@ command that takes the copy as it is (--accept) and the one that drops it.
 	f.StringVar(&c.to, "to", "", "`NAME` of the database in the end (default: the captured one's)")
 	f.StringVar(&c.server, "server", "", "`URL` of the server to restore to (default: the configured database's)")
 	f.BoolVar(&c.replace, "replace", false, "replace the database of that name; it is kept under another name")
-	f.BoolVar(&c.roles, "roles", false, "make roles that are missing, without passwords")
+	f.BoolVar(&c.roles, "roles", false, "make the roles of the database's users that are missing, with their memberships")
 	f.IntVarP(&c.jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
 	f.StringVar(&c.check, "check", string(logical.CheckCounts), "`HOW` the copy is compared: counts (rows of every table) or checksum (every row)")
 	addFilterFlags(cmd, &c.filter)

@@ -148,9 +148,11 @@ func splitStatements(script string) []string {
 	return found
 }
 
-// rolesToCreate picks the statements that make the missing roles, with the groups they belong to as far as
-// those are missing too, and their memberships. Statements about roles that exist are not among them.
-func rolesToCreate(script string, missing []string, exist map[string]bool) (statements []globalStatement, unknown []string) {
+// rolesToCreate picks the statements that make the roles of a database's users that are missing: the roles that are
+// needed, everybody who is a member of one of them, as the logins of an application are, whoever reads or writes all
+// data, and the groups that those belong to, with their memberships. Statements about roles that exist are not among
+// them. unknown are needed roles that the globals do not hold; left are roles that are no users of this database.
+func rolesToCreate(script string, needed []string, exist map[string]bool) (statements []globalStatement, unknown, left []string) {
 	parsed := parseGlobals(script)
 	defined := map[string]bool{}
 	for _, s := range parsed {
@@ -158,38 +160,62 @@ func rolesToCreate(script string, missing []string, exist map[string]bool) (stat
 			defined[s.roles[0]] = true
 		}
 	}
-	make := map[string]bool{}
-	for _, r := range missing {
-		if defined[r] {
-			make[r] = true
-		} else {
+	users := map[string]bool{"pg_read_all_data": true, "pg_write_all_data": true}
+	for _, r := range needed {
+		users[r] = true
+		if !exist[r] && !defined[r] {
 			unknown = append(unknown, r)
 		}
 	}
-	// A missing role may be a member of another missing one, which no object names.
+	make := func(r string) bool { return users[r] && defined[r] && !exist[r] }
 	for again := true; again; {
 		again = false
 		for _, s := range parsed {
-			if s.verb == grantRole && make[s.roles[1]] && !exist[s.roles[0]] && !make[s.roles[0]] && defined[s.roles[0]] {
-				make[s.roles[0]], again = true, true
+			if s.verb != grantRole {
+				continue
+			}
+			group, member := s.roles[0], s.roles[1]
+			if users[group] && !users[member] || make(member) && !users[group] {
+				users[group], users[member], again = true, true, true
 			}
 		}
 	}
-	there := func(r string) bool { return exist[r] || make[r] }
+	there := func(r string) bool { return exist[r] || make(r) || strings.HasPrefix(r, "pg_") }
 	for _, s := range parsed {
 		switch s.verb {
 		case tablespaceThing:
 		case grantRole:
-			if (make[s.roles[0]] || make[s.roles[1]]) && there(s.roles[0]) && there(s.roles[1]) {
+			if (make(s.roles[0]) || make(s.roles[1])) && there(s.roles[0]) && there(s.roles[1]) {
 				statements = append(statements, s)
 			}
 		default:
-			if make[s.roles[0]] {
+			if make(s.roles[0]) {
 				statements = append(statements, s)
+			} else if s.verb == createRole && !exist[s.roles[0]] {
+				left = append(left, s.roles[0])
 			}
 		}
 	}
-	return statements, unknown
+	return statements, unknown, left
+}
+
+// membershipsMissing names the memberships between roles of which both exist, and which were captured and are not on
+// the server. They are not made: who belongs to what among roles that exist is the server's business.
+func membershipsMissing(script string, exist, have map[string]bool) []string {
+	var missing []string
+	for _, s := range parseGlobals(script) {
+		if s.verb == grantRole && exist[s.roles[0]] && exist[s.roles[1]] && !have[membership(s.roles[0], s.roles[1])] {
+			missing = append(missing, fmt.Sprintf("GRANT %s TO %s", pgarchive.Quote(s.roles[0]), pgarchive.Quote(s.roles[1])))
+		}
+	}
+	return missing
+}
+
+func membership(group, member string) string { return group + " to " + member }
+
+func readMemberships(ctx context.Context, q querier) ([]string, error) {
+	return collect(ctx, q, "the memberships", `
+SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyid(member) FROM pg_catalog.pg_auth_members`, pgx.RowTo[string])
 }
 
 func roleNames(statements []globalStatement) []string {
@@ -282,9 +308,7 @@ func globals(ctx context.Context, server postgres.Config, tree cofre.Tree, apply
 	if err != nil {
 		return nil, fmt.Errorf("restore globals: %w", err)
 	}
-	memberships, err := collect(ctx, conn, "the memberships", `
-SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyid(member) FROM pg_catalog.pg_auth_members`,
-		func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
+	memberships, err := readMemberships(ctx, conn)
 	if err != nil {
 		return nil, fmt.Errorf("restore globals: %w", err)
 	}
@@ -303,7 +327,7 @@ SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyi
 				run = append(run, s)
 			}
 		case grantRole:
-			name := s.roles[0] + " to " + s.roles[1]
+			name := membership(s.roles[0], s.roles[1])
 			if !slices.Contains(memberships, name) {
 				memberships = append(memberships, name)
 				o.Added = append(o.Added, name)

@@ -234,23 +234,8 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 		problem("--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants",
 			"%s missing on the server: %s", plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
 	}
-	if t.o.Roles && len(missing) > 0 {
-		statements, unknown := rolesToCreate(t.globals, missing, t.server.roles)
-		t.roles = statements
-		if len(unknown) > 0 {
-			problem("create them by hand", "the point's globals do not hold %s", strings.Join(unknown, ", "))
-		}
-		if !t.server.Role.Superuser && !t.server.Role.CreateRole {
-			problem("connect as a superuser, or as a role with CREATEROLE", "role %s may not create roles", t.server.user)
-		}
-		if slices.ContainsFunc(statements, func(s globalStatement) bool { return s.verb == createRole }) {
-			p.Notes = append(p.Notes, "roles that are created stay, even if the restore fails; without a captured password they cannot log in by password until one is set")
-		}
-		for _, s := range statements {
-			for _, r := range s.roles {
-				t.server.roles[r] = true
-			}
-		}
+	if err := t.chooseRoles(ctx, conn, p, needed); err != nil {
+		return err
 	}
 	if !t.server.Role.Superuser && !t.o.NoOwner {
 		var not []string
@@ -268,6 +253,51 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 		if s.Role != "" && !t.server.roles[s.Role] {
 			p.Notes = append(p.Notes, fmt.Sprintf("setting %s of role %s is left out: the role is not there", s.Name, s.Role))
 		}
+	}
+	return nil
+}
+
+// chooseRoles decides which roles are made, and says which are not: an application that cannot log in after a restore is
+// as good as none.
+func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan, needed []string) error {
+	note := func(format string, args ...any) { p.Notes = append(p.Notes, fmt.Sprintf(format, args...)) }
+	problem := func(hint, format string, args ...any) {
+		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	statements, unknown, left := rolesToCreate(t.globals, needed, t.server.roles)
+	names := roleNames(statements)
+	memberships, err := readMemberships(ctx, conn)
+	if err != nil {
+		return err
+	}
+	have := map[string]bool{}
+	for _, m := range memberships {
+		have[m] = true
+	}
+	if absent := membershipsMissing(t.globals, t.server.roles, have); len(absent) > 0 && !t.sel.partial {
+		note("memberships that were captured and are not on the server, whose roles exist, are not made: %s", strings.Join(absent, "; "))
+	}
+	if !t.o.Roles {
+		if users := slices.DeleteFunc(names, func(r string) bool { return slices.Contains(needed, r) }); len(users) > 0 && !t.sel.partial {
+			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
+		}
+		return nil
+	}
+	t.roles = statements
+	if len(unknown) > 0 {
+		problem("create them by hand", "the point's globals do not hold %s", strings.Join(unknown, ", "))
+	}
+	if len(statements) > 0 && !t.server.Role.Superuser && !t.server.Role.CreateRole {
+		problem("connect as a superuser, or as a role with CREATEROLE", "role %s may not create roles", t.server.user)
+	}
+	if len(names) > 0 {
+		note("roles that are created stay, even if the restore fails; without a captured password they cannot log in by password until one is set")
+	}
+	if len(left) > 0 {
+		note("%s captured and not made, as not of this database's users: %s", plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
+	}
+	for _, r := range names {
+		t.server.roles[r] = true
 	}
 	return nil
 }

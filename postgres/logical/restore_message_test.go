@@ -72,20 +72,25 @@ ALTER ROLE app SET search_path TO 'a', 'b;c';
 CREATE TABLESPACE fast OWNER app LOCATION '/x';
 GRANT "My ""Role""" TO app WITH ADMIN OPTION GRANTED BY postgres;
 GRANT pg_read_all_data TO postgres GRANTED BY postgres;
+CREATE ROLE authenticator;
+CREATE ROLE reader;
+CREATE ROLE stranger;
+GRANT app TO authenticator;
+GRANT pg_read_all_data TO reader;
 `
-	got, unknown := rolesToCreate(script, []string{"app", "gone"}, map[string]bool{"postgres": true, "pg_read_all_data": true})
-	if !slices.Equal(unknown, []string{"gone"}) || !slices.Equal(roleNames(got), []string{"app", `My "Role"`}) {
-		t.Errorf("%q, unknown %q", roleNames(got), unknown)
+	got, unknown, left := rolesToCreate(script, []string{"app", "gone"}, map[string]bool{"postgres": true, "pg_read_all_data": true})
+	if !slices.Equal(unknown, []string{"gone"}) || !slices.Equal(roleNames(got), []string{"app", `My "Role"`, "authenticator", "reader"}) || !slices.Equal(left, []string{"stranger"}) {
+		t.Errorf("%q, unknown %q, left %q", roleNames(got), unknown, left)
 	}
 	var verbs []string
 	for _, s := range got {
 		verbs = append(verbs, string(s.verb)+" "+strings.Join(s.roles, ">"))
 	}
-	want := []string{"create role app", "alter role app", "comment on role app", `create role My "Role"`, `alter role My "Role"`, "role setting app", `membership My "Role">app`}
+	want := []string{"create role app", "alter role app", "comment on role app", `create role My "Role"`, `alter role My "Role"`, "role setting app", `membership My "Role">app`, "create role authenticator", "create role reader", "membership app>authenticator", "membership pg_read_all_data>reader"}
 	if !slices.Equal(verbs, want) {
 		t.Errorf("%q", verbs)
 	}
-	if last := withoutGrantor(got[len(got)-1].sql); last != `GRANT "My ""Role""" TO app WITH ADMIN OPTION` {
+	if last := withoutGrantor(got[6].sql); last != `GRANT "My ""Role""" TO app WITH ADMIN OPTION` {
 		t.Error(last)
 	}
 }
