@@ -224,6 +224,10 @@ func (d *dump) table(e *pgarchive.Entry) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.ByRoot() {
+		// The archive says where the rows go to: from there, those of all partitions would be read.
+		schema, name = e.Namespace, e.Tag
+	}
 	t := &table{
 		name:   pgarchive.Quote(schema, name),
 		filter: r.Filter, bytes: r.bytes,

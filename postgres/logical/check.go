@@ -189,6 +189,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 	}
 	var tables []table
 	var want int64
+	roots := map[string]*TableFacts{} // what all partitions had that are loaded through a root
 	for _, e := range c.sel.entries(pgarchive.SectionData) {
 		f := facts[e.DumpID]
 		if e.Desc != "TABLE DATA" || f == nil {
@@ -201,16 +202,26 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		if c.made[[2]string{schema, name}] == nil {
 			continue // an extension's, which may have rows of its own there
 		}
-		quoted := pgarchive.Quote(schema, name)
-		sql := "SELECT count(*) FROM ONLY " + quoted
+		quoted, only := pgarchive.Quote(schema, name), "ONLY "
+		want += f.Rows
+		if e.ByRoot() {
+			if root := roots[quoted]; root != nil {
+				if err := root.add(f); err != nil {
+					return err
+				}
+				continue
+			}
+			sum := *f
+			f, only, roots[quoted] = &sum, "", &sum
+		}
+		sql := "SELECT count(*) FROM " + only + quoted
 		if c.o.Check == CheckChecksum {
 			list := make([]string, len(columns))
 			for i, col := range columns {
 				list[i] = pgarchive.Quote(col)
 			}
-			sql = fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT", strings.Join(list, ", "), quoted)
+			sql = fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT", strings.Join(list, ", "), only+quoted)
 		}
-		want += f.Rows
 		tables = append(tables, table{quoted, sql, f})
 	}
 	slices.SortStableFunc(tables, func(a, b table) int { return cmp.Compare(b.facts.Bytes, a.facts.Bytes) })

@@ -74,8 +74,8 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (tableLoad, error)
 	return tableLoad{
 		path: ArchiveDir + "/" + dataFile(t.toc, e, f), table: pgarchive.Quote(schema, table), columns: columns, facts: f,
 		// A configuration table belongs to its extension, which may have put rows there; and where the
-		// database is a copy of one that exists, nothing was made by this restore.
-		fresh: ours && !t.fromTemplate(),
+		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
+		fresh: ours && !t.fromTemplate() && !e.ByRoot(),
 	}, nil
 }
 

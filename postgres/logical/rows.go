@@ -7,6 +7,9 @@ import (
 	"math/bits"
 
 	"github.com/zeebo/xxh3"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
 // endMarker ends the COPY text of a table inside an archive.
@@ -80,3 +83,24 @@ func (t *rowTally) end() error {
 
 // checksum is TableFacts.Checksum of what passed so far.
 func (t *rowTally) checksum() string { return fmt.Sprintf("%016x%016x", t.hi, t.lo) }
+
+// add makes f the facts of its own rows and those of o together.
+//
+// Errors: cofre.ErrCorrupt where a checksum is none.
+func (f *TableFacts) add(o *TableFacts) error {
+	var sum rowTally
+	for _, c := range []string{f.Checksum, o.Checksum} {
+		var one rowTally
+		if _, err := fmt.Sscanf(c, "%16x%16x", &one.hi, &one.lo); c != "" && err != nil {
+			return fmt.Errorf("checksum %q of table %s: %w", c, pgarchive.Quote(o.Schema, o.Name), cofre.ErrCorrupt)
+		}
+		sum.merge(&one)
+	}
+	if f.Checksum != "" && o.Checksum != "" {
+		f.Checksum = sum.checksum()
+	} else {
+		f.Checksum = ""
+	}
+	f.Rows, f.Bytes = f.Rows+o.Rows, f.Bytes+o.Bytes
+	return nil
+}

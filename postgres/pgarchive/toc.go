@@ -164,6 +164,15 @@ func printable(s string) string {
 	return s
 }
 
+// ByRoot reports whether the rows of a partition are to be loaded through the root of its table, because they may
+// belong to other partitions where they are restored: those of a table partitioned by the hash of an enum do.
+//
+// Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, forcePartitionRootLoad.
+func (e *Entry) ByRoot() bool {
+	schema, table, _, err := e.CopyTarget()
+	return err == nil && e.Desc == "TABLE DATA" && (schema != e.Namespace || table != e.Tag)
+}
+
 // CopyTarget takes apart the COPY statement of a TABLE DATA entry. Columns is nil for a table without columns.
 //
 // Errors: one that quotes the statement where it has another form.
