@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -118,7 +119,8 @@ type dump struct {
 	catalog []cofre.ObjectID // the fingerprint, stored; nil where there is none
 	mu      sync.Mutex       // of warn
 	warn    []string
-	control *session // conn, once it copies
+	control *session    // conn, once it copies
+	lacking atomic.Bool // something is missing, and a warning says what
 
 	objectSum rowTally
 }
@@ -145,7 +147,7 @@ func (s *Source) capture(ctx context.Context, c *cofre.Capture, last bool) (_ co
 		return cofre.Captured{}, err
 	}
 	summary, err := json.Marshal(d.facts.Summary)
-	return cofre.Captured{Facts: summary, Warnings: d.warn}, err
+	return cofre.Captured{Facts: summary, Warnings: d.warn, Partial: d.lacking.Load()}, err
 }
 
 func (d *dump) close() {

@@ -3,6 +3,7 @@ package logical_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -125,7 +127,13 @@ func TestOtherEncoding(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "SET client_encoding = 'UTF8'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.PgConn().Exec(t.Context(), `CREATE SCHEMA "São"; CREATE TABLE "São"."Ação" ("é" serial, t text); INSERT INTO "São"."Ação" (t) VALUES ('ção'), ('ü')`).ReadAll(); err != nil {
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.PgConn().Exec(t.Context(), `CREATE SCHEMA "São"; CREATE TABLE "São"."Ação" ("é" serial PRIMARY KEY, t text); INSERT INTO "São"."Ação" (t) VALUES ('ção'), ('ü')`).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
 	tree, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
@@ -134,6 +142,49 @@ func TestOtherEncoding(t *testing.T) {
 	}
 	if rows := read(t, tree, logical.ArchiveDir+"/"+facts.Tables[0].File); rows != "1\t\xe7\xe3o\n2\t\xfc\n\\.\n\n\n" {
 		t.Errorf("rows %q", rows)
+	}
+
+	// A person writes names in UTF-8, and finds them.
+	server, table := postgres.Config{URL: s.URL(db)}, `"São"."Ação"`
+	var csv strings.Builder
+	if err := logical.ExportCSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
+		t.Errorf("%q, %v", csv.String(), err)
+	}
+	for _, f := range []logical.Filter{{Schemas: []string{"São"}}, {ExcludeTables: []string{table}}} {
+		if err := logical.ExportSQL(t.Context(), tree, f, io.Discard, cofre.Discard); err != nil {
+			t.Errorf("%+v: %v", f, err)
+		}
+	}
+	want := s.Dump(t, db)
+	plan, err := logical.PlanTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	if err != nil || len(plan.Problems) > 0 {
+		t.Errorf("%+v, %v", plan, err)
+	}
+	out, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	if err != nil || out.Table != `"é"."Ação"` || out.Rows != 2 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	exec(`DROP SCHEMA "é" CASCADE; DELETE FROM "São"."Ação" WHERE "é" = 2`)
+	m, err := logical.CompareTable(t.Context(), tree, logical.MergeOptions{Server: server, Table: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := m.Apply(t.Context()); err != nil || out.Inserted != 1 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if err := m.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	exec(`DROP SCHEMA "` + m.Schema + `" CASCADE; DROP TABLE "São"."Ação"`)
+	if _, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table}); err != nil {
+		t.Error(err)
+	}
+	if got := s.Dump(t, db); got != want {
+		t.Error(lineDiff(want, got))
+	}
+	_, facts, _ = capture(t, source(s, db, logical.CaptureOptions{ExcludeTableData: []string{table}}), 2)
+	if len(facts.Tables) != 0 {
+		t.Errorf("rows that are left out: %+v", facts.Tables)
 	}
 }
 
@@ -191,4 +242,39 @@ func TestNewerClient(t *testing.T) {
 	if diff := cmp.Diff(facts.Sequences, again.Sequences); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A role's name is in the encoding of the database in which it was made, and every database of the server sees it.
+func TestRoleNamedInAnotherEncoding(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major, testkit.Own())
+		s.Exec(t, "postgres", "CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+		database := s.Database(t)
+		s.Exec(t, database, `CREATE TABLE t (i int); INSERT INTO t VALUES (1); CREATE ROLE plain`)
+		conn := s.Conn(t, "latin1")
+		for _, sql := range []string{"SET client_encoding = 'UTF8'", `CREATE ROLE "ção"`, `ALTER ROLE "ção" SET work_mem = '8MB'`, `GRANT plain TO "ção"`} {
+			if _, err := conn.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tree, facts, captured := capture(t, source(s, database, logical.CaptureOptions{}), 2)
+		if len(facts.Tables) != 1 {
+			t.Errorf("%+v", facts.Tables)
+		}
+		globals := read(t, tree, logical.GlobalsFile)
+		if !strings.Contains(globals, "CREATE ROLE plain") || !strings.Contains(globals, "ROLE \"\xe7\xe3o\"") {
+			t.Errorf("globals %q, warnings %q", globals, captured.Warnings)
+		}
+		if len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], "latin1") {
+			t.Errorf("warnings %q", captured.Warnings)
+		}
+
+		// Without such a database what can be captured is, and what is missing is said.
+		_ = conn.Close(t.Context())
+		s.Drop(t, "latin1")
+		_, facts, captured = capture(t, source(s, database, logical.CaptureOptions{}), 2)
+		if len(facts.Tables) != 1 || !captured.Partial || len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], `\xe7\xe3o`) {
+			t.Errorf("%+v", captured)
+		}
+	})
 }

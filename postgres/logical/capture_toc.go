@@ -39,7 +39,7 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 		"--lock-wait-timeout=" + strconv.FormatInt(min(d.s.o.LockTimeout, tocLockTimeout).Milliseconds(), 10),
 	}
 	for _, p := range d.s.o.ExcludeTableData {
-		args = append(args, "--exclude-table-data="+p)
+		args = append(args, "--exclude-table-data="+encoded(d.server.Encoding, p))
 	}
 	cmd, err := d.tools.Command(d.s.config, d.conn, "pg_dump", args...)
 	if err != nil {

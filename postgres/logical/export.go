@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/text/encoding"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
@@ -311,10 +313,11 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 //
 // Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
 func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
-	c, err := openComponent(ctx, tree)
+	opened, err := openComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)
 	}
+	c, _ := opened.inUTF8()
 	if err := exportCSV(ctx, tree, &c, table, w, obs); err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)
 	}
@@ -388,6 +391,10 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.E
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	lines := bufio.NewReaderSize(p.reader(&bound{ctx, body}, e.Tag), 1<<16)
+	var text *encoding.Decoder
+	if e := encodings[c.clientEncoding()]; e != nil {
+		text = e.NewDecoder()
+	}
 	for {
 		line, err := lines.ReadBytes('\n')
 		if errors.Is(err, io.EOF) && len(line) == 0 {
@@ -397,6 +404,11 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.E
 			return err
 		}
 		line = bytes.TrimSuffix(line, []byte("\n"))
+		if text != nil {
+			if line, err = text.Bytes(line); err != nil {
+				return fmt.Errorf("read a row as %s: %w", c.clientEncoding(), err)
+			}
+		}
 		var fields [][]byte
 		if len(order) > 0 {
 			fields = bytes.Split(line, []byte("\t"))

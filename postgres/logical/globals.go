@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres"
 )
 
 // readGlobals has pg_dumpall write the roles, their memberships and settings, and the tablespaces. They are
@@ -28,7 +33,15 @@ func (d *dump) readGlobals(ctx context.Context) ([]byte, error) {
 
 func (d *dump) dumpAll(ctx context.Context, options ...string) ([]byte, error) {
 	// The database of the capture, which the role may certainly enter, and not postgres or template1.
-	args := append([]string{"--globals-only", "--no-password", "--database=" + toolDatabase(d.server.Database)}, options...)
+	b, err := d.dumpAllOver(ctx, d.server.Database, options)
+	if isOtherEncoding(err) {
+		return d.dumpAllElsewhere(ctx, options, err)
+	}
+	return b, err
+}
+
+func (d *dump) dumpAllOver(ctx context.Context, database string, options []string) ([]byte, error) {
+	args := append([]string{"--globals-only", "--no-password", "--database=" + toolDatabase(database)}, options...)
 	cmd, err := d.tools.Command(d.s.config, d.conn, "pg_dumpall", args...)
 	if err != nil {
 		return nil, err
@@ -42,6 +55,56 @@ func (d *dump) dumpAll(ctx context.Context, options ...string) ([]byte, error) {
 		return nil, errors.New("dump the globals: pg_dumpall ended before it was complete")
 	}
 	return b, nil
+}
+
+// isOtherEncoding reports that the name of a role, which is in the encoding of the database in which it was made, is no
+// text in that of this one.
+func isOtherEncoding(err error) bool {
+	var tool *cofre.ToolError
+	return errors.As(err, &tool) && strings.Contains(tool.Stderr, "invalid byte sequence for encoding")
+}
+
+// dumpAllElsewhere has the globals dumped over a database in which all bytes are text. Roles belong to the server, and
+// one that another database made must not keep this one from being captured: without such a database the component is
+// published without globals, as one that lacks something.
+func (d *dump) dumpAllElsewhere(ctx context.Context, options []string, cause error) ([]byte, error) {
+	conn, err := postgres.Connect(ctx, d.s.config) // the capture's own is reading the facts
+	if err != nil {
+		return nil, err
+	}
+	defer postgres.Close(ctx, conn)
+	roles, err := collect(ctx, conn, "the names of the roles", `SELECT rolname FROM pg_catalog.pg_roles`, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	roles = slices.DeleteFunc(roles, utf8.ValidString)
+	for i := range roles {
+		roles[i] = fmt.Sprintf("%q", roles[i])
+	}
+	type place struct{ name, encoding string }
+	places, err := collect(ctx, conn, "the databases", `
+SELECT datname, pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
+WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY datname`,
+		func(r pgx.CollectableRow) (p place, err error) { return p, r.Scan(&p.name, &p.encoding) })
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		if !utf8.ValidString(p.name) {
+			continue
+		}
+		b, err := d.dumpAllOver(ctx, p.name, append(slices.Clone(options), "--encoding="+p.encoding))
+		if err == nil {
+			d.warning("the globals were read over database %s, because names of roles are no text in %s: %s", p.name, d.server.Encoding, some(roles))
+			return b, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
+		}
+	}
+	d.lacking.Store(true)
+	d.warning("the roles of the server are not captured: their names are no text in %s: %s (%v); rename them over a database in the encoding in which they were made: ALTER ROLE … RENAME TO …", d.server.Encoding, some(roles), cause)
+	return []byte("-- not captured: names of roles are no text in this database's encoding\n"), nil
 }
 
 func isPermission(err error) bool {

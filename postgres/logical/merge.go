@@ -129,10 +129,11 @@ func (m *Merge) Close(ctx context.Context) error {
 }
 
 func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
-	c, err := openComponent(ctx, tree)
+	opened, err := openComponent(ctx, tree)
 	if err != nil {
 		return err
 	}
+	c, encoding := opened.inUTF8()
 	a, err := findArchived(c.toc, m.o.Table, false)
 	if err != nil {
 		return err
@@ -143,6 +144,9 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
+	if err := setEncoding(ctx, conn, encoding); err != nil {
+		return err
+	}
 	if err := m.describe(ctx, conn, &c, a); err != nil {
 		return err
 	}

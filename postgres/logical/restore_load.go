@@ -32,6 +32,8 @@ type tableLoad struct {
 	columns []string
 	facts   *TableFacts // nil where nothing was recorded
 	fresh   bool        // the table was made by this restore and is empty
+	// encoding is that of the rows, where it is not the session's.
+	encoding string
 }
 
 // load brings the data section: large objects' metadata and sequence values by pg_restore, rows by COPY.
@@ -156,7 +158,11 @@ func (l tableLoad) copyStatement() string {
 	if len(l.columns) > 0 {
 		sql += " (" + list("", l.columns) + ")"
 	}
-	return sql + " FROM STDIN"
+	sql += " FROM STDIN"
+	if l.encoding != "" {
+		sql += " WITH (ENCODING " + literal(l.encoding) + ")"
+	}
+	return sql
 }
 
 func (l tableLoad) copyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *progress) (err error) {

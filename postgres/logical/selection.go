@@ -120,6 +120,13 @@ func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
 		}
 		s.section[e.DumpID] = current
 	}
+	// The archive is in the encoding of its database, and a person writes UTF-8.
+	in := (&component{toc: toc}).clientEncoding()
+	schemas := make([]string, len(f.Schemas))
+	for i, name := range f.Schemas {
+		schemas[i] = encoded(in, name)
+	}
+	f.Schemas = schemas
 	if err := s.takeSchemas(f.Schemas, byID); err != nil {
 		return nil, err
 	}
@@ -168,7 +175,7 @@ func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 			}
 		}
 		if !found {
-			return fmt.Errorf("schema %s in the archive: %w", pgarchive.Quote(name), cofre.ErrNotFound)
+			return fmt.Errorf("schema %s in the archive: %w", decoded((&component{toc: s.toc}).clientEncoding(), pgarchive.Quote(name)), cofre.ErrNotFound)
 		}
 	}
 	// What says something about an entry that is taken, its rows among it, comes along.
@@ -201,12 +208,13 @@ func (s *selection) leaveTables(tables []string) error {
 		return nil
 	}
 	gone, made := map[int]bool{}, madeTables(s.toc)
+	in := (&component{toc: s.toc}).clientEncoding()
 	for _, t := range tables {
 		schema, name, err := tableName(t)
 		if err != nil {
 			return err
 		}
-		e, ok := made[[2]string{schema, name}]
+		e, ok := made[[2]string{encoded(in, schema), encoded(in, name)}]
 		if !ok {
 			return fmt.Errorf("table %s in the archive: %w", t, cofre.ErrNotFound)
 		}
@@ -228,7 +236,7 @@ func (s *selection) leaveTables(tables []string) error {
 		if e := &s.toc.Entries[i]; gone[e.DumpID] {
 			delete(s.keep, e.DumpID)
 			if e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "FK CONSTRAINT" || e.Desc == "FUNCTION" || e.Desc == "TABLE" {
-				more[strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag] = true
+				more[decoded(in, strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag)] = true
 			}
 		}
 	}
@@ -254,7 +262,7 @@ func (s *selection) dropDangling(byID map[int]*pgarchive.Entry) {
 			if on := byID[d]; on != nil && !s.keep[d] {
 				delete(s.keep, e.DumpID)
 				if e.Desc == "FK CONSTRAINT" {
-					s.notes = append(s.notes, fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag))
+					s.notes = append(s.notes, decoded((&component{toc: s.toc}).clientEncoding(), fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag)))
 				}
 				break
 			}

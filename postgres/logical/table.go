@@ -300,10 +300,11 @@ func RestoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 }
 
 func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
-	c, err := openComponent(ctx, tree)
+	opened, err := openComponent(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
+	c, encoding := opened.inUTF8()
 	a, to, err := o.find(c.toc)
 	if err != nil {
 		return nil, err
@@ -311,7 +312,7 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 	if why := o.unsafe(a, to); why != nil {
 		return nil, cofre.WithHint(fmt.Errorf("%s: %w", why.What, cofre.ErrPreflight), "%s", why.Hint)
 	}
-	conn, err := connectForLoad(ctx, c.rowsOn(o.Server), c.clientEncoding())
+	conn, err := connectForLoad(ctx, c.rowsOn(o.Server), encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -493,7 +494,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum rowTally, err e
 			return sum, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
 		f := facts[e.DumpID]
-		l := tableLoad{path: ArchiveDir + "/" + dataFile(r.toc, e, f), table: pgarchive.Quote(r.to, name), columns: columns, facts: f}
+		l := tableLoad{path: ArchiveDir + "/" + dataFile(r.toc, e, f), table: pgarchive.Quote(r.to, name), columns: columns, facts: f, encoding: r.clientEncoding()}
 		if err := l.copyInto(ctx, tx, r.tree, p); err != nil {
 			return sum, err
 		}
@@ -502,7 +503,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum rowTally, err e
 		for i, c := range columns {
 			list[i] = pgarchive.Quote(c)
 		}
-		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT", strings.Join(list, ", "), l.table)); err != nil {
+		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.table, literal(l.encoding))); err != nil {
 			return sum, fmt.Errorf("read table %s back: %w", l.table, err)
 		}
 		if err := l.verify(&back, back.rows); err != nil {
@@ -520,10 +521,11 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	fail := func(err error) (*cofre.Plan, error) {
 		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
 	}
-	c, err := openComponent(ctx, tree)
+	opened, err := openComponent(ctx, tree)
 	if err != nil {
 		return fail(err)
 	}
+	c, encoding := opened.inUTF8()
 	a, to, err := o.find(c.toc)
 	if err != nil {
 		return fail(err)
@@ -542,6 +544,9 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 		return fail(err)
 	}
 	defer postgres.Close(ctx, conn)
+	if err := setEncoding(ctx, conn, encoding); err != nil {
+		return fail(err)
+	}
 	var id uint32
 	err = conn.QueryRow(ctx, `SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1`, to).Scan(&id)
 	switch {

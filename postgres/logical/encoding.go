@@ -1,0 +1,65 @@
+package logical
+
+import (
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// encodings are those of a database, by PostgreSQL's names, whose texts are read as UTF-8 here. Names in another one
+// are as they are: in UTF-8 already, or, in SQL_ASCII, in none that is known.
+//
+// Source: PostgreSQL, documentation, "Supported Character Sets".
+var encodings = map[string]encoding.Encoding{
+	"LATIN1": charmap.ISO8859_1, "LATIN2": charmap.ISO8859_2, "LATIN3": charmap.ISO8859_3, "LATIN4": charmap.ISO8859_4, "LATIN5": charmap.ISO8859_9,
+	"LATIN6": charmap.ISO8859_10, "LATIN7": charmap.ISO8859_13, "LATIN8": charmap.ISO8859_14, "LATIN9": charmap.ISO8859_15, "LATIN10": charmap.ISO8859_16,
+	"ISO_8859_5": charmap.ISO8859_5, "ISO_8859_6": charmap.ISO8859_6, "ISO_8859_7": charmap.ISO8859_7, "ISO_8859_8": charmap.ISO8859_8,
+	"KOI8R": charmap.KOI8R, "KOI8U": charmap.KOI8U, "WIN866": charmap.CodePage866, "WIN874": charmap.Windows874,
+	"WIN1250": charmap.Windows1250, "WIN1251": charmap.Windows1251, "WIN1252": charmap.Windows1252, "WIN1253": charmap.Windows1253, "WIN1254": charmap.Windows1254,
+	"WIN1255": charmap.Windows1255, "WIN1256": charmap.Windows1256, "WIN1257": charmap.Windows1257, "WIN1258": charmap.Windows1258,
+	"EUC_JP": japanese.EUCJP, "EUC_KR": korean.EUCKR, "EUC_CN": simplifiedchinese.GBK,
+}
+
+// encoded is a text of a person's in an encoding of PostgreSQL; one that cannot be written in it comes back as it is,
+// and nothing has that name.
+func encoded(name, s string) string {
+	if e := encodings[name]; e != nil {
+		if b, err := e.NewEncoder().String(s); err == nil {
+			return b
+		}
+	}
+	return s
+}
+
+// decoded is a text of an archive in UTF-8.
+func decoded(name, s string) string {
+	if e := encodings[name]; e != nil {
+		if u, err := e.NewDecoder().String(s); err == nil {
+			return u
+		}
+	}
+	return s
+}
+
+// inUTF8 returns the component with a table of contents in UTF-8, as the facts are and as people write names, and the
+// encoding in which its SQL is then sent. Its rows stay as they are.
+func (c component) inUTF8() (component, string) {
+	name := c.clientEncoding()
+	if encodings[name] == nil {
+		return c, name
+	}
+	toc := *c.toc
+	toc.Entries = append([]pgarchive.Entry(nil), c.toc.Entries...)
+	for i := range toc.Entries {
+		e := &toc.Entries[i]
+		for _, s := range []*string{&e.Tag, &e.Defn, &e.Drop, &e.Copy, &e.Namespace, &e.Tablespace, &e.TableAM, &e.Owner} {
+			*s = decoded(name, *s)
+		}
+	}
+	c.toc, c.made = &toc, madeTables(&toc)
+	return c, "UTF8"
+}
