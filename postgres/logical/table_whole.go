@@ -70,20 +70,19 @@ type executor interface {
 // closeToOthers takes from what has just been made every right that default privileges of the database gave to others
 // than its owner, and gives the owner what no default would have taken. The definitions of grants expect that.
 func closeToOthers(ctx context.Context, tx executor, desc, name string) error {
-	kind, catalog, id := "TABLE", "pg_class", "relacl, relowner, pg_catalog.to_regclass("+literal(name)+")::oid"
+	kind, catalog, list, owner, find := "TABLE", "pg_class", "relacl", "relowner", "to_regclass"
 	switch desc {
 	case "SEQUENCE":
 		kind = "SEQUENCE"
 	case "SCHEMA":
-		kind, catalog, id = "SCHEMA", "pg_namespace", "nspacl, nspowner, pg_catalog.to_regnamespace("+literal(name)+")::oid"
+		kind, catalog, list, owner, find = "SCHEMA", "pg_namespace", "nspacl", "nspowner", "to_regnamespace"
 	}
-	column := strings.Split(id, ", ")
 	statements, err := collect(ctx, tx, "the default privileges", fmt.Sprintf(`
 SELECT pg_catalog.format('REVOKE ALL ON %[1]s %%s FROM %%s', %[2]s, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)
-FROM pg_catalog.%[3]s o, pg_catalog.aclexplode(o.%[4]s) a WHERE o.oid = %[6]s AND a.grantee <> o.%[5]s
+FROM pg_catalog.%[3]s o, pg_catalog.aclexplode(o.%[4]s) a WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND a.grantee <> o.%[5]s
 UNION
-SELECT pg_catalog.format('GRANT ALL ON %[1]s %%s TO %%I', %[2]s, pg_catalog.pg_get_userbyid(o.%[5]s)) FROM pg_catalog.%[3]s o WHERE o.oid = %[6]s AND o.%[4]s IS NOT NULL`,
-		kind, literal(name), catalog, column[0], column[1], column[2]), pgx.RowTo[string])
+SELECT pg_catalog.format('GRANT ALL ON %[1]s %%s TO %%I', %[2]s, pg_catalog.pg_get_userbyid(o.%[5]s)) FROM pg_catalog.%[3]s o WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND o.%[4]s IS NOT NULL`,
+		kind, literal(name), catalog, list, owner, find), pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
