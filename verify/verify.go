@@ -112,6 +112,12 @@ func tell(run *observe.Run, res *Result) {
 	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count()})
 }
 
+// Add adds what was found beside the points, and takes back the level that it denies.
+func (r *Result) Add(found ...cofre.Finding) {
+	r.Findings = append(r.Findings, found...)
+	r.Reached = reached(r.Asked, r.Findings)
+}
+
 func stored(ctx context.Context, repo repository, req Request, res *Result) error {
 	for f, err := range repo.Verify(ctx, req.Points, req.Level, req.Observer) {
 		if err != nil {

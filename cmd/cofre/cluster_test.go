@@ -84,6 +84,15 @@ func cmdSettled(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
+// failing VAR: waits until archive_command of the server fails, and sets $VAR to the file.
+func cmdFailing(ts *testscript.TestScript, _ bool, args []string) {
+	until(testOf(ts), "archiving fails", func() bool {
+		name := ask(ts, ts.Getenv("SERVERURL"), "SELECT last_failed_wal FROM pg_stat_archiver WHERE last_failed_time > coalesce(last_archived_time, '-infinity')")
+		ts.Setenv(args[0], name)
+		return name != ""
+	})
+}
+
 // streamed: waits until all WAL that the server has written can be recovered from the repository.
 func cmdStreamed(ts *testscript.TestScript, _ bool, _ []string) {
 	want, err := cofre.ParseLSN(ask(ts, ts.Getenv("SERVERURL"), "SELECT pg_current_wal_insert_lsn()")) // what has committed is flushed a little later

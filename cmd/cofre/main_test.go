@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,8 +24,20 @@ func TestMain(m *testing.M) {
 // get one of their own on a real server, as $DBURL.
 func TestScripts(t *testing.T) {
 	t.Parallel()
+	runScripts(t, "testdata/script", testkit.DefaultMajor)
+}
+
+// TestMajorScripts runs the stories that depend on what PostgreSQL itself writes on every version that is here.
+func TestMajorScripts(t *testing.T) {
+	t.Parallel()
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		runScripts(t, "testdata/majors", major)
+	})
+}
+
+func runScripts(t *testing.T, dir string, major int) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
@@ -39,6 +52,7 @@ func TestScripts(t *testing.T) {
 			"serveruser": cmdServerUser,
 			"moment":     cmdMoment,
 			"archived":   cmdArchived,
+			"failing":    cmdFailing,
 			"streamed":   cmdStreamed,
 			"serve":      cmdServe,
 			"ctl":        cmdCtl,
@@ -46,6 +60,7 @@ func TestScripts(t *testing.T) {
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()
+			e.Setenv("MAJOR", strconv.Itoa(major))
 			e.Setenv("TZ", "America/Sao_Paulo")
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte("a long password\n"), 0o600)
@@ -69,7 +84,9 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 			opts = append(opts, testkit.Conf("archive_mode = on"))
 		}
 	}
-	s := testkit.Postgres(t, 0, opts...)
+	major, err := strconv.Atoi(ts.Getenv("MAJOR"))
+	ts.Check(err)
+	s := testkit.Postgres(t, major, opts...)
 	db := s.Database(t)
 	ts.Setenv("DB", db)
 	ts.Setenv("DBURL", s.URL(db))

@@ -266,7 +266,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: fmt.Sprintf("the newest base backup, %s, is of a cluster whose WAL is not in the archive: another's is", point.ID)},
 				"name the base backup to begin with: cofre restore cluster POINT; cofre list names them")
 		}
-		return withoutArchive(point, summary, target)
+		return withoutArchive(point, summary, target, "the WAL in the archive is not of the cluster that this base backup was taken of")
 	}
 	backups, _, err := baseBackups(cat, point.Installation)
 	if err != nil {
@@ -290,7 +290,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 		return way{}, err
 	}
 	if !slices.Contains(systems, summary.SystemID) {
-		return withoutArchive(point, summary, target)
+		return withoutArchive(point, summary, target, "the repository holds no WAL of this cluster")
 	}
 	unlock := edge.UnlockWAL(ctx, cfg.Repository, st)
 	id, err := unlock()
@@ -302,6 +302,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 		return way{}, err
 	}
 	copies := walCopies(ctx, cfg, inv, warn)
+	inv.Hear(backups)
 	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
 	if err != nil {
 		if w, ok := ownWAL(point, summary, target); ok {
@@ -335,9 +336,9 @@ func historyOf(cat *catalog.Catalog, w way, inv *wal.Inventory, want catalog.Wan
 	return err
 }
 
-// withoutArchive is the way where no WAL was archived: only the end of the base backup can be reached, and only
+// withoutArchive is the way where no WAL was archived that goes on from the base backup: only its end can be reached, and only
 // where it carries the WAL that makes it consistent.
-func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget) (way, error) {
+func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget, why string) (way, error) {
 	if w, ok := ownWAL(point, s, target); ok {
 		return w, nil
 	}
@@ -345,7 +346,7 @@ func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.
 		return way{point: point.ID, target: target}, nil
 	}
 	return way{}, cofre.WithHint(&cofre.UnreachableError{
-		Target: target.String(), Why: "the repository holds no WAL of this cluster",
+		Target: target.String(), Why: why,
 		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
 	}, "archive WAL with: archive_command = 'cofre wal archive %%p'")
 }

@@ -26,8 +26,9 @@ func newVerifyCommand(a *app) *cobra.Command {
 		Short: "Check that what recovery points refer to is there and unchanged",
 		Long: `Check recovery points, all of the repository or one, and say which level they reached.
 
-  structure   everything referenced exists; quick
-  content     every stored byte of the repository is read back and compared with its hash, archived WAL too
+  structure   everything referenced exists, and segments of WAL follow one another; quick
+  content     every stored byte of the repository is read back and compared with its hash, archived WAL too, whose
+              records are walked from segment to segment
 
 Neither is a restore. Findings are printed by name and exit with 20. What a point was published without is printed as
 well; it exits with 3 where the point was asked for by name, or where a source has no newer point that holds it whole.`,
@@ -75,13 +76,10 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	obs, end := a.progress(ctx)
 	defer end()
 	res, err := verify.Run(ctx, repo, verify.Request{Points: points, Level: level, Checks: pointChecks(), Observer: obs})
-	if err == nil && level == cofre.LevelContent {
+	if err == nil {
 		var found []cofre.Finding
-		found, err = checkWAL(ctx, cfg.Repository)
-		res.Findings = append(res.Findings, found...)
-		if len(found) > 0 && res.Reached == cofre.LevelContent {
-			res.Reached = cofre.LevelStructure
-		}
+		found, err = checkWAL(ctx, cfg, cat, level)
+		res.Add(found...)
 	}
 	end()
 	if err == nil && res.Count() > 0 {

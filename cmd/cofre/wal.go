@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,12 +43,9 @@ func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, 
 				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
 			}
 			sizes[s.SystemID] = s.WALSegmentSize
-			if s.OwnWALOnly {
-				continue // the archive leads nowhere from it
-			}
 			backups = append(backups, plan.BaseBackup{
 				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
-				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes,
+				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL,
 			})
 		}
 	}
@@ -67,11 +65,21 @@ func newWALStatusCommand(a *app) *cobra.Command {
 	}
 }
 
+// archivingBound is how long the server may take to say how its archiving is: what is archived can be told without it.
+const archivingBound = 5 * time.Second
+
 func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
 	all := []wal.Status{}
-	var alarm error
-	var down error
+	var troubles walTroubles
 	err := eachWAL(ctx, cfg, repo, func(held []holding, backups []plan.BaseBackup) error {
+		for i := range held {
+			if h := &held[i]; h.err == nil {
+				h.err = h.inv.ReadChain(ctx, h.store)
+			}
+		}
+		if held[0].err != nil {
+			return held[0].err
+		}
 		holdings := holdingsOf(held)
 		here := len(held[0].inv.Segments)
 		// What can be recovered is what all of them together have.
@@ -80,46 +88,111 @@ func walStatus(ctx context.Context, a *app, cfg *config.Config, repo reader) err
 				held[0].inv.Merge(h.inv)
 			}
 		}
-		s := wal.StatusOf(held[0].inv, backups, promisedSince(cfg))
+		held[0].inv.Hear(backups)
+		s := wal.StatusOf(held[0].inv, backups)
 		s.Segments, s.Repositories = here, holdings
-		for i, h := range s.Repositories {
-			if h.Err != nil && down == nil {
-				down = fmt.Errorf("copies[%d]: %w", i-1, h.Err)
-			}
-		}
-		for i := range s.Gaps {
-			if s.Gaps[i].Alarm && alarm == nil {
-				alarm = cofre.WithHint(&s.Gaps[i].GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", s.Gaps[i].From, s.Gaps[i].To)
-			}
-		}
-		if len(s.Orphans) > 0 && alarm == nil {
-			alarm = wal.ErrNoHistory(s.Orphans[0])
-		}
+		troubles.see(s)
 		all = append(all, s)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if alarm == nil {
-		alarm = down
-	}
+	archiver, archiverErr := archiverOf(ctx, cfg)
+	alarm := troubles.worst(archiver)
 	if a.JSON {
-		if err := a.Document(struct {
-			Systems []wal.Status        `json:"systems"`
-			Error   *edge.ErrorDocument `json:"error,omitempty"`
-		}{all, edge.DocumentOf(alarm)}); err != nil {
+		doc := struct {
+			Systems       []wal.Status        `json:"systems"`
+			Archiving     *physical.Archiver  `json:"archiving,omitempty"`
+			ArchivingSays string              `json:"archiving_unknown,omitempty"` // why the server could not be asked
+			Error         *edge.ErrorDocument `json:"error,omitempty"`
+		}{all, archiver, "", edge.DocumentOf(alarm)}
+		if archiverErr != nil {
+			doc.ArchivingSays = cofre.OneLine(archiverErr)
+		}
+		if err := a.Document(doc); err != nil {
 			return err
 		}
 		return alarm
 	}
-	if len(all) == 0 {
-		fmt.Fprintln(a.Err, "no base backup and no WAL; begin with: cofre backup cluster")
-	}
 	for _, s := range all {
 		printWALStatus(a, s)
 	}
+	printArchiving(a, archiver, archiverErr)
 	return alarm
+}
+
+// archiverOf asks the configured server how its archiving is; nil where no WAL of a server is configured.
+func archiverOf(ctx context.Context, cfg *config.Config) (*physical.Archiver, error) {
+	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, archivingBound)
+	defer cancel()
+	source, err := clusterSource(ctx, cfg, sourceOptions{})
+	if err != nil {
+		return nil, err
+	}
+	found, err := source.Archiver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &found, nil
+}
+
+func printArchiving(a *app, archiver *physical.Archiver, err error) {
+	switch {
+	case err != nil:
+		fmt.Fprintf(a.Out, "the server was not asked how its archiving is: %s\n", cofre.OneLine(err))
+	case archiver == nil || !archiver.Archives():
+	default:
+		what, _ := archiver.Trouble()
+		if what == "" && archiver.Archived != "" {
+			what = "the server archived " + archiver.Archived + " last, at " + clock(archiver.ArchiveAt)
+		}
+		if what != "" {
+			fmt.Fprintln(a.Out, what)
+		}
+	}
+}
+
+// walTroubles are what keeps WAL from being of use, each the first of its kind.
+type walTroubles struct {
+	recoverable       bool
+	gap, orphan, down error
+}
+
+func (t *walTroubles) see(s wal.Status) {
+	t.recoverable = t.recoverable || len(s.Windows)+len(s.Alone) > 0
+	for i, h := range s.Repositories {
+		if h.Err != nil && t.down == nil {
+			t.down = fmt.Errorf("copies[%d]: %w", i-1, h.Err)
+		}
+	}
+	if len(s.Orphans) > 0 && t.orphan == nil {
+		t.orphan = wal.ErrNoHistory(s.Orphans[0])
+	}
+	for i := range s.Gaps {
+		if g := &s.Gaps[i]; g.Alarm && t.gap == nil {
+			t.gap = cofre.WithHint(&g.GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", g.From, g.To)
+		}
+	}
+}
+
+// worst is the one that the command ends with.
+func (t *walTroubles) worst(archiver *physical.Archiver) error {
+	if !t.recoverable {
+		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, "begin with: cofre backup cluster")
+	}
+	if err := cmp.Or(t.gap, t.orphan); err != nil {
+		return err
+	}
+	if archiver != nil {
+		if what, hint := archiver.Trouble(); what != "" {
+			return cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, what), "%s", hint)
+		}
+	}
+	return t.down
 }
 
 // eachWAL hands over, for every system of which there are base backups or WAL, what each repository holds of it, in
@@ -217,7 +290,10 @@ func printWALStatus(a *app, s wal.Status) {
 	var rows [][]string
 	for _, w := range s.Windows {
 		end := "the end of the WAL"
-		if w.Gap != nil {
+		switch {
+		case w.Gap != nil && w.Gap.Why != "":
+			end = "a break"
+		case w.Gap != nil:
 			end = "a gap"
 		}
 		rows = append(rows, []string{fmt.Sprint(w.Timeline), clock(w.FromAt), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
@@ -231,7 +307,17 @@ func printWALStatus(a *app, s wal.Status) {
 		fmt.Fprintln(a.Out, wal.ErrNoHistory(tli).Error())
 	}
 	for _, g := range s.Gaps {
-		fmt.Fprintf(a.Out, "gap, %s: %s\n", g.State, g.GapError.Error())
+		kind := "gap"
+		if g.Why != "" {
+			kind = "break"
+		}
+		fmt.Fprintf(a.Out, "%s, %s: %s\n", kind, g.State, g.GapError.Error())
+	}
+	for _, n := range s.Refused {
+		fmt.Fprintf(a.Out, "refused: %s\n", n.Offered())
+	}
+	if s.Unlinked > 0 {
+		fmt.Fprintf(a.Out, "%s of a version before: only cofre verify --level content compares them with their neighbours\n", plural(s.Unlinked, "segment"))
 	}
 	for _, r := range s.Repositories {
 		if r.Err != nil {
@@ -244,7 +330,10 @@ func printWALStatus(a *app, s wal.Status) {
 		}
 	}
 	for _, p := range s.Unusable {
-		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived; it restores only if it carries its own, and then only to its end (--immediate)\n", p)
+		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived: it cannot be restored\n", p)
+	}
+	for _, p := range s.Alone {
+		fmt.Fprintf(a.Out, "base backup %s carries its own WAL, and no archived WAL continues it: it restores to its end (--immediate)\n", p)
 	}
 }
 

@@ -197,7 +197,7 @@ func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
 	}), nil
 }
 
-func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (cofre.Source, error) {
+func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (*physical.Source, error) {
 	c := cfg.Cluster
 	server, err := serverOf(c.URL, c.Password)
 	if err != nil {
@@ -213,6 +213,9 @@ func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (co
 			return nil, err
 		}
 		p.Archive = walArchive{st, edge.WALArchives(ctx, cfg)}
+		if c.WAL == config.WALStream {
+			p.Slot = cmp.Or(c.Slot, "cofre")
+		}
 	}
 	return physical.NewSource(cfg.Name, p), nil
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -26,29 +28,72 @@ func createWALKeys(ctx context.Context, r config.Repository) error {
 	return err
 }
 
-// checkWAL reads back all the WAL of a repository and its key, which no recovery point refers to.
-func checkWAL(ctx context.Context, r config.Repository) ([]cofre.Finding, error) {
+// checkWAL looks at the WAL of a repository, which no recovery point refers to: with LevelStructure at what segments say
+// of one another; with LevelContent it reads all of it back, and the key, too.
+func checkWAL(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, level cofre.Level) ([]cofre.Finding, error) {
+	r := cfg.Repository
 	st, err := edge.WALStore(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	unlock := sync.OnceValues(edge.UnlockWAL(ctx, r, st))
-	found, err := wal.CheckKeys(ctx, st, unlock)
-	if err != nil || len(found) > 0 {
+	if level == cofre.LevelContent {
+		found, err := wal.CheckKeys(ctx, st, unlock)
+		if err != nil || len(found) > 0 {
+			return found, err
+		}
+	}
+	found, err := checkChains(ctx, cfg, cat, st, unlock)
+	if err != nil || level != cofre.LevelContent {
 		return found, err
 	}
 	id, err := unlock()
 	if errors.Is(err, cofre.ErrNotFound) {
-		return nil, nil // a repository without a key for WAL holds none
+		return found, nil // a repository without a key for WAL holds none
 	}
+	if err != nil {
+		return found, err
+	}
+	read, err := wal.CheckSegments(ctx, st, id)
+	if err == nil {
+		var histories []cofre.Finding
+		histories, err = wal.CheckHistories(ctx, st, id)
+		read = append(read, histories...)
+	}
+	for _, f := range read {
+		if !slices.ContainsFunc(found, func(known cofre.Finding) bool { return known.Object == f.Object }) {
+			found = append(found, f)
+		}
+	}
+	return found, err
+}
+
+func checkChains(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, st cofre.Store, unlock func() (wal.Identity, error)) ([]cofre.Finding, error) {
+	_, sizes, err := baseBackups(cat, cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	if found, err = wal.CheckSegments(ctx, st, id); err != nil {
-		return found, err
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return nil, err
 	}
-	histories, err := wal.CheckHistories(ctx, st, id)
-	return append(found, histories...), err
+	var found []cofre.Finding
+	for _, system := range systems {
+		inv, err := wal.ReadInventory(ctx, st, system, sizes[system], unlock)
+		if err != nil {
+			// What cannot be read is found where it is read back.
+			if errors.Is(err, cofre.ErrCorrupt) {
+				continue
+			}
+			return found, err
+		}
+		broken, err := wal.CheckChain(ctx, st, inv)
+		if err != nil {
+			return found, err
+		}
+		found = append(found, broken...)
+	}
+	return found, nil
 }
 
 // walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is
@@ -111,4 +156,13 @@ func (a walArchive) Missing(ctx context.Context, system cofre.SystemID, segments
 		}
 	}
 	return missing, nil
+}
+
+// Refused says what the archive has noted about a file that it holds another of.
+func (a walArchive) Refused(ctx context.Context, system cofre.SystemID, file string) (string, error) {
+	notes, err := wal.Refused(ctx, a.store, system, file)
+	if err != nil || len(notes) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("the repository holds another %s; %s", file, notes[len(notes)-1].Offered()), nil
 }

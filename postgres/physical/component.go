@@ -54,7 +54,10 @@ type Summary struct {
 	WALIncluded    bool           `json:"wal_included"` // data/pg_wal holds everything from StartLSN to StopLSN
 	// OwnWALOnly says that the archive has WAL of another cluster under the names of this one's: the component restores with
 	// what it carries, to the end of the backup, and never with the archive.
-	OwnWALOnly  bool              `json:"own_wal_only,omitempty"`
+	OwnWALOnly bool `json:"own_wal_only,omitempty"`
+	// ForeignWAL is the first segment that the server had written and of which the archive holds another, of another
+	// server: nothing in the archive continues this base backup. Empty where there is none.
+	ForeignWAL  string            `json:"foreign_wal,omitempty"`
 	Tablespaces []Tablespace      `json:"tablespaces,omitempty"`
 	Superuser   string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
 	Settings    map[string]string `json:"settings"`            // those that recovery depends on

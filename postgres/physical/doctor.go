@@ -43,8 +43,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		return nil, err
 	}
 	d.settings()
-	d.archiving()
-	for _, look := range []func(context.Context) error{d.privileges, d.slots, d.history, d.clock, d.space, d.strays, d.configuration} {
+	for _, look := range []func(context.Context) error{d.archiving, d.privileges, d.slots, d.history, d.clock, d.space, d.strays, d.configuration} {
 		if err := look(ctx); err != nil {
 			return nil, err
 		}
@@ -109,28 +108,90 @@ func (d *doctor) settings() {
 }
 
 // archiving looks at how WAL leaves the server. Without a WAL archive configured here, nothing is amiss.
-func (d *doctor) archiving() {
+func (d *doctor) archiving(ctx context.Context) error {
 	set := d.server.Settings
-	mode, command, library := set["archive_mode"], set["archive_command"], set["archive_library"]
-	if d.s.cfg.Archive == nil && mode != "off" && strings.Contains(command, "cofre wal archive") {
-		d.say("WAL archive", false, "add to the section cluster of the configuration: wal: archive", "archive_command calls cofre, and the configuration does not say so: base backups carry WAL that is archived already")
-		return
-	}
 	if d.s.cfg.Archive == nil {
+		if set["archive_mode"] != "off" && strings.Contains(set["archive_command"], "cofre wal archive") {
+			d.say("WAL archive", false, "add to the section cluster of the configuration: wal: archive", "archive_command calls cofre, and the configuration does not say so: base backups carry WAL that is archived already")
+			return nil
+		}
 		d.say("WAL archive", true, "", "none is configured: each base backup carries its own WAL, and recovery reaches the backup's end")
-		return
+		return nil
 	}
+	if d.s.cfg.Slot != "" {
+		if err := d.streaming(ctx); err != nil {
+			return err
+		}
+	}
+	a, err := readArchiver(ctx, d.s.cfg, d.conn, d.server)
+	if err != nil {
+		return err
+	}
+	d.archiver(a)
+	return nil
+}
+
+// streaming looks at the slot by which WAL is streamed. One that is there and idle is told of with the other slots.
+func (d *doctor) streaming(ctx context.Context) error {
+	var there bool
+	err := d.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1)`, d.s.cfg.Slot).Scan(&there)
+	if err != nil {
+		return postgres.Explain(fmt.Errorf("look at the replication slot: %w", err))
+	}
+	d.say("WAL stream", there, "start it, and keep it running: cofre wal stream", "replication slot %s", existence(there, d.s.cfg.Slot))
+	return nil
+}
+
+func existence(there bool, name string) string {
+	if there {
+		return name + " is there"
+	}
+	return name + " is not there: nothing streams the WAL"
+}
+
+// archiver says how archive_command is set, and how it fares.
+func (d *doctor) archiver(a Archiver) {
+	const set = "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'"
 	switch {
-	case mode == "off":
-		d.say("archive_mode", true, "", "archive_mode = off: WAL has to be streamed (cofre wal stream)")
-	case library != "":
-		d.say("archive_library", true, "", "archive_library = %s archives", library)
-	case command == "" || command == "(disabled)":
-		d.say("archive_command", false, "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'; SELECT pg_reload_conf()", "archive_mode = %s and no archive_command", mode)
+	case a.Mode == "off":
+		d.say("archive_mode", d.s.cfg.Slot != "", "ALTER SYSTEM SET archive_mode = on; "+set+"; then restart PostgreSQL. Or stream the WAL: set wal: stream in the section cluster, and run cofre wal stream",
+			"archive_mode = off: %s", off(d.s.cfg.Slot))
+		return
+	case a.Library != "":
+		d.say("archive_library", true, "", "archive_library = %s archives", a.Library)
+	case a.Command == "":
+		d.say("archive_command", false, set+"; SELECT pg_reload_conf()", "archive_mode = %s and no archive_command", a.Mode)
+		return
+	case !strings.Contains(a.Command, "cofre"):
+		d.say("archive_command", d.s.cfg.Slot != "", set+"; SELECT pg_reload_conf()", "archive_command = %s", a.Command)
 	default:
-		d.say("archive_command", strings.Contains(command, "cofre"), "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'; SELECT pg_reload_conf()",
-			"archive_command = %s", command)
+		d.say("archive_command", true, "", "archive_command = %s", a.Command)
 	}
+	what, hint := a.Trouble()
+	switch {
+	case what != "":
+		d.say("archiving", false, hint, "%s", what)
+	case !a.Archives():
+		d.say("archiving", true, "", "this is a standby, and archive_mode = %s: its primary archives", a.Mode)
+	case a.Archived == "":
+		d.say("archiving", true, "", "nothing was archived since the statistics were reset%s", waits(a.Waiting))
+	default:
+		d.say("archiving", true, "", "%s was archived last, at %s%s", a.Archived, a.ArchiveAt.Format(time.RFC3339), waits(a.Waiting))
+	}
+}
+
+func off(slot string) string {
+	if slot != "" {
+		return "WAL is streamed"
+	}
+	return "nothing archives the WAL"
+}
+
+func waits(n int) string {
+	if n < 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d wait", n)
 }
 
 // strays looks for what a backup would leave out of the data directory, or could not read.
@@ -282,19 +343,8 @@ func (d *doctor) space(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	waiting := 0
-	if names, err := os.ReadDir(filepath.Join(wal, "archive_status")); err == nil {
-		for _, n := range names {
-			if strings.HasSuffix(n.Name(), ".ready") {
-				waiting++
-			}
-		}
-	}
 	least := 2 * d.number("max_wal_size") << 20 // of MB
 	d.say("disk of pg_wal", free > least, "free some space, or move pg_wal to a larger disk", "%d MB free", free>>20)
-	if d.server.Settings["archive_mode"] != "off" {
-		d.say("segments waiting to be archived", waiting < 64, "see why archive_command fails or is slow: the server's log, pg_stat_archiver", "%d", waiting)
-	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package physical
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -121,6 +122,11 @@ func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(c
 			return fmt.Errorf("compare segment %s with the archive's: %w", name, err)
 		}
 		if !own {
+			// A file that was recycled while it was read is no witness.
+			if again, err := k.segmentContent(ctx, name); err != nil || !bytes.Equal(again, content) {
+				continue
+			}
+			k.facts.ForeignWAL = name
 			k.isForeign("segment %s there is another", name)
 			return otherwise(ctx)
 		}

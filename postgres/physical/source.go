@@ -47,6 +47,8 @@ type Config struct {
 	// Archive keeps the WAL of the cluster. Nil: nothing does, and every component carries the WAL that makes it
 	// consistent, so that it restores on its own, to the moment at which the backup ended.
 	Archive Archive
+	// Slot is the replication slot by which WAL is streamed into Archive; empty where archive_command brings it there.
+	Slot string
 	// WALTimeout bounds the wait for Archive; after it the component carries its WAL, with a warning. 0 is two
 	// minutes.
 	WALTimeout time.Duration
@@ -85,7 +87,8 @@ func (s *Source) ID() cofre.SourceID {
 //
 // Pages that do not match their checksum are captured as they are and named in the facts and in a warning, and
 // the component is Partial: a page that should be whole is known not to be. Nothing else that is in the cluster
-// would be helped by having no backup of it.
+// would be helped by having no backup of it. It is Partial too where the archive holds WAL of another server under the
+// names of this one's: it then carries its own, and nothing continues it.
 //
 // Errors: cofre.ErrPreflight where the server is not set up for backups; cofre.ErrDenied; those of package
 // postgres and of the session.

@@ -2,6 +2,7 @@ package physical
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -32,7 +33,16 @@ func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) 
 			return context.Cause(ctx)
 		}
 		if err == nil && len(missing) == 0 {
-			return k.proveOwn(ctx, names, otherwise)
+			return errors.Join(k.proveOwn(ctx, names, otherwise), k.tellArchiving(ctx))
+		}
+		if time.Since(told) > archiveTell {
+			// What is refused once is refused for ever, and nothing behind it comes: there is nothing to wait for.
+			if a, err := readArchiver(ctx, k.cfg, k.conn, k.server); err == nil && a.Cause != "" && pgdata.IsSegmentName(a.Failing) {
+				what, hint := a.Trouble()
+				k.facts.ForeignWAL = a.Failing
+				k.isForeign("%s; %s", what, hint)
+				return otherwise(ctx)
+			}
 		}
 		why := "the archive cannot be asked: "
 		if err == nil {
@@ -65,13 +75,28 @@ func (k *capture) whyMissing(ctx context.Context, missing []string) string {
 	if len(missing) > 1 {
 		text = fmt.Sprintf("%d segments are not there yet, %s the first", len(missing), missing[0])
 	}
-	var failed string
-	var failing bool
-	err := k.conn.QueryRow(ctx, `SELECT coalesce(last_failed_wal, ''), last_failed_time > coalesce(last_archived_time, '-infinity') FROM pg_catalog.pg_stat_archiver`).Scan(&failed, &failing)
-	if err == nil && failing && failed != "" {
-		text += fmt.Sprintf("; archive_command fails on %s, the server's log says why", failed)
+	if a, err := readArchiver(ctx, k.cfg, k.conn, k.server); err == nil {
+		if what, _ := a.Trouble(); what != "" {
+			text += "; " + what
+		}
 	}
 	return text
+}
+
+// tellArchiving warns where the server's archiving is in trouble though this backup has what it needs: what comes after
+// it will not be there.
+func (k *capture) tellArchiving(ctx context.Context) error {
+	if k.foreign != "" {
+		return nil
+	}
+	a, err := readArchiver(ctx, k.cfg, k.conn, k.server)
+	if err != nil {
+		return err
+	}
+	if what, hint := a.Trouble(); what != "" {
+		k.warn("%s: what follows this base backup is not archived; %s", what, hint)
+	}
+	return nil
 }
 
 // includeWAL copies the segments that make the backup consistent from pg_wal into the component, with the

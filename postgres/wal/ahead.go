@@ -170,7 +170,7 @@ func (l *line) link(f *outgoing, before *tail, n int) *link {
 	if f.kind.Kind != pgdata.WALSegment {
 		return nil
 	}
-	k := &link{chain: f.chain}
+	k := &link{chain: f.chain, by: origin(hostName(), dirOf(f.path))}
 	if before != nil {
 		k.before = before.digests[n]
 	}

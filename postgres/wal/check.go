@@ -13,68 +13,318 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
+// CheckChain compares neighbouring segments by what they say of one another, as ReadChain reads it, and returns every
+// break that nobody has acknowledged, oldest first.
+//
+// Errors: the store's, where it cannot be asked.
+func CheckChain(ctx context.Context, st cofre.Store, inv *Inventory) ([]cofre.Finding, error) {
+	if err := inv.ReadChain(ctx, st); err != nil {
+		return nil, err
+	}
+	var all []cofre.Finding
+	for s, b := range inv.Breaks {
+		name := s.Name(inv.SegmentSize)
+		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
+		if slices.ContainsFunc(inv.Acknowledged, func(a Acknowledgement) bool { return a.Covers(e) }) {
+			continue
+		}
+		object, err := ObjectName(inv.SystemID, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object, What: e.Error()})
+	}
+	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
+	return all, nil
+}
+
 // CheckSegments reads back everything that a store holds of WAL, of every system, and compares it with its digest, its
-// name, its system and its size. What is missing between what is there it does not say: StatusOf does.
+// name, its system and its size; and it walks the records of the segments that follow one another, as recovery does. What
+// is missing between what is there it does not say: StatusOf does.
 //
 // Errors: the store's, where it cannot be asked.
 func CheckSegments(ctx context.Context, st cofre.Store, id Identity) ([]cofre.Finding, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var mu sync.Mutex
-	var found []cofre.Finding
+	c := &check{st: st, id: id, known: map[cofre.SystemID][]span{}}
+	work, err := c.list(ctx)
+	if err != nil {
+		return nil, err
+	}
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wg sync.WaitGroup
-	for o, err := range st.List(ctx, "wal/") {
-		if err != nil {
-			stop(fmt.Errorf("list WAL of %s: %w", st.URL(), err))
-			break
-		}
+	for _, one := range work {
 		slots <- struct{}{}
 		if ctx.Err() != nil {
 			break
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			switch err := checkObject(ctx, st, id, o.Name); {
-			case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
-			case errors.Is(err, cofre.ErrCorrupt), errors.Is(err, cofre.ErrWrongKey), errors.Is(err, cofre.ErrRefused):
-				mu.Lock()
-				defer mu.Unlock()
-				found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: o.Name, What: err.Error()})
-			default:
+			if err := one(ctx); err != nil {
 				stop(err)
 			}
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(found, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
-	return found, context.Cause(ctx)
+	slices.SortStableFunc(c.found, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
+	return c.found, context.Cause(ctx)
 }
 
-// checkObject reads one object back. What is not ours, a later version's perhaps, is left alone.
-func checkObject(ctx context.Context, st cofre.Store, id Identity, object string) error {
+// check is one reading of all WAL.
+type check struct {
+	st    cofre.Store
+	id    Identity
+	known map[cofre.SystemID][]span // acknowledged
+
+	mu    sync.Mutex
+	found []cofre.Finding
+}
+
+// span is segments of one timeline, by the names of the first and the last.
+type span struct{ from, to string }
+
+// runLength is how many segments that follow one another are walked by one worker, which reads the first of the next run
+// once more.
+const runLength = 16
+
+// list makes the work: runs of segments, and everything else by itself.
+func (c *check) list(ctx context.Context) ([]func(context.Context) error, error) {
+	var work []func(context.Context) error
+	type timeline struct {
+		system cofre.SystemID
+		tli    string
+	}
+	segments := map[timeline][]string{} // in order, as the store lists them
+	var order []timeline
+	for o, err := range c.st.List(ctx, "wal/") {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", c.st.URL(), err)
+		}
+		var system cofre.SystemID
+		text, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
+		if system.UnmarshalText([]byte(text)) != nil {
+			continue
+		}
+		if gap, ok := strings.CutPrefix(rest, "gaps/"); ok {
+			if from, to, ok := strings.Cut(gap, "-"); ok {
+				c.known[system] = append(c.known[system], span{from, to})
+			}
+			continue
+		}
+		if _, name, ok := strings.Cut(rest, "/"); ok && pgdata.IsSegmentName(name) {
+			t := timeline{system, name[:8]}
+			if segments[t] == nil {
+				order = append(order, t)
+			}
+			segments[t] = append(segments[t], name)
+			continue
+		}
+		work = append(work, func(ctx context.Context) error {
+			_, err := c.object(ctx, o.Name)
+			return err
+		})
+	}
+	for _, t := range order {
+		names := segments[t]
+		for i := 0; i < len(names); i += runLength {
+			r := run{check: c, system: t.system, names: names[i:min(i+runLength, len(names))], first: i == 0}
+			if i+runLength < len(names) {
+				r.next = names[i+runLength]
+			}
+			work = append(work, r.walk)
+		}
+	}
+	return work, nil
+}
+
+func (c *check) add(object, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.found = append(c.found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: what})
+}
+
+// object reads one object back, and returns the content of a file of PostgreSQL's, nil where it is none or is not as it
+// should be: that is found. What is not ours, a later version's perhaps, is left alone.
+func (c *check) object(ctx context.Context, object string) ([]byte, error) {
+	content, err := c.read(ctx, object)
+	switch {
+	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
+	case errors.Is(err, cofre.ErrCorrupt), errors.Is(err, cofre.ErrWrongKey), errors.Is(err, cofre.ErrRefused):
+		c.add(object, err.Error())
+	default:
+		return nil, err
+	}
+	return content, nil
+}
+
+func (c *check) read(ctx context.Context, object string) ([]byte, error) {
 	var system cofre.SystemID
 	text, rest, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
-	if system.UnmarshalText([]byte(text)) != nil {
-		return nil
+	if err := system.UnmarshalText([]byte(text)); err != nil {
+		return nil, nil
 	}
-	_, name, ok := strings.Cut(rest, "/")
-	if !ok || strings.HasPrefix(rest, "gaps/") {
-		return nil
-	}
+	_, name, _ := strings.Cut(rest, "/")
 	if _, p, ok := parsePart(name); ok {
-		content, err := open(ctx, st, id, object, maxSegment)
+		content, err := open(ctx, c.st, c.id, object, maxSegment)
 		if err == nil && int64(len(content)) != p.to-p.from {
 			err = fmt.Errorf("it holds %d bytes: %w", len(content), cofre.ErrCorrupt)
 		}
-		return err
+		return nil, err
 	}
 	if _, err := pgdata.ParseWALName(name); err != nil {
+		return nil, nil
+	}
+	content, err := open(ctx, c.st, c.id, object, maxSegment)
+	if err == nil {
+		err = checkContent(system, name, content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+// run is some segments of one timeline, in order.
+type run struct {
+	*check
+	system cofre.SystemID
+	names  []string
+	first  bool   // nothing of the timeline is before them
+	next   string // what is behind them; "" where nothing is
+
+	walker *pgdata.Walker // nil where nothing is known of what is before
+	before string         // the segment that it has walked last
+}
+
+// walk walks the records of the run, and into the segment behind it until the first record that starts there.
+func (r run) walk(ctx context.Context) error {
+	for i, name := range r.names {
+		content, err := r.segment(ctx, name)
+		if err != nil {
+			return err
+		}
+		if content == nil {
+			r.walker = nil
+			continue
+		}
+		if i == 0 && r.first {
+			r.fromParent(ctx, name, int64(len(content)))
+		}
+		r.step(name, content, true)
+	}
+	if r.next == "" || r.walker == nil {
 		return nil
 	}
-	content, err := open(ctx, st, id, object, maxSegment)
+	// What is wrong with that one by itself, its own run finds.
+	object, err := ObjectName(r.system, r.next)
 	if err != nil {
 		return err
 	}
-	return checkContent(system, name, content)
+	content, err := r.read(ctx, object)
+	if err == nil {
+		r.step(r.next, content, false)
+	}
+	return nil
+}
+
+func (r *run) segment(ctx context.Context, name string) ([]byte, error) {
+	object, err := ObjectName(r.system, name)
+	if err != nil {
+		return nil, err
+	}
+	return r.object(ctx, object)
+}
+
+// step walks the records of the next segment. A break at its beginning is told of as such; one within it only where own
+// is set.
+func (r *run) step(name string, content []byte, own bool) {
+	size := int64(len(content))
+	before := r.before
+	r.before = name
+	var crossing *pgdata.Walker // that did not get into the segment from the one before
+	if r.walker != nil && predecessorOf(before, name, size) {
+		feed(r.walker, content)
+		if _, ended := r.walker.End(); !ended {
+			return
+		}
+		crossing = r.walker
+	}
+	r.walker = pgdata.NewWalker(size)
+	feed(r.walker, content)
+	at, ended := r.walker.End()
+	if crossing != nil {
+		if end, _ := crossing.End(); !ended || end < at {
+			r.broken(name, end, fmt.Sprintf("it does not follow %s: %s", before, crossing.Why()))
+		}
+	}
+	if ended {
+		if own {
+			r.broken(name, at, r.walker.Why())
+		}
+		r.walker = nil
+	}
+}
+
+// broken adds a break, unless a person knows of it.
+func (r *run) broken(name string, at cofre.LSN, why string) {
+	for _, k := range r.known[r.system] {
+		if k.from <= name && name <= k.to {
+			return
+		}
+	}
+	object, err := ObjectName(r.system, name)
+	if err != nil {
+		return
+	}
+	tli, _ := pgdata.ParseWALName(name)
+	r.add(object, (&cofre.GapError{Timeline: tli.Timeline, From: name, To: name, BreaksAt: at, Why: why}).Error())
+}
+
+func feed(w *pgdata.Walker, content []byte) {
+	for page := content; len(page) >= pgdata.WALPageSize; page = page[pgdata.WALPageSize:] {
+		w.Page(page[:pgdata.WALPageSize], func(pgdata.Record) bool { return true })
+	}
+}
+
+// predecessorOf reports whether next is the segment after before; of the first segment of a timeline, the parent's is.
+func predecessorOf(before, next string, size int64) bool {
+	b, err := pgdata.ParseSegment(before, size)
+	n, err2 := pgdata.ParseSegment(next, size)
+	return err == nil && err2 == nil && b.Number+1 == n.Number
+}
+
+// fromParent begins the walk of a timeline in the segment of its parent that its first one follows, if that is there.
+func (r *run) fromParent(ctx context.Context, name string, size int64) {
+	seg, err := pgdata.ParseSegment(name, size)
+	if err != nil || seg.Timeline == 1 || seg.Number == 0 {
+		return
+	}
+	object, err := ObjectName(r.system, pgdata.HistoryName(seg.Timeline))
+	if err != nil {
+		return
+	}
+	b, err := r.read(ctx, object)
+	if err != nil || b == nil {
+		return // whatever is wrong with it, it is found by itself
+	}
+	h, err := pgdata.ParseHistory(seg.Timeline, b)
+	if err != nil {
+		return
+	}
+	parent := pgdata.Segment{Timeline: timelineBefore(h, seg, size), Number: seg.Number - 1}
+	if parent.Timeline == seg.Timeline {
+		return
+	}
+	if object, err = ObjectName(r.system, parent.Name(size)); err != nil {
+		return
+	}
+	content, err := r.read(ctx, object)
+	if err != nil || int64(len(content)) != size {
+		return
+	}
+	w := pgdata.NewWalker(size)
+	feed(w, content)
+	if _, ended := w.End(); !ended {
+		r.walker, r.before = w, parent.Name(size)
+	}
 }

@@ -148,9 +148,6 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	for s := range inv.Segments {
 		delete(inv.Unfinished, s)
 	}
-	if err := inv.believe(ctx, st); err != nil {
-		return nil, err
-	}
 	if len(histories) > 0 {
 		id, err := unlock()
 		if err != nil {
@@ -171,7 +168,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			}
 		}
 	}
-	return inv, nil
+	return inv, inv.believe(ctx, st)
 }
 
 // believe takes what notes say for the breaks that they tell of, and drops those of a file that did not come to be stored:
@@ -180,8 +177,15 @@ func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
 	var kept []Note
 	for _, n := range inv.Notes {
 		s, err := pgdata.ParseSegment(n.Name, inv.SegmentSize)
-		if n.Kind == NoteRefused || err != nil {
+		if err != nil {
 			kept = append(kept, n)
+			continue
+		}
+		if n.Kind == NoteRefused {
+			kept = append(kept, n)
+			if err := inv.displaced(ctx, st, s, n); err != nil {
+				return err
+			}
 			continue
 		}
 		object, err := ObjectName(inv.SystemID, n.Name)
@@ -200,6 +204,57 @@ func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
 	}
 	inv.Notes = kept
 	return nil
+}
+
+// displaced finds a break at a segment that was refused to the very server that had archived the one before it: what is
+// there came from another. Where the server had archived this one too it is its own past that it met, and where it had
+// archived neither, nothing is wrong with what is there.
+func (inv *Inventory) displaced(ctx context.Context, st cofre.Store, s pgdata.Segment, n Note) error {
+	before, ok := inv.before(s)
+	if !ok || !inv.Segments[s] || !inv.Segments[before] || inv.acknowledged(s) {
+		return nil
+	}
+	var by [2]string
+	for i, seg := range []pgdata.Segment{before, s} {
+		object, err := ObjectName(inv.SystemID, seg.Name(inv.SegmentSize))
+		if err != nil {
+			return err
+		}
+		h, err := readHeader(ctx, st, object)
+		if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) || err == nil && h.link == nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		by[i] = h.link.by
+	}
+	if who := origin(n.Host, n.Dir); who != "" && by[0] == who && by[1] != "" && by[1] != who {
+		inv.breakAt(s, s.Start(inv.SegmentSize), fmt.Sprintf("it is of another server than the segment before: %s", n.Offered()))
+	}
+	return nil
+}
+
+// acknowledged reports whether a person knows of what is wrong with a segment.
+func (inv *Inventory) acknowledged(s pgdata.Segment) bool {
+	name := s.Name(inv.SegmentSize)
+	return slices.ContainsFunc(inv.Acknowledged, func(a Acknowledgement) bool {
+		return a.Covers(cofre.GapError{Timeline: s.Timeline, From: name, To: name})
+	})
+}
+
+// Hear adds to Breaks what base backups have found: the archive holds a segment of another server under a name that the
+// server of the backup had written. A person who knows of it has decided for what is there.
+func (inv *Inventory) Hear(backups []plan.BaseBackup) {
+	for _, b := range backups {
+		if b.SystemID != inv.SystemID || b.ForeignWAL == "" {
+			continue
+		}
+		s, err := pgdata.ParseSegment(b.ForeignWAL, inv.SegmentSize)
+		if err == nil && inv.Segments[s] && !inv.acknowledged(s) {
+			inv.breakAt(s, s.Start(inv.SegmentSize), fmt.Sprintf("it is of another server than base backup %s was taken of", b.Point))
+		}
+	}
 }
 
 // breakAt adds a break, unless an earlier one of the segment is known.
@@ -344,8 +399,7 @@ type Gap struct {
 	cofre.GapError
 	State GapState         `json:"state"`
 	Known *Acknowledgement `json:"acknowledgement,omitempty"`
-	// Alarm is set on a gap that breaks a promise: nobody acknowledged it, and moments inside the promised
-	// window cannot be reached because of it.
+	// Alarm is set on a gap that is open: nobody acknowledged it, and the present cannot be recovered because of it.
 	Alarm bool `json:"alarm"`
 }
 
@@ -356,21 +410,38 @@ type Status struct {
 	Gaps     []Gap           `json:"gaps"`
 	Unusable []cofre.PointID `json:"unusable_base_backups,omitempty"`
 	// Orphans are timelines that nothing is recovered along, because their history is not archived.
-	Orphans  []cofre.Timeline `json:"timelines_without_history,omitempty"`
-	Segments int              `json:"segments"`
-	Bytes    int64            `json:"stored_bytes"`
-	NewestAt time.Time        `json:"newest_at"`
+	Orphans []cofre.Timeline `json:"timelines_without_history,omitempty"`
+	// Alone are base backups that no archived WAL continues, and that carry the WAL to their own end.
+	Alone    []cofre.PointID `json:"self_contained_base_backups,omitempty"`
+	Refused  []Note          `json:"refused,omitempty"`           // files that were offered, and are not in the archive
+	Unlinked int             `json:"unlinked_segments,omitempty"` // segments of before, which say nothing of their neighbours
+	Segments int             `json:"segments"`
+	Bytes    int64           `json:"stored_bytes"`
+	NewestAt time.Time       `json:"newest_at"`
 	// Repositories is what each of them holds, the first of them this one; empty where there are no copies.
 	Repositories []Holding `json:"repositories,omitempty"`
 }
 
-// StatusOf says what can be recovered, from the base backups and the list of what is archived alone. since is
-// when the promised window begins: zero where every moment is promised.
-func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status {
+// StatusOf says what can be recovered, from the base backups and the list of what is archived alone.
+func StatusOf(inv *Inventory, backups []plan.BaseBackup) Status {
 	r := plan.Windows(backups, &inv.WAL)
 	s := Status{
-		System: inv.SystemID, Windows: r.Windows, Unusable: r.Unusable,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Orphans: inv.Orphans(),
+		System: inv.SystemID, Windows: r.Windows,
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Orphans: inv.Orphans(),
+	}
+	for _, b := range backups {
+		switch {
+		case !slices.Contains(r.Unusable, b.Point):
+		case b.OwnWAL:
+			s.Alone = append(s.Alone, b.Point)
+		default:
+			s.Unusable = append(s.Unusable, b.Point)
+		}
+	}
+	for _, n := range inv.Notes {
+		if n.Kind == NoteRefused {
+			s.Refused = append(s.Refused, n)
+		}
 	}
 	for _, e := range r.Gaps {
 		g := Gap{GapError: e, State: GapOpen}
@@ -389,14 +460,14 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup, since time.Time) Status
 			from = e.BreaksAt // what is behind a break is whole again
 		}
 		for _, b := range backups {
-			if b.SystemID == inv.SystemID && b.Start >= from && (after.IsZero() || b.StoppedAt.Before(after)) {
+			if b.SystemID == inv.SystemID && !b.OwnWALOnly && b.Start >= from && (after.IsZero() || b.StoppedAt.Before(after)) {
 				after = b.StoppedAt
 			}
 		}
 		if g.State == GapOpen && !after.IsZero() {
 			g.State = GapSuperseded
 		}
-		g.Alarm = g.Known == nil && (after.IsZero() || since.IsZero() || after.After(since))
+		g.Alarm = g.State == GapOpen
 		s.Gaps = append(s.Gaps, g)
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"filippo.io/age"
+	"github.com/zeebo/blake3"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -24,6 +26,16 @@ const linkType = "cofre-chain"
 type link struct {
 	chain  pgdata.Chain
 	before digest // of the segment before, as its own object carries it; zero where the archiver did not have it
+	by     string // who archived it, as origin says; empty where that is not known
+}
+
+// origin names a data directory of a host, and says neither.
+func origin(host, dir string) string {
+	if host == "" || dir == "" {
+		return ""
+	}
+	sum := blake3.Sum256([]byte("github.com/trustlayer/cofre 2026-11 WAL origin\n" + host + "\n" + dir))
+	return hex.EncodeToString(sum[:8])
 }
 
 // stanza writes the link as KEY=VALUE, and leaves out what is zero. Keys that a reader does not know say nothing to it.
@@ -43,6 +55,7 @@ func (l *link) stanza() *age.Stanza {
 	add("open", c.Open.String(), c.Open != 0)
 	add("wants", strconv.FormatInt(c.Wants, 10), c.Wants != 0)
 	add("break", c.Break.String(), c.Break != 0)
+	add("by", l.by, l.by != "")
 	add("before", l.before.String(), l.before != digest{})
 	return s
 }
@@ -74,6 +87,8 @@ func parseLink(args []string) (*link, error) {
 			number(&l.chain.Wants)
 		case "break":
 			position(&l.chain.Break)
+		case "by":
+			l.by = value
 		case "before":
 			err = l.before.decode(value)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,9 +63,7 @@ func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, 
 	if err != nil {
 		return err
 	}
-	if n.Host, err = os.Hostname(); err != nil {
-		n.Host = "a host without a name"
-	}
+	n.Host = hostName()
 	n.At = time.Now().UTC()
 	b, err := json.Marshal(n)
 	if err != nil {
@@ -77,6 +76,46 @@ func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, 
 		return fmt.Errorf("repository %s: note what was found about %s: %w", st.URL(), n.Name, err)
 	}
 	return nil
+}
+
+// Refused returns what a store has noted of files of a name that it did not take because it has another, oldest first.
+//
+// Errors: the store's.
+func Refused(ctx context.Context, st cofre.Store, system cofre.SystemID, file string) ([]Note, error) {
+	object, err := ObjectName(system, file)
+	if err != nil {
+		return nil, err
+	}
+	var all []Note
+	for o, err := range st.List(ctx, object+found+string(NoteRefused)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		n, err := readNote(ctx, st, o.Name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b Note) int { return a.At.Compare(b.At) })
+	return all, nil
+}
+
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "" // a name for people; none is no reason to archive nothing
+	}
+	return name
+}
+
+// Offered says who offered a file that was refused, and when.
+func (n Note) Offered() string {
+	from := n.Host
+	if n.Dir != "" {
+		from += ":" + n.Dir
+	}
+	return fmt.Sprintf("another %s was offered by %s at %s, and refused", n.Name, from, n.At.Format(time.RFC3339))
 }
 
 func readNote(ctx context.Context, st cofre.Store, object string) (Note, error) {

@@ -132,7 +132,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := wal.StatusOf(inv, []plan.BaseBackup{backup}, time.Time{})
+	status := wal.StatusOf(inv, []plan.BaseBackup{backup})
 	if len(status.Windows) != 1 || len(status.Gaps) != 0 || status.Segments < 4 {
 		t.Errorf("status %+v", status)
 	}
@@ -151,7 +151,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 			t.Errorf("plan %s: %v", c.target, err)
 			continue
 		}
-		got := recoverTo(t, s, root, base, c.setting, self(t, root, "fetch", id.Recipient()), "select count(*) from ledger")
+		got := recoverTo(t, s, root, base, c.setting, self(t, root, "fetch", id.Recipient()), "select count(*) from public.ledger")
 		if number(t, got) != c.count {
 			t.Errorf("%s (planned to stop at %s): %s rows, want %d", c.target, r.Stop, got, c.count)
 		}

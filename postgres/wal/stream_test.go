@@ -186,7 +186,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	if err := os.RemoveAll(st0.Spool); err != nil { // the host is gone
 		t.Fatal(err)
 	}
-	got := recoverTo(t, s, root, base, "", self(t, root, "fetch", id.Recipient()), "select count(*) from ledger")
+	got := recoverTo(t, s, root, base, "", self(t, root, "fetch", id.Recipient()), "select count(*) from public.ledger")
 	if number(t, got) != want {
 		t.Errorf("%s rows came back, %d were committed", got, want)
 	}
@@ -280,7 +280,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		t.Errorf("it asked for a base backup: %s", run.saidSo(""))
 	}
 	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
-	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, Stop: label.Checkpoint, StoppedAt: time.Now()}}, time.Time{})
+	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, Stop: label.Checkpoint, StoppedAt: time.Now()}})
 	if len(status.Gaps) != 0 || len(status.Windows) != 2 {
 		t.Errorf("status %+v", status)
 	}
@@ -290,7 +290,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		timeline string
 		want     int
 	}{{"latest", 4000}, {"1", 5500}} {
-		got := recoverTo(t, primary, root, base, "recovery_target_timeline = '"+c.timeline+"'", fetch, "select count(*) from ledger")
+		got := recoverTo(t, primary, root, base, "recovery_target_timeline = '"+c.timeline+"'", fetch, "select count(*) from public.ledger")
 		if number(t, got) != c.want {
 			t.Errorf("timeline %s: %s rows, want %d", c.timeline, got, c.want)
 		}
@@ -379,7 +379,7 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := must(pgdata.ParseSegment(before, 1<<20))(t)
-	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: first.Start(1 << 20), Stop: first.Start(1<<20) + 1, StoppedAt: time.Now()}}, time.Time{})
+	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: first.Start(1 << 20), Stop: first.Start(1<<20) + 1, StoppedAt: time.Now()}})
 	if len(status.Gaps) != 1 || status.Gaps[0].From <= before || status.Gaps[0].To >= after || !status.Gaps[0].Alarm {
 		t.Errorf("the gap between %s and %s is %+v", before, after, status.Gaps)
 	}
@@ -484,7 +484,7 @@ func TestSynchronousStreamLosesNothing(t *testing.T) {
 		t.Fatalf("copy: %v: %s", err, out)
 	}
 	fetch := strings.Replace(self(t, root, "fetch", id.Recipient()), root+"/repository", copied, 1)
-	if got := recoverTo(t, s, root, base, "", fetch, "select count(*) from ledger"); number(t, got) != 100 {
+	if got := recoverTo(t, s, root, base, "", fetch, "select count(*) from public.ledger"); number(t, got) != 100 {
 		t.Errorf("%s of 100 commits came back", got)
 	}
 	s.Exec(t, "postgres", "alter system reset synchronous_standby_names")

@@ -43,7 +43,7 @@ type Recovery struct {
 func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Scan) (*Recovery, error) {
 	p := &planner{target: target, wal: w, scan: scan, probed: map[pgdata.Segment]*probe{}}
 	for _, b := range backups {
-		if b.SystemID == w.SystemID {
+		if w.continues(b) {
 			p.backups = append(p.backups, b)
 		}
 	}

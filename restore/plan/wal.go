@@ -18,7 +18,15 @@ type BaseBackup struct {
 	StartedAt time.Time
 	StoppedAt time.Time
 	Bytes     int64
+	OwnWAL    bool // it carries the WAL from Start to Stop
+	// OwnWALOnly says that the archive has WAL of another cluster under the names of this one's: nothing in it continues the
+	// backup. ForeignWAL is the first such segment, where it is one.
+	OwnWALOnly bool
+	ForeignWAL string
 }
+
+// continues reports whether the WAL may go on from a base backup.
+func (w *WAL) continues(b BaseBackup) bool { return b.SystemID == w.SystemID && !b.OwnWALOnly }
 
 // WAL is what a repository holds of one system's WAL.
 type WAL struct {

@@ -54,7 +54,7 @@ func Windows(backups []BaseBackup, w *WAL) Report {
 			continue
 		}
 		for _, b := range backups {
-			if b.SystemID != w.SystemID || !h.Contains(b.Timeline, b.Stop) {
+			if !w.continues(b) || !h.Contains(b.Timeline, b.Stop) {
 				continue
 			}
 			way := w.along(h, b.Start)
@@ -113,7 +113,7 @@ func Needed(b BaseBackup, size int64) []pgdata.Segment {
 func Expired(kept []BaseBackup, w *WAL, since time.Time) []pgdata.Segment {
 	var own []BaseBackup
 	for _, b := range kept {
-		if b.SystemID == w.SystemID {
+		if w.continues(b) {
 			own = append(own, b)
 		}
 	}
