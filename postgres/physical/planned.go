@@ -91,6 +91,7 @@ type madeSpace struct {
 	plan.Tablespace
 	to   string // where it is made; empty for pg_tblspc itself
 	asIs bool   // at the original's own place, as the WAL says
+	own  bool   // the directory that a delta rewrites has it there: it is emptied, and the WAL fills it again
 }
 
 // WALEdits are the changes to the WAL without which a recovery would create tablespaces where the original's are, for
@@ -205,8 +206,8 @@ func (t *Target) editOwnWAL() error {
 // the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
 // asked for and nothing is there.
 func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, args ...any)) {
-	version := fmt.Sprintf("PG_%d_%d", t.control.Major, t.control.CatalogVersion)
-	for _, m := range t.made {
+	for i := range t.made {
+		m := &t.made[i]
 		what := fmt.Sprintf("tablespace %d", m.OID)
 		if _, known := t.spaces[m.OID]; known {
 			continue // made while the base backup was taken: it is where that puts it
@@ -220,12 +221,21 @@ func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, a
 			problem(hint, "directory %q of tablespace %d is not absolute", m.to, m.OID)
 			continue
 		}
-		if names, err := os.ReadDir(filepath.Join(m.to, version)); len(names) > 0 || err != nil && !gone(err) {
-			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, version)
+		if link, err := os.Readlink(filepath.Join(t.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && t.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
+			m.own = true
+		} else if names, err := os.ReadDir(filepath.Join(m.to, t.spaceVersion())); len(names) > 0 || err != nil && !gone(err) {
+			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, t.spaceVersion())
 			continue
 		}
 		p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
 	}
+}
+
+// spaceVersion is the name of the directory that the cluster's version has in each tablespace.
+//
+// Source: PostgreSQL, src/include/common/relpath.h, TABLESPACE_VERSION_DIRECTORY.
+func (t *Target) spaceVersion() string {
+	return fmt.Sprintf("PG_%d_%d", t.control.Major, t.control.CatalogVersion)
 }
 
 // makeSpaces makes the directories of tablespaces that the WAL will create, and the links that lead to them.
@@ -239,6 +249,11 @@ func (t *Target) makeSpaces() error {
 		}
 		if err := t.own(m.to); err != nil {
 			return err
+		}
+		if m.own {
+			if err := os.RemoveAll(filepath.Join(m.to, t.spaceVersion())); err != nil {
+				return err
+			}
 		}
 		if m.asIs {
 			continue // the server makes the link

@@ -72,7 +72,6 @@ func TestNothingActsAfterTheTarget(t *testing.T) {
 				if failed != nil {
 					t.Fatalf("%v exits with %d:\n%s%s", c.args, failed.code, failed.out, failed.err)
 				}
-				defer end()
 				one := func(sql string) string { return queryColumn(t, url, sql)[0] }
 				victim := ""
 				if one("SELECT count(*)::text FROM pg_database WHERE datname = 'victim'") == "1" {
@@ -96,6 +95,20 @@ func TestNothingActsAfterTheTarget(t *testing.T) {
 				link, err := os.Readlink(filepath.Join(dir, "pg_tblspc", oid))
 				if named := strings.Contains(strings.Join(c.args, " "), "new-copy"); named != (err == nil) || named && link != m.path("new-copy") {
 					t.Errorf("tablespace new is a link to %q, %v", link, err)
+				}
+				if i == 2 {
+					// Once more, over what is there.
+					end()
+					url, _, again, failed := m.restoreTo(t, s.BinDir, dir, cofre.RecoveryTarget{}, way{start: true, action: "promote", delta: true}, append([]string{"--tablespace", m.path("old") + "=" + dir + "-old"}, c.args...)...)
+					if failed != nil {
+						t.Fatalf("delta: exit %d\n%s", failed.code, failed.err)
+					}
+					defer again()
+					if got := queryColumn(t, url, "SELECT count(*)::text FROM rows")[0]; got != "10000" {
+						t.Errorf("a delta has %s rows", got)
+					}
+				} else {
+					defer end()
 				}
 				if got := s.Query(t, "postgres", "SELECT count(*) FROM rows"); got != "20000" {
 					t.Errorf("the original has %s rows", got)
