@@ -32,6 +32,10 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
+	// Before anything is made: a repository is not to be left without the kit that this returns.
+	if err := makeStateDir(c.StateDir); err != nil {
+		return nil, fmt.Errorf("init repository: %w", err)
+	}
 	s, err := store.Open(ctx, c.store(true))
 	if err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
@@ -52,7 +56,7 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 
 func initialize(ctx context.Context, c Config, b *blobs) error {
 	if _, err := b.GetMetadata(ctx, format.KopiaRepositoryBlobID); err == nil {
-		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), "use it as it is, or choose another address")
+		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), "use it as it is (cofre kit prints its recovery kit), or choose another address")
 	} else if !errors.Is(err, blob.ErrBlobNotFound) {
 		return err
 	}

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -14,6 +15,21 @@ type RecoveryKit struct {
 	URL            string `json:"url"`
 	PasswordSource string `json:"password_source"`
 	Text           string `json:"text"` // in words, to be printed and kept
+}
+
+// Kit returns the recovery kit of a repository that exists, without opening it: no password is needed to say where it is.
+//
+// Errors: ErrNoRepo, ErrConfig; those of the store.
+func Kit(ctx context.Context, c Config) (*RecoveryKit, error) {
+	s, err := store.Open(ctx, c.store(false))
+	if err != nil {
+		return nil, fmt.Errorf("recovery kit: %w", noRepo(err, c.URL))
+	}
+	r := &Repository{config: c, store: s, blobs: newBlobs(s)}
+	if _, err := r.readUniqueID(ctx); err != nil {
+		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
+	}
+	return newRecoveryKit(c, s), nil
 }
 
 func newRecoveryKit(c Config, s cofre.Store) *RecoveryKit {
@@ -42,7 +58,7 @@ the password, and ask what is there:
 Without cofre, the free program Kopia (https://kopia.io) reads the same repository:
 
     %s
-    kopia snapshot list --all --tags
+    kopia snapshot list --all
     kopia restore SNAPSHOT DIRECTORY
 
 Use Kopia there to read only: its maintenance is turned off on purpose.

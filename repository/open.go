@@ -100,8 +100,8 @@ func (r *Repository) connect(ctx context.Context) error {
 	if err := r.missingIndexes(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
-		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), "give cofre a directory it may write: state_dir")
+	if err := makeStateDir(r.config.StateDir); err != nil {
+		return err
 	}
 	if !store.IsFolder(r.config.URL) {
 		r.blobs.cache = &indexCache{filepath.Join(r.config.StateDir, "indexes", id)}
@@ -137,6 +137,19 @@ func (r *Repository) connect(ctx context.Context) error {
 	direct.ContentManager().DisableIndexRefresh()
 	r.kopia = direct
 	return nil
+}
+
+// makeStateDir makes the state directory, and proves that it can be written.
+func makeStateDir(dir string) error {
+	const hint = "give cofre a directory it may write: state_dir"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), hint)
+	}
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return cofre.WithHint(fmt.Errorf("write to state directory: %w", err), hint)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // readUniqueID reads the only part of the format that is not encrypted.

@@ -70,16 +70,8 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 		fmt.Fprintf(a.Err, "%d of %d were there, and are left as they are\n", len(there), len(cfg.Repositories()))
 	}
 	// A kit is printed once, so it is printed also where only the key for WAL could not be stored.
-	if a.JSON {
-		return errors.Join(err, a.Document(initDocument{kits[0], kits[1:]}))
-	}
-	for i, kit := range kits {
-		if i > 0 {
-			fmt.Fprintln(a.Out)
-		}
-		fmt.Fprint(a.Out, kit.Text)
-	}
-	if err == nil {
+	err = errors.Join(err, writeKits(a, kits))
+	if err == nil && !a.JSON && !a.Quiet {
 		fmt.Fprintln(a.Err, "next: cofre doctor")
 	}
 	return err

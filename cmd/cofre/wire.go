@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -86,10 +87,23 @@ func initRepository(ctx context.Context, cfg *config.Config, r config.Repository
 		return nil, err
 	}
 	kit, err := repository.Init(ctx, c)
+	if errors.Is(err, cofre.ErrExists) {
+		// An init that was killed behind the repository itself has left it without its key for WAL.
+		return nil, errors.Join(err, createWALKeys(ctx, r))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return kit, createWALKeys(ctx, r)
+}
+
+// kitOf returns the recovery kit of a configured repository, or of a copy.
+func kitOf(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(cfg, r)
+	if err != nil {
+		return nil, err
+	}
+	return repository.Kit(ctx, c)
 }
 
 // repositoryConfig reads the secrets of the repository and nothing else.

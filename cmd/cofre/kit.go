@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre/repository"
+)
+
+func newKitCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "kit",
+		Short: "Print the recovery kit of the repository and of its copies",
+		Long: `Print the recovery kit of the configured repository, and of its copies: where it is, where its password is, and how to
+read it without cofre. Print it or keep it elsewhere; it holds no secret.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return printKits(cmd.Context(), a) },
+	}
+}
+
+func printKits(ctx context.Context, a *app) error {
+	cfg, err := a.Settings()
+	if err != nil {
+		return err
+	}
+	var kits []*repository.RecoveryKit
+	for _, r := range cfg.Repositories() {
+		kit, err := kitOf(ctx, cfg, r)
+		if err != nil {
+			return err
+		}
+		kits = append(kits, kit)
+	}
+	return writeKits(a, kits)
+}
+
+// writeKits prints the kit of one repository or more.
+func writeKits(a *app, kits []*repository.RecoveryKit) error {
+	if a.JSON {
+		return a.Document(initDocument{kits[0], kits[1:]})
+	}
+	for i, kit := range kits {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		fmt.Fprint(a.Out, kit.Text)
+	}
+	return nil
+}
