@@ -116,5 +116,8 @@ type Checked struct {
 type Outcome struct {
 	Restored string   `json:"restored"`       // the name or path under which it is now
 	Kept     []string `json:"kept,omitempty"` // what it replaced, and where that is now
-	Next     []string `json:"next,omitempty"` // commands the operator will want: drop the old one, start the application
+	// Left is what is not as it was captured although the restore did what it was asked to: an object with other
+	// bytes that it was not told to replace, what the component lacks. It makes the restore incomplete.
+	Left []Checked `json:"left,omitempty"`
+	Next []string  `json:"next,omitempty"` // commands the operator will want: drop the old one, start the application
 }

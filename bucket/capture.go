@@ -725,6 +725,9 @@ func enrich(now, known Object) Object {
 	if now.Metadata == nil {
 		now.Metadata = known.Metadata
 	}
+	if now.Attributes == nil {
+		now.Attributes = known.Attributes
+	}
 	if now.Row == nil {
 		now.Row = known.Row
 	}
@@ -820,6 +823,9 @@ func (r *run) racy(o Object) bool {
 // finish writes what describes the component.
 func (r *run) finish(ctx context.Context) error {
 	if err := r.putJSON(ctx, BucketsFile, r.buckets); err != nil {
+		return err
+	}
+	if err := r.putFolders(ctx); err != nil {
 		return err
 	}
 	return r.putJSON(ctx, ShardsFile, Shards{Format: 1, Digits: r.digits, Digests: r.digests})

@@ -10,10 +10,11 @@
 // the shard's index and in the facts, and the component is partial: nothing is missing silently.
 //
 // A restore writes what is absent (Target.Stage), compares what it reads back (Check), and only then replaces and
-// deletes what it was told to (Publish). Closure is the check that a captured database and a captured storage
+// deletes what it was told to (Publish), after that was kept. What is otherwise and stays is named (Outcome.Left). What a
+// place cannot hold of an object, Store.Fit says before, and everything else is compared. Closure is the check that a captured database and a captured storage
 // belong together.
 //
 // The package knows no service and no protocol; it never imports an adapter of another family, and the little it
 // reads from a database component it reads from that component's documented files. Read store.go first, then
-// capture.go, restore.go and closure.go. The format is in docs/formats/storage-component.md.
+// capture.go, restore.go with restore_*.go, and closure.go. The format is in docs/formats/storage-component.md.
 package bucket

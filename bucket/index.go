@@ -284,6 +284,7 @@ type Located struct {
 	Indexed
 	Shard  string
 	InTree string // path in the component's tree
+	Tree   int    `json:",omitempty"` // of a restore: which component's
 }
 
 func locate(shard string, x Indexed) Located {

@@ -6,8 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
 	"iter"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -34,54 +35,83 @@ type Restore struct {
 
 	Replace     bool // objects that exist with other bytes or metadata, and settings of buckets
 	DeleteExtra bool // objects of the buckets, below the prefix, that were not captured
+	// KeepIn is a bucket that holds what is replaced and deleted, below a prefix; a new one of its own if empty. A
+	// store that is a Keeper needs none. NoKeep keeps nothing.
+	KeepIn string
+	NoKeep bool
 
 	// ForDatabase brings exactly the objects that a database names, each in the version it names; nil brings
 	// what counted when the component was captured.
 	ForDatabase Inventory
+	// Others are components of other points, in which a version is looked for that the database names and this one
+	// lacks; the likeliest first.
+	Others []Held
 	// FixUp sets what no request can: owners and times. Nil leaves them to the service.
 	FixUp FixUp
 
 	Jobs    int // as Config.Jobs
 	TempDir string
+	// StateDir is where this machine remembers which settings buckets are to have again, should the process be
+	// killed. Empty: the next restore names them as different.
+	StateDir string
 }
 
 // FixUp sets owner, created_at and the like for objects that were restored, in the service's own database.
 type FixUp interface {
-	// FixUp returns how many rows it set. It never sets a row's version.
-	FixUp(ctx context.Context, objects iter.Seq2[Object, error]) (int64, error)
+	// FixUp sets each row that can be set, whatever becomes of the others, and never a row's version. It names the
+	// rows that are not as captured afterwards, the first of them.
+	FixUp(ctx context.Context, objects iter.Seq2[Object, error]) (FixedUp, error)
+}
+
+// FixedUp is what a FixUp did.
+type FixedUp struct {
+	Rows int64
+	Left []Checked
 }
 
 // Target carries out a Restore. It is a cofre.Target.
 //
-// Stage uploads what is absent, or whose bytes are gone, and reads it back. Publish replaces and deletes. So an
-// interrupted restore has added objects that are as they were captured, and changed none.
+// Stage uploads what is absent, or whose bytes are gone, and reads it back. Publish replaces and deletes, after what
+// goes was kept. So an interrupted restore has added objects that are as they were captured, and changed none.
 type Target struct {
-	cfg  Restore
-	desc Description
-	tree cofre.Tree
-	pace pace
+	cfg   Restore
+	desc  Description
+	tree  cofre.Tree
+	trees []cofre.Tree // the component's, then those of the other points that were opened
+	facts Facts
+	mark  string // of what is kept
+	pace  pace
 
-	covered  func(id string) bool // whether the component covers a bucket
-	buckets  []Bucket             // as they will be
-	existing map[string]Bucket
+	buckets  []Bucket          // that are wanted, as captured
+	existing map[string]Bucket // with their settings as they were before any restore lifted them
+	final    map[string]Bucket // as they are to be in the end
+	owed     *owed
+	opening  sync.Mutex
+	opened   map[string]bool // made by this restore, or without limits for its time
+	largest  Object
+	folders  *folders
 	wanted   *spill // of Located, by their new place
 	present  *spill // of Object: what the buckets hold now
 	deferred *spill // of Located: to be replaced when published
-	putBack  []func(context.Context) error
 	total    int64
 	done     atomic.Int64
 
 	mu     sync.Mutex
 	counts restoreCounts
-	failed []Checked // the first of them
-	missed []string  // selected, and missing from the component
+	failed []Checked       // uploaded, and served otherwise: the first of them
+	left   []Checked       // known to be otherwise than captured: the first of them
+	apart  map[string]bool // the paths of objects that were not brought
+	kept   []string        // what was replaced that is no object
+	keptAt string
+
+	released bool
 }
 
 // Checked is cofre's.
 type Checked = cofre.Checked
 
 type restoreCounts struct {
-	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing int64
+	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing, served, kept, left int64
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -93,30 +123,29 @@ func NewTarget(cfg Restore) *Target {
 	}
 	cfg.Jobs = min(cfg.Jobs, MaxJobs)
 	return &Target{
-		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]Bucket{},
+		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]Bucket{}, final: map[string]Bucket{}, opened: map[string]bool{},
+		apart: map[string]bool{}, mark: newMark(time.Now()),
 		wanted: newSpill(cfg.TempDir), present: newSpill(cfg.TempDir), deferred: newSpill(cfg.TempDir),
 	}
 }
 
 // Plan selects the objects, lists what the target has, and says what will happen.
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
-	t.tree = tree
+	t.tree, t.trees = tree, []cofre.Tree{tree}
 	plan := &cofre.Plan{Title: "restore storage to " + t.desc.URL, Point: t.cfg.Point}
-	problem := func(hint, format string, args ...any) {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	captured, err := ReadBuckets(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
-	var facts Facts
-	if err := json.Unmarshal(c.Facts, &facts); err != nil {
+	if err := json.Unmarshal(c.Facts, &t.facts); err != nil {
 		return nil, fmt.Errorf("read the facts of %s: %w", c.Name, err)
 	}
-	t.covered = facts.covers
+	if t.owed, err = readOwed(t.cfg.StateDir, t.desc.URL); err != nil {
+		return nil, err
+	}
 	for _, id := range t.cfg.Buckets {
 		if !slices.ContainsFunc(captured, func(b Bucket) bool { return b.ID == id }) {
-			problem("cofre show lists what a recovery point holds", "bucket %s is not in the component", id)
+			problem(plan, "cofre show lists what a recovery point holds", "bucket %s is not in the component", id)
 		}
 	}
 	if len(plan.Problems) > 0 {
@@ -125,38 +154,67 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if err := t.chooseBuckets(ctx, captured); err != nil {
 		return nil, err
 	}
-	largest, err := t.selectObjects(ctx)
-	if err != nil {
+	t.decideSettings(plan)
+	if err := t.selectObjects(ctx); err != nil {
+		return nil, err
+	}
+	t.notePartial(c)
+	if t.folders, err = t.planFolders(ctx, plan); err != nil {
 		return nil, err
 	}
 	if err := t.listPresent(ctx); err != nil {
 		return nil, err
 	}
-	differ, err := t.compareListings(plan)
-	if err != nil {
+	if err := t.compareListings(plan); err != nil {
 		return nil, err
 	}
-	if t.counts.wanted == 0 && t.counts.missing == 0 && (t.cfg.Object != "" || t.cfg.Prefix != "") {
-		problem("names are compared as they stand, byte by byte", "no captured object has the name or prefix asked for")
+	return plan, t.finishPlan(ctx, plan)
+}
+
+func problem(plan *cofre.Plan, hint, format string, args ...any) {
+	plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+// notePartial names what the capture itself lacked, unless it is named object by object.
+func (t *Target) notePartial(c cofre.Component) {
+	all := len(t.cfg.Buckets) == 0 && t.cfg.Prefix == "" && t.cfg.Object == ""
+	if c.Partial && all && t.counts.left == 0 {
+		t.leave("component "+c.Name, "whole", "captured incompletely: "+strings.Join(c.Warnings, "; "))
 	}
-	if len(differ) > 0 && !t.cfg.Replace {
-		problem("--replace replaces them; --to-bucket or --to-prefix puts the captured ones beside them",
-			"%d objects exist in the target with other content, first %s", t.counts.differ, differ[0])
+}
+
+func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
+	c := t.counts
+	if c.wanted == 0 && c.missing == 0 && c.served == 0 && (t.cfg.Object != "" || t.cfg.Prefix != "") {
+		problem(plan, "names are compared as they stand, byte by byte", "no captured object has the name or prefix asked for")
 	}
-	if t.counts.missing > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects asked for are not in the component, first %s", t.counts.missing, t.missed[0]))
+	if c.served > 0 {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects that the database names are in no point, and the storage serves them as their rows say", c.served))
 	}
-	if l, ok := t.cfg.To.(Limiter); ok {
-		limit, err := l.MaxSize(ctx)
-		if err != nil {
-			return nil, err
+	for _, l := range t.left {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("will not be as captured: %s: %s", l.What, l.Got))
+	}
+	if int(c.left) > len(t.left) {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("and %d more", int(c.left)-len(t.left)))
+	}
+	if t.cfg.KeepIn != "" {
+		if _, ok := t.existing[t.cfg.KeepIn]; !ok {
+			problem(plan, "name a bucket that exists, or leave --keep-in out", "bucket %s, to keep what is replaced, does not exist", t.cfg.KeepIn)
 		}
-		if limit >= 0 && largest.Size > limit {
-			problem("raise UPLOAD_FILE_SIZE_LIMIT on the storage server for the time of the restore",
-				"%s has %d bytes and the service takes at most %d", largest.Path(), largest.Size, limit)
-		}
 	}
-	return plan, nil
+	l, ok := t.cfg.To.(Limiter)
+	if !ok {
+		return nil
+	}
+	limit, err := l.MaxSize(ctx)
+	if err != nil {
+		return err
+	}
+	if limit >= 0 && t.largest.Size > limit {
+		problem(plan, "raise UPLOAD_FILE_SIZE_LIMIT on the storage server for the time of the restore",
+			"%s has %d bytes and the service takes at most %d", t.largest.Path(), t.largest.Size, limit)
+	}
+	return nil
 }
 
 // chooseBuckets decides which buckets will be and whether they are there.
@@ -166,7 +224,7 @@ func (t *Target) chooseBuckets(ctx context.Context, captured []Bucket) error {
 		return fmt.Errorf("list buckets of %s: %w", t.desc.URL, err)
 	}
 	for _, b := range have {
-		t.existing[b.ID] = b
+		t.existing[b.ID] = t.remembered(b)
 	}
 	for _, b := range captured {
 		if !t.wantBucket(b.ID) {
@@ -200,96 +258,6 @@ func (t *Target) place(o Object) Object {
 // asCaptured reports whether objects keep their bucket and name.
 func (t *Target) asCaptured() bool { return t.cfg.ToBucket == "" && t.cfg.ToPrefix == "" }
 
-// selectObjects keeps what shall be restored by its new place, and returns the largest.
-func (t *Target) selectObjects(ctx context.Context) (Object, error) {
-	var named *spill
-	if t.cfg.ForDatabase != nil {
-		named = newSpill(t.cfg.TempDir)
-		defer named.close()
-		for o, err := range t.cfg.ForDatabase.Rows(ctx) {
-			if err != nil {
-				return Object{}, fmt.Errorf("read which objects the database names: %w", err)
-			}
-			// Of buckets that are backed up elsewhere, or not at all, this component promises nothing.
-			if t.wants(o) && t.covered(o.Bucket) {
-				if err := named.add(o.Bucket, o.Name, o.Size, o); err != nil {
-					return Object{}, err
-				}
-			}
-		}
-	}
-	s, err := readShards(ctx, t.tree)
-	if err != nil {
-		return Object{}, err
-	}
-	var largest Object
-	for _, shard := range shardNames(s.Digits) {
-		held := map[string][]Indexed{}
-		for x, err := range readIndex(ctx, t.tree, shard) {
-			if err != nil {
-				return Object{}, err
-			}
-			if t.wants(x.Object) {
-				held[x.Path()] = append(held[x.Path()], x)
-			}
-		}
-		chosen, missed, err := choose(named, shard, held)
-		if err != nil {
-			return Object{}, err
-		}
-		for _, x := range chosen {
-			l := locate(shard, x)
-			l.Object = t.place(l.Object)
-			if err := t.wanted.add(l.Bucket, l.Name, l.Size, l); err != nil {
-				return Object{}, err
-			}
-			if l.Size > largest.Size {
-				largest = l.Object
-			}
-		}
-		t.counts.missing += int64(len(missed))
-		t.missed = append(t.missed, missed[:min(len(missed), maxNamed-min(len(t.missed), maxNamed))]...)
-	}
-	t.counts.wanted, t.total = t.wanted.counts.rows, t.wanted.counts.bytes
-	return largest, nil
-}
-
-// choose picks, for each object of a shard, the content that a database names, or the one that counts.
-func choose(named *spill, shard string, held map[string][]Indexed) (chosen []Indexed, missed []string, err error) {
-	if named == nil {
-		for path, xs := range held {
-			i := slices.IndexFunc(xs, func(x Indexed) bool { return x.File != "" && !x.Superseded })
-			if i < 0 {
-				if !slices.ContainsFunc(xs, func(x Indexed) bool { return x.Superseded }) {
-					missed = append(missed, path)
-				}
-				continue
-			}
-			chosen = append(chosen, xs[i])
-		}
-		return chosen, missed, nil
-	}
-	rows, err := spilled[Object](named, shard)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, row := range rows {
-		xs := held[row.Path()]
-		i := slices.IndexFunc(xs, func(x Indexed) bool {
-			return x.File != "" && x.Suspect == "" && (sameContent(x.Object, row) || sameBytes(x, row))
-		})
-		if i < 0 {
-			missed = append(missed, row.Path())
-			continue
-		}
-		x := xs[i]
-		x.Object = enrich(row, x.Object)
-		x.Size = xs[i].Size
-		chosen = append(chosen, x)
-	}
-	return chosen, missed, nil
-}
-
 // listPresent keeps what the target's buckets hold, as far as the restore may touch it.
 func (t *Target) listPresent(ctx context.Context) error {
 	for _, b := range t.buckets {
@@ -313,31 +281,47 @@ func (t *Target) listPresent(ctx context.Context) error {
 	return nil
 }
 
-// compareListings fills the plan's steps and returns the first of the objects that certainly differ.
-func (t *Target) compareListings(plan *cofre.Plan) ([]string, error) {
-	var absent, absentBytes, same, unsure int64
+// compareListings fills the plan's steps.
+func (t *Target) compareListings(plan *cofre.Plan) error {
+	var absent, same, unsure int64
 	var differ []string
+	fit := newFitting()
+	twice := ""
+	folders, err := t.foldersOfNames()
+	if err != nil {
+		return err
+	}
 	for _, shard := range shardNames(maxShardDigits) {
 		want, have, err := t.shard(shard)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		seen := make(map[string]bool, len(want))
 		for _, l := range want {
+			if seen[l.Path()] {
+				twice = l.Path()
+			}
+			seen[l.Path()] = true
+			_, lost := t.cfg.To.Fit(l.Object)
+			if folders[maphash.String(nameSeed, l.Path())] {
+				lost = append(lost, "a path of its name, beside a folder of that name: one of the two will be below .cofre/odd")
+			}
+			fit.add(l.Path(), lost)
 			o, ok := have[l.Path()]
 			delete(have, l.Path())
 			switch {
 			case !ok:
 				absent++
-				absentBytes += l.Size
+				plan.Bytes += l.Size
 			default:
 				switch likeness(l, o) {
 				case alike:
 					same++
 				case unlike:
 					t.counts.differ++
-					if len(differ) < maxNamed {
-						differ = append(differ, l.Path())
-					}
+					differ = append(differ, l.Path())
+					slices.Sort(differ)
+					differ = differ[:min(len(differ), maxNamed)]
 				case unknown:
 					unsure++
 				}
@@ -345,10 +329,65 @@ func (t *Target) compareListings(plan *cofre.Plan) ([]string, error) {
 		}
 		t.counts.extra += int64(len(have))
 	}
-	slices.Sort(differ)
+	if twice != "" {
+		problem(plan, "restore one bucket at a time, each into its own", "objects of several buckets would become one, as %s", twice)
+	}
+	plan.Notes = append(plan.Notes, fit.notes(t.desc.Kind)...)
+	if len(differ) > 0 && !t.cfg.Replace {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects exist in the target with other content and stay, first %s; --replace replaces them, --to-bucket or --to-prefix puts the captured ones beside them",
+			t.counts.differ, differ[0]))
+	}
 	t.steps(plan, absent, same, unsure)
-	plan.Bytes = absentBytes
-	return differ, nil
+	return nil
+}
+
+var nameSeed = maphash.MakeSeed()
+
+// foldersOfNames hashes the paths that names make folders of, if the target is a file system: 9 bytes for each.
+func (t *Target) foldersOfNames() (map[uint64]bool, error) {
+	if _, ok := t.cfg.To.(Foldered); !ok {
+		return nil, nil
+	}
+	out := map[uint64]bool{}
+	for _, shard := range shardNames(maxShardDigits) {
+		rows, err := spilled[Located](t.wanted, shard)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range rows {
+			for p := path.Dir(l.Path()); p != l.Bucket && p != "."; p = path.Dir(p) {
+				out[maphash.String(nameSeed, p)] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// fitting gathers what a place cannot hold: what, of how many objects, the first of them.
+type fitting struct {
+	order []string
+	of    map[string]int
+	first map[string]string
+}
+
+func newFitting() *fitting { return &fitting{of: map[string]int{}, first: map[string]string{}} }
+
+func (f *fitting) add(path string, lost []string) {
+	for _, what := range lost {
+		if f.of[what] == 0 {
+			f.order = append(f.order, what)
+			f.first[what] = path
+		}
+		f.of[what]++
+	}
+}
+
+func (f *fitting) notes(kind string) []string {
+	var out []string
+	for _, what := range slices.Sorted(slices.Values(f.order)) {
+		out = append(out, fmt.Sprintf("%s does not hold of %d, first %s: %s", kind, f.of[what], f.first[what], what))
+	}
+	return out
 }
 
 func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
@@ -356,10 +395,10 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 		plan.Steps = append(plan.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
 	}
 	for _, b := range t.buckets {
-		if _, ok := t.existing[b.ID]; !ok {
-			step("create", "bucket "+b.ID, describeBucket(b))
-		} else if t.cfg.Replace && t.asCaptured() {
-			step("set", "bucket "+b.ID, describeBucket(b))
+		if now, ok := t.existing[b.ID]; !ok {
+			step("create", "bucket "+b.ID, t.desc.Settings.of(t.final[b.ID]))
+		} else if settingsDiffer(t.final[b.ID], now, t.desc.Settings) != "" {
+			step("set", "bucket "+b.ID, t.desc.Settings.of(t.final[b.ID]))
 		}
 	}
 	count := func(n int64, verb, detail string) {
@@ -370,10 +409,10 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	count(absent, "upload", "and read back")
 	count(same+unsure, "compare", "that exist; an equal one is left as it is, one whose bytes are gone is uploaded")
 	if t.cfg.Replace {
-		count(t.counts.differ, "replace", "that exist with other content; they are not kept")
+		count(t.counts.differ, "replace", "that exist with other content; "+t.whereKept())
 	}
 	if t.cfg.DeleteExtra {
-		count(t.counts.extra, "delete", "that were not captured")
+		count(t.counts.extra, "delete", "that were not captured; "+t.whereKept())
 	} else if t.counts.extra > 0 {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects of the target were not captured and stay", t.counts.extra))
 	}
@@ -383,20 +422,6 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	case t.desc.Kind == "supabase":
 		plan.Notes = append(plan.Notes, "without access to the database, new objects get new ids, no owner and today's dates")
 	}
-}
-
-func describeBucket(b Bucket) string {
-	words := []string{"private"}
-	if b.Public {
-		words[0] = "public"
-	}
-	if b.MaxSize != nil {
-		words = append(words, fmt.Sprintf("at most %d bytes", *b.MaxSize))
-	}
-	if len(b.Types) > 0 {
-		words = append(words, "only "+strings.Join(b.Types, ", "))
-	}
-	return strings.Join(words, ", ")
 }
 
 // shard returns what is wanted and what is present in one shard of the target's names.
@@ -416,30 +441,6 @@ func (t *Target) shard(shard string) ([]Located, map[string]Object, error) {
 	return want, have, nil
 }
 
-type verdict int
-
-const (
-	unknown verdict = iota // only the bytes can tell
-	alike
-	unlike
-)
-
-// likeness compares a captured object with what a service says of one that exists.
-func likeness(l Located, o Object) verdict {
-	switch {
-	case o.Size >= 0 && o.Size != l.Size:
-		return unlike
-	case IsMD5(o.ETag) && l.MD5 != "":
-		if o.ETag == l.MD5 {
-			return alike
-		}
-		return unlike
-	case o.ETag != "" && o.ETag == l.ETag, o.Version != "" && o.Version == l.Version:
-		return alike
-	}
-	return unknown
-}
-
 // Stage makes the buckets, lifts their limits, uploads what is absent and reads it back.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	obs.Observe(t.event(cofre.TypeTaskBegan))
@@ -451,27 +452,14 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 }
 
 func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
-	for _, b := range t.buckets {
-		if _, ok := t.existing[b.ID]; ok {
-			continue
-		}
-		// Without the limits of the captured bucket, which may be tighter than its objects.
-		b.MaxSize, b.Types = nil, nil
-		if err := t.cfg.To.Ensure(ctx, b); err != nil {
-			return fmt.Errorf("create bucket %s: %w", b.ID, err)
-		}
+	if err := t.owed.acquire(); err != nil {
+		return err
 	}
-	if l, ok := t.cfg.To.(Limiter); ok {
-		for _, b := range t.buckets {
-			if _, existed := t.existing[b.ID]; !existed {
-				continue
-			}
-			back, err := l.Lift(ctx, b.ID)
-			if err != nil {
-				return fmt.Errorf("lift the limits of bucket %s: %w", b.ID, err)
-			}
-			t.putBack = append(t.putBack, back)
-		}
+	if err := t.makeFolders(ctx); err != nil {
+		return err
+	}
+	if err := t.makeBuckets(ctx); err != nil {
+		return err
 	}
 	return t.everyShard(ctx, func(ctx context.Context, l Located, o Object, exists bool) error {
 		err := t.settle(ctx, l, o, exists)
@@ -521,139 +509,38 @@ func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) e
 		t.count(&t.counts.deferred)
 		return t.deferred.add(l.Bucket, l.Name, l.Size, l)
 	default:
-		t.fail(l.Object, "as captured", found)
+		t.leaveObject(l.Object, found)
 	}
 	return nil
 }
 
-type likenessState int
-
-const (
-	sameAll likenessState = iota
-	otherContent
-	bytesGone // the service lists the object and cannot deliver it, or delivers what it does not promise
-)
-
-// compare looks at one object of the target as closely as it takes to be sure.
-func (t *Target) compare(ctx context.Context, l Located, listed Object) (string, likenessState, error) {
-	now, err := t.look(ctx, listed)
-	switch {
-	case ctx.Err() != nil:
-		return "", 0, ctx.Err()
-	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
-		return "", 0, fmt.Errorf("look at %s: %w", l.Path(), err)
-	case err != nil:
-		// Listed, and its bytes cannot be had. If the listing promises what was captured, or nothing can be
-		// lost because nothing is served, what was captured goes there.
-		return "", bytesGone, nil
-	}
-	switch likeness(l, now) {
-	case unlike:
-		if likeness(l, listed) == alike {
-			return "", bytesGone, nil // its row promises the captured bytes and others are served
-		}
-		return "other bytes", otherContent, nil
-	case unknown:
-		same, err := t.readsAs(ctx, l)
-		if err != nil {
-			return "", 0, err
-		}
-		if same != "" {
-			return same, otherContent, nil
-		}
-	case alike:
-	}
-	if d := t.differingProperty(l.Object, now); d != "" {
-		return d, otherContent, nil
-	}
-	return "", sameAll, nil
-}
-
-func (t *Target) look(ctx context.Context, o Object) (Object, error) {
-	if p, ok := t.cfg.To.(Prover); ok {
-		return p.Prove(ctx, o)
-	}
-	return t.cfg.To.Stat(ctx, o.Bucket, o.Name)
-}
-
-// differingProperty compares what the target keeps of an object beyond its bytes.
-func (t *Target) differingProperty(want, got Object) string {
-	k := t.desc.Kept
-	switch {
-	case k.ContentType && want.ContentType != "" && want.ContentType != got.ContentType:
-		return fmt.Sprintf("content type %s, not %s", got.ContentType, want.ContentType)
-	case k.CacheControl && want.CacheControl != "" && want.CacheControl != got.CacheControl:
-		return fmt.Sprintf("cache control %s, not %s", got.CacheControl, want.CacheControl)
-	case k.Robots && want.Robots != "" && want.Robots != got.Robots:
-		return fmt.Sprintf("robots tag %s, not %s", got.Robots, want.Robots)
-	case k.Encoding && want.Encoding != got.Encoding:
-		return fmt.Sprintf("content encoding %s, not %s", got.Encoding, want.Encoding)
-	case k.Metadata && !t.sameMetadata(want.Metadata, got.Metadata):
-		return fmt.Sprintf("metadata %s, not %s", CanonicalMetadata(got.Metadata), CanonicalMetadata(want.Metadata))
-	}
-	return ""
-}
-
-// sameMetadata compares user metadata as the target keeps it: S3 keeps strings under lower-case names.
-func (t *Target) sameMetadata(want, got json.RawMessage) bool {
-	if string(CanonicalMetadata(want)) == string(CanonicalMetadata(got)) {
-		return true
-	}
-	if t.desc.Kind != "s3" {
-		return false
-	}
-	a, b := MetadataStrings(want), MetadataStrings(got)
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if b[k] != v {
-			return false
-		}
-	}
-	return true
-}
-
-// MetadataStrings returns user metadata as the strings that S3 keeps: a value that is no string as its JSON text.
-// Names are in lower case, as HTTP servers give them back.
-func MetadataStrings(m json.RawMessage) map[string]string {
-	var values map[string]json.RawMessage
-	if json.Unmarshal(m, &values) != nil {
-		return map[string]string{}
-	}
-	out := make(map[string]string, len(values))
-	for k, v := range values {
-		var s string
-		if json.Unmarshal(v, &s) != nil {
-			s = string(v)
-		}
-		out[strings.ToLower(k)] = s
-	}
-	return out
-}
-
 // upload writes one object, reads it back, and counts it as *as. Its error ends the restore; an object that the
-// target refuses is counted as failed, by name.
+// target refuses is left out, by name.
 func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
+	if err := t.open(ctx, l.Bucket); err != nil {
+		return err
+	}
 	for attempt := 0; ; attempt++ {
 		if err := t.pace.wait(ctx); err != nil {
 			return err
 		}
 		err := t.uploadOnce(ctx, l)
 		t.pace.report(err)
+		again := cofre.Retryable(err) || errors.Is(err, cofre.ErrUnreachable) || errors.Is(err, errReadBack)
 		switch {
 		case err == nil:
 			t.count(as)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrCorrupt):
+		case endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) && attempt >= unreachableAttempts:
 			return fmt.Errorf("restore %s: %w", l.Path(), err)
-		case !cofre.Retryable(err) && !errors.Is(err, cofre.ErrUnreachable) && !errors.Is(err, errReadBack), attempt >= unreachableAttempts:
-			if errors.Is(err, cofre.ErrUnreachable) {
-				return fmt.Errorf("restore %s: %w", l.Path(), err)
+		case !again || attempt >= unreachableAttempts:
+			if errors.Is(err, errReadBack) {
+				t.fail(l.Object, err.Error())
+			} else {
+				t.leaveObject(l.Object, err.Error())
 			}
-			t.fail(l.Object, "as captured", err.Error())
 			return nil
 		}
 		if err := pause(ctx, backoff(attempt)); err != nil {
@@ -662,16 +549,22 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 	}
 }
 
+// endsRestore tells what would fail for every object from what one object is refused for.
+func endsRestore(err error) bool {
+	return errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrDiskFull) || errors.Is(err, cofre.ErrReadOnly)
+}
+
 // errReadBack says that what was uploaded is served otherwise.
 var errReadBack = errors.New("read back")
 
 func (t *Target) uploadOnce(ctx context.Context, l Located) error {
-	r, err := t.tree.Open(ctx, l.InTree)
+	r, err := t.trees[l.Tree].Open(ctx, l.InTree)
 	if err != nil {
 		return fmt.Errorf("read from the repository: %w", err)
 	}
 	defer r.Close()
-	if _, err := t.cfg.To.Put(ctx, l.Object, r); err != nil {
+	fitted, _ := t.cfg.To.Fit(l.Object)
+	if _, err := t.cfg.To.Put(ctx, fitted, r); err != nil {
 		return err
 	}
 	different, err := t.readsAs(ctx, l)
@@ -684,75 +577,68 @@ func (t *Target) uploadOnce(ctx context.Context, l Located) error {
 	return nil
 }
 
-// readsAs reads an object of the target, whole, and says what differs from what was captured, or "".
-func (t *Target) readsAs(ctx context.Context, l Located) (string, error) {
-	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: l.Bucket, Name: l.Name, Size: -1})
-	if err != nil {
-		return "", err
-	}
-	defer body.Close()
-	h := newHashes()
-	n, err := io.Copy(h, body)
-	if err != nil {
-		return "", fmt.Errorf("read back: %w", err)
-	}
-	switch sha, md := h.sums(); {
-	case n != l.Size:
-		return fmt.Sprintf("%d bytes, not %d", n, l.Size), nil
-	case sha != l.SHA256:
-		return "other bytes", nil
-	case IsMD5(got.ETag) && got.ETag != md:
-		return fmt.Sprintf("etag %s, the bytes have the MD5 %s", got.ETag, md), nil
-	}
-	return t.differingProperty(l.Object, got), nil
-}
-
-// openAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
-func openAgain(ctx context.Context, s Store, o Object) (Object, io.ReadCloser, error) {
-	for attempt := 0; ; attempt++ {
-		got, body, err := s.Open(ctx, o)
-		if err == nil || attempt >= brokenAttempts || !cofre.Retryable(err) {
-			return got, body, err
-		}
-		if err := pause(ctx, backoff(attempt)); err != nil {
-			return Object{}, nil, err
-		}
-	}
-}
-
 func (t *Target) count(n *int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*n++
 }
 
-func (t *Target) fail(o Object, want, got string) {
+func (t *Target) fail(o Object, got string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.failed++
+	t.apart[o.Path()] = true
 	if len(t.failed) < maxNamed {
-		t.failed = append(t.failed, cofre.Checked{What: "object " + o.Path(), Want: want, Got: got})
+		t.failed = append(t.failed, cofre.Checked{What: "object " + o.Path(), Want: "as captured", Got: got})
 	}
 }
 
-// Check says whether everything asked for is in the target, or about to be replaced there.
+// leave names something that is not as captured, and that the restore goes on without.
+func (t *Target) leave(what, want, got string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts.left++
+	if len(t.left) < maxNamed {
+		t.left = append(t.left, cofre.Checked{What: what, Want: want, Got: got})
+	}
+}
+
+// leaveObject leaves out an object that was wanted.
+func (t *Target) leaveObject(o Object, got string) {
+	t.leave("object "+o.Path(), "as captured", got)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.apart[o.Path()] = true
+}
+
+// Check says whether everything asked for is in the target, or about to be replaced there, apart from what is left.
 func (t *Target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.counts
 	settled := c.created + c.repaired + c.equal + c.deferred
-	checked := func(what string, want, got int64) cofre.Checked {
-		return cofre.Checked{What: what, Want: fmt.Sprint(want), Got: fmt.Sprint(got), OK: want == got}
-	}
-	p := &cofre.Proof{Checks: []cofre.Checked{
-		checked("objects with the captured size, hash, content type, cache control and metadata", c.wanted, settled),
-		checked("objects asked for that the component lacks", 0, c.missing),
-	}}
-	for _, m := range t.missed {
-		p.Checks = append(p.Checks, cofre.Checked{What: "object " + m, Want: "captured", Got: "missing from the component"})
+	want := c.wanted - int64(len(t.apart)) + c.failed
+	p := &cofre.Proof{Checks: []cofre.Checked{{
+		What: "objects with the captured " + t.compared(), Want: fmt.Sprint(want), Got: fmt.Sprint(settled), OK: want == settled,
+	}}}
+	if c.served > 0 {
+		p.Checks = append(p.Checks, cofre.Checked{What: "objects that the storage serves as their rows say", Want: fmt.Sprint(c.served), Got: fmt.Sprint(c.served), OK: true})
 	}
 	p.Checks = append(p.Checks, t.failed...)
 	return p, nil
+}
+
+// compared lists what is compared of each object.
+func (t *Target) compared() string {
+	if t.facts.Kind == "dir" && t.desc.Kind == "dir" {
+		return "size, hash, mode, owner, time and extended attributes"
+	}
+	return "size, hash, content type, cache control and metadata"
+}
+
+// Did says what the restore has done so far: it brings objects to where they are used.
+func (t *Target) Did() string {
+	return fmt.Sprintf("%d objects were uploaded and stay, none was replaced", t.counts.created+t.counts.repaired+t.counts.failed)
 }
 
 // Publish replaces and deletes what it was told to, gives the buckets their settings, and sets owners and times.
@@ -760,13 +646,28 @@ func (t *Target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 // Errors: one that says how far it came. Running the restore again goes on from there.
 func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	err := t.publish(ctx)
-	t.release()
-	if err != nil {
-		return nil, err
+	if err != nil && t.counts.kept > 0 {
+		return nil, fmt.Errorf("%w; %d objects that were to be replaced are kept in %s", err, t.counts.kept, t.keptAt)
 	}
+	if err != nil {
+		return nil, err // Discard follows
+	}
+	t.release()
 	c := t.counts
-	out := &cofre.Outcome{Restored: fmt.Sprintf("%s: %d objects uploaded, %d whose bytes were gone, %d replaced, %d equal already, %d deleted",
-		t.desc.URL, c.created, c.repaired, c.replaced, c.equal, c.deleted)}
+	out := &cofre.Outcome{
+		Restored: fmt.Sprintf("%s: %d objects uploaded, %d whose bytes were gone, %d replaced, %d equal already, %d deleted",
+			t.desc.URL, c.created, c.repaired, c.replaced, c.equal, c.deleted),
+		Left: append(t.left, t.failed...), Kept: t.kept,
+	}
+	if more := c.left + c.failed - int64(len(out.Left)); more > 0 {
+		out.Left = append(out.Left, cofre.Checked{What: fmt.Sprintf("%d more", more), Want: "as captured", Got: "something else"})
+	}
+	if c.kept > 0 {
+		out.Kept = append(out.Kept, fmt.Sprintf("%d objects as they were, in %s", c.kept, t.keptAt))
+	}
+	if len(t.apart) > 0 && !t.cfg.Replace {
+		out.Next = append(out.Next, "look at the objects that differ; with --replace the captured ones take their place, and they are kept")
+	}
 	if c.extra > c.deleted {
 		out.Next = append(out.Next, fmt.Sprintf("%d objects that were not captured are still there; --delete-extra makes an exact mirror", c.extra-c.deleted))
 	}
@@ -782,27 +683,29 @@ func (t *Target) publish(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.undoLifts(ctx); err != nil {
+	if err := t.setFolders(ctx); err != nil {
 		return err
 	}
-	for _, b := range t.buckets {
-		if _, existed := t.existing[b.ID]; existed && (!t.cfg.Replace || !t.asCaptured()) {
-			continue
-		}
-		if err := t.cfg.To.Ensure(ctx, b); err != nil {
-			return fmt.Errorf("set bucket %s: %w", b.ID, err)
-		}
+	if err := t.payBack(ctx); err != nil {
+		return err
+	}
+	if err := t.setBuckets(ctx); err != nil {
+		return err
 	}
 	if t.cfg.FixUp == nil || !t.asCaptured() {
 		return nil
 	}
-	if _, err := t.cfg.FixUp.FixUp(ctx, t.restored()); err != nil {
+	fixed, err := t.cfg.FixUp.FixUp(ctx, t.restored())
+	if err != nil {
 		return fmt.Errorf("set owners and times: %w", err)
+	}
+	for _, l := range fixed.Left {
+		t.leave(l.What, l.Want, l.Got)
 	}
 	return nil
 }
 
-// replaceDeferred overwrites the objects that differ.
+// replaceDeferred overwrites the objects that differ, each after it was kept.
 func (t *Target) replaceDeferred(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
@@ -812,16 +715,31 @@ func (t *Target) replaceDeferred(ctx context.Context) error {
 			return errors.Join(err, g.Wait())
 		}
 		for _, l := range rows {
-			g.Go(func() error { return t.upload(gctx, l, &t.counts.replaced) })
+			g.Go(func() error {
+				if err := t.keep(gctx, l.Object); err != nil {
+					return t.unkept(gctx, l.Object, err)
+				}
+				return t.upload(gctx, l, &t.counts.replaced)
+			})
 		}
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if len(t.failed) > 0 {
-		return fmt.Errorf("replace %d of %d objects, first %s: %s: %w", t.counts.failed, t.counts.deferred, t.failed[0].What, t.failed[0].Got, cofre.ErrPartial)
-	}
 	return ctx.Err()
+}
+
+// unkept leaves an object as it is because it could not be kept, or ends the restore if nothing can be.
+func (t *Target) unkept(ctx context.Context, o Object, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) {
+		return cofre.WithHint(fmt.Errorf("keep %s before it is replaced or deleted: %w", o.Path(), err),
+			"--keep-in BUCKET keeps what is replaced in a bucket that exists; --no-keep keeps nothing")
+	}
+	t.leaveObject(o, "could not be kept, and was not touched: "+err.Error())
+	return nil
 }
 
 // deleteExtra removes what was not captured.
@@ -838,6 +756,9 @@ func (t *Target) deleteExtra(ctx context.Context) error {
 		}
 		for _, o := range have {
 			g.Go(func() error {
+				if err := t.keep(gctx, o); err != nil {
+					return t.unkept(gctx, o, err)
+				}
 				if err := t.cfg.To.Delete(gctx, o.Bucket, o.Name); err != nil {
 					return fmt.Errorf("delete %s: %w", o.Path(), err)
 				}
@@ -849,7 +770,7 @@ func (t *Target) deleteExtra(ctx context.Context) error {
 	return g.Wait()
 }
 
-// restored yields every object that was asked for, as captured.
+// restored yields every object that was brought or was there, as captured.
 func (t *Target) restored() iter.Seq2[Object, error] {
 	return func(yield func(Object, error) bool) {
 		for _, shard := range shardNames(maxShardDigits) {
@@ -859,7 +780,7 @@ func (t *Target) restored() iter.Seq2[Object, error] {
 				return
 			}
 			for _, l := range rows {
-				if l.Row != nil && !yield(l.Object, nil) {
+				if l.Row != nil && !t.apart[l.Path()] && !yield(l.Object, nil) {
 					return
 				}
 			}
@@ -867,28 +788,24 @@ func (t *Target) restored() iter.Seq2[Object, error] {
 	}
 }
 
-func (t *Target) undoLifts(ctx context.Context) error {
-	var all error
-	for _, back := range t.putBack {
-		all = errors.Join(all, back(ctx))
-	}
-	t.putBack = nil
-	return all
-}
-
 // Discard gives buckets their limits back. Objects that were uploaded stay: each was read back and is as it was
 // captured, none took the place of another, and a second run does not upload them again. Of half a restore of
 // many hours, taking that away would be the greater damage.
 func (t *Target) Discard(ctx context.Context) error {
-	err := t.undoLifts(ctx)
+	if t.owed == nil || t.released {
+		return nil
+	}
+	err := errors.Join(t.sweep(ctx), t.payBack(ctx))
 	t.release()
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("put the limits of buckets back: %w", err), "set file_size_limit and allowed_mime_types of the buckets by hand, or restore again")
+		return cofre.WithHint(err, "set file_size_limit and allowed_mime_types of the buckets by hand, or restore again")
 	}
 	return nil
 }
 
 func (t *Target) release() {
+	t.released = true
+	t.owed.close()
 	_, _, _ = t.wanted.close(), t.present.close(), t.deferred.close() // unlinked files: nothing is lost with them
 }
 

@@ -35,6 +35,10 @@ type Store interface {
 	// bytes are gone: see Prover. Errors: cofre.ErrNotFound.
 	Stat(ctx context.Context, bucket, name string) (Object, error)
 
+	// Fit returns o as the store would hold and serve it, and names what it cannot hold of it: "robots tag", "its
+	// name". A name that is doubtful is named; whether it is taken, Put tells.
+	Fit(o Object) (fitted Object, lost []string)
+
 	// Open reads the object that o describes (Bucket and Name are what counts) and returns it as it is served,
 	// with everything known about it. The reader must be closed. It yields whole objects or an error, never a
 	// silently short one.
@@ -56,13 +60,33 @@ type Prover interface {
 	Prove(ctx context.Context, o Object) (Object, error)
 }
 
-// Limiter is an optional power of a Store with limits on what a bucket takes. Lift removes a bucket's own limits
-// for the time of a restore and returns what puts them back; objects stored before a limit was tightened are
-// refused otherwise.
+// Limiter is an optional power of a Store with limits on what it takes.
 type Limiter interface {
-	Lift(ctx context.Context, bucket string) (putBack func(context.Context) error, err error)
-	// MaxSize is the largest object the service takes whatever the bucket says, or -1.
+	// MaxSize is the largest object the service takes whatever its bucket says, or -1.
 	MaxSize(ctx context.Context) (int64, error)
+}
+
+// Keeper is an optional power of a Store that puts an object aside by itself, before it is replaced or deleted.
+type Keeper interface {
+	// Keep gives the object that has this name a second place, with everything that is known of it:
+	// it is missing at no moment. A crash leaves it in both places.
+	Keep(ctx context.Context, o Object, mark string) error
+	// KeptAt is where all that is kept under mark is, or will be.
+	KeptAt(mark string) string
+}
+
+// Foldered is an optional power of a Store whose objects are files in folders.
+type Foldered interface {
+	// Folders yields the folders of a bucket, itself first, a folder before what is in it.
+	Folders(ctx context.Context, bucket string) iter.Seq2[Folder, error]
+	// FitFolder is Fit for a folder.
+	FitFolder(f Folder) (fitted Folder, lost []string)
+	// MakeFolder makes a folder as f says, if it is not there, and reports whether it did.
+	MakeFolder(ctx context.Context, f Folder) (made bool, err error)
+	// SetFolder gives a folder that exists its attributes and time.
+	SetFolder(ctx context.Context, f Folder) error
+	// Sweep removes what a restore needed for its own work.
+	Sweep(ctx context.Context) error
 }
 
 // Warner is an optional power of a Store: things a person should know about it, such as a key about to expire.
@@ -83,8 +107,8 @@ type Stray struct{ Name, Why string }
 type Description struct {
 	Kind string // supabase, s3, dir
 	URL  string // where, without credentials
-	// Kept are the properties of an object that the store keeps and gives back.
-	Kept Properties
+	// Settings are those that the store keeps of a bucket.
+	Settings Settings
 	// Enumerable is false where a listing does not show content type and cache control, so that comparing them
 	// costs a Stat each.
 	Enumerable bool
@@ -92,9 +116,9 @@ type Description struct {
 	Volatile bool
 }
 
-// Properties are those of an object beyond its bytes.
-type Properties struct {
-	ContentType, CacheControl, Metadata, Robots, Encoding bool
+// Settings are those of a bucket.
+type Settings struct {
+	Public, Limits, Versions bool
 }
 
 // Bucket is one bucket and its settings.
@@ -132,6 +156,8 @@ type Object struct {
 	// Metadata is the user's, a JSON object. On S3 its values are strings.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 
+	// Attributes are those of the file, if the object is one.
+	Attributes *Attributes `json:"attributes,omitempty"`
 	// Row is what only the service's own database knows.
 	Row *Row `json:"row,omitempty"`
 

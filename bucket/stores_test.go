@@ -25,6 +25,12 @@ func TestFromSupabaseToAFolderAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.restore(bucket.Restore{To: folder})
+	notes := strings.Join(r.plan.Notes, "\n")
+	for _, want := range []string{"of 1, first evidence/clash: a path of its name, beside a folder", "of 2, first evidence/", "a path of its name, which cannot be one"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("the plan does not say %q: %s", want, notes)
+		}
+	}
 	if d := differences(before, contents(t, folder)); len(d) > 0 {
 		t.Fatalf("in the folder: %s", strings.Join(d, "\n"))
 	}

@@ -751,6 +751,19 @@ func TestUnreadableIsPartial(t *testing.T) {
 	if !from.component.Partial || !strings.Contains(got, root+"/closed: permission denied") || !strings.Contains(got, root+"/locked") {
 		t.Errorf("partial %v, warnings %q", from.component.Partial, got)
 	}
+	for _, c := range []struct {
+		paths []string
+		want  string
+	}{{nil, root + "/closed"}, {[]string{root + "/closed"}, root + "/closed"}, {[]string{root + "/empty"}, ""}} {
+		target := files.TargetConfig{To: filepath.Join(t.TempDir(), "back"), Paths: c.paths}
+		if problems(t, from, target) != "" {
+			continue // of what was captured, nothing was asked for
+		}
+		lacks := fmt.Sprint(restore(t, from, target).Left)
+		if (c.want == "") != (lacks == "[]") || !strings.Contains(lacks, c.want) {
+			t.Errorf("restoring %v left %s", c.paths, lacks)
+		}
+	}
 	if _, err := tryCapture(t, files.Config{Paths: []string{root + "/closed"}}, nil); err != nil {
 		t.Errorf("one unreadable file gave %v, not a partial component", err)
 	}

@@ -397,7 +397,7 @@ func (r *inPlace) takeBack(root *dir) error {
 }
 
 func (r *inPlace) outcome() *cofre.Outcome {
-	o := &cofre.Outcome{}
+	o := &cofre.Outcome{Left: r.left()}
 	counts := map[verb]int{}
 	var drop []string
 	for _, a := range r.actions {

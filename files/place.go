@@ -15,6 +15,7 @@ import (
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/owner"
+	"github.com/trustlayer/cofre/internal/sparse"
 	"golang.org/x/sys/unix"
 )
 
@@ -79,7 +80,7 @@ func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func
 	}
 	defer r.Close() // only read
 	hash := sha256.New()
-	out := &holes{f: f, sparse: w.Sparse}
+	out := sparse.NewWriter(f, w.Sparse)
 	buffer := make([]byte, 256<<10)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -87,7 +88,7 @@ func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func
 		}
 		n, readErr := r.Read(buffer)
 		hash.Write(buffer[:n])
-		if err := out.write(buffer[:n]); err != nil {
+		if _, err := out.Write(buffer[:n]); err != nil {
 			return err
 		}
 		progress(int64(n))
@@ -98,40 +99,11 @@ func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func
 			return fmt.Errorf("read %s: %w", string(w.Path), readErr)
 		}
 	}
-	if err := f.Truncate(out.at); err != nil { // a hole at the end
+	if err := out.Finish(); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != w.SHA256 {
 		return fmt.Errorf("read %s: the repository holds other bytes than were captured: %w", string(w.Path), cofre.ErrCorrupt)
-	}
-	return nil
-}
-
-// holes writes a file that had holes without filling them.
-type holes struct {
-	f      *os.File
-	sparse bool
-	at     int64
-}
-
-// block is the smallest hole that file systems keep.
-const block = 4096
-
-var zeros [block]byte
-
-func (h *holes) write(p []byte) error {
-	if !h.sparse {
-		n, err := h.f.Write(p)
-		h.at += int64(n)
-		return err
-	}
-	for chunk := range slices.Chunk(p, block) {
-		if !bytes.Equal(chunk, zeros[:len(chunk)]) {
-			if _, err := h.f.WriteAt(chunk, h.at); err != nil {
-				return err
-			}
-		}
-		h.at += int64(len(chunk))
 	}
 	return nil
 }

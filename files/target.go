@@ -126,6 +126,29 @@ func lacking(c cofre.Component) []string {
 	return named
 }
 
+// left names what was asked for and the component is known not to hold.
+func (j *job) left() []cofre.Checked {
+	if !j.component.Partial {
+		return nil
+	}
+	var s Summary
+	_ = json.Unmarshal(j.component.Facts, &s) // of a component that has none, the warnings say it
+	all := len(j.config.Paths) == 0
+	missing := func(what, why string) cofre.Checked {
+		return cofre.Checked{What: what, Want: "as captured", Got: "missing from the recovery point: " + why}
+	}
+	if len(s.Missing) == 0 && all {
+		return []cofre.Checked{missing("component "+j.component.Name, strings.Join(j.component.Warnings, "; "))}
+	}
+	var out []cofre.Checked
+	for _, m := range s.Missing {
+		if all || slices.ContainsFunc(j.config.Paths, func(p string) bool { return selects(path.Clean("/"+p), string(m.Path)) }) {
+			out = append(out, missing(string(m.Path), m.Why))
+		}
+	}
+	return out
+}
+
 // readFacts reads what was recorded at the capture.
 func readFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	r, err := t.Open(ctx, FactsFile)
@@ -583,7 +606,7 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		}
 	}
 	f.published = true
-	return &cofre.Outcome{Restored: f.to}, nil
+	return &cofre.Outcome{Restored: f.to, Left: f.left()}, nil
 }
 
 // moveInto renames within dir to a name that nothing has.

@@ -74,7 +74,8 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 //
 // Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
 // the staged copy differs from what was captured, with the differences; ErrPartial, after the copy was published,
-// if some of it differs and was accepted; otherwise those of the target.
+// if some of it differs and was accepted, or something was left that is not as it was captured; otherwise those of the
+// target.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	r := observe.Begin(req.Observer, cofre.RunRestore, req.Point)
 	req.Observer = r
@@ -107,7 +108,23 @@ func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		return res, discard(ctx, req, err)
 	}
 	res.Took = time.Since(startedAt)
-	return res, partial(req.Component, res.Proof)
+	if err := partial(req.Component, res.Proof); err != nil {
+		return res, err
+	}
+	return res, incomplete(req.Component, res.Outcome)
+}
+
+// incomplete names the first of what was left. Nothing is discarded for it.
+func incomplete(c cofre.Component, o *cofre.Outcome) error {
+	if len(o.Left) == 0 {
+		return nil
+	}
+	first := o.Left[0]
+	err := fmt.Errorf("restored %s %s: %w: not as captured: %s: %s", c.Kind, c.Name, cofre.ErrPartial, first.What, first.Got)
+	if len(o.Next) == 0 {
+		return err
+	}
+	return cofre.WithHint(err, "%s", o.Next[0])
 }
 
 // carryOut leaves, when it is interrupted anywhere before Publish, what existed as it was and something staged
@@ -122,7 +139,7 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	}
 	res.Proof.Accept(req.Accept)
 	if !res.Proof.Holds() {
-		return keep(ctx, req, res, unproven(req.Component, res.Proof))
+		return keep(ctx, req, res, unproven(req, res.Proof))
 	}
 	cofre.Tell(req.Observer, cofre.RestoreProven{Proof: res.Proof})
 	if err := ctx.Err(); err != nil {
@@ -201,7 +218,11 @@ func Preflight(plan *cofre.Plan) error {
 	return cofre.WithHint(err, "%s", hint)
 }
 
-func unproven(c cofre.Component, p *cofre.Proof) error {
+// told is a target that brings things to where they are used: what it did before the check failed stays done.
+type told interface{ Did() string }
+
+func unproven(req Request, p *cofre.Proof) error {
+	c := req.Component
 	if p == nil || len(p.Checks) == 0 {
 		return fmt.Errorf("restored %s %s: %w: nothing was compared", c.Kind, c.Name, cofre.ErrUnproven)
 	}
@@ -217,9 +238,13 @@ func unproven(c cofre.Component, p *cofre.Proof) error {
 		more = fmt.Sprintf("; and %d more", len(differ)-shown)
 		differ = differ[:shown]
 	}
+	done := "nothing was replaced"
+	if t, ok := req.Target.(told); ok {
+		done = t.Did()
+	}
 	return cofre.WithHint(
 		fmt.Errorf("restored %s %s: %w: %s%s", c.Kind, c.Name, cofre.ErrUnproven, strings.Join(differ, "; "), more),
-		"nothing was replaced; verify the point with: cofre verify --level content")
+		"%s; verify the point with: cofre verify --level content", done)
 }
 
 // Short cuts what is shown of a long value, such as the definition of a view.

@@ -17,6 +17,7 @@ type target struct {
 	calls    []string
 	problems []cofre.Problem
 	proof    *cofre.Proof
+	left     []cofre.Checked
 	fail     map[string]error
 	onStage  func()
 	discard  func(context.Context) error
@@ -44,7 +45,7 @@ func (t *target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 
 func (t *target) Publish(context.Context) (*cofre.Outcome, error) {
 	t.calls = append(t.calls, "publish")
-	return &cofre.Outcome{Restored: "app"}, t.fail["publish"]
+	return &cofre.Outcome{Restored: "app", Left: t.left}, t.fail["publish"]
 }
 
 func (t *target) Discard(ctx context.Context) error {
@@ -84,6 +85,7 @@ func TestEveryWayThrough(t *testing.T) {
 	}{
 		"proven":              {target: target{proof: equal}, calls: []string{"plan", "stage", "check", "publish"}},
 		"problems":            {target: target{problems: []cofre.Problem{{What: "role app is missing", Hint: "add --roles"}}}, calls: []string{"plan"}, err: cofre.ErrPreflight, says: "role app is missing"},
+		"not all of it":       {target: target{proof: equal, left: []cofre.Checked{{What: "object a/b", Want: "as captured", Got: "other bytes"}}}, calls: []string{"plan", "stage", "check", "publish"}, err: cofre.ErrPartial, says: "object a/b: other bytes"},
 		"not confirmed":       {target: target{proof: equal}, confirm: cofre.ErrRefused, calls: []string{"plan"}, err: cofre.ErrRefused},
 		"different":           {target: target{proof: unequal}, calls: []string{"plan", "stage", "check", "discard"}, err: cofre.ErrUnproven, says: "rows of public.answers: captured 200000, restored 199999"},
 		"nothing compared":    {target: target{proof: &cofre.Proof{}}, calls: []string{"plan", "stage", "check", "discard"}, err: cofre.ErrUnproven},
@@ -96,7 +98,7 @@ func TestEveryWayThrough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			repo, comp := stored(t)
 			shown := false
-			_, err := restore.Run(t.Context(), repo, restore.Request{Point: "p", Component: comp, Target: &c.target, Confirm: func(p *cofre.Plan) error {
+			res, err := restore.Run(t.Context(), repo, restore.Request{Point: "p", Component: comp, Target: &c.target, Confirm: func(p *cofre.Plan) error {
 				shown = true
 				if p.Point != "p" {
 					t.Errorf("the plan is of point %q", p.Point)
@@ -108,6 +110,9 @@ func TestEveryWayThrough(t *testing.T) {
 			}
 			if c.says != "" && !strings.Contains(err.Error(), c.says) {
 				t.Errorf("said %q, want %q in it", err, c.says)
+			}
+			if errors.Is(err, cofre.ErrPartial) && res.Outcome == nil {
+				t.Error("incomplete, and no outcome says what is there")
 			}
 			if !slices.Equal(c.target.calls, c.calls) {
 				t.Errorf("called %q, want %q", c.target.calls, c.calls)

@@ -1,10 +1,11 @@
 // Package dir keeps buckets in a folder: each sub-folder is a bucket, each regular file below it an object whose
-// name is its path. Files that were not written by cofre are objects too.
+// name is its path. Files that were not written by cofre are objects too, with mode, owner, time and extended attributes.
 //
 // What a file cannot say, and what a path cannot be, is kept in the sub-folder .cofre of the root: content type,
 // cache control and metadata of an object in meta/, the settings of a bucket in buckets/, and in odd/ the bytes of
 // objects whose names are no paths (n//x, a trailing slash, an object beside a "folder" of its name, a segment of
-// more than 255 bytes). Writes are durable: temporary file, fsync, rename, fsync of the folder.
+// more than 255 bytes). A folder that needs none of this has no .cofre, except while something is written into it.
+// Writes are durable: temporary file, fsync, rename, fsync of the folder.
 //
 // It is no object server: two processes writing one name at the same time leave one of the two objects whole, and
 // possibly the other's content type.
@@ -21,14 +22,21 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
+
+	"github.com/pkg/xattr"
+	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/sparse"
 )
 
 // reserved is the sub-folder that is no bucket.
@@ -38,11 +46,16 @@ const reserved = ".cofre"
 const maxSegment = 255
 
 // Store is the buckets of one folder.
-type Store struct{ root string }
+type Store struct {
+	root  string
+	place *place
+}
 
 var (
-	_ bucket.Store   = (*Store)(nil)
-	_ bucket.Strayer = (*Store)(nil)
+	_ bucket.Store    = (*Store)(nil)
+	_ bucket.Strayer  = (*Store)(nil)
+	_ bucket.Foldered = (*Store)(nil)
+	_ bucket.Keeper   = (*Store)(nil)
 )
 
 // Open opens the folder at root.
@@ -60,14 +73,14 @@ func Open(root string) (*Store, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("open folder %s: it is no folder: %w", root, cofre.ErrConfig)
 	}
-	return &Store{abs}, nil
+	return &Store{abs, newPlace(abs)}, nil
 }
 
 // Describe says that everything is kept and that only the bytes tell for sure what an object is.
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "dir", URL: s.root, Enumerable: true, Volatile: true,
-		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Robots: true, Encoding: true},
+		Settings: bucket.Settings{Public: true, Limits: true, Versions: true},
 	}
 }
 
@@ -144,7 +157,23 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// Ensure makes the sub-folder and keeps the settings beside it.
+// Fit holds everything but what the file system or this user does not. A name that is no path is named.
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
+	a, lost := s.place.fit(o.Attributes)
+	o.Attributes = a
+	if !plain(o.Name) {
+		lost = append(lost, "a path of its name, which cannot be one: its bytes will be below "+reserved+"/odd")
+	}
+	return o, lost
+}
+
+// special reports whether a bucket has settings, which a folder alone cannot tell.
+func special(b bucket.Bucket) bool {
+	return b.Public || b.MaxSize != nil || len(b.Types) > 0 || b.Versions || b.Owner != "" || b.Name != "" ||
+		b.Type != "" && b.Type != "STANDARD"
+}
+
+// Ensure makes the sub-folder and keeps the settings, if there are any, below .cofre.
 func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
 	if err := checkBucket(b.ID); err != nil {
 		return err
@@ -152,10 +181,16 @@ func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
 	if err := os.MkdirAll(s.bucketDir(b.ID), 0o755); err != nil {
 		return fmt.Errorf("make bucket %s: %w", b.ID, translate(err))
 	}
-	if err := s.writeJSON(s.settingsFile(b.ID), b); err != nil {
-		return fmt.Errorf("keep settings of bucket %s: %w", b.ID, err)
+	var err error
+	if special(b) {
+		err = s.writeJSON(s.settingsFile(b.ID), b)
+	} else if err = durable.Remove(s.settingsFile(b.ID)); errors.Is(err, syscall.ENOTDIR) {
+		err = nil
 	}
-	return syncDir(s.root)
+	if err != nil {
+		return fmt.Errorf("keep settings of bucket %s: %w", b.ID, translate(err))
+	}
+	return durable.SyncDir(s.root)
 }
 
 func checkBucket(id string) error {
@@ -238,6 +273,8 @@ func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEn
 			return relErr
 		}
 		switch {
+		case rel == ownTemp && d != nil && d.IsDir():
+			return fs.SkipDir
 		case err != nil && (d == nil || rel == "."):
 			return err // of the bucket itself
 		case err == nil && d.IsDir():
@@ -276,13 +313,23 @@ type record struct {
 	Written int64 `json:"written,omitempty"`
 }
 
+// needed reports whether a record says more of an object than its file does.
+func (m record) needed() bool {
+	return m.ContentType != "" || m.CacheControl != "" || m.Robots != "" || m.Encoding != "" || m.Disposition != "" ||
+		m.Language != "" || m.Row != nil || string(bucket.CanonicalMetadata(m.Metadata)) != "{}"
+}
+
 // describe returns what is known of the file at path as an object.
 func (s *Store) describe(id, name, path string) (bucket.Object, error) {
 	fi, err := os.Lstat(path)
 	if err != nil {
 		return bucket.Object{}, err
 	}
-	return s.describeFile(id, name, fi)
+	o, err := s.describeFile(id, name, fi)
+	if err == nil && fi.Mode().IsRegular() {
+		o.Attributes, err = s.attributes(fi, path)
+	}
+	return o, err
 }
 
 func (s *Store) describeFile(id, name string, fi fs.FileInfo) (bucket.Object, error) {
@@ -296,7 +343,7 @@ func (s *Store) describeFile(id, name string, fi fs.FileInfo) (bucket.Object, er
 		o = m.Object
 		o.Bucket, o.Name = id, name
 	}
-	o.Version = ""
+	o.Version, o.Attributes = "", nil
 	o.Size, o.ModifiedAt = fi.Size(), fi.ModTime()
 	o.ETag = fmt.Sprintf("%x-%x", fi.ModTime().UnixNano(), fi.Size())
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
@@ -352,6 +399,10 @@ func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.Read
 		return bucket.Object{}, nil, errors.Join(err, f.Close())
 	}
 	got, err := s.describeFile(o.Bucket, o.Name, fi)
+	if err == nil {
+		got.Attributes, err = s.place.read(fi, func() ([]string, error) { return xattr.FList(f) },
+			func(name string) ([]byte, error) { return xattr.FGet(f, name) })
+	}
 	if err != nil {
 		return bucket.Object{}, nil, errors.Join(err, f.Close())
 	}
@@ -397,72 +448,140 @@ func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return bucket.Object{}, err
 	}
-	tmp, err := s.writeTemp(r, o.Size)
+	path, err := s.pathFor(o)
+	if err != nil {
+		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
+	}
+	if o.Attributes == nil {
+		o.Attributes, o.ModifiedAt = s.before(path), time.Time{}
+	}
+	tmp, err := s.writeTemp(o, r)
 	if err != nil {
 		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
 	}
 	defer os.Remove(tmp) // gone already where all went well
-	if err := s.place(o, tmp); err != nil {
+	if err := s.publish(o, tmp, path); err != nil {
 		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
 	}
 	return s.Stat(context.Background(), o.Bucket, o.Name)
 }
 
-// place moves a finished file to where its object belongs. The record goes first: it names the modification time
-// of the file it belongs to, so a crash in between leaves the old object with a record that is not believed.
-func (s *Store) place(o bucket.Object, tmp string) error {
-	fi, err := os.Lstat(tmp)
-	if err != nil {
-		return err
+// before are mode and owner of the file that is replaced by an object of which none were captured, nil if there is none.
+func (s *Store) before(path string) *bucket.Attributes {
+	fi, err := os.Lstat(path)
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil
 	}
-	path := s.oddFile(o.Bucket, o.Name)
+	a, err := s.place.read(fi, func() ([]string, error) { return nil, nil }, nil)
+	if err != nil {
+		return nil
+	}
+	a, _ = s.place.fit(a)
+	return a
+}
+
+// pathFor makes the folders on an object's path, and returns it, or its place among the odd ones.
+func (s *Store) pathFor(o bucket.Object) (string, error) {
 	if plain(o.Name) {
 		to := s.plainFile(o.Bucket, o.Name)
+		if err := s.refuseLinks(o); err != nil {
+			return "", err
+		}
 		err := os.MkdirAll(filepath.Dir(to), 0o755)
 		at, statErr := os.Lstat(to)
 		taken := statErr == nil && at.IsDir()
 		switch {
 		case err == nil && !taken:
-			path = to
+			return to, nil
 		case taken, errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 			// An object beside a "folder" of its name: one of the two cannot be a path.
 		default:
+			return "", err
+		}
+	}
+	path := s.oddFile(o.Bucket, o.Name)
+	return path, os.MkdirAll(filepath.Dir(path), 0o755)
+}
+
+// refuseLinks keeps what is written from leaving the bucket: whoever may write into the folder could lead root anywhere.
+func (s *Store) refuseLinks(o bucket.Object) error {
+	for p := path.Dir(o.Name); p != "."; p = path.Dir(p) {
+		at := s.plainFile(o.Bucket, p)
+		if fi, err := os.Lstat(at); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+			return fmt.Errorf("%s is a symbolic link on its path: %w", at, cofre.ErrRefused)
+		}
+	}
+	return nil
+}
+
+// publish moves a finished file to where its object belongs. A record goes first: it names the modification time of the
+// file it belongs to, so a crash in between leaves the old object with a record that is not believed. One that says
+// nothing is removed last.
+func (s *Store) publish(o bucket.Object, tmp, path string) error {
+	fi, err := os.Lstat(tmp)
+	if err != nil {
+		return err
+	}
+	m := record{Object: o, Written: fi.ModTime().UnixNano()}
+	m.Size, m.Attributes = fi.Size(), nil
+	record := s.metaFile(o.Bucket, o.Name)
+	keeps := m.needed() || path != s.plainFile(o.Bucket, o.Name)
+	if keeps {
+		if err := s.writeJSON(record, m); err != nil {
 			return err
 		}
 	}
-	m := record{Object: o, Written: fi.ModTime().UnixNano()}
-	m.Size = fi.Size()
-	if err := s.writeJSON(s.metaFile(o.Bucket, o.Name), m); err != nil {
+	if err := durable.Rename(tmp, path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+	if keeps {
+		return nil
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
+	err = durable.Remove(record)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil
 	}
-	return syncDir(filepath.Dir(path))
+	return err
 }
 
-// writeTemp writes r to a file under .cofre and makes it durable.
-func (s *Store) writeTemp(r io.Reader, size int64) (string, error) {
+// ownTemp is what takes the place of .cofre/tmp in a bucket that is on another disk.
+const ownTemp = ".cofre-tmp"
+
+// tempDir is where files of a bucket are written before they have their name: on its file system.
+func (s *Store) tempDir(id string) (string, error) {
 	dir := filepath.Join(s.root, reserved, "tmp")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	var root, base unix.Stat_t
+	if unix.Stat(s.root, &root) == nil && unix.Stat(s.bucketDir(id), &base) == nil && root.Dev != base.Dev {
+		dir = filepath.Join(s.bucketDir(id), ownTemp)
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// writeTemp writes r to a file under .cofre, with everything that o says of it, and makes it durable.
+func (s *Store) writeTemp(o bucket.Object, r io.Reader) (string, error) {
+	dir, err := s.tempDir(o.Bucket)
+	if err != nil {
 		return "", err
 	}
 	f, err := os.CreateTemp(dir, "object-*")
 	if err != nil {
 		return "", err
 	}
-	n, err := io.Copy(f, r)
-	if err == nil && size >= 0 && n != size {
-		err = fmt.Errorf("%d bytes came, %d were announced: %w", n, size, io.ErrUnexpectedEOF)
+	out := sparse.NewWriter(f, o.Attributes != nil && o.Attributes.Sparse)
+	n, err := io.Copy(out, r)
+	if err == nil && o.Size >= 0 && n != o.Size {
+		err = fmt.Errorf("%d bytes came, %d were announced: %w", n, o.Size, io.ErrUnexpectedEOF)
 	}
 	if err == nil {
+		err = out.Finish()
+	}
+	if err == nil && o.Attributes != nil {
+		err = dress(f, o.Attributes, o.ModifiedAt)
+	} else if err == nil {
 		err = f.Chmod(0o644)
 	}
 	if err == nil {
-		err = f.Sync()
+		err = durable.Sync(f)
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
@@ -479,11 +598,8 @@ func (s *Store) Delete(_ context.Context, id, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(path); err != nil {
 		return fmt.Errorf("delete %s/%s: %w", id, name, translate(err))
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		return err
 	}
 	if err := os.Remove(s.metaFile(id, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete the record of %s/%s: %w", id, name, translate(err))
@@ -543,22 +659,10 @@ func (s *Store) writeJSON(path string, v any) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	tmp, err := s.writeTemp(strings.NewReader(string(b)), int64(len(b)))
-	if err != nil {
+	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(b)
 		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	})
 }
 
 // translate gives the conditions of a file system cofre's names.
@@ -568,8 +672,6 @@ func translate(err error) error {
 		return fmt.Errorf("%w: %w", cofre.ErrNotFound, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w: %w", cofre.ErrDenied, err)
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return fmt.Errorf("%w: %w", cofre.ErrDiskFull, err)
 	}
-	return err
+	return durable.Full(err)
 }

@@ -7,6 +7,7 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -50,8 +51,36 @@ func Open(cfg s3client.Config) (*Store, error) {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "s3", URL: s.core.EndpointURL().String(),
-		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Encoding: true},
+		Settings: bucket.Settings{Versions: true},
 	}
+}
+
+// maxKey is the length of a name, in bytes.
+//
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+const maxKey = 1024
+
+// Fit keeps headers that HTTP has; user metadata are strings under names in lower case.
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
+	var lost []string
+	if o.Robots != "" {
+		lost = append(lost, "its robots tag")
+	}
+	if o.Attributes != nil {
+		lost = append(lost, "mode, owner, time and extended attributes of its file")
+	}
+	if len(o.Name) > maxKey || o.Name == "" || !utf8.ValidString(o.Name) {
+		lost = append(lost, "its name, which is longer than 1024 bytes, or empty, or not UTF-8")
+	}
+	o.Robots, o.Attributes = "", nil
+	if o.Metadata != nil {
+		asText, _ := json.Marshal(bucket.MetadataStrings(o.Metadata)) // strings always encode
+		if !bytes.Equal(bucket.CanonicalMetadata(asText), bucket.CanonicalMetadata(o.Metadata)) {
+			lost = append(lost, "user metadata other than text under names in lower case: they become that")
+		}
+		o.Metadata = asText
+	}
+	return o, lost
 }
 
 // Buckets lists the buckets that the key may list, or asks for each that is named.

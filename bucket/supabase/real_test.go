@@ -310,8 +310,8 @@ func onlyBucket(inv bucket.Inventory, id string) bucket.Inventory {
 
 type fixUp struct{ conn *pgx.Conn }
 
-func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (int64, error) {
-	var n int64
+func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
+	var done bucket.FixedUp
 	err := pgx.BeginFunc(ctx, f.conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, bucket.FixUpSetting); err != nil {
 			return err
@@ -320,15 +320,19 @@ func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error
 			if err != nil {
 				return err
 			}
-			tag, err := tx.Exec(ctx, bucket.FixUpSQL, string(batch))
+			param, err := batch.JSON()
 			if err != nil {
 				return err
 			}
-			n += tag.RowsAffected()
+			tag, err := tx.Exec(ctx, bucket.FixUpSQL, param)
+			if err != nil {
+				return err
+			}
+			done.Rows += tag.RowsAffected()
 		}
 		return nil
 	})
-	return n, err
+	return done, err
 }
 
 // captured is a component in memory.

@@ -22,6 +22,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -175,9 +177,38 @@ func keyHint(err error) error {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "supabase", URL: s.base, Enumerable: true,
-		Kept: bucket.Properties{ContentType: true, CacheControl: true, Metadata: true, Robots: true},
+		Settings: bucket.Settings{Public: true, Limits: true},
 	}
 }
+
+// legalName is what version 1.70.6 takes of a name; others may take more.
+var legalName = regexp.MustCompile(`^[\w/!.*'() &$@=;:+,?-]+$`)
+
+// Fit keeps what a row of storage.objects has; without a cache control the server writes no-cache.
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
+	var lost []string
+	for _, p := range []struct {
+		is   bool
+		what string
+	}{
+		{o.Encoding != "", "its content encoding"},
+		{o.Disposition != "", "its content disposition"},
+		{o.Language != "", "its content language"},
+		{o.Attributes != nil, "mode, owner, time and extended attributes of its file"},
+		{!legalName.MatchString(o.Name) || slices.ContainsFunc(strings.Split(o.Name, "/"), isDots), "its name, which the server may not take"},
+	} {
+		if p.is {
+			lost = append(lost, p.what)
+		}
+	}
+	o.Encoding, o.Disposition, o.Language, o.Attributes = "", "", "", nil
+	if o.CacheControl == "" {
+		o.CacheControl = "no-cache"
+	}
+	return o, lost
+}
+
+func isDots(segment string) bool { return segment == "." || segment == ".." }
 
 // Warnings says when the key expires, if that is soon.
 func (s *Store) Warnings() []string { return s.warnings }
@@ -254,24 +285,6 @@ func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
 		return s.call(ctx, "set bucket "+b.ID, http.MethodPut, "/bucket/"+escape(b.ID), settings, nil)
 	}
 	return err
-}
-
-// Lift takes a bucket's size and type limits off.
-func (s *Store) Lift(ctx context.Context, id string) (func(context.Context) error, error) {
-	found, err := s.Buckets(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	b := found[0]
-	if b.MaxSize == nil && len(b.Types) == 0 {
-		return func(context.Context) error { return nil }, nil
-	}
-	lifted := b
-	lifted.MaxSize, lifted.Types = nil, nil
-	if err := s.Ensure(ctx, lifted); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error { return s.Ensure(ctx, b) }, nil
 }
 
 // call sends a request with a JSON body and reads a JSON answer, several times if need be.

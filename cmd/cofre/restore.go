@@ -159,16 +159,22 @@ func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) erro
 func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
 	accepted := res.Proof.Accepted()
-	if len(accepted) == 0 {
-		fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", plural(len(res.Proof.Checks), "comparison"))
-	} else {
-		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", plural(len(res.Proof.Checks), "comparison"), len(accepted))
+	switch compared := plural(len(res.Proof.Checks), "comparison"); {
+	case len(accepted) > 0:
+		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", compared, len(accepted))
+	case len(res.Outcome.Left) > 0:
+		fmt.Fprintf(a.Out, "proven equal to what was captured, apart from what is named below: %s\n", compared)
+	default:
+		fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", compared)
 	}
 	for _, c := range accepted {
 		fmt.Fprintf(a.Out, "differs: %s (%s): captured %s, restored %s\n", c.What, c.Accepted, restore.Short(c.Want), restore.Short(c.Got))
 	}
 	if recovered != nil {
 		printRecovered(a, recovered)
+	}
+	for _, l := range res.Outcome.Left {
+		fmt.Fprintf(a.Out, "not as captured: %s: %s\n", l.What, l.Got)
 	}
 	for _, k := range res.Outcome.Kept {
 		fmt.Fprintf(a.Out, "kept: %s\n", k)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -106,18 +108,18 @@ func (s storageRows) connect(ctx context.Context) (*pgx.Conn, error) {
 // insufficientPrivilege is PostgreSQL's SQLSTATE for a right that is missing.
 const insufficientPrivilege = "42501"
 
-// FixUp sets owners and times, in one transaction. A role that may not keep triggers from running sets all but
-// updated_at.
-func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (int64, error) {
+// FixUp sets owners and times, in one transaction. A row that cannot be set is named, and so are rows whose updated_at
+// a trigger set because this role may not keep it from running.
+func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
+	var f fixing
 	conn, err := s.connect(ctx)
 	if errors.Is(err, cofre.ErrNotFound) {
-		return 0, nil // another database than the storage's
+		return f.done, nil // another database than the storage's
 	}
 	if err != nil {
-		return 0, err
+		return f.done, err
 	}
 	defer postgres.Close(ctx, conn)
-	var n int64
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 			_, err := tx.Exec(ctx, bucket.FixUpSetting)
@@ -131,13 +133,87 @@ func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object,
 			if err != nil {
 				return err
 			}
-			tag, err := tx.Exec(ctx, bucket.FixUpSQL, string(batch))
-			if err != nil {
+			if err := f.set(ctx, tx, batch); err != nil {
 				return err
 			}
-			n += tag.RowsAffected()
 		}
 		return nil
 	})
-	return n, err
+	if f.touched > 0 {
+		f.leave(fmt.Sprintf("updated_at of %d rows of storage.objects", f.touched), "as captured", "the time of the restore: this role may not set session_replication_role")
+	}
+	return f.done, err
+}
+
+// fixing is one FixUp under way.
+type fixing struct {
+	done    bucket.FixedUp
+	touched int // rows whose updated_at is another
+}
+
+// mostLeft bounds what is named.
+const mostLeft = 100
+
+func (f *fixing) leave(what, want, got string) {
+	if len(f.done.Left) < mostLeft {
+		f.done.Left = append(f.done.Left, cofre.Checked{What: what, Want: want, Got: got})
+	}
+}
+
+// set sets a batch, or, if the server refuses it, each of its rows.
+func (f *fixing) set(ctx context.Context, tx pgx.Tx, batch bucket.FixUpBatch) error {
+	err := f.setAll(ctx, tx, batch)
+	var refused *pgconn.PgError
+	if err == nil || !errors.As(err, &refused) {
+		return err
+	}
+	if len(batch) == 1 {
+		f.leave("row of object "+batch.Paths()[0], "owner and times as captured", refused.Message)
+		return nil
+	}
+	for _, one := range batch.Singly() {
+		if err := f.set(ctx, tx, one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *fixing) setAll(ctx context.Context, tx pgx.Tx, batch bucket.FixUpBatch) error {
+	param, err := batch.JSON()
+	if err != nil {
+		return err
+	}
+	unset := map[string]bool{}
+	for _, p := range batch.Paths() {
+		unset[p] = true
+	}
+	touched := 0
+	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, bucket.FixUpSQL, param)
+		if err != nil {
+			return err
+		}
+		var id, name string
+		var same, untouched bool
+		_, err = pgx.ForEachRow(rows, []any{&id, &name, &same, &untouched}, func() error {
+			if same {
+				delete(unset, id+"/"+name)
+			}
+			if !untouched {
+				touched++
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f.touched += touched
+	f.done.Rows += int64(len(batch) - len(unset))
+	for _, p := range slices.Sorted(maps.Keys(unset)) {
+		f.leave("row of object "+p, "owner and times as captured", "not set, or set otherwise by the server")
+	}
+	return nil
 }

@@ -40,6 +40,8 @@ type SupabaseStorage struct {
 	Gateway bool
 	// OldServer has no list-v2.
 	OldServer bool
+	// TimeETags makes etags that are no MD5, as STORAGE_FILE_ETAG_ALGORITHM=mtime does: another for each upload.
+	TimeETags bool
 	// OnGet is called before the bytes of an object are served, without any lock held.
 	OnGet func(bucket, name string)
 	// MaxSize is the server's own limit on objects.
@@ -154,6 +156,15 @@ func (s *SupabaseStorage) FlipByte(bucket, name string) {
 	b.bytes = slices.Clone(b.bytes)
 	b.bytes[0] ^= 1
 	s.blobs[v] = b
+}
+
+// DropBuckets removes everything.
+func (s *SupabaseStorage) DropBuckets() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.buckets)
+	clear(s.rows)
+	clear(s.blobs)
 }
 
 // Rows is the state of storage.objects, for SetRows.
@@ -495,7 +506,7 @@ func (s *SupabaseStorage) get(w http.ResponseWriter, r *http.Request, bucket, na
 	h := w.Header()
 	h.Set("Content-Type", blob.mime)
 	h.Set("Cache-Control", blob.cache)
-	h.Set("Etag", `"`+md5Hex(blob.bytes)+`"`)
+	h.Set("Etag", `"`+s.etag(row.version, blob.bytes)+`"`)
 	h.Set("Last-Modified", row.updated.UTC().Format(http.TimeFormat))
 	h.Set("X-Robots-Tag", cmp.Or(row.robots, "none"))
 	if r.Header.Get("Range") == "bytes=0-0" {
@@ -587,7 +598,8 @@ func (s *SupabaseStorage) store(u standInUpload, robots string) (standInRow, *st
 	} else {
 		row = standInRow{id: newUUID(), bucket: u.bucket, name: u.name, created: now}
 	}
-	row.version, row.updated, row.etag, row.size = newUUID(), now, md5Hex(u.data), int64(len(u.data))
+	row.version, row.updated, row.size = newUUID(), now, int64(len(u.data))
+	row.etag = s.etag(row.version, u.data)
 	row.mime, row.cache, row.meta, row.robots = u.mime, u.cache, u.meta, robots
 	s.rows[key] = row
 	s.blobs[row.version] = standInBlob{u.data, u.mime, u.cache}
@@ -703,6 +715,13 @@ func unescapePath(s string) string {
 		return out
 	}
 	return s
+}
+
+func (s *SupabaseStorage) etag(version string, b []byte) string {
+	if s.TimeETags {
+		return md5Hex([]byte(version))[:12] + "-" + strconv.Itoa(len(b))
+	}
+	return md5Hex(b)
 }
 
 func md5Hex(b []byte) string {

@@ -1,0 +1,53 @@
+package bucket
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/trustlayer/cofre"
+)
+
+// putFolders writes the folders of a store that has them, empty ones too.
+func (r *run) putFolders(ctx context.Context) error {
+	store, ok := r.store.(Foldered)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	pr, pw := io.Pipe()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		pw.CloseWithError(r.writeFolders(ctx, store, pw))
+	}()
+	e := cofre.Entry{Path: FoldersFile, Mode: 0o600, ModTime: r.takenAt, Size: -1}
+	_, err := r.c.Session.Put(ctx, e, pr)
+	cancel()
+	_ = pr.CloseWithError(errors.New("nobody reads on")) // ends a writer whose reader failed
+	<-written
+	if err != nil {
+		return fmt.Errorf("write %s: %w", FoldersFile, err)
+	}
+	return nil
+}
+
+func (r *run) writeFolders(ctx context.Context, store Foldered, w io.Writer) error {
+	out := bufio.NewWriter(w)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	for _, b := range r.buckets {
+		for f, err := range store.Folders(ctx, b.ID) {
+			if err != nil {
+				return err
+			}
+			if err := enc.Encode(f); err != nil {
+				return err
+			}
+		}
+	}
+	return out.Flush()
+}

@@ -1,0 +1,206 @@
+package bucket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+type verdict int
+
+const (
+	unknown verdict = iota // only the bytes can tell
+	alike
+	unlike
+)
+
+// likeness compares the bytes of a captured object with what a service says of one that exists.
+func likeness(l Located, o Object) verdict {
+	switch {
+	case o.Size >= 0 && o.Size != l.Size:
+		return unlike
+	case IsMD5(o.ETag) && l.MD5 != "":
+		if o.ETag == l.MD5 {
+			return alike
+		}
+		return unlike
+	case o.ETag != "" && o.ETag == l.ETag, o.Version != "" && o.Version == l.Version:
+		return alike
+	}
+	return unknown
+}
+
+type likenessState int
+
+const (
+	sameAll likenessState = iota
+	otherContent
+	bytesGone // the service lists the object and cannot deliver it, or delivers what it does not promise
+)
+
+// compare looks at one object of the target as closely as it takes to be sure.
+func (t *Target) compare(ctx context.Context, l Located, listed Object) (string, likenessState, error) {
+	promised := likeness(l, listed)
+	now, err := t.look(ctx, listed)
+	// A server fails reads beside an overwrite; what its row says decides whether that must be waited for.
+	for attempt := 0; err != nil && promised != alike && attempt < brokenAttempts && cofre.Retryable(err); attempt++ {
+		if err := pause(ctx, backoff(attempt)); err != nil {
+			return "", 0, err
+		}
+		now, err = t.look(ctx, listed)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", 0, ctx.Err()
+	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
+		return "", 0, fmt.Errorf("look at %s: %w", l.Path(), err)
+	case err != nil && promised == unlike:
+		return "other bytes, which cannot be read", otherContent, nil
+	case err != nil:
+		// Listed as captured, and its bytes cannot be had: what was captured goes there.
+		return "", bytesGone, nil
+	}
+	switch likeness(l, now) {
+	case unlike:
+		if promised == alike {
+			return "", bytesGone, nil // its row promises the captured bytes and others are served
+		}
+		return "other bytes", otherContent, nil
+	case unknown:
+		same, err := t.readsAs(ctx, l)
+		if err != nil {
+			return "", 0, err
+		}
+		if same != "" {
+			return same, otherContent, nil
+		}
+	case alike:
+	}
+	if d := t.differingProperty(l.Object, now); d != "" {
+		return d, otherContent, nil
+	}
+	return "", sameAll, nil
+}
+
+func (t *Target) look(ctx context.Context, o Object) (Object, error) {
+	if p, ok := t.cfg.To.(Prover); ok {
+		return p.Prove(ctx, o)
+	}
+	return t.cfg.To.Stat(ctx, o.Bucket, o.Name)
+}
+
+// readsAs reads an object of the target, whole, and says what differs from what was captured, or "".
+func (t *Target) readsAs(ctx context.Context, l Located) (string, error) {
+	got, sum, err := t.readSum(ctx, l.Object)
+	if err != nil {
+		return "", err
+	}
+	switch {
+	case sum.size != l.Size:
+		return fmt.Sprintf("%d bytes, not %d", sum.size, l.Size), nil
+	case sum.sha != l.SHA256:
+		return "other bytes", nil
+	case IsMD5(got.ETag) && got.ETag != sum.md5:
+		return fmt.Sprintf("etag %s, the bytes have the MD5 %s", got.ETag, sum.md5), nil
+	}
+	return t.differingProperty(l.Object, got), nil
+}
+
+// summed is what the bytes of an object come to.
+type summed struct {
+	size     int64
+	sha, md5 string
+}
+
+func (t *Target) readSum(ctx context.Context, o Object) (Object, summed, error) {
+	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: o.Bucket, Name: o.Name, Size: -1})
+	if err != nil {
+		return Object{}, summed{}, err
+	}
+	defer body.Close()
+	h := newHashes()
+	n, err := io.Copy(h, body)
+	if err != nil {
+		return Object{}, summed{}, fmt.Errorf("read back: %w", err)
+	}
+	sha, md := h.sums()
+	return got, summed{n, sha, md}, nil
+}
+
+// openAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
+func openAgain(ctx context.Context, s Store, o Object) (Object, io.ReadCloser, error) {
+	for attempt := 0; ; attempt++ {
+		got, body, err := s.Open(ctx, o)
+		if err == nil || attempt >= brokenAttempts || !cofre.Retryable(err) {
+			return got, body, err
+		}
+		if err := pause(ctx, backoff(attempt)); err != nil {
+			return Object{}, nil, err
+		}
+	}
+}
+
+// differingProperty compares everything that was captured of an object beyond its bytes, as far as the target can
+// hold it: what it cannot is in the plan.
+func (t *Target) differingProperty(want, got Object) string {
+	want, _ = t.cfg.To.Fit(want)
+	return differing(want, got, servesHeaders(t.facts.Kind))
+}
+
+// servesHeaders reports whether a store serves every object with its headers, so that an empty one was captured as
+// such. Of a folder's file it may just be unknown.
+func servesHeaders(kind string) bool { return kind == "supabase" || kind == "s3" }
+
+// differing says in which property got is not want, or "". If an empty property of want is not exact, it is unknown,
+// and not compared.
+func differing(want, got Object, exact bool) string {
+	for _, p := range []struct{ what, want, got string }{
+		{"cache control", want.CacheControl, got.CacheControl},
+		{"robots tag", want.Robots, got.Robots},
+		{"content encoding", want.Encoding, got.Encoding},
+		{"content disposition", want.Disposition, got.Disposition},
+		{"content language", want.Language, got.Language},
+	} {
+		if p.want != p.got && (exact || p.want != "") {
+			return fmt.Sprintf("%s %s, not %s", p.what, orNone(p.got), orNone(p.want))
+		}
+	}
+	// A server makes up a type for what has none.
+	if want.ContentType != "" && want.ContentType != got.ContentType {
+		return fmt.Sprintf("content type %s, not %s", orNone(got.ContentType), want.ContentType)
+	}
+	if a, b := CanonicalMetadata(want.Metadata), CanonicalMetadata(got.Metadata); string(a) != string(b) && want.Metadata != nil {
+		return fmt.Sprintf("metadata %s, not %s", b, a)
+	}
+	if want.Attributes == nil {
+		return ""
+	}
+	if !want.ModifiedAt.Equal(got.ModifiedAt) {
+		return fmt.Sprintf("time %s, not %s", got.ModifiedAt.UTC().Format(time.RFC3339Nano), want.ModifiedAt.UTC().Format(time.RFC3339Nano))
+	}
+	return want.Attributes.differing(got.Attributes)
+}
+
+// MetadataStrings returns user metadata as the strings that S3 keeps: a value that is no string as its JSON text.
+// Names are in lower case, as HTTP servers give them back.
+func MetadataStrings(m json.RawMessage) map[string]string {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(m, &values) != nil {
+		return map[string]string{}
+	}
+	out := make(map[string]string, len(values))
+	for k, v := range values {
+		var s string
+		if json.Unmarshal(v, &s) != nil {
+			s = string(v)
+		}
+		out[strings.ToLower(k)] = s
+	}
+	return out
+}

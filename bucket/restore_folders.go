@@ -1,0 +1,175 @@
+package bucket
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// FoldersFile holds what a capture of a folder says of the folders in it, one Folder a line.
+const FoldersFile = "folders.jsonl"
+
+// folders are those that a restore makes and sets.
+type folders struct {
+	store Foldered
+	// captured are in the order of the capture: a folder before what is in it.
+	captured []Folder
+	made     map[string]bool
+}
+
+// readFolders yields the folders of a component.
+//
+// Errors: cofre.ErrNotFound if none were captured.
+func readFolders(ctx context.Context, tree cofre.Tree) iter.Seq2[Folder, error] {
+	return func(yield func(Folder, error) bool) {
+		r, err := tree.Open(ctx, FoldersFile)
+		if err != nil {
+			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
+			return
+		}
+		defer r.Close()
+		sc := bufio.NewScanner(r)
+		sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+		for sc.Scan() {
+			var f Folder
+			if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
+				yield(Folder{}, fmt.Errorf("read %s: %w: %w", FoldersFile, cofre.ErrCorrupt, err))
+				return
+			}
+			if !yield(f, nil) {
+				return
+			}
+		}
+		if err := sc.Err(); err != nil {
+			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
+		}
+	}
+}
+
+// planFolders selects the folders, and says what the place cannot hold of them.
+func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, error) {
+	if t.facts.Kind != "dir" {
+		return nil, nil
+	}
+	store, can := t.cfg.To.(Foldered)
+	out := &folders{store: store, made: map[string]bool{}}
+	fit := newFitting()
+	for f, err := range readFolders(ctx, t.tree) {
+		if errors.Is(err, cofre.ErrNotFound) {
+			plan.Notes = append(plan.Notes, "not captured, by the version that made this point: mode, owner, extended attributes and time of files, and empty folders; new files belong to the user who restores")
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !t.wantBucket(f.Bucket) || !t.asCaptured() || t.cfg.Object != "" || !strings.HasPrefix(f.Name+"/", t.cfg.Prefix) {
+			continue
+		}
+		if !can {
+			fit.add(f.Path(), []string{"a folder with its mode, owner and time"})
+			continue
+		}
+		_, lost := store.FitFolder(f)
+		fit.add(f.Path(), lost)
+		out.captured = append(out.captured, f)
+	}
+	plan.Notes = append(plan.Notes, fit.notes(t.desc.Kind)...)
+	if !can {
+		return nil, nil
+	}
+	return out, nil
+}
+
+// makeFolders makes what is missing.
+func (t *Target) makeFolders(ctx context.Context) error {
+	if t.folders == nil {
+		return nil
+	}
+	for _, f := range t.folders.captured {
+		fitted, _ := t.folders.store.FitFolder(f)
+		made, err := t.folders.store.MakeFolder(ctx, fitted)
+		if err != nil {
+			return fmt.Errorf("make folder %s: %w", f.Path(), err)
+		}
+		t.folders.made[f.Path()] = made
+	}
+	return nil
+}
+
+// setFolders gives folders their attributes and times when nothing is written into them any more, the deepest first,
+// and compares them. One that existed with others keeps them, unless they are to be replaced.
+func (t *Target) setFolders(ctx context.Context) error {
+	if t.folders == nil {
+		return t.sweep(ctx)
+	}
+	if err := t.sweep(ctx); err != nil {
+		return err
+	}
+	now := map[string]Folder{}
+	if err := t.lookAtFolders(ctx, now); err != nil {
+		return err
+	}
+	for _, f := range slices.Backward(t.folders.captured) {
+		want, _ := t.folders.store.FitFolder(f)
+		is, ok := now[f.Path()]
+		set := want
+		switch differ := want.Attributes.differing(is.Attributes); {
+		case !ok || differ == "" || t.folders.made[f.Path()]:
+		case !t.cfg.Replace:
+			t.leave("folder "+f.Path(), "as captured", differ)
+			set.Attributes = is.Attributes
+		default:
+			t.kept = append(t.kept, fmt.Sprintf("folder %s was of mode %s and owner %d:%d", f.Path(), is.Attributes.Mode, is.Attributes.UID, is.Attributes.GID))
+		}
+		if err := t.folders.store.SetFolder(ctx, set); err != nil {
+			return fmt.Errorf("set folder %s: %w", f.Path(), err)
+		}
+	}
+	return t.compareFolders(ctx)
+}
+
+func (t *Target) lookAtFolders(ctx context.Context, into map[string]Folder) error {
+	for _, b := range t.buckets {
+		for f, err := range t.folders.store.Folders(ctx, b.ID) {
+			if err != nil {
+				return fmt.Errorf("list the folders of bucket %s: %w", b.ID, err)
+			}
+			into[f.Path()] = f
+		}
+	}
+	return nil
+}
+
+func (t *Target) compareFolders(ctx context.Context) error {
+	now := map[string]Folder{}
+	if err := t.lookAtFolders(ctx, now); err != nil {
+		return err
+	}
+	for _, f := range t.folders.captured {
+		want, _ := t.folders.store.FitFolder(f)
+		is, ok := now[f.Path()]
+		switch {
+		case !ok:
+			t.leave("folder "+f.Path(), "as captured", "is not there")
+		case !is.ModifiedAt.Equal(want.ModifiedAt):
+			t.leave("folder "+f.Path(), "as captured", fmt.Sprintf("time %s, not %s", is.ModifiedAt.Format(time.RFC3339Nano), want.ModifiedAt.Format(time.RFC3339Nano)))
+		}
+	}
+	return nil
+}
+
+// sweep removes what the restore needed for itself.
+func (t *Target) sweep(ctx context.Context) error {
+	if s, ok := t.cfg.To.(Foldered); ok {
+		return s.Sweep(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	stamps "github.com/trustlayer/cofre/internal/stamp"
+)
+
+// keptPrefix begins the names of what holds objects that a restore replaced or deleted.
+const keptPrefix = "cofre-kept-"
+
+// newMark names one restore. It is a legal name of a bucket everywhere.
+func newMark(now time.Time) string { return strings.ReplaceAll(stamps.New(now), "_", "-") }
+
+// keep puts what an object is now aside, whole, and reads it back, before it is replaced or deleted. What cannot be
+// kept stays where it is.
+func (t *Target) keep(ctx context.Context, o Object) error {
+	if t.cfg.NoKeep {
+		return nil
+	}
+	if k, ok := t.cfg.To.(Keeper); ok {
+		err := k.Keep(ctx, o, keptPrefix+t.mark)
+		if errors.Is(err, cofre.ErrNotFound) {
+			return nil // deleted since it was listed
+		}
+		if err == nil {
+			t.keptIn(k.KeptAt(keptPrefix + t.mark))
+		}
+		return err
+	}
+	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: o.Bucket, Name: o.Name, Size: -1})
+	switch {
+	case ctx.Err() != nil || errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrUnreachable):
+		return err
+	case err != nil:
+		return nil // listed, and not served again and again: there is nothing to lose
+	}
+	id, prefix, err := t.keepingBucket(ctx)
+	if err != nil {
+		return errors.Join(err, body.Close())
+	}
+	spooled, sum, err := t.spool(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return err
+	}
+	defer spooled.Close() // an unlinked file
+	copied := Located{Indexed: Indexed{Object: got, SHA256: sum.sha, MD5: sum.md5}}
+	copied.Bucket, copied.Name, copied.Size = id, prefix+o.Bucket+"/"+o.Name, sum.size
+	if _, err := t.cfg.To.Put(ctx, copied.Object, spooled); err != nil {
+		return err
+	}
+	_, back, err := t.readSum(ctx, copied.Object)
+	if err != nil {
+		return err
+	}
+	if back != sum {
+		return fmt.Errorf("%w: the kept copy is served otherwise", errReadBack)
+	}
+	t.keptIn("bucket " + id + ", below " + prefix + "BUCKET/NAME")
+	return nil
+}
+
+// keepingBucket says where replaced objects go, and makes it: a private bucket of its own, where no application looks
+// and which can be dropped as a whole.
+func (t *Target) keepingBucket(ctx context.Context) (id, prefix string, err error) {
+	if t.cfg.KeepIn != "" {
+		return t.cfg.KeepIn, keptPrefix + t.mark + "/", nil
+	}
+	id = keptPrefix + t.mark
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if t.opened[id] {
+		return id, "", nil
+	}
+	if err := t.cfg.To.Ensure(ctx, Bucket{ID: id}); err != nil {
+		return "", "", fmt.Errorf("make bucket %s, to keep what is replaced: %w", id, err)
+	}
+	t.opened[id] = true
+	return id, "", nil
+}
+
+func (t *Target) keptIn(where string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.keptAt = where
+	t.counts.kept++
+}
+
+// spool copies r to an unlinked file, because stores may read what they write more than once.
+func (t *Target) spool(r io.Reader) (*os.File, summed, error) {
+	f, err := os.CreateTemp(t.cfg.TempDir, "cofre-kept-*")
+	if err != nil {
+		return nil, summed{}, fmt.Errorf("keep what is replaced: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, summed{}, errors.Join(fmt.Errorf("keep what is replaced: %w", err), f.Close())
+	}
+	h := newHashes()
+	n, err := io.Copy(io.MultiWriter(f, h), r)
+	if err != nil {
+		return nil, summed{}, errors.Join(fmt.Errorf("keep what is replaced: %w", err), f.Close())
+	}
+	sha, md := h.sums()
+	return f, summed{n, sha, md}, nil
+}
+
+// whereKept says in the plan where replaced objects will be.
+func (t *Target) whereKept() string {
+	switch k, own := t.cfg.To.(Keeper); {
+	case t.cfg.NoKeep:
+		return "they are not kept, as asked with --no-keep"
+	case own:
+		return "kept in " + k.KeptAt(keptPrefix+t.mark)
+	case t.cfg.KeepIn != "":
+		return "kept in bucket " + t.cfg.KeepIn + ", below " + keptPrefix + t.mark + "/"
+	}
+	return "kept in the new private bucket " + keptPrefix + t.mark
+}

@@ -1,0 +1,240 @@
+package bucket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Held is a storage component of another point.
+type Held struct {
+	Point cofre.PointID
+	// Open returns its tree. It is called only if the restore lacks something.
+	Open func(ctx context.Context) (cofre.Tree, error)
+}
+
+// chosen is what is to be restored: a content, or the reason why there is none.
+type chosen struct {
+	x    Indexed
+	lack string
+}
+
+// selectObjects keeps what is to be restored by its new place.
+func (t *Target) selectObjects(ctx context.Context) error {
+	if t.cfg.ForDatabase != nil {
+		return t.selectForDatabase(ctx)
+	}
+	return t.eachShard(ctx, t.tree, func(shard string, held map[string][]Indexed) error {
+		for path, xs := range held {
+			c, ok := counting(xs)
+			switch {
+			case !ok:
+			case c.lack != "":
+				t.lacks(path, c.lack)
+			default:
+				if err := t.want(0, shard, c.x); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// counting picks the content that counted when the component was captured. It is not ok if the object was gone by then.
+func counting(xs []Indexed) (chosen, bool) {
+	if i := slices.IndexFunc(xs, func(x Indexed) bool { return x.File != "" && !x.Superseded }); i >= 0 {
+		return chosen{x: xs[i]}, true
+	}
+	if slices.ContainsFunc(xs, func(x Indexed) bool { return x.Superseded }) {
+		return chosen{}, false
+	}
+	return chosen{lack: xs[0].Missing}, true
+}
+
+// eachShard hands the index of each shard of a component, as far as it is wanted, to f, by path.
+func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, f func(shard string, held map[string][]Indexed) error) error {
+	s, err := readShards(ctx, tree)
+	if err != nil {
+		return err
+	}
+	for _, shard := range shardNames(s.Digits) {
+		held := map[string][]Indexed{}
+		for x, err := range readIndex(ctx, tree, shard) {
+			if err != nil {
+				return err
+			}
+			if t.wants(x.Object) {
+				held[x.Path()] = append(held[x.Path()], x)
+			}
+		}
+		if err := f(shard, held); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// want keeps one content, of the tree of that number, to be restored. Not for several goroutines.
+func (t *Target) want(tree int, shard string, x Indexed) error {
+	l := locate(shard, x)
+	l.Tree = tree
+	l.Object = t.place(l.Object)
+	if l.Size > t.largest.Size {
+		t.largest = l.Object
+	}
+	if x.Suspect != "" {
+		t.leave("object "+x.Path(), "the bytes that its row promises", "what was captured: "+x.Suspect)
+	}
+	t.counts.wanted++
+	t.total += l.Size
+	return t.wanted.add(l.Bucket, l.Name, l.Size, l)
+}
+
+func (t *Target) lacks(path, why string) {
+	t.mu.Lock()
+	t.counts.missing++
+	t.mu.Unlock()
+	t.leave("object "+path, "captured", "missing from the recovery point: "+why)
+}
+
+// pending is an object that a database names in a version that no component met so far holds.
+type pending struct {
+	Row Object
+	// Like are contents of its name and size, each once: its bytes may be those of one.
+	Like []Located
+}
+
+// selectForDatabase finds the version of each object that the database names: in the component, in those of the other
+// points, and at last with the service itself, which may serve what no point holds.
+func (t *Target) selectForDatabase(ctx context.Context) error {
+	open := newSpill(t.cfg.TempDir)
+	defer func() { _ = open.close() }() // an unlinked file: nothing is lost with it
+	for o, err := range t.cfg.ForDatabase.Rows(ctx) {
+		if err != nil {
+			return fmt.Errorf("read which objects the database names: %w", err)
+		}
+		// Of buckets that are backed up elsewhere, or not at all, this component promises nothing.
+		if t.wants(o) && t.facts.covers(o.Bucket) {
+			if err := open.add(o.Bucket, o.Name, o.Size, pending{Row: o}); err != nil {
+				return err
+			}
+		}
+	}
+	for i := 0; open.counts.rows > 0 && i <= len(t.cfg.Others); i++ {
+		if i > 0 {
+			tree, err := t.cfg.Others[i-1].Open(ctx)
+			if err != nil {
+				return fmt.Errorf("look for versions in point %s: %w", t.cfg.Others[i-1].Point, err)
+			}
+			t.trees = append(t.trees, tree)
+		}
+		rest, err := t.match(ctx, i, open)
+		_ = open.close()
+		if open = rest; err != nil {
+			return err
+		}
+	}
+	return t.askService(ctx, open)
+}
+
+// match chooses what the tree of that number holds, and returns what is still open.
+func (t *Target) match(ctx context.Context, tree int, open *spill) (*spill, error) {
+	rest := newSpill(t.cfg.TempDir)
+	return rest, t.eachShard(ctx, t.trees[tree], func(shard string, held map[string][]Indexed) error {
+		rows, err := spilled[pending](open, shard)
+		if err != nil {
+			return err
+		}
+		for _, p := range rows {
+			xs := held[p.Row.Path()]
+			i := slices.IndexFunc(xs, func(x Indexed) bool {
+				return x.File != "" && x.Suspect == "" && (sameContent(x.Object, p.Row) || sameBytes(x, p.Row))
+			})
+			if i >= 0 {
+				err = t.want(tree, shard, ofRow(p.Row, xs[i]))
+			} else {
+				p.add(tree, shard, xs)
+				err = rest.add(p.Row.Bucket, p.Row.Name, p.Row.Size, p)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ofRow is a content under the row that names it.
+func ofRow(row Object, x Indexed) Indexed {
+	size := x.Size
+	x.Object = enrich(row, x.Object)
+	x.Size = size
+	return x
+}
+
+func (p *pending) add(tree int, shard string, xs []Indexed) {
+	for _, x := range xs {
+		if x.File == "" || x.Suspect != "" || x.Size != p.Row.Size ||
+			slices.ContainsFunc(p.Like, func(l Located) bool { return l.SHA256 == x.SHA256 }) {
+			continue
+		}
+		l := locate(shard, x)
+		l.Tree = tree
+		p.Like = append(p.Like, l)
+	}
+}
+
+// askService settles what no component holds by its version: an object that the service delivers is read, and is a
+// content that was captured, or it is what its row says, which no point holds. What is not delivered is missing.
+func (t *Target) askService(ctx context.Context, open *spill) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(t.cfg.Jobs)
+	for _, shard := range shardNames(maxShardDigits) {
+		rows, err := spilled[pending](open, shard)
+		if err != nil {
+			return errors.Join(err, g.Wait())
+		}
+		for _, p := range rows {
+			g.Go(func() error { return t.ask(gctx, p) })
+		}
+	}
+	return g.Wait()
+}
+
+func (t *Target) ask(ctx context.Context, p pending) error {
+	var now Object
+	var sum summed
+	var err error
+	if len(p.Like) > 0 {
+		now, sum, err = t.readSum(ctx, p.Row)
+	} else if now, err = t.look(ctx, p.Row); err == nil {
+		sum.size = now.Size
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
+		return fmt.Errorf("look at %s: %w", p.Row.Path(), err)
+	case err != nil:
+		t.lacks(p.Row.Path(), "no point holds version "+orNone(p.Row.Version)+", and the storage does not deliver it")
+		return nil
+	}
+	if i := slices.IndexFunc(p.Like, func(l Located) bool { return l.SHA256 == sum.sha }); i >= 0 {
+		l := p.Like[i]
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.want(l.Tree, l.Shard, ofRow(p.Row, l.Indexed))
+	}
+	if (p.Row.Size < 0 || sum.size == p.Row.Size) && (p.Row.ETag == "" || now.ETag == p.Row.ETag || sum.md5 == p.Row.ETag) {
+		t.count(&t.counts.served)
+		return nil
+	}
+	t.lacks(p.Row.Path(), "no point holds version "+orNone(p.Row.Version)+", and the storage delivers something else")
+	return nil
+}

@@ -1,0 +1,340 @@
+package bucket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
+)
+
+// owed remembers, on this machine, which settings buckets are to have when a restore has ended: for its time their
+// limits are lifted, and a process that is killed leaves them so. The next restore to the same storage gives them
+// back. If the memory is lost, the next one finds them different from what was captured, and says so.
+type owed struct {
+	mu      sync.Mutex
+	path    string // empty: in memory alone
+	lock    *os.File
+	buckets map[string]Bucket
+}
+
+// readOwed reads what an earlier restore owes to the storage at url.
+func readOwed(dir, url string) (*owed, error) {
+	o := &owed{buckets: map[string]Bucket{}}
+	if dir == "" {
+		return o, nil
+	}
+	o.path = filepath.Join(dir, "restore-"+hashKey(url)[:16]+".json")
+	return o, o.read()
+}
+
+func (o *owed) read() error {
+	b, err := os.ReadFile(o.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &o.buckets)
+	}
+	if err != nil {
+		return fmt.Errorf("read the settings of buckets that a restore lifted: %w", err)
+	}
+	return nil
+}
+
+// acquire keeps other restores to this storage out until close.
+//
+// Errors: cofre.ErrLocked while one runs on this machine.
+func (o *owed) acquire() error {
+	if o.path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(o.path), 0o700); err != nil {
+		return fmt.Errorf("remember the settings of buckets: %w", err)
+	}
+	lock, err := os.OpenFile(o.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("remember the settings of buckets: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("another restore to this storage runs: %w: %w", cofre.ErrLocked, err), lock.Close())
+	}
+	o.lock = lock
+	return o.read()
+}
+
+// owe remembers what b is to be. It is durable before the bucket is touched.
+func (o *owed) owe(b Bucket) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buckets[b.ID] = b
+	return o.save()
+}
+
+// paid forgets a bucket that has its settings.
+func (o *owed) paid(id string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.buckets, id)
+	return o.save()
+}
+
+func (o *owed) get(id string) (Bucket, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b, ok := o.buckets[id]
+	return b, ok
+}
+
+// ids returns the buckets that are owed something, in order.
+func (o *owed) ids() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var ids []string
+	for id := range o.buckets {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+func (o *owed) save() error {
+	if o.path == "" {
+		return nil
+	}
+	b, err := json.Marshal(o.buckets)
+	switch {
+	case err != nil:
+	case len(o.buckets) == 0:
+		err = durable.Remove(o.path)
+	default:
+		err = durable.WriteFile(o.path, 0o600, func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		})
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remember the settings of buckets: %w", err)
+	}
+	return nil
+}
+
+func (o *owed) close() {
+	if o != nil && o.lock != nil {
+		_ = o.lock.Close() // and with it the lock
+	}
+}
+
+// lifted reports whether a bucket has no limits: the state in which a restore leaves it if it is killed.
+func lifted(b Bucket) bool { return b.MaxSize == nil && len(b.Types) == 0 }
+
+// remembered replaces what an interrupted restore left of a bucket by what it owed it. Somebody who has set limits since
+// has the last word.
+func (t *Target) remembered(b Bucket) Bucket {
+	was, ok := t.owed.get(b.ID)
+	if !ok || !lifted(b) {
+		return b
+	}
+	b.Public, b.MaxSize, b.Types, b.Versions = was.Public, was.MaxSize, was.Types, was.Versions
+	return b
+}
+
+// settingsOf are those that a capture of a store of that kind knows of its buckets.
+func (t *Target) settingsOf(b Bucket) Settings {
+	keeps := t.desc.Settings
+	var knows Settings
+	switch t.facts.Kind {
+	case "supabase":
+		knows = Settings{Public: true, Limits: true}
+	case "s3":
+		knows = Settings{Versions: true}
+	default: // a folder says of a bucket what a restore has told it
+		set := b.Public || !lifted(b) || b.Versions
+		knows = Settings{Public: set, Limits: set, Versions: set}
+	}
+	return Settings{keeps.Public && knows.Public, keeps.Limits && knows.Limits, keeps.Versions && knows.Versions}
+}
+
+// withSettings returns b with the settings of from that s names.
+func withSettings(b, from Bucket, s Settings) Bucket {
+	if s.Public {
+		b.Public = from.Public
+	}
+	if s.Limits {
+		b.MaxSize, b.Types = from.MaxSize, from.Types
+	}
+	// Versioning is switched on, never off: what is stored depends on it.
+	if s.Versions && from.Versions {
+		b.Versions = true
+	}
+	return b
+}
+
+// settingsDiffer returns got as far as s goes if it is not as want, or "".
+func settingsDiffer(want, got Bucket, s Settings) string {
+	if is := s.of(got); is != s.of(want) {
+		return is
+	}
+	return ""
+}
+
+// of describes a bucket as far as s goes.
+func (s Settings) of(b Bucket) string {
+	var words []string
+	say := func(known, yes bool, word, otherwise string) {
+		if known && yes {
+			words = append(words, word)
+		} else if known && otherwise != "" {
+			words = append(words, otherwise)
+		}
+	}
+	say(s.Public, b.Public, "public", "private")
+	if s.Limits && b.MaxSize != nil {
+		words = append(words, fmt.Sprintf("at most %d bytes", *b.MaxSize))
+	} else {
+		say(s.Limits, true, "any size", "")
+	}
+	say(s.Limits, len(b.Types) > 0, "only "+strings.Join(slices.Sorted(slices.Values(b.Types)), " "), "any type")
+	say(s.Versions, b.Versions, "versioned", "not versioned")
+	return strings.Join(words, ", ")
+}
+
+// decideSettings says what each bucket is to be in the end, and what its settings are now.
+func (t *Target) decideSettings(plan *cofre.Plan) {
+	for _, b := range t.buckets {
+		s := t.settingsOf(b)
+		now, exists := t.existing[b.ID]
+		final := b
+		switch {
+		case exists && t.cfg.Replace && t.asCaptured():
+			final = withSettings(now, b, s)
+		case exists:
+			final = now
+		}
+		t.final[b.ID] = final
+		differ := settingsDiffer(b, now, s)
+		if !exists || !t.asCaptured() || differ == "" {
+			continue
+		}
+		if t.cfg.Replace {
+			t.kept = append(t.kept, fmt.Sprintf("settings of bucket %s were: %s", b.ID, s.of(now)))
+		} else {
+			plan.Notes = append(plan.Notes, fmt.Sprintf("bucket %s stays %s; captured was %s; --replace sets it", b.ID, differ, s.of(b)))
+		}
+	}
+	var lost []string
+	keeps := t.desc.Settings
+	for _, b := range t.buckets {
+		s := Settings{b.Public && !keeps.Public, !lifted(b) && !keeps.Limits, b.Versions && !keeps.Versions}
+		if s != (Settings{}) {
+			lost = append(lost, fmt.Sprintf("%s (%s)", b.ID, s.of(b)))
+		}
+	}
+	if len(lost) > 0 {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%s does not keep these settings of buckets: %s", t.desc.Kind, strings.Join(lost, "; ")))
+	}
+	if ids := t.owed.ids(); len(ids) > 0 {
+		plan.Notes = append(plan.Notes, "an interrupted restore left the limits of these buckets lifted, they are put back: "+strings.Join(ids, ", "))
+	}
+}
+
+// makeBuckets makes those that are missing; one with limits gets them when everything is in it, because they may be
+// tighter than its objects.
+func (t *Target) makeBuckets(ctx context.Context) error {
+	_, limited := t.cfg.To.(Limiter)
+	for _, b := range t.buckets {
+		if _, ok := t.existing[b.ID]; ok {
+			continue
+		}
+		if limited && !lifted(b) {
+			if err := t.owed.owe(t.final[b.ID]); err != nil {
+				return err
+			}
+			b.MaxSize, b.Types = nil, nil
+		}
+		if err := t.cfg.To.Ensure(ctx, b); err != nil {
+			return fmt.Errorf("create bucket %s: %w", b.ID, err)
+		}
+		t.opened[b.ID] = true
+	}
+	return nil
+}
+
+// open lifts the limits of a bucket that existed before the first object is written into it.
+func (t *Target) open(ctx context.Context, id string) error {
+	now, existed := t.existing[id]
+	if _, limited := t.cfg.To.(Limiter); !limited || !existed {
+		return nil
+	}
+	t.opening.Lock()
+	defer t.opening.Unlock()
+	if t.opened[id] {
+		return nil
+	}
+	if !lifted(now) {
+		if err := t.owed.owe(now); err != nil {
+			return err
+		}
+		now.MaxSize, now.Types = nil, nil
+		if err := t.cfg.To.Ensure(ctx, now); err != nil {
+			return fmt.Errorf("lift the limits of bucket %s: %w", id, err)
+		}
+	}
+	t.opened[id] = true
+	return nil
+}
+
+// payBack gives every bucket the settings that it is owed, those of an earlier restore too.
+func (t *Target) payBack(ctx context.Context) error {
+	var all error
+	for _, id := range t.owed.ids() {
+		b, _ := t.owed.get(id)
+		if now, existed := t.existing[id]; existed && !lifted(now) {
+			b = now // as it is now, or as it was before this restore
+		}
+		var err error
+		if _, existed := t.existing[id]; existed || t.opened[id] { // not one that somebody has deleted since
+			err = t.cfg.To.Ensure(ctx, b)
+		}
+		if err == nil {
+			err = t.owed.paid(id)
+		}
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("put the settings of bucket %s back (%s): %w", id, t.desc.Settings.of(b), err))
+		}
+	}
+	return all
+}
+
+// setBuckets gives the buckets their settings, and reads them back.
+func (t *Target) setBuckets(ctx context.Context) error {
+	for _, b := range t.buckets {
+		if now, existed := t.existing[b.ID]; existed && settingsDiffer(t.final[b.ID], now, t.desc.Settings) == "" {
+			continue
+		}
+		if err := t.cfg.To.Ensure(ctx, t.final[b.ID]); err != nil {
+			return fmt.Errorf("set bucket %s: %w", b.ID, err)
+		}
+	}
+	for _, b := range t.buckets {
+		found, err := t.cfg.To.Buckets(ctx, b.ID)
+		if err != nil {
+			return fmt.Errorf("read the settings of bucket %s back: %w", b.ID, err)
+		}
+		s := t.settingsOf(b)
+		if differ := settingsDiffer(b, found[0], s); differ != "" && t.asCaptured() {
+			t.leave("settings of bucket "+b.ID, s.of(b), differ+", not "+s.of(b))
+		}
+	}
+	return nil
+}
