@@ -161,3 +161,48 @@ func TestACopyActsOnNothing(t *testing.T) {
 		publisher.Exec(t, "postgres", "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 	})
 }
+
+// TestACopyRunsNoJobs restores a cluster in which pg_cron runs jobs: the copy does not load it, until it is adopted.
+func TestACopyRunsNoJobs(t *testing.T) {
+	t.Parallel()
+	programs := filepath.Dir(testkit.Binary(t, testkit.DefaultMajor, "postgres"))
+	if _, err := os.Stat(filepath.Join(filepath.Dir(programs), "lib", "pg_cron.so")); err != nil {
+		testkit.Missing(t, "pg_cron", "pg_cron is not here: apt-get install postgresql-15-cron")
+	}
+	dir := room(t)
+	a := archive(shared(t, dir, "archive"))
+	s := testkit.Postgres(t, 0, a.conf(), testkit.Conf("shared_preload_libraries = 'pg_stat_statements,pg_cron'", "cron.use_background_workers = on", "listen_addresses = ''"))
+	s.Exec(t, "postgres", "ALTER SYSTEM SET unix_socket_directories = '"+shared(t, dir, "socket")+"'")
+	s.Exec(t, "postgres", "CREATE EXTENSION pg_cron; SELECT cron.schedule('each', '* * * * *', 'SELECT 1')")
+	const launcher = "SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'pg_cron'"
+	if got := s.Query(t, "postgres", launcher); got != "1" {
+		t.Fatalf("the original has %s launchers", got)
+	}
+	repo := repositorytest.NewMemory()
+	c := backup(t, repo, physical.NewSource("test", physical.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a}), nil)
+	to := filepath.Join(dir, "copy")
+	restore(t, repo, c, physical.TargetOptions{Dir: to, RestoreCommand: a.restoreCommand()})
+	copied := started{s.BinDir, to}
+	copied.ctl(t, "start")
+	t.Cleanup(func() { copied.ctl(t, "stop", "-m", "immediate") })
+	testkit.Await(t, "the copy takes writes", 30*time.Second, func() bool { return copied.ask(t, "postgres", "SELECT pg_is_in_recovery()") == "f" })
+	if got := copied.ask(t, "postgres", launcher) + copied.ask(t, "postgres", "SELECT count(*) FROM cron.job"); got != "01" {
+		t.Errorf("launchers and jobs of the copy: %s, want 01", got)
+	}
+	if got := copied.ask(t, "postgres", "SHOW shared_preload_libraries"); got != `"pg_stat_statements"` {
+		t.Errorf("the copy loads %s", got)
+	}
+	adoption, err := physical.PlanAdoption(t.Context(), physical.AdoptOptions{Dir: to, Restart: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := adoption.Adopt(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := *s.Server
+	other.Socket = filepath.Join(dir, "socket")
+	adopted := testkit.Server{Server: &other}
+	if got := adopted.Query(t, "postgres", launcher) + adopted.Query(t, "postgres", "SHOW shared_preload_libraries"); got != "1pg_stat_statements,pg_cron" {
+		t.Errorf("adopted: launchers and libraries %s", got)
+	}
+}
