@@ -93,6 +93,7 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SERVERURL", s.URL("postgres"))
 	ts.Setenv("PGPID", fmt.Sprint(s.PID()))
 	ts.Setenv("PGBIN", s.BinDir)
+	ts.Setenv(fmt.Sprintf("COFRE_POSTGRES_%d", s.Major), s.BinDir)
 	ts.Setenv("PGDATA", s.Query(t, "postgres", "SHOW data_directory"))
 	ts.Setenv("PATH", ts.Getenv("PATH")+string(os.PathListSeparator)+s.BinDir)
 }

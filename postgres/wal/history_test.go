@@ -1,0 +1,80 @@
+package wal_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// TestATimelineIsTakenOnce has many recoveries ask for a number at the same moment, as PostgreSQL does: each takes another,
+// and none takes one that is used by a history, a base backup or segments alone.
+func TestATimelineIsTakenOnce(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	const system = cofre.SystemID(7)
+	recipient := wal.Archive{Store: st, Recipient: id.Recipient()}
+	if err := wal.ArchiveHistory(t.Context(), []wal.Archive{recipient}, system, 2, []byte("1\t0/3000000\tno recovery target specified\n")); err != nil {
+		t.Fatal(err)
+	}
+	// Of timeline 4 there are segments; nobody looks at what is in them. Of 3 there is a base backup.
+	if err := st.Create(t.Context(), "wal/7/00000004/000000040000000000000005", strings.NewReader("x"), 1); err != nil {
+		t.Fatal(err)
+	}
+	taken := make([]cofre.Timeline, 8)
+	var wg sync.WaitGroup
+	for i := range taken {
+		dir := filepath.Join(root, "recovery", pgdata.HistoryName(cofre.Timeline(i+1)))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			f := &wal.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
+			for tli := cofre.Timeline(2); ; tli++ {
+				switch err := f.Fetch(t.Context(), pgdata.HistoryName(tli), filepath.Join(dir, "RECOVERYHISTORY")); {
+				case err == nil:
+				case errors.Is(err, wal.ErrAbsent):
+					taken[i] = tli
+					return
+				default:
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[cofre.Timeline]bool{}
+	for _, tli := range taken {
+		if tli < 5 || tli > 12 || seen[tli] {
+			t.Errorf("the timelines %v were taken, want 5 to 12", taken)
+		}
+		seen[tli] = true
+	}
+	// Whoever asks without a claim is not told that there is no timeline 4: it would take the number, or pass over it.
+	f := &wal.Fetcher{Store: st, Identity: id, System: system}
+	err := f.Fetch(t.Context(), "00000004.history", filepath.Join(root, "RECOVERYHISTORY"))
+	if wal.FetchExit(err, false) != 126 || !strings.Contains(err.Error(), "00000004.history is missing") || cofre.Hint(err) == "" {
+		t.Errorf("fetch a history of which only segments are archived: %v", err)
+	}
+	if err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); !errors.Is(err, wal.ErrAbsent) {
+		t.Errorf("fetch the history of a timeline that is only reserved: %v", err)
+	}
+	found, err := wal.CheckHistories(t.Context(), st, id)
+	if err != nil || len(found) != 1 || !strings.HasSuffix(found[0].Object, "00000004.history") {
+		t.Errorf("findings %+v, %v", found, err)
+	}
+	inv, err := wal.ReadInventory(t.Context(), st, system, 0, func() (wal.Identity, error) { return id, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if orphans := inv.Orphans(); len(orphans) != 1 || orphans[0] != 4 {
+		t.Errorf("orphans %v", orphans)
+	}
+}
