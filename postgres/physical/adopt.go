@@ -265,6 +265,10 @@ func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 	if err := endSettings(dir, own); err != nil {
 		return nil, fmt.Errorf("remove the settings of the copy: %w", err)
 	}
+	// A recovery that was ended by hand may have left its key there.
+	if err := os.RemoveAll(filepath.Join(dir, SpoolDir)); err != nil {
+		return done, err
+	}
 	if a.Running && a.o.Restart {
 		if err := a.restart(ctx); err != nil {
 			return done, cofre.WithHint(fmt.Errorf("restart %s, whose settings are those of the original again: %w", dir, err),
@@ -279,7 +283,8 @@ func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 	case a.Running && !done.Restarted:
 		done.Next = append(done.Next, "pg_ctl restart -D "+shellWord(dir))
 	case !a.Running:
-		done.Next = append(done.Next, "pg_ctl start -D "+shellWord(dir))
+		conf, _ := os.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
+		done.Next = append(done.Next, startCommand(dir, conf))
 	}
 	return done, nil
 }

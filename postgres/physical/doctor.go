@@ -42,6 +42,9 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	if err := d.access(ctx); err != nil {
 		return nil, err
 	}
+	if d.server.Settings["cluster_name"] == copyName {
+		d.say("restored copy", false, "cofre adopt "+shellDir(server.DataDir), "the server is a copy that nobody has adopted: it does not archive, and acts on nothing")
+	}
 	d.settings()
 	for _, look := range []func(context.Context) error{d.archiving, d.privileges, d.slots, d.history, d.clock, d.space, d.strays, d.configuration} {
 		if err := look(ctx); err != nil {

@@ -18,6 +18,9 @@ import (
 // quarantineLine parts the settings that end with the recovery from those that stay until Adopt.
 const quarantineLine = "# What follows keeps the copy from acting on others. It ends with: cofre adopt DIR"
 
+// copyName is the cluster_name of a copy: what runs shows in the list of processes, and to whoever backs it up, that it is one.
+const copyName = "restored by cofre"
+
 // acting are libraries of shared_preload_libraries that start work by themselves and that no table and no WAL needs.
 var acting = map[string]string{
 	"bdr":               "replicates",
@@ -123,7 +126,7 @@ func quarantine(major int, all []library) []setting {
 		{"log_directory", "log"},
 		// It would take the memory that was set aside for the original.
 		{"huge_pages", "off"},
-		{"cluster_name", "restored by cofre"},
+		{"cluster_name", copyName},
 		// Its tables cannot be read without the library, and its jobs need none of these.
 		{"timescaledb.max_background_workers", "0"},
 	}

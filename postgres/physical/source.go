@@ -143,6 +143,9 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	}
 	host, _ := os.Hostname() // a name for people; none is no reason to take no backup
 	set := k.server.Settings
+	if set["cluster_name"] == copyName {
+		k.warn("this server is a restored copy that nobody has adopted, and its WAL is not archived: cofre adopt %s makes it the original", shellDir(k.server.DataDir))
+	}
 	k.facts = Facts{Format: 1, Summary: Summary{
 		SystemID: k.server.SystemID, ServerVersion: k.server.VersionText, Major: k.server.Version.Major(),
 		Host: host, DataChecksums: set["data_checksums"] == "on", FromStandby: k.server.InRecovery,

@@ -515,7 +515,11 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	t.touched = false
-	next := []string{"pg_ctl start -D " + shellWord(dir)}
+	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
+	if err != nil && !gone(err) {
+		return nil, err
+	}
+	next := []string{startCommand(dir, conf)}
 	if r := t.recovery(); r.signals() && r.then() == string(ActionPause) {
 		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
 		next = append(next, "it pauses at the target, read-only; tables that a transaction which was open there had locked cannot be read until it is promoted",
@@ -526,6 +530,16 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 	}
 	next = append(next, t.look(dir), "when it is to be the original: cofre adopt "+shellWord(dir))
 	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, nil
+}
+
+// startCommand starts the server of a directory. Where its postgresql.conf names another data directory, it would be that
+// one's that is started: the command line counts over the file.
+func startCommand(dir string, conf []byte) string {
+	command := "pg_ctl start -D " + shellWord(dir)
+	if dataDirectory.Match(conf) {
+		command += " -o " + shellWord("-c data_directory="+shellWord(dir))
+	}
+	return command
 }
 
 // look is how a copy in quarantine is reached.

@@ -168,7 +168,7 @@ func (t *Target) noteConfiguration(ctx context.Context, p *cofre.Plan) error {
 	}
 	b, err := readAll(ctx, t.tree, conf)
 	if err == nil && dataDirectory.Match(b) {
-		p.Notes = append(p.Notes, "postgresql.conf names a data_directory: change or remove that line before starting, or the server opens that directory instead")
+		p.Notes = append(p.Notes, "postgresql.conf names a data_directory: start it as it is printed at the end, or remove that line: else that directory's server starts instead")
 	}
 	return err
 }
