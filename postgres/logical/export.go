@@ -144,6 +144,9 @@ func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs 
 	return nil
 }
 
+// circleNote comes before rows of tables that refer to one another, which no order can load under their foreign keys.
+const circleNote = "\n-- Tables refer to one another in a circle: foreign keys are not looked at while rows are loaded, which only a superuser may ask for.\nSET session_replication_role = replica;\n"
+
 type sqlExport struct {
 	component
 	tree cofre.Tree
@@ -186,6 +189,15 @@ func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
 		}
 		if err := x.section(ctx, tools, dir, section, defined); err != nil {
 			return err
+		}
+		// Where the definitions are there already, so are the foreign keys.
+		if f.DataOnly || f.Section == "data" {
+			var circle bool
+			if rows, circle = loadOrder(x.toc, rows); circle {
+				if _, err := io.WriteString(x.w, circleNote); err != nil {
+					return err
+				}
+			}
 		}
 		if err := x.rows(ctx, rows); err != nil {
 			return err

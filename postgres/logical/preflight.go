@@ -65,7 +65,7 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 		problem(fmt.Sprintf("ALTER ROLE %s CREATEDB, or connect as a superuser", pgarchive.Quote(server.Role.Name)), "role %s may not create databases", server.Role.Name)
 	}
 	for _, look := range []func(context.Context, *pgx.Conn, *cofre.Plan) error{
-		t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,
+		t.leaveBound, t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,
 	} {
 		if err := look(ctx, conn, p); err != nil {
 			return err

@@ -66,6 +66,9 @@ type Target struct {
 	root    cofre.ObjectID    // of the component
 	roles   []globalStatement // to be run before anything else
 	failed  []failedStatement
+	without []string // extensions that insist on another database, and are left out
+	// afterwards is what can be done once the copy has its name, in words for a person.
+	afterwards []string
 }
 
 // component is a component opened for reading.

@@ -1,6 +1,7 @@
 package logical
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		written <- err
 	}()
 	result, err := fingerprint.Compare(captured, r, c.leftOut(), func(d fingerprint.Difference) error {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: d.Name, Want: d.Want, Got: d.Got, Accepted: d.Lost})
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: d.Name, Want: d.Want, Got: d.Got, Accepted: cmp.Or(d.Lost, c.leftOutReason(d.Name))})
 		return nil
 	})
 	_ = r.CloseWithError(io.ErrClosedPipe)

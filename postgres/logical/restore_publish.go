@@ -3,6 +3,7 @@ package logical
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -59,7 +60,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 				"stop what opens them; the restored database is %s", t.staged)
 		}
 	}
-	o := &cofre.Outcome{Restored: t.o.Name}
+	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Clone(t.afterwards)}
 	if exists {
 		o.Kept = []string{t.kept}
 		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(t.kept))

@@ -1,0 +1,71 @@
+package logical
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// insisting are the extensions that insist on one database of a server, by its name, and so are made in no staged one:
+// the parameter that names the database, the schema that they make, and what in a difference's name is theirs.
+var insisting = map[string]struct {
+	parameter, schema string
+	theirs            func() *regexp.Regexp
+}{
+	"pg_cron": {"cron.database_name", "cron", pattern.Lazy(`(^| )(extension pg_cron|schema cron|cron\.)|^default privileges of .* in schema cron$`)},
+}
+
+// leaveBound takes extensions that can only be made in another database out of the restore, with what is theirs, and
+// says so. Whether they can be made once the copy has its name, the last lines of the outcome tell.
+func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
+	for _, e := range t.sel.entries(pgarchive.SectionPreData) {
+		b, ok := insisting[e.Tag]
+		if e.Desc != "EXTENSION" || !ok {
+			continue
+		}
+		var database *string
+		if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting($1, true)", b.parameter).Scan(&database); err != nil {
+			return fmt.Errorf("read the parameter %s: %w", b.parameter, err)
+		}
+		t.sel.leave(func(x *pgarchive.Entry) bool {
+			return x == e || x.Namespace == b.schema || slices.Contains(x.Depends, e.DumpID) || x.Tag == "SCHEMA "+b.schema
+		})
+		t.without = append(t.without, e.Tag)
+		where := "in no database of this server, which does not preload it"
+		if database != nil && *database != "" {
+			where = "in database " + *database + " alone (" + b.parameter + ")"
+		}
+		p.Notes = append(p.Notes, fmt.Sprintf("extension %s is left out, with its tables: it can be made %s", e.Tag, where))
+		if database != nil && *database == t.o.Name {
+			t.afterwards = append(t.afterwards, fmt.Sprintf("extension %s can be made now, in database %s: CREATE EXTENSION %s;", e.Tag, t.o.Name, e.Tag))
+		}
+	}
+	return nil
+}
+
+// leave takes entries out of a selection.
+func (s *selection) leave(gone func(*pgarchive.Entry) bool) {
+	for i := range s.toc.Entries {
+		if e := &s.toc.Entries[i]; gone(e) {
+			delete(s.keep, e.DumpID)
+		}
+	}
+}
+
+// leftOutReason says why a difference is none of the copy's: it is of an extension that the plan left out.
+func (t *Target) leftOutReason(name string) string {
+	for _, e := range t.without {
+		if insisting[e].theirs().MatchString(strings.TrimPrefix(name, "comment on ")) {
+			return "extension " + e + " insists on another database, and the plan left it out"
+		}
+	}
+	return ""
+}
