@@ -106,4 +106,5 @@ func fieldsRead(t *testing.T, packages ...string) map[string]bool {
 // readByMethod says which fields the methods of package config read for those who call them.
 var readByMethod = map[string][]string{
 	"Config.Repositories": {"Config.Repository", "Config.Copies"},
+	"Config.Location":     {"Config.Timezone"},
 }

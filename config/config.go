@@ -46,7 +46,7 @@ func (c *Config) Repositories() []Repository {
 	return append([]Repository{c.Repository}, c.Copies...)
 }
 
-// Location is the time zone that schedules are meant in. It was checked when the configuration was loaded.
+// Location is the time zone that schedules are meant in, and in which times are shown. It was checked when the configuration was loaded.
 func (c *Config) Location() *time.Location {
 	if c.Timezone == "" {
 		return time.Local

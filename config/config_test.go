@@ -280,7 +280,7 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"timezone", "database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
+		"database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
 		"config.schedule", "config.keep", "objectives", "notify", "log",
 	}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {

@@ -62,7 +62,7 @@ const notYet = ""
 
 var rootKeys = []Key{
 	{"name", "of the installation: letters, digits, `.`, `-`, `_`. Points of several installations may share a repository; without a name, commands that read take the only one that is there", "da instalação: letras, dígitos, `.`, `-`, `_`. Pontos de várias instalações podem dividir um repositório; sem nome, os comandos de leitura usam a única que houver", nil, "the host's name", first, "every command"},
-	{"timezone", "of every schedule, as `America/Sao_Paulo`", "de toda agenda, como `America/Sao_Paulo`", nil, "the machine's", first, notYet},
+	{"timezone", "of the times on the screen, as `America/Sao_Paulo`; and of every schedule, which this version does not keep yet", "dos horários na tela, como `America/Sao_Paulo`; e de toda agenda, que esta versão ainda não cumpre", nil, "the machine's", first, "what is shown"},
 	{"repository", "where the backups rest", "onde ficam os backups", nil, "", first, "every command"},
 	{"copies", "a list of further repositories, with the same keys. What a copy leaves out it takes from the repository", "lista de outros repositórios, com as mesmas chaves. O que uma cópia não define vem do repositório", nil, "", first, "wal archive, wal fetch, wal stream, wal status, init, doctor"},
 	{"database", "the logical dump of one database", "o dump lógico de um banco", nil, "", first, "backup"},

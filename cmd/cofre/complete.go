@@ -58,7 +58,7 @@ func completing(a *app, cmd *cobra.Command) {
 func (a *app) complete(ctx context.Context, argument, typed string) []string {
 	switch argument {
 	case "POINT", "POINT2":
-		return a.fromCatalog(ctx, pointChoices)
+		return a.fromCatalog(ctx, a.pointChoices)
 	case "SCHEMA.TABLE":
 		return a.fromCatalog(ctx, tableChoices)
 	case "...", "database|cluster|storage|config":
@@ -79,14 +79,14 @@ func (a *app) fromCatalog(ctx context.Context, choose func(context.Context, *con
 	return found
 }
 
-func pointChoices(_ context.Context, cfg *config.Config, _ reader, cat *catalog.Catalog) iter.Seq[string] {
+func (a *app) pointChoices(_ context.Context, cfg *config.Config, _ reader, cat *catalog.Catalog) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		if !yield(catalog.Latest + "\tthe newest") {
 			return
 		}
 		points := slices.Collect(cat.List(catalog.Want{Installation: cfg.Name}))
 		for _, p := range slices.Backward(points) {
-			if !yield(string(p.ID) + "\t" + clock(p.StartedAt) + " " + kinds(p)) {
+			if !yield(string(p.ID) + "\t" + a.clock(p.StartedAt) + " " + kinds(p)) {
 				return
 			}
 		}

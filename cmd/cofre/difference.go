@@ -55,7 +55,7 @@ func (c *showCommand) difference(ctx context.Context, a *app, repo reader, from,
 			Changes []change      `json:"changes"`
 		}{from.ID, to.ID, changes})
 	}
-	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", from.ID, clocks(from.StartedAt), to.ID, clocks(to.StartedAt))
+	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", from.ID, a.clocks(from.StartedAt), to.ID, a.clock(to.StartedAt))
 	if len(changes) == 0 {
 		fmt.Fprintln(a.Out, "nothing changed")
 		return nil

@@ -86,7 +86,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p, damage[p.ID])}
+		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p, damage[p.ID])}
 		if c.all {
 			row = append(row, p.Installation)
 		}

@@ -8,10 +8,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -23,8 +25,20 @@ func main() {
 // app is what every command may ask for.
 type app struct {
 	edge.App
+	zone       *time.Location // of the times on the screen; nil is the machine's
 	eventsFile string
 	events     *observe.Lines // of --events; nil without it
+}
+
+// Settings reads the configuration, and takes its time zone for the screen if the person has not typed one.
+//
+// Errors: those of edge.App.Settings.
+func (a *app) Settings() (*config.Config, error) {
+	cfg, err := a.App.Settings()
+	if err == nil && a.zone == nil {
+		a.zone = cfg.Location()
+	}
+	return cfg, err
 }
 
 // follow opens the file of --events. It is appended to: each run of a cron job adds its own.

@@ -59,20 +59,31 @@ func size(bytes int64) string {
 
 func count(n int64) string { return humanize.Comma(n) }
 
-// clock shows a moment in the machine's zone, with the zone.
-func clock(t time.Time) string {
+// clock shows a moment in the zone of this screen: the one that the person typed or configured, or else the machine's. One
+// screen has one zone.
+func (a *app) clock(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04:05 -07:00")
+	return t.In(a.location()).Format("2006-01-02 15:04:05 -07:00")
 }
 
-// clocks shows a moment in the machine's zone and in UTC, where a person may go on to type it.
-func clocks(t time.Time) string {
+// clocks adds UTC, for the moment of a screen that a person may go on to type or to look up in a log of a server.
+func (a *app) clocks(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return clock(t) + "  (" + t.UTC().Format(time.RFC3339) + ")"
+	if _, offset := t.In(a.location()).Zone(); offset == 0 {
+		return a.clock(t)
+	}
+	return a.clock(t) + "  (" + t.UTC().Format(time.RFC3339) + ")"
+}
+
+func (a *app) location() *time.Location {
+	if a.zone != nil {
+		return a.zone
+	}
+	return time.Local
 }
 
 func took(d time.Duration) string {

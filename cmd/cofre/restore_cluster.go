@@ -89,6 +89,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 			if err != nil {
 				return edge.UsageError(cmd, err)
 			}
+			a.zone = c.target.zone()
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, target, args)
 			})
@@ -152,6 +153,17 @@ func (r *recoveryFlags) parse() (cofre.RecoveryTarget, error) {
 	return t, err
 }
 
+// zone is the time zone in which --at was typed, nil without one.
+func (r *recoveryFlags) zone() *time.Location {
+	if loc, err := time.LoadLocation(r.tz); err == nil && r.tz != "" {
+		return loc
+	}
+	if t, err := time.Parse(time.RFC3339Nano, r.at); err == nil {
+		return t.Location()
+	}
+	return nil
+}
+
 // parseMoment reads a time that a person typed. Without an offset and without a zone it is refused: the same digits
 // are another moment on another machine.
 func parseMoment(text, zone string) (time.Time, error) {
@@ -205,7 +217,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 		return err
 	}
 	if !a.JSON && !a.Quiet {
-		fmt.Fprintf(a.Err, "recovery target: %s%s\n", target, echo(target.At))
+		fmt.Fprintf(a.Err, "recovery target: %s%s\n", target, a.echo(target.At))
 		if way.recovery != nil {
 			fmt.Fprintf(a.Err, "reached at LSN %s on timeline %d, with %s\n", way.recovery.Stop, way.recovery.Timeline, plural(len(way.recovery.Segments), "WAL segment"))
 		}
@@ -481,7 +493,7 @@ func forgetSpool(ctx context.Context, dir string) error {
 func printRecovered(a *app, r *physical.Recovered) {
 	fmt.Fprintf(a.Out, "recovered to LSN %s on timeline %d in %s\n", r.LSN, r.Timeline, took(r.Took))
 	if !r.CommitAt.IsZero() {
-		fmt.Fprintf(a.Out, "the last transaction in it: %s%s\n", r.CommitAt.UTC().Format(time.RFC3339Nano), echo(r.CommitAt))
+		fmt.Fprintf(a.Out, "the last transaction in it: %s%s\n", r.CommitAt.UTC().Format(time.RFC3339Nano), a.echo(r.CommitAt))
 	}
 	if r.Stopped != "" {
 		fmt.Fprintf(a.Out, "the server says: %s\n", r.Stopped)
@@ -520,10 +532,10 @@ func pairs(words []string) (map[string]string, error) {
 	return m, nil
 }
 
-// echo shows a moment in the machine's own zone beside UTC: a mistaken zone is seen before it costs three hours.
-func echo(t time.Time) string {
-	if t.IsZero() {
+// echo shows a moment of UTC in the zone of the screen too: a mistaken zone is seen before it costs three hours.
+func (a *app) echo(t time.Time) string {
+	if _, offset := t.In(a.location()).Zone(); t.IsZero() || offset == 0 {
 		return ""
 	}
-	return " = " + clock(t) + " here"
+	return " = " + a.clock(t)
 }

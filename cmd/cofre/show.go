@@ -112,8 +112,8 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 	columns(a.Out, nil, [][]string{
 		{"  installation", p.Installation},
 		{"  host", p.Host},
-		{"  began", clocks(p.StartedAt)},
-		{"  published", clocks(p.PublishedAt)},
+		{"  began", a.clocks(p.StartedAt)},
+		{"  published", a.clock(p.PublishedAt)},
 		{"  cofre", p.Version},
 		{"  size", fmt.Sprintf("%s read, %s added to the repository", size(p.Bytes()), size(added(p)))},
 		{"  state", state(p, damage)},
@@ -121,10 +121,10 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 	for _, c := range p.Components {
 		fmt.Fprintf(a.Out, "\n%s %s\n", c.Kind, c.Name)
 		rows := [][]string{
-			{"  captured", fmt.Sprintf("%s, in %s", clocks(c.StartedAt), took(c.EndedAt.Sub(c.StartedAt)))},
+			{"  captured", fmt.Sprintf("%s, in %s", a.clock(c.StartedAt), took(c.EndedAt.Sub(c.StartedAt)))},
 			{"  size", fmt.Sprintf("%s in %s entries, %s added", size(c.Bytes), count(c.Entries), size(c.Stored))},
 		}
-		columns(a.Out, nil, append(rows, described(c)...))
+		columns(a.Out, nil, append(rows, a.described(c)...))
 		if c.Partial {
 			fmt.Fprintln(a.Out, "  incomplete: something that should be here is known to be missing; see the findings")
 		}
@@ -143,7 +143,7 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 }
 
 // described says what the facts of a component mean to a person.
-func described(c cofre.Component) [][]string {
+func (a *app) described(c cofre.Component) [][]string {
 	if len(c.Facts) == 0 {
 		return nil
 	}
@@ -154,7 +154,7 @@ func described(c cofre.Component) [][]string {
 			return nil
 		}
 		rows := [][]string{
-			{"  snapshot", clocks(s.TakenAt)},
+			{"  snapshot", a.clock(s.TakenAt)},
 			{"  content", fmt.Sprintf("%s rows in %s", count(s.Rows), plural(s.Tables, "table"))},
 			{"  server", "PostgreSQL " + s.ServerVersion},
 			{"  position", fmt.Sprintf("LSN %s of system %s", s.LSN, s.SystemID)},
@@ -227,7 +227,7 @@ func printFiles(a *app, name string, facts []files.Fact) {
 		if f.Type == files.TypeLink {
 			path += " -> " + string(f.Link)
 		}
-		rows = append(rows, []string{"  " + f.Mode.String(), fmt.Sprintf("%s:%s", owner(f.User, f.UID), owner(f.Group, f.GID)), size(f.Size), clock(f.ModTime), path})
+		rows = append(rows, []string{"  " + f.Mode.String(), fmt.Sprintf("%s:%s", owner(f.User, f.UID), owner(f.Group, f.GID)), size(f.Size), a.clock(f.ModTime), path})
 	}
 	columns(a.Out, []string{"  MODE", "OWNER", "SIZE", "CHANGED", "PATH"}, rows, 2)
 }

@@ -120,5 +120,5 @@ func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool
 	if reached == "" {
 		reached = "none"
 	}
-	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(points, "recovery point"), clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
+	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(points, "recovery point"), a.clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
 }

@@ -286,7 +286,7 @@ func promisedSince(cfg *config.Config) time.Time {
 }
 
 func printWALStatus(a *app, s wal.Status) {
-	fmt.Fprintf(a.Out, "system %s: %s, %s stored, newest %s\n", s.System, plural(s.Segments, "WAL segment"), size(s.Bytes), clocks(s.NewestAt))
+	fmt.Fprintf(a.Out, "system %s: %s, %s stored, newest %s\n", s.System, plural(s.Segments, "WAL segment"), size(s.Bytes), a.clocks(s.NewestAt))
 	var rows [][]string
 	for _, w := range s.Windows {
 		end := "the end of the WAL"
@@ -296,7 +296,7 @@ func printWALStatus(a *app, s wal.Status) {
 		case w.Gap != nil:
 			end = "a gap"
 		}
-		rows = append(rows, []string{fmt.Sprint(w.Timeline), clock(w.FromAt), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
+		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.clock(w.FromAt), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
 	}
 	if len(rows) > 0 {
 		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "TO LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
@@ -324,7 +324,7 @@ func printWALStatus(a *app, s wal.Status) {
 			fmt.Fprintf(a.Out, "%s: not reached: %s\n", r.URL, r.Error)
 			continue
 		}
-		fmt.Fprintf(a.Out, "%s: %s, newest %s\n", r.URL, plural(r.Segments, "WAL segment"), clocks(r.NewestAt))
+		fmt.Fprintf(a.Out, "%s: %s, newest %s\n", r.URL, plural(r.Segments, "WAL segment"), a.clock(r.NewestAt))
 		for _, m := range r.Missing {
 			fmt.Fprintf(a.Out, "%s: misses what another has: segments %s to %s (%d)\n", r.URL, m.From, m.To, m.Segments)
 		}
