@@ -148,7 +148,7 @@ func printArchiving(a *app, archiver *physical.Archiver, err error) {
 	default:
 		what, _ := archiver.Trouble()
 		if what == "" && archiver.Archived != "" {
-			what = "the server archived " + archiver.Archived + " last, at " + clock(archiver.ArchiveAt)
+			what = "the server archived " + archiver.Archived + " last, at " + a.clock(archiver.ArchiveAt)
 		}
 		if what != "" {
 			fmt.Fprintln(a.Out, what)
