@@ -131,6 +131,8 @@ type capturing struct {
 	given     cofre.Capture
 	session   *session
 	startedAt time.Time
+	life      *life
+	left      bool // a step of it never returned and may still use the session
 }
 
 func begin(ctx context.Context, repo repository, req Request) (*run, error) {
@@ -153,7 +155,8 @@ func begin(ctx context.Context, repo repository, req Request) (*run, error) {
 		trees: map[cofre.ObjectID]cofre.Tree{},
 	}
 	for _, s := range sources {
-		c := &capturing{source: s, given: cofre.Capture{Observer: named(req.Observer, s.ID(), r.point.ID), Jobs: req.Jobs}}
+		c := &capturing{source: s, life: &life{to: named(req.Observer, s.ID(), r.point.ID)}}
+		c.given = cofre.Capture{Observer: c.life, Jobs: req.Jobs}
 		if err := r.recall(ctx, past, c); err != nil {
 			return nil, err
 		}
@@ -242,7 +245,7 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	if err := r.open(ctx, c); err != nil {
 		return err
 	}
-	err := guard(func() error { return p.Prepare(ctx, &c.given) })
+	err := r.step(ctx, c, "prepare", func() error { return p.Prepare(ctx, &c.given) })
 	if err == nil {
 		return nil
 	}
@@ -266,7 +269,7 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 		c.given.Companions = append(c.given.Companions, cofre.Companion{Component: comp, Tree: r.trees[comp.Root]})
 	}
 	var captured cofre.Captured
-	err := guard(func() (err error) {
+	err := r.step(ctx, c, "capture", func() (err error) {
 		captured, err = c.source.Capture(ctx, &c.given)
 		return err
 	})
@@ -418,7 +421,7 @@ func (r *run) release(ctx context.Context) {
 // giveUp closes the session of a source. Its errors have nobody who could act on them: the capture's own error, or its
 // publication, has been said.
 func (r *run) giveUp(ctx context.Context, c *capturing) {
-	if c.session == nil {
+	if c.session == nil || c.left {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBound)

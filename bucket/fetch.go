@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 // whose row is there and whose bytes are not is believed after fewer, because the answer does not change.
 const (
 	unreachableAttempts = 9
+	silenceWeighs       = 3 // attempts: one that nothing answers takes minutes, and all that is to be backed up waits for it
 	brokenAttempts      = 4
 	changeAttempts      = 20 // of an object that is overwritten each time it is read
 )
@@ -67,7 +69,11 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		case errors.As(err, &fatal):
 			return fetched{}, fmt.Errorf("store %s: %w", row.Path(), fatal.error)
 		case errors.Is(err, cofre.ErrUnreachable), throttled(err):
-			if unreachable++; unreachable >= unreachableAttempts {
+			unreachable++
+			if silent(err) {
+				unreachable += silenceWeighs - 1
+			}
+			if unreachable >= unreachableAttempts {
 				return r.unanswered(ctx, row, err)
 			}
 			if err := pause(ctx, backoff(unreachable)); err != nil {
@@ -103,6 +109,12 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return fetched{}, err
 		}
 	}
+}
+
+// silent reports whether the store accepted a request and then said nothing for as long as it may.
+func silent(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // sameRow reports whether a row read again still promises what the inventory did.

@@ -91,7 +91,7 @@ var credentialKeys = []Key{
 }
 
 var databaseKeys = []Key{
-	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha", nil, "", first, "backup, restore"},
+	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password. `&connect_timeout=120` changes how many seconds a server may take to open a session, 45", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha. `&connect_timeout=120` muda quantos segundos um servidor pode levar para abrir uma sessão, 45", nil, "", first, "backup, restore"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, restore"},
 	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, notYet},
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},

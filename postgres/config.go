@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -120,11 +122,23 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	if p.RuntimeParams["application_name"] == "" {
 		p.RuntimeParams["application_name"] = applicationName
 	}
+	if p.ConnectTimeout == 0 && !c.waitsForEver() {
+		p.ConnectTimeout = connectTimeout
+	}
 	// The others are set once the session is there: a pooler in between refuses parameters that it does not know.
 	if mode, ok := c.Settings["replication"]; ok {
 		p.RuntimeParams["replication"] = mode
 	}
 	return p, nil
+}
+
+// connectTimeout is how long a server that was reached may take until it has let a session in, where connect_timeout says
+// nothing else: one that accepts connections and is silent would hold a backup for ever, and all other sources with it.
+const connectTimeout = 45 * time.Second
+
+// waitsForEver reports whether the URL, or the environment, asks for no bound, as libpq takes a connect_timeout of 0.
+func (c Config) waitsForEver() bool {
+	return cmp.Or(urlParameters(c.URL)["connect_timeout"], os.Getenv("PGCONNECT_TIMEOUT")) == "0"
 }
 
 var passwordInText = pattern.Lazy(`(?i)(://[^:/@\s]*:)[^@\s]*@|(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)`)
@@ -205,6 +219,9 @@ func (c Config) toolEnv(base []string, at net.Addr, options string) ([]string, e
 	vars["PGHOST"], vars["PGPORT"] = p.Host, fmt.Sprint(p.Port)
 	vars["PGUSER"], vars["PGDATABASE"] = p.User, p.Database
 	vars["PGAPPNAME"] = applicationName
+	if p.ConnectTimeout > 0 {
+		vars["PGCONNECT_TIMEOUT"] = fmt.Sprint(int(p.ConnectTimeout / time.Second))
+	}
 	if options != "" {
 		vars["PGOPTIONS"] = strings.TrimSpace(vars["PGOPTIONS"] + " " + options)
 	}

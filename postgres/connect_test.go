@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -140,5 +141,24 @@ func TestExplainLeavesTheFaultsOfOthers(t *testing.T) {
 	}
 	if ended := postgres.Explain(&pgconn.PgError{Code: "57P01"}); !errors.Is(ended, cofre.ErrUnreachable) || cofre.Hint(ended) == "" {
 		t.Errorf("an ended session is %v (hint %q)", ended, cofre.Hint(ended))
+	}
+}
+
+// TestConnectToSilence: a server that accepts connections and says nothing is unreachable after connect_timeout, and has a
+// bound where none is asked for.
+func TestConnectToSilence(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() // what is not accepted is connected all the same
+	url := "postgres://cofre@" + listener.Addr().String() + "/app?sslmode=disable&connect_timeout="
+	if _, err := postgres.Connect(t.Context(), postgres.Config{URL: url + "1"}); !errors.Is(err, cofre.ErrUnreachable) {
+		t.Errorf("connected with %v, want %v", err, cofre.ErrUnreachable)
+	}
+	for given, want := range map[string]time.Duration{"": 45 * time.Second, "connect_timeout=3": 3 * time.Second, "connect_timeout=0": 0} {
+		if got := postgres.ConnectTimeout(t, postgres.Config{URL: "host=127.0.0.1 " + given}); got != want {
+			t.Errorf("with %q a session is waited for %s, want %s", given, got, want)
+		}
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/internal/stall"
 )
 
 // Config says where the storage is and how to be let in.
@@ -64,9 +65,16 @@ const (
 	defaultResumable = 50 << 20
 	attempts         = 6 // of a request that changes nothing or changes the same thing each time
 	dialTimeout      = 10 * time.Second
-	// stall is how long a connection may say nothing. The server reads an object whole, for its MD5, before it
-	// answers; at 100 MB/s this is 12 GB.
-	stall = 2 * time.Minute
+	// attemptsStalled is how often a request is sent to a server that accepts it and says nothing: each takes a whole
+	// silence, and everything else that is to be backed up waits.
+	attemptsStalled = 2
+)
+
+// How long a connection may say nothing; tests shorten it. The server reads an object whole, for its MD5, before it
+// answers, and at 100 MB/s two minutes are 12 GB. Whether it is there at all it says at once.
+var (
+	silence      = 2 * time.Minute
+	firstSilence = 30 * time.Second
 )
 
 // Open looks at the key, finds the API under the address, and asks it for the buckets, so that a wrong key is
@@ -107,11 +115,11 @@ func redactUser(u string) string {
 func newClient(ca string) (*http.Client, error) {
 	t := &http.Transport{
 		Proxy:       http.ProxyFromEnvironment,
-		DialContext: (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext: stall.Dial(&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}, silence),
 		// HTTP/2 multiplexes every request over one connection, whose flow control a gateway keeps small.
 		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{},
 		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: stall,
+		ResponseHeaderTimeout: silence,
 		MaxIdleConnsPerHost:   2 * bucket.MaxJobs,
 		IdleConnTimeout:       50 * time.Second, // below the server's own 61 s, so that it does not hang up first
 		DisableCompression:    true,
@@ -146,7 +154,7 @@ func (s *Store) findBase(ctx context.Context, given string) error {
 	var first error
 	for _, base := range candidates {
 		s.base = base
-		_, err := s.Buckets(ctx)
+		err := s.answers(ctx)
 		if err == nil {
 			return nil
 		}
@@ -165,6 +173,19 @@ func (s *Store) findBase(ctx context.Context, given string) error {
 	}
 	return fmt.Errorf("no storage API at %s: %w: %w", given, cofre.ErrConfig, first)
 }
+
+// answers asks for the buckets, and does not wait long for a server that says nothing.
+func (s *Store) answers(ctx context.Context) error {
+	asking, cancel := context.WithTimeoutCause(ctx, attemptsStalled*firstSilence, errSilent)
+	defer cancel()
+	_, err := s.Buckets(asking)
+	if err != nil && ctx.Err() == nil && asking.Err() != nil {
+		err = transport("list buckets", fmt.Errorf("%w for %s", errSilent, attemptsStalled*firstSilence))
+	}
+	return err
+}
+
+var errSilent = errors.New("it accepts connections and says nothing")
 
 func keyHint(err error) error {
 	if errors.Is(err, cofre.ErrDenied) {
@@ -329,7 +350,7 @@ func (s *Store) call(ctx context.Context, op, method, path string, body, into an
 func (s *Store) again(ctx context.Context, f func() error) error {
 	for n := 1; ; n++ {
 		err := f()
-		if err == nil || n >= attempts || ctx.Err() != nil || !cofre.Retryable(err) {
+		if err == nil || n >= attempts || ctx.Err() != nil || !cofre.Retryable(err) || n >= attemptsStalled && stalled(err) {
 			return err
 		}
 		wait := 100*time.Millisecond<<n + rand.N(100*time.Millisecond)
@@ -345,6 +366,12 @@ func (s *Store) again(ctx context.Context, f func() error) error {
 		case <-t.C:
 		}
 	}
+}
+
+// stalled reports whether a request ended because nothing moved.
+func stalled(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 func (s *Store) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/internal/stall"
 )
 
 const (
@@ -109,7 +110,7 @@ func newCredentials(c Config) *credentials.Credentials {
 }
 
 func newTransport(c Config) (*http.Transport, error) {
-	stall := cmp.Or(c.Timeout, stallTimeout)
+	silence := cmp.Or(c.Timeout, stallTimeout)
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
@@ -121,46 +122,19 @@ func newTransport(c Config) (*http.Transport, error) {
 			return nil, fmt.Errorf("CA file %s holds no certificate in PEM: %w", c.CA, cofre.ErrConfig)
 		}
 	}
-	dialer := &net.Dialer{Timeout: min(dialTimeout, stall), KeepAlive: 15 * time.Second}
+	dialer := &net.Dialer{Timeout: min(dialTimeout, silence), KeepAlive: 15 * time.Second}
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return &stallGuard{conn, stall}, nil
-		},
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           stall.Dial(dialer, silence),
 		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   min(dialTimeout, stall),
-		ResponseHeaderTimeout: stall,
+		TLSHandshakeTimeout:   min(dialTimeout, silence),
+		ResponseHeaderTimeout: silence,
 		IdleConnTimeout:       stallTimeout / 2,
 		MaxIdleConnsPerHost:   16,
 		WriteBufferSize:       64 << 10,
 		ReadBufferSize:        64 << 10,
 		DisableCompression:    true,
 	}, nil
-}
-
-// stallGuard ends a connection on which nothing moves: without it a peer that vanished without a word holds a
-// transfer for as long as the kernel retransmits, a quarter of an hour on Linux.
-type stallGuard struct {
-	net.Conn
-	timeout time.Duration
-}
-
-func (c *stallGuard) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(p)
-}
-
-func (c *stallGuard) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Write(p)
 }
 
 // Condition returns the condition of package cofre that an error of a client or of a body it returned means, or

@@ -1,0 +1,129 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// How long a source may report nothing before a person is told where it stands, and from when on it is a warning, which
+// --quiet shows too. Each silence that follows is twice as long.
+const (
+	firstSilence = 30 * time.Second
+	longSilence  = 16 * time.Minute
+)
+
+// step runs a step of a source. While the source says nothing, because a server, a disk or a lock holds it, its observer
+// is told so. Once ctx ends, the step has releaseBound to return: a system call cannot be interrupted, and nobody is to
+// have to kill the process for it. A step that was left behind keeps its session.
+//
+// Errors: those of the step; that of ctx.
+func (r *run) step(ctx context.Context, c *capturing, what string, step func() error) error {
+	c.life.begin(what)
+	defer c.life.end()
+	done := make(chan error, 1)
+	go func() { done <- guard(step) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	bound := time.NewTimer(releaseBound)
+	defer bound.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-bound.C:
+		c.left = true
+		return fmt.Errorf("%w: the source did not end within %s%s", context.Cause(ctx), releaseBound, c.life.where())
+	}
+}
+
+// life is an observer that notices that nothing is observed during a step.
+type life struct {
+	to cofre.Observer
+
+	mu    sync.Mutex
+	what  string      // the step under way, or empty
+	last  cofre.Event // the newest that says where the source is
+	heard time.Time
+	after time.Duration // of silence until the next word
+	timer *time.Timer
+}
+
+func (l *life) begin(what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.what, l.heard, l.after = what, time.Now(), firstSilence
+	l.timer = time.AfterFunc(l.after, l.speak)
+}
+
+func (l *life) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.what = ""
+	l.timer.Stop()
+}
+
+// Observe passes an event on.
+func (l *life) Observe(e cofre.Event) {
+	l.mu.Lock()
+	l.heard = time.Now()
+	if e.Task != "" || e.Text != "" {
+		l.last = e
+	}
+	l.mu.Unlock()
+	l.to.Observe(e)
+}
+
+// speak says what is known of a source that is silent, and looks again when there may be more to say.
+func (l *life) speak() {
+	l.mu.Lock()
+	if l.what == "" {
+		l.mu.Unlock()
+		return
+	}
+	silent := time.Since(l.heard)
+	if silent < l.after {
+		if silent < firstSilence {
+			l.after = firstSilence
+		}
+		l.timer.Reset(l.after - silent)
+		l.mu.Unlock()
+		return
+	}
+	l.after *= 2
+	l.timer.Reset(l.after - silent)
+	e := cofre.Event{
+		At: time.Now(), Type: cofre.TypeNote,
+		Text: fmt.Sprintf("%s: nothing was heard for %s%s; it is waited for", l.what, silent.Round(time.Second), l.position()),
+	}
+	l.mu.Unlock()
+	if silent >= longSilence {
+		e.Type = cofre.TypeWarning
+	}
+	l.to.Observe(e)
+}
+
+// where is position, for those who do not hold mu.
+func (l *life) where() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.position()
+}
+
+// position is the last that the source said, for the end of a sentence.
+func (l *life) position() string {
+	switch said := cmp.Or(l.last.Text, l.last.Task); {
+	case said == "":
+		return ""
+	case l.last.Item != "":
+		return fmt.Sprintf(" (the last: %s, %s)", said, l.last.Item)
+	default:
+		return fmt.Sprintf(" (the last: %s)", said)
+	}
+}
