@@ -43,7 +43,7 @@ func (v *Duration) decodeText(_ *decoding, text string) (string, string) {
 	case !ok:
 		return "is not a duration", hint
 	case parsed <= 0:
-		return "is not longer than nothing", hint
+		return "must be greater than zero", hint
 	}
 	v.Duration = parsed
 	return "", ""
