@@ -229,6 +229,7 @@ func TestOpenedToRead(t *testing.T) {
 func TestS3CutInTheMiddle(t *testing.T) {
 	server := testkit.S3(t)
 	c := s3Config(t, server, "cut")
+	c.URL += "&patience=2s" // a service that goes away is waited for; here it does not come back
 	if _, err := repository.Init(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,8 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("PGBIN", s.BinDir)
 	ts.Setenv(fmt.Sprintf("COFRE_POSTGRES_%d", s.Major), s.BinDir)
 	ts.Setenv("PGDATA", s.Query(t, "postgres", "SHOW data_directory"))
-	ts.Setenv("PATH", ts.Getenv("PATH")+string(os.PathListSeparator)+s.BinDir)
+	// Before those of the machine, which may be of another major.
+	ts.Setenv("PATH", s.BinDir+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
 // s3: a real object store of the script's own; $S3URL is an address in it, and its keys are in the environment.
