@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"iter"
 	"path"
 	"slices"
@@ -111,7 +112,7 @@ type Target struct {
 type Checked = cofre.Checked
 
 type restoreCounts struct {
-	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing, served, kept, left int64
+	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing, served, kept, left, lost int64
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -536,6 +537,10 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 		case endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) && attempt >= unreachableAttempts:
 			return fmt.Errorf("restore %s: %w", l.Path(), err)
 		case !again || attempt >= unreachableAttempts:
+			var lost *lostError
+			if errors.As(err, &lost) {
+				t.count(&t.counts.lost)
+			}
 			if errors.Is(err, errReadBack) {
 				t.fail(l.Object, err.Error())
 			} else {
@@ -551,7 +556,41 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 
 // endsRestore tells what would fail for every object from what one object is refused for.
 func endsRestore(err error) bool {
+	var lost *lostError
+	if errors.As(err, &lost) {
+		return false
+	}
 	return errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrDiskFull) || errors.Is(err, cofre.ErrReadOnly)
+}
+
+// lostError says that the repository holds an object no more as it was captured: the others are still restored.
+type lostError struct{ error }
+
+func (e *lostError) Error() string { return "lost in the repository: " + e.error.Error() }
+
+func (e *lostError) Unwrap() error { return e.error }
+
+// captured reads an object from the repository and keeps the error in mind: stores give those of what they read a
+// meaning of their own.
+type captured struct {
+	io.ReadSeeker
+	err error
+}
+
+func (c *captured) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
+	return n, err
+}
+
+// fromRepository tells what is lost from what cannot be reached.
+func fromRepository(err error) error {
+	if errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound) {
+		return &lostError{err}
+	}
+	return fmt.Errorf("read from the repository: %w", err)
 }
 
 // errReadBack says that what was uploaded is served otherwise.
@@ -560,11 +599,14 @@ var errReadBack = errors.New("read back")
 func (t *Target) uploadOnce(ctx context.Context, l Located) error {
 	r, err := t.trees[l.Tree].Open(ctx, l.InTree)
 	if err != nil {
-		return fmt.Errorf("read from the repository: %w", err)
+		return fromRepository(err)
 	}
 	defer r.Close()
 	fitted, _ := t.cfg.To.Fit(l.Object)
-	if _, err := t.cfg.To.Put(ctx, fitted, r); err != nil {
+	from := &captured{ReadSeeker: r}
+	if _, err := t.cfg.To.Put(ctx, fitted, from); from.err != nil {
+		return fromRepository(from.err)
+	} else if err != nil {
 		return err
 	}
 	different, err := t.readsAs(ctx, l)
@@ -665,7 +707,10 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if c.kept > 0 {
 		out.Kept = append(out.Kept, fmt.Sprintf("%d objects as they were, in %s", c.kept, t.keptAt))
 	}
-	if len(t.apart) > 0 && !t.cfg.Replace {
+	if t.counts.lost > 0 {
+		out.Next = append(out.Next, "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
+	}
+	if int64(len(t.apart)) > t.counts.lost && !t.cfg.Replace {
 		out.Next = append(out.Next, "look at the objects that differ; with --replace the captured ones take their place, and they are kept")
 	}
 	if c.extra > c.deleted {

@@ -146,6 +146,43 @@ func TestAPartialComponentRestoresWhatItHas(t *testing.T) {
 	}
 }
 
+// What the repository has lost is named, and every other object is restored; what lives under its name stays.
+func TestWhatTheRepositoryHasLostIsLeftOut(t *testing.T) {
+	r := newRoom(t)
+	r.fill()
+	before := contents(t, r.store)
+	r.capture()
+	for l, err := range bucket.ReadIndex(t.Context(), r.lastTree) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.Name != "clash" && l.Name != "a..b" {
+			continue
+		}
+		e, err := r.lastTree.Stat(t.Context(), l.InTree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.repo.Damage(e.Object)
+	}
+	r.wipe()
+	r.put("evidence", "a..b", "lives")
+	out, err := r.tryRestore(bucket.Restore{Replace: true})
+	if err != nil || len(out.Left) != 2 || !strings.Contains(left(out), "object evidence/clash: lost in the repository") {
+		t.Fatalf("%v, left: %s", err, left(out))
+	}
+	delete(before, "evidence/clash")
+	now := contents(t, r.store)
+	kept(now)
+	if !strings.Contains(now["evidence/a..b"], `"lives"`) {
+		t.Errorf("what lives is now %q", now["evidence/a..b"])
+	}
+	before["evidence/a..b"] = now["evidence/a..b"]
+	if d := differences(before, now); len(d) > 0 {
+		t.Error(strings.Join(d, "\n"))
+	}
+}
+
 var errKilled = errors.New("killed")
 
 // mortal is a store whose process dies: from the call after so many on, nothing is done any more.

@@ -614,6 +614,36 @@ func TestADamagedTreeIsNeverPublished(t *testing.T) {
 	}
 }
 
+// What the repository has lost is named, and everything else comes back; in place, what is there stays.
+func TestWhatTheRepositoryHasLostIsLeftOut(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	for _, name := range []string{"a", "b", "c"} {
+		write(t, root+"/"+name, "the bytes of "+name, 0o644)
+	}
+	from := capture(t, files.Config{Paths: []string{root}})
+	e, err := from.tree.Stat(t.Context(), "files"+root+"/b")
+	must(t, err)
+	from.repo.Damage(e.Object)
+	to := t.TempDir() + "/to"
+	for _, c := range []files.TargetConfig{{To: to}, {}} {
+		write(t, root+"/a", "newer", 0o644)
+		write(t, root+"/b", "newer", 0o644)
+		out := restore(t, from, c)
+		if len(out.Left) != 1 || out.Left[0].What != root+"/b" || !strings.Contains(out.Left[0].Got, "lost in the repository") {
+			t.Errorf("left: %+v", out.Left)
+		}
+	}
+	for p, want := range map[string]string{to + root + "/a": "the bytes of a", to + root + "/c": "the bytes of c", root + "/a": "the bytes of a", root + "/b": "newer"} {
+		if got, err := os.ReadFile(p); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", p, got, err)
+		}
+	}
+	if _, err := os.Lstat(to + root + "/b"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was lost: %v", err)
+	}
+}
+
 // An empty folder that exists is filled and stays what it is: it may be a mount, or belong to somebody else.
 func TestAnEmptyFolderThatExistsIsFilled(t *testing.T) {
 	t.Parallel()

@@ -207,13 +207,25 @@ func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	defer root.close()
-	for _, a := range r.actions {
+	var there []*action
+	files := 0
+	for i, a := range r.actions {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		before := len(r.damaged)
 		if err := r.stage(ctx, obs, root, a, progress); err != nil {
+			r.actions = append(there, r.actions[i:]...) // Discard looks at them
 			return fmt.Errorf("restore %s: %w", string(a.Path), err)
 		}
+		if len(r.damaged) == before {
+			there = append(there, a)
+			files += isFile(a.wanted)
+		}
+	}
+	r.actions = there
+	if err := r.nothing(files); err != nil {
+		return err
 	}
 	for _, w := range slices.Backward(r.madeDirs) {
 		lost, err := dressFolder(root, w)
@@ -237,6 +249,7 @@ func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *a
 			a.begun = true
 			lost, err := bring(ctx, r.tree, in, a.staged, a.wanted, func(n int64) { progress(string(a.Path), n) })
 			r.loses(obs, lost)
+			_, err = r.without(in, a.staged, a.wanted, err)
 			return err
 		}
 		return nil
@@ -415,6 +428,7 @@ func (r *inPlace) outcome() *cofre.Outcome {
 	if len(drop) > 0 {
 		o.Next = append(o.Next, "rm "+strings.Join(drop, " "))
 	}
+	o.Next = append(r.next(), o.Next...)
 	return o
 }
 

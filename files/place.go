@@ -76,7 +76,7 @@ func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, pro
 func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func(int64)) error {
 	r, err := t.Open(ctx, w.tree())
 	if err != nil {
-		return fmt.Errorf("read %s: %w", string(w.Path), err)
+		return unread(err)
 	}
 	defer r.Close() // only read
 	hash := sha256.New()
@@ -96,16 +96,29 @@ func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func
 			break
 		}
 		if readErr != nil {
-			return fmt.Errorf("read %s: %w", string(w.Path), readErr)
+			return unread(readErr)
 		}
 	}
 	if err := out.Finish(); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(hash.Sum(nil)); got != w.SHA256 {
-		return fmt.Errorf("read %s: the repository holds other bytes than were captured: %w", string(w.Path), cofre.ErrCorrupt)
+		return unread(fmt.Errorf("it holds other bytes than were captured: %w", cofre.ErrCorrupt))
 	}
 	return nil
+}
+
+// lostError says that the repository holds a file no more as it was captured.
+type lostError struct{ error }
+
+func (e *lostError) Unwrap() error { return e.error }
+
+// unread tells what is lost from what cannot be reached.
+func unread(err error) error {
+	if errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound) {
+		return &lostError{err}
+	}
+	return err
 }
 
 // dress gives an open file or directory its owner, extended attributes and mode, in this order: a new owner

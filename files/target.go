@@ -59,8 +59,9 @@ type job struct {
 	tree      cofre.Tree
 	wants     []wanted // a directory before what it holds
 	bytes     int64
-	lost      []string // extended attributes that could not be set
-	marked    string   // random, in the names of what is staged
+	lost      []string        // extended attributes that could not be set
+	damaged   []cofre.Checked // files that the repository holds no more as they were captured
+	marked    string          // random, in the names of what is staged
 }
 
 // load reads the facts and selects. What is not there is a problem of the plan.
@@ -129,7 +130,7 @@ func lacking(c cofre.Component) []string {
 // left names what was asked for and the component is known not to hold.
 func (j *job) left() []cofre.Checked {
 	if !j.component.Partial {
-		return nil
+		return j.damaged
 	}
 	var s Summary
 	_ = json.Unmarshal(j.component.Facts, &s) // of a component that has none, the warnings say it
@@ -137,16 +138,45 @@ func (j *job) left() []cofre.Checked {
 	missing := func(what, why string) cofre.Checked {
 		return cofre.Checked{What: what, Want: "as captured", Got: "missing from the recovery point: " + why}
 	}
+	out := slices.Clone(j.damaged)
 	if len(s.Missing) == 0 && all {
-		return []cofre.Checked{missing("component "+j.component.Name, strings.Join(j.component.Warnings, "; "))}
+		return append(out, missing("component "+j.component.Name, strings.Join(j.component.Warnings, "; ")))
 	}
-	var out []cofre.Checked
 	for _, m := range s.Missing {
 		if all || slices.ContainsFunc(j.config.Paths, func(p string) bool { return selects(path.Clean("/"+p), string(m.Path)) }) {
 			out = append(out, missing(string(m.Path), m.Why))
 		}
 	}
 	return out
+}
+
+// without goes on without a file that the repository has lost, if that is what err says, and names it. What was written
+// of it is removed.
+func (j *job) without(in *dir, name string, w wanted, err error) (bool, error) {
+	var lost *lostError
+	if !errors.As(err, &lost) {
+		return false, err
+	}
+	j.damaged = append(j.damaged, cofre.Checked{What: string(w.Path), Want: "as captured", Got: "lost in the repository: " + lost.Error()})
+	return true, in.remove(name)
+}
+
+// nothing is the error of a restore whose every file is lost.
+func (j *job) nothing(files int) error {
+	if files > 0 || len(j.damaged) == 0 {
+		return nil
+	}
+	first := j.damaged[0]
+	return cofre.WithHint(fmt.Errorf("restore %s: %s: nothing else was asked for: %w", first.What, first.Got, cofre.ErrCorrupt),
+		"look for another point that holds it: cofre list")
+}
+
+// next is what a person can do about files that are lost.
+func (j *job) next() []string {
+	if len(j.damaged) == 0 {
+		return nil
+	}
+	return []string{"look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"}
 }
 
 // readFacts reads what was recorded at the capture.
@@ -480,11 +510,13 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	defer root.close()
-	var folders []wanted
+	var folders, there []wanted
+	files := 0
 	for _, w := range f.wants {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		gone := false
 		in, err := root.descend(path.Dir(w.relative()), (*dir).mkdir)
 		if err != nil {
 			return fmt.Errorf("restore %s: %w", string(w.Path), err)
@@ -496,10 +528,19 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 			var lost []string
 			lost, err = bring(ctx, f.tree, in, path.Base(w.relative()), w, func(n int64) { progress(string(w.Path), n) })
 			f.loses(obs, lost)
+			gone, err = f.without(in, path.Base(w.relative()), w, err)
 		}
 		if err = errors.Join(err, in.close()); err != nil {
 			return fmt.Errorf("restore %s: %w", string(w.Path), err)
 		}
+		if !gone {
+			there = append(there, w)
+			files += isFile(w)
+		}
+	}
+	f.wants = there
+	if err := f.nothing(files); err != nil {
+		return err
 	}
 	// Folders get their mode and time when nothing is written into them any more.
 	for _, w := range slices.Backward(folders) {
@@ -510,6 +551,13 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		f.loses(obs, lost)
 	}
 	return nil
+}
+
+func isFile(w wanted) int {
+	if w.Type == TypeDirectory {
+		return 0
+	}
+	return 1
 }
 
 func ignoreExists(err error) error {
@@ -606,7 +654,7 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		}
 	}
 	f.published = true
-	return &cofre.Outcome{Restored: f.to, Left: f.left()}, nil
+	return &cofre.Outcome{Restored: f.to, Left: f.left(), Next: f.next()}, nil
 }
 
 // moveInto renames within dir to a name that nothing has.
