@@ -159,7 +159,7 @@ func printAdopted(a *app, doc adoptDocument) {
 		fmt.Fprintln(a.Out, "restarted")
 	}
 	if doc.Point != nil {
-		printBackup(a, doc.Point)
+		printBackup(a, doc.Point, false)
 	}
 	for _, n := range d.Next {
 		fmt.Fprintf(a.Out, "next: %s\n", n)

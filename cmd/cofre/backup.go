@@ -129,7 +129,7 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		}
 		return err
 	}
-	printBackup(a, point)
+	printBackup(a, point, err == nil)
 	return err
 }
 
@@ -141,13 +141,23 @@ func urlsOf(repositories []config.Repository) string {
 	return strings.Join(urls, ", ")
 }
 
-func printBackup(a *app, p *cofre.RecoveryPoint) {
+func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {
+	// cron mails what is printed.
+	if a.Quiet && whole {
+		printWarnings(a, p)
+		return
+	}
 	fmt.Fprintf(a.Out, "recovery point %s\n", p.ID)
 	var rows [][]string
 	for _, c := range p.Components {
 		rows = append(rows, []string{"", string(c.Kind), c.Name, size(c.Bytes), size(c.Stored) + " new", took(c.EndedAt.Sub(c.StartedAt))})
 	}
 	columns(a.Out, nil, rows, 3, 4, 5)
+	printWarnings(a, p)
+	fmt.Fprintf(a.Out, "published in %s\n", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)))
+}
+
+func printWarnings(a *app, p *cofre.RecoveryPoint) {
 	for _, c := range p.Components {
 		for _, w := range c.Warnings {
 			fmt.Fprintf(a.Err, "warning: %s %s: %s\n", c.Kind, c.Name, w)
@@ -159,5 +169,4 @@ func printBackup(a *app, p *cofre.RecoveryPoint) {
 		}
 		fmt.Fprintf(a.Err, "finding: %s: %s: %s\n", f.Check, f.Object, f.What)
 	}
-	fmt.Fprintf(a.Out, "published in %s\n", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)))
 }

@@ -58,7 +58,7 @@ func (c *checkCommand) run(ctx context.Context, a *app) error {
 		}
 		return err
 	}
-	if err != nil {
+	if err != nil || a.Quiet {
 		return err
 	}
 	fmt.Fprintf(a.Out, "segment %s of system %s, with a mark at %s\n", done.Segment, done.System, done.LSN)

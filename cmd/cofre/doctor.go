@@ -73,6 +73,9 @@ func (c *doctorCommand) run(ctx context.Context, a *app) error {
 	}
 	var rows [][]string
 	for _, d := range looked {
+		if d.OK && a.Quiet {
+			continue
+		}
 		mark := "ok"
 		if !d.OK {
 			mark = "CHANGE"

@@ -157,8 +157,11 @@ func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) erro
 }
 
 func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
-	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
 	accepted := res.Proof.Accepted()
+	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
+		return
+	}
+	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
 	switch compared := plural(len(res.Proof.Checks), "comparison"); {
 	case len(accepted) > 0:
 		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", compared, len(accepted))

@@ -113,7 +113,7 @@ func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool
 	if len(rows) > 0 {
 		columns(a.Out, []string{"POINT", "CHECK", "KIND", "OBJECT", "FINDING"}, rows)
 	}
-	if !whole {
+	if !whole || a.Quiet && len(rows) == 0 {
 		return
 	}
 	reached := string(res.Reached)

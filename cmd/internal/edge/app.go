@@ -61,7 +61,7 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.ConfigFile, "config", "c", "", "configuration `FILE` (default ./cofre.yaml, then /etc/cofre/cofre.yaml, then the environment)")
 	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
-	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "no progress, only results, warnings and errors")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print nothing if nothing is wrong, apart from what was asked for")
 	for _, c := range commands {
 		if c.GroupID != "" && !root.ContainsGroup(c.GroupID) {
 			root.AddGroup(&cobra.Group{ID: c.GroupID, Title: c.GroupID + ":"})
