@@ -61,7 +61,7 @@ type Summary struct {
 	Tablespaces []Tablespace      `json:"tablespaces,omitempty"`
 	Superuser   string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
 	Settings    map[string]string `json:"settings"`            // those that recovery depends on
-	// Configuration names the files of data that lay outside of the data directory: see configuration.go.
+	// Configuration names the files of data that lay outside of the data directory, or took something from there: see configuration.go.
 	Configuration []string  `json:"configuration,omitempty"`
 	FileCount     int       `json:"files"`
 	ReusedCount   int       `json:"reused"` // files taken over from the previous component unread

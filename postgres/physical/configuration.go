@@ -26,7 +26,8 @@ var configured = []struct{ setting, name string }{
 	{"ident_file", "pg_ident.conf"},
 }
 
-// outside lists the configuration files that lie outside of the server's data directory: name in it, to where it is.
+// outside lists the configuration files that are not where a server looks for them that is told nothing but its data
+// directory: name in it, to where it is.
 func (k *capture) outside() map[string]string {
 	found := map[string]string{}
 	dir := k.server.DataDir
@@ -41,7 +42,7 @@ func (k *capture) outside() map[string]string {
 		if real, err := filepath.EvalSymlinks(path.Dir(at)); err == nil {
 			at = path.Join(real, path.Base(at))
 		}
-		if at != "" && !strings.HasPrefix(at, dir+"/") {
+		if at != "" && at != path.Join(dir, c.name) {
 			found[c.name] = k.facts.Settings[c.setting]
 		}
 	}
@@ -53,24 +54,36 @@ func (k *capture) outside() map[string]string {
 func (k *capture) readConfiguration(ctx context.Context, method Method) error {
 	k.configuration = map[string]string{}
 	outside := k.outside()
+	dir := k.server.DataDir
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
 	in := inliner{
+		dir:  dir,
 		read: func(name string) ([]byte, error) { return k.readFile(ctx, method, name) },
 		list: func(dir string) ([]string, error) { return k.listFiles(ctx, method, dir) },
 	}
 	for _, c := range configured {
 		at, is := outside[c.name]
+		in.leads, in.tokens = is, c.setting != "config_file"
 		if !is {
-			continue
+			at = k.facts.Settings[c.setting]
+		}
+		if at == "" {
+			continue // the role may not know
 		}
 		text, err := in.file(at, 0)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if !in.leads {
+			continue // it is captured as it is, like the rest of the data directory
+		}
 		if err != nil {
 			k.findings = append(k.findings, cofre.Finding{Object: c.name, What: fmt.Sprintf("lies outside of the data directory, in %s, and cannot be read: %v", at, err)})
 			continue
 		}
-		k.configuration[c.name] = fmt.Sprintf("# From %s, which lay outside of the data directory, with what it included in its place.\n", at) + text
+		k.configuration[c.name] = fmt.Sprintf("# From %s, with what it took from outside of the data directory in its place.\n", at) + text
 	}
 	return nil
 }
@@ -143,8 +156,11 @@ func (k *capture) listFiles(ctx context.Context, method Method, dir string) ([]s
 
 // inliner writes a configuration file with what it includes in the place of the line that includes it.
 type inliner struct {
-	read func(name string) ([]byte, error)
-	list func(dir string) ([]string, error)
+	dir    string // the data directory
+	tokens bool   // it is pg_hba.conf or pg_ident.conf, in which @FILE stands for what is in the file
+	leads  bool   // what was read names a place that a copy does not have
+	read   func(name string) ([]byte, error)
+	list   func(dir string) ([]string, error)
 }
 
 // maxDepth is how deep includes may nest.
@@ -160,7 +176,8 @@ var includes = regexp.MustCompile(`(?i)^[ \t]*(include|include_if_exists|include
 // places matches the settings that name where the original has its files: a copy has them in its data directory.
 var places = regexp.MustCompile(`(?i)^[ \t]*(data_directory|hba_file|ident_file)[ \t]*[ \t=]`)
 
-func (in inliner) file(name string, depth int) (string, error) {
+func (in *inliner) file(name string, depth int) (string, error) {
+	in.look(name)
 	if depth > maxDepth {
 		return "", fmt.Errorf("%s: files include one another too deep", name)
 	}
@@ -173,7 +190,14 @@ func (in inliner) file(name string, depth int) (string, error) {
 		line = strings.TrimRight(line, "\r\n")
 		m := includes.FindStringSubmatch(line)
 		switch {
+		case m == nil && in.tokens:
+			expanded, err := in.expand(line, name, depth)
+			if err != nil {
+				return "", err
+			}
+			out.WriteString(expanded + "\n")
 		case m == nil && places.MatchString(line):
+			in.leads = true
 			out.WriteString("# of the original: " + strings.TrimSpace(line) + "\n")
 		case m == nil:
 			out.WriteString(line + "\n")
@@ -187,12 +211,74 @@ func (in inliner) file(name string, depth int) (string, error) {
 	return out.String(), nil
 }
 
-func (in inliner) include(out *strings.Builder, from, how, what string, depth int) error {
+// look notes a file, or what it is a link to, that lies outside of the data directory.
+func (in *inliner) look(name string) {
+	if real, err := filepath.EvalSymlinks(path.Dir(name)); err == nil {
+		name = path.Join(real, path.Base(name))
+	}
+	in.leads = in.leads || !strings.HasPrefix(name, in.dir+"/")
+}
+
+// expand writes a line of pg_hba.conf or pg_ident.conf with the names that a file holds in the place of @FILE.
+//
+// Source: PostgreSQL, src/backend/libpq/hba.c, next_field_expand and tokenize_inc_file.
+func (in *inliner) expand(line, from string, depth int) (string, error) {
+	var failed error
+	expanded := tokens.ReplaceAllStringFunc(line, func(token string) string {
+		if token[0] != '@' || len(token) == 1 || failed != nil {
+			return token
+		}
+		names, err := in.names(unquoted(token[1:]), from, depth+1)
+		if failed = err; err == nil && len(names) == 0 {
+			failed = fmt.Errorf("%s holds no names", token)
+		}
+		return strings.Join(names, ",")
+	})
+	return expanded, failed
+}
+
+// tokens matches the comment of a line, a token with its quoted parts, and what stands between tokens.
+var tokens = regexp.MustCompile(`#.*|(?:"[^"]*"?|[^\s,"#])+|[\s,]+`)
+
+// names lists what a file of names holds, with the files that it names itself.
+func (in *inliner) names(file, from string, depth int) ([]string, error) {
+	if !path.IsAbs(file) {
+		file = path.Join(path.Dir(from), file)
+	}
+	in.look(file)
+	if depth > maxDepth {
+		return nil, fmt.Errorf("%s: files include one another too deep", file)
+	}
+	b, err := in.read(file)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for line := range strings.Lines(string(b)) {
+		for _, token := range tokens.FindAllString(line, -1) {
+			switch {
+			case token[0] == '#', strings.Trim(token, " \t\r\n\v\f,") == "":
+			case token[0] == '@' && len(token) > 1:
+				more, err := in.names(unquoted(token[1:]), file, depth+1)
+				if err != nil {
+					return nil, err
+				}
+				found = append(found, more...)
+			default:
+				found = append(found, token)
+			}
+		}
+	}
+	return found, nil
+}
+
+func (in *inliner) include(out *strings.Builder, from, how, what string, depth int) error {
 	if !path.IsAbs(what) {
 		what = path.Join(path.Dir(from), what)
 	}
 	files := []string{what}
 	if how == "include_dir" {
+		in.look(path.Join(what, "file"))
 		names, err := in.list(what)
 		if err != nil {
 			return err

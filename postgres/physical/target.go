@@ -164,7 +164,7 @@ func (t *Target) noteConfiguration(ctx context.Context, p *cofre.Plan) error {
 		return err
 	}
 	if came := t.facts.Configuration; len(came) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("%s lay outside of the data directory, in %s, and are restored into it", strings.Join(came, ", "), path.Dir(t.facts.Settings["config_file"])))
+		p.Notes = append(p.Notes, fmt.Sprintf("%s: what lay outside of the data directory, or was named there, is restored into it; the original's is %s", strings.Join(came, ", "), t.facts.Settings["config_file"]))
 	}
 	b, err := readAll(ctx, t.tree, conf)
 	if err == nil && dataDirectory.Match(b) {
