@@ -588,3 +588,51 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 		t.Error("recovered without a base backup")
 	}
 }
+
+// TestRecoverPrefersWhole: a base backup that is not whole is used only where no whole one leads to the same place.
+func TestRecoverPrefersWhole(t *testing.T) {
+	w := newWorld()
+	w.backup(100)
+	w.write(500)
+	w.backup(100)
+	w.write(500)
+	at := w.clock
+	w.write(500)
+	w.archive()
+	for _, target := range []cofre.RecoveryTarget{{}, {At: at}} {
+		for partial, want := range map[int]cofre.PointID{0: "p1", 1: "p0"} {
+			backups := slices.Clone(w.backups)
+			backups[partial].Partial = true
+			r, err := plan.Recover(target, backups, &w.wal, w.scan)
+			if err != nil || r.Backup.Point != want || (len(r.Notes) > 0) != (partial == 1) {
+				t.Errorf("%s with base backup %d not whole: from %v, %v, want from %s", target, partial, r, err, want)
+			}
+		}
+		only := slices.Clone(w.backups[1:])
+		only[0].Partial = true
+		if r, err := plan.Recover(target, only, &w.wal, w.scan); err != nil || len(r.Notes) != 1 {
+			t.Errorf("%s with nothing but a base backup that is not whole: %v, %v, want it with a note", target, r, err)
+		}
+	}
+}
+
+// TestRecoverStaysInHistory: a whole base backup of a history that was left is no way to the newest.
+func TestRecoverStaysInHistory(t *testing.T) {
+	w := newWorld()
+	w.backup(100)
+	w.write(500)
+	fork := w.end[1]
+	w.write(500)
+	w.backup(100) // of the timeline that was left
+	w.write(500)
+	w.fork(fork)
+	w.write(500)
+	w.backup(100)
+	w.write(500)
+	w.archive()
+	w.backups[2].Partial = true
+	r, err := plan.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan)
+	if err != nil || r.Backup.Point != "p0" || r.Timeline != 2 {
+		t.Errorf("to the end: %v, %v, want from p0 along timeline 2", r, err)
+	}
+}

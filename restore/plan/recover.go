@@ -58,7 +58,32 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 	if len(p.backups) == 0 {
 		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, "take one with: cofre backup cluster")
 	}
-	return p.plan()
+	found, err := p.plan()
+	if err != nil || !found.Backup.Partial || target.Immediate {
+		return found, err
+	}
+	return p.fromWhole(found), nil
+}
+
+// fromWhole returns the way to the same place from a base backup that is whole, where there is one: what is damaged in a newer
+// one was still right in it, or its WAL writes it anew. Otherwise it returns the way that was found, with a note.
+func (p *planner) fromWhole(found *Recovery) *Recovery {
+	q := &planner{target: p.target, wal: p.wal, scan: p.scan, probed: p.probed}
+	q.target.Timeline = found.Timeline // and never of another history
+	for _, b := range p.backups {
+		if !b.Partial {
+			q.backups = append(q.backups, b)
+		}
+	}
+	if len(q.backups) > 0 {
+		if r, err := q.plan(); err == nil && (r.Stop == found.Stop || found.Consistent) {
+			r.Target = found.Target
+			r.Notes = append(r.Notes, fmt.Sprintf("the newer base backup %s is not whole, and not used: cofre show %[1]s", found.Backup.Point))
+			return r
+		}
+	}
+	found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there, and it is not whole: cofre show %[1]s", found.Backup.Point))
+	return found
 }
 
 type planner struct {

@@ -23,6 +23,7 @@ type BaseBackup struct {
 	// backup. ForeignWAL is the first such segment, where it is one.
 	OwnWALOnly bool
 	ForeignWAL string
+	Partial    bool // something of it is known not to be as it was: a damaged page
 }
 
 // continues reports whether the WAL may go on from a base backup.
