@@ -83,6 +83,20 @@ func columnOf(t testing.TB, url, sql string) ([]string, error) {
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
+// columnIn is columnOf of a server that may go away.
+func columnIn(ctx context.Context, url, sql string) ([]string, error) {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // differences compares the ledger of a server with what it should be; "" where they are equal.
 func differences(t testing.TB, url string, want map[string]bool) string {
 	t.Helper()

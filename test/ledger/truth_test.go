@@ -36,11 +36,22 @@ type history struct {
 	endings  []ending
 	prepared []ending             // PREPARE TRANSACTION
 	named    map[string]cofre.LSN // restore points
+	made     []making             // databases and tablespaces
+}
+
+// making is a record that creates or drops a database or a tablespace, which counts when its transaction is committed.
+type making struct {
+	lsn  cofre.LSN
+	xid  uint64
+	what string // database or tablespace
+	oid  string
+	drop bool
 }
 
 var (
 	recordLine = regexp.MustCompile(`^rmgr: (\S+) +len \(rec/tot\): +\d+/ *(\d+), tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+), .* desc: (\S+) ?(.*)$`)
 	stampText  = regexp.MustCompile(`(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC`)
+	madeOID    = regexp.MustCompile(`^(?:create dir \d+/|copy dir \S+ to \d+/|dir \d+/)?(\d+)`)
 	preparedID = regexp.MustCompile(`^(\d+): `)
 )
 
@@ -80,6 +91,13 @@ func readHistory(t testing.TB, m *machine, server int, dir string, tli cofre.Tim
 				}
 				h.prepared = append(h.prepared, ending{lsn: lsn, at: made})
 			}
+		case rmgr == "Database" || rmgr == "Tablespace":
+			oid := madeOID.FindStringSubmatch(detail)
+			id, err := strconv.ParseUint(xid, 10, 64)
+			if oid == nil || err != nil {
+				t.Fatalf("not read: %s", lines.Text())
+			}
+			h.made = append(h.made, making{lsn, id, strings.ToLower(rmgr), oid[1], strings.HasPrefix(what, "DROP")})
 		case rmgr == "XLOG" && what == "RESTORE_POINT":
 			h.named[detail] = lsn
 		case rmgr == "Transaction" && (strings.HasPrefix(what, "COMMIT") || strings.HasPrefix(what, "ABORT")):
@@ -141,6 +159,16 @@ func (h *history) child(own *history, fork cofre.LSN) *history {
 			c.prepared = append(c.prepared, e)
 		}
 	}
+	for _, m := range h.made {
+		if before(m.lsn) {
+			c.made = append(c.made, m)
+		}
+	}
+	for _, m := range own.made {
+		if !before(m.lsn) {
+			c.made = append(c.made, m)
+		}
+	}
 	for n, lsn := range h.named {
 		if before(lsn) {
 			c.named[n] = lsn
@@ -156,7 +184,7 @@ func (h *history) child(own *history, fork cofre.LSN) *history {
 
 // until is the history as far as a repository has it: records that end after lsn are not all there.
 func (h *history) until(lsn cofre.LSN) *history {
-	c := &history{timeline: h.timeline, prepared: h.prepared, named: map[string]cofre.LSN{}}
+	c := &history{timeline: h.timeline, prepared: h.prepared, made: h.made, named: map[string]cofre.LSN{}}
 	for i, r := range h.records {
 		end := h.end
 		if i+1 < len(h.records) {
