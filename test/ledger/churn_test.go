@@ -130,6 +130,16 @@ func (h *history) there(s stop) map[string]bool {
 	return there
 }
 
+// of are the records that made and dropped one thing.
+func (h *history) of(key string) (out []making) {
+	for _, m := range h.made {
+		if m.what+" "+m.oid == key {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 // droppedAround reports whether a database or tablespace was being dropped at a stop.
 func (h *history) droppedAround(s stop) bool {
 	for _, m := range h.made {
@@ -167,8 +177,8 @@ func (s *scene) compareChurn(t testing.TB, url, name string, want map[string]boo
 		} else if n := queryColumn(t, url, "SELECT count(*)::text FROM pg_class WHERE relname = '"+table+"'")[0]; n == "0" {
 			continue // the table was dropped, and the tablespace not yet
 		}
-		if n, err := columnOf(t, at, "SELECT count(*)::text FROM "+table); err != nil || n[0] != "100" {
-			t.Errorf("%s: %s, %s has %v rows: %v", name, key, f.name, n, err)
+		if n, err := columnIn(t.Context(), at, "SELECT count(*)::text FROM "+table); err != nil || n[0] != "100" {
+			t.Errorf("%s: %s, %s has %v rows: %v; made and dropped by %+v", name, key, f.name, n, err, s.h.of(key))
 		}
 	}
 }
@@ -291,7 +301,7 @@ func (s *scene) churned(t testing.TB, kind string, tli cofre.Timeline, in map[st
 	t.Helper()
 	target := s.target(kind)
 	target.Timeline = tli
-	if old, err := filepath.Glob(s.dir + "-space-*"); err == nil {
+	if old, err := filepath.Glob(s.dir + "-new-space-*"); err == nil {
 		for _, o := range old {
 			removeAll(t, o)
 		}
@@ -315,7 +325,11 @@ func (s *scene) churned(t testing.TB, kind string, tli cofre.Timeline, in map[st
 			return ok && st.reachableFrom(b)
 		})
 		st, _ := s.h.stopOf(target, b)
-		s.compareChurn(t, url, fmt.Sprintf("%s %v", kind, flags(target)), s.h.there(st), s.h.committed(st), in)
+		if target.Immediate && s.h.droppedAround(st) && strings.Contains(r.out, "was under way") {
+			s.counts["said to be inside a DROP"]++
+			return
+		}
+		s.compareChurn(t, url, fmt.Sprintf("%s %v, to end at %s (after: %t), from %s", kind, flags(target), st.lsn, st.after, b.StopLSN), s.h.there(st), s.h.committed(st), in)
 	}, more...)
 }
 
