@@ -11,6 +11,9 @@ func TestMomentsAreNeverGuessed(t *testing.T) {
 	for _, c := range []struct{ text, zone, want, hint string }{
 		{text: "2026-11-24T14:05:00-03:00", want: "2026-11-24T17:05:00Z"},
 		{text: "2026-11-24T17:05:00.123456Z", want: "2026-11-24T17:05:00.123456Z"},
+		{text: "2026-11-24 14:05:01 -03:00", want: "2026-11-24T17:05:01Z"},
+		{text: "2026-11-24 17:05:01.5+00", want: "2026-11-24T17:05:01.5Z"},
+		{text: "2026-11-24 17:05:01Z", zone: "America/Sao_Paulo", want: "2026-11-24T17:05:01Z"},
 		{text: "2026-11-24 14:05:00", hint: "--tz America/Sao_Paulo"},
 		{text: "2026-11-24 14:05", zone: "America/Sao_Paulo", want: "2026-11-24T17:05:00Z"},
 		// Brazil had daylight saving time until 2019: on 2018-11-04 the clock went from 00:00 to 01:00, and on

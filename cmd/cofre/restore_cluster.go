@@ -158,17 +158,24 @@ func (r *recoveryFlags) zone() *time.Location {
 	if loc, err := time.LoadLocation(r.tz); err == nil && r.tz != "" {
 		return loc
 	}
-	if t, err := time.Parse(time.RFC3339Nano, r.at); err == nil {
-		return t.Location()
+	for _, layout := range withOffset {
+		if t, err := time.Parse(layout, r.at); err == nil {
+			return t.Location()
+		}
 	}
 	return nil
 }
 
+// withOffset are the ways to write a time with its offset: RFC 3339, as the screens here do, and as PostgreSQL does.
+var withOffset = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999 -07:00", "2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999-07"}
+
 // parseMoment reads a time that a person typed. Without an offset and without a zone it is refused: the same digits
 // are another moment on another machine.
 func parseMoment(text, zone string) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-		return t.UTC(), nil
+	for _, layout := range withOffset {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
 	}
 	if zone == "" {
 		return time.Time{}, cofre.WithHint(fmt.Errorf("time %q has no offset", text), "write it as 2026-11-24T14:05:00-03:00, or add --tz America/Sao_Paulo")

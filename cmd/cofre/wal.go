@@ -296,10 +296,10 @@ func printWALStatus(a *app, s wal.Status) {
 		case w.Gap != nil:
 			end = "a gap"
 		}
-		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.clock(w.FromAt), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
+		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.clock(nextSecond(w.FromAt)), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
 	}
 	if len(rows) > 0 {
-		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "TO LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
+		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "BEFORE LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
 	} else {
 		fmt.Fprintln(a.Out, "nothing can be recovered from the archived WAL: there is no base backup that it continues")
 	}
@@ -335,6 +335,14 @@ func printWALStatus(a *app, s wal.Status) {
 	for _, p := range s.Alone {
 		fmt.Fprintf(a.Out, "base backup %s carries its own WAL, and no archived WAL continues it: it restores to its end (--immediate)\n", p)
 	}
+}
+
+// nextSecond is the first whole second that is not before t: typed as it is printed, it must not lie before it.
+func nextSecond(t time.Time) time.Time {
+	if s := t.Truncate(time.Second); s.Before(t) {
+		return s.Add(time.Second)
+	}
+	return t
 }
 
 type walAcknowledgeCommand struct {

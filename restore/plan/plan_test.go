@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -393,6 +394,13 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 		if !errors.As(err, &gap) && !errors.As(err, &unreachable) {
 			t.Fatalf("%s: %v", target, err)
 		}
+		if unreachable != nil {
+			for _, n := range unreachable.Nearest {
+				if _, err := plan.Recover(typed(t, n), w.backups, &w.wal, w.scan); err != nil {
+					t.Fatalf("%s is refused with %v\nand %q is: %v", target, unreachable, n, err)
+				}
+			}
+		}
 		if target.Timeline == 0 || target.Immediate || target == (cofre.RecoveryTarget{Timeline: target.Timeline}) {
 			return // refused on the timelines that the backups lead to; others may reach it and must be asked for
 		}
@@ -406,6 +414,33 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 			}
 		}
 	})
+}
+
+// typed is the target whose flags a refusal names.
+func typed(t *rapid.T, text string) (target cofre.RecoveryTarget) {
+	_, flags, _ := strings.Cut(text, "--")
+	for _, f := range strings.Split(flags, "--") {
+		name, value, _ := strings.Cut(strings.TrimSpace(f), " ")
+		var err error
+		switch name {
+		case "at":
+			target.At, err = time.Parse(time.RFC3339Nano, value)
+		case "lsn":
+			target.LSN, err = cofre.ParseLSN(value)
+		case "immediate":
+			target.Immediate = true
+		case "exclusive":
+			target.Exclusive = true
+		case "timeline":
+			_, err = fmt.Sscan(value, &target.Timeline)
+		default:
+			t.Fatalf("%q has a flag that is not known", text)
+		}
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	}
+	return target
 }
 
 func anyTarget(t *rapid.T, w *world, times []time.Time) (target cofre.RecoveryTarget) {
@@ -542,12 +577,12 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 	day := func(minute int) time.Time { return time.Date(2026, 11, 1, 0, minute, 0, 0, time.UTC) }
 
 	_, err := plan.Recover(cofre.RecoveryTarget{At: day(1)}, w.backups, &w.wal, w.scan)
-	want := "recovery target time 2026-11-01T00:01:00Z cannot be reached: every base backup ended after it (reachable: from 2026-11-01T00:03:00Z, to just before 2026-11-01T00:23:00Z)"
+	want := "recovery target time 2026-11-01T00:01:00Z cannot be reached: every base backup ended after it (reachable: from --at 2026-11-01T00:03:00Z, to --at 2026-11-01T00:22:59.999999Z)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	_, err = plan.Recover(cofre.RecoveryTarget{At: day(23)}, w.backups, &w.wal, w.scan)
-	want = "recovery target time 2026-11-01T00:23:00Z cannot be reached: the last transaction in the WAL ended at 2026-11-01T00:23:00Z (reachable: from 2026-11-01T00:03:00Z, to just before 2026-11-01T00:23:00Z)"
+	want = "recovery target time 2026-11-01T00:23:00Z cannot be reached: the last transaction in the WAL ended at 2026-11-01T00:23:00Z (reachable: from --at 2026-11-01T00:03:00Z, to --at 2026-11-01T00:22:59.999999Z)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

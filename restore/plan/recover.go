@@ -93,6 +93,9 @@ type planner struct {
 	scan    Scan
 	probed  map[pgdata.Segment]*probe
 	older   bool // a moment was refused to which an older base backup may lead: this one ended too late for it
+	all     []candidate
+	trial   bool // what is refused is not told what else there is
+	inside  *act // of the moment that was refused
 }
 
 // candidate is a base backup with a timeline that it leads to.
@@ -112,6 +115,7 @@ func (p *planner) plan() (*Recovery, error) {
 	if len(candidates) == 0 {
 		return nil, p.unreachable(nil, fmt.Sprintf("no base backup leads to timeline %d", p.target.Timeline))
 	}
+	p.all = candidates
 	switch t := p.target; {
 	case !t.At.IsZero():
 		return p.byTime(candidates)
@@ -490,26 +494,104 @@ func (p *planner) search(c candidate, until cofre.LSN, bounded bool) (pgdata.Mom
 	return pgdata.Moment{}, nil
 }
 
-// unreachable says what could be reached instead.
+// unreachable says what could be reached instead, in the flags to type: each of them was planned, and can be.
 func (p *planner) unreachable(candidates []candidate, why string) error {
 	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
-	if len(candidates) > 0 {
-		oldest, newest := candidates[len(candidates)-1], candidates[0]
-		for _, c := range candidates {
-			if c.way.end >= c.backup.Stop && c.backup.StoppedAt.Before(oldest.backup.StoppedAt) {
-				oldest = c
-			}
+	if len(candidates) == 0 || p.trial {
+		return e
+	}
+	var first, last cofre.RecoveryTarget
+	var ok bool
+	byTime := !p.target.At.IsZero() || p.target.XID != 0 || p.target.Name != ""
+	for _, c := range p.oldestFirst() {
+		first = cofre.RecoveryTarget{LSN: c.backup.Stop}
+		if byTime {
+			first = cofre.RecoveryTarget{At: ceil(c.backup.StoppedAt)}
 		}
-		if !p.target.At.IsZero() || p.target.XID != 0 || p.target.Name != "" {
-			e.Nearest = append(e.Nearest, "from "+stamp(oldest.backup.StoppedAt))
-			if at := p.newest(newest); !at.IsZero() {
-				e.Nearest = append(e.Nearest, "to just before "+stamp(at))
-			}
-		} else {
-			e.Nearest = append(e.Nearest, "from "+oldest.backup.Stop.String(), "to "+p.lastBefore(newest).String())
+		if first, ok = p.reachable(first); ok {
+			e.Nearest = append(e.Nearest, "from "+p.typed(first))
+			break
 		}
 	}
+	last = cofre.RecoveryTarget{LSN: p.lastBefore(p.all[0])}
+	if byTime {
+		last = cofre.RecoveryTarget{At: p.newest(p.all[0]).Add(-time.Microsecond)}
+	}
+	if last, ok = p.reachable(last); ok {
+		e.Nearest = append(e.Nearest, "to "+p.typed(last))
+	}
+	if len(e.Nearest) > 0 {
+		return e
+	}
+	end := cofre.RecoveryTarget{Immediate: true}
+	if _, err := p.try(end); err == nil {
+		e.Nearest = append(e.Nearest, "the end of base backup "+string(p.all[0].backup.Point)+", "+stamp(p.all[0].backup.StoppedAt)+": "+p.typed(end))
+	}
 	return e
+}
+
+// oldestFirst are the candidates whose base backup becomes consistent.
+func (p *planner) oldestFirst() (out []candidate) {
+	for _, c := range p.all {
+		if c.way.end >= c.backup.Stop {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return a.backup.StoppedAt.Compare(b.backup.StoppedAt) })
+	return out
+}
+
+// ceil is the first moment at or after t that PostgreSQL can tell: it counts microseconds.
+func ceil(t time.Time) time.Time {
+	if c := t.Truncate(time.Microsecond); c.Before(t) {
+		return c.Add(time.Microsecond)
+	}
+	return t
+}
+
+// triesBefore bounds how many acts, one inside the other, are stepped out of.
+const triesBefore = 8
+
+// reachable plans a target, and steps back to before what is under way there.
+func (p *planner) reachable(t cofre.RecoveryTarget) (cofre.RecoveryTarget, bool) {
+	for range triesBefore {
+		inside, err := p.try(t)
+		if err == nil {
+			return t, true
+		}
+		if inside == nil || inside.before.Kind == 0 {
+			break
+		}
+		t = cofre.RecoveryTarget{LSN: inside.before.Start}
+	}
+	return t, false
+}
+
+// try plans another target than the one that was asked for; where that lies inside an act, it returns the act.
+func (p *planner) try(t cofre.RecoveryTarget) (*act, error) {
+	other := *p
+	other.target, other.trial, other.inside, other.older = t, true, nil, false
+	other.target.Timeline = p.target.Timeline
+	_, err := other.plan()
+	return other.inside, err
+}
+
+// typed is a target as it is typed.
+func (p *planner) typed(t cofre.RecoveryTarget) string {
+	s := "--lsn " + t.LSN.String()
+	switch {
+	case !t.At.IsZero():
+		s = "--at " + stamp(t.At)
+	case t.Immediate:
+		s = "--immediate"
+	}
+	if t.Exclusive {
+		s += " --exclusive"
+	}
+	if p.target.Timeline != 0 {
+		s += fmt.Sprintf(" --timeline %d", p.target.Timeline)
+	}
+	return s
 }
 
 // newest is the last transaction end that can be reached along c.

@@ -291,20 +291,44 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 	return r, nil
 }
 
-// torn is the refusal of a moment in the middle of an act.
+// torn is the refusal of a moment in the middle of an act. The positions that it names were planned.
 func (p *planner) torn(c candidate, a *act, why string) error {
+	p.inside = a
 	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
-	hint := ""
-	if b := a.before; b.Kind != 0 && b.Start >= c.backup.Stop {
-		e.Nearest = append(e.Nearest, fmt.Sprintf("before it: the transaction that ended at %s, --lsn %s", stamp(b.At), b.Start))
-		hint = fmt.Sprintf("to have what it removes: --lsn %s", b.Start)
-	} else if a.began > c.backup.Stop {
-		e.Nearest = append(e.Nearest, "before it: --lsn "+a.began.String()+" --exclusive")
-		hint = fmt.Sprintf("to have what it removes: --lsn %s --exclusive", a.began)
+	if p.trial {
+		return e
 	}
-	if d := a.done; d.Kind != 0 {
-		e.Nearest = append(e.Nearest, fmt.Sprintf("after it: --lsn %s, which ended at %s", d.Start, stamp(d.At)))
-		hint = cmp.Or(hint, fmt.Sprintf("after it: --lsn %s", d.Start))
+	hint := ""
+	name := func(t cofre.RecoveryTarget, before bool) {
+		typed := p.typed(t)
+		if before {
+			e.Nearest = append(e.Nearest, "before it: "+typed)
+			hint = "to have what it removes: " + typed
+			return
+		}
+		e.Nearest = append(e.Nearest, "after it: "+typed)
+		hint = cmp.Or(hint, "after it: "+typed)
+	}
+	before := cofre.RecoveryTarget{LSN: a.before.Start}
+	if a.before.Kind == 0 || a.before.Start < c.backup.Stop {
+		before = cofre.RecoveryTarget{LSN: a.began, Exclusive: true}
+	}
+	if t, ok := p.reachable(before); ok {
+		name(t, true)
+	}
+	if a.done.Kind != 0 {
+		after := cofre.RecoveryTarget{LSN: a.done.Start}
+		for range triesBefore {
+			inside, err := p.try(after)
+			if err == nil {
+				name(after, false)
+				break
+			}
+			if inside == nil || inside.done.Kind == 0 {
+				break
+			}
+			after.LSN = inside.done.Start
+		}
 	}
 	return cofre.WithHint(e, "%s", hint)
 }

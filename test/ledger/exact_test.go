@@ -180,14 +180,15 @@ func TestInsideADropDatabase(t *testing.T) {
 		t.Skip("no other commit fell into the DROP DATABASE")
 	}
 	for _, c := range []struct{ mark, want string }{{"before it: ", "1"}, {"after it: ", "0"}} {
-		_, rest, ok := strings.Cut(torn, c.mark)
-		_, rest, ok2 := strings.Cut(rest, "--lsn ")
-		if !ok || !ok2 {
+		_, typed, ok := strings.Cut(torn, c.mark)
+		if !ok {
 			t.Errorf("it does not say what is %s:\n%s", c.mark, torn)
 			continue
 		}
+		typed, _, _ = strings.Cut(typed, ",")
+		typed, _, _ = strings.Cut(typed, ")")
 		dir := m.path("copy" + c.want)
-		url, _, end, failed := m.restoreTo(t, s.BinDir, dir, cofre.RecoveryTarget{LSN: mustLSN(t, strings.FieldsFunc(rest, func(r rune) bool { return r == ' ' || r == ',' || r == ')' })[0])}, way{start: true, action: "promote"})
+		url, _, end, failed := m.restoreTo(t, s.BinDir, dir, cofre.RecoveryTarget{}, way{start: true, action: "promote"}, strings.Fields(typed)...)
 		if failed != nil {
 			t.Errorf("%s: exit %d\n%s", c.mark, failed.code, failed.err)
 			continue

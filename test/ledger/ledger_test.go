@@ -341,17 +341,8 @@ func (s *scene) refusals(t testing.TB) {
 		s.counts["refused"]++
 	}
 	for n := range nearest {
-		words := strings.Fields(n)
-		at := words[len(words)-1]
-		args := s.nowhere()
-		switch {
-		case strings.Contains(n, "just before"):
-			args = append(args, "--exclusive", "--at", at)
-		case strings.Contains(at, "/"):
-			args = append(args, "--lsn", at)
-		default:
-			args = append(args, "--at", at)
-		}
+		_, typed, _ := strings.Cut(n, " ")
+		args := append(s.nowhere(), strings.Fields(typed)...)
 		if r := s.m.run(t, args...); r.code != 0 {
 			t.Errorf("%q is said to be reachable, and is not: %v exits with %d:\n%s", n, args, r.code, r.err)
 		}
