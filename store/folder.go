@@ -20,15 +20,23 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
+// Modes of what is made in a folder that is its owner's alone, and in one that its group may write: several users of one
+// machine then share the repository, whoever of them made a file.
 const (
-	fileMode = 0o600
-	dirMode  = 0o700
+	fileMode   = 0o600
+	dirMode    = 0o700
+	sharedFile = 0o660
+	sharedDir  = 0o770 | fs.ModeSetgid
 )
 
 // folder keeps objects as files. A write goes to a temporary file beside its destination, is synced, takes its
 // name, and the directory is synced; a crash at any moment leaves either the whole object or none, and perhaps
 // a temporary file, which the next listing removes.
-type folder struct{ root string }
+type folder struct {
+	root   string
+	shared bool // its group may write
+	gid    int
+}
 
 func (f *folder) prepare(create bool) error {
 	info, err := os.Stat(f.root)
@@ -36,6 +44,11 @@ func (f *folder) prepare(create bool) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s is not a folder: %w", f.root, cofre.ErrConfig)
 	case err == nil:
+		st, ok := info.Sys().(*syscall.Stat_t)
+		f.shared = ok && info.Mode().Perm()&0o070 == 0o070
+		if f.shared {
+			f.gid = int(st.Gid)
+		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && create:
 		return f.explain("create", f.root, f.makeDir(f.root))
@@ -99,8 +112,18 @@ func (f *folder) createTemp(path string) (*durable.File, error) {
 			}
 			continue
 		}
+		if err == nil && f.shared {
+			f.share(temp.Name(), sharedFile)
+		}
 		return temp, err
 	}
+}
+
+// share gives what was made to the group of the folder. The mode given when it was made is less the umask. It is best
+// effort: a network mount may take neither, and let everybody write all the same.
+func (f *folder) share(path string, mode fs.FileMode) {
+	_ = os.Chown(path, -1, f.gid)
+	_ = os.Chmod(path, mode)
 }
 
 // makeDir makes a directory and its missing parents, each durable before anything is put into it.
@@ -118,6 +141,9 @@ func (f *folder) makeDir(dir string) error {
 		return f.makeDir(dir)
 	case err != nil:
 		return err
+	}
+	if f.shared {
+		f.share(dir, sharedDir)
 	}
 	return durable.SyncDir(filepath.Dir(dir))
 }
@@ -326,7 +352,7 @@ func (f *folder) explain(verb, path string, err error) error {
 	case cofre.ErrReadOnly:
 		return cofre.WithHint(explained, "mount the disk of %s for writing: mount -o remount,rw MOUNTPOINT", f.root)
 	case cofre.ErrDenied:
-		return cofre.WithHint(explained, "run cofre as the user that owns the repository (with archive_command that is the server's user), or give this one its rights: ls -ld %s", f.root)
+		return cofre.WithHint(explained, "run cofre as the user that owns the repository (with archive_command that is the server's user), or share it by a group that both are in: chgrp -R GROUP %[1]s && chmod -R g+rwX %[1]s && find %[1]s -type d -exec chmod g+s {} +", f.root)
 	}
 	return explained
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/store"
 )
 
 type doctorCommand struct {
@@ -52,6 +55,7 @@ func (c *doctorCommand) run(ctx context.Context, a *app) error {
 	for i, r := range cfg.Repositories() {
 		looked = append(looked, lookAtRepository(ctx, cfg, i, r))
 	}
+	looked = append(looked, lookAtArchiver(ctx, cfg)...)
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	wrong := 0
 	for _, d := range looked {
@@ -152,24 +156,110 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 		return failed(d.Subject, err)
 	}
 	stats, err := repo.Stats(ctx)
-	if err == nil {
-		err = repo.Close(ctx)
-	}
 	if err != nil {
+		return failed(d.Subject, errors.Join(err, repo.Close(ctx)))
+	}
+	last, err := lastStored(ctx, repo)
+	if err = errors.Join(err, repo.Close(ctx)); err != nil {
 		return failed(d.Subject, err)
 	}
 	st, err := edge.WALStore(ctx, r)
 	if err == nil {
 		_, err = wal.Archive{Store: st}.Find(ctx)
 	}
+	if err == nil {
+		err = store.Probe(ctx, st)
+	}
+	var free int64
+	if err == nil {
+		free, err = roomFor(ctx, st, last)
+	}
 	if err != nil {
 		return failed(d.Subject, err)
 	}
 	d.OK, d.Detail = true, fmt.Sprintf("%s, %s, %s in %s, %s", stats.URL, plural(stats.Points, "recovery point"), size(stats.StoredBytes), plural(int(stats.StoredBlobs), "blob"), stats.Encryption)
+	if free >= 0 {
+		d.Detail += ", " + size(free) + " free"
+	}
 	if i > 0 {
 		d.Detail += "; WAL is archived to it too, and this version brings no recovery points"
 	}
 	return d
+}
+
+// lastStored is what the newest point added to the repository.
+func lastStored(ctx context.Context, repo cofre.Repository) (int64, error) {
+	var last int64
+	for p, err := range repo.Points(ctx) {
+		if err != nil {
+			return 0, err
+		}
+		last = 0
+		for _, c := range p.Components {
+			last += c.Stored
+		}
+	}
+	return last, nil
+}
+
+// leastRoom is the room that a repository has at least, in bytes: two segments of WAL.
+const leastRoom = 32 << 20
+
+// roomFor says how much space is free, -1 where the store does not say, and that it is not enough for another backup of
+// the size of the last.
+func roomFor(ctx context.Context, st cofre.Store, last int64) (int64, error) {
+	free, err := st.Free(ctx)
+	if need := max(last, leastRoom); err == nil && free >= 0 && free < need {
+		err = cofre.WithHint(fmt.Errorf("%s are free in %s, and the next backup may need %s: %w", size(free), st.URL(), size(need), cofre.ErrDiskFull),
+			"make room: df -h %s", st.URL())
+	}
+	return free, err
+}
+
+// lookAtArchiver looks whether the server, which calls archive_command as its own user, may write into the folders of the
+// repositories, if it is on this machine.
+func lookAtArchiver(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
+	if cfg.Cluster == nil || cfg.Cluster.WAL != config.WALArchive {
+		return nil
+	}
+	uid, ok := serverUser(ctx, cfg.Cluster)
+	if !ok {
+		return nil
+	}
+	var looked []cofre.Diagnosis
+	for _, r := range cfg.Repositories() {
+		if err := store.WritableBy(r.URL, uid); err != nil {
+			looked = append(looked, failed("cluster: archive_command", err))
+		}
+	}
+	return looked
+}
+
+// serverUser is the owner of the data directory, if that is on this machine.
+func serverUser(ctx context.Context, c *config.Cluster) (int, bool) {
+	dir := c.DataDirectory
+	if dir == "" {
+		server, err := serverOf(c.URL, c.Password)
+		if err != nil {
+			return 0, false
+		}
+		conn, err := postgres.Connect(ctx, server)
+		if err != nil {
+			return 0, false
+		}
+		defer func() { _ = postgres.Close(ctx, conn) }()
+		found, err := postgres.ReadServer(ctx, conn)
+		if err != nil {
+			return 0, false
+		}
+		dir = found.DataDir
+	}
+	info, err := os.Stat(dir)
+	if dir == "" || err != nil {
+		return 0, false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return int(st.Uid), ok
 }
 
 // lookAtSources asks each source by itself: one that cannot be reached hides nothing of the others.
