@@ -56,7 +56,7 @@ func Compare(captured, restored io.Reader, o Options, differs func(Difference) e
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{want: want, got: got, o: o, differs: differs, result: &Result{}}
+	c := &comparison{want: want, got: got, o: o, differs: differs, result: &Result{}, upgraded: map[string]bool{}}
 	if want.major != got.major {
 		c.result.Between = [2]int{want.major, got.major}
 	}
@@ -68,6 +68,7 @@ type comparison struct {
 	o         Options
 	differs   func(Difference) error
 	result    *Result
+	upgraded  map[string]bool // extensions that have another version, by name
 }
 
 // order is the place of a kind in every fingerprint; those of a later program come last.
@@ -81,7 +82,7 @@ func order(kind string) int {
 }
 
 // everyKind has the kinds of all majors, in the order in which they are written.
-var everyKind = slices.Concat(relations(), routines(), texts(), foreign(), replication(), about())
+var everyKind = slices.Concat(relations(), routines(), texts(), foreign(), replication(), about(), ofMembers(), undumped())
 
 func (c *comparison) run() error {
 	for !c.want.ended || !c.got.ended {
@@ -126,7 +127,7 @@ func (c *comparison) compareKind() error {
 		different := true
 		takeWant, takeGot := w.more && (!g.more || w.object.name <= g.object.name), g.more && (!w.more || g.object.name <= w.object.name)
 		switch {
-		case takeWant && c.o.Except[w.object.name], takeGot && c.o.Except[g.object.name]:
+		case takeWant && c.passes(w, kind), takeGot && c.passes(g, kind):
 			different = false
 		case takeWant && takeGot:
 			different, err = c.compareObject(kind, pairs)
@@ -135,7 +136,7 @@ func (c *comparison) compareKind() error {
 		case c.want.major != c.got.major && strings.HasPrefix(kind, changedPrivileges):
 			different = false // of an object that the newer server brought
 		default:
-			err = c.differs(Difference{Name: g.object.name, Want: "nothing", Got: describe(g.object, g.attributes)})
+			err = c.differs(Difference{Name: g.object.name, Want: "nothing", Got: describe(g.object, g.attributes), Lost: c.lost(kind, "", g.object)})
 		}
 		if err != nil {
 			return err
@@ -159,10 +160,25 @@ func (c *comparison) compareKind() error {
 	return nil
 }
 
+// passes is true for an object that is not compared: the restore has said that it leaves it out, or it is of an
+// extension that is there in another version, as the plan has said.
+func (c *comparison) passes(r *reader, kind string) bool {
+	if c.o.Except[r.object.name] {
+		return true
+	}
+	if kind != memberKind {
+		return false
+	}
+	at := slices.IndexFunc(r.attributes, func(a attribute) bool { return a.name == extensionOfMember })
+	return at < 0 || r.object.values[at] == nil || c.upgraded[*r.object.values[at]]
+}
+
 func (o Options) leavesOut(kind string) bool {
 	switch {
 	case kind == largeObjects:
 		return o.NoData
+	case kind == serverOwners:
+		return o.NoOwner
 	case kind == defaultPrivileges, strings.HasPrefix(kind, changedPrivileges):
 		return o.NoPrivileges || o.NoOwner
 	}
@@ -201,6 +217,7 @@ func (c *comparison) compareObject(kind string, pairs []pair) (different bool, e
 		}
 		if kind == extensionsKind && p.name == extensionVersion {
 			upgraded = true // the plan has said so
+			c.upgraded[extensionOf(w)] = true
 			continue
 		}
 		if upgraded && p.name == extensionMembers {
@@ -263,13 +280,50 @@ var neverDumped = []struct {
 	{"schemas", privilegesAttribute, "from 15 not everybody may create in schema public, unless that was granted", named("schema public"), 15},
 	{"comments", "", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
 	{"comments", "text", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
+	{databaseKind, isTemplate, "a restored database is no template, so that it can be dropped", nil, 0},
+	{changedPrivileges + " (pg_class)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_class)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_attribute)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_attribute)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_proc)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_proc)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_type)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_type)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
+	{changedPrivileges + " (pg_namespace)", "", ofInformationSchemaWhy, named("privileges on schema information_schema"), 0},
+	{changedPrivileges + " (pg_namespace)", privilegesAttribute, ofInformationSchemaWhy, named("privileges on schema information_schema"), 0},
 	{notNullKind, "name", "pg_dump leaves the names of inherited NOT NULL constraints to the server", has("inherited"), 0},
 	{notNullKind, "validated", "pg_dump leaves inherited NOT NULL constraints to the parent", has("inherited"), 0},
+}
+
+const ofInformationSchemaWhy = "pg_dump leaves the privileges in information_schema out"
+
+func ofInformationSchema(o object, _ []attribute) bool {
+	return strings.Contains(o.name, " information_schema.")
+}
+
+// neverDumpedKinds are kinds of which no dump holds anything.
+var neverDumpedKinds = map[string]string{
+	serverOwners:  "pg_dump leaves the owners of the server's own objects out",
+	serverSchemas: "pg_dump leaves what is in pg_catalog and information_schema out, rows too",
+	memberKind:    "pg_dump leaves what is in an extension to CREATE EXTENSION",
+	switchedOff:   "pg_dump leaves out that checks are switched off, and the copy checks",
+}
+
+// extensionOf is the name of an extension as its members give it: the object's name quotes what needs it.
+func extensionOf(o object) string {
+	name := strings.TrimPrefix(o.name, "extension ")
+	if len(name) > 1 && strings.HasPrefix(name, `"`) {
+		name = strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)
+	}
+	return name
 }
 
 // lost says why a dump does not hold a property, or an object if attribute is empty. The empty text is the rule:
 // it should have come back.
 func (c *comparison) lost(kind, attribute string, o object) string {
+	if why := neverDumpedKinds[kind]; why != "" {
+		return why
+	}
 	for _, l := range neverDumped {
 		if l.kind == kind && l.attribute == attribute && (l.holds == nil || l.holds(o, c.want.attributes)) && (l.crosses == 0 || c.want.major < l.crosses && c.got.major >= l.crosses) {
 			return l.why

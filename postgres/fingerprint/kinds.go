@@ -41,6 +41,8 @@ const (
 	extensionsKind    = "extensions"
 	extensionVersion  = "version"
 	extensionMembers  = "members"
+	databaseKind      = "properties of the database"
+	isTemplate        = "template"
 	largeObjects      = "large objects"
 	defaultPrivileges = "default privileges"
 	changedPrivileges = "changed privileges"
@@ -107,7 +109,7 @@ func identified(catalog, oid string) string {
 // kinds lists everything that is read on a server of a major version.
 func kinds(major int, superuser bool) []kind {
 	var all []kind
-	for _, k := range slices.Concat(relations(), routines(), texts(), foreign(), replication(), about()) {
+	for _, k := range slices.Concat(relations(), routines(), texts(), foreign(), replication(), about(), ofMembers(), undumped()) {
 		if major < k.since || k.superuser && !superuser {
 			continue
 		}

@@ -122,6 +122,15 @@ func replication() []kind {
 				owner("o.subowner"),
 				{name: "publications", sql: sorted("o.subpublications")},
 				{name: "slot", sql: `o.subslotname`},
+				{name: "hash of its connection", sql: `pg_catalog.md5(o.subconninfo)`},
+				{name: "binary", sql: `o.subbinary`, since: 14},
+				{name: "streaming", sql: `o.substream`, since: 14},
+				{name: "two-phase", sql: `o.subtwophasestate <> 'd'`, since: 15},
+				{name: "disabled by an error", sql: `o.subdisableonerr`, since: 15},
+				{name: "password required", sql: `o.subpasswordrequired`, since: 16},
+				{name: "runs as its owner", sql: `o.subrunasowner`, since: 16},
+				{name: "origin", sql: `o.suborigin`, since: 16},
+				{name: "failover", sql: `o.subfailover`, since: 17},
 				{name: "synchronous commit", sql: `o.subsynccommit`},
 			},
 		},
@@ -159,7 +168,7 @@ func about() []kind {
 	const current = `d.datname = pg_catalog.current_database()`
 	return []kind{
 		{
-			name: "properties of the database", identity: `'database'`,
+			name: databaseKind, identity: `'database'`,
 			from: `pg_catalog.pg_database d WHERE ` + current,
 			attributes: []attribute{
 				owner("d.datdba"), privileges("d.datacl", "'d'", "d.datdba"),
@@ -171,6 +180,7 @@ func about() []kind {
 				{name: "rules of its collation", sql: `d.daticurules`, since: 16},
 				{name: "tablespace", sql: `(SELECT s.spcname FROM pg_catalog.pg_tablespace s WHERE s.oid = d.dattablespace)`},
 				{name: "connection limit", sql: `d.datconnlimit`},
+				{name: isTemplate, sql: `d.datistemplate`},
 				{name: "comment", sql: `pg_catalog.shobj_description(d.oid, 'pg_database')`},
 			},
 		},
@@ -194,6 +204,7 @@ func about() []kind {
 		ofSubscriptions,
 		labels,
 		initial("pg_class", "o.relacl", "o.relowner", "CASE o.relkind WHEN 'S' THEN 's' ELSE 'r' END", "o.relnamespace"),
+		initialOfColumns(),
 		initial("pg_proc", "o.proacl", "o.proowner", "'f'", "o.pronamespace"),
 		initial("pg_type", "o.typacl", "o.typowner", "'T'", "o.typnamespace"),
 		initial("pg_language", "o.lanacl", "o.lanowner", "'l'", ""),
@@ -233,5 +244,18 @@ func initial(catalog, acl, own, letter, namespace string) kind {
 		attributes: []attribute{
 			{name: privilegesAttribute, sql: now},
 		},
+	}
+}
+
+// initialOfColumns is initial for the columns of such tables.
+func initialOfColumns() kind {
+	now, first := granted("a.attacl", "o.relowner"), granted("p.initprivs", "o.relowner")
+	return kind{
+		name:     changedPrivileges + " (pg_attribute)",
+		identity: `'privileges on ' || (SELECT i.type || ' ' || i.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_class'::pg_catalog.regclass, o.oid, a.attnum) i)`,
+		from: `pg_catalog.pg_attribute a JOIN pg_catalog.pg_class o ON o.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace AND n.nspname !~ '^pg_(temp|toast)'
+ LEFT JOIN pg_catalog.pg_init_privs p ON p.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objoid = o.oid AND p.objsubid = a.attnum
+ WHERE a.attnum > 0 AND (a.attacl IS NOT NULL OR p.initprivs IS NOT NULL) AND (o.oid < ` + firstNormal + ` OR ` + member("pg_class", "o.oid") + `) AND ` + now + ` IS DISTINCT FROM ` + first,
+		attributes: []attribute{{name: privilegesAttribute, sql: `coalesce(` + now + `, 'none')`}},
 	}
 }

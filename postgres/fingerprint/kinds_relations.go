@@ -134,14 +134,8 @@ func relations() []kind {
 		},
 		{
 			name: "row-level security policies", identity: `'policy ' || pg_catalog.quote_ident(p.polname)` + on,
-			from: class + ` JOIN pg_catalog.pg_policy p ON p.polrelid = o.oid WHERE ` + ours,
-			attributes: []attribute{
-				{name: "permissive", sql: `p.polpermissive`},
-				{name: "command", sql: `p.polcmd`},
-				{name: "roles", sql: `(SELECT pg_catalog.string_agg(CASE m WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m)) END, ', ' ORDER BY pg_catalog.pg_get_userbyid(m)) FROM pg_catalog.unnest(p.polroles) m)`},
-				{name: "using", sql: `pg_catalog.pg_get_expr(p.polqual, p.polrelid)`, spelled: true},
-				{name: "check", sql: `pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)`, spelled: true},
-			},
+			from:       class + ` JOIN pg_catalog.pg_policy p ON p.polrelid = o.oid WHERE ` + ours,
+			attributes: policy(),
 		},
 		{
 			name: "statistics objects", identity: `'statistics ' || ` + name("n.nspname", "s.stxname"),
@@ -178,5 +172,15 @@ func constraints(kindName, where string, since int) kind {
 			{name: "deferrable", sql: `pg_catalog.concat_ws(' ', CASE WHEN c.condeferrable THEN 'deferrable' END, CASE WHEN c.condeferred THEN 'initially deferred' END)`},
 			{name: "no inherit", sql: `CASE WHEN c.contype IN ('c', 'n') THEN c.connoinherit END`},
 		},
+	}
+}
+
+func policy() []attribute {
+	return []attribute{
+		{name: "permissive", sql: `p.polpermissive`},
+		{name: "command", sql: `p.polcmd`},
+		{name: "roles", sql: `(SELECT pg_catalog.string_agg(CASE m WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m)) END, ', ' ORDER BY pg_catalog.pg_get_userbyid(m)) FROM pg_catalog.unnest(p.polroles) m)`},
+		{name: "using", sql: `pg_catalog.pg_get_expr(p.polqual, p.polrelid)`, spelled: true},
+		{name: "check", sql: `pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)`, spelled: true},
 	}
 }
