@@ -142,23 +142,17 @@ func (c *checker) run(ctx context.Context) error {
 	if err := c.decodeNames(ctx, conn); err != nil {
 		return err
 	}
-	if c.sel.sections[pgarchive.SectionData] {
-		if err := c.rows(ctx); err != nil {
-			return err
-		}
-		for _, check := range []func(context.Context, *pgx.Conn) error{c.sequences, c.largeObjects} {
-			if err := check(ctx, conn); err != nil {
-				return err
-			}
-		}
-	}
-	c.failures()
-	if whole, err := c.hasFingerprint(ctx); err != nil || whole {
-		if err == nil {
-			err = c.catalogs(ctx)
-		}
+	whole, err := c.hasFingerprint(ctx)
+	if err != nil {
 		return err
 	}
+	if whole {
+		return c.wholly(ctx, conn)
+	}
+	if err := c.data(ctx, conn); err != nil {
+		return err
+	}
+	c.failures()
 	if c.sel.sections[pgarchive.SectionPreData] {
 		if err := c.extensions(ctx, conn); err != nil {
 			return err
@@ -178,6 +172,35 @@ func (c *checker) run(ctx context.Context) error {
 		return c.grants(ctx, conn)
 	}
 	return nil
+}
+
+// wholly compares the rows and, beside it, the catalogs.
+func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
+	beside := *c
+	beside.proof = &cofre.Proof{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.data(gctx, conn) })
+	g.Go(func() error { return beside.catalogs(gctx) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	c.failures()
+	c.proof.Checks = append(c.proof.Checks, beside.proof.Checks...)
+	return nil
+}
+
+// data compares rows, sequences and large objects.
+func (c *checker) data(ctx context.Context, conn *pgx.Conn) error {
+	if !c.sel.sections[pgarchive.SectionData] {
+		return nil
+	}
+	if err := c.rows(ctx); err != nil {
+		return err
+	}
+	if err := c.sequences(ctx, conn); err != nil {
+		return err
+	}
+	return c.largeObjects(ctx, conn)
 }
 
 // rows counts every table, or reads it back.
