@@ -79,7 +79,14 @@ func look(t *testing.T, root string) map[string]string {
 			return err
 		}
 		text := fmt.Sprintf("%o %d:%d %d.%09d", st.Mode, st.Uid, st.Gid, st.Mtim.Sec, st.Mtim.Nsec)
-		if !d.IsDir() {
+		switch {
+		case d.Type()&fs.ModeSymlink != 0:
+			to, err := os.Readlink(p)
+			text += " -> " + to
+			if err != nil {
+				return err
+			}
+		case d.Type().IsRegular():
 			content, err := os.ReadFile(p)
 			if err != nil {
 				return err

@@ -91,9 +91,10 @@ type Target struct {
 	opened   map[string]bool // made by this restore, or without limits for its time
 	largest  Object
 	folders  *folders
-	wanted   *spill // of Located, by their new place
-	present  *spill // of Object: what the buckets hold now
-	deferred *spill // of Located: to be replaced when published
+	twofold  map[string]bool // the paths of objects that are also folders of others
+	wanted   *spill          // of Located, by their new place
+	present  *spill          // of Object: what the buckets hold now
+	deferred *spill          // of Located: to be replaced when published
 	total    int64
 	done     atomic.Int64
 
@@ -103,6 +104,7 @@ type Target struct {
 	left   []Checked       // known to be otherwise than captured: the first of them
 	apart  map[string]bool // the paths of objects that were not brought
 	kept   []string        // what was replaced that is no object
+	ways   []obstacle      // to be moved aside when published
 	keptAt string
 
 	released bool
@@ -288,7 +290,12 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 	var differ []string
 	fit := newFitting()
 	twice := ""
+	var blocked int64
+	var firstBlocked string
 	folders, err := t.foldersOfNames()
+	if err == nil {
+		err = t.findTwofold(folders)
+	}
 	if err != nil {
 		return err
 	}
@@ -304,12 +311,18 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 			}
 			seen[l.Path()] = true
 			_, lost := t.cfg.To.Fit(l.Object)
-			if folders[maphash.String(nameSeed, l.Path())] {
+			if t.twofold[l.Path()] {
 				lost = append(lost, "a path of its name, beside a folder of that name: one of the two will be below .cofre/odd")
 			}
 			fit.add(l.Path(), lost)
 			o, ok := have[l.Path()]
 			delete(have, l.Path())
+			if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
+				if blocked++; firstBlocked == "" {
+					firstBlocked = fmt.Sprintf("%s: %s", l.Path(), way)
+				}
+				continue
+			}
 			switch {
 			case !ok:
 				absent++
@@ -339,6 +352,12 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 			t.counts.differ, differ[0]))
 	}
 	t.steps(plan, absent, same, unsure)
+	if blocked > 0 && t.cfg.Replace {
+		plan.Steps = append(plan.Steps, cofre.Step{Verb: "move", Object: "what is in the way", Detail: fmt.Sprintf("of %d objects, first %s; kept in %s",
+			blocked, firstBlocked, t.cfg.To.(Keeper).KeptAt(keptPrefix+t.mark))})
+	} else if blocked > 0 {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects cannot be where they were, first %s; --replace moves it aside", blocked, firstBlocked))
+	}
 	return nil
 }
 
@@ -394,6 +413,9 @@ func (f *fitting) notes(kind string) []string {
 func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	step := func(verb, object, detail string) {
 		plan.Steps = append(plan.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
+	}
+	if s, ok := t.cfg.To.(Foldered); ok && s.Absent() {
+		step("make", "folder "+t.desc.URL, "which is not there")
 	}
 	for _, b := range t.buckets {
 		if now, ok := t.existing[b.ID]; !ok {
@@ -494,6 +516,15 @@ func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l L
 
 // settle decides about one object and brings it if nothing that exists is touched by it.
 func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) error {
+	if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
+		if !t.cfg.Replace {
+			t.leaveObject(l.Object, way.String())
+			return nil
+		}
+		t.block(way)
+		t.count(&t.counts.deferred)
+		return t.deferred.add(l.Bucket, l.Name, l.Size, l)
+	}
 	if !exists {
 		return t.upload(ctx, l, &t.counts.created)
 	}
@@ -720,6 +751,9 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 }
 
 func (t *Target) publish(ctx context.Context) error {
+	if err := t.clearTheWay(ctx); err != nil {
+		return err
+	}
 	if err := t.replaceDeferred(ctx); err != nil {
 		return err
 	}
@@ -761,6 +795,10 @@ func (t *Target) replaceDeferred(ctx context.Context) error {
 		}
 		for _, l := range rows {
 			g.Go(func() error {
+				if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
+					t.leaveObject(l.Object, way.String())
+					return nil
+				}
 				if err := t.keep(gctx, l.Object); err != nil {
 					return t.unkept(gctx, l.Object, err)
 				}
@@ -801,6 +839,9 @@ func (t *Target) deleteExtra(ctx context.Context) error {
 		}
 		for _, o := range have {
 			g.Go(func() error {
+				if way, in := t.inTheWay(o.Bucket, o.Name, false); in {
+					return t.deleteStray(gctx, way)
+				}
 				if err := t.keep(gctx, o); err != nil {
 					return t.unkept(gctx, o, err)
 				}
@@ -838,6 +879,10 @@ func (t *Target) restored() iter.Seq2[Object, error] {
 // many hours, taking that away would be the greater damage.
 func (t *Target) Discard(ctx context.Context) error {
 	if t.owed == nil || t.released {
+		return nil
+	}
+	if !t.owed.held {
+		t.release() // another restore runs: its files and its limits are not ours
 		return nil
 	}
 	err := errors.Join(t.sweep(ctx), t.payBack(ctx))

@@ -23,6 +23,7 @@ type folders struct {
 	// captured are in the order of the capture: a folder before what is in it.
 	captured []Folder
 	made     map[string]bool
+	blocked  map[string]bool // something else is in their place
 }
 
 // readFolders yields the folders of a component.
@@ -60,7 +61,7 @@ func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, e
 		return nil, nil
 	}
 	store, can := t.cfg.To.(Foldered)
-	out := &folders{store: store, made: map[string]bool{}}
+	out := &folders{store: store, made: map[string]bool{}, blocked: map[string]bool{}}
 	fit := newFitting()
 	for f, err := range readFolders(ctx, t.tree) {
 		if errors.Is(err, cofre.ErrNotFound) {
@@ -94,12 +95,19 @@ func (t *Target) makeFolders(ctx context.Context) error {
 		return nil
 	}
 	for _, f := range t.folders.captured {
+		way, in := t.inTheWay(f.Bucket, f.Name, true)
+		if t.folders.blocked[f.Path()] = in; in {
+			if t.cfg.Replace {
+				t.block(way)
+			}
+			continue
+		}
 		fitted, _ := t.folders.store.FitFolder(f)
 		made, err := t.folders.store.MakeFolder(ctx, fitted)
 		if err != nil {
 			return fmt.Errorf("make folder %s: %w", f.Path(), err)
 		}
-		t.folders.made[f.Path()] = made
+		t.folders.made[f.Path()] = made || t.folders.made[f.Path()]
 	}
 	return nil
 }
@@ -118,6 +126,9 @@ func (t *Target) setFolders(ctx context.Context) error {
 		return err
 	}
 	for _, f := range slices.Backward(t.folders.captured) {
+		if t.folders.blocked[f.Path()] {
+			continue
+		}
 		want, _ := t.folders.store.FitFolder(f)
 		is, ok := now[f.Path()]
 		set := want
@@ -138,6 +149,9 @@ func (t *Target) setFolders(ctx context.Context) error {
 
 func (t *Target) lookAtFolders(ctx context.Context, into map[string]Folder) error {
 	for _, b := range t.buckets {
+		if _, in := t.inTheWay(b.ID, "", true); in {
+			continue
+		}
 		for f, err := range t.folders.store.Folders(ctx, b.ID) {
 			if err != nil {
 				return fmt.Errorf("list the folders of bucket %s: %w", b.ID, err)
@@ -156,7 +170,9 @@ func (t *Target) compareFolders(ctx context.Context) error {
 	for _, f := range t.folders.captured {
 		want, _ := t.folders.store.FitFolder(f)
 		is, ok := now[f.Path()]
-		switch {
+		switch way, in := t.inTheWay(f.Bucket, f.Name, true); {
+		case in:
+			t.leave("folder "+f.Path(), "as captured", way.String())
 		case !ok:
 			t.leave("folder "+f.Path(), "as captured", "is not there")
 		case !is.ModifiedAt.Equal(want.ModifiedAt):

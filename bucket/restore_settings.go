@@ -25,6 +25,7 @@ type owed struct {
 	mu      sync.Mutex
 	path    string // empty: in memory alone
 	lock    *os.File
+	held    bool // by this restore, and by no other on this machine
 	buckets map[string]Bucket
 }
 
@@ -57,6 +58,7 @@ func (o *owed) read() error {
 // Errors: cofre.ErrLocked while one runs on this machine.
 func (o *owed) acquire() error {
 	if o.path == "" {
+		o.held = true
 		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(o.path), 0o700); err != nil {
@@ -69,7 +71,7 @@ func (o *owed) acquire() error {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return errors.Join(fmt.Errorf("another restore to this storage runs: %w: %w", cofre.ErrLocked, err), lock.Close())
 	}
-	o.lock = lock
+	o.lock, o.held = lock, true
 	return o.read()
 }
 
@@ -256,6 +258,15 @@ func (t *Target) makeBuckets(ctx context.Context) error {
 		if _, ok := t.existing[b.ID]; ok {
 			continue
 		}
+		if way, in := t.inTheWay(b.ID, "", true); in {
+			if t.cfg.Replace {
+				t.block(way)
+			}
+			continue // the objects in it are named
+		}
+		if t.opened[b.ID] {
+			continue
+		}
 		if limited && !lifted(b) {
 			if err := t.owed.owe(t.final[b.ID]); err != nil {
 				return err
@@ -319,6 +330,10 @@ func (t *Target) payBack(ctx context.Context) error {
 // setBuckets gives the buckets their settings, and reads them back.
 func (t *Target) setBuckets(ctx context.Context) error {
 	for _, b := range t.buckets {
+		if way, in := t.inTheWay(b.ID, "", true); in {
+			t.leave("bucket "+b.ID, "as captured", way.String())
+			continue
+		}
 		if now, existed := t.existing[b.ID]; existed && settingsDiffer(t.final[b.ID], now, t.desc.Settings) == "" {
 			continue
 		}
@@ -327,6 +342,9 @@ func (t *Target) setBuckets(ctx context.Context) error {
 		}
 	}
 	for _, b := range t.buckets {
+		if _, in := t.inTheWay(b.ID, "", true); in {
+			continue
+		}
 		found, err := t.cfg.To.Buckets(ctx, b.ID)
 		if err != nil {
 			return fmt.Errorf("read the settings of bucket %s back: %w", b.ID, err)

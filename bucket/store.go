@@ -85,6 +85,13 @@ type Foldered interface {
 	MakeFolder(ctx context.Context, f Folder) (made bool, err error)
 	// SetFolder gives a folder that exists its attributes and time.
 	SetFolder(ctx context.Context, f Folder) error
+	// Absent reports whether the place itself is still to be made, by the first thing that is written.
+	Absent() bool
+	// InTheWay says what stands where an object, or a folder, belongs and is neither, and at which path of the bucket: what
+	// is "" if nothing does.
+	InTheWay(bucket, name string, folder bool) (at, what string)
+	// MoveAside gives what is at a path of the bucket another place, whole, and returns it. A crash leaves it in one of them.
+	MoveAside(ctx context.Context, bucket, at, mark string) (to string, err error)
 	// Sweep removes what a restore needed for its own work.
 	Sweep(ctx context.Context) error
 }

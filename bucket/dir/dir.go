@@ -76,6 +76,29 @@ func Open(root string) (*Store, error) {
 	return &Store{abs, newPlace(abs)}, nil
 }
 
+// OpenNew is Open for a restore: a folder that is not there, as on a new machine, is made when something is written.
+func OpenNew(root string) (*Store, error) {
+	s, err := Open(root)
+	if !errors.Is(err, cofre.ErrNotFound) {
+		return s, err
+	}
+	abs, absErr := filepath.Abs(root)
+	if absErr != nil {
+		return nil, fmt.Errorf("open folder %s: %w", root, absErr)
+	}
+	above := filepath.Dir(abs)
+	for _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist) && above != filepath.Dir(above); _, err = os.Stat(above) {
+		above = filepath.Dir(above)
+	}
+	return &Store{abs, newPlace(above)}, nil
+}
+
+// Absent reports whether the folder is still to be made.
+func (s *Store) Absent() bool {
+	_, err := os.Lstat(s.root)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Describe says that everything is kept and that only the bytes tell for sure what an object is.
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
@@ -86,6 +109,9 @@ func (s *Store) Describe() bucket.Description {
 
 // Buckets returns the sub-folders. A symbolic link to a folder is one: buckets are moved to larger disks so.
 func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, error) {
+	if len(ids) == 0 && s.Absent() {
+		return nil, nil
+	}
 	if len(ids) == 0 {
 		entries, err := os.ReadDir(s.root)
 		if err != nil {
@@ -500,6 +526,9 @@ func (s *Store) pathFor(o bucket.Object) (string, error) {
 		}
 	}
 	path := s.oddFile(o.Bucket, o.Name)
+	if err := s.unlinked(path); err != nil {
+		return "", err
+	}
 	return path, os.MkdirAll(filepath.Dir(path), 0o755)
 }
 
@@ -534,6 +563,12 @@ func (s *Store) publish(o bucket.Object, tmp, path string) error {
 	if err := durable.Rename(tmp, path); err != nil {
 		return err
 	}
+	if path == s.plainFile(o.Bucket, o.Name) {
+		// What another restore put there while something else was in the way.
+		if err := durable.Remove(s.oddFile(o.Bucket, o.Name)); err != nil && !errors.Is(err, syscall.ENOTDIR) {
+			return err
+		}
+	}
 	if keeps {
 		return nil
 	}
@@ -553,6 +588,14 @@ func (s *Store) tempDir(id string) (string, error) {
 	var root, base unix.Stat_t
 	if unix.Stat(s.root, &root) == nil && unix.Stat(s.bucketDir(id), &base) == nil && root.Dev != base.Dev {
 		dir = filepath.Join(s.bucketDir(id), ownTemp)
+	}
+	if fi, err := os.Lstat(dir); filepath.Base(dir) == ownTemp && err == nil && !fi.IsDir() {
+		return "", fmt.Errorf("%s is no folder: %w", dir, cofre.ErrRefused)
+	}
+	if filepath.Base(dir) != ownTemp {
+		if err := s.unlinked(dir); err != nil {
+			return "", err
+		}
 	}
 	return dir, os.MkdirAll(dir, 0o700)
 }
@@ -654,6 +697,9 @@ func readJSON(path string, into any) error {
 func (s *Store) writeJSON(path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
+		return err
+	}
+	if err := s.unlinked(path); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -141,6 +141,9 @@ func dressPath(path string, a *bucket.Attributes, at time.Time) error {
 // Sweep removes what a restore needed for its own work, what one that was killed left of it, and records of earlier
 // versions that say nothing. What is left below .cofre is what files cannot say.
 func (s *Store) Sweep(ctx context.Context) error {
+	if s.Absent() {
+		return nil // nothing was written
+	}
 	buckets, err := os.ReadDir(s.root)
 	if err != nil {
 		return fmt.Errorf("clean %s: %w", s.root, translate(err))
@@ -153,8 +156,8 @@ func (s *Store) Sweep(ctx context.Context) error {
 		}
 	}
 	own := filepath.Join(s.root, reserved)
-	if _, err := os.Lstat(own); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if fi, err := os.Lstat(own); errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
+		return nil // nothing of cofre's; behind a symbolic link somebody else's files are
 	}
 	if err := os.RemoveAll(filepath.Join(own, "tmp")); err != nil {
 		return fmt.Errorf("clean %s: %w", own, translate(err))

@@ -36,6 +36,9 @@ func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
 		return err
 	}
 	root := s.KeptAt(mark)
+	if err := s.unlinked(root); err != nil {
+		return err
+	}
 	if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return translate(err)
 	}

@@ -76,7 +76,7 @@ Where the configured database is the storage's own, owners and times of the obje
 func (c *restoreStorageCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindStorage, point: ref}
 	r.target = func(p cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
-		store, err := openStore(ctx, cfg)
+		store, err := openTarget(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}

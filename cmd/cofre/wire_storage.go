@@ -64,6 +64,14 @@ func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	return nil, fmt.Errorf("storage: none of supabase, s3 and folder is set: %w", cofre.ErrConfig)
 }
 
+// openTarget opens the same for a restore, which makes a folder that is not there.
+func openTarget(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
+	if s := cfg.Storage; s != nil && s.Supabase == nil && s.S3 == nil && s.Folder != nil {
+		return dir.OpenNew(s.Folder.Path)
+	}
+	return openStore(ctx, cfg)
+}
+
 func openS3(s *config.S3) (bucket.Store, error) {
 	c := s3client.Config{Endpoint: s.Endpoint, Region: s.Region, CA: s.CA}
 	if err := edge.ReadSecrets("storage.s3.credentials", edge.Credentials(s.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {

@@ -1,0 +1,136 @@
+package bucket_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/dir"
+)
+
+// clutter puts something else in the place of objects, of folders and of a bucket, and returns what is there then.
+func clutter(t *testing.T, root, elsewhere string) map[string]string {
+	t.Helper()
+	for _, path := range []string{"evidence/sparse", "avatars/a.png", "avatars/empty"} {
+		must(t, os.Remove(filepath.Join(root, path)))
+	}
+	for _, path := range []string{"avatars/long", "evidence/empty folder", "nothing"} {
+		must(t, os.RemoveAll(filepath.Join(root, path)))
+	}
+	must(t, os.MkdirAll(root+"/evidence/sparse/below", 0o755))
+	must(t, os.WriteFile(root+"/evidence/sparse/below/mine", []byte("not captured"), 0o600))
+	must(t, os.Symlink(elsewhere+"/file", root+"/avatars/a.png"))
+	must(t, syscall.Mkfifo(root+"/avatars/empty", 0o600))
+	must(t, os.Symlink(elsewhere, root+"/avatars/long"))
+	must(t, os.WriteFile(root+"/evidence/empty folder", []byte("a file"), 0o600))
+	must(t, os.WriteFile(root+"/nothing", []byte("no bucket"), 0o600))
+	return look(t, root)
+}
+
+func TestWhatIsInTheWayIsNamedAndMovedAsideWhenTold(t *testing.T) {
+	root, elsewhere := uploads(t), t.TempDir()
+	must(t, os.WriteFile(elsewhere+"/file", []byte("of somebody else"), 0o600))
+	before := look(t, root)
+	r := folderRoom(t, root)
+	cluttered := clutter(t, root, elsewhere)
+	theirs := look(t, elsewhere)
+	store, err := dir.Open(root)
+	must(t, err)
+
+	out, err := r.tryRestore(bucket.Restore{To: store})
+	must(t, err)
+	got := left(out)
+	for _, want := range []string{
+		"object evidence/sparse: a folder is in its place, evidence/sparse", "object avatars/a.png: a symbolic link is in its place",
+		"object avatars/empty: neither a file nor a folder is in its place", "/end: a symbolic link is in its place, avatars/long",
+		"folder evidence/empty folder: a file is in its place", "bucket nothing: a file is in its place, nothing",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("does not name %q: %s", want, got)
+		}
+	}
+	now := look(t, root)
+	for path, was := range cluttered {
+		if _, folder := before[path]; !folder && now[path] != was {
+			t.Errorf("touched %s: %s, was %s", path, now[path], was)
+		}
+	}
+
+	out = r.restore(bucket.Restore{To: store, Replace: true})
+	if d := differences(before, look(t, root)); len(d) > 0 {
+		t.Error(strings.Join(d, "\n"))
+	}
+	beside, err := filepath.Glob(root + ".cofre-kept-*")
+	if err != nil || len(beside) != 1 || len(out.Left) > 0 {
+		t.Fatalf("beside: %v, %v; left %v", beside, err, out.Left)
+	}
+	aside := look(t, beside[0])
+	for _, path := range []string{"evidence/sparse/below/mine", "avatars/a.png", "avatars/empty", "avatars/long", "evidence/empty folder", "nothing"} {
+		if aside[path] != cluttered[path] || !strings.Contains(strings.Join(out.Kept, "\n"), beside[0]) {
+			t.Errorf("kept %s: %s, was %s; said %v", path, aside[path], cluttered[path], out.Kept)
+		}
+	}
+	if d := differences(theirs, look(t, elsewhere)); len(d) > 0 {
+		t.Errorf("behind the links: %v", d)
+	}
+}
+
+func TestALinkInPlaceOfCofresOwnFolderLeadsNowhere(t *testing.T) {
+	root, elsewhere := uploads(t), t.TempDir()
+	must(t, os.MkdirAll(elsewhere+"/tmp", 0o755))
+	must(t, os.WriteFile(elsewhere+"/tmp/file", []byte("of somebody else"), 0o600))
+	theirs := look(t, elsewhere)
+	r := folderRoom(t, root)
+	store := emptied(t, root)
+	must(t, os.Symlink(elsewhere, root+"/.cofre"))
+	if _, err := r.tryRestore(bucket.Restore{To: store}); !errors.Is(err, cofre.ErrRefused) || !strings.Contains(err.Error(), "/.cofre is a symbolic link") {
+		t.Errorf("restored through a link: %v", err)
+	}
+	if d := differences(theirs, look(t, elsewhere)); len(d) > 0 {
+		t.Errorf("behind the link: %v", d)
+	}
+}
+
+func TestWhoDoesNotGetTheLockTouchesNothing(t *testing.T) {
+	root, state := uploads(t), t.TempDir()
+	r := folderRoom(t, root)
+	store := emptied(t, root)
+	r.restore(bucket.Restore{To: store, StateDir: state})
+	locks, err := filepath.Glob(state + "/*.lock")
+	if err != nil || len(locks) != 1 {
+		t.Fatalf("locks: %v, %v", locks, err)
+	}
+	lock, err := os.Open(locks[0])
+	must(t, err)
+	defer lock.Close()
+	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+	must(t, os.MkdirAll(root+"/.cofre/tmp", 0o700))
+	must(t, os.WriteFile(root+"/.cofre/tmp/object-1", []byte("of the other restore"), 0o600))
+	if _, err := r.tryRestore(bucket.Restore{To: store, StateDir: state}); !errors.Is(err, cofre.ErrLocked) {
+		t.Errorf("ran beside another restore: %v", err)
+	}
+	if _, err := os.Stat(root + "/.cofre/tmp/object-1"); err != nil {
+		t.Errorf("took the other restore's file: %v", err)
+	}
+}
+
+func TestAFolderThatIsGoneIsMade(t *testing.T) {
+	root := uploads(t)
+	before := look(t, root)
+	r := folderRoom(t, root)
+	must(t, os.RemoveAll(filepath.Dir(root)))
+	store, err := dir.OpenNew(root)
+	must(t, err)
+	r.restore(bucket.Restore{To: store})
+	if d := differences(before, look(t, root)); len(d) > 0 {
+		t.Error(strings.Join(d, "\n"))
+	}
+	if len(r.plan.Steps) == 0 || r.plan.Steps[0].Verb != "make" || !strings.Contains(r.plan.Steps[0].Object, root) {
+		t.Errorf("the plan says: %v", r.plan.Steps)
+	}
+}
