@@ -73,6 +73,7 @@ func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.Re
 	if err != nil {
 		return err
 	}
+	nameFindings(ctx, repo, p, damage[p.ID])
 	doc := pointDocument{Point: describedPoint{p, damage[p.ID]}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
 	for _, comp := range p.Components {
 		var err error

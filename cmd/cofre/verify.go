@@ -82,6 +82,7 @@ func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 		res.Add(found...)
 	}
 	end()
+	nameVerified(ctx, repo, points, res.Findings)
 	if err == nil && res.Count() > 0 {
 		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, plural(res.Count(), "finding")),
 			"back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+// nameFindings gives what is damaged in a point the names that people know: of tables, objects and files. What cannot be
+// named keeps its path in the repository: the names may be lost too.
+func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findings []cofre.Finding) {
+	for _, c := range p.Components {
+		var names map[string]string
+		for i, f := range findings {
+			if f.Kind != c.Kind || f.Object == "" || !strings.Contains(f.What, fmt.Sprintf("of %s %s", c.Kind, c.Name)) {
+				continue
+			}
+			if names == nil {
+				names = entryNames(ctx, repo, c)
+			}
+			name := names[f.Object]
+			if below, ok := strings.CutPrefix(f.Object, "files/"); ok && c.Kind == cofre.KindConfig {
+				name = "/" + below
+			}
+			if name == "" {
+				continue
+			}
+			findings[i].Object = name
+			findings[i].What = strings.Replace(f.What, fmt.Sprintf("content of %q", f.Object), fmt.Sprintf("%s (%s)", name, f.Object), 1)
+		}
+	}
+}
+
+// nameVerified does the same for the findings of a verification, whose sentences end in the point.
+func nameVerified(ctx context.Context, repo reader, points []cofre.RecoveryPoint, findings []cofre.Finding) {
+	for _, p := range points {
+		var at []int
+		var of []cofre.Finding
+		for i, f := range findings {
+			if strings.HasSuffix(f.What, "of point "+string(p.ID)) {
+				at, of = append(at, i), append(of, f)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		nameFindings(ctx, repo, p, of)
+		for i, f := range of {
+			findings[at[i]] = f
+		}
+	}
+}
+
+// entryNames are the tables or objects of a component, by their path in it.
+func entryNames(ctx context.Context, repo reader, c cofre.Component) map[string]string {
+	names := map[string]string{}
+	tree, err := repo.Tree(ctx, c.Root)
+	if err != nil {
+		return names
+	}
+	switch c.Kind {
+	case cofre.KindDatabase:
+		facts, err := logical.ReadFacts(ctx, tree)
+		if err != nil {
+			return names
+		}
+		for t := range slices.Values(facts.Tables) {
+			names[logical.ArchiveDir+"/"+t.File] = t.Schema + "." + t.Name
+		}
+	case cofre.KindStorage:
+		for l, err := range bucket.ReadIndex(ctx, tree) {
+			if err != nil {
+				return names
+			}
+			if l.InTree != "" {
+				names[l.InTree] = l.Path()
+			}
+		}
+	}
+	return names
+}
