@@ -230,21 +230,23 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 		}
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindCluster, point: string(way.point)}
+	var made *physical.Target
 	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
-		return physical.NewTarget(physical.TargetOptions{
+		made = physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
 			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
-		}), nil
+		})
+		return made, nil
 	}
 	r.then = func(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*physical.Recovered, error) {
 		if !c.start {
 			if command != "" {
-				done.Next = append(done.Next, "where it is never promoted: rm -r "+filepath.Join(done.Restored, physical.SpoolDir)+", which holds the key that reads the archived WAL")
+				done.Next = append(done.Next, "where it is never promoted, to remove the key that reads the archived WAL: rm -r "+shellQuote(filepath.Join(done.Restored, physical.SpoolDir)))
 			}
 			return nil, nil
 		}
-		return c.recover(ctx, obs, done, physical.RecoverOptions{Recovery: way.target, Plan: way.recovery, Action: action})
+		return c.recover(ctx, obs, made, done, physical.RecoverOptions{Recovery: way.target, Plan: way.recovery, Action: action})
 	}
 	if c.delta || c.moveAside {
 		r.replaces = func(cofre.Component) string { return "replace the data directory " + c.to }
@@ -432,7 +434,7 @@ func endCommand(restoreCommand string) string {
 // is left running, since whoever asks for a pause wants to look; any other is shut down.
 //
 // Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
-func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome, o physical.RecoverOptions) (*physical.Recovered, error) {
+func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer, made *physical.Target, done *cofre.Outcome, o physical.RecoverOptions) (*physical.Recovered, error) {
 	o.DataDir, o.Superuser, o.Observer = done.Restored, c.superuser, obs
 	o.Detached = o.Action == physical.ActionPause
 	found, err := physical.Recover(ctx, o)
@@ -448,15 +450,9 @@ func (c *restoreClusterCommand) recover(ctx context.Context, obs cofre.Observer,
 		return nil, err
 	}
 	if found.Promoted {
-		done.Next[0] += ": it is recovered, and takes writes"
-		// What was said about the pause is over.
-		last := 2
-		if c.keepArchive {
-			last = 1
-		}
-		done.Next = slices.Delete(done.Next, 1, len(done.Next)-last)
+		done.Next, err = made.Next(true) // what was said about a pause is over
 	}
-	return found, nil
+	return found, err
 }
 
 // whilePaused says what can be done with a server that is paused at its target. Its spool, and the key in it, stay: a
@@ -466,10 +462,10 @@ func (c *restoreClusterCommand) whilePaused(dir string, p *physical.Paused) []st
 	stop := "pg_ctl stop -D " + shellQuote(dir)
 	return []string{
 		"to look: " + reach,
-		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1, then %s, and pg_ctl start -D %s", reach, stop, shellQuote(dir)),
+		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, shellQuote(dir)),
 		"when it was promoted and is to be the original: cofre adopt " + shellQuote(dir),
-		fmt.Sprintf("for another moment: %s, then cofre restore cluster --to %s --delta with another target", stop, shellQuote(dir)),
-		fmt.Sprintf("where it is never promoted: after it was stopped, rm -r %s, which holds the key that reads the archived WAL", shellQuote(filepath.Join(dir, physical.SpoolDir))),
+		"before another moment is restored to, with cofre restore cluster --delta: " + stop,
+		"where it is never promoted, to remove the key that reads the archived WAL: " + stop + " && rm -r " + shellQuote(filepath.Join(dir, physical.SpoolDir)),
 	}
 }
 

@@ -49,7 +49,7 @@ func describeStop(p *plan.Recovery) string {
 // last record that was replayed, which is all that the log knows.
 //
 // Errors: *cofre.UnreachableError with both positions.
-func checkReached(o RecoverOptions, reached cofre.LSN, fromLog bool) error {
+func checkReached(o RecoverOptions, reached cofre.LSN, fromLog, promoted bool) error {
 	p := o.Plan
 	if p == nil {
 		return nil
@@ -65,12 +65,15 @@ func checkReached(o RecoverOptions, reached cofre.LSN, fromLog bool) error {
 	if reached > want {
 		how = "went past it, to"
 	}
-	return notAsPlanned(o, fmt.Sprintf("the plan ends at %s, and the recovery %s %s", want, how, reached))
+	return notAsPlanned(o, fmt.Sprintf("the plan ends at %s, and the recovery %s %s", want, how, reached), promoted)
 }
 
 // notAsPlanned is the error of a recovery that did not end where its plan does.
-func notAsPlanned(o RecoverOptions, why string) error {
+func notAsPlanned(o RecoverOptions, why string, promoted bool) error {
 	err := error(&cofre.UnreachableError{Target: o.Recovery.String(), Why: why})
+	if promoted { // a server that cannot pause, as no snapshot of the primary was whole, goes on by itself
+		return cofre.WithHint(err, "the server has promoted the copy in %s itself, there; it is not what was asked for: find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", o.DataDir)
+	}
 	return cofre.WithHint(err, "the copy in %s is not promoted; find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", o.DataDir)
 }
 
@@ -83,7 +86,7 @@ func endedEarly(o RecoverOptions, log string) error {
 	if lsn := redoDone(log); lsn != 0 {
 		reached = "after the record at " + lsn.String()
 	}
-	return notAsPlanned(o, fmt.Sprintf("the plan stops after the record at %s, and the WAL ended before it, %s", o.Plan.Stop, reached))
+	return notAsPlanned(o, fmt.Sprintf("the plan stops after the record at %s, and the WAL ended before it, %s", o.Plan.Stop, reached), false)
 }
 
 // madeSpace is what becomes of a tablespace that the WAL creates.

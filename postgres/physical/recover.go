@@ -293,7 +293,7 @@ func (r *recovering) poll(ctx context.Context) (*Recovered, error) {
 					done.CommitAt = p.CommitAt
 				}
 			}
-			return done, checkReached(r.o, done.LSN, fromLog)
+			return done, checkReached(r.o, done.LSN, fromLog, done.Promoted)
 		}
 		if time.Since(r.told) > recoverTell {
 			r.told = time.Now()

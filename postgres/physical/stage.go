@@ -515,21 +515,32 @@ func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	t.touched = false
+	next, err := t.Next(false)
+	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, err
+}
+
+// Next are the commands for a cluster that was published, each at the end of its line; promoted says that it has been
+// recovered, and takes writes.
+func (t *Target) Next(promoted bool) ([]string, error) {
+	dir := t.o.Dir
 	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
 	if err != nil && !gone(err) {
 		return nil, err
 	}
-	next := []string{startCommand(dir, conf)}
-	if r := t.recovery(); r.signals() && r.then() == string(ActionPause) {
+	start := "to start it: "
+	if promoted {
+		start = "it is recovered, and takes writes; " + start
+	}
+	next := []string{start + startCommand(dir, conf)}
+	if r := t.recovery(); !promoted && r.signals() && r.then() == string(ActionPause) {
 		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
-		next = append(next, "it pauses at the target, read-only; tables that a transaction which was open there had locked cannot be read until it is promoted",
-			"to let it take writes: SELECT pg_promote()")
+		next = append(next, "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: "+
+			t.psql()+" -c 'SELECT pg_promote()' template1")
 	}
 	if t.o.KeepArchiving {
-		return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: append(next, "it archives: take a base backup at once, with: cofre backup cluster")}, nil
+		return append(next, "it archives; to take a base backup at once: cofre backup cluster"), nil
 	}
-	next = append(next, t.look(dir), "when it is to be the original: cofre adopt "+shellWord(dir))
-	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, nil
+	return append(next, "to look, with nobody else there: "+t.psql(), "when it is to be the original: cofre adopt "+shellWord(dir)), nil
 }
 
 // startCommand starts the server of a directory. Where its postgresql.conf names another data directory, it would be that
@@ -542,10 +553,13 @@ func startCommand(dir string, conf []byte) string {
 	return command
 }
 
-// look is how a copy in quarantine is reached.
-func (t *Target) look(dir string) string {
-	s := t.facts.Summary
-	return fmt.Sprintf("to look, with nobody else there: psql -h %s -p %s -U %s", shellWord(dir), cmp.Or(s.Settings["port"], "5432"), shellWord(cmp.Or(s.Superuser, "postgres")))
+// psql is how the cluster is reached: a copy in quarantine through the socket in its directory.
+func (t *Target) psql() string {
+	s, command := t.facts.Summary, "psql"
+	if !t.o.KeepArchiving {
+		command += " -h " + shellWord(t.o.Dir)
+	}
+	return fmt.Sprintf("%s -p %s -U %s", command, shellWord(cmp.Or(s.Settings["port"], "5432")), shellWord(cmp.Or(s.Superuser, "postgres")))
 }
 
 // shellWord quotes a word for the shell where it needs it.
