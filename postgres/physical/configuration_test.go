@@ -41,7 +41,7 @@ func TestConfigurationOutside(t *testing.T) {
 			}
 			to := filepath.Join(dir, string(method))
 			out := restore(t, repo, c, physical.TargetOptions{Dir: to, VerifyBackup: true})
-			if out.Next[0] != "pg_ctl start -D "+to {
+			if out.Next[0] != "to start it: pg_ctl start -D "+to {
 				t.Errorf("next: %q", out.Next)
 			}
 			copied := started{s.BinDir, to}
