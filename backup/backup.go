@@ -17,8 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"path"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -328,27 +326,6 @@ func (r *run) lose(ctx context.Context, c *capturing, err error) {
 
 func (r *run) warn(c *capturing, format string, args ...any) {
 	c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: fmt.Sprintf(format, args...)})
-}
-
-// guard runs a step of a source, whose panic is its own error and not the end of the others.
-func guard(step func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("internal error: %v, %s", p, thrower(debug.Stack()))
-		}
-	}()
-	return step()
-}
-
-// thrower is the line of a stack that panicked: the one after the runtime's own.
-func thrower(stack []byte) string {
-	_, after, _ := strings.Cut(string(stack), "\npanic(")
-	lines := strings.SplitN(after, "\n", 5)
-	if len(lines) < 4 {
-		return "at an unknown place"
-	}
-	at, _, _ := strings.Cut(strings.TrimSpace(lines[3]), " +0x")
-	return "at " + path.Base(path.Dir(at)) + "/" + path.Base(at)
 }
 
 func (r *run) check(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 )
 
 // How long a source may report nothing before a person is told where it stands, and from when on it is a warning, which
@@ -26,7 +27,7 @@ func (r *run) step(ctx context.Context, c *capturing, what string, step func() e
 	c.life.begin(what)
 	defer c.life.end()
 	done := make(chan error, 1)
-	go func() { done <- guard(step) }()
+	go func() { done <- guard.Run(step) }()
 	select {
 	case err := <-done:
 		return err

@@ -17,9 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 )
 
 // Numbers of objects read at once. The reference Supabase server is saturated by 8 connections and gains little
@@ -414,7 +413,7 @@ func (r *run) refuseEmpty() error {
 }
 
 func (r *run) everyShard(ctx context.Context, f func(context.Context, string) error) error {
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := guard.WithContext(ctx)
 	g.SetLimit(shardsAtOnce)
 	for _, shard := range shardNames(r.digits) {
 		if gctx.Err() != nil {
@@ -487,7 +486,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 	if err != nil {
 		return err
 	}
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := guard.WithContext(ctx)
 	for _, row := range rows {
 		if row.Missing != "" {
 			continue
@@ -589,7 +588,7 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 		index = append(index, xs...)
 	}
 	used := make([]bool, len(early))
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := guard.WithContext(ctx)
 	for _, row := range rows {
 		if row.Missing != "" {
 			add(row)

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"golang.org/x/sync/errgroup"
+	"github.com/trustlayer/cofre/internal/guard"
 )
 
 // Config says which files make up the configuration of an installation.
@@ -503,7 +503,7 @@ func (w *writing) observe(e cofre.Event) {
 
 func (w *writing) all(ctx context.Context, extra []Virtual) error {
 	w.facts = Facts{Format: 1, Summary: w.found.summary}
-	group, reading := errgroup.WithContext(ctx)
+	group, reading := guard.WithContext(ctx)
 	group.SetLimit(max(1, w.capture.Jobs))
 	for _, e := range w.found.entries {
 		group.Go(func() error {

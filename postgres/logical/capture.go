@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -205,7 +205,7 @@ func setEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
 // describe gets the table of contents, the globals and the facts at the same time. Only when all are there is
 // anything stored, so that a capture can begin again until then.
 func (d *dump) describe(ctx context.Context) error {
-	g, gctx := errgroup.WithContext(ctx)
+	g, gctx := guard.WithContext(ctx)
 	g.Go(func() (err error) {
 		d.toc, err = d.readTOC(gctx)
 		return err

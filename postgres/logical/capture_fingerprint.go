@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/fingerprint"
 )
@@ -21,7 +22,7 @@ func (d *dump) readFingerprint(ctx context.Context) error {
 	r, w := io.Pipe()
 	written := make(chan error, 1)
 	go func() {
-		err := fingerprint.Write(ctx, d.conn, w)
+		err := guard.Run(func() error { return fingerprint.Write(ctx, d.conn, w) })
 		_ = w.CloseWithError(err)
 		written <- err
 	}()

@@ -14,9 +14,9 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -57,7 +57,7 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 	}
 	jobs := max(cmp.Or(d.s.o.Jobs, d.c.Jobs), 1)
 	q := &queue{tasks: tasks, deferred: make(chan task, len(tasks))}
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := guard.WithContext(ctx)
 	for range min(jobs, len(tasks)) - 1 {
 		q.workers.Add(1)
 		g.Go(func() error {

@@ -17,9 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -145,7 +144,7 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 }
 
 func (r *reading) all(ctx context.Context, files []found) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := guard.WithContext(ctx)
 	work := make(chan found)
 	g.Go(func() error {
 		defer close(work)

@@ -11,9 +11,8 @@ import (
 	"path"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -75,7 +74,7 @@ func incrementalOf(in string) (string, bool) {
 //
 // Source: PostgreSQL 17, src/backend/backup/basebackup.c, sendFile: the header, as many block numbers, zeros up to a
 // whole block where there are any, the blocks. src/bin/pg_combinebackup/reconstruct.c says what the rest is.
-func (s *stream) incremental(ctx context.Context, g *errgroup.Group, e cofre.Entry, name string, in io.Reader) error {
+func (s *stream) incremental(ctx context.Context, g *guard.Group, e cofre.Entry, name string, in io.Reader) error {
 	came, as := &crcReader{r: in}, serverPath(e.Path)
 	record := func() { s.sent[as] = sent{came.n, came.crc} }
 	bad := func(what string) error {
@@ -150,7 +149,7 @@ func (s *stream) reuse(ctx context.Context, e cofre.Entry, was FileFacts) error 
 // fullLabel stores backup_label without the lines that say that the backup is incremental: the component is not.
 //
 // Source: PostgreSQL 17, src/bin/pg_combinebackup/backup_label.c, write_backup_label.
-func (s *stream) fullLabel(ctx context.Context, g *errgroup.Group, e cofre.Entry, in io.Reader) error {
+func (s *stream) fullLabel(ctx context.Context, g *guard.Group, e cofre.Entry, in io.Reader) error {
 	b, err := io.ReadAll(in)
 	if err != nil {
 		return err

@@ -19,9 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
@@ -198,7 +198,7 @@ func (s *stream) receive(command string) error {
 	if err := s.conn.Frontend().Flush(); err != nil {
 		return fmt.Errorf("ask for a base backup: %w", err)
 	}
-	g, ctx := errgroup.WithContext(s.ctx)
+	g, ctx := guard.WithContext(s.ctx)
 	g.SetLimit(s.k.jobs() + 1)
 	err := func() error {
 		archive := 0
@@ -218,7 +218,7 @@ func (s *stream) receive(command string) error {
 }
 
 // archive reads one archive, or the manifest, to its end.
-func (s *stream) archive(ctx context.Context, g *errgroup.Group, n *int) error {
+func (s *stream) archive(ctx context.Context, g *guard.Group, n *int) error {
 	s.begun = true
 	kind, oid := "n", ""
 	if s.typed {
@@ -365,7 +365,7 @@ func (s *stream) space(m *pgproto3.DataRow) {
 }
 
 // tar takes the entries of one archive into the session.
-func (s *stream) tar(ctx context.Context, g *errgroup.Group, oid string) error {
+func (s *stream) tar(ctx context.Context, g *guard.Group, oid string) error {
 	root := DataDir
 	if oid != "" {
 		root = path.Join(TablespacesDir, oid)
@@ -436,7 +436,7 @@ type sent struct {
 }
 
 // file stores one file, in parts where it is large.
-func (s *stream) file(ctx context.Context, g *errgroup.Group, e cofre.Entry, in io.Reader) (digest, error) {
+func (s *stream) file(ctx context.Context, g *guard.Group, e cofre.Entry, in io.Reader) (digest, error) {
 	var (
 		d     digest
 		parts = make([]cofre.ObjectID, (e.Size+partSize-1)/partSize)
