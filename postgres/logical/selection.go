@@ -281,13 +281,23 @@ func tableName(s string) (schema, name string, err error) {
 	parts, err := pgarchive.ParseName(s)
 	switch {
 	case err != nil:
-		return "", "", fmt.Errorf("%w: %v", cofre.ErrConfig, err)
+		return "", "", cofre.WithHint(fmt.Errorf("%w: %v", cofre.ErrConfig, err),
+			"a name that is not plain stands in double quotes, as the shell takes it: %s", quotedForShell(s))
 	case len(parts) == 1:
 		return "public", parts[0], nil
 	case len(parts) == 2:
 		return parts[0], parts[1], nil
 	}
 	return "", "", cofre.WithHint(fmt.Errorf("table name %s has %d parts: %w", s, len(parts), cofre.ErrConfig), `write schema.table, with double quotes around a name that holds a dot: public."a.b"`)
+}
+
+// quotedForShell writes a name as cofre show prints it, schema.name, so that it can be pasted.
+func quotedForShell(s string) string {
+	schema, name, ok := strings.Cut(s, ".")
+	if !ok {
+		schema, name = "public", s
+	}
+	return "'" + strings.ReplaceAll(pgarchive.Quote(schema, name), "'", `'\''`) + "'"
 }
 
 // madeTables indexes the entries that make tables by schema and name.
