@@ -94,7 +94,7 @@ func connectError(ctx context.Context, c Config, err error) error {
 		}
 	}
 	return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, text), cofre.ErrUnreachable, err},
-		"check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL")
+		"check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL, or without a configuration file DB_HOST and DB_PORT")
 }
 
 // conditionOf returns what a refused connection is in the words of package cofre, nil where it is nothing of theirs.

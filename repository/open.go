@@ -2,6 +2,7 @@ package repository
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -205,7 +206,7 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 			"bring these files back from a copy of the repository; without one, an index (x/…) can be moved aside, and what the others hold is read")
 	}
 	if wrongKey {
-		return cofre.WithHint(err, "the password is not the one the repository was made with; look at what repository.password refers to")
+		return cofre.WithHint(err, "the password is not the one the repository was made with; look at %s", cmp.Or(r.config.PasswordSource, "what repository.password refers to"))
 	}
 	return err
 }
