@@ -160,7 +160,10 @@ func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {
 func printWarnings(a *app, p *cofre.RecoveryPoint) {
 	for _, c := range p.Components {
 		for _, w := range c.Warnings {
-			fmt.Fprintf(a.Err, "warning: %s %s: %s\n", c.Kind, c.Name, w)
+			text := fmt.Sprintf("%s %s: %s", c.Kind, c.Name, w)
+			if a.told.first(text) { // most were said when they happened
+				edge.Say(a.Err, "warning: ", text)
+			}
 		}
 	}
 	for _, f := range p.Findings {

@@ -26,6 +26,7 @@ func main() {
 type app struct {
 	edge.App
 	zone       *time.Location // of the times on the screen; nil is the machine's
+	told       told
 	eventsFile string
 	events     *observe.Lines // of --events; nil without it
 }

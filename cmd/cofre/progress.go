@@ -27,7 +27,7 @@ func (a *app) progress(ctx context.Context) (cofre.Observer, func()) {
 // shown draws bars on a terminal; in a pipe it says a line for each stretch of work that ended; with --quiet only warnings are
 // left.
 func (a *app) shown(ctx context.Context) (cofre.Observer, func()) {
-	l := &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}}
+	l := &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, told: &a.told}
 	if a.Quiet || !isTerminal(a.Err) {
 		return l, func() {}
 	}
@@ -55,12 +55,33 @@ func (t task) String() string {
 	return fmt.Sprintf("%s %s: %s", t.source.Kind, t.source.Name, t.name)
 }
 
+// told remembers the warnings of a call: an adapter tells of one when it happens, and the point or the plan has it again.
+type told struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+// first reports whether a text is told for the first time.
+func (t *told) first(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen[text] {
+		return false
+	}
+	if t.seen == nil {
+		t.seen = map[string]bool{}
+	}
+	t.seen[text] = true
+	return true
+}
+
 // lines is the observer of a pipe or a log.
 type lines struct {
 	mu    sync.Mutex
 	w     io.Writer
 	quiet bool
 	began map[task]time.Time
+	told  *told
 }
 
 func (l *lines) Observe(e cofre.Event) {
@@ -76,7 +97,9 @@ func (l *lines) Observe(e cofre.Event) {
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
-		fmt.Fprintf(l.w, "warning: %s\n", about(e))
+		if l.told.first(fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, e.Text)) {
+			fmt.Fprintf(l.w, "warning: %s\n", about(e))
+		}
 	case cofre.TypeNote:
 		if !l.quiet {
 			fmt.Fprintf(l.w, "note: %s\n", about(e))

@@ -141,7 +141,9 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 // warn says what a person has to know before a restore goes on. It goes to stderr, with --json too.
 func (a *app) warn(texts []string) {
 	for _, t := range texts {
-		fmt.Fprintf(a.Err, "warning: %s\n", t)
+		if a.told.first(t) {
+			edge.Say(a.Err, "warning: ", t)
+		}
 	}
 }
 

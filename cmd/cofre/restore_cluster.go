@@ -215,7 +215,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	way, err := recoveryWay(ctx, cfg, cat, target, refs, func(text string) { fmt.Fprintln(a.Err, "warning: "+text) })
+	way, err := recoveryWay(ctx, cfg, cat, target, refs, func(text string) { a.warn([]string{text}) })
 	if err != nil {
 		return err
 	}
