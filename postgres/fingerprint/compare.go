@@ -161,9 +161,9 @@ func (c *comparison) compareKind() error {
 }
 
 // passes is true for an object that is not compared: the restore has said that it leaves it out, or it is of an
-// extension that is there in another version, as the plan has said.
+// extension that is there in another version, as the plan has said, or is said of a large object without data.
 func (c *comparison) passes(r *reader, kind string) bool {
-	if c.o.Except[r.object.name] {
+	if c.o.Except[r.object.name] || c.o.NoData && saidOfLargeObject(r.object.name) {
 		return true
 	}
 	if kind != memberKind {
@@ -171,6 +171,10 @@ func (c *comparison) passes(r *reader, kind string) bool {
 	}
 	at := slices.IndexFunc(r.attributes, func(a attribute) bool { return a.name == extensionOfMember })
 	return at < 0 || r.object.values[at] == nil || c.upgraded[*r.object.values[at]]
+}
+
+func saidOfLargeObject(name string) bool {
+	return strings.HasPrefix(name, "comment on large object ") || strings.HasPrefix(name, "security label ") && strings.Contains(name, " on large object ")
 }
 
 func (o Options) leavesOut(kind string) bool {
