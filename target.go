@@ -65,6 +65,10 @@ type Problem struct {
 // Proof is what a check compared.
 type Proof struct {
 	Checks []Checked `json:"checks"`
+	// NotCompared names what of the component no check looked at, in words; nil if everything captured was compared.
+	NotCompared []string `json:"not_compared,omitempty"`
+	// Part says that a kind of thing was not compared at all, so that the copy may not be called equal as a whole.
+	Part bool `json:"part,omitempty"`
 }
 
 // Holds reports whether at least one thing was compared and everything compared was equal, or differs in a way that

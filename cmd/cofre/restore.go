@@ -169,8 +169,13 @@ func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", compared, len(accepted))
 	case len(res.Outcome.Left) > 0:
 		fmt.Fprintf(a.Out, "proven equal to what was captured, apart from what is named below: %s\n", compared)
+	case res.Proof.Part:
+		fmt.Fprintf(a.Out, "equal in what was compared: %s\n", compared)
 	default:
 		fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", compared)
+	}
+	for _, n := range res.Proof.NotCompared {
+		edge.Say(a.Out, "not compared: ", n)
 	}
 	for _, c := range accepted {
 		fmt.Fprintf(a.Out, "differs: %s (%s): captured %s, restored %s\n", c.What, c.Accepted, restore.Short(c.Want), restore.Short(c.Got))

@@ -146,6 +146,7 @@ func (c *checker) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.limit(whole)
 	if whole {
 		return c.wholly(ctx, conn)
 	}
@@ -172,6 +173,22 @@ func (c *checker) run(ctx context.Context) error {
 		return c.grants(ctx, conn)
 	}
 	return nil
+}
+
+// limit says what is not looked at, so that nobody takes a comparison for more than it is.
+func (c *checker) limit(whole bool) {
+	if c.o.Check != CheckChecksum && !c.o.Filter.SchemaOnly && (c.o.Filter.Section == "" || c.o.Filter.Section == "data") {
+		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of rows, only how many there are; --check checksum compares them")
+	}
+	if whole {
+		return
+	}
+	c.proof.Part = true
+	why := "a part of the database was restored"
+	if c.o.Filter.all() {
+		why = "the point was made before catalogs were captured, or without them"
+	}
+	c.proof.NotCompared = append(c.proof.NotCompared, "definitions of views, functions, types, indexes and triggers, owners and comments: "+why)
 }
 
 // wholly compares the rows and, beside it, the catalogs.
