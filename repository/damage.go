@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -160,12 +159,7 @@ func (r *Repository) remember(ctx context.Context, rec damageRecord) (string, er
 }
 
 func (r *Repository) readDamageRecord(ctx context.Context, name string) (damageRecord, error) {
-	body, err := r.store.Open(ctx, name, 0, -1)
-	if err != nil {
-		return damageRecord{}, err
-	}
-	defer body.Close()
-	b, err := io.ReadAll(body)
+	b, err := r.readNote(ctx, name)
 	if err != nil {
 		return damageRecord{}, err
 	}

@@ -148,16 +148,21 @@ func (r *Repository) secondIsLost(ctx context.Context, second string, first seal
 }
 
 func (r *Repository) readSeal(ctx context.Context, name string) (seal, error) {
-	body, err := r.store.Open(ctx, name, 0, -1)
-	if err != nil {
-		return seal{}, err
-	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
+	text, err := r.readNote(ctx, name)
 	if err != nil {
 		return seal{}, err
 	}
 	return parseSeal(text)
+}
+
+// readNote reads a small object of the store whole: a seal, or a record of damage.
+func (r *Repository) readNote(ctx context.Context, name string) ([]byte, error) {
+	body, err := r.store.Open(ctx, name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
 }
 
 // check reads an object and compares it with what was sealed. It returns what is wrong, or "".
