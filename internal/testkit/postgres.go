@@ -185,6 +185,15 @@ func (s *Server) Exec(t testing.TB, database, sql string) {
 	}
 }
 
+// Promote ends the recovery of a standby, and waits for its end. pg_promote itself does not wait: its session would
+// hold the snapshot that the replay of a DROP TABLESPACE or DROP DATABASE waits for, and be canceled for it after
+// max_standby_streaming_delay (ResolveRecoveryConflictWithTablespace).
+func (s *Server) Promote(t testing.TB) {
+	t.Helper()
+	s.Exec(t, "postgres", "SELECT pg_promote(false)")
+	Await(t, "the promotion", 2*time.Minute, func() bool { return s.Query(t, "postgres", "SELECT pg_is_in_recovery()") == "f" })
+}
+
 // Query returns the rows of a query, a line each, columns separated by "|", NULL as "<null>".
 func (s *Server) Query(t testing.TB, database, sql string) string {
 	t.Helper()

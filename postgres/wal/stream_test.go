@@ -168,7 +168,7 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.Exec(t, "postgres", "select pg_promote()")
+	s.Promote(t)
 	fill(4001, 4900)
 	for i := 5001; i <= 5060; i++ { // slowly: parts are joined
 		fill(i, i)
@@ -266,7 +266,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 	if err := standby.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second.Exec(t, "postgres", "select pg_promote()")
+	second.Promote(t)
 	run = stream(t, streamer(second))
 	fill(second, 3001, 4000)
 	lsn = must(cofre.ParseLSN(strings.TrimSpace(second.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)

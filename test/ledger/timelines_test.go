@@ -172,7 +172,7 @@ func (p *pair) promote(t testing.TB, standby *testkit.Server, c *clients, clean 
 	kept := p.m.path(fmt.Sprintf("wal-%d", p.tli))
 	keepWAL(t, filepath.Join(old.DataDir, "pg_wal"), kept)
 	p.absorb(t, kept)
-	standby.Exec(t, "postgres", "SELECT pg_promote()")
+	standby.Promote(t)
 	// What was prepared when the old one ended holds its locks, and its client is gone.
 	for _, gid := range queryColumn(t, standby.URL("postgres"), "SELECT gid FROM pg_prepared_xacts") {
 		standby.Exec(t, "postgres", "ROLLBACK PREPARED '"+gid+"'")
@@ -272,7 +272,7 @@ func TestAGapAcrossAFailoverIsNamed(t *testing.T) {
 		return second.Query(t, "postgres", fmt.Sprintf("SELECT pg_last_wal_replay_lsn() >= '%s'", want)) == "t"
 	})
 	first.Kill()
-	second.Exec(t, "postgres", "SELECT pg_promote()")
+	second.Promote(t)
 	second.Exec(t, "postgres", "INSERT INTO scratch VALUES (3, 'after')")
 	second.Exec(t, "postgres", "SELECT pg_switch_wal()")
 	p.m.configure(t, second.URL("postgres"), "archive")
