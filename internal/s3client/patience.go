@@ -1,23 +1,25 @@
 package s3client
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
 const (
 	// defaultPatience is how long a server that throttles, fails or has gone away is waited for, for each request.
 	defaultPatience = 5 * time.Minute
-	firstPause      = 500 * time.Millisecond
-	longestPause    = 20 * time.Second
+	firstPause      = time.Second
+	longestPause    = 30 * time.Second
 )
 
 // Patience is the one policy of trying again, for every kind of request. What may pass is waited out: throttling, errors
@@ -33,53 +35,49 @@ type Patience struct {
 }
 
 // Do calls request until it succeeds, until its error is one that stays, or until the patience is at an end. request
-// must be one that can be made again.
+// must be one that can be made again. A server that asks for a pause (Retry-After) gets it.
 func (p *Patience) Do(ctx context.Context, what string, request func() error) error {
-	began := time.Now()
-	patience := p.For
-	if patience == 0 {
-		patience = defaultPatience
-	}
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	return retry.Policy{
+		First: firstPause, Most: longestPause, For: cmp.Or(p.For, defaultPatience), Passing: p.passing,
+		Tell: func(err error, pause, left time.Duration) {
+			tell(ctx, fmt.Sprintf("%s: %v; trying again in %v, for %v more", what, reason(err), pause.Round(time.Second/10), left.Round(time.Second)))
+		},
+	}.Do(ctx, func() error {
 		err := request()
-		if !p.passing(err) {
-			return err
-		}
-		wait := pause/2 + rand.N(pause) // so that many clients do not come back in step
-		left := patience - time.Since(began)
-		if wait > left || ctx.Err() != nil {
-			return err
-		}
-		tell(ctx, fmt.Sprintf("%s: %v; trying again in %v, for %v more", what, reason(err), wait.Round(time.Second/10), left.Round(time.Second)))
-		select {
-		case <-ctx.Done():
-			return err // it says more than that nobody waits any longer
-		case <-time.After(wait):
-		}
+		p.heard(err)
+		return err
+	})
+}
+
+// heard keeps in mind that the server has answered.
+func (p *Patience) heard(err error) {
+	if err == nil || isAnswer(err) {
+		p.answered.Store(true)
 	}
 }
 
-// passing reports whether an error may be over by itself, and keeps in mind whether the server has ever answered.
+// asked gives a server the pause that it asks for before its answer is handed on: the client between, which tries again by
+// itself, does not know of Retry-After.
+type asked struct{ http.RoundTripper }
+
+func (a asked) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := a.RoundTripper.RoundTrip(r)
+	if err != nil || answer.StatusCode != http.StatusServiceUnavailable && answer.StatusCode != http.StatusTooManyRequests {
+		return answer, err
+	}
+	if err := retry.Sleep(r.Context(), min(retry.ParseAfter(answer.Header.Get("Retry-After"), time.Now()), longestPause)); err != nil {
+		return nil, errors.Join(err, answer.Body.Close())
+	}
+	return answer, nil
+}
+
+// passing reports whether an error may be over by itself.
 func (p *Patience) passing(err error) bool {
-	if err == nil {
-		p.answered.Store(true)
-		return false
-	}
 	var stays *final
-	if errors.As(err, &stays) {
+	if errors.As(err, &stays) || !errors.Is(Condition(err), cofre.ErrUnreachable) {
 		return false
 	}
-	if !errors.Is(Condition(err), cofre.ErrUnreachable) {
-		if isAnswer(err) {
-			p.answered.Store(true)
-		}
-		return false
-	}
-	if isAnswer(err) {
-		p.answered.Store(true)
-		return true
-	}
-	return p.answered.Load() && !permanent(err)
+	return isAnswer(err) || p.answered.Load() && !permanent(err)
 }
 
 // final is an error that is not to be waited out, whatever it is.

@@ -78,7 +78,7 @@ func New(c Config) (*minio.Client, error) {
 		Secure:       u.Scheme == "https",
 		Creds:        newCredentials(c),
 		Region:       c.Region,
-		Transport:    transport,
+		Transport:    asked{transport},
 		BucketLookup: bucketLookup(u.Host),
 		MaxRetries:   attempts,
 		// TrailingHeaders stays off: versitygw answers 400 BadDigest to them.
