@@ -44,6 +44,8 @@ var heights = map[string]int{
 	"verify":                    4,
 	"config":                    5,
 	"demo":                      5,
+	"installation":              7, // the product as a library: adapters meet use cases
+	"installation/walstore":     6, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                     9,
 	"cmd/":                      9,
 	"cmd/internal/edge":         8, // what the programs have in common
@@ -65,7 +67,7 @@ var guarded = []struct {
 	why    string
 }{
 	{"github.com/kopia/kopia", []string{"repository"}, "the engine's words stay in one room, so that it can be replaced"},
-	{"github.com/jackc/", []string{"postgres", "bench", "demo", "test", "internal/testkit", "cmd/cofre"}, "PostgreSQL is spoken in one family"},
+	{"github.com/jackc/", []string{"postgres", "bench", "demo", "test", "internal/testkit", "installation"}, "PostgreSQL is spoken in one family"},
 	{"github.com/minio/minio-go", []string{"internal/s3client", "store", "bucket/s3", "internal/testkit"}, "one way of reaching S3"},
 	{"github.com/goccy/go-yaml", []string{"config"}, "one reader of configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is the edge"},
@@ -124,7 +126,35 @@ func checkArrow(t *testing.T, file, from string, height int, to string) {
 		t.Errorf("%s is a use case and imports the adapter %s: it should see a contract of package cofre", file, to)
 	}
 	if under(from, adapters) && under(to, adapters) && family(from) != family(to) && to != "store" {
-		t.Errorf("%s is an adapter and imports the adapter %s: they meet in cmd/cofre/wire.go", file, to)
+		t.Errorf("%s is an adapter and imports the adapter %s: they meet in installation", file, to)
+	}
+}
+
+// PostgreSQL starts cofre-wal for each segment, and waits while it is linked and initialized.
+func TestTheSmallProgramBringsNoRepository(t *testing.T) {
+	found := goFiles(t)
+	seen := map[string]bool{}
+	var visit func(dir string, way []string)
+	visit = func(dir string, way []string) {
+		way = append(way, dir)
+		if family(dir) == "repository" {
+			t.Errorf("%s: what cofre-wal needs must be had without the repository's engine", strings.Join(way, " imports "))
+		}
+		if seen[dir] {
+			return
+		}
+		seen[dir] = true
+		for file, imports := range found[dir] {
+			for _, imp := range imports {
+				if inner, ok := strings.CutPrefix(imp, module+"/"); ok && !strings.HasSuffix(file, "_test.go") {
+					visit(inner, way)
+				}
+			}
+		}
+	}
+	visit("cmd/cofre-wal", nil)
+	if !seen["installation/walstore"] {
+		t.Error("cofre-wal does not come by installation/walstore: this test looks at nothing")
 	}
 }
 

@@ -83,6 +83,18 @@ type VerificationEnded struct {
 	Findings int   `json:"findings"`
 }
 
+// InstallationAssumed says that nobody chose the installation's name, and that of the only one in the repository was taken.
+type InstallationAssumed struct {
+	Name string `json:"name"`
+}
+
+// HookBegan says that a command of the configuration begins. Its text is not in JSON: it may hold a secret.
+type HookBegan struct {
+	When    string `json:"when"`
+	N       int    `json:"n"`
+	Command string `json:"-"`
+}
+
 // HookRan says that a command of the configuration was run around a run.
 type HookRan struct {
 	When string        `json:"when"` // before_backup, after_restore, …
@@ -92,17 +104,19 @@ type HookRan struct {
 }
 
 // EventType names the fact.
-func (RunBegan) EventType() EventType          { return "run_began" }
-func (RunEnded) EventType() EventType          { return "run_ended" }
-func (ComponentCaptured) EventType() EventType { return "component_captured" }
-func (PointPublished) EventType() EventType    { return TypePublished }
-func (FindingMade) EventType() EventType       { return "finding" }
-func (RestorePlanned) EventType() EventType    { return "restore_planned" }
-func (RestoreStaged) EventType() EventType     { return "restore_staged" }
-func (RestoreProven) EventType() EventType     { return "restore_proven" }
-func (RestorePublished) EventType() EventType  { return "restore_published" }
-func (VerificationEnded) EventType() EventType { return "verification_ended" }
-func (HookRan) EventType() EventType           { return "hook_ran" }
+func (RunBegan) EventType() EventType            { return "run_began" }
+func (RunEnded) EventType() EventType            { return "run_ended" }
+func (ComponentCaptured) EventType() EventType   { return "component_captured" }
+func (PointPublished) EventType() EventType      { return TypePublished }
+func (FindingMade) EventType() EventType         { return "finding" }
+func (RestorePlanned) EventType() EventType      { return "restore_planned" }
+func (RestoreStaged) EventType() EventType       { return "restore_staged" }
+func (RestoreProven) EventType() EventType       { return "restore_proven" }
+func (RestorePublished) EventType() EventType    { return "restore_published" }
+func (VerificationEnded) EventType() EventType   { return "verification_ended" }
+func (InstallationAssumed) EventType() EventType { return "installation_assumed" }
+func (HookBegan) EventType() EventType           { return "hook_began" }
+func (HookRan) EventType() EventType             { return "hook_ran" }
 
 // Tell gives an observer a fact, now.
 func Tell(o Observer, f Fact) {

@@ -23,7 +23,7 @@ import (
 // configuration is found by the compiler's own types; each key that the table calls used must be among it, and each
 // that it says nothing acts on must not.
 func TestEveryConfigurationKeyIsUsedAsTheTableSays(t *testing.T) {
-	read := fieldsRead(t, "./cmd/cofre", "./cmd/internal/edge")
+	read := fieldsRead(t, "./installation", "./installation/walstore", "./cmd/cofre", "./cmd/internal/edge")
 	// Read where the configuration is put together: what a copy and a storage take from elsewhere, and which is set.
 	for _, inside := range []string{"S3.Buckets", "Config.Path"} {
 		read[inside] = true
@@ -107,4 +107,7 @@ func fieldsRead(t *testing.T, packages ...string) map[string]bool {
 var readByMethod = map[string][]string{
 	"Config.Repositories": {"Config.Repository", "Config.Copies"},
 	"Config.Location":     {"Config.Timezone"},
+	"Config.StateFolder":  {"Config.StateDir"},
+	"Repository.Address":  {"Repository.URL", "Repository.CA"},
+	"Credentials.Into":    {"Credentials.AccessKey", "Credentials.SecretKey", "Credentials.SessionToken"},
 }

@@ -1,7 +1,7 @@
 // Package config reads cofre.yaml, or the environment variables of the guide where there is none, and says
 // everything that is wrong with it at once, each problem with its path and its place in the file.
 //
-// It holds plain values: what connects, and each adapter's own settings, are made from them in cmd/cofre.
+// It holds plain values: what connects, and each adapter's own settings, are made from them in package installation.
 // Secrets are references (env:NAME, file:PATH) that are read when they are needed, never before.
 //
 // Read config.go first (the schema as Go values) and keys.go (what each key means, and what acts on it), then load.go,

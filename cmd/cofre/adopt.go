@@ -11,9 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -42,7 +43,11 @@ The original must not run any more: both would archive, follow the same subscrip
   cofre adopt /var/lib/postgresql/15/restored --dry-run
   cofre adopt /var/lib/postgresql/15/restored --restart --yes`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				return c.run(ctx, a, in.Config(), args[0])
+			})
+		},
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan, and do nothing")
@@ -60,13 +65,10 @@ type adoptDocument struct {
 	Error   *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
-func (c *adoptCommand) run(ctx context.Context, a *app, dir string) error {
-	cfg, err := a.Settings()
-	if err != nil {
-		return err
-	}
+func (c *adoptCommand) run(ctx context.Context, a *app, cfg *config.Config, dir string) error {
 	o := physical.AdoptOptions{Dir: dir, Superuser: c.superuser, Restart: c.restart}
 	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {
+		var err error
 		if o.Archive, err = archiveAsOwner(ctx, a, cfg, dir); err != nil {
 			return err
 		}
@@ -132,16 +134,7 @@ func (c *adoptCommand) backUp(ctx context.Context, a *app, cfg *config.Config, d
 		done.Next = append(done.Next, command)
 		return nil, nil
 	}
-	var point *cofre.RecoveryPoint
-	err := a.writing(ctx, func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error {
-		obs, end := a.progress(ctx)
-		defer end()
-		req, err := (&backupCommand{}).request(cfg, []cofre.Kind{cofre.KindCluster}, obs)
-		if err == nil {
-			point, err = backup.Run(ctx, repo, req)
-		}
-		return err
-	})
+	point, err := a.in.Capture(ctx, installation.BackupOptions{Kinds: []cofre.Kind{cofre.KindCluster}})
 	if err != nil && point == nil {
 		err = cofre.WithHint(fmt.Errorf("it is the original now; back it up: %w", err), "once that is mended: %s", command)
 	}
@@ -174,7 +167,7 @@ func archiveAsOwner(ctx context.Context, a *app, cfg *config.Config, dir string)
 		return nil, err
 	}
 	if as == nil {
-		archiver := &wal.Archiver{Archives: edge.WALArchives(ctx, cfg)}
+		archiver := &wal.Archiver{Archives: walstore.Archives(ctx, cfg)}
 		return func(ctx context.Context, path string) error {
 			_, err := archiver.Archive(ctx, path)
 			return err

@@ -4,20 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 )
 
 type backupCommand struct {
-	sourceOptions
+	installation.BackupOptions
 	dryRun bool
 }
 
@@ -34,24 +31,17 @@ repository fails, there is no recovery point. A backup that is interrupted or ki
 is found again by the next one.`,
 		ValidArgs: []string{"database", "cluster", "storage", "config"},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			kinds, err := parseKinds(args)
-			if err != nil {
+			var err error
+			if c.Kinds, err = parseKinds(args); err != nil {
 				return edge.UsageError(cmd, err)
 			}
-			if c.dryRun {
-				return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
-					return c.plan(ctx, a, cfg, repo, kinds)
-				})
-			}
-			return a.writing(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo cofre.Repository) error {
-				return c.run(ctx, a, cfg, repo, kinds)
-			})
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
 		},
 	}
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and do nothing")
-	cmd.Flags().IntVarP(&c.jobs, "jobs", "j", 0, "`N` things to read at once (default: as configured, or the number of CPUs up to 4)")
-	cmd.Flags().DurationVar(&c.lockTimeout, "lock-timeout", 0, "how long to wait for a lock on a table (default: as configured)")
-	cmd.Flags().BoolVar(&c.allowEmpty, "allow-empty", false, "take a storage for empty though the last backup found objects in it")
+	cmd.Flags().IntVarP(&c.Jobs, "jobs", "j", 0, "`N` things to read at once (default: as configured, or the number of CPUs up to 4)")
+	cmd.Flags().DurationVar(&c.LockTimeout, "lock-timeout", 0, "how long to wait for a lock on a table (default: as configured)")
+	cmd.Flags().BoolVar(&c.AllowEmpty, "allow-empty", false, "take a storage for empty though the last backup found objects in it")
 	return cmd
 }
 
@@ -73,50 +63,16 @@ type backupDocument struct {
 	Error *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
-func (c *backupCommand) request(cfg *config.Config, kinds []cofre.Kind, obs cofre.Observer) (backup.Request, error) {
-	sources, err := sources(cfg, kinds, c.sourceOptions)
-	if err != nil {
-		return backup.Request{}, err
+func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
+	if c.dryRun {
+		plan, err := in.PlanBackup(ctx, c.BackupOptions)
+		if err != nil {
+			return err
+		}
+		return a.printPlan(plan, nil)
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return backup.Request{}, fmt.Errorf("read the name of this machine: %w", err)
-	}
-	return backup.Request{
-		Installation: cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: c.parallel(),
-		Observer: obs, Host: host, Version: edge.Version(),
-	}, nil
-}
-
-func (c *backupCommand) plan(ctx context.Context, a *app, cfg *config.Config, repo reader, kinds []cofre.Kind) error {
-	req, err := c.request(cfg, kinds, cofre.Discard)
-	if err != nil {
-		return err
-	}
-	plan, err := backup.Plan(ctx, repo, req)
-	if err != nil {
-		return err
-	}
-	return a.printPlan(plan, nil)
-}
-
-func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, repo cofre.Repository, kinds []cofre.Kind) error {
-	obs, end := a.progress(ctx)
-	defer end()
-	req, err := c.request(cfg, kinds, obs)
-	if err != nil {
-		return err
-	}
-	if len(cfg.Copies) > 0 {
-		// A promise of the file that this command does not keep is not passed over in silence.
-		fmt.Fprintf(a.Err, "warning: this version brings WAL alone to copies: the recovery point will be in %s, and not in %s\n", cfg.Repository.URL, urlsOf(cfg.Copies))
-	}
-	var point *cofre.RecoveryPoint
-	if err = a.runHooks(ctx, "before_backup", cfg.Hooks.BeforeBackup); err == nil {
-		point, err = backup.Run(ctx, repo, req)
-	}
-	end()
-	err = a.hooksAfter(ctx, "after_backup", cfg.Hooks.AfterBackup, err)
+	point, err := in.Backup(ctx, c.BackupOptions)
+	a.screen.end()
 	if point == nil {
 		if errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
 			return cofre.WithHint(err, "no recovery point was made; run it again: what was stored is not stored twice")
@@ -131,14 +87,6 @@ func (c *backupCommand) run(ctx context.Context, a *app, cfg *config.Config, rep
 	}
 	printBackup(a, point, err == nil)
 	return err
-}
-
-func urlsOf(repositories []config.Repository) string {
-	urls := make([]string, len(repositories))
-	for i, r := range repositories {
-		urls[i] = r.URL
-	}
-	return strings.Join(urls, ", ")
 }
 
 func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {

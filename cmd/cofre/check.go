@@ -10,6 +10,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -27,7 +29,9 @@ copy, read it back from each, and look for the mark. What doctor finds by lookin
 
 It needs a role that may call pg_switch_wal, and costs at most one segment of WAL.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in.Config()) })
+		},
 	}
 	cmd.Flags().DurationVar(&c.timeout, "timeout", time.Minute, "how `LONG` to wait for the segment")
 	return cmd
@@ -39,11 +43,7 @@ type checkDocument struct {
 	Error *edge.ErrorDocument `json:"error,omitempty"`
 }
 
-func (c *checkCommand) run(ctx context.Context, a *app) error {
-	cfg, err := a.Settings()
-	if err != nil {
-		return err
-	}
+func (c *checkCommand) run(ctx context.Context, a *app, cfg *config.Config) error {
 	probe, err := c.probe(ctx, cfg)
 	if err != nil {
 		return err
@@ -79,12 +79,12 @@ func (c *checkCommand) probe(ctx context.Context, cfg *config.Config) (wal.Probe
 	}
 	probe := wal.Probe{Postgres: server, Timeout: c.timeout, Streamed: cfg.Cluster.WAL == config.WALStream}
 	for _, r := range cfg.Repositories() {
-		st, err := edge.WALStore(ctx, r)
+		st, err := walstore.Open(ctx, r)
 		if err != nil {
 			return wal.Probe{}, err
 		}
 		probe.Archives = append(probe.Archives, wal.Archive{Store: st})
-		probe.Unlock = append(probe.Unlock, edge.UnlockWAL(ctx, r, st))
+		probe.Unlock = append(probe.Unlock, walstore.Unlock(ctx, r, st))
 	}
 	return probe, nil
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -163,7 +165,7 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	if err = errors.Join(err, repo.Close(ctx)); err != nil {
 		return failed(d.Subject, err)
 	}
-	st, err := edge.WALStore(ctx, r)
+	st, err := walstore.Open(ctx, r)
 	if err == nil {
 		_, err = wal.Archive{Store: st}.Find(ctx)
 	}
@@ -266,7 +268,7 @@ func serverUser(ctx context.Context, c *config.Cluster) (int, bool) {
 func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	var looked []cofre.Diagnosis
 	for _, kind := range configured(cfg) {
-		made, err := sources(cfg, []cofre.Kind{kind}, sourceOptions{})
+		made, err := sources(cfg, []cofre.Kind{kind}, installation.BackupOptions{})
 		if err != nil {
 			looked = append(looked, failed(string(kind), err))
 			continue

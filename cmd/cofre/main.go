@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -27,6 +28,8 @@ type app struct {
 	edge.App
 	zone       *time.Location // of the times on the screen; nil is the machine's
 	told       told
+	screen     *screen
+	in         *installation.Installation // open while a command runs
 	eventsFile string
 	events     *observe.Lines // of --events; nil without it
 }

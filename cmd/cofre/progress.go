@@ -11,30 +11,59 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/observe"
 )
 
-// progress returns the observer that shows a command's events on stderr, and in the file of --events, and the function that
-// ends it.
-func (a *app) progress(ctx context.Context) (cofre.Observer, func()) {
-	shown, end := a.shown(ctx)
-	if a.events == nil {
-		return shown, end
+// observer shows a command's events on stderr, and writes them to the file of --events.
+func (a *app) observer(ctx context.Context) cofre.Observer {
+	a.screen = &screen{
+		context: context.WithoutCancel(ctx), stderr: a.Err, draws: !a.Quiet && isTerminal(a.Err),
+		lines: &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, told: &a.told},
 	}
-	return observe.Tee(shown, a.events), end
+	if a.events == nil {
+		return a.screen
+	}
+	return observe.Tee(a.screen, a.events)
 }
 
-// shown draws bars on a terminal; in a pipe it says a line for each stretch of work that ended; with --quiet only warnings are
-// left.
-func (a *app) shown(ctx context.Context) (cofre.Observer, func()) {
-	l := &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, told: &a.told}
-	if a.Quiet || !isTerminal(a.Err) {
-		return l, func() {}
+// screen shows events. On a terminal it draws bars from the first task on; in a pipe it says a line for each stretch of work
+// that ended; with --quiet only warnings are left.
+type screen struct {
+	context context.Context //nolint:containedctx // of the bars, which live as long as the screen
+	stderr  io.Writer
+	draws   bool
+	lines   *lines
+
+	mu   sync.Mutex
+	bars *bars // nil before the first task
+}
+
+func (s *screen) Observe(e cofre.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bars == nil && s.draws && e.Type == cofre.TypeTaskBegan {
+		p := mpb.NewWithContext(s.context, mpb.WithOutput(s.stderr), mpb.WithWidth(40))
+		s.bars = &bars{lines: s.lines, progress: p, running: map[task]*bar{}}
+		s.lines.to(p) // what is said appears above the bars
 	}
-	p := mpb.NewWithContext(context.WithoutCancel(ctx), mpb.WithOutput(a.Err), mpb.WithWidth(40))
-	l.w = p // what is said appears above the bars
-	b := &bars{lines: l, progress: p, running: map[task]*bar{}}
-	return b, b.end
+	if s.bars != nil {
+		s.bars.Observe(e)
+		return
+	}
+	s.lines.Observe(e)
+}
+
+// end takes the bars off the screen, so that a result can be printed.
+func (s *screen) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bars == nil {
+		return
+	}
+	s.bars.end()
+	s.bars = nil
+	s.lines.to(s.stderr)
 }
 
 // task is one stretch of work of one source.
@@ -84,6 +113,12 @@ type lines struct {
 	told  *told
 }
 
+func (l *lines) to(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w = w
+}
+
 func (l *lines) Observe(e cofre.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,13 +132,26 @@ func (l *lines) Observe(e cofre.Event) {
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
-		if l.told.first(fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, e.Text)) {
-			fmt.Fprintf(l.w, "warning: %s\n", about(e))
+		if text := about(e); l.told.first(text) {
+			edge.Say(l.w, "warning: ", text)
 		}
 	case cofre.TypeNote:
 		if !l.quiet {
 			fmt.Fprintf(l.w, "note: %s\n", about(e))
 		}
+	}
+	if !l.quiet {
+		l.tell(e.Fact)
+	}
+}
+
+// tell says those facts that a person follows as they happen.
+func (l *lines) tell(fact cofre.Fact) {
+	switch f := fact.(type) {
+	case cofre.InstallationAssumed:
+		fmt.Fprintf(l.w, "installation %s: the only one in the repository (the configuration has no name)\n", f.Name)
+	case cofre.HookBegan:
+		fmt.Fprintf(l.w, "%s: %s\n", f.When, f.Command)
 	}
 }
 

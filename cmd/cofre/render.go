@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -91,23 +90,6 @@ func took(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(100 * time.Millisecond).String()
-}
-
-// damageOf asks the repository which points are known to have lost something.
-func damageOf(ctx context.Context, repo reader) (map[cofre.PointID][]cofre.Finding, error) {
-	m, ok := repo.(cofre.Mender)
-	if !ok {
-		return nil, nil
-	}
-	damaged, err := m.Damage(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ask what is damaged: %w", err)
-	}
-	by := map[cofre.PointID][]cofre.Finding{}
-	for _, d := range damaged {
-		by[d.Point] = d.Findings
-	}
-	return by, nil
 }
 
 // describedPoint is a point in a JSON document, with what it is known to have lost since it was published.

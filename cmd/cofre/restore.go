@@ -26,7 +26,7 @@ What it replaces is kept, and the last lines say under which name. --dry-run pri
 POINT is an id, an unambiguous prefix of one, or latest: the newest point that holds what is asked for whole. Where newer
 points do not, each is named with the reason before anything is done.`,
 	}
-	cmd.AddCommand(restores(a)...)
+	cmd.AddCommand(newRestoreDatabaseCommand(a), newRestoreTableCommand(a), newRestoreClusterCommand(a), newRestoreConfigCommand(a), newRestoreStorageCommand(a))
 	return cmd
 }
 
@@ -111,7 +111,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 			return err
 		}
 		stopped = true
-		return a.runHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
+		return a.in.RunHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
 	}
 	res, err := restore.Run(ctx, repo, req)
 	if res != nil && res.Kept != nil && r.again != nil {
@@ -123,7 +123,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	}
 	end()
 	if stopped {
-		err = a.hooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
+		err = a.in.HooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
 	}
 	if a.JSON && res != nil && res.Plan != nil {
 		if perr := a.Document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {

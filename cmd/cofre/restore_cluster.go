@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/restore/plan"
@@ -233,7 +234,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	var made *physical.Target
 	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
 		made = physical.NewTarget(physical.TargetOptions{
-			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: sourceOptions{jobs: c.jobs}.parallel(), Owner: c.owner,
+			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: parallel(c.jobs), Owner: c.owner,
 			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
 		})
@@ -302,7 +303,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
 		return b.SystemID != summary.SystemID || len(refs) == 1 && b.Point != point.ID
 	})
-	st, err := edge.WALStore(ctx, cfg.Repository)
+	st, err := walstore.Open(ctx, cfg.Repository)
 	if err != nil {
 		return way{}, err
 	}
@@ -313,7 +314,7 @@ func recoveryWay(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	if !slices.Contains(systems, summary.SystemID) {
 		return withoutArchive(point, summary, target, "the repository holds no WAL of this cluster")
 	}
-	unlock := edge.UnlockWAL(ctx, cfg.Repository, st)
+	unlock := walstore.Unlock(ctx, cfg.Repository, st)
 	id, err := unlock()
 	if err != nil {
 		return way{}, err

@@ -92,7 +92,7 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 			return nil, err
 		}
 		return logical.NewTarget(logical.RestoreOptions{
-			Server: server.With("postgres"), Name: c.to, Replace: c.replace, Jobs: sourceOptions{jobs: c.jobs}.parallel(),
+			Server: server.With("postgres"), Name: c.to, Replace: c.replace, Jobs: parallel(c.jobs),
 			Roles: c.roles, Filter: c.filter, NoOwner: c.noOwner, NoPrivileges: c.noPriv, Check: level, Now: time.Now,
 			Accept: c.accept, SearchPath: c.path,
 		}), nil

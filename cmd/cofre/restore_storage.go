@@ -80,7 +80,7 @@ func (c *restoreStorageCommand) run(ctx context.Context, a *app, cfg *config.Con
 		if err != nil {
 			return nil, err
 		}
-		state, err := edge.StateDir(cfg)
+		state, err := cfg.StateFolder()
 		if err != nil {
 			return nil, err
 		}

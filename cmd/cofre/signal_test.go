@@ -18,18 +18,18 @@ import (
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
-// installation is a folder with a configuration, a repository and a real database.
-type installation struct {
+// workplace is a folder with a configuration, a repository and a real database.
+type workplace struct {
 	dir    string
 	server *testkit.Server
 	db     string
 	env    []string
 }
 
-func newInstallation(t *testing.T, opts ...testkit.Option) *installation {
+func newInstallation(t *testing.T, opts ...testkit.Option) *workplace {
 	t.Helper()
 	s := testkit.Postgres(t, 0, opts...)
-	i := &installation{dir: t.TempDir(), server: s, db: s.Database(t)}
+	i := &workplace{dir: t.TempDir(), server: s, db: s.Database(t)}
 	s.Exec(t, i.db, `CREATE TABLE answers (id bigint PRIMARY KEY, body text);
 		INSERT INTO answers SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 20000) i;
 		CREATE TABLE locked (id int); INSERT INTO locked VALUES (1)`)
@@ -42,7 +42,7 @@ func newInstallation(t *testing.T, opts ...testkit.Option) *installation {
 	return i
 }
 
-func (i *installation) write(t *testing.T, name, text string) {
+func (i *workplace) write(t *testing.T, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(i.dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func (i *installation) write(t *testing.T, name, text string) {
 }
 
 // command is cofre as a process of its own: this test binary, under that name.
-func (i *installation) command(args ...string) *exec.Cmd {
+func (i *workplace) command(args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
@@ -58,7 +58,7 @@ func (i *installation) command(args ...string) *exec.Cmd {
 	return &exec.Cmd{Path: self, Args: append([]string{"cofre"}, args...), Dir: i.dir, Env: i.env, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}
 }
 
-func (i *installation) points(t *testing.T) int {
+func (i *workplace) points(t *testing.T) int {
 	t.Helper()
 	out, err := i.command("list", "--json").Output()
 	if err != nil {
@@ -68,7 +68,7 @@ func (i *installation) points(t *testing.T) int {
 }
 
 // stuck starts a backup that waits for a table which the returned function releases.
-func (i *installation) stuck(t *testing.T) (backup *exec.Cmd, stderr *bytes.Buffer, release func()) {
+func (i *workplace) stuck(t *testing.T) (backup *exec.Cmd, stderr *bytes.Buffer, release func()) {
 	t.Helper()
 	conn := i.server.Conn(t, i.db)
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE locked IN ACCESS EXCLUSIVE MODE"); err != nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/restore/plan"
@@ -27,29 +29,6 @@ func newWALCommand(a *app) *cobra.Command {
 	}
 	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALExpireCommand(a))
 	return cmd
-}
-
-// baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.
-func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, map[cofre.SystemID]int64, error) {
-	var backups []plan.BaseBackup
-	sizes := map[cofre.SystemID]int64{}
-	for p := range cat.List(catalog.Want{Installation: installation, Kind: cofre.KindCluster}) {
-		for _, c := range p.Components {
-			if c.Kind != cofre.KindCluster {
-				continue
-			}
-			s, err := physical.ParseSummary(c.Facts)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
-			}
-			sizes[s.SystemID] = s.WALSegmentSize
-			backups = append(backups, plan.BaseBackup{
-				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
-				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial,
-			})
-		}
-	}
-	return backups, sizes, nil
 }
 
 func newWALStatusCommand(a *app) *cobra.Command {
@@ -129,7 +108,7 @@ func archiverOf(ctx context.Context, cfg *config.Config) (*physical.Archiver, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, archivingBound)
 	defer cancel()
-	source, err := clusterSource(ctx, cfg, sourceOptions{})
+	source, err := clusterSource(ctx, cfg, installation.BackupOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +193,7 @@ func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func([]
 	for i, r := range cfg.Repositories() {
 		h := &all[i]
 		h.repository = r
-		if h.store, h.err = edge.WALStore(ctx, r); h.err == nil {
+		if h.store, h.err = walstore.Open(ctx, r); h.err == nil {
 			var here []cofre.SystemID
 			here, h.err = wal.Systems(ctx, h.store)
 			systems = append(systems, here...)
@@ -232,7 +211,7 @@ func eachWAL(ctx context.Context, cfg *config.Config, repo reader, visit func([]
 		for i := range of {
 			h := &of[i]
 			if h.err == nil {
-				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], edge.UnlockWAL(ctx, h.repository, h.store))
+				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], walstore.Unlock(ctx, h.repository, h.store))
 			}
 			if i == 0 && h.err != nil {
 				return h.err
@@ -373,7 +352,7 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, from, to string
 	if err != nil {
 		return err
 	}
-	st, err := edge.WALStore(ctx, cfg.Repository)
+	st, err := walstore.Open(ctx, cfg.Repository)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,9 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -33,7 +36,9 @@ func newWALStreamCommand(a *app) *cobra.Command {
 seconds the beginning of the one that is being written. It goes on through restarts of the server and of the
 repository, and stops cleanly at SIGINT or SIGTERM.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in.Config()) })
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.spool, "spool", "", "`DIR` of this machine for what waits for the repository (default: in state_dir)")
@@ -44,17 +49,13 @@ repository, and stops cleanly at SIGINT or SIGTERM.`,
 	return cmd
 }
 
-func (c *walStreamCommand) run(ctx context.Context, a *app) error {
+func (c *walStreamCommand) run(ctx context.Context, a *app, cfg *config.Config) error {
 	limit, err := humanize.ParseBytes(c.limit)
 	if err != nil || limit == 0 || limit > 1<<50 {
 		return cofre.WithHint(edge.Usage(fmt.Errorf("--spool-limit %q is not a size", c.limit)), "write it as 4GiB")
 	}
 	if c.flush < 100*time.Millisecond {
 		return cofre.WithHint(edge.Usage(fmt.Errorf("--flush %s is too short", c.flush)), "give it 100ms at least, or --synchronous")
-	}
-	cfg, err := a.Settings()
-	if err != nil {
-		return err
 	}
 	if cfg.Cluster == nil {
 		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), "add a section cluster to the configuration")
@@ -63,7 +64,7 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	archives := edge.WALArchives(ctx, cfg)
+	archives := walstore.Archives(ctx, cfg)
 	for i, to := range archives {
 		// A repository that is down now is waited for as one that goes down later; one that was never made is not.
 		found, err := to.Find(ctx)
@@ -74,7 +75,7 @@ func (c *walStreamCommand) run(ctx context.Context, a *app) error {
 	}
 	spool := c.spool
 	if spool == "" {
-		state, err := edge.StateDir(cfg)
+		state, err := cfg.StateFolder()
 		if err != nil {
 			return err
 		}

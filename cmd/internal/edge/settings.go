@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
@@ -51,41 +50,4 @@ func (a *App) ConfigPath() (string, error) {
 		}
 	}
 	return "", nil
-}
-
-// StateDir is where caches and connection files of this machine are. Everything in it may be deleted at any time. Without
-// HOME, as in a container, it is /var/cache/cofre for root and a folder of the user's own among the temporary ones
-// otherwise.
-//
-// Errors: ErrConfig if somebody else has made that folder.
-func StateDir(cfg *config.Config) (string, error) {
-	if cfg.StateDir != "" {
-		return cfg.StateDir, nil
-	}
-	cache, err := os.UserCacheDir()
-	if err == nil {
-		return filepath.Join(cache, "cofre"), nil
-	}
-	if os.Geteuid() == 0 {
-		return "/var/cache/cofre", nil
-	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("cofre-%d", os.Geteuid()))
-	return dir, ownFolder(dir)
-}
-
-// ownFolder makes a folder where everybody may write, and refuses one that is another user's: what is read from it is
-// believed.
-func ownFolder(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && info.IsDir() && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 {
-		return nil
-	}
-	return cofre.WithHint(fmt.Errorf("folder %s, for caches, is not this user's alone: %w", dir, cofre.ErrConfig), "set state_dir in the configuration, or HOME")
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -45,7 +46,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	archiver := &wal.Archiver{Archives: WALArchives(ctx, cfg), Spool: c.ahead(cfg)}
+	archiver := &wal.Archiver{Archives: walstore.Archives(ctx, cfg), Spool: c.ahead(cfg)}
 	done, err := archiver.Archive(ctx, path)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (c *walArchiveCommand) ahead(cfg *config.Config) string {
 	if c.spool != "" {
 		return c.spool
 	}
-	state, err := StateDir(cfg)
+	state, err := cfg.StateFolder()
 	if err != nil {
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -144,11 +145,11 @@ func (c *walFetchCommand) fetcher(ctx context.Context, a *App, cfg *config.Confi
 
 // open opens a repository's store and its key, which a spool keeps in a file: unlocking takes a moment on purpose.
 func (c *walFetchCommand) open(ctx context.Context, r config.Repository, file string) (cofre.Store, wal.Identity, error) {
-	st, err := WALStore(ctx, r)
+	st, err := walstore.Open(ctx, r)
 	if err != nil {
 		return nil, wal.Identity{}, err
 	}
-	unlock := UnlockWAL(ctx, r, st)
+	unlock := walstore.Unlock(ctx, r, st)
 	if c.spool == "" {
 		id, err := unlock()
 		return st, id, err

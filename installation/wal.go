@@ -1,4 +1,4 @@
-package main
+package installation
 
 import (
 	"context"
@@ -9,14 +9,16 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // createWALKeys gives a new repository its key for WAL.
 func createWALKeys(ctx context.Context, r config.Repository) error {
-	st, err := edge.WALStore(ctx, r)
+	st, err := walstore.Open(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -32,11 +34,11 @@ func createWALKeys(ctx context.Context, r config.Repository) error {
 // of one another; with LevelContent it reads all of it back, and the key, too.
 func checkWAL(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, level cofre.Level) ([]cofre.Finding, error) {
 	r := cfg.Repository
-	st, err := edge.WALStore(ctx, r)
+	st, err := walstore.Open(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	unlock := sync.OnceValues(edge.UnlockWAL(ctx, r, st))
+	unlock := sync.OnceValues(walstore.Unlock(ctx, r, st))
 	if level == cofre.LevelContent {
 		found, err := wal.CheckKeys(ctx, st, unlock)
 		if err != nil || len(found) > 0 {
@@ -96,17 +98,40 @@ func checkChains(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 	return found, nil
 }
 
+// baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.
+func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, map[cofre.SystemID]int64, error) {
+	var backups []plan.BaseBackup
+	sizes := map[cofre.SystemID]int64{}
+	for p := range cat.List(catalog.Want{Installation: installation, Kind: cofre.KindCluster}) {
+		for _, c := range p.Components {
+			if c.Kind != cofre.KindCluster {
+				continue
+			}
+			s, err := physical.ParseSummary(c.Facts)
+			if err != nil {
+				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
+			}
+			sizes[s.SystemID] = s.WALSegmentSize
+			backups = append(backups, plan.BaseBackup{
+				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
+				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial,
+			})
+		}
+	}
+	return backups, sizes, nil
+}
+
 // walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is
 // told of and left out: what is planned then comes from the others.
 func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn func(string)) []*wal.Copy {
 	var copies []*wal.Copy
 	for i, r := range cfg.Copies {
 		open := func(ctx context.Context) (cofre.Store, wal.Identity, error) {
-			st, err := edge.WALStore(ctx, r)
+			st, err := walstore.Open(ctx, r)
 			if err != nil {
 				return nil, wal.Identity{}, err
 			}
-			id, err := edge.UnlockWAL(ctx, r, st)()
+			id, err := walstore.Unlock(ctx, r, st)()
 			return st, id, err
 		}
 		st, id, err := open(ctx)

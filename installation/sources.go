@@ -1,30 +1,22 @@
-package main
+package installation
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"time"
-
-	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/bucket"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/physical"
-	"github.com/trustlayer/cofre/repository"
 )
-
-// closeBound is how long giving the repository back may take after a command ended or was interrupted.
-const closeBound = time.Minute
 
 // maxJobs is how many things are read at once where nobody said: beyond it a database is disturbed more than a
 // backup is sped up.
@@ -33,101 +25,16 @@ const maxJobs = 4
 // clusterName names the only cluster source of a configuration.
 const clusterName = "cluster"
 
-// sourceOptions are the flags that change how sources are captured.
-type sourceOptions struct {
-	jobs        int
-	lockTimeout time.Duration
-	allowEmpty  bool
-}
-
-func (o sourceOptions) parallel() int {
-	if o.jobs > 0 {
-		return o.jobs
+// parallel is how many things are done at once: as asked for, or as many as there are CPUs, up to maxJobs.
+func parallel(jobs int) int {
+	if jobs > 0 {
+		return jobs
 	}
 	return min(runtime.NumCPU(), maxJobs)
 }
 
-// restores lists what can be restored.
-func restores(a *app) []*cobra.Command {
-	return []*cobra.Command{
-		newRestoreDatabaseCommand(a),
-		newRestoreTableCommand(a),
-		newRestoreClusterCommand(a),
-		newRestoreConfigCommand(a),
-		newRestoreStorageCommand(a),
-	}
-}
-
 // pointChecks are the checks between the components of one point.
 func pointChecks() []cofre.PointCheck { return []cofre.PointCheck{bucket.Closure{}} }
-
-// openRepository opens the configured repository.
-//
-// Errors: cofre.ErrConfig, and those of repository.Open.
-func openRepository(ctx context.Context, cfg *config.Config, purpose access) (cofre.Repository, error) {
-	return openOne(ctx, cfg, cfg.Repository, purpose)
-}
-
-// openOne opens the repository or a copy.
-func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpose access) (cofre.Repository, error) {
-	c, err := repositoryConfig(cfg, r)
-	if err != nil {
-		return nil, err
-	}
-	c.ReadOnly = purpose == toRead
-	return repository.Open(ctx, c)
-}
-
-// initRepository makes a configured repository, or a copy, with a key for WAL.
-//
-// Errors: cofre.ErrConfig, and those of repository.Init; with the kit, where only the key could not be stored.
-func initRepository(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
-	c, err := repositoryConfig(cfg, r)
-	if err != nil {
-		return nil, err
-	}
-	kit, err := repository.Init(ctx, c)
-	if errors.Is(err, cofre.ErrExists) {
-		// An init that was killed behind the repository itself has left it without its key for WAL.
-		return nil, errors.Join(err, createWALKeys(ctx, r))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return kit, createWALKeys(ctx, r)
-}
-
-// kitOf returns the recovery kit of a configured repository, or of a copy.
-func kitOf(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
-	c, err := repositoryConfig(cfg, r)
-	if err != nil {
-		return nil, err
-	}
-	return repository.Kit(ctx, c)
-}
-
-// repositoryConfig reads the secrets of the repository and nothing else.
-func repositoryConfig(cfg *config.Config, r config.Repository) (repository.Config, error) {
-	state, err := edge.StateDir(cfg)
-	if err != nil {
-		return repository.Config{}, err
-	}
-	address, err := edge.AddressOf(r)
-	if err != nil {
-		return repository.Config{}, err
-	}
-	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
-	secrets := append(edge.Credentials(r.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken), edge.Reference{From: r.Password, To: &c.Password})
-	return c, edge.ReadSecrets("repository", secrets...)
-}
-
-// compression translates the configuration's word for s2 into the engine's.
-func compression(word string) string {
-	if word == "s2" {
-		return repository.CompressionS2
-	}
-	return word
-}
 
 // configured lists the kinds that the configuration has a section for.
 func configured(cfg *config.Config) []cofre.Kind {
@@ -152,7 +59,7 @@ func configured(cfg *config.Config) []cofre.Kind {
 // so that a secret that cannot be read, or a storage that is down, stands in the way of its own source alone.
 //
 // Errors: cofre.ErrConfig where a kind is asked for that is not configured, or nothing is.
-func sources(cfg *config.Config, kinds []cofre.Kind, o sourceOptions) ([]cofre.Source, error) {
+func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.Source, error) {
 	have := configured(cfg)
 	if len(kinds) == 0 {
 		kinds = have
@@ -185,7 +92,7 @@ func sourceID(cfg *config.Config, kind cofre.Kind) cofre.SourceID {
 	return id
 }
 
-func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOptions) (cofre.Source, error) {
+func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o BackupOptions) (cofre.Source, error) {
 	switch kind {
 	case cofre.KindDatabase:
 		return databaseSource(cfg, o)
@@ -199,19 +106,19 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o sourceOp
 	return nil, cofre.WithHint(fmt.Errorf("%w: this version cannot capture it", cofre.ErrConfig), "remove the section %s", kind)
 }
 
-func databaseSource(cfg *config.Config, o sourceOptions) (cofre.Source, error) {
+func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
 	d := cfg.Database
 	server, err := serverOf(d.URL, d.Password)
 	if err != nil {
 		return nil, err
 	}
 	return logical.NewSource(sourceID(cfg, cofre.KindDatabase), server, logical.CaptureOptions{
-		Jobs: cmp.Or(o.jobs, d.Jobs), LockTimeout: cmp.Or(o.lockTimeout, d.LockTimeout.Duration),
+		Jobs: cmp.Or(o.Jobs, d.Jobs), LockTimeout: cmp.Or(o.LockTimeout, d.LockTimeout.Duration),
 		RolePasswords: d.RolePasswords, ExcludeTableData: d.ExcludeTableData,
 	}), nil
 }
 
-func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (*physical.Source, error) {
+func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*physical.Source, error) {
 	c := cfg.Cluster
 	server, err := serverOf(c.URL, c.Password)
 	if err != nil {
@@ -219,14 +126,14 @@ func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (*p
 	}
 	p := physical.Config{
 		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
-		Jobs: cmp.Or(o.jobs, c.Jobs),
+		Jobs: cmp.Or(o.Jobs, c.Jobs),
 	}
 	if c.WAL != "" {
-		st, err := edge.WALStore(ctx, cfg.Repository)
+		st, err := walstore.Open(ctx, cfg.Repository)
 		if err != nil {
 			return nil, err
 		}
-		p.Archive = walArchive{st, edge.WALArchives(ctx, cfg)}
+		p.Archive = walArchive{st, walstore.Archives(ctx, cfg)}
 		if c.WAL == config.WALStream {
 			p.Slot = cmp.Or(c.Slot, "cofre")
 		}
@@ -235,7 +142,7 @@ func clusterSource(ctx context.Context, cfg *config.Config, o sourceOptions) (*p
 }
 
 func configSource(cfg *config.Config) (cofre.Source, error) {
-	state, err := edge.StateDir(cfg)
+	state, err := cfg.StateFolder()
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package edge
+package config
 
 import (
 	"errors"
@@ -6,18 +6,17 @@ import (
 	"net/url"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/internal/secret"
 )
 
 // Reference is a secret of the configuration, and where it is needed.
 type Reference struct {
-	From config.Secret
+	From Secret
 	To   *secret.Value
 }
 
-// Credentials refers to the keys of an S3 service.
-func Credentials(c config.Credentials, access, secretKey, session *secret.Value) []Reference {
+// Into says where the keys of an S3 service are needed.
+func (c Credentials) Into(access, secretKey, session *secret.Value) []Reference {
 	return []Reference{{c.AccessKey, access}, {c.SecretKey, secretKey}, {c.SessionToken, session}}
 }
 
@@ -36,8 +35,10 @@ func ReadSecrets(of string, secrets ...Reference) error {
 	return errors.Join(problems...)
 }
 
-// AddressOf is the address of a repository with everything that belongs to it and is no secret.
-func AddressOf(r config.Repository) (string, error) {
+// Address is the URL of a repository with everything that belongs to it and is no secret.
+//
+// Errors: cofre.ErrConfig.
+func (r Repository) Address() (string, error) {
 	if r.CA == "" {
 		return r.URL, nil
 	}

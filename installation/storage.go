@@ -1,4 +1,4 @@
-package main
+package installation
 
 import (
 	"cmp"
@@ -10,7 +10,6 @@ import (
 	"github.com/trustlayer/cofre/bucket/dir"
 	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/bucket/supabase"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/internal/s3client"
 )
@@ -18,19 +17,19 @@ import (
 // storageName names the only storage source of a configuration.
 const storageName = "storage"
 
-func storageSource(ctx context.Context, cfg *config.Config, o sourceOptions) (cofre.Source, error) {
+func storageSource(ctx context.Context, cfg *config.Config, o BackupOptions) (cofre.Source, error) {
 	store, err := openStore(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	state, err := edge.StateDir(cfg)
+	state, err := cfg.StateFolder()
 	if err != nil {
 		return nil, err
 	}
 	c := bucket.Config{
 		Source: sourceID(cfg, cofre.KindStorage),
-		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.jobs, cfg.Storage.Jobs), StateDir: state,
-		AllowEmpty: o.allowEmpty,
+		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.Jobs, cfg.Storage.Jobs), StateDir: state,
+		AllowEmpty: o.AllowEmpty,
 	}
 	rows, ok, err := storageRowsOf(cfg)
 	if err != nil {
@@ -74,7 +73,7 @@ func openTarget(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 
 func openS3(s *config.S3) (bucket.Store, error) {
 	c := s3client.Config{Endpoint: s.Endpoint, Region: s.Region, CA: s.CA}
-	if err := edge.ReadSecrets("storage.s3.credentials", edge.Credentials(s.Credentials, &c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {
+	if err := config.ReadSecrets("storage.s3.credentials", s.Credentials.Into(&c.AccessKey, &c.SecretKey, &c.SessionToken)...); err != nil {
 		return nil, err
 	}
 	return s3.Open(c)

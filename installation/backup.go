@@ -1,0 +1,98 @@
+package installation
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/backup"
+	"github.com/trustlayer/cofre/config"
+)
+
+// BackupOptions says what is captured and how. Its zero value captures everything that is configured, as configured.
+type BackupOptions struct {
+	Kinds       []cofre.Kind  // nil is everything that the configuration has
+	Jobs        int           // things read at once; 0 is as configured, or the number of CPUs up to 4
+	LockTimeout time.Duration // for a lock on a table; 0 is as configured
+	AllowEmpty  bool          // takes a storage for empty though the last backup found objects in it
+}
+
+// Backup captures into one recovery point and publishes it, between the hooks of the configuration. The point is returned with an
+// error too, if it was published.
+//
+// Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
+// of the repository, of backup.Run and of the hooks.
+func (in *Installation) Backup(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
+	repo, err := in.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := in.backupRequest(o)
+	if err != nil {
+		return nil, err
+	}
+	if copies := in.cfg.Copies; len(copies) > 0 {
+		// A promise of the file that this does not keep is not passed over in silence.
+		in.warn(fmt.Sprintf("this version brings WAL alone to copies: the recovery point will be in %s, and not in %s", in.cfg.Repository.URL, urlsOf(copies)))
+	}
+	var point *cofre.RecoveryPoint
+	if err = in.runHooks(ctx, "before_backup", in.cfg.Hooks.BeforeBackup); err == nil {
+		point, err = backup.Run(ctx, repo, req)
+	}
+	return point, in.hooksAfter(ctx, "after_backup", in.cfg.Hooks.AfterBackup, err)
+}
+
+// capture is Backup without hooks.
+func (in *Installation) capture(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
+	repo, err := in.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := in.backupRequest(o)
+	if err != nil {
+		return nil, err
+	}
+	return backup.Run(ctx, repo, req)
+}
+
+// PlanBackup says what Backup would do, and does nothing.
+//
+// Errors: those of the repository and of backup.Plan; cofre.ErrConfig as of Backup.
+func (in *Installation) PlanBackup(ctx context.Context, o BackupOptions) (*cofre.Plan, error) {
+	repo, err := in.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	req, err := in.backupRequest(o)
+	if err != nil {
+		return nil, err
+	}
+	req.Observer = cofre.Discard
+	return backup.Plan(ctx, repo, req)
+}
+
+func (in *Installation) backupRequest(o BackupOptions) (backup.Request, error) {
+	sources, err := sources(in.cfg, o.Kinds, o)
+	if err != nil {
+		return backup.Request{}, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return backup.Request{}, fmt.Errorf("read the name of this machine: %w", err)
+	}
+	return backup.Request{
+		Installation: in.cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: parallel(o.Jobs),
+		Observer: in.observer, Host: host, Version: in.Version,
+	}, nil
+}
+
+func urlsOf(repositories []config.Repository) string {
+	urls := make([]string, len(repositories))
+	for i, r := range repositories {
+		urls[i] = r.URL
+	}
+	return strings.Join(urls, ", ")
+}

@@ -1,0 +1,50 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/process"
+)
+
+// hookBound is how long one hook may take: stopping an application may drain connections.
+const hookBound = 10 * time.Minute
+
+// runHooks runs the commands of the configuration one after another through sh, with the environment of this process,
+// and stops at the first that fails. What they say goes to HookOutput.
+func (in *Installation) runHooks(ctx context.Context, when string, commands []string) error {
+	ctx, cancel := context.WithTimeout(ctx, hookBound)
+	defer cancel()
+	out := in.HookOutput
+	if out == nil {
+		out = io.Discard
+	}
+	for i, command := range commands {
+		cofre.Tell(in.observer, cofre.HookBegan{When: when, N: i, Command: command})
+		began := time.Now()
+		err := process.Run(ctx, process.Command{
+			Path: "sh", Args: []string{"-c", command}, Env: process.BaseEnv(), Stdout: out, Stderr: out,
+			Name: fmt.Sprintf("hook %s[%d]", when, i),
+		})
+		cofre.Tell(in.observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
+		if err != nil {
+			return cofre.WithHint(fmt.Errorf("run hooks.%s[%d]: %w", when, i, err), "the command is: %s", command)
+		}
+	}
+	return nil
+}
+
+// hooksAfter runs hooks whatever happened before them, an interruption included: an application that was stopped
+// must come back. It returns the work's own error if there is one, and tells the observer that of the hooks.
+func (in *Installation) hooksAfter(ctx context.Context, when string, commands []string, err error) error {
+	herr := in.runHooks(context.WithoutCancel(ctx), when, commands)
+	if err == nil || herr == nil {
+		return cmp.Or(err, herr)
+	}
+	in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: cofre.OneLine(herr), Err: herr})
+	return err
+}

@@ -1,0 +1,143 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+)
+
+// closeBound is how long giving the repository back may take after a command ended or was interrupted.
+const closeBound = time.Minute
+
+// Installation is one installation and its repository. Nothing is opened before it is needed, so that what is down stands in the
+// way of what needs it alone. The exported fields may be set before the first method is called. One goroutine uses it at a time.
+type Installation struct {
+	// Version is written into recovery points as the program that made them.
+	Version string
+	// Program is the cofre, or cofre-wal, that a restored server runs to fetch its WAL. Empty is cofre-wal beside the program that
+	// runs now, or else that program.
+	Program string
+	// HookOutput is given what the commands of the section hooks say; nil drops it. It may be written to by one hook at a time.
+	HookOutput io.Writer
+
+	cfg      *config.Config
+	observer cofre.Observer
+	repo     cofre.Repository // nil before it was opened
+	purpose  access           // of repo
+}
+
+// Open returns the installation that a configuration describes. It opens nothing yet and cannot fail for what is down. The observer is
+// told everything that happens; nil observes nothing. The configuration is not changed and must not be while it is in use.
+//
+// Errors: cofre.ErrConfig without a configuration.
+func Open(_ context.Context, cfg *config.Config, observer cofre.Observer) (*Installation, error) {
+	if cfg == nil {
+		return nil, fmt.Errorf("open an installation: no configuration: %w", cofre.ErrConfig)
+	}
+	own := *cfg
+	if observer == nil {
+		observer = cofre.Discard
+	}
+	return &Installation{cfg: &own, observer: observer}, nil
+}
+
+// Close gives the repository back, also after ctx has ended. An installation that is closed may be used again.
+func (in *Installation) Close(ctx context.Context) error {
+	if in.repo == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
+	defer cancel()
+	err := in.repo.Close(ctx)
+	in.repo = nil
+	if err != nil {
+		return fmt.Errorf("close the repository: %w", err)
+	}
+	return nil
+}
+
+// Name is the installation's name: the configuration's, or, if nobody chose one and the repository has one installation only, that
+// one's, as soon as the catalog was read.
+func (in *Installation) Name() string { return in.cfg.Name }
+
+// access is what a repository is opened for.
+type access int
+
+const (
+	toRead access = iota
+	toWrite
+)
+
+// reading returns the repository for what changes nothing in it. It refuses every write, unless it was opened for writing before.
+//
+// Errors: cofre.ErrConfig, and those of repository.Open.
+func (in *Installation) reading(ctx context.Context) (reader, error) {
+	if in.repo == nil {
+		repo, err := openOne(ctx, in.cfg, in.cfg.Repository, toRead)
+		if err != nil {
+			return nil, err
+		}
+		in.repo, in.purpose = repo, toRead
+	}
+	return in.repo, nil
+}
+
+// writing returns the repository for what adds to it.
+//
+// Errors: those of reading.
+func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
+	if in.repo != nil && in.purpose == toWrite {
+		return in.repo, nil
+	}
+	repo, err := openOne(ctx, in.cfg, in.cfg.Repository, toWrite)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.Close(ctx); err != nil {
+		return nil, errors.Join(err, repo.Close(ctx))
+	}
+	in.repo, in.purpose = repo, toWrite
+	return repo, nil
+}
+
+// catalog reads the catalog. If nobody chose the installation's name, as on a machine that is not the one that backed up, and the
+// repository has one installation only, that one is meant from then on, and the observer is told.
+//
+// Errors: those of catalog.Read.
+func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Catalog, error) {
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	there := cat.Installations()
+	if in.cfg.NameGuessed && len(there) == 1 && there[0] != in.cfg.Name {
+		in.cfg.Name = there[0]
+		cofre.Tell(in.observer, cofre.InstallationAssumed{Name: there[0]})
+	}
+	return cat, nil
+}
+
+// open opens the repository to be read, and the catalog.
+//
+// Errors: those of reading and catalog.
+func (in *Installation) open(ctx context.Context) (reader, *catalog.Catalog, error) {
+	repo, err := in.reading(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	cat, err := in.catalog(ctx, repo)
+	return repo, cat, err
+}
+
+// warn tells the observer what a person has to know before something goes on.
+func (in *Installation) warn(texts ...string) {
+	for _, text := range texts {
+		in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: text})
+	}
+}

@@ -1,0 +1,100 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/repository"
+)
+
+// reader is the power of what changes nothing in the repository.
+type reader interface {
+	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
+	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
+	Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error]
+	Stats(ctx context.Context) (cofre.RepositoryStats, error)
+}
+
+// openOne opens the repository or a copy.
+//
+// Errors: cofre.ErrConfig, and those of repository.Open.
+func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpose access) (cofre.Repository, error) {
+	c, err := repositoryConfig(cfg, r)
+	if err != nil {
+		return nil, err
+	}
+	c.ReadOnly = purpose == toRead
+	return repository.Open(ctx, c)
+}
+
+// initRepository makes a configured repository, or a copy, with a key for WAL.
+//
+// Errors: cofre.ErrConfig, and those of repository.Init; with the kit, where only the key could not be stored.
+func initRepository(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(cfg, r)
+	if err != nil {
+		return nil, err
+	}
+	kit, err := repository.Init(ctx, c)
+	if errors.Is(err, cofre.ErrExists) {
+		// An init that was killed behind the repository itself has left it without its key for WAL.
+		return nil, errors.Join(err, createWALKeys(ctx, r))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return kit, createWALKeys(ctx, r)
+}
+
+// kitOf returns the recovery kit of a configured repository, or of a copy.
+func kitOf(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(cfg, r)
+	if err != nil {
+		return nil, err
+	}
+	return repository.Kit(ctx, c)
+}
+
+// repositoryConfig reads the secrets of the repository and nothing else.
+func repositoryConfig(cfg *config.Config, r config.Repository) (repository.Config, error) {
+	state, err := cfg.StateFolder()
+	if err != nil {
+		return repository.Config{}, err
+	}
+	address, err := r.Address()
+	if err != nil {
+		return repository.Config{}, err
+	}
+	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
+	secrets := append(r.Credentials.Into(&c.AccessKey, &c.SecretKey, &c.SessionToken), config.Reference{From: r.Password, To: &c.Password})
+	return c, config.ReadSecrets("repository", secrets...)
+}
+
+// compression translates the configuration's word for s2 into the engine's.
+func compression(word string) string {
+	if word == "s2" {
+		return repository.CompressionS2
+	}
+	return word
+}
+
+// damageOf asks the repository which points are known to have lost something.
+func damageOf(ctx context.Context, repo reader) (map[cofre.PointID][]cofre.Finding, error) {
+	m, ok := repo.(cofre.Mender)
+	if !ok {
+		return nil, nil
+	}
+	damaged, err := m.Damage(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask what is damaged: %w", err)
+	}
+	by := map[cofre.PointID][]cofre.Finding{}
+	for _, d := range damaged {
+		by[d.Point] = d.Findings
+	}
+	return by, nil
+}

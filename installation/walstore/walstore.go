@@ -1,0 +1,61 @@
+// Package walstore opens what archiving and fetching WAL need of an installation: the floor of its repositories, where WAL rests as
+// plain objects, and the key that reads it.
+//
+// It knows no repository format and imports none: PostgreSQL starts a process for each segment, and pays for whatever that
+// process links. The rest of the product is package installation.
+package walstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/store"
+)
+
+// Open opens the floor of a repository. It opens no repository: archiving a segment needs no password and must be quick.
+//
+// Errors: those of Config and of store.Open.
+func Open(ctx context.Context, r config.Repository) (cofre.Store, error) {
+	c, err := Config(r)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, c)
+}
+
+// Config is how the floor of a repository is reached.
+//
+// Errors: cofre.ErrConfig.
+func Config(r config.Repository) (store.Config, error) {
+	address, err := r.Address()
+	if err != nil {
+		return store.Config{}, err
+	}
+	c := store.Config{URL: address}
+	return c, config.ReadSecrets("repository", r.Credentials.Into(&c.AccessKey, &c.SecretKey, &c.SessionToken)...)
+}
+
+// Unlock returns the function that reads the key for WAL with the repository's password, which takes a moment on purpose.
+func Unlock(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
+	return func() (wal.Identity, error) {
+		password, err := r.Password.Read()
+		if err != nil {
+			return wal.Identity{}, fmt.Errorf("read the password of the repository: %w: %w", cofre.ErrConfig, err)
+		}
+		return wal.Unlock(ctx, st, password)
+	}
+}
+
+// Archives are the repositories that WAL goes to: the repository and every copy, all of them mandatory. One that
+// cannot be opened fails what is archived, once the others have it.
+func Archives(ctx context.Context, cfg *config.Config) []wal.Archive {
+	var all []wal.Archive
+	for _, r := range cfg.Repositories() {
+		st, err := Open(ctx, r)
+		all = append(all, wal.Archive{Store: st, Unusable: err})
+	}
+	return all
+}
