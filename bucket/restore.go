@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Restore says what to bring back, and where to.
@@ -82,7 +81,7 @@ type Target struct {
 	trees []cofre.Tree // the component's, then those of the other points that were opened
 	facts Facts
 	mark  string // of what is kept
-	pace  *retry.Pace
+	pace  pace
 
 	buckets  []Bucket          // that are wanted, as captured
 	existing map[string]Bucket // with their settings as they were before any restore lifted them
@@ -128,7 +127,7 @@ func NewTarget(cfg Restore) *Target {
 	cfg.Jobs = min(cfg.Jobs, MaxJobs)
 	return &Target{
 		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]Bucket{}, final: map[string]Bucket{}, opened: map[string]bool{},
-		apart: map[string]bool{}, pace: newPace(), mark: newMark(time.Now()),
+		apart: map[string]bool{}, mark: newMark(time.Now()),
 		wanted: newSpill(cfg.TempDir), present: newSpill(cfg.TempDir), deferred: newSpill(cfg.TempDir),
 	}
 }
@@ -553,45 +552,36 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 	if err := t.open(ctx, l.Bucket); err != nil {
 		return err
 	}
-	waiting, trying := patience.Begin(), uploads.Begin()
-	for {
-		if err := t.pace.Wait(ctx); err != nil {
+	for attempt := 0; ; attempt++ {
+		if err := t.pace.wait(ctx); err != nil {
 			return err
 		}
 		err := t.uploadOnce(ctx, l)
-		t.pace.Report(err)
+		t.pace.report(err)
+		again := cofre.Retryable(err) || errors.Is(err, cofre.ErrUnreachable) || errors.Is(err, errReadBack)
 		switch {
 		case err == nil:
 			t.count(as)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case endsRestore(err):
+		case endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) && attempt >= unreachableAttempts:
 			return fmt.Errorf("restore %s: %w", l.Path(), err)
-		case away(err) && waiting.Again(ctx, err) == nil:
-			continue
-		case !away(err) && (cofre.Retryable(err) || errors.Is(err, errReadBack)) && trying.Again(ctx, err) == nil:
-			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, cofre.ErrUnreachable):
-			return fmt.Errorf("restore %s: %w", l.Path(), err)
+		case !again || attempt >= unreachableAttempts:
+			var lost *lostError
+			if errors.As(err, &lost) {
+				t.count(&t.counts.lost)
+			}
+			if errors.Is(err, errReadBack) {
+				t.fail(l.Object, err.Error())
+			} else {
+				t.leaveObject(l.Object, err.Error())
+			}
+			return nil
 		}
-		t.giveUp(l.Object, err)
-		return nil
-	}
-}
-
-// giveUp leaves an object out that cannot be uploaded.
-func (t *Target) giveUp(o Object, err error) {
-	var lost *lostError
-	if errors.As(err, &lost) {
-		t.count(&t.counts.lost)
-	}
-	if errors.Is(err, errReadBack) {
-		t.fail(o, err.Error())
-	} else {
-		t.leaveObject(o, err.Error())
+		if err := pause(ctx, backoff(attempt)); err != nil {
+			return err
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
@@ -50,7 +49,7 @@ func TestS3ComesBackAsItWas(t *testing.T) {
 	r := newRoom(t)
 	server := testkit.S3(t)
 	store, err := s3.Open(s3client.Config{
-		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey), Patience: time.Second,
+		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey),
 	})
 	if err != nil {
 		t.Fatal(err)

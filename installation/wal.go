@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/restore/plan"
@@ -157,7 +158,11 @@ type walArchive struct {
 
 // Holds asks the repository.
 func (a walArchive) Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error) {
-	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, name, content)
+	file, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return false, err
+	}
+	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, file, content)
 }
 
 // PutHistory puts it into the repository and its copies.
@@ -169,11 +174,11 @@ func (a walArchive) PutHistory(ctx context.Context, system cofre.SystemID, tli c
 func (a walArchive) Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error) {
 	var missing []string
 	for _, s := range segments {
-		object, err := wal.ObjectName(system, s)
+		file, err := pgdata.ParseWALName(s)
 		if err != nil {
 			return nil, err
 		}
-		switch _, err := a.store.Stat(ctx, object); {
+		switch _, err := a.store.Stat(ctx, wal.ObjectName(system, file)); {
 		case errors.Is(err, cofre.ErrNotFound):
 			missing = append(missing, s)
 		case err != nil:
@@ -185,7 +190,11 @@ func (a walArchive) Missing(ctx context.Context, system cofre.SystemID, segments
 
 // Refused says what the archive has noted about a file that it holds another of.
 func (a walArchive) Refused(ctx context.Context, system cofre.SystemID, file string) (string, error) {
-	notes, err := wal.Refused(ctx, a.store, system, file)
+	name, err := pgdata.ParseWALName(file)
+	if err != nil {
+		return "", err
+	}
+	notes, err := wal.Refused(ctx, a.store, system, name)
 	if err != nil || len(notes) == 0 {
 		return "", err
 	}

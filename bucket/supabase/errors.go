@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Error is an answer of the storage server that is no success.
@@ -66,9 +65,6 @@ func (e *Error) Throttled() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable || e.Status == databaseTimeout
 }
 
-// RetryAfter is how long the server asks not to be called.
-func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
-
 // noRoute reports whether the server does not know the path at all, as opposed to what it names.
 func (e *Error) noRoute() bool { return strings.HasPrefix(e.Message, "Route ") }
 
@@ -92,7 +88,9 @@ func errorOf(op string, res *http.Response, body []byte) *Error {
 	} else {
 		e.Message = firstLine(body)
 	}
-	e.retryAfter = retry.ParseAfter(res.Header.Get("Retry-After"), time.Now())
+	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
+		e.retryAfter = min(time.Duration(n)*time.Second, time.Minute)
+	}
 	return e
 }
 

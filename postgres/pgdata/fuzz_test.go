@@ -116,7 +116,9 @@ func FuzzWalker(f *testing.F) {
 func FuzzWALName(f *testing.F) {
 	f.Add("0000000A00000000000000FF.00000028.backup", int64(16<<20))
 	f.Fuzz(func(t *testing.T, name string, size int64) {
-		pgdata.ParseWALName(name)
+		if n, err := pgdata.ParseWALName(name); err == nil && n.String() != name {
+			t.Errorf("%q came back as %q", name, n)
+		}
 		if s, err := pgdata.ParseSegment(name, size); err == nil && s.Name(size) != name {
 			t.Errorf("%q came back as %q", name, s.Name(size))
 		}

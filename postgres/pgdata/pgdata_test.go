@@ -135,7 +135,7 @@ func TestBackupLabelAndItsHistoryFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n.Kind != pgdata.WALBackup || n.Segment != h.StartSegment || uint64(n.Offset) != uint64(h.Start)%(1<<20) || h.Stop <= h.Start || h.StopTimeline != 1 {
+			if n.Kind != pgdata.WALBackup || n.Whole().String() != h.StartSegment || uint64(n.Offset) != uint64(h.Start)%(1<<20) || h.Stop <= h.Start || h.StopTimeline != 1 {
 				t.Errorf("%s: %+v, name says %+v", f, h, n)
 			}
 			if want := pgdata.SegmentAt(1, h.Start, 1<<20).Name(1 << 20); want != h.StartSegment {
@@ -249,7 +249,11 @@ func walk(t testing.TB, dir string, yield func(pgdata.Record)) *pgdata.Walker {
 	w := pgdata.NewWalker(1 << 20)
 	for _, f := range files {
 		b := read(t, f)
-		if _, err := pgdata.CheckSegment(strings.TrimSuffix(filepath.Base(f), ".gz"), b); err != nil {
+		name, err := pgdata.ParseWALName(strings.TrimSuffix(filepath.Base(f), ".gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pgdata.CheckSegment(name, b); err != nil {
 			t.Fatal(err)
 		}
 		for page := range slices.Chunk(b, pgdata.WALPageSize) {
@@ -370,14 +374,21 @@ func TestSegmentNames(t *testing.T) {
 
 func TestWALNames(t *testing.T) {
 	for name, want := range map[string]pgdata.WALName{
-		"0000000A00000000000000FF":                 {Kind: pgdata.WALSegment, Timeline: 10, Segment: "0000000A00000000000000FF"},
-		"0000000A00000000000000FF.partial":         {Kind: pgdata.WALPartial, Timeline: 10, Segment: "0000000A00000000000000FF"},
+		"0000000A00000000000000FF":                 {Kind: pgdata.WALSegment, Timeline: 10, Seg: 0xFF},
+		"0000000A00000000000000FF.partial":         {Kind: pgdata.WALPartial, Timeline: 10, Seg: 0xFF},
 		"0000000A.history":                         {Kind: pgdata.WALHistory, Timeline: 10},
-		"0000000A00000000000000FF.00000028.backup": {Kind: pgdata.WALBackup, Timeline: 10, Segment: "0000000A00000000000000FF", Offset: 0x28},
+		"0000000A00000000000000FF.00000028.backup": {Kind: pgdata.WALBackup, Timeline: 10, Seg: 0xFF, Offset: 0x28},
 	} {
 		got, err := pgdata.ParseWALName(name)
-		if err != nil || got != want {
-			t.Errorf("%s: %+v, %v", name, got, err)
+		if err != nil || got != want || got.String() != name {
+			t.Errorf("%s: %+v, which is written %s: %v", name, got, got, err)
+		}
+		s, err := got.Segment(16 << 20)
+		if want := (pgdata.Segment{Timeline: 10, Number: 0xFF}); got.Kind == pgdata.WALHistory && err == nil || got.Kind != pgdata.WALHistory && (err != nil || s != want) {
+			t.Errorf("%s: segment %+v, %v", name, s, err)
+		}
+		if got.Kind != pgdata.WALHistory && (got.Whole().String() != name[:24] || got.Partial().String() != name[:24]+".partial") {
+			t.Errorf("%s: whole %s, partial %s", name, got.Whole(), got.Partial())
 		}
 	}
 	for _, bad := range []string{"", "RECOVERYXLOG", "../000000010000000000000001", "00000000.history", "1.history", "0000000A00000000000000FF.partial.gz"} {

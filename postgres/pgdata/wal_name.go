@@ -35,12 +35,15 @@ func (s Segment) End(size int64) cofre.LSN { return cofre.LSN((s.Number + 1) * u
 func (s Segment) Next() Segment { return Segment{s.Timeline, s.Number + 1} }
 
 // Name is the segment's file name: timeline, upper and lower part of the number, 8 upper-case hexadecimal
-// digits each. Where the number is split depends on the size.
+// digits each. The size decides how the number is split.
 //
 // Source: PostgreSQL, src/include/access/xlog_internal.h, XLogFileName.
-func (s Segment) Name(size int64) string {
+func (s Segment) Name(size int64) string { return s.File(size).String() }
+
+// File is the segment's file name, as a WALName.
+func (s Segment) File(size int64) WALName {
 	per := segmentsPerID(size)
-	return fmt.Sprintf("%08X%08X%08X", uint32(s.Timeline), uint32(s.Number/per), uint32(s.Number%per))
+	return WALName{Kind: WALSegment, Timeline: s.Timeline, Log: uint32(s.Number / per), Seg: uint32(s.Number % per)}
 }
 
 func segmentsPerID(size int64) uint64 { return 1 << 32 / uint64(size) }
@@ -59,20 +62,13 @@ func isHex(s string) bool {
 
 // ParseSegment reads a segment's name.
 //
-// Errors: one that quotes the name, also where the name cannot be of a cluster with segments of this size.
+// Errors: one that quotes the name, also if no cluster with segments of this size has such a name.
 func ParseSegment(name string, size int64) (Segment, error) {
-	if !IsSegmentName(name) || !ValidSegmentSize(size) {
+	n, err := ParseWALName(name)
+	if err != nil || n.Kind != WALSegment {
 		return Segment{}, fmt.Errorf("%q is not the name of a WAL segment", name)
 	}
-	part := func(i int) uint64 {
-		n, _ := strconv.ParseUint(name[i:i+8], 16, 32) // isHex has looked at every digit
-		return n
-	}
-	per := segmentsPerID(size)
-	if part(0) == 0 || part(16) >= per {
-		return Segment{}, fmt.Errorf("%q is not the name of a WAL segment of %d bytes", name, size)
-	}
-	return Segment{cofre.Timeline(part(0)), part(8)*per + part(16)}, nil
+	return n.Segment(size)
 }
 
 // WALKind says what a file of pg_wal is, by its name.
@@ -86,12 +82,13 @@ const (
 	WALBackup          // the history of a base backup
 )
 
-// WALName is the name of a file that PostgreSQL archives, taken apart.
+// WALName is the name of a file that PostgreSQL archives, taken apart. It is read once, by ParseWALName, where the name
+// comes from outside; String writes it again.
 type WALName struct {
 	Kind     WALKind
 	Timeline cofre.Timeline
-	Segment  string // for a segment, its partial, and a backup: the segment's name
-	Offset   uint32 // for a backup: where in that segment it started
+	Log, Seg uint32 // of a segment, its partial, and a backup: the second and the third part of the segment's name
+	Offset   uint32 // of a backup: where it started in that segment
 }
 
 // ParseWALName takes the name of an archived file apart: SEGMENT, SEGMENT.partial, TIMELINE.history,
@@ -101,30 +98,68 @@ type WALName struct {
 //
 // Source: PostgreSQL, src/include/access/xlog_internal.h, IsXLogFileName and its neighbours.
 func ParseWALName(name string) (WALName, error) {
-	bad := fmt.Errorf("%q is not the name of a file that PostgreSQL archives", name)
-	tli := func() cofre.Timeline {
-		n, _ := strconv.ParseUint(name[:8], 16, 32)
-		return cofre.Timeline(n)
+	var n WALName
+	part := func(i int) uint32 {
+		v, _ := strconv.ParseUint(name[i:i+8], 16, 32) // isHex has looked at every digit
+		return uint32(v)
 	}
-	var w WALName
 	switch {
 	case IsSegmentName(name):
-		w = WALName{Kind: WALSegment, Timeline: tli(), Segment: name}
+		n.Kind = WALSegment
 	case len(name) == 32 && IsSegmentName(name[:24]) && name[24:] == ".partial":
-		w = WALName{Kind: WALPartial, Timeline: tli(), Segment: name[:24]}
+		n.Kind = WALPartial
 	case len(name) == 16 && isHex(name[:8]) && name[8:] == ".history":
-		w = WALName{Kind: WALHistory, Timeline: tli()}
+		n.Kind = WALHistory
 	case len(name) == 40 && IsSegmentName(name[:24]) && name[24] == '.' && isHex(name[25:33]) && name[33:] == ".backup":
-		off, _ := strconv.ParseUint(name[25:33], 16, 32)
-		w = WALName{Kind: WALBackup, Timeline: tli(), Segment: name[:24], Offset: uint32(off)}
-	default:
-		return WALName{}, bad
+		n.Kind, n.Offset = WALBackup, part(25)
 	}
-	if w.Timeline == 0 {
-		return WALName{}, bad
+	if n.Kind != 0 {
+		n.Timeline = cofre.Timeline(part(0))
 	}
-	return w, nil
+	if n.Timeline == 0 {
+		return WALName{}, fmt.Errorf("%q is not the name of a file that PostgreSQL archives", name)
+	}
+	if n.Kind != WALHistory {
+		n.Log, n.Seg = part(8), part(16)
+	}
+	return n, nil
 }
+
+// String is the file name.
+func (n WALName) String() string {
+	switch n.Kind {
+	case WALHistory:
+		return HistoryName(n.Timeline)
+	case WALPartial:
+		return n.Whole().String() + ".partial"
+	case WALBackup:
+		return fmt.Sprintf("%s.%08X.backup", n.Whole(), n.Offset)
+	}
+	return fmt.Sprintf("%08X%08X%08X", uint32(n.Timeline), n.Log, n.Seg)
+}
+
+// Whole is the name of the whole segment: of a segment, its partial, and of the one that a backup started in.
+func (n WALName) Whole() WALName {
+	return WALName{Kind: WALSegment, Timeline: n.Timeline, Log: n.Log, Seg: n.Seg}
+}
+
+// Partial is the name under which PostgreSQL archives the segment if its timeline ended in it.
+func (n WALName) Partial() WALName {
+	return WALName{Kind: WALPartial, Timeline: n.Timeline, Log: n.Log, Seg: n.Seg}
+}
+
+// Segment is the segment of that name, of its partial, or the one that a backup started in, if segments have size bytes.
+//
+// Errors: one that quotes the name, if no cluster with segments of this size has such a name. A history has none.
+func (n WALName) Segment(size int64) (Segment, error) {
+	if n.Kind == WALHistory || n.Kind == 0 || !ValidSegmentSize(size) || uint64(n.Seg) >= segmentsPerID(size) {
+		return Segment{}, fmt.Errorf("%q is not the name of a WAL segment of %d bytes", n.String(), size)
+	}
+	return Segment{n.Timeline, uint64(n.Log)*segmentsPerID(size) + uint64(n.Seg)}, nil
+}
+
+// HistoryOf is the name of a timeline's history, as a WALName.
+func HistoryOf(tli cofre.Timeline) WALName { return WALName{Kind: WALHistory, Timeline: tli} }
 
 // HistoryName is the file name of a timeline's history: 00000002.history.
 func HistoryName(tli cofre.Timeline) string { return fmt.Sprintf("%08X.history", uint32(tli)) }

@@ -102,11 +102,11 @@ func ParseWALPage(b []byte) (WALPage, error) {
 	return p, nil
 }
 
-// CheckSegment reads the first page of a segment and compares it with the name under which the segment was
-// found. It returns the header, so that the caller can compare the system identifier.
+// CheckSegment reads the first page of a segment and compares it with the name that the segment has, or its
+// partial. It returns the header, so that the caller can compare the system identifier.
 //
 // Errors: cofre.ErrCorrupt, saying what does not agree.
-func CheckSegment(name string, first []byte) (WALPage, error) {
+func CheckSegment(name WALName, first []byte) (WALPage, error) {
 	p, err := ParseWALPage(first)
 	if err != nil {
 		return p, fmt.Errorf("check segment %s: %w", name, err)
@@ -117,7 +117,7 @@ func CheckSegment(name string, first []byte) (WALPage, error) {
 	if p.BlockSize != WALPageSize {
 		return p, fmt.Errorf("check segment %s: WAL pages of %d bytes are not supported", name, p.BlockSize)
 	}
-	seg, err := ParseSegment(name, p.SegmentSize)
+	seg, err := name.Segment(p.SegmentSize)
 	if err != nil {
 		return p, fmt.Errorf("check segment %s: %w", name, err)
 	}

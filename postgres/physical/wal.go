@@ -150,7 +150,11 @@ func (k *capture) includeSegment(ctx context.Context, dir, name string) error {
 	}
 	// A segment that was recycled for the future has another name; one that has this name and not its content
 	// was never written.
-	page, err := pgdata.CheckSegment(name, first)
+	parsed, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return err
+	}
+	page, err := pgdata.CheckSegment(parsed, first)
 	if err != nil {
 		return err
 	}

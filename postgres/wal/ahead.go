@@ -22,11 +22,11 @@ import (
 type line struct {
 	*Archiver
 	system cofre.SystemID
-	order  []string // paths
+	order  []file
 	jobs   int
 
 	files  []*outgoing
-	byName map[string]*outgoing
+	byName map[pgdata.WALName]*outgoing
 	closed atomic.Bool // something was refused: nothing goes past it
 
 	// down are the archives that failed otherwise. What comes behind is not stored there either, for what failed may
@@ -36,8 +36,7 @@ type line struct {
 
 // outgoing is a file on its way.
 type outgoing struct {
-	path, name string
-	kind       pgdata.WALName
+	file
 
 	known    chan struct{} // closed when the next three are there, or never will be
 	chain    pgdata.Chain  // of a segment
@@ -55,10 +54,9 @@ type outgoing struct {
 // run returns the file that was asked for, how many were archived ahead, and the error of the one asked for. The error of
 // another is told when that is asked for.
 func (l *line) run(ctx context.Context) (first *outgoing, ahead int, err error) {
-	l.byName, l.down = map[string]*outgoing{}, make([]bool, len(l.Archives))
-	for _, path := range l.order {
-		f := &outgoing{path: path, name: filepath.Base(path), known: make(chan struct{}), done: make(chan struct{})}
-		f.kind, _ = pgdata.ParseWALName(f.name) // names in the line were read before
+	l.byName, l.down = map[pgdata.WALName]*outgoing{}, make([]bool, len(l.Archives))
+	for _, in := range l.order {
+		f := &outgoing{file: in, known: make(chan struct{}), done: make(chan struct{})}
 		l.files, l.byName[f.name] = append(l.files, f), f
 	}
 	within := 1
@@ -110,10 +108,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 		l.closed.Store(true)
 		return
 	}
-	object, err := ObjectName(l.system, f.name)
-	if err != nil {
-		panic("wal: internal error: " + err.Error()) // checkContent has read the name
-	}
+	object := ObjectName(l.system, f.name)
 	// Compressing takes longest; what the header says of the content is found out beside it.
 	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
 	var compressing sync.WaitGroup
@@ -152,7 +147,7 @@ func (l *line) turn(i int) {
 func (l *line) look(ctx context.Context, f *outgoing, object string, content []byte) {
 	f.digests, f.failed = make([]digest, len(l.Archives)), make([]error, len(l.Archives))
 	var wg sync.WaitGroup
-	if f.kind.Kind == pgdata.WALSegment {
+	if f.name.Kind == pgdata.WALSegment {
 		wg.Go(func() { f.chain = pgdata.ChainOf(content, int64(len(content))) })
 	}
 	for n, a := range l.Archives {
@@ -167,7 +162,7 @@ func (l *line) look(ctx context.Context, f *outgoing, object string, content []b
 
 // link is what the header of a segment says to one archive.
 func (l *line) link(f *outgoing, before *tail, n int) *link {
-	if f.kind.Kind != pgdata.WALSegment {
+	if f.name.Kind != pgdata.WALSegment {
 		return nil
 	}
 	k := &link{chain: f.chain, by: origin(hostName(), dirOf(f.path))}
@@ -193,8 +188,8 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 		}
 		isNew, err := create(ctx, a.Store, object, sealed[n], f.digests[n])
 		if errors.Is(err, cofre.ErrExists) {
-			refused := Note{Kind: NoteRefused, Name: f.name, Dir: dirOf(f.path), What: "another file of this name was offered, and refused"}
-			err = errors.Join(err, refused.leave(ctx, a.Store, l.system, f.digests[n]))
+			refused := Note{Kind: NoteRefused, Dir: dirOf(f.path), What: "another file of this name was offered, and refused"}
+			err = errors.Join(err, refused.leave(ctx, a.Store, l.system, f.name, f.digests[n]))
 		}
 		return isNew, err
 	})
@@ -223,7 +218,7 @@ var errBehind = errors.New("what comes before it is not stored yet")
 // compare says in which way a segment does not go on where the one before it in an archive ends, and "" where it does as
 // far as can be known. What was stored by this archiver just before is not read again.
 func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) string {
-	if f.kind.Kind != pgdata.WALSegment || before == nil {
+	if f.name.Kind != pgdata.WALSegment || before == nil {
 		return ""
 	}
 	why := ""
@@ -231,12 +226,8 @@ func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) st
 		why = before.chain.Follows(f.chain)
 	}
 	if why == "" && before.ask {
-		object, err := ObjectName(l.system, before.name)
-		if err != nil {
-			return ""
-		}
-		// Whatever keeps it from being read, it keeps nothing from being archived: who reads the archive compares again.
-		if h, err := readHeader(ctx, l.Archives[n].Store, object); err == nil {
+		// If it cannot be read, that keeps nothing from being archived: whoever reads the archive compares again.
+		if h, err := readHeader(ctx, l.Archives[n].Store, ObjectName(l.system, before.name)); err == nil {
 			switch d := before.digests[n]; {
 			case d != digest{} && d != h.digest:
 				why = fmt.Sprintf("the repository has another %s than this server wrote", before.name)
@@ -249,7 +240,7 @@ func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) st
 }
 
 // unrelated says that a segment does not follow the one of the given name, if why says so.
-func unrelated(name, why string) string {
+func unrelated(name pgdata.WALName, why string) string {
 	if why == "" {
 		return ""
 	}
@@ -258,21 +249,21 @@ func unrelated(name, why string) string {
 
 // leaveNotes remembers in a store what was found about a segment, before the segment itself: what is not remembered is
 // not archived, and found again by the next call.
-func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name, dir string, c pgdata.Chain, unrelated string, d digest) error {
+func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name pgdata.WALName, dir string, c pgdata.Chain, unrelated string, d digest) error {
 	var err error
 	if c.Break != 0 {
-		err = Note{Kind: NoteBroken, Name: name, LSN: c.Break, What: c.Why, Dir: dir}.leave(ctx, st, system, d)
+		err = Note{Kind: NoteBroken, LSN: c.Break, What: c.Why, Dir: dir}.leave(ctx, st, system, name, d)
 	}
 	if unrelated != "" {
-		err = errors.Join(err, Note{Kind: NoteUnrelated, Name: name, LSN: startOf(name, c), What: unrelated, Dir: dir}.leave(ctx, st, system, d))
+		err = errors.Join(err, Note{Kind: NoteUnrelated, LSN: startOf(name, c), What: unrelated, Dir: dir}.leave(ctx, st, system, name, d))
 	}
 	return err
 }
 
 // startOf is where a segment of which first is known begins, without its size: the first record is within it.
-func startOf(name string, c pgdata.Chain) cofre.LSN {
+func startOf(name pgdata.WALName, c pgdata.Chain) cofre.LSN {
 	for size := int64(1 << 20); size <= maxSegment; size <<= 1 {
-		if s, err := pgdata.ParseSegment(name, size); err == nil && c.First >= s.Start(size) && c.First < s.End(size) {
+		if s, err := name.Segment(size); err == nil && c.First >= s.Start(size) && c.First < s.End(size) {
 			return s.Start(size)
 		}
 	}
@@ -289,7 +280,7 @@ func dirOf(path string) string {
 
 // tail is what an archiver knows of the segment before the one that it archives.
 type tail struct {
-	name    string
+	name    pgdata.WALName
 	chain   *pgdata.Chain // nil where it is not known
 	digests []digest      // by archive; zero where it is not known
 	ask     bool          // whether the archive is to be asked: nothing says that this archiver stored it
@@ -298,11 +289,11 @@ type tail struct {
 // before returns what is known of the segment before f: from the line itself, from what the last call remembered, or
 // from pg_wal. It returns nil where f is no segment, or the first of all.
 func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
-	if f.kind.Kind != pgdata.WALSegment {
+	if f.name.Kind != pgdata.WALSegment {
 		return nil
 	}
-	name := predecessor(filepath.Dir(f.path), f.name, size)
-	if name == "" {
+	name, ok := predecessor(filepath.Dir(f.path), f.name, size)
+	if !ok {
 		return nil
 	}
 	if b := l.byName[name]; b != nil {
@@ -315,18 +306,18 @@ func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
 		return t
 	}
 	t := &tail{name: name, digests: make([]digest, len(l.Archives)), ask: l.Spool != ""}
-	content, unmap, err := mapFile(filepath.Join(filepath.Dir(f.path), name))
+	content, unmap, err := mapFile(filepath.Join(filepath.Dir(f.path), name.String()))
 	if err != nil {
 		return t // recycled, long ago perhaps
 	}
 	defer unmap()
-	object, err := ObjectName(l.system, name)
-	if err != nil || int64(len(content)) != size || checkContent(l.system, name, content) != nil {
+	object := ObjectName(l.system, name)
+	if int64(len(content)) != size || checkContent(l.system, name, content) != nil {
 		return t
 	}
 	// One of the timeline before, this server did not write: a recovery has fetched it, perhaps with a CREATE TABLESPACE
 	// changed in it. Its records stand where they stood, and the chain compares them.
-	if own := name[:8] == f.name[:8]; own {
+	if own := name.Timeline == f.name.Timeline; own {
 		for n, a := range l.Archives {
 			if r, err := a.Find(ctx); err == nil {
 				t.digests[n] = digestOf(r, object, content)
@@ -342,10 +333,10 @@ func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
 
 // predecessor is the name of the segment before: of the same timeline, or of the one that the timeline left in this
 // segment, as its history in the same folder says.
-func predecessor(dir, name string, size int64) string {
-	seg, err := pgdata.ParseSegment(name, size)
+func predecessor(dir string, name pgdata.WALName, size int64) (_ pgdata.WALName, ok bool) {
+	seg, err := name.Segment(size)
 	if err != nil || seg.Number == 0 {
-		return ""
+		return name, false
 	}
 	before := pgdata.Segment{Timeline: seg.Timeline, Number: seg.Number - 1}
 	if seg.Timeline > 1 {
@@ -355,7 +346,7 @@ func predecessor(dir, name string, size int64) string {
 			}
 		}
 	}
-	return before.Name(size)
+	return before.File(size), true
 }
 
 // timelineBefore is the timeline under whose name the segment before seg is read on the way to h.
@@ -372,8 +363,8 @@ func timelineBefore(h pgdata.History, seg pgdata.Segment, size int64) cofre.Time
 // need not read it again: its name, the folder that it came from, its chain, and its digest for each archive. It is not
 // synced: without it the segment is looked at again.
 
-func (l *line) memory(timeline string) string {
-	return filepath.Join(l.Spool, "last", l.system.String(), timeline)
+func (l *line) memory(tli cofre.Timeline) string {
+	return filepath.Join(l.Spool, "last", l.system.String(), fmt.Sprintf("%08X", uint32(tli)))
 }
 
 // folder names the folder of a path as it is: a copy of a cluster has another.
@@ -392,7 +383,7 @@ func folder(path string) (string, error) {
 func (l *line) remember(ctx context.Context) {
 	var last *outgoing
 	for _, f := range l.files {
-		if f.kind.Kind == pgdata.WALSegment && f.whole {
+		if f.name.Kind == pgdata.WALSegment && f.whole {
 			last = f
 		}
 	}
@@ -412,7 +403,7 @@ func (l *line) remember(ctx context.Context) {
 		}
 		fmt.Fprintf(&b, "%s %s %s\n", last.digests[n], r, a.URL())
 	}
-	file := l.memory(last.name[:8])
+	file := l.memory(last.name.Timeline)
 	err = os.WriteFile(file, []byte(b.String()), 0o600)
 	if errors.Is(err, os.ErrNotExist) && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
 		_ = os.WriteFile(file, []byte(b.String()), 0o600)
@@ -421,14 +412,14 @@ func (l *line) remember(ctx context.Context) {
 
 // recall returns what is remembered of the segment of the given name, or nil where that is another, of another folder, or
 // torn.
-func (l *line) recall(ctx context.Context, path, name string) *tail {
+func (l *line) recall(ctx context.Context, path string, name pgdata.WALName) *tail {
 	if l.Spool == "" {
 		return nil
 	}
-	b, err := os.ReadFile(l.memory(name[:8]))
+	b, err := os.ReadFile(l.memory(name.Timeline))
 	lines := strings.Split(string(b), "\n")
 	from, ferr := folder(path)
-	if err != nil || ferr != nil || len(lines) != 4+len(l.Archives) || lines[0] != name || lines[1] != from {
+	if err != nil || ferr != nil || len(lines) != 4+len(l.Archives) || lines[0] != name.String() || lines[1] != from {
 		return nil
 	}
 	k, err := parseLink(strings.Fields(lines[2]))

@@ -80,9 +80,8 @@ func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
 }
 
 func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
-	name := filepath.Base(path)
-	out := Archived{Name: name}
-	kind, err := pgdata.ParseWALName(name)
+	out := Archived{Name: filepath.Base(path)}
+	name, err := pgdata.ParseWALName(out.Name)
 	if err != nil {
 		return out, fmt.Errorf("archive %s: %w", path, err)
 	}
@@ -97,12 +96,12 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	if a.takeMark(ctx, system, path) {
 		return out, nil
 	}
-	l := &line{Archiver: a, system: system, order: []string{path}, jobs: a.Jobs}
+	l := &line{Archiver: a, system: system, order: []file{{path, name}}, jobs: a.Jobs}
 	if l.jobs <= 0 {
 		l.jobs = runtime.GOMAXPROCS(0)
 	}
-	if a.Spool != "" && kind.Kind == pgdata.WALSegment {
-		l.order = append(l.order, a.waiting(path)...)
+	if a.Spool != "" && name.Kind == pgdata.WALSegment {
+		l.order = append(l.order, a.waiting(l.order[0])...)
 	}
 	first, ahead, err := l.run(ctx)
 	out.Ahead = ahead
@@ -172,14 +171,10 @@ func mapFile(path string) (content []byte, unmap func(), err error) {
 }
 
 // checkContent compares a file with its name and its system.
-func checkContent(system cofre.SystemID, name string, content []byte) error {
-	n, err := pgdata.ParseWALName(name)
-	if err != nil {
-		return err
-	}
-	switch n.Kind {
+func checkContent(system cofre.SystemID, name pgdata.WALName, content []byte) error {
+	switch name.Kind {
 	case pgdata.WALSegment, pgdata.WALPartial:
-		p, err := pgdata.CheckSegment(n.Segment, content[:min(len(content), pgdata.WALPageSize)])
+		p, err := pgdata.CheckSegment(name.Whole(), content[:min(len(content), pgdata.WALPageSize)])
 		if err != nil {
 			return err
 		}
@@ -191,7 +186,7 @@ func checkContent(system cofre.SystemID, name string, content []byte) error {
 			return fmt.Errorf("it has %d bytes, and segments of this cluster have %d: %w", len(content), p.SegmentSize, cofre.ErrCorrupt)
 		}
 	case pgdata.WALHistory:
-		if _, err := pgdata.ParseHistory(n.Timeline, content); err != nil {
+		if _, err := pgdata.ParseHistory(name.Timeline, content); err != nil {
 			return err
 		}
 	case pgdata.WALBackup:
@@ -199,28 +194,16 @@ func checkContent(system cofre.SystemID, name string, content []byte) error {
 		if err != nil {
 			return err
 		}
-		if l.StartSegment != n.Segment {
+		if l.StartSegment != name.Whole().String() {
 			return fmt.Errorf("it is of a backup that started in %s: %w", l.StartSegment, cofre.ErrCorrupt)
 		}
 	}
 	return nil
 }
 
-// recordsEnd returns where the records of a whole segment end too early, or 0.
-func recordsEnd(name string, content []byte) cofre.LSN {
-	if !pgdata.IsSegmentName(name) {
-		return 0
-	}
-	return pgdata.ChainOf(content, int64(len(content))).Break
-}
-
 // store puts a file's content into every archive.
-func store(ctx context.Context, archives []Archive, system cofre.SystemID, name string, content []byte, jobs int) (stored int, err error) {
-	object, err := ObjectName(system, name)
-	if err != nil {
-		return 0, err
-	}
-	return put(ctx, archives, object, content, jobs)
+func store(ctx context.Context, archives []Archive, system cofre.SystemID, name pgdata.WALName, content []byte, jobs int) (stored int, err error) {
+	return put(ctx, archives, ObjectName(system, name), content, jobs)
 }
 
 // create stores an object, or accepts the one that is there if it holds the same.
@@ -243,33 +226,40 @@ func create(ctx context.Context, st cofre.Store, object string, sealed []byte, d
 	return false, nil
 }
 
-// waiting lists the files that wait behind the segment at path, with their paths, in the order in which PostgreSQL hands
-// them over: by name, a timeline's history before its segments. It is empty where one waits before the segment: that one
-// was refused, or is yet to be, and nothing goes past it.
+// file is a file of pg_wal, with its name read once.
+type file struct {
+	path string
+	name pgdata.WALName
+}
+
+// waiting lists the files that wait behind a segment, in the order in which PostgreSQL hands them over: by name, a
+// timeline's history before its segments. It is empty if one waits before the segment: that one was refused, or is yet
+// to be handed over, and nothing goes past it.
 //
 // Source: PostgreSQL, src/backend/postmaster/pgarch.c, ready_file_comparator.
-func (a *Archiver) waiting(path string) []string {
+func (a *Archiver) waiting(first file) []file {
 	most := a.Ahead
 	if most <= 0 {
 		most = 64
 	}
-	dir, name := filepath.Split(path)
+	dir, text := filepath.Split(first.path)
 	entries, err := os.ReadDir(filepath.Join(dir, "archive_status"))
 	if err != nil {
 		return nil // nothing to archive ahead is no reason to fail
 	}
-	var out []string
+	var out []file
 	for _, e := range entries {
 		next, ok := strings.CutSuffix(e.Name(), ".ready")
-		if _, err := pgdata.ParseWALName(next); !ok || err != nil || next[:8] != name[:8] || next == name {
+		name, err := pgdata.ParseWALName(next)
+		if !ok || err != nil || name.Timeline != first.name.Timeline || next == text {
 			continue
 		}
-		if next < name {
+		if next < text {
 			return nil
 		}
-		out = append(out, dir+next)
+		out = append(out, file{dir + next, name})
 	}
-	slices.Sort(out) // as the files are called, without .ready
+	slices.SortFunc(out, func(a, b file) int { return strings.Compare(a.path, b.path) }) // without .ready
 	return out[:min(len(out), most)]
 }
 

@@ -23,16 +23,13 @@ func CheckChain(ctx context.Context, st cofre.Store, inv *Inventory) ([]cofre.Fi
 	}
 	var all []cofre.Finding
 	for s, b := range inv.Breaks {
-		name := s.Name(inv.SegmentSize)
+		file := s.File(inv.SegmentSize)
+		name := file.String()
 		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
 		if slices.ContainsFunc(inv.Acknowledged, func(a Acknowledgement) bool { return a.Covers(e) }) {
 			continue
 		}
-		object, err := ObjectName(inv.SystemID, name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object, What: e.Error()})
+		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: ObjectName(inv.SystemID, file), What: e.Error()})
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
@@ -92,9 +89,9 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 	var work []func(context.Context) error
 	type timeline struct {
 		system cofre.SystemID
-		tli    string
+		tli    cofre.Timeline
 	}
-	segments := map[timeline][]string{} // in order, as the store lists them
+	segments := map[timeline][]pgdata.WALName{} // in order, as the store lists them
 	var order []timeline
 	for o, err := range c.st.List(ctx, "wal/") {
 		if err != nil {
@@ -111,8 +108,9 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 			}
 			continue
 		}
-		if _, name, ok := strings.Cut(rest, "/"); ok && pgdata.IsSegmentName(name) {
-			t := timeline{system, name[:8]}
+		_, text, _ = strings.Cut(rest, "/")
+		if name, err := pgdata.ParseWALName(text); err == nil && name.Kind == pgdata.WALSegment {
+			t := timeline{system, name.Timeline}
 			if segments[t] == nil {
 				order = append(order, t)
 			}
@@ -129,7 +127,7 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 		for i := 0; i < len(names); i += runLength {
 			r := run{check: c, system: t.system, names: names[i:min(i+runLength, len(names))], first: i == 0}
 			if i+runLength < len(names) {
-				r.next = names[i+runLength]
+				r.next = &names[i+runLength]
 			}
 			work = append(work, r.walk)
 		}
@@ -163,17 +161,24 @@ func (c *check) read(ctx context.Context, object string) ([]byte, error) {
 	if err := system.UnmarshalText([]byte(text)); err != nil {
 		return nil, nil
 	}
-	_, name, _ := strings.Cut(rest, "/")
-	if _, p, ok := parsePart(name); ok {
+	_, text, _ = strings.Cut(rest, "/")
+	if _, p, ok := parsePart(text); ok {
 		content, err := open(ctx, c.st, c.id, object, maxSegment)
 		if err == nil && int64(len(content)) != p.to-p.from {
 			err = fmt.Errorf("it holds %d bytes: %w", len(content), cofre.ErrCorrupt)
 		}
 		return nil, err
 	}
-	if _, err := pgdata.ParseWALName(name); err != nil {
+	name, err := pgdata.ParseWALName(text)
+	if err != nil {
 		return nil, nil
 	}
+	return c.file(ctx, system, name)
+}
+
+// file reads a file of PostgreSQL's back.
+func (c *check) file(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	object := ObjectName(system, name)
 	content, err := open(ctx, c.st, c.id, object, maxSegment)
 	if err == nil {
 		err = checkContent(system, name, content)
@@ -188,18 +193,18 @@ func (c *check) read(ctx context.Context, object string) ([]byte, error) {
 type run struct {
 	*check
 	system cofre.SystemID
-	names  []string
-	first  bool   // nothing of the timeline is before them
-	next   string // what is behind them; "" where nothing is
+	names  []pgdata.WALName
+	first  bool            // nothing of the timeline is before them
+	next   *pgdata.WALName // what is behind them; nil if nothing is
 
-	walker *pgdata.Walker // nil where nothing is known of what is before
-	before string         // the segment that it has walked last
+	walker *pgdata.Walker // nil if nothing is known of what is before
+	before pgdata.WALName // the segment that it has walked last
 }
 
 // walk walks the records of the run, and into the segment behind it until the first record that starts there.
 func (r run) walk(ctx context.Context) error {
 	for i, name := range r.names {
-		content, err := r.segment(ctx, name)
+		content, err := r.object(ctx, ObjectName(r.system, name))
 		if err != nil {
 			return err
 		}
@@ -212,32 +217,20 @@ func (r run) walk(ctx context.Context) error {
 		}
 		r.step(name, content, true)
 	}
-	if r.next == "" || r.walker == nil {
+	if r.next == nil || r.walker == nil {
 		return nil
 	}
 	// What is wrong with that one by itself, its own run finds.
-	object, err := ObjectName(r.system, r.next)
-	if err != nil {
-		return err
-	}
-	content, err := r.read(ctx, object)
+	content, err := r.file(ctx, r.system, *r.next)
 	if err == nil {
-		r.step(r.next, content, false)
+		r.step(*r.next, content, false)
 	}
 	return nil
 }
 
-func (r *run) segment(ctx context.Context, name string) ([]byte, error) {
-	object, err := ObjectName(r.system, name)
-	if err != nil {
-		return nil, err
-	}
-	return r.object(ctx, object)
-}
-
 // step walks the records of the next segment. A break at its beginning is told of as such; one within it only where own
 // is set.
-func (r *run) step(name string, content []byte, own bool) {
+func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 	size := int64(len(content))
 	before := r.before
 	r.before = name
@@ -266,18 +259,14 @@ func (r *run) step(name string, content []byte, own bool) {
 }
 
 // broken adds a break, unless a person knows of it.
-func (r *run) broken(name string, at cofre.LSN, why string) {
+func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
+	text := name.String()
 	for _, k := range r.known[r.system] {
-		if k.from <= name && name <= k.to {
+		if k.from <= text && text <= k.to {
 			return
 		}
 	}
-	object, err := ObjectName(r.system, name)
-	if err != nil {
-		return
-	}
-	tli, _ := pgdata.ParseWALName(name)
-	r.add(object, (&cofre.GapError{Timeline: tli.Timeline, From: name, To: name, BreaksAt: at, Why: why}).Error())
+	r.add(ObjectName(r.system, name), (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
 }
 
 func feed(w *pgdata.Walker, content []byte) {
@@ -287,23 +276,19 @@ func feed(w *pgdata.Walker, content []byte) {
 }
 
 // predecessorOf reports whether next is the segment after before; of the first segment of a timeline, the parent's is.
-func predecessorOf(before, next string, size int64) bool {
-	b, err := pgdata.ParseSegment(before, size)
-	n, err2 := pgdata.ParseSegment(next, size)
+func predecessorOf(before, next pgdata.WALName, size int64) bool {
+	b, err := before.Segment(size)
+	n, err2 := next.Segment(size)
 	return err == nil && err2 == nil && b.Number+1 == n.Number
 }
 
 // fromParent begins the walk of a timeline in the segment of its parent that its first one follows, if that is there.
-func (r *run) fromParent(ctx context.Context, name string, size int64) {
-	seg, err := pgdata.ParseSegment(name, size)
+func (r *run) fromParent(ctx context.Context, name pgdata.WALName, size int64) {
+	seg, err := name.Segment(size)
 	if err != nil || seg.Timeline == 1 || seg.Number == 0 {
 		return
 	}
-	object, err := ObjectName(r.system, pgdata.HistoryName(seg.Timeline))
-	if err != nil {
-		return
-	}
-	b, err := r.read(ctx, object)
+	b, err := r.file(ctx, r.system, pgdata.HistoryOf(seg.Timeline))
 	if err != nil || b == nil {
 		return // whatever is wrong with it, it is found by itself
 	}
@@ -315,16 +300,13 @@ func (r *run) fromParent(ctx context.Context, name string, size int64) {
 	if parent.Timeline == seg.Timeline {
 		return
 	}
-	if object, err = ObjectName(r.system, parent.Name(size)); err != nil {
-		return
-	}
-	content, err := r.read(ctx, object)
+	content, err := r.file(ctx, r.system, parent.File(size))
 	if err != nil || int64(len(content)) != size {
 		return
 	}
 	w := pgdata.NewWalker(size)
 	feed(w, content)
 	if _, ended := w.End(); !ended {
-		r.walker, r.before = w, parent.Name(size)
+		r.walker, r.before = w, parent.File(size)
 	}
 }

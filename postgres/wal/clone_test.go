@@ -27,11 +27,8 @@ func readyAll(t *testing.T, dir string, segments ...string) {
 
 func stored(t *testing.T, st cofre.Store, system cofre.SystemID, name string) bool {
 	t.Helper()
-	object, err := wal.ObjectName(system, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = st.Stat(t.Context(), object)
+	object := object(t, system, name)
+	_, err := st.Stat(t.Context(), object)
 	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 			t.Fatalf("%+v, %v", out, err)
 		}
 	}
-	at := func(segment string) string { return must(wal.ObjectName(system, segment))(t) }
+	at := func(segment string) string { return object(t, system, segment) }
 	if err := st.Delete(t.Context(), at(segments[1])); err != nil {
 		t.Fatal(err)
 	}
@@ -68,9 +68,9 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 		warned := ""
 		c.f.Warn = func(text string) { warned += text }
 		to := filepath.Join(t.TempDir(), "fetched")
-		err := c.f.Fetch(t.Context(), c.name, to)
-		if got := wal.FetchExit(err, false); got != c.exit {
-			t.Errorf("%s: exit %d: %v", c.what, got, err)
+		answer, err := c.f.Fetch(t.Context(), c.name, to)
+		if answer.Exit() != c.exit || (err == nil) != (answer == wal.Delivered) {
+			t.Errorf("%s: %s, exit %d: %v", c.what, answer, answer.Exit(), err)
 		}
 		if (c.warns == "") != (warned == "") || !strings.Contains(warned, c.warns) {
 			t.Errorf("%s: warns %q, want %q", c.what, warned, c.warns)
@@ -132,7 +132,7 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 		s.Exec(t, "postgres", "insert into t values ('x')") // at its very beginning, a segment would be named as the one before
 		name := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_insert_lsn())"))
 		s.Exec(t, "postgres", "select pg_switch_wal()")
-		return must(wal.ObjectName(system, name))(t)
+		return object(t, system, name)
 	}
 	before := next()
 	testkit.Await(t, "the first segment in both", 20*time.Second, func() bool { return has(st, before)() && has(second, before)() })

@@ -43,7 +43,7 @@ func TestADeliveredSegmentIsSynced(t *testing.T) {
 			}
 			return nil
 		})
-		err := f.Fetch(t.Context(), segments[0], to)
+		answer, err := f.Fetch(t.Context(), segments[0], to)
 		stop()
 		if failing == "" {
 			if want := []durable.Op{durable.OpSync, durable.OpRename, durable.OpSyncDir}; err != nil || !slices.Equal(seen, want) {
@@ -51,8 +51,8 @@ func TestADeliveredSegmentIsSynced(t *testing.T) {
 			}
 			continue
 		}
-		if !errors.Is(err, syscall.EIO) || wal.FetchExit(err, false) < 126 {
-			t.Errorf("%s fails: exit %d, %v", failing, wal.FetchExit(err, false), err)
+		if !errors.Is(err, syscall.EIO) || answer.Exit() < 126 {
+			t.Errorf("%s fails: exit %d, %v", failing, answer.Exit(), err)
 		}
 	}
 }

@@ -19,11 +19,8 @@ import (
 // key.
 //
 // Errors: cofre.ErrNotFound where it has nothing of that name; cofre.ErrCorrupt where cofre did not write it; the store's.
-func Holds(ctx context.Context, a Archive, system cofre.SystemID, name string, content []byte) (bool, error) {
-	object, err := ObjectName(system, name)
-	if err != nil {
-		return false, err
-	}
+func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WALName, content []byte) (bool, error) {
+	object := ObjectName(system, name)
 	r, err := a.Find(ctx)
 	if err != nil {
 		return false, err
@@ -37,7 +34,7 @@ func Holds(ctx context.Context, a Archive, system cofre.SystemID, name string, c
 //
 // Errors: those of Archiver.Archive.
 func ArchiveHistory(ctx context.Context, archives []Archive, system cofre.SystemID, tli cofre.Timeline, content []byte) error {
-	name := pgdata.HistoryName(tli)
+	name := pgdata.HistoryOf(tli)
 	err := checkContent(system, name, content)
 	if err == nil {
 		_, err = store(ctx, archives, system, name, content, 1)
@@ -97,10 +94,7 @@ func CheckHistories(ctx context.Context, st cofre.Store, id Identity) ([]cofre.F
 			return found, err
 		}
 		for _, tli := range orphans(having, histories) {
-			object, err := ObjectName(system, pgdata.HistoryName(tli))
-			if err != nil {
-				return found, err
-			}
+			object := ObjectName(system, pgdata.HistoryOf(tli))
 			missing := ErrNoHistory(tli)
 			found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: missing.Error() + "; " + cofre.Hint(missing)})
 		}
@@ -155,49 +149,33 @@ func claimName(system cofre.SystemID, tli cofre.Timeline) string {
 const used = "# this timeline is used; its history is not archived\n"
 
 // probed answers the question for the history of a timeline above the one that is recovered to: what is archived, a file
-// that says that the number is used, or ErrAbsent once it is reserved.
-//
-// Errors: those of Fetch. A repository that may not be written to reserves nothing, which Warn is told.
-func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) ([]byte, error) {
-	content, err := f.fromAny(ctx, system, pgdata.HistoryName(tli))
-	if err == nil || !errors.Is(err, ErrAbsent) && !errors.Is(err, errNoWAL) {
-		return content, err
+// that says that the number is used, or Absent once it is reserved. A repository that may not be written to reserves
+// nothing, which Warn is told.
+func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) reply {
+	taken := reply{answer: Delivered, content: []byte(used)}
+	got := f.ask(ctx, system, pgdata.HistoryOf(tli))
+	switch {
+	case got.answer == Gap, got.answer == Absent && tli <= f.Used, got.foreign && tli <= f.Used:
+		return taken
+	case got.answer != Absent && !got.foreign:
+		return got
 	}
-	if tli <= f.Used {
-		return []byte(used), nil
-	}
-	var reachable []cofre.Store
-	for i := range len(f.Copies) + 1 {
-		one := f
-		if i > 0 {
-			one = f.Copies[i-1].fetcher(ctx, f)
+	for p := range f.places(ctx) {
+		if p.unusable != nil {
+			continue
 		}
-		if one.Unusable == nil {
-			reachable = append(reachable, one.Store)
-		}
-	}
-	for _, st := range reachable {
-		there, err := hasSegments(ctx, st, system, tli)
-		if err != nil {
-			return nil, err
-		}
-		if there {
-			return []byte(used), nil
-		}
-	}
-	for _, st := range reachable {
-		switch err := reserve(ctx, st, system, claim{Timeline: tli, From: f.Claim, At: time.Now().UTC()}); {
+		switch err := reserve(ctx, p.store, system, claim{Timeline: tli, From: f.Claim, At: time.Now().UTC()}); {
 		case errors.Is(err, cofre.ErrExists):
-			return []byte(used), nil
+			return taken
 		case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrReadOnly):
 			if f.Warn != nil {
 				f.Warn(fmt.Sprintf("timeline %d is not reserved, another recovery may take it too: %v", tli, err))
 			}
 		case err != nil:
-			return nil, err
+			return unknown(err)
 		}
 	}
-	return nil, ErrAbsent
+	return reply{answer: Absent, err: errAbsent}
 }
 
 // reserve creates the object that says that a number is taken.
@@ -215,7 +193,7 @@ func reserve(ctx context.Context, st cofre.Store, system cofre.SystemID, c claim
 
 // hasSegments reports whether a store holds anything of a timeline.
 func hasSegments(ctx context.Context, st cofre.Store, system cofre.SystemID, tli cofre.Timeline) (bool, error) {
-	for _, err := range st.List(ctx, fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))) {
+	for _, err := range st.List(ctx, timelinePrefix(system, tli)) {
 		return err == nil, err
 	}
 	return false, nil

@@ -1,7 +1,6 @@
 package wal_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,9 +36,9 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 		wg.Go(func() {
 			f := &wal.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
 			for tli := cofre.Timeline(2); ; tli++ {
-				switch err := f.Fetch(t.Context(), pgdata.HistoryName(tli), filepath.Join(dir, "RECOVERYHISTORY")); {
-				case err == nil:
-				case errors.Is(err, wal.ErrAbsent):
+				switch answer, err := f.Fetch(t.Context(), pgdata.HistoryName(tli), filepath.Join(dir, "RECOVERYHISTORY")); answer {
+				case wal.Delivered:
+				case wal.Absent:
 					taken[i] = tli
 					return
 				default:
@@ -59,11 +58,11 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 	}
 	// Whoever asks without a claim is not told that there is no timeline 4: it would take the number, or pass over it.
 	f := &wal.Fetcher{Store: st, Identity: id, System: system}
-	err := f.Fetch(t.Context(), "00000004.history", filepath.Join(root, "RECOVERYHISTORY"))
-	if wal.FetchExit(err, false) != 126 || !strings.Contains(err.Error(), "00000004.history is missing") || cofre.Hint(err) == "" {
+	answer, err := f.Fetch(t.Context(), "00000004.history", filepath.Join(root, "RECOVERYHISTORY"))
+	if answer != wal.Gap || !strings.Contains(err.Error(), "00000004.history is missing") || cofre.Hint(err) == "" {
 		t.Errorf("fetch a history of which only segments are archived: %v", err)
 	}
-	if err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); !errors.Is(err, wal.ErrAbsent) {
+	if answer, err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); answer != wal.Absent {
 		t.Errorf("fetch the history of a timeline that is only reserved: %v", err)
 	}
 	found, err := wal.CheckHistories(t.Context(), st, id)

@@ -101,7 +101,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			inv.NewestAt = o.ModifiedAt
 		}
 		if segment, p, ok := parsePart(name); ok {
-			if s, err := pgdata.ParseSegment(segment, segmentSize); err == nil {
+			if s, err := segment.Segment(segmentSize); err == nil {
 				p.object = o.Name
 				parts[s] = append(parts[s], p)
 				inv.objects[s] = append(inv.objects[s], o.Name)
@@ -113,7 +113,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			if err != nil {
 				return nil, err
 			}
-			if s, err := pgdata.ParseSegment(file[:min(len(file), 24)], segmentSize); err == nil {
+			if s, err := file.Segment(segmentSize); err == nil {
 				inv.objects[s] = append(inv.objects[s], o.Name)
 			}
 			inv.Notes = append(inv.Notes, n)
@@ -127,7 +127,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			histories = append(histories, n.Timeline)
 			continue
 		}
-		s, err := pgdata.ParseSegment(n.Segment, segmentSize)
+		s, err := n.Segment(segmentSize)
 		if err != nil {
 			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), "the cluster's segments are not of %d bytes", segmentSize)
 		}
@@ -154,12 +154,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			return nil, fmt.Errorf("read timeline histories: %w", err)
 		}
 		for _, tli := range histories {
-			name := pgdata.HistoryName(tli)
-			object, err := ObjectName(system, name)
-			if err != nil {
-				return nil, err
-			}
-			b, err := open(ctx, st, id, object, 1<<20)
+			b, err := open(ctx, st, id, ObjectName(system, pgdata.HistoryOf(tli)), 1<<20)
 			if err != nil {
 				return nil, err
 			}
@@ -188,11 +183,7 @@ func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
 			}
 			continue
 		}
-		object, err := ObjectName(inv.SystemID, n.Name)
-		if err != nil {
-			return err
-		}
-		h, err := readHeader(ctx, st, object)
+		h, err := readHeader(ctx, st, ObjectName(inv.SystemID, s.File(inv.SegmentSize)))
 		if errors.Is(err, cofre.ErrNotFound) || err == nil && h.digest.String() != n.Digest {
 			continue
 		}
@@ -216,11 +207,7 @@ func (inv *Inventory) displaced(ctx context.Context, st cofre.Store, s pgdata.Se
 	}
 	var by [2]string
 	for i, seg := range []pgdata.Segment{before, s} {
-		object, err := ObjectName(inv.SystemID, seg.Name(inv.SegmentSize))
-		if err != nil {
-			return err
-		}
-		h, err := readHeader(ctx, st, object)
+		h, err := readHeader(ctx, st, ObjectName(inv.SystemID, seg.File(inv.SegmentSize)))
 		if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) || err == nil && h.link == nil {
 			return nil
 		}
@@ -296,7 +283,7 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 			why = b.link.chain.Follows(h.link.chain)
 		}
 		if why != "" {
-			inv.breakAt(s, s.Start(inv.SegmentSize), unrelated(before.Name(inv.SegmentSize), why))
+			inv.breakAt(s, s.Start(inv.SegmentSize), unrelated(before.File(inv.SegmentSize), why))
 		}
 	}
 	return nil
@@ -325,10 +312,7 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, headersAtOnce)
 	for s := range inv.Segments {
-		object, err := ObjectName(inv.SystemID, s.Name(inv.SegmentSize))
-		if err != nil {
-			return nil, err
-		}
+		object := ObjectName(inv.SystemID, s.File(inv.SegmentSize))
 		slots <- struct{}{}
 		if ctx.Err() != nil {
 			break
@@ -394,8 +378,8 @@ const (
 	GapSuperseded   GapState = "superseded"
 )
 
-// Gap is missing WAL that follows a base backup.
-type Gap struct {
+// StatusGap is missing WAL that follows a base backup.
+type StatusGap struct {
 	cofre.GapError
 	State GapState         `json:"state"`
 	Known *Acknowledgement `json:"acknowledgement,omitempty"`
@@ -407,7 +391,7 @@ type Gap struct {
 type Status struct {
 	System   cofre.SystemID  `json:"system_identifier"`
 	Windows  []plan.Window   `json:"windows"`
-	Gaps     []Gap           `json:"gaps"`
+	Gaps     []StatusGap     `json:"gaps"`
 	Unusable []cofre.PointID `json:"unusable_base_backups,omitempty"`
 	// Orphans are timelines that nothing is recovered along, because their history is not archived.
 	Orphans []cofre.Timeline `json:"timelines_without_history,omitempty"`
@@ -444,7 +428,7 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup) Status {
 		}
 	}
 	for _, e := range r.Gaps {
-		g := Gap{GapError: e, State: GapOpen}
+		g := StatusGap{GapError: e, State: GapOpen}
 		for i, a := range inv.Acknowledged {
 			if a.Covers(e) {
 				g.State, g.Known = GapAcknowledged, &inv.Acknowledged[i]
@@ -521,7 +505,7 @@ func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgda
 				return
 			}
 			bring := func() {
-				name := s.Name(inv.SegmentSize)
+				name := s.File(inv.SegmentSize)
 				content, err := f.readOrBeginning(ctx, inv, s, name)
 				if err != nil {
 					err = fmt.Errorf("scan segment %s: %w", name, err)
@@ -548,16 +532,16 @@ func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgda
 	return out, func() { cancel(); wg.Wait() }
 }
 
-func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name string) ([]byte, error) {
-	if inv.Segments[s] || len(f.Copies) > 0 {
-		return f.fromAny(ctx, inv.SystemID, name)
-	}
-	content, err := f.unfinished(ctx, inv.SystemID, name)
-	if errors.Is(err, cofre.ErrNotFound) || (err == nil && content == nil) {
+func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name pgdata.WALName) ([]byte, error) {
+	if !inv.Segments[s] && len(f.Copies) == 0 {
+		content, err := f.first().beginning(ctx, inv.SystemID, name)
+		if err != nil || content != nil {
+			return content, err
+		}
 		// Streaming has completed it since the list was read.
-		return f.read(ctx, inv.SystemID, name)
 	}
-	return content, err
+	got := f.ask(ctx, inv.SystemID, name)
+	return got.content, got.err
 }
 
 // Expired is what Expire let go.
@@ -603,7 +587,7 @@ func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []plan.Bas
 	})
 	for _, s := range whole {
 		for _, object := range inv.objects[s] {
-			if strings.Contains(object, ".parts/") {
+			if strings.Contains(object, partsDir) {
 				if err := drop(object); err != nil {
 					return out, fmt.Errorf("expire parts of %s: %w", s.Name(inv.SegmentSize), err)
 				}

@@ -27,9 +27,9 @@ type keeper struct {
 	stored   cofre.LSN      // everything before it, on storedOf, is in the archive, as far as this run received it
 	storedOf cofre.Timeline // a position says nothing without its timeline: after a failover, WAL is written there anew
 
-	parts         map[string][]levelled
-	last          tail   // of what this run stored last
-	firstCompared string // the first segment of this run, once its beginning was compared with what is before it
+	parts         map[pgdata.WALName][]levelled
+	last          tail           // of what this run stored last
+	firstCompared pgdata.WALName // the first segment of this run, once its beginning was compared with what is before it
 }
 
 // keep brings what is in the spool into the archive, in order: whole segments first, then what there is of the
@@ -40,7 +40,7 @@ func (s *keeper) keep(ctx context.Context) {
 	failing := false
 	for {
 		w, ok := s.first()
-		ending := ok && w.name == ""
+		ending := ok && w.name == pgdata.WALName{}
 		var err error
 		switch {
 		case ending || !ok:
@@ -111,7 +111,7 @@ func (s *keeper) drop(w waiting) {
 		_ = os.Remove(s.queue[0].path)
 		s.queue = s.queue[1:]
 	}
-	if seg, err := pgdata.ParseSegment(w.name, s.size); err == nil && !w.leftover && seg.Timeline == s.storedOf {
+	if seg, err := w.name.Segment(s.size); err == nil && !w.leftover && seg.Timeline == s.storedOf {
 		s.stored = max(s.stored, seg.End(s.size))
 	}
 }
@@ -184,25 +184,22 @@ func (s *keeper) putWhole(ctx context.Context, w waiting) error {
 // putSegment stores a whole segment, with what it says of its neighbours. The first one of a run is compared with what
 // the archive has before it: of a server that does not go on where that ends, nothing is taken. What breaks later is this
 // server's own, and taken as archive_command's is, with a note.
-func (s *keeper) putSegment(ctx context.Context, name string, content []byte) error {
+func (s *keeper) putSegment(ctx context.Context, name pgdata.WALName, content []byte) error {
 	r, err := s.archive.Find(ctx)
 	if err != nil {
 		return err
 	}
-	object, err := ObjectName(s.System, name)
-	if err != nil {
-		return err
-	}
+	object := ObjectName(s.System, name)
 	packed := sync.OnceValue(func() [][]byte { return compress(content, jobsForOne()) })
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
 	defer compressing.Wait()
 	d := digestOf(r, object, content)
 	k := &link{chain: pgdata.ChainOf(content, s.size)}
-	before := s.nameBefore(name)
+	before, ok := s.nameBefore(name)
 	why := ""
 	switch {
-	case before == "":
+	case !ok:
 	case s.last.name == before:
 		k.before, why = s.last.digests[0], unrelated(before, s.last.chain.Follows(k.chain))
 	default:
@@ -221,8 +218,8 @@ func (s *keeper) putSegment(ctx context.Context, name string, content []byte) er
 		s.warn("the WAL breaks in segment %s (%s): recovery cannot get past it; take a base backup with: cofre backup cluster", name, cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why))
 	}
 	if _, err = create(ctx, s.archive.Store, object, sealed, d); errors.Is(err, cofre.ErrExists) {
-		refused := Note{Kind: NoteRefused, Name: name, What: "another file of this name was received from the server, and refused"}
-		return errors.Join(err, refused.leave(ctx, s.archive.Store, s.System, d))
+		refused := Note{Kind: NoteRefused, What: "another file of this name was received from the server, and refused"}
+		return errors.Join(err, refused.leave(ctx, s.archive.Store, s.System, name, d))
 	}
 	if err == nil {
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}
@@ -231,10 +228,10 @@ func (s *keeper) putSegment(ctx context.Context, name string, content []byte) er
 }
 
 // nameBefore is the segment before, across the timelines that this run has seen.
-func (s *keeper) nameBefore(name string) string {
-	seg, err := pgdata.ParseSegment(name, s.size)
+func (s *keeper) nameBefore(name pgdata.WALName) (_ pgdata.WALName, ok bool) {
+	seg, err := name.Segment(s.size)
 	if err != nil || seg.Number == 0 {
-		return ""
+		return name, false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,16 +239,12 @@ func (s *keeper) nameBefore(name string) string {
 	if h, ok := s.histories[seg.Timeline]; ok {
 		before.Timeline = timelineBefore(h, seg, s.size)
 	}
-	return before.Name(s.size)
+	return before.File(s.size), true
 }
 
 // related compares the first segment of a run with what the archive says of the one before it.
-func (s *keeper) related(ctx context.Context, name, before string, c pgdata.Chain, d digest) error {
-	object, err := ObjectName(s.System, before)
-	if err != nil {
-		return err
-	}
-	h, err := readHeader(ctx, s.archive.Store, object)
+func (s *keeper) related(ctx context.Context, name, before pgdata.WALName, c pgdata.Chain, d digest) error {
+	h, err := readHeader(ctx, s.archive.Store, ObjectName(s.System, before))
 	if err != nil || h.link == nil {
 		return nil // nothing is there, or it says nothing: who reads the archive compares again
 	}
@@ -259,7 +252,7 @@ func (s *keeper) related(ctx context.Context, name, before string, c pgdata.Chai
 	if why == "" {
 		return nil
 	}
-	if _, err := readAcknowledgement(ctx, s.archive.Store, gapName(s.System, name, name)); err == nil {
+	if _, err := readAcknowledgement(ctx, s.archive.Store, gapName(s.System, name.String(), name.String())); err == nil {
 		if d == (digest{}) {
 			return nil // a beginning only
 		}
@@ -270,12 +263,12 @@ func (s *keeper) related(ctx context.Context, name, before string, c pgdata.Chai
 }
 
 // relatedBeginning compares the beginning of the first segment of a run, before any of it is stored.
-func (s *keeper) relatedBeginning(ctx context.Context, name string, to int64) error {
-	before := s.nameBefore(name)
-	if before == "" || s.last.name == before || s.firstCompared == name {
+func (s *keeper) relatedBeginning(ctx context.Context, name pgdata.WALName, to int64) error {
+	before, ok := s.nameBefore(name)
+	if !ok || s.last.name == before || s.firstCompared == name {
 		return nil
 	}
-	f, err := os.Open(filepath.Join(s.dir, name+unfinished))
+	f, err := os.Open(filepath.Join(s.dir, name.String()+unfinished))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // completed meanwhile
 	}
@@ -298,7 +291,7 @@ func (s *keeper) relatedBeginning(ctx context.Context, name string, to int64) er
 }
 
 // putLeftover stores the records of a segment that was never completed, unless the archive knows more already.
-func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) error {
+func (s *keeper) putLeftover(ctx context.Context, name pgdata.WALName, content []byte) error {
 	if len(content) < pgdata.WALPageSize {
 		return nil
 	}
@@ -307,17 +300,13 @@ func (s *keeper) putLeftover(ctx context.Context, name string, content []byte) e
 	}
 	end := int64(len(content))
 	if reach := pgdata.ChainOf(content, s.size).Break; reach != 0 {
-		seg, err := pgdata.ParseSegment(name, s.size)
+		seg, err := name.Segment(s.size)
 		if err != nil {
 			return err
 		}
 		end = int64(reach - seg.Start(s.size))
 	}
-	object, err := ObjectName(s.System, name)
-	if err != nil {
-		return err
-	}
-	if _, err := s.archive.Store.Stat(ctx, object); err == nil {
+	if _, err := s.archive.Store.Stat(ctx, ObjectName(s.System, name)); err == nil {
 		return nil
 	}
 	parts, err := listParts(ctx, s.archive.Store, s.System, name)
@@ -351,7 +340,7 @@ func (s *keeper) flush(ctx context.Context) error {
 	if !open || (s.Flush < 0 && !s.Synchronous) {
 		return nil
 	}
-	name := seg.Name(s.size)
+	name := seg.File(s.size)
 	parts := s.parts[name]
 	var from int64
 	if n := len(parts); n > 0 {
@@ -377,7 +366,7 @@ func (s *keeper) flush(ctx context.Context) error {
 		parts = parts[:n-joinAt+1]
 	}
 	content := make([]byte, next.to-next.from)
-	f, err := os.Open(filepath.Join(s.dir, name+unfinished))
+	f, err := os.Open(filepath.Join(s.dir, name.String()+unfinished))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // completed meanwhile: it goes as a whole
 	}

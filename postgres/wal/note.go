@@ -46,23 +46,17 @@ type Note struct {
 const found = ".found/"
 
 // parseNote reads the name of a note below a timeline's prefix.
-func parseNote(name string) (file string, ok bool) {
-	file, id, ok := strings.Cut(name, found)
-	if _, err := pgdata.ParseWALName(file); !ok || err != nil || strings.Contains(id, "/") {
-		return "", false
-	}
-	return file, true
+func parseNote(name string) (file pgdata.WALName, ok bool) {
+	text, id, ok := strings.Cut(name, found)
+	file, err := pgdata.ParseWALName(text)
+	return file, ok && err == nil && !strings.Contains(id, "/")
 }
 
 // leave stores a note about the file of the given digest, unless it is there already.
 //
 // Errors: the store's.
-func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, d digest) error {
-	n.Digest = d.String()
-	object, err := ObjectName(system, n.Name)
-	if err != nil {
-		return err
-	}
+func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, file pgdata.WALName, d digest) error {
+	n.Name, n.Digest = file.String(), d.String()
 	n.Host = hostName()
 	n.At = time.Now().UTC()
 	b, err := json.Marshal(n)
@@ -70,7 +64,7 @@ func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, 
 		return err
 	}
 	sum := blake3.Sum256([]byte(n.Digest + n.What))
-	name := fmt.Sprintf("%s%s%s-%x", object, found, n.Kind, sum[:8])
+	name := fmt.Sprintf("%s%s%s-%x", ObjectName(system, file), found, n.Kind, sum[:8])
 	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
 	if err != nil && !errors.Is(err, cofre.ErrExists) {
 		return fmt.Errorf("repository %s: note what was found about %s: %w", st.URL(), n.Name, err)
@@ -81,13 +75,9 @@ func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, 
 // Refused returns what a store has noted of files of a name that it did not take because it has another, oldest first.
 //
 // Errors: the store's.
-func Refused(ctx context.Context, st cofre.Store, system cofre.SystemID, file string) ([]Note, error) {
-	object, err := ObjectName(system, file)
-	if err != nil {
-		return nil, err
-	}
+func Refused(ctx context.Context, st cofre.Store, system cofre.SystemID, file pgdata.WALName) ([]Note, error) {
 	var all []Note
-	for o, err := range st.List(ctx, object+found+string(NoteRefused)) {
+	for o, err := range st.List(ctx, ObjectName(system, file)+found+string(NoteRefused)) {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}

@@ -18,30 +18,34 @@ import (
 // [FROM, TO) of the segment, 8 hexadecimal digits each, compressed and encrypted as a segment is. Once the
 // segment is archived whole its parts are removed.
 
+// partsDir is what the folder of a segment's parts is called.
+const partsDir = ".parts/"
+
 // part is one stored part.
 type part struct {
 	object   string
 	from, to int64
 }
 
-func partsPrefix(system cofre.SystemID, segment string) string {
-	return prefix(system) + segment[:8] + "/" + segment + ".parts/"
+func partsPrefix(system cofre.SystemID, segment pgdata.WALName) string {
+	return ObjectName(system, segment) + partsDir
 }
 
-func partName(system cofre.SystemID, segment string, from, to int64) string {
+func partName(system cofre.SystemID, segment pgdata.WALName, from, to int64) string {
 	return fmt.Sprintf("%s%08X-%08X", partsPrefix(system, segment), from, to)
 }
 
 // parsePart reads the name of a part below a timeline's prefix: SEGMENT.parts/FROM-TO.
-func parsePart(name string) (segment string, p part, ok bool) {
-	segment, span, ok := strings.Cut(name, ".parts/")
-	if !ok || !pgdata.IsSegmentName(segment) || len(span) != 17 || span[8] != '-' {
-		return "", part{}, false
+func parsePart(name string) (segment pgdata.WALName, p part, ok bool) {
+	text, span, ok := strings.Cut(name, partsDir)
+	segment, err := pgdata.ParseWALName(text)
+	if !ok || err != nil || segment.Kind != pgdata.WALSegment || len(span) != 17 || span[8] != '-' {
+		return segment, part{}, false
 	}
 	from, err1 := strconv.ParseInt(span[:8], 16, 64)
 	to, err2 := strconv.ParseInt(span[9:], 16, 64)
 	if err1 != nil || err2 != nil || from >= to || to > maxSegment {
-		return "", part{}, false
+		return segment, part{}, false
 	}
 	return segment, part{from: from, to: to}, true
 }
@@ -59,9 +63,9 @@ func reach(parts []part) int64 {
 	return end
 }
 
-func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segment string) ([]part, error) {
+func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segment pgdata.WALName) ([]part, error) {
 	var parts []part
-	dir := prefix(system) + segment[:8] + "/"
+	dir := timelinePrefix(system, segment.Timeline)
 	for o, err := range st.List(ctx, partsPrefix(system, segment)) {
 		if err != nil {
 			return nil, err
@@ -76,7 +80,7 @@ func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segme
 
 // joinParts puts a segment together from its parts, filled up with zeros; nil where there are none that begin
 // at its beginning.
-func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment string) ([]byte, error) {
+func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
 	parts, err := listParts(ctx, st, system, segment)
 	if err != nil || reach(parts) < pgdata.WALPageSize {
 		return nil, err
@@ -115,7 +119,7 @@ func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 }
 
 // putPart stores one part.
-func putPart(ctx context.Context, to Archive, system cofre.SystemID, segment string, from int64, content []byte) error {
+func putPart(ctx context.Context, to Archive, system cofre.SystemID, segment pgdata.WALName, from int64, content []byte) error {
 	_, err := put(ctx, []Archive{to}, partName(system, segment, from, from+int64(len(content))), content, 1)
 	return err
 }

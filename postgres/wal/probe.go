@@ -38,6 +38,8 @@ type Probed struct {
 	Segment  string           `json:"segment"`
 	LSN      cofre.LSN        `json:"lsn"` // of the mark
 	Read     []ProbedAtSource `json:"repositories"`
+
+	file pgdata.WALName // Segment
 }
 
 // ProbedAtSource is one repository from which the mark was read back.
@@ -157,11 +159,10 @@ func write(ctx context.Context, conn *pgx.Conn, mark string) (*Probed, int64, er
 		return nil, 0, err
 	}
 	done.System, done.Timeline = cofre.SystemID(system), cofre.Timeline(timeline)
-	name, err := pgdata.ParseWALName(done.Segment)
-	if err != nil {
+	if done.file, err = pgdata.ParseWALName(done.Segment); err != nil {
 		return nil, 0, err
 	}
-	done.Timeline = name.Timeline
+	done.Timeline = done.file.Timeline
 	done.LSN, err = cofre.ParseLSN(lsn)
 	return &done, size, err
 }
@@ -171,10 +172,7 @@ func (p Probe) await(ctx context.Context, conn *pgx.Conn, a Archive, done *Probe
 	if a.Unusable != nil {
 		return a.Unusable
 	}
-	object, err := ObjectName(done.System, done.Segment)
-	if err != nil {
-		return err
-	}
+	object := ObjectName(done.System, done.file)
 	tick := time.NewTicker(probePoll)
 	defer tick.Stop()
 	for {
@@ -224,15 +222,11 @@ func (p Probe) readBack(ctx context.Context, i int, done *Probed, mark string, s
 	if err != nil {
 		return err
 	}
-	object, err := ObjectName(done.System, done.Segment)
+	content, err := open(ctx, p.Archives[i].Store, id, ObjectName(done.System, done.file), size)
 	if err != nil {
 		return err
 	}
-	content, err := open(ctx, p.Archives[i].Store, id, object, size)
-	if err != nil {
-		return err
-	}
-	if err := checkContent(done.System, done.Segment, content); err != nil {
+	if err := checkContent(done.System, done.file, content); err != nil {
 		return err
 	}
 	if !bytes.Contains(content, []byte(strings.TrimPrefix(mark, probePrefix))) {

@@ -29,7 +29,7 @@ func TestProbe(t *testing.T) {
 	if done.System != systemOf(t, s) || done.Timeline != 1 || len(done.Read) != 1 || done.Read[0].URL != st.URL() {
 		t.Errorf("%+v", done)
 	}
-	object, _ := wal.ObjectName(done.System, done.Segment)
+	object := object(t, done.System, done.Segment)
 	if _, err := st.Stat(t.Context(), object); err != nil {
 		t.Error(err)
 	}

@@ -22,15 +22,14 @@ import (
 // prefix of everything that belongs to one cluster's WAL.
 func prefix(system cofre.SystemID) string { return "wal/" + system.String() + "/" }
 
+// timelinePrefix of what belongs to one of its timelines.
+func timelinePrefix(system cofre.SystemID, tli cofre.Timeline) string {
+	return fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))
+}
+
 // ObjectName is the name under which an archived file is stored.
-//
-// Errors: one that quotes the file's name, where PostgreSQL archives no file of such a name.
-func ObjectName(system cofre.SystemID, file string) (string, error) {
-	n, err := pgdata.ParseWALName(file)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%s%08X/%s", prefix(system), uint32(n.Timeline), file), nil
+func ObjectName(system cofre.SystemID, file pgdata.WALName) string {
+	return timelinePrefix(system, file.Timeline) + file.String()
 }
 
 // digest identifies the content of an archived file to those who hold the recipient, which is public but not a

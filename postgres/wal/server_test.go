@@ -164,7 +164,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 
 	// Without a segment in the middle the recovery fails; it does not end early.
 	victim := pgdata.SegmentAt(1, backup.Stop, 1<<20).Next()
-	object, _ := wal.ObjectName(system, victim.Name(1<<20))
+	object := object(t, system, victim.Name(1<<20))
 	if err := st.Delete(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (s *Streamer) Stream(ctx context.Context) error {
 	c.Archives = remembering(c.Archives)
 	r := &stream{Streamer: &c, histories: map[cofre.Timeline]pgdata.History{}}
 	for _, a := range c.Archives {
-		r.keepers = append(r.keepers, &keeper{stream: r, archive: a, kick: make(chan struct{}, 1), parts: map[string][]levelled{}})
+		r.keepers = append(r.keepers, &keeper{stream: r, archive: a, kick: make(chan struct{}, 1), parts: map[pgdata.WALName][]levelled{}})
 	}
 	return r.run(ctx)
 }
@@ -134,7 +134,7 @@ type resume struct {
 
 // waiting is something in the spool that shall go to the stores.
 type waiting struct {
-	name     string // of the segment
+	name     pgdata.WALName // of the segment
 	path     string
 	leftover bool // the unfinished segment of an earlier run
 }
@@ -368,19 +368,27 @@ func (s *stream) prepare(system cofre.SystemID) error {
 	defer s.mu.Unlock()
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		switch name := e.Name(); {
-		case pgdata.IsSegmentName(name):
+		text, suffix := e.Name(), ""
+		if i := strings.IndexByte(text, '.'); i >= 0 {
+			text, suffix = text[:i], text[i:]
+		}
+		name, err := pgdata.ParseWALName(text)
+		if err != nil || name.Kind != pgdata.WALSegment {
+			continue
+		}
+		switch suffix {
+		case "":
 			s.queue = append(s.queue, waiting{name: name, path: path})
-		case strings.HasSuffix(name, unfinished):
+		case unfinished:
 			// The server sends it again from its beginning; if there is still a server. If not, this is the
 			// only copy of its last seconds.
 			left := strings.TrimSuffix(path, unfinished) + ".left"
 			if err := keepLonger(path, left); err != nil {
 				return fmt.Errorf("%w: %w", errSpool, err)
 			}
-			s.queue = append(s.queue, waiting{name: strings.TrimSuffix(name, unfinished), path: left, leftover: true})
-		case strings.HasSuffix(name, ".left"):
-			s.queue = append(s.queue, waiting{name: strings.TrimSuffix(name, ".left"), path: path, leftover: true})
+			s.queue = append(s.queue, waiting{name: name, path: left, leftover: true})
+		case ".left":
+			s.queue = append(s.queue, waiting{name: name, path: path, leftover: true})
 		}
 	}
 	s.dir = dir
@@ -420,7 +428,7 @@ func (s *stream) position(ctx context.Context, sl slot) (cofre.Timeline, cofre.L
 	}
 	var have, waits []pgdata.Segment
 	for _, w := range s.queue {
-		if seg, err := pgdata.ParseSegment(w.name, s.size); err == nil && !w.leftover {
+		if seg, err := w.name.Segment(s.size); err == nil && !w.leftover {
 			waits = append(waits, seg)
 		}
 	}
@@ -567,7 +575,7 @@ func (s *stream) history(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timel
 	if err != nil {
 		return postgres.Explain(err)
 	}
-	name := pgdata.HistoryName(tli)
+	name := pgdata.HistoryOf(tli)
 	if err := checkContent(s.System, name, h.Content); err != nil {
 		return fmt.Errorf("archive %s: %w", name, err)
 	}
@@ -773,8 +781,8 @@ func (s *stream) begin(seg pgdata.Segment) error {
 
 // complete makes a whole segment durable in the spool, hands it over to keep, and begins the next.
 func (s *stream) complete(seg pgdata.Segment) error {
-	name := seg.Name(s.size)
-	path := filepath.Join(s.dir, name)
+	name := seg.File(s.size)
+	path := filepath.Join(s.dir, name.String())
 	err := durable.Sync(s.file)
 	if err == nil {
 		err = durable.Rename(path+unfinished, path)
@@ -821,7 +829,7 @@ func (s *stream) setAside() error {
 		return fmt.Errorf("%w: %w", errSpool, diskFull(err))
 	}
 	s.mu.Lock()
-	s.queue = append(s.queue, waiting{name: seg.Name(s.size), path: left, leftover: true})
+	s.queue = append(s.queue, waiting{name: seg.File(s.size), path: left, leftover: true})
 	s.mu.Unlock()
 	s.poke()
 	return nil

@@ -323,7 +323,7 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	})
 	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_lsn())"))
 	s.Exec(t, "postgres", "insert into t values ('x'); select pg_switch_wal()")
-	object, _ := wal.ObjectName(systemOf(t, s), last)
+	object := object(t, systemOf(t, s), last)
 	testkit.Await(t, last, 10*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 }
 
@@ -345,10 +345,7 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 	}
 	stored := func(segment string) {
 		t.Helper()
-		object, err := wal.ObjectName(system, segment)
-		if err != nil {
-			t.Fatal(err)
-		}
+		object := object(t, system, segment)
 		testkit.Await(t, segment, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 	}
 	// A segment that ends before the slot is there is not streamed.
@@ -436,7 +433,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	}
 	down.down.Store(false)
 	last := strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())"))
-	object, _ := wal.ObjectName(systemOf(t, s), last)
+	object := object(t, systemOf(t, s), last)
 	testkit.Await(t, last, 20*time.Second, func() bool { _, err := st.Stat(t.Context(), object); return err == nil })
 	inv, err := wal.ReadInventory(t.Context(), st, systemOf(t, s), 1<<20, nil)
 	if err != nil {

@@ -40,7 +40,7 @@ func command(verb string, args []string) int {
 	ctx := context.Background()
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, "cofre:", err)
-		return wal.FetchExit(err, false)
+		return wal.Unknown.Exit()
 	}
 	st, err := store.Open(ctx, store.Config{URL: os.Getenv("COFRE_TEST_STORE")})
 	if err != nil {
@@ -66,12 +66,16 @@ func command(verb string, args []string) int {
 		}
 		f := &wal.Fetcher{Store: st, Identity: id, Spool: spool, Prefetch: 4}
 		if verb == "prefetch" {
-			return wal.FetchExit(f.PrefetchAfter(ctx, args[0]), false)
+			if err := f.PrefetchAfter(ctx, args[0]); err != nil {
+				return fail(err)
+			}
+			return 0
 		}
-		err = f.Fetch(ctx, args[0], args[1])
+		answer, err := f.Fetch(ctx, args[0], args[1])
 		if err != nil {
-			return fail(err)
+			fail(err)
 		}
+		return answer.Exit()
 	}
 	return 0
 }
@@ -139,6 +143,12 @@ func repository(t testing.TB) (string, cofre.Store, wal.Identity) {
 	return dir, st, k.identity
 }
 
+// object is what a file of pg_wal is stored as.
+func object(t testing.TB, system cofre.SystemID, name string) string {
+	t.Helper()
+	return wal.ObjectName(system, must(pgdata.ParseWALName(name))(t))
+}
+
 // dataDir makes a data directory of the fixtures of package pgdata: pg_control and segments of 1 MiB.
 func dataDir(t testing.TB) (dir string, system cofre.SystemID, segments []string) {
 	t.Helper()
@@ -200,10 +210,7 @@ func TestArchivedSegmentIsReadByStockTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	object, err := wal.ObjectName(system, segments[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	object := object(t, system, segments[0])
 	packed := decrypt(t, st, object, ids[0])
 	cmd := exec.Command("zstd", "-dc")
 	cmd.Stdin = bytes.NewReader(packed)
@@ -308,7 +315,7 @@ func TestArchiveRefusesWhatIsNotTheSegment(t *testing.T) {
 			if !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
-			object, _ := wal.ObjectName(system, filepath.Base(path))
+			object := object(t, system, filepath.Base(path))
 			if _, err := st.Stat(t.Context(), object); !errors.Is(err, cofre.ErrNotFound) {
 				t.Errorf("it was stored all the same: %v", err)
 			}
@@ -429,18 +436,18 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	}
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
 	f := &wal.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool")}
-	check := func(what, name string, f *wal.Fetcher, exit int, is error) {
+	check := func(what, name string, f *wal.Fetcher, want wal.Answer, is error) {
 		t.Helper()
 		os.Remove(to)
-		err := f.Fetch(t.Context(), name, to)
-		if got := wal.FetchExit(err, false); got != exit || (is != nil && !errors.Is(err, is)) {
-			t.Errorf("%s: exit %d, %v", what, got, err)
+		answer, err := f.Fetch(t.Context(), name, to)
+		if answer != want || (err == nil) != (answer == wal.Delivered) || (is != nil && !errors.Is(err, is)) {
+			t.Errorf("%s: %s, %v", what, answer, err)
 		}
 		b, readErr := os.ReadFile(to)
-		if (readErr == nil) != (exit == 0) {
+		if (readErr == nil) != (want == wal.Delivered) {
 			t.Errorf("%s: a file of %d bytes is there: %v", what, len(b), readErr)
 		}
-		if exit == 0 {
+		if want == wal.Delivered {
 			if want, _ := os.ReadFile(filepath.Join(dir, "pg_wal", name)); !bytes.Equal(b, want) {
 				t.Errorf("%s: other bytes", what)
 			}
@@ -449,17 +456,17 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 			t.Errorf("%s: left %v", what, rest)
 		}
 	}
-	check("there", segments[0], f, 0, nil)
-	check("prefetched", segments[1], f, 0, nil)
-	check("the end", "000000010000000000000099", f, 1, wal.ErrAbsent)
-	check("no history", "00000002.history", f, 1, wal.ErrAbsent)
-	check("another timeline", "000000020000000000000008", f, 1, wal.ErrAbsent)
-	check("a hole", segments[2], f, 126, nil)
+	check("there", segments[0], f, wal.Delivered, nil)
+	check("prefetched", segments[1], f, wal.Delivered, nil)
+	check("the end", "000000010000000000000099", f, wal.Absent, cofre.ErrNotFound)
+	check("no history", "00000002.history", f, wal.Absent, cofre.ErrNotFound)
+	check("another timeline", "000000020000000000000008", f, wal.Absent, cofre.ErrNotFound)
+	check("a hole", segments[2], f, wal.Gap, nil)
 	var gap *cofre.GapError
-	if err := f.Fetch(t.Context(), segments[2], to); !errors.As(err, &gap) || gap.From != segments[2] {
+	if _, err := f.Fetch(t.Context(), segments[2], to); !errors.As(err, &gap) || gap.From != segments[2] {
 		t.Errorf("a hole: %v", err)
 	}
-	check("not a name", "../../etc/passwd", f, 126, nil)
+	check("not a name", "../../etc/passwd", f, wal.Unknown, nil)
 
 	// A younger timeline began later than the end of this one: what lies between was lost.
 	history := filepath.Join(dir, "pg_wal", "00000002.history")
@@ -469,12 +476,12 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	if _, err := a.Archive(t.Context(), history); err != nil {
 		t.Fatal(err)
 	}
-	check("the tail of a timeline that was left", "00000001000000000000001F", f, 126, nil)
-	check("after the fork", "000000010000000000000020", f, 1, wal.ErrAbsent)
+	check("the tail of a timeline that was left", "00000001000000000000001F", f, wal.Gap, nil)
+	check("after the fork", "000000010000000000000020", f, wal.Absent, cofre.ErrNotFound)
 
 	other := *f
 	other.System = 4711
-	check("another system", segments[0], &other, 126, cofre.ErrNoRepo)
+	check("another system", segments[0], &other, wal.Unknown, cofre.ErrNoRepo)
 
 	empty, err := store.Open(t.Context(), store.Config{URL: filepath.Join(root, "not-mounted"), Create: true})
 	if err != nil {
@@ -482,20 +489,22 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	}
 	other = *f
 	other.Store = empty
-	check("a folder that is not mounted", "000000010000000000000099", &other, 126, cofre.ErrNoRepo)
+	check("a folder that is not mounted", "000000010000000000000099", &other, wal.Unknown, cofre.ErrNoRepo)
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := f.Fetch(cancelled, "000000010000000000000099", to); wal.FetchExit(err, false) != 126 {
+	if answer, err := f.Fetch(cancelled, "000000010000000000000099", to); answer != wal.Unknown {
 		t.Errorf("interrupted: %v", err)
 	}
-	if wal.FetchExit(errors.New("network"), true) != 1 || wal.FetchExit(errors.New("network"), false) != 126 {
-		t.Error("lenient")
+	for answer, exits := range map[wal.Answer][2]int{wal.Delivered: {0, 0}, wal.Absent: {1, 1}, wal.Gap: {126, 1}, wal.Unknown: {126, 1}} {
+		if got := [2]int{answer.Exit(), answer.ExitOfStandby()}; got != exits {
+			t.Errorf("%s exits with %d, for a standby with %d", answer, got[0], got[1])
+		}
 	}
 
-	object, _ := wal.ObjectName(system, segments[4])
+	object := object(t, system, segments[4])
 	damage(t, st, object)
-	check("damaged in the repository", segments[4], &wal.Fetcher{Store: st, Identity: id, System: system}, 126, cofre.ErrCorrupt)
+	check("damaged in the repository", segments[4], &wal.Fetcher{Store: st, Identity: id, System: system}, wal.Unknown, cofre.ErrCorrupt)
 
 	k, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -505,7 +514,7 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("another key", segments[0], &wal.Fetcher{Store: st, Identity: foreign, System: system}, 126, cofre.ErrWrongKey)
+	check("another key", segments[0], &wal.Fetcher{Store: st, Identity: foreign, System: system}, wal.Unknown, cofre.ErrWrongKey)
 	if err := wal.Forget(f.Spool); err != nil {
 		t.Error(err)
 	}

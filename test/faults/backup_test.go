@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -145,10 +146,11 @@ func TestRestore(t *testing.T) {
 			stops(broken.name, "cofre: ")
 			i.way.set(t, fault{})
 		}
-		name, err := wal.ObjectName(f.System, filepath.Base(last))
+		file, err := pgdata.ParseWALName(filepath.Base(last))
 		if err != nil {
 			t.Fatal(err)
 		}
+		name := wal.ObjectName(f.System, file)
 		whole := object(t, f.Store, name)
 		flipped := bytes.Clone(whole)
 		flipped[len(flipped)/2] ^= 1

@@ -13,6 +13,7 @@ import (
 
 	vocabulary "github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -57,11 +58,11 @@ func TestSegments(t *testing.T) {
 	}
 	name := filepath.Base(paths[1])
 	at := func(segment string) string {
-		o, err := wal.ObjectName(f.System, segment)
+		n, err := pgdata.ParseWALName(segment)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return o
+		return wal.ObjectName(f.System, n)
 	}
 	whole := object(t, f.Store, at(name))
 	flipped := bytes.Clone(whole)

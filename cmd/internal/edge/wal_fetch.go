@@ -80,17 +80,22 @@ func forServer(called *cobra.Command, err error) error {
 	if _, ok := errors.AsType[*fetchFailure](err); ok {
 		return err
 	}
-	return &fetchFailure{err, wal.FetchExit(err, false)}
+	return &fetchFailure{err, wal.Unknown.Exit()}
 }
 
 func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (err error) {
+	answer := wal.Unknown
 	defer func() {
 		// A panic would end the process with 2, which PostgreSQL takes for the end of WAL.
 		if p := recover(); p != nil {
-			err = fmt.Errorf("fetch %s: internal error: %v", name, p)
+			answer, err = wal.Unknown, fmt.Errorf("fetch %s: internal error: %v", name, p)
 		}
-		if err != nil {
-			err = &fetchFailure{err, wal.FetchExit(err, c.standby)}
+		switch {
+		case err == nil:
+		case c.standby:
+			err = &fetchFailure{err, answer.ExitOfStandby()}
+		default:
+			err = &fetchFailure{err, answer.Exit()}
 		}
 	}()
 	cfg, err := a.Settings()
@@ -107,7 +112,8 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	if c.spool != "" {
 		f.Background = func(after string) error { return c.background(name, path, after) }
 	}
-	return f.Fetch(ctx, name, path)
+	answer, err = f.Fetch(ctx, name, path)
+	return err
 }
 
 // fetcher reads from the repository and, where it must, from its copies: a repository that cannot be opened is no

@@ -1,0 +1,217 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// errAbsent is the error of Absent.
+var errAbsent error = absent{}
+
+type absent struct{}
+
+func (absent) Error() string { return "not archived" }
+func (absent) Unwrap() error { return cofre.ErrNotFound }
+
+// reply is an answer with what belongs to it.
+type reply struct {
+	answer  Answer
+	content []byte // of Delivered
+	err     error  // of every other answer
+	// foreign is set on Unknown if the repository was read and holds no WAL of the system at all: it is another
+	// cluster's, or a copy that is new.
+	foreign bool
+}
+
+func unknown(err error) reply { return reply{answer: Unknown, err: err} }
+
+// place is one repository that WAL is read from.
+type place struct {
+	store    cofre.Store
+	identity Identity
+	unusable error // why it could not be opened
+}
+
+// ask asks for a whole file.
+func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
+	if p.unusable != nil {
+		return unknown(p.unusable)
+	}
+	content, err := p.read(ctx, system, name)
+	switch {
+	case err == nil:
+		return reply{answer: Delivered, content: content}
+	case errors.Is(err, cofre.ErrNotFound):
+		return p.missing(ctx, system, name)
+	}
+	return unknown(err)
+}
+
+// read brings a file and checks that it is what its name says.
+//
+// Errors: cofre.ErrNotFound; those of open and checkContent.
+func (p place) read(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	content, err := open(ctx, p.store, p.identity, ObjectName(system, name), maxSegment)
+	if err != nil {
+		return nil, err
+	}
+	return content, checkContent(system, name, content)
+}
+
+// missing decides what it means that a file is not there: WAL may go on after it, the folder that holds the repository
+// may not be mounted, or the repository may be another cluster's.
+func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
+	if _, err := p.store.Stat(ctx, RecipientObject); errors.Is(err, cofre.ErrNotFound) {
+		return unknown(cofre.WithHint(fmt.Errorf("no WAL is kept at %s: %w", p.store.URL(), cofre.ErrNoRepo), "is the folder mounted, and the address right?"))
+	} else if err != nil {
+		return unknown(err)
+	}
+	gap, err := p.later(ctx, system, name)
+	if err != nil {
+		return unknown(err)
+	}
+	if gap == nil {
+		return p.absent(ctx, system)
+	}
+	// The file may have been archived a moment ago, and what comes after it too.
+	if content, err := p.read(ctx, system, name); err == nil {
+		return reply{answer: Delivered, content: content}
+	}
+	return reply{answer: Gap, err: gap}
+}
+
+// later returns an error that names what comes after a file that is not there; nil if nothing does.
+func (p place) later(ctx context.Context, system cofre.SystemID, name pgdata.WALName) (gap, err error) {
+	switch {
+	case name.Kind == pgdata.WALHistory && name.Timeline > 1:
+		// A recovery that is told there is no such timeline would take its number, or pass over what it holds.
+		there, err := hasSegments(ctx, p.store, system, name.Timeline)
+		if err != nil || !there {
+			return nil, err
+		}
+		return ErrNoHistory(name.Timeline), nil
+	case name.Kind == pgdata.WALSegment:
+		why, err := p.lost(ctx, system, name)
+		if err != nil || why == "" {
+			return nil, err
+		}
+		text := name.String()
+		return cofre.WithHint(fmt.Errorf("%s: %w", why, &cofre.GapError{Timeline: name.Timeline, From: text, To: text}),
+			"cofre wal status names the gaps, and up to where recovery is possible"), nil
+	}
+	return nil, nil
+}
+
+// lost says why a segment that is not there must have been: a later one of its timeline is, or a younger timeline
+// left it later. To take its absence for the end of WAL would promote a cluster without what came after. It
+// returns "" if nothing came after it.
+func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALName) (string, error) {
+	dir, text := timelinePrefix(system, name.Timeline), name.String()
+	for o, err := range p.store.List(ctx, dir) {
+		if err != nil {
+			return "", err
+		}
+		if later := strings.TrimPrefix(o.Name, dir); pgdata.IsSegmentName(later) && later > text {
+			return "segment " + later + " is there", nil
+		}
+	}
+	// Timelines are numbered one after the other, as PostgreSQL looks for them.
+	for child := name.Timeline + 1; ; child++ {
+		b, err := open(ctx, p.store, p.identity, ObjectName(system, pgdata.HistoryOf(child)), 1<<20)
+		if errors.Is(err, cofre.ErrNotFound) {
+			return "", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		h, err := pgdata.ParseHistory(child, b)
+		if err != nil {
+			return "", err
+		}
+		for _, fork := range h.Forks {
+			if fork.Parent != name.Timeline {
+				continue
+			}
+			size, err := p.segmentSize(ctx, system, name.Timeline)
+			if err != nil {
+				return "", err
+			}
+			// The segment of the fork itself is the child's, too.
+			if seg, err := name.Segment(size); err == nil && seg.Number < uint64(fork.At)/uint64(size) {
+				return fmt.Sprintf("timeline %d left timeline %d at %s", child, name.Timeline, fork.At), nil
+			}
+		}
+	}
+}
+
+// absent is the answer Absent, if the store holds WAL of the system at all.
+func (p place) absent(ctx context.Context, system cofre.SystemID) reply {
+	for _, err := range p.store.List(ctx, prefix(system)) {
+		if err != nil {
+			return unknown(err)
+		}
+		return reply{answer: Absent, err: errAbsent}
+	}
+	err := fmt.Errorf("%s holds no WAL of system %s: %w", p.store.URL(), system, cofre.ErrNoRepo)
+	return reply{answer: Unknown, foreign: true, err: cofre.WithHint(err, "is it the repository of this cluster?")}
+}
+
+// beginning puts the beginning of a segment together: what a stream brought of it, or its .partial file. It
+// returns nil if there is neither.
+func (p place) beginning(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	content, err := joinParts(ctx, p.store, p.identity, system, name)
+	if err == nil && content != nil {
+		err = checkContent(system, name, content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	partial, err := p.read(ctx, system, name.Partial())
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+		return nil, err
+	}
+	return further(content, partial), nil
+}
+
+// further is the beginning whose records go further: both are of the same segment, one followed by whatever.
+func further(a, b []byte) []byte {
+	if a == nil || b != nil && recordsReach(b) > recordsReach(a) {
+		return b
+	}
+	return a
+}
+
+// recordsReach is how far the records of a segment that is not whole go.
+func recordsReach(content []byte) cofre.LSN {
+	if end := pgdata.ChainOf(content, int64(len(content))).Break; end != 0 {
+		return end
+	}
+	return ^cofre.LSN(0)
+}
+
+// segmentSize is the size of the cluster's segments: as pg_control says, or an archived one of the timeline.
+func (p place) segmentSize(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) (int64, error) {
+	if c, err := readControl(pgdata.ControlFile); err == nil && c.SystemID == system {
+		return c.WALSegmentSize, nil
+	}
+	if p.unusable != nil {
+		return 0, p.unusable
+	}
+	dir := timelinePrefix(system, tli)
+	for o, err := range p.store.List(ctx, dir) {
+		if err != nil {
+			return 0, err
+		}
+		if !pgdata.IsSegmentName(strings.TrimPrefix(o.Name, dir)) {
+			continue
+		}
+		content, err := open(ctx, p.store, p.identity, o.Name, maxSegment)
+		return int64(len(content)), err
+	}
+	return usualSegment, nil // no segment of the timeline is there at all
+}
