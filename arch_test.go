@@ -26,6 +26,7 @@ var heights = map[string]int{
 	"postgres/pgarchive":        1, // pure: the pg_dump archive format
 	"postgres":                  2, // connects; says what the server is; finds the client tools
 	"postgres/fingerprint":      3, // what the catalogs say of a database, and the comparison of two such readings
+	"postgres/storagerows":      3, // storage.objects of Supabase, read and set
 	"postgres/throwaway":        3, // a PostgreSQL server that ends with its user
 	"postgres/logical":          4,
 	"postgres/physical":         4,
