@@ -68,7 +68,7 @@ var guarded = []struct {
 	why    string
 }{
 	{"github.com/kopia/kopia", []string{"repository"}, "the engine's words stay in one room, so that it can be replaced"},
-	{"github.com/jackc/", []string{"postgres", "bench", "demo", "test", "internal/testkit", "installation"}, "PostgreSQL is spoken in one family"},
+	{"github.com/jackc/", []string{"postgres", "bench", "demo", "test", "internal/testkit"}, "PostgreSQL is spoken in one family"},
 	{"github.com/minio/minio-go", []string{"internal/s3client", "store", "bucket/s3", "internal/testkit"}, "one way of reaching S3"},
 	{"github.com/goccy/go-yaml", []string{"config"}, "one reader of configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is the edge"},
@@ -156,6 +156,37 @@ func TestTheSmallProgramBringsNoRepository(t *testing.T) {
 	visit("cmd/cofre-wal", nil)
 	if !seen["installation/walstore"] {
 		t.Error("cofre-wal does not come by installation/walstore: this test looks at nothing")
+	}
+}
+
+// light are the packages that each segment of WAL pays for: they never reach the engine of the repository.
+var light = []string{"installation/walstore", "cmd/internal/edge", "cmd/cofre-wal"}
+
+func TestWhatPostgreSQLCallsKnowsNoEngine(t *testing.T) {
+	packages := goFiles(t)
+	for _, from := range light {
+		if len(packages[from]) == 0 {
+			t.Fatalf("%s is no package", from)
+		}
+		reached := map[string]bool{from: true}
+		for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+			for file, imports := range packages[queue[0]] {
+				if strings.HasSuffix(file, "_test.go") {
+					continue
+				}
+				for _, imp := range imports {
+					to, ok := strings.CutPrefix(imp, module+"/")
+					if !ok || reached[to] {
+						continue
+					}
+					reached[to] = true
+					queue = append(queue, to)
+					if to == "repository" {
+						t.Errorf("%s reaches %s, by %s: every segment of WAL would pay for it", from, to, file)
+					}
+				}
+			}
+		}
 	}
 }
 

@@ -15,16 +15,6 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// ColumnsQuery lists the columns of storage.objects that COPY may name, in order. Versions of the server differ
-// in them, so whoever takes an Inventory by SQL asks first, then runs
-//
-//	COPY storage.objects (columns) TO STDOUT
-//
-// and hands what comes to CopyRows.
-const ColumnsQuery = `SELECT attname FROM pg_attribute
- WHERE attrelid = 'storage.objects'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
- ORDER BY attnum`
-
 // databaseFacts is what is read of a database component's facts.json (postgres/logical.Facts).
 type databaseFacts struct {
 	Tables []struct {

@@ -160,9 +160,21 @@ func configSource(cfg *config.Config) (cofre.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		c.Extra = serverConfig(server)
+		c.Extra = serverConfiguration(server)
 	}
 	return files.NewSource(c), nil
+}
+
+// serverConfiguration reads the configuration of a PostgreSQL server as files of the folder postgresql.
+func serverConfiguration(server postgres.Config) func(context.Context) ([]files.Virtual, error) {
+	return func(ctx context.Context) ([]files.Virtual, error) {
+		read, err := postgres.ReadConfiguration(ctx, server)
+		var found []files.Virtual
+		for _, f := range read {
+			found = append(found, files.Virtual{Path: "postgresql/" + f.Path, Bytes: f.Bytes})
+		}
+		return found, err
+	}
 }
 
 // restoreServer leads to the PostgreSQL server that the configuration names, or to another by URL.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -18,12 +19,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/storagerows"
 	"github.com/trustlayer/cofre/repository"
 )
 
@@ -200,36 +201,23 @@ func curlLoop(t *testing.T, key string, all []bucket.Object) {
 func sqlInventory(db string) bucket.Inventory {
 	return bucket.InventoryFunc(func(ctx context.Context) iter.Seq2[bucket.Object, error] {
 		return func(yield func(bucket.Object, error) bool) {
-			conn, err := pgx.Connect(ctx, db)
-			if err != nil {
-				yield(bucket.Object{}, err)
-				return
-			}
-			defer conn.Close(ctx)
-			rows, err := conn.Query(ctx, bucket.ColumnsQuery)
-			if err != nil {
-				yield(bucket.Object{}, err)
-				return
-			}
-			columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
-			if err != nil {
-				yield(bucket.Object{}, err)
-				return
-			}
-			r, w := io.Pipe()
-			go func() {
-				_, err := conn.PgConn().CopyTo(ctx, w, "COPY storage.objects ("+strings.Join(columns, ", ")+") TO STDOUT")
-				w.CloseWithError(err)
-			}()
-			defer r.Close()
-			for o, err := range bucket.CopyRows(r, columns) {
-				if !yield(o, err) {
-					return
+			table := storagerows.Table{Server: postgres.Config{URL: db}}
+			err := table.Read(ctx, time.Time{}, func(columns []string, rows io.Reader) error {
+				for o, err := range bucket.CopyRows(rows, columns) {
+					if !yield(o, err) {
+						return errEnough
+					}
 				}
+				return nil
+			})
+			if err != nil && !errors.Is(err, errEnough) {
+				yield(bucket.Object{}, err)
 			}
 		}
 	})
 }
+
+var errEnough = errors.New("enough")
 
 // measuring captures and restores, each time after the last component.
 type measuring struct {

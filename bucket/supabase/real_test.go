@@ -19,6 +19,8 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/storagerows"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 )
 
@@ -91,7 +93,7 @@ func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{conn}, Replace: true})
+	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{storagerows.Table{Server: postgres.Config{URL: db}}}, Replace: true})
 	t.Log(out.Restored)
 	if got := serve(t, s, id); got != served {
 		t.Errorf("served before:\n%s\nand after:\n%s", served, got)
@@ -212,11 +214,7 @@ func dumpObjects(t *testing.T, db string, into cofre.Session) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	rows, err := conn.Query(t.Context(), bucket.ColumnsQuery)
-	if err != nil {
-		t.Fatal(err)
-	}
-	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	columns, err := storagerows.Columns(t.Context(), conn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,11 +245,12 @@ func goBack(t *testing.T, conn *pgx.Conn, id string) {
 				return err
 			}
 		}
-		var columns string
-		if err := tx.QueryRow(t.Context(), `SELECT string_agg(quote_ident(attname), ', ') FROM (`+bucket.ColumnsQuery+`) c`).Scan(&columns); err != nil {
+		names, err := storagerows.Columns(t.Context(), conn)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(t.Context(), `INSERT INTO storage.objects (`+columns+`) SELECT `+columns+` FROM public.objects_before`)
+		columns := strings.Join(names, ", ")
+		_, err = tx.Exec(t.Context(), `INSERT INTO storage.objects (`+columns+`) SELECT `+columns+` FROM public.objects_before`)
 		return err
 	})
 	if err != nil {
@@ -308,31 +307,22 @@ func onlyBucket(inv bucket.Inventory, id string) bucket.Inventory {
 	})
 }
 
-type fixUp struct{ conn *pgx.Conn }
+type fixUp struct{ storagerows.Table }
 
 func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
-	var done bucket.FixedUp
-	err := pgx.BeginFunc(ctx, f.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, bucket.FixUpSetting); err != nil {
-			return err
+	done, err := f.Set(ctx, func(yield func(storagerows.Row, error) bool) {
+		for o, err := range objects {
+			row := storagerows.Row{Bucket: o.Bucket, Name: o.Name}
+			if o.Row != nil {
+				row.Owner, row.OwnerID, row.LastModified = o.Row.Owner, o.Row.OwnerID, o.Row.LastModified
+				row.CreatedAt, row.UpdatedAt = o.Row.CreatedAt, o.Row.UpdatedAt
+			}
+			if !yield(row, err) {
+				return
+			}
 		}
-		for batch, err := range bucket.FixUpBatches(objects) {
-			if err != nil {
-				return err
-			}
-			param, err := batch.JSON()
-			if err != nil {
-				return err
-			}
-			tag, err := tx.Exec(ctx, bucket.FixUpSQL, param)
-			if err != nil {
-				return err
-			}
-			done.Rows += tag.RowsAffected()
-		}
-		return nil
 	})
-	return done, err
+	return bucket.FixedUp{Rows: done.Rows, Left: done.Left}, err
 }
 
 // captured is a component in memory.

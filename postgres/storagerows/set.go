@@ -65,7 +65,7 @@ const mostLeft = 100
 // Set sets owners and times, in one transaction. A row that cannot be set is named, whatever becomes of the others, and
 // so are rows whose updated_at a trigger set because this role may not keep it from running.
 //
-// Errors: cofre.ErrNotFound if the database has no such table; those of rows, of postgres.Connect and of the server.
+// Errors: ErrNoTable; those of rows, of postgres.Connect and of the server.
 // After an error nothing is set.
 func (t Table) Set(ctx context.Context, rows iter.Seq2[Row, error]) (Done, error) {
 	var s setting

@@ -22,6 +22,9 @@ import (
 // Table is storage.objects in the database that Server names.
 type Table struct{ Server postgres.Config }
 
+// ErrNoTable says that the database is another than the storage's. It is a cofre.ErrNotFound.
+var ErrNoTable = fmt.Errorf("table storage.objects: %w", cofre.ErrNotFound)
+
 // columnsQuery lists the columns that COPY may name, in order: versions of the service differ in them.
 const columnsQuery = `SELECT attname FROM pg_attribute
  WHERE attrelid = 'storage.objects'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
@@ -30,7 +33,7 @@ const columnsQuery = `SELECT attname FROM pg_attribute
 // Read hands over the rows written since an instant of the server's clock, of all time if it is zero: the names of the
 // columns, and the rows as COPY writes them. An error of the copy is the reader's. It ends when read returns.
 //
-// Errors: cofre.ErrNotFound if the database has no such table; those of postgres.Connect and of the server; read's.
+// Errors: ErrNoTable; those of postgres.Connect and of the server; read's.
 //
 // Source: PostgreSQL 18, https://www.postgresql.org/docs/18/sql-copy.html#SQL-COPY-FILE-FORMATS (text format).
 func (t Table) Read(ctx context.Context, since time.Time, read func(columns []string, rows io.Reader) error) error {
@@ -92,7 +95,7 @@ func (t Table) connect(ctx context.Context) (*pgx.Conn, error) {
 	var there bool
 	err = conn.QueryRow(ctx, `SELECT to_regclass('storage.objects') IS NOT NULL`).Scan(&there)
 	if err == nil && !there {
-		err = fmt.Errorf("table storage.objects: %w", cofre.ErrNotFound)
+		err = ErrNoTable
 	}
 	if err != nil {
 		return nil, errors.Join(err, postgres.Close(ctx, conn))
