@@ -19,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/guard"
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Numbers of objects read at once. The reference Supabase server is saturated by 8 connections and gains little
@@ -201,7 +202,7 @@ type run struct {
 	store   Store
 	desc    Description
 	buckets []Bucket
-	pace    pace
+	pace    *retry.Pace
 	slots   chan struct{} // of objects being read
 
 	lost     lost
@@ -232,7 +233,7 @@ type run struct {
 func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparation) (*run, error) {
 	r := &run{
 		cfg: s.cfg, c: c, store: s.cfg.Store, desc: s.cfg.Store.Describe(), prepared: prepared,
-		slots: make(chan struct{}, s.cfg.Jobs), perBucket: map[string]*BucketFacts{}, digests: map[string]Digest{},
+		pace: newPace(), slots: make(chan struct{}, s.cfg.Jobs), perBucket: map[string]*BucketFacts{}, digests: map[string]Digest{},
 		inventory: newSpill(s.cfg.TempDir), takenAt: time.Now(),
 	}
 	if r.c.Observer == nil {

@@ -37,7 +37,7 @@ func newRoom(t *testing.T) *room {
 	t.Helper()
 	t.Parallel()
 	server := testkit.Supabase(t)
-	store, err := supabase.Open(t.Context(), supabase.Config{URL: server.URL, Key: secret.New(server.Key), ResumableAbove: 8 << 20})
+	store, err := supabase.Open(t.Context(), supabase.Config{URL: server.URL, Key: secret.New(server.Key), ResumableAbove: 8 << 20, Patience: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"sync"
 	"time"
+
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Recent is an optional power of an Inventory: only the objects that were written since an instant of the
@@ -65,7 +67,7 @@ func (c *chase) loop(ctx context.Context) {
 		started := time.Now()
 		// What cannot be read now is read by Capture, which says why if it cannot either.
 		_ = c.look(ctx)
-		if pause(ctx, max(chaseLeast, chaseShare*time.Since(started))) != nil {
+		if retry.Sleep(ctx, max(chaseLeast, chaseShare*time.Since(started))) != nil {
 			return
 		}
 	}

@@ -30,7 +30,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	bucket.Hasten(20 * time.Millisecond)
+	bucket.Hasten(20*time.Millisecond, 200*time.Millisecond)
 	os.Exit(m.Run())
 }
 
@@ -90,7 +90,7 @@ func (r *room) through() *between {
 		proxy.ServeHTTP(w, q)
 	}))
 	r.t.Cleanup(server.Close)
-	store, err := supabase.Open(r.t.Context(), supabase.Config{URL: server.URL, Key: secret.New(r.server.Key)})
+	store, err := supabase.Open(r.t.Context(), supabase.Config{URL: server.URL, Key: secret.New(r.server.Key), Patience: time.Second})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestAnS3ServerThatIsStoppedInTheMiddle(t *testing.T) {
 	r := newRoom(t)
 	server := testkit.S3(t)
 	store, err := s3.Open(s3client.Config{
-		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey),
+		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey), Patience: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

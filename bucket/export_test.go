@@ -1,6 +1,16 @@
 package bucket
 
-import "time"
+import (
+	"time"
 
-// Hasten shortens the longest pause between attempts.
-func Hasten(most time.Duration) { paceMost = most }
+	"github.com/trustlayer/cofre/internal/retry"
+)
+
+// Hasten shortens the longest pause between attempts, and how long is waited for a service that is away.
+func Hasten(most, whole time.Duration) {
+	longestPause = most
+	for _, p := range []*retry.Policy{&outage, &patience, &settling, &broken, &uploads} {
+		p.First, p.Most = min(p.First, most), most
+	}
+	outage.For, patience.For = whole, whole
+}

@@ -5,21 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
 )
 
-// How often an object is tried. A service that is restarted or overwhelmed is given about a minute; an object
-// whose row is there and whose bytes are not is believed after fewer, because the answer does not change.
-const (
-	unreachableAttempts = 9
-	silenceWeighs       = 3 // attempts: one that nothing answers takes minutes, and all that is to be backed up waits for it
-	brokenAttempts      = 4
-	changeAttempts      = 20 // of an object that is overwritten each time it is read
-)
+// changeAttempts is how often an object is tried that is overwritten each time it is read.
+const changeAttempts = 20
 
 // fetched is what reading one object came to.
 type fetched struct {
@@ -47,16 +40,18 @@ var errMismatch = errors.New("bytes do not match the etag")
 func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, error) {
 	want := row
 	overwritten := false
-	var broken, unreachable, changed int
+	waiting, unread := outage.Begin(), broken.Begin()
+	asked := false
+	var failed, changed int
 	for {
-		if err := r.pace.wait(ctx); err != nil {
+		if err := r.pace.Wait(ctx); err != nil {
 			return fetched{}, err
 		}
 		if gone := r.gone(); gone != nil {
 			return fetched{missing: gone.Error()}, nil
 		}
-		got, err := r.read(ctx, shard, want, broken >= brokenAttempts-1)
-		r.pace.report(err)
+		got, err := r.read(ctx, shard, want, failed >= brokenAttempts-1)
+		r.pace.Report(err)
 		var fatal *sessionError
 		switch {
 		case err == nil:
@@ -68,18 +63,17 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return fetched{}, ctx.Err()
 		case errors.As(err, &fatal):
 			return fetched{}, fmt.Errorf("store %s: %w", row.Path(), fatal.error)
-		case errors.Is(err, cofre.ErrUnreachable), throttled(err):
-			unreachable++
-			if silent(err) {
-				unreachable += silenceWeighs - 1
+		case away(err):
+			if waiting.Again(ctx, err) == nil {
+				continue
 			}
-			if unreachable >= unreachableAttempts {
-				return r.unanswered(ctx, row, err)
+			// Whether it is the object alone or all of them. Asking waits for a service that is away, and then the object is
+			// read once more.
+			if there := r.ask(ctx, row.Bucket); there && !asked {
+				asked = true
+				continue
 			}
-			if err := pause(ctx, backoff(unreachable)); err != nil {
-				return fetched{}, err
-			}
-			continue
+			return r.unanswered(ctx, err)
 		case errors.Is(err, cofre.ErrDenied):
 			// One object may be denied by itself; a key that was revoked denies everything.
 			if _, all := r.store.Buckets(ctx, row.Bucket); all != nil && ctx.Err() == nil {
@@ -102,19 +96,13 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			// The row is as it was; what it says beyond a listing need not be asked for again.
 			want = enrich(want, now)
 		}
-		if broken++; broken >= brokenAttempts {
+		failed++
+		if giveUp := unread.Again(ctx, err); ctx.Err() != nil {
+			return fetched{}, ctx.Err()
+		} else if giveUp != nil {
 			return fetched{missing: strings.TrimSpace("its row is there and its bytes cannot be read: " + err.Error())}, nil
 		}
-		if err := pause(ctx, backoff(broken)); err != nil {
-			return fetched{}, err
-		}
 	}
-}
-
-// silent reports whether the store accepted a request and then said nothing for as long as it may.
-func silent(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // sameRow reports whether a row read again still promises what the inventory did.

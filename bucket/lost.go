@@ -51,16 +51,23 @@ func (r *run) answered() {
 	r.lost.silent = 0
 }
 
-// unanswered is what becomes of an object that could not be read for as long as it was tried: it alone where the service
-// is there, it and all that follow where it is not.
-func (r *run) unanswered(ctx context.Context, row Object, err error) (fetched, error) {
-	_, down := r.store.Buckets(ctx, row.Bucket)
+// ask reports whether the service is there. If not, nothing else is asked for.
+func (r *run) ask(ctx context.Context, bucket string) bool {
+	_, down := r.store.Buckets(ctx, bucket)
+	if down != nil && ctx.Err() == nil {
+		r.leave(down)
+	}
+	return down == nil
+}
+
+// unanswered is what becomes of an object that could not be read for as long as it was tried: it alone if the service is
+// there, it and all that follow if not.
+func (r *run) unanswered(ctx context.Context, err error) (fetched, error) {
 	if ctx.Err() != nil {
 		return fetched{}, ctx.Err()
 	}
-	if down != nil {
-		r.leave(down)
-		return fetched{missing: r.gone().Error()}, nil
+	if gone := r.gone(); gone != nil {
+		return fetched{missing: gone.Error()}, nil
 	}
 	r.lost.mu.Lock()
 	r.lost.silent++

@@ -3,78 +3,55 @@ package bucket
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"sync"
 	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
-// Back-off between attempts: doubling from paceFirst, at most paceMost, each with up to half of itself at random
-// on top so that several workers do not come back at the same instant.
-const paceFirst = 200 * time.Millisecond
+const firstPause = 200 * time.Millisecond
 
-var paceMost = 10 * time.Second // tests shorten it
+// Tests shorten what follows.
+var (
+	longestPause = 10 * time.Second
 
-// pace holds all workers of a run back when the service asks one of them to slow down (429, 503, 544).
-type pace struct {
-	mu      sync.Mutex
-	until   time.Time
-	strikes int
-}
+	// outage is how long one object is tried that the service does not answer for. Stores wait for minutes for a service
+	// that is away, with each other request: see unanswered.
+	outage = retry.Policy{First: firstPause, Most: 10 * time.Second, For: time.Minute, Passing: always}
+	// patience is how long a restore waits for a service that is away.
+	patience = retry.Policy{First: firstPause, Most: 10 * time.Second, For: 5 * time.Minute, Passing: always}
+	// settling is how often something is read that was written a moment ago: a server may fail the first reads beside an
+	// overwrite.
+	settling = retry.Policy{First: firstPause, Most: 10 * time.Second, Attempts: brokenAttempts + 1}
+	// broken is how often an object is tried whose row is there and whose bytes are not: the answer does not change.
+	broken = retry.Policy{First: firstPause, Most: 10 * time.Second, Attempts: brokenAttempts, Passing: always}
+	// uploads is how often an object is uploaded that is not taken, or served otherwise.
+	uploads = retry.Policy{First: firstPause, Most: 10 * time.Second, Attempts: 10, Passing: always}
+)
 
-// wait returns when work may go on.
-func (p *pace) wait(ctx context.Context) error {
+const brokenAttempts = 4
+
+func always(error) bool { return true }
+
+// away reports whether a service does not answer, or asks to be called less: not what is asked for is the reason.
+func away(err error) bool { return errors.Is(err, cofre.ErrUnreachable) || retry.Throttled(err) }
+
+// steadily tries again what a server fails beside an overwrite, a few times, and for minutes if the server is away.
+func steadily(ctx context.Context, try func() error) error {
+	waiting, settled := patience.Begin(), settling.Begin()
 	for {
-		p.mu.Lock()
-		d := time.Until(p.until)
-		p.mu.Unlock()
-		if d <= 0 {
-			return ctx.Err()
+		err := try()
+		if err == nil {
+			return nil
 		}
-		if err := pause(ctx, d); err != nil {
+		attempts := settled
+		if away(err) {
+			attempts = waiting
+		}
+		if err := attempts.Again(ctx, err); err != nil {
 			return err
 		}
 	}
 }
 
-// report tells how an attempt ended; a throttled one holds everybody back.
-func (p *pace) report(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !throttled(err) {
-		if err == nil {
-			p.strikes = 0
-		}
-		return
-	}
-	// One answer of many that were under way at the same time counts once.
-	if time.Now().Before(p.until) {
-		return
-	}
-	p.until = time.Now().Add(backoff(p.strikes))
-	p.strikes++
-}
-
-// throttled reports whether the service asked to be called less.
-func throttled(err error) bool {
-	var t interface{ Throttled() bool }
-	return errors.As(err, &t) && t.Throttled()
-}
-
-func backoff(attempt int) time.Duration {
-	d := paceMost
-	if attempt < 6 {
-		d = min(paceFirst<<attempt, paceMost)
-	}
-	return d + rand.N(d/2)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
+func newPace() *retry.Pace { return &retry.Pace{First: firstPause, Most: longestPause} }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Restore says what to bring back, and where to.
@@ -81,7 +82,7 @@ type Target struct {
 	trees []cofre.Tree // the component's, then those of the other points that were opened
 	facts Facts
 	mark  string // of what is kept
-	pace  pace
+	pace  *retry.Pace
 
 	buckets  []Bucket          // that are wanted, as captured
 	existing map[string]Bucket // with their settings as they were before any restore lifted them
@@ -127,7 +128,7 @@ func NewTarget(cfg Restore) *Target {
 	cfg.Jobs = min(cfg.Jobs, MaxJobs)
 	return &Target{
 		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]Bucket{}, final: map[string]Bucket{}, opened: map[string]bool{},
-		apart: map[string]bool{}, mark: newMark(time.Now()),
+		apart: map[string]bool{}, pace: newPace(), mark: newMark(time.Now()),
 		wanted: newSpill(cfg.TempDir), present: newSpill(cfg.TempDir), deferred: newSpill(cfg.TempDir),
 	}
 }
@@ -552,36 +553,45 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 	if err := t.open(ctx, l.Bucket); err != nil {
 		return err
 	}
-	for attempt := 0; ; attempt++ {
-		if err := t.pace.wait(ctx); err != nil {
+	waiting, trying := patience.Begin(), uploads.Begin()
+	for {
+		if err := t.pace.Wait(ctx); err != nil {
 			return err
 		}
 		err := t.uploadOnce(ctx, l)
-		t.pace.report(err)
-		again := cofre.Retryable(err) || errors.Is(err, cofre.ErrUnreachable) || errors.Is(err, errReadBack)
+		t.pace.Report(err)
 		switch {
 		case err == nil:
 			t.count(as)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) && attempt >= unreachableAttempts:
+		case endsRestore(err):
 			return fmt.Errorf("restore %s: %w", l.Path(), err)
-		case !again || attempt >= unreachableAttempts:
-			var lost *lostError
-			if errors.As(err, &lost) {
-				t.count(&t.counts.lost)
-			}
-			if errors.Is(err, errReadBack) {
-				t.fail(l.Object, err.Error())
-			} else {
-				t.leaveObject(l.Object, err.Error())
-			}
-			return nil
+		case away(err) && waiting.Again(ctx, err) == nil:
+			continue
+		case !away(err) && (cofre.Retryable(err) || errors.Is(err, errReadBack)) && trying.Again(ctx, err) == nil:
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, cofre.ErrUnreachable):
+			return fmt.Errorf("restore %s: %w", l.Path(), err)
 		}
-		if err := pause(ctx, backoff(attempt)); err != nil {
-			return err
-		}
+		t.giveUp(l.Object, err)
+		return nil
+	}
+}
+
+// giveUp leaves an object out that cannot be uploaded.
+func (t *Target) giveUp(o Object, err error) {
+	var lost *lostError
+	if errors.As(err, &lost) {
+		t.count(&t.counts.lost)
+	}
+	if errors.Is(err, errReadBack) {
+		t.fail(o, err.Error())
+	} else {
+		t.leaveObject(o, err.Error())
 	}
 }
 

@@ -47,13 +47,15 @@ const (
 // compare looks at one object of the target as closely as it takes to be sure.
 func (t *Target) compare(ctx context.Context, l Located, listed Object) (string, likenessState, error) {
 	promised := likeness(l, listed)
-	now, err := t.look(ctx, listed)
-	// A server fails reads beside an overwrite; what its row says decides whether that must be waited for.
-	for attempt := 0; err != nil && promised != alike && attempt < brokenAttempts && cofre.Retryable(err); attempt++ {
-		if err := pause(ctx, backoff(attempt)); err != nil {
-			return "", 0, err
-		}
+	var now Object
+	look := func() (err error) {
 		now, err = t.look(ctx, listed)
+		return err
+	}
+	err := look()
+	// A server fails reads beside an overwrite; what its row says decides whether that must be waited for.
+	if err != nil && cofre.Retryable(err) && (promised != alike || away(err)) {
+		err = steadily(ctx, look)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -118,32 +120,33 @@ type summed struct {
 	sha, md5 string
 }
 
-func (t *Target) readSum(ctx context.Context, o Object) (Object, summed, error) {
-	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: o.Bucket, Name: o.Name, Size: -1})
-	if err != nil {
-		return Object{}, summed{}, err
-	}
-	defer body.Close()
-	h := newHashes()
-	n, err := io.Copy(h, body)
-	if err != nil {
-		return Object{}, summed{}, fmt.Errorf("read back: %w", err)
-	}
-	sha, md := h.sums()
-	return got, summed{n, sha, md}, nil
+// readSum reads an object whole, from the beginning again if the connection breaks.
+func (t *Target) readSum(ctx context.Context, o Object) (got Object, sum summed, err error) {
+	err = steadily(ctx, func() error {
+		var body io.ReadCloser
+		if got, body, err = t.cfg.To.Open(ctx, Object{Bucket: o.Bucket, Name: o.Name, Size: -1}); err != nil {
+			return err
+		}
+		defer body.Close()
+		h := newHashes()
+		n, err := io.Copy(h, body)
+		if err != nil {
+			return fmt.Errorf("read back: %w", err)
+		}
+		sha, md := h.sums()
+		sum = summed{n, sha, md}
+		return nil
+	})
+	return got, sum, err
 }
 
 // openAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
-func openAgain(ctx context.Context, s Store, o Object) (Object, io.ReadCloser, error) {
-	for attempt := 0; ; attempt++ {
-		got, body, err := s.Open(ctx, o)
-		if err == nil || attempt >= brokenAttempts || !cofre.Retryable(err) {
-			return got, body, err
-		}
-		if err := pause(ctx, backoff(attempt)); err != nil {
-			return Object{}, nil, err
-		}
-	}
+func openAgain(ctx context.Context, s Store, o Object) (got Object, body io.ReadCloser, err error) {
+	err = steadily(ctx, func() (err error) {
+		got, body, err = s.Open(ctx, o)
+		return err
+	})
+	return got, body, err
 }
 
 // differingProperty compares everything that was captured of an object beyond its bytes, as far as the target can

@@ -186,6 +186,18 @@ type Row struct {
 // Path is the object as a person names it.
 func (o Object) Path() string { return o.Bucket + "/" + o.Name }
 
+// CheckLength goes to the end of r, and refuses what is not as long as it was announced: a server that waits for the rest
+// of it looks like one that is away.
+//
+// Errors: io.ErrUnexpectedEOF.
+func CheckLength(r io.Seeker, want int64) error {
+	n, err := r.Seek(0, io.SeekEnd)
+	if err == nil && n != want {
+		err = fmt.Errorf("%d bytes came, %d were announced: %w", n, want, io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
 // IsMD5 reports whether an etag has the form of an MD5: 32 hexadecimal digits and no part count.
 func IsMD5(etag string) bool {
 	if len(etag) != 32 {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
@@ -49,7 +50,7 @@ func TestS3ComesBackAsItWas(t *testing.T) {
 	r := newRoom(t)
 	server := testkit.S3(t)
 	store, err := s3.Open(s3client.Config{
-		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey),
+		Endpoint: server.Endpoint, Region: server.Region, AccessKey: secret.New(server.AccessKey), SecretKey: secret.New(server.SecretKey), Patience: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

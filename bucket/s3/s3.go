@@ -30,8 +30,9 @@ import (
 
 // Store is the buckets of one S3 account. Safe for several goroutines.
 type Store struct {
-	core   minio.Core
-	config s3client.Config
+	core     minio.Core
+	config   s3client.Config
+	patience s3client.Patience
 }
 
 var _ bucket.Store = (*Store)(nil)
@@ -44,7 +45,7 @@ func Open(cfg s3client.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{minio.Core{Client: client}, cfg}, nil
+	return &Store{core: minio.Core{Client: client}, config: cfg, patience: s3client.Patience{For: cfg.Patience}}, nil
 }
 
 // Describe says what S3 keeps. Its listings show neither content type nor metadata.
@@ -86,9 +87,12 @@ func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
 // Buckets lists the buckets that the key may list, or asks for each that is named.
 func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, error) {
 	if len(ids) == 0 {
-		all, err := s.core.ListBuckets(ctx)
-		if err != nil {
-			return nil, s.explain("list buckets", "", err)
+		var all []minio.BucketInfo
+		if err := s.try(ctx, "list buckets", "", func() (err error) {
+			all, err = s.core.ListBuckets(ctx)
+			return err
+		}); err != nil {
+			return nil, err
 		}
 		out := make([]bucket.Bucket, 0, len(all))
 		for _, b := range all {
@@ -98,9 +102,9 @@ func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, er
 	}
 	out := make([]bucket.Bucket, 0, len(ids))
 	for _, id := range ids {
-		ok, err := s.core.BucketExists(ctx, id)
+		ok, err := s.exists(ctx, id)
 		if err != nil {
-			return nil, s.explain("bucket "+id, id, err)
+			return nil, err
 		}
 		if !ok {
 			return nil, fmt.Errorf("bucket %s: %w", id, cofre.ErrNotFound)
@@ -113,45 +117,72 @@ func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, er
 func (s *Store) settings(ctx context.Context, id string) bucket.Bucket {
 	b := bucket.Bucket{ID: id}
 	// Not every server knows of versioning, and not every key may ask.
-	if v, err := s.core.GetBucketVersioning(ctx, id); err == nil {
-		b.Versions = v.Enabled()
-	}
+	_ = s.patience.Do(ctx, "versioning of bucket "+id, func() error {
+		v, err := s.core.GetBucketVersioning(ctx, id)
+		b.Versions = err == nil && v.Enabled()
+		return err
+	})
 	return b
 }
 
 // Ensure makes a bucket. Of the settings, S3 has only versioning, which is switched on but never off.
 func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
-	ok, err := s.core.BucketExists(ctx, b.ID)
+	ok, err := s.exists(ctx, b.ID)
 	if err != nil {
-		return s.explain("bucket "+b.ID, b.ID, err)
+		return err
 	}
 	if !ok {
-		if err := s.core.MakeBucket(ctx, b.ID, minio.MakeBucketOptions{Region: s.config.Region}); err != nil {
-			return s.explain("create bucket "+b.ID, b.ID, err)
+		if err := s.try(ctx, "create bucket "+b.ID, b.ID, func() error { return s.makeBucket(ctx, b.ID) }); err != nil {
+			return err
 		}
 	}
 	if b.Versions {
-		if err := s.core.EnableVersioning(ctx, b.ID); err != nil {
-			return s.explain("switch versioning of bucket "+b.ID+" on", b.ID, err)
-		}
+		return s.try(ctx, "switch versioning of bucket "+b.ID+" on", b.ID, func() error { return s.core.EnableVersioning(ctx, b.ID) })
 	}
 	return nil
 }
 
-// List pages through ListObjectsV2.
+// makeBucket makes a bucket, or finds that an attempt whose answer was lost has made it.
+func (s *Store) makeBucket(ctx context.Context, id string) error {
+	err := s.core.MakeBucket(ctx, id, minio.MakeBucketOptions{Region: s.config.Region})
+	if minio.ToErrorResponse(err).Code == "BucketAlreadyOwnedByYou" {
+		return nil
+	}
+	return err
+}
+
+func (s *Store) exists(ctx context.Context, id string) (ok bool, err error) {
+	err = s.try(ctx, "bucket "+id, id, func() (err error) {
+		ok, err = s.core.BucketExists(ctx, id)
+		return err
+	})
+	return ok, err
+}
+
+// try makes a request, and again while its error may pass, and gives the error its meaning.
+func (s *Store) try(ctx context.Context, op, id string, request func() error) error {
+	return s.explain(op, id, s.patience.Do(ctx, op, request))
+}
+
+// List pages through ListObjectsV2. A page that cannot be had is asked for again, from the last object on.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
-		for info := range s.core.ListObjectsIter(ctx, id, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
-			if info.Err != nil {
-				yield(bucket.Object{}, s.explain("list bucket "+id, id, info.Err))
-				return
+		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
+		stopped := false
+		err := s.try(ctx, "list bucket "+id, id, func() error {
+			for info := range s.core.ListObjectsIter(ctx, id, options) {
+				if info.Err != nil {
+					return info.Err
+				}
+				options.StartAfter = info.Key
+				o := bucket.Object{Bucket: id, Name: info.Key, ETag: bucket.TrimETag(info.ETag), Size: info.Size, ModifiedAt: info.LastModified}
+				if stopped = !yield(o, nil); stopped {
+					return nil
+				}
 			}
-			o := bucket.Object{Bucket: id, Name: info.Key, ETag: bucket.TrimETag(info.ETag), Size: info.Size, ModifiedAt: info.LastModified}
-			if !yield(o, nil) {
-				return
-			}
-		}
-		if err := ctx.Err(); err != nil {
+			return ctx.Err()
+		})
+		if err != nil && !stopped {
 			yield(bucket.Object{}, err)
 		}
 	}
@@ -159,9 +190,13 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 
 // Stat describes an object by HEAD.
 func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error) {
-	info, err := s.core.StatObject(ctx, id, name, minio.StatObjectOptions{})
+	var info minio.ObjectInfo
+	err := s.try(ctx, "stat "+id+"/"+name, id, func() (err error) {
+		info, err = s.core.StatObject(ctx, id, name, minio.StatObjectOptions{})
+		return err
+	})
 	if err != nil {
-		return bucket.Object{}, s.explain("stat "+id+"/"+name, id, err)
+		return bucket.Object{}, err
 	}
 	return describe(id, name, info), nil
 }
@@ -244,7 +279,7 @@ func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (buck
 	if !utf8.ValidString(o.Name) || o.Name == "" {
 		return o, fmt.Errorf("write %s: the name is empty or not UTF-8: %w", o.Path(), cofre.ErrRefused)
 	}
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
+	if err := bucket.CheckLength(r, o.Size); err != nil {
 		return o, fmt.Errorf("write %s: %w", o.Path(), err)
 	}
 	meta := bucket.MetadataStrings(o.Metadata)
@@ -261,10 +296,12 @@ func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (buck
 	if o.Size <= partSize {
 		put = s.putWhole
 	}
-	if err := put(ctx, o, r, options); err != nil {
-		return o, s.explain("write "+o.Path(), o.Bucket, err)
-	}
-	return o, nil
+	return o, s.try(ctx, "write "+o.Path(), o.Bucket, func() error {
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		return put(ctx, o, r, options)
+	})
 }
 
 func (s *Store) putParts(ctx context.Context, o bucket.Object, r io.ReadSeeker, options minio.PutObjectOptions) error {
@@ -276,25 +313,21 @@ func (s *Store) putParts(ctx context.Context, o bucket.Object, r io.ReadSeeker, 
 // some servers keep the name of that framing, aws-chunked, as the object's content encoding.
 func (s *Store) putWhole(ctx context.Context, o bucket.Object, r io.ReadSeeker, options minio.PutObjectOptions) error {
 	h := sha256.New()
-	n, err := io.Copy(h, r)
-	if err != nil {
+	if _, err := io.Copy(h, r); err != nil {
 		return err
-	}
-	if n != o.Size {
-		return fmt.Errorf("%d bytes came, %d were announced: %w", n, o.Size, io.ErrUnexpectedEOF)
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	options.DisableContentSha256 = true // of the client's own making; the one given here is sent and checked
-	_, err = s.core.PutObject(ctx, o.Bucket, o.Name, struct{ io.Reader }{r}, o.Size, "", hex.EncodeToString(h.Sum(nil)), options)
+	_, err := s.core.PutObject(ctx, o.Bucket, o.Name, struct{ io.Reader }{r}, o.Size, "", hex.EncodeToString(h.Sum(nil)), options)
 	return err
 }
 
 // Delete removes an object; with versioning on, S3 keeps it under a delete marker.
 func (s *Store) Delete(ctx context.Context, id, name string) error {
-	err := s.core.RemoveObject(ctx, id, name, minio.RemoveObjectOptions{})
-	if err = s.explain("delete "+id+"/"+name, id, err); errors.Is(err, cofre.ErrNotFound) {
+	err := s.try(ctx, "delete "+id+"/"+name, id, func() error { return s.core.RemoveObject(ctx, id, name, minio.RemoveObjectOptions{}) })
+	if errors.Is(err, cofre.ErrNotFound) {
 		return nil
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/retry"
 )
 
 // Error is an answer of the storage server that is no success.
@@ -65,6 +66,9 @@ func (e *Error) Throttled() bool {
 	return e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable || e.Status == databaseTimeout
 }
 
+// RetryAfter is how long the server asks not to be called.
+func (e *Error) RetryAfter() time.Duration { return e.retryAfter }
+
 // noRoute reports whether the server does not know the path at all, as opposed to what it names.
 func (e *Error) noRoute() bool { return strings.HasPrefix(e.Message, "Route ") }
 
@@ -88,9 +92,7 @@ func errorOf(op string, res *http.Response, body []byte) *Error {
 	} else {
 		e.Message = firstLine(body)
 	}
-	if n, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && n > 0 {
-		e.retryAfter = min(time.Duration(n)*time.Second, time.Minute)
-	}
+	e.retryAfter = retry.ParseAfter(res.Header.Get("Retry-After"), time.Now())
 	return e
 }
 

@@ -10,6 +10,7 @@ package supabase
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -30,6 +30,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/retry"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/stall"
 )
@@ -39,6 +40,8 @@ type Config struct {
 	URL string       // of the installation, with or without /storage/v1, or of the bare server
 	Key secret.Value // of role service_role
 	CA  string       // path of a PEM file with more certificate authorities; optional
+	// Patience is how long a server is waited for that throttles, fails or has gone away, with each request; 5 minutes if 0.
+	Patience time.Duration
 	// ResumableAbove is the size in bytes above which an upload is resumable (TUS); 50 MB where 0.
 	ResumableAbove int64
 }
@@ -50,6 +53,8 @@ type Store struct {
 	client    *http.Client
 	warnings  []string
 	resumable int64
+	patience  time.Duration
+	answered  atomic.Bool  // whether the server was ever there
 	maxSize   atomic.Int64 // what MaxSize learned, +1; 0 before
 }
 
@@ -63,7 +68,8 @@ var (
 const (
 	prefix           = "/storage/v1"
 	defaultResumable = 50 << 20
-	attempts         = 6 // of a request that changes nothing or changes the same thing each time
+	defaultPatience  = 5 * time.Minute
+	attempts         = 6 // of a request that a server which is there fails, or of one to a server that never was
 	dialTimeout      = 10 * time.Second
 	// attemptsStalled is how often a request is sent to a server that accepts it and says nothing: each takes a whole
 	// silence, and everything else that is to be backed up waits.
@@ -95,13 +101,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{key: cfg.Key, client: client, warnings: warnings, resumable: cfg.ResumableAbove}
-	if s.resumable <= 0 {
-		s.resumable = defaultResumable
+	s := &Store{
+		key: cfg.Key, client: client, warnings: warnings,
+		resumable: cmp.Or(cfg.ResumableAbove, defaultResumable), patience: cmp.Or(cfg.Patience, defaultPatience),
 	}
 	if err := s.findBase(ctx, u.String()); err != nil {
 		return nil, err
 	}
+	s.answered.Store(true)
 	return s, nil
 }
 
@@ -346,26 +353,26 @@ func (s *Store) call(ctx context.Context, op, method, path string, body, into an
 	})
 }
 
-// again repeats what failed for a reason that passes.
+// again repeats what failed for a reason that passes: for as long as the patience if a server is away that was there, some
+// seconds otherwise.
 func (s *Store) again(ctx context.Context, f func() error) error {
-	for n := 1; ; n++ {
-		err := f()
-		if err == nil || n >= attempts || ctx.Err() != nil || !cofre.Retryable(err) || n >= attemptsStalled && stalled(err) {
-			return err
-		}
-		wait := 100*time.Millisecond<<n + rand.N(100*time.Millisecond)
-		var answer *Error
-		if errors.As(err, &answer) && answer.retryAfter > 0 {
-			wait = answer.retryAfter
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
+	failed, silent := 0, 0
+	return retry.Policy{
+		First: 200 * time.Millisecond, Most: 10 * time.Second, For: s.patience,
+		Passing: func(err error) bool {
+			switch {
+			case !cofre.Retryable(err):
+				return false
+			case stalled(err):
+				silent++
+				return silent < attemptsStalled
+			case s.answered.Load() && (errors.Is(err, cofre.ErrUnreachable) || retry.Throttled(err)):
+				return true
+			}
+			failed++
+			return failed < attempts
+		},
+	}.Do(ctx, f)
 }
 
 // stalled reports whether a request ended because nothing moved.

@@ -23,6 +23,9 @@ const chunk = 6 << 20
 
 // Put writes one object, resumably where it is large. The object keeps its id and its owner if it exists.
 func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
+	if err := bucket.CheckLength(r, o.Size); err != nil {
+		return o, fmt.Errorf("write %s: %w", o.Path(), err)
+	}
 	if o.Size > s.resumable {
 		if seconds, ok := maxAge(o.CacheControl); ok && o.Robots == "" {
 			return s.putResumable(ctx, o, r, seconds)

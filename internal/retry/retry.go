@@ -83,7 +83,7 @@ type Policy struct {
 	First, Most time.Duration // pauses: see Backoff
 
 	Attempts int           // at most; 0 is no bound
-	For      time.Duration // no attempt begins later than this after the first; 0 is no bound
+	For      time.Duration // no attempt begins later than this after the first one failed; 0 is no bound
 
 	// Passing reports whether an error may be over by itself; nil asks cofre.Retryable.
 	Passing func(error) bool
@@ -96,31 +96,57 @@ type Policy struct {
 // Errors: that of the last attempt. If ctx ends during a pause, both: the attempt's, which says why there was a pause,
 // and that of ctx.
 func (p Policy) Do(ctx context.Context, try func() error) error {
-	passing := p.Passing
-	if passing == nil {
-		passing = cofre.Retryable
-	}
-	began := time.Now()
-	back := Backoff{First: p.First, Most: p.Most}
-	for n := 1; ; n++ {
+	for a := p.Begin(); ; {
 		err := try()
-		if err == nil || ctx.Err() != nil || n == p.Attempts || !passing(err) {
+		if err == nil {
+			return nil
+		}
+		if err := a.Again(ctx, err); err != nil {
 			return err
 		}
-		pause := max(back.Next(), Asked(err))
-		left := time.Duration(0)
-		if p.For > 0 {
-			if left = p.For - time.Since(began); pause > left {
-				return err
-			}
-		}
-		if p.Tell != nil {
-			p.Tell(err, pause, left)
-		}
-		if ended := Sleep(ctx, pause); ended != nil {
-			return fmt.Errorf("%w: %w", err, ended)
+	}
+}
+
+// Attempts are those of one thing, for loops that do something else between them. Not safe for several goroutines.
+type Attempts struct {
+	policy Policy
+	back   Backoff
+	failed int
+	first  time.Time // when the first failed
+}
+
+// Begin is before the first attempt.
+func (p Policy) Begin() *Attempts {
+	if p.Passing == nil {
+		p.Passing = cofre.Retryable
+	}
+	return &Attempts{policy: p, back: Backoff{First: p.First, Most: p.Most}}
+}
+
+// Again is called when an attempt has failed with err. It returns nil after the pause before the next one, or the error to
+// give up with: see Do.
+func (a *Attempts) Again(ctx context.Context, err error) error {
+	p := a.policy
+	if a.failed++; a.failed == 1 {
+		a.first = time.Now()
+	}
+	if ctx.Err() != nil || a.failed == p.Attempts || !p.Passing(err) {
+		return err
+	}
+	pause := max(a.back.Next(), Asked(err))
+	left := time.Duration(0)
+	if p.For > 0 {
+		if left = p.For - time.Since(a.first); pause > left {
+			return err
 		}
 	}
+	if p.Tell != nil {
+		p.Tell(err, pause, left)
+	}
+	if ended := Sleep(ctx, pause); ended != nil {
+		return fmt.Errorf("%w: %w", err, ended)
+	}
+	return nil
 }
 
 // ParseAfter reads a header Retry-After, which is a number of seconds or a date: 0 if it says nothing.

@@ -47,6 +47,10 @@ type Config struct {
 	// Timeout is how long the server may say and take nothing before a request is given up; 0 takes 45 s.
 	Timeout time.Duration
 
+	// Patience is how long a server that throttles, fails or has gone away is waited for, with each request; 0 takes five
+	// minutes.
+	Patience time.Duration
+
 	// AccessKey and SecretKey may be left out: then the environment (AWS_ACCESS_KEY_ID …), the shared
 	// credentials file and the machine's role are asked, in this order.
 	AccessKey    secret.Value
