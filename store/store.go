@@ -84,7 +84,6 @@ func openS3(c Config) (cofre.Store, error) {
 	if u.Host == "" {
 		return nil, fmt.Errorf("address %q: no bucket: %w", c.URL, cofre.ErrConfig)
 	}
-	var patience time.Duration
 	config := s3client.Config{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SessionToken: c.SessionToken}
 	for key, values := range u.Query() {
 		value := values[0]
@@ -106,7 +105,7 @@ func openS3(c Config) (cofre.Store, error) {
 			if err != nil || d < time.Second || d > 24*time.Hour {
 				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: patience %q is not a duration from 1s to 24h: %w", u.Host, value, cofre.ErrConfig), "as in patience=5m")
 			}
-			patience = d
+			config.Patience = d
 		default:
 			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region, ca, timeout and patience")
 		}
@@ -122,7 +121,7 @@ func openS3(c Config) (cofre.Store, error) {
 		}
 		prefix += "/"
 	}
-	return &bucket{client: client, config: config, name: u.Host, prefix: prefix, patience: s3client.Patience{For: patience}}, nil
+	return &bucket{client: client, config: config, name: u.Host, prefix: prefix, patience: s3client.Patience{For: config.Patience}}, nil
 }
 
 func openFolder(path string, create bool) (cofre.Store, error) {
