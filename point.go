@@ -104,6 +104,7 @@ type Content struct {
 type Finding struct {
 	Check  string `json:"check"`            // structure, content, closure, …
 	Kind   Kind   `json:"kind,omitempty"`   // of the component it is about
+	Name   string `json:"name,omitempty"`   // of the component, if the check knows it
 	Object string `json:"object,omitempty"` // what is affected, by name
 	What   string `json:"what"`             // what is wrong, in a sentence without a period
 }

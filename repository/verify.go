@@ -496,11 +496,11 @@ func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, f
 		of := fmt.Sprintf("of %s %s of point %s", c.Kind, c.Name, p.ID)
 		switch {
 		case i < mostFindings:
-			if !v.report(cofre.Finding{Kind: c.Kind, Object: e.path, What: e.what + " " + of}) {
+			if !v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, Object: e.path, What: e.what + " " + of}) {
 				return false
 			}
 		case i == len(found)-1:
-			return v.report(cofre.Finding{Kind: c.Kind, What: fmt.Sprintf("%d more entries are missing or damaged %s", len(found)-mostFindings, of)})
+			return v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, What: fmt.Sprintf("%d more entries are missing or damaged %s", len(found)-mostFindings, of)})
 		}
 	}
 	return true

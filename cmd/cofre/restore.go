@@ -51,7 +51,7 @@ type restoring struct {
 	point   string
 	// replaces says what gives way, for the question; nil where nothing does.
 	replaces func(cofre.Component) string
-	target   func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error)
+	target   func(chosen) (cofre.Target, error)
 	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
 	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
 	// again is the command that accepts these differences as well; nil where a copy that differs is not kept.
@@ -81,16 +81,16 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	}
 	warnings := incomplete(cat, r.point, point, want)
 	a.warn(warnings)
-	target, err := r.target(point, comp)
-	if err != nil {
-		return err
-	}
 	damage, err := damageOf(ctx, repo)
 	if err != nil {
 		return err
 	}
 	if n := len(damage[point.ID]); n > 0 {
 		fmt.Fprintf(a.Err, "warning: recovery point %s is known to have lost %s: cofre show %s\n", point.ID, plural(n, "object"), point.ID)
+	}
+	target, err := r.target(chosen{point, comp, cat, damage})
+	if err != nil {
+		return err
 	}
 	req := restore.Request{Point: point.ID, Component: comp, Target: target, Accept: r.options.accept}
 	if r.options.dryRun {

@@ -232,7 +232,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindCluster, point: string(way.point)}
 	var made *physical.Target
-	r.target = func(cofre.RecoveryPoint, cofre.Component) (cofre.Target, error) {
+	r.target = func(chosen) (cofre.Target, error) {
 		made = physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: parallel(c.jobs), Owner: c.owner,
 			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,

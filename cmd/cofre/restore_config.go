@@ -51,8 +51,8 @@ keeps its owner and mode.
 
 func (c *restoreConfigCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindConfig, point: ref}
-	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
-		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: comp.Name, To: c.to, Paths: c.paths, NoOwner: c.noOwner}), nil
+	r.target = func(from chosen) (cofre.Target, error) {
+		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: from.component.Name, To: c.to, Paths: c.paths, NoOwner: c.noOwner}), nil
 	}
 	if c.inPlace {
 		r.replaces = func(cofre.Component) string { return "replace the files that are there" }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -29,7 +28,9 @@ type restoreDatabaseCommand struct {
 	noOwner bool
 	noPriv  bool
 	path    string
+	lost    bool
 	again   func(accept []string) string
+	rest    string // the command that was given, with --without-lost
 }
 
 func newRestoreDatabaseCommand(a *app) *cobra.Command {
@@ -41,13 +42,18 @@ func newRestoreDatabaseCommand(a *app) *cobra.Command {
 then renamed. With --replace the database that has the name now is kept under another; without it the name must be free.
 
 A copy that differs from what was captured does not take the name, and is kept: the message names each difference, the
-command that takes the copy as it is (--accept) and the one that drops it.
+command that takes the copy as it is (--accept) and the one that drops it. What the repository is known to have lost is
+named before anything is done; --without-lost restores everything else.
 
   cofre restore database latest --dry-run
   cofre restore database latest --to trustlayer_yesterday
   cofre restore database latest --replace`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.rest = commandLine(cmd, args, "", nil)
+			if !c.lost {
+				c.rest += " --without-lost"
+			}
 			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
 			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
 				return c.run(ctx, a, cfg, repo, args[0])
@@ -66,6 +72,7 @@ command that takes the copy as it is (--accept) and the one that drops it.
 	f.BoolVar(&c.noOwner, "no-owner", false, "everything belongs to the role that restores")
 	f.BoolVar(&c.noPriv, "no-privileges", false, "no GRANT and no REVOKE")
 	f.StringArrayVar(&c.accept, "accept", nil, "take the difference of this `NAME` as it is, may be repeated; the outcome is then incomplete (3)")
+	f.BoolVar(&c.lost, "without-lost", false, "leave the rows that the repository has lost out, and name them; the outcome is then incomplete (3)")
 	f.StringVar(&c.path, "search-path", "", "`SCHEMAS` in which functions look for names without a schema while they are restored (default: none)")
 	return cmd
 }
@@ -86,7 +93,7 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), "use counts or checksum")
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref, again: c.again}
-	r.target = func(_ cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
+	r.target = func(from chosen) (cofre.Target, error) {
 		server, err := restoreServer(cfg, c.server)
 		if err != nil {
 			return nil, err
@@ -94,13 +101,37 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 		return logical.NewTarget(logical.RestoreOptions{
 			Server: server.With("postgres"), Name: c.to, Replace: c.replace, Jobs: parallel(c.jobs),
 			Roles: c.roles, Filter: c.filter, NoOwner: c.noOwner, NoPrivileges: c.noPriv, Check: level, Now: time.Now,
-			Accept: c.accept, SearchPath: c.path,
+			Accept: c.accept, SearchPath: c.path, Loss: c.loss(cfg, repo, from),
 		}), nil
 	}
 	if c.replace {
 		r.replaces = func(comp cofre.Component) string { return "replace database " + cmp.Or(c.to, comp.Name) }
 	}
 	return a.restore(ctx, cfg, repo, r)
+}
+
+// loss says what is known to be lost, and where the rest of it is.
+func (c *restoreDatabaseCommand) loss(cfg *config.Config, repo reader, from chosen) logical.LossOptions {
+	return logical.LossOptions{
+		Known: from.lost(), Without: c.lost, Command: c.rest,
+		Elsewhere: func(ctx context.Context, schema, table string) string {
+			point, facts, ok := from.holder(ctx, repo, schema, table)
+			if !ok {
+				return ""
+			}
+			words := []string{"cofre restore table", typed(schema, table), string(point)}
+			if c.server != "" {
+				words = append(words, "--server", shellQuote(withoutPassword(c.server)))
+			}
+			if name := cmp.Or(c.to, from.component.Name); cfg.Database == nil || name != sourceID(cfg, cofre.KindDatabase).Name {
+				words = append(words, "--database", shellQuote(name))
+			}
+			if len(facts.PrimaryKey) == 0 {
+				return strings.Join(append(words, "--to", "rescue"), " ") // beside the empty one
+			}
+			return strings.Join(append(words, "--merge"), " ")
+		},
+	}
 }
 
 // commandLine writes the command that was given, with more values of one flag, so that it can be pasted into a shell.
@@ -113,11 +144,7 @@ func commandLine(cmd *cobra.Command, args []string, flag string, values []string
 			}
 			return
 		}
-		value := f.Value.String()
-		if u, err := url.Parse(value); err == nil && u.User != nil {
-			value = u.Redacted() // a password is not repeated
-		}
-		words = append(words, "--"+f.Name+"="+shellQuote(value))
+		words = append(words, "--"+f.Name+"="+shellQuote(withoutPassword(f.Value.String())))
 	})
 	for _, a := range args {
 		words = append(words, shellQuote(a))

@@ -75,7 +75,8 @@ Where the configured database is the storage's own, owners and times of the obje
 
 func (c *restoreStorageCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindStorage, point: ref}
-	r.target = func(p cofre.RecoveryPoint, comp cofre.Component) (cofre.Target, error) {
+	r.target = func(from chosen) (cofre.Target, error) {
+		p, comp := from.point, from.component
 		store, err := openTarget(ctx, cfg)
 		if err != nil {
 			return nil, err

@@ -30,6 +30,7 @@ func (t *Target) Check(ctx context.Context, obs cofre.Observer) (*cofre.Proof, e
 	if err := c.run(ctx); err != nil {
 		return nil, fmt.Errorf("check database %s: %w", t.staged, postgres.Explain(err))
 	}
+	c.losses()
 	return c.proof, nil
 }
 
@@ -185,7 +186,10 @@ func (c *checker) limit(whole bool) {
 	}
 	c.proof.Part = true
 	why := "a part of the database was restored"
-	if c.o.Filter.all() {
+	switch {
+	case c.hasLost(lostCatalogs):
+		why = "the repository has lost what the catalogs said"
+	case c.o.Filter.all():
 		why = "the point was made before catalogs were captured, or without them"
 	}
 	c.proof.NotCompared = append(c.proof.NotCompared, "definitions of views, functions, types, indexes and triggers, owners and comments: "+why)
@@ -197,7 +201,15 @@ func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 	beside.proof = &cofre.Proof{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.data(gctx, conn) })
-	g.Go(func() error { return beside.catalogs(gctx) })
+	g.Go(func() error {
+		err := beside.catalogs(gctx)
+		if isLost(err) && gctx.Err() == nil {
+			c.lose(lostFingerprint(cofre.OneLine(err)))
+			beside.proof = &cofre.Proof{}
+			return nil
+		}
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -232,7 +244,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 	roots := map[string]*TableFacts{} // what all partitions had that are loaded through a root
 	for _, e := range c.sel.entries(pgarchive.SectionData) {
 		f := facts[e.DumpID]
-		if e.Desc != "TABLE DATA" || f == nil {
+		if e.Desc != "TABLE DATA" || f == nil || c.isGone(e.DumpID) {
 			continue
 		}
 		schema, name, columns, err := e.CopyTarget()
@@ -384,6 +396,10 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 	}
 	c.add("large objects", fmt.Sprint(c.facts.LargeObjects.Count), fmt.Sprint(len(oids)))
 	if c.o.Check != CheckChecksum || c.facts.LargeObjects.Checksum == "" {
+		return nil
+	}
+	if c.lostObjects() {
+		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of large objects, whose checksum is of all of them")
 		return nil
 	}
 	var sum rowTally

@@ -74,6 +74,7 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	if err := t.lookForKept(ctx, conn); err != nil {
 		return err
 	}
+	t.lookAtLost(p)
 	t.lookAtDisk(p)
 	t.lookAtFlavour(p)
 	return nil

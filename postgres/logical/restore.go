@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -38,6 +39,9 @@ type RestoreOptions struct {
 	NoPrivileges bool // no GRANT and no REVOKE
 	Check        CheckLevel
 
+	// Loss is what the repository has lost of the component.
+	Loss LossOptions
+
 	// Accept are differences, by name, that are to be taken as they are: a copy that an earlier restore kept because
 	// of them is then taken instead of restoring anew.
 	Accept []string
@@ -67,6 +71,8 @@ type Target struct {
 	roles   []globalStatement // to be run before anything else
 	failed  []failedStatement
 	without []string // extensions that insist on another database, and are left out
+	losing  sync.Mutex
+	lost    []lost // by losing while rows are loaded
 	// afterwards is what can be done once the copy has its name, in words for a person.
 	afterwards []string
 }
@@ -77,7 +83,9 @@ type component struct {
 	toc     *pgarchive.TOC
 	tocRaw  []byte
 	globals string
-	made    map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
+	// globalsLost is why the globals cannot be read although they were captured.
+	globalsLost error
+	made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -116,7 +124,10 @@ func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
 	}
 	c.made = madeTables(c.toc)
 	globals, err := readAll(ctx, t, GlobalsFile)
-	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+	switch {
+	case errors.Is(err, cofre.ErrCorrupt):
+		c.globalsLost = err
+	case err != nil && !errors.Is(err, cofre.ErrNotFound):
 		return c, err
 	}
 	c.globals = string(globals)
@@ -238,7 +249,7 @@ func (t *Target) steps(p *cofre.Plan) {
 	tables, rows, bytes := 0, int64(0), int64(len(t.tocRaw))
 	facts := t.tableFacts()
 	for _, e := range t.sel.entries(pgarchive.SectionData) {
-		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" {
+		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" && !t.isGone(e.DumpID) {
 			tables, rows, bytes = tables+1, rows+f.Rows, bytes+f.Bytes
 		}
 		if e.Desc == "BLOBS" {
@@ -276,8 +287,8 @@ func (t *Target) fromTemplate() bool { return !t.sel.sections[pgarchive.SectionP
 // Stage makes the staged database and everything in it, or takes one that an earlier restore kept. A statement that
 // fails, of a kind that the rest does not stand on, does not end it: the check names it.
 //
-// Errors: cofre.ErrCorrupt where an object of the repository is not what was captured; *cofre.ToolError and
-// *pgconn.PgError from PostgreSQL. After an error Discard removes the staged database.
+// What the repository has lost of the rows does not end it either. Errors: *cofre.ToolError and *pgconn.PgError from
+// PostgreSQL; those of the repository, if it cannot be reached. After an error Discard removes the staged database.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	if t.sel == nil {
 		panic("logical: internal error: Stage before Plan")
@@ -315,6 +326,9 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	}
 	if t.sel.sections[pgarchive.SectionData] {
 		if err := t.load(ctx, obs, tool); err != nil {
+			return err
+		}
+		if err := tool.writeTOC(); err != nil { // what is lost may have come to light
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // hasFingerprint reports whether the catalogs of the copy can be compared with those of the source: the component
 // has a fingerprint, and the copy is to hold every definition.
 func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
-	if t.sel.partial || !t.sel.sections[pgarchive.SectionPreData] || !t.sel.sections[pgarchive.SectionPostData] {
+	if !t.wantsFingerprint() || t.hasLost(lostCatalogs) {
 		return false, nil
 	}
 	_, err := t.tree.Stat(ctx, FingerprintFile)
@@ -26,6 +26,11 @@ func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// wantsFingerprint reports whether the copy is to hold every definition.
+func (t *Target) wantsFingerprint() bool {
+	return !t.sel.partial && t.sel.sections[pgarchive.SectionPreData] && t.sel.sections[pgarchive.SectionPostData]
 }
 
 // catalogs compares what the catalogs say of the copy with what they said of the source, object by object.
@@ -50,7 +55,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		written <- err
 	}()
 	result, err := fingerprint.Compare(captured, r, c.leftOut(), func(d fingerprint.Difference) error {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: d.Name, Want: d.Want, Got: d.Got, Accepted: cmp.Or(d.Lost, c.leftOutReason(d.Name))})
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: d.Name, Want: d.Want, Got: d.Got, Accepted: cmp.Or(d.Lost, c.leftOutReason(d.Name), c.lostReason(d.Name))})
 		return nil
 	})
 	_ = r.CloseWithError(io.ErrClosedPipe)

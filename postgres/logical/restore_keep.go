@@ -22,6 +22,7 @@ type mark struct {
 	Name      string            `json:"name"` // of the database that it was to become
 	Options   string            `json:"options"`
 	Failed    []failedStatement `json:"failed,omitempty"`
+	Lost      []lost            `json:"lost,omitempty"`
 }
 
 const markedKept = "a restored copy that differs and was kept"
@@ -34,7 +35,7 @@ func (t *Target) mark() mark {
 		SearchPath            string
 	}{t.o.Filter, t.o.NoOwner, t.o.NoPrivileges, t.o.SearchPath}
 	text, _ := json.Marshal(options) // of strings and bools, which it never fails on
-	return mark{Cofre: markedKept, Component: t.root, Name: t.o.Name, Options: string(text), Failed: t.failed}
+	return mark{Cofre: markedKept, Component: t.root, Name: t.o.Name, Options: string(text), Failed: t.failed, Lost: t.lost}
 }
 
 // Keep leaves the staged database under its name, with a comment that says what it is.
@@ -58,9 +59,10 @@ func (t *Target) Keep(ctx context.Context, _ *cofre.Proof) (cofre.KeptCopy, erro
 }
 
 // lookForKept finds the copy that an earlier restore made of the same component with the same options, and kept. It is
-// taken only where differences are to be accepted, and compared anew, row by row: it has stood open since.
+// taken only where differences are to be accepted, and compared anew, row by row: it has stood open since. A copy that lacks
+// what the repository has again is not taken.
 func (t *Target) lookForKept(ctx context.Context, conn *pgx.Conn) error {
-	if len(t.o.Accept) == 0 || t.fromTemplate() {
+	if len(t.o.Accept) == 0 && !t.o.Loss.Without || t.fromTemplate() {
 		return nil
 	}
 	type kept struct{ name, comment string }
@@ -77,7 +79,10 @@ WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE '{"cofre":%' AND d
 		if json.Unmarshal([]byte(k.comment), &m) != nil || m.Cofre != want.Cofre || m.Component != want.Component || m.Name != want.Name || m.Options != want.Options {
 			continue
 		}
-		t.staged, t.adopted, t.failed = k.name, true, m.Failed
+		if len(t.o.Accept) == 0 && (len(m.Lost) == 0 || !t.stillLost(m.Lost)) {
+			continue
+		}
+		t.staged, t.adopted, t.failed, t.lost = k.name, true, m.Failed, m.Lost
 		t.o.Check = CheckChecksum
 		return nil
 	}

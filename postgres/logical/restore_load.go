@@ -32,6 +32,9 @@ type tableLoad struct {
 	columns []string
 	facts   *TableFacts // nil where nothing was recorded
 	fresh   bool        // the table was made by this restore and is empty
+	entry   *pgarchive.Entry
+	whole   bool // never loaded in parts: the table takes rows of others too
+	parted  bool // loaded in parts, of which some may be in when another fails
 	// encoding is that of the rows, where it is not the session's.
 	encoding string
 }
@@ -64,6 +67,9 @@ func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool
 	if err := t.loadTables(ctx, obs, loads); err != nil {
 		return err
 	}
+	if err := t.emptyHalves(ctx, loads); err != nil {
+		return err
+	}
 	return t.loadLargeObjects(ctx, obs, blobs)
 }
 
@@ -78,6 +84,7 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (tableLoad, error)
 		// A configuration table belongs to its extension, which may have put rows there; and where the
 		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
 		fresh: ours && !t.fromTemplate() && !e.ByRoot(),
+		entry: e, whole: !ours || e.ByRoot(),
 	}, nil
 }
 
@@ -88,7 +95,8 @@ func dataFile(toc *pgarchive.TOC, e *pgarchive.Entry, f *TableFacts) string {
 	return cmp.Or(e.File, toc.FileName(e))
 }
 
-// loadTables loads the largest tables first, so that the last of them do not leave workers idle.
+// loadTables loads the largest tables first, so that the last of them do not leave workers idle. What the repository has
+// lost of them ends nothing: all of it is known in the end, and the check names it.
 func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tableLoad) (err error) {
 	slices.SortStableFunc(loads, func(a, b tableLoad) int { return cmp.Compare(b.bytes(), a.bytes()) })
 	var total int64
@@ -107,9 +115,17 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tab
 		_, err = conn.Exec(ctx, "SELECT pg_catalog.set_config('search_path', $1, false)", t.o.SearchPath)
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
+		e := p.table.entry
+		if t.isGone(e.DumpID) {
+			return nil
+		}
 		err := p.run(ctx, conn, t.tree, progress)
-		if isServerError(err) {
+		switch {
+		case isServerError(err):
 			return t.explainFailure(err, err.Error())
+		case isLost(err) && ctx.Err() == nil:
+			t.lose(t.lostRows(e, p.table.facts, cofre.OneLine(err)))
+			return nil
 		}
 		return err
 	})
@@ -302,6 +318,9 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 		}
 	}
 	want := t.facts.LargeObjects
+	if t.lostObjects() {
+		return nil // the sum is of all
+	}
 	if want.Count != sum.rows && want.Count != 0 {
 		return fmt.Errorf("load large objects: %d in the repository, %d were captured: %w", sum.rows, want.Count, cofre.ErrCorrupt)
 	}
@@ -315,7 +334,12 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 const perTransaction = 500
 
 func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *rowTally, p *progress) error {
-	list, err := readAll(ctx, t.tree, ArchiveDir+"/"+cmp.Or(e.File, t.toc.FileName(e)))
+	path := ArchiveDir + "/" + cmp.Or(e.File, t.toc.FileName(e))
+	list, err := readAll(ctx, t.tree, path)
+	if isLost(err) {
+		t.lose(lostList(path, cofre.OneLine(err)))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -344,7 +368,18 @@ func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Ent
 	return nil
 }
 
-func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *rowTally, p *progress) (err error) {
+// loadOne fills one large object. One that is lost, in part or whole, stays empty.
+func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *rowTally, p *progress) error {
+	err := t.fillOne(ctx, tx, oid, file, sum, p)
+	if !isLost(err) {
+		return err
+	}
+	t.lose(lostObject(strconv.FormatUint(uint64(oid), 10), ArchiveDir+"/"+file, cofre.OneLine(err)))
+	_, err = tx.Exec(ctx, "SELECT pg_catalog.lo_truncate(pg_catalog.lo_open($1, 131072), 0)", oid) // INV_WRITE
+	return err
+}
+
+func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *rowTally, p *progress) (err error) {
 	r, err := t.tree.Open(ctx, ArchiveDir+"/"+file)
 	if err != nil {
 		return err

@@ -47,10 +47,11 @@ func split(loads []tableLoad, jobs int) []loadPart {
 		l := &loads[i]
 		size := l.bytes()
 		n := int(size / max(smallestPart, share/4))
-		if jobs < 2 || size <= share+share/2 || n < 2 {
+		if jobs < 2 || l.whole || size <= share+share/2 || n < 2 {
 			parts = append(parts, loadPart{table: l, to: size, whole: true})
 			continue
 		}
+		l.parted = true
 		shared := &partTally{left: n}
 		for k := range n {
 			parts = append(parts, loadPart{table: l, from: size * int64(k) / int64(n), to: size * int64(k+1) / int64(n), shared: shared})

@@ -60,7 +60,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 				"stop what opens them; the restored database is %s", t.staged)
 		}
 	}
-	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Clone(t.afterwards)}
+	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Concat(t.afterwards, t.bringLost(ctx))}
 	if exists {
 		o.Kept = []string{t.kept}
 		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(t.kept))

@@ -47,7 +47,7 @@ func (t *Target) pass(m message, dumpID int) bool {
 // entryOf finds the entry that a message is about: pg_restore names it, but in parallel, where only the statement tells.
 func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 	for i := range t.toc.Entries {
-		if e := &t.toc.Entries[i]; e.DumpID == dumpID || dumpID == 0 && strings.TrimSpace(e.Defn) == m.command {
+		if e := &t.toc.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(notValid(e.Defn)) == m.command) {
 			return e
 		}
 	}
@@ -57,7 +57,7 @@ func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 // failures names the statements that failed as differences of their own.
 func (c *checker) failures() {
 	for _, f := range c.failed {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: f.What, Want: "as captured", Got: f.Said})
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: f.What, Want: "as captured", Got: f.Said, Accepted: c.lostReason(f.What)})
 	}
 }
 
@@ -79,17 +79,26 @@ func (t *Target) explainFailure(err error, said string) error {
 const searchPathHint = "an expression or a function names something without its schema, and an archive is restored with an empty search path: " +
 	"--search-path public restores with that one; ALTER FUNCTION … SET search_path = … mends the function for good"
 
-// withSearchPath is the table of contents as pg_restore gets it: with the search path that was asked for.
+// adapted is the table of contents as pg_restore gets it: with the search path that was asked for, and without a
+// promise about rows that are lost.
 //
 // Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, processSearchPathEntry.
-func (t *Target) withSearchPath() ([]byte, error) {
-	if t.o.SearchPath == "" {
+func (t *Target) adapted() ([]byte, error) {
+	broken := map[int]bool{}
+	for _, k := range t.brokenKeys() {
+		broken[k.entry.DumpID] = true
+	}
+	if t.o.SearchPath == "" && len(broken) == 0 {
 		return t.tocRaw, nil
 	}
 	toc := *t.toc
 	toc.Entries = slices.Clone(t.toc.Entries)
 	for i := range toc.Entries {
-		if e := &toc.Entries[i]; e.Desc == "SEARCHPATH" {
+		e := &toc.Entries[i]
+		if broken[e.DumpID] {
+			e.Defn = notValid(e.Defn)
+		}
+		if e.Desc == "SEARCHPATH" && t.o.SearchPath != "" {
 			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(literal(t.o.SearchPath)) + ", false);\n"
 		}
 	}

@@ -365,8 +365,8 @@ func TestCorruptRowsAreNeverPublished(t *testing.T) {
 	bad.tree = flipped{c.tree, file}
 	o := options(s, database)
 	o.Replace = true
-	_, _, _, err := restore(t, bad, o)
-	if !errors.Is(err, cofre.ErrCorrupt) || !strings.Contains(err.Error(), `"public"."answers"`) {
+	_, proof, _, err := restore(t, bad, o)
+	if !errors.Is(err, cofre.ErrUnproven) || len(whats(proof)) == 0 || !strings.Contains(err.Error(), `rows of "public"."answers"`) {
 		t.Errorf("a changed letter: %v", err)
 	}
 
@@ -375,7 +375,7 @@ func TestCorruptRowsAreNeverPublished(t *testing.T) {
 	if broken.tree, err = repo.Tree(t.Context(), c.Root); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err = restore(t, broken, o); !errors.Is(err, cofre.ErrCorrupt) {
+	if _, _, _, err = restore(t, broken, o); !errors.Is(err, cofre.ErrUnproven) || !strings.Contains(err.Error(), `rows of "public"."answers"`) {
 		t.Errorf("a read that fails: %v", err)
 	}
 	if n := s.Query(t, "postgres", `SELECT count(*) FROM pg_database WHERE datname LIKE '`+database+`%'`); n != "1" {

@@ -29,14 +29,22 @@ func (t *Target) openTool(obs cofre.Observer) (*restoreTool, error) {
 		return nil, fmt.Errorf("make a directory for the table of contents: %w", err)
 	}
 	r := &restoreTool{t, obs, dir}
-	toc, err := t.withSearchPath()
-	if err != nil {
+	if err := r.writeTOC(); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), toc, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("write the table of contents: %w", err), r.close())
-	}
 	return r, nil
+}
+
+// writeTOC writes the table of contents as pg_restore gets it.
+func (r *restoreTool) writeTOC() error {
+	toc, err := r.t.adapted()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, "toc.dat"), toc, 0o600); err != nil {
+		return fmt.Errorf("write the table of contents: %w", err)
+	}
+	return nil
 }
 
 func (r *restoreTool) close() error { return os.RemoveAll(r.dir) }

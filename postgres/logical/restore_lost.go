@@ -1,0 +1,389 @@
+package logical
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// LossOptions say what the repository is known to have lost of a component, and what is done about it.
+type LossOptions struct {
+	// Known are findings whose Object is a path in the component.
+	Known []cofre.Finding
+	// Without restores everything else: tables and large objects that are lost are made, stay empty and are named.
+	Without bool
+	// Command is the one that restores everything else, for the hint of a plan that is refused; empty if there is none.
+	Command string
+	// Elsewhere returns the command that brings the rows of a table, written as in Facts, from another point; empty if
+	// no point is known to hold them.
+	Elsewhere func(ctx context.Context, schema, table string) string
+}
+
+// lost is one thing that the repository does not hold as it was captured, and what was restored in its place.
+type lost struct {
+	What   string `json:"what"` // rows of public.answers; large object 16405; catalogs
+	Path   string `json:"path"`
+	Want   string `json:"want"` // what was captured of it
+	Why    string `json:"why"`
+	Schema string `json:"schema,omitempty"` // of rows
+	Table  string `json:"table,omitempty"`
+	DumpID int    `json:"dump_id,omitempty"` // of the entry of rows
+}
+
+const (
+	lostGlobals  = "roles and memberships"
+	lostCatalogs = "catalogs"
+)
+
+// isLost tells what the repository has lost from what cannot be reached, and from what a server says.
+func isLost(err error) bool {
+	return !isServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
+}
+
+// lose remembers something that is lost. It may be called by several goroutines.
+func (t *Target) lose(l lost) {
+	t.losing.Lock()
+	defer t.losing.Unlock()
+	if !slices.ContainsFunc(t.lost, func(o lost) bool { return o.What == l.What && o.Path == l.Path }) {
+		t.lost = append(t.lost, l)
+	}
+}
+
+// isGone reports whether the rows of an entry are known to be lost.
+func (t *Target) isGone(dumpID int) bool {
+	t.losing.Lock()
+	defer t.losing.Unlock()
+	return slices.ContainsFunc(t.lost, func(l lost) bool { return l.DumpID == dumpID && dumpID != 0 })
+}
+
+// lostRows describes the rows of a table that are lost. The facts name a partition that is loaded through its root.
+func (t *Target) lostRows(e *pgarchive.Entry, f *TableFacts, why string) lost {
+	l := lost{Path: ArchiveDir + "/" + dataFile(t.toc, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
+	if f != nil {
+		l.Schema, l.Table, l.Want = f.Schema, f.Name, fmt.Sprint(f.Rows)
+	}
+	l.What = "rows of " + pgarchive.Quote(l.Schema, l.Table)
+	return l
+}
+
+// hasLost reports whether something is lost, by the name of its difference.
+func (t *Target) hasLost(what string) bool {
+	return slices.ContainsFunc(t.lost, func(l lost) bool { return l.What == what })
+}
+
+// stillLost reports whether all of these are known to be lost now.
+func (t *Target) stillLost(all []lost) bool {
+	return !slices.ContainsFunc(all, func(l lost) bool {
+		return !slices.ContainsFunc(t.o.Loss.Known, func(f cofre.Finding) bool { return f.Object == l.Path })
+	})
+}
+
+// lookAtLost finds what the restore would need of what is known to be lost. Unless it is to be left out, or every
+// difference that it makes is accepted by name, all of it is one problem. A copy that was made before knows its own losses.
+func (t *Target) lookAtLost(p *cofre.Plan) {
+	if !t.adopted {
+		why := map[string]string{}
+		for _, f := range t.o.Loss.Known {
+			why[f.Object] = f.What
+		}
+		t.findLost(why)
+		if t.globalsLost != nil {
+			t.lose(lost{What: lostGlobals, Path: GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.globalsLost)})
+		}
+		slices.SortFunc(t.lost, func(a, b lost) int { return cmp.Compare(a.What, b.What) })
+	}
+	t.tellLost(p)
+}
+
+func (t *Target) findLost(why map[string]string) {
+	facts, blobs := t.tableFacts(), false
+	for _, e := range t.sel.entries(pgarchive.SectionData) {
+		blobs = blobs || e.Desc == "BLOBS"
+		if !e.HasData || e.Desc == "BLOBS" {
+			continue
+		}
+		f := facts[e.DumpID]
+		if w, is := why[ArchiveDir+"/"+dataFile(t.toc, e, f)]; is {
+			t.lose(t.lostRows(e, f, w))
+		}
+	}
+	for path, w := range why {
+		oid, one := strings.CutPrefix(path, objectPrefix)
+		switch {
+		case blobs && one:
+			t.lose(lostObject(strings.TrimSuffix(oid, ".dat"), path, w))
+		case blobs && strings.HasPrefix(path, listPrefix):
+			t.lose(lostList(path, w))
+		case path == FingerprintFile && t.wantsFingerprint():
+			t.lose(lostFingerprint(w))
+		}
+	}
+}
+
+const (
+	objectPrefix = ArchiveDir + "/blob_"
+	listPrefix   = ArchiveDir + "/blobs"
+)
+
+func lostObject(oid, path, why string) lost {
+	return lost{What: "large object " + oid, Path: path, Want: "as captured", Why: why}
+}
+
+// lostList is of all large objects that a list names.
+func lostList(path, why string) lost {
+	return lost{What: "large objects of " + strings.TrimPrefix(path, ArchiveDir+"/"), Path: path, Want: "as captured", Why: why}
+}
+
+func lostFingerprint(why string) lost {
+	return lost{What: lostCatalogs, Path: FingerprintFile, Want: "as captured", Why: why}
+}
+
+// lostObjects reports whether the contents of large objects are lost.
+func (t *Target) lostObjects() bool {
+	return slices.ContainsFunc(t.lost, func(l lost) bool { return strings.HasPrefix(l.Path, listPrefix[:len(listPrefix)-1]) })
+}
+
+// tellLost says in the plan what the restore goes on without, or why it does not begin.
+func (t *Target) tellLost(p *cofre.Plan) {
+	var refused []string
+	for _, l := range t.lost {
+		if !t.o.Loss.Without && !slices.Contains(t.o.Accept, l.What) {
+			refused = append(refused, l.named())
+			continue
+		}
+		p.Notes = append(p.Notes, "left out, because the repository has lost it: "+l.named())
+	}
+	if len(refused) == 0 {
+		for _, k := range t.brokenKeys() {
+			p.Notes = append(p.Notes, fmt.Sprintf("foreign key %s leads to rows that are left out, and is made without being validated", k.name()))
+		}
+		return
+	}
+	hint := "restore another point (cofre list), or leave it out"
+	if t.o.Loss.Command != "" {
+		hint = "to restore everything else, and have this named: " + t.o.Loss.Command
+	}
+	p.Problems = append(p.Problems, cofre.Problem{What: "the repository has lost " + strings.Join(refused, ", "), Hint: hint})
+}
+
+// named is what is lost, with how much it was.
+func (l lost) named() string {
+	if l.Table != "" && l.Want != "as captured" {
+		return fmt.Sprintf("the %s %s", l.Want, l.What)
+	}
+	return l.What
+}
+
+// emptyHalves removes what some parts of a table have brought before another was found to be lost: half of a table must
+// not be taken for the table.
+func (t *Target) emptyHalves(ctx context.Context, loads []tableLoad) error {
+	for i := range loads {
+		l := &loads[i]
+		if !l.parted || !t.isGone(l.entry.DumpID) {
+			continue
+		}
+		// A fresh table is referenced by nothing yet. In any other the foreign keys do not fire in such a session.
+		sql := "DELETE FROM ONLY " + l.table
+		if l.fresh {
+			sql = "TRUNCATE ONLY " + l.table
+		}
+		conn, err := connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
+		if err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, sql)
+		if err = errors.Join(err, postgres.Close(ctx, conn)); err != nil {
+			return fmt.Errorf("empty table %s, of which rows are lost: %w", l.table, err)
+		}
+	}
+	return nil
+}
+
+// brokenKey is one that leads to a table whose rows are lost, from a table with rows. Names are UTF-8.
+type brokenKey struct {
+	entry                     *pgarchive.Entry
+	schema, table, constraint string
+	to                        string // quoted
+}
+
+// name is what the comparison of catalogs calls it.
+func (k brokenKey) name() string {
+	return pgarchive.Quote(k.constraint) + " on " + pgarchive.Quote(k.schema, k.table)
+}
+
+// validate is the statement that has the server look at the rows, once they are back.
+func (k brokenKey) validate() string {
+	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Quote(k.schema, k.table), pgarchive.Quote(k.constraint))
+}
+
+// brokenKeys are the foreign keys that the rows left out would break. A table that is lost itself has no row that could.
+func (t *Target) brokenKeys() []brokenKey {
+	gone := t.goneTables()
+	if len(gone) == 0 {
+		return nil
+	}
+	without := t.withRoots(gone)
+	var keys []brokenKey
+	for _, e := range t.sel.entries(pgarchive.SectionPostData) {
+		if e.Desc != "FK CONSTRAINT" {
+			continue
+		}
+		var from, to *pgarchive.Entry
+		for _, d := range e.Depends {
+			on, ok := t.toc.Entry(d)
+			switch {
+			case !ok || on.Desc != "TABLE":
+			case isOf(e, on):
+				from = on
+			case without[d]:
+				to = on
+			}
+		}
+		if from == nil || to == nil || gone[from.DumpID] {
+			continue // a key from a table to itself is empty with it
+		}
+		in := t.clientEncoding()
+		keys = append(keys, brokenKey{
+			entry: e, schema: decoded(in, from.Namespace), table: decoded(in, from.Tag),
+			constraint: decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
+		})
+	}
+	return keys
+}
+
+// goneTables are the tables whose rows are lost, by the dump id of their definition.
+func (t *Target) goneTables() map[int]bool {
+	gone := map[int]bool{}
+	for _, l := range t.lost {
+		data, ok := t.toc.Entry(l.DumpID)
+		if !ok {
+			continue
+		}
+		if e := t.made[[2]string{data.Namespace, data.Tag}]; e != nil {
+			gone[e.DumpID] = true
+		}
+	}
+	return gone
+}
+
+// withRoots adds the tables whose partitions are among them: rows that are lost to a partition are lost to its root.
+func (t *Target) withRoots(tables map[int]bool) map[int]bool {
+	all := maps.Clone(tables)
+	for again := true; again; {
+		again = false
+		for i := range t.toc.Entries {
+			e := &t.toc.Entries[i]
+			child := t.made[[2]string{e.Namespace, e.Tag}]
+			// Up to version 13 a partition is attached by the statement that makes it.
+			attached := e.Desc == "TABLE ATTACH" || e.Desc == "TABLE" && strings.Contains(e.Defn, " ATTACH PARTITION ")
+			if attached && child != nil && all[child.DumpID] {
+				for _, d := range e.Depends {
+					again = again || !all[d]
+					all[d] = true
+				}
+			}
+		}
+	}
+	return all
+}
+
+// isOf reports whether a constraint is one of a table: its tag is both names, its statement begins with the table's.
+func isOf(constraint, table *pgarchive.Entry) bool {
+	if constraint.Namespace != table.Namespace || !strings.HasPrefix(constraint.Tag, table.Tag+" ") {
+		return false
+	}
+	bare := strings.NewReplacer(`"`, "", "ONLY ", "")
+	return strings.HasPrefix(bare.Replace(constraint.Defn), bare.Replace("ALTER TABLE "+table.Namespace+"."+table.Tag+"\n"))
+}
+
+// notValid is the statement of a foreign key that says nothing about the rows that are there.
+func notValid(defn string) string {
+	return strings.TrimSuffix(strings.TrimRight(defn, " \n"), ";") + " NOT VALID;\n"
+}
+
+// losses adds what is lost to the proof: as differences that are accepted if they were to be left out.
+func (c *checker) losses() {
+	reason := ""
+	if c.o.Loss.Without {
+		reason = "left out, as asked"
+	}
+	for _, l := range c.lost {
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: l.What, Want: l.Want, Got: "nothing, as the repository has lost them: " + l.Why, Accepted: reason})
+		c.proof.Part = c.proof.Part || l.What == lostCatalogs
+	}
+	for _, name := range c.filledWithout() {
+		c.proof.NotCompared = append(c.proof.NotCompared, "the rows of materialized view "+name+": it was filled without those that are lost")
+	}
+}
+
+// lostReason says why a difference, or a statement that failed, is the mark of what is lost: it is of a foreign key that
+// leads there.
+func (c *checker) lostReason(name string) string {
+	if !c.o.Loss.Without {
+		return ""
+	}
+	bare := func(s string) string { return strings.ReplaceAll(s, `"`, "") } // the server quotes what needs it
+	for _, k := range c.brokenKeys() {
+		of := bare("constraint " + k.name())
+		statement := bare("statement of fk constraint " + k.schema + "." + k.table + " " + k.constraint)
+		if n := bare(name); n == of || n == statement || strings.HasPrefix(n, of+": ") {
+			return "it leads to " + k.to + ", whose rows are lost"
+		}
+	}
+	return ""
+}
+
+// filledWithout are the materialized views that read a table whose rows are lost, through views too.
+func (t *Target) filledWithout() []string {
+	reach := t.withRoots(t.goneTables())
+	if len(reach) == 0 {
+		return nil
+	}
+	for again := true; again; {
+		again = false
+		for i := range t.toc.Entries {
+			e := &t.toc.Entries[i]
+			if strings.HasSuffix(e.Desc, "VIEW") && !reach[e.DumpID] && slices.ContainsFunc(e.Depends, func(d int) bool { return reach[d] }) {
+				reach[e.DumpID], again = true, true
+			}
+		}
+	}
+	var names []string
+	for i := range t.toc.Entries {
+		if e := &t.toc.Entries[i]; e.Desc == "MATERIALIZED VIEW" && reach[e.DumpID] && t.sel.has(e) {
+			names = append(names, decoded(t.clientEncoding(), e.Namespace+"."+e.Tag))
+		}
+	}
+	return names
+}
+
+// bringLost says, once the copy has its name, where what was left out is found.
+func (t *Target) bringLost(ctx context.Context) []string {
+	var next []string
+	for _, l := range t.lost {
+		if l.Table == "" {
+			continue
+		}
+		command := ""
+		if t.o.Loss.Elsewhere != nil {
+			command = t.o.Loss.Elsewhere(ctx, l.Schema, l.Table)
+		}
+		if command == "" {
+			next = append(next, fmt.Sprintf("no other point is known to hold the %s", l.What))
+			continue
+		}
+		next = append(next, fmt.Sprintf("to bring the %s from the newest other point that has them: %s", l.What, command))
+	}
+	for _, k := range t.brokenKeys() {
+		next = append(next, "when the rows are back, in psql: "+k.validate())
+	}
+	return next
+}
