@@ -46,6 +46,8 @@ type Request struct {
 	Observer     cofre.Observer     // nil observes nothing
 	Host         string
 	Version      string // of cofre
+	// Named gives what is damaged the names that people know; nil leaves the paths of the repository.
+	Named func(context.Context, cofre.Damage) cofre.Damage
 }
 
 // Run makes one recovery point of everything requested and returns it as it was published. After an error that
@@ -67,7 +69,7 @@ func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoin
 }
 
 func carryOut(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
-	m := mending{repo: repo, obs: req.Observer}
+	m := mending{repo: repo, obs: req.Observer, name: req.Named}
 	for again := false; ; again = true {
 		if err := m.begin(ctx); err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 type mending struct {
 	repo   repository
 	obs    cofre.Observer
+	name   func(context.Context, cofre.Damage) cofre.Damage // nil leaves the names of the repository
 	before []cofre.Damage
 }
 
@@ -62,6 +63,9 @@ func (m *mending) end(ctx context.Context) {
 		m.note("what was damaged is stored afresh, and whole again: %s", strings.Join(whole, ", "))
 	}
 	for _, d := range after {
+		if m.name != nil {
+			d = m.name(ctx, d)
+		}
 		m.warn("point %s has lost what its source no longer holds: %s", d.Point, lostOf(d))
 	}
 }

@@ -34,6 +34,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (*cofre.Rec
 	if err != nil {
 		return nil, err
 	}
+	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return namedDamage(ctx, repo, d) }
 	if copies := in.cfg.Copies; len(copies) > 0 {
 		// A promise of the file that this does not keep is not passed over in silence.
 		in.warn(fmt.Sprintf("this version brings WAL alone to copies: the recovery point will be in %s, and not in %s", in.cfg.Repository.URL, urlsOf(copies)))
@@ -55,6 +56,7 @@ func (in *Installation) capture(ctx context.Context, o BackupOptions) (*cofre.Re
 	if err != nil {
 		return nil, err
 	}
+	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return namedDamage(ctx, repo, d) }
 	return backup.Run(ctx, repo, req)
 }
 

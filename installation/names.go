@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,13 +18,13 @@ func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findi
 	for _, c := range p.Components {
 		var names map[string]string
 		for i, f := range findings {
-			if f.Kind != c.Kind || f.Object == "" || !strings.Contains(f.What, fmt.Sprintf("of %s %s", c.Kind, c.Name)) {
+			if f.Kind != c.Kind || f.Object == "" || f.Name != c.Name {
 				continue
 			}
 			if names == nil {
 				names = entryNames(ctx, repo, c)
 			}
-			name := names[f.Object]
+			name := cmp.Or(names[f.Object], logical.LargeObjectOf(f.Object))
 			if below, ok := strings.CutPrefix(f.Object, "files/"); ok && c.Kind == cofre.KindConfig {
 				name = "/" + below
 			}
@@ -34,6 +35,20 @@ func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findi
 			findings[i].What = strings.Replace(f.What, fmt.Sprintf("content of %q", f.Object), fmt.Sprintf("%s (%s)", name, f.Object), 1)
 		}
 	}
+}
+
+// namedDamage returns damage with the names that people know.
+func namedDamage(ctx context.Context, repo reader, d cofre.Damage) cofre.Damage {
+	for p, err := range repo.Points(ctx) {
+		if err != nil {
+			return d
+		}
+		if p.ID == d.Point {
+			d.Findings = slices.Clone(d.Findings)
+			nameFindings(ctx, repo, p, d.Findings)
+		}
+	}
+	return d
 }
 
 // nameVerified does the same for the findings of a verification, whose sentences end in the point.
@@ -72,6 +87,8 @@ func entryNames(ctx context.Context, repo reader, c cofre.Component) map[string]
 		for t := range slices.Values(facts.Tables) {
 			names[logical.ArchiveDir+"/"+t.File] = t.Schema + "." + t.Name
 		}
+		names[logical.TOCFile], names[logical.GlobalsFile] = "table of contents", "roles and memberships"
+		names[logical.FactsFile], names[logical.FingerprintFile] = "facts", "catalogs"
 	case cofre.KindStorage:
 		for l, err := range bucket.ReadIndex(ctx, tree) {
 			if err != nil {

@@ -70,6 +70,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	if a.JSON {
 		listed := []describedPoint{}
 		for _, p := range points {
+			nameFindings(ctx, repo, p, damage[p.ID])
 			listed = append(listed, describedPoint{p, damage[p.ID]})
 		}
 		return a.Document(struct {

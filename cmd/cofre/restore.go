@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -51,7 +52,7 @@ type restoring struct {
 	point   string
 	// replaces says what gives way, for the question; nil where nothing does.
 	replaces func(cofre.Component) string
-	target   func(chosen) (cofre.Target, error)
+	target   func(installation.Choice) (cofre.Target, error)
 	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
 	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
 	// again is the command that accepts these differences as well; nil where a copy that differs is not kept.
@@ -88,7 +89,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if n := len(damage[point.ID]); n > 0 {
 		fmt.Fprintf(a.Err, "warning: recovery point %s is known to have lost %s: cofre show %s\n", point.ID, plural(n, "object"), point.ID)
 	}
-	target, err := r.target(chosen{point, comp, cat, damage})
+	target, err := r.target(installation.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -232,7 +233,7 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindCluster, point: string(way.point)}
 	var made *physical.Target
-	r.target = func(chosen) (cofre.Target, error) {
+	r.target = func(installation.Choice) (cofre.Target, error) {
 		made = physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: parallel(c.jobs), Owner: c.owner,
 			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,

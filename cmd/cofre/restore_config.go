@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation"
 )
 
 type restoreConfigCommand struct {
@@ -51,8 +52,8 @@ keeps its owner and mode.
 
 func (c *restoreConfigCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindConfig, point: ref}
-	r.target = func(from chosen) (cofre.Target, error) {
-		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: from.component.Name, To: c.to, Paths: c.paths, NoOwner: c.noOwner}), nil
+	r.target = func(from installation.Choice) (cofre.Target, error) {
+		return files.NewTarget(files.TargetConfig{Installation: cfg.Name, Name: from.Component.Name, To: c.to, Paths: c.paths, NoOwner: c.noOwner}), nil
 	}
 	if c.inPlace {
 		r.replaces = func(cofre.Component) string { return "replace the files that are there" }

@@ -13,6 +13,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -93,7 +95,7 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), "use counts or checksum")
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindDatabase, point: ref, again: c.again}
-	r.target = func(from chosen) (cofre.Target, error) {
+	r.target = func(from installation.Choice) (cofre.Target, error) {
 		server, err := restoreServer(cfg, c.server)
 		if err != nil {
 			return nil, err
@@ -111,11 +113,11 @@ func (c *restoreDatabaseCommand) run(ctx context.Context, a *app, cfg *config.Co
 }
 
 // loss says what is known to be lost, and where the rest of it is.
-func (c *restoreDatabaseCommand) loss(cfg *config.Config, repo reader, from chosen) logical.LossOptions {
+func (c *restoreDatabaseCommand) loss(cfg *config.Config, repo reader, from installation.Choice) logical.LossOptions {
 	return logical.LossOptions{
-		Known: from.lost(), Without: c.lost, Command: c.rest,
+		Known: from.Lost(), Without: c.lost, Command: c.rest,
 		Elsewhere: func(ctx context.Context, schema, table string) string {
-			point, facts, ok := from.holder(ctx, repo, schema, table)
+			point, facts, ok := from.Holder(ctx, repo, schema, table)
 			if !ok {
 				return ""
 			}
@@ -123,7 +125,7 @@ func (c *restoreDatabaseCommand) loss(cfg *config.Config, repo reader, from chos
 			if c.server != "" {
 				words = append(words, "--server", shellQuote(withoutPassword(c.server)))
 			}
-			if name := cmp.Or(c.to, from.component.Name); cfg.Database == nil || name != sourceID(cfg, cofre.KindDatabase).Name {
+			if name := cmp.Or(c.to, from.Component.Name); cfg.Database == nil || name != (postgres.Config{URL: cfg.Database.URL}).DatabaseName() {
 				words = append(words, "--database", shellQuote(name))
 			}
 			if len(facts.PrimaryKey) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 )
 
 type restoreStorageCommand struct {
@@ -75,8 +76,8 @@ Where the configured database is the storage's own, owners and times of the obje
 
 func (c *restoreStorageCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, ref string) error {
 	r := restoring{options: c.restoreOptions, kind: cofre.KindStorage, point: ref}
-	r.target = func(from chosen) (cofre.Target, error) {
-		p, comp := from.point, from.component
+	r.target = func(from installation.Choice) (cofre.Target, error) {
+		p, comp := from.Point, from.Component
 		store, err := openTarget(ctx, cfg)
 		if err != nil {
 			return nil, err

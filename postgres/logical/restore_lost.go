@@ -133,6 +133,17 @@ const (
 	listPrefix   = ArchiveDir + "/blobs"
 )
 
+// LargeObjectOf names what a path in a component holds of large objects; empty if it is none.
+func LargeObjectOf(path string) string {
+	if oid, one := strings.CutPrefix(path, objectPrefix); one {
+		return "large object " + strings.TrimSuffix(oid, ".dat")
+	}
+	if strings.HasPrefix(path, listPrefix) {
+		return "list of large objects"
+	}
+	return ""
+}
+
 func lostObject(oid, path, why string) lost {
 	return lost{What: "large object " + oid, Path: path, Want: "as captured", Why: why}
 }

@@ -1,0 +1,77 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+// Choice is the component that a restore was asked for, among those of the catalog.
+type Choice struct {
+	Point     cofre.RecoveryPoint
+	Component cofre.Component
+	Catalog   *catalog.Catalog
+	Damage    map[cofre.PointID][]cofre.Finding // what every point is known to have lost
+}
+
+// Lost is what the repository is known to have lost of the component.
+func (c Choice) Lost() []cofre.Finding { return lostOf(c.Damage[c.Point.ID], c.Component) }
+
+// lostOf is what of damage is of one component.
+func lostOf(damage []cofre.Finding, c cofre.Component) []cofre.Finding {
+	return slices.DeleteFunc(slices.Clone(damage), func(f cofre.Finding) bool { return f.Kind != c.Kind || f.Name != c.Name })
+}
+
+// Others are the components of the same source in other points: those of before first, the newest of them first.
+func (c Choice) Others() []Choice {
+	var older, newer []Choice
+	for p := range c.Catalog.List(catalog.Want{Installation: c.Point.Installation}) {
+		for _, comp := range p.Components {
+			if p.ID == c.Point.ID || comp.Kind != c.Component.Kind || comp.Name != c.Component.Name {
+				continue
+			}
+			if other := (Choice{p, comp, c.Catalog, c.Damage}); p.ID < c.Point.ID {
+				older = append(older, other)
+			} else {
+				newer = append(newer, other)
+			}
+		}
+	}
+	newestFirst := func(a, b Choice) int { return cmp.Compare(b.Point.ID, a.Point.ID) }
+	slices.SortFunc(older, newestFirst)
+	slices.SortFunc(newer, newestFirst)
+	return append(older, newer...)
+}
+
+// Holder finds another point that is not known to have lost the rows of a table.
+func (c Choice) Holder(ctx context.Context, repo reader, schema, table string) (cofre.PointID, logical.TableFacts, bool) {
+	for _, o := range c.Others() {
+		facts, err := readFacts(ctx, repo, o.Component)
+		if err != nil {
+			continue // it holds nothing that can be read
+		}
+		for _, t := range facts.Tables {
+			if t.Schema != schema || t.Name != table {
+				continue
+			}
+			path := logical.ArchiveDir + "/" + t.File
+			if !slices.ContainsFunc(o.Lost(), func(f cofre.Finding) bool { return f.Object == path }) {
+				return o.Point.ID, t, true
+			}
+		}
+	}
+	return "", logical.TableFacts{}, false
+}
+
+// readFacts reads what was recorded in the snapshot of a dump.
+func readFacts(ctx context.Context, repo reader, c cofre.Component) (*logical.Facts, error) {
+	tree, err := repo.Tree(ctx, c.Root)
+	if err != nil {
+		return nil, err
+	}
+	return logical.ReadFacts(ctx, tree)
+}
