@@ -31,6 +31,7 @@ var heights = map[string]int{
 	"postgres/logical":          4,
 	"postgres/physical":         4,
 	"postgres/wal":              3,
+	"postgres/wal/stream":       4, // receives from a replication slot
 	"bucket":                    2,
 	"bucket/s3":                 3,
 	"bucket/supabase":           3,

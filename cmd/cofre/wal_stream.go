@@ -16,7 +16,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
 type walStreamCommand struct {
@@ -83,10 +83,9 @@ func (c *walStreamCommand) run(ctx context.Context, a *app, cfg *config.Config) 
 	}
 	obs, end := a.progress(ctx)
 	defer end()
-	s := &wal.Streamer{
+	return stream.Run(ctx, stream.Config{
 		Postgres: server, Slot: cmp.Or(c.slot, cfg.Cluster.Slot), Archives: archives,
 		Spool: spool, SpoolLimit: int64(limit), Flush: c.flush, Synchronous: c.synchronous, Observer: obs,
 		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: clusterName},
-	}
-	return s.Stream(ctx)
+	})
 }

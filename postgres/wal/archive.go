@@ -76,7 +76,7 @@ const aheadTime = 10 * time.Second
 // Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
 // of another system; cofre.ErrCorrupt where it is not what its name says; the stores'.
 func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
-	return (&Archiver{remembering(a.Archives), a.System, a.Spool, a.Ahead, a.Jobs}).archive(ctx, path)
+	return (&Archiver{Remembering(a.Archives), a.System, a.Spool, a.Ahead, a.Jobs}).archive(ctx, path)
 }
 
 func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
@@ -122,7 +122,7 @@ func (a *Archiver) system(path string) (cofre.SystemID, error) {
 		return 0, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), "archive_command = 'cofre wal archive %%p' runs in the data directory")
 	}
 	if a.System != 0 && c.SystemID != a.System {
-		return 0, foreign(c.SystemID, a.System)
+		return 0, Foreign(c.SystemID, a.System)
 	}
 	return c.SystemID, nil
 }
@@ -142,7 +142,8 @@ func readControl(path string) (*pgdata.Control, error) {
 	}
 }
 
-func foreign(is, want cofre.SystemID) error {
+// Foreign is the error of WAL that is of another system than the one whose WAL belongs to an archive.
+func Foreign(is, want cofre.SystemID) error {
 	return cofre.WithHint(fmt.Errorf("it is of system %s, and the WAL of system %s belongs here: %w", is, want, cofre.ErrRefused),
 		"give every cluster, and every copy that writes, a configuration and a repository of its own")
 }
@@ -179,7 +180,7 @@ func checkContent(system cofre.SystemID, name pgdata.WALName, content []byte) er
 			return err
 		}
 		if p.SystemID != system {
-			return foreign(p.SystemID, system)
+			return Foreign(p.SystemID, system)
 		}
 		// A partial one is as long as any other: what was not written is zeros or an older life of the file.
 		if int64(len(content)) != p.SegmentSize {

@@ -27,8 +27,8 @@ type Archive struct {
 	found *atomic.Pointer[Recipient] // remembers what Find found
 }
 
-// remembering returns the archives with a memory: whom their WAL is encrypted for is asked once.
-func remembering(archives []Archive) []Archive {
+// Remembering caches each archive's recipient, so that it is looked up once.
+func Remembering(archives []Archive) []Archive {
 	all := slices.Clone(archives)
 	for i := range all {
 		all[i].found = &atomic.Pointer[Recipient]{}
@@ -64,18 +64,6 @@ func (a Archive) Find(ctx context.Context) (Recipient, error) {
 		err = cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), "make it with cofre init, or correct its url in the configuration")
 	}
 	return r, err
-}
-
-// stores are those that can be asked.
-func stores(archives []Archive) ([]cofre.Store, error) {
-	var all []cofre.Store
-	for _, a := range archives {
-		if a.Unusable != nil {
-			return nil, a.Unusable
-		}
-		all = append(all, a.Store)
-	}
-	return all, nil
 }
 
 // put stores an object of the given content in every archive, side by side: one that is down keeps none of the

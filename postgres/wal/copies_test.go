@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
 // TestCopiesHaveKeysOfTheirOwn archives to two repositories, and reads from each what the other cannot give.
@@ -121,7 +122,7 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "wal_keep_size = 64MB"))
 	system := systemOf(t, s)
 	s.Exec(t, "postgres", "create table t (x text)")
-	run := stream(t, &wal.Streamer{
+	run := startStream(t, stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_copies", Archives: []wal.Archive{{Store: down, Recipient: secondID.Recipient()}, {Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: 100 * time.Millisecond,
 	})

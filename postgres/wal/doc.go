@@ -1,5 +1,5 @@
-// Package wal brings WAL into a store and back: segments that archive_command hands over, and the stream of a
-// replication slot.
+// Package wal brings WAL into a store and back: segments that archive_command hands over, those that package wal/stream
+// receives from a replication slot, and all of them again for restore_command.
 //
 // An archived file is one plain object, wal/SYSTEM/TIMELINE/NAME: zstd, then age for the recipient of the
 // repository. Archiving needs the recipient alone, which is public, and opens no repository; age -d and zstd -d
@@ -7,7 +7,7 @@
 //
 //	archive_command ──▶ Archive ──┐
 //	                              ├──▶ wal/SYSTEM/TIMELINE/SEGMENT ──▶ Fetch ──▶ restore_command
-//	replication slot ──▶ Stream ──┘                                └──▶ ReadInventory ──▶ restore/plan
+//	package stream ──▶ Sequence ──┘                                └──▶ ReadInventory ──▶ restore/plan
 //
 // What can be reached from what is archived is decided in restore/plan; this package lists and reads.
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
 // A segment that PostgreSQL is told of is on the disk under its name: recovery removes nothing that it may need after a
@@ -63,7 +64,7 @@ func TestAStreamReportsWhatIsSynced(t *testing.T) {
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
 	spool := filepath.Join(root, "streamed")
-	streamer := &wal.Streamer{
+	streamer := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_sync", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: spool, Flush: 50 * time.Millisecond,
 	}
@@ -83,7 +84,7 @@ func TestAStreamReportsWhatIsSynced(t *testing.T) {
 		return nil
 	})
 	defer stop()
-	run := stream(t, streamer)
+	run := startStream(t, streamer)
 	flushed := func() cofre.LSN {
 		lsn, err := cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select coalesce(max(confirmed), '0/0') from (select restart_lsn as confirmed from pg_replication_slots where slot_name = 'cofre_sync') s")))
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/stream"
 	"github.com/trustlayer/cofre/restore/plan"
 )
 
@@ -31,7 +32,7 @@ type streaming struct {
 	done   chan error
 }
 
-func stream(t *testing.T, s *wal.Streamer) *streaming {
+func startStream(t *testing.T, s stream.Config) *streaming {
 	t.Helper()
 	run := &streaming{done: make(chan error, 1)}
 	s.Observer = cofre.ObserverFunc(func(e cofre.Event) {
@@ -41,7 +42,7 @@ func stream(t *testing.T, s *wal.Streamer) *streaming {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	run.cancel = cancel
-	go func() { run.done <- s.Stream(ctx) }()
+	go func() { run.done <- stream.Run(ctx, s) }()
 	t.Cleanup(func() {
 		cancel()
 		select {
@@ -112,11 +113,11 @@ func TestStreamBringsTheUnfinishedSegmentThroughCrashAndPromotion(t *testing.T) 
 	system := systemOf(t, s)
 	s.Exec(t, "postgres", "create table ledger (n int primary key, filler text)")
 	base := baseBackup(t, s, root)
-	st0 := &wal.Streamer{
+	st0 := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_test", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
 	}
-	run := stream(t, st0)
+	run := startStream(t, st0)
 	fill := func(from, to int) {
 		t.Helper()
 		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
@@ -235,13 +236,13 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 	defer standby.Close()
 	second := &testkit.Server{Server: standby}
 
-	streamer := func(s *testkit.Server) *wal.Streamer {
-		return &wal.Streamer{
+	streamer := func(s *testkit.Server) stream.Config {
+		return stream.Config{
 			Postgres: s.Config("postgres"), Slot: "cofre_failover", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 			Spool: filepath.Join(root, "streamed"), Flush: 200 * time.Millisecond,
 		}
 	}
-	run := stream(t, streamer(primary))
+	run := startStream(t, streamer(primary))
 	fill := func(s *testkit.Server, from, to int) {
 		t.Helper()
 		s.Exec(t, "postgres", fmt.Sprintf("insert into ledger select i, repeat(md5(i::text), 20) from generate_series(%d, %d) i", from, to))
@@ -267,7 +268,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Promote(t)
-	run = stream(t, streamer(second))
+	run = startStream(t, streamer(second))
 	fill(second, 3001, 4000)
 	lsn = must(cofre.ParseLSN(strings.TrimSpace(second.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
 	last := pgdata.SegmentAt(2, lsn, 1<<20)
@@ -305,7 +306,7 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
-	st0 := &wal.Streamer{
+	st0 := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_lost", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: -1,
 	}
@@ -316,7 +317,7 @@ func TestStreamSaysThatItsSlotWasInvalidated(t *testing.T) {
 	if got := strings.TrimSpace(s.Query(t, "postgres", "select wal_status from pg_replication_slots")); got != "lost" {
 		t.Fatalf("the slot is %s", got)
 	}
-	run := stream(t, st0)
+	run := startStream(t, st0)
 	testkit.Await(t, "the warning", 10*time.Second, func() bool { return strings.Contains(run.saidSo("base backup now"), "cofre_lost was invalidated") })
 	testkit.Await(t, "a new slot", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active and wal_status = 'reserved'")) == "1"
@@ -334,12 +335,12 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "max_slot_wal_keep_size = 2MB", "min_wal_size = 2MB", "max_wal_size = 3MB"))
 	system := systemOf(t, s)
-	st0 := &wal.Streamer{
+	st0 := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_behind", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Flush: 100 * time.Millisecond,
 	}
 	s.Exec(t, "postgres", "create table t (x text)")
-	run := stream(t, st0)
+	run := startStream(t, st0)
 	name := func() string {
 		return strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_lsn())"))
 	}
@@ -363,7 +364,7 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 	if got := strings.TrimSpace(s.Query(t, "postgres", "select wal_status from pg_replication_slots")); got != "lost" {
 		t.Fatalf("the slot is %s", got)
 	}
-	run = stream(t, st0)
+	run = startStream(t, st0)
 	testkit.Await(t, "both warnings", 20*time.Second, func() bool {
 		return run.saidSo("cofre_behind was invalidated") != "" && run.saidSo("cannot be received any more") != ""
 	})
@@ -405,11 +406,11 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
 	down := &failing{Store: st}
-	st0 := &wal.Streamer{
+	st0 := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_down", Archives: []wal.Archive{{Store: down, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), SpoolLimit: 5 << 20, Flush: 100 * time.Millisecond,
 	}
-	run := stream(t, st0)
+	run := startStream(t, st0)
 	testkit.Await(t, "a slot", 10*time.Second, func() bool {
 		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
 	})
@@ -455,7 +456,7 @@ func TestSynchronousStreamLosesNothing(t *testing.T) {
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "synchronous_commit = on"))
 	s.Exec(t, "postgres", "create table ledger (n int primary key)")
 	base := baseBackup(t, s, root)
-	run := stream(t, &wal.Streamer{
+	run := startStream(t, stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_sync", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), Synchronous: true,
 	})
