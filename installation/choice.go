@@ -26,6 +26,27 @@ func lostOf(damage []cofre.Finding, c cofre.Component) []cofre.Finding {
 	return slices.DeleteFunc(slices.Clone(damage), func(f cofre.Finding) bool { return f.Kind != c.Kind || f.Name != c.Name })
 }
 
+// Whole is the component of another point that is not known to have lost anything, if there is one: as Others has them.
+func (c Choice) Whole() (Choice, bool) {
+	for _, o := range c.Others() {
+		if len(o.Lost()) == 0 {
+			return o, true
+		}
+	}
+	return Choice{}, false
+}
+
+// LostNames are what the component is known to have lost, by the names that people know.
+func (c Choice) LostNames(ctx context.Context, repo reader) []string {
+	found := c.Lost()
+	nameFindings(ctx, repo, c.Point, found)
+	var names []string
+	for _, f := range found {
+		names = append(names, f.Object)
+	}
+	return names
+}
+
 // Others are the components of the same source in other points: those of before first, the newest of them first.
 func (c Choice) Others() []Choice {
 	var older, newer []Choice

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/physical"
 )
 
 // nameFindings gives what is damaged in a point the names that people know: of tables, objects and files. What cannot be
@@ -27,6 +28,9 @@ func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findi
 			name := cmp.Or(names[f.Object], logical.LargeObjectOf(f.Object))
 			if below, ok := strings.CutPrefix(f.Object, "files/"); ok && c.Kind == cofre.KindConfig {
 				name = "/" + below
+			}
+			if below, ok := strings.CutPrefix(f.Object, physical.DataDir+"/"); ok && c.Kind == cofre.KindCluster {
+				name = below
 			}
 			if name == "" {
 				continue

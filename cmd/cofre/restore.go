@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,9 +39,12 @@ type restoreOptions struct {
 	yes    bool
 	source string   // name of the component, where a point has several of the kind
 	accept []string // differences that are taken as they are
+	// from is the command that was given, with another point.
+	from func(point cofre.PointID) string
 }
 
 func (o *restoreOptions) addFlags(cmd *cobra.Command) {
+	o.from = func(point cofre.PointID) string { return commandLine(cmd, []string{string(point)}, "", nil) }
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and do nothing")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask before something is replaced")
 	cmd.Flags().StringVar(&o.source, "source", "", "`NAME` of the component, where the point has several of the kind")
@@ -55,6 +60,9 @@ type restoring struct {
 	target   func(installation.Choice) (cofre.Target, error)
 	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
 	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
+	// instead is the command that restores from another point which is whole, empty if there is none; nil takes the
+	// newest of the same source.
+	instead func(context.Context, installation.Choice) string
 	// again is the command that accepts these differences as well; nil where a copy that differs is not kept.
 	again func(accept []string) string
 }
@@ -86,16 +94,15 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if err != nil {
 		return err
 	}
-	if n := len(damage[point.ID]); n > 0 {
-		fmt.Fprintf(a.Err, "warning: recovery point %s is known to have lost %s: cofre show %s\n", point.ID, plural(n, "object"), point.ID)
-	}
-	target, err := r.target(installation.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage})
+	choice := installation.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}
+	a.warnOfLoss(ctx, repo, r, choice)
+	target, err := r.target(choice)
 	if err != nil {
 		return err
 	}
 	req := restore.Request{Point: point.ID, Component: comp, Target: target, Accept: r.options.accept}
 	if r.options.dryRun {
-		return a.dryRun(ctx, repo, req)
+		return r.elsewhere(ctx, choice, a.dryRun(ctx, repo, req))
 	}
 	obs, end := a.progress(ctx)
 	defer end()
@@ -118,6 +125,7 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 	if res != nil && res.Kept != nil && r.again != nil {
 		err = cofre.WithHint(err, "%s", res.Decision(r.again))
 	}
+	err = r.elsewhere(ctx, choice, err)
 	var recovered *physical.Recovered
 	if err == nil && r.then != nil {
 		recovered, err = r.then(ctx, obs, res.Outcome)
@@ -137,6 +145,51 @@ func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r re
 		printOutcome(a, res, recovered)
 	}
 	return err
+}
+
+// warnOfLoss names what the component is known to have lost, and where all of it is. The plan of a database or a cluster
+// says what that means for it.
+func (a *app) warnOfLoss(ctx context.Context, repo reader, r restoring, choice installation.Choice) {
+	names := choice.LostNames(ctx, repo)
+	if len(names) == 0 {
+		return
+	}
+	const shown = 5
+	list := strings.Join(names[:min(shown, len(names))], ", ")
+	if len(names) > shown {
+		list += fmt.Sprintf(" and %d more: cofre show %s", len(names)-shown, choice.Point.ID)
+	}
+	text := fmt.Sprintf("recovery point %s is known to have lost %s of %s: %s", choice.Point.ID, plural(len(names), "object"), choice.Component.Kind, list)
+	if r.kind == cofre.KindDatabase || r.kind == cofre.KindCluster {
+		a.warn([]string{text})
+		return
+	}
+	if command := r.other(ctx, choice); command != "" {
+		text += "; from another point that is whole: " + command
+	}
+	a.warn([]string{text})
+}
+
+// other is the command that restores from another point that is not known to have lost anything; empty if there is none.
+func (r restoring) other(ctx context.Context, choice installation.Choice) string {
+	if r.instead != nil {
+		return r.instead(ctx, choice)
+	}
+	if o, ok := choice.Whole(); ok {
+		return r.options.from(o.Point.ID)
+	}
+	return ""
+}
+
+// elsewhere adds the way on to the error of a restore that ended because the repository does not hold what it needs.
+func (r restoring) elsewhere(ctx context.Context, choice installation.Choice, err error) error {
+	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || cofre.Hint(err) != "" {
+		return err
+	}
+	if command := r.other(ctx, choice); command != "" {
+		return cofre.WithHint(err, "from another point that is not known to be damaged: %s", command)
+	}
+	return cofre.WithHint(err, "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show %s", choice.Point.ID)
 }
 
 // warn says what a person has to know before a restore goes on. It goes to stderr, with --json too.

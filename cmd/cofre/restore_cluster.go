@@ -233,11 +233,19 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 	}
 	r := restoring{options: c.restoreOptions, kind: cofre.KindCluster, point: string(way.point)}
 	var made *physical.Target
-	r.target = func(installation.Choice) (cofre.Target, error) {
+	r.instead = func(ctx context.Context, choice installation.Choice) string {
+		return c.whole(ctx, cfg, choice, target)
+	}
+	r.target = func(choice installation.Choice) (cofre.Target, error) {
+		lost, instead := choice.LostNames(ctx, repo), ""
+		if len(lost) > 0 {
+			instead = r.instead(ctx, choice)
+		}
 		made = physical.NewTarget(physical.TargetOptions{
 			Dir: c.to, Tablespaces: spaces, Delta: c.delta, MoveAside: c.moveAside, Jobs: parallel(c.jobs), Owner: c.owner,
 			Recovery: way.target, Plan: way.recovery, Action: action, RestoreCommand: command, EndCommand: endCommand(command), KeepArchiving: c.keepArchive, KeepLibraries: c.keepLibraries,
 			VerifyBackup: c.verifyBackup, KeepPartial: c.keepPartial,
+			Lost: lost, Instead: instead,
 		})
 		return made, nil
 	}
@@ -254,6 +262,23 @@ func (c *restoreClusterCommand) run(ctx context.Context, a *app, cfg *config.Con
 		r.replaces = func(cofre.Component) string { return "replace the data directory " + c.to }
 	}
 	return a.restore(ctx, cfg, repo, r)
+}
+
+// whole is the command that reaches the same target from another base backup, which is not known to have lost anything: the
+// newest of before, or else of after.
+func (c *restoreClusterCommand) whole(ctx context.Context, cfg *config.Config, choice installation.Choice, target cofre.RecoveryTarget) string {
+	if target.Immediate {
+		return "" // the end of another base backup is another moment
+	}
+	for _, o := range choice.Others() {
+		if len(o.Lost()) > 0 || o.Component.Partial {
+			continue
+		}
+		if _, err := recoveryWay(ctx, cfg, choice.Catalog, target, []string{string(o.Point.ID)}, func(string) {}); err == nil {
+			return c.from(o.Point.ID)
+		}
+	}
+	return ""
 }
 
 // way is how a recovery target is reached.

@@ -65,6 +65,10 @@ type TargetOptions struct {
 	// VerifyBackup has pg_verifybackup of the component's major version, where it is installed, read everything
 	// back once more.
 	VerifyBackup bool
+	// Lost names the files of the component that the repository is known to have lost: nothing is begun then. Instead is the
+	// command that restores from a base backup that is whole, for the hint; empty if there is none.
+	Lost    []string
+	Instead string
 	// KeepPartial leaves what was staged when a restore fails, so that the next one goes on with it.
 	KeepPartial bool
 }
@@ -130,6 +134,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	problem := func(hint, what string, args ...any) {
 		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(what, args...), Hint: hint})
 	}
+	t.planLost(c, problem)
 	if err := t.planDirectory(problem); err != nil {
 		return nil, err
 	}
@@ -148,6 +153,23 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	t.describe(p)
 	t.planMadeSpaces(p, problem)
 	return p, t.noteConfiguration(ctx, p)
+}
+
+// planLost refuses a component that is known to be damaged: a cluster without one of its files starts, and is wrong.
+func (t *Target) planLost(c cofre.Component, problem func(hint, what string, args ...any)) {
+	if len(t.o.Lost) == 0 {
+		return
+	}
+	const shown = 5
+	names := strings.Join(t.o.Lost[:min(shown, len(t.o.Lost))], ", ")
+	if more := len(t.o.Lost) - shown; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	hint := "no other base backup is known to be whole and to lead there; a dump may hold the databases: cofre list --kind database"
+	if t.o.Instead != "" {
+		hint = "from the base backup that is whole and leads there: " + t.o.Instead
+	}
+	problem(hint, "the repository has lost files of the base backup of %s: %s", c.StartedAt.UTC().Format(time.RFC3339), names)
 }
 
 var dataDirectory = regexp.MustCompile(`(?mi)^[ \t]*data_directory[ \t]*[= \t]`)
