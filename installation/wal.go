@@ -115,7 +115,7 @@ func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, 
 			sizes[s.SystemID] = s.WALSegmentSize
 			backups = append(backups, plan.BaseBackup{
 				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
-				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial,
+				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial, Dropping: s.Dropping,
 			})
 		}
 	}

@@ -531,6 +531,9 @@ func printRecovered(a *app, r *physical.Recovered) {
 	for _, s := range r.Raised {
 		fmt.Fprintf(a.Out, "raised, as the WAL demands: %s\n", s)
 	}
+	for _, u := range r.Unusable {
+		fmt.Fprintf(a.Out, "as in the original then, %s\n", u)
+	}
 	switch {
 	case r.Paused != nil:
 		fmt.Fprintf(a.Out, "paused at the target, running read-only as process %d, log in %s\n", r.Paused.PID, r.Paused.Log)

@@ -44,6 +44,9 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 		k.warn("without a temporary slot the WAL that the backup needs may be recycled before it ends: %v", slotErr)
 	}
 	k.facts.StartLSN, k.facts.StartedAt = r.start, time.Now().UTC()
+	if err := k.findDrops(ctx); err != nil {
+		return err
+	}
 	watched, release := r.watch(ctx)
 	defer release()
 	if err := k.read(watched, dir, control); err != nil {

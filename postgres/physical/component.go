@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // The tree of a cluster component. docs/formats/cluster-component.md describes it.
@@ -59,6 +60,7 @@ type Summary struct {
 	// server: nothing in the archive continues this base backup. Empty where there is none.
 	ForeignWAL  string            `json:"foreign_wal,omitempty"`
 	Tablespaces []Tablespace      `json:"tablespaces,omitempty"`
+	Dropping    []plan.Dropping   `json:"dropping,omitempty"`  // databases, just after the backup had begun
 	Superuser   string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
 	Settings    map[string]string `json:"settings"`            // those that recovery depends on
 	// Configuration names the files of data that lay outside of the data directory, or took something from there: see configuration.go.

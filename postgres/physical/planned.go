@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -136,11 +135,10 @@ func (t *Target) findMade(ctx context.Context) error {
 	if t.o.Plan != nil {
 		created = t.o.Plan.Tablespaces
 	} else if t.facts.WALIncluded {
-		found := map[cofre.LSN]plan.Tablespace{}
-		walk := plan.NewWalk(t.facts.WALSegmentSize, plan.Span{From: t.facts.StartLSN}, func(f plan.Found, _ error) bool {
-			if m := f.Moment; m.Kind == pgdata.MomentTablespaceCreate {
-				found[m.Start] = plan.Tablespace{OID: m.OID, Path: m.Path, At: m.Start, InPlace: m.InPlace}
-			}
+		b := plan.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
+		state := plan.NewState(b)
+		walk := plan.NewWalk(t.facts.WALSegmentSize, plan.Span{From: b.Start, Until: b.Stop}, func(f plan.Found, _ error) bool {
+			state.Add(f.Moment)
 			return true
 		})
 		for _, name := range t.ownSegments() {
@@ -150,9 +148,7 @@ func (t *Target) findMade(ctx context.Context) error {
 			}
 			walk.Segment(b)
 		}
-		for _, at := range slices.Sorted(maps.Keys(found)) {
-			created = append(created, found[at])
-		}
+		created, t.notes = state.Tablespaces(), state.Notes()
 	}
 	t.made = madeSpaces(created, t.o.Tablespaces)
 	return nil
@@ -226,19 +222,12 @@ func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, a
 		}
 		if link, err := os.Readlink(filepath.Join(t.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && t.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
 			m.own = true
-		} else if names, err := os.ReadDir(filepath.Join(m.to, t.spaceVersion())); len(names) > 0 || err != nil && !gone(err) {
-			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, t.spaceVersion())
+		} else if names, err := os.ReadDir(filepath.Join(m.to, spaceVersion(t.control))); len(names) > 0 || err != nil && !gone(err) {
+			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, spaceVersion(t.control))
 			continue
 		}
 		p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
 	}
-}
-
-// spaceVersion is the name of the directory that the cluster's version has in each tablespace.
-//
-// Source: PostgreSQL, src/include/common/relpath.h, TABLESPACE_VERSION_DIRECTORY.
-func (t *Target) spaceVersion() string {
-	return fmt.Sprintf("PG_%d_%d", t.control.Major, t.control.CatalogVersion)
 }
 
 // makeSpaces makes the directories of tablespaces that the WAL will create, and the links that lead to them.
@@ -254,7 +243,7 @@ func (t *Target) makeSpaces() error {
 			return err
 		}
 		if m.own {
-			if err := os.RemoveAll(filepath.Join(m.to, t.spaceVersion())); err != nil {
+			if err := os.RemoveAll(filepath.Join(m.to, spaceVersion(t.control))); err != nil {
 				return err
 			}
 		}

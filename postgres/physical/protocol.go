@@ -206,6 +206,11 @@ func (s *stream) receive(command string) error {
 			if err := s.untilCopy(); err != nil || s.finished {
 				return err
 			}
+			if !s.begun { // its checkpoint is done, and no file was sent yet
+				if err := s.k.findDrops(ctx); err != nil {
+					return err
+				}
+			}
 			for s.copying {
 				if err := s.archive(ctx, g, &archive); err != nil {
 					return err

@@ -58,6 +58,7 @@ type Recovered struct {
 	Promoted bool           `json:"promoted"`              // it takes writes
 	Took     time.Duration  `json:"took_ns"`               // from the start of the server
 	Raised   []string       `json:"raised,omitempty"`      // settings that the WAL demanded more of
+	Unusable []Unusable     `json:"unusable,omitempty"`    // in the copy, as in the original at that moment
 	// Paused is how to reach a detached server that is paused at its target; nil where there is none.
 	Paused *Paused `json:"paused,omitempty"`
 
@@ -81,9 +82,9 @@ type Paused struct {
 // Whoever calls closes Recovered.Server; a cluster that is to serve is then started by what runs PostgreSQL on
 // the machine.
 //
-// Errors: *cofre.UnreachableError where the recovery ended elsewhere than its plan, which is then not promoted;
-// cofre.ErrNotFound without server
-// programs of the version; otherwise one with the end of the server's log.
+// Errors: *cofre.UnreachableError if the recovery ended elsewhere than its plan, or without a database or tablespace that
+// the original had whole: it is then not promoted; cofre.ErrNotFound without server programs of the version; otherwise one
+// with the end of the server's log.
 func Recover(ctx context.Context, o RecoverOptions) (*Recovered, error) {
 	if o.Observer == nil {
 		o.Observer = cofre.Discard
@@ -162,6 +163,9 @@ func (r *recovering) run(ctx context.Context) (*Recovered, error) {
 	obs := r.o.Observer
 	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "recover cluster", Text: r.o.Recovery.String()})
 	done, err := r.untilReached(ctx)
+	if err == nil {
+		done.Unusable, err = r.usable(ctx, done.Promoted)
+	}
 	if err == nil {
 		err = r.settle(ctx, done)
 	}

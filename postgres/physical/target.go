@@ -94,6 +94,7 @@ type Target struct {
 	bytes  int64
 	spaces map[uint32]string // OID to directory
 	made   []madeSpace       // that the WAL will create
+	notes  []string          // what the component's own WAL says of the state that it ends in
 	owner  *owner
 
 	stage   string // where the data directory is built; o.Dir unless moved aside
@@ -480,6 +481,7 @@ func (t *Target) describe(p *cofre.Plan) {
 		step("recover", "to "+r.target.String(), "from timeline %d at %s, %sthen %s", s.Timeline, s.StartLSN, how, r.then())
 	} else {
 		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
+		p.Notes = append(p.Notes, t.notes...)
 	}
 	if t.stage != t.o.Dir {
 		step("move aside", t.o.Dir, "to %s", t.aside(t.o.Dir))

@@ -31,7 +31,8 @@ type world struct {
 	clock time.Time
 	xid   uint32
 
-	damaged map[cofre.LSN]bool // records that cannot be read
+	damaged  map[cofre.LSN]bool // records that cannot be read
+	dropping []plan.Dropping    // now
 }
 
 func newWorld() *world {
@@ -57,7 +58,7 @@ func (w *world) write(n int) {
 
 func (w *world) backup(n int) {
 	w.tick()
-	b := plan.BaseBackup{Point: cofre.PointID(fmt.Sprint("p", len(w.backups))), SystemID: 7, Timeline: w.tli, Start: w.end[w.tli], StartedAt: w.clock}
+	b := plan.BaseBackup{Point: cofre.PointID(fmt.Sprint("p", len(w.backups))), SystemID: 7, Timeline: w.tli, Start: w.end[w.tli], StartedAt: w.clock, Dropping: w.dropping}
 	w.end[w.tli] += cofre.LSN(n)
 	w.commits[w.tli] = append(w.commits[w.tli], pgdata.Moment{Kind: pgdata.MomentBackupEnd, Start: w.end[w.tli] - 40, End: w.end[w.tli]})
 	w.tick()
@@ -163,8 +164,8 @@ func (w *world) put(n int, m pgdata.Moment) {
 	w.end[w.tli] = m.End
 }
 
-// drop drops a database, while others commit.
-func (w *world) drop(others [3]bool) {
+// drop drops a database, while others commit and base backups are taken.
+func (w *world) drop(others [3]int) {
 	w.xid++
 	xid, row := w.xid, pgdata.Row{File: 1262, Number: uint16(w.xid)}
 	acts := []pgdata.Moment{
@@ -174,10 +175,21 @@ func (w *world) drop(others [3]bool) {
 	}
 	for i, m := range acts {
 		w.put(64, m)
-		if others[i] {
+		if i > 0 {
+			w.dropping = []plan.Dropping{{OID: 20000 + xid, Name: "victim", XID: xid}}
+		}
+		switch {
+		case others[i] == 1:
+			w.write(40)
+		case others[i] == 2 && i > 0: // between the mark and the row there is no time for a whole one
+			w.backup(300)
+		case others[i] == 3 && i > 0:
+			w.write(40)
+			w.backup(300)
 			w.write(40)
 		}
 	}
+	w.dropping = nil
 	w.tick()
 	w.put(40, pgdata.Moment{Kind: pgdata.MomentCommit, At: w.clock, XID: xid})
 }
@@ -300,6 +312,12 @@ func exact(t cofre.RecoveryTarget, b plan.BaseBackup, records []pgdata.Moment) (
 
 // tornAt reports whether a database is being dropped at a position.
 func tornAt(b plan.BaseBackup, records []pgdata.Moment, at cofre.LSN) bool {
+	for _, d := range b.Dropping {
+		i := slices.IndexFunc(records, func(m pgdata.Moment) bool { return ends(m) && m.XID == d.XID || m.Kind == pgdata.MomentEndOfRecovery })
+		if i < 0 || at <= records[i].Start {
+			return true
+		}
+	}
 	for i, m := range records {
 		began, ended := m.Start, ^cofre.LSN(0)
 		for _, r := range records[:i] {
@@ -343,7 +361,8 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 					w.fork(w.end[w.tli] - cofre.LSN(back))
 				}
 			case 3, 4:
-				w.drop([3]bool{rapid.Bool().Draw(t, "1"), rapid.Bool().Draw(t, "2"), rapid.Bool().Draw(t, "3")})
+				other := rapid.IntRange(0, 3)
+				w.drop([3]int{other.Draw(t, "1"), other.Draw(t, "2"), other.Draw(t, "3")})
 			case 5:
 				w.space()
 			case 6:

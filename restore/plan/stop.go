@@ -33,8 +33,10 @@ type act struct {
 	what  string
 	xid   uint32
 	began cofre.LSN
-	ended cofre.LSN     // where the record starts that ends its transaction; 0 where it is not known
-	done  pgdata.Moment // its commit, where it is known
+	// earlier says that it had begun before the base backup had, which is at began.
+	earlier bool
+	ended   cofre.LSN     // where the record starts that ends its transaction; 0 where it is not known
+	done    pgdata.Moment // its commit, where it is known
 	// before is the last transaction end before it.
 	before pgdata.Moment
 }
@@ -54,8 +56,52 @@ type ledger struct {
 	seen    cofre.LSN // everything before it was added
 }
 
-func newLedger() *ledger {
-	return &ledger{marks: map[pgdata.Row]act{}, created: map[uint32]uint32{}}
+// newLedger begins with what was under way when a base backup had begun.
+func newLedger(b BaseBackup) *ledger {
+	l := &ledger{marks: map[pgdata.Row]act{}, created: map[uint32]uint32{}}
+	for _, d := range b.Dropping {
+		l.acts = append(l.acts, &act{what: fmt.Sprintf("DROP DATABASE %q", d.Name), xid: d.XID, began: b.Start, earlier: true})
+	}
+	return l
+}
+
+// State is what a base backup holds at its end, as the WAL says that it carries itself.
+type State struct {
+	backup BaseBackup
+	ledger *ledger
+}
+
+// NewState begins a State, to which the moments of the WAL are added.
+func NewState(b BaseBackup) *State { return &State{b, newLedger(b)} }
+
+// Add takes the next moment. What lies after the base backup's end is left out.
+func (s *State) Add(m pgdata.Moment) {
+	if m.Start < s.backup.Stop {
+		s.ledger.add(m)
+	}
+}
+
+// Tablespaces are those that the WAL creates.
+func (s *State) Tablespaces() []Tablespace { return s.ledger.spaces }
+
+// Notes name what was being removed at the end.
+func (s *State) Notes() (notes []string) {
+	for _, a := range s.ledger.underWay(s.backup.Stop) {
+		notes = append(notes, a.underWay(s.backup.Stop)+damaged)
+	}
+	return notes
+}
+
+// damaged ends a note about an act that is under way.
+const damaged = "; what it removes is damaged in the copy, and can be dropped there"
+
+// underWay says that an act had begun, and not ended at a position.
+func (a *act) underWay(at cofre.LSN) string {
+	since := "at " + a.began.String()
+	if a.earlier {
+		since = "before the base backup did, at " + a.began.String() + ","
+	}
+	return fmt.Sprintf("%s, by transaction %d, was under way: it began %s and had not ended at %s", a.what, a.xid, since, at)
 }
 
 // begin returns the act that the record of m belongs to; nil for the old place of a database that has moved, which is
@@ -66,7 +112,9 @@ func (l *ledger) begin(m pgdata.Moment, what string) *act {
 	}
 	for _, a := range l.acts {
 		if a.xid == m.XID && a.ended == 0 {
-			a.what = what
+			if !a.earlier { // or else its name is known
+				a.what = what
+			}
 			return a
 		}
 	}
@@ -104,7 +152,7 @@ func (l *ledger) add(m pgdata.Moment) {
 		l.marks[m.Row] = act{began: m.Start, before: l.last}
 	case pgdata.MomentSharedDelete:
 		if mark, ok := l.marks[m.Row]; ok && m.Start-mark.began < markBound {
-			if a := l.begin(m, "DROP DATABASE"); a != nil {
+			if a := l.begin(m, "DROP DATABASE"); a != nil && !a.earlier {
 				a.began, a.before = mark.began, mark.before
 			}
 		}
@@ -184,7 +232,7 @@ func (p *planner) broken(c candidate, last Found) error {
 
 // toRecord stops with the first record that starts at lsn or after it, or, exclusive, with the one before.
 func (p *planner) toRecord(c candidate, lsn cofre.LSN, inclusive bool) (*Recovery, error) {
-	l, at := newLedger(), stop{}
+	l, at := newLedger(c.backup), stop{}
 	last, err := p.follow(c, lsn, func(f Found) bool {
 		if inclusive || f.Moment.Start < lsn {
 			l.add(f.Moment)
@@ -211,7 +259,7 @@ func (p *planner) toRecord(c candidate, lsn cofre.LSN, inclusive bool) (*Recover
 // beforeEnding stops with the last transaction that ended, or was prepared, before the first that is late: so that nothing which belongs to a later one acts, though its records come first. PostgreSQL
 // itself looks at times in the records of commits and aborts alone.
 func (p *planner) beforeEnding(c candidate, late func(pgdata.Moment) bool) (*Recovery, error) {
-	l := newLedger()
+	l := newLedger(c.backup)
 	at, over := stop{start: c.backup.Stop, reach: c.backup.Stop, consistent: true}, false
 	consistent := false
 	last, err := p.follow(c, c.way.end, func(f Found) bool {
@@ -244,7 +292,7 @@ func (p *planner) beforeEnding(c candidate, late func(pgdata.Moment) bool) (*Rec
 
 // toEnd stops with the last record of all.
 func (p *planner) toEnd(c candidate) (*Recovery, error) {
-	l := newLedger()
+	l := newLedger(c.backup)
 	last, err := p.follow(c, c.way.end, func(f Found) bool { l.add(f.Moment); return true })
 	if err != nil {
 		return nil, err
@@ -256,7 +304,7 @@ func (p *planner) toEnd(c candidate) (*Recovery, error) {
 
 // toConsistency stops where the base backup becomes consistent.
 func (p *planner) toConsistency(c candidate) (*Recovery, error) {
-	l := newLedger()
+	l := newLedger(c.backup)
 	if _, err := p.follow(c, c.backup.Stop, func(f Found) bool {
 		if f.Moment.Start < c.backup.Stop {
 			l.add(f.Moment)
@@ -280,9 +328,9 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 	t := p.target
 	t.Timeline, t.Exclusive = 0, false
 	for _, a := range l.underWay(at.reach) {
-		why := fmt.Sprintf("%s, by transaction %d, was under way: it began at %s and had not ended at %s", a.what, a.xid, a.began, at.start)
+		why := a.underWay(at.start)
 		if t == (cofre.RecoveryTarget{}) || t.Immediate {
-			r.Notes = append(r.Notes, why+"; what it removes is damaged in the copy, and can be dropped there")
+			r.Notes = append(r.Notes, why+damaged)
 			continue
 		}
 		p.older = at.consistent

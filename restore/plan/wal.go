@@ -24,6 +24,15 @@ type BaseBackup struct {
 	OwnWALOnly bool
 	ForeignWAL string
 	Partial    bool // something of it is known not to be as it was: a damaged page
+	Dropping   []Dropping
+}
+
+// Dropping is a database that was being dropped when a base backup had begun. It had been marked then, possibly in WAL
+// before Start that no recovery reads.
+type Dropping struct {
+	OID  uint32 `json:"oid"`
+	Name string `json:"name"`
+	XID  uint32 `json:"xid"`
 }
 
 // continues reports whether the WAL may go on from a base backup.

@@ -85,6 +85,8 @@ func columnOf(t testing.TB, url, sql string) ([]string, error) {
 
 // columnIn is columnOf of a server that may go away.
 func columnIn(ctx context.Context, url, sql string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return nil, err
@@ -165,7 +167,11 @@ type restored struct {
 		CommitAt time.Time      `json:"commit_at"`
 		Timeline cofre.Timeline `json:"timeline"`
 		Promoted bool           `json:"promoted"`
-		Paused   *struct {
+		Unusable []struct {
+			What string `json:"what"`
+			Why  string `json:"why"`
+		} `json:"unusable"`
+		Paused *struct {
 			Socket string `json:"socket"`
 			Port   int    `json:"port"`
 			PID    int    `json:"pid"`

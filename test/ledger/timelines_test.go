@@ -3,10 +3,12 @@ package ledger_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,9 @@ type pair struct {
 	tli    cofre.Timeline
 	book   book
 	h      map[cofre.Timeline]*history
+
+	mu sync.Mutex
+	in map[string]filled // what churn has filled
 }
 
 // TestFailoverAndBack fails over to a standby and back again while the ledger is written, and restores to moments of
@@ -214,6 +219,12 @@ func (p *pair) forked(t testing.TB) {
 	t.Helper()
 	at := p.fork(t, p.now)
 	p.h[p.tli-1] = p.h[p.tli-1].until(at)
+	// What was lost with the old primary was written by transactions whose numbers the new one gives to others.
+	kept := p.h[p.tli-1].committed(stop{lsn: ^cofre.LSN(0)})
+	maps.DeleteFunc(p.book, func(xid uint64, _ entry) bool { return !kept[xid] })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.in, func(_ string, f filled) bool { return !kept[mustXID(t, f.xid)] })
 }
 
 // finish waits until everything is in the repository.
