@@ -46,13 +46,19 @@ func (a *Attributes) differing(got *Attributes) string {
 	return ""
 }
 
-// Folder is a folder of a store whose objects are files: a bucket itself if Name is empty.
+// Folder is a folder of a store whose objects are files: a bucket itself if Name is empty, the store's own folder if Bucket
+// is empty too.
 type Folder struct {
 	Bucket     string      `json:"bucket"`
 	Name       string      `json:"name,omitempty"`
-	ModifiedAt time.Time   `json:"modified_at"`
+	ModifiedAt time.Time   `json:"modified_at,omitzero"`
 	Attributes *Attributes `json:"attributes"`
 }
 
 // Path is the folder as a person names it.
-func (f Folder) Path() string { return f.Bucket + "/" + f.Name }
+func (f Folder) Path() string {
+	if f.Bucket == "" {
+		return "of the buckets itself"
+	}
+	return f.Bucket + "/" + f.Name
+}

@@ -39,8 +39,15 @@ func (r *run) writeFolders(ctx context.Context, store Foldered, w io.Writer) err
 	out := bufio.NewWriter(w)
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
+	var ids []string
+	if len(r.cfg.Buckets) == 0 {
+		ids = append(ids, "") // the folder that holds the buckets
+	}
 	for _, b := range r.buckets {
-		for f, err := range store.Folders(ctx, b.ID) {
+		ids = append(ids, b.ID)
+	}
+	for _, id := range ids {
+		for f, err := range store.Folders(ctx, id) {
 			if err != nil {
 				return err
 			}

@@ -9,11 +9,13 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"net"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -108,6 +110,7 @@ type Target struct {
 	ways   []obstacle      // to be moved aside when published
 	keptAt string
 
+	unlock   func() error // of the place, from Stage on
 	released bool
 }
 
@@ -236,6 +239,9 @@ func (t *Target) chooseBuckets(ctx context.Context, captured []Bucket) error {
 		}
 		if t.cfg.ToBucket != "" {
 			b.ID, b.Name = t.cfg.ToBucket, ""
+		}
+		if f, ok := t.cfg.To.(Foldered); ok && b.Link != "" && t.cfg.ToBucket == "" {
+			f.FollowLink(b)
 		}
 		if !slices.ContainsFunc(t.buckets, func(o Bucket) bool { return o.ID == b.ID }) {
 			t.buckets = append(t.buckets, b)
@@ -476,7 +482,7 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 }
 
 func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
-	if err := t.owed.acquire(); err != nil {
+	if err := t.lock(); err != nil {
 		return err
 	}
 	if err := t.makeFolders(ctx); err != nil {
@@ -490,6 +496,37 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
 		t.report(obs, l.Size)
 		return err
 	})
+}
+
+// lock keeps other restores to the same place out, also those with another state directory.
+func (t *Target) lock() (err error) {
+	if err := t.owed.acquire(); err != nil {
+		return err
+	}
+	if l, ok := t.cfg.To.(Locker); ok {
+		t.unlock, err = l.Lock()
+	} else {
+		t.unlock, err = lockByName("cofre-restore-" + hashKey(t.desc.URL)[:32])
+	}
+	if err != nil {
+		t.owed.held = false
+		return fmt.Errorf("lock %s for a restore: %w", t.desc.URL, err)
+	}
+	return nil
+}
+
+// lockByName takes an abstract socket, which is there for all users of this machine and goes with the process.
+//
+// Errors: cofre.ErrLocked.
+func lockByName(name string) (unlock func() error, err error) {
+	l, err := net.Listen("unix", "@"+name)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, cofre.WithHint(fmt.Errorf("another restore to this storage runs on this machine: %w", cofre.ErrLocked), "see which: ss -xlp | grep %s", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l.Close, nil
 }
 
 // everyShard hands each wanted object to f, several at once, with what is present under its name.
@@ -772,13 +809,14 @@ func (t *Target) publish(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := t.setFolders(ctx); err != nil {
-		return err
-	}
 	if err := t.payBack(ctx); err != nil {
 		return err
 	}
 	if err := t.setBuckets(ctx); err != nil {
+		return err
+	}
+	// Last of what is written: nothing changes a folder after it.
+	if err := t.setFolders(ctx); err != nil {
 		return err
 	}
 	if t.cfg.FixUp == nil || !t.asCaptured() {
@@ -906,6 +944,9 @@ func (t *Target) Discard(ctx context.Context) error {
 func (t *Target) release() {
 	t.released = true
 	t.owed.close()
+	if t.unlock != nil {
+		_ = t.unlock() // nothing is lost with a lock
+	}
 	_, _, _ = t.wanted.close(), t.present.close(), t.deferred.close() // unlinked files: nothing is lost with them
 }
 

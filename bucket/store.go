@@ -77,7 +77,8 @@ type Keeper interface {
 
 // Foldered is an optional power of a Store whose objects are files in folders.
 type Foldered interface {
-	// Folders yields the folders of a bucket, itself first, a folder before what is in it.
+	// Folders yields the folders of a bucket, itself first, a folder before what is in it; of bucket "" the folder of the
+	// store itself, without a time.
 	Folders(ctx context.Context, bucket string) iter.Seq2[Folder, error]
 	// FitFolder is Fit for a folder.
 	FitFolder(f Folder) (fitted Folder, lost []string)
@@ -87,6 +88,8 @@ type Foldered interface {
 	SetFolder(ctx context.Context, f Folder) error
 	// Absent reports whether the place itself is still to be made, by the first thing that is written.
 	Absent() bool
+	// FollowLink lets what is written to a bucket follow its symbolic link, if that leads to where b.Link says.
+	FollowLink(b Bucket)
 	// InTheWay says what stands where an object, or a folder, belongs and is neither, and at which path of the bucket: what
 	// is "" if nothing does.
 	InTheWay(bucket, name string, folder bool) (at, what string)
@@ -94,6 +97,13 @@ type Foldered interface {
 	MoveAside(ctx context.Context, bucket, at, mark string) (to string, err error)
 	// Sweep removes what a restore needed for its own work.
 	Sweep(ctx context.Context) error
+}
+
+// Locker is an optional power of a Store: it keeps other restores to it out until unlock is called.
+//
+// Errors: cofre.ErrLocked while one runs.
+type Locker interface {
+	Lock() (unlock func() error, err error)
 }
 
 // Warner is an optional power of a Store: things a person should know about it, such as a key about to expire.
@@ -139,6 +149,8 @@ type Bucket struct {
 	Owner    string    `json:"owner,omitempty"`
 	Versions bool      `json:"versions,omitempty"` // S3: versioning is on
 	Created  time.Time `json:"created_at,omitzero"`
+	// Link is where a bucket leads to that is a symbolic link out of its folder: a path without such links.
+	Link string `json:"link,omitempty"`
 }
 
 // Object describes one object: a row of an inventory. Which fields are set depends on where it comes from.

@@ -26,6 +26,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -49,6 +50,10 @@ const maxSegment = 255
 type Store struct {
 	root  string
 	place *place
+
+	made  bool // by Lock
+	mu    sync.Mutex
+	links map[string]string // see FollowLink
 }
 
 var (
@@ -56,6 +61,7 @@ var (
 	_ bucket.Strayer  = (*Store)(nil)
 	_ bucket.Foldered = (*Store)(nil)
 	_ bucket.Keeper   = (*Store)(nil)
+	_ bucket.Locker   = (*Store)(nil)
 )
 
 // Open opens the folder at root.
@@ -73,7 +79,7 @@ func Open(root string) (*Store, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("open folder %s: it is no folder: %w", root, cofre.ErrConfig)
 	}
-	return &Store{abs, newPlace(abs)}, nil
+	return &Store{root: abs, place: newPlace(abs)}, nil
 }
 
 // OpenNew is Open for a restore: a folder that is not there, as on a new machine, is made when something is written.
@@ -90,7 +96,7 @@ func OpenNew(root string) (*Store, error) {
 	for _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist) && above != filepath.Dir(above); _, err = os.Stat(above) {
 		above = filepath.Dir(above)
 	}
-	return &Store{abs, newPlace(above)}, nil
+	return &Store{root: abs, place: newPlace(above)}, nil
 }
 
 // Absent reports whether the folder is still to be made.
@@ -136,10 +142,23 @@ func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, erro
 		if err := readJSON(s.settingsFile(id), &b); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("settings of bucket %s: %w", id, err)
 		}
-		b.ID = id
+		b.ID, b.Link = id, s.linkOf(id)
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+// linkOf is where the symbolic link that a bucket is leads to, "" if the bucket is none or leads nowhere else.
+func (s *Store) linkOf(id string) string {
+	fi, err := os.Lstat(s.bucketDir(id))
+	if err != nil || fi.Mode()&fs.ModeSymlink == 0 {
+		return ""
+	}
+	to, err := filepath.EvalSymlinks(s.bucketDir(id))
+	if err != nil || !s.leadsOut(to) {
+		return ""
+	}
+	return to
 }
 
 func (s *Store) isBucket(e fs.DirEntry) bool {
@@ -204,19 +223,53 @@ func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
 	if err := checkBucket(b.ID); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.bucketDir(b.ID), 0o755); err != nil {
+	if err := s.makeBucket(b.ID); err != nil {
 		return fmt.Errorf("make bucket %s: %w", b.ID, translate(err))
 	}
+	b.Link = ""
 	var err error
 	if special(b) {
 		err = s.writeJSON(s.settingsFile(b.ID), b)
-	} else if err = durable.Remove(s.settingsFile(b.ID)); errors.Is(err, syscall.ENOTDIR) {
-		err = nil
+	} else {
+		err = s.remove(s.settingsFile(b.ID))
 	}
 	if err != nil {
 		return fmt.Errorf("keep settings of bucket %s: %w", b.ID, translate(err))
 	}
 	return durable.SyncDir(s.root)
+}
+
+// makeBucket makes the sub-folder, if nothing that may be written into is there.
+func (s *Store) makeBucket(id string) error {
+	if err := os.MkdirAll(s.root, 0o755); err != nil {
+		return err
+	}
+	root, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Mkdir(id, 0o755); err == nil || !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	there, err := s.bucketRoot(id)
+	if err != nil {
+		return err
+	}
+	return there.Close()
+}
+
+// remove removes what is at a path, if anything is.
+func (s *Store) remove(path string) error {
+	h, base, err := s.within(path, false)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return durable.Remove(h.at(base))
 }
 
 func checkBucket(id string) error {
@@ -481,12 +534,17 @@ func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket
 	if o.Attributes == nil {
 		o.Attributes, o.ModifiedAt = s.before(path), time.Time{}
 	}
-	tmp, err := s.writeTemp(o, r)
+	temp, err := s.tempDir(o.Bucket)
 	if err != nil {
 		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
 	}
-	defer os.Remove(tmp) // gone already where all went well
-	if err := s.publish(o, tmp, path); err != nil {
+	defer temp.Close()
+	name, err := writeTemp(temp, o, r)
+	if err != nil {
+		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
+	}
+	defer os.Remove(temp.at(name)) // gone already if all went well
+	if err := s.publish(o, temp.at(name), path); err != nil {
 		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
 	}
 	return s.Stat(context.Background(), o.Bucket, o.Name)
@@ -513,9 +571,13 @@ func (s *Store) pathFor(o bucket.Object) (string, error) {
 		if err := s.refuseLinks(o); err != nil {
 			return "", err
 		}
-		err := os.MkdirAll(filepath.Dir(to), 0o755)
-		at, statErr := os.Lstat(to)
-		taken := statErr == nil && at.IsDir()
+		h, base, err := s.within(to, true)
+		taken := false
+		if err == nil {
+			at, statErr := os.Lstat(h.at(base))
+			taken = statErr == nil && at.IsDir()
+			err = h.Close()
+		}
 		switch {
 		case err == nil && !taken:
 			return to, nil
@@ -529,7 +591,11 @@ func (s *Store) pathFor(o bucket.Object) (string, error) {
 	if err := s.unlinked(path); err != nil {
 		return "", err
 	}
-	return path, os.MkdirAll(filepath.Dir(path), 0o755)
+	h, _, err := s.within(path, true)
+	if err != nil {
+		return "", err
+	}
+	return path, h.Close()
 }
 
 // refuseLinks keeps what is written from leaving the bucket: whoever may write into the folder could lead root anywhere.
@@ -560,53 +626,68 @@ func (s *Store) publish(o bucket.Object, tmp, path string) error {
 			return err
 		}
 	}
-	if err := durable.Rename(tmp, path); err != nil {
+	h, base, err := s.within(path, false)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := durable.Rename(tmp, h.at(base)); err != nil {
 		return err
 	}
 	if path == s.plainFile(o.Bucket, o.Name) {
 		// What another restore put there while something else was in the way.
-		if err := durable.Remove(s.oddFile(o.Bucket, o.Name)); err != nil && !errors.Is(err, syscall.ENOTDIR) {
+		if err := s.remove(s.oddFile(o.Bucket, o.Name)); err != nil {
 			return err
 		}
 	}
 	if keeps {
 		return nil
 	}
-	err = durable.Remove(record)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return nil
-	}
-	return err
+	return s.remove(record)
 }
 
 // ownTemp is what takes the place of .cofre/tmp in a bucket that is on another disk.
 const ownTemp = ".cofre-tmp"
 
-// tempDir is where files of a bucket are written before they have their name: on its file system.
-func (s *Store) tempDir(id string) (string, error) {
-	dir := filepath.Join(s.root, reserved, "tmp")
-	var root, base unix.Stat_t
-	if unix.Stat(s.root, &root) == nil && unix.Stat(s.bucketDir(id), &base) == nil && root.Dev != base.Dev {
-		dir = filepath.Join(s.bucketDir(id), ownTemp)
+// tempDir opens the folder in which files of a bucket are written before they have their name: on its file system.
+func (s *Store) tempDir(id string) (hold, error) {
+	if err := os.MkdirAll(s.root, 0o755); err != nil {
+		return hold{}, err
 	}
-	if fi, err := os.Lstat(dir); filepath.Base(dir) == ownTemp && err == nil && !fi.IsDir() {
-		return "", fmt.Errorf("%s is no folder: %w", dir, cofre.ErrRefused)
+	root, rel, err := s.tempRoot(id)
+	if err != nil {
+		return hold{}, err
 	}
-	if filepath.Base(dir) != ownTemp {
-		if err := s.unlinked(dir); err != nil {
-			return "", err
-		}
+	defer root.Close()
+	if fi, err := root.Lstat(rel); err == nil && !fi.IsDir() {
+		return hold{}, fmt.Errorf("%s is no folder: %w", filepath.Join(root.Name(), rel), cofre.ErrRefused)
 	}
-	return dir, os.MkdirAll(dir, 0o700)
+	if err := root.MkdirAll(filepath.Dir(rel), 0o755); err != nil {
+		return hold{}, err
+	}
+	if err := root.Mkdir(rel, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return hold{}, err
+	}
+	return holdIn(root, rel, false)
 }
 
-// writeTemp writes r to a file under .cofre, with everything that o says of it, and makes it durable.
-func (s *Store) writeTemp(o bucket.Object, r io.Reader) (string, error) {
-	dir, err := s.tempDir(o.Bucket)
-	if err != nil {
-		return "", err
+func (s *Store) tempRoot(id string) (*os.Root, string, error) {
+	var root, base unix.Stat_t
+	if unix.Stat(s.root, &root) == nil && unix.Stat(s.bucketDir(id), &base) == nil && root.Dev != base.Dev {
+		r, err := s.bucketRoot(id)
+		return r, ownTemp, err
 	}
-	f, err := os.CreateTemp(dir, "object-*")
+	rel := filepath.Join(reserved, "tmp")
+	if err := s.unlinked(filepath.Join(s.root, rel)); err != nil {
+		return nil, "", err
+	}
+	r, err := s.open()
+	return r, rel, err
+}
+
+// writeTemp writes r to a file of temp, with everything that o says of it, and makes it durable.
+func writeTemp(temp hold, o bucket.Object, r io.Reader) (string, error) {
+	f, err := os.CreateTemp(temp.at("."), "object-*")
 	if err != nil {
 		return "", err
 	}
@@ -629,7 +710,7 @@ func (s *Store) writeTemp(o bucket.Object, r io.Reader) (string, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(f.Name()))
 	}
-	return f.Name(), nil
+	return filepath.Base(f.Name()), nil
 }
 
 // Delete removes an object, its record, and folders that are empty without it.
@@ -641,18 +722,27 @@ func (s *Store) Delete(_ context.Context, id, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := durable.Remove(path); err != nil {
+	if err := s.remove(path); err != nil {
 		return fmt.Errorf("delete %s/%s: %w", id, name, translate(err))
 	}
-	if err := os.Remove(s.metaFile(id, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.remove(s.metaFile(id, name)); err != nil {
 		return fmt.Errorf("delete the record of %s/%s: %w", id, name, translate(err))
 	}
 	for d := filepath.Dir(path); d != s.bucketDir(id) && strings.HasPrefix(d, s.bucketDir(id)); d = filepath.Dir(d) {
-		if os.Remove(d) != nil {
+		if s.removeFolder(d) != nil {
 			break // not empty
 		}
 	}
 	return nil
+}
+
+func (s *Store) removeFolder(path string) error {
+	h, base, err := s.within(path, false)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return unix.Rmdir(h.at(base))
 }
 
 // plain reports whether a name can be a path as it stands.
@@ -702,10 +792,12 @@ func (s *Store) writeJSON(path string, v any) error {
 	if err := s.unlinked(path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	h, base, err := s.within(path, true)
+	if err != nil {
 		return err
 	}
-	return durable.WriteFile(path, 0o644, func(w io.Writer) error {
+	defer h.Close()
+	return durable.WriteFile(h.at(base), 0o644, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})
@@ -713,6 +805,7 @@ func (s *Store) writeJSON(path string, v any) error {
 
 // translate gives the conditions of a file system cofre's names.
 func translate(err error) error {
+	err = bare(err)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("%w: %w", cofre.ErrNotFound, err)

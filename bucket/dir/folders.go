@@ -14,7 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/pkg/xattr"
+	"golang.org/x/sys/unix"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/durable"
 )
@@ -23,6 +25,10 @@ import (
 // nothing here: List names it.
 func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder, error] {
 	return func(yield func(bucket.Folder, error) bool) {
+		if id == "" {
+			s.itself(yield)
+			return
+		}
 		base := s.bucketDir(id)
 		stopped := errors.New("stopped")
 		// With the slash, a bucket that is a symbolic link is entered.
@@ -52,6 +58,19 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			yield(bucket.Folder{}, fmt.Errorf("list the folders of bucket %s: %w", id, translate(err)))
 		}
 	}
+}
+
+// itself yields the store's own folder. Its time is left out: whatever is done to a bucket changes it.
+func (s *Store) itself(yield func(bucket.Folder, error) bool) {
+	if s.Absent() {
+		return
+	}
+	f, err := s.folder("", s.root+"/.")
+	if err != nil {
+		err = fmt.Errorf("look at %s: %w", s.root, translate(err))
+	}
+	f.Name, f.ModifiedAt = "", time.Time{}
+	yield(f, err)
 }
 
 func (s *Store) folder(id, path string) (bucket.Folder, error) {
@@ -88,13 +107,23 @@ func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []string) {
 // MakeFolder makes a folder with its attributes, so that nobody sees it more open than it is to be. Its owner may write
 // into it until SetFolder.
 func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
+	if f.Bucket == "" {
+		return s.makeItself(f)
+	}
 	if err := checkBucket(f.Bucket); err != nil {
 		return false, err
 	}
-	to := s.folderPath(f)
-	if fi, err := os.Lstat(to); err == nil {
+	if err := os.MkdirAll(s.root, 0o755); err != nil {
+		return false, translate(err)
+	}
+	h, base, err := s.within(s.folderPath(f), true)
+	if err != nil {
+		return false, translate(err)
+	}
+	defer h.Close()
+	if fi, err := os.Stat(h.at(base)); err == nil { // a bucket may be a link, which was looked at
 		if !fi.IsDir() {
-			return false, fmt.Errorf("%s is no folder: %w", to, syscall.ENOTDIR)
+			return false, fmt.Errorf("%s is no folder: %w", s.folderPath(f), syscall.ENOTDIR)
 		}
 		return false, nil
 	}
@@ -102,7 +131,8 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 	if err != nil {
 		return false, translate(err)
 	}
-	made, err := os.MkdirTemp(temp, "folder-*")
+	defer temp.Close()
+	made, err := os.MkdirTemp(temp.at("."), "folder-*")
 	if err != nil {
 		return false, translate(err)
 	}
@@ -111,21 +141,73 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 	if err := dressPath(made, &open, time.Time{}); err != nil {
 		return false, translate(errors.Join(err, os.Remove(made)))
 	}
-	if err := durable.Rename(made, to); err != nil {
+	if err := durable.Rename(made, h.at(base)); err != nil {
 		return false, translate(errors.Join(err, os.Remove(made)))
 	}
 	return true, nil
 }
 
+// Lock locks the folder itself, making it: whoever else restores into it sees that, with whatever state directory and, if
+// the file system knows of locks, from whatever machine.
+func (s *Store) Lock() (func() error, error) {
+	if s.Absent() {
+		if err := os.MkdirAll(s.root, 0o755); err != nil {
+			return nil, translate(err)
+		}
+		s.made = true
+	}
+	f, err := os.Open(s.root)
+	if err != nil {
+		return nil, translate(err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("another restore into %s runs: %w", s.root, cofre.ErrLocked), f.Close())
+	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EBADF): // no locks here
+	case err != nil:
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
+}
+
+// makeItself makes the store's own folder. Its owner may write into it until SetFolder.
+func (s *Store) makeItself(f bucket.Folder) (bool, error) {
+	if !s.made {
+		return false, nil // Lock makes it
+	}
+	open := *f.Attributes
+	open.Mode = fmt.Sprintf("%04o", modeOf(open.Mode)|0o700)
+	return true, translate(errors.Join(dressPath(s.root, &open, time.Time{}), durable.SyncDir(filepath.Dir(s.root))))
+}
+
 // SetFolder gives a folder its attributes and time.
 func (s *Store) SetFolder(_ context.Context, f bucket.Folder) error {
-	return translate(dressPath(s.folderPath(f), f.Attributes, f.ModifiedAt))
+	if f.Bucket == "" {
+		return translate(dressPath(s.root+"/.", f.Attributes, f.ModifiedAt))
+	}
+	if f.Name == "" {
+		root, err := s.bucketRoot(f.Bucket)
+		if err != nil {
+			return translate(err)
+		}
+		defer root.Close()
+		h, err := holdIn(root, ".", false)
+		if err != nil {
+			return translate(err)
+		}
+		defer h.Close()
+		return translate(errors.Join(dress(h.File, f.Attributes, f.ModifiedAt), durable.Sync(h.File)))
+	}
+	h, base, err := s.within(s.folderPath(f), false)
+	if err != nil {
+		return translate(err)
+	}
+	defer h.Close()
+	return translate(dressPath(h.at(base), f.Attributes, f.ModifiedAt))
 }
 
 func (s *Store) folderPath(f bucket.Folder) string {
-	if f.Name == "" {
-		return s.bucketDir(f.Bucket) + "/" // through a bucket that is a symbolic link
-	}
 	return filepath.Join(s.bucketDir(f.Bucket), filepath.FromSlash(f.Name))
 }
 
@@ -150,7 +232,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 	}
 	for _, e := range buckets {
 		if s.isBucket(e) {
-			if err := os.RemoveAll(filepath.Join(s.bucketDir(e.Name()), ownTemp)); err != nil {
+			if err := s.sweepBucket(e.Name()); err != nil {
 				return fmt.Errorf("clean bucket %s: %w", e.Name(), translate(err))
 			}
 		}
@@ -159,7 +241,12 @@ func (s *Store) Sweep(ctx context.Context) error {
 	if fi, err := os.Lstat(own); errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
 		return nil // nothing of cofre's; behind a symbolic link somebody else's files are
 	}
-	if err := os.RemoveAll(filepath.Join(own, "tmp")); err != nil {
+	root, err := s.open()
+	if err != nil {
+		return fmt.Errorf("clean %s: %w", own, translate(err))
+	}
+	defer root.Close()
+	if err := root.RemoveAll(filepath.Join(reserved, "tmp")); err != nil {
 		return fmt.Errorf("clean %s: %w", own, translate(err))
 	}
 	var folders []string
@@ -172,7 +259,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 			return nil
 		}
 		if s.saysNothing(path) {
-			return os.Remove(path)
+			return s.remove(path)
 		}
 		return nil
 	})
@@ -180,9 +267,21 @@ func (s *Store) Sweep(ctx context.Context) error {
 		return fmt.Errorf("clean %s: %w", own, translate(err))
 	}
 	for i := len(folders) - 1; i >= 0; i-- {
-		_ = os.Remove(folders[i]) // one that is not empty stays
+		_ = s.removeFolder(folders[i]) // one that is not empty stays
 	}
 	return nil
+}
+
+func (s *Store) sweepBucket(id string) error {
+	root, err := s.bucketRoot(id)
+	if errors.Is(err, cofre.ErrRefused) {
+		return nil // nothing was written behind such a link
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.RemoveAll(ownTemp)
 }
 
 // saysNothing reports whether a file below .cofre is a record of what a file, or a plain folder, says by itself.

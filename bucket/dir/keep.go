@@ -35,19 +35,17 @@ func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
 	if err != nil {
 		return err
 	}
-	root := s.KeptAt(mark)
-	if err := s.unlinked(root); err != nil {
-		return err
-	}
-	if err := os.Mkdir(root, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	kept, err := s.keptRoot(mark)
+	if err != nil {
 		return translate(err)
 	}
-	err = s.link(root, s.metaFile(o.Bucket, o.Name))
+	defer kept.Close()
+	err = s.link(kept, s.metaFile(o.Bucket, o.Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // a file without a record
 	}
 	if err == nil {
-		err = s.link(root, path)
+		err = s.link(kept, path)
 	}
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", o.Path(), translate(err))
@@ -55,23 +53,56 @@ func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
 	return nil
 }
 
-func (s *Store) link(root, path string) error {
+// keptRoot opens what is at KeptAt, making it.
+func (s *Store) keptRoot(mark string) (*os.Root, error) {
+	at := s.KeptAt(mark)
+	if err := s.unlinked(at); err != nil {
+		return nil, err
+	}
+	rel, err := filepath.Rel(s.root, at)
+	if err != nil {
+		return nil, err
+	}
+	if !filepath.IsLocal(rel) { // beside the folder, where those who write into it do not
+		if err := os.MkdirAll(at, 0o700); err != nil {
+			return nil, err
+		}
+		return os.OpenRoot(at)
+	}
+	root, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	if err := errors.Join(root.MkdirAll(reserved, 0o755), root.MkdirAll(rel, 0o700)); err != nil {
+		return nil, err
+	}
+	return root.OpenRoot(rel)
+}
+
+func (s *Store) link(kept *os.Root, path string) error {
 	rel, err := filepath.Rel(s.root, path)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err != nil {
+	from, base, err := s.within(path, false)
+	if err != nil {
 		return err
 	}
-	to := filepath.Join(root, rel)
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	defer from.Close()
+	if fi, err := os.Lstat(from.at(base)); err != nil || !fi.Mode().IsRegular() {
+		return errors.Join(err, notRegular(fi))
+	}
+	to, err := holdIn(kept, filepath.Dir(rel), true)
+	if err != nil {
 		return err
 	}
-	err = os.Link(path, to)
+	defer to.Close()
+	err = os.Link(from.at(base), to.at(base))
 	if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) {
 		// A bucket on another disk, a file system without links, or another owner's file (protected_hardlinks in proc(5)): its bytes.
-		err = durable.WriteFile(to, 0o600, func(w io.Writer) error {
-			f, err := os.Open(path)
+		err = durable.WriteFile(to.at(base), 0o600, func(w io.Writer) error {
+			f, err := os.OpenFile(from.at(base), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 			if err != nil {
 				return err
 			}
@@ -82,5 +113,12 @@ func (s *Store) link(root, path string) error {
 	if err != nil {
 		return err
 	}
-	return durable.SyncDir(filepath.Dir(to))
+	return durable.SyncDir(to.at("."))
+}
+
+func notRegular(fi fs.FileInfo) error {
+	if fi == nil || fi.Mode().IsRegular() {
+		return nil
+	}
+	return fmt.Errorf("%s is no file any more: %w", fi.Name(), fs.ErrNotExist)
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // InTheWay looks along the path of an object, or of a folder: every step must be a folder, and the last one what is
-// asked about, or nothing at all. The bucket itself may be a symbolic link to a folder.
+// asked about, or nothing at all. The bucket itself may be a symbolic link to a folder: within this one, or to where it led when it
+// was captured.
 func (s *Store) InTheWay(id, name string, folder bool) (at, what string) {
 	if checkBucket(id) != nil || !folder && !plain(name) {
 		return "", ""
@@ -28,6 +29,9 @@ func (s *Store) InTheWay(id, name string, folder bool) (at, what string) {
 	}
 	if !fi.IsDir() {
 		return "", kindOf(fi)
+	}
+	if to := s.linkOf(id); to != "" && to != s.followed(id) {
+		return "", "a symbolic link that leads out of the folder, to " + to + ", where it did not lead when it was captured,"
 	}
 	if name == "" {
 		return "", ""
@@ -61,21 +65,27 @@ func kindOf(fi fs.FileInfo) string {
 
 // MoveAside renames what is at a path of a bucket to the same path below KeptAt.
 func (s *Store) MoveAside(_ context.Context, id, at, mark string) (string, error) {
-	root := s.KeptAt(mark)
-	if err := s.unlinked(root); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	kept, err := s.keptRoot(mark)
+	if err != nil {
 		return "", translate(err)
 	}
-	from, to := filepath.Join(s.bucketDir(id), filepath.FromSlash(at)), filepath.Join(root, id, filepath.FromSlash(at))
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	defer kept.Close()
+	path := filepath.Join(s.bucketDir(id), filepath.FromSlash(at))
+	from, base, err := s.within(path, false)
+	if err != nil {
 		return "", translate(err)
 	}
-	if err := durable.Rename(from, to); err != nil {
-		return "", fmt.Errorf("move %s aside: %w", from, translate(err))
+	defer from.Close()
+	rel := filepath.Join(id, filepath.FromSlash(at))
+	to, err := holdIn(kept, filepath.Dir(rel), true)
+	if err != nil {
+		return "", translate(err)
 	}
-	return to, nil
+	defer to.Close()
+	if err := durable.Rename(from.at(base), to.at(base)); err != nil {
+		return "", fmt.Errorf("move %s aside: %w", path, translate(err))
+	}
+	return filepath.Join(s.KeptAt(mark), rel), nil
 }
 
 // unlinked refuses a path in which a step below the folder is a symbolic link: whoever may write into the folder could

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -79,13 +80,25 @@ func swap(change func([]*func(Step) error) []*func(Step) error) {
 
 func step(op Op, path string, do func() error) error {
 	if all := watchers.Load(); all != nil {
+		named := named(path)
 		for _, fn := range *all {
-			if err := (*fn)(Step{op, path}); err != nil {
+			if err := (*fn)(Step{op, named}); err != nil {
 				return err
 			}
 		}
 	}
 	return do()
+}
+
+// named gives a path through an open folder (/proc/self/fd) the folder's name.
+func named(path string) string {
+	rest, ok := strings.CutPrefix(path, "/proc/self/fd/")
+	fd, base, _ := strings.Cut(rest, "/")
+	folder, err := os.Readlink("/proc/self/fd/" + fd)
+	if !ok || err != nil {
+		return path
+	}
+	return filepath.Join(folder, base)
 }
 
 // File is a file on its way to a name. It is written as any file, and then published or discarded.

@@ -1,0 +1,138 @@
+package dir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+)
+
+// hold is a folder that is open. What is made, replaced or removed by a path of at is in that folder, whatever somebody puts
+// in the place of its path meanwhile: a restore may run as root in a folder into which others write.
+type hold struct{ *os.File }
+
+func (h hold) at(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", h.Fd(), name) }
+
+// within opens the folder of a path below the store's, making it if told, and returns the last step of the path. Symbolic
+// links may lead somewhere else in the same bucket, and never out of it: os.Root sees to that. A bucket's own link is
+// followed as bucketRoot says.
+func (s *Store) within(path string, mk bool) (hold, string, error) {
+	rel, err := filepath.Rel(s.root, path)
+	if err != nil || rel == "." || !filepath.IsLocal(rel) {
+		return hold{}, "", fmt.Errorf("%s is not below %s: %w", path, s.root, cofre.ErrRefused)
+	}
+	id, rest, inBucket := strings.Cut(rel, "/")
+	var root *os.Root
+	if inBucket && id != reserved {
+		root, err = s.bucketRoot(id)
+	} else {
+		root, err = s.open()
+		rest = rel
+	}
+	if err != nil {
+		return hold{}, "", err
+	}
+	defer root.Close()
+	h, err := holdIn(root, filepath.Dir(rest), mk)
+	return h, filepath.Base(rest), err
+}
+
+// open opens the store's folder, which is as the configuration names it.
+func (s *Store) open() (*os.Root, error) { return os.OpenRoot(s.root) }
+
+func holdIn(root *os.Root, rel string, mk bool) (hold, error) {
+	if mk {
+		if err := root.MkdirAll(rel, 0o755); err != nil {
+			return hold{}, err
+		}
+	}
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	return hold{f}, err
+}
+
+// bucketRoot opens the folder of a bucket to write into it: a sub-folder, a link to one, or the folder outside that the
+// bucket's link led to when it was captured, if it leads there still (see FollowLink).
+func (s *Store) bucketRoot(id string) (*os.Root, error) {
+	root, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	fi, err := root.Lstat(id)
+	if err != nil || fi.Mode()&fs.ModeSymlink == 0 {
+		if err != nil {
+			return nil, err
+		}
+		return root.OpenRoot(id)
+	}
+	to, err := filepath.EvalSymlinks(s.bucketDir(id))
+	if err != nil {
+		return nil, err
+	}
+	if s.leadsOut(to) && s.followed(id) != to {
+		return nil, cofre.WithHint(fmt.Errorf("bucket %s is a symbolic link that leads out of %s, to %s: %w", id, s.root, to, cofre.ErrRefused), linkHint)
+	}
+	return openResolved(to)
+}
+
+const linkHint = "if the bucket is to be on another disk, mount that in its place (mount --bind), or restore with --replace, which moves the link aside"
+
+// leadsOut reports whether a path without symbolic links is outside of the store's folder.
+func (s *Store) leadsOut(to string) bool {
+	real, err := filepath.EvalSymlinks(s.root)
+	return err != nil || to != real && !strings.HasPrefix(to, real+"/")
+}
+
+// openResolved opens a folder by a path that has no symbolic links, and refuses one that has got some since.
+func openResolved(path string) (*os.Root, error) {
+	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
+		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
+	})
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return os.OpenRoot(path) // before Linux 5.6, or in a container that forbids the call
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	return os.OpenRoot(hold{f}.at("."))
+}
+
+// FollowLink has what is written to a bucket follow the bucket's symbolic link, as long as it leads to where it led when the
+// bucket was captured.
+func (s *Store) FollowLink(b bucket.Bucket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.links == nil {
+		s.links = map[string]string{}
+	}
+	s.links[b.ID] = b.Link
+}
+
+func (s *Store) followed(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.links[id]
+}
+
+// bare takes the numbers of open folders out of an error: whoever returns it names the object.
+func bare(err error) error {
+	var p *fs.PathError
+	var l *os.LinkError
+	switch {
+	case errors.As(err, &p) && strings.HasPrefix(p.Path, "/proc/self/fd/"):
+		return fmt.Errorf("%s %s: %w", p.Op, filepath.Base(p.Path), p.Err)
+	case errors.As(err, &l) && strings.HasPrefix(l.New, "/proc/self/fd/"):
+		return fmt.Errorf("%s %s: %w", l.Op, filepath.Base(l.New), l.Err)
+	}
+	return err
+}
