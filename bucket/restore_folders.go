@@ -135,13 +135,21 @@ func (t *Target) setFolders(ctx context.Context) error {
 		set := want
 		switch differ := want.Attributes.differing(is.Attributes); {
 		case !ok || differ == "" || t.folders.made[f.Path()]:
+		case f.Bucket == "" && len(t.existing) == 0: // it was made to be restored into
 		case !t.cfg.Replace:
 			t.leave("folder "+f.Path(), "as captured", differ)
 			set.Attributes = is.Attributes
 		default:
 			t.kept = append(t.kept, fmt.Sprintf("folder %s was of mode %s and owner %d:%d", f.Path(), is.Attributes.Mode, is.Attributes.UID, is.Attributes.GID))
 		}
-		if err := t.folders.store.SetFolder(ctx, set); err != nil {
+		if ok && set.Attributes.differing(is.Attributes) == "" && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
+			continue
+		}
+		err := t.folders.store.SetFolder(ctx, set)
+		switch {
+		case errors.Is(err, cofre.ErrDenied): // somebody else's: the objects in it are here
+			t.leave("folder "+f.Path(), "as captured", err.Error())
+		case err != nil:
 			return fmt.Errorf("set folder %s: %w", f.Path(), err)
 		}
 	}
