@@ -194,14 +194,6 @@ func (d *dump) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// setEncoding makes an encoding that of a session's texts.
-func setEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
-	if _, err := conn.Exec(ctx, "SET client_encoding = "+literal(encoding)); err != nil {
-		return fmt.Errorf("set the client encoding %s: %w", encoding, err)
-	}
-	return nil
-}
-
 // describe gets the table of contents, the globals and the facts at the same time. Only when all are there is
 // anything stored, so that a capture can begin again until then.
 func (d *dump) describe(ctx context.Context) error {

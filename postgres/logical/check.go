@@ -117,23 +117,6 @@ func (c *checker) name(s string) string {
 	return s
 }
 
-// difference returns what is in a and not in b, counting repetitions.
-func difference(a, b []string) []string {
-	count := map[string]int{}
-	for _, s := range b {
-		count[s]++
-	}
-	var only []string
-	for _, s := range a {
-		if count[s] > 0 {
-			count[s]--
-		} else {
-			only = append(only, s)
-		}
-	}
-	return only
-}
-
 func (c *checker) run(ctx context.Context) error {
 	conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
@@ -625,15 +608,6 @@ func grantsOf(g GrantFacts) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(held))
-}
-
-func aclName(s string) string {
-	for _, r := range s {
-		if r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
-			return pgarchive.Quote(s)
-		}
-	}
-	return s
 }
 
 // analyze gathers statistics for every table: without them the first queries after a restore are planned blind. They

@@ -3,6 +3,8 @@ package logical
 import (
 	"fmt"
 	"strings"
+
+	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
 // PrintGrants is the SQL that makes, on a server of a major version, a role that can do exactly what a capture
@@ -62,4 +64,54 @@ END
 $$;
 `)
 	return b.String()
+}
+
+// aclItem is one grant of an access list.
+type aclItem struct {
+	grantee    string // empty is PUBLIC
+	privileges string // letters, each followed by * where it may be granted on
+	grantor    string
+}
+
+// parseACLItem reads an aclitem's text: grantee=privileges/grantor.
+//
+// Source: PostgreSQL, src/backend/utils/adt/acl.c, aclitemout.
+func parseACLItem(s string) (aclItem, error) {
+	name := func(s string) (string, string) {
+		if !strings.HasPrefix(s, `"`) {
+			if i := strings.IndexAny(s, "="); i >= 0 {
+				return s[:i], s[i:]
+			}
+			return s, ""
+		}
+		var b strings.Builder
+		for i := 1; i < len(s); i++ {
+			if s[i] == '"' {
+				if i+1 < len(s) && s[i+1] == '"' {
+					i++
+				} else {
+					return b.String(), s[i+1:]
+				}
+			}
+			b.WriteByte(s[i])
+		}
+		return b.String(), ""
+	}
+	grantee, rest := name(s)
+	rest, ok := strings.CutPrefix(rest, "=")
+	slash := strings.IndexByte(rest, '/')
+	if !ok || slash < 0 {
+		return aclItem{}, fmt.Errorf("access list entry %q is not grantee=privileges/grantor", s)
+	}
+	grantor, _ := name(rest[slash+1:])
+	return aclItem{grantee, rest[:slash], grantor}, nil
+}
+
+func aclName(s string) string {
+	for _, r := range s {
+		if r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
+			return pgarchive.Quote(s)
+		}
+	}
+	return s
 }

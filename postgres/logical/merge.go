@@ -265,17 +265,6 @@ WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::re
 	return nil
 }
 
-func list(alias string, columns []string) string {
-	q := make([]string, len(columns))
-	for i, c := range columns {
-		q[i] = pgarchive.Quote(c)
-		if alias != "" {
-			q[i] = alias + "." + q[i]
-		}
-	}
-	return strings.Join(q, ", ")
-}
-
 // sameKey joins captured rows r and live rows l.
 func (m *Merge) sameKey() string {
 	parts := make([]string, len(m.key))

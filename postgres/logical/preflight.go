@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -15,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -78,24 +76,6 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	t.lookAtDisk(p)
 	t.lookAtFlavour(p)
 	return nil
-}
-
-// restoreNeeds is the oldest pg_restore that reads an archive's version.
-func restoreNeeds(v pgarchive.Version) postgres.Version {
-	switch {
-	case v.Minor >= 16:
-		return 170000
-	case v.Minor >= 15:
-		return 160000
-	}
-	return 0
-}
-
-var leadingNumber = pattern.Lazy(`^\d+`)
-
-func majorOf(version string) int {
-	n, _ := strconv.Atoi(leadingNumber().FindString(version))
-	return n
 }
 
 // openMaintenance connects to the configured database, or to another one where that is the one to be replaced,
@@ -301,13 +281,6 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 		t.server.roles[r] = true
 	}
 	return nil
-}
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 func (t *Target) lookAtExtensions(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {

@@ -1,13 +1,9 @@
 package logical
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -77,17 +73,6 @@ type Target struct {
 	afterwards []string
 }
 
-// component is a component opened for reading.
-type component struct {
-	facts   Facts
-	toc     *pgarchive.TOC
-	tocRaw  []byte
-	globals string
-	// globalsLost is why the globals cannot be read although they were captured.
-	globalsLost error
-	made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
-}
-
 var _ cofre.Target = (*Target)(nil)
 
 // NewTarget describes where a database is restored to. Nothing is contacted before Plan.
@@ -102,80 +87,6 @@ func NewTarget(o RestoreOptions) *Target {
 		o.Now = time.Now
 	}
 	return &Target{o: o}
-}
-
-// openComponent reads what a component says of itself: facts, table of contents and globals, no rows.
-//
-// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
-func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
-	var c component
-	raw, err := readAll(ctx, t, FactsFile)
-	if err != nil {
-		return c, err
-	}
-	if err := json.Unmarshal(raw, &c.facts); err != nil {
-		return c, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
-	}
-	if c.tocRaw, err = readAll(ctx, t, TOCFile); err != nil {
-		return c, err
-	}
-	if c.toc, err = pgarchive.Parse(bytes.NewReader(c.tocRaw)); err != nil {
-		return c, fmt.Errorf("read %s: %w: %v", TOCFile, cofre.ErrCorrupt, err)
-	}
-	c.made = madeTables(c.toc)
-	globals, err := readAll(ctx, t, GlobalsFile)
-	switch {
-	case errors.Is(err, cofre.ErrCorrupt):
-		c.globalsLost = err
-	case err != nil && !errors.Is(err, cofre.ErrNotFound):
-		return c, err
-	}
-	c.globals = string(globals)
-	return c, nil
-}
-
-func readAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err error) {
-	r, err := t.Open(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return b, nil
-}
-
-// tableFacts finds what was recorded about the rows of a TABLE DATA entry.
-func (c *component) tableFacts() map[int]*TableFacts {
-	m := map[int]*TableFacts{}
-	for i := range c.facts.Tables {
-		m[c.facts.Tables[i].DumpID] = &c.facts.Tables[i]
-	}
-	return m
-}
-
-// rowsOn is a server where rows are read and written as they were when the component was captured.
-func (c *component) rowsOn(s postgres.Config) postgres.Config {
-	if c.facts.MoneyLocale == "" {
-		return s.LeavingAsFound(postgres.MoneySetting)
-	}
-	return s.WithSettings(map[string]string{postgres.MoneySetting: c.facts.MoneyLocale})
-}
-
-// clientEncoding is the encoding of the archive's texts and rows.
-func (c *component) clientEncoding() string {
-	for i := range c.toc.Entries {
-		if e := &c.toc.Entries[i]; e.Desc == "ENCODING" {
-			if _, rest, ok := strings.Cut(e.Defn, "'"); ok {
-				if enc, _, ok := strings.Cut(rest, "'"); ok {
-					return enc
-				}
-			}
-		}
-	}
-	return "UTF8"
 }
 
 // Plan looks at everything that could forbid the restore and says all of it at once. It changes nothing.
@@ -210,15 +121,6 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 // stagedName is base_verb_stamp, with base cut so that the server does not cut the stamp off.
 func stagedName(base, verb string, at time.Time) string {
 	return cutName(base, "_"+verb+"_"+stamp.New(at))
-}
-
-// cutName is a name that ends with suffix, and begins with as many whole characters of base as there is room for.
-func cutName(base, suffix string) string {
-	const longest = 63 // bytes, NAMEDATALEN - 1
-	if room := longest - len(suffix); len(base) > room {
-		base = strings.ToValidUTF8(base[:room], "")
-	}
-	return base + suffix
 }
 
 func (t *Target) steps(p *cofre.Plan) {
@@ -341,19 +243,4 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	return t.dressDatabase(ctx)
-}
-
-// ReadFacts reads the facts of a database component.
-//
-// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
-func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
-	raw, err := readAll(ctx, t, FactsFile)
-	if err != nil {
-		return nil, err
-	}
-	var f Facts
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return nil, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
-	}
-	return &f, nil
 }

@@ -51,15 +51,6 @@ func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) 
 	return nil
 }
 
-// leave takes entries out of a selection.
-func (s *selection) leave(gone func(*pgarchive.Entry) bool) {
-	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; gone(e) {
-			delete(s.keep, e.DumpID)
-		}
-	}
-}
-
 // leftOutReason says why a difference is none of the copy's: it is of an extension that the plan left out.
 func (t *Target) leftOutReason(name string) string {
 	for _, e := range t.without {

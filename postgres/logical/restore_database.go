@@ -2,27 +2,16 @@ package logical
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
-
-func literal(s string) string {
-	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		// Under either setting of standard_conforming_strings.
-		return " E" + strings.ReplaceAll(q, `\`, `\\`)
-	}
-	return q
-}
 
 // createDatabase makes the staged database, open to its owner and superusers only.
 func (t *Target) createDatabase(ctx context.Context) error {
@@ -66,11 +55,6 @@ func execToEnd(ctx context.Context, conn *pgx.Conn, sql string) error {
 	defer stop()
 	_, err := conn.Exec(bounded, sql)
 	return err
-}
-
-func isServerError(err error) bool {
-	var server *pgconn.PgError
-	return errors.As(err, &server)
 }
 
 func (t *Target) createStatement() string {
@@ -226,47 +210,6 @@ func settingStatement(db string, s Setting) string {
 	return fmt.Sprintf("ALTER DATABASE %s SET %s TO %s", db, name, value)
 }
 
-// aclItem is one grant of an access list.
-type aclItem struct {
-	grantee    string // empty is PUBLIC
-	privileges string // letters, each followed by * where it may be granted on
-	grantor    string
-}
-
-// parseACLItem reads an aclitem's text: grantee=privileges/grantor.
-//
-// Source: PostgreSQL, src/backend/utils/adt/acl.c, aclitemout.
-func parseACLItem(s string) (aclItem, error) {
-	name := func(s string) (string, string) {
-		if !strings.HasPrefix(s, `"`) {
-			if i := strings.IndexAny(s, "="); i >= 0 {
-				return s[:i], s[i:]
-			}
-			return s, ""
-		}
-		var b strings.Builder
-		for i := 1; i < len(s); i++ {
-			if s[i] == '"' {
-				if i+1 < len(s) && s[i+1] == '"' {
-					i++
-				} else {
-					return b.String(), s[i+1:]
-				}
-			}
-			b.WriteByte(s[i])
-		}
-		return b.String(), ""
-	}
-	grantee, rest := name(s)
-	rest, ok := strings.CutPrefix(rest, "=")
-	slash := strings.IndexByte(rest, '/')
-	if !ok || slash < 0 {
-		return aclItem{}, fmt.Errorf("access list entry %q is not grantee=privileges/grantor", s)
-	}
-	grantor, _ := name(rest[slash+1:])
-	return aclItem{grantee, rest[:slash], grantor}, nil
-}
-
 // databaseGrants writes an access list as statements. What was granted to the captured owner is granted to owner.
 func databaseGrants(db, captured, owner string, acl []string) ([]string, error) {
 	letters := map[byte]string{'C': "CREATE", 'c': "CONNECT", 'T': "TEMPORARY"}
@@ -304,4 +247,9 @@ func databaseGrants(db, captured, owner string, acl []string) ([]string, error) 
 		}
 	}
 	return sql, nil
+}
+
+// maintenance connects to a database that is neither the one replaced nor the staged one.
+func (t *Target) maintenance(ctx context.Context) (*pgx.Conn, error) {
+	return connect(ctx, t.server.maintenance, nil)
 }

@@ -60,13 +60,6 @@ func split(loads []tableLoad, jobs int) []loadPart {
 	return parts
 }
 
-func (l *tableLoad) bytes() int64 {
-	if l.facts == nil {
-		return 0
-	}
-	return l.facts.Bytes
-}
-
 func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *progress) error {
 	load := p.copy
 	if p.whole {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
@@ -125,12 +124,4 @@ func (r *restoreTool) writeList(path string, entries []*pgarchive.Entry) (err er
 		return fmt.Errorf("write the list for pg_restore: %w", err)
 	}
 	return nil
-}
-
-// toolDatabase writes a database's name so that libpq does not take it for a connection string.
-func toolDatabase(name string) string {
-	if strings.ContainsAny(name, "= ") || strings.Contains(name, "://") {
-		return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
-	}
-	return name
 }

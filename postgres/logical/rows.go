@@ -104,3 +104,20 @@ func (f *TableFacts) add(o *TableFacts) error {
 	f.Rows, f.Bytes = f.Rows+o.Rows, f.Bytes+o.Bytes
 	return nil
 }
+
+// difference returns what is in a and not in b, counting repetitions.
+func difference(a, b []string) []string {
+	count := map[string]int{}
+	for _, s := range b {
+		count[s]++
+	}
+	var only []string
+	for _, s := range a {
+		if count[s] > 0 {
+			count[s]--
+		} else {
+			only = append(only, s)
+		}
+	}
+	return only
+}

@@ -310,3 +310,20 @@ func madeTables(toc *pgarchive.TOC) map[[2]string]*pgarchive.Entry {
 	}
 	return m
 }
+
+// leave takes entries out of a selection.
+func (s *selection) leave(gone func(*pgarchive.Entry) bool) {
+	for i := range s.toc.Entries {
+		if e := &s.toc.Entries[i]; gone(e) {
+			delete(s.keep, e.DumpID)
+		}
+	}
+}
+
+// plural is a number with its noun.
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,250 @@
+package logical
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+// archivedTable is a table of an archive with everything that makes it.
+type archivedTable struct {
+	schema, name string
+	whole        bool
+	secured      bool               // row-level security is on, or there are policies
+	tables       []*pgarchive.Entry // the table, then its partitions
+	pre, post    []*pgarchive.Entry
+	last         []*pgarchive.Entry // what makes it part of another table
+	sets         []*pgarchive.Entry // sequence values
+	data         []*pgarchive.Entry
+	left         []string
+	names        [][2]string        // of everything that is made
+	others       []*pgarchive.Entry // what of other objects leads to the table, and went with it by DROP … CASCADE
+}
+
+// findArchived collects a table and its partitions.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrConfig where the name cannot be read.
+func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable, error) {
+	schema, name, err := tableName(table)
+	if err != nil {
+		return nil, err
+	}
+	made := madeTables(toc)
+	root, ok := made[[2]string{schema, name}]
+	if !ok {
+		err := fmt.Errorf("table %s in the point: %w", pgarchive.Quote(schema, name), cofre.ErrNotFound)
+		var like []string
+		for i := range toc.Entries {
+			if e := &toc.Entries[i]; e.Desc == "TABLE" && (strings.EqualFold(e.Tag, name) || e.Tag == table) {
+				like = append(like, pgarchive.Quote(e.Namespace, e.Tag))
+			}
+		}
+		if len(like) > 0 {
+			return nil, cofre.WithHint(err, "the point has %s; names are folded to lower case outside double quotes", strings.Join(like, ", "))
+		}
+		return nil, cofre.WithHint(err, "cofre show --tables lists the tables of a point")
+	}
+	a := &archivedTable{schema: schema, name: name, whole: whole}
+	a.takeRoot(root)
+	in := map[int]bool{root.DumpID: true}
+	// A partition is attached by an entry that depends on it and on its parent; partitions may have their own.
+	var attach []*pgarchive.Entry
+	for again := true; again; {
+		again = false
+		for i := range toc.Entries {
+			e := &toc.Entries[i]
+			if in[e.DumpID] {
+				continue
+			}
+			if e.Desc == "TABLE" && attaching().MatchString(e.Defn) && slices.ContainsFunc(e.Depends, func(d int) bool { return in[d] }) {
+				in[e.DumpID], again = true, true
+				a.tables = append(a.tables, e)
+				continue
+			}
+			if e.Desc != "TABLE ATTACH" {
+				continue
+			}
+			// The entry stands for the partition: its tag is the partition's name.
+			part, ok := made[[2]string{e.Namespace, e.Tag}]
+			if !ok || in[part.DumpID] || !slices.ContainsFunc(e.Depends, func(d int) bool { return d != part.DumpID && in[d] }) {
+				continue
+			}
+			in[part.DumpID], in[e.DumpID], again = true, true, true
+			a.tables = append(a.tables, part)
+			attach = append(attach, e)
+		}
+	}
+	a.collect(toc, in, attach)
+	if whole {
+		a.collectOthers(toc, in)
+	}
+	return a, nil
+}
+
+// attaching is how pg_dump up to 13 makes a table a partition: in the definition of the table. Later ones have an
+// entry of its own for it.
+var attaching = pattern.Lazy(`(?m)^ALTER TABLE ONLY .* ATTACH PARTITION .*;\n?`)
+
+// takeRoot takes the table itself. One that is a partition is attached last, by itself or not at all.
+func (a *archivedTable) takeRoot(root *pgarchive.Entry) {
+	attach := attaching().FindString(root.Defn)
+	if attach == "" {
+		a.tables = []*pgarchive.Entry{root}
+		return
+	}
+	alone, last := *root, *root
+	alone.Defn = strings.Replace(root.Defn, attach, "", 1)
+	last.Desc, last.Defn = "TABLE ATTACH", attach
+	a.tables = []*pgarchive.Entry{&alone}
+	a.takeAttach(&last)
+}
+
+// takeAttach takes what makes the table a partition of another. What its parent brings along is made by it, so that it
+// comes last.
+func (a *archivedTable) takeAttach(e *pgarchive.Entry) {
+	if a.whole {
+		a.last = append(a.last, e)
+	} else {
+		a.left = append(a.left, "its being a partition")
+	}
+}
+
+// collect sorts every entry that belongs to the tables into what is made and what is left out.
+func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*pgarchive.Entry) {
+	a.pre = slices.Clone(a.tables)
+	touches := func(e *pgarchive.Entry) bool {
+		return slices.ContainsFunc(e.Depends, func(d int) bool { return in[d] })
+	}
+	// A sequence that a column owns is tied to both by an entry of its own, and may be made before the table.
+	for i := range toc.Entries {
+		e := &toc.Entries[i]
+		if e.Desc == "SEQUENCE OWNED BY" && touches(e) {
+			for _, d := range e.Depends {
+				if s, ok := toc.Entry(d); ok && s.Desc == "SEQUENCE" && !in[d] {
+					in[d] = true
+					a.pre = append(a.pre, s)
+				}
+			}
+		}
+	}
+	for i := range toc.Entries {
+		e := &toc.Entries[i]
+		if in[e.DumpID] || !touches(e) {
+			continue
+		}
+		switch e.Desc {
+		case "SEQUENCE", "SEQUENCE OWNED BY", "DEFAULT":
+			in[e.DumpID] = true
+			a.pre = append(a.pre, e)
+		case "TABLE DATA":
+			a.data = append(a.data, e)
+		case "CONSTRAINT", "INDEX", "CHECK CONSTRAINT", "COMMENT", "STATISTICS":
+			in[e.DumpID] = true
+			a.post = append(a.post, e)
+		case "TABLE ATTACH":
+			a.takeAttach(e)
+		case "FK CONSTRAINT", "TRIGGER", "POLICY", "ROW SECURITY", "ACL", "RULE", "SECURITY LABEL", "PUBLICATION TABLE", "STATISTICS DATA":
+			// A foreign key of another table to this one depends on both; its tag begins with its own table.
+			if e.Desc == "FK CONSTRAINT" && !a.owns(e) {
+				continue
+			}
+			a.secured = a.secured || e.Desc == "POLICY" || e.Desc == "ROW SECURITY"
+			if a.whole {
+				in[e.DumpID] = true
+				a.post = append(a.post, e)
+			} else {
+				a.left = append(a.left, strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+e.Tag)
+			}
+		}
+	}
+	for i := range toc.Entries {
+		switch e := &toc.Entries[i]; {
+		case e.Desc == "SEQUENCE SET" && touches(e):
+			a.sets = append(a.sets, e)
+		case e.Desc == "INDEX ATTACH" && all(e.Depends, func(d int) bool { return in[d] }):
+			// A partition that is restored alone has no parent's index to be attached to.
+			a.post = append(a.post, e)
+		}
+	}
+	// The archive's order is one in which each finds what it needs: a partition's default its parent's sequence.
+	a.pre = append(a.pre, attach...)
+	at := make(map[int]int, len(toc.Entries))
+	for i := range toc.Entries {
+		at[toc.Entries[i].DumpID] = i
+	}
+	slices.SortFunc(a.pre, func(x, y *pgarchive.Entry) int { return cmp.Compare(at[x.DumpID], at[y.DumpID]) })
+	// Grants come last: some of what is made before them is made by the table's owner alone.
+	slices.SortStableFunc(a.post, func(x, y *pgarchive.Entry) int { return cmp.Compare(postRank(x), postRank(y)) })
+	for _, e := range append(slices.Clone(a.pre), a.post...) {
+		switch e.Desc {
+		case "TABLE", "SEQUENCE", "INDEX":
+			a.names = append(a.names, [2]string{e.Namespace, e.Tag})
+		case "CONSTRAINT":
+			// The tag is table and constraint; the index has the constraint's name.
+			for _, t := range a.tables {
+				if c, ok := strings.CutPrefix(e.Tag, t.Tag+" "); ok {
+					a.names = append(a.names, [2]string{e.Namespace, c})
+				}
+			}
+		}
+	}
+}
+
+func postRank(e *pgarchive.Entry) int {
+	switch e.Desc {
+	case "INDEX ATTACH":
+		return 1
+	case "FK CONSTRAINT":
+		return 2
+	case "TRIGGER", "RULE":
+		return 3
+	case "ROW SECURITY", "POLICY":
+		return 4
+	case "COMMENT", "SECURITY LABEL", "PUBLICATION TABLE", "STATISTICS DATA":
+		return 5
+	case "ACL":
+		return 6
+	}
+	return 0
+}
+
+// collectOthers finds what DROP TABLE … CASCADE took along of others: foreign keys that lead to the table, views over
+// it and what belongs to these.
+func (a *archivedTable) collectOthers(toc *pgarchive.TOC, in map[int]bool) {
+	follows := map[int]bool{}
+	for i := range toc.Entries {
+		e := &toc.Entries[i]
+		if in[e.DumpID] {
+			continue
+		}
+		on := func(set map[int]bool) bool {
+			return slices.ContainsFunc(e.Depends, func(d int) bool { return set[d] })
+		}
+		switch e.Desc {
+		case "FK CONSTRAINT":
+			if on(in) {
+				a.others = append(a.others, e)
+			}
+		case "VIEW", "MATERIALIZED VIEW", "FUNCTION", "PROCEDURE":
+			if on(in) || on(follows) {
+				follows[e.DumpID] = true
+				a.others = append(a.others, e)
+			}
+		case "ACL", "COMMENT", "RULE", "TRIGGER", "INDEX", "SECURITY LABEL", "MATERIALIZED VIEW DATA", "STATISTICS", "DEFAULT":
+			if on(follows) {
+				a.others = append(a.others, e)
+			}
+		}
+	}
+}
+
+func (a *archivedTable) owns(e *pgarchive.Entry) bool {
+	return slices.ContainsFunc(a.tables, func(t *pgarchive.Entry) bool {
+		return e.Namespace == t.Namespace && strings.HasPrefix(e.Tag, t.Tag+" ")
+	})
+}

@@ -1,0 +1,75 @@
+package logical
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
+)
+
+func connect(ctx context.Context, c postgres.Config, settings map[string]string) (*pgx.Conn, error) {
+	return postgres.Connect(ctx, c.WithSettings(settings))
+}
+
+// setEncoding makes an encoding that of a session's texts.
+func setEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
+	if _, err := conn.Exec(ctx, "SET client_encoding = "+literal(encoding)); err != nil {
+		return fmt.Errorf("set the client encoding %s: %w", encoding, err)
+	}
+	return nil
+}
+
+// isDenied reports whether the server refused for want of a privilege.
+func isDenied(err error) bool { return hasCode(err, "42501") }
+
+func hasCode(err error, code string) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == code
+}
+
+func isServerError(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server)
+}
+
+func literal(s string) string {
+	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		// Under either setting of standard_conforming_strings.
+		return " E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}
+
+func list(alias string, columns []string) string {
+	q := make([]string, len(columns))
+	for i, c := range columns {
+		q[i] = pgarchive.Quote(c)
+		if alias != "" {
+			q[i] = alias + "." + q[i]
+		}
+	}
+	return strings.Join(q, ", ")
+}
+
+// cutName is a name that ends with suffix, and begins with as many whole characters of base as there is room for.
+func cutName(base, suffix string) string {
+	const longest = 63 // bytes, NAMEDATALEN - 1
+	if room := longest - len(suffix); len(base) > room {
+		base = strings.ToValidUTF8(base[:room], "")
+	}
+	return base + suffix
+}
+
+// toolDatabase writes a database's name so that libpq does not take it for a connection string.
+func toolDatabase(name string) string {
+	if strings.ContainsAny(name, "= ") || strings.Contains(name, "://") {
+		return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
+	}
+	return name
+}
