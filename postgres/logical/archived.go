@@ -11,30 +11,30 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// archivedTable is a table of an archive with everything that makes it.
-type archivedTable struct {
-	schema, name string
-	whole        bool
-	secured      bool               // row-level security is on, or there are policies
-	tables       []*pgarchive.Entry // the table, then its partitions
-	pre, post    []*pgarchive.Entry
-	last         []*pgarchive.Entry // what makes it part of another table
-	sets         []*pgarchive.Entry // sequence values
-	data         []*pgarchive.Entry
-	left         []string
-	names        [][2]string        // of everything that is made
-	others       []*pgarchive.Entry // what of other objects leads to the table, and went with it by DROP … CASCADE
+// ArchivedTable is a table of an archive with everything that makes it.
+type ArchivedTable struct {
+	Schema, Name string
+	Whole        bool
+	Secured      bool               // row-level security is on, or there are policies
+	Tables       []*pgarchive.Entry // the table, then its partitions
+	Pre, Post    []*pgarchive.Entry
+	Last         []*pgarchive.Entry // what makes it part of another table
+	Sets         []*pgarchive.Entry // sequence values
+	Data         []*pgarchive.Entry
+	Left         []string
+	Names        [][2]string        // of everything that is made
+	Others       []*pgarchive.Entry // what of other objects leads to the table, and went with it by DROP … CASCADE
 }
 
-// findArchived collects a table and its partitions.
+// FindArchived collects a table and its partitions.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrConfig where the name cannot be read.
-func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable, error) {
-	schema, name, err := tableName(table)
+func FindArchived(toc *pgarchive.TOC, table string, whole bool) (*ArchivedTable, error) {
+	schema, name, err := TableName(table)
 	if err != nil {
 		return nil, err
 	}
-	made := madeTables(toc)
+	made := MadeTables(toc)
 	root, ok := made[[2]string{schema, name}]
 	if !ok {
 		err := fmt.Errorf("table %s in the point: %w", pgarchive.Quote(schema, name), cofre.ErrNotFound)
@@ -49,7 +49,7 @@ func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable,
 		}
 		return nil, cofre.WithHint(err, "cofre show --tables lists the tables of a point")
 	}
-	a := &archivedTable{schema: schema, name: name, whole: whole}
+	a := &ArchivedTable{Schema: schema, Name: name, Whole: whole}
 	a.takeRoot(root)
 	in := map[int]bool{root.DumpID: true}
 	// A partition is attached by an entry that depends on it and on its parent; partitions may have their own.
@@ -63,7 +63,7 @@ func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable,
 			}
 			if e.Desc == "TABLE" && attaching().MatchString(e.Defn) && slices.ContainsFunc(e.Depends, func(d int) bool { return in[d] }) {
 				in[e.DumpID], again = true, true
-				a.tables = append(a.tables, e)
+				a.Tables = append(a.Tables, e)
 				continue
 			}
 			if e.Desc != "TABLE ATTACH" {
@@ -75,7 +75,7 @@ func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable,
 				continue
 			}
 			in[part.DumpID], in[e.DumpID], again = true, true, true
-			a.tables = append(a.tables, part)
+			a.Tables = append(a.Tables, part)
 			attach = append(attach, e)
 		}
 	}
@@ -91,32 +91,32 @@ func findArchived(toc *pgarchive.TOC, table string, whole bool) (*archivedTable,
 var attaching = pattern.Lazy(`(?m)^ALTER TABLE ONLY .* ATTACH PARTITION .*;\n?`)
 
 // takeRoot takes the table itself. One that is a partition is attached last, by itself or not at all.
-func (a *archivedTable) takeRoot(root *pgarchive.Entry) {
+func (a *ArchivedTable) takeRoot(root *pgarchive.Entry) {
 	attach := attaching().FindString(root.Defn)
 	if attach == "" {
-		a.tables = []*pgarchive.Entry{root}
+		a.Tables = []*pgarchive.Entry{root}
 		return
 	}
 	alone, last := *root, *root
 	alone.Defn = strings.Replace(root.Defn, attach, "", 1)
 	last.Desc, last.Defn = "TABLE ATTACH", attach
-	a.tables = []*pgarchive.Entry{&alone}
+	a.Tables = []*pgarchive.Entry{&alone}
 	a.takeAttach(&last)
 }
 
 // takeAttach takes what makes the table a partition of another. What its parent brings along is made by it, so that it
 // comes last.
-func (a *archivedTable) takeAttach(e *pgarchive.Entry) {
-	if a.whole {
-		a.last = append(a.last, e)
+func (a *ArchivedTable) takeAttach(e *pgarchive.Entry) {
+	if a.Whole {
+		a.Last = append(a.Last, e)
 	} else {
-		a.left = append(a.left, "its being a partition")
+		a.Left = append(a.Left, "its being a partition")
 	}
 }
 
 // collect sorts every entry that belongs to the tables into what is made and what is left out.
-func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*pgarchive.Entry) {
-	a.pre = slices.Clone(a.tables)
+func (a *ArchivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*pgarchive.Entry) {
+	a.Pre = slices.Clone(a.Tables)
 	touches := func(e *pgarchive.Entry) bool {
 		return slices.ContainsFunc(e.Depends, func(d int) bool { return in[d] })
 	}
@@ -127,7 +127,7 @@ func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 			for _, d := range e.Depends {
 				if s, ok := toc.Entry(d); ok && s.Desc == "SEQUENCE" && !in[d] {
 					in[d] = true
-					a.pre = append(a.pre, s)
+					a.Pre = append(a.Pre, s)
 				}
 			}
 		}
@@ -140,55 +140,55 @@ func (a *archivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 		switch e.Desc {
 		case "SEQUENCE", "SEQUENCE OWNED BY", "DEFAULT":
 			in[e.DumpID] = true
-			a.pre = append(a.pre, e)
+			a.Pre = append(a.Pre, e)
 		case "TABLE DATA":
-			a.data = append(a.data, e)
+			a.Data = append(a.Data, e)
 		case "CONSTRAINT", "INDEX", "CHECK CONSTRAINT", "COMMENT", "STATISTICS":
 			in[e.DumpID] = true
-			a.post = append(a.post, e)
+			a.Post = append(a.Post, e)
 		case "TABLE ATTACH":
 			a.takeAttach(e)
 		case "FK CONSTRAINT", "TRIGGER", "POLICY", "ROW SECURITY", "ACL", "RULE", "SECURITY LABEL", "PUBLICATION TABLE", "STATISTICS DATA":
 			// A foreign key of another table to this one depends on both; its tag begins with its own table.
-			if e.Desc == "FK CONSTRAINT" && !a.owns(e) {
+			if e.Desc == "FK CONSTRAINT" && !a.Owns(e) {
 				continue
 			}
-			a.secured = a.secured || e.Desc == "POLICY" || e.Desc == "ROW SECURITY"
-			if a.whole {
+			a.Secured = a.Secured || e.Desc == "POLICY" || e.Desc == "ROW SECURITY"
+			if a.Whole {
 				in[e.DumpID] = true
-				a.post = append(a.post, e)
+				a.Post = append(a.Post, e)
 			} else {
-				a.left = append(a.left, strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+e.Tag)
+				a.Left = append(a.Left, strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+e.Tag)
 			}
 		}
 	}
 	for i := range toc.Entries {
 		switch e := &toc.Entries[i]; {
 		case e.Desc == "SEQUENCE SET" && touches(e):
-			a.sets = append(a.sets, e)
+			a.Sets = append(a.Sets, e)
 		case e.Desc == "INDEX ATTACH" && all(e.Depends, func(d int) bool { return in[d] }):
 			// A partition that is restored alone has no parent's index to be attached to.
-			a.post = append(a.post, e)
+			a.Post = append(a.Post, e)
 		}
 	}
 	// The archive's order is one in which each finds what it needs: a partition's default its parent's sequence.
-	a.pre = append(a.pre, attach...)
+	a.Pre = append(a.Pre, attach...)
 	at := make(map[int]int, len(toc.Entries))
 	for i := range toc.Entries {
 		at[toc.Entries[i].DumpID] = i
 	}
-	slices.SortFunc(a.pre, func(x, y *pgarchive.Entry) int { return cmp.Compare(at[x.DumpID], at[y.DumpID]) })
+	slices.SortFunc(a.Pre, func(x, y *pgarchive.Entry) int { return cmp.Compare(at[x.DumpID], at[y.DumpID]) })
 	// Grants come last: some of what is made before them is made by the table's owner alone.
-	slices.SortStableFunc(a.post, func(x, y *pgarchive.Entry) int { return cmp.Compare(postRank(x), postRank(y)) })
-	for _, e := range append(slices.Clone(a.pre), a.post...) {
+	slices.SortStableFunc(a.Post, func(x, y *pgarchive.Entry) int { return cmp.Compare(postRank(x), postRank(y)) })
+	for _, e := range append(slices.Clone(a.Pre), a.Post...) {
 		switch e.Desc {
 		case "TABLE", "SEQUENCE", "INDEX":
-			a.names = append(a.names, [2]string{e.Namespace, e.Tag})
+			a.Names = append(a.Names, [2]string{e.Namespace, e.Tag})
 		case "CONSTRAINT":
 			// The tag is table and constraint; the index has the constraint's name.
-			for _, t := range a.tables {
+			for _, t := range a.Tables {
 				if c, ok := strings.CutPrefix(e.Tag, t.Tag+" "); ok {
-					a.names = append(a.names, [2]string{e.Namespace, c})
+					a.Names = append(a.Names, [2]string{e.Namespace, c})
 				}
 			}
 		}
@@ -215,7 +215,7 @@ func postRank(e *pgarchive.Entry) int {
 
 // collectOthers finds what DROP TABLE … CASCADE took along of others: foreign keys that lead to the table, views over
 // it and what belongs to these.
-func (a *archivedTable) collectOthers(toc *pgarchive.TOC, in map[int]bool) {
+func (a *ArchivedTable) collectOthers(toc *pgarchive.TOC, in map[int]bool) {
 	follows := map[int]bool{}
 	for i := range toc.Entries {
 		e := &toc.Entries[i]
@@ -228,23 +228,24 @@ func (a *archivedTable) collectOthers(toc *pgarchive.TOC, in map[int]bool) {
 		switch e.Desc {
 		case "FK CONSTRAINT":
 			if on(in) {
-				a.others = append(a.others, e)
+				a.Others = append(a.Others, e)
 			}
 		case "VIEW", "MATERIALIZED VIEW", "FUNCTION", "PROCEDURE":
 			if on(in) || on(follows) {
 				follows[e.DumpID] = true
-				a.others = append(a.others, e)
+				a.Others = append(a.Others, e)
 			}
 		case "ACL", "COMMENT", "RULE", "TRIGGER", "INDEX", "SECURITY LABEL", "MATERIALIZED VIEW DATA", "STATISTICS", "DEFAULT":
 			if on(follows) {
-				a.others = append(a.others, e)
+				a.Others = append(a.Others, e)
 			}
 		}
 	}
 }
 
-func (a *archivedTable) owns(e *pgarchive.Entry) bool {
-	return slices.ContainsFunc(a.tables, func(t *pgarchive.Entry) bool {
+// Owns reports whether a constraint or trigger is one of these tables, and not one that leads to them.
+func (a *ArchivedTable) Owns(e *pgarchive.Entry) bool {
+	return slices.ContainsFunc(a.Tables, func(t *pgarchive.Entry) bool {
 		return e.Namespace == t.Namespace && strings.HasPrefix(e.Tag, t.Tag+" ")
 	})
 }

@@ -122,7 +122,7 @@ type dump struct {
 	control *session    // conn, once it copies
 	lacking atomic.Bool // something is missing, and a warning says what
 
-	objectSum rowTally
+	objectSum Tally
 }
 
 func (s *Source) capture(ctx context.Context, c *cofre.Capture, last bool) (_ cofre.Captured, err error) {

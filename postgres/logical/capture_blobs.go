@@ -45,7 +45,7 @@ func (d *dump) largeObjects(ctx context.Context, e *pgarchive.Entry) ([]task, er
 	}
 	if !grouped {
 		var err error
-		oids, err = collect(ctx, d.conn, "the large objects", `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`, pgx.RowTo[uint32])
+		oids, err = Collect(ctx, d.conn, "the large objects", `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`, pgx.RowTo[uint32])
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +74,7 @@ func (o *objects) lock() string { return "" }
 
 // run reads the pages from the catalog table itself, many objects with one statement: lo_open asks for a right
 // on every single object, which the predefined role pg_read_all_data does not bring.
-func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p *progress) (err error) {
+func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p *Progress) (err error) {
 	var ids strings.Builder
 	for i, oid := range o.oids {
 		if i > 0 {
@@ -91,7 +91,7 @@ func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p
 			err = fmt.Errorf("copy large objects: %w", explainCopy(c.settle(err)))
 		}
 	}()
-	var sum rowTally
+	var sum Tally
 	var total int64
 	for _, oid := range o.oids {
 		r := &objectReader{pages: pages, oid: oid, hash: xxh3.New()}
@@ -108,10 +108,10 @@ func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := &d.facts.LargeObjects
-	f.Count += sum.rows
+	f.Count += sum.Rows
 	f.Bytes += total
-	d.objectSum.merge(&sum)
-	f.Checksum = d.objectSum.checksum()
+	d.objectSum.Merge(&sum)
+	f.Checksum = d.objectSum.Checksum()
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p
 // Source: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 type pageReader struct {
 	r     io.Reader
-	p     *progress
+	p     *Progress
 	begun bool
 	ended bool
 	held  bool // a page was read and not yet taken
@@ -170,7 +170,7 @@ func (r *pageReader) peek() (oid uint32, ok bool, err error) {
 		return 0, false, err
 	}
 	r.held = true
-	r.p.add(int64(n), "large objects")
+	r.p.Add(int64(n), "large objects")
 	return r.oid, true, nil
 }
 

@@ -30,7 +30,7 @@ type task interface {
 	size() int64 // about, in bytes
 	// lock is the statement that makes another session's copy safe, empty where none is needed.
 	lock() string
-	run(ctx context.Context, d *dump, s *session, prefix string, p *progress) error
+	run(ctx context.Context, d *dump, s *session, prefix string, p *Progress) error
 }
 
 // copyAll copies everything that has data, with as many sessions as there are jobs. The first is the one that
@@ -42,17 +42,17 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &progress{obs: d.observer(), task: "copy " + d.server.Database}
+	p := &Progress{Observer: d.observer(), Task: "copy " + d.server.Database}
 	for _, t := range tasks {
-		p.total += t.size()
+		p.Total += t.size()
 	}
-	p.begin()
-	defer func() { p.end(err) }()
+	p.Begin()
+	defer func() { p.End(err) }()
 
 	if d.control, err = takeOver(ctx, d.conn); err != nil {
 		return err
 	}
-	if err := d.control.exec(ctx, "SET client_encoding = "+literal(d.server.Encoding)+"; SET LOCAL lock_timeout = 0"); err != nil {
+	if err := d.control.exec(ctx, "SET client_encoding = "+Literal(d.server.Encoding)+"; SET LOCAL lock_timeout = 0"); err != nil {
 		return fmt.Errorf("set the client encoding: %w", err)
 	}
 	jobs := max(cmp.Or(d.s.o.Jobs, d.c.Jobs), 1)
@@ -100,7 +100,7 @@ func (q *queue) take() (task, bool) {
 	return q.tasks[i], true
 }
 
-func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
+func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
 	t, ok := q.take()
 	if !ok {
 		return nil
@@ -109,7 +109,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
 	if err != nil {
 		return err
 	}
-	if err := setEncoding(ctx, conn, d.server.Encoding); err != nil {
+	if err := SetEncoding(ctx, conn, d.server.Encoding); err != nil {
 		return errors.Join(err, postgres.Close(ctx, conn))
 	}
 	s, err := takeOver(ctx, conn)
@@ -117,7 +117,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
 		return err
 	}
 	defer s.close()
-	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + literal(d.snap) + ";"
+	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + Literal(d.snap) + ";"
 	prefix := begin
 	for n := 1; ok; n++ {
 		err := t.run(ctx, d, s, prefix+t.lock(), p)
@@ -140,7 +140,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *progress) error {
 	return nil
 }
 
-func (d *dump) workControl(ctx context.Context, q *queue, p *progress) error {
+func (d *dump) workControl(ctx context.Context, q *queue, p *Progress) error {
 	for {
 		var t task
 		var ok bool
@@ -207,7 +207,7 @@ type table struct {
 }
 
 type part struct {
-	tally  rowTally
+	tally  Tally
 	object cofre.ObjectID
 }
 
@@ -299,7 +299,7 @@ func (p *tablePart) statement() string {
 }
 
 // run copies the part and, where it is the last one to be done, puts the table together.
-func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string, pr *progress) error {
+func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string, pr *Progress) error {
 	t := p.t
 	shown := pgarchive.Quote(t.facts.Schema, t.facts.Name)
 	c := s.copyOut(ctx, prefix+p.statement())
@@ -307,7 +307,7 @@ func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string,
 	rows := &countedRows{c: c, tally: &t.parts[p.i].tally, p: pr, item: shown}
 	var r io.Reader = rows
 	if p.i == len(t.parts)-1 {
-		r = io.MultiReader(rows, strings.NewReader(endMarker))
+		r = io.MultiReader(rows, strings.NewReader(EndMarker))
 	}
 	entry := d.entry(ArchiveDir+"/"+t.facts.File, -1)
 	var err error
@@ -320,7 +320,7 @@ func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string,
 		err = errors.New("its end was not read")
 	}
 	if err == nil {
-		err = rows.tally.end()
+		err = rows.tally.End()
 	}
 	if err != nil {
 		return fmt.Errorf("copy table %s: %w", shown, explainCopy(c.settle(err)))
@@ -338,14 +338,14 @@ func (d *dump) finishTable(ctx context.Context, t *table, e cofre.Entry) error {
 		for i := range t.parts {
 			ids[i] = t.parts[i].object
 			if i > 0 {
-				sum.merge(&t.parts[i].tally)
+				sum.Merge(&t.parts[i].tally)
 			}
 		}
 		if _, err := d.c.Session.Concat(ctx, e, ids); err != nil {
 			return fmt.Errorf("copy table %s: %w", t.name, err)
 		}
 	}
-	t.facts.Rows, t.facts.Bytes, t.facts.Checksum = sum.rows, sum.bytes, sum.checksum()
+	t.facts.Rows, t.facts.Bytes, t.facts.Checksum = sum.Rows, sum.bytes, sum.Checksum()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.facts.Tables = append(d.facts.Tables, t.facts)
@@ -364,8 +364,8 @@ func explainCopy(err error) error {
 // countedRows counts and sums the rows that pass through it.
 type countedRows struct {
 	c     *copyReader
-	tally *rowTally
-	p     *progress
+	tally *Tally
+	p     *Progress
 	item  string
 	ended bool
 }
@@ -374,7 +374,7 @@ func (r *countedRows) Read(b []byte) (int, error) {
 	n, err := r.c.Read(b)
 	if n > 0 {
 		_, _ = r.tally.Write(b[:n])
-		r.p.add(int64(n), r.item)
+		r.p.Add(int64(n), r.item)
 	}
 	r.ended = r.ended || errors.Is(err, io.EOF)
 	return n, err

@@ -39,7 +39,7 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 		"--lock-wait-timeout=" + strconv.FormatInt(min(d.s.o.LockTimeout, tocLockTimeout).Milliseconds(), 10),
 	}
 	for _, p := range d.s.o.ExcludeTableData {
-		args = append(args, "--exclude-table-data="+encoded(d.server.Encoding, p))
+		args = append(args, "--exclude-table-data="+Encoded(d.server.Encoding, p))
 	}
 	cmd, err := d.tools.Command(d.s.config, d.conn, "pg_dump", args...)
 	if err != nil {
@@ -116,16 +116,16 @@ func (d *dump) putTOC(ctx context.Context) error {
 // readFacts reads, in the snapshot, what the catalogs say.
 func (d *dump) readFacts(ctx context.Context) (err error) {
 	f := &d.facts
-	if f.Database, err = readDatabase(ctx, d.conn); err != nil {
+	if f.Database, err = ReadDatabase(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Extensions, err = readExtensions(ctx, d.conn); err != nil {
+	if f.Extensions, err = ReadExtensions(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Policies, err = readPolicies(ctx, d.conn); err != nil {
+	if f.Policies, err = ReadPolicies(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Grants, err = readGrants(ctx, d.conn); err != nil {
+	if f.Grants, err = ReadGrants(ctx, d.conn); err != nil {
 		return err
 	}
 	if f.Roles, err = readRoles(ctx, d.conn); err != nil {
@@ -152,7 +152,7 @@ func (d *dump) readColumns(ctx context.Context) error {
 		oid   uint32
 		names []string
 	}
-	all, err := collect(ctx, d.conn, "the columns", `
+	all, err := Collect(ctx, d.conn, "the columns", `
 SELECT a.attrelid, pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
 WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' GROUP BY 1`,
 		func(r pgx.CollectableRow) (c columns, err error) { return c, r.Scan(&c.oid, &c.names) })
@@ -171,7 +171,7 @@ func (d *dump) readSizes(ctx context.Context) error {
 		oid           uint32
 		bytes, blocks int64
 	}
-	sizes, err := collect(ctx, d.conn, "the sizes of the tables", `
+	sizes, err := Collect(ctx, d.conn, "the sizes of the tables", `
 SELECT c.oid, pg_catalog.pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_catalog.pg_relation_size(c.reltoastrelid) END,
        pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -191,8 +191,8 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND pg
 
 // readRoles lists the roles that objects of the database name: owners, grantees, policies' roles, settings.
 // What only an extension's own objects name comes and goes with the extension.
-func readRoles(ctx context.Context, q querier) ([]string, error) {
-	return collect(ctx, q, "the roles", `
+func readRoles(ctx context.Context, q Querier) ([]string, error) {
+	return Collect(ctx, q, "the roles", `
 SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid IN (
 	SELECT s.refobjid FROM pg_catalog.pg_shdepend s
 	 WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
@@ -212,7 +212,7 @@ ORDER BY 1`, pgx.RowTo[string])
 // Source: supabase/postgres, migrations/db/init-scripts/00000000000000-initial-schema.sql.
 const supabaseRoles = `'anon', 'authenticated', 'service_role', 'supabase_admin'`
 
-func readFlavour(ctx context.Context, q querier) (string, error) {
+func readFlavour(ctx context.Context, q Querier) (string, error) {
 	var flavour string
 	err := q.QueryRow(ctx, `
 SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE nspname IN ('auth', 'storage')) = 2
@@ -226,7 +226,7 @@ SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE 
 
 // completeFacts adds what only the table of contents knows: sequences as it sets them, and the owners it names.
 func (d *dump) completeFacts(ctx context.Context) error {
-	names, err := collect(ctx, d.conn, "the sequences", `
+	names, err := Collect(ctx, d.conn, "the sequences", `
 SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S'`,
 		func(r pgx.CollectableRow) (s relation, err error) { return s, r.Scan(&s.OID, &s.Schema, &s.Name) })
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// querier is a connection or a transaction.
-type querier interface {
+// Querier is a connection or a transaction.
+type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
@@ -18,12 +18,12 @@ type querier interface {
 // dump's snapshot, a restore's check reads them again from what was restored: the same query on both sides.
 // They expect search_path to be empty, so that expressions come out with schemas.
 
-// userObject is true for objects that an archive holds: no system schema, no temporary one, no extension's.
-const userObject = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+// UserObject is true for objects that an archive holds: no system schema, no temporary one, no extension's.
+const UserObject = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.deptype = 'e' AND x.objid = o.oid AND x.classid = o.tableoid)`
 
-// readDatabase reads the properties of the current database.
-func readDatabase(ctx context.Context, q querier) (DatabaseFacts, error) {
+// ReadDatabase reads the properties of the current database.
+func ReadDatabase(ctx context.Context, q Querier) (DatabaseFacts, error) {
 	var f DatabaseFacts
 	var version int
 	if err := q.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::int`).Scan(&version); err != nil {
@@ -51,7 +51,7 @@ WHERE d.datname = pg_catalog.current_database()`, provider, locale, rules, collv
 	if err != nil {
 		return f, fmt.Errorf("read the properties of the database: %w", err)
 	}
-	f.Settings, err = collect(ctx, q, "the settings of the database", `
+	f.Settings, err = Collect(ctx, q, "the settings of the database", `
 SELECT coalesce(r.rolname, ''), pg_catalog.split_part(c, '=', 1), pg_catalog.substr(c, pg_catalog.strpos(c, '=') + 1)
 FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole, pg_catalog.unnest(s.setconfig) c
 WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
@@ -61,9 +61,9 @@ ORDER BY 1, 2`, func(r pgx.CollectableRow) (s Setting, err error) {
 	return f, err
 }
 
-// readExtensions lists the installed extensions by name.
-func readExtensions(ctx context.Context, q querier) ([]ExtensionFacts, error) {
-	return collect(ctx, q, "the extensions", `
+// ReadExtensions lists the installed extensions by name.
+func ReadExtensions(ctx context.Context, q Querier) ([]ExtensionFacts, error) {
+	return Collect(ctx, q, "the extensions", `
 SELECT e.extname, e.extversion, n.nspname
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace ORDER BY 1`,
 		func(r pgx.CollectableRow) (e ExtensionFacts, err error) {
@@ -71,9 +71,9 @@ FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extna
 		})
 }
 
-// readPolicies lists the row-level security policies by table and name.
-func readPolicies(ctx context.Context, q querier) ([]PolicyFacts, error) {
-	return collect(ctx, q, "the policies", `
+// ReadPolicies lists the row-level security policies by table and name.
+func ReadPolicies(ctx context.Context, q Querier) ([]PolicyFacts, error) {
+	return Collect(ctx, q, "the policies", `
 SELECT n.nspname, o.relname, p.polname, p.polpermissive,
        (SELECT pg_catalog.array_agg(CASE m WHEN 0 THEN 'public' ELSE pg_catalog.pg_get_userbyid(m)::text END ORDER BY 1) FROM pg_catalog.unnest(p.polroles) m),
        CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
@@ -84,11 +84,11 @@ ORDER BY 1, 2, 3`, func(r pgx.CollectableRow) (p PolicyFacts, err error) {
 	})
 }
 
-// readSequences reads the state of every sequence, by schema and name.
-func readSequences(ctx context.Context, q querier) ([]SequenceFacts, error) {
-	names, err := collect(ctx, q, "the sequences", `
+// ReadSequences reads the state of every sequence, by schema and name.
+func ReadSequences(ctx context.Context, q Querier) ([]SequenceFacts, error) {
+	names, err := Collect(ctx, q, "the sequences", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relkind = 'S' AND `+userObject+` ORDER BY 1, 2`,
+WHERE o.relkind = 'S' AND `+UserObject+` ORDER BY 1, 2`,
 		func(r pgx.CollectableRow) (s SequenceFacts, err error) { return s, r.Scan(&s.Schema, &s.Name) })
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ WHERE o.relkind = 'S' AND `+userObject+` ORDER BY 1, 2`,
 			}
 			fmt.Fprintf(&sql, "SELECT %d AS i, last_value, is_called FROM %s", i, pgx.Identifier{s.Schema, s.Name}.Sanitize())
 		}
-		_, err := collect(ctx, q, "the sequences", sql.String(), func(r pgx.CollectableRow) (struct{}, error) {
+		_, err := Collect(ctx, q, "the sequences", sql.String(), func(r pgx.CollectableRow) (struct{}, error) {
 			var i int
 			var last int64
 			var called bool
@@ -121,9 +121,9 @@ WHERE o.relkind = 'S' AND `+userObject+` ORDER BY 1, 2`,
 	return names, nil
 }
 
-// readGrants reads owner and access list of relations, columns, schemas, functions, types, foreign servers and
+// ReadGrants reads owner and access list of relations, columns, schemas, functions, types, foreign servers and
 // wrappers, languages, and the default privileges.
-func readGrants(ctx context.Context, q querier) ([]GrantFacts, error) {
+func ReadGrants(ctx context.Context, q Querier) ([]GrantFacts, error) {
 	acl := func(column string) string {
 		return `(SELECT pg_catalog.array_agg(a::text ORDER BY a::text COLLATE "C") FROM pg_catalog.unnest(` + column + `) a)`
 	}
@@ -132,7 +132,7 @@ func readGrants(ctx context.Context, q querier) ([]GrantFacts, error) {
 		join := ""
 		if namespace != "" {
 			join = " JOIN pg_catalog.pg_namespace n ON n.oid = o." + namespace
-			where = userObject
+			where = UserObject
 		} else {
 			where = `NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.deptype = 'e' AND x.objid = o.oid AND x.classid = o.tableoid)`
 		}
@@ -142,10 +142,10 @@ FROM pg_catalog.` + catalog + ` o` + join + `, LATERAL pg_catalog.pg_identify_ob
 	parts := []string{
 		`SELECT CASE o.relkind WHEN 'S' THEN 'sequence' WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' ELSE 'table' END,
  pg_catalog.format('%I.%I', n.nspname, o.relname), pg_catalog.pg_get_userbyid(o.relowner)::text, ` + acl("o.relacl") + `
-FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r','p','S','v','m','f') AND ` + userObject,
+FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace WHERE o.relkind IN ('r','p','S','v','m','f') AND ` + UserObject,
 		`SELECT 'column', pg_catalog.format('%I.%I.%I', n.nspname, o.relname, a.attname), pg_catalog.pg_get_userbyid(o.relowner)::text, ` + acl("a.attacl") + `
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class o ON o.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND ` + userObject,
+WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND ` + UserObject,
 		identified("pg_proc", "proowner", "proacl", "pronamespace"),
 		// Row types and array types follow their table or element.
 		identified("pg_type", "typowner", "typacl", "typnamespace") + ` AND o.typrelid = 0 AND o.typelem = 0 AND o.typtype IN ('b','d','e','r')`,
@@ -153,17 +153,18 @@ WHERE a.attacl IS NOT NULL AND NOT a.attisdropped AND ` + userObject,
 		identified("pg_foreign_data_wrapper", "fdwowner", "fdwacl", ""),
 		identified("pg_language", "lanowner", "lanacl", "") + ` AND o.lanacl IS NOT NULL`,
 		`SELECT 'schema', pg_catalog.quote_ident(o.nspname), pg_catalog.pg_get_userbyid(o.nspowner)::text, ` + acl("o.nspacl") + `
-FROM pg_catalog.pg_namespace o, LATERAL (SELECT o.nspname) n WHERE ` + userObject,
+FROM pg_catalog.pg_namespace o, LATERAL (SELECT o.nspname) n WHERE ` + UserObject,
 		`SELECT 'default privileges', pg_catalog.concat_ws(' ', o.defaclobjtype::text, pg_catalog.quote_ident(n.nspname)), pg_catalog.pg_get_userbyid(o.defaclrole)::text, ` + acl("o.defaclacl") + `
 FROM pg_catalog.pg_default_acl o LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.defaclnamespace`,
 	}
-	return collect(ctx, q, "the grants", `SELECT * FROM (`+strings.Join(parts, "\nUNION ALL\n")+`) g ORDER BY 1, 2, 3`,
+	return Collect(ctx, q, "the grants", `SELECT * FROM (`+strings.Join(parts, "\nUNION ALL\n")+`) g ORDER BY 1, 2, 3`,
 		func(r pgx.CollectableRow) (g GrantFacts, err error) {
 			return g, r.Scan(&g.Type, &g.Object, &g.Owner, &g.ACL)
 		})
 }
 
-func collect[T any](ctx context.Context, q querier, what, sql string, scan func(pgx.CollectableRow) (T, error)) ([]T, error) {
+// Collect runs a query and reads all of its rows; what names them in an error.
+func Collect[T any](ctx context.Context, q Querier, what, sql string, scan func(pgx.CollectableRow) (T, error)) ([]T, error) {
 	rows, err := q.Query(ctx, sql)
 	if err == nil {
 		var all []T

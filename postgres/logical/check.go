@@ -49,7 +49,7 @@ func (c *checker) add(what, want, got string) {
 // compare adds one comparison of two sets and one for each thing that is in only one of them.
 func (c *checker) compare(what string, want, got []string) {
 	want, got = recorded(want), recorded(got)
-	missing, extra := difference(want, got), difference(got, want)
+	missing, extra := OnlyIn(want, got), OnlyIn(got, want)
 	if len(missing) == 0 && len(extra) == 0 {
 		c.add(what, fmt.Sprint(len(want)), fmt.Sprint(len(got)))
 		return
@@ -79,14 +79,14 @@ func (c *checker) decodeNames(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, "SET client_encoding = 'UTF8'"); err != nil {
 		return fmt.Errorf("set the client encoding: %w", err)
 	}
-	encoding := c.clientEncoding()
+	encoding := c.ClientEncoding()
 	if encoding == "UTF8" || encoding == "SQL_ASCII" {
 		return nil
 	}
 	c.decoded = map[string]string{}
 	var names [][]byte
-	for i := range c.toc.Entries {
-		e := &c.toc.Entries[i]
+	for i := range c.TOC.Entries {
+		e := &c.TOC.Entries[i]
 		for _, name := range []string{e.Namespace, e.Tag} {
 			if _, seen := c.decoded[name]; !seen {
 				c.decoded[name] = name
@@ -118,7 +118,7 @@ func (c *checker) name(s string) string {
 }
 
 func (c *checker) run(ctx context.Context) error {
-	conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
+	conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (c *checker) run(ctx context.Context) error {
 		return err
 	}
 	c.failures()
-	if c.sel.sections[pgarchive.SectionPreData] {
+	if c.sel.Sections[pgarchive.SectionPreData] {
 		if err := c.extensions(ctx, conn); err != nil {
 			return err
 		}
@@ -146,14 +146,14 @@ func (c *checker) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.sel.sections[pgarchive.SectionPostData] {
+	if c.sel.Sections[pgarchive.SectionPostData] {
 		for _, check := range []func(context.Context, *pgx.Conn) error{c.policies, c.rowSecurity, c.validity} {
 			if err := check(ctx, conn); err != nil {
 				return err
 			}
 		}
 	}
-	if c.o.Filter.all() {
+	if c.o.Filter.All() {
 		return c.grants(ctx, conn)
 	}
 	return nil
@@ -172,7 +172,7 @@ func (c *checker) limit(whole bool) {
 	switch {
 	case c.hasLost(lostCatalogs):
 		why = "the repository has lost what the catalogs said"
-	case c.o.Filter.all():
+	case c.o.Filter.All():
 		why = "the point was made before catalogs were captured, or without them"
 	}
 	c.proof.NotCompared = append(c.proof.NotCompared, "definitions of views, functions, types, indexes and triggers, owners and comments: "+why)
@@ -203,7 +203,7 @@ func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 
 // data compares rows, sequences and large objects.
 func (c *checker) data(ctx context.Context, conn *pgx.Conn) error {
-	if !c.sel.sections[pgarchive.SectionData] {
+	if !c.sel.Sections[pgarchive.SectionData] {
 		return nil
 	}
 	if err := c.rows(ctx); err != nil {
@@ -217,7 +217,7 @@ func (c *checker) data(ctx context.Context, conn *pgx.Conn) error {
 
 // rows counts every table, or reads it back.
 func (c *checker) rows(ctx context.Context) (err error) {
-	facts := c.tableFacts()
+	facts := c.TableFacts()
 	type table struct {
 		name, sql string
 		facts     *TableFacts
@@ -225,7 +225,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 	var tables []table
 	var want int64
 	roots := map[string]*TableFacts{} // what all partitions had that are loaded through a root
-	for _, e := range c.sel.entries(pgarchive.SectionData) {
+	for _, e := range c.sel.Entries(pgarchive.SectionData) {
 		f := facts[e.DumpID]
 		if e.Desc != "TABLE DATA" || f == nil || c.isGone(e.DumpID) {
 			continue
@@ -234,14 +234,14 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		if err != nil {
 			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
-		if c.made[[2]string{schema, name}] == nil {
+		if c.Made[[2]string{schema, name}] == nil {
 			continue // an extension's, which may have rows of its own there
 		}
 		quoted, only := pgarchive.Quote(schema, name), "ONLY "
 		want += f.Rows
 		if e.ByRoot() {
 			if root := roots[quoted]; root != nil {
-				if err := root.add(f); err != nil {
+				if err := root.Add(f); err != nil {
 					return err
 				}
 				continue
@@ -268,29 +268,29 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "check rows", Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
 	}()
 	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
+		conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 		if err != nil {
 			return nil, err
 		}
-		_, err = conn.Exec(ctx, "SET client_encoding = "+literal(c.clientEncoding()))
+		_, err = conn.Exec(ctx, "SET client_encoding = "+Literal(c.ClientEncoding()))
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
-		var tally rowTally
+		var tally Tally
 		if c.o.Check == CheckChecksum {
 			if _, err := conn.PgConn().CopyTo(ctx, &tally, t.sql); err != nil {
 				return fmt.Errorf("read table %s: %w", t.name, err)
 			}
-		} else if err := conn.QueryRow(ctx, t.sql).Scan(&tally.rows); err != nil {
+		} else if err := conn.QueryRow(ctx, t.sql).Scan(&tally.Rows); err != nil {
 			return fmt.Errorf("count table %s: %w", t.name, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		got, done = got+tally.rows, done+1
-		if tally.rows != t.facts.Rows {
-			differ = append(differ, cofre.Checked{What: "rows of " + t.name, Want: fmt.Sprint(t.facts.Rows), Got: fmt.Sprint(tally.rows)})
+		got, done = got+tally.Rows, done+1
+		if tally.Rows != t.facts.Rows {
+			differ = append(differ, cofre.Checked{What: "rows of " + t.name, Want: fmt.Sprint(t.facts.Rows), Got: fmt.Sprint(tally.Rows)})
 		}
-		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.checksum() != t.facts.Checksum {
-			differ = append(differ, cofre.Checked{What: "checksum of " + t.name, Want: t.facts.Checksum, Got: tally.checksum()})
+		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.Checksum() != t.facts.Checksum {
+			differ = append(differ, cofre.Checked{What: "checksum of " + t.name, Want: t.facts.Checksum, Got: tally.Checksum()})
 		}
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "check rows", Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems})
 		return nil
@@ -343,7 +343,7 @@ func eachParallel[T any](ctx context.Context, jobs int, things []T, open func(co
 
 func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 	chosen := map[string]bool{}
-	for _, e := range c.sel.entries(pgarchive.SectionData) {
+	for _, e := range c.sel.Entries(pgarchive.SectionData) {
 		if e.Desc == "SEQUENCE SET" {
 			chosen[pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag))] = true
 		}
@@ -357,16 +357,16 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return s
 	}
-	got, err := readSequences(ctx, conn)
+	got, err := ReadSequences(ctx, conn)
 	if err != nil {
 		return err
 	}
-	c.compare("sequences", text(c.facts.Sequences), text(got))
+	c.compare("sequences", text(c.Facts.Sequences), text(got))
 	return nil
 }
 
 func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
-	if len(slices.DeleteFunc(c.sel.entries(pgarchive.SectionData), func(e *pgarchive.Entry) bool { return e.Desc != "BLOBS" })) == 0 {
+	if len(slices.DeleteFunc(c.sel.Entries(pgarchive.SectionData), func(e *pgarchive.Entry) bool { return e.Desc != "BLOBS" })) == 0 {
 		return nil
 	}
 	rows, err := conn.Query(ctx, `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`)
@@ -377,15 +377,15 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("list the large objects: %w", err)
 	}
-	c.add("large objects", fmt.Sprint(c.facts.LargeObjects.Count), fmt.Sprint(len(oids)))
-	if c.o.Check != CheckChecksum || c.facts.LargeObjects.Checksum == "" {
+	c.add("large objects", fmt.Sprint(c.Facts.LargeObjects.Count), fmt.Sprint(len(oids)))
+	if c.o.Check != CheckChecksum || c.Facts.LargeObjects.Checksum == "" {
 		return nil
 	}
 	if c.lostObjects() {
 		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of large objects, whose checksum is of all of them")
 		return nil
 	}
-	var sum rowTally
+	var sum Tally
 	for _, oid := range oids {
 		hash := xxh3.New()
 		for at := int64(0); ; {
@@ -401,19 +401,19 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 		h := hash.Sum128()
 		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
 	}
-	c.add("checksum of large objects", c.facts.LargeObjects.Checksum, sum.checksum())
+	c.add("checksum of large objects", c.Facts.LargeObjects.Checksum, sum.Checksum())
 	return nil
 }
 
 func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
 	// Versions may differ, and the plan said so; what must not happen is that one is missing.
 	var want []string
-	for _, e := range c.sel.entries(pgarchive.SectionPreData) {
+	for _, e := range c.sel.Entries(pgarchive.SectionPreData) {
 		if e.Desc == "EXTENSION" {
 			want = append(want, c.name(e.Tag))
 		}
 	}
-	got, err := readExtensions(ctx, conn)
+	got, err := ReadExtensions(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -430,9 +430,9 @@ func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
 func (c *checker) tables(ctx context.Context, conn *pgx.Conn) error {
 	var want []string
 	// A materialized view that needs a primary key comes after it, in the last section.
-	for i := range c.toc.Entries {
-		e := &c.toc.Entries[i]
-		if !c.sel.has(e) {
+	for i := range c.TOC.Entries {
+		e := &c.TOC.Entries[i]
+		if !c.sel.Has(e) {
 			continue
 		}
 		switch e.Desc {
@@ -440,9 +440,9 @@ func (c *checker) tables(ctx context.Context, conn *pgx.Conn) error {
 			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
-	rows, err := collect(ctx, conn, "the tables", `
+	rows, err := Collect(ctx, conn, "the tables", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relkind IN ('r','p','f','v','m','S') AND `+userObject, func(r pgx.CollectableRow) ([2]string, error) {
+WHERE o.relkind IN ('r','p','f','v','m','S') AND `+UserObject, func(r pgx.CollectableRow) ([2]string, error) {
 		var n [2]string
 		return n, r.Scan(&n[0], &n[1])
 	})
@@ -462,7 +462,7 @@ WHERE o.relkind IN ('r','p','f','v','m','S') AND `+userObject, func(r pgx.Collec
 
 func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 	chosen := map[string]bool{}
-	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
+	for _, e := range c.sel.Entries(pgarchive.SectionPostData) {
 		if e.Desc == "POLICY" {
 			chosen[c.name(e.Namespace)+"\x00"+c.name(e.Tag)] = true // the tag is table and policy, with a space between
 		}
@@ -476,13 +476,13 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return s
 	}
-	got, err := readPolicies(ctx, conn)
+	got, err := ReadPolicies(ctx, conn)
 	if err != nil {
 		return err
 	}
-	want, have := text(c.facts.Policies), text(got)
+	want, have := text(c.Facts.Policies), text(got)
 	c.add("row-level security policies", fmt.Sprint(len(chosen)), fmt.Sprint(len(have)))
-	if major := majorOf(c.facts.ServerVersion); major == c.server.version.Major() {
+	if major := MajorOf(c.Facts.ServerVersion); major == c.server.version.Major() {
 		// Another major may print the same expression in another way.
 		c.compare("policies as captured", want, have)
 	}
@@ -491,14 +491,14 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 
 func (c *checker) rowSecurity(ctx context.Context, conn *pgx.Conn) error {
 	var want []string
-	for _, e := range c.sel.entries(pgarchive.SectionPostData) {
+	for _, e := range c.sel.Entries(pgarchive.SectionPostData) {
 		if e.Desc == "ROW SECURITY" {
 			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
-	rows, err := collect(ctx, conn, "the tables with row-level security", `
+	rows, err := Collect(ctx, conn, "the tables with row-level security", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relrowsecurity AND `+userObject, func(r pgx.CollectableRow) ([2]string, error) {
+WHERE o.relrowsecurity AND `+UserObject, func(r pgx.CollectableRow) ([2]string, error) {
 		var n [2]string
 		return n, r.Scan(&n[0], &n[1])
 	})
@@ -528,10 +528,10 @@ func (c *checker) validity(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
-	if c.o.NoOwner && c.o.NoPrivileges || len(c.facts.Grants) == 0 {
+	if c.o.NoOwner && c.o.NoPrivileges || len(c.Facts.Grants) == 0 {
 		return nil
 	}
-	got, err := readGrants(ctx, conn)
+	got, err := ReadGrants(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -552,12 +552,12 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return s
 	}
-	want := text(c.facts.Grants)
+	want := text(c.Facts.Grants)
 	have := text(got)
-	if majorOf(c.facts.ServerVersion) != c.server.version.Major() {
+	if MajorOf(c.Facts.ServerVersion) != c.server.version.Major() {
 		// A newer major has privileges and objects of its own; what was captured must be there.
 		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
-		if missing := difference(want, have); len(missing) > 0 {
+		if missing := OnlyIn(want, have); len(missing) > 0 {
 			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
 			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants", Text: "on the newer server these owners and grants read otherwise: " + strings.Join(missing, "; ")})
 			return nil
@@ -573,7 +573,7 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 func grantsOf(g GrantFacts) []string {
 	list := g.ACL
 	if list == nil && g.Type != "default privileges" && g.Type != "column" {
-		owner := aclName(g.Owner)
+		owner := ACLName(g.Owner)
 		letters := map[string]string{
 			"table": "arwdDxt", "view": "arwdDxt", "materialized view": "arwdDxt", "foreign table": "arwdDxt",
 			"sequence": "rwU", "schema": "UC", "function": "X", "procedure": "X", "aggregate": "X", "type": "U", "domain": "U",
@@ -587,23 +587,23 @@ func grantsOf(g GrantFacts) []string {
 	}
 	held := map[string]bool{}
 	for _, text := range list {
-		item, err := parseACLItem(text)
+		item, err := ParseACLItem(text)
 		if err != nil {
 			held[text] = true
 			continue
 		}
-		for i := 0; i < len(item.privileges); i++ {
-			letter, option := string(item.privileges[i]), false
-			if i+1 < len(item.privileges) && item.privileges[i+1] == '*' {
-				option = item.grantee != g.Owner
+		for i := 0; i < len(item.Privileges); i++ {
+			letter, option := string(item.Privileges[i]), false
+			if i+1 < len(item.Privileges) && item.Privileges[i+1] == '*' {
+				option = item.Grantee != g.Owner
 				i++
 			}
 			switch {
 			case letter == "m":
 			case option:
-				held[item.grantee+"="+letter+"*"] = true
+				held[item.Grantee+"="+letter+"*"] = true
 			default:
-				held[item.grantee+"="+letter] = true
+				held[item.Grantee+"="+letter] = true
 			}
 		}
 	}
@@ -614,7 +614,7 @@ func grantsOf(g GrantFacts) []string {
 // decide about nothing: a table that cannot be analyzed, because a partition of it is on a server that does not answer,
 // or an expression fails, is named in a warning.
 func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observer) (err error) {
-	conn, err := connect(ctx, c, nil)
+	conn, err := Connect(ctx, c, nil)
 	if err != nil {
 		return err
 	}
@@ -622,7 +622,7 @@ func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observe
 		name   string
 		leaves []string // of a partitioned one, those that are here
 	}
-	tables, err := collect(ctx, conn, "the tables", `
+	tables, err := Collect(ctx, conn, "the tables", `
 SELECT n.nspname, o.relname, CASE WHEN o.relkind = 'p' THEN
   (SELECT pg_catalog.array_agg(p.relid::pg_catalog.regclass::text) FROM pg_catalog.pg_partition_tree(o.oid) p JOIN pg_catalog.pg_class l ON l.oid = p.relid WHERE l.relkind = 'r') END
 FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
@@ -643,18 +643,18 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "analyze", Done: int64(len(tables)), Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
 	}()
 	return eachParallel(ctx, jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
-		return connect(ctx, c, nil)
+		return Connect(ctx, c, nil)
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
 		_, err := conn.Exec(ctx, "ANALYZE "+t.name)
 		if err == nil {
 			return nil
 		}
-		if !isServerError(err) || postgres.IsConnectionLost(err) {
+		if !IsServerError(err) || postgres.IsConnectionLost(err) {
 			return fmt.Errorf("analyze %s: %w", t.name, err)
 		}
 		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "analyze", Item: t.name, Text: fmt.Sprintf("table %s has no statistics: %v; when the cause is gone: ANALYZE %s;", t.name, err, t.name)})
 		for _, leaf := range t.leaves {
-			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!isServerError(err) || postgres.IsConnectionLost(err)) {
+			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!IsServerError(err) || postgres.IsConnectionLost(err)) {
 				return fmt.Errorf("analyze %s: %w", leaf, err)
 			}
 		}

@@ -17,44 +17,44 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// component is a component opened for reading.
-type component struct {
-	facts   Facts
-	toc     *pgarchive.TOC
-	tocRaw  []byte
-	globals string
+// Component is a component opened for reading.
+type Component struct {
+	Facts   Facts
+	TOC     *pgarchive.TOC
+	TOCRaw  []byte
+	Globals string
 	// globalsLost is why the globals cannot be read although they were captured.
-	globalsLost error
-	made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
+	GlobalsLost error
+	Made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
 }
 
-// openComponent reads what a component says of itself: facts, table of contents and globals, no rows.
+// OpenComponent reads what a component says of itself: facts, table of contents and globals, no rows.
 //
 // Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
-func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
-	var c component
-	raw, err := readAll(ctx, t, FactsFile)
+func OpenComponent(ctx context.Context, t cofre.Tree) (Component, error) {
+	var c Component
+	raw, err := ReadAll(ctx, t, FactsFile)
 	if err != nil {
 		return c, err
 	}
-	if err := json.Unmarshal(raw, &c.facts); err != nil {
+	if err := json.Unmarshal(raw, &c.Facts); err != nil {
 		return c, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
 	}
-	if c.tocRaw, err = readAll(ctx, t, TOCFile); err != nil {
+	if c.TOCRaw, err = ReadAll(ctx, t, TOCFile); err != nil {
 		return c, err
 	}
-	if c.toc, err = pgarchive.Parse(bytes.NewReader(c.tocRaw)); err != nil {
+	if c.TOC, err = pgarchive.Parse(bytes.NewReader(c.TOCRaw)); err != nil {
 		return c, fmt.Errorf("read %s: %w: %v", TOCFile, cofre.ErrCorrupt, err)
 	}
-	c.made = madeTables(c.toc)
-	globals, err := readAll(ctx, t, GlobalsFile)
+	c.Made = MadeTables(c.TOC)
+	globals, err := ReadAll(ctx, t, GlobalsFile)
 	switch {
 	case errors.Is(err, cofre.ErrCorrupt):
-		c.globalsLost = err
+		c.GlobalsLost = err
 	case err != nil && !errors.Is(err, cofre.ErrNotFound):
 		return c, err
 	}
-	c.globals = string(globals)
+	c.Globals = string(globals)
 	return c, nil
 }
 
@@ -62,7 +62,7 @@ func openComponent(ctx context.Context, t cofre.Tree) (component, error) {
 //
 // Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
 func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
-	raw, err := readAll(ctx, t, FactsFile)
+	raw, err := ReadAll(ctx, t, FactsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,10 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	return &f, nil
 }
 
-func readAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err error) {
+// ReadAll reads one small file of a component.
+//
+// Errors: cofre.ErrNotFound, cofre.ErrCorrupt.
+func ReadAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err error) {
 	r, err := t.Open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -86,27 +89,27 @@ func readAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err erro
 	return b, nil
 }
 
-// tableFacts finds what was recorded about the rows of a TABLE DATA entry.
-func (c *component) tableFacts() map[int]*TableFacts {
+// TableFacts finds what was recorded about the rows of a TABLE DATA entry.
+func (c *Component) TableFacts() map[int]*TableFacts {
 	m := map[int]*TableFacts{}
-	for i := range c.facts.Tables {
-		m[c.facts.Tables[i].DumpID] = &c.facts.Tables[i]
+	for i := range c.Facts.Tables {
+		m[c.Facts.Tables[i].DumpID] = &c.Facts.Tables[i]
 	}
 	return m
 }
 
-// rowsOn is a server where rows are read and written as they were when the component was captured.
-func (c *component) rowsOn(s postgres.Config) postgres.Config {
-	if c.facts.MoneyLocale == "" {
+// RowsOn is a server where rows are read and written as they were when the component was captured.
+func (c *Component) RowsOn(s postgres.Config) postgres.Config {
+	if c.Facts.MoneyLocale == "" {
 		return s.LeavingAsFound(postgres.MoneySetting)
 	}
-	return s.WithSettings(map[string]string{postgres.MoneySetting: c.facts.MoneyLocale})
+	return s.WithSettings(map[string]string{postgres.MoneySetting: c.Facts.MoneyLocale})
 }
 
-// clientEncoding is the encoding of the archive's texts and rows.
-func (c *component) clientEncoding() string {
-	for i := range c.toc.Entries {
-		if e := &c.toc.Entries[i]; e.Desc == "ENCODING" {
+// ClientEncoding is the encoding of the archive's texts and rows.
+func (c *Component) ClientEncoding() string {
+	for i := range c.TOC.Entries {
+		if e := &c.TOC.Entries[i]; e.Desc == "ENCODING" {
 			if _, rest, ok := strings.Cut(e.Defn, "'"); ok {
 				if enc, _, ok := strings.Cut(rest, "'"); ok {
 					return enc
@@ -117,15 +120,16 @@ func (c *component) clientEncoding() string {
 	return "UTF8"
 }
 
-func dataFile(toc *pgarchive.TOC, e *pgarchive.Entry, f *TableFacts) string {
+// DataFile is the name of the file of an entry's rows, in ArchiveDir.
+func DataFile(toc *pgarchive.TOC, e *pgarchive.Entry, f *TableFacts) string {
 	if f != nil && f.File != "" {
 		return f.File
 	}
 	return cmp.Or(e.File, toc.FileName(e))
 }
 
-// restoreNeeds is the oldest pg_restore that reads an archive's version.
-func restoreNeeds(v pgarchive.Version) postgres.Version {
+// RestoreNeeds is the oldest pg_restore that reads an archive's version.
+func RestoreNeeds(v pgarchive.Version) postgres.Version {
 	switch {
 	case v.Minor >= 16:
 		return 170000
@@ -137,7 +141,8 @@ func restoreNeeds(v pgarchive.Version) postgres.Version {
 
 var leadingNumber = pattern.Lazy(`^\d+`)
 
-func majorOf(version string) int {
+// MajorOf is the major of a version as a server prints it, 0 if there is none in it.
+func MajorOf(version string) int {
 	n, _ := strconv.Atoi(leadingNumber().FindString(version))
 	return n
 }

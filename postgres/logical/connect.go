@@ -12,32 +12,38 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-func connect(ctx context.Context, c postgres.Config, settings map[string]string) (*pgx.Conn, error) {
+// Connect opens a session with settings of its own.
+//
+// Errors: those of postgres.Connect.
+func Connect(ctx context.Context, c postgres.Config, settings map[string]string) (*pgx.Conn, error) {
 	return postgres.Connect(ctx, c.WithSettings(settings))
 }
 
-// setEncoding makes an encoding that of a session's texts.
-func setEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
-	if _, err := conn.Exec(ctx, "SET client_encoding = "+literal(encoding)); err != nil {
+// SetEncoding makes an encoding that of a session's texts.
+func SetEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
+	if _, err := conn.Exec(ctx, "SET client_encoding = "+Literal(encoding)); err != nil {
 		return fmt.Errorf("set the client encoding %s: %w", encoding, err)
 	}
 	return nil
 }
 
-// isDenied reports whether the server refused for want of a privilege.
-func isDenied(err error) bool { return hasCode(err, "42501") }
+// IsDenied reports whether the server refused for want of a privilege.
+func IsDenied(err error) bool { return HasCode(err, "42501") }
 
-func hasCode(err error, code string) bool {
+// HasCode reports whether the server answered with this SQLSTATE.
+func HasCode(err error, code string) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server) && server.Code == code
 }
 
-func isServerError(err error) bool {
+// IsServerError reports whether the server said it: not the connection, and not the repository.
+func IsServerError(err error) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server)
 }
 
-func literal(s string) string {
+// Literal writes a text as a constant of SQL.
+func Literal(s string) string {
 	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	if strings.Contains(s, `\`) {
 		// Under either setting of standard_conforming_strings.
@@ -46,7 +52,8 @@ func literal(s string) string {
 	return q
 }
 
-func list(alias string, columns []string) string {
+// ColumnList writes columns for SQL, each behind alias if there is one.
+func ColumnList(alias string, columns []string) string {
 	q := make([]string, len(columns))
 	for i, c := range columns {
 		q[i] = pgarchive.Quote(c)
@@ -57,8 +64,8 @@ func list(alias string, columns []string) string {
 	return strings.Join(q, ", ")
 }
 
-// cutName is a name that ends with suffix, and begins with as many whole characters of base as there is room for.
-func cutName(base, suffix string) string {
+// CutName is a name that ends with suffix, and begins with as many whole characters of base as there is room for.
+func CutName(base, suffix string) string {
 	const longest = 63 // bytes, NAMEDATALEN - 1
 	if room := longest - len(suffix); len(base) > room {
 		base = strings.ToValidUTF8(base[:room], "")
@@ -66,8 +73,8 @@ func cutName(base, suffix string) string {
 	return base + suffix
 }
 
-// toolDatabase writes a database's name so that libpq does not take it for a connection string.
-func toolDatabase(name string) string {
+// ToolDatabase writes a database's name so that libpq does not take it for a connection string.
+func ToolDatabase(name string) string {
 	if strings.ContainsAny(name, "= ") || strings.Contains(name, "://") {
 		return "dbname='" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(name) + "'"
 	}

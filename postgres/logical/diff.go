@@ -55,21 +55,21 @@ type ObjectChange struct {
 //
 // Errors: of openComponent: cofre.ErrNotFound, cofre.ErrCorrupt.
 func Diff(ctx context.Context, a, b cofre.Tree) (*Difference, error) {
-	ca, err := openComponent(ctx, a)
+	ca, err := OpenComponent(ctx, a)
 	if err != nil {
 		return nil, fmt.Errorf("compare points: %w", err)
 	}
-	cb, err := openComponent(ctx, b)
+	cb, err := OpenComponent(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("compare points: %w", err)
 	}
-	d := &Difference{Tables: diffTables(ca.facts.Tables, cb.facts.Tables), Objects: diffObjects(definitions(ca.toc), definitions(cb.toc))}
-	names := func(c *component) map[[2]string]string {
+	d := &Difference{Tables: diffTables(ca.Facts.Tables, cb.Facts.Tables), Objects: diffObjects(definitions(ca.TOC), definitions(cb.TOC))}
+	names := func(c *Component) map[[2]string]string {
 		m := map[[2]string]string{}
-		for _, r := range c.facts.Roles {
+		for _, r := range c.Facts.Roles {
 			m[[2]string{"role", r}] = ""
 		}
-		for _, e := range c.facts.Extensions {
+		for _, e := range c.Facts.Extensions {
 			m[[2]string{"extension", e.Name}] = e.Version
 		}
 		return m

@@ -10,11 +10,11 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// encodings are those of a database, by PostgreSQL's names, whose texts are read as UTF-8 here. Names in another one
+// Encodings are those of a database, by PostgreSQL's names, whose texts are read as UTF-8 here. Names in another one
 // are as they are: in UTF-8 already, or, in SQL_ASCII, in none that is known.
 //
 // Source: PostgreSQL, documentation, "Supported Character Sets".
-var encodings = map[string]encoding.Encoding{
+var Encodings = map[string]encoding.Encoding{
 	"LATIN1": charmap.ISO8859_1, "LATIN2": charmap.ISO8859_2, "LATIN3": charmap.ISO8859_3, "LATIN4": charmap.ISO8859_4, "LATIN5": charmap.ISO8859_9,
 	"LATIN6": charmap.ISO8859_10, "LATIN7": charmap.ISO8859_13, "LATIN8": charmap.ISO8859_14, "LATIN9": charmap.ISO8859_15, "LATIN10": charmap.ISO8859_16,
 	"ISO_8859_5": charmap.ISO8859_5, "ISO_8859_6": charmap.ISO8859_6, "ISO_8859_7": charmap.ISO8859_7, "ISO_8859_8": charmap.ISO8859_8,
@@ -24,10 +24,10 @@ var encodings = map[string]encoding.Encoding{
 	"EUC_JP": japanese.EUCJP, "EUC_KR": korean.EUCKR, "EUC_CN": simplifiedchinese.GBK,
 }
 
-// encoded is a text of a person's in an encoding of PostgreSQL; one that cannot be written in it comes back as it is,
+// Encoded is a text of a person's in an encoding of PostgreSQL; one that cannot be written in it comes back as it is,
 // and nothing has that name.
-func encoded(name, s string) string {
-	if e := encodings[name]; e != nil {
+func Encoded(name, s string) string {
+	if e := Encodings[name]; e != nil {
 		if b, err := e.NewEncoder().String(s); err == nil {
 			return b
 		}
@@ -35,9 +35,9 @@ func encoded(name, s string) string {
 	return s
 }
 
-// decoded is a text of an archive in UTF-8.
-func decoded(name, s string) string {
-	if e := encodings[name]; e != nil {
+// Decoded is a text of an archive in UTF-8.
+func Decoded(name, s string) string {
+	if e := Encodings[name]; e != nil {
 		if u, err := e.NewDecoder().String(s); err == nil {
 			return u
 		}
@@ -45,21 +45,21 @@ func decoded(name, s string) string {
 	return s
 }
 
-// inUTF8 returns the component with a table of contents in UTF-8, as the facts are and as people write names, and the
+// InUTF8 returns the component with a table of contents in UTF-8, as the facts are and as people write names, and the
 // encoding in which its SQL is then sent. Its rows stay as they are.
-func (c component) inUTF8() (component, string) {
-	name := c.clientEncoding()
-	if encodings[name] == nil {
+func (c Component) InUTF8() (Component, string) {
+	name := c.ClientEncoding()
+	if Encodings[name] == nil {
 		return c, name
 	}
-	toc := *c.toc
-	toc.Entries = append([]pgarchive.Entry(nil), c.toc.Entries...)
+	toc := *c.TOC
+	toc.Entries = append([]pgarchive.Entry(nil), c.TOC.Entries...)
 	for i := range toc.Entries {
 		e := &toc.Entries[i]
 		for _, s := range []*string{&e.Tag, &e.Defn, &e.Drop, &e.Copy, &e.Namespace, &e.Tablespace, &e.TableAM, &e.Owner} {
-			*s = decoded(name, *s)
+			*s = Decoded(name, *s)
 		}
 	}
-	c.toc, c.made = &toc, madeTables(&toc)
+	c.TOC, c.Made = &toc, MadeTables(&toc)
 	return c, "UTF8"
 }

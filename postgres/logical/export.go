@@ -29,7 +29,7 @@ import (
 // Errors: cofre.ErrExists where dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
 // toc.dat, without which pg_restore takes nothing, is missing: it is written last.
 func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
-	c, err := openComponent(ctx, tree)
+	c, err := OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export to %s: %w", dir, err)
 	}
@@ -43,7 +43,7 @@ func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre
 	return nil
 }
 
-func exportDirectory(ctx context.Context, tree cofre.Tree, c *component, dir string, obs cofre.Observer) (err error) {
+func exportDirectory(ctx context.Context, tree cofre.Tree, c *Component, dir string, obs cofre.Observer) (err error) {
 	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 {
 		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), "name one that does not exist")
 	}
@@ -52,15 +52,15 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *component, dir str
 		return err
 	}
 	var total int64
-	for _, t := range c.facts.Tables {
+	for _, t := range c.Facts.Tables {
 		total += t.Bytes
 	}
-	p := &progress{obs: obs, task: "export", total: total + c.facts.LargeObjects.Bytes}
-	p.begin()
-	defer func() { p.end(err) }()
+	p := &Progress{Observer: obs, Task: "export", Total: total + c.Facts.LargeObjects.Bytes}
+	p.Begin()
+	defer func() { p.End(err) }()
 	byFile := map[string]*TableFacts{}
-	for i := range c.facts.Tables {
-		byFile[c.facts.Tables[i].File] = &c.facts.Tables[i]
+	for i := range c.Facts.Tables {
+		byFile[c.Facts.Tables[i].File] = &c.Facts.Tables[i]
 	}
 	for e, err := range tree.List(ctx, ArchiveDir) {
 		if err != nil {
@@ -84,7 +84,7 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *component, dir str
 	return errors.Join(durable.SyncDir(archive), durable.SyncDir(dir))
 }
 
-func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *TableFacts, p *progress) (err error) {
+func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *TableFacts, p *Progress) (err error) {
 	src, err := tree.Open(ctx, path)
 	if err != nil {
 		return err
@@ -95,8 +95,8 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *Ta
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var tally rowTally
-	var r io.Reader = p.reader(&bound{ctx, src}, path)
+	var tally Tally
+	var r io.Reader = p.Reader(&bound{ctx, src}, path)
 	if facts != nil {
 		r = io.TeeReader(io.LimitReader(r, facts.Bytes), &tally)
 	}
@@ -104,8 +104,8 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *Ta
 		return err
 	}
 	if facts != nil {
-		if tally.rows != facts.Rows || facts.Checksum != "" && tally.checksum() != facts.Checksum {
-			return fmt.Errorf("%d rows with checksum %s, captured were %d with %s: %w", tally.rows, tally.checksum(), facts.Rows, facts.Checksum, cofre.ErrCorrupt)
+		if tally.Rows != facts.Rows || facts.Checksum != "" && tally.Checksum() != facts.Checksum {
+			return fmt.Errorf("%d rows with checksum %s, captured were %d with %s: %w", tally.Rows, tally.Checksum(), facts.Rows, facts.Checksum, cofre.ErrCorrupt)
 		}
 		if _, err := io.Copy(f, src); err != nil {
 			return err
@@ -134,9 +134,9 @@ func (b *bound) Read(p []byte) (int, error) {
 // Errors: cofre.ErrNotFound where there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
 // what was written ends in the middle and says so nowhere: the caller removes it.
 func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs cofre.Observer) error {
-	c, err := openComponent(ctx, tree)
+	c, err := OpenComponent(ctx, tree)
 	if err == nil {
-		err = (&sqlExport{component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
+		err = (&sqlExport{Component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
 	}
 	if err != nil {
 		return fmt.Errorf("export SQL: %w", err)
@@ -148,19 +148,19 @@ func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs 
 const circleNote = "\n-- Tables refer to one another in a circle: foreign keys are not looked at while rows are loaded, which only a superuser may ask for.\nSET session_replication_role = replica;\n"
 
 type sqlExport struct {
-	component
+	Component
 	tree cofre.Tree
 	w    io.Writer
 	obs  cofre.Observer
-	sel  *selection
+	sel  *Selection
 }
 
 func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
-	if x.sel, err = choose(x.toc, f); err != nil {
+	if x.sel, err = Choose(x.TOC, f); err != nil {
 		return err
 	}
-	version := restoreNeeds(x.toc.Version)
-	tools, err := postgres.FindTools(ctx, max(version, postgres.Version(majorOf(x.facts.ServerVersion)*10000)))
+	version := RestoreNeeds(x.TOC.Version)
+	tools, err := postgres.FindTools(ctx, max(version, postgres.Version(MajorOf(x.Facts.ServerVersion)*10000)))
 	if err != nil {
 		return err
 	}
@@ -169,12 +169,12 @@ func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), x.tocRaw, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "toc.dat"), x.TOCRaw, 0o600); err != nil {
 		return err
 	}
 	for _, section := range []pgarchive.Section{pgarchive.SectionPreData, pgarchive.SectionData, pgarchive.SectionPostData} {
 		var defined, rows, blobs []*pgarchive.Entry
-		for _, e := range x.sel.entries(section) {
+		for _, e := range x.sel.Entries(section) {
 			switch {
 			case e.Desc == "BLOBS":
 				blobs = append(blobs, e)
@@ -193,7 +193,7 @@ func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
 		// Where the definitions are there already, so are the foreign keys.
 		if f.DataOnly || f.Section == "data" {
 			var circle bool
-			if rows, circle = loadOrder(x.toc, rows); circle {
+			if rows, circle = loadOrder(x.TOC, rows); circle {
 				if _, err := io.WriteString(x.w, circleNote); err != nil {
 					return err
 				}
@@ -215,7 +215,7 @@ func (x *sqlExport) section(ctx context.Context, tools postgres.Tools, dir strin
 		keep[e.DumpID] = true
 	}
 	var list bytes.Buffer
-	if err := x.toc.WriteList(&list, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
+	if err := x.TOC.WriteList(&list, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
 		return err
 	}
 	path := filepath.Join(dir, "list")
@@ -236,16 +236,16 @@ func (x *sqlExport) section(ctx context.Context, tools postgres.Tools, dir strin
 }
 
 func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err error) {
-	facts := x.tableFacts()
+	facts := x.TableFacts()
 	var total int64
 	for _, e := range entries {
 		if f := facts[e.DumpID]; f != nil {
 			total += f.Bytes
 		}
 	}
-	p := &progress{obs: x.obs, task: "export rows", total: total}
-	p.begin()
-	defer func() { p.end(err) }()
+	p := &Progress{Observer: x.obs, Task: "export rows", Total: total}
+	p.Begin()
+	defer func() { p.End(err) }()
 	for _, e := range entries {
 		if err := x.table(ctx, e, facts[e.DumpID], p); err != nil {
 			return fmt.Errorf("table %s.%s: %w", e.Namespace, e.Tag, err)
@@ -254,8 +254,8 @@ func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err e
 	return nil
 }
 
-func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts, p *progress) (err error) {
-	body, err := openRows(ctx, x.tree, ArchiveDir+"/"+dataFile(x.toc, e, f))
+func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts, p *Progress) (err error) {
+	body, err := OpenRows(ctx, x.tree, ArchiveDir+"/"+DataFile(x.TOC, e, f))
 	if err != nil {
 		return err
 	}
@@ -263,13 +263,13 @@ func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts
 	if _, err := fmt.Fprintf(x.w, "\n%s", e.Copy); err != nil {
 		return err
 	}
-	if _, err := io.Copy(x.w, p.reader(&bound{ctx, body}, e.Tag)); err != nil {
+	if _, err := io.Copy(x.w, p.Reader(&bound{ctx, body}, e.Tag)); err != nil {
 		return err
 	}
-	if err := body.finish(); err != nil {
+	if err := body.Finish(); err != nil {
 		return err
 	}
-	if err := (tableLoad{facts: f}).verify(&body.tally, body.tally.rows); err != nil {
+	if err := (TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows); err != nil {
 		return err
 	}
 	_, err = io.WriteString(x.w, "\\.\n\n")
@@ -278,7 +278,7 @@ func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts
 
 func (x *sqlExport) largeObjects(ctx context.Context, entries []*pgarchive.Entry) error {
 	for _, e := range entries {
-		list, err := readAll(ctx, x.tree, ArchiveDir+"/"+cmp.Or(e.File, x.toc.FileName(e)))
+		list, err := ReadAll(ctx, x.tree, ArchiveDir+"/"+cmp.Or(e.File, x.TOC.FileName(e)))
 		if err != nil {
 			return err
 		}
@@ -325,35 +325,35 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 //
 // Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
 func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
-	opened, err := openComponent(ctx, tree)
+	opened, err := OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)
 	}
-	c, _ := opened.inUTF8()
+	c, _ := opened.InUTF8()
 	if err := exportCSV(ctx, tree, &c, table, w, obs); err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)
 	}
 	return nil
 }
 
-func exportCSV(ctx context.Context, tree cofre.Tree, c *component, table string, w io.Writer, obs cofre.Observer) (err error) {
-	a, err := findArchived(c.toc, table, false)
+func exportCSV(ctx context.Context, tree cofre.Tree, c *Component, table string, w io.Writer, obs cofre.Observer) (err error) {
+	a, err := FindArchived(c.TOC, table, false)
 	if err != nil {
 		return err
 	}
-	facts := c.tableFacts()
+	facts := c.TableFacts()
 	var total int64
-	for _, e := range a.data {
+	for _, e := range a.Data {
 		if f := facts[e.DumpID]; f != nil {
 			total += f.Bytes
 		}
 	}
-	p := &progress{obs: obs, task: "export table " + a.name, total: total}
-	p.begin()
-	defer func() { p.end(err) }()
+	p := &Progress{Observer: obs, Task: "export table " + a.Name, Total: total}
+	p.Begin()
+	defer func() { p.End(err) }()
 	out := bufio.NewWriterSize(w, 1<<16)
 	var header []string
-	for i, e := range a.data {
+	for i, e := range a.Data {
 		_, _, columns, err := e.CopyTarget()
 		if err != nil {
 			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
@@ -396,15 +396,15 @@ func columnOrder(header, columns []string) ([]int, error) {
 	return order, nil
 }
 
-func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.Entry, f *TableFacts, order []int, out *bufio.Writer, p *progress) (err error) {
-	body, err := openRows(ctx, tree, ArchiveDir+"/"+dataFile(c.toc, e, f))
+func csvTable(ctx context.Context, tree cofre.Tree, c *Component, e *pgarchive.Entry, f *TableFacts, order []int, out *bufio.Writer, p *Progress) (err error) {
+	body, err := OpenRows(ctx, tree, ArchiveDir+"/"+DataFile(c.TOC, e, f))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	lines := bufio.NewReaderSize(p.reader(&bound{ctx, body}, e.Tag), 1<<16)
+	lines := bufio.NewReaderSize(p.Reader(&bound{ctx, body}, e.Tag), 1<<16)
 	var text *encoding.Decoder
-	if e := encodings[c.clientEncoding()]; e != nil {
+	if e := Encodings[c.ClientEncoding()]; e != nil {
 		text = e.NewDecoder()
 	}
 	for {
@@ -418,7 +418,7 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.E
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if text != nil {
 			if line, err = text.Bytes(line); err != nil {
-				return fmt.Errorf("read a row as %s: %w", c.clientEncoding(), err)
+				return fmt.Errorf("read a row as %s: %w", c.ClientEncoding(), err)
 			}
 		}
 		var fields [][]byte
@@ -440,10 +440,10 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *component, e *pgarchive.E
 			return err
 		}
 	}
-	if err := body.finish(); err != nil {
+	if err := body.Finish(); err != nil {
 		return err
 	}
-	return (tableLoad{facts: f}).verify(&body.tally, body.tally.rows)
+	return (TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows)
 }
 
 func writeField(out *bufio.Writer, v []byte) {

@@ -213,8 +213,8 @@ func membershipsMissing(script string, exist, have map[string]bool) []string {
 
 func membership(group, member string) string { return group + " to " + member }
 
-func readMemberships(ctx context.Context, q querier) ([]string, error) {
-	return collect(ctx, q, "the memberships", `
+func readMemberships(ctx context.Context, q Querier) ([]string, error) {
+	return Collect(ctx, q, "the memberships", `
 SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyid(member) FROM pg_catalog.pg_auth_members`, pgx.RowTo[string])
 }
 

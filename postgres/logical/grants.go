@@ -66,17 +66,17 @@ $$;
 	return b.String()
 }
 
-// aclItem is one grant of an access list.
-type aclItem struct {
-	grantee    string // empty is PUBLIC
-	privileges string // letters, each followed by * where it may be granted on
-	grantor    string
+// ACLItem is one grant of an access list.
+type ACLItem struct {
+	Grantee    string // empty is PUBLIC
+	Privileges string // letters, each followed by * where it may be granted on
+	Grantor    string
 }
 
-// parseACLItem reads an aclitem's text: grantee=privileges/grantor.
+// ParseACLItem reads an aclitem's text: grantee=privileges/grantor.
 //
 // Source: PostgreSQL, src/backend/utils/adt/acl.c, aclitemout.
-func parseACLItem(s string) (aclItem, error) {
+func ParseACLItem(s string) (ACLItem, error) {
 	name := func(s string) (string, string) {
 		if !strings.HasPrefix(s, `"`) {
 			if i := strings.IndexAny(s, "="); i >= 0 {
@@ -101,13 +101,14 @@ func parseACLItem(s string) (aclItem, error) {
 	rest, ok := strings.CutPrefix(rest, "=")
 	slash := strings.IndexByte(rest, '/')
 	if !ok || slash < 0 {
-		return aclItem{}, fmt.Errorf("access list entry %q is not grantee=privileges/grantor", s)
+		return ACLItem{}, fmt.Errorf("access list entry %q is not grantee=privileges/grantor", s)
 	}
 	grantor, _ := name(rest[slash+1:])
-	return aclItem{grantee, rest[:slash], grantor}, nil
+	return ACLItem{grantee, rest[:slash], grantor}, nil
 }
 
-func aclName(s string) string {
+// ACLName writes a role as an aclitem does: in double quotes only if it needs them.
+func ACLName(s string) string {
 	for _, r := range s {
 		if r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
 			return pgarchive.Quote(s)

@@ -16,130 +16,145 @@ import (
 // costs more than a later vacuum saves. Bytes.
 const freezeFrom = 1 << 20
 
-// tableLoad is one table's rows on their way from the repository into a table.
-type tableLoad struct {
-	path    string // in the tree
-	table   string // quoted
-	columns []string
-	facts   *TableFacts // nil where nothing was recorded
-	fresh   bool        // the table was made by this restore and is empty
-	entry   *pgarchive.Entry
-	whole   bool // never loaded in parts: the table takes rows of others too
-	parted  bool // loaded in parts, of which some may be in when another fails
+// TableLoad is one table's rows on their way from the repository into a table.
+type TableLoad struct {
+	Path    string // in the tree
+	Table   string // quoted
+	Columns []string
+	Facts   *TableFacts // nil where nothing was recorded
+	Fresh   bool        // the table was made by this restore and is empty
+	Entry   *pgarchive.Entry
+	Whole   bool // never loaded in parts: the table takes rows of others too
+	Parted  bool // loaded in parts, of which some may be in when another fails
 	// encoding is that of the rows, where it is not the session's.
-	encoding string
+	Encoding string
 }
 
-func (l *tableLoad) bytes() int64 {
-	if l.facts == nil {
+// Bytes is how many bytes of rows were captured, 0 if that is not known.
+func (l *TableLoad) Bytes() int64 {
+	if l.Facts == nil {
 		return 0
 	}
-	return l.facts.Bytes
+	return l.Facts.Bytes
 }
 
-// copy loads one table in one transaction and compares what passed with what was recorded and with what the
+// Copy loads one table in one transaction and compares what passed with what was recorded and with what the
 // server took.
 //
 // Errors: cofre.ErrCorrupt where they differ.
-func (l tableLoad) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *progress) error {
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.copyInto(ctx, tx, tree, p) })
+func (l TableLoad) Copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *Progress) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.CopyInto(ctx, tx, tree, p) })
 }
 
-func (l tableLoad) copyStatement() string {
-	sql := "COPY " + l.table
-	if len(l.columns) > 0 {
-		sql += " (" + list("", l.columns) + ")"
+// CopyStatement is the COPY that takes the rows.
+func (l TableLoad) CopyStatement() string {
+	sql := "COPY " + l.Table
+	if len(l.Columns) > 0 {
+		sql += " (" + ColumnList("", l.Columns) + ")"
 	}
 	sql += " FROM STDIN"
-	if l.encoding != "" {
-		sql += " WITH (ENCODING " + literal(l.encoding) + ")"
+	if l.Encoding != "" {
+		sql += " WITH (ENCODING " + Literal(l.Encoding) + ")"
 	}
 	return sql
 }
 
-func (l tableLoad) copyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *progress) (err error) {
-	body, err := openRows(ctx, tree, l.path)
+// CopyInto loads one table within a transaction, and compares as Copy does.
+//
+// Errors: cofre.ErrCorrupt if the repository does not hold what was captured; cofre.ErrUnproven if the server took another number of
+// rows; *pgconn.PgError.
+func (l TableLoad) CopyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *Progress) (err error) {
+	body, err := OpenRows(ctx, tree, l.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	var taken int64
-	if body.size > 0 {
-		sql := l.copyStatement()
-		if l.fresh && body.size >= freezeFrom {
+	if body.Size > 0 {
+		sql := l.CopyStatement()
+		if l.Fresh && body.Size >= freezeFrom {
 			// Rows may be stored frozen only in a file that this transaction made.
-			if _, err := tx.Exec(ctx, "TRUNCATE ONLY "+l.table); err != nil {
+			if _, err := tx.Exec(ctx, "TRUNCATE ONLY "+l.Table); err != nil {
 				return err
 			}
 			sql += " WITH (FREEZE)"
 		}
-		tag, err := tx.Conn().PgConn().CopyFrom(ctx, p.reader(body, l.table), sql)
+		tag, err := tx.Conn().PgConn().CopyFrom(ctx, p.Reader(body, l.Table), sql)
 		if err != nil {
 			// The server repeats what the reader said; what the reader knows is told.
-			if body.err != nil {
-				return body.err
+			if body.Err != nil {
+				return body.Err
 			}
 			return err
 		}
 		taken = tag.RowsAffected()
 	}
-	if err := body.finish(); err != nil {
+	if err := body.Finish(); err != nil {
 		return err
 	}
-	return l.verify(&body.tally, taken)
+	return l.Verify(&body.Tally, taken)
 }
 
-func (l tableLoad) verify(passed *rowTally, taken int64) error {
-	if taken != passed.rows {
-		return fmt.Errorf("%d rows were sent and the server took %d: %w", passed.rows, taken, cofre.ErrUnproven)
+// Verify compares the rows that passed, and how many the server took, with what was captured.
+//
+// Errors: cofre.ErrUnproven, cofre.ErrCorrupt.
+func (l TableLoad) Verify(passed *Tally, taken int64) error {
+	if taken != passed.Rows {
+		return fmt.Errorf("%d rows were sent and the server took %d: %w", passed.Rows, taken, cofre.ErrUnproven)
 	}
-	if l.facts == nil {
+	if l.Facts == nil {
 		return nil
 	}
-	if passed.rows != l.facts.Rows {
-		return fmt.Errorf("%d rows in the repository, %d were captured: %w", passed.rows, l.facts.Rows, cofre.ErrCorrupt)
+	if passed.Rows != l.Facts.Rows {
+		return fmt.Errorf("%d rows in the repository, %d were captured: %w", passed.Rows, l.Facts.Rows, cofre.ErrCorrupt)
 	}
-	if l.facts.Checksum != "" && passed.checksum() != l.facts.Checksum {
-		return fmt.Errorf("the rows in the repository have checksum %s, those captured had %s: %w", passed.checksum(), l.facts.Checksum, cofre.ErrCorrupt)
+	if l.Facts.Checksum != "" && passed.Checksum() != l.Facts.Checksum {
+		return fmt.Errorf("the rows in the repository have checksum %s, those captured had %s: %w", passed.Checksum(), l.Facts.Checksum, cofre.ErrCorrupt)
 	}
 	return nil
 }
 
-// rowReader reads the COPY text of a table out of the repository, without its end marker, and counts it.
-type rowReader struct {
-	src   io.ReadSeekCloser
-	left  int64
-	size  int64 // without the end marker
-	tally rowTally
-	err   error
+// RowReader reads the COPY text of a table out of the repository, without its end marker, and counts it.
+type RowReader struct {
+	Source io.ReadSeekCloser
+	left   int64
+	Size   int64 // without the end marker
+	Tally  Tally
+	Err    error
 }
 
-func openRows(ctx context.Context, tree cofre.Tree, path string) (*rowReader, error) {
+// OpenRows opens the rows of a table. The caller closes it.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt if there is no room for the end marker.
+func OpenRows(ctx context.Context, tree cofre.Tree, path string) (*RowReader, error) {
 	e, err := tree.Stat(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if e.Size < int64(len(endMarker)) {
+	if e.Size < int64(len(EndMarker)) {
 		return nil, fmt.Errorf("open %s: %d bytes are no rows of a table: %w", path, e.Size, cofre.ErrCorrupt)
 	}
 	src, err := tree.Open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	size := e.Size - int64(len(endMarker))
-	return &rowReader{src: src, left: size, size: size}, nil
+	size := e.Size - int64(len(EndMarker))
+	return &RowReader{Source: src, left: size, Size: size}, nil
 }
 
-func (r *rowReader) Read(p []byte) (int, error) {
+// Read yields the rows, without the end marker.
+//
+// Errors: cofre.ErrCorrupt if they end early, or are not what was stored; Err keeps it.
+func (r *RowReader) Read(p []byte) (int, error) {
 	if r.left == 0 {
 		return 0, io.EOF
 	}
 	if int64(len(p)) > r.left {
 		p = p[:r.left]
 	}
-	n, err := r.src.Read(p)
+	n, err := r.Source.Read(p)
 	r.left -= int64(n)
-	_, _ = r.tally.Write(p[:n])
+	_, _ = r.Tally.Write(p[:n])
 	switch {
 	case errors.Is(err, io.EOF) && r.left > 0:
 		err = fmt.Errorf("the rows end %d bytes early: %w", r.left, cofre.ErrCorrupt)
@@ -147,55 +162,56 @@ func (r *rowReader) Read(p []byte) (int, error) {
 		err = nil // the next call says so
 	}
 	if err != nil {
-		r.err = err
+		r.Err = err
 	}
 	return n, err
 }
 
-// finish reads the end marker, once all rows have been read.
-func (r *rowReader) finish() error {
-	if err := r.tally.end(); err != nil {
+// Finish reads the end marker, once all rows have been read.
+func (r *RowReader) Finish() error {
+	if err := r.Tally.End(); err != nil {
 		return fmt.Errorf("%v: %w", err, cofre.ErrCorrupt)
 	}
-	return endsWell(r.src)
+	return EndsWell(r.Source)
 }
 
-// endsWell reads the end marker.
-func endsWell(r io.Reader) error {
-	tail, err := io.ReadAll(io.LimitReader(r, int64(len(endMarker))+1))
+// EndsWell reads the end marker.
+func EndsWell(r io.Reader) error {
+	tail, err := io.ReadAll(io.LimitReader(r, int64(len(EndMarker))+1))
 	if err != nil {
 		return err
 	}
-	if string(tail) != endMarker {
+	if string(tail) != EndMarker {
 		return fmt.Errorf("the rows do not end with the end marker: %w", cofre.ErrCorrupt)
 	}
 	return nil
 }
 
-func (r *rowReader) Close() error { return r.src.Close() }
+// Close gives the file back.
+func (r *RowReader) Close() error { return r.Source.Close() }
 
-// connectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
+// ConnectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
 // may ask for that.
-func connectForLoad(ctx context.Context, c postgres.Config, encoding string) (*pgx.Conn, error) {
+func ConnectForLoad(ctx context.Context, c postgres.Config, encoding string) (*pgx.Conn, error) {
 	// Durable all the same: the rename is a commit that waits for all WAL before it.
-	conn, err := connect(ctx, c, map[string]string{"synchronous_commit": "off"})
+	conn, err := Connect(ctx, c, map[string]string{"synchronous_commit": "off"})
 	if err != nil {
 		return nil, err
 	}
-	if err := setEncoding(ctx, conn, encoding); err != nil {
+	if err := SetEncoding(ctx, conn, encoding); err != nil {
 		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
-	if _, err := replicaRole(ctx, conn); err != nil {
+	if _, err := ReplicaRole(ctx, conn); err != nil {
 		return nil, errors.Join(err, postgres.Close(ctx, conn))
 	}
 	return conn, nil
 }
 
-// replicaRole makes the session one in which ordinary triggers and foreign keys do not fire, and reports
+// ReplicaRole makes the session one in which ordinary triggers and foreign keys do not fire, and reports
 // whether the role was permitted to.
-func replicaRole(ctx context.Context, conn *pgx.Conn) (bool, error) {
+func ReplicaRole(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	_, err := conn.Exec(ctx, "SET session_replication_role = replica")
-	if isDenied(err) {
+	if IsDenied(err) {
 		return false, nil
 	}
 	if err != nil {

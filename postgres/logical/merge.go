@@ -110,7 +110,7 @@ func (m *Merge) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	sql := "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
-	conn, err := connect(ctx, m.o.Server, nil)
+	conn, err := Connect(ctx, m.o.Server, nil)
 	if err == nil {
 		defer postgres.Close(ctx, conn)
 		var applied bool
@@ -129,36 +129,36 @@ func (m *Merge) Close(ctx context.Context) error {
 }
 
 func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
-	opened, err := openComponent(ctx, tree)
+	opened, err := OpenComponent(ctx, tree)
 	if err != nil {
 		return err
 	}
-	c, encoding := opened.inUTF8()
-	a, err := findArchived(c.toc, m.o.Table, false)
+	c, encoding := opened.InUTF8()
+	a, err := FindArchived(c.TOC, m.o.Table, false)
 	if err != nil {
 		return err
 	}
-	m.schema, m.table, m.live = a.schema, a.name, pgarchive.Quote(a.schema, a.name)
-	conn, err := connect(ctx, m.o.Server, nil)
+	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
+	conn, err := Connect(ctx, m.o.Server, nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	if err := setEncoding(ctx, conn, encoding); err != nil {
+	if err := SetEncoding(ctx, conn, encoding); err != nil {
 		return err
 	}
 	if err := m.describe(ctx, conn, &c, a); err != nil {
 		return err
 	}
 	// Made here and not by the restore, which would take one that is there: Close drops what this made alone.
-	schema := cutName("cofre_rescue_"+a.name, "_"+stamp.New(m.o.Now()))
+	schema := CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(schema)); err != nil {
 		return fmt.Errorf("make schema %s: %w", schema, err)
 	}
 	if err := closeToOthers(ctx, conn, "SCHEMA", pgarchive.Quote(schema)); err != nil {
 		return err
 	}
-	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.name), pgarchive.Quote(schema, undoName(a))
+	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.Name), pgarchive.Quote(schema, undoName(a))
 	if _, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer}); err != nil {
 		return err
 	}
@@ -172,9 +172,9 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 }
 
 // undoName is the name of the undo table: none of those that the captured table brings.
-func undoName(a *archivedTable) string {
+func undoName(a *ArchivedTable) string {
 	name := "undo"
-	for slices.ContainsFunc(a.names, func(n [2]string) bool { return n[1] == name }) {
+	for slices.ContainsFunc(a.Names, func(n [2]string) bool { return n[1] == name }) {
 		name += "_rows"
 	}
 	return name
@@ -188,10 +188,10 @@ type liveColumn struct {
 }
 
 // describe finds the columns that both tables have, and the key.
-func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *component, a *archivedTable) error {
+func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *Component, a *ArchivedTable) error {
 	var kind string
 	err := conn.QueryRow(ctx, `SELECT c.relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = $1 AND c.relname = $2`, a.schema, a.name).Scan(&kind)
+WHERE n.nspname = $1 AND c.relname = $2`, a.Schema, a.Name).Scan(&kind)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && kind != "r" && kind != "p" {
 		return cofre.WithHint(fmt.Errorf("live table %s: %w", m.live, cofre.ErrNotFound), "there is nothing to merge with: restore the table without --merge")
 	}
@@ -201,9 +201,9 @@ WHERE n.nspname = $1 AND c.relname = $2`, a.schema, a.name).Scan(&kind)
 	if kind == "r" {
 		m.only = "ONLY "
 	}
-	live, err := collect(ctx, conn, "the columns", fmt.Sprintf(`
+	live, err := Collect(ctx, conn, "the columns", fmt.Sprintf(`
 SELECT attname, attgenerated <> '', attidentity = 'a' FROM pg_catalog.pg_attribute
-WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, literal(m.live)),
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, Literal(m.live)),
 		func(r pgx.CollectableRow) (l liveColumn, err error) {
 			return l, r.Scan(&l.name, &l.generated, &l.always)
 		})
@@ -211,8 +211,8 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 		return err
 	}
 	var captured []string
-	facts := c.tableFacts()
-	for _, e := range a.data {
+	facts := c.TableFacts()
+	for _, e := range a.Data {
 		if _, _, captured, err = e.CopyTarget(); err != nil {
 			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
@@ -222,9 +222,9 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 	}
 	if m.key == nil {
 		// A partitioned table's own key is not among the facts of its partitions' rows.
-		m.key, err = collect(ctx, conn, "the primary key", fmt.Sprintf(`
+		m.key, err = Collect(ctx, conn, "the primary key", fmt.Sprintf(`
 SELECT a.attname FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
-WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, literal(m.live)),
+WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, Literal(m.live)),
 			func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
 		if err != nil {
 			return err
@@ -290,12 +290,12 @@ func (m *Merge) differ() string {
 
 func (m *Merge) liveFrom() string { return m.only + m.live + " l" }
 
-func (m *Merge) count(ctx context.Context, q querier) (c Comparison, err error) {
+func (m *Merge) count(ctx context.Context, q Querier) (c Comparison, err error) {
 	err = q.QueryRow(ctx, fmt.Sprintf(`
 SELECT count(*) FILTER (WHERE l.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND %s),
        count(*) FILTER (WHERE r.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND NOT %s)
 FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s FROM %s) l ON %s`,
-		m.differ(), m.differ(), list("r", m.columns), m.captured, list("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
+		m.differ(), m.differ(), ColumnList("r", m.columns), m.captured, ColumnList("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
 	return c, err
 }
 
@@ -310,13 +310,13 @@ func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
 		}
 		return "ARRAY[" + strings.Join(q, ", ") + "]::text[]"
 	}
-	order := func(alias string) string { return " ORDER BY " + list(alias, m.key) }
+	order := func(alias string) string { return " ORDER BY " + ColumnList(alias, m.key) }
 	for _, part := range []struct{ kind, sql string }{
 		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s r WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s", texts("r", m.key), m.captured, m.liveFrom(), m.sameKey(), order("r"))},
 		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", texts("r", m.key), texts("r", m.columns), texts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
 		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)%s", texts("l", m.key), m.liveFrom(), m.captured, m.sameKey(), order("l"))},
 	} {
-		rows, err := collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
+		rows, err := Collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
 			d := RowDifference{Kind: part.kind}
 			var captured, live []*string
 			var differ []bool

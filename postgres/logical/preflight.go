@@ -47,14 +47,14 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	if server.InRecovery {
 		problem("restore on the primary server", "the server is a standby and takes no writes")
 	}
-	source := majorOf(t.facts.ServerVersion)
+	source := MajorOf(t.Facts.ServerVersion)
 	if source > server.Version.Major() {
 		problem(fmt.Sprintf("restore on PostgreSQL %d or newer", source),
 			"the database was captured on PostgreSQL %d and the server is %d: definitions of a newer version may not exist there", source, server.Version.Major())
 	} else if source != 0 && source < server.Version.Major() {
 		p.Notes = append(p.Notes, fmt.Sprintf("this is an upgrade from PostgreSQL %d to %d", source, server.Version.Major()))
 	}
-	if t.server.tools, err = postgres.FindTools(ctx, max(server.Version, restoreNeeds(t.toc.Version))); errors.Is(err, cofre.ErrNotFound) {
+	if t.server.tools, err = postgres.FindTools(ctx, max(server.Version, RestoreNeeds(t.TOC.Version))); errors.Is(err, cofre.ErrNotFound) {
 		problem(cofre.Hint(err), "%v", err)
 	} else if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 	t.server.maintenance = t.o.Server
 	var first error
 	if t.o.Server.DatabaseName() != t.o.Name {
-		conn, err := connect(ctx, t.server.maintenance, nil)
+		conn, err := Connect(ctx, t.server.maintenance, nil)
 		if !errors.Is(err, cofre.ErrNotFound) {
 			return conn, err
 		}
@@ -96,7 +96,7 @@ func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 			continue
 		}
 		t.server.maintenance = t.o.Server.With(name)
-		conn, err := connect(ctx, t.server.maintenance, nil)
+		conn, err := Connect(ctx, t.server.maintenance, nil)
 		if err == nil {
 			return conn, nil
 		}
@@ -153,36 +153,36 @@ FROM pg_catalog.pg_database d WHERE d.datname = $1`, t.o.Name).Scan(&template, &
 // neededRoles are the roles without which statements of the restore fail.
 func (t *Target) neededRoles() []string {
 	need := map[string]bool{}
-	for _, e := range t.sel.toc.Entries {
-		if t.sel.has(&e) && e.Owner != "" && !t.o.NoOwner {
+	for _, e := range t.sel.TOC.Entries {
+		if t.sel.Has(&e) && e.Owner != "" && !t.o.NoOwner {
 			need[e.Owner] = true
 		}
 	}
-	if t.sel.sections[pgarchive.SectionPostData] {
-		for _, p := range t.facts.Policies {
+	if t.sel.Sections[pgarchive.SectionPostData] {
+		for _, p := range t.Facts.Policies {
 			for _, r := range p.Roles {
 				need[r] = true
 			}
 		}
 	}
 	if !t.o.NoOwner && !t.fromTemplate() {
-		need[t.facts.Database.Owner] = true
+		need[t.Facts.Database.Owner] = true
 	}
 	if !t.o.NoPrivileges {
-		lists := [][]string{t.facts.Database.ACL}
-		for _, g := range t.facts.Grants {
+		lists := [][]string{t.Facts.Database.ACL}
+		for _, g := range t.Facts.Grants {
 			lists = append(lists, g.ACL)
 		}
 		for _, list := range lists {
 			for _, text := range list {
-				if item, err := parseACLItem(text); err == nil && !(t.o.NoOwner && item.grantee == t.facts.Database.Owner) {
-					need[item.grantee] = true
+				if item, err := ParseACLItem(text); err == nil && !(t.o.NoOwner && item.Grantee == t.Facts.Database.Owner) {
+					need[item.Grantee] = true
 				}
 			}
 		}
 	}
-	if !t.o.NoOwner && !t.o.NoPrivileges && !t.sel.partial {
-		for _, r := range t.facts.Roles {
+	if !t.o.NoOwner && !t.o.NoPrivileges && !t.sel.Partial {
+		for _, r := range t.Facts.Roles {
 			need[r] = true
 		}
 	}
@@ -213,7 +213,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	}
 	if len(missing) > 0 && !t.o.Roles {
 		problem("--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants",
-			"%s missing on the server: %s", plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
+			"%s missing on the server: %s", Plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
 	}
 	if err := t.chooseRoles(ctx, conn, p, needed); err != nil {
 		return err
@@ -221,7 +221,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	if !t.server.Role.Superuser && !t.o.NoOwner {
 		var not []string
 		for _, r := range needed {
-			if owns := slices.ContainsFunc(t.toc.Entries, func(e pgarchive.Entry) bool { return e.Owner == r }); owns && t.server.roles[r] && !member[r] && !slices.Contains(missing, r) {
+			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return e.Owner == r }); owns && t.server.roles[r] && !member[r] && !slices.Contains(missing, r) {
 				not = append(not, r)
 			}
 		}
@@ -230,7 +230,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 				"role %s is not a member of %s, and so cannot give objects to them", t.server.user, strings.Join(not, ", "))
 		}
 	}
-	for _, s := range t.facts.Database.Settings {
+	for _, s := range t.Facts.Database.Settings {
 		if s.Role != "" && !t.server.roles[s.Role] {
 			p.Notes = append(p.Notes, fmt.Sprintf("setting %s of role %s is left out: the role is not there", s.Name, s.Role))
 		}
@@ -245,7 +245,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	problem := func(hint, format string, args ...any) {
 		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
 	}
-	statements, unknown, left := rolesToCreate(t.globals, needed, t.server.roles)
+	statements, unknown, left := rolesToCreate(t.Globals, needed, t.server.roles)
 	names := roleNames(statements)
 	memberships, err := readMemberships(ctx, conn)
 	if err != nil {
@@ -255,12 +255,12 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	for _, m := range memberships {
 		have[m] = true
 	}
-	if absent := membershipsMissing(t.globals, t.server.roles, have); len(absent) > 0 && !t.sel.partial {
+	if absent := membershipsMissing(t.Globals, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
 		note("memberships that were captured and are not on the server, whose roles exist, are not made: %s", strings.Join(absent, "; "))
 	}
 	if !t.o.Roles {
-		if users := slices.DeleteFunc(names, func(r string) bool { return slices.Contains(needed, r) }); len(users) > 0 && !t.sel.partial {
-			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
+		if users := slices.DeleteFunc(names, func(r string) bool { return slices.Contains(needed, r) }); len(users) > 0 && !t.sel.Partial {
+			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", Plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
 		}
 		return nil
 	}
@@ -275,7 +275,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 		note("roles that are created stay, even if the restore fails; without a captured password they cannot log in by password until one is set")
 	}
 	if len(left) > 0 {
-		note("%s captured and not made, as not of this database's users: %s", plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
+		note("%s captured and not made, as not of this database's users: %s", Plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
 	}
 	for _, r := range names {
 		t.server.roles[r] = true
@@ -285,7 +285,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 
 func (t *Target) lookAtExtensions(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
 	var needed []string
-	for _, e := range t.sel.entries(pgarchive.SectionPreData) {
+	for _, e := range t.sel.Entries(pgarchive.SectionPreData) {
 		if e.Desc == "EXTENSION" {
 			needed = append(needed, e.Tag)
 		}
@@ -318,7 +318,7 @@ WHERE a.name = ANY($1)`, needed)
 		return fmt.Errorf("list the available extensions: %w", err)
 	}
 	captured := map[string]string{}
-	for _, e := range t.facts.Extensions {
+	for _, e := range t.Facts.Extensions {
 		captured[e.Name] = e.Version
 	}
 	var missing, denied []string
@@ -336,10 +336,10 @@ WHERE a.name = ANY($1)`, needed)
 	}
 	if len(missing) > 0 {
 		hint := "install their packages on the server, for its major version"
-		if t.facts.Flavour == "supabase" {
+		if t.Facts.Flavour == "supabase" {
 			hint = "restore on a server of Supabase's own image (supabase/postgres), which has them"
 		}
-		p.Problems = append(p.Problems, cofre.Problem{What: "the server does not have " + plural(len(missing), "extension: ", "extensions: ") + strings.Join(missing, ", "), Hint: hint})
+		p.Problems = append(p.Problems, cofre.Problem{What: "the server does not have " + Plural(len(missing), "extension: ", "extensions: ") + strings.Join(missing, ", "), Hint: hint})
 	}
 	if len(denied) > 0 {
 		p.Problems = append(p.Problems, cofre.Problem{
@@ -351,11 +351,11 @@ WHERE a.name = ANY($1)`, needed)
 
 func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
 	need := map[string]bool{}
-	if !t.fromTemplate() && t.facts.Database.Tablespace != "" {
-		need[t.facts.Database.Tablespace] = true
+	if !t.fromTemplate() && t.Facts.Database.Tablespace != "" {
+		need[t.Facts.Database.Tablespace] = true
 	}
-	for i := range t.toc.Entries {
-		if e := &t.toc.Entries[i]; t.sel.has(e) && e.Tablespace != "" {
+	for i := range t.TOC.Entries {
+		if e := &t.TOC.Entries[i]; t.sel.Has(e) && e.Tablespace != "" {
 			need[e.Tablespace] = true
 		}
 	}
@@ -370,7 +370,7 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 	}
 	if len(missing) > 0 {
 		p.Problems = append(p.Problems, cofre.Problem{
-			What: "the server does not have " + plural(len(missing), "tablespace: ", "tablespaces: ") + strings.Join(missing, ", "),
+			What: "the server does not have " + Plural(len(missing), "tablespace: ", "tablespaces: ") + strings.Join(missing, ", "),
 			Hint: fmt.Sprintf("CREATE TABLESPACE %s LOCATION '/a/directory/of/the/server'", pgarchive.Quote(missing[0])),
 		})
 	}
@@ -380,7 +380,7 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 // lookAtLocale asks the server for a collation of the recorded locale, in a transaction that is rolled back:
 // only the server knows what its operating system has.
 func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
-	d := t.facts.Database
+	d := t.Facts.Database
 	if t.fromTemplate() {
 		return nil
 	}
@@ -398,7 +398,7 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 		if err != nil {
 			return fmt.Errorf("begin a transaction: %w", err)
 		}
-		_, err = tx.Exec(ctx, "CREATE COLLATION pg_temp.cofre_probe (provider = libc, locale = "+literal(locale)+")")
+		_, err = tx.Exec(ctx, "CREATE COLLATION pg_temp.cofre_probe (provider = libc, locale = "+Literal(locale)+")")
 		if rb := tx.Rollback(ctx); rb != nil {
 			return fmt.Errorf("roll back: %w", rb)
 		}
@@ -428,16 +428,16 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 // lookAtTables asks, where rows go into tables that exist, whether those are empty: rows that are there would
 // be mixed with those of the point.
 func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) error {
-	if !t.fromTemplate() || !t.sel.sections[pgarchive.SectionData] || !t.server.targetExists {
+	if !t.fromTemplate() || !t.sel.Sections[pgarchive.SectionData] || !t.server.targetExists {
 		return nil
 	}
-	conn, err := connect(ctx, t.o.Server.With(t.o.Name), nil)
+	conn, err := Connect(ctx, t.o.Server.With(t.o.Name), nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
 	var missing, full []string
-	for _, e := range t.sel.entries(pgarchive.SectionData) {
+	for _, e := range t.sel.Entries(pgarchive.SectionData) {
 		if e.Desc == "BLOBS" && t.o.DataOnly && len(full) == 0 {
 			var some bool
 			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)").Scan(&some); err != nil {
@@ -458,7 +458,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 		var some bool
 		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+name+")").Scan(&some)
 		switch {
-		case hasCode(err, "42P01") || hasCode(err, "3F000"):
+		case HasCode(err, "42P01") || HasCode(err, "3F000"):
 			missing = append(missing, name)
 		case err != nil:
 			return fmt.Errorf("look at table %s: %w", name, err)
@@ -477,8 +477,8 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 
 // lookAtDisk compares the size that the database had with the space of the server's disk, where that can be seen.
 func (t *Target) lookAtDisk(p *cofre.Plan) {
-	need := t.facts.Database.Bytes
-	if t.adopted || t.sel.partial || !t.sel.sections[pgarchive.SectionData] || need == 0 || t.server.DataDir == "" {
+	need := t.Facts.Database.Bytes
+	if t.adopted || t.sel.Partial || !t.sel.Sections[pgarchive.SectionData] || need == 0 || t.server.DataDir == "" {
 		return
 	}
 	// A server elsewhere may have a data directory of the same name as one here: its identity is compared.
@@ -518,7 +518,7 @@ func (t *Target) isLocal() bool {
 }
 
 func (t *Target) lookAtFlavour(p *cofre.Plan) {
-	if t.facts.Flavour != "supabase" {
+	if t.Facts.Flavour != "supabase" {
 		return
 	}
 	if !t.server.roles["supabase_admin"] {
@@ -527,7 +527,7 @@ func (t *Target) lookAtFlavour(p *cofre.Plan) {
 	if !t.server.Role.Superuser {
 		p.Notes = append(p.Notes, "schemas auth, storage and realtime belong to roles of Supabase: connect as supabase_admin to restore them with their owners")
 	}
-	for _, e := range t.facts.Extensions {
+	for _, e := range t.Facts.Extensions {
 		if e.Name == "supabase_vault" || e.Name == "pgsodium" {
 			p.Notes = append(p.Notes, "secrets of the vault can be read only with the root key of the captured server (pgsodium_root.key), which is not in the database")
 			break

@@ -56,8 +56,8 @@ type RestoreOptions struct {
 type Target struct {
 	o    RestoreOptions
 	tree cofre.Tree
-	component
-	sel     *selection
+	Component
+	sel     *Selection
 	server  serverFacts
 	staged  string
 	kept    string // what the replaced database is called, once it is
@@ -95,21 +95,21 @@ func NewTarget(o RestoreOptions) *Target {
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.tree, t.root = tree, c.Root
 	var err error
-	if t.component, err = openComponent(ctx, tree); err != nil {
+	if t.Component, err = OpenComponent(ctx, tree); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", c.Name, err)
 	}
 	if t.o.Name == "" {
-		t.o.Name = t.facts.Database.Name
+		t.o.Name = t.Facts.Database.Name
 	}
-	if t.sel, err = choose(t.toc, t.o.Filter); err != nil {
+	if t.sel, err = Choose(t.TOC, t.o.Filter); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
 	}
 	now := t.o.Now()
 	t.staged, t.kept = stagedName(t.o.Name, "restore", now), stagedName(t.o.Name, "replaced", now)
 	p := &cofre.Plan{
-		Title: fmt.Sprintf("restore database %s of %s, captured %s, to %s on %s", t.facts.Database.Name, c.Name,
-			t.facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), t.o.Name, t.o.Server),
-		Notes: append([]string{}, t.sel.notes...),
+		Title: fmt.Sprintf("restore database %s of %s, captured %s, to %s on %s", t.Facts.Database.Name, c.Name,
+			t.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), t.o.Name, t.o.Server),
+		Notes: append([]string{}, t.sel.Notes...),
 	}
 	if err := t.preflight(ctx, p); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
@@ -120,7 +120,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 
 // stagedName is base_verb_stamp, with base cut so that the server does not cut the stamp off.
 func stagedName(base, verb string, at time.Time) string {
-	return cutName(base, "_"+verb+"_"+stamp.New(at))
+	return CutName(base, "_"+verb+"_"+stamp.New(at))
 }
 
 func (t *Target) steps(p *cofre.Plan) {
@@ -135,7 +135,7 @@ func (t *Target) steps(p *cofre.Plan) {
 		t.lastSteps(p)
 		return
 	}
-	d := t.facts.Database
+	d := t.Facts.Database
 	if t.fromTemplate() {
 		add("create", "database "+t.staged, "as a copy of "+t.o.Name)
 	} else {
@@ -145,24 +145,24 @@ func (t *Target) steps(p *cofre.Plan) {
 		}
 		add("create", "database "+t.staged, detail)
 	}
-	if n := len(t.sel.entries(pgarchive.SectionPreData)); n > 0 {
+	if n := len(t.sel.Entries(pgarchive.SectionPreData)); n > 0 {
 		add("restore", fmt.Sprintf("%d definitions", n), "pre-data")
 	}
-	tables, rows, bytes := 0, int64(0), int64(len(t.tocRaw))
-	facts := t.tableFacts()
-	for _, e := range t.sel.entries(pgarchive.SectionData) {
+	tables, rows, bytes := 0, int64(0), int64(len(t.TOCRaw))
+	facts := t.TableFacts()
+	for _, e := range t.sel.Entries(pgarchive.SectionData) {
 		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" && !t.isGone(e.DumpID) {
 			tables, rows, bytes = tables+1, rows+f.Rows, bytes+f.Bytes
 		}
 		if e.Desc == "BLOBS" {
-			bytes += t.facts.LargeObjects.Bytes
+			bytes += t.Facts.LargeObjects.Bytes
 		}
 	}
 	p.Bytes = bytes
-	if t.sel.sections[pgarchive.SectionData] {
+	if t.sel.Sections[pgarchive.SectionData] {
 		add("load", fmt.Sprintf("%d rows of %d tables", rows, tables), fmt.Sprintf("%d at once", t.o.Jobs))
 	}
-	if n := len(t.sel.entries(pgarchive.SectionPostData)); n > 0 {
+	if n := len(t.sel.Entries(pgarchive.SectionPostData)); n > 0 {
 		add("restore", fmt.Sprintf("%d indexes, constraints, triggers and policies", n), "post-data")
 	}
 	add("analyze", "database "+t.staged, "")
@@ -184,7 +184,7 @@ func (t *Target) lastSteps(p *cofre.Plan) {
 
 // fromTemplate reports whether the restore begins with a copy of the database that is there, because the
 // definitions that it needs are not part of it.
-func (t *Target) fromTemplate() bool { return !t.sel.sections[pgarchive.SectionPreData] }
+func (t *Target) fromTemplate() bool { return !t.sel.Sections[pgarchive.SectionPreData] }
 
 // Stage makes the staged database and everything in it, or takes one that an earlier restore kept. A statement that
 // fails, of a kind that the rest does not stand on, does not end it: the check names it.
@@ -218,7 +218,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	}
 	defer func() { err = errors.Join(err, tool.close()) }()
 
-	if entries := t.sel.entries(pgarchive.SectionPreData); len(entries) > 0 {
+	if entries := t.sel.Entries(pgarchive.SectionPreData); len(entries) > 0 {
 		if err := t.dropUnwantedPublic(ctx); err != nil {
 			return err
 		}
@@ -226,7 +226,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 			return err
 		}
 	}
-	if t.sel.sections[pgarchive.SectionData] {
+	if t.sel.Sections[pgarchive.SectionData] {
 		if err := t.load(ctx, obs, tool); err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 			return err
 		}
 	}
-	if entries := t.sel.entries(pgarchive.SectionPostData); len(entries) > 0 {
+	if entries := t.sel.Entries(pgarchive.SectionPostData); len(entries) > 0 {
 		if err := tool.restore(ctx, "post-data", entries, t.o.Jobs); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ var insisting = map[string]struct {
 // leaveBound takes extensions that can only be made in another database out of the restore, with what is theirs, and
 // says so. Whether they can be made once the copy has its name, the last lines of the outcome tell.
 func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
-	for _, e := range t.sel.entries(pgarchive.SectionPreData) {
+	for _, e := range t.sel.Entries(pgarchive.SectionPreData) {
 		b, ok := insisting[e.Tag]
 		if e.Desc != "EXTENSION" || !ok {
 			continue
@@ -35,7 +35,7 @@ func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) 
 		if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting($1, true)", b.parameter).Scan(&database); err != nil {
 			return fmt.Errorf("read the parameter %s: %w", b.parameter, err)
 		}
-		t.sel.leave(func(x *pgarchive.Entry) bool {
+		t.sel.Leave(func(x *pgarchive.Entry) bool {
 			return x == e || x.Namespace == b.schema || slices.Contains(x.Depends, e.DumpID) || x.Tag == "SCHEMA "+b.schema
 		})
 		t.without = append(t.without, e.Tag)

@@ -22,7 +22,7 @@ func (t *Target) createDatabase(ctx context.Context) error {
 	defer postgres.Close(ctx, conn)
 	err = execToEnd(ctx, conn, t.createStatement())
 	// Where only the connection says that it failed, it may be there, and Discard looks.
-	t.created = err == nil || !isServerError(err)
+	t.created = err == nil || !IsServerError(err)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -58,7 +58,7 @@ func execToEnd(ctx context.Context, conn *pgx.Conn, sql string) error {
 }
 
 func (t *Target) createStatement() string {
-	d := t.facts.Database
+	d := t.Facts.Database
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE DATABASE %s", pgarchive.Quote(t.staged))
 	if t.fromTemplate() {
@@ -69,17 +69,17 @@ func (t *Target) createStatement() string {
 	if !t.o.NoOwner {
 		fmt.Fprintf(&b, " OWNER %s", pgarchive.Quote(d.Owner))
 	}
-	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", literal(d.Encoding), literal(d.Collate), literal(d.CType))
+	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", Literal(d.Encoding), Literal(d.Collate), Literal(d.CType))
 	if t.server.version.Major() >= 15 {
 		fmt.Fprintf(&b, " LOCALE_PROVIDER %s", d.LocaleProvider)
 		switch d.LocaleProvider {
 		case "icu":
-			fmt.Fprintf(&b, " ICU_LOCALE %s", literal(d.Locale))
+			fmt.Fprintf(&b, " ICU_LOCALE %s", Literal(d.Locale))
 			if d.ICURules != "" && t.server.version.Major() >= 16 {
-				fmt.Fprintf(&b, " ICU_RULES %s", literal(d.ICURules))
+				fmt.Fprintf(&b, " ICU_RULES %s", Literal(d.ICURules))
 			}
 		case "builtin":
-			fmt.Fprintf(&b, " BUILTIN_LOCALE %s", literal(d.Locale))
+			fmt.Fprintf(&b, " BUILTIN_LOCALE %s", Literal(d.Locale))
 		}
 	}
 	if d.Tablespace != "" && d.Tablespace != "pg_default" {
@@ -90,10 +90,10 @@ func (t *Target) createStatement() string {
 
 // dropUnwantedPublic drops the schema public that every new database has, where the captured one had none.
 func (t *Target) dropUnwantedPublic(ctx context.Context) error {
-	if t.fromTemplate() || t.sel.partial || len(t.facts.Grants) == 0 || slices.ContainsFunc(t.facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
+	if t.fromTemplate() || t.sel.Partial || len(t.Facts.Grants) == 0 || slices.ContainsFunc(t.Facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
 		return nil
 	}
-	conn, err := connect(ctx, t.o.Server.With(t.staged), nil)
+	conn, err := Connect(ctx, t.o.Server.With(t.staged), nil)
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,13 @@ func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 // of the database that it is a copy of. They come last: a setting such as default_transaction_read_only would
 // have stood in the restore's own way.
 func (t *Target) dressDatabase(ctx context.Context) error {
-	d := t.facts.Database
+	d := t.Facts.Database
 	if t.fromTemplate() {
-		old, err := connect(ctx, t.o.Server.With(t.o.Name), nil)
+		old, err := Connect(ctx, t.o.Server.With(t.o.Name), nil)
 		if err != nil {
 			return err
 		}
-		d, err = readDatabase(ctx, old)
+		d, err = ReadDatabase(ctx, old)
 		_ = postgres.Close(ctx, old)
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		sql = append(sql, settingStatement(db, s))
 	}
 	if d.Comment != "" {
-		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+literal(d.Comment))
+		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+Literal(d.Comment))
 	} else if t.adopted {
 		sql = append(sql, "COMMENT ON DATABASE "+db+" IS NULL") // its mark as a copy that was kept
 	}
@@ -173,7 +173,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 var listSettings = []string{"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"}
 
 func settingStatement(db string, s Setting) string {
-	value := literal(s.Value)
+	value := Literal(s.Value)
 	if slices.Contains(listSettings, strings.ToLower(s.Name)) {
 		var parts []string
 		for rest := strings.TrimSpace(s.Value); rest != ""; {
@@ -194,7 +194,7 @@ func settingStatement(db string, s Setting) string {
 				}
 				part, rest = strings.TrimSpace(rest[:end]), rest[end:]
 			}
-			parts = append(parts, literal(part))
+			parts = append(parts, Literal(part))
 			rest = strings.TrimLeft(rest, " ")
 			rest = strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
 		}
@@ -215,24 +215,24 @@ func databaseGrants(db, captured, owner string, acl []string) ([]string, error) 
 	letters := map[byte]string{'C': "CREATE", 'c': "CONNECT", 'T': "TEMPORARY"}
 	sql := []string{"REVOKE ALL ON DATABASE " + db + " FROM PUBLIC", "REVOKE ALL ON DATABASE " + db + " FROM " + pgarchive.Quote(owner)}
 	for _, text := range acl {
-		item, err := parseACLItem(text)
+		item, err := ParseACLItem(text)
 		if err != nil {
 			return nil, err
 		}
-		to := pgarchive.Quote(item.grantee)
-		switch item.grantee {
+		to := pgarchive.Quote(item.Grantee)
+		switch item.Grantee {
 		case "":
 			to = "PUBLIC"
 		case captured:
 			to = pgarchive.Quote(owner)
 		}
 		var plain, option []string
-		for i := 0; i < len(item.privileges); i++ {
-			word, ok := letters[item.privileges[i]]
+		for i := 0; i < len(item.Privileges); i++ {
+			word, ok := letters[item.Privileges[i]]
 			if !ok {
 				return nil, fmt.Errorf("access list entry %q holds a privilege that databases do not have", text)
 			}
-			if i+1 < len(item.privileges) && item.privileges[i+1] == '*' {
+			if i+1 < len(item.Privileges) && item.Privileges[i+1] == '*' {
 				option = append(option, word)
 				i++
 			} else {
@@ -251,5 +251,5 @@ func databaseGrants(db, captured, owner string, acl []string) ([]string, error) 
 
 // maintenance connects to a database that is neither the one replaced nor the staged one.
 func (t *Target) maintenance(ctx context.Context) (*pgx.Conn, error) {
-	return connect(ctx, t.server.maintenance, nil)
+	return Connect(ctx, t.server.maintenance, nil)
 }

@@ -30,7 +30,7 @@ func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
 
 // wantsFingerprint reports whether the copy is to hold every definition.
 func (t *Target) wantsFingerprint() bool {
-	return !t.sel.partial && t.sel.sections[pgarchive.SectionPreData] && t.sel.sections[pgarchive.SectionPostData]
+	return !t.sel.Partial && t.sel.Sections[pgarchive.SectionPreData] && t.sel.Sections[pgarchive.SectionPostData]
 }
 
 // catalogs compares what the catalogs say of the copy with what they said of the source, object by object.
@@ -40,7 +40,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		return fmt.Errorf("open %s: %w", FingerprintFile, err)
 	}
 	defer func() { err = errors.Join(err, captured.Close()) }()
-	conn, err := connect(ctx, c.rowsOn(c.o.Server.With(c.staged)), nil)
+	conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
 		return err
 	}
@@ -80,10 +80,10 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 // leftOut is what the restore was asked to leave out, or has said that it does.
 func (c *checker) leftOut() fingerprint.Options {
 	o := fingerprint.Options{
-		NoOwner: c.o.NoOwner, NoPrivileges: c.o.NoPrivileges, NoData: !c.sel.sections[pgarchive.SectionData],
+		NoOwner: c.o.NoOwner, NoPrivileges: c.o.NoPrivileges, NoData: !c.sel.Sections[pgarchive.SectionData],
 		Except: map[string]bool{},
 	}
-	for _, s := range c.facts.Database.Settings {
+	for _, s := range c.Facts.Database.Settings {
 		if s.Role != "" && !c.server.roles[s.Role] {
 			for _, role := range []string{s.Role, pgarchive.Quote(s.Role)} { // the server quotes what needs it
 				o.Except["setting "+s.Name+" of role "+role] = true

@@ -51,7 +51,7 @@ func (t *Target) Keep(ctx context.Context, _ *cofre.Proof) (cofre.KeptCopy, erro
 	if err != nil {
 		return cofre.KeptCopy{}, err
 	}
-	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+pgarchive.Quote(t.staged)+" IS "+literal(string(text))); err != nil {
+	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+pgarchive.Quote(t.staged)+" IS "+Literal(string(text))); err != nil {
 		return cofre.KeptCopy{}, fmt.Errorf("mark database %s: %w", t.staged, err)
 	}
 	t.created = false
@@ -66,7 +66,7 @@ func (t *Target) lookForKept(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	type kept struct{ name, comment string }
-	all, err := collect(ctx, conn, "the comments on databases", `
+	all, err := Collect(ctx, conn, "the comments on databases", `
 SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d
 WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE '{"cofre":%' AND d.datallowconn ORDER BY d.oid DESC`,
 		func(r pgx.CollectableRow) (k kept, err error) { return k, r.Scan(&k.name, &k.comment) })
@@ -122,12 +122,12 @@ func (t *Target) drop(ctx context.Context) error {
 }
 
 func (t *Target) dropSubscriptions(ctx context.Context) error {
-	conn, err := connect(ctx, t.o.Server.With(t.staged), nil)
+	conn, err := Connect(ctx, t.o.Server.With(t.staged), nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	names, err := collect(ctx, conn, "the subscriptions", `
+	names, err := Collect(ctx, conn, "the subscriptions", `
 SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()`, pgx.RowTo[string])
 	if err != nil {
 		return err
@@ -151,8 +151,8 @@ func withoutSlot(name string) []string {
 // subscriptions are those that the restore makes.
 func (t *Target) subscriptions() []string {
 	var names []string
-	for i := range t.toc.Entries {
-		if e := &t.toc.Entries[i]; e.Desc == "SUBSCRIPTION" && t.sel.has(e) {
+	for i := range t.TOC.Entries {
+		if e := &t.TOC.Entries[i]; e.Desc == "SUBSCRIPTION" && t.sel.Has(e) {
 			names = append(names, e.Tag)
 		}
 	}

@@ -24,9 +24,9 @@ import (
 func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool) error {
 	var others []*pgarchive.Entry
 	var blobs []*pgarchive.Entry
-	var loads []tableLoad
-	facts := t.tableFacts()
-	for _, e := range t.sel.entries(pgarchive.SectionData) {
+	var loads []TableLoad
+	facts := t.TableFacts()
+	for _, e := range t.sel.Entries(pgarchive.SectionData) {
 		switch {
 		case e.Desc == "BLOBS":
 			blobs = append(blobs, e)
@@ -54,51 +54,51 @@ func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool
 	return t.loadLargeObjects(ctx, obs, blobs)
 }
 
-func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (tableLoad, error) {
+func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (TableLoad, error) {
 	schema, table, columns, err := e.CopyTarget()
 	if err != nil {
-		return tableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+		return TableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 	}
-	ours := t.made[[2]string{schema, table}] != nil
-	return tableLoad{
-		path: ArchiveDir + "/" + dataFile(t.toc, e, f), table: pgarchive.Quote(schema, table), columns: columns, facts: f,
+	ours := t.Made[[2]string{schema, table}] != nil
+	return TableLoad{
+		Path: ArchiveDir + "/" + DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f,
 		// A configuration table belongs to its extension, which may have put rows there; and where the
 		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
-		fresh: ours && !t.fromTemplate() && !e.ByRoot(),
-		entry: e, whole: !ours || e.ByRoot(),
+		Fresh: ours && !t.fromTemplate() && !e.ByRoot(),
+		Entry: e, Whole: !ours || e.ByRoot(),
 	}, nil
 }
 
 // loadTables loads the largest tables first, so that the last of them do not leave workers idle. What the repository has
 // lost of them ends nothing: all of it is known in the end, and the check names it.
-func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []tableLoad) (err error) {
-	slices.SortStableFunc(loads, func(a, b tableLoad) int { return cmp.Compare(b.bytes(), a.bytes()) })
+func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []TableLoad) (err error) {
+	slices.SortStableFunc(loads, func(a, b TableLoad) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
 	var total int64
 	for i := range loads {
-		total += loads[i].bytes()
+		total += loads[i].Bytes()
 	}
-	progress := &progress{obs: obs, task: "load rows", total: total}
-	progress.begin()
-	defer func() { progress.end(err) }()
+	progress := &Progress{Observer: obs, Task: "load rows", Total: total}
+	progress.Begin()
+	defer func() { progress.End(err) }()
 
 	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
+		conn, err := ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
 		if err != nil || t.o.SearchPath == "" {
 			return conn, err
 		}
 		_, err = conn.Exec(ctx, "SELECT pg_catalog.set_config('search_path', $1, false)", t.o.SearchPath)
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
-		e := p.table.entry
+		e := p.table.Entry
 		if t.isGone(e.DumpID) {
 			return nil
 		}
 		err := p.run(ctx, conn, t.tree, progress)
 		switch {
-		case isServerError(err):
+		case IsServerError(err):
 			return t.explainFailure(err, err.Error())
 		case isLost(err) && ctx.Err() == nil:
-			t.lose(t.lostRows(e, p.table.facts, cofre.OneLine(err)))
+			t.lose(t.lostRows(e, p.table.Facts, cofre.OneLine(err)))
 			return nil
 		}
 		return err
@@ -110,29 +110,29 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 	if len(entries) == 0 {
 		return nil
 	}
-	p := &progress{obs: obs, task: "load large objects", total: t.facts.LargeObjects.Bytes}
-	p.begin()
-	defer func() { p.end(err) }()
-	conn, err := connectForLoad(ctx, t.rowsOn(t.o.Server.With(t.staged)), t.clientEncoding())
+	p := &Progress{Observer: obs, Task: "load large objects", Total: t.Facts.LargeObjects.Bytes}
+	p.Begin()
+	defer func() { p.End(err) }()
+	conn, err := ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	var sum rowTally
+	var sum Tally
 	for _, e := range entries {
 		if err := t.loadGroup(ctx, conn, e, &sum, p); err != nil {
 			return fmt.Errorf("load large objects: %w", err)
 		}
 	}
-	want := t.facts.LargeObjects
+	want := t.Facts.LargeObjects
 	if t.lostObjects() {
 		return nil // the sum is of all
 	}
-	if want.Count != sum.rows && want.Count != 0 {
-		return fmt.Errorf("load large objects: %d in the repository, %d were captured: %w", sum.rows, want.Count, cofre.ErrCorrupt)
+	if want.Count != sum.Rows && want.Count != 0 {
+		return fmt.Errorf("load large objects: %d in the repository, %d were captured: %w", sum.Rows, want.Count, cofre.ErrCorrupt)
 	}
-	if want.Checksum != "" && want.Checksum != sum.checksum() {
-		return fmt.Errorf("load large objects: those in the repository have checksum %s, those captured had %s: %w", sum.checksum(), want.Checksum, cofre.ErrCorrupt)
+	if want.Checksum != "" && want.Checksum != sum.Checksum() {
+		return fmt.Errorf("load large objects: those in the repository have checksum %s, those captured had %s: %w", sum.Checksum(), want.Checksum, cofre.ErrCorrupt)
 	}
 	return nil
 }
@@ -140,9 +140,9 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 // perTransaction bounds the locks that a transaction takes: one for each large object, of 64 × connections.
 const perTransaction = 500
 
-func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *rowTally, p *progress) error {
-	path := ArchiveDir + "/" + cmp.Or(e.File, t.toc.FileName(e))
-	list, err := readAll(ctx, t.tree, path)
+func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *Tally, p *Progress) error {
+	path := ArchiveDir + "/" + cmp.Or(e.File, t.TOC.FileName(e))
+	list, err := ReadAll(ctx, t.tree, path)
 	if isLost(err) {
 		t.lose(lostList(path, cofre.OneLine(err)))
 		return nil
@@ -176,7 +176,7 @@ func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Ent
 }
 
 // loadOne fills one large object. One that is lost, in part or whole, stays empty.
-func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *rowTally, p *progress) error {
+func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *Tally, p *Progress) error {
 	err := t.fillOne(ctx, tx, oid, file, sum, p)
 	if !isLost(err) {
 		return err
@@ -186,7 +186,7 @@ func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string
 	return err
 }
 
-func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *rowTally, p *progress) (err error) {
+func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *Tally, p *Progress) (err error) {
 	r, err := t.tree.Open(ctx, ArchiveDir+"/"+file)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string
 			}
 			_, _ = hash.Write(buf[:n])
 			at += int64(n)
-			p.add(int64(n), "large objects")
+			p.Add(int64(n), "large objects")
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			break

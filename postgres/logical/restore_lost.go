@@ -45,7 +45,7 @@ const (
 
 // isLost tells what the repository has lost from what cannot be reached, and from what a server says.
 func isLost(err error) bool {
-	return !isServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
+	return !IsServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
 }
 
 // lose remembers something that is lost. It may be called by several goroutines.
@@ -66,7 +66,7 @@ func (t *Target) isGone(dumpID int) bool {
 
 // lostRows describes the rows of a table that are lost. The facts name a partition that is loaded through its root.
 func (t *Target) lostRows(e *pgarchive.Entry, f *TableFacts, why string) lost {
-	l := lost{Path: ArchiveDir + "/" + dataFile(t.toc, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
+	l := lost{Path: ArchiveDir + "/" + DataFile(t.TOC, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
 	if f != nil {
 		l.Schema, l.Table, l.Want = f.Schema, f.Name, fmt.Sprint(f.Rows)
 	}
@@ -95,8 +95,8 @@ func (t *Target) lookAtLost(p *cofre.Plan) {
 			why[f.Object] = f.What
 		}
 		t.findLost(why)
-		if t.globalsLost != nil {
-			t.lose(lost{What: lostGlobals, Path: GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.globalsLost)})
+		if t.GlobalsLost != nil {
+			t.lose(lost{What: lostGlobals, Path: GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.GlobalsLost)})
 		}
 		slices.SortFunc(t.lost, func(a, b lost) int { return cmp.Compare(a.What, b.What) })
 	}
@@ -104,14 +104,14 @@ func (t *Target) lookAtLost(p *cofre.Plan) {
 }
 
 func (t *Target) findLost(why map[string]string) {
-	facts, blobs := t.tableFacts(), false
-	for _, e := range t.sel.entries(pgarchive.SectionData) {
+	facts, blobs := t.TableFacts(), false
+	for _, e := range t.sel.Entries(pgarchive.SectionData) {
 		blobs = blobs || e.Desc == "BLOBS"
 		if !e.HasData || e.Desc == "BLOBS" {
 			continue
 		}
 		f := facts[e.DumpID]
-		if w, is := why[ArchiveDir+"/"+dataFile(t.toc, e, f)]; is {
+		if w, is := why[ArchiveDir+"/"+DataFile(t.TOC, e, f)]; is {
 			t.lose(t.lostRows(e, f, w))
 		}
 	}
@@ -195,24 +195,24 @@ func (l lost) named() string {
 
 // emptyHalves removes what some parts of a table have brought before another was found to be lost: half of a table must
 // not be taken for the table.
-func (t *Target) emptyHalves(ctx context.Context, loads []tableLoad) error {
+func (t *Target) emptyHalves(ctx context.Context, loads []TableLoad) error {
 	for i := range loads {
 		l := &loads[i]
-		if !l.parted || !t.isGone(l.entry.DumpID) {
+		if !l.Parted || !t.isGone(l.Entry.DumpID) {
 			continue
 		}
 		// A fresh table is referenced by nothing yet. In any other the foreign keys do not fire in such a session.
-		sql := "DELETE FROM ONLY " + l.table
-		if l.fresh {
-			sql = "TRUNCATE ONLY " + l.table
+		sql := "DELETE FROM ONLY " + l.Table
+		if l.Fresh {
+			sql = "TRUNCATE ONLY " + l.Table
 		}
-		conn, err := connectForLoad(ctx, t.o.Server.With(t.staged), t.clientEncoding())
+		conn, err := ConnectForLoad(ctx, t.o.Server.With(t.staged), t.ClientEncoding())
 		if err != nil {
 			return err
 		}
 		_, err = conn.Exec(ctx, sql)
 		if err = errors.Join(err, postgres.Close(ctx, conn)); err != nil {
-			return fmt.Errorf("empty table %s, of which rows are lost: %w", l.table, err)
+			return fmt.Errorf("empty table %s, of which rows are lost: %w", l.Table, err)
 		}
 	}
 	return nil
@@ -243,13 +243,13 @@ func (t *Target) brokenKeys() []brokenKey {
 	}
 	without := t.withRoots(gone)
 	var keys []brokenKey
-	for _, e := range t.sel.entries(pgarchive.SectionPostData) {
+	for _, e := range t.sel.Entries(pgarchive.SectionPostData) {
 		if e.Desc != "FK CONSTRAINT" {
 			continue
 		}
 		var from, to *pgarchive.Entry
 		for _, d := range e.Depends {
-			on, ok := t.toc.Entry(d)
+			on, ok := t.TOC.Entry(d)
 			switch {
 			case !ok || on.Desc != "TABLE":
 			case isOf(e, on):
@@ -261,10 +261,10 @@ func (t *Target) brokenKeys() []brokenKey {
 		if from == nil || to == nil || gone[from.DumpID] {
 			continue // a key from a table to itself is empty with it
 		}
-		in := t.clientEncoding()
+		in := t.ClientEncoding()
 		keys = append(keys, brokenKey{
-			entry: e, schema: decoded(in, from.Namespace), table: decoded(in, from.Tag),
-			constraint: decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
+			entry: e, schema: Decoded(in, from.Namespace), table: Decoded(in, from.Tag),
+			constraint: Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
 		})
 	}
 	return keys
@@ -274,11 +274,11 @@ func (t *Target) brokenKeys() []brokenKey {
 func (t *Target) goneTables() map[int]bool {
 	gone := map[int]bool{}
 	for _, l := range t.lost {
-		data, ok := t.toc.Entry(l.DumpID)
+		data, ok := t.TOC.Entry(l.DumpID)
 		if !ok {
 			continue
 		}
-		if e := t.made[[2]string{data.Namespace, data.Tag}]; e != nil {
+		if e := t.Made[[2]string{data.Namespace, data.Tag}]; e != nil {
 			gone[e.DumpID] = true
 		}
 	}
@@ -290,9 +290,9 @@ func (t *Target) withRoots(tables map[int]bool) map[int]bool {
 	all := maps.Clone(tables)
 	for again := true; again; {
 		again = false
-		for i := range t.toc.Entries {
-			e := &t.toc.Entries[i]
-			child := t.made[[2]string{e.Namespace, e.Tag}]
+		for i := range t.TOC.Entries {
+			e := &t.TOC.Entries[i]
+			child := t.Made[[2]string{e.Namespace, e.Tag}]
 			// Up to version 13 a partition is attached by the statement that makes it.
 			attached := e.Desc == "TABLE ATTACH" || e.Desc == "TABLE" && strings.Contains(e.Defn, " ATTACH PARTITION ")
 			if attached && child != nil && all[child.DumpID] {
@@ -360,17 +360,17 @@ func (t *Target) filledWithout() []string {
 	}
 	for again := true; again; {
 		again = false
-		for i := range t.toc.Entries {
-			e := &t.toc.Entries[i]
+		for i := range t.TOC.Entries {
+			e := &t.TOC.Entries[i]
 			if strings.HasSuffix(e.Desc, "VIEW") && !reach[e.DumpID] && slices.ContainsFunc(e.Depends, func(d int) bool { return reach[d] }) {
 				reach[e.DumpID], again = true, true
 			}
 		}
 	}
 	var names []string
-	for i := range t.toc.Entries {
-		if e := &t.toc.Entries[i]; e.Desc == "MATERIALIZED VIEW" && reach[e.DumpID] && t.sel.has(e) {
-			names = append(names, decoded(t.clientEncoding(), e.Namespace+"."+e.Tag))
+	for i := range t.TOC.Entries {
+		if e := &t.TOC.Entries[i]; e.Desc == "MATERIALIZED VIEW" && reach[e.DumpID] && t.sel.Has(e) {
+			names = append(names, Decoded(t.ClientEncoding(), e.Namespace+"."+e.Tag))
 		}
 	}
 	return names

@@ -19,7 +19,7 @@ const smallestPart = 32 << 20
 
 // loadPart is a stretch of a table's rows: all lines that begin at an offset in [from, to).
 type loadPart struct {
-	table    *tableLoad
+	table    *TableLoad
 	from, to int64
 	whole    bool
 	shared   *partTally
@@ -29,29 +29,29 @@ type loadPart struct {
 type partTally struct {
 	mu    sync.Mutex
 	left  int
-	tally rowTally
+	tally Tally
 }
 
 // split cuts the tables that alone would keep one worker longer than all others together need: each worker then
 // loads a stretch of it. Such a table is not loaded frozen, for which one transaction would have to load it all.
 // Half a share more than its own is left in one piece: two sessions that extend one table wait for each other, and
 // two tables of 260 MB took 5.5 s with one of them split and 4.2 s without (docs/benchmarks.md).
-func split(loads []tableLoad, jobs int) []loadPart {
+func split(loads []TableLoad, jobs int) []loadPart {
 	var total int64
 	for i := range loads {
-		total += loads[i].bytes()
+		total += loads[i].Bytes()
 	}
 	share := total / int64(max(jobs, 1))
 	var parts []loadPart
 	for i := range loads {
 		l := &loads[i]
-		size := l.bytes()
+		size := l.Bytes()
 		n := int(size / max(smallestPart, share/4))
-		if jobs < 2 || l.whole || size <= share+share/2 || n < 2 {
+		if jobs < 2 || l.Whole || size <= share+share/2 || n < 2 {
 			parts = append(parts, loadPart{table: l, to: size, whole: true})
 			continue
 		}
-		l.parted = true
+		l.Parted = true
 		shared := &partTally{left: n}
 		for k := range n {
 			parts = append(parts, loadPart{table: l, from: size * int64(k) / int64(n), to: size * int64(k+1) / int64(n), shared: shared})
@@ -60,52 +60,52 @@ func split(loads []tableLoad, jobs int) []loadPart {
 	return parts
 }
 
-func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *progress) error {
+func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *Progress) error {
 	load := p.copy
 	if p.whole {
-		load = p.table.copy
+		load = p.table.Copy
 	}
 	if err := load(ctx, conn, tree, progress); err != nil {
-		return fmt.Errorf("load table %s: %w", p.table.table, err)
+		return fmt.Errorf("load table %s: %w", p.table.Table, err)
 	}
 	return nil
 }
 
-func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *progress) (err error) {
-	body, err := openRows(ctx, tree, p.table.path)
+func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *Progress) (err error) {
+	body, err := OpenRows(ctx, tree, p.table.Path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
-	if body.size != p.table.facts.Bytes {
-		return fmt.Errorf("%d bytes of rows in the repository, %d were captured: %w", body.size, p.table.facts.Bytes, cofre.ErrCorrupt)
+	if body.Size != p.table.Facts.Bytes {
+		return fmt.Errorf("%d bytes of rows in the repository, %d were captured: %w", body.Size, p.table.Facts.Bytes, cofre.ErrCorrupt)
 	}
-	r := &partReader{br: bufio.NewReaderSize(body.src, 256<<10), to: p.to, size: body.size}
-	if err := r.begin(body.src, p.from); err != nil {
+	r := &partReader{br: bufio.NewReaderSize(body.Source, 256<<10), to: p.to, size: body.Size}
+	if err := r.begin(body.Source, p.from); err != nil {
 		return err
 	}
-	tag, err := conn.PgConn().CopyFrom(ctx, progress.reader(r, p.table.table), p.table.copyStatement())
+	tag, err := conn.PgConn().CopyFrom(ctx, progress.Reader(r, p.table.Table), p.table.CopyStatement())
 	if err != nil {
 		if r.err != nil {
 			return r.err
 		}
 		return err
 	}
-	if p.to == body.size {
-		if err := endsWell(r.br); err != nil {
+	if p.to == body.Size {
+		if err := EndsWell(r.br); err != nil {
 			return err
 		}
 	}
-	if tag.RowsAffected() != r.tally.rows {
-		return fmt.Errorf("%d rows were sent and the server took %d: %w", r.tally.rows, tag.RowsAffected(), cofre.ErrUnproven)
+	if tag.RowsAffected() != r.tally.Rows {
+		return fmt.Errorf("%d rows were sent and the server took %d: %w", r.tally.Rows, tag.RowsAffected(), cofre.ErrUnproven)
 	}
 	p.shared.mu.Lock()
 	defer p.shared.mu.Unlock()
-	p.shared.tally.merge(&r.tally)
+	p.shared.tally.Merge(&r.tally)
 	if p.shared.left--; p.shared.left > 0 {
 		return nil
 	}
-	return p.table.verify(&p.shared.tally, p.shared.tally.rows)
+	return p.table.Verify(&p.shared.tally, p.shared.tally.Rows)
 }
 
 // partReader reads the lines that begin within a stretch.
@@ -113,7 +113,7 @@ type partReader struct {
 	br            *bufio.Reader
 	pos, to, size int64
 	inLine        bool
-	tally         rowTally
+	tally         Tally
 	err           error
 }
 

@@ -15,10 +15,10 @@ func TestPartsAreTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lines := rapid.SliceOfN(rapid.StringMatching(`[a-c]{0,40}`), 1, 60).Draw(t, "lines")
 		text := strings.Join(lines, "\n") + "\n"
-		stored := []byte(text + endMarker)
+		stored := []byte(text + EndMarker)
 		n := rapid.IntRange(1, 12).Draw(t, "parts")
 		buffer := rapid.IntRange(16, 64).Draw(t, "buffer")
-		var sum rowTally
+		var sum Tally
 		var got strings.Builder
 		for k := range n {
 			src := bytes.NewReader(stored)
@@ -31,15 +31,15 @@ func TestPartsAreTheWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if to == int64(len(text)) {
-				if err := endsWell(r.br); err != nil {
+				if err := EndsWell(r.br); err != nil {
 					t.Fatal(err)
 				}
 			}
-			sum.merge(&r.tally)
+			sum.Merge(&r.tally)
 		}
-		var whole rowTally
+		var whole Tally
 		_, _ = whole.Write([]byte(text))
-		if got.String() != text || sum.checksum() != whole.checksum() || sum.rows != whole.rows {
+		if got.String() != text || sum.Checksum() != whole.Checksum() || sum.Rows != whole.Rows {
 			t.Fatalf("%q became %q", text, got.String())
 		}
 	})

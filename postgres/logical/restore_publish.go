@@ -52,7 +52,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 			break
 		}
 		// 55006, object_in_use: a session was there or came back.
-		if !hasCode(err, "55006") {
+		if !HasCode(err, "55006") {
 			return nil, err
 		}
 		if attempt == renameAttempts {

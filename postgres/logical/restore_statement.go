@@ -46,8 +46,8 @@ func (t *Target) pass(m message, dumpID int) bool {
 
 // entryOf finds the entry that a message is about: pg_restore names it, but in parallel, where only the statement tells.
 func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
-	for i := range t.toc.Entries {
-		if e := &t.toc.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(notValid(e.Defn)) == m.command) {
+	for i := range t.TOC.Entries {
+		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(notValid(e.Defn)) == m.command) {
 			return e
 		}
 	}
@@ -89,17 +89,17 @@ func (t *Target) adapted() ([]byte, error) {
 		broken[k.entry.DumpID] = true
 	}
 	if t.o.SearchPath == "" && len(broken) == 0 {
-		return t.tocRaw, nil
+		return t.TOCRaw, nil
 	}
-	toc := *t.toc
-	toc.Entries = slices.Clone(t.toc.Entries)
+	toc := *t.TOC
+	toc.Entries = slices.Clone(t.TOC.Entries)
 	for i := range toc.Entries {
 		e := &toc.Entries[i]
 		if broken[e.DumpID] {
 			e.Defn = notValid(e.Defn)
 		}
 		if e.Desc == "SEARCHPATH" && t.o.SearchPath != "" {
-			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(literal(t.o.SearchPath)) + ", false);\n"
+			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(Literal(t.o.SearchPath)) + ", false);\n"
 		}
 	}
 	var b bytes.Buffer

@@ -63,7 +63,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	}
 	// With row security switched off, the refresh of a materialized view over a table with FORCE ROW LEVEL
 	// SECURITY is an error, because it runs as the view's owner; it was filled under the policies, too.
-	args := []string{"--format=directory", "--enable-row-security", "--section=" + section, "--use-list=" + list, "--jobs=" + strconv.Itoa(jobs), "--dbname=" + toolDatabase(r.t.staged)}
+	args := []string{"--format=directory", "--enable-row-security", "--section=" + section, "--use-list=" + list, "--jobs=" + strconv.Itoa(jobs), "--dbname=" + ToolDatabase(r.t.staged)}
 	if r.t.o.NoOwner {
 		args = append(args, "--no-owner")
 	}
@@ -85,7 +85,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 		passed: r.t.pass, parallel: jobs > 1,
 	}
 	// Reaching the server anew, of several that a URL names, could end at another one: conn says which it was.
-	conn, err := connect(ctx, r.t.o.Server.With(r.t.staged), nil)
+	conn, err := Connect(ctx, r.t.o.Server.With(r.t.staged), nil)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (r *restoreTool) writeList(path string, entries []*pgarchive.Entry) (err er
 		return fmt.Errorf("write the list for pg_restore: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := r.t.toc.WriteList(f, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
+	if err := r.t.TOC.WriteList(f, func(e *pgarchive.Entry) bool { return keep[e.DumpID] }); err != nil {
 		return fmt.Errorf("write the list for pg_restore: %w", err)
 	}
 	return nil

@@ -12,13 +12,13 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// endMarker ends the COPY text of a table inside an archive.
-const endMarker = "\\.\n\n\n"
+// EndMarker ends the COPY text of a table inside an archive.
+const EndMarker = "\\.\n\n\n"
 
-// rowTally counts and sums lines of COPY text as they are written to it. Writes may cut lines anywhere. The
+// Tally counts and sums lines of COPY text as they are written to it. Writes may cut lines anywhere. The
 // zero value is ready. It keeps no line in memory, whatever its length.
-type rowTally struct {
-	rows   int64
+type Tally struct {
+	Rows   int64
 	bytes  int64
 	hi, lo uint64 // the sum modulo 2^128 of the hashes of the lines, which makes it independent of their order
 
@@ -27,7 +27,7 @@ type rowTally struct {
 }
 
 // Write takes a stretch of COPY text, without its end marker. It never fails.
-func (t *rowTally) Write(p []byte) (int, error) {
+func (t *Tally) Write(p []byte) (int, error) {
 	n := len(p)
 	t.bytes += int64(n)
 	for {
@@ -57,47 +57,47 @@ func (t *rowTally) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func (t *rowTally) add(h xxh3.Uint128) {
+func (t *Tally) add(h xxh3.Uint128) {
 	var carry uint64
 	t.lo, carry = bits.Add64(t.lo, h.Lo, 0)
 	t.hi, _ = bits.Add64(t.hi, h.Hi, carry)
-	t.rows++
+	t.Rows++
 }
 
-// merge adds what another tally saw, of another part of the same table.
-func (t *rowTally) merge(o *rowTally) {
+// Merge adds what another tally saw, of another part of the same table.
+func (t *Tally) Merge(o *Tally) {
 	var carry uint64
 	t.lo, carry = bits.Add64(t.lo, o.lo, 0)
 	t.hi, _ = bits.Add64(t.hi, o.hi, carry)
-	t.rows += o.rows
+	t.Rows += o.Rows
 	t.bytes += o.bytes
 }
 
-// end reports a line that never ended.
-func (t *rowTally) end() error {
+// End reports a line that never ended.
+func (t *Tally) End() error {
 	if t.open {
 		return errors.New("the last row does not end")
 	}
 	return nil
 }
 
-// checksum is TableFacts.Checksum of what passed so far.
-func (t *rowTally) checksum() string { return fmt.Sprintf("%016x%016x", t.hi, t.lo) }
+// Checksum is TableFacts.Checksum of what passed so far.
+func (t *Tally) Checksum() string { return fmt.Sprintf("%016x%016x", t.hi, t.lo) }
 
-// add makes f the facts of its own rows and those of o together.
+// Add makes f the facts of its own rows and those of o together.
 //
 // Errors: cofre.ErrCorrupt where a checksum is none.
-func (f *TableFacts) add(o *TableFacts) error {
-	var sum rowTally
+func (f *TableFacts) Add(o *TableFacts) error {
+	var sum Tally
 	for _, c := range []string{f.Checksum, o.Checksum} {
-		var one rowTally
+		var one Tally
 		if _, err := fmt.Sscanf(c, "%16x%16x", &one.hi, &one.lo); c != "" && err != nil {
 			return fmt.Errorf("checksum %q of table %s: %w", c, pgarchive.Quote(o.Schema, o.Name), cofre.ErrCorrupt)
 		}
-		sum.merge(&one)
+		sum.Merge(&one)
 	}
 	if f.Checksum != "" && o.Checksum != "" {
-		f.Checksum = sum.checksum()
+		f.Checksum = sum.Checksum()
 	} else {
 		f.Checksum = ""
 	}
@@ -105,8 +105,8 @@ func (f *TableFacts) add(o *TableFacts) error {
 	return nil
 }
 
-// difference returns what is in a and not in b, counting repetitions.
-func difference(a, b []string) []string {
+// OnlyIn returns what is in a and not in b, counting repetitions.
+func OnlyIn(a, b []string) []string {
 	count := map[string]int{}
 	for _, s := range b {
 		count[s]++

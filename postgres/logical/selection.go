@@ -19,8 +19,8 @@ type Filter struct {
 	ExcludeTables []string // schema.name, and everything that depends on them
 }
 
-// all reports whether the filter leaves nothing out.
-func (f Filter) all() bool {
+// All reports whether the filter leaves nothing out.
+func (f Filter) All() bool {
 	return !f.SchemaOnly && !f.DataOnly && f.Section == "" && !f.partial()
 }
 
@@ -59,54 +59,54 @@ func (f Filter) sections() (map[pgarchive.Section]bool, error) {
 	return nil, cofre.WithHint(fmt.Errorf("section %q: %w", f.Section, cofre.ErrConfig), "use pre-data, data or post-data")
 }
 
-// selection is the part of a table of contents that a filter takes.
-type selection struct {
-	toc      *pgarchive.TOC
+// Selection is the part of a table of contents that a filter takes.
+type Selection struct {
+	TOC      *pgarchive.TOC
 	keep     map[int]bool // by dump id
 	section  map[int]pgarchive.Section
-	sections map[pgarchive.Section]bool
-	partial  bool
+	Sections map[pgarchive.Section]bool
+	Partial  bool
 	// Large objects are made in pre-data up to archive version 1.15. They are data nevertheless, for schema-only
 	// and data-only alike.
 	//
 	// Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, _tocEntryRequired.
 	schemaOnly, dataOnly bool
-	notes                []string
+	Notes                []string
 }
 
 func isLargeObject(e *pgarchive.Entry) bool {
 	return strings.HasPrefix(e.Desc, "BLOB") || strings.HasPrefix(e.Tag, "LARGE OBJECT ") && (e.Desc == "ACL" || e.Desc == "COMMENT" || e.Desc == "SECURITY LABEL")
 }
 
-// has reports whether e is taken.
-func (s *selection) has(e *pgarchive.Entry) bool {
+// Has reports whether e is taken.
+func (s *Selection) Has(e *pgarchive.Entry) bool {
 	section := s.section[e.DumpID]
 	if section == pgarchive.SectionPreData && (s.schemaOnly || s.dataOnly) && isLargeObject(e) {
 		return s.keep[e.DumpID] && s.dataOnly
 	}
-	return s.keep[e.DumpID] && s.sections[section]
+	return s.keep[e.DumpID] && s.Sections[section]
 }
 
-// entries lists what is taken of one section, in archive order.
-func (s *selection) entries(section pgarchive.Section) []*pgarchive.Entry {
+// Entries lists what is taken of one section, in archive order.
+func (s *Selection) Entries(section pgarchive.Section) []*pgarchive.Entry {
 	var found []*pgarchive.Entry
-	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; s.section[e.DumpID] == section && s.has(e) {
+	for i := range s.TOC.Entries {
+		if e := &s.TOC.Entries[i]; s.section[e.DumpID] == section && s.Has(e) {
 			found = append(found, e)
 		}
 	}
 	return found
 }
 
-// choose applies a filter to a table of contents.
+// Choose applies a filter to a table of contents.
 //
 // Errors: cofre.ErrConfig; cofre.ErrNotFound where the archive has no such schema or table.
-func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
+func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
 	sections, err := f.sections()
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{toc: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, sections: sections, partial: f.partial(), schemaOnly: f.SchemaOnly, dataOnly: f.DataOnly}
+	s := &Selection{TOC: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, Sections: sections, Partial: f.partial(), schemaOnly: f.SchemaOnly, dataOnly: f.DataOnly}
 	byID := map[int]*pgarchive.Entry{}
 	current := pgarchive.SectionPreData
 	for i := range toc.Entries {
@@ -121,10 +121,10 @@ func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
 		s.section[e.DumpID] = current
 	}
 	// The archive is in the encoding of its database, and a person writes UTF-8.
-	in := (&component{toc: toc}).clientEncoding()
+	in := (&Component{TOC: toc}).ClientEncoding()
 	schemas := make([]string, len(f.Schemas))
 	for i, name := range f.Schemas {
-		schemas[i] = encoded(in, name)
+		schemas[i] = Encoded(in, name)
 	}
 	f.Schemas = schemas
 	if err := s.takeSchemas(f.Schemas, byID); err != nil {
@@ -141,7 +141,7 @@ func choose(toc *pgarchive.TOC, f Filter) (*selection, error) {
 
 // takeSchemas takes what is in the schemas, or everything, and whatever that depends on before data: types,
 // functions and extensions of elsewhere, and tables that views read, with their rows.
-func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry) error {
+func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry) error {
 	if len(schemas) == 0 {
 		for id := range byID {
 			s.keep[id] = true
@@ -167,20 +167,20 @@ func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 	}
 	for _, name := range schemas {
 		found := false
-		for i := range s.toc.Entries {
-			e := &s.toc.Entries[i]
+		for i := range s.TOC.Entries {
+			e := &s.TOC.Entries[i]
 			if e.Namespace == name || (e.Desc == "SCHEMA" && e.Tag == name) {
 				take(e.DumpID)
 				found = true
 			}
 		}
 		if !found {
-			return fmt.Errorf("schema %s in the archive: %w", decoded((&component{toc: s.toc}).clientEncoding(), pgarchive.Quote(name)), cofre.ErrNotFound)
+			return fmt.Errorf("schema %s in the archive: %w", Decoded((&Component{TOC: s.TOC}).ClientEncoding(), pgarchive.Quote(name)), cofre.ErrNotFound)
 		}
 	}
 	// What says something about an entry that is taken, its rows among it, comes along.
-	for i := range s.toc.Entries {
-		e := &s.toc.Entries[i]
+	for i := range s.TOC.Entries {
+		e := &s.TOC.Entries[i]
 		if s.keep[e.DumpID] || len(e.Depends) == 0 || s.section[e.DumpID] == pgarchive.SectionPostData && e.Namespace != "" && !slices.Contains(schemas, e.Namespace) {
 			continue
 		}
@@ -191,30 +191,30 @@ func (s *selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 			}
 		}
 	}
-	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; e.Desc == "ENCODING" || e.Desc == "STDSTRINGS" || e.Desc == "SEARCHPATH" {
+	for i := range s.TOC.Entries {
+		if e := &s.TOC.Entries[i]; e.Desc == "ENCODING" || e.Desc == "STDSTRINGS" || e.Desc == "SEARCHPATH" {
 			s.keep[e.DumpID] = true
 		}
 	}
 	if outside > 0 {
-		s.notes = append(s.notes, fmt.Sprintf("%d objects of other schemas come along, because the chosen schemas depend on them", outside))
+		s.Notes = append(s.Notes, fmt.Sprintf("%d objects of other schemas come along, because the chosen schemas depend on them", outside))
 	}
 	return nil
 }
 
 // leaveTables leaves tables out, and everything that depends on them.
-func (s *selection) leaveTables(tables []string) error {
+func (s *Selection) leaveTables(tables []string) error {
 	if len(tables) == 0 {
 		return nil
 	}
-	gone, made := map[int]bool{}, madeTables(s.toc)
-	in := (&component{toc: s.toc}).clientEncoding()
+	gone, made := map[int]bool{}, MadeTables(s.TOC)
+	in := (&Component{TOC: s.TOC}).ClientEncoding()
 	for _, t := range tables {
-		schema, name, err := tableName(t)
+		schema, name, err := TableName(t)
 		if err != nil {
 			return err
 		}
-		e, ok := made[[2]string{encoded(in, schema), encoded(in, name)}]
+		e, ok := made[[2]string{Encoded(in, schema), Encoded(in, name)}]
 		if !ok {
 			return fmt.Errorf("table %s in the archive: %w", t, cofre.ErrNotFound)
 		}
@@ -224,19 +224,19 @@ func (s *selection) leaveTables(tables []string) error {
 	// Dependencies may point forward: repeat until nothing more goes.
 	for again := true; again; {
 		again = false
-		for i := range s.toc.Entries {
-			e := &s.toc.Entries[i]
+		for i := range s.TOC.Entries {
+			e := &s.TOC.Entries[i]
 			if !gone[e.DumpID] && slices.ContainsFunc(e.Depends, func(d int) bool { return gone[d] }) {
 				gone[e.DumpID], again = true, true
 			}
 		}
 	}
 	more := map[string]bool{}
-	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; gone[e.DumpID] {
+	for i := range s.TOC.Entries {
+		if e := &s.TOC.Entries[i]; gone[e.DumpID] {
 			delete(s.keep, e.DumpID)
 			if e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "FK CONSTRAINT" || e.Desc == "FUNCTION" || e.Desc == "TABLE" {
-				more[decoded(in, strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag)] = true
+				more[Decoded(in, strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag)] = true
 			}
 		}
 	}
@@ -246,15 +246,15 @@ func (s *selection) leaveTables(tables []string) error {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		s.notes = append(s.notes, "left out with the tables, because they depend on them: "+strings.Join(names, ", "))
+		s.Notes = append(s.Notes, "left out with the tables, because they depend on them: "+strings.Join(names, ", "))
 	}
 	return nil
 }
 
 // dropDangling leaves out what stands on something that is not taken: foreign keys to other schemas.
-func (s *selection) dropDangling(byID map[int]*pgarchive.Entry) {
-	for i := range s.toc.Entries {
-		e := &s.toc.Entries[i]
+func (s *Selection) dropDangling(byID map[int]*pgarchive.Entry) {
+	for i := range s.TOC.Entries {
+		e := &s.TOC.Entries[i]
 		if !s.keep[e.DumpID] || s.section[e.DumpID] != pgarchive.SectionPostData {
 			continue
 		}
@@ -262,7 +262,7 @@ func (s *selection) dropDangling(byID map[int]*pgarchive.Entry) {
 			if on := byID[d]; on != nil && !s.keep[d] {
 				delete(s.keep, e.DumpID)
 				if e.Desc == "FK CONSTRAINT" {
-					s.notes = append(s.notes, decoded((&component{toc: s.toc}).clientEncoding(), fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag)))
+					s.Notes = append(s.Notes, Decoded((&Component{TOC: s.TOC}).ClientEncoding(), fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag)))
 				}
 				break
 			}
@@ -274,10 +274,10 @@ func all[T any](s []T, ok func(T) bool) bool {
 	return !slices.ContainsFunc(s, func(v T) bool { return !ok(v) })
 }
 
-// tableName reads schema.name as a person types it; a name alone is in public.
+// TableName reads schema.name as a person types it; a name alone is in public.
 //
 // Errors: cofre.ErrConfig.
-func tableName(s string) (schema, name string, err error) {
+func TableName(s string) (schema, name string, err error) {
 	parts, err := pgarchive.ParseName(s)
 	switch {
 	case err != nil:
@@ -300,8 +300,8 @@ func quotedForShell(s string) string {
 	return "'" + strings.ReplaceAll(pgarchive.Quote(schema, name), "'", `'\''`) + "'"
 }
 
-// madeTables indexes the entries that make tables by schema and name.
-func madeTables(toc *pgarchive.TOC) map[[2]string]*pgarchive.Entry {
+// MadeTables indexes the entries that make tables by schema and name.
+func MadeTables(toc *pgarchive.TOC) map[[2]string]*pgarchive.Entry {
 	m := map[[2]string]*pgarchive.Entry{}
 	for i := range toc.Entries {
 		if e := &toc.Entries[i]; e.Desc == "TABLE" {
@@ -311,17 +311,17 @@ func madeTables(toc *pgarchive.TOC) map[[2]string]*pgarchive.Entry {
 	return m
 }
 
-// leave takes entries out of a selection.
-func (s *selection) leave(gone func(*pgarchive.Entry) bool) {
-	for i := range s.toc.Entries {
-		if e := &s.toc.Entries[i]; gone(e) {
+// Leave takes entries out of a selection.
+func (s *Selection) Leave(gone func(*pgarchive.Entry) bool) {
+	for i := range s.TOC.Entries {
+		if e := &s.TOC.Entries[i]; gone(e) {
 			delete(s.keep, e.DumpID)
 		}
 	}
 }
 
-// plural is a number with its noun.
-func plural(n int, one, many string) string {
+// Plural is a number with its noun.
+func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}

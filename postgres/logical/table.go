@@ -60,19 +60,19 @@ func RestoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 }
 
 func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
-	opened, err := openComponent(ctx, tree)
+	opened, err := OpenComponent(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
-	c, encoding := opened.inUTF8()
-	a, to, err := o.find(c.toc)
+	c, encoding := opened.InUTF8()
+	a, to, err := o.find(c.TOC)
 	if err != nil {
 		return nil, err
 	}
 	if why := o.unsafe(a, to); why != nil {
 		return nil, cofre.WithHint(fmt.Errorf("%s: %w", why.What, cofre.ErrPreflight), "%s", why.Hint)
 	}
-	conn, err := connectForLoad(ctx, c.rowsOn(o.Server), encoding)
+	conn, err := ConnectForLoad(ctx, c.RowsOn(o.Server), encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -83,15 +83,15 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
-		out, err = (&tableRestore{component: c, a: a, tree: tree, o: o, to: to}).run(ctx, tx)
+		out, err = (&tableRestore{Component: c, a: a, tree: tree, o: o, to: to}).run(ctx, tx)
 		return err
 	})
 	return out, err
 }
 
 // find collects the table, and says in which schema it is made.
-func (o TableOptions) find(toc *pgarchive.TOC) (*archivedTable, string, error) {
-	from, _, err := tableName(o.Table)
+func (o TableOptions) find(toc *pgarchive.TOC) (*ArchivedTable, string, error) {
+	from, _, err := TableName(o.Table)
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,34 +103,34 @@ func (o TableOptions) find(toc *pgarchive.TOC) (*archivedTable, string, error) {
 		}
 		to = parts[0]
 	}
-	a, err := findArchived(toc, o.Table, o.Full || to == from && !o.Bare)
+	a, err := FindArchived(toc, o.Table, o.Full || to == from && !o.Bare)
 	return a, to, err
 }
 
 // unsafe says why a table must not come back bare.
-func (o TableOptions) unsafe(a *archivedTable, to string) *cofre.Problem {
-	if a.whole || !a.secured || to != a.schema || o.WithoutSecurity {
+func (o TableOptions) unsafe(a *ArchivedTable, to string) *cofre.Problem {
+	if a.Whole || !a.Secured || to != a.Schema || o.WithoutSecurity {
 		return nil
 	}
 	return &cofre.Problem{
-		What: fmt.Sprintf("table %s had row-level security, and would come back without it", pgarchive.Quote(a.schema, a.name)),
+		What: fmt.Sprintf("table %s had row-level security, and would come back without it", pgarchive.Quote(a.Schema, a.Name)),
 		Hint: "leave --bare out to bring it back whole, or accept it with --without-row-security",
 	}
 }
 
 // tableRestore makes one archived table within a transaction.
 type tableRestore struct {
-	component
-	a    *archivedTable
+	Component
+	a    *ArchivedTable
 	tree cofre.Tree
 	o    TableOptions
 	to   string
 }
 
 func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error) {
-	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.name), Left: r.a.left}
+	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.Name), Left: r.a.Left}
 	names := moved{}
-	for _, n := range r.a.names {
+	for _, n := range r.a.Names {
 		names[n] = r.to
 		var exists bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)`, r.to, n[1]).Scan(&exists); err != nil {
@@ -140,7 +140,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(r.to, n[1]), cofre.ErrExists), "restore it beside the one that is there with --to and another schema, or compare the two with --merge")
 		}
 	}
-	for _, e := range r.a.post {
+	for _, e := range r.a.Post {
 		if e.Desc == "STATISTICS" { // of a catalog of its own
 			names[[2]string{e.Namespace, e.Tag}] = r.to
 		}
@@ -148,7 +148,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 	if err := r.makeSchema(ctx, tx); err != nil {
 		return nil, err
 	}
-	for _, e := range r.a.pre {
+	for _, e := range r.a.Pre {
 		if err := r.make(ctx, tx, names, e); err != nil {
 			return nil, err
 		}
@@ -160,7 +160,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range slices.Concat(r.a.post, r.a.sets, r.a.last) {
+	for _, e := range slices.Concat(r.a.Post, r.a.Sets, r.a.Last) {
 		if e.Desc == "PUBLICATION TABLE" {
 			// The publication is another object, and may be gone.
 			if err := r.attempt(ctx, tx, e); err != nil {
@@ -181,7 +181,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 	if err := r.compare(ctx, tx); err != nil {
 		return nil, err
 	}
-	out.Rows, out.Bytes, out.Checksum = sum.rows, sum.bytes, sum.checksum()
+	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.bytes, sum.Checksum()
 	return out, nil
 }
 
@@ -197,7 +197,7 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 			return cofre.WithHint(err, "restore the table that it leads to first, or bring this one back without what ties it to others: --bare")
 		}
 		// Undefined table, function, object, schema.
-		if hasCode(err, "42P01") || hasCode(err, "42883") || hasCode(err, "42704") || hasCode(err, "3F000") {
+		if HasCode(err, "42P01") || HasCode(err, "42883") || HasCode(err, "42704") || HasCode(err, "3F000") {
 			err = cofre.WithHint(err, "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)")
 		}
 		return err
@@ -206,7 +206,7 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 		return nil
 	}
 	// The sequence of an identity column follows its table, and must not be given away for itself.
-	if r.a.whole && e.Owner != "" && (e.Desc == "TABLE" || !strings.Contains(e.Defn, "ADD GENERATED")) {
+	if r.a.Whole && e.Owner != "" && (e.Desc == "TABLE" || !strings.Contains(e.Defn, "ADD GENERATED")) {
 		if _, err := tx.Exec(ctx, "ALTER TABLE "+pgarchive.Quote(r.to, e.Tag)+" OWNER TO "+pgarchive.Quote(e.Owner)); err != nil {
 			return fmt.Errorf("give %s to %s: %w", e.Tag, e.Owner, err)
 		}
@@ -217,13 +217,13 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 // disinherit cuts a copy in another schema off the parent that it was captured with: its rows would show among
 // the parent's. The columns stay.
 func (r *tableRestore) disinherit(ctx context.Context, tx pgx.Tx) error {
-	if r.to == r.a.schema {
+	if r.to == r.a.Schema {
 		return nil
 	}
-	for _, e := range r.a.tables {
-		parents, err := collect(ctx, tx, "the parents of the table", fmt.Sprintf(`
+	for _, e := range r.a.Tables {
+		parents, err := Collect(ctx, tx, "the parents of the table", fmt.Sprintf(`
 SELECT i.inhparent::regclass::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
-WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, literal(pgarchive.Quote(r.to, e.Tag))), func(row pgx.CollectableRow) (s string, err error) { return s, row.Scan(&s) })
+WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, Literal(pgarchive.Quote(r.to, e.Tag))), func(row pgx.CollectableRow) (s string, err error) { return s, row.Scan(&s) })
 		if err != nil {
 			return err
 		}
@@ -237,39 +237,39 @@ WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, literal(pgarchive.Quote(r
 }
 
 // load copies the rows in and reads them back, before indexes and constraints are made.
-func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum rowTally, err error) {
-	facts := r.tableFacts()
+func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum Tally, err error) {
+	facts := r.TableFacts()
 	var total int64
-	for _, e := range r.a.data {
+	for _, e := range r.a.Data {
 		if f := facts[e.DumpID]; f != nil {
 			total += f.Bytes
 		}
 	}
-	p := &progress{obs: r.o.Observer, task: "load table " + r.a.name, total: total}
-	p.begin()
-	defer func() { p.end(err) }()
-	for _, e := range r.a.data {
+	p := &Progress{Observer: r.o.Observer, Task: "load table " + r.a.Name, Total: total}
+	p.Begin()
+	defer func() { p.End(err) }()
+	for _, e := range r.a.Data {
 		_, name, columns, err := e.CopyTarget()
 		if err != nil {
 			return sum, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
 		f := facts[e.DumpID]
-		l := tableLoad{path: ArchiveDir + "/" + dataFile(r.toc, e, f), table: pgarchive.Quote(r.to, name), columns: columns, facts: f, encoding: r.clientEncoding()}
-		if err := l.copyInto(ctx, tx, r.tree, p); err != nil {
+		l := TableLoad{Path: ArchiveDir + "/" + DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.to, name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
+		if err := l.CopyInto(ctx, tx, r.tree, p); err != nil {
 			return sum, err
 		}
-		var back rowTally
+		var back Tally
 		list := make([]string, len(columns))
 		for i, c := range columns {
 			list[i] = pgarchive.Quote(c)
 		}
-		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.table, literal(l.encoding))); err != nil {
-			return sum, fmt.Errorf("read table %s back: %w", l.table, err)
+		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, Literal(l.Encoding))); err != nil {
+			return sum, fmt.Errorf("read table %s back: %w", l.Table, err)
 		}
-		if err := l.verify(&back, back.rows); err != nil {
-			return sum, fmt.Errorf("read table %s back: %w: %v", l.table, cofre.ErrUnproven, err)
+		if err := l.Verify(&back, back.Rows); err != nil {
+			return sum, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
 		}
-		sum.merge(&back)
+		sum.Merge(&back)
 	}
 	return sum, nil
 }
@@ -281,30 +281,30 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	fail := func(err error) (*cofre.Plan, error) {
 		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
 	}
-	opened, err := openComponent(ctx, tree)
+	opened, err := OpenComponent(ctx, tree)
 	if err != nil {
 		return fail(err)
 	}
-	c, encoding := opened.inUTF8()
-	a, to, err := o.find(c.toc)
+	c, encoding := opened.InUTF8()
+	a, to, err := o.find(c.TOC)
 	if err != nil {
 		return fail(err)
 	}
 	p := &cofre.Plan{Title: fmt.Sprintf("restore table %s of database %s, captured %s, to schema %s on %s",
-		pgarchive.Quote(a.schema, a.name), c.facts.Database.Name, c.facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), to, o.Server)}
-	facts := c.tableFacts()
+		pgarchive.Quote(a.Schema, a.Name), c.Facts.Database.Name, c.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), to, o.Server)}
+	facts := c.TableFacts()
 	var rows int64
-	for _, e := range a.data {
+	for _, e := range a.Data {
 		if f := facts[e.DumpID]; f != nil {
 			rows, p.Bytes = rows+f.Rows, p.Bytes+f.Bytes
 		}
 	}
-	conn, err := connect(ctx, o.Server, nil)
+	conn, err := Connect(ctx, o.Server, nil)
 	if err != nil {
 		return fail(err)
 	}
 	defer postgres.Close(ctx, conn)
-	if err := setEncoding(ctx, conn, encoding); err != nil {
+	if err := SetEncoding(ctx, conn, encoding); err != nil {
 		return fail(err)
 	}
 	var id uint32
@@ -315,7 +315,7 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	case err != nil:
 		return fail(err)
 	}
-	for _, n := range a.names {
+	for _, n := range a.Names {
 		var exists bool
 		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = $1 AND relname = $2)`, id, n[1]).Scan(&exists); err != nil {
 			return fail(err)
@@ -325,20 +325,20 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 		}
 	}
 	p.Steps = append(p.Steps,
-		cofre.Step{Verb: "create", Object: "table " + pgarchive.Quote(to, a.name), Detail: plural(len(a.pre)+len(a.post), "definition", "definitions")},
-		cofre.Step{Verb: "load", Object: plural(int(rows), "row", "rows")},
+		cofre.Step{Verb: "create", Object: "table " + pgarchive.Quote(to, a.Name), Detail: Plural(len(a.Pre)+len(a.Post), "definition", "definitions")},
+		cofre.Step{Verb: "load", Object: Plural(int(rows), "row", "rows")},
 		cofre.Step{Verb: "check", Object: "count and checksum, read back from the table"})
 	if why := o.unsafe(a, to); why != nil {
 		p.Problems = append(p.Problems, *why)
 	}
 	switch {
-	case len(a.left) > 0:
-		p.Notes = append(p.Notes, "left out: "+strings.Join(a.left, ", "))
+	case len(a.Left) > 0:
+		p.Notes = append(p.Notes, "left out: "+strings.Join(a.Left, ", "))
 		p.Notes = append(p.Notes, "the table is its restorer's alone: nobody else may read it")
-	case a.whole:
+	case a.Whole:
 		p.Notes = append(p.Notes, "owner, grants, policies, triggers, foreign keys and indexes are those that were captured")
 	}
-	for _, e := range a.others {
+	for _, e := range a.Others {
 		if isObject(e) {
 			p.Notes = append(p.Notes, fmt.Sprintf("%s leads to it, and is made again if it is not there", described(e)))
 		}

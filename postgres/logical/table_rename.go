@@ -26,7 +26,7 @@ func (m moved) rewrite(sql string) string {
 			if inner := strings.ReplaceAll(strings.Trim(text, "'"), "''", "'"); len(text) >= 2 {
 				if parts, err := pgarchive.ParseName(inner); err == nil && len(parts) == 2 {
 					if to, ok := m[[2]string{parts[0], parts[1]}]; ok {
-						text = literal(pgarchive.Quote(to, parts[1]))
+						text = Literal(pgarchive.Quote(to, parts[1]))
 					}
 				}
 			}

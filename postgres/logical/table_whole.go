@@ -23,9 +23,9 @@ func (r *tableRestore) storage(e *pgarchive.Entry) string {
 	default:
 		return ""
 	}
-	sql := "SET LOCAL default_tablespace = " + literal(e.Tablespace) + ";"
+	sql := "SET LOCAL default_tablespace = " + Literal(e.Tablespace) + ";"
 	if e.TableAM != "" {
-		sql += "SET LOCAL default_table_access_method = " + literal(e.TableAM) + ";"
+		sql += "SET LOCAL default_table_access_method = " + Literal(e.TableAM) + ";"
 	}
 	return sql
 }
@@ -40,11 +40,11 @@ func (r *tableRestore) makeSchema(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
 		return err
 	}
-	if err := closeToOthers(ctx, tx, "SCHEMA", name); err != nil || !r.a.whole || r.to != r.a.schema {
+	if err := closeToOthers(ctx, tx, "SCHEMA", name); err != nil || !r.a.Whole || r.to != r.a.Schema {
 		return err
 	}
-	for i := range r.toc.Entries {
-		e := &r.toc.Entries[i]
+	for i := range r.TOC.Entries {
+		e := &r.TOC.Entries[i]
 		var sql string
 		switch {
 		case e.Desc == "SCHEMA" && e.Tag == r.to && e.Owner != "":
@@ -63,7 +63,7 @@ func (r *tableRestore) makeSchema(ctx context.Context, tx pgx.Tx) error {
 
 // executor is a connection or a transaction.
 type executor interface {
-	querier
+	Querier
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
@@ -77,12 +77,12 @@ func closeToOthers(ctx context.Context, tx executor, desc, name string) error {
 	case "SCHEMA":
 		kind, catalog, list, owner, find = "SCHEMA", "pg_namespace", "nspacl", "nspowner", "to_regnamespace"
 	}
-	statements, err := collect(ctx, tx, "the default privileges", fmt.Sprintf(`
+	statements, err := Collect(ctx, tx, "the default privileges", fmt.Sprintf(`
 SELECT pg_catalog.format('REVOKE ALL ON %[1]s %%s FROM %%s', %[2]s, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)
 FROM pg_catalog.%[3]s o, pg_catalog.aclexplode(o.%[4]s) a WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND a.grantee <> o.%[5]s
 UNION
 SELECT pg_catalog.format('GRANT ALL ON %[1]s %%s TO %%I', %[2]s, pg_catalog.pg_get_userbyid(o.%[5]s)) FROM pg_catalog.%[3]s o WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND o.%[4]s IS NOT NULL`,
-		kind, literal(name), catalog, list, owner, find), pgx.RowTo[string])
+		kind, Literal(name), catalog, list, owner, find), pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func described(e *pgarchive.Entry) string {
 // is named.
 func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutcome) error {
 	made := map[int]bool{}
-	for _, e := range r.a.others {
+	for _, e := range r.a.Others {
 		if !isObject(e) {
 			// Of a view that was made here: its grants, comments, indexes, rows.
 			if slices.ContainsFunc(e.Depends, func(d int) bool { return made[d] }) {
@@ -191,17 +191,17 @@ func (r *tableRestore) there(ctx context.Context, tx pgx.Tx, e *pgarchive.Entry)
 //
 // Errors: cofre.ErrUnproven, with every difference.
 func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
-	if !r.a.whole || r.to != r.a.schema {
+	if !r.a.Whole || r.to != r.a.Schema {
 		return nil
 	}
 	want, got := []string{}, []string{}
-	for _, e := range r.a.tables {
+	for _, e := range r.a.Tables {
 		name := pgarchive.Quote(e.Namespace, e.Tag)
 		var on bool
-		if err := tx.QueryRow(ctx, "SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass("+literal(name)+")").Scan(&on); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass("+Literal(name)+")").Scan(&on); err != nil {
 			return fmt.Errorf("read the row-level security of %s: %w", name, err)
 		}
-		should := slices.ContainsFunc(r.a.post, func(p *pgarchive.Entry) bool {
+		should := slices.ContainsFunc(r.a.Post, func(p *pgarchive.Entry) bool {
 			return p.Desc == "ROW SECURITY" && p.Namespace == e.Namespace && p.Tag == e.Tag
 		})
 		want, got = append(want, fmt.Sprintf("row-level security of %s %t", name, should)), append(got, fmt.Sprintf("row-level security of %s %t", name, on))
@@ -211,12 +211,12 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	// Another major may print the same expression in another way, and has other privileges.
-	if version/10000 == majorOf(r.facts.ServerVersion) {
-		policies, err := readPolicies(ctx, tx)
+	if version/10000 == MajorOf(r.Facts.ServerVersion) {
+		policies, err := ReadPolicies(ctx, tx)
 		if err != nil {
 			return err
 		}
-		grants, err := readGrants(ctx, tx)
+		grants, err := ReadGrants(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -224,10 +224,10 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 		if err != nil {
 			return err
 		}
-		want = append(append(want, r.policies(r.facts.Policies)...), r.grants(r.facts.Grants, defaults)...)
+		want = append(append(want, r.policies(r.Facts.Policies)...), r.grants(r.Facts.Grants, defaults)...)
 		got = append(append(got, r.policies(policies)...), r.grants(grants, defaults)...)
 	}
-	missing, extra := difference(want, got), difference(got, want)
+	missing, extra := OnlyIn(want, got), OnlyIn(got, want)
 	if len(missing)+len(extra) == 0 {
 		return nil
 	}
@@ -237,7 +237,7 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 func (r *tableRestore) policies(all []PolicyFacts) []string {
 	var found []string
 	for _, p := range all {
-		if slices.ContainsFunc(r.a.tables, func(t *pgarchive.Entry) bool { return t.Namespace == p.Schema && t.Tag == p.Table }) {
+		if slices.ContainsFunc(r.a.Tables, func(t *pgarchive.Entry) bool { return t.Namespace == p.Schema && t.Tag == p.Table }) {
 			found = append(found, fmt.Sprintf("policy %s on %s: %s for %v, permissive %t, using %s, check %s", p.Name, pgarchive.Quote(p.Schema, p.Table), p.Command, p.Roles, p.Permissive, p.Using, p.Check))
 		}
 	}
@@ -252,12 +252,12 @@ func (r *tableRestore) grants(all []GrantFacts, defaults map[string]string) []st
 		if err != nil || len(parts) < 2 || g.Type != "table" && g.Type != "column" && g.Type != "sequence" {
 			continue
 		}
-		if !slices.ContainsFunc(r.a.names, func(n [2]string) bool { return n[0] == parts[0] && n[1] == parts[1] }) {
+		if !slices.ContainsFunc(r.a.Names, func(n [2]string) bool { return n[0] == parts[0] && n[1] == parts[1] }) {
 			continue
 		}
 		acl := slices.Clone(g.ACL)
 		if acl == nil {
-			owner := aclName(g.Owner)
+			owner := ACLName(g.Owner)
 			acl = []string{owner + "=" + defaults[g.Type] + "/" + owner}
 		}
 		slices.Sort(acl)
@@ -275,11 +275,11 @@ func defaultPrivileges(ctx context.Context, tx pgx.Tx) (map[string]string, error
 	}
 	letters := map[string]string{}
 	for kind, text := range map[string]string{"table": table, "sequence": sequence} {
-		item, err := parseACLItem(text)
+		item, err := ParseACLItem(text)
 		if err != nil {
 			return nil, errors.Join(cofre.ErrUnproven, err)
 		}
-		letters[kind] = item.privileges
+		letters[kind] = item.Privileges
 	}
 	return letters, nil
 }
