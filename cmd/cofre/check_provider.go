@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/installation"
 )
 
 func newCheckProviderCommand(a *app) *cobra.Command {
@@ -19,20 +19,16 @@ func newCheckProviderCommand(a *app) *cobra.Command {
 their own that is emptied in the end; nothing else in the bucket is touched. The checks are those that every store
 cofre knows has to pass. Names that a provider refuses are told; a name it mistakes for another is an error.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return checkProvider(cmd.Context(), a, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				return checkProvider(ctx, a, in, args[0])
+			})
+		},
 	}
 }
 
-func checkProvider(ctx context.Context, a *app, id string) error {
-	cfg, err := a.Settings()
-	if err != nil {
-		return err
-	}
-	store, err := openStore(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	report, err := bucket.CheckProvider(ctx, store, id)
+func checkProvider(ctx context.Context, a *app, in *installation.Installation, id string) error {
+	report, err := in.CheckProvider(ctx, id)
 	if err != nil {
 		return err
 	}

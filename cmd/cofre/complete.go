@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"strings"
 
@@ -10,7 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/physical"
 )
@@ -48,65 +47,42 @@ func completing(a *app, cmd *cobra.Command) {
 	if len(arguments) == 0 || cmd.HasSubCommands() {
 		return
 	}
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, given []string, typed string) ([]string, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 		n := min(len(given), len(arguments)-1)
-		return a.complete(cmd.Context(), strings.Trim(arguments[n], "[]"), typed), cobra.ShellCompDirectiveNoFileComp
+		return a.complete(cmd.Context(), strings.Trim(arguments[n], "[]")), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
 // complete lists what an argument that the usage calls argument may be.
-func (a *app) complete(ctx context.Context, argument, typed string) []string {
+func (a *app) complete(ctx context.Context, argument string) []string {
 	switch argument {
 	case "POINT", "POINT2":
-		return a.fromCatalog(ctx, a.pointChoices)
+		return a.choices(ctx, a.pointChoices)
 	case "SCHEMA.TABLE":
-		return a.fromCatalog(ctx, tableChoices)
+		return a.choices(ctx, (*installation.Installation).Tables)
 	case "...", "database|cluster|storage|config":
 		return kindWords()
 	}
 	return nil
 }
 
-func (a *app) fromCatalog(ctx context.Context, choose func(context.Context, *config.Config, reader, *catalog.Catalog) iter.Seq[string]) []string {
+func (a *app) choices(ctx context.Context, choose func(*installation.Installation, context.Context) ([]string, error)) []string {
 	var found []string
-	_ = a.reading(ctx, func(ctx context.Context, cfg *config.Config, repo reader) error {
-		cat, err := a.catalog(ctx, cfg, repo)
-		if err == nil {
-			found = slices.Collect(choose(ctx, cfg, repo, cat))
-		}
+	_ = a.open(ctx, func(ctx context.Context, in *installation.Installation) (err error) {
+		found, err = choose(in, ctx)
 		return err
 	})
 	return found
 }
 
-func (a *app) pointChoices(_ context.Context, cfg *config.Config, _ reader, cat *catalog.Catalog) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		if !yield(catalog.Latest + "\tthe newest") {
-			return
-		}
-		points := slices.Collect(cat.List(catalog.Want{Installation: cfg.Name}))
-		for _, p := range slices.Backward(points) {
-			if !yield(string(p.ID) + "\t" + a.clock(p.StartedAt) + " " + kinds(p)) {
-				return
-			}
-		}
+func (a *app) pointChoices(in *installation.Installation, ctx context.Context) ([]string, error) {
+	listed, err := in.Points(ctx, installation.PointsOptions{})
+	if err != nil {
+		return nil, err
 	}
-}
-
-func tableChoices(ctx context.Context, cfg *config.Config, repo reader, cat *catalog.Catalog) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		_, comp, err := cat.Component(catalog.Latest, catalog.Want{Installation: cfg.Name, Kind: cofre.KindDatabase})
-		if err != nil {
-			return
-		}
-		facts, err := databaseFacts(ctx, repo, comp)
-		if err != nil {
-			return
-		}
-		for _, t := range facts.Tables {
-			if !yield(t.Schema + "." + t.Name) {
-				return
-			}
-		}
+	found := []string{catalog.Latest + "\tthe newest"}
+	for _, p := range slices.Backward(listed.Points) {
+		found = append(found, string(p.ID)+"\t"+a.clock(p.StartedAt)+" "+kinds(p.RecoveryPoint))
 	}
+	return found, nil
 }

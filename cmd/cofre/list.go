@@ -9,9 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 )
 
 type listCommand struct {
@@ -32,9 +31,11 @@ STATE says what was known when the point was published, and "damaged" where some
 to a verification, a backup or a restore. "cofre verify" says what holds now, and "cofre show" names what is lost.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
-				return c.run(ctx, a, cfg, repo)
-			})
+			kind, err := c.wanted()
+			if err != nil {
+				return err
+			}
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in, kind) })
 		},
 	}
 	cmd.Flags().StringVar(&c.kind, "kind", "", "only points with this `KIND`: database, cluster, storage or config")
@@ -43,42 +44,31 @@ to a verification, a backup or a restore. "cofre verify" says what holds now, an
 	return cmd
 }
 
-func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
-	cat, err := a.catalog(ctx, cfg, repo)
+// wanted is the kind that was asked for, empty for every one.
+func (c *listCommand) wanted() (cofre.Kind, error) {
+	if c.kind == "" {
+		return "", nil
+	}
+	kind, err := cofre.ParseKind(c.kind)
 	if err != nil {
-		return err
+		return "", edge.Usage(err)
 	}
-	want := catalog.Want{Installation: cfg.Name}
-	if c.all {
-		want.Installation = ""
-	}
-	if c.kind != "" {
-		k, err := cofre.ParseKind(c.kind)
-		if err != nil {
-			return edge.Usage(err)
-		}
-		want.Kind = k
-	}
-	points := slices.Collect(cat.List(want))
-	if c.last > 0 && len(points) > c.last {
-		points = points[len(points)-c.last:]
-	}
-	damage, err := damageOf(ctx, repo)
+	return kind, nil
+}
+
+func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installation, kind cofre.Kind) error {
+	listed, err := in.Points(ctx, installation.PointsOptions{Kind: kind, Last: c.last, All: c.all})
 	if err != nil {
 		return err
 	}
 	if a.JSON {
-		listed := []describedPoint{}
-		for _, p := range points {
-			nameFindings(ctx, repo, p, damage[p.ID])
-			listed = append(listed, describedPoint{p, damage[p.ID]})
-		}
 		return a.Document(struct {
-			Points []describedPoint `json:"points"`
-		}{listed})
+			Points []installation.Point `json:"points"`
+		}{listed.Points})
 	}
+	points := listed.Points
 	if len(points) == 0 {
-		fmt.Fprintln(a.Err, noPoints(cfg.Name, cat.Installations()))
+		fmt.Fprintln(a.Err, noPoints(in.Name(), listed.Installations))
 		return nil
 	}
 	header := []string{"POINT", "TAKEN", "KINDS", "SIZE", "NEW", "STATE"}
@@ -87,7 +77,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p), size(p.Bytes()), size(added(p)), state(p, damage[p.ID])}
+		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p.RecoveryPoint), size(p.Bytes()), size(added(p.RecoveryPoint)), state(p.RecoveryPoint, p.Damage)}
 		if c.all {
 			row = append(row, p.Installation)
 		}
@@ -95,7 +85,7 @@ func (c *listCommand) run(ctx context.Context, a *app, cfg *config.Config, repo 
 	}
 	columns(a.Out, header, rows, 3, 4)
 	for _, p := range points {
-		if len(damage[p.ID]) > 0 {
+		if len(p.Damage) > 0 {
 			fmt.Fprintln(a.Err, "hint: a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")
 			break
 		}

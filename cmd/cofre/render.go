@@ -92,12 +92,6 @@ func took(d time.Duration) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-// describedPoint is a point in a JSON document, with what it is known to have lost since it was published.
-type describedPoint struct {
-	cofre.RecoveryPoint
-	Damage []cofre.Finding `json:"damage,omitempty"`
-}
-
 // state says what is known of a point. A verification says more, and says when it did.
 func state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	var s []string

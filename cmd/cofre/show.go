@@ -4,15 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -32,8 +32,11 @@ the first to the second: tables, rows, sequences, roles, policies, grants and fi
 POINT is an id, an unambiguous prefix of one, or latest.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
-				return c.run(ctx, a, cfg, repo, args)
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				if len(args) == 2 {
+					return showDifference(ctx, a, in, args[0], args[1])
+				}
+				return c.run(ctx, a, in, args[0])
 			})
 		},
 	}
@@ -42,69 +45,50 @@ POINT is an id, an unambiguous prefix of one, or latest.`,
 	return cmd
 }
 
-func (c *showCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, refs []string) error {
-	cat, err := a.catalog(ctx, cfg, repo)
+func (c *showCommand) run(ctx context.Context, a *app, in *installation.Installation, ref string) error {
+	shown, err := in.Content(ctx, ref, installation.ContentOptions{Tables: c.tables, Files: c.files})
 	if err != nil {
 		return err
-	}
-	var points []cofre.RecoveryPoint
-	for _, ref := range refs {
-		p, err := cat.Find(ref, catalog.Want{Installation: cfg.Name})
-		if err != nil {
-			return err
-		}
-		points = append(points, p)
-	}
-	if len(points) == 2 {
-		return c.difference(ctx, a, repo, points[0], points[1])
-	}
-	return c.point(ctx, a, repo, points[0])
-}
-
-// pointDocument is the JSON document of one point.
-type pointDocument struct {
-	Point     describedPoint            `json:"point"`
-	Databases map[string]*logical.Facts `json:"databases,omitempty"` // with --tables, by name
-	Files     map[string][]files.Fact   `json:"files,omitempty"`     // with --files, by name
-}
-
-func (c *showCommand) point(ctx context.Context, a *app, repo reader, p cofre.RecoveryPoint) error {
-	damage, err := damageOf(ctx, repo)
-	if err != nil {
-		return err
-	}
-	nameFindings(ctx, repo, p, damage[p.ID])
-	doc := pointDocument{Point: describedPoint{p, damage[p.ID]}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
-	for _, comp := range p.Components {
-		var err error
-		switch {
-		case c.tables && comp.Kind == cofre.KindDatabase:
-			doc.Databases[comp.Name], err = databaseFacts(ctx, repo, comp)
-		case c.files && comp.Kind == cofre.KindConfig:
-			doc.Files[comp.Name], err = configFacts(ctx, repo, comp)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	switch {
-	case c.tables && len(doc.Databases) == 0:
-		return fmt.Errorf("tables of recovery point %s: it has no database: %w", p.ID, cofre.ErrNotFound)
-	case c.files && len(doc.Files) == 0:
-		return fmt.Errorf("files of recovery point %s: it has no config: %w", p.ID, cofre.ErrNotFound)
 	}
 	if a.JSON {
-		return a.Document(doc)
+		return a.Document(shown)
 	}
-	printPoint(a, p, damage[p.ID])
+	p := shown.Point.RecoveryPoint
+	printPoint(a, p, shown.Point.Damage)
 	for _, comp := range p.Components {
-		if facts := doc.Databases[comp.Name]; facts != nil && comp.Kind == cofre.KindDatabase {
+		if facts := shown.Databases[comp.Name]; facts != nil && comp.Kind == cofre.KindDatabase {
 			printTables(a, facts)
 		}
-		if facts := doc.Files[comp.Name]; facts != nil && comp.Kind == cofre.KindConfig {
+		if facts := shown.Files[comp.Name]; facts != nil && comp.Kind == cofre.KindConfig {
 			printFiles(a, comp.Name, facts)
 		}
 	}
+	return nil
+}
+
+// showDifference shows what changed from one point to another.
+func showDifference(ctx context.Context, a *app, in *installation.Installation, from, to string) error {
+	d, err := in.Difference(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.Document(struct {
+			From    cofre.PointID         `json:"from"`
+			To      cofre.PointID         `json:"to"`
+			Changes []installation.Change `json:"changes"`
+		}{d.From.ID, d.To.ID, d.Changes})
+	}
+	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", d.From.ID, a.clocks(d.From.StartedAt), d.To.ID, a.clock(d.To.StartedAt))
+	if len(d.Changes) == 0 {
+		fmt.Fprintln(a.Out, "nothing changed")
+		return nil
+	}
+	var rows [][]string
+	for _, ch := range d.Changes {
+		rows = append(rows, []string{ch.Component, ch.Change, ch.What, ch.Object, ch.Detail})
+	}
+	columns(a.Out, []string{"COMPONENT", "CHANGE", "WHAT", "OBJECT", "DETAIL"}, rows)
 	return nil
 }
 
@@ -178,7 +162,7 @@ func plainFacts(raw json.RawMessage) [][]string {
 		return nil
 	}
 	var rows [][]string
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch v := m[k].(type) {
 		case string:
 			rows = append(rows, []string{"  " + spaced(k), v})
@@ -195,7 +179,10 @@ func plainFacts(raw json.RawMessage) [][]string {
 	return rows
 }
 
-// plainTexts joins a list of texts; "" where it is of something else.
+// spaced makes a word of JSON a word for people.
+func spaced(key string) string { return strings.ReplaceAll(key, "_", " ") }
+
+// plainTexts joins a list of texts; "" if it is of something else.
 func plainTexts(list []any) string {
 	var texts []string
 	for _, v := range list {
@@ -238,27 +225,4 @@ func owner(name string, id uint32) string {
 		return name
 	}
 	return fmt.Sprint(id)
-}
-
-func configFacts(ctx context.Context, repo reader, c cofre.Component) ([]files.Fact, error) {
-	tree, err := repo.Tree(ctx, c.Root)
-	if err != nil {
-		return nil, err
-	}
-	facts, err := files.List(ctx, tree)
-	if err != nil {
-		return nil, fmt.Errorf("read the facts of config %s: %w", c.Name, err)
-	}
-	return facts, nil
-}
-
-// databaseFacts reads what was recorded in the snapshot of a dump.
-//
-// Errors: ErrNotFound where the component has no facts; ErrCorrupt.
-func databaseFacts(ctx context.Context, repo reader, c cofre.Component) (*logical.Facts, error) {
-	tree, err := repo.Tree(ctx, c.Root)
-	if err != nil {
-		return nil, err
-	}
-	return logical.ReadFacts(ctx, tree)
 }

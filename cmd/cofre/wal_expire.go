@@ -2,28 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/installation"
 )
 
 type walExpireCommand struct {
 	dryRun bool
 	yes    bool
-}
-
-// expiredWAL is what of one system's WAL is, or would be, removed.
-type expiredWAL struct {
-	System   cofre.SystemID `json:"system_identifier"`
-	Segments int            `json:"segments"`
-	Objects  int            `json:"objects"`
-	Copy     string         `json:"copy,omitempty"` // empty for the repository itself
 }
 
 func newWALExpireCommand(a *app) *cobra.Command {
@@ -37,9 +25,7 @@ Every base backup in the catalog keeps the WAL that makes it consistent, and the
 all WAL since. Without a base backup, nothing goes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
-				return c.run(ctx, a, cfg, repo)
-			})
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
 		},
 	}
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "say how much would go, and remove nothing")
@@ -47,66 +33,38 @@ all WAL since. Without a base backup, nothing goes.`,
 	return cmd
 }
 
-func (c *walExpireCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader) error {
-	since := promisedSince(cfg)
-	if since.IsZero() {
-		return cofre.WithHint(fmt.Errorf("expire WAL: every moment is promised: %w", cofre.ErrConfig), "say how far back a moment must be reachable: cluster.keep.days")
-	}
-	expire := func(remove bool) ([]expiredWAL, int, error) {
-		all, segments := []expiredWAL{}, 0
-		err := eachWAL(ctx, cfg, repo, func(held []holding, backups []plan.BaseBackup) error {
-			var errs []error
-			for i, h := range held {
-				if h.err != nil {
-					errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
-					continue
-				}
-				gone, err := wal.Expire(ctx, h.store, h.inv, backups, since, remove)
-				errs = append(errs, err)
-				if gone.Objects == 0 {
-					continue
-				}
-				e := expiredWAL{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
-				if i > 0 {
-					e.Copy = h.repository.URL
-				}
-				all = append(all, e)
-				segments += gone.Segments
-			}
-			return errors.Join(errs...)
-		})
-		return all, segments, err
-	}
-	all, segments, err := expire(false)
+func (c *walExpireCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
+	e, err := in.WAL().Expirable(ctx)
 	if err != nil {
 		return err
 	}
+	since := e.Since.UTC()
 	verb := "to be removed"
-	if !c.dryRun && len(all) > 0 {
-		if err := a.confirm(ctx, c.yes, fmt.Sprintf("remove %d WAL segments from before %s", segments, since.UTC().Format("2006-01-02 15:04:05Z"))); err != nil {
+	if !c.dryRun && len(e.Systems) > 0 {
+		if err := a.confirm(ctx, c.yes, fmt.Sprintf("remove %d WAL segments from before %s", e.Segments, since.Format("2006-01-02 15:04:05Z"))); err != nil {
 			return err
 		}
-		if all, _, err = expire(true); err != nil {
+		if e, err = in.WAL().Expire(ctx, e); err != nil {
 			return err
 		}
 		verb = "removed"
 	}
 	if a.JSON {
 		return a.Document(struct {
-			Since   string       `json:"promised_since"`
-			Removed bool         `json:"removed"`
-			Systems []expiredWAL `json:"systems"`
-		}{since.UTC().Format("2006-01-02T15:04:05Z"), verb == "removed", all})
+			Since   string                    `json:"promised_since"`
+			Removed bool                      `json:"removed"`
+			Systems []installation.ExpiredWAL `json:"systems"`
+		}{since.Format("2006-01-02T15:04:05Z"), verb == "removed", e.Systems})
 	}
-	if len(all) == 0 {
-		fmt.Fprintf(a.Out, "nothing to remove: all WAL is needed by a base backup or since %s\n", since.UTC().Format("2006-01-02 15:04:05Z"))
+	if len(e.Systems) == 0 {
+		fmt.Fprintf(a.Out, "nothing to remove: all WAL is needed by a base backup or since %s\n", since.Format("2006-01-02 15:04:05Z"))
 	}
-	for _, e := range all {
-		in := ""
-		if e.Copy != "" {
-			in = " in " + e.Copy
+	for _, of := range e.Systems {
+		place := ""
+		if of.Copy != "" {
+			place = " in " + of.Copy
 		}
-		fmt.Fprintf(a.Out, "system %s: %d segments %s%s\n", e.System, e.Segments, verb, in)
+		fmt.Fprintf(a.Out, "system %s: %d segments %s%s\n", of.System, of.Segments, verb, place)
 	}
 	return nil
 }

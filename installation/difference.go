@@ -1,4 +1,4 @@
-package main
+package installation
 
 import (
 	"cmp"
@@ -9,12 +9,14 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
-// change is one thing that differs between two points.
-type change struct {
+// Change is one thing that differs between two points.
+type Change struct {
 	Component string `json:"component"`        // database trustlayer
 	What      string `json:"what"`             // table, sequence, policy, file, …
 	Object    string `json:"object"`           // public.answers
@@ -24,48 +26,56 @@ type change struct {
 	After     string `json:"after,omitempty"`
 }
 
-// difference shows what changed from one point to another.
-func (c *showCommand) difference(ctx context.Context, a *app, repo reader, from, to cofre.RecoveryPoint) error {
-	changes := []change{}
-	for _, id := range componentsOf(from, to) {
-		was, hadIt := from.Component(id.kind, id.name)
-		is, hasIt := to.Component(id.kind, id.name)
-		name := fmt.Sprintf("%s %s", id.kind, id.name)
-		switch {
-		case !hadIt:
-			changes = append(changes, change{Component: name, What: "component", Object: name, Change: "added", Detail: size(is.Bytes)})
-		case !hasIt:
-			changes = append(changes, change{Component: name, What: "component", Object: name, Change: "removed", Detail: size(was.Bytes)})
-		case was.Root == is.Root:
-		default:
-			found, err := componentChanges(ctx, repo, was, is)
-			if err != nil {
-				return err
-			}
-			for _, f := range found {
-				f.Component = name
-				changes = append(changes, f)
-			}
+// Difference is what changed from one point to another.
+type Difference struct {
+	From, To cofre.RecoveryPoint
+	Changes  []Change // by component, in the order of cofre.Kinds
+}
+
+// Difference says what changed from one recovery point to another, by what was recorded with them: of files and objects no
+// bytes are read, and of tables no rows. A point is given by its id, an unambiguous prefix of one, or latest.
+//
+// Errors: cofre.ErrNotFound and cofre.ErrAmbiguous for a point; those of the repository.
+func (in *Installation) Difference(ctx context.Context, from, to string) (*Difference, error) {
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := &Difference{Changes: []Change{}}
+	if d.From, err = cat.Find(from, catalog.Want{Installation: in.cfg.Name}); err != nil {
+		return nil, err
+	}
+	if d.To, err = cat.Find(to, catalog.Want{Installation: in.cfg.Name}); err != nil {
+		return nil, err
+	}
+	for _, id := range componentsOf(d.From, d.To) {
+		found, err := changesOf(ctx, repo, id, d.From, d.To)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			f.Component = fmt.Sprintf("%s %s", id.kind, id.name)
+			d.Changes = append(d.Changes, f)
 		}
 	}
-	if a.JSON {
-		return a.Document(struct {
-			From    cofre.PointID `json:"from"`
-			To      cofre.PointID `json:"to"`
-			Changes []change      `json:"changes"`
-		}{from.ID, to.ID, changes})
+	return d, nil
+}
+
+func changesOf(ctx context.Context, repo reader, id componentID, from, to cofre.RecoveryPoint) ([]Change, error) {
+	was, hadIt := from.Component(id.kind, id.name)
+	is, hasIt := to.Component(id.kind, id.name)
+	whole := Change{What: "component", Object: fmt.Sprintf("%s %s", id.kind, id.name)}
+	switch {
+	case !hadIt:
+		whole.Change, whole.Detail = "added", words.Size(is.Bytes)
+		return []Change{whole}, nil
+	case !hasIt:
+		whole.Change, whole.Detail = "removed", words.Size(was.Bytes)
+		return []Change{whole}, nil
+	case was.Root == is.Root:
+		return nil, nil
 	}
-	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", from.ID, a.clocks(from.StartedAt), to.ID, a.clock(to.StartedAt))
-	if len(changes) == 0 {
-		fmt.Fprintln(a.Out, "nothing changed")
-		return nil
-	}
-	var rows [][]string
-	for _, ch := range changes {
-		rows = append(rows, []string{ch.Component, ch.Change, ch.What, ch.Object, ch.Detail})
-	}
-	columns(a.Out, []string{"COMPONENT", "CHANGE", "WHAT", "OBJECT", "DETAIL"}, rows)
-	return nil
+	return componentChanges(ctx, repo, was, is)
 }
 
 type componentID struct {
@@ -88,7 +98,7 @@ func componentsOf(points ...cofre.RecoveryPoint) []componentID {
 	return ids
 }
 
-func componentChanges(ctx context.Context, repo reader, was, is cofre.Component) ([]change, error) {
+func componentChanges(ctx context.Context, repo reader, was, is cofre.Component) ([]Change, error) {
 	before, err := repo.Tree(ctx, was.Root)
 	if err != nil {
 		return nil, err
@@ -103,24 +113,24 @@ func componentChanges(ctx context.Context, repo reader, was, is cofre.Component)
 	case cofre.KindConfig:
 		return configChanges(ctx, before, after)
 	}
-	var changes []change
+	var changes []Change
 	err = treeChanges(ctx, before, after, "", &changes)
 	return changes, err
 }
 
 // databaseChanges compares two dumps by what was recorded: no rows are read.
-func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]change, error) {
+func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]Change, error) {
 	d, err := logical.Diff(ctx, before, after)
 	if err != nil {
 		return nil, err
 	}
-	var changes []change
+	var changes []Change
 	for _, t := range d.Tables {
-		detail := fmt.Sprintf("rows %s -> %s (%+d)", count(t.RowsA), count(t.RowsB), t.RowsB-t.RowsA)
+		detail := fmt.Sprintf("rows %s -> %s (%+d)", words.Count(t.RowsA), words.Count(t.RowsB), t.RowsB-t.RowsA)
 		if t.Change == logical.Changed && t.RowsA == t.RowsB {
-			detail = fmt.Sprintf("content, with the same %s rows", count(t.RowsA))
+			detail = fmt.Sprintf("content, with the same %s rows", words.Count(t.RowsA))
 		}
-		changes = append(changes, change{What: "rows", Object: t.Table, Change: string(t.Change), Detail: detail})
+		changes = append(changes, Change{What: "rows", Object: t.Table, Change: string(t.Change), Detail: detail})
 	}
 	for _, o := range append(d.Objects, d.Names...) {
 		detail := ""
@@ -128,12 +138,12 @@ func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]change, e
 		if len(o.A)+len(o.B) < 100 && o.A != "" && o.B != "" && !strings.ContainsAny(o.A+o.B, "\n") {
 			detail = o.A + " -> " + o.B
 		}
-		changes = append(changes, change{What: o.Type, Object: o.Name, Change: string(o.Change), Detail: detail, Before: o.A, After: o.B})
+		changes = append(changes, Change{What: o.Type, Object: o.Name, Change: string(o.Change), Detail: detail, Before: o.A, After: o.B})
 	}
 	return changes, nil
 }
 
-func configChanges(ctx context.Context, before, after cofre.Tree) ([]change, error) {
+func configChanges(ctx context.Context, before, after cofre.Tree) ([]Change, error) {
 	was, err := files.List(ctx, before)
 	if err != nil {
 		return nil, err
@@ -158,11 +168,16 @@ func fileChange(x, y files.Fact) string {
 	add("", arrow(x.Type, y.Type))
 	add("link", arrow(string(x.Link), string(y.Link)))
 	add("mode", arrow(x.Mode.String(), y.Mode.String()))
-	add("owner", arrow(owner(x.User, x.UID)+":"+owner(x.Group, x.GID), owner(y.User, y.UID)+":"+owner(y.Group, y.GID)))
+	add("owner", arrow(ownerOf(x), ownerOf(y)))
 	if x.SHA256 != y.SHA256 {
-		add("content", size(x.Size)+" -> "+size(y.Size))
+		add("content", words.Size(x.Size)+" -> "+words.Size(y.Size))
 	}
 	return strings.Join(s, "; ")
+}
+
+// ownerOf is who owns a file: names, or numbers without one.
+func ownerOf(f files.Fact) string {
+	return cmp.Or(f.User, fmt.Sprint(f.UID)) + ":" + cmp.Or(f.Group, fmt.Sprint(f.GID))
 }
 
 func arrow(x, y string) string {
@@ -173,9 +188,9 @@ func arrow(x, y string) string {
 }
 
 // compare finds what was added, removed or changed between two lists of named things. differ describes a change,
-// and returns "" where there is none.
-func compare[T any](what string, before, after []T, key func(T) string, differ func(x, y T) string) []change {
-	var changes []change
+// and returns "" if there is none.
+func compare[T any](what string, before, after []T, key func(T) string, differ func(x, y T) string) []Change {
+	var changes []Change
 	was := map[string]T{}
 	for _, x := range before {
 		was[key(x)] = x
@@ -186,21 +201,21 @@ func compare[T any](what string, before, after []T, key func(T) string, differ f
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(was), cmp.Compare[string]) {
 		if y, still := is[k]; !still {
-			changes = append(changes, change{What: what, Object: k, Change: "removed"})
+			changes = append(changes, Change{What: what, Object: k, Change: "removed"})
 		} else if d := differ(was[k], y); d != "" {
-			changes = append(changes, change{What: what, Object: k, Change: "changed", Detail: d})
+			changes = append(changes, Change{What: what, Object: k, Change: "changed", Detail: d})
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(is), cmp.Compare[string]) {
 		if _, had := was[k]; !had {
-			changes = append(changes, change{What: what, Object: k, Change: "added"})
+			changes = append(changes, Change{What: what, Object: k, Change: "added"})
 		}
 	}
 	return changes
 }
 
-// treeChanges compares two trees by their objects: equal objects are never read, nor listed where they are folders.
-func treeChanges(ctx context.Context, before, after cofre.Tree, dir string, changes *[]change) error {
+// treeChanges compares two trees by their objects: equal objects are never read, nor listed if they are folders.
+func treeChanges(ctx context.Context, before, after cofre.Tree, dir string, changes *[]Change) error {
 	was, err := entries(ctx, before, dir)
 	if err != nil {
 		return err
@@ -216,7 +231,7 @@ func treeChanges(ctx context.Context, before, after cofre.Tree, dir string, chan
 		case x.IsDir():
 			return ""
 		case x.Object != y.Object || x.Link != y.Link:
-			return fmt.Sprintf("%s -> %s", size(x.Size), size(y.Size))
+			return fmt.Sprintf("%s -> %s", words.Size(x.Size), words.Size(y.Size))
 		case x.Mode != y.Mode:
 			return fmt.Sprintf("%s -> %s", x.Mode, y.Mode)
 		case x.UID != y.UID || x.GID != y.GID:
@@ -251,8 +266,3 @@ func entries(ctx context.Context, t cofre.Tree, dir string) ([]cofre.Entry, erro
 	}
 	return list, nil
 }
-
-func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
-
-// spaced makes a word of JSON a word for people.
-func spaced(key string) string { return strings.ReplaceAll(key, "_", " ") }

@@ -1,0 +1,82 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// ExpiredWAL is what of one system's WAL is, or would be, removed from one repository.
+type ExpiredWAL struct {
+	System   cofre.SystemID `json:"system_identifier"`
+	Segments int            `json:"segments"`
+	Objects  int            `json:"objects"`
+	Copy     string         `json:"copy,omitempty"` // empty for the repository itself
+}
+
+// WALExpiry is what nothing kept and nothing promised needs.
+type WALExpiry struct {
+	Since    time.Time // where the window begins that the configuration promises
+	Segments int       // of all repositories
+	Systems  []ExpiredWAL
+}
+
+// Expirable finds the WAL that no base backup in the catalog needs and that is older than the window that the
+// configuration promises. It removes nothing.
+//
+// Errors: cofre.ErrConfig if every moment is promised; those of the repository, and of each copy beside what the others have.
+func (w WAL) Expirable(ctx context.Context) (*WALExpiry, error) {
+	since := w.promisedSince()
+	if since.IsZero() {
+		return nil, cofre.WithHint(fmt.Errorf("expire WAL: every moment is promised: %w", cofre.ErrConfig), "say how far back a moment must be reachable: cluster.keep.days")
+	}
+	return w.expire(ctx, since, false)
+}
+
+// Expire removes what Expirable has found, and what has become like it since, and returns what was removed. A crash leaves
+// some of it, which the next call finds.
+//
+// Errors: those of Expirable.
+func (w WAL) Expire(ctx context.Context, found *WALExpiry) (*WALExpiry, error) {
+	return w.expire(ctx, found.Since, true)
+}
+
+func (w WAL) expire(ctx context.Context, since time.Time, remove bool) (*WALExpiry, error) {
+	e := &WALExpiry{Since: since, Systems: []ExpiredWAL{}}
+	err := w.each(ctx, func(held []holding, backups []plan.BaseBackup) error {
+		var errs []error
+		for i, h := range held {
+			if h.err != nil {
+				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+				continue
+			}
+			gone, err := wal.Expire(ctx, h.store, h.inv, backups, since, remove)
+			errs = append(errs, err)
+			if gone.Objects == 0 {
+				continue
+			}
+			of := ExpiredWAL{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
+			if i > 0 {
+				of.Copy = h.repository.URL
+			}
+			e.Systems = append(e.Systems, of)
+			e.Segments += gone.Segments
+		}
+		return errors.Join(errs...)
+	})
+	return e, err
+}
+
+// promisedSince is where the window that the configuration promises begins: zero promises every moment kept.
+func (w WAL) promisedSince() time.Time {
+	c := w.in.cfg.Cluster
+	if c == nil || c.Keep.Days == 0 {
+		return time.Time{}
+	}
+	return time.Now().AddDate(0, 0, -c.Keep.Days)
+}

@@ -1,0 +1,117 @@
+package installation
+
+import (
+	"context"
+	"slices"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// WAL is the archived WAL of an installation, in its repository and in every copy.
+type WAL struct{ in *Installation }
+
+// WAL leads to what is done with archived WAL.
+func (in *Installation) WAL() WAL { return WAL{in} }
+
+// holding is what one repository holds of one system's WAL.
+type holding struct {
+	repository config.Repository
+	store      cofre.Store
+	inv        *wal.Inventory
+	err        error // why it could not be asked
+}
+
+// each hands over, for every system of which there are base backups or WAL, what each repository holds of it, in
+// the order of the configuration, together with the base backups of all systems.
+//
+// Errors: those of the repository. One of a copy is in its holding.
+func (w WAL) each(ctx context.Context, visit func([]holding, []plan.BaseBackup) error) error {
+	repo, err := w.in.reading(ctx)
+	if err != nil {
+		return err
+	}
+	cat, err := catalog.Read(ctx, repo)
+	if err != nil {
+		return err
+	}
+	// Those of every installation: WAL belongs to a system, and what one of them needs is needed.
+	backups, sizes, err := baseBackups(cat, "")
+	if err != nil {
+		return err
+	}
+	all, systems, err := w.stores(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		systems = append(systems, b.SystemID)
+	}
+	slices.Sort(systems)
+	for _, system := range slices.Compact(systems) {
+		of := slices.Clone(all)
+		for i := range of {
+			h := &of[i]
+			if h.err == nil {
+				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], walstore.Unlock(ctx, h.repository, h.store))
+			}
+			if i == 0 && h.err != nil {
+				return h.err
+			}
+		}
+		if err := visit(of, backups); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stores opens the floor of each repository, and lists the systems whose WAL is there.
+//
+// Errors: those of the repository. One of a copy is in its holding.
+func (w WAL) stores(ctx context.Context) ([]holding, []cofre.SystemID, error) {
+	repositories := w.in.cfg.Repositories()
+	all := make([]holding, len(repositories))
+	var systems []cofre.SystemID
+	for i, r := range repositories {
+		h := &all[i]
+		h.repository = r
+		if h.store, h.err = walstore.Open(ctx, r); h.err == nil {
+			var here []cofre.SystemID
+			here, h.err = wal.Systems(ctx, h.store)
+			systems = append(systems, here...)
+		}
+		if i == 0 && h.err != nil {
+			return nil, nil, h.err
+		}
+	}
+	return all, systems, nil
+}
+
+// compared says what each of several repositories holds, and what of it another has and it has not.
+func compared(all []holding) []wal.Holding {
+	if len(all) < 2 {
+		return nil
+	}
+	var inventories []*wal.Inventory
+	for _, h := range all {
+		if h.err == nil {
+			inventories = append(inventories, h.inv)
+		}
+	}
+	var out []wal.Holding
+	for _, h := range all {
+		o := wal.Holding{URL: h.repository.URL, Err: h.err}
+		if h.err == nil {
+			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Missing(h.inv, inventories...)
+		} else {
+			o.Error = cofre.OneLine(h.err)
+		}
+		out = append(out, o)
+	}
+	return out
+}

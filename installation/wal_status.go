@@ -1,0 +1,159 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// WALStatus says which moments can be recovered, and how archiving is.
+type WALStatus struct {
+	Systems []wal.Status // by system identifier; what can be recovered is what the repository and its copies have together
+	// Archiver is what the configured server says of its archiving: nil if no WAL of a server is configured, or if the
+	// server could not be asked, which ArchiverErr then says.
+	Archiver    *physical.Archiver
+	ArchiverErr error
+}
+
+// Status says which moments can be recovered, and what stands in the way of more.
+//
+// Errors: those of the repository and of its WAL. One of a copy is in the status, and so is one of the server.
+func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
+	s := &WALStatus{Systems: []wal.Status{}}
+	err := w.each(ctx, func(held []holding, backups []plan.BaseBackup) error {
+		of, err := statusOf(ctx, held, backups)
+		s.Systems = append(s.Systems, of)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Archiver, s.ArchiverErr = w.archiver(ctx)
+	return s, nil
+}
+
+// statusOf is the status of one system.
+func statusOf(ctx context.Context, held []holding, backups []plan.BaseBackup) (wal.Status, error) {
+	for i := range held {
+		if h := &held[i]; h.err == nil {
+			h.err = h.inv.ReadChain(ctx, h.store)
+		}
+	}
+	if held[0].err != nil {
+		return wal.Status{}, held[0].err
+	}
+	holdings := compared(held)
+	here := len(held[0].inv.Segments)
+	for _, h := range held[1:] {
+		if h.err == nil {
+			held[0].inv.Merge(h.inv)
+		}
+	}
+	held[0].inv.Hear(backups)
+	s := wal.StatusOf(held[0].inv, backups)
+	s.Segments, s.Repositories = here, holdings
+	return s, nil
+}
+
+// archivingBound is how long the server may take to say how its archiving is: what is archived can be told without it.
+const archivingBound = 5 * time.Second
+
+// archiver asks the configured server how its archiving is; nil if no WAL of a server is configured.
+func (w WAL) archiver(ctx context.Context) (*physical.Archiver, error) {
+	cfg := w.in.cfg
+	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, archivingBound)
+	defer cancel()
+	source, err := clusterSource(ctx, cfg, BackupOptions{})
+	if err != nil {
+		return nil, err
+	}
+	found, err := source.Archiver(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &found, nil
+}
+
+// Trouble is the worst of what keeps archived WAL from being of use, nil if nothing does: nothing can be recovered, WAL is
+// missing or of nobody, the server does not archive, a copy is down.
+//
+// Errors: *cofre.UnreachableError, *cofre.GapError, cofre.ErrFindings; those of a copy.
+func (s *WALStatus) Trouble() error {
+	recoverable := false
+	var gap, orphan, down error
+	for i := range s.Systems {
+		of := &s.Systems[i]
+		recoverable = recoverable || len(of.Windows)+len(of.Alone) > 0
+		gap, orphan, down = cmp.Or(gap, alarming(of.Gaps)), cmp.Or(orphan, orphaned(of.Orphans)), cmp.Or(down, unreached(of.Repositories))
+	}
+	if !recoverable {
+		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, "begin with: cofre backup cluster")
+	}
+	if err := cmp.Or(gap, orphan); err != nil {
+		return err
+	}
+	if s.Archiver != nil {
+		if what, hint := s.Archiver.Trouble(); what != "" {
+			return cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, what), "%s", hint)
+		}
+	}
+	return down
+}
+
+func alarming(gaps []wal.StatusGap) error {
+	for i := range gaps {
+		if g := &gaps[i]; g.Alarm {
+			return cofre.WithHint(&g.GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", g.From, g.To)
+		}
+	}
+	return nil
+}
+
+func orphaned(timelines []cofre.Timeline) error {
+	if len(timelines) == 0 {
+		return nil
+	}
+	return wal.ErrNoHistory(timelines[0])
+}
+
+func unreached(repositories []wal.Holding) error {
+	for i, h := range repositories {
+		if h.Err != nil {
+			return fmt.Errorf("copies[%d]: %w", i-1, h.Err)
+		}
+	}
+	return nil
+}
+
+// Acknowledge records in the repository that a gap is known, so that it alarms no more. Without a system the only one is
+// meant whose WAL is there. It returns what was recorded.
+//
+// Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge.
+func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.Acknowledgement) (wal.Acknowledgement, error) {
+	st, err := walstore.Open(ctx, w.in.cfg.Repository)
+	if err != nil {
+		return known, err
+	}
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return known, err
+	}
+	if system == 0 {
+		if len(systems) != 1 {
+			return known, cofre.WithHint(fmt.Errorf("WAL of %d systems: %w", len(systems), cofre.ErrAmbiguous), "name one with --system: %v", systems)
+		}
+		system = systems[0]
+	}
+	known.At = time.Now().UTC()
+	return known, wal.Acknowledge(ctx, st, system, known)
+}

@@ -1,0 +1,97 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/stream"
+)
+
+// StreamOptions say how WAL is received. The zero value is as configured.
+type StreamOptions struct {
+	Spool       string        // the folder of this machine for what waits for the repository; empty: in state_dir
+	SpoolLimit  int64         // bytes that may wait before the server has to keep its WAL; 0: those of package stream
+	Slot        string        // the replication slot, made if it does not exist; empty: as configured
+	Flush       time.Duration // how often the beginning of the segment being written goes to the repository
+	Synchronous bool          // the server is told only of WAL that the repository has
+}
+
+// Stream receives the WAL of the configured cluster and archives it until ctx ends, through restarts of the server and of
+// the repository. What it does it tells the observer.
+//
+// Errors: cofre.ErrConfig without a cluster; those of the repositories that are there and cannot be used, and of
+// stream.Run.
+func (w WAL) Stream(ctx context.Context, o StreamOptions) error {
+	cfg := w.in.cfg
+	if cfg.Cluster == nil {
+		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), "add a section cluster to the configuration")
+	}
+	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+	if err != nil {
+		return err
+	}
+	archives := walstore.Archives(ctx, cfg)
+	for i, to := range archives {
+		// A repository that is down now is waited for as one that goes down later; one that was never made is not.
+		found, err := to.Find(ctx)
+		if err != nil && !errors.Is(err, cofre.ErrUnreachable) {
+			return err
+		}
+		archives[i].Recipient = found
+	}
+	spool := o.Spool
+	if spool == "" {
+		state, err := cfg.StateFolder()
+		if err != nil {
+			return err
+		}
+		spool = filepath.Join(state, "wal", cfg.Name)
+	}
+	return stream.Run(ctx, stream.Config{
+		Postgres: server, Slot: cmp.Or(o.Slot, cfg.Cluster.Slot), Archives: archives,
+		Spool: spool, SpoolLimit: o.SpoolLimit, Flush: o.Flush, Synchronous: o.Synchronous, Observer: w.in.observer,
+		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: clusterName},
+	})
+}
+
+// CheckOptions say how the way of WAL is tried. The zero value waits for a minute.
+type CheckOptions struct {
+	Timeout time.Duration // for the segment to arrive
+}
+
+// Check writes a mark into the WAL of the configured cluster, ends its segment, waits until it is in the repository and in
+// every copy, reads it back from each, and looks for the mark. It costs at most one segment of WAL. What was reached is
+// returned beside an error.
+//
+// Errors: cofre.ErrConfig if no WAL is configured; those of wal.Probe.
+func (w WAL) Check(ctx context.Context, o CheckOptions) (*wal.Probed, error) {
+	cfg := w.in.cfg
+	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
+		return nil, cofre.WithHint(fmt.Errorf("check the way of WAL: the configuration keeps none: %w", cofre.ErrConfig),
+			"say in the section cluster how it comes to the repository: wal: archive, or wal: stream")
+	}
+	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+	if err != nil {
+		return nil, err
+	}
+	probe := wal.Probe{
+		Postgres: server, Timeout: cmp.Or(o.Timeout, time.Minute), Streamed: cfg.Cluster.WAL == config.WALStream, Observer: w.in.observer,
+	}
+	for _, r := range cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		probe.Archives = append(probe.Archives, wal.Archive{Store: st})
+		probe.Unlock = append(probe.Unlock, walstore.Unlock(ctx, r, st))
+	}
+	return probe.Run(ctx)
+}
