@@ -75,6 +75,7 @@ var guarded = []struct {
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is the edge"},
 	{"github.com/vbauerster/mpb", []string{"cmd/cofre"}, "only the edge draws"},
 	{"github.com/jedib0t/go-pretty", []string{"cmd/cofre"}, "only the edge draws"},
+	{"github.com/nicksnyder/go-i18n", []string{"internal/language"}, "one place where sentences become a language"},
 	{"filippo.io/age", []string{"postgres/wal", "repository"}, "WAL segments are the only age files"},
 }
 

@@ -8,49 +8,59 @@ import (
 
 // Conditions that a caller may ask for with errors.Is, whatever adapter they come from.
 var (
-	ErrNotFound    = errors.New("not found")
-	ErrExists      = errors.New("exists already")
-	ErrAmbiguous   = errors.New("ambiguous")
-	ErrLocked      = errors.New("locked by another process")
-	ErrWrongKey    = errors.New("wrong password or key")
-	ErrCorrupt     = errors.New("corrupt")
-	ErrNoRepo      = errors.New("no repository here")
-	ErrReadOnly    = errors.New("read-only")
-	ErrDiskFull    = errors.New("disk full")
-	ErrUnreachable = errors.New("unreachable")
-	ErrDenied      = errors.New("permission denied")
-	ErrConfig      = errors.New("configuration not usable")
-	ErrPreflight   = errors.New("not possible as asked")
-	ErrUnproven    = errors.New("could not be proven")
-	ErrPartial     = errors.New("incomplete")
-	ErrRefused     = errors.New("refused")
-	ErrFindings    = errors.New("verification found problems")
-	ErrInterrupted = errors.New("interrupted") // the cause of a context that a signal ended
+	ErrNotFound    = conditionOf(Say("condition.not_found", "not found"))
+	ErrExists      = conditionOf(Say("condition.exists", "already exists"))
+	ErrAmbiguous   = conditionOf(Say("condition.ambiguous", "ambiguous"))
+	ErrLocked      = conditionOf(Say("condition.locked", "locked by another process"))
+	ErrWrongKey    = conditionOf(Say("condition.wrong_key", "wrong password or key"))
+	ErrCorrupt     = conditionOf(Say("condition.corrupt", "corrupt"))
+	ErrNoRepo      = conditionOf(Say("condition.no_repository", "no repository here"))
+	ErrReadOnly    = conditionOf(Say("condition.read_only", "read-only"))
+	ErrDiskFull    = conditionOf(Say("condition.disk_full", "disk full"))
+	ErrUnreachable = conditionOf(Say("condition.unreachable", "unreachable"))
+	ErrDenied      = conditionOf(Say("condition.denied", "permission denied"))
+	ErrConfig      = conditionOf(Say("condition.configuration", "configuration not usable"))
+	ErrPreflight   = conditionOf(Say("condition.preflight", "cannot be done as requested"))
+	ErrUnproven    = conditionOf(Say("condition.unproven", "could not be proven"))
+	ErrPartial     = conditionOf(Say("condition.partial", "incomplete"))
+	ErrRefused     = conditionOf(Say("condition.refused", "refused"))
+	ErrFindings    = conditionOf(Say("condition.findings", "verification found problems"))
+	ErrInterrupted = conditionOf(Say("condition.interrupted", "interrupted")) // the cause of a context that a signal ended
 )
 
 // hinted carries what to do next beside an error, never inside its text.
 type hinted struct {
 	error
-	hint string
+	hint Message
 }
 
 func (h *hinted) Unwrap() error { return h.error }
 
-// WithHint returns err with the next step for the person who reads it. The outermost hint of a chain is shown.
-func WithHint(err error, format string, args ...any) error {
+// WithHint returns err with the next step for the person who reads it. The outermost hint of a chain is shown. A hint is a
+// Message; as a format with its arguments it has no code, and stays English for every reader.
+func WithHint[M Message | string](err error, hint M, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	return &hinted{err, fmt.Sprintf(format, args...)}
+	switch hint := any(hint).(type) {
+	case Message:
+		return &hinted{err, hint}
+	case string:
+		return &hinted{err, Verbatim(fmt.Sprintf(hint, args...))}
+	}
+	return err
 }
 
-// Hint returns the next step that the chain of err carries, or "".
-func Hint(err error) string {
+// Hint returns the next step that the chain of err carries, in English, or "".
+func Hint(err error) string { return HintOf(err).Text }
+
+// HintOf returns the next step that the chain of err carries, or the zero message. The outermost hint of a chain counts.
+func HintOf(err error) Message {
 	var h *hinted
 	if errors.As(err, &h) {
 		return h.hint
 	}
-	return ""
+	return Message{}
 }
 
 // OneLine is the text of an error on one line: what a program said on several is separated by semicolons.

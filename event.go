@@ -17,7 +17,9 @@ type Event struct {
 	Text   string    `json:"text,omitempty"` // for TypeWarning and TypeNote: a sentence for a person
 	Err    error     `json:"-"`
 	Unit   Unit      `json:"unit,omitempty"`
-	Fact   Fact      `json:"fact,omitempty"` // what happened, if it is more than progress, a warning or a note
+
+	Messages Messages `json:"messages,omitempty"` // of Text
+	Fact     Fact     `json:"fact,omitempty"`     // what happened, if it is more than progress, a warning or a note
 }
 
 // EventType says what kind of fact an event is.

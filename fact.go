@@ -35,11 +35,13 @@ type RunBegan struct {
 
 // RunEnded is the last event of a run, also of one that failed.
 type RunEnded struct {
-	Kind    RunKind       `json:"kind"`
-	Code    Code          `json:"code"`              // CodeOK, or why not
-	Message string        `json:"message,omitempty"` // of the error, on one line
-	Hint    string        `json:"hint,omitempty"`
-	Took    time.Duration `json:"took_ns"`
+	Kind    RunKind `json:"kind"`
+	Code    Code    `json:"code"`              // CodeOK, or why not
+	Message string  `json:"message,omitempty"` // of the error, on one line
+	Hint    string  `json:"hint,omitempty"`
+	// Messages are of the hint, and of the sentences that the message is made of.
+	Messages Messages      `json:"messages,omitempty"`
+	Took     time.Duration `json:"took_ns"`
 }
 
 // ComponentCaptured says that one source was captured. It is not yet published.

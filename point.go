@@ -107,4 +107,6 @@ type Finding struct {
 	Name   string `json:"name,omitempty"`   // of the component, if the check knows it
 	Object string `json:"object,omitempty"` // what is affected, by name
 	What   string `json:"what"`             // what is wrong, in a sentence without a period
+
+	Messages Messages `json:"messages,omitempty"`
 }

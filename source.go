@@ -42,6 +42,8 @@ type Diagnosis struct {
 	OK      bool   `json:"ok"`
 	Detail  string `json:"detail"`         // what was found
 	Hint    string `json:"hint,omitempty"` // the command, SQL or line that changes it
+
+	Messages Messages `json:"messages,omitempty"`
 }
 
 // Capture is what a source is given to work with.

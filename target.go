@@ -47,6 +47,7 @@ type Plan struct {
 	Bytes    int64     `json:"bytes"` // to be brought from the repository
 	Problems []Problem `json:"problems,omitempty"`
 	Notes    []string  `json:"notes,omitempty"` // what the operator should know: what is kept, what stays off
+	Messages Messages  `json:"messages,omitempty"`
 }
 
 // Step is one action of a plan: "create", "database trustlayer_restore_20261124", "from template0, owner app".
@@ -54,12 +55,16 @@ type Step struct {
 	Verb   string `json:"verb"`
 	Object string `json:"object"`
 	Detail string `json:"detail,omitempty"`
+
+	Messages Messages `json:"messages,omitempty"`
 }
 
 // Problem is something that forbids a restore, with what to do about it.
 type Problem struct {
 	What string `json:"what"`
 	Hint string `json:"hint,omitempty"`
+
+	Messages Messages `json:"messages,omitempty"`
 }
 
 // Proof is what a check compared.
@@ -124,4 +129,6 @@ type Outcome struct {
 	// bytes that it was not told to replace, what the component lacks. It makes the restore incomplete.
 	Left []Checked `json:"left,omitempty"`
 	Next []string  `json:"next,omitempty"` // commands the operator will want: drop the old one, start the application
+
+	Messages Messages `json:"messages,omitempty"`
 }

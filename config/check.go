@@ -17,6 +17,7 @@ func (c *Config) check(p *problems) {
 	if !nameForm().MatchString(c.Name) && !p.has("name") {
 		p.add("name", "is not a name", "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or a digit")
 	}
+	oneOf(p, "language", c.Language)
 	if c.Timezone != "" {
 		if _, err := time.LoadLocation(c.Timezone); err != nil {
 			p.add("timezone", "is not a known time zone", "as in America/Sao_Paulo, or UTC")

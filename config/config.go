@@ -24,6 +24,7 @@ type Config struct {
 	// NameGuessed says that nobody chose Name: it is the host's, or the database's of the environment.
 	NameGuessed bool         `yaml:"-"`
 	Timezone    string       `yaml:"timezone"`
+	Language    string       `yaml:"language"`
 	Repository  Repository   `yaml:"repository"`
 	Copies      []Repository `yaml:"copies"`
 

@@ -63,6 +63,7 @@ const notYet = ""
 var rootKeys = []Key{
 	{"name", "of the installation: letters, digits, `.`, `-`, `_`. Points of several installations may share a repository; without a name, commands that read take the only one that is there", "da instalação: letras, dígitos, `.`, `-`, `_`. Pontos de várias instalações podem dividir um repositório; sem nome, os comandos de leitura usam a única que houver", nil, "the host's name", first, "every command"},
 	{"timezone", "of the times on the screen, as `America/Sao_Paulo`; and of every schedule, which this version does not keep yet", "dos horários na tela, como `America/Sao_Paulo`; e de toda agenda, que esta versão ainda não cumpre", nil, "the machine's", first, "what is shown"},
+	{"language", "of what is printed for a person: `en` or `pt-BR`. `--lang` comes before it", "do que é impresso para uma pessoa: `en` ou `pt-BR`. `--lang` vem antes dela", []string{"en", "pt-BR"}, "that of `LC_ALL`, `LC_MESSAGES` or `LANG`", first, "what is shown"},
 	{"repository", "where the backups rest", "onde ficam os backups", nil, "", first, "every command"},
 	{"copies", "a list of further repositories, with the same keys. What a copy leaves out it takes from the repository", "lista de outros repositórios, com as mesmas chaves. O que uma cópia não define vem do repositório", nil, "", first, "wal archive, wal fetch, wal stream, wal status, init, doctor"},
 	{"database", "the logical dump of one database", "o dump lógico de um banco", nil, "", first, "backup"},
@@ -182,6 +183,7 @@ var logKeys = []Key{
 var standards = map[string]string{
 	"the host's name": "o nome da máquina",
 	"the machine's":   "o da máquina",
+	"that of `LC_ALL`, `LC_MESSAGES` or `LANG`":                      "o de `LC_ALL`, `LC_MESSAGES` ou `LANG`",
 	"`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names": "`COFRE_PASSWORD`, ou o arquivo que `COFRE_PASSWORD_FILE` indica",
 	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia de costume: variáveis `AWS_*`, arquivo, papel da instância",
 	"`PGPASSWORD`, `~/.pgpass`, or none":                             "`PGPASSWORD`, `~/.pgpass`, ou nenhuma",

@@ -15,6 +15,8 @@ type Problem struct {
 	Column int    `json:"column,omitempty"`
 	What   string `json:"what"`
 	Hint   string `json:"hint,omitempty"`
+
+	Messages cofre.Messages `json:"messages,omitempty"`
 }
 
 // InvalidError holds everything that is wrong with a configuration. errors.Is(err, cofre.ErrConfig) holds.
@@ -24,17 +26,16 @@ type InvalidError struct {
 }
 
 // Error lists the problems, one a line, in the form that editors and terminals turn into links.
-func (e *InvalidError) Error() string {
+func (e *InvalidError) Error() string { return e.In(cofre.Message.String) }
+
+// In is Error in the language that say speaks.
+func (e *InvalidError) In(say func(cofre.Message) string) string {
 	var b strings.Builder
-	origin := e.File
-	if origin == "" {
-		origin = "environment"
+	origin := cofre.Verbatim(e.File)
+	if e.File == "" {
+		origin = cofre.Say("config.environment", "environment")
 	}
-	if n := len(e.Problems); n == 1 {
-		fmt.Fprintf(&b, "configuration %s: 1 problem", origin)
-	} else {
-		fmt.Fprintf(&b, "configuration %s: %d problems", origin, n)
-	}
+	b.WriteString(say(cofre.SayN("config.problems", len(e.Problems), "configuration {{.origin}}: 1 problem", "configuration {{.origin}}: {{.n}} problems", "origin", origin)))
 	for _, p := range e.Problems {
 		b.WriteString("\n  ")
 		if p.Line > 0 {
@@ -43,9 +44,9 @@ func (e *InvalidError) Error() string {
 		if p.Path != "" {
 			b.WriteString(p.Path + ": ")
 		}
-		b.WriteString(p.What)
+		b.WriteString(say(p.Messages.Of(p.What)))
 		if p.Hint != "" {
-			b.WriteString("\n       " + p.Hint)
+			b.WriteString("\n       " + say(p.Messages.Of(p.Hint)))
 		}
 	}
 	return b.String()
@@ -76,7 +77,7 @@ func (p *problems) addAt(where place, path, what, hint string) {
 			path = name
 		}
 	}
-	p.list = append(p.list, Problem{path, where.line, where.column, what, hint})
+	p.list = append(p.list, Problem{Path: path, Line: where.line, Column: where.column, What: what, Hint: hint})
 }
 
 // nearest is the place of path, or of the closest parent that stands in the file.

@@ -47,7 +47,7 @@ func (r *Run) Observe(e cofre.Event) {
 func (r *Run) End(ctx context.Context, err error) {
 	ended := cofre.RunEnded{Kind: r.kind, Code: cofre.CodeOf(err), Took: time.Since(r.startedAt)}
 	if err != nil {
-		ended.Message, ended.Hint = cofre.OneLine(err), cofre.Hint(err)
+		ended.Message, ended.Hint, ended.Messages = cofre.OneLine(err), cofre.Hint(err), cofre.MessagesOf(err)
 		if cofre.CodeOf(context.Cause(ctx)) == cofre.CodeInterrupted {
 			ended.Code = cofre.CodeInterrupted
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"reflect"
 	"testing"
 
 	"github.com/trustlayer/cofre"
@@ -81,7 +82,7 @@ func TestChecksBetweenComponentsAreNamedByPoint(t *testing.T) {
 	miss := cofre.Finding{Check: "closure", Object: "avatars/1.png", What: "has no object"}
 	req := verify.Request{Level: cofre.LevelStructure, Points: []cofre.RecoveryPoint{{ID: "a"}}, Checks: []cofre.PointCheck{closure{found: []cofre.Finding{miss}}}}
 	res, err := verify.Run(t.Context(), found{repositorytest.NewMemory(), nil, nil}, req)
-	if err != nil || res.Count() != 1 || res.Points[0].ID != "a" || res.Points[0].Findings[0] != miss {
+	if err != nil || res.Count() != 1 || res.Points[0].ID != "a" || !reflect.DeepEqual(res.Points[0].Findings[0], miss) {
 		t.Errorf("%+v, %v", res, err)
 	}
 	// What is damaged already may make the check impossible: that is a finding, and the rest is still reported.

@@ -162,7 +162,7 @@ func TestSegments(t *testing.T) {
 			what, name, says string
 			b                []byte
 		}{
-			{"other bytes under a name that is taken", name, "exists already", other},
+			{"other bytes under a name that is taken", name, "already exists", other},
 			{"a foreign one", name, "refused", foreign},
 			{"one under another's name", next, "corrupt", content},
 			{"a short one", name, "corrupt", content[:len(content)/2]},

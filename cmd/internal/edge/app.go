@@ -19,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/language"
 	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -32,6 +33,9 @@ type App struct {
 	ConfigFile string
 	JSON       bool
 	Quiet      bool
+
+	lang    typedLanguage
+	speaker *language.Speaker // of the person; nil speaks English
 
 	// printed is true once a JSON document is on stdout: there is exactly one.
 	printed bool
@@ -53,26 +57,28 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = Version()
 	root.SetVersionTemplate(versionLine(root.Name()) + "\n")
-	cobra.AddTemplateFuncs(helpFunctions())
+	cobra.AddTemplateFuncs(a.helpFunctions())
 	cobra.EnableCommandSorting = false
 	root.SetHelpTemplate(helpTemplate)
-	root.SetUsageTemplate(usageTemplate)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return UsageError(cmd, unknownFlag(cmd, err)) })
+	root.SetUsageTemplate(usageIn(asItIs))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return UsageError(cmd, flagError(cmd, err)) })
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.ConfigFile, "config", "c", "", "configuration `FILE` (default ./cofre.yaml, then /etc/cofre/cofre.yaml, then the environment)")
+	flags.Var(&a.lang, "lang", "`LANGUAGE` of what is printed: en or pt-BR (default: that of the configuration, or of LANG)")
 	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print nothing if nothing is wrong, apart from what was asked for")
 	for _, c := range commands {
 		if c.GroupID != "" && !root.ContainsGroup(c.GroupID) {
-			root.AddGroup(&cobra.Group{ID: c.GroupID, Title: c.GroupID + ":"})
+			root.AddGroup(&cobra.Group{ID: c.GroupID, Title: c.GroupID})
 		}
 	}
 	root.AddCommand(commands...)
-	root.AddCommand(newExitCodesTopic())
+	root.AddCommand(a.newExitCodesTopic())
 	family(root)
 	strict(root)
 	// The shells' completions are cobra's own; ours is the sentence of its help.
 	root.InitDefaultCompletionCmd()
+	flagsOfHelp(root)
 	return root
 }
 
@@ -83,6 +89,8 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	ctx = s3client.WithTeller(ctx, func(text string) { fmt.Fprintf(a.Err, "waiting: %s\n", text) })
 	// A wrong flag ends the reading of the command line, possibly before --json is read.
 	a.JSON = slices.Contains(args, "--json")
+	a.speaker = language.For(a.spoken(args))
+	a.translate(root)
 	out := &output{Writer: a.Out}
 	a.Out = out
 	root.SetArgs(args)
@@ -146,7 +154,7 @@ func strict(cmd *cobra.Command) {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
 			err := args(cmd, given)
 			if err != nil && strings.Contains(err.Error(), "arg(s)") {
-				err = cofre.WithHint(fmt.Errorf("wrong number of arguments: %d", len(given)), "%s", cmd.UseLine())
+				err = cofre.WithHint(cofre.Fail(cofre.Say("usage.arguments", "wrong number of arguments: {{.given}}", "given", len(given))), cofre.Verbatim(cmd.UseLine()))
 			}
 			return UsageError(cmd, err)
 		}
@@ -161,11 +169,11 @@ func UsageError(cmd *cobra.Command, err error) error {
 	if err == nil {
 		return nil
 	}
-	hint := cofre.Hint(err)
-	if hint == "" {
-		hint = fmt.Sprintf("see %s --help", cmd.CommandPath())
+	hint := cofre.HintOf(err)
+	if hint.IsZero() {
+		hint = cofre.Say("usage.help", "see {{.command}} --help", "command", cmd.CommandPath())
 	}
-	return cofre.WithHint(Usage(err), "%s", hint)
+	return cofre.WithHint(Usage(err), hint)
 }
 
 // usage marks an error of the command line without a word of its own.
@@ -182,6 +190,8 @@ type ErrorDocument struct {
 	Hint    string     `json:"hint,omitempty"`
 	Code    cofre.Code `json:"code"`
 	Exit    int        `json:"exit"`
+	// Messages are of the hint, and of the sentences and conditions that the message is made of.
+	Messages cofre.Messages `json:"messages,omitempty"`
 	// Problems is everything that is wrong with a configuration, where that is the error.
 	Problems []config.Problem `json:"problems,omitempty"`
 }
@@ -192,7 +202,7 @@ func DocumentOf(err error) *ErrorDocument {
 		return nil
 	}
 	exit, code := ExitCode(err)
-	doc := &ErrorDocument{Message: cofre.OneLine(err), Hint: cofre.Hint(err), Code: code, Exit: exit}
+	doc := &ErrorDocument{Message: cofre.OneLine(err), Hint: cofre.Hint(err), Code: code, Exit: exit, Messages: cofre.MessagesOf(err)}
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
 		doc.Problems = invalid.Problems
@@ -208,9 +218,9 @@ func (a *App) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return code
 	}
-	Say(a.Err, "cofre: ", forTerminal(err))
-	if hint := cofre.Hint(err); hint != "" {
-		Say(a.Err, "hint: ", hint)
+	Say(a.Err, "cofre: ", a.forTerminal(err))
+	if hint := cofre.HintOf(err); !hint.IsZero() {
+		Say(a.Err, a.Text(cofre.Say("word.hint", "hint"))+": ", a.Text(hint))
 	}
 	if a.JSON && !a.printed {
 		// A stdout that cannot be written to leaves only the exit code, which is already that of an error.
@@ -233,13 +243,13 @@ func (a *App) Document(v any) error {
 	return nil
 }
 
-// forTerminal is cofre.OneLine, but for the problems of a configuration: they have a line each, as editors read them.
-func forTerminal(err error) string {
+// forTerminal is an error on one line. The problems of a configuration have a line each, as editors read them.
+func (a *App) forTerminal(err error) string {
 	var invalid *config.InvalidError
 	if errors.As(err, &invalid) {
-		return invalid.Error()
+		return invalid.In(a.speaker.Say)
 	}
-	return cofre.OneLine(err)
+	return a.speaker.Error(err)
 }
 
 // leftBehind is what a failed restore could not remove.

@@ -36,23 +36,23 @@ var errUsage = errors.New("usage")
 var exits = []struct {
 	exit int
 	code cofre.Code
-	help string
+	help cofre.Message
 }{
-	{ExitOK, cofre.CodeOK, "done"},
-	{ExitError, cofre.CodeError, "any other error"},
-	{ExitUsage, cofre.CodeUsage, "command line or configuration not usable"},
-	{ExitPartial, cofre.CodePartial, "published, but known to be incomplete"},
-	{ExitNoRepository, cofre.CodeNoRepository, "there is no repository at that address"},
-	{ExitLocked, cofre.CodeLocked, "locked by another process"},
-	{ExitWrongKey, cofre.CodeWrongKey, "wrong repository password"},
-	{ExitUnreachable, cofre.CodeUnreachable, "repository, database or storage unreachable"},
-	{ExitNoSpace, cofre.CodeNoSpace, "disk full or read-only, or the output could not be written"},
-	{ExitVerification, cofre.CodeFindings, "verification found problems"},
-	{ExitTarget, cofre.CodeTarget, "the recovery target cannot be reached exactly"},
-	{ExitGap, cofre.CodeGap, "WAL that is needed is missing"},
-	{ExitPreflight, cofre.CodePreflight, "restore refused before anything was touched"},
-	{ExitUnproven, cofre.CodeUnproven, "the restored copy differs from what was captured; nothing was replaced"},
-	{ExitInterrupted, cofre.CodeInterrupted, "interrupted; nothing half done is visible"},
+	{ExitOK, cofre.CodeOK, cofre.Say("exit.ok", "done")},
+	{ExitError, cofre.CodeError, cofre.Say("exit.error", "any other error")},
+	{ExitUsage, cofre.CodeUsage, cofre.Say("exit.usage", "command line or configuration not usable")},
+	{ExitPartial, cofre.CodePartial, cofre.Say("exit.partial", "published, but known to be incomplete")},
+	{ExitNoRepository, cofre.CodeNoRepository, cofre.Say("exit.no_repository", "there is no repository at that address")},
+	{ExitLocked, cofre.CodeLocked, cofre.Say("exit.locked", "locked by another process")},
+	{ExitWrongKey, cofre.CodeWrongKey, cofre.Say("exit.wrong_key", "wrong repository password")},
+	{ExitUnreachable, cofre.CodeUnreachable, cofre.Say("exit.unreachable", "repository, database or storage unreachable")},
+	{ExitNoSpace, cofre.CodeNoSpace, cofre.Say("exit.no_space", "disk full or read-only, or the output could not be written")},
+	{ExitVerification, cofre.CodeFindings, cofre.Say("exit.verification", "verification found problems")},
+	{ExitTarget, cofre.CodeTarget, cofre.Say("exit.target", "the recovery target cannot be reached exactly")},
+	{ExitGap, cofre.CodeGap, cofre.Say("exit.gap", "WAL that is needed is missing")},
+	{ExitPreflight, cofre.CodePreflight, cofre.Say("exit.preflight", "restore refused before anything was touched")},
+	{ExitUnproven, cofre.CodeUnproven, cofre.Say("exit.unproven", "the restored copy differs from what was captured; nothing was replaced")},
+	{ExitInterrupted, cofre.CodeInterrupted, cofre.Say("exit.interrupted", "interrupted; nothing half done is visible")},
 }
 
 // ExitCode is the exit code of an error, and its name in JSON. What fails as restore_command has PostgreSQL's own code.
@@ -83,11 +83,11 @@ func codeOf(err error) cofre.Code {
 }
 
 // exitHelp is what the help says of exit codes, by ascending code.
-func exitHelp() string {
+func exitHelp(say func(cofre.Message) string) string {
 	var b strings.Builder
-	b.WriteString("Exit codes:\n")
+	b.WriteString(say(cofre.Say("exit.title", "Exit codes:")) + "\n")
 	for _, e := range exits {
-		fmt.Fprintf(&b, "  %3d  %s\n", e.exit, e.help)
+		fmt.Fprintf(&b, "  %3d  %s\n", e.exit, say(e.help))
 	}
 	return b.String()
 }
@@ -98,14 +98,14 @@ func Interrupted(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
 		return err
 	}
-	hint := cofre.Hint(err)
+	hint := cofre.HintOf(err)
 	if left := leftBehind(err); left != nil {
 		err = fmt.Errorf("%w; left behind: %v", cofre.ErrInterrupted, left)
 	} else {
 		err = cofre.ErrInterrupted
 	}
-	if hint == "" {
+	if hint.IsZero() {
 		return err
 	}
-	return cofre.WithHint(err, "%s", hint)
+	return cofre.WithHint(err, hint)
 }

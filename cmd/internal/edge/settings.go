@@ -21,6 +21,14 @@ func configDirs() []string { return []string{".", "/etc/cofre"} }
 //
 // Errors: cofre.ErrConfig, with everything that is wrong.
 func (a *App) Settings() (*config.Config, error) {
+	cfg, err := a.settings()
+	if err == nil {
+		a.configured(cfg.Language)
+	}
+	return cfg, err
+}
+
+func (a *App) settings() (*config.Config, error) {
 	path, err := a.ConfigPath()
 	if err != nil {
 		return nil, err
