@@ -360,7 +360,7 @@ func (r *recovering) settle(ctx context.Context, done *Recovered) error {
 	defer func() { _ = postgres.Close(ctx, conn) }()
 	if r.o.Action == ActionPromote && !done.Promoted {
 		if _, err := conn.Exec(ctx, "SELECT pg_catalog.pg_promote(true, 600)"); err != nil {
-			return fmt.Errorf("promote the recovered cluster: %w", err)
+			return fmt.Errorf("promote the recovered cluster: %w: %s", err, lastLines(r.server.Log()))
 		}
 		p, err := progress(ctx, conn)
 		if err != nil {

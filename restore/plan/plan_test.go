@@ -485,13 +485,18 @@ func anyTarget(t *rapid.T, w *world, times []time.Time) (target cofre.RecoveryTa
 // check compares a plan with what a server would do.
 func check(t *rapid.T, w *world, r *plan.Recovery, allowed func(pgdata.Segment) bool) {
 	target := r.Target
-	records, interrupted := w.records(r.Backup, r.Timeline, allowed)
+	records, interrupted := w.records(r.Backup, r.Leads, allowed)
 	want, torn, ok := exact(target, r.Backup, records)
 	named, _ := w.records(r.Backup, r.Timeline, func(s pgdata.Segment) bool { return slices.Contains(r.Segments, s) })
 	whole := slices.ContainsFunc(named, func(m pgdata.Moment) bool { return m.Start == r.Stop }) || r.Consistent && named[len(named)-1].End >= r.Stop
 	stop, reach := want.Start, want.End
 	if want.Kind == 0 {
 		stop, reach = r.Backup.Stop, r.Backup.Stop
+	}
+	if on := w.histories[r.Leads].TimelineAt(reach - 1); r.Timeline != r.Leads && r.Timeline != on {
+		t.Fatalf("%s: planned to stop at %s along timeline %d, and it lies on %d", target, r.Stop, r.Timeline, on)
+	} else if along, _ := w.records(r.Backup, on, allowed); r.Timeline != on && slices.ContainsFunc(along, func(m pgdata.Moment) bool { return m.Start == want.Start && m.End == want.End }) {
+		t.Fatalf("%s: planned along timeline %d, and its stop lies on %d, whose WAL is there", target, r.Timeline, on)
 	}
 	if !ok || !whole || r.Stop != stop || r.Reach != reach || r.Consistent != (want.Kind == 0) {
 		t.Fatalf("%s: planned to stop at %s (%s) along timeline %d from %s; it is exact at %v %v; with the plan's segments alone: %v", target, r.Stop, r.Reach, r.Timeline, r.Backup.Point, want, ok, whole)

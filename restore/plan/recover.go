@@ -12,11 +12,13 @@ import (
 
 // Recovery is a way to a recovery target that has been proven to exist.
 type Recovery struct {
-	Backup   BaseBackup
-	Target   cofre.RecoveryTarget
-	Timeline cofre.Timeline  // recovery_target_timeline
-	Branches []pgdata.Branch // the timelines it passes through, from the backup's on
-	Segments []pgdata.Segment
+	Backup BaseBackup
+	Target cofre.RecoveryTarget
+	// Timeline is recovery_target_timeline: the one on which Stop lies. Leads is the timeline that was chosen, which may
+	// have left that one only later.
+	Timeline, Leads cofre.Timeline
+	Branches        []pgdata.Branch // the timelines it passes through, from the backup's on
+	Segments        []pgdata.Segment
 	// Stop is the start of the last record that is replayed: of the commit, abort or prepare before the moment, for a
 	// time. It is recovery_target_lsn, inclusive, so that nothing after it acts. Where Consistent is set it is where the
 	// base backup became consistent, and the recovery ends there: no transaction ended between it and the target.
@@ -69,7 +71,7 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 // one was still right in it, or its WAL writes it anew. Otherwise it returns the way that was found, with a note.
 func (p *planner) fromWhole(found *Recovery) *Recovery {
 	q := &planner{target: p.target, wal: p.wal, scan: p.scan, probed: p.probed}
-	q.target.Timeline = found.Timeline // and never of another history
+	q.target.Timeline = found.Leads // and never of another history
 	for _, b := range p.backups {
 		if !b.Partial {
 			q.backups = append(q.backups, b)
@@ -180,11 +182,12 @@ func (p *planner) gap(c candidate) error {
 
 // recovery describes the way of c to a stop that was found on it.
 func (p *planner) recovery(c candidate, at stop) *Recovery {
+	on := p.onto(c, at)
 	r := &Recovery{
-		Backup: c.backup, Target: p.target, Timeline: c.history.Timeline,
+		Backup: c.backup, Target: p.target, Timeline: on.history.Timeline, Leads: c.history.Timeline,
 		Stop: at.start, Reach: at.reach, Consistent: at.consistent, CommitAt: at.commitAt, Tablespaces: at.spaces,
 	}
-	for _, s := range c.way.segments {
+	for _, s := range on.way.segments {
 		if s.Start(p.wal.SegmentSize) < at.reach {
 			r.Segments = append(r.Segments, s)
 		}
@@ -192,17 +195,52 @@ func (p *planner) recovery(c candidate, at stop) *Recovery {
 	if n := len(r.Segments); n > 0 {
 		r.Unfinished = !p.wal.Segments[r.Segments[n-1]]
 	}
-	for _, b := range c.history.Branches() {
+	for _, b := range on.history.Branches() {
 		if b.To > c.backup.Start {
 			r.Branches = append(r.Branches, b)
 		}
 	}
 	for _, tli := range p.wal.Timelines() {
-		if h, ok := p.wal.History(tli); ok && tli != r.Timeline && h.Contains(c.backup.Timeline, c.backup.Stop) {
+		if h, ok := p.wal.History(tli); ok && tli != r.Leads && h.Contains(c.backup.Timeline, c.backup.Stop) {
 			r.Others = append(r.Others, tli)
 		}
 	}
 	return r
+}
+
+// onto is c along the timeline on which at lies, where all of its WAL is there. Along one that left it later PostgreSQL reads
+// the segment of the fork under the child's name alone, and does not find in it what a prepared transaction has written: the
+// end of the recovery is then FATAL. And it would write into the history of the timeline that begins that it had passed the
+// fork, so that a base backup of the parent that ended after the stop would seem to lead there.
+//
+// Source: PostgreSQL, src/backend/access/transam/twophase.c, XlogReadTwoPhaseData; timeline.c, writeTimeLineHistory.
+func (p *planner) onto(c candidate, at stop) candidate {
+	h, ok := p.wal.History(c.history.TimelineAt(max(at.reach, 1) - 1))
+	if !ok || h.Timeline == c.history.Timeline || !h.Contains(c.backup.Timeline, c.backup.Stop) {
+		return c
+	}
+	on := candidate{c.backup, h, p.wal.along(h, c.backup.Start)}
+	if on.way.end < at.reach {
+		return c
+	}
+	// Only the segment of the fork is another file, and only the child's was read.
+	var last []pgdata.Segment
+	for _, s := range on.way.segments {
+		if s.End(p.wal.SegmentSize) > at.start && s.Start(p.wal.SegmentSize) < at.reach {
+			last = append(last, s)
+		}
+	}
+	var end Found
+	for f, err := range p.scan(last, Span{Until: at.start}) {
+		if err != nil {
+			return c
+		}
+		end = f
+	}
+	if end.LastRecord != at.start && !(at.consistent && end.Reached >= at.reach) {
+		return c
+	}
+	return on
 }
 
 // byLSN stops at the first record that starts at or after the target.
