@@ -38,8 +38,8 @@ type Config struct {
 	Store   Store
 	Buckets []string // none: all there are
 	// Inventory lists the objects where the store's own listing knows less; nil lists the store, and so does an
-	// Inventory whose first error is cofre.ErrNotFound. A database captured in the same run, with a table
-	// storage.objects, goes before both on a Supabase store.
+	// Inventory whose first error is cofre.ErrNotFound. A database captured in the same run that names the objects (Rowed)
+	// goes before both.
 	Inventory Inventory
 	Jobs      int    // objects read at once: DefaultJobs where 0, never more than MaxJobs
 	TempDir   string // for inventories of more than some ten thousand objects; the system's where empty
@@ -113,7 +113,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	for _, w := range warnings(s.cfg.Store) {
 		found = append(found, cofre.Diagnosis{Subject: subject, Detail: w})
 	}
-	if r.desc.Kind == "dir" { // of the others a listing may cost money, and tells nothing that the capture does not
+	if _, ok := s.cfg.Store.(Foldered); ok { // of the others a listing may cost money, and tells nothing that the capture does not
 		r.findUnreadable(ctx)
 	}
 	for _, f := range r.findings {
@@ -133,7 +133,7 @@ func warnings(s Store) []string {
 // goes on reading what is written until Capture begins or ctx ends, so that what an object is overwritten with from
 // now on cannot be lost to a point whose database names it. What cannot be read is left to Capture.
 func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
-	if s.cfg.Store.Describe().Kind != "supabase" {
+	if _, ok := s.cfg.Store.(Rowed); !ok {
 		return nil // no database names the versions of other stores
 	}
 	r, err := s.begin(ctx, c, nil)
@@ -280,7 +280,7 @@ func (r *run) take(ctx context.Context) error {
 	if from == "sql" && err != nil && ctx.Err() == nil {
 		// Either a database that is not the storage's, or one that does not answer now.
 		if !errors.Is(err, cofre.ErrNotFound) {
-			r.find("storage.objects", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: %v", err)
+			r.find("inventory", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: %v", err)
 		}
 		r.from = "listing"
 		_ = r.inventory.close() // an unlinked file: nothing is lost with it
@@ -340,11 +340,11 @@ func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
 
 // rows chooses where the inventory comes from: the database of the same point, SQL, or the store's listing.
 func (r *run) rows(ctx context.Context) (iter.Seq2[Object, error], string, error) {
-	if r.desc.Kind == "supabase" {
+	if named, ok := r.store.(Rowed); ok {
 		for _, comp := range r.c.Companions {
-			rows, err := DatabaseRows(ctx, comp.Component, comp.Tree)
+			rows, err := named.Rows(ctx, comp.Component, comp.Tree)
 			if errors.Is(err, cofre.ErrNotFound) {
-				continue // a database without storage.objects
+				continue // a database that names no objects
 			}
 			if err != nil {
 				return nil, "", err
@@ -846,6 +846,7 @@ func (r *run) putJSON(ctx context.Context, path string, v any) error {
 func (r *run) captured() (cofre.Captured, error) {
 	f := &r.facts
 	f.Format, f.Kind, f.URL, f.Inventory = 1, r.desc.Kind, r.desc.URL, r.from
+	f.Keeps = &r.desc.Keeps
 	f.TakenAt, f.All = r.takenAt.UTC(), len(r.cfg.Buckets) == 0
 	for _, b := range r.perBucket {
 		f.Buckets = append(f.Buckets, *b)

@@ -451,7 +451,7 @@ func TestPointHoldsThoughObjectsAreOverwrittenBehindTheDump(t *testing.T) {
 	}
 	point := cofre.RecoveryPoint{Components: []cofre.Component{comp, *r.last}}
 	open := func(c cofre.Component) (cofre.Tree, error) { return r.repo.Tree(t.Context(), c.Root) }
-	check := bucket.Closure{TempDir: t.TempDir()}
+	check := bucket.Closure{Rows: supabase.DatabaseRows, TempDir: t.TempDir()}
 	if found, err := check.Check(t.Context(), point, open); err != nil || len(found) > 0 || !check.Applies(point) {
 		t.Fatalf("closure: %v %+v", err, found)
 	}
@@ -460,7 +460,7 @@ func TestPointHoldsThoughObjectsAreOverwrittenBehindTheDump(t *testing.T) {
 	r.server.SetRows(rows)
 	ids := r.server.Copy()
 	r.restore(bucket.Restore{ForDatabase: bucket.InventoryFunc(func(ctx context.Context) iter.Seq2[bucket.Object, error] {
-		return bucket.CopyRows(strings.NewReader(ids), r.server.Columns())
+		return supabase.CopyRows(strings.NewReader(ids), r.server.Columns())
 	})})
 	now := contents(t, r.store)
 	for name, want := range map[string]string{
@@ -496,7 +496,7 @@ func TestClosureNamesWhatIsMissingDifferentAndOrphaned(t *testing.T) {
 	}
 	comp, _ := r.database()
 	point := cofre.RecoveryPoint{Components: []cofre.Component{comp, *r.last}}
-	found, err := bucket.Closure{}.Check(t.Context(), point, func(c cofre.Component) (cofre.Tree, error) { return r.repo.Tree(t.Context(), c.Root) })
+	found, err := bucket.Closure{Rows: supabase.DatabaseRows}.Check(t.Context(), point, func(c cofre.Component) (cofre.Tree, error) { return r.repo.Tree(t.Context(), c.Root) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -556,7 +556,7 @@ func TestCopyTextIsReadAsPostgreSQLWritesIt(t *testing.T) {
 	text := "b\ta\\tb\\\\c\t{\"size\":12,\"eTag\":\"\\\\\"x\\\\\"\"}\t\\N\t2026-11-24 04:41:53.5+05:30\n" +
 		"b\tdeleted\t\\N\t2026-11-24 04:41:53+00\t\\N\n\\.\n"
 	var got []bucket.Object
-	for o, err := range bucket.CopyRows(strings.NewReader(text), columns) {
+	for o, err := range supabase.CopyRows(strings.NewReader(text), columns) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -566,7 +566,7 @@ func TestCopyTextIsReadAsPostgreSQLWritesIt(t *testing.T) {
 		!got[0].Row.CreatedAt.Equal(time.Date(2026, 11, 23, 23, 11, 53, 5e8, time.UTC)) {
 		t.Errorf("read %+v", got)
 	}
-	for _, err := range bucket.CopyRows(bytes.NewBufferString("only one column\n"), columns) {
+	for _, err := range supabase.CopyRows(bytes.NewBufferString("only one column\n"), columns) {
 		if !errors.Is(err, cofre.ErrCorrupt) {
 			t.Errorf("short row: %v", err)
 		}

@@ -4,15 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/trustlayer/cofre"
 )
 
-// Closure is the check that a captured database and a captured Supabase storage belong together: every row of the
-// captured storage.objects has its object in the captured storage, the same version or the same bytes, and every
-// captured object has its row. It is a cofre.PointCheck.
+// Closure is the check that a captured database and a captured storage belong together: every object that the database
+// names is in the captured storage, the same version or the same bytes, and every captured object is named. It is a
+// cofre.PointCheck.
 type Closure struct {
+	// Rows yields the objects that a captured database names: see Rowed.
+	Rows    func(ctx context.Context, database cofre.Component, t cofre.Tree) (iter.Seq2[Object, error], error)
 	TempDir string // for inventories of more than some ten thousand objects; the system's where empty
 }
 
@@ -24,7 +27,7 @@ const maxFindings = 10000
 // Name is closure.
 func (Closure) Name() string { return "closure" }
 
-// Applies reports whether p has a database and a Supabase storage.
+// Applies reports whether p has a database and a storage whose objects a database names.
 func (Closure) Applies(p cofre.RecoveryPoint) bool {
 	_, _, ok := closureOf(p)
 	return ok
@@ -37,7 +40,7 @@ func closureOf(p cofre.RecoveryPoint) (databases []cofre.Component, storage cofr
 			databases = append(databases, c)
 		case cofre.KindStorage:
 			var f Facts
-			if json.Unmarshal(c.Facts, &f) == nil && f.Kind == "supabase" {
+			if json.Unmarshal(c.Facts, &f) == nil && f.Kept().Rows {
 				storage, ok = c, true
 			}
 		}
@@ -45,8 +48,8 @@ func closureOf(p cofre.RecoveryPoint) (databases []cofre.Component, storage cofr
 	return databases, storage, ok && len(databases) > 0
 }
 
-// Check names each object that is missing, different or an orphan. A database without storage.objects, of another
-// application, is no finding.
+// Check names each object that is missing, different or an orphan. A database of another application, which
+// names none, is no finding.
 func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
 	databases, storage, ok := closureOf(p)
 	if !ok {
@@ -82,7 +85,7 @@ func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(co
 
 // takeRows keeps the rows of the buckets that the storage component covers.
 func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree, facts Facts, into *spill) (bool, error) {
-	seq, err := DatabaseRows(ctx, c, t)
+	seq, err := cl.Rows(ctx, c, t)
 	if isNotFound(err) {
 		return false, nil
 	}

@@ -109,7 +109,7 @@ func named(fs []cofre.Finding) string {
 // sql is the inventory as the database of the storage gives it.
 func (r *room) sql() bucket.Inventory {
 	return bucket.InventoryFunc(func(context.Context) iter.Seq2[bucket.Object, error] {
-		return bucket.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns())
+		return supabase.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns())
 	})
 }
 
@@ -234,7 +234,7 @@ func TestADatabaseThatDoesNotAnswerLeavesTheListing(t *testing.T) {
 	rows := 0
 	r.config.Inventory = bucket.InventoryFunc(func(context.Context) iter.Seq2[bucket.Object, error] {
 		return func(yield func(bucket.Object, error) bool) {
-			for o, err := range bucket.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns()) {
+			for o, err := range supabase.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns()) {
 				if rows++; rows == 10 {
 					yield(bucket.Object{}, fmt.Errorf("connection lost: %w", cofre.ErrUnreachable))
 					return

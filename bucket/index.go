@@ -67,7 +67,8 @@ type Indexed struct {
 // Facts is what a storage component carries in the catalog: small, however many objects there are.
 type Facts struct {
 	Format     int            `json:"format"` // 1
-	Kind       string         `json:"store"`  // supabase, s3, dir
+	Kind       string         `json:"store"`  // supabase, s3, dir: for people
+	Keeps      *Keeps         `json:"keeps,omitempty"`
 	URL        string         `json:"url"`
 	Inventory  string         `json:"inventory"` // database, sql, listing
 	TakenAt    time.Time      `json:"taken_at"`  // when the inventory was taken, by cofre's clock
@@ -83,6 +84,18 @@ type Facts struct {
 	Missing    []MissingFacts `json:"missing_objects,omitempty"` // the first of them; the index names all
 	SuspectN   int64          `json:"suspect,omitempty"`
 	Superseded int64          `json:"superseded,omitempty"`
+}
+
+// Kept is what the captured store keeps. Points of before name its kind alone.
+func (f Facts) Kept() Keeps {
+	if f.Keeps != nil {
+		return *f.Keeps
+	}
+	return map[string]Keeps{
+		"supabase": {Settings: Settings{Public: true, Limits: true}, Headers: true, Rows: true},
+		"s3":       {Settings: Settings{Versions: true}, Headers: true},
+		"dir":      {Settings: Settings{Public: true, Limits: true, Versions: true}, Files: true},
+	}[f.Kind]
 }
 
 // covers reports whether the capture was meant to hold a bucket.
@@ -173,8 +186,8 @@ func btoi(b bool) int {
 	return 0
 }
 
-// maxLine bounds one line of an index: a name of 1 KiB and user metadata, which services bound at some megabytes.
-const maxLine = 16 << 20
+// MaxLine bounds one line of an index: a name of 1 KiB and user metadata, which services bound at some megabytes.
+const MaxLine = 16 << 20
 
 // readIndex yields the lines of one shard's index.
 func readIndex(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexed, error] {
@@ -189,7 +202,7 @@ func readIndex(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexe
 		}
 		defer r.Close()
 		sc := bufio.NewScanner(r)
-		sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+		sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
 		for sc.Scan() {
 			var x Indexed
 			if err := json.Unmarshal(sc.Bytes(), &x); err != nil {
@@ -237,7 +250,7 @@ func shardNames(digits int) []string {
 // Errors: cofre.ErrNotFound where the tree is no storage component of this format.
 func readShards(ctx context.Context, t cofre.Tree) (Shards, error) {
 	var s Shards
-	if err := readJSON(ctx, t, ShardsFile, &s); err != nil {
+	if err := ReadJSON(ctx, t, ShardsFile, &s); err != nil {
 		return Shards{}, err
 	}
 	if s.Format != 1 || s.Digits < 1 || s.Digits > maxShardDigits {
@@ -249,7 +262,7 @@ func readShards(ctx context.Context, t cofre.Tree) (Shards, error) {
 // ReadBuckets reads the bucket settings of a captured component.
 func ReadBuckets(ctx context.Context, t cofre.Tree) ([]Bucket, error) {
 	var b []Bucket
-	err := readJSON(ctx, t, BucketsFile, &b)
+	err := ReadJSON(ctx, t, BucketsFile, &b)
 	return b, err
 }
 
@@ -295,7 +308,10 @@ func locate(shard string, x Indexed) Located {
 	return l
 }
 
-func readJSON(ctx context.Context, t cofre.Tree, path string, into any) error {
+// ReadJSON decodes one file of a component.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt.
+func ReadJSON(ctx context.Context, t cofre.Tree, path string, into any) error {
 	r, err := t.Open(ctx, path)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)

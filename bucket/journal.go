@@ -60,7 +60,7 @@ func readJournal(path, temp string) (*spill, error) {
 	defer f.Close()
 	s := newSpill(temp)
 	sc := bufio.NewScanner(f)
-	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+	sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
 	for sc.Scan() {
 		var k kept
 		if json.Unmarshal(sc.Bytes(), &k) != nil || k.ObjectID == "" || k.File == "" {

@@ -150,8 +150,8 @@ func putAndExpect(ctx context.Context, s Store, o Object, content []byte) error 
 func checkRoundTrip(ctx context.Context, s Store, id, prefix string) ([]string, error) {
 	o, content := checkObject(id, prefix+"a/b/c.png", 12345)
 	o.Metadata = json.RawMessage(`{"case":"A-17","título":"ação"}`)
-	if s.Describe().Kind == "s3" {
-		o.Metadata = json.RawMessage(`{"case":"A-17"}`) // S3 carries metadata in headers: ASCII
+	if s.Describe().TextMetadata {
+		o.Metadata = json.RawMessage(`{"case":"A-17"}`)
 	}
 	return nil, putAndExpect(ctx, s, o, content)
 }
@@ -211,7 +211,7 @@ func checkNames(ctx context.Context, s Store, id, prefix string) (notes []string
 		if strings.HasSuffix(n, ".emptyFolderPlaceholder") {
 			o.Size, content = 0, nil
 		}
-		if strings.HasSuffix(n, "/") && s.Describe().Kind == "s3" {
+		if strings.HasSuffix(n, "/") && s.Describe().SlashIsFolder {
 			// Gateways over file systems keep such an object as a folder: without bytes.
 			o.Size, content = 0, nil
 		}
@@ -240,7 +240,7 @@ func checkNames(ctx context.Context, s Store, id, prefix string) (notes []string
 			continue
 		}
 		delete(put, o.Name)
-		if strings.HasSuffix(o.Name, "/") && s.Describe().Kind == "s3" {
+		if strings.HasSuffix(o.Name, "/") && s.Describe().SlashIsFolder {
 			continue // such a gateway calls it a folder, and keeps nothing but its name
 		}
 		want, _ := checkObject(id, o.Name, len(content))

@@ -449,7 +449,7 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	switch {
 	case t.cfg.FixUp != nil && t.asCaptured():
 		step("set", "owners and times", "in storage.objects")
-	case t.desc.Kind == "supabase":
+	case t.desc.Rows:
 		plan.Notes = append(plan.Notes, "without access to the database, new objects get new ids, no owner and today's dates")
 	}
 }
@@ -750,7 +750,7 @@ func (t *Target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 
 // compared lists what is compared of each object.
 func (t *Target) compared() string {
-	if t.facts.Kind == "dir" && t.desc.Kind == "dir" {
+	if t.facts.Kept().Files && t.desc.Files {
 		return "size, hash, mode, owner, time and extended attributes"
 	}
 	return "size, hash, content type, cache control and metadata"

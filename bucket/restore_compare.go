@@ -2,11 +2,9 @@ package bucket
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -153,12 +151,8 @@ func openAgain(ctx context.Context, s Store, o Object) (got Object, body io.Read
 // hold it: what it cannot is in the plan.
 func (t *Target) differingProperty(want, got Object) string {
 	want, _ = t.cfg.To.Fit(want)
-	return differing(want, got, servesHeaders(t.facts.Kind))
+	return differing(want, got, t.facts.Kept().Headers)
 }
-
-// servesHeaders reports whether a store serves every object with its headers, so that an empty one was captured as
-// such. Of a folder's file it may just be unknown.
-func servesHeaders(kind string) bool { return kind == "supabase" || kind == "s3" }
 
 // differing says in which property got is not want, or "". If an empty property of want is not exact, it is unknown,
 // and not compared.
@@ -188,22 +182,4 @@ func differing(want, got Object, exact bool) string {
 		return fmt.Sprintf("time %s, not %s", got.ModifiedAt.UTC().Format(time.RFC3339Nano), want.ModifiedAt.UTC().Format(time.RFC3339Nano))
 	}
 	return want.Attributes.differing(got.Attributes)
-}
-
-// MetadataStrings returns user metadata as the strings that S3 keeps: a value that is no string as its JSON text.
-// Names are in lower case, as HTTP servers give them back.
-func MetadataStrings(m json.RawMessage) map[string]string {
-	var values map[string]json.RawMessage
-	if json.Unmarshal(m, &values) != nil {
-		return map[string]string{}
-	}
-	out := make(map[string]string, len(values))
-	for k, v := range values {
-		var s string
-		if json.Unmarshal(v, &s) != nil {
-			s = string(v)
-		}
-		out[strings.ToLower(k)] = s
-	}
-	return out
 }

@@ -38,7 +38,7 @@ func readFolders(ctx context.Context, tree cofre.Tree) iter.Seq2[Folder, error] 
 		}
 		defer r.Close()
 		sc := bufio.NewScanner(r)
-		sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+		sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
 		for sc.Scan() {
 			var f Folder
 			if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
@@ -57,7 +57,7 @@ func readFolders(ctx context.Context, tree cofre.Tree) iter.Seq2[Folder, error] 
 
 // planFolders selects the folders, and says what the place cannot hold of them.
 func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, error) {
-	if t.facts.Kind != "dir" {
+	if !t.facts.Kept().Files {
 		return nil, nil
 	}
 	store, can := t.cfg.To.(Foldered)

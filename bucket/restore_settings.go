@@ -151,16 +151,12 @@ func (t *Target) remembered(b Bucket) Bucket {
 	return b
 }
 
-// settingsOf are those that a capture of a store of that kind knows of its buckets.
+// settingsOf are those that were captured of a bucket and that the target keeps.
 func (t *Target) settingsOf(b Bucket) Settings {
 	keeps := t.desc.Settings
-	var knows Settings
-	switch t.facts.Kind {
-	case "supabase":
-		knows = Settings{Public: true, Limits: true}
-	case "s3":
-		knows = Settings{Versions: true}
-	default: // a folder says of a bucket what a restore has told it
+	captured := t.facts.Kept()
+	knows := captured.Settings
+	if captured.Files { // it says of a bucket what a restore has told it
 		set := b.Public || !lifted(b) || b.Versions
 		knows = Settings{Public: set, Limits: set, Versions: set}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/s3"
+	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
@@ -353,7 +354,7 @@ func TestForTheDatabaseLooksInAllPointsAndAtTheStorage(t *testing.T) {
 // rows are those of the storage's database.
 func (r *room) rows() bucket.Inventory {
 	return bucket.InventoryFunc(func(context.Context) iter.Seq2[bucket.Object, error] {
-		return bucket.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns())
+		return supabase.CopyRows(strings.NewReader(r.server.Copy()), r.server.Columns())
 	})
 }
 

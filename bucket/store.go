@@ -8,6 +8,8 @@ import (
 	"io"
 	"iter"
 	"time"
+
+	"github.com/trustlayer/cofre"
 )
 
 // Store is a set of buckets on one service. Safe for several goroutines.
@@ -122,20 +124,48 @@ type Stray struct{ Name, Why string }
 
 // Description says what a store is.
 type Description struct {
-	Kind string // supabase, s3, dir
+	Kind string // a word for people: supabase, s3, dir
 	URL  string // where, without credentials
-	// Settings are those that the store keeps of a bucket.
-	Settings Settings
-	// Enumerable is false where a listing does not show content type and cache control, so that comparing them
-	// costs a Stat each.
+	Keeps
+	// Enumerable is false if a listing does not show content type and cache control, so that comparing them costs a Stat
+	// each.
 	Enumerable bool
-	// Volatile is true where two writes within one tick of the clock can leave equal etags (a folder).
+	// Volatile is true if two writes within one tick of the clock can leave equal etags.
 	Volatile bool
+	// TextMetadata is true if user metadata are texts under names in ASCII.
+	TextMetadata bool
+	// SlashIsFolder is true if an object whose name ends with a slash may be kept as a folder: its name without its bytes.
+	SlashIsFolder bool
+}
+
+// Keeps says what a store keeps besides names and bytes. A component says it of the store that was captured.
+type Keeps struct {
+	// Settings are those that the store keeps of a bucket.
+	Settings Settings `json:"settings"`
+	// Headers is true if each object is served with its headers, so that an empty one was captured as such. Of others an empty
+	// header may just be unknown.
+	Headers bool `json:"headers,omitempty"`
+	// Files is true if objects are files: with mode, owner and exact time, in folders that have these too. What such a store says
+	// of a bucket's settings is what somebody has told it, or nothing.
+	Files bool `json:"files,omitempty"`
+	// Rows is true if a database names the objects, each in one version: see Rowed.
+	Rows bool `json:"rows,omitempty"`
 }
 
 // Settings are those of a bucket.
 type Settings struct {
-	Public, Limits, Versions bool
+	Public   bool `json:"public,omitempty"`
+	Limits   bool `json:"limits,omitempty"`
+	Versions bool `json:"versions,omitempty"`
+}
+
+// Rowed is an optional power of a Store whose objects a database names, each in one version. The database is backed up beside
+// it, and what it names is what has to be captured.
+type Rowed interface {
+	// Rows yields the objects that a captured database names.
+	//
+	// Errors: cofre.ErrNotFound if the component is no database, or one of something else.
+	Rows(ctx context.Context, database cofre.Component, t cofre.Tree) (iter.Seq2[Object, error], error)
 }
 
 // Bucket is one bucket and its settings.

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/files"
 	"github.com/trustlayer/cofre/installation/walstore"
@@ -34,7 +35,9 @@ func parallel(jobs int) int {
 }
 
 // pointChecks are the checks between the components of one point.
-func pointChecks() []cofre.PointCheck { return []cofre.PointCheck{bucket.Closure{}} }
+func pointChecks() []cofre.PointCheck {
+	return []cofre.PointCheck{bucket.Closure{Rows: supabase.DatabaseRows}}
+}
 
 // configured lists the kinds that the configuration has a section for.
 func configured(cfg *config.Config) []cofre.Kind {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/storagerows"
 )
@@ -40,7 +41,7 @@ func (s storageRows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Ob
 	return func(yield func(bucket.Object, error) bool) {
 		enough := false
 		err := s.table.Read(ctx, t, func(columns []string, rows io.Reader) error {
-			for o, err := range bucket.CopyRows(rows, columns) {
+			for o, err := range supabase.CopyRows(rows, columns) {
 				if enough = !yield(o, err); enough {
 					break
 				}

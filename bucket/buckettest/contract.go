@@ -14,8 +14,9 @@ func Run(t *testing.T, s bucket.Store, id string) {
 	t.Helper()
 	ctx := t.Context()
 	limit := int64(100 << 20)
-	want := bucket.Bucket{ID: id, Public: s.Describe().Kind != "s3"}
-	if s.Describe().Kind != "s3" {
+	keeps := s.Describe().Settings
+	want := bucket.Bucket{ID: id, Public: keeps.Public}
+	if keeps.Limits {
 		want.MaxSize = &limit
 		want.Types = []string{"image/png", "text/plain"}
 	}

@@ -109,7 +109,7 @@ func (s *Store) Absent() bool {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "dir", URL: s.root, Enumerable: true, Volatile: true,
-		Settings: bucket.Settings{Public: true, Limits: true, Versions: true},
+		Keeps: bucket.Keeps{Settings: bucket.Settings{Public: true, Limits: true, Versions: true}, Files: true},
 	}
 }
 

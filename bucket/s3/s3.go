@@ -52,7 +52,7 @@ func Open(cfg s3client.Config) (*Store, error) {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "s3", URL: s.core.EndpointURL().String(),
-		Settings: bucket.Settings{Versions: true},
+		Keeps: bucket.Keeps{Settings: bucket.Settings{Versions: true}, Headers: true}, TextMetadata: true, SlashIsFolder: true,
 	}
 }
 

@@ -203,7 +203,7 @@ func sqlInventory(db string) bucket.Inventory {
 		return func(yield func(bucket.Object, error) bool) {
 			table := storagerows.Table{Server: postgres.Config{URL: db}}
 			err := table.Read(ctx, time.Time{}, func(columns []string, rows io.Reader) error {
-				for o, err := range bucket.CopyRows(rows, columns) {
+				for o, err := range supabase.CopyRows(rows, columns) {
 					if !yield(o, err) {
 						return errEnough
 					}

@@ -83,7 +83,7 @@ func (l listed) object(id string) (bucket.Object, error) {
 		Bucket: id, Name: l.Name, ModifiedAt: l.UpdatedAt,
 		Row: &bucket.Row{ID: l.ID, CreatedAt: l.CreatedAt, UpdatedAt: l.UpdatedAt},
 	}
-	o, err := bucket.ParseStored(o, l.Metadata)
+	o, err := parseStored(o, l.Metadata)
 	if err != nil {
 		return o, &bucket.UnreadableError{Object: o, Why: "its metadata is not readable: " + err.Error()}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/storagerows"
 	"github.com/trustlayer/cofre/repository/repositorytest"
@@ -193,7 +194,7 @@ func TestPointHoldsUnderLoad(t *testing.T) {
 	t.Logf("%d writes during the capture: %s", writes.Load(), got.Facts)
 	storage := cofre.Component{Kind: cofre.KindStorage, Name: "storage", Facts: got.Facts}
 	storage.Content, _ = finish(c.Session)
-	found, err := bucket.Closure{}.Check(ctx, cofre.RecoveryPoint{Components: []cofre.Component{database, storage}},
+	found, err := bucket.Closure{Rows: supabase.DatabaseRows}.Check(ctx, cofre.RecoveryPoint{Components: []cofre.Component{database, storage}},
 		func(c cofre.Component) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) })
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,7 @@ var (
 	_ bucket.Prover  = (*Store)(nil)
 	_ bucket.Limiter = (*Store)(nil)
 	_ bucket.Warner  = (*Store)(nil)
+	_ bucket.Rowed   = (*Store)(nil)
 )
 
 const (
@@ -205,7 +206,7 @@ func keyHint(err error) error {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "supabase", URL: s.base, Enumerable: true,
-		Settings: bucket.Settings{Public: true, Limits: true},
+		Keeps: bucket.Keeps{Settings: bucket.Settings{Public: true, Limits: true}, Headers: true, Rows: true},
 	}
 }
 

@@ -1,4 +1,4 @@
-package bucket
+package supabase
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
 )
 
 // databaseFacts is what is read of a database component's facts.json (postgres/logical.Facts).
@@ -26,25 +27,30 @@ type databaseFacts struct {
 	} `json:"table_list"`
 }
 
+// Rows yields the rows of storage.objects that a captured database holds: see bucket.Rowed.
+func (s *Store) Rows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Seq2[bucket.Object, error], error) {
+	return DatabaseRows(ctx, c, t)
+}
+
 // DatabaseRows yields the rows of storage.objects that a captured database holds.
 //
 // Errors: cofre.ErrNotFound where the component is no database or has no such table.
-func DatabaseRows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Seq2[Object, error], error) {
+func DatabaseRows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Seq2[bucket.Object, error], error) {
 	if c.Kind != cofre.KindDatabase {
 		return nil, fmt.Errorf("component %s: no database: %w", c.Name, cofre.ErrNotFound)
 	}
 	var facts databaseFacts
-	if err := readJSON(ctx, t, "facts.json", &facts); err != nil {
+	if err := bucket.ReadJSON(ctx, t, "facts.json", &facts); err != nil {
 		return nil, fmt.Errorf("database %s: %w", c.Name, err)
 	}
 	for _, table := range facts.Tables {
 		if table.Schema != "storage" || table.Name != "objects" {
 			continue
 		}
-		return func(yield func(Object, error) bool) {
+		return func(yield func(bucket.Object, error) bool) {
 			r, err := t.Open(ctx, "archive/"+table.File)
 			if err != nil {
-				yield(Object{}, fmt.Errorf("database %s: read storage.objects: %w", c.Name, err))
+				yield(bucket.Object{}, fmt.Errorf("database %s: read storage.objects: %w", c.Name, err))
 				return
 			}
 			defer r.Close()
@@ -64,14 +70,14 @@ func DatabaseRows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Se
 // Errors: cofre.ErrCorrupt for a line that does not fit the columns.
 //
 // Source: PostgreSQL 18, https://www.postgresql.org/docs/18/sql-copy.html#SQL-COPY-FILE-FORMATS (text format).
-func CopyRows(r io.Reader, columns []string) iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
+func CopyRows(r io.Reader, columns []string) iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
 		if err := needColumns(columns, "bucket_id", "name", "metadata"); err != nil {
-			yield(Object{}, err)
+			yield(bucket.Object{}, err)
 			return
 		}
 		sc := bufio.NewScanner(r)
-		sc.Buffer(make([]byte, 0, 64<<10), maxLine)
+		sc.Buffer(make([]byte, 0, 64<<10), bucket.MaxLine)
 		for n := 1; sc.Scan(); n++ {
 			line := sc.Text()
 			if line == `\.` {
@@ -79,12 +85,12 @@ func CopyRows(r io.Reader, columns []string) iter.Seq2[Object, error] {
 			}
 			fields := strings.Split(line, "\t")
 			if len(fields) != len(columns) {
-				yield(Object{}, fmt.Errorf("row %d of storage.objects has %d columns, not %d: %w", n, len(fields), len(columns), cofre.ErrCorrupt))
+				yield(bucket.Object{}, fmt.Errorf("row %d of storage.objects has %d columns, not %d: %w", n, len(fields), len(columns), cofre.ErrCorrupt))
 				return
 			}
 			o, live, err := rowObject(columns, fields)
 			if err != nil {
-				yield(Object{}, fmt.Errorf("row %d of storage.objects: %w", n, err))
+				yield(bucket.Object{}, fmt.Errorf("row %d of storage.objects: %w", n, err))
 				return
 			}
 			if live && !yield(o, nil) {
@@ -92,7 +98,7 @@ func CopyRows(r io.Reader, columns []string) iter.Seq2[Object, error] {
 			}
 		}
 		if err := sc.Err(); err != nil {
-			yield(Object{}, fmt.Errorf("read storage.objects: %w", err))
+			yield(bucket.Object{}, fmt.Errorf("read storage.objects: %w", err))
 		}
 	}
 }
@@ -117,8 +123,8 @@ type storedMetadata struct {
 	Robots       string          `json:"xRobotsTag"`
 }
 
-func rowObject(columns, fields []string) (Object, bool, error) {
-	o := Object{Size: -1, Row: &Row{}, Metadata: json.RawMessage("{}")}
+func rowObject(columns, fields []string) (bucket.Object, bool, error) {
+	o := bucket.Object{Size: -1, Row: &bucket.Row{}, Metadata: json.RawMessage("{}")}
 	live := true
 	for i, c := range columns {
 		text, null := unescape(fields[i])
@@ -145,29 +151,27 @@ func rowObject(columns, fields []string) (Object, bool, error) {
 			o.Row.UpdatedAt, err = parseTime(text)
 			o.ModifiedAt = o.Row.UpdatedAt
 		case "metadata":
-			err = o.applyStored([]byte(text))
+			err = applyStored(&o, []byte(text))
 		case "user_metadata":
-			if text != "null" {
-				o.Metadata = compactJSON([]byte(text))
-			}
+			o.Metadata = bucket.CanonicalMetadata([]byte(text))
 		case "is_delete_marker":
 			live = live && text != "t"
 		case "archived_at":
 			live = false
 		}
 		if err != nil {
-			return Object{}, false, fmt.Errorf("column %s: %w", c, err)
+			return bucket.Object{}, false, fmt.Errorf("column %s: %w", c, err)
 		}
 	}
 	return o, live, nil
 }
 
-func (o *Object) applyStored(text []byte) error {
+func applyStored(o *bucket.Object, text []byte) error {
 	var m storedMetadata
 	if err := json.Unmarshal(text, &m); err != nil {
 		return fmt.Errorf("%w: %w", cofre.ErrCorrupt, err)
 	}
-	o.ETag = TrimETag(m.ETag)
+	o.ETag = bucket.TrimETag(m.ETag)
 	o.ContentType, o.CacheControl, o.Robots = m.MIME, m.CacheControl, m.Robots
 	for _, n := range []json.Number{m.Size, m.Length} {
 		if v, err := n.Int64(); err == nil {
@@ -184,41 +188,14 @@ func (o *Object) applyStored(text []byte) error {
 	return nil
 }
 
-// ParseStored fills an object from the JSON that storage.objects and the listings of Supabase call metadata.
-func ParseStored(o Object, metadata json.RawMessage) (Object, error) {
+// parseStored fills an object from the JSON that storage.objects and the listings call metadata.
+func parseStored(o bucket.Object, metadata json.RawMessage) (bucket.Object, error) {
 	if len(metadata) == 0 || string(metadata) == "null" {
 		o.Size = -1
 		return o, nil
 	}
-	err := o.applyStored(metadata)
+	err := applyStored(&o, metadata)
 	return o, err
-}
-
-// TrimETag takes the quotes and the weakness mark off an etag.
-func TrimETag(etag string) string {
-	return strings.Trim(strings.TrimPrefix(etag, "W/"), `"`)
-}
-
-// compactJSON gives equal values equal bytes as far as spaces go; jsonb has sorted its keys already.
-func compactJSON(b []byte) json.RawMessage {
-	var v any
-	if err := json.Unmarshal(b, &v); err != nil {
-		return json.RawMessage(b)
-	}
-	out, err := json.Marshal(v) // sorts the keys
-	if err != nil {
-		return json.RawMessage(b)
-	}
-	return out
-}
-
-// CanonicalMetadata returns user metadata with sorted keys and no spaces, and {} for none, so that equal
-// metadata are equal bytes.
-func CanonicalMetadata(m json.RawMessage) json.RawMessage {
-	if len(m) == 0 || string(m) == "null" {
-		return json.RawMessage("{}")
-	}
-	return compactJSON(m)
 }
 
 // unescape decodes one field of COPY text.
