@@ -90,6 +90,16 @@ type InstallationAssumed struct {
 	Name string `json:"name"`
 }
 
+// RecoveryChosen says from which base backup a cluster recovers, and how far.
+type RecoveryChosen struct {
+	Target RecoveryTarget `json:"target"`
+	Point  PointID        `json:"base_backup"`
+	// Stop is the position at which the target is reached; 0 if the WAL in the base backup itself is enough.
+	Stop     LSN      `json:"stop_lsn,omitempty"`
+	Timeline Timeline `json:"timeline,omitempty"`
+	Segments int      `json:"segments,omitempty"` // that are needed
+}
+
 // HookBegan says that a command of the configuration begins. Its text is not in JSON: it may hold a secret.
 type HookBegan struct {
 	When    string `json:"when"`
@@ -117,6 +127,7 @@ func (RestoreProven) EventType() EventType       { return "restore_proven" }
 func (RestorePublished) EventType() EventType    { return "restore_published" }
 func (VerificationEnded) EventType() EventType   { return "verification_ended" }
 func (InstallationAssumed) EventType() EventType { return "installation_assumed" }
+func (RecoveryChosen) EventType() EventType      { return "recovery_chosen" }
 func (HookBegan) EventType() EventType           { return "hook_began" }
 func (HookRan) EventType() EventType             { return "hook_ran" }
 

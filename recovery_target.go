@@ -10,16 +10,16 @@ import (
 //
 // Source: PostgreSQL, documentation of recovery_target_* (runtime-config-wal, Recovery Target).
 type RecoveryTarget struct {
-	At        time.Time
-	LSN       LSN
-	XID       uint64
-	Name      string
-	Immediate bool
+	At        time.Time `json:"at,omitzero"`
+	LSN       LSN       `json:"lsn,omitempty"`
+	XID       uint64    `json:"xid,omitempty"`
+	Name      string    `json:"name,omitempty"`
+	Immediate bool      `json:"immediate,omitempty"`
 
 	// Exclusive stops just before the target; PostgreSQL's default is to include it. Applies to At, LSN and XID.
-	Exclusive bool
+	Exclusive bool `json:"exclusive,omitempty"`
 	// Timeline to recover along; 0 takes the newest that the base backup leads to.
-	Timeline Timeline
+	Timeline Timeline `json:"timeline,omitempty"`
 }
 
 // String says the target in words.

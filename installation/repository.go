@@ -50,15 +50,6 @@ func initRepository(ctx context.Context, cfg *config.Config, r config.Repository
 	return kit, createWALKeys(ctx, r)
 }
 
-// kitOf returns the recovery kit of a configured repository, or of a copy.
-func kitOf(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
-	c, err := repositoryConfig(cfg, r)
-	if err != nil {
-		return nil, err
-	}
-	return repository.Kit(ctx, c)
-}
-
 // repositoryConfig reads the secrets of the repository and nothing else.
 func repositoryConfig(cfg *config.Config, r config.Repository) (repository.Config, error) {
 	state, err := cfg.StateFolder()

@@ -27,6 +27,10 @@ type Request struct {
 	Level    cofre.Level // LevelStructure or LevelContent
 	Checks   []cofre.PointCheck
 	Observer cofre.Observer // nil observes nothing
+	// Beside finds what is wrong with what no point refers to, such as archived WAL. Nil looks at nothing else.
+	Beside func(context.Context) ([]cofre.Finding, error)
+	// Name gives what was found the names that people know. Nil leaves them.
+	Name func([]cofre.Finding)
 }
 
 // Result is what a verification established.
@@ -84,6 +88,14 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		res.Reached = reached(req.Level, res.Findings)
 		err = between(ctx, repo, req, res)
 	}
+	if err == nil && req.Beside != nil {
+		var found []cofre.Finding
+		found, err = req.Beside(ctx)
+		res.add(found...)
+	}
+	if req.Name != nil {
+		req.Name(res.Findings)
+	}
 	res.EndedAt = time.Now().UTC()
 	tell(run, res)
 	run.End(ctx, ending(res, err))
@@ -112,8 +124,8 @@ func tell(run *observe.Run, res *Result) {
 	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count()})
 }
 
-// Add adds what was found beside the points, and takes back the level that it denies.
-func (r *Result) Add(found ...cofre.Finding) {
+// add adds what was found beside the points, and takes back the level that it denies.
+func (r *Result) add(found ...cofre.Finding) {
 	r.Findings = append(r.Findings, found...)
 	r.Reached = reached(r.Asked, r.Findings)
 }

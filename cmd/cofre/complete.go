@@ -14,8 +14,8 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical"
 )
 
-// words lists what a flag of a name takes, wherever a command has it.
-var words = map[string][]string{
+// flagWords lists what a flag of a name takes, wherever a command has it.
+var flagWords = map[string][]string{
 	"action":  {string(physical.ActionPause), string(physical.ActionPromote), string(physical.ActionShutdown)},
 	"check":   {string(logical.CheckCounts), string(logical.CheckChecksum)},
 	"format":  {"directory", "sql", "csv-table"},
@@ -38,7 +38,7 @@ func completing(a *app, cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		completing(a, sub)
 	}
-	for name, choices := range words {
+	for name, choices := range flagWords {
 		if cmd.Flags().Lookup(name) != nil {
 			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
 		}

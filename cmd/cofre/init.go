@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/repository"
 )
 
@@ -41,40 +42,23 @@ With --write-config, write a commented cofre.yaml and stop.`,
 }
 
 func (c *initCommand) run(ctx context.Context, a *app) error {
-	cfg, err := a.Settings()
-	if err != nil {
+	if _, err := a.Settings(); err != nil {
 		return c.offer(ctx, a, err)
 	}
-	var kits []*repository.RecoveryKit
-	var errs, there []error
-	for i, r := range cfg.Repositories() {
-		kit, err := initRepository(ctx, cfg, r)
-		switch {
-		case kit == nil && errors.Is(err, cofre.ErrExists):
-			there = append(there, err)
-		case err != nil && i > 0:
-			errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, err))
-		default:
-			errs = append(errs, err)
+	return a.open(ctx, func(ctx context.Context, in *installation.Installation) error {
+		made, err := in.Init(ctx)
+		if len(made.Kits) == 0 {
+			return err
 		}
-		if kit != nil {
-			kits = append(kits, kit)
+		if made.There > 0 {
+			fmt.Fprintf(a.Err, "%d of %d were there, and are left as they are\n", made.There, made.Of)
 		}
-	}
-	err = errors.Join(errs...)
-	// A copy may be added to a repository that is in use. With nothing to be made there is nothing to be said.
-	if len(kits) == 0 {
-		return errors.Join(append(errs, there...)...)
-	}
-	if len(there) > 0 {
-		fmt.Fprintf(a.Err, "%d of %d were there, and are left as they are\n", len(there), len(cfg.Repositories()))
-	}
-	// A kit is printed once, so it is printed also where only the key for WAL could not be stored.
-	err = errors.Join(err, writeKits(a, kits))
-	if err == nil && !a.JSON && !a.Quiet {
-		fmt.Fprintln(a.Err, "next: cofre doctor")
-	}
-	return err
+		err = errors.Join(err, writeKits(a, made.Kits))
+		if err == nil && !a.JSON && !a.Quiet {
+			fmt.Fprintln(a.Err, "next: cofre doctor")
+		}
+		return err
+	})
 }
 
 // initDocument is the JSON document of what was made: the recovery kit of one repository, and those of the others.

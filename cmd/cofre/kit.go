@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/repository"
 )
 
@@ -21,19 +22,13 @@ read it without cofre. Print it or keep it elsewhere; it holds no secret.`,
 }
 
 func printKits(ctx context.Context, a *app) error {
-	cfg, err := a.Settings()
-	if err != nil {
-		return err
-	}
-	var kits []*repository.RecoveryKit
-	for _, r := range cfg.Repositories() {
-		kit, err := kitOf(ctx, cfg, r)
+	return a.open(ctx, func(ctx context.Context, in *installation.Installation) error {
+		kits, err := in.Kits(ctx)
 		if err != nil {
 			return err
 		}
-		kits = append(kits, kit)
-	}
-	return writeKits(a, kits)
+		return writeKits(a, kits)
+	})
 }
 
 // writeKits prints the kit of one repository or more.

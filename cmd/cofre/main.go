@@ -14,7 +14,6 @@ import (
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -29,7 +28,6 @@ type app struct {
 	zone       *time.Location // of the times on the screen; nil is the machine's
 	told       told
 	screen     *screen
-	in         *installation.Installation // open while a command runs
 	eventsFile string
 	events     *observe.Lines // of --events; nil without it
 }

@@ -19,7 +19,7 @@ import (
 func (a *app) observer(ctx context.Context) cofre.Observer {
 	a.screen = &screen{
 		context: context.WithoutCancel(ctx), stderr: a.Err, draws: !a.Quiet && isTerminal(a.Err),
-		lines: &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, told: &a.told},
+		lines: &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, app: a},
 	}
 	if a.events == nil {
 		return a.screen
@@ -110,7 +110,7 @@ type lines struct {
 	w     io.Writer
 	quiet bool
 	began map[task]time.Time
-	told  *told
+	app   *app
 }
 
 func (l *lines) to(w io.Writer) {
@@ -132,7 +132,7 @@ func (l *lines) Observe(e cofre.Event) {
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
-		if text := about(e); l.told.first(text) {
+		if text := about(e); l.app.told.first(text) {
 			edge.Say(l.w, "warning: ", text)
 		}
 	case cofre.TypeNote:
@@ -150,6 +150,14 @@ func (l *lines) tell(fact cofre.Fact) {
 	switch f := fact.(type) {
 	case cofre.InstallationAssumed:
 		fmt.Fprintf(l.w, "installation %s: the only one in the repository (the configuration has no name)\n", f.Name)
+	case cofre.RecoveryChosen:
+		if l.app.JSON {
+			return
+		}
+		fmt.Fprintf(l.w, "recovery target: %s%s\n", f.Target, l.app.echo(f.Target.At))
+		if f.Stop != 0 {
+			fmt.Fprintf(l.w, "reached at LSN %s on timeline %d, with %s\n", f.Stop, f.Timeline, plural(f.Segments, "WAL segment"))
+		}
 	case cofre.HookBegan:
 		fmt.Fprintf(l.w, "%s: %s\n", f.When, f.Command)
 	}

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/words"
 )
 
 // columns prints rows under a header, aligned, without lines: what is printed can be cut and searched. Columns
@@ -49,14 +49,9 @@ func cells(texts []string) table.Row {
 	return row
 }
 
-func size(bytes int64) string {
-	if bytes < 0 {
-		return "?"
-	}
-	return humanize.IBytes(uint64(bytes))
-}
+func size(bytes int64) string { return words.Size(bytes) }
 
-func count(n int64) string { return humanize.Comma(n) }
+func count(n int64) string { return words.Count(n) }
 
 // clock shows a moment in the zone of this screen: the one that the person typed or configured, or else the machine's. One
 // screen has one zone.
@@ -122,12 +117,7 @@ func state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	return strings.Join(s, ", ")
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func plural(n int, noun string) string { return words.Plural(n, noun) }
 
 // kinds lists what a point has, with how many where there are several of a kind.
 func kinds(p cofre.RecoveryPoint) string {

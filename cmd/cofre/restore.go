@@ -1,17 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/restore"
@@ -35,36 +32,18 @@ points do not, each is named with the reason before anything is done.`,
 
 // restoreOptions are the flags of every restore.
 type restoreOptions struct {
+	installation.RestoreOptions
 	dryRun bool
 	yes    bool
-	source string   // name of the component, where a point has several of the kind
-	accept []string // differences that are taken as they are
-	// from is the command that was given, with another point.
-	from func(point cofre.PointID) string
+	// again is the command that accepts these differences as well; nil if a copy that differs is not kept.
+	again func(accept []string) string
 }
 
 func (o *restoreOptions) addFlags(cmd *cobra.Command) {
-	o.from = func(point cofre.PointID) string { return commandLine(cmd, []string{string(point)}, "", nil) }
+	o.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{string(point)}, "", nil) }
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and do nothing")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask before something is replaced")
-	cmd.Flags().StringVar(&o.source, "source", "", "`NAME` of the component, where the point has several of the kind")
-}
-
-// restoring is one restore that a command asks for.
-type restoring struct {
-	options restoreOptions
-	kind    cofre.Kind
-	point   string
-	// replaces says what gives way, for the question; nil where nothing does.
-	replaces func(cofre.Component) string
-	target   func(installation.Choice) (cofre.Target, error)
-	// then goes on with what was restored, and may change what the outcome says; nil where nothing follows.
-	then func(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
-	// instead is the command that restores from another point which is whole, empty if there is none; nil takes the
-	// newest of the same source.
-	instead func(context.Context, installation.Choice) string
-	// again is the command that accepts these differences as well; nil where a copy that differs is not kept.
-	again func(accept []string) string
+	cmd.Flags().StringVar(&o.Source, "source", "", "`NAME` of the component, where the point has several of the kind")
 }
 
 // restoreDocument is the JSON document of a restore.
@@ -77,137 +56,76 @@ type restoreDocument struct {
 	Error     *edge.ErrorDocument `json:"error,omitempty"`
 }
 
-// restore finds the component, shows the plan, asks where something gives way, and carries it out between hooks.
-func (a *app) restore(ctx context.Context, cfg *config.Config, repo reader, r restoring) error {
-	cat, err := a.catalog(ctx, cfg, repo)
-	if err != nil {
-		return err
+// restorer is one way to restore: of a component, or of a cluster until a moment.
+type restorer struct {
+	plan func(context.Context, *installation.Installation, installation.RestoreOptions) (*cofre.Plan, error)
+	run  func(context.Context, *installation.Installation, installation.RestoreOptions) (*installation.Restored, error)
+}
+
+func restoring(what installation.Restorable) restorer {
+	return restorer{
+		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*cofre.Plan, error) {
+			return in.PlanRestore(ctx, what, o)
+		},
+		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*installation.Restored, error) {
+			return in.Restore(ctx, what, o)
+		},
 	}
-	want := catalog.Want{Installation: cfg.Name, Kind: r.kind, Name: r.options.source}
-	point, comp, err := cat.Component(r.point, want)
-	if err != nil {
-		return err
+}
+
+func recovering(c installation.Cluster) restorer {
+	return restorer{
+		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*cofre.Plan, error) {
+			return in.PlanRecovery(ctx, c, o)
+		},
+		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*installation.Restored, error) {
+			return in.Recover(ctx, c, o)
+		},
 	}
-	warnings := incomplete(cat, r.point, point, want)
-	a.warn(warnings)
-	damage, err := damageOf(ctx, repo)
-	if err != nil {
-		return err
-	}
-	choice := installation.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}
-	a.warnOfLoss(ctx, repo, r, choice)
-	target, err := r.target(choice)
-	if err != nil {
-		return err
-	}
-	req := restore.Request{Point: point.ID, Component: comp, Target: target, Accept: r.options.accept}
-	if r.options.dryRun {
-		return r.elsewhere(ctx, choice, a.dryRun(ctx, repo, req))
-	}
-	obs, end := a.progress(ctx)
-	defer end()
-	req.Observer = obs
-	stopped := false
-	req.Confirm = func(plan *cofre.Plan) error {
-		if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
-			writePlan(a.Stdio, plan, false)
+}
+
+// restore shows the plan, asks if something gives way, and shows what was done.
+func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
+	return a.open(ctx, func(ctx context.Context, in *installation.Installation) error {
+		if o.dryRun {
+			plan, err := r.plan(ctx, in, o.RestoreOptions)
+			if plan == nil {
+				return err
+			}
+			return cmp.Or(a.printPlan(plan, err), err)
 		}
-		if len(plan.Problems) > 0 || r.replaces == nil {
-			return nil
-		}
-		if err := a.confirm(ctx, r.options.yes, r.replaces(comp)); err != nil {
+		o.Confirm = func(plan *cofre.Plan, replaces string) error { return a.confirmPlan(ctx, plan, replaces, o.yes) }
+		done, err := r.run(ctx, in, o.RestoreOptions)
+		a.screen.end()
+		if done == nil {
 			return err
 		}
-		stopped = true
-		return a.in.RunHooks(ctx, "before_restore", cfg.Hooks.BeforeRestore)
-	}
-	res, err := restore.Run(ctx, repo, req)
-	if res != nil && res.Kept != nil && r.again != nil {
-		err = cofre.WithHint(err, "%s", res.Decision(r.again))
-	}
-	err = r.elsewhere(ctx, choice, err)
-	var recovered *physical.Recovered
-	if err == nil && r.then != nil {
-		recovered, err = r.then(ctx, obs, res.Outcome)
-	}
-	end()
-	if stopped {
-		err = a.in.HooksAfter(ctx, "after_restore", cfg.Hooks.AfterRestore, err)
-	}
-	if a.JSON && res != nil && res.Plan != nil {
-		if perr := a.Document(restoreDocument{point.ID, res, res.Took.Seconds(), recovered, warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
-			return perr
+		if done.Kept != nil && o.again != nil {
+			err = cofre.WithHint(err, "%s", done.Decision(o.again))
 		}
-		return err
+		return a.printRestored(ctx, done, err)
+	})
+}
+
+// confirmPlan shows a plan, and asks before something gives way.
+func (a *app) confirmPlan(ctx context.Context, plan *cofre.Plan, replaces string, yes bool) error {
+	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
+		writePlan(a.Stdio, plan, false)
+	}
+	if len(plan.Problems) > 0 || replaces == "" {
+		return nil
+	}
+	return a.confirm(ctx, yes, replaces)
+}
+
+func (a *app) printRestored(ctx context.Context, r *installation.Restored, err error) error {
+	if a.JSON && r.Plan != nil {
+		doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
+		return cmp.Or(a.Document(doc), err)
 	}
 	// Also where what followed has failed: it says what was replaced, and where that is now.
-	if res != nil && res.Outcome != nil {
-		printOutcome(a, res, recovered)
-	}
-	return err
-}
-
-// warnOfLoss names what the component is known to have lost, and where all of it is. The plan of a database or a cluster
-// says what that means for it.
-func (a *app) warnOfLoss(ctx context.Context, repo reader, r restoring, choice installation.Choice) {
-	names := choice.LostNames(ctx, repo)
-	if len(names) == 0 {
-		return
-	}
-	const shown = 5
-	list := strings.Join(names[:min(shown, len(names))], ", ")
-	if len(names) > shown {
-		list += fmt.Sprintf(" and %d more: cofre show %s", len(names)-shown, choice.Point.ID)
-	}
-	text := fmt.Sprintf("recovery point %s is known to have lost %s of %s: %s", choice.Point.ID, plural(len(names), "object"), choice.Component.Kind, list)
-	if r.kind == cofre.KindDatabase || r.kind == cofre.KindCluster {
-		a.warn([]string{text})
-		return
-	}
-	if command := r.other(ctx, choice); command != "" {
-		text += "; from another point that is whole: " + command
-	}
-	a.warn([]string{text})
-}
-
-// other is the command that restores from another point that is not known to have lost anything; empty if there is none.
-func (r restoring) other(ctx context.Context, choice installation.Choice) string {
-	if r.instead != nil {
-		return r.instead(ctx, choice)
-	}
-	if o, ok := choice.Whole(); ok {
-		return r.options.from(o.Point.ID)
-	}
-	return ""
-}
-
-// elsewhere adds the way on to the error of a restore that ended because the repository does not hold what it needs.
-func (r restoring) elsewhere(ctx context.Context, choice installation.Choice, err error) error {
-	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || cofre.Hint(err) != "" {
-		return err
-	}
-	if command := r.other(ctx, choice); command != "" {
-		return cofre.WithHint(err, "from another point that is not known to be damaged: %s", command)
-	}
-	return cofre.WithHint(err, "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show %s", choice.Point.ID)
-}
-
-// warn says what a person has to know before a restore goes on. It goes to stderr, with --json too.
-func (a *app) warn(texts []string) {
-	for _, t := range texts {
-		if a.told.first(t) {
-			edge.Say(a.Err, "warning: ", t)
-		}
-	}
-}
-
-func (a *app) dryRun(ctx context.Context, repo reader, req restore.Request) error {
-	plan, err := restore.Plan(ctx, repo, req)
-	if plan == nil {
-		return err
-	}
-	if perr := a.printPlan(plan, err); perr != nil {
-		return perr
+	if r.Outcome != nil {
+		printOutcome(a, r.Result, r.Recovered)
 	}
 	return err
 }

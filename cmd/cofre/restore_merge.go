@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -22,13 +23,16 @@ type mergeDocument struct {
 }
 
 // runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
-func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, point cofre.PointID, tree cofre.Tree, endProgress func(), o logical.MergeOptions) (err error) {
-	m, err := logical.CompareTable(ctx, tree, o)
-	endProgress()
+func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) (err error) {
+	m, err := in.Compare(ctx, installation.MergeOptions{
+		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database,
+		MergeOptions: logical.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete},
+	})
+	a.screen.end()
 	if err != nil {
 		return err
 	}
-	doc := mergeDocument{Point: point, Comparison: m.Comparison, Preview: m.Preview, Notes: m.Notes}
+	doc := mergeDocument{Point: m.Point, Comparison: m.Comparison, Preview: m.Preview, Notes: m.Notes}
 	defer func() {
 		// The captured rows stand in a schema of their own until here.
 		err = errors.Join(err, m.Close(ctx))
@@ -42,12 +46,12 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, point cofre.
 		}
 	}()
 	if !a.JSON {
-		printComparison(a, m)
+		printComparison(a, m.Merge)
 	}
 	if c.dryRun || !toApply(m.Comparison, c.delete) {
 		return nil
 	}
-	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(m.Comparison.Missing), count(m.Comparison.Changed), o.Table)
+	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(m.Comparison.Missing), count(m.Comparison.Changed), c.Table)
 	if c.delete {
 		question += fmt.Sprintf(", and delete %s", count(m.Comparison.Extra))
 	}

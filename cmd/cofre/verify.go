@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -38,14 +38,11 @@ well; it exits with 3 where the point was asked for by name, or where a source h
 			if err != nil {
 				return edge.Usage(err)
 			}
-			err = a.reading(cmd.Context(), func(ctx context.Context, cfg *config.Config, repo reader) error {
-				return c.run(ctx, a, cfg, repo, level, args)
-			})
-			if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrFindings) {
-				// So damaged that it does not open: that is what was asked.
-				err = fmt.Errorf("%w: %w", cofre.ErrFindings, err)
+			o := installation.VerifyOptions{Level: level}
+			if len(args) == 1 {
+				o.Point = args[0]
 			}
-			return err
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return runVerify(ctx, a, in, o) })
 		},
 	}
 	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "`LEVEL`, how deep: structure or content")
@@ -58,50 +55,20 @@ type verification struct {
 	Error *edge.ErrorDocument `json:"error,omitempty"`
 }
 
-func (c *verifyCommand) run(ctx context.Context, a *app, cfg *config.Config, repo reader, level cofre.Level, args []string) error {
-	cat, err := a.catalog(ctx, cfg, repo)
-	if err != nil {
+func runVerify(ctx context.Context, a *app, in *installation.Installation, o installation.VerifyOptions) error {
+	res, err := in.Verify(ctx, o)
+	a.screen.end()
+	if res == nil {
 		return err
-	}
-	points := slices.Collect(cat.List(catalog.Want{}))
-	lacking := cat.Lacking()
-	if len(args) == 1 {
-		p, err := cat.Find(args[0], catalog.Want{Installation: cfg.Name})
-		if err != nil {
-			return err
-		}
-		points = []cofre.RecoveryPoint{p}
-		lacking = catalog.Lacking(p, catalog.Want{})
-	}
-	obs, end := a.progress(ctx)
-	defer end()
-	res, err := verify.Run(ctx, repo, verify.Request{Points: points, Level: level, Checks: pointChecks(), Observer: obs})
-	if err == nil {
-		var found []cofre.Finding
-		found, err = checkWAL(ctx, cfg, cat, level)
-		res.Add(found...)
-	}
-	end()
-	nameVerified(ctx, repo, points, res.Findings)
-	if err == nil && res.Count() > 0 {
-		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, plural(res.Count(), "finding")),
-			"back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
-	}
-	if err == nil && len(lacking) > 0 {
-		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", lacking[0].Point, cofre.ErrPartial, named(lacking[0]), lacking[0].Why),
-			"see what is missing with: cofre show %s; then back up again", lacking[0].Point)
 	}
 	if a.JSON {
-		if perr := a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
-			return perr
-		}
-		return err
+		return cmp.Or(a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}), err)
 	}
-	c.print(a, res, len(points), err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
+	printVerified(a, res, err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
 	return err
 }
 
-func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool) {
+func printVerified(a *app, res *verify.Result, whole bool) {
 	var rows [][]string
 	for _, f := range res.Findings {
 		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, f.What})
@@ -121,5 +88,5 @@ func (c *verifyCommand) print(a *app, res *verify.Result, points int, whole bool
 	if reached == "" {
 		reached = "none"
 	}
-	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(points, "recovery point"), a.clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
+	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(len(res.Points), "recovery point"), a.clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
 }

@@ -1,0 +1,140 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// AdoptOptions say which restored cluster becomes the original. Dir must be set.
+type AdoptOptions struct {
+	Dir       string // its data directory
+	Superuser string // the role to ask a copy that runs with
+	Restart   bool   // a copy that runs is restarted, and backed up
+}
+
+// Adoption is a restored cluster that can be made the original.
+type Adoption struct {
+	in       *Installation
+	adoption *physical.Adoption
+}
+
+// Adopted is what an adoption did.
+type Adopted struct {
+	*physical.Adopted
+	Point *cofre.RecoveryPoint // of the base backup that followed; nil without one
+}
+
+// PlanAdoption looks at a restored cluster and changes nothing.
+//
+// Errors: those of physical.PlanAdoption; cofre.ErrPreflight if the original still answers at the configured address.
+func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*Adoption, error) {
+	p := physical.AdoptOptions{Dir: o.Dir, Superuser: o.Superuser, Restart: o.Restart}
+	if c := in.cfg.Cluster; c != nil && c.WAL != "" {
+		var err error
+		if p.Archive, err = in.archiveAsOwner(ctx, o.Dir); err != nil {
+			return nil, err
+		}
+	}
+	adoption, err := physical.PlanAdoption(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.noOther(ctx, adoption); err != nil {
+		return nil, err
+	}
+	return &Adoption{in, adoption}, nil
+}
+
+// Plan is what Adopt will do.
+func (a *Adoption) Plan() *cofre.Plan { return a.adoption.Plan() }
+
+// Adopt makes the cluster the original, and backs it up if it was restarted. Interrupted anywhere, another adoption goes on. What was done is
+// returned with an error, too; nil if nothing was.
+//
+// Errors: those of physical.Adopt and, with the cluster adopted, of Backup.
+func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
+	done, err := a.adoption.Adopt(ctx)
+	if done == nil {
+		return nil, err
+	}
+	adopted := &Adopted{Adopted: done}
+	if err == nil {
+		adopted.Point, err = a.in.backUpAdopted(ctx, done)
+	}
+	return adopted, err
+}
+
+// noOther refuses if the original still answers at the configured address.
+func (in *Installation) noOther(ctx context.Context, adoption *physical.Adoption) error {
+	if in.cfg.Cluster == nil {
+		return nil
+	}
+	server, err := serverOf(in.cfg.Cluster.URL, in.cfg.Cluster.Password)
+	if err != nil {
+		return err
+	}
+	other, err := adoption.Other(ctx, server)
+	if err != nil || !other {
+		return err
+	}
+	return cofre.WithHint(fmt.Errorf("the original of %s still runs at the configured address: %w", adoption.SystemID, cofre.ErrPreflight), "stop it for good, and adopt then")
+}
+
+// backUpAdopted takes a base backup of the copy if it was restarted: nothing before its timeline is as short a way back.
+func (in *Installation) backUpAdopted(ctx context.Context, done *physical.Adopted) (*cofre.RecoveryPoint, error) {
+	if in.cfg.Cluster == nil {
+		return nil, nil
+	}
+	const command = "cofre backup cluster"
+	if !done.Restarted {
+		done.Next = append(done.Next, command)
+		return nil, nil
+	}
+	point, err := in.capture(ctx, BackupOptions{Kinds: []cofre.Kind{cofre.KindCluster}})
+	if err != nil && point == nil {
+		err = cofre.WithHint(fmt.Errorf("it is the original now; back it up: %w", err), "once that is mended: %s", command)
+	}
+	return point, err
+}
+
+// archiveAsOwner archives as the owner of the data directory, who archives from then on: what root writes into a folder
+// he could not go on in.
+func (in *Installation) archiveAsOwner(ctx context.Context, dir string) (func(context.Context, string) error, error) {
+	as, err := physical.OwnerOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	if as == nil {
+		archiver := &wal.Archiver{Archives: walstore.Archives(ctx, in.cfg)}
+		return func(ctx context.Context, path string) error {
+			_, err := archiver.Archive(ctx, path)
+			return err
+		}, nil
+	}
+	command, err := in.walCommand("archive")
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, path string) error {
+		err := process.Run(ctx, process.Command{Path: command[0], Args: append(command[1:], path), Env: os.Environ(), Dir: "/", Credential: as, Name: "cofre wal archive"})
+		return asArchived(err)
+	}, nil
+}
+
+// asArchived gives what the program says of another file under the same name its condition.
+func asArchived(err error) error {
+	tool, ok := errors.AsType[*cofre.ToolError](err)
+	if !ok || !strings.Contains(tool.Stderr, cofre.ErrExists.Error()) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cofre.ErrExists)
+}

@@ -1,0 +1,235 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/shell"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// Cluster is where a cluster is restored to, until when it recovers, and what then.
+type Cluster struct {
+	// TargetOptions without Plan, RestoreCommand and EndCommand, which follow from the repository. Dir must be set. Jobs of 0 are the
+	// number of CPUs up to 4. Action "" is to pause, or to promote if Recovery is the end of the WAL.
+	physical.TargetOptions
+	// Start runs the server on a private socket until the target is reached, and carries out the action.
+	Start     bool
+	Superuser string // with Start, the role to ask with; "" is postgres
+}
+
+// Recover brings back a cluster, ready to recover to a moment, and with Start recovers it. RestoreOptions.Point names the base backup to
+// begin with; without it the recovery target chooses. The observer is told what was chosen before anything else.
+//
+// Errors: *cofre.UnreachableError and *cofre.GapError if the target cannot be reached exactly; those of Restore, and of
+// physical.Recover, after which what was restored stays: what it lacks is the recovery.
+func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (*Restored, error) {
+	r, err := in.recovery(ctx, c, &o)
+	if err != nil {
+		return nil, err
+	}
+	return in.Restore(ctx, r, o)
+}
+
+// PlanRecovery says what Recover would do, and touches nothing.
+//
+// Errors: those of Recover before anything is touched; cofre.ErrPreflight with the plan, if something forbids it.
+func (in *Installation) PlanRecovery(ctx context.Context, c Cluster, o RestoreOptions) (*cofre.Plan, error) {
+	r, err := in.recovery(ctx, c, &o)
+	if err != nil {
+		return nil, err
+	}
+	return in.PlanRestore(ctx, r, o)
+}
+
+// recovery chooses how the target of a cluster is reached, and the point to begin with.
+func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptions) (*recovering, error) {
+	_, cat, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if end := (cofre.RecoveryTarget{Timeline: c.Recovery.Timeline}); c.Action == "" && c.Recovery == end {
+		c.Action = physical.ActionPromote
+	}
+	c.Action, c.Superuser = cmp.Or(c.Action, physical.ActionPause), cmp.Or(c.Superuser, "postgres")
+	w, err := in.recoveryWay(ctx, cat, c.Recovery, o.Point)
+	if err != nil {
+		return nil, err
+	}
+	asked := c.Recovery
+	chosen := cofre.RecoveryChosen{Target: asked, Point: w.point}
+	if w.recovery != nil {
+		chosen.Stop, chosen.Timeline, chosen.Segments = w.recovery.Stop, w.recovery.Timeline, len(w.recovery.Segments)
+	}
+	command, err := in.restoreCommand(w, c.Tablespaces)
+	if err != nil {
+		return nil, err
+	}
+	cofre.Tell(in.observer, chosen)
+	o.Point = string(w.point)
+	c.Recovery, c.Plan, c.RestoreCommand, c.Jobs = w.target, w.recovery, command, parallel(c.Jobs)
+	if command != "" {
+		// The key of the repository's WAL must not stay in a cluster that serves.
+		c.EndCommand = "rm -rf " + physical.SpoolDir
+	}
+	return &recovering{Cluster: c, asked: asked, command: o.Command}, nil
+}
+
+// recovering is the Restorable of a cluster of which is known how its target is reached.
+type recovering struct {
+	Cluster
+	asked   cofre.RecoveryTarget // Recovery before the way to it was known
+	command func(cofre.PointID) string
+	made    *physical.Target
+}
+
+func (*recovering) kind() cofre.Kind { return cofre.KindCluster }
+
+func (r *recovering) replaces(cofre.Component) string {
+	if !r.Delta && !r.MoveAside {
+		return ""
+	}
+	return "replace the data directory " + r.Dir
+}
+
+func (r *recovering) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+	o := r.TargetOptions
+	if o.Lost = from.LostNames(ctx, repo); len(o.Lost) > 0 && r.command != nil {
+		if other, ok := r.instead(ctx, in, from); ok {
+			o.Instead = r.command(other)
+		}
+	}
+	r.made = physical.NewTarget(o)
+	return r.made, nil
+}
+
+// instead is another base backup that reaches the same target and is not known to have lost anything: the newest of before, or else of
+// after. The end of another base backup is another moment.
+func (r *recovering) instead(ctx context.Context, in *Installation, from Choice) (cofre.PointID, bool) {
+	if r.asked.Immediate {
+		return "", false
+	}
+	quiet := *in
+	quiet.observer = cofre.Discard
+	for _, o := range from.Others() {
+		if len(o.Lost()) > 0 || o.Component.Partial {
+			continue
+		}
+		if _, err := quiet.recoveryWay(ctx, from.Catalog, r.asked, string(o.Point.ID)); err == nil {
+			return o.Point.ID, true
+		}
+	}
+	return "", false
+}
+
+// state is how far a restored cluster is. What a person will want next follows from it alone.
+type state int
+
+const (
+	restored    state = iota // not started
+	paused                   // at its target, running
+	promoted                 // and shut down
+	notPromoted              // and shut down
+)
+
+// recover runs the server of a cluster that was just restored, if it was asked to, until it has reached the target. One that is paused
+// there is left running, since whoever asks for a pause wants to look; any other is shut down.
+//
+// Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
+func (r *recovering) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*physical.Recovered, error) {
+	found, reached, err := r.run(ctx, obs, done.Restored)
+	if err != nil {
+		return found, err
+	}
+	done.Next, err = r.next(reached, found, done)
+	return found, err
+}
+
+func (r *recovering) run(ctx context.Context, obs cofre.Observer, dir string) (*physical.Recovered, state, error) {
+	if !r.Start {
+		return nil, restored, nil
+	}
+	found, err := physical.Recover(ctx, physical.RecoverOptions{
+		DataDir: dir, Recovery: r.Recovery, Plan: r.Plan, Action: r.Action, Superuser: r.Superuser,
+		Detached: r.Action == physical.ActionPause, Observer: obs,
+	})
+	if err == nil && found.Paused != nil {
+		return found, paused, nil
+	}
+	if found != nil && found.Server != nil {
+		err = errors.Join(err, found.Server.Close())
+	}
+	if err = errors.Join(err, forgetSpool(ctx, dir)); err != nil {
+		return nil, restored, err
+	}
+	if found.Promoted {
+		return found, promoted, nil
+	}
+	return found, notPromoted, nil
+}
+
+// next are the commands for a cluster that is this far.
+func (r *recovering) next(s state, found *physical.Recovered, done *cofre.Outcome) ([]string, error) {
+	switch s {
+	case paused:
+		return whilePaused(done.Restored, found.Paused, r.Superuser), nil
+	case promoted:
+		return r.made.Next(true)
+	case notPromoted:
+		return done.Next, nil
+	}
+	if r.RestoreCommand == "" {
+		return done.Next, nil
+	}
+	return append(done.Next, forgetCommand("", done.Restored)), nil
+}
+
+// whilePaused says what can be done with a server that is paused at its target. Its spool, and the key in it, stay: a
+// promotion asks the archive for the timelines that there are.
+func whilePaused(dir string, p *physical.Paused, superuser string) []string {
+	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shell.Quote(p.Socket), p.Port, shell.Quote(superuser))
+	stop := "pg_ctl stop -D " + shell.Quote(dir)
+	return []string{
+		"to look: " + reach,
+		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, shell.Quote(dir)),
+		"when it was promoted and is to be the original: cofre adopt " + shell.Quote(dir),
+		"before another moment is restored to, with cofre restore cluster --delta: " + stop,
+		forgetCommand(stop+" && ", dir),
+	}
+}
+
+func forgetCommand(before, dir string) string {
+	return "where it is never promoted, to remove the key that reads the archived WAL: " + before + "rm -r " + shell.Quote(filepath.Join(dir, physical.SpoolDir))
+}
+
+// forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches
+// ahead may not have noticed that, and adds files while they are removed; without the key it begins nothing new.
+func forgetSpool(ctx context.Context, dir string) error {
+	spool := filepath.Join(dir, physical.SpoolDir)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := wal.Forget(spool)
+		if err == nil {
+			err = os.Remove(spool)
+		}
+		switch {
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+			return nil
+		case !errors.Is(err, syscall.ENOTEMPTY) || time.Now().After(deadline) || ctx.Err() != nil:
+			return fmt.Errorf("remove the key that the recovery has used, and what it has fetched: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}

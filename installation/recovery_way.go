@@ -1,0 +1,147 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/restore/plan"
+)
+
+// way is how a recovery target is reached.
+type way struct {
+	point    cofre.PointID
+	target   cofre.RecoveryTarget
+	recovery *plan.Recovery // nil where the WAL in the base backup itself is enough
+	used     cofre.Timeline // the highest that a base backup of the cluster is on
+}
+
+// recoveryWay chooses the base backup, and proves that the target can be reached from it.
+//
+// Errors: *cofre.UnreachableError, *cofre.GapError; those of the catalog and of the store.
+func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, target cofre.RecoveryTarget, ref string) (way, error) {
+	want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindCluster}
+	named := ref != ""
+	ref = cmp.Or(ref, catalog.Latest)
+	point, comp, err := cat.Component(ref, want)
+	if err != nil {
+		return way{}, err
+	}
+	in.warn(incomplete(cat, ref, point, want)...)
+	summary, err := physical.ParseSummary(comp.Facts)
+	if err != nil {
+		return way{}, fmt.Errorf("read the facts of the base backup of %s: %w", point.ID, err)
+	}
+	if summary.OwnWALOnly {
+		if !named && target != (cofre.RecoveryTarget{}) {
+			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: fmt.Sprintf("the newest base backup, %s, is of a cluster whose WAL is not in the archive: another's is", point.ID)},
+				"name the base backup to begin with: cofre restore cluster POINT; cofre list names them")
+		}
+		return withoutArchive(point, summary, target, "the WAL in the archive is not of the cluster that this base backup was taken of")
+	}
+	backups, highest, err := basesOf(cat, point, summary.SystemID, named)
+	if err != nil {
+		return way{}, err
+	}
+	st, err := walstore.Open(ctx, in.cfg.Repository)
+	if err != nil {
+		return way{}, err
+	}
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return way{}, err
+	}
+	if !slices.Contains(systems, summary.SystemID) {
+		return withoutArchive(point, summary, target, "the repository holds no WAL of this cluster")
+	}
+	found, inv, err := in.throughArchive(ctx, st, summary, target, backups)
+	if err != nil {
+		if w, ok := ownWAL(point, summary, target); ok && inv != nil {
+			return w, nil
+		}
+		return way{}, err
+	}
+	target.Timeline = found.Timeline
+	w := way{point: found.Backup.Point, target: target, recovery: found, used: highest}
+	return w, historyOf(cat, w, inv, want)
+}
+
+// basesOf lists the base backups of a system that may be begun with: all, or the one that was named. It returns the highest timeline
+// of all of them, too.
+func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.SystemID, named bool) ([]plan.BaseBackup, cofre.Timeline, error) {
+	backups, _, err := baseBackups(cat, point.Installation)
+	var highest cofre.Timeline
+	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
+		if b.SystemID == system {
+			highest = max(highest, b.Timeline)
+		}
+		return b.SystemID != system || named && b.Point != point.ID
+	})
+	return backups, highest, err
+}
+
+// throughArchive plans a recovery with what the repository and its copies hold of a system's WAL. The inventory is returned as soon as it
+// was read.
+func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s physical.Summary, target cofre.RecoveryTarget, backups []plan.BaseBackup) (*plan.Recovery, *wal.Inventory, error) {
+	id, err := walstore.Unlock(ctx, in.cfg.Repository, st)()
+	if err != nil {
+		return nil, nil, err
+	}
+	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, func() (wal.Identity, error) { return id, nil })
+	if err != nil {
+		return nil, nil, err
+	}
+	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(text) })
+	inv.Hear(backups)
+	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
+	if gap, ok := errors.AsType[*cofre.GapError](err); ok && cofre.Hint(err) == "" {
+		err = cofre.WithHint(err, "recover to a moment before segment %s, or from a base backup after %s; cofre wal status names both", gap.From, gap.To)
+	}
+	return found, inv, err
+}
+
+// historyOf makes sure of the history that the server asks for first: archived, or in the base backup.
+//
+// Errors: *cofre.GapError with what mends it.
+func historyOf(cat *catalog.Catalog, w way, inv *wal.Inventory, want catalog.Want) error {
+	if _, ok := inv.Histories[w.target.Timeline]; ok || w.target.Timeline == 1 {
+		return nil
+	}
+	_, comp, err := cat.Component(string(w.point), want)
+	if err != nil {
+		return err
+	}
+	s, err := physical.ParseSummary(comp.Facts)
+	if err == nil && !(s.WALIncluded && s.StopTimeline == w.target.Timeline) {
+		err = wal.ErrNoHistory(w.target.Timeline)
+	}
+	return err
+}
+
+// withoutArchive is the way where no WAL was archived that goes on from the base backup: only its end can be reached, and only
+// where it carries the WAL that makes it consistent.
+func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget, why string) (way, error) {
+	if w, ok := ownWAL(point, s, target); ok {
+		return w, nil
+	}
+	if target == (cofre.RecoveryTarget{}) && s.WALIncluded {
+		return way{point: point.ID, target: target}, nil
+	}
+	return way{}, cofre.WithHint(&cofre.UnreachableError{
+		Target: target.String(), Why: why,
+		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
+	}, "archive WAL with: archive_command = 'cofre wal archive %%p'")
+}
+
+// ownWAL is the way to the end of a base backup that carries its own WAL.
+func ownWAL(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget) (way, bool) {
+	return way{point: point.ID, target: target}, target.Immediate && s.WALIncluded
+}

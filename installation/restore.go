@@ -1,0 +1,178 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/restore"
+)
+
+// Restorable is what is restored, and where to: a Database, Files or a Storage. A cluster is recovered: see Recover.
+type Restorable interface {
+	kind() cofre.Kind
+	// replaces says what gives way; "" if nothing does.
+	replaces(cofre.Component) string
+	target(context.Context, *Installation, reader, Choice) (cofre.Target, error)
+	// instead is another point that is not known to have lost anything and does as well.
+	instead(context.Context, *Installation, Choice) (cofre.PointID, bool)
+}
+
+// recoverer is a Restorable that goes on after what was restored has its name.
+type recoverer interface {
+	recover(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
+}
+
+// RestoreOptions are what every restore may be told. The zero value restores from the newest point that holds the component whole,
+// accepts no difference, and asks nobody.
+type RestoreOptions struct {
+	Point  string   // an id, an unambiguous prefix of one, or latest; empty is latest, or what a recovery target chooses
+	Source string   // name of the component, if a point has several of the kind
+	Accept []string // names of differences that are taken as they are
+	// Command is the command that restores the same from another point, for hints. Nil leaves them without one.
+	Command func(cofre.PointID) string
+	// Confirm is shown the plan, problems and all, and what gives way, before anything is touched. Its error ends the restore, as
+	// it is. Nil confirms.
+	Confirm func(plan *cofre.Plan, replaces string) error
+}
+
+// Restored is what a restore did. Result and its fields are nil if it did not get so far.
+type Restored struct {
+	Point cofre.PointID
+	*restore.Result
+	Recovered *physical.Recovered // of a cluster that was started
+	Warnings  []string            // what is known of the point; the observer was told
+}
+
+// Restore brings back one component, compared with what was captured before it takes its name. If something gives way, the hooks of
+// the configuration run around it. What was done is returned with an error, too.
+//
+// Errors: those of the repository and its catalog; cofre.ErrConfig if nothing says where to; those of Confirm, of restore.Run, of
+// recovery and of the hooks.
+func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreOptions) (*Restored, error) {
+	c, err := in.prepare(ctx, what, o)
+	if err != nil {
+		return nil, err
+	}
+	stopped := false
+	c.request.Confirm = func(plan *cofre.Plan) error {
+		replaces := what.replaces(c.request.Component)
+		if o.Confirm != nil {
+			if err := o.Confirm(plan, replaces); err != nil {
+				return err
+			}
+		}
+		if len(plan.Problems) > 0 || replaces == "" {
+			return nil
+		}
+		stopped = true
+		return in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+	}
+	done := &Restored{Point: c.request.Point, Warnings: c.warnings}
+	done.Result, err = restore.Run(ctx, c.repo, c.request)
+	err = c.elsewhere(ctx, err)
+	if r, ok := what.(recoverer); ok && err == nil {
+		done.Recovered, err = r.recover(ctx, in.observer, done.Outcome)
+	}
+	if stopped {
+		err = in.hooksAfter(ctx, "after_restore", in.cfg.Hooks.AfterRestore, err)
+	}
+	return done, err
+}
+
+// PlanRestore says what Restore would do, and touches nothing. A plan that is refused is returned with the error.
+//
+// Errors: those of Restore before anything is touched; cofre.ErrPreflight with the plan, if something forbids it.
+func (in *Installation) PlanRestore(ctx context.Context, what Restorable, o RestoreOptions) (*cofre.Plan, error) {
+	c, err := in.prepare(ctx, what, o)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := restore.Plan(ctx, c.repo, c.request)
+	return plan, c.elsewhere(ctx, err)
+}
+
+// prepared is a restore that can be carried out.
+type prepared struct {
+	repo     reader
+	request  restore.Request
+	warnings []string
+	other    func(context.Context) string // the command that restores from another point; "" if there is none
+}
+
+func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreOptions) (*prepared, error) {
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	want := catalog.Want{Installation: in.cfg.Name, Kind: what.kind(), Name: o.Source}
+	ref := cmp.Or(o.Point, catalog.Latest)
+	point, comp, err := cat.Component(ref, want)
+	if err != nil {
+		return nil, err
+	}
+	p := &prepared{repo: repo, warnings: incomplete(cat, ref, point, want)}
+	in.warn(p.warnings...)
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	from := Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}
+	p.other = func(ctx context.Context) string {
+		if other, ok := what.instead(ctx, in, from); ok && o.Command != nil {
+			return o.Command(other)
+		}
+		return ""
+	}
+	p.warnOfLoss(ctx, in, from)
+	target, err := what.target(ctx, in, repo, from)
+	if err != nil {
+		return nil, err
+	}
+	p.request = restore.Request{Point: point.ID, Component: comp, Target: target, Accept: o.Accept, Observer: in.observer}
+	return p, nil
+}
+
+// warnOfLoss names what the component is known to have lost, and where all of it is. The plan of a database or a cluster
+// says what that means for it.
+func (p *prepared) warnOfLoss(ctx context.Context, in *Installation, from Choice) {
+	names := from.LostNames(ctx, p.repo)
+	if len(names) == 0 {
+		return
+	}
+	const shown = 5
+	list := strings.Join(names[:min(shown, len(names))], ", ")
+	if len(names) > shown {
+		list += fmt.Sprintf(" and %d more: cofre show %s", len(names)-shown, from.Point.ID)
+	}
+	text := fmt.Sprintf("recovery point %s is known to have lost %s of %s: %s", from.Point.ID, words.Plural(len(names), "object"), from.Component.Kind, list)
+	if kind := from.Component.Kind; kind != cofre.KindDatabase && kind != cofre.KindCluster {
+		if command := p.other(ctx); command != "" {
+			text += "; from another point that is whole: " + command
+		}
+	}
+	in.warn(text)
+}
+
+// elsewhere adds the way on to the error of a restore that ended because the repository does not hold what it needs.
+func (p *prepared) elsewhere(ctx context.Context, err error) error {
+	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || cofre.Hint(err) != "" {
+		return err
+	}
+	if command := p.other(ctx); command != "" {
+		return cofre.WithHint(err, "from another point that is not known to be damaged: %s", command)
+	}
+	return cofre.WithHint(err, "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show %s", p.request.Point)
+}
+
+// newestWhole is another point that does as well for what does not depend on a moment.
+func newestWhole(from Choice) (cofre.PointID, bool) {
+	o, ok := from.Whole()
+	return o.Point.ID, ok
+}

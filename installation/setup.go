@@ -1,0 +1,65 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository"
+)
+
+// Initialized is what Init made.
+type Initialized struct {
+	Kits  []*repository.RecoveryKit // of each that was made, to be shown once
+	There int                       // how many were there, and are left as they are
+	Of    int                       // how many there are to be: the repository and its copies
+}
+
+// Init makes the configured repository, and those of its copies that do not exist. Kits are returned with an error, too: a kit is shown
+// once, so also if only the key for WAL could not be stored.
+//
+// Errors: cofre.ErrConfig; cofre.ErrExists if there was nothing to be made; those of repository.Init.
+func (in *Installation) Init(ctx context.Context) (Initialized, error) {
+	made := Initialized{Of: len(in.cfg.Repositories())}
+	var errs, there []error
+	for i, r := range in.cfg.Repositories() {
+		kit, err := initRepository(ctx, in.cfg, r)
+		switch {
+		case kit == nil && errors.Is(err, cofre.ErrExists):
+			there = append(there, err)
+		case err != nil && i > 0:
+			errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, err))
+		default:
+			errs = append(errs, err)
+		}
+		if kit != nil {
+			made.Kits = append(made.Kits, kit)
+		}
+	}
+	made.There = len(there)
+	// A copy may be added to a repository that is in use.
+	if len(made.Kits) == 0 {
+		errs = append(errs, there...)
+	}
+	return made, errors.Join(errs...)
+}
+
+// Kits returns the recovery kit of the repository and of each copy.
+//
+// Errors: cofre.ErrConfig, and those of repository.Kit.
+func (in *Installation) Kits(ctx context.Context) ([]*repository.RecoveryKit, error) {
+	var kits []*repository.RecoveryKit
+	for _, r := range in.cfg.Repositories() {
+		c, err := repositoryConfig(in.cfg, r)
+		if err != nil {
+			return nil, err
+		}
+		kit, err := repository.Kit(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		kits = append(kits, kit)
+	}
+	return kits, nil
+}

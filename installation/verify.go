@@ -1,0 +1,65 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/verify"
+)
+
+// VerifyOptions say what is verified, and how deep. The zero value looks whether everything that any point refers to is there.
+type VerifyOptions struct {
+	Point string      // an id, an unambiguous prefix of one, or latest; empty is every point of the repository
+	Level cofre.Level // "" is LevelStructure
+}
+
+// Verify checks recovery points, and the WAL that is archived beside them. Damage is named by table, object or file if it can be.
+//
+// Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrPartial with it, if what is stored is whole and a point that
+// counts is known to lack something; those of the repository, with what was found before.
+func (in *Installation) Verify(ctx context.Context, o VerifyOptions) (*verify.Result, error) {
+	res, err := in.verify(ctx, o)
+	if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrFindings) {
+		// So damaged that it does not open: that is what was asked.
+		err = fmt.Errorf("%w: %w", cofre.ErrFindings, err)
+	}
+	return res, err
+}
+
+func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Result, error) {
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	points, lacking := slices.Collect(cat.List(catalog.Want{})), cat.Lacking()
+	if o.Point != "" {
+		p, err := cat.Find(o.Point, catalog.Want{Installation: in.cfg.Name})
+		if err != nil {
+			return nil, err
+		}
+		points, lacking = []cofre.RecoveryPoint{p}, catalog.Lacking(p, catalog.Want{})
+	}
+	level := cmp.Or(o.Level, cofre.LevelStructure)
+	res, err := verify.Run(ctx, repo, verify.Request{
+		Points: points, Level: level, Checks: pointChecks(), Observer: in.observer,
+		Beside: func(ctx context.Context) ([]cofre.Finding, error) { return checkWAL(ctx, in.cfg, cat, level) },
+		Name:   func(found []cofre.Finding) { nameVerified(ctx, repo, points, found) },
+	})
+	switch n := res.Count(); {
+	case err != nil:
+	case n > 0:
+		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, words.Plural(n, "finding")),
+			"back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
+	case len(lacking) > 0:
+		first := lacking[0]
+		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", first.Point, cofre.ErrPartial, named(first), first.Why),
+			"see what is missing with: cofre show %s; then back up again", first.Point)
+	}
+	return res, err
+}

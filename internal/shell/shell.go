@@ -1,0 +1,25 @@
+// Package shell writes words so that a command that is shown can be pasted.
+package shell
+
+import (
+	"net/url"
+	"strings"
+)
+
+const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-%"
+
+// Quote quotes a word for a POSIX shell if it needs it.
+func Quote(s string) string {
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// WithoutPassword is a URL that can be printed; anything else stays as it is.
+func WithoutPassword(address string) string {
+	if u, err := url.Parse(address); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return address
+}
