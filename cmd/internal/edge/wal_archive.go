@@ -3,14 +3,11 @@ package edge
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
-	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 type walArchiveCommand struct {
@@ -46,8 +43,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	archiver := &wal.Archiver{Archives: walstore.Archives(ctx, cfg), Spool: c.ahead(cfg)}
-	done, err := archiver.Archive(ctx, path)
+	done, err := walstore.Archiver(ctx, cfg, c.spool).Archive(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -61,16 +57,4 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 		return a.Document(done)
 	}
 	return nil
-}
-
-// ahead is the spool, or "" where this machine has no place for one: a server may run without a home directory.
-func (c *walArchiveCommand) ahead(cfg *config.Config) string {
-	if c.spool != "" {
-		return c.spool
-	}
-	state, err := cfg.StateFolder()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(state, "archive", cfg.Name)
 }

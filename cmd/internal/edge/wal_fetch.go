@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -23,11 +20,10 @@ import (
 const fetchName = "fetch"
 
 type walFetchCommand struct {
-	spool   string
+	walstore.FetchOptions
 	standby bool
 	claim   uint32 // the timeline recovered to
 	used    uint32
-	edits   string // hidden: for a recovery that must not write where the original's tablespaces are
 	ahead   string // hidden: a process of its own that fills the spool
 }
 
@@ -49,12 +45,12 @@ above for everything else, which stops the recovery. PostgreSQL takes 1 to 125 f
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), a, args[0], args[1]) },
 	}
-	cmd.Flags().StringVar(&c.spool, "spool", "", "`DIR` on the data directory's file system for fetching ahead")
+	cmd.Flags().StringVar(&c.Spool, "spool", "", "`DIR` on the data directory's file system for fetching ahead")
 	cmd.Flags().BoolVar(&c.standby, "standby", false, "every failure exits with 1, for a standby, which asks again")
 	cmd.Flags().Uint32Var(&c.claim, "claim", 0, "the `TIMELINE` recovered to: the number of the one that begins is reserved in the repository")
 	cmd.Flags().Uint32Var(&c.used, "used", 0, "with --claim, the highest `TIMELINE` that is known to be used")
 	cmd.Flags().StringVar(&c.ahead, "after", "", "")
-	cmd.Flags().StringVar(&c.edits, "edits", "", "")
+	cmd.Flags().StringVar(&c.Edits, "edits", "", "")
 	for _, hidden := range []string{"after", "edits"} {
 		if err := cmd.Flags().MarkHidden(hidden); err != nil {
 			panic("cofre: internal error: " + err.Error())
@@ -102,74 +98,20 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	if err != nil {
 		return err
 	}
-	f, err := c.fetcher(ctx, a, cfg)
+	c.Claim, c.Used, c.Ahead = cofre.Timeline(c.claim), cofre.Timeline(c.used), c.ahead != ""
+	f, err := walstore.Fetcher(ctx, cfg, c.FetchOptions)
 	if err != nil {
 		return err
 	}
+	f.Warn = func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }
 	if c.ahead != "" {
 		return f.PrefetchAfter(ctx, c.ahead)
 	}
-	if c.spool != "" {
+	if c.Spool != "" {
 		f.Background = func(after string) error { return c.background(name, path, after) }
 	}
 	answer, err = f.Fetch(ctx, name, path)
 	return err
-}
-
-// fetcher reads from the repository and, where it must, from its copies: a repository that cannot be opened is no
-// failure before none of them has what is asked for.
-func (c *walFetchCommand) fetcher(ctx context.Context, a *App, cfg *config.Config) (*wal.Fetcher, error) {
-	f := &wal.Fetcher{Spool: c.spool, Claim: cofre.Timeline(c.claim), Used: cofre.Timeline(c.used), Warn: func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }}
-	if c.edits != "" {
-		var err error
-		if f.Edits, err = pgdata.ParseEdits(c.edits); err != nil {
-			return nil, err
-		}
-	}
-	if c.spool != "" {
-		var err error
-		if f.Spool, err = filepath.Abs(c.spool); err != nil {
-			return nil, err
-		}
-		if c.ahead == "" {
-			if err := os.MkdirAll(f.Spool, 0o700); err != nil {
-				return nil, fmt.Errorf("make spool: %w", err)
-			}
-		}
-	}
-	for n, r := range cfg.Copies {
-		f.Copies = append(f.Copies, &wal.Copy{URL: r.URL, Open: func(ctx context.Context) (cofre.Store, wal.Identity, error) {
-			return c.open(ctx, r, wal.CopyIdentityFile(f.Spool, n+1))
-		}})
-	}
-	f.Store, f.Identity, f.Unusable = c.open(ctx, cfg.Repository, wal.IdentityFile(f.Spool))
-	if len(f.Copies) == 0 {
-		return f, f.Unusable
-	}
-	return f, nil
-}
-
-// open opens a repository's store and its key, which a spool keeps in a file: unlocking takes a moment on purpose.
-func (c *walFetchCommand) open(ctx context.Context, r config.Repository, file string) (cofre.Store, wal.Identity, error) {
-	st, err := walstore.Open(ctx, r)
-	if err != nil {
-		return nil, wal.Identity{}, err
-	}
-	unlock := walstore.Unlock(ctx, r, st)
-	if c.spool == "" {
-		id, err := unlock()
-		return st, id, err
-	}
-	if c.ahead != "" {
-		// The key is there as long as the recovery lasts. Who runs beside it does not bring it back after that.
-		unlock = func() (wal.Identity, error) { return wal.Identity{}, errors.New("the recovery has ended") }
-	}
-	recipient, err := wal.LoadRecipient(ctx, st)
-	if err != nil {
-		return nil, wal.Identity{}, err
-	}
-	id, err := wal.KeepIdentity(file, recipient, unlock)
-	return st, id, err
 }
 
 // background starts a process that fetches what comes after a segment, while PostgreSQL replays it. It belongs to
