@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -189,8 +190,8 @@ func (a *Archiver) behind(ctx context.Context, conn *pgx.Conn) error {
 func waitingFiles(ctx context.Context, cfg Config, conn *pgx.Conn, server postgres.Server) (map[string]time.Time, error) {
 	k := &capture{cfg: cfg, conn: conn, server: server}
 	k.facts.SystemID = server.SystemID
-	if dir, _, why := k.visible(ctx); why == nil {
-		if all, ok := readWaiting(dir); ok {
+	if _, _, why := k.visible(ctx); why == nil {
+		if all, ok := readWaiting(k.seen.at(path.Join(k.seen.there, "pg_wal"))); ok {
 			return all, nil
 		}
 	}
@@ -212,13 +213,16 @@ func waitingFiles(ctx context.Context, cfg Config, conn *pgx.Conn, server postgr
 	return all, postgres.Explain(err)
 }
 
-// readWaiting reads the folder of the server's data directory.
-func readWaiting(dir string) (map[string]time.Time, bool) {
-	entries, err := os.ReadDir(filepath.Join(dir, "pg_wal", "archive_status"))
+// readWaiting reads the folder of the server's pg_wal; ok is false if this process does not see it.
+func readWaiting(pgWAL string) (all map[string]time.Time, ok bool) {
+	if pgWAL == "" {
+		return nil, false
+	}
+	entries, err := os.ReadDir(filepath.Join(pgWAL, "archive_status"))
 	if err != nil {
 		return nil, false
 	}
-	all := map[string]time.Time{}
+	all = map[string]time.Time{}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".ready")
 		if !ok {

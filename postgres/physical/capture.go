@@ -29,7 +29,7 @@ const maxBadPages = 100
 func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control) (err error) {
 	k.facts.Method, k.facts.DataDirectory = MethodFiles, dir
 	k.facts.DataChecksums = control.DataChecksumVersion != 0
-	k.walDir = filepath.Join(dir, "pg_wal")
+	k.walDir = k.seen.at(path.Join(k.seen.there, "pg_wal"))
 	if err := k.proveHistory(ctx); err != nil {
 		return err
 	}
@@ -64,13 +64,13 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	if err != nil {
 		return err
 	}
-	if err := k.ended(ctx, end, control, filepath.Join(dir, "pg_wal")); err != nil {
+	if err := k.ended(ctx, end, control, k.walDir); err != nil {
 		return err
 	}
 	if keepWAL {
-		return k.includeWAL(ctx, filepath.Join(dir, "pg_wal"))
+		return k.includeWAL(ctx, k.walDir)
 	}
-	return k.proveWAL(ctx, func(ctx context.Context) error { return k.includeWAL(ctx, filepath.Join(dir, "pg_wal")) })
+	return k.proveWAL(ctx, func(ctx context.Context) error { return k.includeWAL(ctx, k.walDir) })
 }
 
 // lossOf is why a watched context ended where its parent has not: the session was lost.
@@ -117,7 +117,7 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 	if r.previous, err = k.previous(ctx); err != nil {
 		return err
 	}
-	s, err := scan(ctx, dir, control.BlocksPerSegment)
+	s, err := scan(ctx, k.seen, control.BlocksPerSegment)
 	if err != nil {
 		return err
 	}

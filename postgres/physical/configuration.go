@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,16 +33,17 @@ func (k *capture) outside() map[string]string {
 	if dir == "" || k.facts.Settings["config_file"] == "" {
 		return found // the role may not know
 	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
 	for _, c := range configured {
 		at := k.facts.Settings[c.setting]
-		if real, err := filepath.EvalSymlinks(path.Dir(at)); err == nil {
-			at = path.Join(real, path.Base(at))
+		if at == "" {
+			continue
 		}
-		if at != "" && at != path.Join(dir, c.name) {
-			found[c.name] = k.facts.Settings[c.setting]
+		in, _ := k.seen.find(path.Dir(at))
+		home := slices.Contains([]string{path.Clean(dir), k.seen.real}, in) && path.Base(at) == c.name
+		// In its place, and a link that the capture cannot follow.
+		lost := k.seen.here != "" && k.seen.at(at) == ""
+		if !home || lost {
+			found[c.name] = at
 		}
 	}
 	return found
@@ -51,17 +51,17 @@ func (k *capture) outside() map[string]string {
 
 // readConfiguration reads the configuration files that lie outside of the data directory. What lies in it under their names is
 // then not what the server reads, and not captured. One that cannot be read is a finding.
-func (k *capture) readConfiguration(ctx context.Context, method Method) error {
+func (k *capture) readConfiguration(ctx context.Context) error {
 	k.configuration = map[string]string{}
 	outside := k.outside()
-	dir := k.server.DataDir
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
+	seen := k.seen
+	if seen.there == "" {
+		seen.there, seen.real = path.Clean(k.server.DataDir), path.Clean(k.server.DataDir)
 	}
 	in := inliner{
-		dir:  dir,
-		read: func(name string) ([]byte, error) { return k.readFile(ctx, method, name) },
-		list: func(dir string) ([]string, error) { return k.listFiles(ctx, method, dir) },
+		seen: seen,
+		read: func(name string) ([]byte, error) { return k.readFile(ctx, name) },
+		list: func(dir string) ([]string, error) { return k.listFiles(ctx, dir) },
 	}
 	for _, c := range configured {
 		at, is := outside[c.name]
@@ -112,10 +112,10 @@ func (k *capture) replaced(in string) bool {
 // maxFile is how much of a configuration file the server is asked for.
 const maxFile = 64 << 20
 
-// readFile reads a file of the server: here, where the data directory is visible here, or through the server.
-func (k *capture) readFile(ctx context.Context, method Method, name string) ([]byte, error) {
-	if method == MethodFiles {
-		if b, err := os.ReadFile(name); err == nil || gone(err) {
+// readFile reads a file that the server names: here, if this process sees it, or through the server.
+func (k *capture) readFile(ctx context.Context, name string) ([]byte, error) {
+	if at := k.seen.at(name); at != "" {
+		if b, err := os.ReadFile(at); err == nil || gone(err) {
 			return b, err
 		}
 	}
@@ -127,9 +127,9 @@ func (k *capture) readFile(ctx context.Context, method Method, name string) ([]b
 	return b, err
 }
 
-func (k *capture) listFiles(ctx context.Context, method Method, dir string) ([]string, error) {
-	if method == MethodFiles {
-		entries, err := os.ReadDir(dir)
+func (k *capture) listFiles(ctx context.Context, dir string) ([]string, error) {
+	if at := k.seen.at(dir); at != "" {
+		entries, err := os.ReadDir(at)
 		if err == nil {
 			names := make([]string, len(entries))
 			for i, e := range entries {
@@ -156,9 +156,9 @@ func (k *capture) listFiles(ctx context.Context, method Method, dir string) ([]s
 
 // inliner writes a configuration file with what it includes in the place of the line that includes it.
 type inliner struct {
-	dir    string // the data directory
-	tokens bool   // it is pg_hba.conf or pg_ident.conf, in which @FILE stands for what is in the file
-	leads  bool   // what was read names a place that a copy does not have
+	seen   view
+	tokens bool // it is pg_hba.conf or pg_ident.conf, in which @FILE stands for what is in the file
+	leads  bool // what was read names a place that a copy does not have
 	read   func(name string) ([]byte, error)
 	list   func(dir string) ([]string, error)
 }
@@ -213,10 +213,8 @@ func (in *inliner) file(name string, depth int) (string, error) {
 
 // look notes a file, or what it is a link to, that lies outside of the data directory.
 func (in *inliner) look(name string) {
-	if real, err := filepath.EvalSymlinks(path.Dir(name)); err == nil {
-		name = path.Join(real, path.Base(name))
-	}
-	in.leads = in.leads || !strings.HasPrefix(name, in.dir+"/")
+	dir, _ := in.seen.find(path.Dir(name))
+	in.leads = in.leads || !in.seen.inside(path.Join(dir, path.Base(name)))
 }
 
 // expand writes a line of pg_hba.conf or pg_ident.conf with the names that a file holds in the place of @FILE.

@@ -1,12 +1,11 @@
 package physical
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +59,7 @@ type doctor struct {
 	server postgres.Server
 	found  []cofre.Diagnosis
 	sees   bool // the data directory is visible
+	seen   view
 	unsure bool // where it is could not be found out
 }
 
@@ -203,7 +203,7 @@ func (d *doctor) strays(ctx context.Context) error {
 		return nil
 	}
 	const any = 1 // of no matter here
-	s, err := scan(ctx, cmp.Or(d.s.cfg.DataDirectory, d.server.DataDir), any)
+	s, err := scan(ctx, d.seen, any)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -234,16 +234,16 @@ func (d *doctor) strays(ctx context.Context) error {
 
 // configuration looks at the configuration files that lie outside of the data directory, which a backup brings along.
 func (d *doctor) configuration(ctx context.Context) error {
-	method := MethodProtocol
-	if d.inPlace() {
-		method = MethodFiles
-	}
 	k := &capture{conn: d.conn, server: d.server, facts: Facts{Summary: Summary{Settings: d.server.Settings}}}
-	if err := k.readConfiguration(ctx, method); err != nil {
+	if d.inPlace() {
+		k.seen = d.seen
+	}
+	if err := k.readConfiguration(ctx); err != nil {
 		return err
 	}
 	for _, f := range k.findings {
-		d.say("configuration files", false, fmt.Sprintf("let the role read them: GRANT pg_read_server_files TO %s; and run cofre as a user that may", pgx.Identifier{d.server.Role.Name}.Sanitize()), "%s %s", f.Object, f.What)
+		d.say("configuration files", false, fmt.Sprintf("let the role read them: GRANT pg_read_server_files TO %[1]s; GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean), pg_catalog.pg_ls_dir(text) TO %[1]s",
+			pgx.Identifier{d.server.Role.Name}.Sanitize()), "%s %s", f.Object, f.What)
 	}
 	for _, c := range configured {
 		if _, ok := k.configuration[c.name]; ok {
@@ -300,8 +300,8 @@ WHERE NOT temporary AND (wal_status IN ('lost', 'unreserved') OR NOT active)`)
 func (d *doctor) access(ctx context.Context) error {
 	k := &capture{cfg: d.s.cfg, conn: d.conn, server: d.server, given: &cofre.Capture{Observer: cofre.Discard}}
 	k.facts.SystemID = d.server.SystemID
-	dir, _, why := k.visible(ctx)
-	d.sees, d.unsure = why == nil, dir == ""
+	dir, _, why := k.inPlace(ctx)
+	d.sees, d.unsure, d.seen = why == nil, dir == "", k.seen
 	if d.sees {
 		d.say("data directory", true, "", "%s is read in place", dir)
 		return nil
@@ -334,15 +334,10 @@ func (d *doctor) space(ctx context.Context) error {
 	if !d.sees {
 		return nil
 	}
-	dir := d.s.cfg.DataDirectory
-	if dir == "" {
-		dir = d.server.DataDir
-	}
-	wal, err := filepath.EvalSymlinks(filepath.Join(dir, "pg_wal"))
-	if err != nil {
+	free, _, err := freeBytes(d.seen.at(path.Join(d.seen.there, "pg_wal")))
+	if gone(err) {
 		return nil // visible just now: the server is being taken away, which other diagnoses say
 	}
-	free, _, err := freeBytes(wal)
 	if err != nil {
 		return err
 	}
@@ -370,7 +365,7 @@ func (d *doctor) history(ctx context.Context) error {
 		return err
 	}
 	if d.sees {
-		k.walDir = filepath.Join(cmp.Or(d.s.cfg.DataDirectory, d.server.DataDir), "pg_wal")
+		k.walDir = d.seen.at(path.Join(d.seen.there, "pg_wal"))
 	}
 	const subject = "timeline history"
 	name := pgdata.HistoryName(tli)

@@ -108,7 +108,7 @@ func TestScan(t *testing.T) {
 	if err := os.Symlink(elsewhere, filepath.Join(dir, "postgresql.conf")); err != nil {
 		t.Fatal(err)
 	}
-	s, err := scan(t.Context(), dir, 131072)
+	s, err := scan(t.Context(), view{there: dir, here: dir, root: "/", real: dir}, 131072)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestScanLeavesLinksAndNamesThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := scan(t.Context(), dir, 131072)
+	s, err := scan(t.Context(), view{there: dir, here: dir, root: "/", real: dir}, 131072)
 	if err != nil {
 		t.Fatal(err)
 	}

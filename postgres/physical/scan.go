@@ -32,6 +32,7 @@ type found struct {
 // scanner lists what belongs into a base backup. Files that vanish meanwhile are no error: what PostgreSQL
 // removes after the backup has begun it removes again when it replays the WAL.
 type scanner struct {
+	seen             view
 	blocksPerSegment int64
 	files            []found
 	others           []found // directories and links, parents first
@@ -41,7 +42,7 @@ type scanner struct {
 	unreadable       []cofre.Finding // what somebody left here and cannot be read
 }
 
-// scan lists the cluster in dir. Files come largest first, so that the last to be read are small and no worker
+// scan lists the cluster whose data directory is seen. Files come largest first, so that the last to be read are small and no worker
 // is left alone with a large one.
 //
 // What is taken is what pg_basebackup takes, and symbolic links of names that PostgreSQL knows (base, pg_wal, …), or that
@@ -49,8 +50,9 @@ type scanner struct {
 // in circles or to anything, are left out and named.
 //
 // Errors: of reading a directory of PostgreSQL's, if it has not vanished. Any other that cannot be read is named.
-func scan(ctx context.Context, dir string, blocksPerSegment int64) (*scanner, error) {
-	s := &scanner{blocksPerSegment: blocksPerSegment}
+func scan(ctx context.Context, seen view, blocksPerSegment int64) (*scanner, error) {
+	s := &scanner{seen: seen, blocksPerSegment: blocksPerSegment}
+	dir := seen.here
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, err
@@ -129,14 +131,14 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 		}
 		// pg_wal on another disk, a configuration file kept elsewhere: what they lead to is what the cluster
 		// consists of.
-		to, err := os.Stat(abs)
+		at, to, err := s.seen.follow(abs)
 		directory := err == nil && to.IsDir()
 		known := ownFile(in, under) && !directory || ownDirectory(in, under)
 		switch {
 		case known && err != nil && !gone(err):
 			return err
 		case err == nil && (known || top && !strings.Contains(under, "/") && to.Mode().IsRegular()):
-			info = to
+			info, abs = to, at
 		default:
 			if _, again := os.Lstat(abs); !gone(again) {
 				target, _ := os.Readlink(abs) // for people
@@ -185,7 +187,7 @@ func (s *scanner) tablespace(ctx context.Context, abs, in, name string, info fs.
 	link.Link = target
 	s.others = append(s.others, found{entry: link, abs: abs})
 	s.spaces = append(s.spaces, Tablespace{uint32(oid), target})
-	if info, err = os.Stat(abs); err != nil {
+	if abs, info, err = s.seen.follow(abs); err != nil {
 		return fmt.Errorf("tablespace %s: %w", name, err)
 	}
 	root := path.Join(TablespacesDir, name)

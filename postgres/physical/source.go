@@ -122,6 +122,7 @@ type capture struct {
 	findings []cofre.Finding
 	// configuration is what the component holds instead of files of the data directory: see configuration.go.
 	configuration map[string]string
+	seen          view   // of the server's files
 	walDir        string // pg_wal, where this process sees it
 	foreign       string // why the WAL in the archive is not this cluster's; empty where it is
 	suspects      map[string][]suspect
@@ -163,10 +164,10 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	if k.facts.WALSegmentSize, err = strconv.ParseInt(set["wal_segment_size"], 10, 64); err != nil {
 		return none, fmt.Errorf("read wal_segment_size: %w", err)
 	}
-	dir, control, why := k.visible(ctx)
+	dir, control, why := k.inPlace(ctx)
 	switch {
 	case why == nil && k.cfg.Method != MethodProtocol:
-		if err = k.readConfiguration(ctx, MethodFiles); err == nil {
+		if err = k.readConfiguration(ctx); err == nil {
 			err = k.files(ctx, dir, control)
 		}
 	case k.cfg.Method == MethodFiles:
@@ -176,7 +177,7 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 		if k.cfg.Method == "" {
 			k.note("the data directory is not visible here (%v): the server sends it instead", why)
 		}
-		if err = k.readConfiguration(ctx, MethodProtocol); err == nil {
+		if err = k.readConfiguration(ctx); err == nil {
 			err = k.protocol(ctx)
 		}
 	}
@@ -195,6 +196,14 @@ var recorded = []string{
 	"wal_level", "wal_log_hints", "full_page_writes", "track_commit_timestamp", "block_size", "wal_block_size", "segment_size",
 	"shared_preload_libraries", "archive_mode", "archive_command", "archive_timeout", "config_file", "hba_file", "ident_file",
 	"TimeZone", "lc_collate", "lc_ctype", "server_encoding", "shared_buffers", "huge_pages", "port",
+}
+
+// inPlace is visible, if everything that belongs to the cluster can be read through what this process sees.
+func (k *capture) inPlace(ctx context.Context) (dir string, c *pgdata.Control, why error) {
+	if dir, c, why = k.visible(ctx); why == nil {
+		why = k.seen.astray()
+	}
+	return dir, c, why
 }
 
 // visible reports where this process sees the data directory, after making sure that it is the one of the server
@@ -224,7 +233,7 @@ func (k *capture) visible(ctx context.Context) (dir string, c *pgdata.Control, w
 	if err != nil {
 		return dir, nil, err
 	}
-	// The third line is when the postmaster started, the fourth its port.
+	// The first line is the postmaster's process, the third when it started, the fourth its port.
 	//
 	// Source: PostgreSQL, src/include/utils/pidfile.h.
 	lines := strings.Split(string(b), "\n")
@@ -238,6 +247,11 @@ func (k *capture) visible(ctx context.Context) (dir string, c *pgdata.Control, w
 	if d := started - startedAt; d < -5 || d > 5 || strings.TrimSpace(lines[3]) != k.server.Settings["port"] {
 		return dir, nil, fmt.Errorf("%s is in use by another server", dir)
 	}
+	pid, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(lines[0]), "-"))
+	if err != nil {
+		return dir, nil, fmt.Errorf("read postmaster.pid: %w", err)
+	}
+	k.seen = newView(cmp.Or(k.server.DataDir, dir), dir, pid, time.Unix(started, 0))
 	return dir, c, nil
 }
 
