@@ -28,7 +28,14 @@ func (in *Installation) Doctor(ctx context.Context) []cofre.Diagnosis {
 		looked = append(looked, lookAtRepository(ctx, cfg, i, r))
 	}
 	looked = append(looked, lookAtArchiver(ctx, cfg)...)
-	return append(looked, lookAtSources(ctx, cfg)...)
+	looked = append(looked, lookAtSources(ctx, cfg)...)
+	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {
+		looked = append(looked, cofre.Diagnosis{
+			Subject: "cluster: archived WAL", OK: true,
+			Detail: "which moments can be recovered, and whether segments follow one another, was not looked at: cofre wal status",
+		})
+	}
+	return looked
 }
 
 // ServerMajor asks the configured server for its major version.

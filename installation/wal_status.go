@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -27,8 +29,12 @@ type WALStatus struct {
 // Errors: those of the repository and of its WAL. One of a copy is in the status, and so is one of the server.
 func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
 	s := &WALStatus{Systems: []wal.Status{}}
+	keys := map[string]func() (wal.Identity, error){} // by address: each is derived once, which takes a moment on purpose
 	err := w.each(ctx, func(held []holding, backups []plan.BaseBackup) error {
 		of, err := statusOf(ctx, held, backups)
+		if err == nil {
+			planMoments(ctx, &of, held, backups, keys)
+		}
 		s.Systems = append(s.Systems, of)
 		return err
 	})
@@ -60,6 +66,57 @@ func statusOf(ctx context.Context, held []holding, backups []plan.BaseBackup) (w
 	s := wal.StatusOf(held[0].inv, backups)
 	s.Segments, s.Repositories = here, holdings
 	return s, nil
+}
+
+// planMoments finds the first moment of each window that can be typed. That a base backup has ended by then is not enough: the
+// target must lie before the end of a transaction that is archived.
+func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []plan.BaseBackup, keys map[string]func() (wal.Identity, error)) {
+	if len(s.Windows) == 0 {
+		return
+	}
+	backups = slices.DeleteFunc(slices.Clone(backups), func(b plan.BaseBackup) bool { return b.SystemID != s.System })
+	key := func(h holding) func() (wal.Identity, error) {
+		if keys[h.repository.URL] == nil {
+			keys[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, h.repository, h.store))
+		}
+		return keys[h.repository.URL]
+	}
+	id, err := key(held[0])()
+	var copies []*wal.Copy
+	for _, h := range held[1:] {
+		if h.err == nil {
+			copies = append(copies, &wal.Copy{URL: h.repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
+				id, err := key(h)()
+				return h.store, id, err
+			}})
+		}
+	}
+	scan := wal.Scan(ctx, held[0].store, id, held[0].inv, copies...)
+	for i := range s.Windows {
+		win := &s.Windows[i]
+		failed := err
+		// As it is printed, and where that lies behind the last transaction, as exactly as PostgreSQL counts.
+		for _, at := range []time.Time{ceil(win.FromAt, time.Second), ceil(win.FromAt, time.Microsecond)} {
+			if err != nil {
+				break
+			}
+			if _, failed = plan.Recover(cofre.RecoveryTarget{At: at, Timeline: win.Timeline}, backups, &held[0].inv.WAL, scan); failed == nil {
+				win.Moment = at
+				break
+			}
+		}
+		if failed != nil {
+			win.NoMoment = cofre.OneLine(failed)
+		}
+	}
+}
+
+// ceil is the first whole unit that is not before t: typed as it is printed, it must not lie before it.
+func ceil(t time.Time, unit time.Duration) time.Time {
+	if s := t.Truncate(unit); s.Before(t) {
+		return s.Add(unit)
+	}
+	return t
 }
 
 // archivingBound is how long the server may take to say how its archiving is: what is archived can be told without it.

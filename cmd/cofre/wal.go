@@ -91,12 +91,17 @@ func printWALStatus(a *app, s wal.Status) {
 		case w.Gap != nil:
 			end = "a gap"
 		}
-		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.clock(nextSecond(w.FromAt)), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
+		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.moment(w.Moment), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
 	}
 	if len(rows) > 0 {
 		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "BEFORE LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
 	} else {
 		fmt.Fprintln(a.Out, "nothing can be recovered from the archived WAL: there is no base backup that it continues")
+	}
+	for _, w := range s.Windows {
+		if w.NoMoment != "" {
+			fmt.Fprintf(a.Out, "timeline %d from base backup %s: no moment to type yet: %s; without a target a restore recovers everything there is\n", w.Timeline, w.Backup, w.NoMoment)
+		}
 	}
 	for _, tli := range s.Orphans {
 		fmt.Fprintln(a.Out, wal.ErrNoHistory(tli).Error())
@@ -132,12 +137,12 @@ func printWALStatus(a *app, s wal.Status) {
 	}
 }
 
-// nextSecond is the first whole second that is not before t: typed as it is printed, it must not lie before it.
-func nextSecond(t time.Time) time.Time {
-	if s := t.Truncate(time.Second); s.Before(t) {
-		return s.Add(time.Second)
+// moment shows a moment that was planned, as it is to be typed.
+func (a *app) moment(t time.Time) string {
+	if t.Nanosecond() == 0 {
+		return a.clock(t)
 	}
-	return t
+	return t.In(a.location()).Format("2006-01-02 15:04:05.000000 -07:00")
 }
 
 type walAcknowledgeCommand struct {

@@ -17,7 +17,10 @@ type Window struct {
 	Backups  int            `json:"base_backups"`
 	From     cofre.LSN      `json:"from"`
 	FromAt   time.Time      `json:"from_at"`
-	To       cofre.LSN      `json:"to"` // the byte after the last that is there
+	// Moment is the first that was planned, to be typed as a recovery target; zero if none was, and NoMoment says why.
+	Moment   time.Time `json:"first_moment,omitzero"`
+	NoMoment string    `json:"no_moment,omitempty"`
+	To       cofre.LSN `json:"to"` // the byte after the last that is there
 	// Gap is what ends the window though WAL goes on after it; nil where the WAL itself ends.
 	Gap *cofre.GapError `json:"gap,omitempty"`
 }
