@@ -124,8 +124,10 @@ func (in *Installation) archiveAsOwner(ctx context.Context, dir string) (func(co
 	if err != nil {
 		return nil, err
 	}
+	// What it says is read below, in the language of the conditions.
+	command = append(command, "--lang", "en")
 	return func(ctx context.Context, path string) error {
-		err := process.Run(ctx, process.Command{Path: command[0], Args: append(command[1:], path), Env: os.Environ(), Dir: "/", Credential: as, Name: "cofre wal archive"})
+		err := process.Run(ctx, process.Command{Path: command[0], Args: append(command[1:len(command):len(command)], path), Env: os.Environ(), Dir: "/", Credential: as, Name: "cofre wal archive"})
 		return asArchived(err)
 	}, nil
 }

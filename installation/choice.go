@@ -71,7 +71,7 @@ func (c Choice) Others() []Choice {
 // Holder finds another point that is not known to have lost the rows of a table.
 func (c Choice) Holder(ctx context.Context, repo reader, schema, table string) (cofre.PointID, logical.TableFacts, bool) {
 	for _, o := range c.Others() {
-		facts, err := readFacts(ctx, repo, o.Component)
+		facts, err := databaseFacts(ctx, repo, o.Component)
 		if err != nil {
 			continue // it holds nothing that can be read
 		}
@@ -86,13 +86,4 @@ func (c Choice) Holder(ctx context.Context, repo reader, schema, table string) (
 		}
 	}
 	return "", logical.TableFacts{}, false
-}
-
-// readFacts reads what was recorded in the snapshot of a dump.
-func readFacts(ctx context.Context, repo reader, c cofre.Component) (*logical.Facts, error) {
-	tree, err := repo.Tree(ctx, c.Root)
-	if err != nil {
-		return nil, err
-	}
-	return logical.ReadFacts(ctx, tree)
 }
