@@ -345,7 +345,7 @@ func (d *dump) finishTable(ctx context.Context, t *table, e cofre.Entry) error {
 			return fmt.Errorf("copy table %s: %w", t.name, err)
 		}
 	}
-	t.facts.Rows, t.facts.Bytes, t.facts.Checksum = sum.Rows, sum.bytes, sum.Checksum()
+	t.facts.Rows, t.facts.Bytes, t.facts.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.facts.Tables = append(d.facts.Tables, t.facts)

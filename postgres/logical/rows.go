@@ -19,7 +19,7 @@ const EndMarker = "\\.\n\n\n"
 // zero value is ready. It keeps no line in memory, whatever its length.
 type Tally struct {
 	Rows   int64
-	bytes  int64
+	Bytes  int64
 	hi, lo uint64 // the sum modulo 2^128 of the hashes of the lines, which makes it independent of their order
 
 	partial *xxh3.Hasher
@@ -29,7 +29,7 @@ type Tally struct {
 // Write takes a stretch of COPY text, without its end marker. It never fails.
 func (t *Tally) Write(p []byte) (int, error) {
 	n := len(p)
-	t.bytes += int64(n)
+	t.Bytes += int64(n)
 	for {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -70,7 +70,7 @@ func (t *Tally) Merge(o *Tally) {
 	t.lo, carry = bits.Add64(t.lo, o.lo, 0)
 	t.hi, _ = bits.Add64(t.hi, o.hi, carry)
 	t.Rows += o.Rows
-	t.bytes += o.bytes
+	t.Bytes += o.Bytes
 }
 
 // End reports a line that never ended.

@@ -181,7 +181,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 	if err := r.compare(ctx, tx); err != nil {
 		return nil, err
 	}
-	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.bytes, sum.Checksum()
+	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
 	return out, nil
 }
 
