@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
 // Format is what an export is written as.
@@ -45,13 +46,13 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.Poin
 	if err != nil {
 		return "", err
 	}
-	write := func(w io.Writer) error { return logical.ExportSQL(ctx, tree, o.Filter, w, in.observer) }
+	write := func(w io.Writer) error { return export.ExportSQL(ctx, tree, o.Filter, w, in.observer) }
 	if o.Format == FormatCSV {
-		write = func(w io.Writer) error { return logical.ExportCSV(ctx, tree, o.Table, w, in.observer) }
+		write = func(w io.Writer) error { return export.ExportCSV(ctx, tree, o.Table, w, in.observer) }
 	}
 	switch {
 	case o.Format == FormatDirectory:
-		err = logical.ExportDirectory(ctx, tree, o.To, in.observer)
+		err = export.ExportDirectory(ctx, tree, o.To, in.observer)
 	case o.Writer != nil:
 		err = write(o.Writer)
 	default:

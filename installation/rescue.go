@@ -9,7 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -20,7 +20,7 @@ type RescueOptions struct {
 	Database string // to bring it into; "" is the configured one
 
 	// TableOptions without Server is of the configured one. Observer is not used.
-	logical.TableOptions
+	rescue.TableOptions
 
 	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the rescue, as it is. Nil confirms.
 	Confirm func(*cofre.Plan) error
@@ -30,14 +30,14 @@ type RescueOptions struct {
 type Rescued struct {
 	Point cofre.PointID
 	Plan  *cofre.Plan
-	*logical.TableOutcome
+	*rescue.TableOutcome
 	Took time.Duration
 }
 
 // Rescue brings back one table and reads nothing else. It is there whole and proven, or not at all.
 //
 // Errors: those of the repository and its catalog; cofre.ErrPreflight if something forbids it; those of Confirm and of
-// logical.RestoreTable; cofre.ErrPartial with what was done, if something that led to the table could not be made again.
+// rescue.RestoreTable; cofre.ErrPartial with what was done, if something that led to the table could not be made again.
 func (in *Installation) Rescue(ctx context.Context, o RescueOptions) (*Rescued, error) {
 	done, tree, err := in.planRescue(ctx, &o)
 	if err != nil {
@@ -52,7 +52,7 @@ func (in *Installation) Rescue(ctx context.Context, o RescueOptions) (*Rescued, 
 		return nil, err
 	}
 	began := time.Now()
-	done.TableOutcome, err = logical.RestoreTable(ctx, tree, o.TableOptions)
+	done.TableOutcome, err = rescue.RestoreTable(ctx, tree, o.TableOptions)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (in *Installation) planRescue(ctx context.Context, o *RescueOptions) (*Resc
 		o.Server = o.Server.With(o.Database)
 	}
 	o.Observer = in.observer
-	plan, err := logical.PlanTable(ctx, tree, o.TableOptions)
+	plan, err := rescue.PlanTable(ctx, tree, o.TableOptions)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +92,7 @@ func (in *Installation) planRescue(ctx context.Context, o *RescueOptions) (*Resc
 }
 
 // incompleteTable names what leads to the table and could not be made again: the table itself is whole.
-func incompleteTable(done *logical.TableOutcome) error {
+func incompleteTable(done *rescue.TableOutcome) error {
 	if len(done.Missing) == 0 {
 		return nil
 	}
@@ -124,19 +124,19 @@ type MergeOptions struct {
 	Database string
 
 	// MergeOptions without Server is of the configured one. Observer is not used.
-	logical.MergeOptions
+	rescue.MergeOptions
 }
 
 // Merge is a comparison of a captured table with the live one. Apply brings back what is missing or changed; Close ends it, also if
 // nothing was applied.
 type Merge struct {
 	Point cofre.PointID
-	*logical.Merge
+	*rescue.Merge
 }
 
 // Compare compares the captured rows of a table with those of the live one, by primary key. The live table is not changed.
 //
-// Errors: those of the repository and its catalog, and of logical.CompareTable.
+// Errors: those of the repository and its catalog, and of rescue.CompareTable.
 func (in *Installation) Compare(ctx context.Context, o MergeOptions) (*Merge, error) {
 	point, tree, err := in.capturedDatabase(ctx, o.Point, o.Source)
 	if err != nil {
@@ -149,7 +149,7 @@ func (in *Installation) Compare(ctx context.Context, o MergeOptions) (*Merge, er
 		o.Server = o.Server.With(o.Database)
 	}
 	o.Observer = in.observer
-	m, err := logical.CompareTable(ctx, tree, o.MergeOptions)
+	m, err := rescue.CompareTable(ctx, tree, o.MergeOptions)
 	if err != nil {
 		return nil, err
 	}

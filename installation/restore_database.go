@@ -10,14 +10,14 @@ import (
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 // Database is where a database is restored to, and how much of it. The zero value makes the captured database, under its own name,
 // on the configured server, and counts its rows.
 type Database struct {
 	// RestoreOptions without Server is of the configured server. Jobs of 0 are the number of CPUs up to 4.
-	logical.RestoreOptions
+	restoring.RestoreOptions
 }
 
 func (Database) kind() cofre.Kind { return cofre.KindDatabase }
@@ -39,12 +39,12 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 		return nil, err
 	}
 	o := d.RestoreOptions
-	o.Server, o.Jobs, o.Check = server.With("postgres"), parallel(o.Jobs), cmp.Or(o.Check, logical.CheckCounts)
+	o.Server, o.Jobs, o.Check = server.With("postgres"), parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
 	o.Loss.Known = from.Lost()
 	o.Loss.Elsewhere = func(ctx context.Context, schema, table string) string {
 		return d.elsewhere(ctx, in, repo, from, schema, table)
 	}
-	return logical.NewTarget(o), nil
+	return restoring.NewTarget(o), nil
 }
 
 // elsewhere is the command that brings the rows of a table from another point, beside what was restored; "" if none holds them.

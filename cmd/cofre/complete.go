@@ -10,14 +10,14 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical"
 )
 
 // flagWords lists what a flag of a name takes, wherever a command has it.
 var flagWords = map[string][]string{
 	"action":  {string(physical.ActionPause), string(physical.ActionPromote), string(physical.ActionShutdown)},
-	"check":   {string(logical.CheckCounts), string(logical.CheckChecksum)},
+	"check":   {string(restoring.CheckCounts), string(restoring.CheckChecksum)},
 	"format":  {"directory", "sql", "csv-table"},
 	"kind":    kindWords(),
 	"level":   {string(cofre.LevelStructure), string(cofre.LevelContent)},

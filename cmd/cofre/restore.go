@@ -62,7 +62,7 @@ type restorer struct {
 	run  func(context.Context, *installation.Installation, installation.RestoreOptions) (*installation.Restored, error)
 }
 
-func restoring(what installation.Restorable) restorer {
+func restored(what installation.Restorable) restorer {
 	return restorer{
 		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*cofre.Plan, error) {
 			return in.PlanRestore(ctx, what, o)

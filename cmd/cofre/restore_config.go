@@ -33,7 +33,7 @@ keeps its owner and mode.
 				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of files needs a place")), "give one of --to DIR and --in-place")
 			}
 			c.Point = args[0]
-			return a.restore(cmd.Context(), restoring(c.Files), c.restoreOptions)
+			return a.restore(cmd.Context(), restored(c.Files), c.restoreOptions)
 		},
 	}
 	c.addFlags(cmd)

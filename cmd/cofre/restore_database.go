@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 type restoreDatabaseCommand struct {
@@ -43,11 +44,11 @@ named before anything is done; --without-lost restores everything else.
 				c.Loss.Command += " --without-lost"
 			}
 			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
-			if c.Check = logical.CheckLevel(c.check); c.Check != logical.CheckCounts && c.Check != logical.CheckChecksum {
+			if c.Check = restoring.CheckLevel(c.check); c.Check != restoring.CheckCounts && c.Check != restoring.CheckChecksum {
 				return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), "use counts or checksum")
 			}
 			c.Point, c.Server.URL, c.Database.Accept = args[0], c.server, c.restoreOptions.Accept
-			return a.restore(cmd.Context(), restoring(c.Database), c.restoreOptions)
+			return a.restore(cmd.Context(), restored(c.Database), c.restoreOptions)
 		},
 	}
 	c.addFlags(cmd)
@@ -57,7 +58,7 @@ named before anything is done; --without-lost restores everything else.
 	f.BoolVar(&c.Replace, "replace", false, "replace the database of that name; it is kept under another name")
 	f.BoolVar(&c.Roles, "roles", false, "make the roles of the database's users that are missing, with their memberships")
 	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
-	f.StringVar(&c.check, "check", string(logical.CheckCounts), "`HOW` the copy is compared: counts (rows of every table) or checksum (every row)")
+	f.StringVar(&c.check, "check", string(restoring.CheckCounts), "`HOW` the copy is compared: counts (rows of every table) or checksum (every row)")
 	addFilterFlags(cmd, &c.Filter)
 	f.BoolVar(&c.NoOwner, "no-owner", false, "everything belongs to the role that restores")
 	f.BoolVar(&c.NoPrivileges, "no-privileges", false, "no GRANT and no REVOKE")

@@ -9,24 +9,24 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
 // mergeDocument is the JSON document of a merge. Outcome is nil where nothing was applied.
 type mergeDocument struct {
-	Point      cofre.PointID           `json:"point"`
-	Comparison logical.Comparison      `json:"comparison"`
-	Preview    []logical.RowDifference `json:"preview,omitempty"`
-	Notes      []string                `json:"notes,omitempty"`
-	Outcome    *logical.MergeOutcome   `json:"outcome,omitempty"`
-	Error      *edge.ErrorDocument     `json:"error,omitempty"`
+	Point      cofre.PointID          `json:"point"`
+	Comparison rescue.Comparison      `json:"comparison"`
+	Preview    []rescue.RowDifference `json:"preview,omitempty"`
+	Notes      []string               `json:"notes,omitempty"`
+	Outcome    *rescue.MergeOutcome   `json:"outcome,omitempty"`
+	Error      *edge.ErrorDocument    `json:"error,omitempty"`
 }
 
 // runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
 func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) (err error) {
 	m, err := in.Compare(ctx, installation.MergeOptions{
 		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database,
-		MergeOptions: logical.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete},
+		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete},
 	})
 	a.screen.end()
 	if err != nil {
@@ -62,7 +62,7 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 	return err
 }
 
-func printComparison(a *app, m *logical.Merge) {
+func printComparison(a *app, m *rescue.Merge) {
 	columns(a.Out, nil, [][]string{
 		{"missing", count(m.Comparison.Missing), "captured, and not in the live table"},
 		{"changed", count(m.Comparison.Changed), "other values in the live table"},
@@ -92,7 +92,7 @@ func valueOf(s *string) string {
 	return fmt.Sprintf("%q", *s)
 }
 
-func printMerge(a *app, o *logical.MergeOutcome) {
+func printMerge(a *app, o *rescue.MergeOutcome) {
 	fmt.Fprintf(a.Out, "merged: %s inserted, %s updated, %s deleted\n", count(o.Inserted), count(o.Updated), count(o.Deleted))
 	for _, s := range o.Sequences {
 		fmt.Fprintf(a.Out, "sequence: %s\n", s)
@@ -107,6 +107,6 @@ func printMerge(a *app, o *logical.MergeOutcome) {
 }
 
 // toApply reports whether a merge would change anything.
-func toApply(c logical.Comparison, deleteExtra bool) bool {
+func toApply(c rescue.Comparison, deleteExtra bool) bool {
 	return c.Missing+c.Changed > 0 || deleteExtra && c.Extra > 0
 }

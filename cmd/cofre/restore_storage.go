@@ -37,7 +37,7 @@ Where the configured database is the storage's own, owners and times of the obje
 				return edge.UsageError(cmd, errors.New("--keep-in and --no-keep exclude each other"))
 			}
 			c.Point = args[0]
-			return a.restore(cmd.Context(), restoring(c.Storage), c.restoreOptions)
+			return a.restore(cmd.Context(), restored(c.Storage), c.restoreOptions)
 		},
 	}
 	c.addFlags(cmd)

@@ -13,6 +13,8 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
 func asRole(s *testkit.Server, db, role string, o logical.CaptureOptions) *logical.Source {
@@ -147,25 +149,25 @@ func TestOtherEncoding(t *testing.T) {
 	// A person writes names in UTF-8, and finds them.
 	server, table := postgres.Config{URL: s.URL(db)}, `"São"."Ação"`
 	var csv strings.Builder
-	if err := logical.ExportCSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
+	if err := export.ExportCSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
 		t.Errorf("%q, %v", csv.String(), err)
 	}
 	for _, f := range []logical.Filter{{Schemas: []string{"São"}}, {ExcludeTables: []string{table}}} {
-		if err := logical.ExportSQL(t.Context(), tree, f, io.Discard, cofre.Discard); err != nil {
+		if err := export.ExportSQL(t.Context(), tree, f, io.Discard, cofre.Discard); err != nil {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
 	want := s.Dump(t, db)
-	plan, err := logical.PlanTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	plan, err := rescue.PlanTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || len(plan.Problems) > 0 {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	out, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	out, err := rescue.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || out.Table != `"é"."Ação"` || out.Rows != 2 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	exec(`DROP SCHEMA "é" CASCADE; DELETE FROM "São"."Ação" WHERE "é" = 2`)
-	m, err := logical.CompareTable(t.Context(), tree, logical.MergeOptions{Server: server, Table: table})
+	m, err := rescue.CompareTable(t.Context(), tree, rescue.MergeOptions{Server: server, Table: table})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +178,7 @@ func TestOtherEncoding(t *testing.T) {
 		t.Error(err)
 	}
 	exec(`DROP SCHEMA "` + m.Schema + `" CASCADE; DROP TABLE "São"."Ação"`)
-	if _, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: table}); err != nil {
+	if _, err := rescue.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table}); err != nil {
 		t.Error(err)
 	}
 	if got := s.Dump(t, db); got != want {

@@ -23,7 +23,7 @@ type Component struct {
 	TOC     *pgarchive.TOC
 	TOCRaw  []byte
 	Globals string
-	// globalsLost is why the globals cannot be read although they were captured.
+	// GlobalsLost is why the globals cannot be read although they were captured.
 	GlobalsLost error
 	Made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
 }

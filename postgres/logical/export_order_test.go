@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
 // Rows alone load in the order that they are written in, under the foreign keys that are there.
@@ -36,7 +37,7 @@ INSERT INTO public.a_last SELECT i, 10 - i, i, '2026-01-01' FROM generate_series
 			s.Exec(t, to, definitions+circle)
 			c := captureOf(t, s, from, logical.CaptureOptions{})
 			var b bytes.Buffer
-			if err := logical.ExportSQL(t.Context(), c.tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
+			if err := export.ExportSQL(t.Context(), c.tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := process.Output(t.Context(), process.Command{

@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
 func tool(t testing.TB, s *testkit.Server, name string, args ...string) {
@@ -36,7 +37,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 
 	t.Run("directory", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "out")
-		if err := logical.ExportDirectory(t.Context(), c.tree, dir, cofre.Discard); err != nil {
+		if err := export.ExportDirectory(t.Context(), c.tree, dir, cofre.Discard); err != nil {
 			t.Fatal(err)
 		}
 		to := s.Database(t)
@@ -44,12 +45,12 @@ func TestExportIsReadByStockTools(t *testing.T) {
 		if got := s.Dump(t, to); got != want {
 			t.Error(lineDiff(want, got))
 		}
-		if err := logical.ExportDirectory(t.Context(), c.tree, dir, cofre.Discard); !errors.Is(err, cofre.ErrExists) {
+		if err := export.ExportDirectory(t.Context(), c.tree, dir, cofre.Discard); !errors.Is(err, cofre.ErrExists) {
 			t.Errorf("over an export: %v", err)
 		}
 		bad := flipped{c.tree, answersFile(t, c)}
 		dir = t.TempDir()
-		if err := logical.ExportDirectory(t.Context(), bad, dir, cofre.Discard); !errors.Is(err, cofre.ErrCorrupt) {
+		if err := export.ExportDirectory(t.Context(), bad, dir, cofre.Discard); !errors.Is(err, cofre.ErrCorrupt) {
 			t.Errorf("changed rows: %v", err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "archive/toc.dat")); err == nil {
@@ -63,7 +64,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(logical.ExportSQL(t.Context(), c.tree, f, out, cofre.Discard), out.Close()); err != nil {
+			if err := errors.Join(export.ExportSQL(t.Context(), c.tree, f, out, cofre.Discard), out.Close()); err != nil {
 				t.Fatal(err)
 			}
 			to := s.Database(t)
@@ -92,7 +93,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 	})
 	t.Run("csv", func(t *testing.T) {
 		var out bytes.Buffer
-		if err := logical.ExportCSV(t.Context(), c.tree, "profiles", &out, cofre.Discard); err != nil {
+		if err := export.ExportCSV(t.Context(), c.tree, "profiles", &out, cofre.Discard); err != nil {
 			t.Fatal(err)
 		}
 		if text := out.String(); !strings.Contains(text, "\r\n900,\"\",\r\n") {

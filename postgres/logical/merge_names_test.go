@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
 // Two rescues of one table name within one second, of tables of two schemas: the second drops nothing that the
@@ -24,11 +25,11 @@ CREATE TABLE public."`+long+`" (id int PRIMARY KEY); INSERT INTO public."`+long+
 	s.Exec(t, database, `DELETE FROM public.undo WHERE id > 5; DELETE FROM public."`+long+`"`)
 
 	at := time.Date(2026, 11, 26, 4, 5, 6, 0, time.UTC)
-	o := logical.MergeOptions{Server: postgres.Config{URL: s.URL(database)}, Now: func() time.Time { return at }}
+	o := rescue.MergeOptions{Server: postgres.Config{URL: s.URL(database)}, Now: func() time.Time { return at }}
 	var undo []string
 	for _, table := range []string{"public.undo", `"` + long + `"`, "other.undo", "public.undo"} {
 		o.Table = table
-		m, err := logical.CompareTable(t.Context(), c.tree, o)
+		m, err := rescue.CompareTable(t.Context(), c.tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,12 +11,13 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	flow "github.com/trustlayer/cofre/restore"
 )
 
-func run(t *testing.T, c captured, o logical.RestoreOptions) (*flow.Result, error) {
+func run(t *testing.T, c captured, o restoring.RestoreOptions) (*flow.Result, error) {
 	t.Helper()
-	return flow.Run(t.Context(), c.repo, flow.Request{Point: "p", Component: c.Component, Target: logical.NewTarget(o), Accept: o.Accept})
+	return flow.Run(t.Context(), c.repo, flow.Request{Point: "p", Component: c.Component, Target: restoring.NewTarget(o), Accept: o.Accept})
 }
 
 // hidden is a tree without one of its files.
@@ -156,9 +157,9 @@ func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 			t.Errorf("%+v", res.Proof.Accepted())
 		}
 		// A component of before, and a part of a database, have the check of before.
-		for _, old := range []func(*captured, *logical.RestoreOptions){
-			func(c *captured, _ *logical.RestoreOptions) { c.tree = hidden{c.tree, logical.FingerprintFile} },
-			func(_ *captured, o *logical.RestoreOptions) { o.ExcludeTables = []string{"public.scratch"} },
+		for _, old := range []func(*captured, *restoring.RestoreOptions){
+			func(c *captured, _ *restoring.RestoreOptions) { c.tree = hidden{c.tree, logical.FingerprintFile} },
+			func(_ *captured, o *restoring.RestoreOptions) { o.ExcludeTables = []string{"public.scratch"} },
 		} {
 			c, o := c, options(s, db+"_old")
 			t.Cleanup(func() { s.Drop(t, o.Name) })

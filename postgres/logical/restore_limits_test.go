@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 func TestUpgrade(t *testing.T) {
@@ -26,7 +27,7 @@ func TestUpgrade(t *testing.T) {
 	database, role := original(t, old)
 	c := captureOf(t, old, database, logical.CaptureOptions{})
 	o := options(s, database+"_upgraded")
-	o.Roles, o.Check = true, logical.CheckChecksum
+	o.Roles, o.Check = true, restoring.CheckChecksum
 	plan, _, outcome := mustRestore(t, s, c, o)
 	t.Cleanup(func() {
 		s.Exec(t, "postgres", `DROP DATABASE IF EXISTS "`+outcome.Restored+`" WITH (FORCE)`)

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 // cut is a tree of which the second half of some files is lost.
@@ -49,7 +50,7 @@ func (h *half) Read(p []byte) (int, error) {
 }
 
 // losing restores a component of which some files are lost, known beforehand or not.
-func losing(t testing.TB, c captured, o logical.RestoreOptions, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
+func losing(t testing.TB, c captured, o restoring.RestoreOptions, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
 	t.Helper()
 	c.tree = cut{c.tree, paths}
 	if known {

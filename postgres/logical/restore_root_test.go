@@ -5,6 +5,7 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 // The hash of an enum is that of a number which differs from database to database: pg_dump has such rows loaded
@@ -22,7 +23,7 @@ CREATE TABLE public.paints_1 PARTITION OF public.paints FOR VALUES WITH (MODULUS
 INSERT INTO public.paints SELECT (enum_range(NULL::public.color))[1 + i % 5], i FROM generate_series(1, 1000) i;`)
 		c := captureOf(t, s, db, logical.CaptureOptions{})
 		o := options(s, db+"_back")
-		o.Check = logical.CheckChecksum
+		o.Check = restoring.CheckChecksum
 		_, proof, outcome := mustRestore(t, s, c, o)
 		const rows = `SELECT count(*), sum(n), md5(string_agg(c || ' ' || n, ',' ORDER BY n)) FROM public.paints`
 		if want, got := s.Query(t, db, rows), s.Query(t, outcome.Restored, rows); got != want {

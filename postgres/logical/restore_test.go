@@ -16,6 +16,8 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 )
 
@@ -123,15 +125,15 @@ COMMENT ON DATABASE %[1]s IS 'it''s'; ALTER DATABASE %[1]s CONNECTION LIMIT 77; 
 	return database, role
 }
 
-func options(s *testkit.Server, name string) logical.RestoreOptions {
-	return logical.RestoreOptions{Server: postgres.Config{URL: s.URL("postgres")}, Name: name, Jobs: 2}
+func options(s *testkit.Server, name string) restoring.RestoreOptions {
+	return restoring.RestoreOptions{Server: postgres.Config{URL: s.URL("postgres")}, Name: name, Jobs: 2}
 }
 
 // restore carries out all of a restore, and discards what an error leaves.
-func restore(t testing.TB, c captured, o logical.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
+func restore(t testing.TB, c captured, o restoring.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
 	t.Helper()
 	ctx := t.Context()
-	target := logical.NewTarget(o)
+	target := restoring.NewTarget(o)
 	plan, err := target.Plan(ctx, c.Component, c.tree)
 	if err != nil {
 		return nil, nil, nil, err
@@ -157,7 +159,7 @@ func restore(t testing.TB, c captured, o logical.RestoreOptions) (*cofre.Plan, *
 	return plan, proof, outcome, nil
 }
 
-func mustRestore(t testing.TB, s *testkit.Server, c captured, o logical.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome) {
+func mustRestore(t testing.TB, s *testkit.Server, c captured, o restoring.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome) {
 	t.Helper()
 	plan, proof, outcome, err := restore(t, c, o)
 	if err != nil {
@@ -178,7 +180,7 @@ func TestRestoreIsTheSameDatabase(t *testing.T) {
 		want := s.Dump(t, database)
 		c := captureOf(t, s, database, logical.CaptureOptions{})
 		o := options(s, database+" é")
-		o.Check = logical.CheckChecksum
+		o.Check = restoring.CheckChecksum
 		_, proof, outcome := mustRestore(t, s, c, o)
 		if got := s.Dump(t, outcome.Restored); got != want {
 			t.Errorf("the restored database is another one:\n%s", lineDiff(want, got))
@@ -393,7 +395,7 @@ func TestInterruptedRestoreLeavesTheOldDatabase(t *testing.T) {
 	o.Replace = true
 	for _, task := range []string{"restore pre-data", "load rows", "restore post-data", "analyze"} {
 		ctx, stop := context.WithCancel(t.Context())
-		target := logical.NewTarget(o)
+		target := restoring.NewTarget(o)
 		plan, err := target.Plan(ctx, c.Component, c.tree)
 		if err != nil || len(plan.Problems) > 0 {
 			t.Fatal(err, plan)
@@ -431,7 +433,7 @@ func TestInterruptedWhileTheDatabaseIsMade(t *testing.T) {
 	c := captureOf(t, s, database, logical.CaptureOptions{})
 	for range 4 {
 		ctx, stop := context.WithCancel(t.Context())
-		target := logical.NewTarget(options(s, database+"_made"))
+		target := restoring.NewTarget(options(s, database+"_made"))
 		if _, err := target.Plan(ctx, c.Component, c.tree); err != nil {
 			t.Fatal(err)
 		}
@@ -541,7 +543,7 @@ func TestRestoreOfEveryKind(t *testing.T) {
 		want := s.Dump(t, database)
 		c := captureOf(t, s, database, logical.CaptureOptions{})
 		o := options(s, database+"_again")
-		o.Check = logical.CheckChecksum
+		o.Check = restoring.CheckChecksum
 		_, _, outcome := mustRestore(t, s, c, o)
 		if got := s.Dump(t, outcome.Restored); got != want {
 			t.Error(lineDiff(want, got))
@@ -552,7 +554,7 @@ func TestRestoreOfEveryKind(t *testing.T) {
 		}
 		for _, f := range facts.Tables {
 			name := pgx.Identifier{f.Schema, f.Name}.Sanitize()
-			out, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: s.Config(outcome.Restored), Table: name, ToSchema: "rescue"})
+			out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: s.Config(outcome.Restored), Table: name, ToSchema: "rescue"})
 			if err != nil || out.Rows != f.Rows || out.Checksum != f.Checksum {
 				t.Errorf("%s: %+v, %v", name, out, err)
 			}
@@ -582,7 +584,7 @@ CREATE TABLE "Ação" ("é" serial PRIMARY KEY, t text); INSERT INTO "Ação" (t
 CREATE FUNCTION "fé"() RETURNS text LANGUAGE sql AS $$SELECT 'maçã'::text$$; CREATE TYPE "espécie" AS ENUM ('é');
 ALTER TABLE "Ação" ENABLE ROW LEVEL SECURITY; CREATE POLICY "política" ON "Ação" USING (t <> 'ã'); CREATE SCHEMA "esquemã"; CREATE VIEW "esquemã"."visão" AS SELECT 1 AS "ó"`)
 		o := options(s, database+"_again")
-		o.Check = logical.CheckChecksum
+		o.Check = restoring.CheckChecksum
 		_, _, outcome := mustRestore(t, s, captureOf(t, s, database, logical.CaptureOptions{}), o)
 		if want, got := s.Dump(t, database), s.Dump(t, outcome.Restored); got != want {
 			t.Errorf("%s: %s", encoding, lineDiff(want, got))

@@ -14,6 +14,9 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
+	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
 // readings are values whose text, or whose meaning as text, depends on parameters of the session.
@@ -142,7 +145,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		server := postgres.Config{URL: s.URL(database), User: "operator"}
 		c := captureFrom(t, server, logical.CaptureOptions{SplitBytes: 64 << 10})
 
-		o := logical.RestoreOptions{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: logical.CheckChecksum}
+		o := restoring.RestoreOptions{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: restoring.CheckChecksum}
 		_, _, outcome := mustRestore(t, s, c, o)
 		reset(outcome.Restored)
 		if got := s.Dump(t, outcome.Restored); got != want {
@@ -153,7 +156,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 
 		// A table beside the live one, and a merge with it.
-		out, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
+		out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
 		if err != nil || out.Rows != 2994 {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -163,11 +166,11 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 		s.Exec(t, database, `DROP SCHEMA rescue CASCADE; UPDATE app.readings SET texts = ARRAY['NULL', NULL], cost = 0 WHERE id = 1; DELETE FROM app.readings WHERE id = 2`)
 		change("ALTER DATABASE " + database + " %s")
-		m, err := logical.CompareTable(t.Context(), c.tree, logical.MergeOptions{Server: server, Table: "app.readings"})
+		m, err := rescue.CompareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.readings"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m.Comparison != (logical.Comparison{Missing: 1, Changed: 1, Same: 2992}) {
+		if m.Comparison != (rescue.Comparison{Missing: 1, Changed: 1, Same: 2992}) {
 			t.Errorf("%+v", m.Comparison)
 		}
 		if _, err := m.Apply(t.Context()); err != nil {
@@ -190,7 +193,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(logical.ExportSQL(t.Context(), c.tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
+		if err := errors.Join(export.ExportSQL(t.Context(), c.tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		tool(t, s, "psql", "-X", "--set=ON_ERROR_STOP=1", "--quiet", "--output=/dev/null", "--dbname="+s.URL(to), "--file="+path)

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
 // listening remembers which files are read.
@@ -38,7 +39,7 @@ func TestRestoreTable(t *testing.T) {
 	s.Exec(t, database, `UPDATE public.answers SET body = 'changed'; TRUNCATE public.change_logs`)
 
 	tree := &listening{Tree: c.tree}
-	out, err := logical.RestoreTable(t.Context(), tree, logical.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`})
+	out, err := rescue.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,14 +65,14 @@ func TestRestoreTable(t *testing.T) {
 	if got := s.Query(t, database, `INSERT INTO "Resgate 1".answers (profile_id, body) VALUES (1, 'x') RETURNING id`); got != "2002" {
 		t.Errorf("the identity gives %s", got)
 	}
-	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`}); !errors.Is(err, cofre.ErrExists) {
+	if _, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`}); !errors.Is(err, cofre.ErrExists) {
 		t.Errorf("a second time: %v", err)
 	}
 
 	for table, rows := range map[string]int64{
 		`"Odd ""Schema"""."dot.ted"`: 2, "none": 2, "empty": 0, "public.parts": 301, "parts_1": 181, "serials": 10, "PROFILES": 50,
 	} {
-		out, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: table, ToSchema: "resgate_" + fmt.Sprint(len(table))})
+		out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: table, ToSchema: "resgate_" + fmt.Sprint(len(table))})
 		if err != nil || out.Rows != rows {
 			t.Errorf("%s: %+v, %v", table, out, err)
 		}
@@ -82,12 +83,12 @@ func TestRestoreTable(t *testing.T) {
 	if got := s.Query(t, database, `INSERT INTO resgate_7.serials (label) VALUES ('novo') RETURNING id`); got != "11" {
 		t.Errorf("the sequence gives %s", got)
 	}
-	_, err = logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: `"Answers"`})
+	_, err = rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: `"Answers"`})
 	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), `"public"."answers"`) {
 		t.Errorf("%v, hint %s", err, cofre.Hint(err))
 	}
 	bad := flipped{c.tree, answersFile(t, c)}
-	if _, err := logical.RestoreTable(t.Context(), bad, logical.TableOptions{Server: server, Table: "answers", ToSchema: "mau"}); !errors.Is(err, cofre.ErrCorrupt) {
+	if _, err := rescue.RestoreTable(t.Context(), bad, rescue.TableOptions{Server: server, Table: "answers", ToSchema: "mau"}); !errors.Is(err, cofre.ErrCorrupt) {
 		t.Errorf("changed rows: %v", err)
 	}
 	if got := s.Query(t, database, `SELECT count(*) FROM pg_namespace WHERE nspname = 'mau'`); got != "0" {
@@ -97,13 +98,13 @@ func TestRestoreTable(t *testing.T) {
 	// A table that was dropped comes back as it was, with what ties it to others.
 	want := s.Dump(t, database, "--table=public.serials")
 	s.Exec(t, database, `DROP TABLE public.serials`)
-	if _, err := logical.RestoreTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials"}); err != nil {
+	if _, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "serials"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Dump(t, database, "--table=public.serials"); got != want {
 		t.Error(lineDiff(want, got))
 	}
-	plan, err := logical.PlanTable(t.Context(), c.tree, logical.TableOptions{Server: server, Table: "serials"})
+	plan, err := rescue.PlanTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "serials"})
 	if err != nil || len(plan.Problems) == 0 || len(plan.Steps) != 3 {
 		t.Errorf("%+v, %v", plan, err)
 	}
@@ -130,27 +131,27 @@ ALTER TABLE public.answers ENABLE ALWAYS TRIGGER audit;
 TRUNCATE public.change_logs`)
 	damaged := s.Query(t, database, state)
 
-	compare := func(o logical.MergeOptions) *logical.Merge {
+	compare := func(o rescue.MergeOptions) *rescue.Merge {
 		t.Helper()
 		o.Server = server
 		if o.Table == "" {
 			o.Table = "answers"
 		}
 		o.Preview = 5
-		m, err := logical.CompareTable(t.Context(), c.tree, o)
+		m, err := rescue.CompareTable(t.Context(), c.tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	closed := func(m *logical.Merge) {
+	closed := func(m *rescue.Merge) {
 		t.Helper()
 		if err := m.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}
-	m := compare(logical.MergeOptions{})
-	if m.Comparison != (logical.Comparison{Missing: 100, Changed: 4, Extra: 1, Same: 1897}) || len(m.Preview) != 10 {
+	m := compare(rescue.MergeOptions{})
+	if m.Comparison != (rescue.Comparison{Missing: 100, Changed: 4, Extra: 1, Same: 1897}) || len(m.Preview) != 10 {
 		t.Errorf("%+v, %d rows shown", m.Comparison, len(m.Preview))
 	}
 	for _, d := range m.Preview {
@@ -171,7 +172,7 @@ TRUNCATE public.change_logs`)
 	s.Exec(t, database, `TRUNCATE public.change_logs`)
 
 	before := s.Query(t, database, state)
-	m = compare(logical.MergeOptions{DeleteExtra: true})
+	m = compare(rescue.MergeOptions{DeleteExtra: true})
 	out, err := m.Apply(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +204,7 @@ TRUNCATE public.change_logs`)
 
 	// A row that refers to a profile which is gone: the foreign key is checked although triggers are off.
 	s.Exec(t, database, `DELETE FROM public.answers WHERE profile_id = 7; DELETE FROM public.profiles WHERE id = 7`)
-	m = compare(logical.MergeOptions{})
+	m = compare(rescue.MergeOptions{})
 	if _, err := m.Apply(t.Context()); err == nil || !strings.Contains(err.Error(), "answers_profile_id_fkey") {
 		t.Errorf("a broken foreign key: %v", err)
 	}
@@ -213,7 +214,7 @@ TRUNCATE public.change_logs`)
 	s.Exec(t, database, `DELETE FROM public.serials WHERE id > 5; CREATE TRIGGER audit AFTER INSERT ON public.serials FOR EACH ROW EXECUTE FUNCTION public.log_change(); TRUNCATE public.change_logs`)
 	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" LOGIN; GRANT CREATE ON DATABASE `+database+` TO "`+role+`"`)
 	server.User = role
-	m = compare(logical.MergeOptions{Table: "serials"})
+	m = compare(rescue.MergeOptions{Table: "serials"})
 	if out, err = m.Apply(t.Context()); err != nil || out.Inserted != 5 {
 		t.Errorf("%+v, %v", out, err)
 	}
@@ -221,7 +222,7 @@ TRUNCATE public.change_logs`)
 	if got := s.Query(t, database, `SELECT (SELECT count(*) FROM public.serials), (SELECT count(*) FROM public.change_logs), (SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'public.serials'::regclass)`); got != "10|0|O" {
 		t.Error(got)
 	}
-	if _, err := logical.CompareTable(t.Context(), c.tree, logical.MergeOptions{Server: server, Table: "empty"}); !errors.Is(err, cofre.ErrPreflight) {
+	if _, err := rescue.CompareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "empty"}); !errors.Is(err, cofre.ErrPreflight) {
 		t.Errorf("a table without a primary key: %v", err)
 	}
 	testkit.Healthy(t, s, database)

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -52,7 +53,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 			break
 		}
 		// 55006, object_in_use: a session was there or came back.
-		if !HasCode(err, "55006") {
+		if !logical.HasCode(err, "55006") {
 			return nil, err
 		}
 		if attempt == renameAttempts {

@@ -1,8 +1,9 @@
-package logical
+package rescue
 
 import (
 	"strings"
 
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -26,7 +27,7 @@ func (m moved) rewrite(sql string) string {
 			if inner := strings.ReplaceAll(strings.Trim(text, "'"), "''", "'"); len(text) >= 2 {
 				if parts, err := pgarchive.ParseName(inner); err == nil && len(parts) == 2 {
 					if to, ok := m[[2]string{parts[0], parts[1]}]; ok {
-						text = Literal(pgarchive.Quote(to, parts[1]))
+						text = logical.Literal(pgarchive.Quote(to, parts[1]))
 					}
 				}
 			}

@@ -1,4 +1,4 @@
-package logical
+package rescue
 
 import "testing"
 

@@ -1,4 +1,4 @@
-package logical
+package rescue
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -34,12 +35,12 @@ func (m *Merge) Apply(ctx context.Context) (*MergeOutcome, error) {
 }
 
 func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
-	conn, err := Connect(ctx, m.o.Server, map[string]string{"lock_timeout": "30s"})
+	conn, err := logical.Connect(ctx, m.o.Server, map[string]string{"lock_timeout": "30s"})
 	if err != nil {
 		return nil, err
 	}
 	defer postgres.Close(ctx, conn)
-	replica, err := ReplicaRole(ctx, conn)
+	replica, err := logical.ReplicaRole(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 	if after != want {
 		return fmt.Errorf("after the merge the table differs (%+v, not %+v): %w", after, want, cofre.ErrUnproven)
 	}
-	_, err = tx.Exec(ctx, "COMMENT ON TABLE "+out.UndoTable+" IS "+Literal(m.undoSQL(replica)))
+	_, err = tx.Exec(ctx, "COMMENT ON TABLE "+out.UndoTable+" IS "+logical.Literal(m.undoSQL(replica)))
 	return err
 }
 
@@ -120,13 +121,13 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx, out *MergeOutcome) error {
 		return err
 	}
 	if err := run(nil, `CREATE TABLE %s AS SELECT 'updated'::text AS cofre_action, %s FROM %s JOIN %s r ON %s WHERE %s
-UNION ALL SELECT 'deleted', %s FROM %s WHERE %s`, undo, ColumnList("l", m.all), m.liveFrom(), m.captured, m.sameKey(), m.differ(), ColumnList("l", m.all), m.liveFrom(), extra); HasCode(err, "42883") || HasCode(err, "42804") {
+UNION ALL SELECT 'deleted', %s FROM %s WHERE %s`, undo, logical.ColumnList("l", m.all), m.liveFrom(), m.captured, m.sameKey(), m.differ(), logical.ColumnList("l", m.all), m.liveFrom(), extra); logical.HasCode(err, "42883") || logical.HasCode(err, "42804") {
 		return fmt.Errorf("keep the rows as they are: %w", err)
 	} else if err != nil {
 		return err
 	}
 	// The keys of the rows to come, before they are there.
-	if err := run(nil, "INSERT INTO %s (cofre_action, %s) SELECT 'inserted', %s FROM %s r WHERE %s", undo, ColumnList("", m.key), ColumnList("r", m.key), m.captured, missing); err != nil {
+	if err := run(nil, "INSERT INTO %s (cofre_action, %s) SELECT 'inserted', %s FROM %s r WHERE %s", undo, logical.ColumnList("", m.key), logical.ColumnList("r", m.key), m.captured, missing); err != nil {
 		return err
 	}
 	if m.o.DeleteExtra {
@@ -139,17 +140,17 @@ UNION ALL SELECT 'deleted', %s FROM %s WHERE %s`, undo, ColumnList("l", m.all), 
 			return err
 		}
 	}
-	return run(&out.Inserted, "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s r WHERE %s", m.live, ColumnList("", m.columns), ColumnList("r", m.columns), m.captured, missing)
+	return run(&out.Inserted, "INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s r WHERE %s", m.live, logical.ColumnList("", m.columns), logical.ColumnList("r", m.columns), m.captured, missing)
 }
 
 // disableTriggers silences what would fire all the same, and returns the statements that undo it. As replica
 // those are the triggers enabled ALWAYS or for REPLICA; otherwise all of the user's.
 func (m *Merge) disableTriggers(ctx context.Context, tx pgx.Tx, replica bool) (enable []string, err error) {
 	type trigger struct{ table, name, enabled string }
-	triggers, err := Collect(ctx, tx, "the triggers", fmt.Sprintf(`
+	triggers, err := logical.Collect(ctx, tx, "the triggers", fmt.Sprintf(`
 WITH RECURSIVE t(oid) AS (SELECT %s::regclass::oid UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN t ON t.oid = i.inhparent)
 SELECT g.tgrelid::regclass::text, g.tgname, g.tgenabled::text FROM pg_catalog.pg_trigger g JOIN t ON t.oid = g.tgrelid
-WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, Literal(m.live)), func(r pgx.CollectableRow) (t trigger, err error) {
+WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, logical.Literal(m.live)), func(r pgx.CollectableRow) (t trigger, err error) {
 		return t, r.Scan(&t.table, &t.name, &t.enabled)
 	})
 	if err != nil {
@@ -166,7 +167,7 @@ WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, Literal(m.live))
 		enable = append(enable, fmt.Sprintf("ALTER TABLE ONLY %s %s TRIGGER %s", t.table, how, pgarchive.Quote(t.name)))
 	}
 	var rules int
-	if err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = %s::regclass AND ev_enabled = ANY($1)`, Literal(m.live)),
+	if err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*) FROM pg_catalog.pg_rewrite WHERE ev_class = %s::regclass AND ev_enabled = ANY($1)`, logical.Literal(m.live)),
 		map[bool][]string{true: {"A", "R"}, false: {"O", "A"}}[replica]).Scan(&rules); err != nil {
 		return nil, err
 	}
@@ -184,12 +185,12 @@ type foreignKey struct {
 
 // checkForeignKeys looks for rows that a validated foreign key forbids, of this table and of those that lead to it.
 func (m *Merge) checkForeignKeys(ctx context.Context, tx pgx.Tx) error {
-	keys, err := Collect(ctx, tx, "the foreign keys", fmt.Sprintf(`
+	keys, err := logical.Collect(ctx, tx, "the foreign keys", fmt.Sprintf(`
 SELECT c.conname, c.conrelid::regclass::text, c.confrelid::regclass::text,
   (SELECT pg_catalog.array_agg(a.attname ORDER BY k.at) FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n),
   (SELECT pg_catalog.array_agg(a.attname ORDER BY k.at) FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n)
 FROM pg_catalog.pg_constraint c
-WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regclass IN (c.conrelid, c.confrelid)`, Literal(m.live)),
+WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regclass IN (c.conrelid, c.confrelid)`, logical.Literal(m.live)),
 		func(r pgx.CollectableRow) (k foreignKey, err error) {
 			return k, r.Scan(&k.name, &k.from, &k.to, &k.columns, &k.refs)
 		})
@@ -205,7 +206,7 @@ WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regcla
 		var broken int64
 		var example *string
 		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), min((%s)::text) FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s)`,
-			"ROW("+ColumnList("c", k.columns)+")", k.from, strings.Join(set, " AND "), k.to, strings.Join(join, " AND "))).Scan(&broken, &example)
+			"ROW("+logical.ColumnList("c", k.columns)+")", k.from, strings.Join(set, " AND "), k.to, strings.Join(join, " AND "))).Scan(&broken, &example)
 		if err != nil {
 			return fmt.Errorf("check foreign key %s: %w", k.name, err)
 		}
@@ -223,11 +224,11 @@ func (m *Merge) moveSequences(ctx context.Context, tx pgx.Tx) ([]string, error) 
 		sequence, column string
 		increment        int64
 	}
-	sequences, err := Collect(ctx, tx, "the sequences of the table", fmt.Sprintf(`
+	sequences, err := logical.Collect(ctx, tx, "the sequences of the table", fmt.Sprintf(`
 SELECT s.seqrelid::regclass::text, a.attname, s.seqincrement FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.objid
 JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjid = %s::regclass`, Literal(m.live)),
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjid = %s::regclass`, logical.Literal(m.live)),
 		func(r pgx.CollectableRow) (o owned, err error) {
 			return o, r.Scan(&o.sequence, &o.column, &o.increment)
 		})
@@ -248,7 +249,7 @@ WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AN
 		var to *int64
 		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT pg_catalog.setval(%s::regclass, m.v::bigint) FROM (SELECT %s(%s) AS v FROM %s) m, %s s
 WHERE m.v IS NOT NULL AND (m.v %s s.last_value OR m.v = s.last_value AND NOT s.is_called)`,
-			Literal(s.sequence), extreme, "l."+pgarchive.Quote(s.column), from, s.sequence, beyond)).Scan(&to)
+			logical.Literal(s.sequence), extreme, "l."+pgarchive.Quote(s.column), from, s.sequence, beyond)).Scan(&to)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
@@ -283,7 +284,7 @@ func (m *Merge) undoSQL(replica bool) string {
 	if len(set) > 0 {
 		sql = append(sql, fmt.Sprintf("UPDATE %s SET %s FROM %s u WHERE u.cofre_action = 'updated' AND %s;", m.liveFrom(), strings.Join(set, ", "), undo, where))
 	}
-	sql = append(sql, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s u WHERE u.cofre_action = 'deleted';", m.live, ColumnList("", m.all), ColumnList("u", m.all), undo))
+	sql = append(sql, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s u WHERE u.cofre_action = 'deleted';", m.live, logical.ColumnList("", m.all), logical.ColumnList("u", m.all), undo))
 	if !replica {
 		sql = append(sql, "ALTER TABLE "+m.live+" ENABLE TRIGGER USER;")
 	}

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -22,7 +23,7 @@ func (t *Target) createDatabase(ctx context.Context) error {
 	defer postgres.Close(ctx, conn)
 	err = execToEnd(ctx, conn, t.createStatement())
 	// Where only the connection says that it failed, it may be there, and Discard looks.
-	t.created = err == nil || !IsServerError(err)
+	t.created = err == nil || !logical.IsServerError(err)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -69,17 +70,17 @@ func (t *Target) createStatement() string {
 	if !t.o.NoOwner {
 		fmt.Fprintf(&b, " OWNER %s", pgarchive.Quote(d.Owner))
 	}
-	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", Literal(d.Encoding), Literal(d.Collate), Literal(d.CType))
+	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", logical.Literal(d.Encoding), logical.Literal(d.Collate), logical.Literal(d.CType))
 	if t.server.version.Major() >= 15 {
 		fmt.Fprintf(&b, " LOCALE_PROVIDER %s", d.LocaleProvider)
 		switch d.LocaleProvider {
 		case "icu":
-			fmt.Fprintf(&b, " ICU_LOCALE %s", Literal(d.Locale))
+			fmt.Fprintf(&b, " ICU_LOCALE %s", logical.Literal(d.Locale))
 			if d.ICURules != "" && t.server.version.Major() >= 16 {
-				fmt.Fprintf(&b, " ICU_RULES %s", Literal(d.ICURules))
+				fmt.Fprintf(&b, " ICU_RULES %s", logical.Literal(d.ICURules))
 			}
 		case "builtin":
-			fmt.Fprintf(&b, " BUILTIN_LOCALE %s", Literal(d.Locale))
+			fmt.Fprintf(&b, " BUILTIN_LOCALE %s", logical.Literal(d.Locale))
 		}
 	}
 	if d.Tablespace != "" && d.Tablespace != "pg_default" {
@@ -90,10 +91,10 @@ func (t *Target) createStatement() string {
 
 // dropUnwantedPublic drops the schema public that every new database has, where the captured one had none.
 func (t *Target) dropUnwantedPublic(ctx context.Context) error {
-	if t.fromTemplate() || t.sel.Partial || len(t.Facts.Grants) == 0 || slices.ContainsFunc(t.Facts.Grants, func(g GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
+	if t.fromTemplate() || t.sel.Partial || len(t.Facts.Grants) == 0 || slices.ContainsFunc(t.Facts.Grants, func(g logical.GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
 		return nil
 	}
-	conn, err := Connect(ctx, t.o.Server.With(t.staged), nil)
+	conn, err := logical.Connect(ctx, t.o.Server.With(t.staged), nil)
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,11 @@ func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 func (t *Target) dressDatabase(ctx context.Context) error {
 	d := t.Facts.Database
 	if t.fromTemplate() {
-		old, err := Connect(ctx, t.o.Server.With(t.o.Name), nil)
+		old, err := logical.Connect(ctx, t.o.Server.With(t.o.Name), nil)
 		if err != nil {
 			return err
 		}
-		d, err = ReadDatabase(ctx, old)
+		d, err = logical.ReadDatabase(ctx, old)
 		_ = postgres.Close(ctx, old)
 		if err != nil {
 			return err
@@ -132,7 +133,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		sql = append(sql, settingStatement(db, s))
 	}
 	if d.Comment != "" {
-		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+Literal(d.Comment))
+		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+logical.Literal(d.Comment))
 	} else if t.adopted {
 		sql = append(sql, "COMMENT ON DATABASE "+db+" IS NULL") // its mark as a copy that was kept
 	}
@@ -172,8 +173,8 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 // Source: PostgreSQL, src/bin/pg_dump/dumputils.c, makeAlterConfigCommand and variable_is_guc_list_quote.
 var listSettings = []string{"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"}
 
-func settingStatement(db string, s Setting) string {
-	value := Literal(s.Value)
+func settingStatement(db string, s logical.Setting) string {
+	value := logical.Literal(s.Value)
 	if slices.Contains(listSettings, strings.ToLower(s.Name)) {
 		var parts []string
 		for rest := strings.TrimSpace(s.Value); rest != ""; {
@@ -194,7 +195,7 @@ func settingStatement(db string, s Setting) string {
 				}
 				part, rest = strings.TrimSpace(rest[:end]), rest[end:]
 			}
-			parts = append(parts, Literal(part))
+			parts = append(parts, logical.Literal(part))
 			rest = strings.TrimLeft(rest, " ")
 			rest = strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
 		}
@@ -215,7 +216,7 @@ func databaseGrants(db, captured, owner string, acl []string) ([]string, error) 
 	letters := map[byte]string{'C': "CREATE", 'c': "CONNECT", 'T': "TEMPORARY"}
 	sql := []string{"REVOKE ALL ON DATABASE " + db + " FROM PUBLIC", "REVOKE ALL ON DATABASE " + db + " FROM " + pgarchive.Quote(owner)}
 	for _, text := range acl {
-		item, err := ParseACLItem(text)
+		item, err := logical.ParseACLItem(text)
 		if err != nil {
 			return nil, err
 		}
@@ -251,5 +252,5 @@ func databaseGrants(db, captured, owner string, acl []string) ([]string, error) 
 
 // maintenance connects to a database that is neither the one replaced nor the staged one.
 func (t *Target) maintenance(ctx context.Context) (*pgx.Conn, error) {
-	return Connect(ctx, t.server.maintenance, nil)
+	return logical.Connect(ctx, t.server.maintenance, nil)
 }

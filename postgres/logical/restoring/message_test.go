@@ -1,9 +1,11 @@
-package logical
+package restoring
 
 import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 func TestMessagesOfPgRestore(t *testing.T) {
@@ -96,7 +98,7 @@ GRANT pg_read_all_data TO reader;
 }
 
 func TestListSettingsKeepTheirParts(t *testing.T) {
-	for in, want := range map[Setting]string{
+	for in, want := range map[logical.Setting]string{
 		{Name: "search_path", Value: `"$user", public, "a, ""b"`}: `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a, "b'`,
 		{Name: "search_path", Value: ``}:                          `ALTER DATABASE "d" SET "search_path" TO ''`,
 		{Name: "app.jwt", Value: `it's`, Role: "r"}:               `ALTER ROLE "r" IN DATABASE "d" SET "app"."jwt" TO 'it''s'`,

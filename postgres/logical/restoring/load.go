@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"bufio"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -24,7 +25,7 @@ import (
 func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool) error {
 	var others []*pgarchive.Entry
 	var blobs []*pgarchive.Entry
-	var loads []TableLoad
+	var loads []logical.TableLoad
 	facts := t.TableFacts()
 	for _, e := range t.sel.Entries(pgarchive.SectionData) {
 		switch {
@@ -54,14 +55,14 @@ func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool
 	return t.loadLargeObjects(ctx, obs, blobs)
 }
 
-func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (TableLoad, error) {
+func (t *Target) tableLoad(e *pgarchive.Entry, f *logical.TableFacts) (logical.TableLoad, error) {
 	schema, table, columns, err := e.CopyTarget()
 	if err != nil {
-		return TableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+		return logical.TableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 	}
 	ours := t.Made[[2]string{schema, table}] != nil
-	return TableLoad{
-		Path: ArchiveDir + "/" + DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f,
+	return logical.TableLoad{
+		Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f,
 		// A configuration table belongs to its extension, which may have put rows there; and where the
 		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
 		Fresh: ours && !t.fromTemplate() && !e.ByRoot(),
@@ -71,18 +72,18 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *TableFacts) (TableLoad, error)
 
 // loadTables loads the largest tables first, so that the last of them do not leave workers idle. What the repository has
 // lost of them ends nothing: all of it is known in the end, and the check names it.
-func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []TableLoad) (err error) {
-	slices.SortStableFunc(loads, func(a, b TableLoad) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
+func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []logical.TableLoad) (err error) {
+	slices.SortStableFunc(loads, func(a, b logical.TableLoad) int { return cmp.Compare(b.Bytes(), a.Bytes()) })
 	var total int64
 	for i := range loads {
 		total += loads[i].Bytes()
 	}
-	progress := &Progress{Observer: obs, Task: "load rows", Total: total}
+	progress := &logical.Progress{Observer: obs, Task: "load rows", Total: total}
 	progress.Begin()
 	defer func() { progress.End(err) }()
 
 	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
+		conn, err := logical.ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
 		if err != nil || t.o.SearchPath == "" {
 			return conn, err
 		}
@@ -95,7 +96,7 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []Tab
 		}
 		err := p.run(ctx, conn, t.tree, progress)
 		switch {
-		case IsServerError(err):
+		case logical.IsServerError(err):
 			return t.explainFailure(err, err.Error())
 		case isLost(err) && ctx.Err() == nil:
 			t.lose(t.lostRows(e, p.table.Facts, cofre.OneLine(err)))
@@ -110,15 +111,15 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 	if len(entries) == 0 {
 		return nil
 	}
-	p := &Progress{Observer: obs, Task: "load large objects", Total: t.Facts.LargeObjects.Bytes}
+	p := &logical.Progress{Observer: obs, Task: "load large objects", Total: t.Facts.LargeObjects.Bytes}
 	p.Begin()
 	defer func() { p.End(err) }()
-	conn, err := ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
+	conn, err := logical.ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	var sum Tally
+	var sum logical.Tally
 	for _, e := range entries {
 		if err := t.loadGroup(ctx, conn, e, &sum, p); err != nil {
 			return fmt.Errorf("load large objects: %w", err)
@@ -140,9 +141,9 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 // perTransaction bounds the locks that a transaction takes: one for each large object, of 64 × connections.
 const perTransaction = 500
 
-func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *Tally, p *Progress) error {
-	path := ArchiveDir + "/" + cmp.Or(e.File, t.TOC.FileName(e))
-	list, err := ReadAll(ctx, t.tree, path)
+func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *logical.Tally, p *logical.Progress) error {
+	path := logical.ArchiveDir + "/" + cmp.Or(e.File, t.TOC.FileName(e))
+	list, err := logical.ReadAll(ctx, t.tree, path)
 	if isLost(err) {
 		t.lose(lostList(path, cofre.OneLine(err)))
 		return nil
@@ -176,18 +177,18 @@ func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Ent
 }
 
 // loadOne fills one large object. One that is lost, in part or whole, stays empty.
-func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *Tally, p *Progress) error {
+func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *logical.Tally, p *logical.Progress) error {
 	err := t.fillOne(ctx, tx, oid, file, sum, p)
 	if !isLost(err) {
 		return err
 	}
-	t.lose(lostObject(strconv.FormatUint(uint64(oid), 10), ArchiveDir+"/"+file, cofre.OneLine(err)))
+	t.lose(lostObject(strconv.FormatUint(uint64(oid), 10), logical.ArchiveDir+"/"+file, cofre.OneLine(err)))
 	_, err = tx.Exec(ctx, "SELECT pg_catalog.lo_truncate(pg_catalog.lo_open($1, 131072), 0)", oid) // INV_WRITE
 	return err
 }
 
-func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *Tally, p *Progress) (err error) {
-	r, err := t.tree.Open(ctx, ArchiveDir+"/"+file)
+func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *logical.Tally, p *logical.Progress) (err error) {
+	r, err := t.tree.Open(ctx, logical.ArchiveDir+"/"+file)
 	if err != nil {
 		return err
 	}

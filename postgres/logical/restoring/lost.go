@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"cmp"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -45,7 +46,7 @@ const (
 
 // isLost tells what the repository has lost from what cannot be reached, and from what a server says.
 func isLost(err error) bool {
-	return !IsServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
+	return !logical.IsServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
 }
 
 // lose remembers something that is lost. It may be called by several goroutines.
@@ -65,8 +66,8 @@ func (t *Target) isGone(dumpID int) bool {
 }
 
 // lostRows describes the rows of a table that are lost. The facts name a partition that is loaded through its root.
-func (t *Target) lostRows(e *pgarchive.Entry, f *TableFacts, why string) lost {
-	l := lost{Path: ArchiveDir + "/" + DataFile(t.TOC, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
+func (t *Target) lostRows(e *pgarchive.Entry, f *logical.TableFacts, why string) lost {
+	l := lost{Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
 	if f != nil {
 		l.Schema, l.Table, l.Want = f.Schema, f.Name, fmt.Sprint(f.Rows)
 	}
@@ -96,7 +97,7 @@ func (t *Target) lookAtLost(p *cofre.Plan) {
 		}
 		t.findLost(why)
 		if t.GlobalsLost != nil {
-			t.lose(lost{What: lostGlobals, Path: GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.GlobalsLost)})
+			t.lose(lost{What: lostGlobals, Path: logical.GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.GlobalsLost)})
 		}
 		slices.SortFunc(t.lost, func(a, b lost) int { return cmp.Compare(a.What, b.What) })
 	}
@@ -111,7 +112,7 @@ func (t *Target) findLost(why map[string]string) {
 			continue
 		}
 		f := facts[e.DumpID]
-		if w, is := why[ArchiveDir+"/"+DataFile(t.TOC, e, f)]; is {
+		if w, is := why[logical.ArchiveDir+"/"+logical.DataFile(t.TOC, e, f)]; is {
 			t.lose(t.lostRows(e, f, w))
 		}
 	}
@@ -122,15 +123,15 @@ func (t *Target) findLost(why map[string]string) {
 			t.lose(lostObject(strings.TrimSuffix(oid, ".dat"), path, w))
 		case blobs && strings.HasPrefix(path, listPrefix):
 			t.lose(lostList(path, w))
-		case path == FingerprintFile && t.wantsFingerprint():
+		case path == logical.FingerprintFile && t.wantsFingerprint():
 			t.lose(lostFingerprint(w))
 		}
 	}
 }
 
 const (
-	objectPrefix = ArchiveDir + "/blob_"
-	listPrefix   = ArchiveDir + "/blobs"
+	objectPrefix = logical.ArchiveDir + "/blob_"
+	listPrefix   = logical.ArchiveDir + "/blobs"
 )
 
 // LargeObjectOf names what a path in a component holds of large objects; empty if it is none.
@@ -150,11 +151,11 @@ func lostObject(oid, path, why string) lost {
 
 // lostList is of all large objects that a list names.
 func lostList(path, why string) lost {
-	return lost{What: "large objects of " + strings.TrimPrefix(path, ArchiveDir+"/"), Path: path, Want: "as captured", Why: why}
+	return lost{What: "large objects of " + strings.TrimPrefix(path, logical.ArchiveDir+"/"), Path: path, Want: "as captured", Why: why}
 }
 
 func lostFingerprint(why string) lost {
-	return lost{What: lostCatalogs, Path: FingerprintFile, Want: "as captured", Why: why}
+	return lost{What: lostCatalogs, Path: logical.FingerprintFile, Want: "as captured", Why: why}
 }
 
 // lostObjects reports whether the contents of large objects are lost.
@@ -195,7 +196,7 @@ func (l lost) named() string {
 
 // emptyHalves removes what some parts of a table have brought before another was found to be lost: half of a table must
 // not be taken for the table.
-func (t *Target) emptyHalves(ctx context.Context, loads []TableLoad) error {
+func (t *Target) emptyHalves(ctx context.Context, loads []logical.TableLoad) error {
 	for i := range loads {
 		l := &loads[i]
 		if !l.Parted || !t.isGone(l.Entry.DumpID) {
@@ -206,7 +207,7 @@ func (t *Target) emptyHalves(ctx context.Context, loads []TableLoad) error {
 		if l.Fresh {
 			sql = "TRUNCATE ONLY " + l.Table
 		}
-		conn, err := ConnectForLoad(ctx, t.o.Server.With(t.staged), t.ClientEncoding())
+		conn, err := logical.ConnectForLoad(ctx, t.o.Server.With(t.staged), t.ClientEncoding())
 		if err != nil {
 			return err
 		}
@@ -263,8 +264,8 @@ func (t *Target) brokenKeys() []brokenKey {
 		}
 		in := t.ClientEncoding()
 		keys = append(keys, brokenKey{
-			entry: e, schema: Decoded(in, from.Namespace), table: Decoded(in, from.Tag),
-			constraint: Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
+			entry: e, schema: logical.Decoded(in, from.Namespace), table: logical.Decoded(in, from.Tag),
+			constraint: logical.Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: logical.Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
 		})
 	}
 	return keys
@@ -370,7 +371,7 @@ func (t *Target) filledWithout() []string {
 	var names []string
 	for i := range t.TOC.Entries {
 		if e := &t.TOC.Entries[i]; e.Desc == "MATERIALIZED VIEW" && reach[e.DumpID] && t.sel.Has(e) {
-			names = append(names, Decoded(t.ClientEncoding(), e.Namespace+"."+e.Tag))
+			names = append(names, logical.Decoded(t.ClientEncoding(), e.Namespace+"."+e.Tag))
 		}
 	}
 	return names

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -30,7 +31,7 @@ const markedKept = "a restored copy that differs and was kept"
 // mark is what this restore would write on its copy.
 func (t *Target) mark() mark {
 	options := struct {
-		Filter
+		logical.Filter
 		NoOwner, NoPrivileges bool
 		SearchPath            string
 	}{t.o.Filter, t.o.NoOwner, t.o.NoPrivileges, t.o.SearchPath}
@@ -51,7 +52,7 @@ func (t *Target) Keep(ctx context.Context, _ *cofre.Proof) (cofre.KeptCopy, erro
 	if err != nil {
 		return cofre.KeptCopy{}, err
 	}
-	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+pgarchive.Quote(t.staged)+" IS "+Literal(string(text))); err != nil {
+	if _, err := conn.Exec(ctx, "COMMENT ON DATABASE "+pgarchive.Quote(t.staged)+" IS "+logical.Literal(string(text))); err != nil {
 		return cofre.KeptCopy{}, fmt.Errorf("mark database %s: %w", t.staged, err)
 	}
 	t.created = false
@@ -66,7 +67,7 @@ func (t *Target) lookForKept(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	type kept struct{ name, comment string }
-	all, err := Collect(ctx, conn, "the comments on databases", `
+	all, err := logical.Collect(ctx, conn, "the comments on databases", `
 SELECT d.datname, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d
 WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE '{"cofre":%' AND d.datallowconn ORDER BY d.oid DESC`,
 		func(r pgx.CollectableRow) (k kept, err error) { return k, r.Scan(&k.name, &k.comment) })
@@ -122,12 +123,12 @@ func (t *Target) drop(ctx context.Context) error {
 }
 
 func (t *Target) dropSubscriptions(ctx context.Context) error {
-	conn, err := Connect(ctx, t.o.Server.With(t.staged), nil)
+	conn, err := logical.Connect(ctx, t.o.Server.With(t.staged), nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	names, err := Collect(ctx, conn, "the subscriptions", `
+	names, err := logical.Collect(ctx, conn, "the subscriptions", `
 SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = pg_catalog.current_database()`, pgx.RowTo[string])
 	if err != nil {
 		return err

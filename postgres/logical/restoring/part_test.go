@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"bufio"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // Cut at any offsets, the parts hold every line once.
@@ -15,10 +17,10 @@ func TestPartsAreTheWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lines := rapid.SliceOfN(rapid.StringMatching(`[a-c]{0,40}`), 1, 60).Draw(t, "lines")
 		text := strings.Join(lines, "\n") + "\n"
-		stored := []byte(text + EndMarker)
+		stored := []byte(text + logical.EndMarker)
 		n := rapid.IntRange(1, 12).Draw(t, "parts")
 		buffer := rapid.IntRange(16, 64).Draw(t, "buffer")
-		var sum Tally
+		var sum logical.Tally
 		var got strings.Builder
 		for k := range n {
 			src := bytes.NewReader(stored)
@@ -31,13 +33,13 @@ func TestPartsAreTheWhole(t *testing.T) {
 				t.Fatal(err)
 			}
 			if to == int64(len(text)) {
-				if err := EndsWell(r.br); err != nil {
+				if err := logical.EndsWell(r.br); err != nil {
 					t.Fatal(err)
 				}
 			}
 			sum.Merge(&r.tally)
 		}
-		var whole Tally
+		var whole logical.Tally
 		_, _ = whole.Write([]byte(text))
 		if got.String() != text || sum.Checksum() != whole.Checksum() || sum.Rows != whole.Rows {
 			t.Fatalf("%q became %q", text, got.String())

@@ -1,4 +1,4 @@
-package logical
+package rescue
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -60,7 +61,7 @@ func RestoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 }
 
 func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
-	opened, err := OpenComponent(ctx, tree)
+	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 	if why := o.unsafe(a, to); why != nil {
 		return nil, cofre.WithHint(fmt.Errorf("%s: %w", why.What, cofre.ErrPreflight), "%s", why.Hint)
 	}
-	conn, err := ConnectForLoad(ctx, c.RowsOn(o.Server), encoding)
+	conn, err := logical.ConnectForLoad(ctx, c.RowsOn(o.Server), encoding)
 	if err != nil {
 		return nil, err
 	}
@@ -90,8 +91,8 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 }
 
 // find collects the table, and says in which schema it is made.
-func (o TableOptions) find(toc *pgarchive.TOC) (*ArchivedTable, string, error) {
-	from, _, err := TableName(o.Table)
+func (o TableOptions) find(toc *pgarchive.TOC) (*logical.ArchivedTable, string, error) {
+	from, _, err := logical.TableName(o.Table)
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,12 +104,12 @@ func (o TableOptions) find(toc *pgarchive.TOC) (*ArchivedTable, string, error) {
 		}
 		to = parts[0]
 	}
-	a, err := FindArchived(toc, o.Table, o.Full || to == from && !o.Bare)
+	a, err := logical.FindArchived(toc, o.Table, o.Full || to == from && !o.Bare)
 	return a, to, err
 }
 
 // unsafe says why a table must not come back bare.
-func (o TableOptions) unsafe(a *ArchivedTable, to string) *cofre.Problem {
+func (o TableOptions) unsafe(a *logical.ArchivedTable, to string) *cofre.Problem {
 	if a.Whole || !a.Secured || to != a.Schema || o.WithoutSecurity {
 		return nil
 	}
@@ -120,8 +121,8 @@ func (o TableOptions) unsafe(a *ArchivedTable, to string) *cofre.Problem {
 
 // tableRestore makes one archived table within a transaction.
 type tableRestore struct {
-	Component
-	a    *ArchivedTable
+	logical.Component
+	a    *logical.ArchivedTable
 	tree cofre.Tree
 	o    TableOptions
 	to   string
@@ -197,7 +198,7 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 			return cofre.WithHint(err, "restore the table that it leads to first, or bring this one back without what ties it to others: --bare")
 		}
 		// Undefined table, function, object, schema.
-		if HasCode(err, "42P01") || HasCode(err, "42883") || HasCode(err, "42704") || HasCode(err, "3F000") {
+		if logical.HasCode(err, "42P01") || logical.HasCode(err, "42883") || logical.HasCode(err, "42704") || logical.HasCode(err, "3F000") {
 			err = cofre.WithHint(err, "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)")
 		}
 		return err
@@ -221,9 +222,9 @@ func (r *tableRestore) disinherit(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	for _, e := range r.a.Tables {
-		parents, err := Collect(ctx, tx, "the parents of the table", fmt.Sprintf(`
+		parents, err := logical.Collect(ctx, tx, "the parents of the table", fmt.Sprintf(`
 SELECT i.inhparent::regclass::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
-WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, Literal(pgarchive.Quote(r.to, e.Tag))), func(row pgx.CollectableRow) (s string, err error) { return s, row.Scan(&s) })
+WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, logical.Literal(pgarchive.Quote(r.to, e.Tag))), func(row pgx.CollectableRow) (s string, err error) { return s, row.Scan(&s) })
 		if err != nil {
 			return err
 		}
@@ -237,7 +238,7 @@ WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, Literal(pgarchive.Quote(r
 }
 
 // load copies the rows in and reads them back, before indexes and constraints are made.
-func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum Tally, err error) {
+func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, err error) {
 	facts := r.TableFacts()
 	var total int64
 	for _, e := range r.a.Data {
@@ -245,7 +246,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum Tally, err erro
 			total += f.Bytes
 		}
 	}
-	p := &Progress{Observer: r.o.Observer, Task: "load table " + r.a.Name, Total: total}
+	p := &logical.Progress{Observer: r.o.Observer, Task: "load table " + r.a.Name, Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range r.a.Data {
@@ -254,16 +255,16 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum Tally, err erro
 			return sum, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
 		f := facts[e.DumpID]
-		l := TableLoad{Path: ArchiveDir + "/" + DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.to, name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
+		l := logical.TableLoad{Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.to, name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
 		if err := l.CopyInto(ctx, tx, r.tree, p); err != nil {
 			return sum, err
 		}
-		var back Tally
+		var back logical.Tally
 		list := make([]string, len(columns))
 		for i, c := range columns {
 			list[i] = pgarchive.Quote(c)
 		}
-		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, Literal(l.Encoding))); err != nil {
+		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, logical.Literal(l.Encoding))); err != nil {
 			return sum, fmt.Errorf("read table %s back: %w", l.Table, err)
 		}
 		if err := l.Verify(&back, back.Rows); err != nil {
@@ -281,7 +282,7 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	fail := func(err error) (*cofre.Plan, error) {
 		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
 	}
-	opened, err := OpenComponent(ctx, tree)
+	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return fail(err)
 	}
@@ -299,12 +300,12 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 			rows, p.Bytes = rows+f.Rows, p.Bytes+f.Bytes
 		}
 	}
-	conn, err := Connect(ctx, o.Server, nil)
+	conn, err := logical.Connect(ctx, o.Server, nil)
 	if err != nil {
 		return fail(err)
 	}
 	defer postgres.Close(ctx, conn)
-	if err := SetEncoding(ctx, conn, encoding); err != nil {
+	if err := logical.SetEncoding(ctx, conn, encoding); err != nil {
 		return fail(err)
 	}
 	var id uint32
@@ -325,8 +326,8 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 		}
 	}
 	p.Steps = append(p.Steps,
-		cofre.Step{Verb: "create", Object: "table " + pgarchive.Quote(to, a.Name), Detail: Plural(len(a.Pre)+len(a.Post), "definition", "definitions")},
-		cofre.Step{Verb: "load", Object: Plural(int(rows), "row", "rows")},
+		cofre.Step{Verb: "create", Object: "table " + pgarchive.Quote(to, a.Name), Detail: logical.Plural(len(a.Pre)+len(a.Post), "definition", "definitions")},
+		cofre.Step{Verb: "load", Object: logical.Plural(int(rows), "row", "rows")},
 		cofre.Step{Verb: "check", Object: "count and checksum, read back from the table"})
 	if why := o.unsafe(a, to); why != nil {
 		p.Problems = append(p.Problems, *why)

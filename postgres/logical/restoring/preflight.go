@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -47,14 +48,14 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	if server.InRecovery {
 		problem("restore on the primary server", "the server is a standby and takes no writes")
 	}
-	source := MajorOf(t.Facts.ServerVersion)
+	source := logical.MajorOf(t.Facts.ServerVersion)
 	if source > server.Version.Major() {
 		problem(fmt.Sprintf("restore on PostgreSQL %d or newer", source),
 			"the database was captured on PostgreSQL %d and the server is %d: definitions of a newer version may not exist there", source, server.Version.Major())
 	} else if source != 0 && source < server.Version.Major() {
 		p.Notes = append(p.Notes, fmt.Sprintf("this is an upgrade from PostgreSQL %d to %d", source, server.Version.Major()))
 	}
-	if t.server.tools, err = postgres.FindTools(ctx, max(server.Version, RestoreNeeds(t.TOC.Version))); errors.Is(err, cofre.ErrNotFound) {
+	if t.server.tools, err = postgres.FindTools(ctx, max(server.Version, logical.RestoreNeeds(t.TOC.Version))); errors.Is(err, cofre.ErrNotFound) {
 		problem(cofre.Hint(err), "%v", err)
 	} else if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 	t.server.maintenance = t.o.Server
 	var first error
 	if t.o.Server.DatabaseName() != t.o.Name {
-		conn, err := Connect(ctx, t.server.maintenance, nil)
+		conn, err := logical.Connect(ctx, t.server.maintenance, nil)
 		if !errors.Is(err, cofre.ErrNotFound) {
 			return conn, err
 		}
@@ -96,7 +97,7 @@ func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 			continue
 		}
 		t.server.maintenance = t.o.Server.With(name)
-		conn, err := Connect(ctx, t.server.maintenance, nil)
+		conn, err := logical.Connect(ctx, t.server.maintenance, nil)
 		if err == nil {
 			return conn, nil
 		}
@@ -175,7 +176,7 @@ func (t *Target) neededRoles() []string {
 		}
 		for _, list := range lists {
 			for _, text := range list {
-				if item, err := ParseACLItem(text); err == nil && !(t.o.NoOwner && item.Grantee == t.Facts.Database.Owner) {
+				if item, err := logical.ParseACLItem(text); err == nil && !(t.o.NoOwner && item.Grantee == t.Facts.Database.Owner) {
 					need[item.Grantee] = true
 				}
 			}
@@ -213,7 +214,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	}
 	if len(missing) > 0 && !t.o.Roles {
 		problem("--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants",
-			"%s missing on the server: %s", Plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
+			"%s missing on the server: %s", logical.Plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
 	}
 	if err := t.chooseRoles(ctx, conn, p, needed); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	}
 	if !t.o.Roles {
 		if users := slices.DeleteFunc(names, func(r string) bool { return slices.Contains(needed, r) }); len(users) > 0 && !t.sel.Partial {
-			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", Plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
+			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", logical.Plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
 		}
 		return nil
 	}
@@ -275,7 +276,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 		note("roles that are created stay, even if the restore fails; without a captured password they cannot log in by password until one is set")
 	}
 	if len(left) > 0 {
-		note("%s captured and not made, as not of this database's users: %s", Plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
+		note("%s captured and not made, as not of this database's users: %s", logical.Plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
 	}
 	for _, r := range names {
 		t.server.roles[r] = true
@@ -339,7 +340,7 @@ WHERE a.name = ANY($1)`, needed)
 		if t.Facts.Flavour == "supabase" {
 			hint = "restore on a server of Supabase's own image (supabase/postgres), which has them"
 		}
-		p.Problems = append(p.Problems, cofre.Problem{What: "the server does not have " + Plural(len(missing), "extension: ", "extensions: ") + strings.Join(missing, ", "), Hint: hint})
+		p.Problems = append(p.Problems, cofre.Problem{What: "the server does not have " + logical.Plural(len(missing), "extension: ", "extensions: ") + strings.Join(missing, ", "), Hint: hint})
 	}
 	if len(denied) > 0 {
 		p.Problems = append(p.Problems, cofre.Problem{
@@ -370,7 +371,7 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 	}
 	if len(missing) > 0 {
 		p.Problems = append(p.Problems, cofre.Problem{
-			What: "the server does not have " + Plural(len(missing), "tablespace: ", "tablespaces: ") + strings.Join(missing, ", "),
+			What: "the server does not have " + logical.Plural(len(missing), "tablespace: ", "tablespaces: ") + strings.Join(missing, ", "),
 			Hint: fmt.Sprintf("CREATE TABLESPACE %s LOCATION '/a/directory/of/the/server'", pgarchive.Quote(missing[0])),
 		})
 	}
@@ -398,7 +399,7 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 		if err != nil {
 			return fmt.Errorf("begin a transaction: %w", err)
 		}
-		_, err = tx.Exec(ctx, "CREATE COLLATION pg_temp.cofre_probe (provider = libc, locale = "+Literal(locale)+")")
+		_, err = tx.Exec(ctx, "CREATE COLLATION pg_temp.cofre_probe (provider = libc, locale = "+logical.Literal(locale)+")")
 		if rb := tx.Rollback(ctx); rb != nil {
 			return fmt.Errorf("roll back: %w", rb)
 		}
@@ -431,7 +432,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 	if !t.fromTemplate() || !t.sel.Sections[pgarchive.SectionData] || !t.server.targetExists {
 		return nil
 	}
-	conn, err := Connect(ctx, t.o.Server.With(t.o.Name), nil)
+	conn, err := logical.Connect(ctx, t.o.Server.With(t.o.Name), nil)
 	if err != nil {
 		return err
 	}
@@ -458,7 +459,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 		var some bool
 		err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM ONLY "+name+")").Scan(&some)
 		switch {
-		case HasCode(err, "42P01") || HasCode(err, "3F000"):
+		case logical.HasCode(err, "42P01") || logical.HasCode(err, "3F000"):
 			missing = append(missing, name)
 		case err != nil:
 			return fmt.Errorf("look at table %s: %w", name, err)

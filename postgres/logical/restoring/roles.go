@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -213,8 +214,8 @@ func membershipsMissing(script string, exist, have map[string]bool) []string {
 
 func membership(group, member string) string { return group + " to " + member }
 
-func readMemberships(ctx context.Context, q Querier) ([]string, error) {
-	return Collect(ctx, q, "the memberships", `
+func readMemberships(ctx context.Context, q logical.Querier) ([]string, error) {
+	return logical.Collect(ctx, q, "the memberships", `
 SELECT pg_catalog.pg_get_userbyid(roleid) || ' to ' || pg_catalog.pg_get_userbyid(member) FROM pg_catalog.pg_auth_members`, pgx.RowTo[string])
 }
 

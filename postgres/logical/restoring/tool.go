@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -63,7 +64,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	}
 	// With row security switched off, the refresh of a materialized view over a table with FORCE ROW LEVEL
 	// SECURITY is an error, because it runs as the view's owner; it was filled under the policies, too.
-	args := []string{"--format=directory", "--enable-row-security", "--section=" + section, "--use-list=" + list, "--jobs=" + strconv.Itoa(jobs), "--dbname=" + ToolDatabase(r.t.staged)}
+	args := []string{"--format=directory", "--enable-row-security", "--section=" + section, "--use-list=" + list, "--jobs=" + strconv.Itoa(jobs), "--dbname=" + logical.ToolDatabase(r.t.staged)}
 	if r.t.o.NoOwner {
 		args = append(args, "--no-owner")
 	}
@@ -85,7 +86,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 		passed: r.t.pass, parallel: jobs > 1,
 	}
 	// Reaching the server anew, of several that a URL names, could end at another one: conn says which it was.
-	conn, err := Connect(ctx, r.t.o.Server.With(r.t.staged), nil)
+	conn, err := logical.Connect(ctx, r.t.o.Server.With(r.t.staged), nil)
 	if err != nil {
 		return err
 	}

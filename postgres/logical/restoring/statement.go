@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -99,7 +100,7 @@ func (t *Target) adapted() ([]byte, error) {
 			e.Defn = notValid(e.Defn)
 		}
 		if e.Desc == "SEARCHPATH" && t.o.SearchPath != "" {
-			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(Literal(t.o.SearchPath)) + ", false);\n"
+			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(logical.Literal(t.o.SearchPath)) + ", false);\n"
 		}
 	}
 	var b bytes.Buffer

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"cmp"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -49,7 +50,7 @@ func (c *checker) add(what, want, got string) {
 // compare adds one comparison of two sets and one for each thing that is in only one of them.
 func (c *checker) compare(what string, want, got []string) {
 	want, got = recorded(want), recorded(got)
-	missing, extra := OnlyIn(want, got), OnlyIn(got, want)
+	missing, extra := logical.OnlyIn(want, got), logical.OnlyIn(got, want)
 	if len(missing) == 0 && len(extra) == 0 {
 		c.add(what, fmt.Sprint(len(want)), fmt.Sprint(len(got)))
 		return
@@ -118,7 +119,7 @@ func (c *checker) name(s string) string {
 }
 
 func (c *checker) run(ctx context.Context) error {
-	conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
+	conn, err := logical.Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
 		return err
 	}
@@ -220,11 +221,11 @@ func (c *checker) rows(ctx context.Context) (err error) {
 	facts := c.TableFacts()
 	type table struct {
 		name, sql string
-		facts     *TableFacts
+		facts     *logical.TableFacts
 	}
 	var tables []table
 	var want int64
-	roots := map[string]*TableFacts{} // what all partitions had that are loaded through a root
+	roots := map[string]*logical.TableFacts{} // what all partitions had that are loaded through a root
 	for _, e := range c.sel.Entries(pgarchive.SectionData) {
 		f := facts[e.DumpID]
 		if e.Desc != "TABLE DATA" || f == nil || c.isGone(e.DumpID) {
@@ -268,14 +269,14 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "check rows", Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
 	}()
 	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
-		conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
+		conn, err := logical.Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 		if err != nil {
 			return nil, err
 		}
-		_, err = conn.Exec(ctx, "SET client_encoding = "+Literal(c.ClientEncoding()))
+		_, err = conn.Exec(ctx, "SET client_encoding = "+logical.Literal(c.ClientEncoding()))
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
-		var tally Tally
+		var tally logical.Tally
 		if c.o.Check == CheckChecksum {
 			if _, err := conn.PgConn().CopyTo(ctx, &tally, t.sql); err != nil {
 				return fmt.Errorf("read table %s: %w", t.name, err)
@@ -348,7 +349,7 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 			chosen[pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag))] = true
 		}
 	}
-	text := func(all []SequenceFacts) []string {
+	text := func(all []logical.SequenceFacts) []string {
 		var s []string
 		for _, f := range all {
 			if name := pgarchive.Quote(f.Schema, f.Name); chosen[name] {
@@ -357,7 +358,7 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return s
 	}
-	got, err := ReadSequences(ctx, conn)
+	got, err := logical.ReadSequences(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -385,7 +386,7 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of large objects, whose checksum is of all of them")
 		return nil
 	}
-	var sum Tally
+	var sum logical.Tally
 	for _, oid := range oids {
 		hash := xxh3.New()
 		for at := int64(0); ; {
@@ -413,7 +414,7 @@ func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
 			want = append(want, c.name(e.Tag))
 		}
 	}
-	got, err := ReadExtensions(ctx, conn)
+	got, err := logical.ReadExtensions(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -440,9 +441,9 @@ func (c *checker) tables(ctx context.Context, conn *pgx.Conn) error {
 			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
-	rows, err := Collect(ctx, conn, "the tables", `
+	rows, err := logical.Collect(ctx, conn, "the tables", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relkind IN ('r','p','f','v','m','S') AND `+UserObject, func(r pgx.CollectableRow) ([2]string, error) {
+WHERE o.relkind IN ('r','p','f','v','m','S') AND `+logical.UserObject, func(r pgx.CollectableRow) ([2]string, error) {
 		var n [2]string
 		return n, r.Scan(&n[0], &n[1])
 	})
@@ -467,7 +468,7 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 			chosen[c.name(e.Namespace)+"\x00"+c.name(e.Tag)] = true // the tag is table and policy, with a space between
 		}
 	}
-	text := func(all []PolicyFacts) []string {
+	text := func(all []logical.PolicyFacts) []string {
 		var s []string
 		for _, p := range all {
 			if chosen[p.Schema+"\x00"+p.Table+" "+p.Name] {
@@ -476,13 +477,13 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return s
 	}
-	got, err := ReadPolicies(ctx, conn)
+	got, err := logical.ReadPolicies(ctx, conn)
 	if err != nil {
 		return err
 	}
 	want, have := text(c.Facts.Policies), text(got)
 	c.add("row-level security policies", fmt.Sprint(len(chosen)), fmt.Sprint(len(have)))
-	if major := MajorOf(c.Facts.ServerVersion); major == c.server.version.Major() {
+	if major := logical.MajorOf(c.Facts.ServerVersion); major == c.server.version.Major() {
 		// Another major may print the same expression in another way.
 		c.compare("policies as captured", want, have)
 	}
@@ -496,9 +497,9 @@ func (c *checker) rowSecurity(ctx context.Context, conn *pgx.Conn) error {
 			want = append(want, pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag)))
 		}
 	}
-	rows, err := Collect(ctx, conn, "the tables with row-level security", `
+	rows, err := logical.Collect(ctx, conn, "the tables with row-level security", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relrowsecurity AND `+UserObject, func(r pgx.CollectableRow) ([2]string, error) {
+WHERE o.relrowsecurity AND `+logical.UserObject, func(r pgx.CollectableRow) ([2]string, error) {
 		var n [2]string
 		return n, r.Scan(&n[0], &n[1])
 	})
@@ -531,11 +532,11 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 	if c.o.NoOwner && c.o.NoPrivileges || len(c.Facts.Grants) == 0 {
 		return nil
 	}
-	got, err := ReadGrants(ctx, conn)
+	got, err := logical.ReadGrants(ctx, conn)
 	if err != nil {
 		return err
 	}
-	text := func(all []GrantFacts) []string {
+	text := func(all []logical.GrantFacts) []string {
 		var s []string
 		for _, g := range all {
 			line := g.Type + " " + g.Object
@@ -554,10 +555,10 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 	}
 	want := text(c.Facts.Grants)
 	have := text(got)
-	if MajorOf(c.Facts.ServerVersion) != c.server.version.Major() {
+	if logical.MajorOf(c.Facts.ServerVersion) != c.server.version.Major() {
 		// A newer major has privileges and objects of its own; what was captured must be there.
 		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
-		if missing := OnlyIn(want, have); len(missing) > 0 {
+		if missing := logical.OnlyIn(want, have); len(missing) > 0 {
 			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
 			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants", Text: "on the newer server these owners and grants read otherwise: " + strings.Join(missing, "; ")})
 			return nil
@@ -570,10 +571,10 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 // grantsOf writes an access list by its meaning: who holds what. Who granted it, the order, and whether a list says
 // the default or is absent make no difference; nor does the privilege that PostgreSQL 17 brought, which facts of
 // before cannot tell from the default.
-func grantsOf(g GrantFacts) []string {
+func grantsOf(g logical.GrantFacts) []string {
 	list := g.ACL
 	if list == nil && g.Type != "default privileges" && g.Type != "column" {
-		owner := ACLName(g.Owner)
+		owner := logical.ACLName(g.Owner)
 		letters := map[string]string{
 			"table": "arwdDxt", "view": "arwdDxt", "materialized view": "arwdDxt", "foreign table": "arwdDxt",
 			"sequence": "rwU", "schema": "UC", "function": "X", "procedure": "X", "aggregate": "X", "type": "U", "domain": "U",
@@ -587,7 +588,7 @@ func grantsOf(g GrantFacts) []string {
 	}
 	held := map[string]bool{}
 	for _, text := range list {
-		item, err := ParseACLItem(text)
+		item, err := logical.ParseACLItem(text)
 		if err != nil {
 			held[text] = true
 			continue
@@ -614,7 +615,7 @@ func grantsOf(g GrantFacts) []string {
 // decide about nothing: a table that cannot be analyzed, because a partition of it is on a server that does not answer,
 // or an expression fails, is named in a warning.
 func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observer) (err error) {
-	conn, err := Connect(ctx, c, nil)
+	conn, err := logical.Connect(ctx, c, nil)
 	if err != nil {
 		return err
 	}
@@ -622,7 +623,7 @@ func analyze(ctx context.Context, c postgres.Config, jobs int, obs cofre.Observe
 		name   string
 		leaves []string // of a partitioned one, those that are here
 	}
-	tables, err := Collect(ctx, conn, "the tables", `
+	tables, err := logical.Collect(ctx, conn, "the tables", `
 SELECT n.nspname, o.relname, CASE WHEN o.relkind = 'p' THEN
   (SELECT pg_catalog.array_agg(p.relid::pg_catalog.regclass::text) FROM pg_catalog.pg_partition_tree(o.oid) p JOIN pg_catalog.pg_class l ON l.oid = p.relid WHERE l.relkind = 'r') END
 FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
@@ -643,18 +644,18 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "analyze", Done: int64(len(tables)), Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
 	}()
 	return eachParallel(ctx, jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
-		return Connect(ctx, c, nil)
+		return logical.Connect(ctx, c, nil)
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
 		_, err := conn.Exec(ctx, "ANALYZE "+t.name)
 		if err == nil {
 			return nil
 		}
-		if !IsServerError(err) || postgres.IsConnectionLost(err) {
+		if !logical.IsServerError(err) || postgres.IsConnectionLost(err) {
 			return fmt.Errorf("analyze %s: %w", t.name, err)
 		}
 		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "analyze", Item: t.name, Text: fmt.Sprintf("table %s has no statistics: %v; when the cause is gone: ANALYZE %s;", t.name, err, t.name)})
 		for _, leaf := range t.leaves {
-			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!IsServerError(err) || postgres.IsConnectionLost(err)) {
+			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!logical.IsServerError(err) || postgres.IsConnectionLost(err)) {
 				return fmt.Errorf("analyze %s: %w", leaf, err)
 			}
 		}

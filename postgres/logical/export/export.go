@@ -1,4 +1,4 @@
-package logical
+package export
 
 import (
 	"bufio"
@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -29,7 +30,7 @@ import (
 // Errors: cofre.ErrExists where dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
 // toc.dat, without which pg_restore takes nothing, is missing: it is written last.
 func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
-	c, err := OpenComponent(ctx, tree)
+	c, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export to %s: %w", dir, err)
 	}
@@ -43,11 +44,11 @@ func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre
 	return nil
 }
 
-func exportDirectory(ctx context.Context, tree cofre.Tree, c *Component, dir string, obs cofre.Observer) (err error) {
+func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component, dir string, obs cofre.Observer) (err error) {
 	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 {
 		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), "name one that does not exist")
 	}
-	archive := filepath.Join(dir, ArchiveDir)
+	archive := filepath.Join(dir, logical.ArchiveDir)
 	if err := os.MkdirAll(archive, 0o700); err != nil {
 		return err
 	}
@@ -55,18 +56,18 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *Component, dir str
 	for _, t := range c.Facts.Tables {
 		total += t.Bytes
 	}
-	p := &Progress{Observer: obs, Task: "export", Total: total + c.Facts.LargeObjects.Bytes}
+	p := &logical.Progress{Observer: obs, Task: "export", Total: total + c.Facts.LargeObjects.Bytes}
 	p.Begin()
 	defer func() { p.End(err) }()
-	byFile := map[string]*TableFacts{}
+	byFile := map[string]*logical.TableFacts{}
 	for i := range c.Facts.Tables {
 		byFile[c.Facts.Tables[i].File] = &c.Facts.Tables[i]
 	}
-	for e, err := range tree.List(ctx, ArchiveDir) {
+	for e, err := range tree.List(ctx, logical.ArchiveDir) {
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(e.Path, ArchiveDir+"/")
+		name := strings.TrimPrefix(e.Path, logical.ArchiveDir+"/")
 		if e.IsDir() || name == "toc.dat" || !filepath.IsLocal(name) {
 			continue
 		}
@@ -75,16 +76,16 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *Component, dir str
 		}
 	}
 	// toc.dat comes last: without it, what an interrupted export leaves is no archive.
-	for _, name := range []string{FactsFile, GlobalsFile, TOCFile} {
+	for _, name := range []string{logical.FactsFile, logical.GlobalsFile, logical.TOCFile} {
 		err := exportFile(ctx, tree, name, filepath.Join(dir, filepath.FromSlash(name)), nil, p)
-		if err != nil && !(name == GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
+		if err != nil && !(name == logical.GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return errors.Join(durable.SyncDir(archive), durable.SyncDir(dir))
 }
 
-func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *TableFacts, p *Progress) (err error) {
+func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *logical.TableFacts, p *logical.Progress) (err error) {
 	src, err := tree.Open(ctx, path)
 	if err != nil {
 		return err
@@ -95,7 +96,7 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *Ta
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var tally Tally
+	var tally logical.Tally
 	var r io.Reader = p.Reader(&bound{ctx, src}, path)
 	if facts != nil {
 		r = io.TeeReader(io.LimitReader(r, facts.Bytes), &tally)
@@ -133,8 +134,8 @@ func (b *bound) Read(p []byte) (int, error) {
 //
 // Errors: cofre.ErrNotFound where there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
 // what was written ends in the middle and says so nowhere: the caller removes it.
-func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs cofre.Observer) error {
-	c, err := OpenComponent(ctx, tree)
+func ExportSQL(ctx context.Context, tree cofre.Tree, f logical.Filter, w io.Writer, obs cofre.Observer) error {
+	c, err := logical.OpenComponent(ctx, tree)
 	if err == nil {
 		err = (&sqlExport{Component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
 	}
@@ -148,19 +149,19 @@ func ExportSQL(ctx context.Context, tree cofre.Tree, f Filter, w io.Writer, obs 
 const circleNote = "\n-- Tables refer to one another in a circle: foreign keys are not looked at while rows are loaded, which only a superuser may ask for.\nSET session_replication_role = replica;\n"
 
 type sqlExport struct {
-	Component
+	logical.Component
 	tree cofre.Tree
 	w    io.Writer
 	obs  cofre.Observer
-	sel  *Selection
+	sel  *logical.Selection
 }
 
-func (x *sqlExport) run(ctx context.Context, f Filter) (err error) {
-	if x.sel, err = Choose(x.TOC, f); err != nil {
+func (x *sqlExport) run(ctx context.Context, f logical.Filter) (err error) {
+	if x.sel, err = logical.Choose(x.TOC, f); err != nil {
 		return err
 	}
-	version := RestoreNeeds(x.TOC.Version)
-	tools, err := postgres.FindTools(ctx, max(version, postgres.Version(MajorOf(x.Facts.ServerVersion)*10000)))
+	version := logical.RestoreNeeds(x.TOC.Version)
+	tools, err := postgres.FindTools(ctx, max(version, postgres.Version(logical.MajorOf(x.Facts.ServerVersion)*10000)))
 	if err != nil {
 		return err
 	}
@@ -243,7 +244,7 @@ func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err e
 			total += f.Bytes
 		}
 	}
-	p := &Progress{Observer: x.obs, Task: "export rows", Total: total}
+	p := &logical.Progress{Observer: x.obs, Task: "export rows", Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range entries {
@@ -254,8 +255,8 @@ func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err e
 	return nil
 }
 
-func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts, p *Progress) (err error) {
-	body, err := OpenRows(ctx, x.tree, ArchiveDir+"/"+DataFile(x.TOC, e, f))
+func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *logical.TableFacts, p *logical.Progress) (err error) {
+	body, err := logical.OpenRows(ctx, x.tree, logical.ArchiveDir+"/"+logical.DataFile(x.TOC, e, f))
 	if err != nil {
 		return err
 	}
@@ -269,7 +270,7 @@ func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts
 	if err := body.Finish(); err != nil {
 		return err
 	}
-	if err := (TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows); err != nil {
+	if err := (logical.TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows); err != nil {
 		return err
 	}
 	_, err = io.WriteString(x.w, "\\.\n\n")
@@ -278,7 +279,7 @@ func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *TableFacts
 
 func (x *sqlExport) largeObjects(ctx context.Context, entries []*pgarchive.Entry) error {
 	for _, e := range entries {
-		list, err := ReadAll(ctx, x.tree, ArchiveDir+"/"+cmp.Or(e.File, x.TOC.FileName(e)))
+		list, err := logical.ReadAll(ctx, x.tree, logical.ArchiveDir+"/"+cmp.Or(e.File, x.TOC.FileName(e)))
 		if err != nil {
 			return err
 		}
@@ -296,7 +297,7 @@ func (x *sqlExport) largeObjects(ctx context.Context, entries []*pgarchive.Entry
 }
 
 func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error) {
-	r, err := x.tree.Open(ctx, ArchiveDir+"/"+file)
+	r, err := x.tree.Open(ctx, logical.ArchiveDir+"/"+file)
 	if err != nil {
 		return err
 	}
@@ -325,7 +326,7 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 //
 // Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
 func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
-	opened, err := OpenComponent(ctx, tree)
+	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)
 	}
@@ -336,8 +337,8 @@ func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, 
 	return nil
 }
 
-func exportCSV(ctx context.Context, tree cofre.Tree, c *Component, table string, w io.Writer, obs cofre.Observer) (err error) {
-	a, err := FindArchived(c.TOC, table, false)
+func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table string, w io.Writer, obs cofre.Observer) (err error) {
+	a, err := logical.FindArchived(c.TOC, table, false)
 	if err != nil {
 		return err
 	}
@@ -348,7 +349,7 @@ func exportCSV(ctx context.Context, tree cofre.Tree, c *Component, table string,
 			total += f.Bytes
 		}
 	}
-	p := &Progress{Observer: obs, Task: "export table " + a.Name, Total: total}
+	p := &logical.Progress{Observer: obs, Task: "export table " + a.Name, Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	out := bufio.NewWriterSize(w, 1<<16)
@@ -396,15 +397,15 @@ func columnOrder(header, columns []string) ([]int, error) {
 	return order, nil
 }
 
-func csvTable(ctx context.Context, tree cofre.Tree, c *Component, e *pgarchive.Entry, f *TableFacts, order []int, out *bufio.Writer, p *Progress) (err error) {
-	body, err := OpenRows(ctx, tree, ArchiveDir+"/"+DataFile(c.TOC, e, f))
+func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pgarchive.Entry, f *logical.TableFacts, order []int, out *bufio.Writer, p *logical.Progress) (err error) {
+	body, err := logical.OpenRows(ctx, tree, logical.ArchiveDir+"/"+logical.DataFile(c.TOC, e, f))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, body.Close()) }()
 	lines := bufio.NewReaderSize(p.Reader(&bound{ctx, body}, e.Tag), 1<<16)
 	var text *encoding.Decoder
-	if e := Encodings[c.ClientEncoding()]; e != nil {
+	if e := logical.Encodings[c.ClientEncoding()]; e != nil {
 		text = e.NewDecoder()
 	}
 	for {
@@ -443,7 +444,7 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *Component, e *pgarchive.E
 	if err := body.Finish(); err != nil {
 		return err
 	}
-	return (TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows)
+	return (logical.TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows)
 }
 
 func writeField(out *bufio.Writer, v []byte) {

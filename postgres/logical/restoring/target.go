@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -29,7 +30,7 @@ type RestoreOptions struct {
 	Replace bool            // Name may exist; it is then kept under another name
 	Jobs    int             // sessions and workers at once; 0 is 1
 	Roles   bool            // create roles that are missing
-	Filter
+	logical.Filter
 
 	NoOwner      bool // everything belongs to the connecting role
 	NoPrivileges bool // no GRANT and no REVOKE
@@ -56,8 +57,8 @@ type RestoreOptions struct {
 type Target struct {
 	o    RestoreOptions
 	tree cofre.Tree
-	Component
-	sel     *Selection
+	logical.Component
+	sel     *logical.Selection
 	server  serverFacts
 	staged  string
 	kept    string // what the replaced database is called, once it is
@@ -95,13 +96,13 @@ func NewTarget(o RestoreOptions) *Target {
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.tree, t.root = tree, c.Root
 	var err error
-	if t.Component, err = OpenComponent(ctx, tree); err != nil {
+	if t.Component, err = logical.OpenComponent(ctx, tree); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", c.Name, err)
 	}
 	if t.o.Name == "" {
 		t.o.Name = t.Facts.Database.Name
 	}
-	if t.sel, err = Choose(t.TOC, t.o.Filter); err != nil {
+	if t.sel, err = logical.Choose(t.TOC, t.o.Filter); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
 	}
 	now := t.o.Now()
@@ -120,7 +121,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 
 // stagedName is base_verb_stamp, with base cut so that the server does not cut the stamp off.
 func stagedName(base, verb string, at time.Time) string {
-	return CutName(base, "_"+verb+"_"+stamp.New(at))
+	return logical.CutName(base, "_"+verb+"_"+stamp.New(at))
 }
 
 func (t *Target) steps(p *cofre.Plan) {

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/fingerprint"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -21,7 +22,7 @@ func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
 	if !t.wantsFingerprint() || t.hasLost(lostCatalogs) {
 		return false, nil
 	}
-	_, err := t.tree.Stat(ctx, FingerprintFile)
+	_, err := t.tree.Stat(ctx, logical.FingerprintFile)
 	if errors.Is(err, cofre.ErrNotFound) {
 		return false, nil
 	}
@@ -35,12 +36,12 @@ func (t *Target) wantsFingerprint() bool {
 
 // catalogs compares what the catalogs say of the copy with what they said of the source, object by object.
 func (c *checker) catalogs(ctx context.Context) (err error) {
-	captured, err := c.tree.Open(ctx, FingerprintFile)
+	captured, err := c.tree.Open(ctx, logical.FingerprintFile)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", FingerprintFile, err)
+		return fmt.Errorf("open %s: %w", logical.FingerprintFile, err)
 	}
 	defer func() { err = errors.Join(err, captured.Close()) }()
-	conn, err := Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
+	conn, err := logical.Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package logical
+package rescue
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -110,7 +111,7 @@ func (m *Merge) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	sql := "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
-	conn, err := Connect(ctx, m.o.Server, nil)
+	conn, err := logical.Connect(ctx, m.o.Server, nil)
 	if err == nil {
 		defer postgres.Close(ctx, conn)
 		var applied bool
@@ -129,29 +130,29 @@ func (m *Merge) Close(ctx context.Context) error {
 }
 
 func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
-	opened, err := OpenComponent(ctx, tree)
+	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return err
 	}
 	c, encoding := opened.InUTF8()
-	a, err := FindArchived(c.TOC, m.o.Table, false)
+	a, err := logical.FindArchived(c.TOC, m.o.Table, false)
 	if err != nil {
 		return err
 	}
 	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
-	conn, err := Connect(ctx, m.o.Server, nil)
+	conn, err := logical.Connect(ctx, m.o.Server, nil)
 	if err != nil {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	if err := SetEncoding(ctx, conn, encoding); err != nil {
+	if err := logical.SetEncoding(ctx, conn, encoding); err != nil {
 		return err
 	}
 	if err := m.describe(ctx, conn, &c, a); err != nil {
 		return err
 	}
 	// Made here and not by the restore, which would take one that is there: Close drops what this made alone.
-	schema := CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
+	schema := logical.CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
 	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(schema)); err != nil {
 		return fmt.Errorf("make schema %s: %w", schema, err)
 	}
@@ -172,7 +173,7 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 }
 
 // undoName is the name of the undo table: none of those that the captured table brings.
-func undoName(a *ArchivedTable) string {
+func undoName(a *logical.ArchivedTable) string {
 	name := "undo"
 	for slices.ContainsFunc(a.Names, func(n [2]string) bool { return n[1] == name }) {
 		name += "_rows"
@@ -188,7 +189,7 @@ type liveColumn struct {
 }
 
 // describe finds the columns that both tables have, and the key.
-func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *Component, a *ArchivedTable) error {
+func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *logical.Component, a *logical.ArchivedTable) error {
 	var kind string
 	err := conn.QueryRow(ctx, `SELECT c.relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2`, a.Schema, a.Name).Scan(&kind)
@@ -201,9 +202,9 @@ WHERE n.nspname = $1 AND c.relname = $2`, a.Schema, a.Name).Scan(&kind)
 	if kind == "r" {
 		m.only = "ONLY "
 	}
-	live, err := Collect(ctx, conn, "the columns", fmt.Sprintf(`
+	live, err := logical.Collect(ctx, conn, "the columns", fmt.Sprintf(`
 SELECT attname, attgenerated <> '', attidentity = 'a' FROM pg_catalog.pg_attribute
-WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, Literal(m.live)),
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum`, logical.Literal(m.live)),
 		func(r pgx.CollectableRow) (l liveColumn, err error) {
 			return l, r.Scan(&l.name, &l.generated, &l.always)
 		})
@@ -222,9 +223,9 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 	}
 	if m.key == nil {
 		// A partitioned table's own key is not among the facts of its partitions' rows.
-		m.key, err = Collect(ctx, conn, "the primary key", fmt.Sprintf(`
+		m.key, err = logical.Collect(ctx, conn, "the primary key", fmt.Sprintf(`
 SELECT a.attname FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
-WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, Literal(m.live)),
+WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, logical.Literal(m.live)),
 			func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
 		if err != nil {
 			return err
@@ -290,12 +291,12 @@ func (m *Merge) differ() string {
 
 func (m *Merge) liveFrom() string { return m.only + m.live + " l" }
 
-func (m *Merge) count(ctx context.Context, q Querier) (c Comparison, err error) {
+func (m *Merge) count(ctx context.Context, q logical.Querier) (c Comparison, err error) {
 	err = q.QueryRow(ctx, fmt.Sprintf(`
 SELECT count(*) FILTER (WHERE l.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND %s),
        count(*) FILTER (WHERE r.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND NOT %s)
 FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s FROM %s) l ON %s`,
-		m.differ(), m.differ(), ColumnList("r", m.columns), m.captured, ColumnList("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
+		m.differ(), m.differ(), logical.ColumnList("r", m.columns), m.captured, logical.ColumnList("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
 	return c, err
 }
 
@@ -310,13 +311,13 @@ func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
 		}
 		return "ARRAY[" + strings.Join(q, ", ") + "]::text[]"
 	}
-	order := func(alias string) string { return " ORDER BY " + ColumnList(alias, m.key) }
+	order := func(alias string) string { return " ORDER BY " + logical.ColumnList(alias, m.key) }
 	for _, part := range []struct{ kind, sql string }{
 		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s r WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s", texts("r", m.key), m.captured, m.liveFrom(), m.sameKey(), order("r"))},
 		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", texts("r", m.key), texts("r", m.columns), texts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
 		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)%s", texts("l", m.key), m.liveFrom(), m.captured, m.sameKey(), order("l"))},
 	} {
-		rows, err := Collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
+		rows, err := logical.Collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
 			d := RowDifference{Kind: part.kind}
 			var captured, live []*string
 			var differ []bool

@@ -1,4 +1,4 @@
-package logical
+package rescue
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -23,9 +24,9 @@ func (r *tableRestore) storage(e *pgarchive.Entry) string {
 	default:
 		return ""
 	}
-	sql := "SET LOCAL default_tablespace = " + Literal(e.Tablespace) + ";"
+	sql := "SET LOCAL default_tablespace = " + logical.Literal(e.Tablespace) + ";"
 	if e.TableAM != "" {
-		sql += "SET LOCAL default_table_access_method = " + Literal(e.TableAM) + ";"
+		sql += "SET LOCAL default_table_access_method = " + logical.Literal(e.TableAM) + ";"
 	}
 	return sql
 }
@@ -63,7 +64,7 @@ func (r *tableRestore) makeSchema(ctx context.Context, tx pgx.Tx) error {
 
 // executor is a connection or a transaction.
 type executor interface {
-	Querier
+	logical.Querier
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
@@ -77,12 +78,12 @@ func closeToOthers(ctx context.Context, tx executor, desc, name string) error {
 	case "SCHEMA":
 		kind, catalog, list, owner, find = "SCHEMA", "pg_namespace", "nspacl", "nspowner", "to_regnamespace"
 	}
-	statements, err := Collect(ctx, tx, "the default privileges", fmt.Sprintf(`
+	statements, err := logical.Collect(ctx, tx, "the default privileges", fmt.Sprintf(`
 SELECT pg_catalog.format('REVOKE ALL ON %[1]s %%s FROM %%s', %[2]s, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)
 FROM pg_catalog.%[3]s o, pg_catalog.aclexplode(o.%[4]s) a WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND a.grantee <> o.%[5]s
 UNION
 SELECT pg_catalog.format('GRANT ALL ON %[1]s %%s TO %%I', %[2]s, pg_catalog.pg_get_userbyid(o.%[5]s)) FROM pg_catalog.%[3]s o WHERE o.oid = pg_catalog.%[6]s(%[2]s)::oid AND o.%[4]s IS NOT NULL`,
-		kind, Literal(name), catalog, list, owner, find), pgx.RowTo[string])
+		kind, logical.Literal(name), catalog, list, owner, find), pgx.RowTo[string])
 	if err != nil {
 		return err
 	}
@@ -198,7 +199,7 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 	for _, e := range r.a.Tables {
 		name := pgarchive.Quote(e.Namespace, e.Tag)
 		var on bool
-		if err := tx.QueryRow(ctx, "SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass("+Literal(name)+")").Scan(&on); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass("+logical.Literal(name)+")").Scan(&on); err != nil {
 			return fmt.Errorf("read the row-level security of %s: %w", name, err)
 		}
 		should := slices.ContainsFunc(r.a.Post, func(p *pgarchive.Entry) bool {
@@ -211,12 +212,12 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	// Another major may print the same expression in another way, and has other privileges.
-	if version/10000 == MajorOf(r.Facts.ServerVersion) {
-		policies, err := ReadPolicies(ctx, tx)
+	if version/10000 == logical.MajorOf(r.Facts.ServerVersion) {
+		policies, err := logical.ReadPolicies(ctx, tx)
 		if err != nil {
 			return err
 		}
-		grants, err := ReadGrants(ctx, tx)
+		grants, err := logical.ReadGrants(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -227,14 +228,14 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
 		want = append(append(want, r.policies(r.Facts.Policies)...), r.grants(r.Facts.Grants, defaults)...)
 		got = append(append(got, r.policies(policies)...), r.grants(grants, defaults)...)
 	}
-	missing, extra := OnlyIn(want, got), OnlyIn(got, want)
+	missing, extra := logical.OnlyIn(want, got), logical.OnlyIn(got, want)
 	if len(missing)+len(extra) == 0 {
 		return nil
 	}
 	return fmt.Errorf("captured %s; restored %s: %w", strings.Join(missing, "; "), strings.Join(extra, "; "), cofre.ErrUnproven)
 }
 
-func (r *tableRestore) policies(all []PolicyFacts) []string {
+func (r *tableRestore) policies(all []logical.PolicyFacts) []string {
 	var found []string
 	for _, p := range all {
 		if slices.ContainsFunc(r.a.Tables, func(t *pgarchive.Entry) bool { return t.Namespace == p.Schema && t.Tag == p.Table }) {
@@ -245,7 +246,7 @@ func (r *tableRestore) policies(all []PolicyFacts) []string {
 }
 
 // grants are owner and rights of the tables, their columns and their sequences, with those written out that no list has.
-func (r *tableRestore) grants(all []GrantFacts, defaults map[string]string) []string {
+func (r *tableRestore) grants(all []logical.GrantFacts, defaults map[string]string) []string {
 	var found []string
 	for _, g := range all {
 		parts, err := pgarchive.ParseName(g.Object)
@@ -257,7 +258,7 @@ func (r *tableRestore) grants(all []GrantFacts, defaults map[string]string) []st
 		}
 		acl := slices.Clone(g.ACL)
 		if acl == nil {
-			owner := ACLName(g.Owner)
+			owner := logical.ACLName(g.Owner)
 			acl = []string{owner + "=" + defaults[g.Type] + "/" + owner}
 		}
 		slices.Sort(acl)
@@ -275,7 +276,7 @@ func defaultPrivileges(ctx context.Context, tx pgx.Tx) (map[string]string, error
 	}
 	letters := map[string]string{}
 	for kind, text := range map[string]string{"table": table, "sequence": sequence} {
-		item, err := ParseACLItem(text)
+		item, err := logical.ParseACLItem(text)
 		if err != nil {
 			return nil, errors.Join(cofre.ErrUnproven, err)
 		}

@@ -1,4 +1,4 @@
-package logical
+package restoring
 
 import (
 	"bufio"
@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // smallestPart is the least that is worth a part of its own when a table is loaded in parts. Bytes.
@@ -19,7 +21,7 @@ const smallestPart = 32 << 20
 
 // loadPart is a stretch of a table's rows: all lines that begin at an offset in [from, to).
 type loadPart struct {
-	table    *TableLoad
+	table    *logical.TableLoad
 	from, to int64
 	whole    bool
 	shared   *partTally
@@ -29,14 +31,14 @@ type loadPart struct {
 type partTally struct {
 	mu    sync.Mutex
 	left  int
-	tally Tally
+	tally logical.Tally
 }
 
 // split cuts the tables that alone would keep one worker longer than all others together need: each worker then
 // loads a stretch of it. Such a table is not loaded frozen, for which one transaction would have to load it all.
 // Half a share more than its own is left in one piece: two sessions that extend one table wait for each other, and
 // two tables of 260 MB took 5.5 s with one of them split and 4.2 s without (docs/benchmarks.md).
-func split(loads []TableLoad, jobs int) []loadPart {
+func split(loads []logical.TableLoad, jobs int) []loadPart {
 	var total int64
 	for i := range loads {
 		total += loads[i].Bytes()
@@ -60,7 +62,7 @@ func split(loads []TableLoad, jobs int) []loadPart {
 	return parts
 }
 
-func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *Progress) error {
+func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *logical.Progress) error {
 	load := p.copy
 	if p.whole {
 		load = p.table.Copy
@@ -71,8 +73,8 @@ func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, prog
 	return nil
 }
 
-func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *Progress) (err error) {
-	body, err := OpenRows(ctx, tree, p.table.Path)
+func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *logical.Progress) (err error) {
+	body, err := logical.OpenRows(ctx, tree, p.table.Path)
 	if err != nil {
 		return err
 	}
@@ -92,7 +94,7 @@ func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, pro
 		return err
 	}
 	if p.to == body.Size {
-		if err := EndsWell(r.br); err != nil {
+		if err := logical.EndsWell(r.br); err != nil {
 			return err
 		}
 	}
@@ -113,7 +115,7 @@ type partReader struct {
 	br            *bufio.Reader
 	pos, to, size int64
 	inLine        bool
-	tally         Tally
+	tally         logical.Tally
 	err           error
 }
 
