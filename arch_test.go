@@ -36,6 +36,8 @@ var heights = map[string]int{
 	"postgres/wal":               3,
 	"postgres/wal/stream":        4, // receives from a replication slot
 	"bucket":                     2,
+	"bucket/spill":               1, // more records than memory should hold, by shards
+	"bucket/restoring":           3, // a captured storage, to a store
 	"bucket/s3":                  3,
 	"bucket/supabase":            3,
 	"bucket/dir":                 3,

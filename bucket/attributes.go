@@ -21,9 +21,9 @@ type Attributes struct {
 	Sparse bool              `json:"sparse,omitempty"` // had holes
 }
 
-// differing says in which attribute got is not a, or "". An owner is compared by number: a is what a place made of what
+// Differing says in which attribute got is not a, or "". An owner is compared by number: a is what a place made of what
 // was captured (Store.Fit). Holes are no difference: bytes are read the same.
-func (a *Attributes) differing(got *Attributes) string {
+func (a *Attributes) Differing(got *Attributes) string {
 	switch {
 	case got == nil:
 		return "no mode and owner"

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket/spill"
+	"github.com/trustlayer/cofre/internal/count"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/internal/retry"
 )
@@ -63,14 +65,14 @@ type preparation struct {
 	session cofre.Session
 	digits  int
 	buckets []Bucket
-	kept    *spill // of kept
-	chase   *chase // reads what is written until Capture begins
+	kept    *spill.File // of kept
+	chase   *chase      // reads what is written until Capture begins
 }
 
 func (p *preparation) close() {
 	if p != nil {
 		p.chase.end()
-		_ = p.kept.close() // an unlinked file: nothing is lost with it
+		_ = p.kept.Close() // an unlinked file: nothing is lost with it
 	}
 }
 
@@ -109,7 +111,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	if err := r.findBuckets(ctx); err != nil {
 		return []cofre.Diagnosis{{Subject: subject, Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
 	}
-	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %d buckets", r.desc.Kind, len(r.buckets))}}
+	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %s", r.desc.Kind, count.Of(len(r.buckets), "bucket"))}}
 	for _, w := range warnings(s.cfg.Store) {
 		found = append(found, cofre.Diagnosis{Subject: subject, Detail: w})
 	}
@@ -140,11 +142,11 @@ func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 	if err != nil {
 		return err
 	}
-	p := &preparation{session: c.Session, digits: r.digits, kept: newSpill(s.cfg.TempDir)}
+	p := &preparation{session: c.Session, digits: r.digits, kept: spill.New(s.cfg.TempDir)}
 	r.keeping = p.kept
 	if err := r.everyShard(ctx, r.prepareShard); err != nil {
 		r.close()
-		return errors.Join(err, p.kept.close())
+		return errors.Join(err, p.kept.Close())
 	}
 	p.buckets = r.buckets
 	p.chase = startChase(ctx, r, p, r.newest)
@@ -209,8 +211,8 @@ type run struct {
 	findings []cofre.Finding // beside those of single objects
 	unlisted map[string]bool // buckets whose listing did not come to its end
 
-	inventory *spill // of Indexed, as listed
-	from      string // database, sql, listing
+	inventory *spill.File // of Indexed, as listed
+	from      string      // database, sql, listing
 	takenAt   time.Time
 	newest    time.Time // of the rows, by the service's clock
 	perBucket map[string]*BucketFacts
@@ -219,9 +221,9 @@ type run struct {
 	previous   Shards
 	dirs       map[string]cofre.Entry // shard directories of the previous component, by name
 	prepared   *preparation
-	keeping    *spill // set while preparing
+	keeping    *spill.File // set while preparing
 	journal    *journal
-	resumed    *spill       // of kept: what the journal remembers
+	resumed    *spill.File  // of kept: what the journal remembers
 	done       atomic.Int64 // bytes read or taken over
 	lastReport atomic.Int64 // Unix milliseconds
 
@@ -233,8 +235,8 @@ type run struct {
 func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparation) (*run, error) {
 	r := &run{
 		cfg: s.cfg, c: c, store: s.cfg.Store, desc: s.cfg.Store.Describe(), prepared: prepared,
-		pace: newPace(), slots: make(chan struct{}, s.cfg.Jobs), perBucket: map[string]*BucketFacts{}, digests: map[string]Digest{},
-		inventory: newSpill(s.cfg.TempDir), takenAt: time.Now(),
+		pace: NewPace(), slots: make(chan struct{}, s.cfg.Jobs), perBucket: map[string]*BucketFacts{}, digests: map[string]Digest{},
+		inventory: spill.New(s.cfg.TempDir), takenAt: time.Now(),
 	}
 	if r.c.Observer == nil {
 		r.c.Observer = cofre.Discard
@@ -261,13 +263,13 @@ func (s *Source) begin(ctx context.Context, c *cofre.Capture, prepared *preparat
 	if prepared != nil {
 		r.digits = prepared.digits
 	} else {
-		r.digits = shardDigits(r.inventory.counts.rows, r.previous.Digits)
+		r.digits = shardDigits(r.inventory.Rows, r.previous.Digits)
 	}
 	return r, nil
 }
 
 // close releases what a run holds: unlinked files, and a journal of which every line is written.
-func (r *run) close() { _, _, _ = r.inventory.close(), r.resumed.close(), r.journal.close() }
+func (r *run) close() { _, _, _ = r.inventory.Close(), r.resumed.Close(), r.journal.close() }
 
 // take reads the inventory into the spill.
 func (r *run) take(ctx context.Context) error {
@@ -283,8 +285,8 @@ func (r *run) take(ctx context.Context) error {
 			r.find("inventory", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: %v", err)
 		}
 		r.from = "listing"
-		_ = r.inventory.close() // an unlinked file: nothing is lost with it
-		r.inventory = newSpill(r.cfg.TempDir)
+		_ = r.inventory.Close() // an unlinked file: nothing is lost with it
+		r.inventory = spill.New(r.cfg.TempDir)
 		err = r.takeRows(r.listing(ctx))
 	}
 	if err != nil {
@@ -304,7 +306,7 @@ func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
 	for o, err := range rows {
 		x := Indexed{Object: o}
 		var cut *bucketError
-		if u, ok := unreadable(err); ok {
+		if u, ok := Unreadable(err); ok {
 			x = Indexed{Object: u.Object, Missing: u.Why}
 		} else if errors.As(err, &cut) {
 			first = cmp.Or(first, err)
@@ -328,11 +330,11 @@ func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
 		if x.ModifiedAt.After(r.newest) {
 			r.newest = x.ModifiedAt
 		}
-		if err := r.inventory.add(x.Bucket, x.Name, x.Size, x); err != nil {
+		if err := r.inventory.Add(x.Bucket, x.Name, x.Size, x); err != nil {
 			return err
 		}
 	}
-	if len(r.unlisted) == len(r.buckets) && r.inventory.counts.rows == 0 {
+	if len(r.unlisted) == len(r.buckets) && r.inventory.Rows == 0 {
 		return first // nothing could be listed: no component
 	}
 	return nil
@@ -367,7 +369,7 @@ func (r *run) listing(ctx context.Context) iter.Seq2[Object, error] {
 					yield(Object{}, ctx.Err())
 					return
 				}
-				if _, about := unreadable(err); err != nil && !about {
+				if _, about := Unreadable(err); err != nil && !about {
 					err = &bucketError{b.ID, err}
 				}
 				if !yield(o, err) {
@@ -383,7 +385,7 @@ func (r *run) readPrevious(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	if r.previous, err = readShards(ctx, r.c.PreviousTree); err != nil {
+	if r.previous, err = ReadShards(ctx, r.c.PreviousTree); err != nil {
 		return fmt.Errorf("read the last storage component: %w", err)
 	}
 	r.dirs = map[string]cofre.Entry{}
@@ -401,7 +403,7 @@ func (r *run) readPrevious(ctx context.Context) error {
 
 // refuseEmpty keeps a wrong key or a lost disk from looking like a successful backup.
 func (r *run) refuseEmpty() error {
-	if r.inventory.counts.rows > 0 || r.c.Previous == nil || r.cfg.AllowEmpty {
+	if r.inventory.Rows > 0 || r.c.Previous == nil || r.cfg.AllowEmpty {
 		return nil
 	}
 	var last Facts
@@ -416,7 +418,7 @@ func (r *run) refuseEmpty() error {
 func (r *run) everyShard(ctx context.Context, f func(context.Context, string) error) error {
 	g, gctx := guard.WithContext(ctx)
 	g.SetLimit(shardsAtOnce)
-	for _, shard := range shardNames(r.digits) {
+	for _, shard := range spill.Shards(r.digits) {
 		if gctx.Err() != nil {
 			break
 		}
@@ -436,7 +438,7 @@ type listedShard struct {
 
 func (r *run) listed(shard string) (listedShard, error) {
 	var l listedShard
-	if err := r.inventory.each(shard, func(b json.RawMessage) error {
+	if err := r.inventory.Each(shard, func(b json.RawMessage) error {
 		l.raw = append(l.raw, b)
 		return nil
 	}); err != nil {
@@ -483,7 +485,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 	if err != nil {
 		return err
 	}
-	resumed, err := spilled[kept](r.resumed, shard)
+	resumed, err := spill.Records[kept](r.resumed, shard)
 	if err != nil {
 		return err
 	}
@@ -498,7 +500,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 		if k, ok, err := r.resume(ctx, shard, resumed, row.Object); err != nil {
 			return errors.Join(err, g.Wait())
 		} else if ok {
-			if err := r.keeping.add(k.Bucket, k.Name, k.Size, k); err != nil {
+			if err := r.keeping.Add(k.Bucket, k.Name, k.Size, k); err != nil {
 				return errors.Join(err, g.Wait())
 			}
 			continue
@@ -513,7 +515,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 				return err
 			}
 			x := got.indexed
-			return r.keeping.add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
+			return r.keeping.Add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
 		})
 	}
 	return errors.Join(g.Wait(), ctx.Err())
@@ -537,7 +539,7 @@ func (r *run) captureShard(ctx context.Context, shard string) error {
 	}
 	var early []kept
 	if r.prepared != nil {
-		if early, err = spilled[kept](r.prepared.kept, shard); err != nil {
+		if early, err = spill.Records[kept](r.prepared.kept, shard); err != nil {
 			return err
 		}
 	}
@@ -577,7 +579,7 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 	if err != nil {
 		return nil, err
 	}
-	resumed, err := spilled[kept](r.resumed, shard)
+	resumed, err := spill.Records[kept](r.resumed, shard)
 	if err != nil {
 		return nil, err
 	}
@@ -596,7 +598,7 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 			continue
 		}
 		if i := slices.IndexFunc(early, func(k kept) bool {
-			return k.Bucket == row.Bucket && k.Name == row.Name && sameContent(k.Object, row.Object)
+			return k.Bucket == row.Bucket && k.Name == row.Name && SameContent(k.Object, row.Object)
 		}); i >= 0 {
 			used[i] = true
 			x, err := r.bringEarly(ctx, shard, early[i], row.Object)
@@ -653,7 +655,7 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 // bringEarly puts an object that Prepare read into the component. In the same session it is there already.
 func (r *run) bringEarly(ctx context.Context, shard string, k kept, now Object) (Indexed, error) {
 	x := k.Indexed
-	x.Object = enrich(now, k.Object)
+	x.Object = Enrich(now, k.Object)
 	if r.prepared.session == r.c.Session {
 		return x, nil
 	}
@@ -663,10 +665,10 @@ func (r *run) bringEarly(ctx context.Context, shard string, k kept, now Object) 
 // resume takes an object over that an earlier capture read before it was killed, if its bytes became durable.
 func (r *run) resume(ctx context.Context, shard string, resumed []kept, now Object) (kept, bool, error) {
 	for _, k := range resumed {
-		if k.Bucket != now.Bucket || k.Name != now.Name || k.Suspect != "" || !sameContent(k.Object, now) {
+		if k.Bucket != now.Bucket || k.Name != now.Name || k.Suspect != "" || !SameContent(k.Object, now) {
 			continue
 		}
-		k.Object = enrich(now, k.Object)
+		k.Object = Enrich(now, k.Object)
 		err := r.reuseObject(ctx, shard, k.Indexed, k.ObjectID)
 		if errors.Is(err, cofre.ErrNotFound) {
 			continue
@@ -684,7 +686,7 @@ func (r *run) resume(ctx context.Context, shard string, resumed []kept, now Obje
 
 func (r *run) reuse(ctx context.Context, shard string, l lastObject, now Object) (Indexed, error) {
 	x := l.Indexed
-	x.Object, x.Superseded = enrich(now, l.Object), false
+	x.Object, x.Superseded = Enrich(now, l.Object), false
 	if err := r.reuseObject(ctx, shard, x, l.id); err != nil {
 		return Indexed{}, err
 	}
@@ -707,8 +709,8 @@ func entryOf(shard string, x Indexed) cofre.Entry {
 	return cofre.Entry{Path: filePath(shard, x.File), Mode: fs.FileMode(0o600), ModTime: x.ModifiedAt, Size: x.Size}
 }
 
-// enrich returns now, with what an earlier reading knew and a listing does not show.
-func enrich(now, known Object) Object {
+// Enrich returns now, with what an earlier reading knew and a listing does not show.
+func Enrich(now, known Object) Object {
 	fill := func(to *string, from string) {
 		if *to == "" {
 			*to = from
@@ -785,7 +787,7 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 		case x.Missing != "":
 			d.Rows = "" // to be looked at again, whatever the inventory says next time
 			r.facts.MissingN++
-			if len(r.facts.Missing) < maxNamed {
+			if len(r.facts.Missing) < MaxNamed {
 				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Missing})
 			}
 		case x.Superseded:
@@ -798,7 +800,7 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 		if x.Suspect != "" {
 			d.Rows = ""
 			r.facts.SuspectN++
-			if len(r.facts.Missing) < maxNamed {
+			if len(r.facts.Missing) < MaxNamed {
 				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Suspect})
 			}
 		}
@@ -880,7 +882,7 @@ func (r *run) emptied() []string {
 	var out []string
 	for _, b := range last.Buckets {
 		if now := r.perBucket[b.ID]; b.Objects > 0 && (now == nil || now.Objects == 0) && !r.unlisted[b.ID] && r.covers(b.ID) {
-			out = append(out, fmt.Sprintf("bucket %s had %d objects in the last capture and has none now", b.ID, b.Objects))
+			out = append(out, fmt.Sprintf("bucket %s had %s in the last capture and has none now", b.ID, count.Of(b.Objects, "object")))
 		}
 	}
 	return out
@@ -889,6 +891,6 @@ func (r *run) emptied() []string {
 func (r *run) event(t cofre.EventType) cofre.Event {
 	return cofre.Event{
 		At: time.Now(), Type: t, Source: r.cfg.Source, Task: "storage",
-		Done: r.done.Load(), Total: r.inventory.counts.bytes, Unit: cofre.UnitBytes,
+		Done: r.done.Load(), Total: r.inventory.Bytes, Unit: cofre.UnitBytes,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/trustlayer/cofre"
 )
@@ -57,4 +58,36 @@ func (r *run) writeFolders(ctx context.Context, store Foldered, w io.Writer) err
 		}
 	}
 	return out.Flush()
+}
+
+// FoldersFile holds what a capture of a folder says of the folders in it, one Folder a line.
+const FoldersFile = "folders.jsonl"
+
+// ReadFolders yields the folders of a component.
+//
+// Errors: cofre.ErrNotFound if none were captured.
+func ReadFolders(ctx context.Context, tree cofre.Tree) iter.Seq2[Folder, error] {
+	return func(yield func(Folder, error) bool) {
+		r, err := tree.Open(ctx, FoldersFile)
+		if err != nil {
+			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
+			return
+		}
+		defer r.Close()
+		sc := bufio.NewScanner(r)
+		sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
+		for sc.Scan() {
+			var f Folder
+			if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
+				yield(Folder{}, fmt.Errorf("read %s: %w: %w", FoldersFile, cofre.ErrCorrupt, err))
+				return
+			}
+			if !yield(f, nil) {
+				return
+			}
+		}
+		if err := sc.Err(); err != nil {
+			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
+		}
+	}
 }

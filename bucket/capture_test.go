@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
@@ -206,7 +207,7 @@ func differences(a, b map[string]string) []string {
 }
 
 // restore brings everything back and returns what the target says. Nothing may be left.
-func (r *room) restore(cfg bucket.Restore) *cofre.Outcome {
+func (r *room) restore(cfg restoring.Restore) *cofre.Outcome {
 	r.t.Helper()
 	out, err := r.tryRestore(cfg)
 	if err != nil {
@@ -219,13 +220,13 @@ func (r *room) restore(cfg bucket.Restore) *cofre.Outcome {
 }
 
 // tryRestore carries a restore out as package restore does.
-func (r *room) tryRestore(cfg bucket.Restore) (*cofre.Outcome, error) {
+func (r *room) tryRestore(cfg restoring.Restore) (*cofre.Outcome, error) {
 	r.t.Helper()
 	if cfg.To == nil {
 		cfg.To = r.store
 	}
 	cfg.TempDir = r.t.TempDir()
-	res, err := restore.Run(r.t.Context(), r.repo, restore.Request{Point: "p", Component: *r.last, Target: bucket.NewTarget(cfg)})
+	res, err := restore.Run(r.t.Context(), r.repo, restore.Request{Point: "p", Component: *r.last, Target: restoring.NewTarget(cfg)})
 	if errors.Is(err, cofre.ErrPartial) && res.Outcome != nil {
 		err = nil
 	}
@@ -261,13 +262,13 @@ func TestEverythingComesBackAsItWas(t *testing.T) {
 	r.wipe()
 	tightened := int64(5)
 	r.ensure(bucket.Bucket{ID: "evidence", MaxSize: &tightened, Types: []string{"image/png"}})
-	r.restore(bucket.Restore{Replace: true})
+	r.restore(restoring.Restore{Replace: true})
 	if d := differences(before, contents(t, r.store)); len(d) > 0 {
 		t.Fatalf("after the restore: %s", strings.Join(d, "\n"))
 	}
 
 	puts := r.server.Count("put")
-	out := r.restore(bucket.Restore{})
+	out := r.restore(restoring.Restore{})
 	if n := r.server.Count("put") - puts; n != 0 || !strings.Contains(out.Restored, "52 equal already") {
 		t.Errorf("a second restore uploaded %d objects: %s", n, out.Restored)
 	}
@@ -294,7 +295,7 @@ func TestOnlyWhatChangedIsReadAgain(t *testing.T) {
 	}
 	before := contents(t, r.store)
 	r.wipe()
-	r.restore(bucket.Restore{})
+	r.restore(restoring.Restore{})
 	if d := differences(before, contents(t, r.store)); len(d) > 0 {
 		t.Fatalf("after the restore: %s", strings.Join(d, "\n"))
 	}
@@ -459,7 +460,7 @@ func TestPointHoldsThoughObjectsAreOverwrittenBehindTheDump(t *testing.T) {
 	// The database goes back to the dump, behind the files: its rows name bytes that are gone.
 	r.server.SetRows(rows)
 	ids := r.server.Copy()
-	r.restore(bucket.Restore{ForDatabase: bucket.InventoryFunc(func(ctx context.Context) iter.Seq2[bucket.Object, error] {
+	r.restore(restoring.Restore{ForDatabase: bucket.InventoryFunc(func(ctx context.Context) iter.Seq2[bucket.Object, error] {
 		return supabase.CopyRows(strings.NewReader(ids), r.server.Columns())
 	})})
 	now := contents(t, r.store)
@@ -519,8 +520,8 @@ func TestOneBucketPrefixAndObject(t *testing.T) {
 	r := newRoom(t)
 	r.fill()
 	r.capture()
-	r.restore(bucket.Restore{Buckets: []string{"avatars"}, Prefix: "people/1", ToBucket: "copy", ToPrefix: "old/"})
-	r.restore(bucket.Restore{Buckets: []string{"evidence"}, Object: "clash/child", ToBucket: "copy"})
+	r.restore(restoring.Restore{Buckets: []string{"avatars"}, Prefix: "people/1", ToBucket: "copy", ToPrefix: "old/"})
+	r.restore(restoring.Restore{Buckets: []string{"evidence"}, Object: "clash/child", ToBucket: "copy"})
 	var names []string
 	for o, err := range r.store.List(t.Context(), "copy", "") {
 		if err != nil {
@@ -544,7 +545,7 @@ func TestTooLargeForTheTargetIsSaidBefore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := bucket.NewTarget(bucket.Restore{To: store}).Plan(t.Context(), *r.last, r.lastTree)
+	plan, err := restoring.NewTarget(restoring.Restore{To: store}).Plan(t.Context(), *r.last, r.lastTree)
 	if err != nil || len(plan.Problems) != 1 || !strings.Contains(plan.Problems[0].What, "avatars/big") {
 		t.Errorf("plan %+v, %v", plan, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trustlayer/cofre/bucket/spill"
 	"github.com/trustlayer/cofre/internal/retry"
 )
 
@@ -78,7 +79,7 @@ func (c *chase) look(ctx context.Context) error {
 	since := c.newest.Add(-chaseSlack)
 	var todo []Object
 	for o, err := range c.rows(ctx, since) {
-		if _, about := unreadable(err); about {
+		if _, about := Unreadable(err); about {
 			continue
 		}
 		if err != nil {
@@ -125,13 +126,13 @@ func (c *chase) rows(ctx context.Context, since time.Time) iter.Seq2[Object, err
 }
 
 func (c *chase) fetch(ctx context.Context, o Object) error {
-	shard := shardOf(o.Bucket, o.Name)[:c.run.digits]
-	early, err := spilled[kept](c.into.kept, shard)
+	shard := spill.ShardOf(o.Bucket, o.Name)[:c.run.digits]
+	early, err := spill.Records[kept](c.into.kept, shard)
 	if err != nil {
 		return err
 	}
 	for _, k := range early {
-		if k.Bucket == o.Bucket && k.Name == o.Name && sameContent(k.Object, o) {
+		if k.Bucket == o.Bucket && k.Name == o.Name && SameContent(k.Object, o) {
 			c.remember(o)
 			return nil
 		}
@@ -142,7 +143,7 @@ func (c *chase) fetch(ctx context.Context, o Object) error {
 	}
 	c.remember(got.indexed.Object)
 	x := got.indexed
-	return c.into.kept.add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
+	return c.into.kept.Add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
 }
 
 func (c *chase) remember(o Object) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket/spill"
+	"github.com/trustlayer/cofre/internal/count"
 )
 
 // Closure is the check that a captured database and a captured storage belong together: every object that the database
@@ -59,8 +61,8 @@ func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(co
 	if err := json.Unmarshal(storage.Facts, &facts); err != nil {
 		return nil, fmt.Errorf("read the facts of %s: %w", storage.Name, err)
 	}
-	rows := newSpill(cl.TempDir)
-	defer rows.close()
+	rows := spill.New(cl.TempDir)
+	defer rows.Close()
 	any := false
 	for _, c := range databases {
 		tree, err := open(c)
@@ -84,7 +86,7 @@ func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(co
 }
 
 // takeRows keeps the rows of the buckets that the storage component covers.
-func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree, facts Facts, into *spill) (bool, error) {
+func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree, facts Facts, into *spill.File) (bool, error) {
 	seq, err := cl.Rows(ctx, c, t)
 	if isNotFound(err) {
 		return false, nil
@@ -96,18 +98,18 @@ func (cl Closure) takeRows(ctx context.Context, c cofre.Component, t cofre.Tree,
 		if err != nil {
 			return false, err
 		}
-		if !facts.covers(o.Bucket) {
+		if !facts.Covers(o.Bucket) {
 			continue
 		}
-		if err := into.add(o.Bucket, o.Name, o.Size, o); err != nil {
+		if err := into.Add(o.Bucket, o.Name, o.Size, o); err != nil {
 			return false, err
 		}
 	}
 	return true, ctx.Err()
 }
 
-func compareClosure(ctx context.Context, t cofre.Tree, rows *spill) ([]cofre.Finding, error) {
-	s, err := readShards(ctx, t)
+func compareClosure(ctx context.Context, t cofre.Tree, rows *spill.File) ([]cofre.Finding, error) {
+	s, err := ReadShards(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -120,13 +122,13 @@ func compareClosure(ctx context.Context, t cofre.Tree, rows *spill) ([]cofre.Fin
 		}
 		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: o.Path(), What: what})
 	}
-	for _, shard := range shardNames(s.Digits) {
-		named, err := spilled[Object](rows, shard)
+	for _, shard := range spill.Shards(s.Digits) {
+		named, err := spill.Records[Object](rows, shard)
 		if err != nil {
 			return nil, err
 		}
 		held := map[string][]Indexed{}
-		for x, err := range readIndex(ctx, t, shard) {
+		for x, err := range ReadShard(ctx, t, shard) {
 			if err != nil {
 				return nil, err
 			}
@@ -143,7 +145,7 @@ func compareClosure(ctx context.Context, t cofre.Tree, rows *spill) ([]cofre.Fin
 		}
 	}
 	if over > 0 {
-		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, What: fmt.Sprintf("and %d more objects", over)})
+		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, What: fmt.Sprintf("and %s more", count.Of(over, "object"))})
 	}
 	slices.SortStableFunc(found, func(a, b cofre.Finding) int { return compareNames(a.Object, b.Object) })
 	return found, ctx.Err()
@@ -158,7 +160,7 @@ func lacking(row Object, held []Indexed) string {
 			why = "missing from the captured storage: " + x.Missing
 		case x.Suspect != "":
 			return "captured, but not the bytes that its row promises: " + x.Suspect
-		case sameContent(x.Object, row), sameBytes(x, row):
+		case SameContent(x.Object, row), SameBytes(x, row):
 			return ""
 		default:
 			why = fmt.Sprintf("different: the captured database names version %s, the captured storage holds %s", orNone(row.Version), orNone(x.Version))
@@ -167,8 +169,8 @@ func lacking(row Object, held []Indexed) string {
 	return why
 }
 
-// sameBytes reports whether an object, though of another version, has the bytes that a row promises.
-func sameBytes(x Indexed, row Object) bool {
+// SameBytes reports whether an object, though of another version, has the bytes that a row promises.
+func SameBytes(x Indexed, row Object) bool {
 	return IsMD5(row.ETag) && x.MD5 == row.ETag && x.Size == row.Size
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/s3client"
@@ -148,7 +149,7 @@ func TestAStorageThatGoesAwayInTheMiddle(t *testing.T) {
 	}
 	before := contents(t, r.store)
 	r.wipe()
-	r.restore(bucket.Restore{})
+	r.restore(restoring.Restore{})
 	if d := differences(before, contents(t, r.store)); len(d) > 0 {
 		t.Errorf("after the restore: %s", strings.Join(d, "\n"))
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket/spill"
 )
 
 // changeAttempts is how often an object is tried that is overwritten each time it is read.
@@ -63,7 +64,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return fetched{}, ctx.Err()
 		case errors.As(err, &fatal):
 			return fetched{}, fmt.Errorf("store %s: %w", row.Path(), fatal.error)
-		case away(err):
+		case Away(err):
 			if waiting.Again(ctx, err) == nil {
 				continue
 			}
@@ -86,7 +87,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		switch {
 		case errors.Is(statErr, cofre.ErrNotFound):
 			return r.vanished(ctx, row)
-		case statErr == nil && !sameContent(now, want) && !sameRow(now, want):
+		case statErr == nil && !SameContent(now, want) && !sameRow(now, want):
 			if changed++; changed >= changeAttempts {
 				return fetched{missing: "changes faster than it can be read: " + err.Error()}, nil
 			}
@@ -94,7 +95,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			continue
 		case statErr == nil:
 			// The row is as it was; what it says beyond a listing need not be asked for again.
-			want = enrich(want, now)
+			want = Enrich(want, now)
 		}
 		failed++
 		if giveUp := unread.Again(ctx, err); ctx.Err() != nil {
@@ -137,7 +138,7 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 	if got.Size < 0 {
 		got.Size = row.Size // a gateway that does not say how much it sends
 	}
-	x := Indexed{Object: enrich(row, got)}
+	x := Indexed{Object: Enrich(row, got)}
 	x.Size, x.ETag = got.Size, served
 	if served == "" {
 		x.ETag = promised
@@ -151,7 +152,7 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 		x.ETag = promised
 	}
 	x.File = fileOf(x.Object)
-	v := &verifier{from: body, sums: newHashes(), size: got.Size}
+	v := &verifier{from: body, sums: NewSums(), size: got.Size}
 	if !keepSuspect {
 		v.etag = sum
 	}
@@ -172,7 +173,7 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 		return fetched{}, &sessionError{err}
 	}
 	x.Size = done.Size
-	x.SHA256, x.MD5 = v.sums.sums()
+	x.SHA256, x.MD5 = v.sums.Hex()
 	if sum != "" && x.MD5 != sum && x.Suspect == "" {
 		x.Suspect = fmt.Sprintf("bytes have the MD5 %s, and should have %s", x.MD5, sum)
 	}
@@ -203,7 +204,7 @@ func knownSum(served, promised string, opaque bool) string {
 // session never takes it in.
 type verifier struct {
 	from io.Reader
-	sums hashes
+	sums Sums
 	size int64 // -1: not known
 	etag string
 	n    int64
@@ -217,7 +218,7 @@ func (v *verifier) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	_, md := v.sums.sums()
+	_, md := v.sums.Hex()
 	switch {
 	case !errors.Is(err, io.EOF):
 		v.err = fmt.Errorf("read after %d bytes: %w", v.n, err)
@@ -241,7 +242,7 @@ func (r *run) progress(n int64) {
 	}
 	r.c.Observer.Observe(cofre.Event{
 		At: time.Now(), Type: cofre.TypeTaskProgress, Source: r.cfg.Source, Task: "storage",
-		Done: done, Total: r.inventory.counts.bytes, Unit: cofre.UnitBytes,
+		Done: done, Total: r.inventory.Bytes, Unit: cofre.UnitBytes,
 	})
 }
 
@@ -257,7 +258,7 @@ type lastShard map[string][]lastObject
 // find returns the content that row describes, if the previous component has it and vouches for it.
 func (l lastShard) find(row Object) (lastObject, bool) {
 	for _, x := range l[row.Path()] {
-		if x.Suspect == "" && sameContent(x.Object, row) {
+		if x.Suspect == "" && SameContent(x.Object, row) {
 			return x, true
 		}
 	}
@@ -278,12 +279,12 @@ func (r *run) last(ctx context.Context, shard string) (lastShard, error) {
 			}
 			ids[e.Path] = e.Object
 		}
-		for x, err := range readIndex(ctx, r.c.PreviousTree, name) {
+		for x, err := range ReadShard(ctx, r.c.PreviousTree, name) {
 			if err != nil {
 				return nil, err
 			}
 			id := ids[filePath(name, x.File)]
-			if x.File == "" || id == "" || !strings.HasPrefix(shardOf(x.Bucket, x.Name), shard) || r.racyThen(x.Object) {
+			if x.File == "" || id == "" || !strings.HasPrefix(spill.ShardOf(x.Bucket, x.Name), shard) || r.racyThen(x.Object) {
 				continue
 			}
 			out[x.Path()] = append(out[x.Path()], lastObject{x, id})

@@ -20,6 +20,7 @@ import (
 
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
@@ -139,7 +140,7 @@ func TestAPlainFolderComesBackAsAPlainFolder(t *testing.T) {
 	root := uploads(t)
 	before := look(t, root)
 	r := folderRoom(t, root)
-	r.restore(bucket.Restore{To: emptied(t, root)})
+	r.restore(restoring.Restore{To: emptied(t, root)})
 	if d := differences(before, look(t, root)); len(d) > 0 {
 		t.Error(strings.Join(d, "\n"))
 	}
@@ -153,7 +154,7 @@ func TestAPlainFolderComesBackAsAPlainFolder(t *testing.T) {
 	store, err := dir.Open(root)
 	must(t, err)
 	changed := look(t, root)
-	out, err := r.tryRestore(bucket.Restore{To: store})
+	out, err := r.tryRestore(restoring.Restore{To: store})
 	must(t, err)
 	got := left(out)
 	for _, want := range []string{"evidence/2026/secret.pdf: mode 0644, not 0600", "folder evidence/empty folder: mode 0755, not 0700", "avatars/a.png: other bytes"} {
@@ -164,12 +165,12 @@ func TestAPlainFolderComesBackAsAPlainFolder(t *testing.T) {
 	if d := differences(changed, look(t, root)); len(d) > 0 {
 		t.Errorf("touched: %s", strings.Join(d, "\n"))
 	}
-	out = r.restore(bucket.Restore{To: store, Replace: true})
+	out = r.restore(restoring.Restore{To: store, Replace: true})
 	if d := differences(before, look(t, root)); len(d) > 0 {
 		t.Error(strings.Join(d, "\n"))
 	}
 	beside, err := filepath.Glob(root + ".cofre-kept-*")
-	if err != nil || len(beside) != 1 || !strings.Contains(strings.Join(out.Kept, "\n"), "2 objects as they were, in "+beside[0]) {
+	if err != nil || len(beside) != 1 || !strings.Contains(strings.Join(out.Kept, "\n"), "2 objects as before, in "+beside[0]) {
 		t.Fatalf("beside: %v, %v; said %v", beside, err, out.Kept)
 	}
 	aside := look(t, beside[0])
@@ -210,9 +211,9 @@ func TestAFolderRestoreKilledAtEachStep(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := r.tryRestore(bucket.Restore{To: store, StateDir: state, Replace: true, NoKeep: true, Jobs: 1})
+		_, err := r.tryRestore(restoring.Restore{To: store, StateDir: state, Replace: true, NoKeep: true, Jobs: 1})
 		stop()
-		out, again := r.tryRestore(bucket.Restore{To: store, StateDir: state, Replace: true, NoKeep: true, Jobs: 1})
+		out, again := r.tryRestore(restoring.Restore{To: store, StateDir: state, Replace: true, NoKeep: true, Jobs: 1})
 		if again != nil || len(out.Left) > 0 {
 			t.Fatalf("killed at step %d (%v), then: %v, left %s", at, err, again, left(out))
 		}
@@ -245,7 +246,7 @@ func TestWhatEarlierVersionsLeftIsCleaned(t *testing.T) {
 	must(t, os.WriteFile(root+"/.cofre/meta/avatars/00.json", []byte(`{"bucket":"avatars","name":"a.png","content_type":"image/png"}`), 0o644))
 	store, err := dir.Open(root)
 	must(t, err)
-	r.restore(bucket.Restore{To: store})
+	r.restore(restoring.Restore{To: store})
 	now := look(t, root)
 	if now[".cofre/meta/avatars/00.json"] == "" || now[".cofre/tmp"] != "" || now[".cofre/buckets"] != "" || now[".cofre/meta/evidence"] != "" {
 		t.Errorf("below .cofre: %v", now)
@@ -268,7 +269,7 @@ func TestAnOlderPointSaysWhatItDoesNotHold(t *testing.T) {
 	must(t, err)
 	r.config.Store = older{store}
 	r.capture()
-	r.restore(bucket.Restore{To: emptied(t, root)})
+	r.restore(restoring.Restore{To: emptied(t, root)})
 	if notes := strings.Join(r.plan.Notes, "\n"); !strings.Contains(notes, "not captured, by the version that made this point: mode, owner") {
 		t.Errorf("the plan says %q", notes)
 	}
@@ -315,7 +316,7 @@ func TestAnotherOwnerIsSaidBefore(t *testing.T) {
 	r.capture()
 	to, err := dir.Open(t.TempDir())
 	must(t, err)
-	r.restore(bucket.Restore{To: to})
+	r.restore(restoring.Restore{To: to})
 	if notes := strings.Join(r.plan.Notes, "\n"); !strings.Contains(notes, "its owner: it will belong to the user who restores") {
 		t.Errorf("the plan says %q", notes)
 	}

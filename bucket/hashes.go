@@ -11,18 +11,20 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// hashes computes the two sums that are kept of each object: SHA-256 to prove it by, MD5 because that is what
+// Sums computes the two sums that are kept of each object: SHA-256 to prove it by, MD5 because that is what
 // the etags of most services are.
-type hashes struct{ sha, md5 hash.Hash }
+type Sums struct{ sha, md5 hash.Hash }
 
-func newHashes() hashes { return hashes{sha256.New(), md5.New()} }
+// NewSums begins both.
+func NewSums() Sums { return Sums{sha256.New(), md5.New()} }
 
-func (h hashes) Write(p []byte) (int, error) {
+func (h Sums) Write(p []byte) (int, error) {
 	_, _ = h.sha.Write(p) // a hash never fails
 	return h.md5.Write(p)
 }
 
-func (h hashes) sums() (sha, md string) {
+// Hex returns both in hexadecimal digits.
+func (h Sums) Hex() (sha, md string) {
 	return hex.EncodeToString(h.sha.Sum(nil)), hex.EncodeToString(h.md5.Sum(nil))
 }
 

@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket/spill"
 )
 
 // The tree of a storage component. docs/formats/storage-component.md describes it for people.
@@ -26,9 +25,6 @@ const (
 	shardsDir   = "shards"       // shards/<hex>/index.jsonl and one file for each content
 	indexName   = "index.jsonl"
 )
-
-// maxShardDigits is the number of hexadecimal digits of the finest sharding: 4096 shards.
-const maxShardDigits = 3
 
 // shardTarget is how many objects a shard holds at most before a capture chooses more shards. Rewriting a shard
 // costs its index, about 400 bytes an object, so this bounds what one changed object costs.
@@ -98,8 +94,8 @@ func (f Facts) Kept() Keeps {
 	}[f.Kind]
 }
 
-// covers reports whether the capture was meant to hold a bucket.
-func (f Facts) covers(id string) bool {
+// Covers reports whether the capture was meant to hold a bucket.
+func (f Facts) Covers(id string) bool {
 	return f.All || slices.ContainsFunc(f.Buckets, func(b BucketFacts) bool { return b.ID == id })
 }
 
@@ -116,32 +112,17 @@ type MissingFacts struct {
 	Why    string `json:"why"`
 }
 
-// maxNamed bounds what the catalog names; the index names everything.
-const maxNamed = 100
-
-// shardOf returns the shard of an object at the finest sharding; a prefix of it is its shard at a coarser one.
-func shardOf(bucket, name string) string {
-	return hashKey(bucket, name)[:maxShardDigits]
-}
-
-func hashKey(parts ...string) string {
-	h := sha256.New()
-	for _, p := range parts {
-		// Bucket ids and names hold no NUL, so nothing but equal parts yields equal input.
-		_, _ = io.WriteString(h, p)
-		_, _ = h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
+// MaxNamed bounds what the catalog names; the index names everything.
+const MaxNamed = 100
 
 // shardDigits chooses how finely n objects are sharded, keeping the previous choice while it is not far off, so
 // that growth by one object does not rewrite every shard.
 func shardDigits(n int64, previous int) int {
 	want := 1
-	for want < maxShardDigits && n > shardTarget<<(4*want) {
+	for want < spill.MaxDigits && n > shardTarget<<(4*want) {
 		want++
 	}
-	if previous >= 1 && previous <= maxShardDigits {
+	if previous >= 1 && previous <= spill.MaxDigits {
 		perShard := n >> (4 * previous)
 		if perShard <= 4*shardTarget && previous >= want || want == previous+1 && perShard <= 4*shardTarget {
 			return previous
@@ -153,7 +134,7 @@ func shardDigits(n int64, previous int) int {
 // fileOf names the file of one content of an object. The name is the identity of that content, so a capture that
 // meets it again finds the same place.
 func fileOf(o Object) string {
-	return hashKey(o.Bucket, o.Name, stamp(o))[:32]
+	return spill.Key(o.Bucket, o.Name, stamp(o))[:32]
 }
 
 // stamp identifies one content of an object as well as its store can.
@@ -164,8 +145,8 @@ func stamp(o Object) string {
 	return "e:" + o.ETag + ":" + strconv.FormatInt(o.Size, 10) + ":" + strconv.FormatInt(o.ModifiedAt.Unix(), 10)
 }
 
-// sameContent reports whether two descriptions of an object are of the same bytes.
-func sameContent(a, b Object) bool {
+// SameContent reports whether two descriptions of an object are of the same bytes.
+func SameContent(a, b Object) bool {
 	if a.Version != "" && b.Version != "" {
 		return a.Version == b.Version
 	}
@@ -189,8 +170,8 @@ func btoi(b bool) int {
 // MaxLine bounds one line of an index: a name of 1 KiB and user metadata, which services bound at some megabytes.
 const MaxLine = 16 << 20
 
-// readIndex yields the lines of one shard's index.
-func readIndex(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexed, error] {
+// ReadShard yields the lines of one shard's index.
+func ReadShard(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		r, err := t.Open(ctx, indexPath(shard))
 		if errors.Is(err, cofre.ErrNotFound) {
@@ -236,24 +217,15 @@ func shardPath(shard string) string      { return shardsDir + "/" + shard }
 func indexPath(shard string) string      { return shardPath(shard) + "/" + indexName }
 func filePath(shard, file string) string { return shardPath(shard) + "/" + file }
 
-// shardNames lists every shard at a number of digits.
-func shardNames(digits int) []string {
-	names := make([]string, 1<<(4*digits))
-	for i := range names {
-		names[i] = fmt.Sprintf("%0*x", digits, i)
-	}
-	return names
-}
-
-// readShards reads what a component says of its shards.
+// ReadShards reads what a component says of its shards.
 //
 // Errors: cofre.ErrNotFound where the tree is no storage component of this format.
-func readShards(ctx context.Context, t cofre.Tree) (Shards, error) {
+func ReadShards(ctx context.Context, t cofre.Tree) (Shards, error) {
 	var s Shards
 	if err := ReadJSON(ctx, t, ShardsFile, &s); err != nil {
 		return Shards{}, err
 	}
-	if s.Format != 1 || s.Digits < 1 || s.Digits > maxShardDigits {
+	if s.Format != 1 || s.Digits < 1 || s.Digits > spill.MaxDigits {
 		return Shards{}, fmt.Errorf("read %s: format %d with %d digits is not known to this version", ShardsFile, s.Format, s.Digits)
 	}
 	return s, nil
@@ -270,21 +242,21 @@ func ReadBuckets(ctx context.Context, t cofre.Tree) ([]Bucket, error) {
 // superseded. The string is where the bytes are in the tree, empty for a missing one.
 func ReadIndex(ctx context.Context, t cofre.Tree) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
-		s, err := readShards(ctx, t)
+		s, err := ReadShards(ctx, t)
 		if err != nil {
 			yield(Located{}, err)
 			return
 		}
-		for _, shard := range shardNames(s.Digits) {
+		for _, shard := range spill.Shards(s.Digits) {
 			if s.Digests[shard].Objects == 0 && s.Digests[shard].Rows != "" {
 				continue
 			}
-			for x, err := range readIndex(ctx, t, shard) {
+			for x, err := range ReadShard(ctx, t, shard) {
 				if err != nil {
 					yield(Located{}, err)
 					return
 				}
-				if !yield(locate(shard, x), nil) {
+				if !yield(Locate(shard, x), nil) {
 					return
 				}
 			}
@@ -300,7 +272,7 @@ type Located struct {
 	Tree   int    `json:",omitempty"` // of a restore: which component's
 }
 
-func locate(shard string, x Indexed) Located {
+func Locate(shard string, x Indexed) Located {
 	l := Located{Indexed: x, Shard: shard}
 	if x.File != "" {
 		l.InTree = filePath(shard, x.File)

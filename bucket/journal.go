@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket/spill"
 )
 
 // journal remembers, on this machine, the objects that a capture has read, so that a capture that was killed goes
@@ -25,14 +26,14 @@ type journal struct {
 
 // openJournal returns the journal of a source and what it remembers, nil without a directory for it. A journal that
 // was last written before previous ended has served.
-func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Component, temp string) (*journal, *spill, error) {
+func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Component, temp string) (*journal, *spill.File, error) {
 	if dir == "" {
 		return nil, nil, nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
 	}
-	path := filepath.Join(dir, "storage-"+hashKey(id.Installation, id.Name, url)[:16]+".journal")
+	path := filepath.Join(dir, "storage-"+spill.Key(id.Installation, id.Name, url)[:16]+".journal")
 	if fi, err := os.Stat(path); err == nil && previous != nil && !fi.ModTime().After(previous.EndedAt.Add(time.Second)) {
 		if err := os.Remove(path); err != nil {
 			return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
@@ -44,12 +45,12 @@ func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Comp
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open the journal of the capture: %w", err), remembered.close())
+		return nil, nil, errors.Join(fmt.Errorf("open the journal of the capture: %w", err), remembered.Close())
 	}
 	return &journal{file: f}, remembered, nil
 }
 
-func readJournal(path, temp string) (*spill, error) {
+func readJournal(path, temp string) (*spill.File, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -58,7 +59,7 @@ func readJournal(path, temp string) (*spill, error) {
 		return nil, err
 	}
 	defer f.Close()
-	s := newSpill(temp)
+	s := spill.New(temp)
 	sc := bufio.NewScanner(f)
 	sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
 	for sc.Scan() {
@@ -66,12 +67,12 @@ func readJournal(path, temp string) (*spill, error) {
 		if json.Unmarshal(sc.Bytes(), &k) != nil || k.ObjectID == "" || k.File == "" {
 			continue // the line at which the process was killed
 		}
-		if err := s.add(k.Bucket, k.Name, k.Size, k); err != nil {
-			return nil, errors.Join(err, s.close())
+		if err := s.Add(k.Bucket, k.Name, k.Size, k); err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
@@ -38,7 +39,7 @@ func TestABucketThatIsALinkIsFollowedToWhereItLed(t *testing.T) {
 	must(t, xattr.Set(disk, "user.of", []byte("a folder")))
 	store, err := dir.Open(root)
 	must(t, err)
-	r.restore(bucket.Restore{To: store})
+	r.restore(restoring.Restore{To: store})
 	if d := append(differences(before, look(t, root)), differences(there, look(t, disk))...); len(d) > 0 {
 		t.Fatal(strings.Join(d, "\n"))
 	}
@@ -58,7 +59,7 @@ func TestABucketThatIsALinkIsFollowedToWhereItLed(t *testing.T) {
 			theirs := look(t, elsewhere)
 			store, err := dir.Open(root)
 			must(t, err)
-			out, err := r.tryRestore(bucket.Restore{To: store})
+			out, err := r.tryRestore(restoring.Restore{To: store})
 			must(t, err)
 			if got := left(out); !strings.Contains(got, "object evidence/run: a symbolic link that leads out of the folder, to "+elsewhere) || !strings.Contains(got, "bucket evidence: ") {
 				t.Errorf("named %s", got)
@@ -67,7 +68,7 @@ func TestABucketThatIsALinkIsFollowedToWhereItLed(t *testing.T) {
 				t.Fatalf("behind the link: %v", d)
 			}
 			// Told to, the link is moved aside, and the bucket is a folder.
-			out = r.restore(bucket.Restore{To: store, Replace: true})
+			out = r.restore(restoring.Restore{To: store, Replace: true})
 			fi, err := os.Lstat(root + "/evidence")
 			must(t, err)
 			if !fi.IsDir() || !strings.Contains(strings.Join(out.Kept, "\n"), "/evidence") {
@@ -111,7 +112,7 @@ func TestALinkThatAppearsMeanwhileLeadsNowhere(t *testing.T) {
 				}
 				return nil
 			})
-			_, err := r.tryRestore(bucket.Restore{To: store, Replace: true, NoKeep: true, Jobs: 1})
+			_, err := r.tryRestore(restoring.Restore{To: store, Replace: true, NoKeep: true, Jobs: 1})
 			stop()
 			if d := differences(theirs, look(t, elsewhere)); len(d) > 0 {
 				t.Fatalf("%s swapped before step %d (%v): %s", swapped, at, err, strings.Join(d, "\n"))
@@ -141,25 +142,25 @@ func TestTheFolderOfTheBucketsComesBackItself(t *testing.T) {
 	must(t, os.RemoveAll(root))
 	store, err := dir.OpenNew(root)
 	must(t, err)
-	r.restore(bucket.Restore{To: store})
+	r.restore(restoring.Restore{To: store})
 	if now := describe(); now != before {
 		t.Errorf("made as %s, was %s", now, before)
 	}
 	must(t, os.Chmod(root, 0o777))
 	store, err = dir.Open(root)
 	must(t, err)
-	out, err := r.tryRestore(bucket.Restore{To: store})
+	out, err := r.tryRestore(restoring.Restore{To: store})
 	must(t, err)
 	if got := left(out); !strings.Contains(got, "folder of the buckets itself: mode 0777, not 2750") {
 		t.Errorf("named %s", got)
 	}
-	r.restore(bucket.Restore{To: store, Replace: true})
+	r.restore(restoring.Restore{To: store, Replace: true})
 	if now := describe(); now != before {
 		t.Errorf("set to %s, was %s", now, before)
 	}
 	// A part of the folder says nothing of the whole.
 	must(t, os.Chmod(root, 0o777))
-	r.restore(bucket.Restore{To: store, Buckets: []string{"avatars"}})
+	r.restore(restoring.Restore{To: store, Buckets: []string{"avatars"}})
 }
 
 // TestTwoRestoresWithDifferentStateShareALock, of whatever store.
@@ -175,22 +176,22 @@ func TestTwoRestoresWithDifferentStateShareALock(t *testing.T) {
 			first, second := &meeting{Store: to}, to
 			first.meet = func() {
 				first.meet = nil
-				_, err := r.tryRestore(bucket.Restore{To: second, StateDir: t.TempDir()})
+				_, err := r.tryRestore(restoring.Restore{To: second, StateDir: t.TempDir()})
 				if !errors.Is(err, cofre.ErrLocked) {
 					t.Errorf("the second restore: %v", err)
 				}
 			}
 			if f, ok := to.(*dir.Store); ok {
-				if _, err := r.tryRestore(bucket.Restore{To: meetingFolder{first, f}, StateDir: t.TempDir()}); err != nil {
+				if _, err := r.tryRestore(restoring.Restore{To: meetingFolder{first, f}, StateDir: t.TempDir()}); err != nil {
 					t.Fatal(err)
 				}
-			} else if _, err := r.tryRestore(bucket.Restore{To: first, StateDir: t.TempDir()}); err != nil {
+			} else if _, err := r.tryRestore(restoring.Restore{To: first, StateDir: t.TempDir()}); err != nil {
 				t.Fatal(err)
 			}
 			if first.meet != nil {
 				t.Fatal("nobody met")
 			}
-			if _, err := r.tryRestore(bucket.Restore{To: to, StateDir: t.TempDir()}); err != nil {
+			if _, err := r.tryRestore(restoring.Restore{To: to, StateDir: t.TempDir()}); err != nil {
 				t.Errorf("after both: %v", err)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/count"
 )
 
 // silentMost is how many objects in a row, each tried for about a minute, may get no answer though the service says that
@@ -158,13 +159,13 @@ func (r *run) findStrays(ctx context.Context) error {
 func (r *run) findUnreadable(ctx context.Context) {
 	for _, err := range r.listing(ctx) {
 		var cut *bucketError
-		switch u, about := unreadable(err); {
+		switch u, about := Unreadable(err); {
 		case about:
 			r.find(u.Object.Path(), "%s", u.Why)
 		case errors.As(err, &cut):
 			r.cutOff(cut)
 		}
-		if len(r.findings) >= maxNamed || ctx.Err() != nil {
+		if len(r.findings) >= MaxNamed || ctx.Err() != nil {
 			return
 		}
 	}
@@ -185,7 +186,7 @@ func (r *run) objectFindings() []cofre.Finding {
 		found = append(found, cofre.Finding{Object: m.Object, What: m.Why})
 	}
 	if more := r.facts.MissingN + r.facts.SuspectN - int64(len(found)); more > 0 {
-		found = append(found, cofre.Finding{What: fmt.Sprintf("and %d more objects, which the index of the component names", more)})
+		found = append(found, cofre.Finding{What: fmt.Sprintf("and %s more, named in the index of the component", count.Of(more, "object"))})
 	}
 	return found
 }

@@ -33,11 +33,11 @@ const brokenAttempts = 4
 
 func always(error) bool { return true }
 
-// away reports whether a service does not answer, or asks to be called less: not what is asked for is the reason.
-func away(err error) bool { return errors.Is(err, cofre.ErrUnreachable) || retry.Throttled(err) }
+// Away reports whether a service does not answer, or asks to be called less: not what is asked for is the reason.
+func Away(err error) bool { return errors.Is(err, cofre.ErrUnreachable) || retry.Throttled(err) }
 
-// steadily tries again what a server fails beside an overwrite, a few times, and for minutes if the server is away.
-func steadily(ctx context.Context, try func() error) error {
+// Steadily tries again what a server fails beside an overwrite, a few times, and for minutes if the server is away.
+func Steadily(ctx context.Context, try func() error) error {
 	waiting, settled := patience.Begin(), settling.Begin()
 	for {
 		err := try()
@@ -45,7 +45,7 @@ func steadily(ctx context.Context, try func() error) error {
 			return nil
 		}
 		attempts := settled
-		if away(err) {
+		if Away(err) {
 			attempts = waiting
 		}
 		if err := attempts.Again(ctx, err); err != nil {
@@ -54,4 +54,11 @@ func steadily(ctx context.Context, try func() error) error {
 	}
 }
 
-func newPace() *retry.Pace { return &retry.Pace{First: firstPause, Most: longestPause} }
+// Waiting are the attempts at something that a service which is away does not answer for.
+func Waiting() *retry.Attempts { return patience.Begin() }
+
+// Uploading are the attempts at writing one object.
+func Uploading() *retry.Attempts { return uploads.Begin() }
+
+// NewPace holds the workers on one store back when it asks to be called less.
+func NewPace() *retry.Pace { return &retry.Pace{First: firstPause, Most: longestPause} }

@@ -109,7 +109,7 @@ func checkObject(id, name string, size int) (Object, []byte) {
 
 // expect reads an object whole and compares it.
 func expect(ctx context.Context, s Store, want Object, content []byte) error {
-	got, r, err := openAgain(ctx, s, Object{Bucket: want.Bucket, Name: want.Name, Size: -1})
+	got, r, err := OpenAgain(ctx, s, Object{Bucket: want.Bucket, Name: want.Name, Size: -1})
 	if err != nil {
 		return err
 	}
@@ -131,10 +131,10 @@ func expect(ctx context.Context, s Store, want Object, content []byte) error {
 	case got.ETag == "" || stat.ETag != got.ETag:
 		return fmt.Errorf("its etag is %q when read and %q when asked for", got.ETag, stat.ETag)
 	}
-	if d := differing(want, got, false); d != "" {
+	if d := Differing(want, got, false); d != "" {
 		return fmt.Errorf("it is served with %s", d)
 	}
-	if d := differing(want, stat, false); d != "" {
+	if d := Differing(want, stat, false); d != "" {
 		return fmt.Errorf("it is described with %s", d)
 	}
 	return nil
@@ -174,7 +174,7 @@ func checkReplace(ctx context.Context, s Store, id, prefix string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
-	if sameContent(before, after) {
+	if SameContent(before, after) {
 		return nil, fmt.Errorf("its etag %q and version %q did not change with its bytes", after.ETag, after.Version)
 	}
 	return nil, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/s3client"
@@ -62,7 +63,7 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 	_ = contents(t, r.store) // the first read after an overwrite fails
 	changed := contents(t, r.store)
 
-	out, err := r.tryRestore(bucket.Restore{})
+	out, err := r.tryRestore(restoring.Restore{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 		t.Errorf("touched: %s", strings.Join(d, "\n"))
 	}
 
-	out = r.restore(bucket.Restore{Replace: true, DeleteExtra: true})
+	out = r.restore(restoring.Restore{Replace: true, DeleteExtra: true})
 	now := contents(t, r.store)
 	aside := kept(now)
 	if d := differences(before, now); len(d) > 0 {
@@ -84,7 +85,7 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 	if len(aside) != 2 || aside["evidence/clash"] != changed["evidence/clash"] || aside["evidence/extra"] != changed["evidence/extra"] {
 		t.Errorf("kept %v", aside)
 	}
-	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as they were, in bucket cofre-kept-") || !strings.Contains(got, "settings of bucket avatars were: private") {
+	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as before, in bucket cofre-kept-") || !strings.Contains(got, "settings of bucket avatars were: private") {
 		t.Errorf("said to be kept: %s", got)
 	}
 	if planned := fmt.Sprint(r.plan.Steps); !strings.Contains(planned, "kept in the new private bucket cofre-kept-") {
@@ -98,7 +99,7 @@ func TestReplacedObjectsAreKeptWhereTold(t *testing.T) {
 	r.capture()
 	r.put("evidence", "clash", "newer bytes")
 	r.ensure(bucket.Bucket{ID: "old"})
-	r.restore(bucket.Restore{Replace: true, KeepIn: "old"})
+	r.restore(restoring.Restore{Replace: true, KeepIn: "old"})
 	found := ""
 	for path, content := range contents(t, r.store) {
 		if strings.HasPrefix(path, "old/cofre-kept-") && strings.HasSuffix(path, "/evidence/clash") {
@@ -109,7 +110,7 @@ func TestReplacedObjectsAreKeptWhereTold(t *testing.T) {
 		t.Errorf("kept %q", found)
 	}
 	r.put("evidence", "clash", "newer still")
-	r.restore(bucket.Restore{Replace: true, NoKeep: true})
+	r.restore(restoring.Restore{Replace: true, NoKeep: true})
 	for path, content := range contents(t, r.store) {
 		if strings.Contains(content, "newer still") {
 			t.Errorf("kept as %s though it was not to be", path)
@@ -122,7 +123,7 @@ func TestObjectsOfTwoBucketsAreNotMixed(t *testing.T) {
 	r.fill()
 	r.put("avatars", "clash", "of the other bucket")
 	r.capture()
-	_, err := r.tryRestore(bucket.Restore{ToBucket: "copy"})
+	_, err := r.tryRestore(restoring.Restore{ToBucket: "copy"})
 	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(err.Error(), "copy/clash") {
 		t.Errorf("returned %v", err)
 	}
@@ -137,7 +138,7 @@ func TestAPartialComponentRestoresWhatItHas(t *testing.T) {
 		t.Fatal("not partial")
 	}
 	r.wipe()
-	out, err := r.tryRestore(bucket.Restore{})
+	out, err := r.tryRestore(restoring.Restore{})
 	if err != nil || len(out.Left) != 1 || !strings.Contains(left(out), "object evidence/clash: missing from the recovery point") {
 		t.Fatalf("%v, left: %s", err, left(out))
 	}
@@ -168,7 +169,7 @@ func TestWhatTheRepositoryHasLostIsLeftOut(t *testing.T) {
 	}
 	r.wipe()
 	r.put("evidence", "a..b", "lives")
-	out, err := r.tryRestore(bucket.Restore{Replace: true})
+	out, err := r.tryRestore(restoring.Restore{Replace: true})
 	if err != nil || len(out.Left) != 2 || !strings.Contains(left(out), "object evidence/clash: lost in the repository") {
 		t.Fatalf("%v, left: %s", err, left(out))
 	}
@@ -253,7 +254,7 @@ func TestKilledAtEachCallAndRunAgain(t *testing.T) {
 			r.capture()
 			for at := 0; ; at++ {
 				r.reset(before, limit)
-				cfg := bucket.Restore{To: &mortal{Store: r.store, at: at}, Jobs: 1, Replace: true, DeleteExtra: true}
+				cfg := restoring.Restore{To: &mortal{Store: r.store, at: at}, Jobs: 1, Replace: true, DeleteExtra: true}
 				if remembers {
 					cfg.StateDir = t.TempDir()
 				}
@@ -328,9 +329,9 @@ func TestForTheDatabaseLooksInAllPointsAndAtTheStorage(t *testing.T) {
 
 	restoreForDatabase := func() *cofre.Outcome {
 		t.Helper()
-		out, err := r.tryRestore(bucket.Restore{
+		out, err := r.tryRestore(restoring.Restore{
 			ForDatabase: r.rows(),
-			Others:      []bucket.Held{{Point: "older", Open: func(ctx context.Context) (cofre.Tree, error) { return r.repo.Tree(ctx, older.Root) }}},
+			Others:      []restoring.Held{{Point: "older", Open: func(ctx context.Context) (cofre.Tree, error) { return r.repo.Tree(ctx, older.Root) }}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -378,14 +379,14 @@ func (r *room) captureBut(name string) {
 // What a row cannot be given keeps no other from it.
 type stubborn struct{ refuses string }
 
-func (s stubborn) FixUp(_ context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
-	var done bucket.FixedUp
+func (s stubborn) FixUp(_ context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
+	var done restoring.FixedUp
 	for o, err := range objects {
 		if err != nil {
 			return done, err
 		}
 		if o.Name == s.refuses {
-			done.Left = append(done.Left, bucket.Checked{What: "row of object " + o.Path(), Want: "owner and times as captured", Got: "refused"})
+			done.Left = append(done.Left, restoring.Checked{What: "row of object " + o.Path(), Want: "owner and times as captured", Got: "refused"})
 			continue
 		}
 		done.Rows++
@@ -403,7 +404,7 @@ func TestOwnersAreSetForWhatIsThereAlone(t *testing.T) {
 	r.capture()
 	r.put("evidence", "newer", "bytes of today")
 	var set []string
-	out, err := r.tryRestore(bucket.Restore{FixUp: fixUpFunc(func(o bucket.Object) { set = append(set, o.Name) })})
+	out, err := r.tryRestore(restoring.Restore{FixUp: fixUpFunc(func(o bucket.Object) { set = append(set, o.Name) })})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,21 +412,21 @@ func TestOwnersAreSetForWhatIsThereAlone(t *testing.T) {
 	if !slices.Equal(set, []string{"a", "b"}) || len(out.Left) != 1 {
 		t.Errorf("set %v, left %s", set, left(out))
 	}
-	if out, err = r.tryRestore(bucket.Restore{FixUp: stubborn{"a"}, Replace: true}); err != nil || !strings.Contains(left(out), "row of object evidence/a") {
+	if out, err = r.tryRestore(restoring.Restore{FixUp: stubborn{"a"}, Replace: true}); err != nil || !strings.Contains(left(out), "row of object evidence/a") {
 		t.Errorf("%v, left %s", err, left(out))
 	}
 }
 
 type fixUpFunc func(bucket.Object)
 
-func (f fixUpFunc) FixUp(_ context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
+func (f fixUpFunc) FixUp(_ context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
 	for o, err := range objects {
 		if err != nil {
-			return bucket.FixedUp{}, err
+			return restoring.FixedUp{}, err
 		}
 		f(o)
 	}
-	return bucket.FixedUp{}, nil
+	return restoring.FixedUp{}, nil
 }
 
 func TestS3KeepsWhatItReplacesAndSaysWhatItCannotHold(t *testing.T) {
@@ -443,7 +444,7 @@ func TestS3KeepsWhatItReplacesAndSaysWhatItCannotHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.restore(bucket.Restore{To: store, ToBucket: server.Bucket})
+	r.restore(restoring.Restore{To: store, ToBucket: server.Bucket})
 	notes := strings.Join(r.plan.Notes, "\n")
 	for _, want := range []string{"its robots tag", "user metadata other than text", "does not keep these settings of buckets: " + server.Bucket + " (public)"} {
 		if !strings.Contains(notes, want) {
@@ -454,7 +455,7 @@ func TestS3KeepsWhatItReplacesAndSaysWhatItCannotHold(t *testing.T) {
 	if _, err := store.Put(t.Context(), o, strings.NewReader("newer!")); err != nil {
 		t.Fatal(err)
 	}
-	out := r.restore(bucket.Restore{To: store, ToBucket: server.Bucket, Replace: true})
+	out := r.restore(restoring.Restore{To: store, ToBucket: server.Bucket, Replace: true})
 	now := contents(t, store)
 	aside := kept(now)
 	if got := aside[server.Bucket+"/a"]; !strings.Contains(got, "newer!") || !strings.Contains(got, "image/png") || !strings.Contains(got, "today") {
@@ -470,20 +471,20 @@ func TestAnotherRestoreToTheSameStorageIsKeptOut(t *testing.T) {
 	r.fill()
 	r.capture()
 	state := t.TempDir()
-	one := bucket.NewTarget(bucket.Restore{To: r.store, StateDir: state})
+	one := restoring.NewTarget(restoring.Restore{To: r.store, StateDir: state})
 	if _, err := one.Plan(t.Context(), *r.last, r.lastTree); err != nil {
 		t.Fatal(err)
 	}
 	if err := one.Stage(t.Context(), cofre.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.tryRestore(bucket.Restore{StateDir: state}); !errors.Is(err, cofre.ErrLocked) {
+	if _, err := r.tryRestore(restoring.Restore{StateDir: state}); !errors.Is(err, cofre.ErrLocked) {
 		t.Errorf("the second returned %v", err)
 	}
 	if err := one.Discard(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.restore(bucket.Restore{StateDir: state})
+	r.restore(restoring.Restore{StateDir: state})
 	if left, err := filepath.Glob(state + "/*.json"); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
 	}

@@ -263,7 +263,8 @@ func (e *UnreadableError) Error() string {
 	return fmt.Sprintf("object %s: %s", e.Object.Path(), e.Why)
 }
 
-func unreadable(err error) (*UnreadableError, bool) {
+// Unreadable returns the error about one object that err is, if it is one.
+func Unreadable(err error) (*UnreadableError, bool) {
 	var u *UnreadableError
 	ok := errors.As(err, &u)
 	return u, ok

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/internal/s3client"
 	"github.com/trustlayer/cofre/internal/secret"
@@ -25,7 +26,7 @@ func TestFromSupabaseToAFolderAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.restore(bucket.Restore{To: folder})
+	r.restore(restoring.Restore{To: folder})
 	notes := strings.Join(r.plan.Notes, "\n")
 	for _, want := range []string{"of 1, first evidence/clash: a path of its name, beside a folder", "of 2, first evidence/", "a path of its name, which cannot be one"} {
 		if !strings.Contains(notes, want) {
@@ -40,7 +41,7 @@ func TestFromSupabaseToAFolderAndBack(t *testing.T) {
 		t.Fatalf("captured from the folder: %+v", facts)
 	}
 	r.wipe()
-	r.restore(bucket.Restore{})
+	r.restore(restoring.Restore{})
 	if d := differences(before, contents(t, r.store)); len(d) > 0 {
 		t.Fatalf("back: %s", strings.Join(d, "\n"))
 	}
@@ -81,11 +82,11 @@ func TestS3ComesBackAsItWas(t *testing.T) {
 	if err := bucket.RemovePrefix(t.Context(), store, server.Bucket, ""); err != nil {
 		t.Fatal(err)
 	}
-	r.restore(bucket.Restore{To: store})
+	r.restore(restoring.Restore{To: store})
 	if d := differences(before, contents(t, store)); len(d) > 0 {
 		t.Fatalf("after the restore: %s", strings.Join(d, "\n"))
 	}
-	if out := r.restore(bucket.Restore{To: store}); !strings.Contains(out.Restored, "8 equal already") {
+	if out := r.restore(restoring.Restore{To: store}); !strings.Contains(out.Restored, "8 equal already") {
 		t.Errorf("a second restore: %s", out.Restored)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
+	"github.com/trustlayer/cofre/bucket/restoring"
 )
 
 // clutter puts something else in the place of objects, of folders and of a bucket, and returns what is there then.
@@ -42,7 +42,7 @@ func TestWhatIsInTheWayIsNamedAndMovedAsideWhenTold(t *testing.T) {
 	store, err := dir.Open(root)
 	must(t, err)
 
-	out, err := r.tryRestore(bucket.Restore{To: store})
+	out, err := r.tryRestore(restoring.Restore{To: store})
 	must(t, err)
 	got := left(out)
 	for _, want := range []string{
@@ -61,7 +61,7 @@ func TestWhatIsInTheWayIsNamedAndMovedAsideWhenTold(t *testing.T) {
 		}
 	}
 
-	out = r.restore(bucket.Restore{To: store, Replace: true})
+	out = r.restore(restoring.Restore{To: store, Replace: true})
 	if d := differences(before, look(t, root)); len(d) > 0 {
 		t.Error(strings.Join(d, "\n"))
 	}
@@ -88,7 +88,7 @@ func TestALinkInPlaceOfCofresOwnFolderLeadsNowhere(t *testing.T) {
 	r := folderRoom(t, root)
 	store := emptied(t, root)
 	must(t, os.Symlink(elsewhere, root+"/.cofre"))
-	if _, err := r.tryRestore(bucket.Restore{To: store}); !errors.Is(err, cofre.ErrRefused) || !strings.Contains(err.Error(), "/.cofre is a symbolic link") {
+	if _, err := r.tryRestore(restoring.Restore{To: store}); !errors.Is(err, cofre.ErrRefused) || !strings.Contains(err.Error(), "/.cofre is a symbolic link") {
 		t.Errorf("restored through a link: %v", err)
 	}
 	if d := differences(theirs, look(t, elsewhere)); len(d) > 0 {
@@ -100,7 +100,7 @@ func TestWhoDoesNotGetTheLockTouchesNothing(t *testing.T) {
 	root, state := uploads(t), t.TempDir()
 	r := folderRoom(t, root)
 	store := emptied(t, root)
-	r.restore(bucket.Restore{To: store, StateDir: state})
+	r.restore(restoring.Restore{To: store, StateDir: state})
 	locks, err := filepath.Glob(state + "/*.lock")
 	if err != nil || len(locks) != 1 {
 		t.Fatalf("locks: %v, %v", locks, err)
@@ -111,7 +111,7 @@ func TestWhoDoesNotGetTheLockTouchesNothing(t *testing.T) {
 	must(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
 	must(t, os.MkdirAll(root+"/.cofre/tmp", 0o700))
 	must(t, os.WriteFile(root+"/.cofre/tmp/object-1", []byte("of the other restore"), 0o600))
-	if _, err := r.tryRestore(bucket.Restore{To: store, StateDir: state}); !errors.Is(err, cofre.ErrLocked) {
+	if _, err := r.tryRestore(restoring.Restore{To: store, StateDir: state}); !errors.Is(err, cofre.ErrLocked) {
 		t.Errorf("ran beside another restore: %v", err)
 	}
 	if _, err := os.Stat(root + "/.cofre/tmp/object-1"); err != nil {
@@ -126,7 +126,7 @@ func TestAFolderThatIsGoneIsMade(t *testing.T) {
 	must(t, os.RemoveAll(filepath.Dir(root)))
 	store, err := dir.OpenNew(root)
 	must(t, err)
-	r.restore(bucket.Restore{To: store})
+	r.restore(restoring.Restore{To: store})
 	if d := differences(before, look(t, root)); len(d) > 0 {
 		t.Error(strings.Join(d, "\n"))
 	}

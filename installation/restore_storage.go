@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/catalog"
 )
 
@@ -56,7 +56,7 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 	if err != nil {
 		return nil, err
 	}
-	restore := bucket.Restore{
+	restore := restoring.Restore{
 		Source: cofre.SourceID{Installation: in.cfg.Name, Kind: cofre.KindStorage, Name: comp.Name}, Point: p.ID, To: store,
 		Buckets: s.Buckets, Prefix: s.Prefix, Object: s.Object, ToBucket: s.ToBucket, ToPrefix: s.ToPrefix,
 		Replace: s.Replace, DeleteExtra: s.DeleteExtra, KeepIn: s.KeepIn, NoKeep: s.NoKeep, Jobs: s.Jobs, StateDir: state,
@@ -76,16 +76,16 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 		restore.ForDatabase = rows
 		restore.Others = otherPoints(repo, from)
 	}
-	return bucket.NewTarget(restore), nil
+	return restoring.NewTarget(restore), nil
 }
 
 // otherPoints are the storage components of the other points of this installation, newest first.
-func otherPoints(repo reader, from Choice) []bucket.Held {
-	var held []bucket.Held
+func otherPoints(repo reader, from Choice) []restoring.Held {
+	var held []restoring.Held
 	name := from.Component.Name
 	for other := range from.Catalog.List(catalog.Want{Installation: from.Point.Installation, Kind: cofre.KindStorage, Name: name}) {
 		if c, ok := other.Component(cofre.KindStorage, name); ok && other.ID != from.Point.ID {
-			held = append(held, bucket.Held{Point: other.ID, Open: func(ctx context.Context) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) }})
+			held = append(held, restoring.Held{Point: other.ID, Open: func(ctx context.Context) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) }})
 		}
 	}
 	slices.Reverse(held)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/storagerows"
@@ -19,7 +20,7 @@ type storageRows struct{ table storagerows.Table }
 var (
 	_ bucket.Recent    = storageRows{}
 	_ bucket.Inventory = storageRows{}
-	_ bucket.FixUp     = storageRows{}
+	_ restoring.FixUp  = storageRows{}
 )
 
 // storageRowsOf returns the table behind the configured storage, false if no database of it is configured.
@@ -55,12 +56,12 @@ func (s storageRows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Ob
 }
 
 // FixUp sets owners and times. In another database than the storage's there is nothing to set.
-func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
+func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
 	done, err := s.table.Set(ctx, rowsOf(objects))
 	if errors.Is(err, storagerows.ErrNoTable) {
 		err = nil
 	}
-	return bucket.FixedUp{Rows: done.Rows, Left: done.Left}, err
+	return restoring.FixedUp{Rows: done.Rows, Left: done.Left}, err
 }
 
 // rowsOf is what is set of objects in their rows. An object that was captured without its row is passed over.

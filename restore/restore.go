@@ -229,7 +229,7 @@ func unproven(req Request, p *cofre.Proof) error {
 	var differ []string
 	for _, check := range p.Checks {
 		if !check.OK && check.Accepted == "" {
-			differ = append(differ, fmt.Sprintf("%s: captured %s, restored %s", check.What, Short(check.Want), Short(check.Got)))
+			differ = append(differ, difference(check))
 		}
 	}
 	const shown = 5 // a broken restore may differ in every table
@@ -267,4 +267,12 @@ func (r *Result) Decision(again func(accept []string) string) string {
 		}
 	}
 	return fmt.Sprintf("nothing was replaced; the copy is kept as database %s\nto take it as it is: %s\nto drop it, in psql: %s", r.Kept.Name, again(names), r.Kept.Drop)
+}
+
+// difference says what a check found. Some say what they want by what was captured, and what they got by a reason.
+func difference(c cofre.Checked) string {
+	if c.Want == "as captured" {
+		return fmt.Sprintf("%s: %s", c.What, Short(c.Got))
+	}
+	return fmt.Sprintf("%s: captured %s, restored %s", c.What, Short(c.Want), Short(c.Got))
 }

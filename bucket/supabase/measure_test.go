@@ -21,6 +21,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/postgres"
@@ -262,7 +263,7 @@ func (m *measuring) capture() {
 func (m *measuring) restore() {
 	m.t.Helper()
 	ctx := m.t.Context()
-	target := bucket.NewTarget(bucket.Restore{To: m.config.Store, Jobs: bucket.MaxJobs})
+	target := restoring.NewTarget(restoring.Restore{To: m.config.Store, Jobs: bucket.MaxJobs})
 	plan, err := target.Plan(ctx, *m.last, m.tree)
 	if err != nil || len(plan.Problems) > 0 {
 		m.t.Fatalf("%v %+v", err, plan)

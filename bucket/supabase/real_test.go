@@ -19,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/storagerows"
@@ -94,7 +95,7 @@ func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	out := m.restoreTo(bucket.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{storagerows.Table{Server: postgres.Config{URL: db}}}, Replace: true})
+	out := m.restoreTo(restoring.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{storagerows.Table{Server: postgres.Config{URL: db}}}, Replace: true})
 	t.Log(out.Restored)
 	if got := serve(t, s, id); got != served {
 		t.Errorf("served before:\n%s\nand after:\n%s", served, got)
@@ -310,7 +311,7 @@ func onlyBucket(inv bucket.Inventory, id string) bucket.Inventory {
 
 type fixUp struct{ storagerows.Table }
 
-func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (bucket.FixedUp, error) {
+func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
 	done, err := f.Set(ctx, func(yield func(storagerows.Row, error) bool) {
 		for o, err := range objects {
 			row := storagerows.Row{Bucket: o.Bucket, Name: o.Name}
@@ -323,7 +324,7 @@ func (f fixUp) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error
 			}
 		}
 	})
-	return bucket.FixedUp{Rows: done.Rows, Left: done.Left}, err
+	return restoring.FixedUp{Rows: done.Rows, Left: done.Left}, err
 }
 
 // captured is a component in memory.
@@ -356,9 +357,9 @@ func memoryCapture(t *testing.T, cfg bucket.Config) captured {
 	return captured{t, cofre.Component{Kind: cofre.KindStorage, Content: content, Facts: got.Facts}, tree}
 }
 
-func (c captured) restoreTo(cfg bucket.Restore) *cofre.Outcome {
+func (c captured) restoreTo(cfg restoring.Restore) *cofre.Outcome {
 	c.t.Helper()
-	target := bucket.NewTarget(cfg)
+	target := restoring.NewTarget(cfg)
 	plan, err := target.Plan(c.t.Context(), c.component, c.tree)
 	if err != nil || len(plan.Problems) > 0 {
 		c.t.Fatalf("plan: %v %+v", err, plan)

@@ -1,8 +1,12 @@
-package bucket
+// Package spill keeps more records than memory should hold: dealt into shards by the hash of what they are about, in one
+// temporary file. It knows no objects.
+package spill
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,15 +17,16 @@ import (
 	"sync"
 )
 
-// spill deals records into partitions by the shard of their object and keeps them in one temporary file, so that
+// File deals records into partitions by the shard of their object and keeps them in one temporary file, so that
 // a million rows cost the memory of one partition: at most spillBlock for each of the 4096 partitions, 32 MiB.
-type spill struct {
-	mu     sync.Mutex
-	file   *os.File // made when the first block is written; nil for a small inventory
-	dir    string
-	end    int64
-	parts  [1 << (4 * maxShardDigits)]partition
-	counts struct{ rows, bytes int64 }
+type File struct {
+	mu    sync.Mutex
+	file  *os.File // made when the first block is written; nil for a small inventory
+	dir   string
+	end   int64
+	parts [1 << (4 * MaxDigits)]partition
+	// Rows were added, of objects of Bytes bytes in all.
+	Rows, Bytes int64
 }
 
 type partition struct {
@@ -37,32 +42,33 @@ type block struct {
 // spillBlock is the unit of writing. Smaller blocks mean more seeks when a partition is read back.
 const spillBlock = 8 << 10
 
-func newSpill(dir string) *spill { return &spill{dir: dir} }
+// New makes an empty one, whose file will be in dir.
+func New(dir string) *File { return &File{dir: dir} }
 
-// add keeps one record under the shard of bucket and name.
-func (s *spill) add(bucket, name string, size int64, record any) error {
+// Add keeps one record under the shard of bucket and name.
+func (s *File) Add(bucket, name string, size int64, record any) error {
 	b, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("keep %s/%s: %w", bucket, name, err)
 	}
-	i, err := strconv.ParseUint(shardOf(bucket, name), 16, 16)
+	i, err := strconv.ParseUint(ShardOf(bucket, name), 16, 16)
 	if err != nil {
-		panic("bucket: internal error: shard of " + name + ": " + err.Error())
+		panic("spill: internal error: shard of " + name + ": " + err.Error())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &s.parts[i]
 	p.buf = binary.AppendUvarint(p.buf, uint64(len(b)))
 	p.buf = append(p.buf, b...)
-	s.counts.rows++
-	s.counts.bytes += max(size, 0)
+	s.Rows++
+	s.Bytes += max(size, 0)
 	if len(p.buf) < spillBlock {
 		return nil
 	}
 	return s.flush(p)
 }
 
-func (s *spill) flush(p *partition) error {
+func (s *File) flush(p *partition) error {
 	if s.file == nil {
 		f, err := os.CreateTemp(s.dir, "cofre-inventory-*")
 		if err != nil {
@@ -84,15 +90,15 @@ func (s *spill) flush(p *partition) error {
 	return nil
 }
 
-// each decodes the records of a shard, of one to maxShardDigits digits, in the order they were added, and hands
+// Each decodes the records of a shard, of one to MaxDigits digits, in the order they were added, and hands
 // them to f.
-func (s *spill) each(shard string, f func(json.RawMessage) error) error {
-	low := shard + strings.Repeat("0", maxShardDigits-len(shard))
+func (s *File) Each(shard string, f func(json.RawMessage) error) error {
+	low := shard + strings.Repeat("0", MaxDigits-len(shard))
 	first, err := strconv.ParseUint(low, 16, 16)
 	if err != nil {
-		panic("bucket: internal error: shard " + shard)
+		panic("spill: internal error: shard " + shard)
 	}
-	for i := first; i < first+1<<(4*(maxShardDigits-len(shard))); i++ {
+	for i := first; i < first+1<<(4*(MaxDigits-len(shard))); i++ {
 		b, err := s.read(&s.parts[i])
 		if err != nil {
 			return err
@@ -114,7 +120,7 @@ func (s *spill) each(shard string, f func(json.RawMessage) error) error {
 	return nil
 }
 
-func (s *spill) read(p *partition) ([]byte, error) {
+func (s *File) read(p *partition) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(p.buf)
@@ -132,20 +138,21 @@ func (s *spill) read(p *partition) ([]byte, error) {
 	return append(out, p.buf...), nil
 }
 
-func (s *spill) close() error {
+// Close releases the file.
+func (s *File) Close() error {
 	if s == nil || s.file == nil {
 		return nil
 	}
 	return s.file.Close()
 }
 
-// spilled decodes every record of a shard.
-func spilled[T any](s *spill, shard string) ([]T, error) {
+// Records decodes every record of a shard.
+func Records[T any](s *File, shard string) ([]T, error) {
 	var out []T
 	if s == nil {
 		return nil, nil
 	}
-	err := s.each(shard, func(b json.RawMessage) error {
+	err := s.Each(shard, func(b json.RawMessage) error {
 		var v T
 		if err := json.Unmarshal(b, &v); err != nil {
 			return fmt.Errorf("read kept inventory: %w", err)
@@ -154,4 +161,32 @@ func spilled[T any](s *spill, shard string) ([]T, error) {
 		return nil
 	})
 	return out, err
+}
+
+// MaxDigits is the number of hexadecimal digits of the finest sharding: 4096 shards.
+const MaxDigits = 3
+
+// ShardOf returns the shard of an object at the finest sharding; a prefix of it is its shard at a coarser one.
+func ShardOf(bucket, name string) string {
+	return Key(bucket, name)[:MaxDigits]
+}
+
+// Key is the SHA-256 of parts that hold no NUL, in hexadecimal digits.
+func Key(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		// Bucket ids and names hold no NUL, so nothing but equal parts yields equal input.
+		_, _ = io.WriteString(h, p)
+		_, _ = h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Shards lists every shard at a number of digits.
+func Shards(digits int) []string {
+	names := make([]string, 1<<(4*digits))
+	for i := range names {
+		names[i] = fmt.Sprintf("%0*x", digits, i)
+	}
+	return names
 }

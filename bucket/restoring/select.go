@@ -1,6 +1,7 @@
-package bucket
+package restoring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/spill"
 )
 
 // Held is a storage component of another point.
@@ -20,7 +23,7 @@ type Held struct {
 
 // chosen is what is to be restored: a content, or the reason why there is none.
 type chosen struct {
-	x    Indexed
+	x    bucket.Indexed
 	lack string
 }
 
@@ -29,7 +32,7 @@ func (t *Target) selectObjects(ctx context.Context) error {
 	if t.cfg.ForDatabase != nil {
 		return t.selectForDatabase(ctx)
 	}
-	return t.eachShard(ctx, t.tree, func(shard string, held map[string][]Indexed) error {
+	return t.eachShard(ctx, t.tree, func(shard string, held map[string][]bucket.Indexed) error {
 		for path, xs := range held {
 			c, ok := counting(xs)
 			switch {
@@ -47,25 +50,25 @@ func (t *Target) selectObjects(ctx context.Context) error {
 }
 
 // counting picks the content that counted when the component was captured. It is not ok if the object was gone by then.
-func counting(xs []Indexed) (chosen, bool) {
-	if i := slices.IndexFunc(xs, func(x Indexed) bool { return x.File != "" && !x.Superseded }); i >= 0 {
+func counting(xs []bucket.Indexed) (chosen, bool) {
+	if i := slices.IndexFunc(xs, func(x bucket.Indexed) bool { return x.File != "" && !x.Superseded }); i >= 0 {
 		return chosen{x: xs[i]}, true
 	}
-	if slices.ContainsFunc(xs, func(x Indexed) bool { return x.Superseded }) {
+	if slices.ContainsFunc(xs, func(x bucket.Indexed) bool { return x.Superseded }) {
 		return chosen{}, false
 	}
 	return chosen{lack: xs[0].Missing}, true
 }
 
 // eachShard hands the index of each shard of a component, as far as it is wanted, to f, by path.
-func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, f func(shard string, held map[string][]Indexed) error) error {
-	s, err := readShards(ctx, tree)
+func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, f func(shard string, held map[string][]bucket.Indexed) error) error {
+	s, err := bucket.ReadShards(ctx, tree)
 	if err != nil {
 		return err
 	}
-	for _, shard := range shardNames(s.Digits) {
-		held := map[string][]Indexed{}
-		for x, err := range readIndex(ctx, tree, shard) {
+	for _, shard := range spill.Shards(s.Digits) {
+		held := map[string][]bucket.Indexed{}
+		for x, err := range bucket.ReadShard(ctx, tree, shard) {
 			if err != nil {
 				return err
 			}
@@ -81,8 +84,8 @@ func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, f func(shard st
 }
 
 // want keeps one content, of the tree of that number, to be restored. Not for several goroutines.
-func (t *Target) want(tree int, shard string, x Indexed) error {
-	l := locate(shard, x)
+func (t *Target) want(tree int, shard string, x bucket.Indexed) error {
+	l := bucket.Locate(shard, x)
 	l.Tree = tree
 	l.Object = t.place(l.Object)
 	if l.Size > t.largest.Size {
@@ -93,40 +96,40 @@ func (t *Target) want(tree int, shard string, x Indexed) error {
 	}
 	t.counts.wanted++
 	t.total += l.Size
-	return t.wanted.add(l.Bucket, l.Name, l.Size, l)
+	return t.wanted.Add(l.Bucket, l.Name, l.Size, l)
 }
 
 func (t *Target) lacks(path, why string) {
 	t.mu.Lock()
 	t.counts.missing++
 	t.mu.Unlock()
-	t.leave("object "+path, "captured", "missing from the recovery point: "+why)
+	t.leave("object "+path, "as captured", "missing from the recovery point: "+why)
 }
 
 // pending is an object that a database names in a version that no component met so far holds.
 type pending struct {
-	Row Object
+	Row bucket.Object
 	// Like are contents of its name and size, each once: its bytes may be those of one.
-	Like []Located
+	Like []bucket.Located
 }
 
 // selectForDatabase finds the version of each object that the database names: in the component, in those of the other
 // points, and at last with the service itself, which may serve what no point holds.
 func (t *Target) selectForDatabase(ctx context.Context) error {
-	open := newSpill(t.cfg.TempDir)
-	defer func() { _ = open.close() }() // an unlinked file: nothing is lost with it
+	open := spill.New(t.cfg.TempDir)
+	defer func() { _ = open.Close() }() // an unlinked file: nothing is lost with it
 	for o, err := range t.cfg.ForDatabase.Rows(ctx) {
 		if err != nil {
 			return fmt.Errorf("read which objects the database names: %w", err)
 		}
 		// Of buckets that are backed up elsewhere, or not at all, this component promises nothing.
-		if t.wants(o) && t.facts.covers(o.Bucket) {
-			if err := open.add(o.Bucket, o.Name, o.Size, pending{Row: o}); err != nil {
+		if t.wants(o) && t.facts.Covers(o.Bucket) {
+			if err := open.Add(o.Bucket, o.Name, o.Size, pending{Row: o}); err != nil {
 				return err
 			}
 		}
 	}
-	for i := 0; open.counts.rows > 0 && i <= len(t.cfg.Others); i++ {
+	for i := 0; open.Rows > 0 && i <= len(t.cfg.Others); i++ {
 		if i > 0 {
 			tree, err := t.cfg.Others[i-1].Open(ctx)
 			if err != nil {
@@ -135,7 +138,7 @@ func (t *Target) selectForDatabase(ctx context.Context) error {
 			t.trees = append(t.trees, tree)
 		}
 		rest, err := t.match(ctx, i, open)
-		_ = open.close()
+		_ = open.Close()
 		if open = rest; err != nil {
 			return err
 		}
@@ -144,23 +147,23 @@ func (t *Target) selectForDatabase(ctx context.Context) error {
 }
 
 // match chooses what the tree of that number holds, and returns what is still open.
-func (t *Target) match(ctx context.Context, tree int, open *spill) (*spill, error) {
-	rest := newSpill(t.cfg.TempDir)
-	return rest, t.eachShard(ctx, t.trees[tree], func(shard string, held map[string][]Indexed) error {
-		rows, err := spilled[pending](open, shard)
+func (t *Target) match(ctx context.Context, tree int, open *spill.File) (*spill.File, error) {
+	rest := spill.New(t.cfg.TempDir)
+	return rest, t.eachShard(ctx, t.trees[tree], func(shard string, held map[string][]bucket.Indexed) error {
+		rows, err := spill.Records[pending](open, shard)
 		if err != nil {
 			return err
 		}
 		for _, p := range rows {
 			xs := held[p.Row.Path()]
-			i := slices.IndexFunc(xs, func(x Indexed) bool {
-				return x.File != "" && x.Suspect == "" && (sameContent(x.Object, p.Row) || sameBytes(x, p.Row))
+			i := slices.IndexFunc(xs, func(x bucket.Indexed) bool {
+				return x.File != "" && x.Suspect == "" && (bucket.SameContent(x.Object, p.Row) || bucket.SameBytes(x, p.Row))
 			})
 			if i >= 0 {
 				err = t.want(tree, shard, ofRow(p.Row, xs[i]))
 			} else {
 				p.add(tree, shard, xs)
-				err = rest.add(p.Row.Bucket, p.Row.Name, p.Row.Size, p)
+				err = rest.Add(p.Row.Bucket, p.Row.Name, p.Row.Size, p)
 			}
 			if err != nil {
 				return err
@@ -171,20 +174,20 @@ func (t *Target) match(ctx context.Context, tree int, open *spill) (*spill, erro
 }
 
 // ofRow is a content under the row that names it.
-func ofRow(row Object, x Indexed) Indexed {
+func ofRow(row bucket.Object, x bucket.Indexed) bucket.Indexed {
 	size := x.Size
-	x.Object = enrich(row, x.Object)
+	x.Object = bucket.Enrich(row, x.Object)
 	x.Size = size
 	return x
 }
 
-func (p *pending) add(tree int, shard string, xs []Indexed) {
+func (p *pending) add(tree int, shard string, xs []bucket.Indexed) {
 	for _, x := range xs {
 		if x.File == "" || x.Suspect != "" || x.Size != p.Row.Size ||
-			slices.ContainsFunc(p.Like, func(l Located) bool { return l.SHA256 == x.SHA256 }) {
+			slices.ContainsFunc(p.Like, func(l bucket.Located) bool { return l.SHA256 == x.SHA256 }) {
 			continue
 		}
-		l := locate(shard, x)
+		l := bucket.Locate(shard, x)
 		l.Tree = tree
 		p.Like = append(p.Like, l)
 	}
@@ -192,11 +195,11 @@ func (p *pending) add(tree int, shard string, xs []Indexed) {
 
 // askService settles what no component holds by its version: an object that the service delivers is read, and is a
 // content that was captured, or it is what its row says, which no point holds. What is not delivered is missing.
-func (t *Target) askService(ctx context.Context, open *spill) error {
+func (t *Target) askService(ctx context.Context, open *spill.File) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
-	for _, shard := range shardNames(maxShardDigits) {
-		rows, err := spilled[pending](open, shard)
+	for _, shard := range spill.Shards(spill.MaxDigits) {
+		rows, err := spill.Records[pending](open, shard)
 		if err != nil {
 			return errors.Join(err, g.Wait())
 		}
@@ -208,7 +211,7 @@ func (t *Target) askService(ctx context.Context, open *spill) error {
 }
 
 func (t *Target) ask(ctx context.Context, p pending) error {
-	var now Object
+	var now bucket.Object
 	var sum summed
 	var err error
 	if len(p.Like) > 0 {
@@ -222,10 +225,10 @@ func (t *Target) ask(ctx context.Context, p pending) error {
 	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
 		return fmt.Errorf("look at %s: %w", p.Row.Path(), err)
 	case err != nil:
-		t.lacks(p.Row.Path(), "no point holds version "+orNone(p.Row.Version)+", and the storage does not deliver it")
+		t.lacks(p.Row.Path(), "no point holds version "+cmp.Or(p.Row.Version, "none")+", and the storage does not deliver it")
 		return nil
 	}
-	if i := slices.IndexFunc(p.Like, func(l Located) bool { return l.SHA256 == sum.sha }); i >= 0 {
+	if i := slices.IndexFunc(p.Like, func(l bucket.Located) bool { return l.SHA256 == sum.sha }); i >= 0 {
 		l := p.Like[i]
 		t.mu.Lock()
 		defer t.mu.Unlock()
@@ -235,6 +238,6 @@ func (t *Target) ask(ctx context.Context, p pending) error {
 		t.count(&t.counts.served)
 		return nil
 	}
-	t.lacks(p.Row.Path(), "no point holds version "+orNone(p.Row.Version)+", and the storage delivers something else")
+	t.lacks(p.Row.Path(), "no point holds version "+cmp.Or(p.Row.Version, "none")+", and the storage delivers something else")
 	return nil
 }

@@ -1,4 +1,4 @@
-package bucket
+package restoring
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/spill"
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
@@ -26,16 +28,16 @@ type owed struct {
 	path    string // empty: in memory alone
 	lock    *os.File
 	held    bool // by this restore, and by no other on this machine
-	buckets map[string]Bucket
+	buckets map[string]bucket.Bucket
 }
 
 // readOwed reads what an earlier restore owes to the storage at url.
 func readOwed(dir, url string) (*owed, error) {
-	o := &owed{buckets: map[string]Bucket{}}
+	o := &owed{buckets: map[string]bucket.Bucket{}}
 	if dir == "" {
 		return o, nil
 	}
-	o.path = filepath.Join(dir, "restore-"+hashKey(url)[:16]+".json")
+	o.path = filepath.Join(dir, "restore-"+spill.Key(url)[:16]+".json")
 	return o, o.read()
 }
 
@@ -76,7 +78,7 @@ func (o *owed) acquire() error {
 }
 
 // owe remembers what b is to be. It is durable before the bucket is touched.
-func (o *owed) owe(b Bucket) error {
+func (o *owed) owe(b bucket.Bucket) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.buckets[b.ID] = b
@@ -91,7 +93,7 @@ func (o *owed) paid(id string) error {
 	return o.save()
 }
 
-func (o *owed) get(id string) (Bucket, bool) {
+func (o *owed) get(id string) (bucket.Bucket, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	b, ok := o.buckets[id]
@@ -138,11 +140,11 @@ func (o *owed) close() {
 }
 
 // lifted reports whether a bucket has no limits: the state in which a restore leaves it if it is killed.
-func lifted(b Bucket) bool { return b.MaxSize == nil && len(b.Types) == 0 }
+func lifted(b bucket.Bucket) bool { return b.MaxSize == nil && len(b.Types) == 0 }
 
 // remembered replaces what an interrupted restore left of a bucket by what it owed it. Somebody who has set limits since
 // has the last word.
-func (t *Target) remembered(b Bucket) Bucket {
+func (t *Target) remembered(b bucket.Bucket) bucket.Bucket {
 	was, ok := t.owed.get(b.ID)
 	if !ok || !lifted(b) {
 		return b
@@ -152,19 +154,19 @@ func (t *Target) remembered(b Bucket) Bucket {
 }
 
 // settingsOf are those that were captured of a bucket and that the target keeps.
-func (t *Target) settingsOf(b Bucket) Settings {
+func (t *Target) settingsOf(b bucket.Bucket) bucket.Settings {
 	keeps := t.desc.Settings
 	captured := t.facts.Kept()
 	knows := captured.Settings
 	if captured.Files { // it says of a bucket what a restore has told it
 		set := b.Public || !lifted(b) || b.Versions
-		knows = Settings{Public: set, Limits: set, Versions: set}
+		knows = bucket.Settings{Public: set, Limits: set, Versions: set}
 	}
-	return Settings{keeps.Public && knows.Public, keeps.Limits && knows.Limits, keeps.Versions && knows.Versions}
+	return bucket.Settings{Public: keeps.Public && knows.Public, Limits: keeps.Limits && knows.Limits, Versions: keeps.Versions && knows.Versions}
 }
 
 // withSettings returns b with the settings of from that s names.
-func withSettings(b, from Bucket, s Settings) Bucket {
+func withSettings(b, from bucket.Bucket, s bucket.Settings) bucket.Bucket {
 	if s.Public {
 		b.Public = from.Public
 	}
@@ -179,15 +181,15 @@ func withSettings(b, from Bucket, s Settings) Bucket {
 }
 
 // settingsDiffer returns got as far as s goes if it is not as want, or "".
-func settingsDiffer(want, got Bucket, s Settings) string {
-	if is := s.of(got); is != s.of(want) {
+func settingsDiffer(want, got bucket.Bucket, s bucket.Settings) string {
+	if is := describe(s, got); is != describe(s, want) {
 		return is
 	}
 	return ""
 }
 
-// of describes a bucket as far as s goes.
-func (s Settings) of(b Bucket) string {
+// describe describes a bucket as far as s goes.
+func describe(s bucket.Settings, b bucket.Bucket) string {
 	var words []string
 	say := func(known, yes bool, word, otherwise string) {
 		if known && yes {
@@ -225,17 +227,17 @@ func (t *Target) decideSettings(plan *cofre.Plan) {
 			continue
 		}
 		if t.cfg.Replace {
-			t.kept = append(t.kept, fmt.Sprintf("settings of bucket %s were: %s", b.ID, s.of(now)))
+			t.kept = append(t.kept, fmt.Sprintf("settings of bucket %s were: %s", b.ID, describe(s, now)))
 		} else {
-			plan.Notes = append(plan.Notes, fmt.Sprintf("bucket %s stays %s; captured was %s; --replace sets it", b.ID, differ, s.of(b)))
+			plan.Notes = append(plan.Notes, fmt.Sprintf("bucket %s stays %s; captured was %s; --replace sets it", b.ID, differ, describe(s, b)))
 		}
 	}
 	var lost []string
 	keeps := t.desc.Settings
 	for _, b := range t.buckets {
-		s := Settings{b.Public && !keeps.Public, !lifted(b) && !keeps.Limits, b.Versions && !keeps.Versions}
-		if s != (Settings{}) {
-			lost = append(lost, fmt.Sprintf("%s (%s)", b.ID, s.of(b)))
+		s := bucket.Settings{Public: b.Public && !keeps.Public, Limits: !lifted(b) && !keeps.Limits, Versions: b.Versions && !keeps.Versions}
+		if s != (bucket.Settings{}) {
+			lost = append(lost, fmt.Sprintf("%s (%s)", b.ID, describe(s, b)))
 		}
 	}
 	if len(lost) > 0 {
@@ -249,7 +251,7 @@ func (t *Target) decideSettings(plan *cofre.Plan) {
 // makeBuckets makes those that are missing; one with limits gets them when everything is in it, because they may be
 // tighter than its objects.
 func (t *Target) makeBuckets(ctx context.Context) error {
-	_, limited := t.cfg.To.(Limiter)
+	_, limited := t.cfg.To.(bucket.Limiter)
 	for _, b := range t.buckets {
 		if _, ok := t.existing[b.ID]; ok {
 			continue
@@ -280,7 +282,7 @@ func (t *Target) makeBuckets(ctx context.Context) error {
 // open lifts the limits of a bucket that existed before the first object is written into it.
 func (t *Target) open(ctx context.Context, id string) error {
 	now, existed := t.existing[id]
-	if _, limited := t.cfg.To.(Limiter); !limited || !existed {
+	if _, limited := t.cfg.To.(bucket.Limiter); !limited || !existed {
 		return nil
 	}
 	t.opening.Lock()
@@ -317,7 +319,7 @@ func (t *Target) payBack(ctx context.Context) error {
 			err = t.owed.paid(id)
 		}
 		if err != nil {
-			all = errors.Join(all, fmt.Errorf("put the settings of bucket %s back (%s): %w", id, t.desc.Settings.of(b), err))
+			all = errors.Join(all, fmt.Errorf("put the settings of bucket %s back (%s): %w", id, describe(t.desc.Settings, b), err))
 		}
 	}
 	return all
@@ -347,7 +349,7 @@ func (t *Target) setBuckets(ctx context.Context) error {
 		}
 		s := t.settingsOf(b)
 		if differ := settingsDiffer(b, found[0], s); differ != "" && t.asCaptured() {
-			t.leave("settings of bucket "+b.ID, s.of(b), differ+", not "+s.of(b))
+			t.leave("settings of bucket "+b.ID, describe(s, b), differ+", not "+describe(s, b))
 		}
 	}
 	return nil

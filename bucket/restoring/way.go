@@ -1,4 +1,4 @@
-package bucket
+package restoring
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/spill"
 )
 
 // obstacle is something that stands where an object or a folder belongs, and is neither: a folder in place of an
@@ -22,7 +24,7 @@ func (o obstacle) String() string { return o.what + " is in its place, " + o.pat
 // inTheWay returns what stands in the way of an object or a folder. Where an object and a "folder" of its name were both
 // captured there is room for both in the store.
 func (t *Target) inTheWay(id, name string, folder bool) (obstacle, bool) {
-	s, ok := t.cfg.To.(Foldered)
+	s, ok := t.cfg.To.(bucket.Foldered)
 	if !ok {
 		return obstacle{}, false
 	}
@@ -40,8 +42,8 @@ func (t *Target) findTwofold(folders map[uint64]bool) error {
 	if len(folders) == 0 {
 		return nil
 	}
-	for _, shard := range shardNames(maxShardDigits) {
-		rows, err := spilled[Located](t.wanted, shard)
+	for _, shard := range spill.Shards(spill.MaxDigits) {
+		rows, err := spill.Records[bucket.Located](t.wanted, shard)
 		if err != nil {
 			return err
 		}
@@ -65,7 +67,7 @@ func (t *Target) block(o obstacle) {
 
 // deleteStray moves aside what is listed in a bucket and is no object.
 func (t *Target) deleteStray(ctx context.Context, o obstacle) error {
-	to, err := t.cfg.To.(Foldered).MoveAside(ctx, o.bucket, o.at, keptPrefix+t.mark)
+	to, err := t.cfg.To.(bucket.Foldered).MoveAside(ctx, o.bucket, o.at, keptPrefix+t.mark)
 	if errors.Is(err, cofre.ErrNotFound) {
 		return nil // behind something that was moved already
 	}
@@ -82,7 +84,7 @@ func (t *Target) deleteStray(ctx context.Context, o obstacle) error {
 // clearTheWay moves aside what stands in the way, and makes the buckets and folders that it kept from being made. What
 // cannot be moved stays, and so does what is behind it.
 func (t *Target) clearTheWay(ctx context.Context) error {
-	s, ok := t.cfg.To.(Foldered)
+	s, ok := t.cfg.To.(bucket.Foldered)
 	if !ok || len(t.ways) == 0 {
 		return nil
 	}

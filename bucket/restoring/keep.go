@@ -1,4 +1,4 @@
-package bucket
+package restoring
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
 	stamps "github.com/trustlayer/cofre/internal/stamp"
 )
 
@@ -21,11 +22,11 @@ func newMark(now time.Time) string { return strings.ReplaceAll(stamps.New(now), 
 
 // keep puts what an object is now aside, whole, and reads it back, before it is replaced or deleted. What cannot be
 // kept stays where it is.
-func (t *Target) keep(ctx context.Context, o Object) error {
+func (t *Target) keep(ctx context.Context, o bucket.Object) error {
 	if t.cfg.NoKeep {
 		return nil
 	}
-	if k, ok := t.cfg.To.(Keeper); ok {
+	if k, ok := t.cfg.To.(bucket.Keeper); ok {
 		err := k.Keep(ctx, o, keptPrefix+t.mark)
 		if errors.Is(err, cofre.ErrNotFound) {
 			return nil // deleted since it was listed
@@ -35,7 +36,7 @@ func (t *Target) keep(ctx context.Context, o Object) error {
 		}
 		return err
 	}
-	got, body, err := openAgain(ctx, t.cfg.To, Object{Bucket: o.Bucket, Name: o.Name, Size: -1})
+	got, body, err := bucket.OpenAgain(ctx, t.cfg.To, bucket.Object{Bucket: o.Bucket, Name: o.Name, Size: -1})
 	switch {
 	case ctx.Err() != nil || errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrUnreachable):
 		return err
@@ -51,7 +52,7 @@ func (t *Target) keep(ctx context.Context, o Object) error {
 		return err
 	}
 	defer spooled.Close() // an unlinked file
-	copied := Located{Indexed: Indexed{Object: got, SHA256: sum.sha, MD5: sum.md5}}
+	copied := bucket.Located{Indexed: bucket.Indexed{Object: got, SHA256: sum.sha, MD5: sum.md5}}
 	copied.Bucket, copied.Name, copied.Size = id, prefix+o.Bucket+"/"+o.Name, sum.size
 	if _, err := t.cfg.To.Put(ctx, copied.Object, spooled); err != nil {
 		return err
@@ -79,7 +80,7 @@ func (t *Target) keepingBucket(ctx context.Context) (id, prefix string, err erro
 	if t.opened[id] {
 		return id, "", nil
 	}
-	if err := t.cfg.To.Ensure(ctx, Bucket{ID: id}); err != nil {
+	if err := t.cfg.To.Ensure(ctx, bucket.Bucket{ID: id}); err != nil {
 		return "", "", fmt.Errorf("make bucket %s, to keep what is replaced: %w", id, err)
 	}
 	t.opened[id] = true
@@ -102,18 +103,18 @@ func (t *Target) spool(r io.Reader) (*os.File, summed, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, summed{}, errors.Join(fmt.Errorf("keep what is replaced: %w", err), f.Close())
 	}
-	h := newHashes()
+	h := bucket.NewSums()
 	n, err := io.Copy(io.MultiWriter(f, h), r)
 	if err != nil {
 		return nil, summed{}, errors.Join(fmt.Errorf("keep what is replaced: %w", err), f.Close())
 	}
-	sha, md := h.sums()
+	sha, md := h.Hex()
 	return f, summed{n, sha, md}, nil
 }
 
 // whereKept says in the plan where replaced objects will be.
 func (t *Target) whereKept() string {
-	switch k, own := t.cfg.To.(Keeper); {
+	switch k, own := t.cfg.To.(bucket.Keeper); {
 	case t.cfg.NoKeep:
 		return "they are not kept, as asked with --no-keep"
 	case own:

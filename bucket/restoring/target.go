@@ -1,4 +1,7 @@
-package bucket
+// Package restoring brings a captured storage, or a part of it, back to a store: what is absent is written and read back
+// (Stage), compared (Check), and what is to be replaced or deleted is so last, after it was kept (Publish). What is otherwise
+// and stays is named. Read target.go first, then compare.go, select.go, settings.go, folders.go, keep.go and way.go.
+package restoring
 
 import (
 	"cmp"
@@ -21,6 +24,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/bucket/spill"
+	"github.com/trustlayer/cofre/internal/count"
 	"github.com/trustlayer/cofre/internal/retry"
 )
 
@@ -28,7 +34,7 @@ import (
 type Restore struct {
 	Source cofre.SourceID // for events
 	Point  cofre.PointID  // for the plan
-	To     Store
+	To     bucket.Store
 
 	Buckets []string // none: all that were captured
 	Prefix  string   // only names that begin with it
@@ -46,7 +52,7 @@ type Restore struct {
 
 	// ForDatabase brings exactly the objects that a database names, each in the version it names; nil brings
 	// what counted when the component was captured.
-	ForDatabase Inventory
+	ForDatabase bucket.Inventory
 	// Others are components of other points, in which a version is looked for that the database names and this one
 	// lacks; the likeliest first.
 	Others []Held
@@ -64,7 +70,7 @@ type Restore struct {
 type FixUp interface {
 	// FixUp sets each row that can be set, whatever becomes of the others, and never a row's version. It names the
 	// rows that are not as captured afterwards, the first of them.
-	FixUp(ctx context.Context, objects iter.Seq2[Object, error]) (FixedUp, error)
+	FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (FixedUp, error)
 }
 
 // FixedUp is what a FixUp did.
@@ -79,25 +85,25 @@ type FixedUp struct {
 // goes was kept. So an interrupted restore has added objects that are as they were captured, and changed none.
 type Target struct {
 	cfg   Restore
-	desc  Description
+	desc  bucket.Description
 	tree  cofre.Tree
 	trees []cofre.Tree // the component's, then those of the other points that were opened
-	facts Facts
+	facts bucket.Facts
 	mark  string // of what is kept
 	pace  *retry.Pace
 
-	buckets  []Bucket          // that are wanted, as captured
-	existing map[string]Bucket // with their settings as they were before any restore lifted them
-	final    map[string]Bucket // as they are to be in the end
+	buckets  []bucket.Bucket          // that are wanted, as captured
+	existing map[string]bucket.Bucket // with their settings as they were before any restore lifted them
+	final    map[string]bucket.Bucket // as they are to be in the end
 	owed     *owed
 	opening  sync.Mutex
 	opened   map[string]bool // made by this restore, or without limits for its time
-	largest  Object
+	largest  bucket.Object
 	folders  *folders
 	twofold  map[string]bool // the paths of objects that are also folders of others
-	wanted   *spill          // of Located, by their new place
-	present  *spill          // of Object: what the buckets hold now
-	deferred *spill          // of Located: to be replaced when published
+	wanted   *spill.File     // of Located, by their new place
+	present  *spill.File     // of Object: what the buckets hold now
+	deferred *spill.File     // of Located: to be replaced when published
 	total    int64
 	done     atomic.Int64
 
@@ -126,13 +132,13 @@ var _ cofre.Target = (*Target)(nil)
 // NewTarget makes a target of cfg. It connects to nothing.
 func NewTarget(cfg Restore) *Target {
 	if cfg.Jobs <= 0 {
-		cfg.Jobs = DefaultJobs
+		cfg.Jobs = bucket.DefaultJobs
 	}
-	cfg.Jobs = min(cfg.Jobs, MaxJobs)
+	cfg.Jobs = min(cfg.Jobs, bucket.MaxJobs)
 	return &Target{
-		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]Bucket{}, final: map[string]Bucket{}, opened: map[string]bool{},
-		apart: map[string]bool{}, pace: newPace(), mark: newMark(time.Now()),
-		wanted: newSpill(cfg.TempDir), present: newSpill(cfg.TempDir), deferred: newSpill(cfg.TempDir),
+		cfg: cfg, desc: cfg.To.Describe(), existing: map[string]bucket.Bucket{}, final: map[string]bucket.Bucket{}, opened: map[string]bool{},
+		apart: map[string]bool{}, pace: bucket.NewPace(), mark: newMark(time.Now()),
+		wanted: spill.New(cfg.TempDir), present: spill.New(cfg.TempDir), deferred: spill.New(cfg.TempDir),
 	}
 }
 
@@ -140,7 +146,7 @@ func NewTarget(cfg Restore) *Target {
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.tree, t.trees = tree, []cofre.Tree{tree}
 	plan := &cofre.Plan{Title: "restore storage to " + t.desc.URL, Point: t.cfg.Point}
-	captured, err := ReadBuckets(ctx, tree)
+	captured, err := bucket.ReadBuckets(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +157,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 		return nil, err
 	}
 	for _, id := range t.cfg.Buckets {
-		if !slices.ContainsFunc(captured, func(b Bucket) bool { return b.ID == id }) {
+		if !slices.ContainsFunc(captured, func(b bucket.Bucket) bool { return b.ID == id }) {
 			problem(plan, "cofre show lists what a recovery point holds", "bucket %s is not in the component", id)
 		}
 	}
@@ -196,7 +202,7 @@ func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
 		problem(plan, "names are compared as they stand, byte by byte", "no captured object has the name or prefix asked for")
 	}
 	if c.served > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects that the database names are in no point, and the storage serves them as their rows say", c.served))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("in no point, and served by the storage as the rows say: %s that the database names", count.Of(c.served, "object")))
 	}
 	for _, l := range t.left {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("will not be as captured: %s: %s", l.What, l.Got))
@@ -209,7 +215,7 @@ func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
 			problem(plan, "name a bucket that exists, or leave --keep-in out", "bucket %s, to keep what is replaced, does not exist", t.cfg.KeepIn)
 		}
 	}
-	l, ok := t.cfg.To.(Limiter)
+	l, ok := t.cfg.To.(bucket.Limiter)
 	if !ok {
 		return nil
 	}
@@ -225,7 +231,7 @@ func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
 }
 
 // chooseBuckets decides which buckets will be and whether they are there.
-func (t *Target) chooseBuckets(ctx context.Context, captured []Bucket) error {
+func (t *Target) chooseBuckets(ctx context.Context, captured []bucket.Bucket) error {
 	have, err := t.cfg.To.Buckets(ctx)
 	if err != nil {
 		return fmt.Errorf("list buckets of %s: %w", t.desc.URL, err)
@@ -240,10 +246,10 @@ func (t *Target) chooseBuckets(ctx context.Context, captured []Bucket) error {
 		if t.cfg.ToBucket != "" {
 			b.ID, b.Name = t.cfg.ToBucket, ""
 		}
-		if f, ok := t.cfg.To.(Foldered); ok && b.Link != "" && t.cfg.ToBucket == "" {
+		if f, ok := t.cfg.To.(bucket.Foldered); ok && b.Link != "" && t.cfg.ToBucket == "" {
 			f.FollowLink(b)
 		}
-		if !slices.ContainsFunc(t.buckets, func(o Bucket) bool { return o.ID == b.ID }) {
+		if !slices.ContainsFunc(t.buckets, func(o bucket.Bucket) bool { return o.ID == b.ID }) {
 			t.buckets = append(t.buckets, b)
 		}
 	}
@@ -254,12 +260,12 @@ func (t *Target) wantBucket(id string) bool {
 	return len(t.cfg.Buckets) == 0 || slices.Contains(t.cfg.Buckets, id)
 }
 
-func (t *Target) wants(o Object) bool {
+func (t *Target) wants(o bucket.Object) bool {
 	return t.wantBucket(o.Bucket) && strings.HasPrefix(o.Name, t.cfg.Prefix) && (t.cfg.Object == "" || o.Name == t.cfg.Object)
 }
 
 // place is where an object goes.
-func (t *Target) place(o Object) Object {
+func (t *Target) place(o bucket.Object) bucket.Object {
 	o.Bucket = cmp.Or(t.cfg.ToBucket, o.Bucket)
 	o.Name = t.cfg.ToPrefix + o.Name
 	return o
@@ -275,7 +281,7 @@ func (t *Target) listPresent(ctx context.Context) error {
 			continue
 		}
 		for o, err := range t.cfg.To.List(ctx, b.ID, t.cfg.ToPrefix+t.cfg.Prefix) {
-			if u, about := unreadable(err); about {
+			if u, about := bucket.Unreadable(err); about {
 				o = u.Object
 			} else if err != nil {
 				return fmt.Errorf("list bucket %s of the target: %w", b.ID, err)
@@ -283,7 +289,7 @@ func (t *Target) listPresent(ctx context.Context) error {
 			if t.cfg.Object != "" && o.Name != t.cfg.ToPrefix+t.cfg.Object {
 				continue
 			}
-			if err := t.present.add(o.Bucket, o.Name, o.Size, o); err != nil {
+			if err := t.present.Add(o.Bucket, o.Name, o.Size, o); err != nil {
 				return err
 			}
 		}
@@ -306,7 +312,7 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 	if err != nil {
 		return err
 	}
-	for _, shard := range shardNames(maxShardDigits) {
+	for _, shard := range spill.Shards(spill.MaxDigits) {
 		want, have, err := t.shard(shard)
 		if err != nil {
 			return err
@@ -342,7 +348,7 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 					t.counts.differ++
 					differ = append(differ, l.Path())
 					slices.Sort(differ)
-					differ = differ[:min(len(differ), maxNamed)]
+					differ = differ[:min(len(differ), bucket.MaxNamed)]
 				case unknown:
 					unsure++
 				}
@@ -355,15 +361,15 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 	}
 	plan.Notes = append(plan.Notes, fit.notes(t.desc.Kind)...)
 	if len(differ) > 0 && !t.cfg.Replace {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects exist in the target with other content and stay, first %s; --replace replaces them, --to-bucket or --to-prefix puts the captured ones beside them",
-			t.counts.differ, differ[0]))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("in the target with other content, and left as it is: %s, first %s; --replace puts the captured content in its place, --to-bucket or --to-prefix beside it",
+			count.Of(t.counts.differ, "object"), differ[0]))
 	}
 	t.steps(plan, absent, same, unsure)
 	if blocked > 0 && t.cfg.Replace {
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: "move", Object: "what is in the way", Detail: fmt.Sprintf("of %d objects, first %s; kept in %s",
-			blocked, firstBlocked, t.cfg.To.(Keeper).KeptAt(keptPrefix+t.mark))})
+		plan.Steps = append(plan.Steps, cofre.Step{Verb: "move", Object: "what is in the way", Detail: fmt.Sprintf("of %s, first %s; kept in %s",
+			count.Of(blocked, "object"), firstBlocked, t.cfg.To.(bucket.Keeper).KeptAt(keptPrefix+t.mark))})
 	} else if blocked > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects cannot be where they were, first %s; --replace moves it aside", blocked, firstBlocked))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("something is in the way of %s, first %s; --replace moves it aside", count.Of(blocked, "object"), firstBlocked))
 	}
 	return nil
 }
@@ -372,12 +378,12 @@ var nameSeed = maphash.MakeSeed()
 
 // foldersOfNames hashes the paths that names make folders of, if the target is a file system: 9 bytes for each.
 func (t *Target) foldersOfNames() (map[uint64]bool, error) {
-	if _, ok := t.cfg.To.(Foldered); !ok {
+	if _, ok := t.cfg.To.(bucket.Foldered); !ok {
 		return nil, nil
 	}
 	out := map[uint64]bool{}
-	for _, shard := range shardNames(maxShardDigits) {
-		rows, err := spilled[Located](t.wanted, shard)
+	for _, shard := range spill.Shards(spill.MaxDigits) {
+		rows, err := spill.Records[bucket.Located](t.wanted, shard)
 		if err != nil {
 			return nil, err
 		}
@@ -421,30 +427,30 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	step := func(verb, object, detail string) {
 		plan.Steps = append(plan.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
 	}
-	if s, ok := t.cfg.To.(Foldered); ok && s.Absent() {
+	if s, ok := t.cfg.To.(bucket.Foldered); ok && s.Absent() {
 		step("make", "folder "+t.desc.URL, "which is not there")
 	}
 	for _, b := range t.buckets {
 		if now, ok := t.existing[b.ID]; !ok {
-			step("create", "bucket "+b.ID, t.desc.Settings.of(t.final[b.ID]))
+			step("create", "bucket "+b.ID, describe(t.desc.Settings, t.final[b.ID]))
 		} else if settingsDiffer(t.final[b.ID], now, t.desc.Settings) != "" {
-			step("set", "bucket "+b.ID, t.desc.Settings.of(t.final[b.ID]))
+			step("set", "bucket "+b.ID, describe(t.desc.Settings, t.final[b.ID]))
 		}
 	}
-	count := func(n int64, verb, detail string) {
+	some := func(n int64, verb, detail string) {
 		if n > 0 {
-			step(verb, fmt.Sprintf("%d objects", n), detail)
+			step(verb, count.Of(n, "object"), detail)
 		}
 	}
-	count(absent, "upload", "and read back")
-	count(same+unsure, "compare", "that exist; an equal one is left as it is, one whose bytes are gone is uploaded")
+	some(absent, "upload", "and read back")
+	some(same+unsure, "compare", "that exist; an equal one is left as it is, one whose bytes are gone is uploaded")
 	if t.cfg.Replace {
-		count(t.counts.differ, "replace", "that exist with other content; "+t.whereKept())
+		some(t.counts.differ, "replace", "that exist with other content; "+t.whereKept())
 	}
 	if t.cfg.DeleteExtra {
-		count(t.counts.extra, "delete", "that were not captured; "+t.whereKept())
+		some(t.counts.extra, "delete", "that were not captured; "+t.whereKept())
 	} else if t.counts.extra > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%d objects of the target were not captured and stay", t.counts.extra))
+		plan.Notes = append(plan.Notes, fmt.Sprintf("in the target, not captured, and left there: %s", count.Of(t.counts.extra, "object")))
 	}
 	switch {
 	case t.cfg.FixUp != nil && t.asCaptured():
@@ -455,16 +461,16 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 }
 
 // shard returns what is wanted and what is present in one shard of the target's names.
-func (t *Target) shard(shard string) ([]Located, map[string]Object, error) {
-	want, err := spilled[Located](t.wanted, shard)
+func (t *Target) shard(shard string) ([]bucket.Located, map[string]bucket.Object, error) {
+	want, err := spill.Records[bucket.Located](t.wanted, shard)
 	if err != nil {
 		return nil, nil, err
 	}
-	list, err := spilled[Object](t.present, shard)
+	list, err := spill.Records[bucket.Object](t.present, shard)
 	if err != nil {
 		return nil, nil, err
 	}
-	have := make(map[string]Object, len(list))
+	have := make(map[string]bucket.Object, len(list))
 	for _, o := range list {
 		have[o.Path()] = o
 	}
@@ -491,7 +497,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
 	if err := t.makeBuckets(ctx); err != nil {
 		return err
 	}
-	return t.everyShard(ctx, func(ctx context.Context, l Located, o Object, exists bool) error {
+	return t.everyShard(ctx, func(ctx context.Context, l bucket.Located, o bucket.Object, exists bool) error {
 		err := t.settle(ctx, l, o, exists)
 		t.report(obs, l.Size)
 		return err
@@ -503,10 +509,10 @@ func (t *Target) lock() (err error) {
 	if err := t.owed.acquire(); err != nil {
 		return err
 	}
-	if l, ok := t.cfg.To.(Locker); ok {
+	if l, ok := t.cfg.To.(bucket.Locker); ok {
 		t.unlock, err = l.Lock()
 	} else {
-		t.unlock, err = lockByName("cofre-restore-" + hashKey(t.desc.URL)[:32])
+		t.unlock, err = lockByName("cofre-restore-" + spill.Key(t.desc.URL)[:32])
 	}
 	if err != nil {
 		t.owed.held = false
@@ -530,10 +536,10 @@ func lockByName(name string) (unlock func() error, err error) {
 }
 
 // everyShard hands each wanted object to f, several at once, with what is present under its name.
-func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l Located, o Object, exists bool) error) error {
+func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l bucket.Located, o bucket.Object, exists bool) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
-	for _, shard := range shardNames(maxShardDigits) {
+	for _, shard := range spill.Shards(spill.MaxDigits) {
 		want, have, err := t.shard(shard)
 		if err != nil {
 			return errors.Join(err, g.Wait())
@@ -553,7 +559,7 @@ func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l L
 }
 
 // settle decides about one object and brings it if nothing that exists is touched by it.
-func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) error {
+func (t *Target) settle(ctx context.Context, l bucket.Located, o bucket.Object, exists bool) error {
 	if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
 		if !t.cfg.Replace {
 			t.leaveObject(l.Object, way.String())
@@ -561,7 +567,7 @@ func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) e
 		}
 		t.block(way)
 		t.count(&t.counts.deferred)
-		return t.deferred.add(l.Bucket, l.Name, l.Size, l)
+		return t.deferred.Add(l.Bucket, l.Name, l.Size, l)
 	}
 	if !exists {
 		return t.upload(ctx, l, &t.counts.created)
@@ -577,7 +583,7 @@ func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) e
 		t.count(&t.counts.equal)
 	case t.cfg.Replace:
 		t.count(&t.counts.deferred)
-		return t.deferred.add(l.Bucket, l.Name, l.Size, l)
+		return t.deferred.Add(l.Bucket, l.Name, l.Size, l)
 	default:
 		t.leaveObject(l.Object, found)
 	}
@@ -586,11 +592,11 @@ func (t *Target) settle(ctx context.Context, l Located, o Object, exists bool) e
 
 // upload writes one object, reads it back, and counts it as *as. Its error ends the restore; an object that the
 // target refuses is left out, by name.
-func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
+func (t *Target) upload(ctx context.Context, l bucket.Located, as *int64) error {
 	if err := t.open(ctx, l.Bucket); err != nil {
 		return err
 	}
-	waiting, trying := patience.Begin(), uploads.Begin()
+	waiting, trying := bucket.Waiting(), bucket.Uploading()
 	for {
 		if err := t.pace.Wait(ctx); err != nil {
 			return err
@@ -605,9 +611,9 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 			return ctx.Err()
 		case endsRestore(err):
 			return fmt.Errorf("restore %s: %w", l.Path(), err)
-		case away(err) && waiting.Again(ctx, err) == nil:
+		case bucket.Away(err) && waiting.Again(ctx, err) == nil:
 			continue
-		case !away(err) && (cofre.Retryable(err) || errors.Is(err, errReadBack)) && trying.Again(ctx, err) == nil:
+		case !bucket.Away(err) && (cofre.Retryable(err) || errors.Is(err, errReadBack)) && trying.Again(ctx, err) == nil:
 			continue
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -620,7 +626,7 @@ func (t *Target) upload(ctx context.Context, l Located, as *int64) error {
 }
 
 // giveUp leaves an object out that cannot be uploaded.
-func (t *Target) giveUp(o Object, err error) {
+func (t *Target) giveUp(o bucket.Object, err error) {
 	var lost *lostError
 	if errors.As(err, &lost) {
 		t.count(&t.counts.lost)
@@ -674,7 +680,7 @@ func fromRepository(err error) error {
 // errReadBack says that what was uploaded is served otherwise.
 var errReadBack = errors.New("read back")
 
-func (t *Target) uploadOnce(ctx context.Context, l Located) error {
+func (t *Target) uploadOnce(ctx context.Context, l bucket.Located) error {
 	r, err := t.trees[l.Tree].Open(ctx, l.InTree)
 	if err != nil {
 		return fromRepository(err)
@@ -703,12 +709,12 @@ func (t *Target) count(n *int64) {
 	*n++
 }
 
-func (t *Target) fail(o Object, got string) {
+func (t *Target) fail(o bucket.Object, got string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.failed++
 	t.apart[o.Path()] = true
-	if len(t.failed) < maxNamed {
+	if len(t.failed) < bucket.MaxNamed {
 		t.failed = append(t.failed, cofre.Checked{What: "object " + o.Path(), Want: "as captured", Got: got})
 	}
 }
@@ -718,13 +724,13 @@ func (t *Target) leave(what, want, got string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.left++
-	if len(t.left) < maxNamed {
+	if len(t.left) < bucket.MaxNamed {
 		t.left = append(t.left, cofre.Checked{What: what, Want: want, Got: got})
 	}
 }
 
 // leaveObject leaves out an object that was wanted.
-func (t *Target) leaveObject(o Object, got string) {
+func (t *Target) leaveObject(o bucket.Object, got string) {
 	t.leave("object "+o.Path(), "as captured", got)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -758,7 +764,7 @@ func (t *Target) compared() string {
 
 // Did says what the restore has done so far: it brings objects to where they are used.
 func (t *Target) Did() string {
-	return fmt.Sprintf("%d objects were uploaded and stay, none was replaced", t.counts.created+t.counts.repaired+t.counts.failed)
+	return fmt.Sprintf("uploaded, and still there: %s; none was replaced", count.Of(t.counts.created+t.counts.repaired+t.counts.failed, "object"))
 }
 
 // Publish replaces and deletes what it was told to, gives the buckets their settings, and sets owners and times.
@@ -767,7 +773,7 @@ func (t *Target) Did() string {
 func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	err := t.publish(ctx)
 	if err != nil && t.counts.kept > 0 {
-		return nil, fmt.Errorf("%w; %d objects that were to be replaced are kept in %s", err, t.counts.kept, t.keptAt)
+		return nil, fmt.Errorf("%w; kept in %s: %s that were to be replaced", err, t.keptAt, count.Of(t.counts.kept, "object"))
 	}
 	if err != nil {
 		return nil, err // Discard follows
@@ -775,15 +781,15 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	t.release()
 	c := t.counts
 	out := &cofre.Outcome{
-		Restored: fmt.Sprintf("%s: %d objects uploaded, %d whose bytes were gone, %d replaced, %d equal already, %d deleted",
-			t.desc.URL, c.created, c.repaired, c.replaced, c.equal, c.deleted),
+		Restored: fmt.Sprintf("%s: %s uploaded, %d whose bytes were gone, %d replaced, %d equal already, %d deleted",
+			t.desc.URL, count.Of(c.created, "object"), c.repaired, c.replaced, c.equal, c.deleted),
 		Left: append(t.left, t.failed...), Kept: t.kept,
 	}
 	if more := c.left + c.failed - int64(len(out.Left)); more > 0 {
 		out.Left = append(out.Left, cofre.Checked{What: fmt.Sprintf("%d more", more), Want: "as captured", Got: "something else"})
 	}
 	if c.kept > 0 {
-		out.Kept = append(out.Kept, fmt.Sprintf("%d objects as they were, in %s", c.kept, t.keptAt))
+		out.Kept = append(out.Kept, fmt.Sprintf("%s as before, in %s", count.Of(c.kept, "object"), t.keptAt))
 	}
 	if t.counts.lost > 0 {
 		out.Next = append(out.Next, "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
@@ -792,7 +798,7 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		out.Next = append(out.Next, "look at the objects that differ; with --replace the captured ones take their place, and they are kept")
 	}
 	if c.extra > c.deleted {
-		out.Next = append(out.Next, fmt.Sprintf("%d objects that were not captured are still there; --delete-extra makes an exact mirror", c.extra-c.deleted))
+		out.Next = append(out.Next, fmt.Sprintf("%s in the target that no capture holds; --delete-extra makes an exact mirror", count.Of(c.extra-c.deleted, "object")))
 	}
 	return out, nil
 }
@@ -836,8 +842,8 @@ func (t *Target) publish(ctx context.Context) error {
 func (t *Target) replaceDeferred(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
-	for _, shard := range shardNames(maxShardDigits) {
-		rows, err := spilled[Located](t.deferred, shard)
+	for _, shard := range spill.Shards(spill.MaxDigits) {
+		rows, err := spill.Records[bucket.Located](t.deferred, shard)
 		if err != nil {
 			return errors.Join(err, g.Wait())
 		}
@@ -861,7 +867,7 @@ func (t *Target) replaceDeferred(ctx context.Context) error {
 }
 
 // unkept leaves an object as it is because it could not be kept, or ends the restore if nothing can be.
-func (t *Target) unkept(ctx context.Context, o Object, err error) error {
+func (t *Target) unkept(ctx context.Context, o bucket.Object, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -877,7 +883,7 @@ func (t *Target) unkept(ctx context.Context, o Object, err error) error {
 func (t *Target) deleteExtra(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(t.cfg.Jobs)
-	for _, shard := range shardNames(maxShardDigits) {
+	for _, shard := range spill.Shards(spill.MaxDigits) {
 		want, have, err := t.shard(shard)
 		if err != nil {
 			return errors.Join(err, g.Wait())
@@ -905,12 +911,12 @@ func (t *Target) deleteExtra(ctx context.Context) error {
 }
 
 // restored yields every object that was brought or was there, as captured.
-func (t *Target) restored() iter.Seq2[Object, error] {
-	return func(yield func(Object, error) bool) {
-		for _, shard := range shardNames(maxShardDigits) {
-			rows, err := spilled[Located](t.wanted, shard)
+func (t *Target) restored() iter.Seq2[bucket.Object, error] {
+	return func(yield func(bucket.Object, error) bool) {
+		for _, shard := range spill.Shards(spill.MaxDigits) {
+			rows, err := spill.Records[bucket.Located](t.wanted, shard)
 			if err != nil {
-				yield(Object{}, err)
+				yield(bucket.Object{}, err)
 				return
 			}
 			for _, l := range rows {
@@ -947,7 +953,7 @@ func (t *Target) release() {
 	if t.unlock != nil {
 		_ = t.unlock() // nothing is lost with a lock
 	}
-	_, _, _ = t.wanted.close(), t.present.close(), t.deferred.close() // unlinked files: nothing is lost with them
+	_, _, _ = t.wanted.Close(), t.present.Close(), t.deferred.Close() // unlinked files: nothing is lost with them
 }
 
 func (t *Target) report(obs cofre.Observer, n int64) {

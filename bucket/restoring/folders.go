@@ -1,58 +1,24 @@
-package bucket
+package restoring
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
 )
-
-// FoldersFile holds what a capture of a folder says of the folders in it, one Folder a line.
-const FoldersFile = "folders.jsonl"
 
 // folders are those that a restore makes and sets.
 type folders struct {
-	store Foldered
+	store bucket.Foldered
 	// captured are in the order of the capture: a folder before what is in it.
-	captured []Folder
+	captured []bucket.Folder
 	made     map[string]bool
 	blocked  map[string]bool // something else is in their place
-}
-
-// readFolders yields the folders of a component.
-//
-// Errors: cofre.ErrNotFound if none were captured.
-func readFolders(ctx context.Context, tree cofre.Tree) iter.Seq2[Folder, error] {
-	return func(yield func(Folder, error) bool) {
-		r, err := tree.Open(ctx, FoldersFile)
-		if err != nil {
-			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
-			return
-		}
-		defer r.Close()
-		sc := bufio.NewScanner(r)
-		sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
-		for sc.Scan() {
-			var f Folder
-			if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
-				yield(Folder{}, fmt.Errorf("read %s: %w: %w", FoldersFile, cofre.ErrCorrupt, err))
-				return
-			}
-			if !yield(f, nil) {
-				return
-			}
-		}
-		if err := sc.Err(); err != nil {
-			yield(Folder{}, fmt.Errorf("read %s: %w", FoldersFile, err))
-		}
-	}
 }
 
 // planFolders selects the folders, and says what the place cannot hold of them.
@@ -60,10 +26,10 @@ func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, e
 	if !t.facts.Kept().Files {
 		return nil, nil
 	}
-	store, can := t.cfg.To.(Foldered)
+	store, can := t.cfg.To.(bucket.Foldered)
 	out := &folders{store: store, made: map[string]bool{}, blocked: map[string]bool{}}
 	fit := newFitting()
-	for f, err := range readFolders(ctx, t.tree) {
+	for f, err := range bucket.ReadFolders(ctx, t.tree) {
 		if errors.Is(err, cofre.ErrNotFound) {
 			plan.Notes = append(plan.Notes, "not captured, by the version that made this point: mode, owner, extended attributes and time of files, and empty folders; new files belong to the user who restores")
 			return nil, nil
@@ -122,7 +88,7 @@ func (t *Target) setFolders(ctx context.Context) error {
 	if err := t.sweep(ctx); err != nil {
 		return err
 	}
-	now := map[string]Folder{}
+	now := map[string]bucket.Folder{}
 	if err := t.lookAtFolders(ctx, now); err != nil {
 		return err
 	}
@@ -133,7 +99,7 @@ func (t *Target) setFolders(ctx context.Context) error {
 		want, _ := t.folders.store.FitFolder(f)
 		is, ok := now[f.Path()]
 		set := want
-		switch differ := want.Attributes.differing(is.Attributes); {
+		switch differ := want.Attributes.Differing(is.Attributes); {
 		case !ok || differ == "" || t.folders.made[f.Path()]:
 		case f.Bucket == "" && len(t.existing) == 0: // it was made to be restored into
 		case !t.cfg.Replace:
@@ -142,7 +108,7 @@ func (t *Target) setFolders(ctx context.Context) error {
 		default:
 			t.kept = append(t.kept, fmt.Sprintf("folder %s was of mode %s and owner %d:%d", f.Path(), is.Attributes.Mode, is.Attributes.UID, is.Attributes.GID))
 		}
-		if ok && set.Attributes.differing(is.Attributes) == "" && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
+		if ok && set.Attributes.Differing(is.Attributes) == "" && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
 			continue
 		}
 		err := t.folders.store.SetFolder(ctx, set)
@@ -156,7 +122,7 @@ func (t *Target) setFolders(ctx context.Context) error {
 	return t.compareFolders(ctx)
 }
 
-func (t *Target) lookAtFolders(ctx context.Context, into map[string]Folder) error {
+func (t *Target) lookAtFolders(ctx context.Context, into map[string]bucket.Folder) error {
 	ids := []string{""}
 	for _, b := range t.buckets {
 		if _, in := t.inTheWay(b.ID, "", true); !in {
@@ -175,7 +141,7 @@ func (t *Target) lookAtFolders(ctx context.Context, into map[string]Folder) erro
 }
 
 func (t *Target) compareFolders(ctx context.Context) error {
-	now := map[string]Folder{}
+	now := map[string]bucket.Folder{}
 	if err := t.lookAtFolders(ctx, now); err != nil {
 		return err
 	}
@@ -196,7 +162,7 @@ func (t *Target) compareFolders(ctx context.Context) error {
 
 // sweep removes what the restore needed for itself.
 func (t *Target) sweep(ctx context.Context) error {
-	if s, ok := t.cfg.To.(Foldered); ok {
+	if s, ok := t.cfg.To.(bucket.Foldered); ok {
 		return s.Sweep(ctx)
 	}
 	return nil
