@@ -116,6 +116,10 @@ func (s *Store) putResumable(ctx context.Context, o bucket.Object, r io.ReadSeek
 		}
 		if err := s.sendChunk(ctx, op, where, offset, buf[:n]); err != nil {
 			s.giveUp(ctx, where)
+			if errors.Is(err, cofre.ErrNotFound) {
+				// Finished by a request whose answer was lost, or expired: nobody knows which, so it is begun again.
+				err = &transportError{op, fmt.Errorf("the server does not know the upload any more: %v", err)}
+			}
 			return o, err
 		}
 		offset += int64(n)
