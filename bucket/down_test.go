@@ -366,3 +366,42 @@ func TestAnS3ServerThatIsStoppedInTheMiddle(t *testing.T) {
 		t.Errorf("then: %v", err)
 	}
 }
+
+// failing is a session in which writing one kind of file, or taking one over, fails.
+type failing struct {
+	cofre.Session
+	what string
+}
+
+var errSession = errors.New("the repository is full")
+
+func (f failing) Put(ctx context.Context, e cofre.Entry, r io.Reader) (cofre.Entry, error) {
+	if strings.Contains(e.Path, f.what) {
+		return cofre.Entry{}, errSession
+	}
+	return f.Session.Put(ctx, e, r)
+}
+
+func (f failing) Reuse(ctx context.Context, e cofre.Entry) error {
+	if f.what == "reuse" {
+		return errSession
+	}
+	return f.Session.Reuse(ctx, e)
+}
+
+// An error of the repository in one shard, or in one of the files that describe them, is never a component.
+func TestAnErrorOfTheRepositoryIsTheEnd(t *testing.T) {
+	r := newRoom(t)
+	r.fill()
+	r.put("avatars", "read", "by every capture that fails")
+	for _, what := range []string{"index.jsonl", "shards/", bucket.BucketsFile, bucket.ShardsFile, "reuse"} {
+		if what == "reuse" {
+			r.capture()
+		}
+		c := r.begin()
+		c.Session = failing{c.Session, what}
+		if captured, err := bucket.NewSource(r.config).Capture(t.Context(), c); !errors.Is(err, errSession) {
+			t.Errorf("%s could not be written: captured %+v, %v", what, captured, err)
+		}
+	}
+}

@@ -425,11 +425,19 @@ func (s *Store) describeFile(id, name string, fi fs.FileInfo) (bucket.Object, er
 	o.Version, o.Attributes = "", nil
 	o.Size, o.ModifiedAt = fi.Size(), fi.ModTime()
 	o.ETag = fmt.Sprintf("%x-%x", fi.ModTime().UnixNano(), fi.Size())
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+	if at := changed(fi); at != 0 {
 		// The change time tells of a write whose modification time was set back.
-		o.ETag = fmt.Sprintf("%s-%x", o.ETag, st.Ctim.Nano())
+		o.ETag = fmt.Sprintf("%s-%x", o.ETag, at)
 	}
 	return o, nil
+}
+
+// changed is the change time of a file, in nanoseconds, or 0.
+func changed(fi fs.FileInfo) int64 {
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
+		return st.Ctim.Nano()
+	}
+	return 0
 }
 
 // Stat describes one object.
@@ -485,30 +493,35 @@ func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.Read
 	if err != nil {
 		return bucket.Object{}, nil, errors.Join(err, f.Close())
 	}
-	return got, &steady{File: f, was: fi, path: o.Path()}, nil
+	return got, &steady{file: f, was: fi, path: o.Path()}, nil
 }
 
 // steady is a file that must not change while it is read.
+//
+// It embeds no os.File, whose WriteTo would let io.Copy pass by Read.
 type steady struct {
-	*os.File
+	file *os.File
 	was  fs.FileInfo
 	path string
 }
 
 func (f *steady) Read(p []byte) (int, error) {
-	n, err := f.File.Read(p)
+	n, err := f.file.Read(p)
 	if !errors.Is(err, io.EOF) {
 		return n, err
 	}
-	now, statErr := f.File.Stat()
+	now, statErr := f.file.Stat()
 	if statErr != nil {
 		return n, statErr
 	}
-	if now.Size() != f.was.Size() || !now.ModTime().Equal(f.was.ModTime()) {
+	// The change time tells of a write after which the modification time was set back.
+	if now.Size() != f.was.Size() || !now.ModTime().Equal(f.was.ModTime()) || changed(now) != changed(f.was) {
 		return n, &changedError{f.path}
 	}
 	return n, io.EOF
 }
+
+func (f *steady) Close() error { return f.file.Close() }
 
 // changedError is worth another attempt.
 type changedError struct{ path string }
