@@ -168,7 +168,7 @@ func begin(ctx context.Context, repo repository, req Request) (*run, error) {
 // order puts sources into the order of cofre.Kinds and refuses what could not be told apart in the catalog.
 func order(sources []cofre.Source) ([]cofre.Source, error) {
 	if len(sources) == 0 {
-		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), "configure a source: database, cluster, storage or config")
+		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), cofre.Say("backup.no_source", "configure a source: database, cluster, storage or config"))
 	}
 	seen := map[cofre.SourceID]bool{}
 	for _, s := range sources {
@@ -387,7 +387,7 @@ func Partial(p cofre.RecoveryPoint) error {
 		return nil
 	}
 	return cofre.WithHint(fmt.Errorf("recovery point %s: %w: %s", p.ID, cofre.ErrPartial, strings.Join(lacking, "; ")),
-		"see what is missing with: cofre show %s", p.ID)
+		cofre.Say("backup.see_missing", "see what is missing with: cofre show {{.point}}", "point", p.ID))
 }
 
 // release gives every session back. What they did not finish is given up; sessions already finished do not mind.

@@ -412,7 +412,7 @@ func (r *run) refuseEmpty() error {
 	}
 	return cofre.WithHint(
 		fmt.Errorf("%s lists no objects, the last capture had %d: %w", r.desc.URL, last.Objects, cofre.ErrRefused),
-		"if the storage is meant to be empty, back up once with --allow-empty; otherwise look at the key and at the storage's disk")
+		cofre.Say("bucket.empty", "if the storage is meant to be empty, back up once with --allow-empty; otherwise look at the key and at the storage's disk"))
 }
 
 func (r *run) everyShard(ctx context.Context, f func(context.Context, string) error) error {

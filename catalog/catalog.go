@@ -126,7 +126,7 @@ func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 		return found[0], nil
 	}
 	return cofre.RecoveryPoint{}, cofre.WithHint(
-		fmt.Errorf("recovery point %q: %w: %d points begin so", ref, cofre.ErrAmbiguous, len(found)), "type more of one of %s", ids(found))
+		fmt.Errorf("recovery point %q: %w: %d points begin so", ref, cofre.ErrAmbiguous, len(found)), cofre.Say("catalog.type_more", "type more of one of {{.ids}}", "ids", ids(found)))
 }
 
 // Component finds the recovery point as Find does, and the component of it that want asks for.
@@ -145,7 +145,7 @@ func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.C
 	}
 	if len(names) > 1 {
 		return cofre.RecoveryPoint{}, cofre.Component{}, cofre.WithHint(
-			fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrAmbiguous), "name one of %s", strings.Join(names, ", "))
+			fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrAmbiguous), cofre.Say("catalog.name_one", "name one of {{.names}}", "names", strings.Join(names, ", ")))
 	}
 	comp, ok := p.Component(want.Kind, want.Name)
 	if !ok {
@@ -277,7 +277,7 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 		return *newest, nil
 	}
 	if len(c.points) == 0 {
-		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point: %w: the catalog is empty", cofre.ErrNotFound), "make one with: cofre backup")
+		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point: %w: the catalog is empty", cofre.ErrNotFound), cofre.Say("catalog.make_one", "make one with: cofre backup"))
 	}
 	of := ""
 	if want.Installation != "" {

@@ -42,7 +42,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	}}
 	if !HasEnvironment(getenv) {
 		found.add("", "none of the variables "+strings.Join(environmentVariables, ", ")+" is set", "")
-		return nil, cofre.WithHint(found.err(""), "write a cofre.yaml (cofre init --write-config begins one), or set DB_HOST, DB_NAME and %s", PasswordVariable)
+		return nil, cofre.WithHint(found.err(""), cofre.Say("config.begin", "write a cofre.yaml (cofre init --write-config begins one), or set DB_HOST, DB_NAME and {{.password}}", "password", PasswordVariable))
 	}
 	e := &environment{getenv, found}
 	c := &Config{NameGuessed: true, Repository: Repository{Password: passwordFromEnvironment(getenv)}}

@@ -35,7 +35,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	text, err := read(full)
 	if errors.Is(err, fs.ErrNotExist) {
 		err := fmt.Errorf("read configuration %s: %w", path, cofre.ErrNotFound)
-		return nil, cofre.WithHint(err, "cofre init --write-config writes one to begin with")
+		return nil, cofre.WithHint(err, cofre.Say("config.write", "cofre init --write-config writes one to begin with"))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read configuration %s: %w: %w", path, cofre.ErrConfig, err)

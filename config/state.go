@@ -45,5 +45,5 @@ func ownFolder(dir string) error {
 	if ok && info.IsDir() && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 {
 		return nil
 	}
-	return cofre.WithHint(fmt.Errorf("folder %s, for caches, is not this user's alone: %w", dir, cofre.ErrConfig), "set state_dir in the configuration, or HOME")
+	return cofre.WithHint(fmt.Errorf("folder %s, for caches, is not this user's alone: %w", dir, cofre.ErrConfig), cofre.Say("config.state_dir", "set state_dir in the configuration, or HOME"))
 }

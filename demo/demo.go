@@ -138,7 +138,7 @@ func (s *stage) open(ctx context.Context) (err error) {
 	})
 	if errors.Is(err, cofre.ErrNotFound) {
 		return cofre.WithHint(fmt.Errorf("demonstration: no PostgreSQL server on this machine: %w", cofre.ErrPreflight),
-			"install it, then run this again: sudo apt-get install postgresql")
+			cofre.Say("demo.install", "install it, then run this again: sudo apt-get install postgresql"))
 	}
 	return err
 }
@@ -164,7 +164,7 @@ func ownFolder(dir string) (string, error) {
 	}
 	entries, err := os.ReadDir(full)
 	if err == nil && len(entries) > 0 {
-		err = cofre.WithHint(fmt.Errorf("demonstration: folder %s is not empty: %w", dir, cofre.ErrPreflight), "name one that does not exist")
+		err = cofre.WithHint(fmt.Errorf("demonstration: folder %s is not empty: %w", dir, cofre.ErrPreflight), cofre.Say("place.new", "name one that does not exist"))
 	}
 	return full, err
 }

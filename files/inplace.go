@@ -404,7 +404,7 @@ func (r *inPlace) takeBack(root *dir) error {
 		a.done = err != nil
 	}
 	if len(errs) > 0 {
-		return cofre.WithHint(errors.Join(errs...), "the files that were replaced are beside them, as .NAME%s…", keptMark)
+		return cofre.WithHint(errors.Join(errs...), cofre.Say("files.beside", "the files that were replaced are beside them, as .NAME{{.mark}}…", "mark", keptMark))
 	}
 	return nil
 }
@@ -477,5 +477,5 @@ func (r *inPlace) Discard(context.Context) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	return cofre.WithHint(fmt.Errorf("discard the restore in place: %w", errors.Join(errs...)), "files that end in %s%s may be removed by hand", newMark, r.marked)
+	return cofre.WithHint(fmt.Errorf("discard the restore in place: %w", errors.Join(errs...)), cofre.Say("files.remove_staged", "files that end in {{.mark}}{{.id}} may be removed by hand", "mark", newMark, "id", r.marked))
 }

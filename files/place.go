@@ -148,7 +148,7 @@ func dress(f *os.File, w wanted) (lost []string, err error) {
 // notGiven is about a place that lets nobody give files away, whatever the process may do elsewhere: a network mount, a
 // user namespace.
 func notGiven(err error) error {
-	return cofre.WithHint(err, "with --no-owner everything belongs to the user who restores")
+	return cofre.WithHint(err, cofre.Say("files.no_owner", "with --no-owner everything belongs to the user who restores"))
 }
 
 func unwrapXattr(err error) error {

@@ -209,7 +209,7 @@ func (f *found) nothing() error {
 		return fmt.Errorf("capture %s: %w", f.config.Name, f.absent)
 	}
 	return cofre.WithHint(fmt.Errorf("capture %s: nothing to read: %s", f.config.Name, strings.Join(append([]string{f.named()}, f.warnings...), "; ")),
-		"check config.paths and the rights of the user that cofre runs as")
+		cofre.Say("files.paths", "check config.paths and the rights of the user that cofre runs as"))
 }
 
 // unmatched lists the configured patterns that matched nothing, exclusions too.
@@ -270,7 +270,7 @@ func (f *found) configured(pattern, p string) {
 	}
 	err := f.top(p, 0)
 	if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
-		absent := cofre.WithHint(fmt.Errorf("path %s: %w", p, cofre.ErrNotFound), "correct config.paths, or write a pattern where a file may be there or not: %s*", p)
+		absent := cofre.WithHint(fmt.Errorf("path %s: %w", p, cofre.ErrNotFound), cofre.Say("files.pattern", "correct config.paths, or write a pattern where a file may be there or not: {{.path}}*", "path", p))
 		f.absent = cmp.Or(f.absent, absent)
 		f.missing(p, "does not exist")
 		return

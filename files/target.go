@@ -168,7 +168,7 @@ func (j *job) nothing(files int) error {
 	}
 	first := j.damaged[0]
 	return cofre.WithHint(fmt.Errorf("restore %s: %s: nothing else was asked for: %w", first.What, first.Got, cofre.ErrCorrupt),
-		"look for another point that holds it: cofre list")
+		cofre.Say("files.other_point", "look for another point that holds it: cofre list"))
 }
 
 // next is what a person can do about files that are lost.
@@ -724,7 +724,7 @@ func (f *folder) Discard(context.Context) error {
 	}
 	for _, p := range append(f.moved, f.staging) {
 		if err := removeAll(p); err != nil {
-			return cofre.WithHint(fmt.Errorf("discard %s: %w", p, err), "remove it by hand: rm -rf %s", p)
+			return cofre.WithHint(fmt.Errorf("discard %s: %w", p, err), cofre.Say("files.remove", "remove it by hand: rm -rf {{.path}}", "path", p))
 		}
 	}
 	for _, made := range f.madeIn {

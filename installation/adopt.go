@@ -86,7 +86,7 @@ func (in *Installation) noOther(ctx context.Context, adoption *physical.Adoption
 	if err != nil || !other {
 		return err
 	}
-	return cofre.WithHint(fmt.Errorf("the original of %s still runs at the configured address: %w", adoption.SystemID, cofre.ErrPreflight), "stop it for good, and adopt then")
+	return cofre.WithHint(fmt.Errorf("the original of %s still runs at the configured address: %w", adoption.SystemID, cofre.ErrPreflight), cofre.Say("adopt.stop_original", "stop it for good, and adopt then"))
 }
 
 // backUpAdopted takes a base backup of the copy if it was restarted: nothing before its timeline is as short a way back.
@@ -101,7 +101,7 @@ func (in *Installation) backUpAdopted(ctx context.Context, done *physical.Adopte
 	}
 	point, err := in.capture(ctx, BackupOptions{Kinds: []cofre.Kind{cofre.KindCluster}})
 	if err != nil && point == nil {
-		err = cofre.WithHint(fmt.Errorf("it is the original now; back it up: %w", err), "once that is mended: %s", command)
+		err = cofre.WithHint(fmt.Errorf("it is the original now; back it up: %w", err), cofre.Say("adopt.once_mended", "once that is mended: {{.command}}", "command", command))
 	}
 	return point, err
 }

@@ -48,7 +48,7 @@ func (in *Installation) ServerMajor(ctx context.Context) (int, error) {
 	}
 	conn, err := postgres.Connect(ctx, to)
 	if err != nil {
-		return 0, cofre.WithHint(err, "or name the version: cofre doctor --print-grants 15")
+		return 0, cofre.WithHint(err, cofre.Say("doctor.version", "or name the version: cofre doctor --print-grants 15"))
 	}
 	server, err := postgres.ReadServer(ctx, conn)
 	return server.Version.Major(), errors.Join(err, postgres.Close(ctx, conn))
@@ -144,7 +144,7 @@ func roomFor(ctx context.Context, st cofre.Store, last int64) (int64, error) {
 	free, err := st.Free(ctx)
 	if need := max(last, leastRoom); err == nil && free >= 0 && free < need {
 		err = cofre.WithHint(fmt.Errorf("%s are free in %s, and the next backup may need %s: %w", words.Size(free), st.URL(), words.Size(need), cofre.ErrDiskFull),
-			"make room: df -h %s", st.URL())
+			cofre.Say("doctor.room", "make room: df -h {{.path}}", "path", st.URL()))
 	}
 	return free, err
 }

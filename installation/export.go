@@ -65,7 +65,7 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.Poin
 func newFile(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), "name a file that does not exist")
+		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
 	}
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)

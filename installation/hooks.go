@@ -32,7 +32,7 @@ func (in *Installation) runHooks(ctx context.Context, when string, commands []st
 		})
 		cofre.Tell(in.observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
 		if err != nil {
-			return cofre.WithHint(fmt.Errorf("run hooks.%s[%d]: %w", when, i, err), "the command is: %s", command)
+			return cofre.WithHint(fmt.Errorf("run hooks.%s[%d]: %w", when, i, err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 	if summary.OwnWALOnly {
 		if !named && target != (cofre.RecoveryTarget{}) {
 			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: fmt.Sprintf("the newest base backup, %s, is of a cluster whose WAL is not in the archive: another's is", point.ID)},
-				"name the base backup to begin with: cofre restore cluster POINT; cofre list names them")
+				cofre.Say("target.name_base_backup", "name the base backup to begin with: cofre restore cluster POINT; cofre list names them"))
 		}
 		return withoutArchive(point, summary, target, "the WAL in the archive is not of the cluster that this base backup was taken of")
 	}
@@ -103,7 +103,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	inv.Hear(backups)
 	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
 	if gap, ok := errors.AsType[*cofre.GapError](err); ok && cofre.Hint(err) == "" {
-		err = cofre.WithHint(err, "recover to a moment before segment %s, or from a base backup after %s; cofre wal status names both", gap.From, gap.To)
+		err = cofre.WithHint(err, cofre.Say("target.gap", "recover to a moment before segment {{.from}}, or from a base backup after {{.to}}; cofre wal status names both", "from", gap.From, "to", gap.To))
 	}
 	return found, inv, err
 }
@@ -138,7 +138,7 @@ func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.
 	return way{}, cofre.WithHint(&cofre.UnreachableError{
 		Target: target.String(), Why: why,
 		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
-	}, "archive WAL with: archive_command = 'cofre wal archive %%p'")
+	}, cofre.Say("target.archive", "archive WAL with: archive_command = 'cofre wal archive %p'"))
 }
 
 // ownWAL is the way to the end of a base backup that carries its own WAL.

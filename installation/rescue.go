@@ -97,7 +97,7 @@ func incompleteTable(done *rescue.TableOutcome) error {
 		return nil
 	}
 	return cofre.WithHint(fmt.Errorf("table %s is restored, and what led to it is %w: %s", done.Table, cofre.ErrPartial, strings.Join(done.Missing, "; ")),
-		"cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone")
+		cofre.Say("restore.table_definitions", "cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone"))
 }
 
 // capturedDatabase finds the database component that a point holds, by the source's name if there are several, and opens it.

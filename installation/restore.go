@@ -166,9 +166,9 @@ func (p *prepared) elsewhere(ctx context.Context, err error) error {
 		return err
 	}
 	if command := p.other(ctx); command != "" {
-		return cofre.WithHint(err, "from another point that is not known to be damaged: %s", command)
+		return cofre.WithHint(err, cofre.Say("restore.other_point", "from another point that is not known to be damaged: {{.command}}", "command", command))
 	}
-	return cofre.WithHint(err, "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show %s", p.request.Point)
+	return cofre.WithHint(err, cofre.Say("restore.no_other_point", "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show {{.point}}", "point", p.request.Point))
 }
 
 // newestWhole is another point that does as well for what does not depend on a moment.

@@ -71,7 +71,7 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 	if s.ForDatabase {
 		if !ok {
 			return nil, cofre.WithHint(fmt.Errorf("restore for the database: no database of a Supabase storage is configured: %w", cofre.ErrConfig),
-				"add the sections database and storage.supabase to the configuration")
+				cofre.Say("restore.for_database", "add the sections database and storage.supabase to the configuration"))
 		}
 		restore.ForDatabase = rows
 		restore.Others = otherPoints(repo, from)

@@ -68,12 +68,12 @@ func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.S
 		kinds = have
 	}
 	if len(kinds) == 0 {
-		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), "add a section database, cluster, storage or config to the configuration")
+		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), cofre.Say("sources.add_any", "add a section database, cluster, storage or config to the configuration"))
 	}
 	var made []cofre.Source
 	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
 		if !slices.Contains(have, kind) {
-			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), "add a section %s to the configuration", kind)
+			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), cofre.Say("sources.add", "add a section {{.kind}} to the configuration", "kind", kind))
 		}
 		made = append(made, backup.Opening(sourceID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
 			return source(ctx, cfg, kind, o)
@@ -106,7 +106,7 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o BackupOp
 	case cofre.KindConfig:
 		return configSource(cfg)
 	}
-	return nil, cofre.WithHint(fmt.Errorf("%w: this version cannot capture it", cofre.ErrConfig), "remove the section %s", kind)
+	return nil, cofre.WithHint(fmt.Errorf("%w: this version cannot capture it", cofre.ErrConfig), cofre.Say("sources.remove", "remove the section {{.kind}}", "kind", kind))
 }
 
 func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
@@ -190,7 +190,7 @@ func restoreServer(cfg *config.Config, address string) (postgres.Config, error) 
 	case cfg.Cluster != nil:
 		return serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	}
-	return postgres.Config{}, cofre.WithHint(fmt.Errorf("no server: %w", cofre.ErrConfig), "add a section database to the configuration, or give --server URL")
+	return postgres.Config{}, cofre.WithHint(fmt.Errorf("no server: %w", cofre.ErrConfig), cofre.Say("sources.server", "add a section database to the configuration, or give --server URL"))
 }
 
 // serverOf makes the connection of a URL. Without a configured password the PG* variables and the password file

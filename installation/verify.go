@@ -55,11 +55,11 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	case err != nil:
 	case n > 0:
 		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, words.Plural(n, "finding")),
-			"back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
+			cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again"))
 	case len(lacking) > 0:
 		first := lacking[0]
 		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", first.Point, cofre.ErrPartial, named(first), first.Why),
-			"see what is missing with: cofre show %s; then back up again", first.Point)
+			cofre.Say("verify.see_missing", "see what is missing with: cofre show {{.point}}; then back up again", "point", first.Point))
 	}
 	return res, err
 }

@@ -154,7 +154,7 @@ func (s *WALStatus) Trouble() error {
 		gap, orphan, down = cmp.Or(gap, alarming(of.Gaps)), cmp.Or(orphan, orphaned(of.Orphans)), cmp.Or(down, unreached(of.Repositories))
 	}
 	if !recoverable {
-		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, "begin with: cofre backup cluster")
+		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
 	}
 	if err := cmp.Or(gap, orphan); err != nil {
 		return err
@@ -170,7 +170,7 @@ func (s *WALStatus) Trouble() error {
 func alarming(gaps []wal.StatusGap) error {
 	for i := range gaps {
 		if g := &gaps[i]; g.Alarm {
-			return cofre.WithHint(&g.GapError, "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge %s %s --why …", g.From, g.To)
+			return cofre.WithHint(&g.GapError, cofre.Say("wal.acknowledge", "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge {{.from}} {{.to}} --why …", "from", g.From, "to", g.To))
 		}
 	}
 	return nil
@@ -207,7 +207,7 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 	}
 	if system == 0 {
 		if len(systems) != 1 {
-			return known, cofre.WithHint(fmt.Errorf("WAL of %d systems: %w", len(systems), cofre.ErrAmbiguous), "name one with --system: %v", systems)
+			return known, cofre.WithHint(fmt.Errorf("WAL of %d systems: %w", len(systems), cofre.ErrAmbiguous), cofre.Say("wal.systems", "name one with --system: {{.systems}}", "systems", systems))
 		}
 		system = systems[0]
 	}

@@ -32,7 +32,7 @@ type StreamOptions struct {
 func (w WAL) Stream(ctx context.Context, o StreamOptions) error {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil {
-		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), "add a section cluster to the configuration")
+		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), cofre.Say("sources.add_cluster", "add a section cluster to the configuration"))
 	}
 	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {
@@ -76,7 +76,7 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (*wal.Probed, error) {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
 		return nil, cofre.WithHint(fmt.Errorf("check the way of WAL: the configuration keeps none: %w", cofre.ErrConfig),
-			"say in the section cluster how it comes to the repository: wal: archive, or wal: stream")
+			cofre.Say("wal.configure", "say in the section cluster how it comes to the repository: wal: archive, or wal: stream"))
 	}
 	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {

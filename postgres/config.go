@@ -105,7 +105,7 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	p, err := pgx.ParseConfig(c.URL)
 	if err != nil {
 		return nil, cofre.WithHint(fmt.Errorf("read the database URL: %w: %s", cofre.ErrConfig, withoutPassword(err.Error())),
-			"write it as postgres://user@host:5432/database?sslmode=verify-full, and the password as a reference")
+			cofre.Say("postgres.url", "write it as postgres://user@host:5432/database?sslmode=verify-full, and the password as a reference"))
 	}
 	if c.Database != "" {
 		p.Database = c.Database

@@ -74,7 +74,7 @@ func connectError(ctx context.Context, c Config, err error) error {
 	var login *loginFailure
 	if errors.As(err, &login) && errors.As(err, &server) {
 		return cofre.WithHint(fmt.Errorf("%s: %w", where, server),
-			"where a login trigger raised it: connect as a superuser, who goes past it, or ALTER EVENT TRIGGER … DISABLE (SELECT evtname FROM pg_event_trigger WHERE evtevent = 'login')")
+			cofre.Say("postgres.login_trigger", "where a login trigger raised it: connect as a superuser, who goes past it, or ALTER EVENT TRIGGER … DISABLE (SELECT evtname FROM pg_event_trigger WHERE evtevent = 'login')"))
 	}
 	if errors.As(err, &server) {
 		hint, condition := conditionOf(c, server)
@@ -94,7 +94,7 @@ func connectError(ctx context.Context, c Config, err error) error {
 		}
 	}
 	return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, text), cofre.ErrUnreachable, err},
-		"check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL, or without a configuration file DB_HOST and DB_PORT")
+		cofre.Say("postgres.listens", "check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL, or without a configuration file DB_HOST and DB_PORT"))
 }
 
 // conditionOf returns what a refused connection is in the words of package cofre, nil where it is nothing of theirs.

@@ -303,7 +303,7 @@ func (c Config) refuseSharedSession(ctx context.Context, conn *pgx.Conn, pid str
 			turn.mine[served] = true
 			if turn.theirs[served] || len(turn.mine) > 1 {
 				return cofre.WithHint(&failure{"a pooler shares the sessions of the server between its clients, transaction by transaction", cofre.ErrPreflight, nil},
-					"connect to the server itself, or to the port at which the pooler gives each client a session (pool_mode = session; Supabase: 5432, not 6543)")
+					cofre.Say("postgres.pooler", "connect to the server itself, or to the port at which the pooler gives each client a session (pool_mode = session; Supabase: 5432, not 6543)"))
 			}
 		}
 	}
@@ -359,7 +359,7 @@ func toolsPinned(conn *pgx.Conn, program string) (string, error) {
 	}
 	if len(wrong) > 0 {
 		return "", cofre.WithHint(fmt.Errorf("%s would run with %s, and the pooler lets no options through: %w", program, strings.Join(wrong, ", "), cofre.ErrPreflight),
-			"connect to the server itself, or take the setting from the role and the database (ALTER ROLE … RESET, ALTER DATABASE … RESET)")
+			cofre.Say("postgres.pooler_settings", "connect to the server itself, or take the setting from the role and the database (ALTER ROLE … RESET, ALTER DATABASE … RESET)"))
 	}
 	return "", nil
 }

@@ -51,7 +51,7 @@ func BinDir(major int) (string, error) {
 		}
 	}
 	return "", cofre.WithHint(fmt.Errorf("find the server programs of PostgreSQL %d: %w", major, cofre.ErrNotFound),
-		"apt-get install postgresql-%d, or name their directory: COFRE_POSTGRES_%d=/path/to/bin", major, major)
+		cofre.Say("postgres.install_server", "apt-get install postgresql-{{.major}}, or name their directory: COFRE_POSTGRES_{{.major}}=/path/to/bin", "major", major))
 }
 
 // oldest and newest are the majors that are looked for: the oldest that this year's clients still dump, and
@@ -125,7 +125,7 @@ func FindTools(ctx context.Context, server Version) (Tools, error) {
 		}
 		return best, cofre.WithHint(
 			fmt.Errorf("find pg_dump for PostgreSQL %d: %w (found: %s; an older one refuses a newer server)", server.Major(), cofre.ErrNotFound, found),
-			"apt-get install postgresql-client-%d, or name its directory: COFRE_POSTGRES_%d=/path/to/bin", server.Major(), server.Major())
+			cofre.Say("postgres.install_client", "apt-get install postgresql-client-{{.major}}, or name its directory: COFRE_POSTGRES_{{.major}}=/path/to/bin", "major", server.Major()))
 	}
 	return best, nil
 }

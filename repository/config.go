@@ -47,16 +47,16 @@ type Config struct {
 func (c Config) Validate() error {
 	var problems []error
 	if c.URL == "" {
-		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no address: %w", cofre.ErrConfig), "set repository.url to a folder or to s3://BUCKET/PREFIX"))
+		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no address: %w", cofre.ErrConfig), cofre.Say("repository.url", "set repository.url to a folder or to s3://BUCKET/PREFIX")))
 	}
 	if c.Password.IsZero() {
-		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no password: %w", cofre.ErrConfig), "set repository.password to env:NAME or file:PATH"))
+		problems = append(problems, cofre.WithHint(fmt.Errorf("repository has no password: %w", cofre.ErrConfig), cofre.Say("repository.password", "set repository.password to env:NAME or file:PATH")))
 	}
 	if c.StateDir == "" || !filepath.IsAbs(c.StateDir) {
 		problems = append(problems, fmt.Errorf("state directory %q is not an absolute path: %w", c.StateDir, cofre.ErrConfig))
 	}
 	if c.Compression != "" && c.Compression != CompressionZstd && c.Compression != CompressionS2 {
-		problems = append(problems, cofre.WithHint(fmt.Errorf("compression %q is not known: %w", c.Compression, cofre.ErrConfig), "use %s or %s", CompressionZstd, CompressionS2))
+		problems = append(problems, cofre.WithHint(fmt.Errorf("compression %q is not known: %w", c.Compression, cofre.ErrConfig), cofre.Say("repository.compressions", "use {{.first}} or {{.second}}", "first", CompressionZstd, "second", CompressionS2)))
 	}
 	return errors.Join(problems...)
 }

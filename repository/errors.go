@@ -33,7 +33,7 @@ func (r *Repository) explain(verb string, err error) error {
 	if errors.Is(err, repo.ErrInvalidPassword) {
 		return fmt.Errorf("%s: %w", verb, cofre.ErrWrongKey)
 	}
-	return cofre.WithHint(fmt.Errorf("%s: %w: %w", verb, cofre.ErrCorrupt, err), "find out what is damaged: cofre verify --level content")
+	return cofre.WithHint(fmt.Errorf("%s: %w: %w", verb, cofre.ErrCorrupt, err), cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content"))
 }
 
 // ofStore returns the store's own part of an error that came through Kopia, which is the part with a hint. Kopia

@@ -56,13 +56,13 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 
 func initialize(ctx context.Context, c Config, b *blobs) error {
 	if _, err := b.GetMetadata(ctx, format.KopiaRepositoryBlobID); err == nil {
-		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), "use it as it is (cofre kit prints its recovery kit), or choose another address")
+		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), cofre.Say("repository.exists", "use it as it is (cofre kit prints its recovery kit), or choose another address"))
 	} else if !errors.Is(err, blob.ErrBlobNotFound) {
 		return err
 	}
 	if _, err := b.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); err == nil {
 		return cofre.WithHint(fmt.Errorf("a repository is there, whose %s is missing: %w", b.naming.name(format.KopiaRepositoryBlobID), cofre.ErrExists),
-			"put it back from its second copy: cofre verify --level content, then cofre backup")
+			cofre.Say("repository.second_copy", "put it back from its second copy: cofre verify --level content, then cofre backup"))
 	} else if !errors.Is(err, cofre.ErrNotFound) {
 		return err
 	}

@@ -85,7 +85,7 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 
 func noRepo(err error, url string) error {
 	if errors.Is(err, cofre.ErrNoRepo) && cofre.Hint(err) == "" {
-		return cofre.WithHint(err, "make one with cofre init, or correct repository.url (%s)", url)
+		return cofre.WithHint(err, cofre.Say("repository.make", "make one with cofre init, or correct repository.url ({{.url}})", "url", url))
 	}
 	return err
 }
@@ -160,7 +160,7 @@ func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
 		if _, spareErr := r.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); spareErr == nil {
 			return "", fmt.Errorf("%s is missing: %w", r.blobs.naming.name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
 		}
-		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), "make one with cofre init, or correct repository.url (%s)", r.config.URL)
+		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), cofre.Say("repository.make", "make one with cofre init, or correct repository.url ({{.url}})", "url", r.config.URL))
 	}
 	if err != nil {
 		return "", err
@@ -203,10 +203,10 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 	damaged := r.damagedMetadata(ctx)
 	if len(damaged) > 0 {
 		return cofre.WithHint(fmt.Errorf("%s: %w: %v", strings.Join(damaged, "; "), cofre.ErrCorrupt, err),
-			"bring these files back from a copy of the repository; without one, an index (x/…) can be moved aside, and what the others hold is read")
+			cofre.Say("repository.bring_back", "bring these files back from a copy of the repository; without one, an index (x/…) can be moved aside, and what the others hold is read"))
 	}
 	if wrongKey {
-		return cofre.WithHint(err, "the password is not the one the repository was made with; look at %s", cmp.Or(r.config.PasswordSource, "what repository.password refers to"))
+		return cofre.WithHint(err, cofre.Say("repository.wrong_password", "the password is not the one the repository was made with; look at {{.source}}", "source", cmp.Or(r.config.PasswordSource, "what repository.password refers to")))
 	}
 	return err
 }

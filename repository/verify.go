@@ -204,7 +204,7 @@ func (v *verification) remember(ctx context.Context, points []cofre.RecoveryPoin
 	}
 	if _, err := v.repo.remember(ctx, *rec); err != nil {
 		return cofre.WithHint(fmt.Errorf("what was found could not be written down, so that the next backup will not know of it: %w", err),
-			"verify with credentials that may create objects below %s", damagePrefix)
+			cofre.Say("repository.may_create", "verify with credentials that may create objects below {{.prefix}}", "prefix", damagePrefix))
 	}
 	return nil
 }

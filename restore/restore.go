@@ -124,7 +124,7 @@ func incomplete(c cofre.Component, o *cofre.Outcome) error {
 	if len(o.Next) == 0 {
 		return err
 	}
-	return cofre.WithHint(err, "%s", o.Next[0])
+	return cofre.WithHint(err, o.Messages.Of(o.Next[0]))
 }
 
 // carryOut leaves, when it is interrupted anywhere before Publish, what existed as it was and something staged
@@ -204,18 +204,18 @@ func Preflight(plan *cofre.Plan) error {
 		return nil
 	}
 	var whats []string
-	hint := ""
+	var hint cofre.Message
 	for _, p := range plan.Problems {
 		whats = append(whats, p.What)
-		if hint == "" {
-			hint = p.Hint
+		if hint.IsZero() {
+			hint = p.Messages.Of(p.Hint)
 		}
 	}
 	err := fmt.Errorf("%s: %w: %s", plan.Title, cofre.ErrPreflight, strings.Join(whats, "; "))
-	if hint == "" {
+	if hint.IsZero() {
 		return err
 	}
-	return cofre.WithHint(err, "%s", hint)
+	return cofre.WithHint(err, hint)
 }
 
 // told is a target that brings things to where they are used: what it did before the check failed stays done.

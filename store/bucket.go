@@ -375,8 +375,8 @@ func (b *bucket) explain(verb, name string, err error) error {
 		return fmt.Errorf("%s %s in %s: %w", verb, name, b.URL(), err)
 	}
 	explained := fmt.Errorf("%s %s in %s: %w: %w", verb, name, b.URL(), condition, err)
-	if hint := s3client.Hint(err, condition, b.config, b.name); hint != "" {
-		return cofre.WithHint(explained, "%s", hint)
+	if hint := s3client.Hint(err, condition, b.config, b.name); !hint.IsZero() {
+		return cofre.WithHint(explained, hint)
 	}
 	return explained
 }

@@ -54,7 +54,7 @@ func (f *folder) prepare(create bool) error {
 		return f.explain("create", f.root, f.makeDir(f.root))
 	case errors.Is(err, fs.ErrNotExist):
 		return cofre.WithHint(fmt.Errorf("folder %s does not exist: %w", f.root, cofre.ErrNoRepo),
-			"mount the disk it is on, or create a repository there with cofre init")
+			cofre.Say("store.mount", "mount the disk it is on, or create a repository there with cofre init"))
 	}
 	return f.explain("open", f.root, err)
 }
@@ -348,11 +348,11 @@ func (f *folder) explain(verb, path string, err error) error {
 	}
 	switch condition {
 	case cofre.ErrDiskFull:
-		return cofre.WithHint(explained, "free space on the disk of %s: df -h %s", f.root, f.root)
+		return cofre.WithHint(explained, cofre.Say("store.space", "free space on the disk of {{.path}}: df -h {{.path}}", "path", f.root))
 	case cofre.ErrReadOnly:
-		return cofre.WithHint(explained, "mount the disk of %s for writing: mount -o remount,rw MOUNTPOINT", f.root)
+		return cofre.WithHint(explained, cofre.Say("store.remount", "mount the disk of {{.path}} for writing: mount -o remount,rw MOUNTPOINT", "path", f.root))
 	case cofre.ErrDenied:
-		return cofre.WithHint(explained, "run cofre as the user that owns the repository (with archive_command that is the server's user), or share it by a group that both are in: chgrp -R GROUP %[1]s && chmod -R g+rwX %[1]s && find %[1]s -type d -exec chmod g+s {} +", f.root)
+		return cofre.WithHint(explained, cofre.Say("store.owner", "run cofre as the user that owns the repository (with archive_command that is the server's user), or share it by a group that both are in: chgrp -R GROUP {{.path}} && chmod -R g+rwX {{.path}} && find {{.path}} -type d -exec chmod g+s {} +", "path", f.root))
 	}
 	return explained
 }

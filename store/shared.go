@@ -53,7 +53,7 @@ func WritableBy(address string, uid int) error {
 }
 
 func shareHint(root string, err error) error {
-	return cofre.WithHint(err, "share it by a group that both users are in: chgrp -R GROUP %[1]s && chmod -R g+rwX %[1]s && find %[1]s -type d -exec chmod g+s {} +", root)
+	return cofre.WithHint(err, cofre.Say("store.share", "share it by a group that both users are in: chgrp -R GROUP {{.path}} && chmod -R g+rwX {{.path}} && find {{.path}} -type d -exec chmod g+s {} +", "path", root))
 }
 
 func groupsOf(uid int) (name string, groups []string) {

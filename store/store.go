@@ -52,7 +52,7 @@ func Open(_ context.Context, c Config) (cofre.Store, error) {
 
 func open(c Config) (cofre.Store, error) {
 	if c.URL == "" {
-		return nil, cofre.WithHint(fmt.Errorf("no address: %w", cofre.ErrConfig), "set repository.url to a folder or to s3://BUCKET/PREFIX")
+		return nil, cofre.WithHint(fmt.Errorf("no address: %w", cofre.ErrConfig), cofre.Say("repository.url", "set repository.url to a folder or to s3://BUCKET/PREFIX"))
 	}
 	scheme, rest, ok := strings.Cut(c.URL, "://")
 	if !ok {
@@ -65,7 +65,7 @@ func open(c Config) (cofre.Store, error) {
 		return openS3(c)
 	}
 	return nil, cofre.WithHint(fmt.Errorf("address %q: scheme %q is not known: %w", redact(c.URL), scheme, cofre.ErrConfig),
-		"use a path or s3://BUCKET/PREFIX?endpoint=URL")
+		cofre.Say("store.address", "use a path or s3://BUCKET/PREFIX?endpoint=URL"))
 }
 
 // IsFolder reports whether the address is that of a folder.
@@ -79,7 +79,7 @@ func openS3(c Config) (cofre.Store, error) {
 	}
 	if u.User != nil {
 		return nil, cofre.WithHint(fmt.Errorf("address %q carries credentials: %w", redact(c.URL), cofre.ErrConfig),
-			"give the keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in the configuration, never in an address")
+			cofre.Say("store.keys", "give the keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in the configuration, never in an address"))
 	}
 	if u.Host == "" {
 		return nil, fmt.Errorf("address %q: no bucket: %w", c.URL, cofre.ErrConfig)
@@ -97,17 +97,17 @@ func openS3(c Config) (cofre.Store, error) {
 		case "timeout":
 			d, err := time.ParseDuration(value)
 			if err != nil || d < time.Second || d > time.Hour {
-				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: timeout %q is not a duration from 1s to 1h: %w", u.Host, value, cofre.ErrConfig), "as in timeout=30s")
+				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: timeout %q is not a duration from 1s to 1h: %w", u.Host, value, cofre.ErrConfig), cofre.Say("store.timeout", "as in timeout=30s"))
 			}
 			config.Timeout = d
 		case "patience":
 			d, err := time.ParseDuration(value)
 			if err != nil || d < time.Second || d > 24*time.Hour {
-				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: patience %q is not a duration from 1s to 24h: %w", u.Host, value, cofre.ErrConfig), "as in patience=5m")
+				return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: patience %q is not a duration from 1s to 24h: %w", u.Host, value, cofre.ErrConfig), cofre.Say("store.patience", "as in patience=5m"))
 			}
 			config.Patience = d
 		default:
-			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), "use endpoint, region, ca, timeout and patience")
+			return nil, cofre.WithHint(fmt.Errorf("address of bucket %s: parameter %q is not known: %w", u.Host, key, cofre.ErrConfig), cofre.Say("store.parameters", "use endpoint, region, ca, timeout and patience"))
 		}
 	}
 	client, err := s3client.New(config)

@@ -72,7 +72,7 @@ func ParseLevel(s string) (cofre.Level, error) {
 	case cofre.LevelStructure, cofre.LevelContent:
 		return l, nil
 	}
-	return "", cofre.WithHint(fmt.Errorf("unknown level %q", s), "use structure (everything referenced exists) or content (every byte is read back and compared)")
+	return "", cofre.WithHint(fmt.Errorf("unknown level %q", s), cofre.Say("verify.levels", "use structure (everything referenced exists) or content (every byte is read back and compared)"))
 }
 
 // Run verifies points at a level. Findings are no error of Run: the result holds them.

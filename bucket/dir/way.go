@@ -103,7 +103,7 @@ func (s *Store) unlinked(path string) error {
 			return nil
 		}
 		if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
-			return cofre.WithHint(fmt.Errorf("%s is a symbolic link, where cofre keeps what is its own: %w", at, cofre.ErrRefused), "look who made it, and remove it")
+			return cofre.WithHint(fmt.Errorf("%s is a symbolic link, where cofre keeps what is its own: %w", at, cofre.ErrRefused), cofre.Say("bucket.link", "look who made it, and remove it"))
 		}
 	}
 	return nil

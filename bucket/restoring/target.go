@@ -527,7 +527,7 @@ func (t *Target) lock() (err error) {
 func lockByName(name string) (unlock func() error, err error) {
 	l, err := net.Listen("unix", "@"+name)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, cofre.WithHint(fmt.Errorf("another restore to this storage runs on this machine: %w", cofre.ErrLocked), "see which: ss -xlp | grep %s", name)
+		return nil, cofre.WithHint(fmt.Errorf("another restore to this storage runs on this machine: %w", cofre.ErrLocked), cofre.Say("bucket.socket", "see which: ss -xlp | grep {{.name}}", "name", name))
 	}
 	if err != nil {
 		return nil, err
@@ -873,7 +873,7 @@ func (t *Target) unkept(ctx context.Context, o bucket.Object, err error) error {
 	}
 	if endsRestore(err) || errors.Is(err, cofre.ErrUnreachable) {
 		return cofre.WithHint(fmt.Errorf("keep %s before it is replaced or deleted: %w", o.Path(), err),
-			"--keep-in BUCKET keeps what is replaced in a bucket that exists; --no-keep keeps nothing")
+			cofre.Say("bucket.keep_in", "--keep-in BUCKET keeps what is replaced in a bucket that exists; --no-keep keeps nothing"))
 	}
 	t.leaveObject(o, "could not be kept, and was not touched: "+err.Error())
 	return nil
@@ -942,7 +942,7 @@ func (t *Target) Discard(ctx context.Context) error {
 	err := errors.Join(t.sweep(ctx), t.payBack(ctx))
 	t.release()
 	if err != nil {
-		return cofre.WithHint(err, "set file_size_limit and allowed_mime_types of the buckets by hand, or restore again")
+		return cofre.WithHint(err, cofre.Say("bucket.limits", "set file_size_limit and allowed_mime_types of the buckets by hand, or restore again"))
 	}
 	return nil
 }

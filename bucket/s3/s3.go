@@ -372,8 +372,8 @@ func (s *Store) explain(op, id string, err error) error {
 		condition = cofre.ErrRefused
 	}
 	out := error(&serverError{op, err, condition})
-	if hint := s3client.Hint(err, condition, s.config, id); hint != "" {
-		out = cofre.WithHint(out, "%s", hint)
+	if hint := s3client.Hint(err, condition, s.config, id); !hint.IsZero() {
+		out = cofre.WithHint(out, hint)
 	}
 	return out
 }

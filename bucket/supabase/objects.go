@@ -55,7 +55,7 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 			if errors.As(err, &answer) && answer.noRoute() {
 				err = cofre.WithHint(
 					fmt.Errorf("list bucket %s: this server has no list-v2, and list v1 loses objects whose folders differ in case: %w", id, cofre.ErrRefused),
-					"back the database up in the same run, or give storage.database_url, so that the inventory comes from storage.objects")
+					cofre.Say("supabase.inventory", "back the database up in the same run, or give storage.database_url, so that the inventory comes from storage.objects"))
 			}
 			if err != nil {
 				yield(bucket.Object{}, err)

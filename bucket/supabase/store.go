@@ -197,7 +197,7 @@ var errSilent = errors.New("it accepts connections and says nothing")
 
 func keyHint(err error) error {
 	if errors.Is(err, cofre.ErrDenied) {
-		return cofre.WithHint(err, "the server does not accept the service role key: was it made with the server's JWT secret?")
+		return cofre.WithHint(err, cofre.Say("supabase.key", "the server does not accept the service role key: was it made with the server's JWT secret?"))
 	}
 	return err
 }

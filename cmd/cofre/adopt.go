@@ -66,7 +66,7 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 		return a.printPlan(plan, nil)
 	}
 	if !a.JSON && !a.Quiet {
-		writePlan(a.Stdio, plan, false)
+		a.writePlan(plan, false)
 	}
 	if err := a.confirm(ctx, c.yes, "make "+c.Dir+" the original"); err != nil {
 		return err

@@ -75,7 +75,7 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 	a.screen.end()
 	if point == nil {
 		if errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
-			return cofre.WithHint(err, "no recovery point was made; run it again: what was stored is not stored twice")
+			return cofre.WithHint(err, cofre.Say("backup.again", "no recovery point was made; run it again: what was stored is not stored twice"))
 		}
 		return err
 	}
@@ -95,14 +95,14 @@ func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {
 		printWarnings(a, p)
 		return
 	}
-	fmt.Fprintf(a.Out, "recovery point %s\n", p.ID)
+	a.Line(a.Out, cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))
 	var rows [][]string
 	for _, c := range p.Components {
-		rows = append(rows, []string{"", string(c.Kind), c.Name, size(c.Bytes), size(c.Stored) + " new", took(c.EndedAt.Sub(c.StartedAt))})
+		rows = append(rows, []string{"", string(c.Kind), c.Name, size(c.Bytes), a.Text(cofre.Say("backup.new", "{{.size}} new", "size", size(c.Stored))), took(c.EndedAt.Sub(c.StartedAt))})
 	}
 	columns(a.Out, nil, rows, 3, 4, 5)
 	printWarnings(a, p)
-	fmt.Fprintf(a.Out, "published in %s\n", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)))
+	a.Line(a.Out, cofre.Say("backup.published", "published in {{.time}}", "time", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond))))
 }
 
 func printWarnings(a *app, p *cofre.RecoveryPoint) {
@@ -110,7 +110,7 @@ func printWarnings(a *app, p *cofre.RecoveryPoint) {
 		for _, w := range c.Warnings {
 			text := fmt.Sprintf("%s %s: %s", c.Kind, c.Name, w)
 			if a.told.first(text) { // most were said when they happened
-				edge.Say(a.Err, "warning: ", text)
+				edge.Say(a.Err, a.word(warning()), text)
 			}
 		}
 	}
@@ -118,6 +118,6 @@ func printWarnings(a *app, p *cofre.RecoveryPoint) {
 		if f.Check == cofre.CheckSource {
 			continue // the error says it
 		}
-		fmt.Fprintf(a.Err, "finding: %s: %s: %s\n", f.Check, f.Object, f.What)
+		fmt.Fprintf(a.Err, "%s%s: %s: %s\n", a.word(finding()), f.Check, f.Object, a.Beside(f.What, f.Messages))
 	}
 }

@@ -64,16 +64,16 @@ func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Instal
 		if d.OK && a.Quiet {
 			continue
 		}
-		mark := "ok"
+		mark := a.Text(cofre.Say("doctor.ok", "ok"))
 		if !d.OK {
-			mark = "CHANGE"
+			mark = a.Text(cofre.Say("doctor.change", "CHANGE"))
 		}
-		rows = append(rows, []string{mark, d.Subject, d.Detail})
+		rows = append(rows, []string{mark, a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages)})
 	}
 	columns(a.Out, nil, rows)
 	for _, d := range looked {
 		if !d.OK && d.Hint != "" {
-			fmt.Fprintf(a.Out, "\n%s: %s\n  %s\n", d.Subject, d.Detail, d.Hint)
+			fmt.Fprintf(a.Out, "\n%s: %s\n  %s\n", a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages), a.Beside(d.Hint, d.Messages))
 		}
 	}
 	return err

@@ -54,13 +54,13 @@ func (c *exportCommand) check() error {
 	c.Format = installation.Format(c.format)
 	switch {
 	case !slices.Contains(installation.Formats(), c.Format):
-		return cofre.WithHint(fmt.Errorf("unknown format %q", c.format), "use directory, sql or csv-table")
+		return cofre.WithHint(fmt.Errorf("unknown format %q", c.format), cofre.Say("export.formats", "use directory, sql or csv-table"))
 	case c.To == "":
-		return cofre.WithHint(errors.New("an export needs a place"), "give --to PATH")
+		return cofre.WithHint(errors.New("an export needs a place"), cofre.Say("export.place", "give --to PATH"))
 	case c.Format == installation.FormatCSV && c.Table == "":
-		return cofre.WithHint(errors.New("csv-table is of one table"), "give --table SCHEMA.TABLE")
+		return cofre.WithHint(errors.New("csv-table is of one table"), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
 	case c.Format == installation.FormatDirectory && c.To == "-":
-		return cofre.WithHint(errors.New("a directory cannot be written to stdout"), "give --to DIR, or --format sql")
+		return cofre.WithHint(errors.New("a directory cannot be written to stdout"), cofre.Say("export.no_stdout", "give --to DIR, or --format sql"))
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func (c *initCommand) write(a *app) error {
 	// O_EXCL: a configuration that is there is never overwritten.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), "edit it, or name another with --config")
+		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), cofre.Say("init.edit", "edit it, or name another with --config"))
 	}
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)

@@ -68,16 +68,16 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	}
 	points := listed.Points
 	if len(points) == 0 {
-		fmt.Fprintln(a.Err, noPoints(in.Name(), listed.Installations))
+		a.Line(a.Err, noPoints(in.Name(), listed.Installations))
 		return nil
 	}
-	header := []string{"POINT", "TAKEN", "KINDS", "SIZE", "NEW", "STATE"}
+	header := []string{a.Text(cofre.Say("heading.point", "POINT")), a.Text(cofre.Say("heading.taken", "TAKEN")), a.Text(cofre.Say("heading.kinds", "KINDS")), a.Text(cofre.Say("heading.size", "SIZE")), a.Text(cofre.Say("heading.new", "NEW")), a.Text(cofre.Say("heading.state", "STATE"))}
 	if c.all {
-		header = append(header, "INSTALLATION")
+		header = append(header, a.Text(cofre.Say("heading.installation", "INSTALLATION")))
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p.RecoveryPoint), size(p.Bytes()), size(added(p.RecoveryPoint)), state(p.RecoveryPoint, p.Damage)}
+		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p.RecoveryPoint), size(p.Bytes()), size(added(p.RecoveryPoint)), a.state(p.RecoveryPoint, p.Damage)}
 		if c.all {
 			row = append(row, p.Installation)
 		}
@@ -86,7 +86,7 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	columns(a.Out, header, rows, 3, 4)
 	for _, p := range points {
 		if len(p.Damage) > 0 {
-			fmt.Fprintln(a.Err, "hint: a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")
+			fmt.Fprintln(a.Err, a.word(edge.HintWord())+a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
 			break
 		}
 	}
@@ -94,11 +94,11 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 }
 
 // noPoints says that there is nothing to list, and what there is instead.
-func noPoints(name string, there []string) string {
+func noPoints(name string, there []string) cofre.Message {
 	if len(there) == 0 || slices.Contains(there, name) {
-		return fmt.Sprintf("no recovery points of %s; make one with: cofre backup", name)
+		return cofre.Say("list.none", "no recovery points of {{.name}}; make one with: cofre backup", "name", name)
 	}
-	return fmt.Sprintf("no recovery points of %s; the repository has those of %s: cofre list --all", name, strings.Join(there, ", "))
+	return cofre.Say("list.others", "no recovery points of {{.name}}; the repository has those of {{.others}}: cofre list --all", "name", name, "others", strings.Join(there, ", "))
 }
 
 // added is what a point added to the repository.

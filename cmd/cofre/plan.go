@@ -15,37 +15,45 @@ func (a *app) printPlan(p *cofre.Plan, refused error) error {
 			Error *edge.ErrorDocument `json:"error,omitempty"`
 		}{p, edge.DocumentOf(refused)})
 	}
-	writePlan(a.Stdio, p, true)
+	a.writePlan(p, true)
 	return nil
 }
 
 // writePlan writes a plan for a person: to Out where it was asked for, to Err where a question follows.
-func writePlan(std edge.Stdio, p *cofre.Plan, answer bool) {
-	w := std.Err
+func (a *app) writePlan(p *cofre.Plan, answer bool) {
+	w := a.Err
 	if answer {
-		w = std.Out
+		w = a.Out
 	}
-	fmt.Fprintf(w, "%s\n", p.Title)
+	fmt.Fprintln(w, a.Beside(p.Title, p.Messages))
 	if p.Point != "" {
-		fmt.Fprintf(w, "  from recovery point %s\n", p.Point)
+		fmt.Fprintln(w, "  "+a.Text(cofre.Say("plan.point", "from recovery point {{.point}}", "point", p.Point)))
 	}
 	var rows [][]string
 	for i, s := range p.Steps {
-		rows = append(rows, []string{fmt.Sprintf("  %d.", i+1), s.Verb, s.Object, s.Detail})
+		rows = append(rows, []string{fmt.Sprintf("  %d.", i+1), a.Beside(s.Verb, s.Messages), a.Beside(s.Object, s.Messages), a.Beside(s.Detail, s.Messages)})
 	}
 	if len(rows) > 0 {
 		columns(w, nil, rows)
 	}
 	if p.Bytes > 0 {
-		fmt.Fprintf(w, "  about %s\n", size(p.Bytes))
+		fmt.Fprintln(w, "  "+a.Text(cofre.Say("plan.bytes", "about {{.size}}", "size", size(p.Bytes))))
 	}
 	for _, n := range p.Notes {
-		edge.Say(w, "note: ", n)
+		edge.Say(w, a.word(note()), a.Beside(n, p.Messages))
 	}
 	for _, problem := range p.Problems {
-		edge.Say(w, "problem: ", problem.What)
+		edge.Say(w, a.word(cofre.Say("word.problem", "problem")), a.Beside(problem.What, problem.Messages))
 		if problem.Hint != "" {
-			edge.Say(w, "  hint: ", problem.Hint)
+			edge.Say(w, "  "+a.word(edge.HintWord()), a.Beside(problem.Hint, problem.Messages))
 		}
 	}
 }
+
+// The words before a sentence that say what it is.
+func note() cofre.Message    { return cofre.Say("word.note", "note") }
+func warning() cofre.Message { return cofre.Say("word.warning", "warning") }
+func finding() cofre.Message { return cofre.Say("word.finding", "finding") }
+
+// word is one of them, as it stands before the sentence.
+func (a *app) word(m cofre.Message) string { return a.Text(m) + ": " }

@@ -132,12 +132,12 @@ func (l *lines) Observe(e cofre.Event) {
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
-		if text := about(e); l.app.told.first(text) {
-			edge.Say(l.w, "warning: ", text)
+		if l.app.told.first(about(e, e.Text)) {
+			edge.Say(l.w, l.app.word(warning()), about(e, l.app.Beside(e.Text, e.Messages)))
 		}
 	case cofre.TypeNote:
 		if !l.quiet {
-			fmt.Fprintf(l.w, "note: %s\n", about(e))
+			fmt.Fprintln(l.w, l.app.word(note())+about(e, l.app.Beside(e.Text, e.Messages)))
 		}
 	}
 	if !l.quiet {
@@ -149,14 +149,14 @@ func (l *lines) Observe(e cofre.Event) {
 func (l *lines) tell(fact cofre.Fact) {
 	switch f := fact.(type) {
 	case cofre.InstallationAssumed:
-		fmt.Fprintf(l.w, "installation %s: the only one in the repository (the configuration has no name)\n", f.Name)
+		l.app.Line(l.w, cofre.Say("progress.only_installation", "installation {{.name}}: the only one in the repository (the configuration has no name)", "name", f.Name))
 	case cofre.RecoveryChosen:
 		if l.app.JSON {
 			return
 		}
-		fmt.Fprintf(l.w, "recovery target: %s%s\n", f.Target, l.app.echo(f.Target.At))
+		l.app.Line(l.w, cofre.Say("recovery.target", "recovery target: {{.target}}", "target", f.Target.String()+l.app.echo(f.Target.At)))
 		if f.Stop != 0 {
-			fmt.Fprintf(l.w, "reached at LSN %s on timeline %d, with %s\n", f.Stop, f.Timeline, plural(f.Segments, "WAL segment"))
+			l.app.Line(l.w, cofre.SayN("recovery.reached", f.Segments, "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segment", "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segments", "lsn", f.Stop, "timeline", f.Timeline))
 		}
 	case cofre.HookBegan:
 		fmt.Fprintf(l.w, "%s: %s\n", f.When, f.Command)
@@ -168,14 +168,14 @@ func (l *lines) since(t task) string {
 	if !ok {
 		return ""
 	}
-	return " in " + took(time.Since(began))
+	return " " + l.app.Text(cofre.Say("progress.in", "in {{.time}}", "time", took(time.Since(began))))
 }
 
-func about(e cofre.Event) string {
+func about(e cofre.Event, text string) string {
 	if e.Source.Kind == "" {
-		return e.Text
+		return text
 	}
-	return fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, e.Text)
+	return fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, text)
 }
 
 func amount(e cofre.Event) string {

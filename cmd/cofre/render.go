@@ -88,31 +88,31 @@ func took(d time.Duration) string {
 }
 
 // state says what is known of a point. A verification says more, and says when it did.
-func state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
+func (a *app) state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	var s []string
 	if n := len(damage); n > 0 {
-		s = append(s, "damaged ("+plural(n, "object")+")")
+		s = append(s, a.Text(cofre.SayN("state.damaged", n, "damaged (1 object)", "damaged ({{.n}} objects)")))
 	}
 	for _, f := range p.Missing() {
-		s = append(s, string(f.Kind)+" missing")
+		s = append(s, a.Text(cofre.Say("state.missing", "{{.kind}} missing", "kind", f.Kind)))
 	}
 	for _, c := range p.Components {
 		if c.Partial {
-			s = append(s, string(c.Kind)+" incomplete")
+			s = append(s, a.Text(cofre.Say("state.incomplete", "{{.kind}} incomplete", "kind", c.Kind)))
 		}
 	}
 	if n := len(p.Findings) - len(p.Missing()); n > 0 {
-		s = append(s, plural(n, "finding"))
+		s = append(s, a.Text(cofre.SayN("state.findings", n, "1 finding", "{{.n}} findings")))
 	}
 	n := 0
 	for _, c := range p.Components {
 		n += len(c.Warnings)
 	}
 	if n > 0 {
-		s = append(s, plural(n, "warning"))
+		s = append(s, a.Text(cofre.SayN("state.warnings", n, "1 warning", "{{.n}} warnings")))
 	}
 	if len(s) == 0 {
-		return "complete"
+		return a.Text(cofre.Say("state.complete", "complete"))
 	}
 	return strings.Join(s, ", ")
 }

@@ -110,7 +110,7 @@ func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
 // confirmPlan shows a plan, and asks before something gives way.
 func (a *app) confirmPlan(ctx context.Context, plan *cofre.Plan, replaces string, yes bool) error {
 	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
-		writePlan(a.Stdio, plan, false)
+		a.writePlan(plan, false)
 	}
 	if len(plan.Problems) > 0 || replaces == "" {
 		return nil
@@ -135,33 +135,33 @@ func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
 		return
 	}
-	fmt.Fprintf(a.Out, "restored %s in %s\n", res.Outcome.Restored, took(res.Took))
-	switch compared := plural(len(res.Proof.Checks), "comparison"); {
+	a.Line(a.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Restored, "time", took(res.Took)))
+	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
 	case len(accepted) > 0:
-		fmt.Fprintf(a.Out, "compared with what was captured: %s, %d of them different and accepted\n", compared, len(accepted))
+		a.Line(a.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
 	case len(res.Outcome.Left) > 0:
-		fmt.Fprintf(a.Out, "proven equal to what was captured, apart from what is named below: %s\n", compared)
+		a.Line(a.Out, cofre.Say("restored.equal_apart", "proven equal to what was captured, apart from what is named below: {{.compared}}", "compared", compared))
 	case res.Proof.Part:
-		fmt.Fprintf(a.Out, "equal in what was compared: %s\n", compared)
+		a.Line(a.Out, cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
 	default:
-		fmt.Fprintf(a.Out, "proven equal to what was captured: %s\n", compared)
+		a.Line(a.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
 	}
 	for _, n := range res.Proof.NotCompared {
-		edge.Say(a.Out, "not compared: ", n)
+		edge.Say(a.Out, a.word(cofre.Say("word.not_compared", "not compared")), n)
 	}
 	for _, c := range accepted {
-		fmt.Fprintf(a.Out, "differs: %s (%s): captured %s, restored %s\n", c.What, c.Accepted, restore.Short(c.Want), restore.Short(c.Got))
+		a.Line(a.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}", "what", c.What, "accepted", c.Accepted, "want", restore.Short(c.Want), "got", restore.Short(c.Got)))
 	}
 	if recovered != nil {
 		printRecovered(a, recovered)
 	}
 	for _, l := range res.Outcome.Left {
-		fmt.Fprintf(a.Out, "not as captured: %s: %s\n", l.What, l.Got)
+		a.Line(a.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.What, "got", l.Got))
 	}
 	for _, k := range res.Outcome.Kept {
-		fmt.Fprintf(a.Out, "kept: %s\n", k)
+		fmt.Fprintln(a.Out, a.word(cofre.Say("word.kept", "kept"))+a.Beside(k, res.Outcome.Messages))
 	}
 	for _, n := range res.Outcome.Next {
-		fmt.Fprintf(a.Out, "next: %s\n", n)
+		fmt.Fprintln(a.Out, a.word(cofre.Say("word.next", "next"))+a.Beside(n, res.Outcome.Messages))
 	}
 }

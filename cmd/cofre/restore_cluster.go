@@ -45,7 +45,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.Dir == "" {
-				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of a cluster needs a place")), "give --to DIR")
+				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of a cluster needs a place")), cofre.Say("restore.to_dir", "give --to DIR"))
 			}
 			for _, name := range []string{"at", "lsn", "xid", "name"} {
 				// --at "$TIME" with nothing in the variable would recover to the end of the WAL, disaster and all.
@@ -89,7 +89,7 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 	}
 	c.Action = physical.Action(c.action)
 	if !slices.Contains([]physical.Action{"", physical.ActionPause, physical.ActionPromote, physical.ActionShutdown}, c.Action) {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), "use pause, promote or shutdown")
+		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), cofre.Say("target.actions", "use pause, promote or shutdown"))
 	}
 	c.Tablespaces, err = pairs(c.tablespaces)
 	return err

@@ -81,7 +81,7 @@ func printComparison(a *app, m *rescue.Merge) {
 		rows = append(rows, []string{d.Kind, strings.Join(d.Key, ","), strings.Join(s, "; ")})
 	}
 	if len(rows) > 0 {
-		columns(a.Out, []string{"KIND", "KEY", "VALUES"}, rows)
+		columns(a.Out, []string{a.Text(cofre.Say("heading.kind", "KIND")), a.Text(cofre.Say("heading.key", "KEY")), a.Text(cofre.Say("heading.values", "VALUES"))}, rows)
 	}
 }
 

@@ -81,19 +81,19 @@ func showDifference(ctx context.Context, a *app, in *installation.Installation, 
 	}
 	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", d.From.ID, a.clocks(d.From.StartedAt), d.To.ID, a.clock(d.To.StartedAt))
 	if len(d.Changes) == 0 {
-		fmt.Fprintln(a.Out, "nothing changed")
+		a.Line(a.Out, cofre.Say("show.nothing_changed", "nothing changed"))
 		return nil
 	}
 	var rows [][]string
 	for _, ch := range d.Changes {
 		rows = append(rows, []string{ch.Component, ch.Change, ch.What, ch.Object, ch.Detail})
 	}
-	columns(a.Out, []string{"COMPONENT", "CHANGE", "WHAT", "OBJECT", "DETAIL"}, rows)
+	columns(a.Out, []string{a.Text(cofre.Say("heading.component", "COMPONENT")), a.Text(cofre.Say("heading.change", "CHANGE")), a.Text(cofre.Say("heading.what", "WHAT")), a.Text(cofre.Say("heading.object", "OBJECT")), a.Text(cofre.Say("heading.detail", "DETAIL"))}, rows)
 	return nil
 }
 
 func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
-	fmt.Fprintf(a.Out, "recovery point %s\n\n", p.ID)
+	fmt.Fprintln(a.Out, a.Text(cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))+"\n")
 	columns(a.Out, nil, [][]string{
 		{"  installation", p.Installation},
 		{"  host", p.Host},
@@ -101,7 +101,7 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 		{"  published", a.clock(p.PublishedAt)},
 		{"  cofre", p.Version},
 		{"  size", fmt.Sprintf("%s read, %s added to the repository", size(p.Bytes()), size(added(p)))},
-		{"  state", state(p, damage)},
+		{"  state", a.state(p, damage)},
 	})
 	for _, c := range p.Components {
 		fmt.Fprintf(a.Out, "\n%s %s\n", c.Kind, c.Name)
@@ -111,19 +111,19 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 		}
 		columns(a.Out, nil, append(rows, a.described(c)...))
 		if c.Partial {
-			fmt.Fprintln(a.Out, "  incomplete: something that should be here is known to be missing; see the findings")
+			fmt.Fprintln(a.Out, "  "+a.Text(cofre.Say("show.incomplete", "incomplete: something that should be here is known to be missing; see the findings")))
 		}
 		for _, w := range c.Warnings {
-			fmt.Fprintf(a.Out, "  warning: %s\n", w)
+			fmt.Fprintln(a.Out, "  "+a.word(warning())+w)
 		}
 	}
 	if found := append(slices.Clone(p.Findings), damage...); len(found) > 0 {
 		fmt.Fprintln(a.Out)
 		var rows [][]string
 		for _, f := range found {
-			rows = append(rows, []string{f.Check, string(f.Kind), f.Object, f.What})
+			rows = append(rows, []string{f.Check, string(f.Kind), f.Object, a.Beside(f.What, f.Messages)})
 		}
-		columns(a.Out, []string{"CHECK", "KIND", "OBJECT", "FINDING"}, rows)
+		columns(a.Out, []string{a.Text(cofre.Say("heading.check", "CHECK")), a.Text(cofre.Say("heading.kind", "KIND")), a.Text(cofre.Say("heading.object", "OBJECT")), a.Text(cofre.Say("heading.finding", "FINDING"))}, rows)
 	}
 }
 
@@ -201,7 +201,7 @@ func printTables(a *app, f *logical.Facts) {
 	for _, t := range f.Tables {
 		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, count(t.Rows), size(t.Bytes), t.Checksum})
 	}
-	columns(a.Out, []string{"  TABLE", "ROWS", "BYTES", "CHECKSUM"}, rows, 1, 2)
+	columns(a.Out, []string{"  " + a.Text(cofre.Say("heading.table", "TABLE")), a.Text(cofre.Say("heading.rows", "ROWS")), a.Text(cofre.Say("heading.bytes", "BYTES")), a.Text(cofre.Say("heading.checksum", "CHECKSUM"))}, rows, 1, 2)
 }
 
 func printFiles(a *app, name string, facts []files.Fact) {
@@ -217,7 +217,7 @@ func printFiles(a *app, name string, facts []files.Fact) {
 		}
 		rows = append(rows, []string{"  " + f.Mode.String(), fmt.Sprintf("%s:%s", owner(f.User, f.UID), owner(f.Group, f.GID)), size(f.Size), a.clock(f.ModTime), path})
 	}
-	columns(a.Out, []string{"  MODE", "OWNER", "SIZE", "CHANGED", "PATH"}, rows, 2)
+	columns(a.Out, []string{"  " + a.Text(cofre.Say("heading.mode", "MODE")), a.Text(cofre.Say("heading.owner", "OWNER")), a.Text(cofre.Say("heading.size", "SIZE")), a.Text(cofre.Say("heading.changed", "CHANGED")), a.Text(cofre.Say("heading.path", "PATH"))}, rows, 2)
 }
 
 func owner(name string, id uint32) string {

@@ -27,7 +27,7 @@ func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 		return nil
 	}
 	if !isTerminal(a.In) {
-		return cofre.WithHint(fmt.Errorf("%s: %w: it needs a confirmation, and stdin is no terminal", question, cofre.ErrRefused), "add --yes")
+		return cofre.WithHint(fmt.Errorf("%s: %w: it needs a confirmation, and stdin is no terminal", question, cofre.ErrRefused), cofre.Say("confirm.yes", "add --yes"))
 	}
 	fmt.Fprintf(a.Err, "%s? type yes to go on: ", question)
 	answered := make(chan string, 1)

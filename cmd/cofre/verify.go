@@ -71,15 +71,15 @@ func runVerify(ctx context.Context, a *app, in *installation.Installation, o ins
 func printVerified(a *app, res *verify.Result, whole bool) {
 	var rows [][]string
 	for _, f := range res.Findings {
-		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, f.What})
+		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, a.Beside(f.What, f.Messages)})
 	}
 	for _, p := range res.Points {
 		for _, f := range slices.Concat(p.Findings, p.Known) {
-			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, f.What})
+			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, a.Beside(f.What, f.Messages)})
 		}
 	}
 	if len(rows) > 0 {
-		columns(a.Out, []string{"POINT", "CHECK", "KIND", "OBJECT", "FINDING"}, rows)
+		columns(a.Out, []string{a.Text(cofre.Say("heading.point", "POINT")), a.Text(cofre.Say("heading.check", "CHECK")), a.Text(cofre.Say("heading.kind", "KIND")), a.Text(cofre.Say("heading.object", "OBJECT")), a.Text(cofre.Say("heading.finding", "FINDING"))}, rows)
 	}
 	if !whole || a.Quiet && len(rows) == 0 {
 		return

@@ -94,7 +94,7 @@ func printWALStatus(a *app, s wal.Status) {
 		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.moment(w.Moment), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
 	}
 	if len(rows) > 0 {
-		columns(a.Out, []string{"TIMELINE", "FROM", "FROM LSN", "BEFORE LSN", "ENDS AT", "OLDEST BASE BACKUP", "BASE BACKUPS"}, rows)
+		columns(a.Out, []string{a.Text(cofre.Say("heading.timeline", "TIMELINE")), a.Text(cofre.Say("heading.from", "FROM")), a.Text(cofre.Say("heading.from_lsn", "FROM LSN")), a.Text(cofre.Say("heading.before_lsn", "BEFORE LSN")), a.Text(cofre.Say("heading.ends_at", "ENDS AT")), a.Text(cofre.Say("heading.oldest_base_backup", "OLDEST BASE BACKUP")), a.Text(cofre.Say("heading.base_backups", "BASE BACKUPS"))}, rows)
 	} else {
 		fmt.Fprintln(a.Out, "nothing can be recovered from the archived WAL: there is no base backup that it continues")
 	}
@@ -158,7 +158,7 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.why == "" {
-				return cofre.WithHint(edge.UsageError(cmd, errors.New("an acknowledgement needs a reason")), "add --why TEXT")
+				return cofre.WithHint(edge.UsageError(cmd, errors.New("an acknowledgement needs a reason")), cofre.Say("gap.why", "add --why TEXT"))
 			}
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
 				return c.run(ctx, a, in, args[0], args[1])
@@ -172,7 +172,7 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 
 func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installation.Installation, from, to string) error {
 	if len(from) != 24 || len(to) != 24 || from[:8] != to[:8] || to < from {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("gap %s to %s: not two segments of one timeline, in order", from, to)), "cofre wal status names the gaps")
+		return cofre.WithHint(edge.Usage(fmt.Errorf("gap %s to %s: not two segments of one timeline, in order", from, to)), cofre.Say("gap.names", "cofre wal status names the gaps"))
 	}
 	timeline, err := strconv.ParseUint(from[:8], 16, 32)
 	if err != nil {

@@ -72,7 +72,7 @@ func New(c Config) (*minio.Client, error) {
 	}
 	if u.User != nil {
 		return nil, cofre.WithHint(fmt.Errorf("S3 endpoint %q carries credentials: %w", redactUser(endpoint), cofre.ErrConfig),
-			"give the keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in the configuration, never in an address")
+			cofre.Say("store.keys", "give the keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in the configuration, never in an address"))
 	}
 	transport, err := newTransport(c)
 	if err != nil {
@@ -210,23 +210,23 @@ func isAnswer(err error) bool {
 }
 
 // Hint returns what a person can do about an error of condition, or "".
-func Hint(err, condition error, c Config, bucket string) string {
+func Hint(err, condition error, c Config, bucket string) cofre.Message {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &unknown):
-		return "give the certificate of the authority that signed the server's: ca=/path/to/ca.pem"
+		return cofre.Say("s3.certificate", "give the certificate of the authority that signed the server's: ca=/path/to/ca.pem")
 	case errors.Is(condition, cofre.ErrDenied):
-		return fmt.Sprintf("check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, their rights on bucket %s, and the clock of this machine", bucket)
+		return cofre.Say("s3.rights", "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, their rights on bucket {{.bucket}}, and the clock of this machine", "bucket", bucket)
 	case errors.Is(condition, cofre.ErrNoRepo):
-		return fmt.Sprintf("create the bucket %s first; cofre never does", bucket)
+		return cofre.Say("s3.create_bucket", "create the bucket {{.bucket}} first; cofre never does", "bucket", bucket)
 	case errors.Is(condition, cofre.ErrUnreachable):
 		endpoint := c.Endpoint
 		if endpoint == "" {
 			endpoint = defaultEndpoint
 		}
-		return fmt.Sprintf("check that %s answers from this machine", endpoint)
+		return cofre.Say("s3.answers", "check that {{.endpoint}} answers from this machine", "endpoint", endpoint)
 	}
-	return ""
+	return cofre.Message{}
 }
 
 func redactUser(endpoint string) string {

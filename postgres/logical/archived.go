@@ -45,9 +45,9 @@ func FindArchived(toc *pgarchive.TOC, table string, whole bool) (*ArchivedTable,
 			}
 		}
 		if len(like) > 0 {
-			return nil, cofre.WithHint(err, "the point has %s; names are folded to lower case outside double quotes", strings.Join(like, ", "))
+			return nil, cofre.WithHint(err, cofre.Say("table.similar", "the point has {{.names}}; names are folded to lower case outside double quotes", "names", strings.Join(like, ", ")))
 		}
-		return nil, cofre.WithHint(err, "cofre show --tables lists the tables of a point")
+		return nil, cofre.WithHint(err, cofre.Say("table.list", "cofre show --tables lists the tables of a point"))
 	}
 	a := &ArchivedTable{Schema: schema, Name: name, Whole: whole}
 	a.takeRoot(root)

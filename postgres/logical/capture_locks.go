@@ -82,11 +82,11 @@ func (d *dump) lockTables(ctx context.Context) error {
 	}
 	if len(denied) > 0 {
 		return cofre.WithHint(fmt.Errorf("role %s may not read %s: %w", d.server.Role.Name, some(denied), cofre.ErrDenied),
-			"cofre doctor --print-grants prints the SQL for a role that may read everything")
+			cofre.Say("database.grants", "cofre doctor --print-grants prints the SQL for a role that may read everything"))
 	}
 	if len(hidden) > 0 {
 		return cofre.WithHint(fmt.Errorf("row-level security hides rows from role %s in %s: %w", d.server.Role.Name, some(hidden), cofre.ErrDenied),
-			"ALTER ROLE %s BYPASSRLS", pgx.Identifier{d.server.Role.Name}.Sanitize())
+			cofre.Say("database.bypassrls", "ALTER ROLE {{.role}} BYPASSRLS", "role", pgx.Identifier{d.server.Role.Name}.Sanitize()))
 	}
 	if _, err := d.conn.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", d.s.o.LockTimeout.Milliseconds())); err != nil {
 		return err
@@ -116,7 +116,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.
 		return err
 	}
 	if len(changed) > 0 {
-		return cofre.WithHint(fmt.Errorf("table %s: %w", some(changed), errChanged), "run the backup while no table is truncated or rewritten all the time")
+		return cofre.WithHint(fmt.Errorf("table %s: %w", some(changed), errChanged), cofre.Say("database.rewritten", "run the backup while no table is truncated or rewritten all the time"))
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (d *dump) explainLock(ctx context.Context, err error) error {
 		return fmt.Errorf("lock the tables: %s: %w", server.Message, errChanged)
 	case "55P03":
 		return cofre.WithHint(fmt.Errorf("lock the tables: waited %s: %s: %w", d.s.o.LockTimeout, d.lockHolders(ctx), cofre.ErrLocked),
-			"let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout")
+			cofre.Say("database.lock_holder", "let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout"))
 	}
 	return fmt.Errorf("lock the tables: %w", err)
 }

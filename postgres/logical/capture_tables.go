@@ -126,7 +126,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
 		switch prefix = ""; {
 		case begun && errors.As(err, &server) && (server.Code == "22023" || server.Code == "55000"):
 			// invalid_parameter_value, object_not_in_prerequisite_state: a snapshot ends with the session that exported it.
-			return cofre.WithHint(fmt.Errorf("the session that holds the snapshot has ended: %w: %w", cofre.ErrUnreachable, err), "the server's log says who or what ended it; then back up again")
+			return cofre.WithHint(fmt.Errorf("the session that holds the snapshot has ended: %w: %w", cofre.ErrUnreachable, err), cofre.Say("database.session_ended", "the server's log says who or what ended it; then back up again"))
 		case errors.As(err, &server) && server.Code == "55P03" && s.dead == nil:
 			q.deferred <- t
 			prefix = "ROLLBACK;" + begin
@@ -356,7 +356,7 @@ func (d *dump) finishTable(ctx context.Context, t *table, e cofre.Entry) error {
 func explainCopy(err error) error {
 	var server *pgconn.PgError
 	if errors.As(err, &server) && server.Code == "XX001" || errors.As(err, &server) && server.Code == "XX002" {
-		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrCorrupt, err), "the table itself is damaged: pg_amcheck, and an earlier recovery point, say what is left")
+		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrCorrupt, err), cofre.Say("database.damaged_table", "the table itself is damaged: pg_amcheck, and an earlier recovery point, say what is left"))
 	}
 	return postgres.Explain(err)
 }

@@ -82,15 +82,15 @@ func (d *dump) explainDump(ctx context.Context, err error) error {
 	switch said := tool.Stderr; {
 	case strings.Contains(said, "due to lock timeout"), strings.Contains(said, "could not obtain lock"):
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %s: %w: %w", d.lockHolders(ctx), cofre.ErrLocked, errChanged),
-			"let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout")
+			cofre.Say("database.lock_holder", "let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout"))
 	case strings.Contains(said, "permission denied"):
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %w: %w", cofre.ErrDenied, err),
-			"cofre doctor --print-grants prints the SQL for a role that may read everything")
+			cofre.Say("database.grants", "cofre doctor --print-grants prints the SQL for a role that may read everything"))
 	case strings.Contains(said, "could not open relation"), strings.Contains(said, "cache lookup failed"):
 		return fmt.Errorf("dump the table of contents: %w: %w", err, errChanged) // dropped while it was looked at
 	case strings.Contains(said, "max_locks_per_transaction"):
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %w", err),
-			"too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL")
+			cofre.Say("database.max_locks", "too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL"))
 	}
 	return fmt.Errorf("dump the table of contents: %w", err)
 }

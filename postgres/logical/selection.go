@@ -56,7 +56,7 @@ func (f Filter) sections() (map[pgarchive.Section]bool, error) {
 	case "post-data":
 		return map[pgarchive.Section]bool{post: true}, nil
 	}
-	return nil, cofre.WithHint(fmt.Errorf("section %q: %w", f.Section, cofre.ErrConfig), "use pre-data, data or post-data")
+	return nil, cofre.WithHint(fmt.Errorf("section %q: %w", f.Section, cofre.ErrConfig), cofre.Say("database.sections", "use pre-data, data or post-data"))
 }
 
 // Selection is the part of a table of contents that a filter takes.
@@ -282,13 +282,13 @@ func TableName(s string) (schema, name string, err error) {
 	switch {
 	case err != nil:
 		return "", "", cofre.WithHint(fmt.Errorf("%w: %v", cofre.ErrConfig, err),
-			"a name that is not plain stands in double quotes, as the shell takes it: %s", quotedForShell(s))
+			cofre.Say("database.quoted", "a name that is not plain stands in double quotes, as the shell takes it: {{.name}}", "name", quotedForShell(s)))
 	case len(parts) == 1:
 		return "public", parts[0], nil
 	case len(parts) == 2:
 		return parts[0], parts[1], nil
 	}
-	return "", "", cofre.WithHint(fmt.Errorf("table name %s has %d parts: %w", s, len(parts), cofre.ErrConfig), `write schema.table, with double quotes around a name that holds a dot: public."a.b"`)
+	return "", "", cofre.WithHint(fmt.Errorf("table name %s has %d parts: %w", s, len(parts), cofre.ErrConfig), cofre.Say("database.dotted", `write schema.table, with double quotes around a name that holds a dot: public."a.b"`))
 }
 
 // quotedForShell writes a name as cofre show prints it, schema.name, so that it can be pasted.

@@ -132,7 +132,7 @@ func ParseControl(b []byte) (*Control, error) {
 		if version%65536 == 0 && version != 0 {
 			return nil, fmt.Errorf("read pg_control: version %d is of a cluster with another byte order", version)
 		}
-		return nil, cofre.WithHint(fmt.Errorf("read pg_control: format version %d is not known", version), "PostgreSQL 13 to 18 are supported")
+		return nil, cofre.WithHint(fmt.Errorf("read pg_control: format version %d is not known", version), cofre.Say("postgres.supported", "PostgreSQL 13 to 18 are supported"))
 	}
 	if len(b) < end+4 {
 		return nil, fmt.Errorf("read pg_control: %d bytes are too few: %w", len(b), cofre.ErrCorrupt)

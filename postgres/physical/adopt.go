@@ -146,7 +146,7 @@ func (a *Adoption) ask(ctx context.Context) error {
 	}
 	conn, err := postgres.Connect(ctx, postgres.Config{URL: fmt.Sprintf("postgres:///template1?host=%s&port=%s&sslmode=disable", socket, port), User: a.o.Superuser})
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), "stop it first: pg_ctl stop -D %s; or name a superuser whom it lets in: --superuser", shellWord(a.o.Dir))
+		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser whom it lets in: --superuser", "dir", shellWord(a.o.Dir)))
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var recovering bool
@@ -253,7 +253,7 @@ func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 		if err := a.o.Archive(ctx, f); err != nil {
 			if errors.Is(err, cofre.ErrExists) {
 				err = cofre.WithHint(fmt.Errorf("%w: another cluster is on timeline %d already, so this copy cannot take the original's place; nothing was changed", err, a.Timeline),
-					"recover once more, with cofre restore cluster --start --action promote: it takes a timeline that nobody is on")
+					cofre.Say("adopt.recover_again", "recover once more, with cofre restore cluster --start --action promote: it takes a timeline that nobody is on"))
 			}
 			return nil, fmt.Errorf("adopt %s: %w", dir, err)
 		}
@@ -272,7 +272,7 @@ func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 	if a.Running && a.o.Restart {
 		if err := a.restart(ctx); err != nil {
 			return done, cofre.WithHint(fmt.Errorf("restart %s, whose settings are those of the original again: %w", dir, err),
-				"see why, start it with pg_ctl start -D %[1]s, and then: cofre adopt %[1]s", shellWord(dir))
+				cofre.Say("adopt.start", "see why, start it with pg_ctl start -D {{.dir}}, and then: cofre adopt {{.dir}}", "dir", shellWord(dir)))
 		}
 		done.Restarted = true
 	}

@@ -161,7 +161,7 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 		return nil, fmt.Errorf("read %s: %v: %w", FactsFile, err, cofre.ErrCorrupt)
 	}
 	if f.Format != 1 {
-		return nil, cofre.WithHint(fmt.Errorf("read %s: format %d is not known", FactsFile, f.Format), "use the cofre that wrote it, or a later one")
+		return nil, cofre.WithHint(fmt.Errorf("read %s: format %d is not known", FactsFile, f.Format), cofre.Say("format.later", "use the cofre that wrote it, or a later one"))
 	}
 	if b, err = readAll(ctx, t, HashesFile); err != nil {
 		return nil, err

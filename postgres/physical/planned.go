@@ -71,9 +71,9 @@ func checkReached(o RecoverOptions, reached cofre.LSN, fromLog, promoted bool) e
 func notAsPlanned(o RecoverOptions, why string, promoted bool) error {
 	err := error(&cofre.UnreachableError{Target: o.Recovery.String(), Why: why})
 	if promoted { // a server that cannot pause, as no snapshot of the primary was whole, goes on by itself
-		return cofre.WithHint(err, "the server has promoted the copy in %s itself, there; it is not what was asked for: find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", o.DataDir)
+		return cofre.WithHint(err, cofre.Say("recover.promoted_itself", "the server has promoted the copy in {{.dir}} itself, there; it is not what was asked for: find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", "dir", o.DataDir))
 	}
-	return cofre.WithHint(err, "the copy in %s is not promoted; find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", o.DataDir)
+	return cofre.WithHint(err, cofre.Say("recover.not_promoted", "the copy in {{.dir}} is not promoted; find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", "dir", o.DataDir))
 }
 
 // endedEarly explains a server that has refused to go on without the rest of the WAL.

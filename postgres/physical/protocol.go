@@ -66,7 +66,7 @@ func (k *capture) protocol(ctx context.Context) error {
 	}
 	return k.proveWAL(ctx, func(context.Context) error {
 		return cofre.WithHint(fmt.Errorf("the WAL that makes the backup consistent is in no archive: %w", cofre.ErrUnproven),
-			"see why archiving does not work (cofre wal status, the server's log), or take the backup without an archive configured")
+			cofre.Say("cluster.archiving", "see why archiving does not work (cofre wal status, the server's log), or take the backup without an archive configured"))
 	})
 }
 

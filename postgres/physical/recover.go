@@ -259,7 +259,7 @@ func (r *recovering) await(ctx context.Context) (*Recovered, error) {
 	}
 	err = fmt.Errorf("the recovering server has ended: %s", lastLines(log))
 	if strings.Contains(log, notFetched) {
-		err = cofre.WithHint(err, "WAL could not be fetched, and nothing was promoted: once it can be, start the server on %s, and the recovery goes on where it was", r.o.DataDir)
+		err = cofre.WithHint(err, cofre.Say("recover.goes_on", "WAL could not be fetched, and nothing was promoted: once it can be, start the server on {{.dir}}, and the recovery goes on where it was", "dir", r.o.DataDir))
 	}
 	return nil, err
 }

@@ -140,7 +140,7 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	}
 	if k.server.Settings["wal_level"] == "minimal" {
 		return none, cofre.WithHint(fmt.Errorf("base backup of a cluster with wal_level = minimal: %w", cofre.ErrPreflight),
-			"ALTER SYSTEM SET wal_level = 'replica'; then restart PostgreSQL")
+			cofre.Say("cluster.wal_level", "ALTER SYSTEM SET wal_level = 'replica'; then restart PostgreSQL"))
 	}
 	host, _ := os.Hostname() // a name for people; none is no reason to take no backup
 	set := k.server.Settings
@@ -172,7 +172,7 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 		}
 	case k.cfg.Method == MethodFiles:
 		return none, cofre.WithHint(fmt.Errorf("read the data directory: %w: %v", cofre.ErrPreflight, why),
-			"run cofre where it can read the data directory, as the user postgres or root, or leave the method to it")
+			cofre.Say("cluster.data_directory", "run cofre where it can read the data directory, as the user postgres or root, or leave the method to it"))
 	default:
 		if k.cfg.Method == "" {
 			k.note("the data directory is not visible here (%v): the server sends it instead", why)

@@ -425,7 +425,7 @@ func diskFull(err error) error {
 	if err = durable.Full(err); !errors.Is(err, cofre.ErrDiskFull) {
 		return err
 	}
-	return cofre.WithHint(err, "free some space, or restore elsewhere; with --keep-partial the same command goes on with what is there")
+	return cofre.WithHint(err, cofre.Say("cluster.space", "free some space, or restore elsewhere; with --keep-partial the same command goes on with what is there"))
 }
 
 // sync makes everything written durable, files first, then the directories that name them.

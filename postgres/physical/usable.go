@@ -130,8 +130,7 @@ func notUsable(o RecoverOptions, why string, promoted bool) error {
 	if promoted {
 		how = "starts it"
 	}
-	return cofre.WithHint(err, "everything else in the copy is as it was, and pg_ctl start -D %s %s; what cannot be used can then be dropped. "+
-		"To have it, ask for another moment, or begin with an older base backup: cofre restore cluster POINT; cofre list names them", shellDir(o.DataDir), how)
+	return cofre.WithHint(err, cofre.Say("recover.unusable", "everything else in the copy is as it was, and pg_ctl start -D {{.dir}} {{.how}}; what cannot be used can then be dropped. To have it, ask for another moment, or begin with an older base backup: cofre restore cluster POINT; cofre list names them", "dir", shellDir(o.DataDir), "how", how))
 }
 
 func spaceVersionOf(ctx context.Context, dir string) (string, error) {

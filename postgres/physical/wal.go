@@ -131,7 +131,7 @@ func (k *capture) includeSegment(ctx context.Context, dir, name string) error {
 	f, err := os.Open(filepath.Join(dir, name))
 	if gone(err) {
 		return cofre.WithHint(fmt.Errorf("WAL segment %s, which the backup needs, is no longer in pg_wal: %w", name, cofre.ErrNotFound),
-			"raise wal_keep_size or max_slot_wal_keep_size above the WAL that a backup's duration makes, or configure a WAL archive")
+			cofre.Say("cluster.wal_keep_size", "raise wal_keep_size or max_slot_wal_keep_size above the WAL that a backup's duration makes, or configure a WAL archive"))
 	}
 	if err != nil {
 		return err

@@ -132,7 +132,7 @@ func prepare(ctx context.Context, o Options) (_ *Server, err error) {
 		installed := postgres.Installed()
 		if len(installed) == 0 {
 			return nil, cofre.WithHint(fmt.Errorf("start a throwaway server: no PostgreSQL server programs: %w", cofre.ErrNotFound),
-				"apt-get install postgresql")
+				cofre.Say("postgres.install", "apt-get install postgresql"))
 		}
 		o.BinDir = installed[len(installed)-1].Dir
 	}
@@ -445,7 +445,7 @@ func account() (*syscall.Credential, error) {
 	}
 	if err != nil {
 		return nil, cofre.WithHint(fmt.Errorf("find a user for PostgreSQL, which does not run as root: %w", err),
-			"run as another user, or: useradd --system postgres")
+			cofre.Say("postgres.user", "run as another user, or: useradd --system postgres"))
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)

@@ -119,7 +119,7 @@ func (a *Archiver) system(path string) (cofre.SystemID, error) {
 		return a.System, nil
 	}
 	if err != nil {
-		return 0, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), "archive_command = 'cofre wal archive %%p' runs in the data directory")
+		return 0, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), cofre.Say("wal.archive_directory", "archive_command = 'cofre wal archive %p' runs in the data directory"))
 	}
 	if a.System != 0 && c.SystemID != a.System {
 		return 0, Foreign(c.SystemID, a.System)
@@ -145,7 +145,7 @@ func readControl(path string) (*pgdata.Control, error) {
 // Foreign is the error of WAL that is of another system than the one whose WAL belongs to an archive.
 func Foreign(is, want cofre.SystemID) error {
 	return cofre.WithHint(fmt.Errorf("it is of system %s, and the WAL of system %s belongs here: %w", is, want, cofre.ErrRefused),
-		"give every cluster, and every copy that writes, a configuration and a repository of its own")
+		cofre.Say("wal.own_repository", "give every cluster, and every copy that writes, a configuration and a repository of its own"))
 }
 
 // mapFile maps a file into memory instead of reading it: a process that lives for one segment spends a third of
@@ -222,7 +222,7 @@ func create(ctx context.Context, st cofre.Store, object string, sealed []byte, d
 	}
 	if there.digest != d {
 		return false, cofre.WithHint(fmt.Errorf("repository %s: another %s is there: %w", st.URL(), object, cofre.ErrExists),
-			"two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed")
+			cofre.Say("wal.two_servers", "two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed"))
 	}
 	return false, nil
 }

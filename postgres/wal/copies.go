@@ -61,7 +61,7 @@ func (a Archive) Find(ctx context.Context) (Recipient, error) {
 		a.found.Store(&r)
 	}
 	if errors.Is(err, cofre.ErrNotFound) {
-		err = cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), "make it with cofre init, or correct its url in the configuration")
+		err = cofre.WithHint(fmt.Errorf("%w: %w", err, cofre.ErrNoRepo), cofre.Say("wal.init_copy", "make it with cofre init, or correct its url in the configuration"))
 	}
 	return r, err
 }

@@ -109,7 +109,7 @@ func (f *Fetcher) fetch(ctx context.Context, text, path string) (Answer, error) 
 	}
 	system, err := f.system()
 	if err != nil {
-		return Unknown, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), "restore_command = 'cofre wal fetch %%f %%p' runs in the data directory")
+		return Unknown, cofre.WithHint(fmt.Errorf("find out which cluster it is of: %w", err), cofre.Say("wal.fetch_directory", "restore_command = 'cofre wal fetch %f %p' runs in the data directory"))
 	}
 	spools := name.Kind == pgdata.WALSegment && f.Spool != ""
 	if spools {
@@ -188,7 +188,7 @@ func writeFile(path string, content []byte) error {
 
 func diskFull(err error) error {
 	if err = durable.Full(err); errors.Is(err, cofre.ErrDiskFull) {
-		return cofre.WithHint(err, "free space on the disk that this is on: df -h")
+		return cofre.WithHint(err, cofre.Say("wal.space", "free space on the disk that this is on: df -h"))
 	}
 	return err
 }

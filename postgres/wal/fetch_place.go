@@ -67,7 +67,7 @@ func (p place) read(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 // may not be mounted, or the repository may be another cluster's.
 func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
 	if _, err := p.store.Stat(ctx, RecipientObject); errors.Is(err, cofre.ErrNotFound) {
-		return unknown(cofre.WithHint(fmt.Errorf("no WAL is kept at %s: %w", p.store.URL(), cofre.ErrNoRepo), "is the folder mounted, and the address right?"))
+		return unknown(cofre.WithHint(fmt.Errorf("no WAL is kept at %s: %w", p.store.URL(), cofre.ErrNoRepo), cofre.Say("wal.mounted", "is the folder mounted, and the address right?")))
 	} else if err != nil {
 		return unknown(err)
 	}
@@ -102,7 +102,7 @@ func (p place) later(ctx context.Context, system cofre.SystemID, name pgdata.WAL
 		}
 		text := name.String()
 		return cofre.WithHint(fmt.Errorf("%s: %w", why, &cofre.GapError{Timeline: name.Timeline, From: text, To: text}),
-			"cofre wal status names the gaps, and up to where recovery is possible"), nil
+			cofre.Say("wal.gaps", "cofre wal status names the gaps, and up to where recovery is possible")), nil
 	}
 	return nil, nil
 }
@@ -158,7 +158,7 @@ func (p place) absent(ctx context.Context, system cofre.SystemID) reply {
 		return reply{answer: Absent, err: errAbsent}
 	}
 	err := fmt.Errorf("%s holds no WAL of system %s: %w", p.store.URL(), system, cofre.ErrNoRepo)
-	return reply{answer: Unknown, foreign: true, err: cofre.WithHint(err, "is it the repository of this cluster?")}
+	return reply{answer: Unknown, foreign: true, err: cofre.WithHint(err, cofre.Say("wal.this_cluster", "is it the repository of this cluster?"))}
 }
 
 // beginning puts the beginning of a segment together: what a stream brought of it, or its .partial file. It

@@ -76,7 +76,7 @@ func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata
 // ErrNoHistory says that a timeline's history is not archived, and what mends that.
 func ErrNoHistory(tli cofre.Timeline) error {
 	return cofre.WithHint(&cofre.GapError{Timeline: tli, From: pgdata.HistoryName(tli), To: pgdata.HistoryName(tli)},
-		"cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/%s", pgdata.HistoryName(tli))
+		cofre.Say("wal.history", "cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/{{.name}}", "name", pgdata.HistoryName(tli)))
 }
 
 // CheckHistories finds the timelines of every system along which nothing can be recovered, because their history is missing.

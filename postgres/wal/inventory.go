@@ -129,7 +129,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		}
 		s, err := n.Segment(segmentSize)
 		if err != nil {
-			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), "the cluster's segments are not of %d bytes", segmentSize)
+			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), cofre.Say("wal.segment_size", "the cluster's segments are not of {{.bytes}} bytes", "bytes", segmentSize))
 		}
 		inv.objects[s] = append(inv.objects[s], o.Name)
 		switch n.Kind {

@@ -95,7 +95,7 @@ func denied(err error, conn *pgx.Conn) error {
 	if !errors.Is(err, cofre.ErrDenied) {
 		return err
 	}
-	return cofre.WithHint(err, "as a superuser: GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO %s", pgx.Identifier{conn.Config().User}.Sanitize())
+	return cofre.WithHint(err, cofre.Say("wal.grant_switch", "as a superuser: GRANT EXECUTE ON FUNCTION pg_catalog.pg_switch_wal() TO {{.role}}", "role", pgx.Identifier{conn.Config().User}.Sanitize()))
 }
 
 var errLate = errors.New("it did not come in time")
@@ -124,16 +124,16 @@ func (p Probe) able(ctx context.Context, conn *pgx.Conn) error {
 	}
 	switch {
 	case standby:
-		return cofre.WithHint(fmt.Errorf("check the way of WAL: the server is a standby, and writes none: %w", cofre.ErrPreflight), "check the primary")
+		return cofre.WithHint(fmt.Errorf("check the way of WAL: the server is a standby, and writes none: %w", cofre.ErrPreflight), cofre.Say("wal.primary", "check the primary"))
 	case p.Streamed:
 		return nil
 	case mode == "off":
 		return cofre.WithHint(fmt.Errorf("check the way of WAL: archive_mode is off: %w", cofre.ErrPreflight),
-			"set it, with: ALTER SYSTEM SET archive_mode = 'on'; then restart the server")
+			cofre.Say("wal.archive_mode", "set it, with: ALTER SYSTEM SET archive_mode = 'on'; then restart the server"))
 	// What is not set at all reads as a word of the server's.
 	case (command == "" || command == "(disabled)") && library == "":
 		return cofre.WithHint(fmt.Errorf("check the way of WAL: archive_command is not set: %w", cofre.ErrPreflight),
-			"set it, with: ALTER SYSTEM SET archive_command = 'cofre wal archive --config /etc/cofre/cofre.yaml %%p'; SELECT pg_reload_conf()")
+			cofre.Say("wal.archive_command", "set it, with: ALTER SYSTEM SET archive_command = 'cofre wal archive --config /etc/cofre/cofre.yaml %p'; SELECT pg_reload_conf()"))
 	}
 	return nil
 }
@@ -231,7 +231,7 @@ func (p Probe) readBack(ctx context.Context, i int, done *Probed, mark string, s
 	}
 	if !bytes.Contains(content, []byte(strings.TrimPrefix(mark, probePrefix))) {
 		return cofre.WithHint(fmt.Errorf("the mark that was written to it is not in it: %w", cofre.ErrCorrupt),
-			"another server with the same identifier archives here: see cofre wal status")
+			cofre.Say("wal.same_identifier", "another server with the same identifier archives here: see cofre wal status"))
 	}
 	return nil
 }

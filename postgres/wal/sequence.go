@@ -123,7 +123,7 @@ func (s *Sequence) related(ctx context.Context, seg, before pgdata.Segment, c pg
 		return leaveNotes(ctx, st, s.System, name, "", pgdata.Chain{First: c.First}, unrelated(was, why), d)
 	}
 	return cofre.WithHint(fmt.Errorf("segment %s of %s is not of this server's WAL (%s): %w", was, s.URL(), why, cofre.ErrRefused),
-		"another server writes this timeline: end its archiving and look which one is to be kept; if it is this one, cofre wal acknowledge %s %s --why …, then stream, and cofre backup cluster", name, name)
+		cofre.Say("wal.another_server", "another server writes this timeline: end its archiving and look which one is to be kept; if it is this one, cofre wal acknowledge {{.name}} {{.name}} --why …, then stream, and cofre backup cluster", "name", name))
 }
 
 // PutLeftover stores the records of a segment that was never completed, unless the archive knows more already.

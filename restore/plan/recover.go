@@ -58,7 +58,7 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 		return b.StoppedAt.Compare(a.StoppedAt)
 	})
 	if len(p.backups) == 0 {
-		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, "take one with: cofre backup cluster")
+		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, cofre.Say("recovery.base_backup", "take one with: cofre backup cluster"))
 	}
 	found, err := p.plan()
 	if err != nil || !found.Backup.Partial || target.Immediate {
@@ -137,7 +137,7 @@ func (p *planner) plan() (*Recovery, error) {
 			return nil, err
 		}
 		if c.way.gap != nil {
-			return nil, cofre.WithHint(p.gap(c), "WAL exists after the gap and cannot be reached; to recover up to the gap, ask for --lsn %s", p.lastBefore(c))
+			return nil, cofre.WithHint(p.gap(c), cofre.Say("recovery.up_to_gap", "WAL exists after the gap and cannot be reached; to recover up to the gap, ask for --lsn {{.lsn}}", "lsn", p.lastBefore(c)))
 		}
 		return p.toEnd(c)
 	}
@@ -419,7 +419,7 @@ func (p *planner) byTimeFrom(candidates []candidate) (*Recovery, error) {
 		if !newest.IsZero() {
 			why = "the last transaction in the WAL ended at " + stamp(newest)
 		}
-		return nil, cofre.WithHint(p.unreachable(candidates, why), "the end of the WAL, without a target, holds everything up to then")
+		return nil, cofre.WithHint(p.unreachable(candidates, why), cofre.Say("recovery.end", "the end of the WAL, without a target, holds everything up to then"))
 	}
 	return p.beforeEnding(c, late)
 }

@@ -220,7 +220,7 @@ func (a *App) finish(ctx context.Context, err error) int {
 	}
 	Say(a.Err, "cofre: ", a.forTerminal(err))
 	if hint := cofre.HintOf(err); !hint.IsZero() {
-		Say(a.Err, a.Text(cofre.Say("word.hint", "hint"))+": ", a.Text(hint))
+		Say(a.Err, a.Text(HintWord())+": ", a.Text(hint))
 	}
 	if a.JSON && !a.printed {
 		// A stdout that cannot be written to leaves only the exit code, which is already that of an error.

@@ -134,3 +134,6 @@ func eachHelp(cmd *cobra.Command, do func(text *string)) {
 		eachHelp(sub, do)
 	}
 }
+
+// HintWord is what stands before a hint.
+func HintWord() cofre.Message { return cofre.Say("word.hint", "hint") }

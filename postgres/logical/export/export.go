@@ -37,7 +37,7 @@ func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre
 	if err := exportDirectory(ctx, tree, &c, dir, obs); err != nil {
 		err = fmt.Errorf("export to %s: %w", dir, err)
 		if cofre.Hint(err) == "" {
-			err = cofre.WithHint(err, "what is in %s is not whole: remove it before the next try", dir)
+			err = cofre.WithHint(err, cofre.Say("export.not_whole", "what is in {{.dir}} is not whole: remove it before the next try", "dir", dir))
 		}
 		return err
 	}
@@ -46,7 +46,7 @@ func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre
 
 func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component, dir string, obs cofre.Observer) (err error) {
 	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 {
-		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), "name one that does not exist")
+		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), cofre.Say("place.new", "name one that does not exist"))
 	}
 	archive := filepath.Join(dir, logical.ArchiveDir)
 	if err := os.MkdirAll(archive, 0o700); err != nil {

@@ -63,7 +63,7 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 		return err
 	}
 	if now != m.Comparison {
-		return cofre.WithHint(fmt.Errorf("the table has changed since it was compared (%+v, now %+v): %w", m.Comparison, now, cofre.ErrRefused), "compare again")
+		return cofre.WithHint(fmt.Errorf("the table has changed since it was compared (%+v, now %+v): %w", m.Comparison, now, cofre.ErrRefused), cofre.Say("merge.again", "compare again"))
 	}
 	enable, err := m.disableTriggers(ctx, tx, replica)
 	if err != nil {
@@ -162,7 +162,7 @@ WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, logical.Literal(
 		}
 		how := map[string]string{"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}[t.enabled]
 		if _, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE ONLY %s DISABLE TRIGGER %s", t.table, pgarchive.Quote(t.name))); err != nil {
-			return nil, cofre.WithHint(fmt.Errorf("disable trigger %s: %w", t.name, err), "connect as the table's owner or as a superuser")
+			return nil, cofre.WithHint(fmt.Errorf("disable trigger %s: %w", t.name, err), cofre.Say("merge.owner", "connect as the table's owner or as a superuser"))
 		}
 		enable = append(enable, fmt.Sprintf("ALTER TABLE ONLY %s %s TRIGGER %s", t.table, how, pgarchive.Quote(t.name)))
 	}
@@ -172,7 +172,7 @@ WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, logical.Literal(
 		return nil, err
 	}
 	if rules > 0 {
-		return nil, cofre.WithHint(fmt.Errorf("table %s has %d rules that would rewrite the merge: %w", m.live, rules, cofre.ErrPreflight), "merge as a superuser, or disable the rules meanwhile")
+		return nil, cofre.WithHint(fmt.Errorf("table %s has %d rules that would rewrite the merge: %w", m.live, rules, cofre.ErrPreflight), cofre.Say("merge.rules", "merge as a superuser, or disable the rules meanwhile"))
 	}
 	return enable, nil
 }
@@ -212,7 +212,7 @@ WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regcla
 		}
 		if broken > 0 {
 			return cofre.WithHint(fmt.Errorf("%d rows of %s would break foreign key %s to %s, %s among them: %w", broken, k.from, k.name, k.to, *example, cofre.ErrPreflight),
-				"restore or merge table %s first", k.to)
+				cofre.Say("merge.first", "restore or merge table {{.table}} first", "table", k.to))
 		}
 	}
 	return nil

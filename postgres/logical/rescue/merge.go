@@ -194,7 +194,7 @@ func (m *Merge) describe(ctx context.Context, conn *pgx.Conn, c *logical.Compone
 	err := conn.QueryRow(ctx, `SELECT c.relkind::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2`, a.Schema, a.Name).Scan(&kind)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && kind != "r" && kind != "p" {
-		return cofre.WithHint(fmt.Errorf("live table %s: %w", m.live, cofre.ErrNotFound), "there is nothing to merge with: restore the table without --merge")
+		return cofre.WithHint(fmt.Errorf("live table %s: %w", m.live, cofre.ErrNotFound), cofre.Say("merge.nothing", "there is nothing to merge with: restore the table without --merge"))
 	}
 	if err != nil {
 		return err
@@ -256,7 +256,7 @@ WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::re
 		m.Notes = append(m.Notes, fmt.Sprintf("column %s is an identity that is always generated: it is neither compared nor changed", pgarchive.Quote(name)))
 	}
 	if len(m.key) == 0 {
-		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), "restore it beside the live one with --to and a schema, and compare by hand")
+		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it beside the live one with --to and a schema, and compare by hand"))
 	}
 	for _, k := range m.key {
 		if !slices.Contains(m.columns, k) {

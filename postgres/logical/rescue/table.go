@@ -100,7 +100,7 @@ func (o TableOptions) find(toc *pgarchive.TOC) (*logical.ArchivedTable, string, 
 	if o.ToSchema != "" {
 		parts, err := pgarchive.ParseName(o.ToSchema)
 		if err != nil || len(parts) != 1 {
-			return nil, "", cofre.WithHint(fmt.Errorf("schema %s: %w", o.ToSchema, cofre.ErrConfig), "write one name, in double quotes where it holds more than letters, digits and underscores")
+			return nil, "", cofre.WithHint(fmt.Errorf("schema %s: %w", o.ToSchema, cofre.ErrConfig), cofre.Say("table.one_name", "write one name, in double quotes where it holds more than letters, digits and underscores"))
 		}
 		to = parts[0]
 	}
@@ -138,7 +138,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 			return nil, err
 		}
 		if exists {
-			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(r.to, n[1]), cofre.ErrExists), "restore it beside the one that is there with --to and another schema, or compare the two with --merge")
+			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(r.to, n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
 		}
 	}
 	for _, e := range r.a.Post {
@@ -195,11 +195,11 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 	if _, err := tx.Conn().PgConn().Exec(ctx, r.storage(e)+sql).ReadAll(); err != nil {
 		err = fmt.Errorf("make %s %s: %w", strings.ToLower(e.Desc), e.Tag, err)
 		if e.Desc == "FK CONSTRAINT" {
-			return cofre.WithHint(err, "restore the table that it leads to first, or bring this one back without what ties it to others: --bare")
+			return cofre.WithHint(err, cofre.Say("table.leads_to", "restore the table that it leads to first, or bring this one back without what ties it to others: --bare"))
 		}
 		// Undefined table, function, object, schema.
 		if logical.HasCode(err, "42P01") || logical.HasCode(err, "42883") || logical.HasCode(err, "42704") || logical.HasCode(err, "3F000") {
-			err = cofre.WithHint(err, "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)")
+			err = cofre.WithHint(err, cofre.Say("table.needs", "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)"))
 		}
 		return err
 	}

@@ -45,7 +45,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	if exists && !t.o.Replace {
-		return nil, cofre.WithHint(fmt.Errorf("%w", cofre.ErrExists), "the restored database is %s: rename it, or drop it", t.staged)
+		return nil, cofre.WithHint(fmt.Errorf("%w", cofre.ErrExists), cofre.Say("database.staged", "the restored database is {{.name}}: rename it, or drop it", "name", t.staged))
 	}
 	for attempt := 1; ; attempt++ {
 		err := t.rename(ctx, conn, exists)
@@ -58,7 +58,7 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 		}
 		if attempt == renameAttempts {
 			return nil, cofre.WithHint(fmt.Errorf("sessions of database %s do not end: %w", t.o.Name, cofre.ErrLocked),
-				"stop what opens them; the restored database is %s", t.staged)
+				cofre.Say("database.sessions", "stop what opens them; the restored database is {{.name}}", "name", t.staged))
 		}
 	}
 	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Concat(t.afterwards, t.bringLost(ctx))}

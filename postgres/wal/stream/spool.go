@@ -430,7 +430,7 @@ func (s *Spool) Waiting() []pgdata.Segment {
 
 func diskFull(err error) error {
 	if err = durable.Full(err); errors.Is(err, cofre.ErrDiskFull) {
-		return cofre.WithHint(err, "free space on the disk that this is on: df -h")
+		return cofre.WithHint(err, cofre.Say("wal.space", "free space on the disk that this is on: df -h"))
 	}
 	return err
 }
