@@ -21,8 +21,8 @@ var heights = map[string]int{
 	"internal/testkit":           4, // real services for tests: above what starts them
 	"store":                      2, // plain durable objects, on a folder or S3
 	"observe":                    1, // events to those who follow them
-	"restore/plan":               2, // pure: recovery target and catalog to steps; speaks pgdata
 	"postgres/pgdata":            1, // pure: on-disk formats
+	"postgres/recovery":          2, // pure: base backups, WAL and a recovery target to the way there
 	"postgres/pgarchive":         1, // pure: the pg_dump archive format
 	"postgres":                   2, // connects; says what the server is; finds the client tools
 	"postgres/fingerprint":       3, // what the catalogs say of a database, and the comparison of two such readings
@@ -130,7 +130,7 @@ func checkArrow(t *testing.T, file, from string, height int, to string) {
 	if toHeight >= height && !sameRoom && exceptions[[2]string{from, to}] == "" {
 		t.Errorf("%s (height %d) imports %s (height %d): arrows point down", file, height, to, toHeight)
 	}
-	if under(from, useCases) && !strings.HasPrefix(from, "restore/plan") && under(to, adapters) && to != "postgres/pgdata" {
+	if under(from, useCases) && under(to, adapters) {
 		t.Errorf("%s is a use case and imports the adapter %s: it should see a contract of package cofre", file, to)
 	}
 	if under(from, adapters) && under(to, adapters) && family(from) != family(to) && to != "store" {

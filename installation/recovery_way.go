@@ -12,16 +12,16 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // way is how a recovery target is reached.
 type way struct {
 	point    cofre.PointID
 	target   cofre.RecoveryTarget
-	recovery *plan.Recovery // nil where the WAL in the base backup itself is enough
-	used     cofre.Timeline // the highest that a base backup of the cluster is on
+	recovery *recovery.Recovery // nil where the WAL in the base backup itself is enough
+	used     cofre.Timeline     // the highest that a base backup of the cluster is on
 }
 
 // recoveryWay chooses the base backup, and proves that the target can be reached from it.
@@ -76,10 +76,10 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 
 // basesOf lists the base backups of a system that may be begun with: all, or the one that was named. It returns the highest timeline
 // of all of them, too.
-func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.SystemID, named bool) ([]plan.BaseBackup, cofre.Timeline, error) {
+func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.SystemID, named bool) ([]recovery.BaseBackup, cofre.Timeline, error) {
 	backups, _, err := baseBackups(cat, point.Installation)
 	var highest cofre.Timeline
-	backups = slices.DeleteFunc(backups, func(b plan.BaseBackup) bool {
+	backups = slices.DeleteFunc(backups, func(b recovery.BaseBackup) bool {
 		if b.SystemID == system {
 			highest = max(highest, b.Timeline)
 		}
@@ -90,7 +90,7 @@ func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.Syste
 
 // throughArchive plans a recovery with what the repository and its copies hold of a system's WAL. The inventory is returned as soon as it
 // was read.
-func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s physical.Summary, target cofre.RecoveryTarget, backups []plan.BaseBackup) (*plan.Recovery, *wal.Inventory, error) {
+func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s physical.Summary, target cofre.RecoveryTarget, backups []recovery.BaseBackup) (*recovery.Recovery, *wal.Inventory, error) {
 	id, err := walstore.Unlock(ctx, in.cfg.Repository, st)()
 	if err != nil {
 		return nil, nil, err
@@ -101,7 +101,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	}
 	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(text) })
 	inv.Hear(backups)
-	found, err := plan.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
+	found, err := recovery.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
 	if gap, ok := errors.AsType[*cofre.GapError](err); ok && cofre.Hint(err) == "" {
 		err = cofre.WithHint(err, cofre.Say("target.gap", "recover to a moment before segment {{.from}}, or from a base backup after {{.to}}; cofre wal status names both", "from", gap.From, "to", gap.To))
 	}

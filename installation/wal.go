@@ -13,8 +13,8 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // createWALKeys gives a new repository its key for WAL.
@@ -100,8 +100,8 @@ func checkChains(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 }
 
 // baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.
-func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, map[cofre.SystemID]int64, error) {
-	var backups []plan.BaseBackup
+func baseBackups(cat *catalog.Catalog, installation string) ([]recovery.BaseBackup, map[cofre.SystemID]int64, error) {
+	var backups []recovery.BaseBackup
 	sizes := map[cofre.SystemID]int64{}
 	for p := range cat.List(catalog.Want{Installation: installation, Kind: cofre.KindCluster}) {
 		for _, c := range p.Components {
@@ -113,7 +113,7 @@ func baseBackups(cat *catalog.Catalog, installation string) ([]plan.BaseBackup, 
 				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
 			}
 			sizes[s.SystemID] = s.WALSegmentSize
-			backups = append(backups, plan.BaseBackup{
+			backups = append(backups, recovery.BaseBackup{
 				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
 				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial, Dropping: s.Dropping,
 			})

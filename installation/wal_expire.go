@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // ExpiredWAL is what of one system's WAL is, or would be, removed from one repository.
@@ -48,7 +48,7 @@ func (w WAL) Expire(ctx context.Context, found *WALExpiry) (*WALExpiry, error) {
 
 func (w WAL) expire(ctx context.Context, since time.Time, remove bool) (*WALExpiry, error) {
 	e := &WALExpiry{Since: since, Systems: []ExpiredWAL{}}
-	err := w.each(ctx, func(held []holding, backups []plan.BaseBackup) error {
+	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		var errs []error
 		for i, h := range held {
 			if h.err != nil {

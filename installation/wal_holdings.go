@@ -8,8 +8,8 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // WAL is the archived WAL of an installation, in its repository and in every copy.
@@ -30,7 +30,7 @@ type holding struct {
 // the order of the configuration, together with the base backups of all systems.
 //
 // Errors: those of the repository. One of a copy is in its holding.
-func (w WAL) each(ctx context.Context, visit func([]holding, []plan.BaseBackup) error) error {
+func (w WAL) each(ctx context.Context, visit func([]holding, []recovery.BaseBackup) error) error {
 	repo, err := w.in.reading(ctx)
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // WALStatus says which moments can be recovered, and how archiving is.
@@ -30,7 +30,7 @@ type WALStatus struct {
 func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
 	s := &WALStatus{Systems: []wal.Status{}}
 	keys := map[string]func() (wal.Identity, error){} // by address: each is derived once, which takes a moment on purpose
-	err := w.each(ctx, func(held []holding, backups []plan.BaseBackup) error {
+	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		of, err := statusOf(ctx, held, backups)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
@@ -46,7 +46,7 @@ func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
 }
 
 // statusOf is the status of one system.
-func statusOf(ctx context.Context, held []holding, backups []plan.BaseBackup) (wal.Status, error) {
+func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup) (wal.Status, error) {
 	for i := range held {
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.ReadChain(ctx, h.store)
@@ -70,11 +70,11 @@ func statusOf(ctx context.Context, held []holding, backups []plan.BaseBackup) (w
 
 // planMoments finds the first moment of each window that can be typed. That a base backup has ended by then is not enough: the
 // target must lie before the end of a transaction that is archived.
-func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []plan.BaseBackup, keys map[string]func() (wal.Identity, error)) {
+func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []recovery.BaseBackup, keys map[string]func() (wal.Identity, error)) {
 	if len(s.Windows) == 0 {
 		return
 	}
-	backups = slices.DeleteFunc(slices.Clone(backups), func(b plan.BaseBackup) bool { return b.SystemID != s.System })
+	backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return b.SystemID != s.System })
 	key := func(h holding) func() (wal.Identity, error) {
 		if keys[h.repository.URL] == nil {
 			keys[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, h.repository, h.store))
@@ -100,7 +100,7 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []p
 			if err != nil {
 				break
 			}
-			if _, failed = plan.Recover(cofre.RecoveryTarget{At: at, Timeline: win.Timeline}, backups, &held[0].inv.WAL, scan); failed == nil {
+			if _, failed = recovery.Recover(cofre.RecoveryTarget{At: at, Timeline: win.Timeline}, backups, &held[0].inv.WAL, scan); failed == nil {
 				win.Moment = at
 				break
 			}

@@ -1,7 +1,7 @@
 // Package restore carries out a restore: plan, confirm, stage, check, publish.
 //
 // Nothing that exists is touched before the copy is proven equal to what was captured. It is not the plan of a
-// point-in-time recovery: restore/plan decides which base backup and which WAL; this package carries out whatever
+// point-in-time recovery: postgres/recovery decides which base backup and which WAL; this package carries out whatever
 // a cofre.Target planned. Read Run first.
 package restore
 

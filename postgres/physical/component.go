@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // The tree of a cluster component. docs/formats/cluster-component.md describes it.
@@ -58,11 +58,11 @@ type Summary struct {
 	OwnWALOnly bool `json:"own_wal_only,omitempty"`
 	// ForeignWAL is the first segment that the server had written and of which the archive holds another, of another
 	// server: nothing in the archive continues this base backup. Empty where there is none.
-	ForeignWAL  string            `json:"foreign_wal,omitempty"`
-	Tablespaces []Tablespace      `json:"tablespaces,omitempty"`
-	Dropping    []plan.Dropping   `json:"dropping,omitempty"`  // databases, just after the backup had begun
-	Superuser   string            `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
-	Settings    map[string]string `json:"settings"`            // those that recovery depends on
+	ForeignWAL  string              `json:"foreign_wal,omitempty"`
+	Tablespaces []Tablespace        `json:"tablespaces,omitempty"`
+	Dropping    []recovery.Dropping `json:"dropping,omitempty"`  // databases, just after the backup had begun
+	Superuser   string              `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
+	Settings    map[string]string   `json:"settings"`            // those that recovery depends on
 	// Configuration names the files of data that lay outside of the data directory, or took something from there: see configuration.go.
 	Configuration []string  `json:"configuration,omitempty"`
 	FileCount     int       `json:"files"`

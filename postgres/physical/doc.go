@@ -7,6 +7,6 @@
 //	          captured · sync · recovery settings · pg_control last, by rename
 //	recover   start the server privately, wait for the recovery target, say where it stopped
 //
-// It decides nothing about which base backup reaches a moment: restore/plan does. It keeps no WAL archive:
+// It decides nothing about which base backup reaches a moment: postgres/recovery does. It keeps no WAL archive:
 // postgres/wal does. Read component.go first, then source.go and target.go, then recover.go.
 package physical

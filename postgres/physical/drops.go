@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // DROP DATABASE marks its database, so that nobody can connect to it any more, waits for a checkpoint, removes the files,
@@ -37,7 +37,7 @@ func (k *capture) findDrops(ctx context.Context) error {
 	defer rows.Close()
 	k.facts.Dropping = nil
 	for rows.Next() {
-		var d plan.Dropping
+		var d recovery.Dropping
 		if err := rows.Scan(&d.OID, &d.Name, &d.XID); err != nil {
 			return err
 		}

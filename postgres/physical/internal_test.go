@@ -47,7 +47,7 @@ func TestSegments(t *testing.T) {
 
 // TestSettings has one recovery target at most, last, and never less than the control file demands.
 func TestSettings(t *testing.T) {
-	r := recovery{target: cofre.RecoveryTarget{LSN: 0x16B374D848, Timeline: 2}, restoreCommand: `cp '/a\b' %p`, endCommand: "rm -rf spool"}
+	r := recoverySettings{target: cofre.RecoveryTarget{LSN: 0x16B374D848, Timeline: 2}, restoreCommand: `cp '/a\b' %p`, endCommand: "rm -rf spool"}
 	var lines []string
 	for _, s := range r.settings(Summary{Settings: map[string]string{"max_connections": "300", "max_wal_senders": "3"}}, &pgdata.Control{MaxConnections: 100, MaxWALSenders: 10}) {
 		lines = append(lines, s.String())

@@ -21,9 +21,9 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/repository/repositorytest"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // room is a directory that the server's user can reach, which t.TempDir is not.
@@ -400,7 +400,7 @@ func TestEndsBeforeThePlan(t *testing.T) {
 	last := s.Query(t, "postgres", "SELECT pg_walfile_name(pg_current_wal_lsn())")
 	s.Exec(t, "postgres", "SELECT pg_switch_wal()")
 	testkit.Await(t, "the archive", 30*time.Second, func() bool { m, _ := a.Missing(t.Context(), 0, []string{last}); return len(m) == 0 })
-	beyond := &plan.Recovery{Timeline: 1, Stop: 0x7F000028, Reach: 0x7F000060}
+	beyond := &recovery.Recovery{Timeline: 1, Stop: 0x7F000028, Reach: 0x7F000060}
 	for _, action := range []physical.Action{physical.ActionPromote, physical.ActionPause, physical.ActionShutdown} {
 		for _, target := range []cofre.RecoveryTarget{{}, {At: time.Now()}} {
 			to := filepath.Join(dir, fmt.Sprint(action, target.At.IsZero()))

@@ -14,7 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // pinned is the target that PostgreSQL is told, which is where the plan ends and not what was asked for: a record's
@@ -22,7 +22,7 @@ import (
 // the end of the WAL. Without a plan it is what was asked for.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, recoveryStopsBefore and recoveryStopsAfter.
-func pinned(asked cofre.RecoveryTarget, p *plan.Recovery) cofre.RecoveryTarget {
+func pinned(asked cofre.RecoveryTarget, p *recovery.Recovery) cofre.RecoveryTarget {
 	if p == nil {
 		return asked
 	}
@@ -33,7 +33,7 @@ func pinned(asked cofre.RecoveryTarget, p *plan.Recovery) cofre.RecoveryTarget {
 }
 
 // describeStop says in words where a planned recovery stops.
-func describeStop(p *plan.Recovery) string {
+func describeStop(p *recovery.Recovery) string {
 	if p.Consistent {
 		return fmt.Sprintf("stopping where the base backup is consistent, at %s", p.Stop)
 	}
@@ -90,7 +90,7 @@ func endedEarly(o RecoverOptions, log string) error {
 
 // madeSpace is what becomes of a tablespace that the WAL creates.
 type madeSpace struct {
-	plan.Tablespace
+	recovery.Tablespace
 	to   string // where it is made; empty for pg_tblspc itself
 	asIs bool   // at the original's own place, as the WAL says
 	own  bool   // the directory that a delta rewrites has it there: it is emptied, and the WAL fills it again
@@ -98,7 +98,7 @@ type madeSpace struct {
 
 // WALEdits are the changes to the WAL without which a recovery would create tablespaces where the original's are, for
 // the command that fetches WAL; spaces is TargetOptions.Tablespaces.
-func WALEdits(p *plan.Recovery, spaces map[string]string) string {
+func WALEdits(p *recovery.Recovery, spaces map[string]string) string {
 	if p == nil {
 		return ""
 	}
@@ -116,7 +116,7 @@ func walEdits(made []madeSpace) string {
 }
 
 // madeSpaces decides what becomes of tablespaces that WAL creates.
-func madeSpaces(created []plan.Tablespace, spaces map[string]string) (out []madeSpace) {
+func madeSpaces(created []recovery.Tablespace, spaces map[string]string) (out []madeSpace) {
 	for _, s := range created {
 		m := madeSpace{Tablespace: s}
 		if s.Path != "" {
@@ -131,13 +131,13 @@ func madeSpaces(created []plan.Tablespace, spaces map[string]string) (out []made
 
 // findMade finds the tablespaces that the recovery will create: the plan knows them, or the component's own WAL does.
 func (t *Target) findMade(ctx context.Context) error {
-	var created []plan.Tablespace
+	var created []recovery.Tablespace
 	if t.o.Plan != nil {
 		created = t.o.Plan.Tablespaces
 	} else if t.facts.WALIncluded {
-		b := plan.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
-		state := plan.NewState(b)
-		walk := plan.NewWalk(t.facts.WALSegmentSize, plan.Span{From: b.Start, Until: b.Stop}, func(f plan.Found, _ error) bool {
+		b := recovery.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
+		state := recovery.NewState(b)
+		walk := recovery.NewWalk(t.facts.WALSegmentSize, recovery.Span{From: b.Start, Until: b.Stop}, func(f recovery.Found, _ error) bool {
 			state.Add(f.Moment)
 			return true
 		})

@@ -17,8 +17,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // recoverPoll is how often a recovering server is asked how far it is, and recoverTell how often the observer is
@@ -37,8 +37,8 @@ type RecoverOptions struct {
 	DataDir  string
 	BinDir   string // empty finds the one of the cluster's major version
 	Recovery cofre.RecoveryTarget
-	Plan     *plan.Recovery // how Recovery is reached; nil takes whatever the server reaches
-	Action   Action         // empty is ActionPause
+	Plan     *recovery.Recovery // how Recovery is reached; nil takes whatever the server reaches
+	Action   Action             // empty is ActionPause
 	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
 	Superuser string
 	Settings  map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine

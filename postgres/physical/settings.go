@@ -11,7 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // Files that a restore adds to a data directory. recoveryFile holds every setting that recovery needs; it is
@@ -51,9 +51,9 @@ func (s setting) String() string {
 }
 
 // recovery is what a restored cluster is told.
-type recovery struct {
+type recoverySettings struct {
 	target         cofre.RecoveryTarget // as it was asked for
-	plan           *plan.Recovery       // how it is reached; nil leaves that to the server
+	plan           *recovery.Recovery   // how it is reached; nil leaves that to the server
 	inPlace        bool                 // tablespaces in pg_tblspc itself are expected
 	action         Action
 	restoreCommand string
@@ -64,13 +64,13 @@ type recovery struct {
 
 // signals reports whether the cluster is to read WAL from the archive. Without it, it replays what is in pg_wal
 // and goes on where that ends, on the timeline it was on.
-func (r recovery) signals() bool {
+func (r recoverySettings) signals() bool {
 	return r.restoreCommand != "" || r.target != cofre.RecoveryTarget{}
 }
 
 // then says what the server does when it is there. At the end of the WAL it takes writes, whatever the action, unless a
 // plan says where that is: recovery_target_action needs a target.
-func (r recovery) then() string {
+func (r recoverySettings) then() string {
 	if r.plan != nil {
 		return string(r.action)
 	}
@@ -84,7 +84,7 @@ func (r recovery) then() string {
 
 // settings returns what goes into recoveryFile. Every recovery setting is there, the unused ones empty, because
 // one left over in postgresql.auto.conf would be a second target, or a command that deletes from an archive.
-func (r recovery) settings(s Summary, c *pgdata.Control) []setting {
+func (r recoverySettings) settings(s Summary, c *pgdata.Control) []setting {
 	out := []setting{}
 	add := func(name, value string) { out = append(out, setting{name, value}) }
 	if r.signals() {
@@ -157,7 +157,7 @@ func onOff(b bool) string {
 }
 
 // libraries are those of the original, and whether they are known.
-func (r recovery) libraries(s Summary) (all []library, known bool) {
+func (r recoverySettings) libraries(s Summary) (all []library, known bool) {
 	text, known := s.Settings["shared_preload_libraries"]
 	if !known {
 		text = strings.Join(r.keepLibraries, ",")
@@ -167,7 +167,7 @@ func (r recovery) libraries(s Summary) (all []library, known bool) {
 
 // write writes the settings, includes them, and asks for recovery. A crash in between leaves a directory
 // without pg_control, which cannot be started.
-func (r recovery) write(dir string, s Summary, c *pgdata.Control, own func(string) error) error {
+func (r recoverySettings) write(dir string, s Summary, c *pgdata.Control, own func(string) error) error {
 	var b strings.Builder
 	b.WriteString("# Written by cofre restore. The settings of the recovery end with it.\n")
 	for _, line := range r.settings(s, c) {

@@ -22,7 +22,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // markerFile says that a directory is a restore of ours that has not ended, and of what. The next restore of the
@@ -54,7 +54,7 @@ type TargetOptions struct {
 	Recovery cofre.RecoveryTarget
 	// Plan is how Recovery is reached, from this component; nil leaves it to the server, to the end of the component's own
 	// WAL.
-	Plan           *plan.Recovery
+	Plan           *recovery.Recovery
 	Action         Action
 	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
 	EndCommand     string // recovery_end_command of postgresql.conf: run once, when the recovery ends in a promotion
@@ -496,8 +496,8 @@ func (t *Target) describe(p *cofre.Plan) {
 	}
 }
 
-func (t *Target) recovery() recovery {
-	r := recovery{target: t.o.Recovery, plan: t.o.Plan, inPlace: t.inPlaceSpaces(), action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving, keepLibraries: t.o.KeepLibraries}
+func (t *Target) recovery() recoverySettings {
+	r := recoverySettings{target: t.o.Recovery, plan: t.o.Plan, inPlace: t.inPlaceSpaces(), action: t.o.Action, restoreCommand: t.o.RestoreCommand, endCommand: t.o.EndCommand, keepArchiving: t.o.KeepArchiving, keepLibraries: t.o.KeepLibraries}
 	if r.action == "" {
 		r.action = ActionPause
 	}

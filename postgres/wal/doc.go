@@ -7,9 +7,9 @@
 //
 //	archive_command ──▶ Archive ──┐
 //	                              ├──▶ wal/SYSTEM/TIMELINE/SEGMENT ──▶ Fetch ──▶ restore_command
-//	package stream ──▶ Sequence ──┘                                └──▶ ReadInventory ──▶ restore/plan
+//	package stream ──▶ Sequence ──┘                                └──▶ ReadInventory ──▶ postgres/recovery
 //
-// What can be reached from what is archived is decided in restore/plan; this package lists and reads.
+// What can be reached from what is archived is decided in postgres/recovery; this package lists and reads.
 //
 // Read seal.go first (what an object is), then archive.go.
 package wal

@@ -16,12 +16,12 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // Inventory is what a store holds of one cluster's WAL.
 type Inventory struct {
-	plan.WAL
+	recovery.WAL
 	Bytes        int64     // as stored
 	NewestAt     time.Time // when the last object was stored, by the store's clock
 	Acknowledged []Acknowledgement
@@ -73,10 +73,10 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		segmentSize = 16 << 20
 	}
 	inv := &Inventory{
-		WAL: plan.WAL{
+		WAL: recovery.WAL{
 			SystemID: system, SegmentSize: segmentSize,
 			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
-			Breaks: map[pgdata.Segment]plan.Break{},
+			Breaks: map[pgdata.Segment]recovery.Break{},
 		},
 		objects: map[pgdata.Segment][]string{},
 	}
@@ -232,7 +232,7 @@ func (inv *Inventory) acknowledged(s pgdata.Segment) bool {
 
 // Hear adds to Breaks what base backups have found: the archive holds a segment of another server under a name that the
 // server of the backup had written. A person who knows of it has decided for what is there.
-func (inv *Inventory) Hear(backups []plan.BaseBackup) {
+func (inv *Inventory) Hear(backups []recovery.BaseBackup) {
 	for _, b := range backups {
 		if b.SystemID != inv.SystemID || b.ForeignWAL == "" {
 			continue
@@ -247,7 +247,7 @@ func (inv *Inventory) Hear(backups []plan.BaseBackup) {
 // breakAt adds a break, unless an earlier one of the segment is known.
 func (inv *Inventory) breakAt(s pgdata.Segment, at cofre.LSN, why string) {
 	if b, ok := inv.Breaks[s]; !ok || at < b.At {
-		inv.Breaks[s] = plan.Break{At: at, Why: why}
+		inv.Breaks[s] = recovery.Break{At: at, Why: why}
 	}
 }
 
@@ -389,10 +389,10 @@ type StatusGap struct {
 
 // Status is what can be recovered, and what not.
 type Status struct {
-	System   cofre.SystemID  `json:"system_identifier"`
-	Windows  []plan.Window   `json:"windows"`
-	Gaps     []StatusGap     `json:"gaps"`
-	Unusable []cofre.PointID `json:"unusable_base_backups,omitempty"`
+	System   cofre.SystemID    `json:"system_identifier"`
+	Windows  []recovery.Window `json:"windows"`
+	Gaps     []StatusGap       `json:"gaps"`
+	Unusable []cofre.PointID   `json:"unusable_base_backups,omitempty"`
 	// Orphans are timelines that nothing is recovered along, because their history is not archived.
 	Orphans []cofre.Timeline `json:"timelines_without_history,omitempty"`
 	// Alone are base backups that no archived WAL continues, and that carry the WAL to their own end.
@@ -407,8 +407,8 @@ type Status struct {
 }
 
 // StatusOf says what can be recovered, from the base backups and the list of what is archived alone.
-func StatusOf(inv *Inventory, backups []plan.BaseBackup) Status {
-	r := plan.Windows(backups, &inv.WAL)
+func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
+	r := recovery.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows,
 		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Orphans: inv.Orphans(),
@@ -458,16 +458,16 @@ func StatusOf(inv *Inventory, backups []plan.BaseBackup) Status {
 }
 
 // Scan reads moments out of archived WAL for the planner; what the store cannot give, out of its copies.
-func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copies ...*Copy) plan.Scan {
+func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copies ...*Copy) recovery.Scan {
 	f := &Fetcher{Store: st, Identity: id, Copies: copies}
-	return func(segments []pgdata.Segment, span plan.Span) iter.Seq2[plan.Found, error] {
-		return func(yield func(plan.Found, error) bool) {
-			walk := plan.NewWalk(inv.SegmentSize, span, yield)
+	return func(segments []pgdata.Segment, span recovery.Span) iter.Seq2[recovery.Found, error] {
+		return func(yield func(recovery.Found, error) bool) {
+			walk := recovery.NewWalk(inv.SegmentSize, span, yield)
 			ahead, stop := f.readAhead(ctx, inv, segments)
 			defer stop()
 			for content := range ahead {
 				if content.err != nil {
-					yield(plan.Found{}, content.err)
+					yield(recovery.Found{}, content.err)
 					return
 				}
 				if !walk.Segment(content.bytes) {
@@ -551,13 +551,13 @@ type Expired struct {
 }
 
 // Expire removes the WAL that no kept base backup and no moment since the beginning of the promised window
-// needs, as plan.Expired decides, and the parts of segments that are whole by now. With remove false it counts.
+// needs, as recovery.Expired decides, and the parts of segments that are whole by now. With remove false it counts.
 //
 // Segments go oldest first: a crash leaves WAL without a hole. Histories stay: they are small, and without them
 // nobody can tell where a timeline came from.
 //
 // Errors: the store's.
-func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []plan.BaseBackup, since time.Time, remove bool) (Expired, error) {
+func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []recovery.BaseBackup, since time.Time, remove bool) (Expired, error) {
 	var out Expired
 	drop := func(object string) error {
 		out.Objects++
@@ -567,7 +567,7 @@ func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []plan.Bas
 		return st.Delete(ctx, object)
 	}
 	gone := map[pgdata.Segment]bool{}
-	for _, s := range plan.Expired(kept, &inv.WAL, since) {
+	for _, s := range recovery.Expired(kept, &inv.WAL, since) {
 		gone[s] = true
 		out.Segments++
 		for _, object := range inv.objects[s] {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // What status says, what is acknowledged, and what retention removes need the names of the objects alone.
@@ -37,7 +37,7 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	put(segment(21) + ".parts/00010000-00018000")
 	put(segment(21) + ".parts/00020000-00028000") // does not follow
 	day := func(n int) time.Time { return time.Date(2026, 11, n, 0, 0, 0, 0, time.UTC) }
-	backups := []plan.BaseBackup{
+	backups := []recovery.BaseBackup{
 		{Point: "a", SystemID: 7, Timeline: 1, Start: 2*size + 40, Stop: 3*size + 80, StoppedAt: day(1)},
 		{Point: "b", SystemID: 7, Timeline: 1, Start: 12*size + 40, Stop: 12*size + 80, StoppedAt: day(10)},
 		{Point: "of another system", SystemID: 8, Timeline: 1, Start: 15 * size, Stop: 15*size + 80, StoppedAt: day(15)},
@@ -62,7 +62,7 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	}
 	gap := segment(8) + "-" + segment(9)
 	for _, c := range []struct {
-		backups []plan.BaseBackup
+		backups []recovery.BaseBackup
 		want    string
 	}{
 		{backups, "a 0/3000050-0/8000000; b 0/C000050-0/15018000; " + gap + " superseded alarm=false; "},

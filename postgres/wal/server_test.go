@@ -16,9 +16,9 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 // self puts this binary where every user may run it and returns a shell command that runs it as a command of
@@ -106,7 +106,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		t.Fatalf("pg_basebackup: %v: %s", err, out)
 	}
 	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
-	backup := plan.BaseBackup{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, StartedAt: time.Now().UTC().Add(-time.Hour), StoppedAt: serverTime(t, s)}
+	backup := recovery.BaseBackup{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, StartedAt: time.Now().UTC().Add(-time.Hour), StoppedAt: serverTime(t, s)}
 	backup.Stop = must(cofre.ParseLSN(strings.TrimSpace(s.Query(t, "postgres", "select pg_current_wal_lsn()"))))(t)
 
 	fill(1, 3000)
@@ -132,7 +132,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	status := wal.StatusOf(inv, []plan.BaseBackup{backup})
+	status := wal.StatusOf(inv, []recovery.BaseBackup{backup})
 	if len(status.Windows) != 1 || len(status.Gaps) != 0 || status.Segments < 4 {
 		t.Errorf("status %+v", status)
 	}
@@ -146,7 +146,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + // PostgreSQL knows no Z before its time zone abbreviations are read
 			at.Format("2006-01-02 15:04:05.999999-07:00") + "'", 4000},
 	} {
-		r, err := plan.Recover(c.target, []plan.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv))
+		r, err := recovery.Recover(c.target, []recovery.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv))
 		if err != nil {
 			t.Errorf("plan %s: %v", c.target, err)
 			continue
@@ -157,7 +157,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		}
 	}
 	for _, target := range []cofre.RecoveryTarget{{Name: "never made"}, {XID: uint64(xid) + 1000}, {At: time.Now().Add(time.Hour)}} {
-		if r, err := plan.Recover(target, []plan.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv)); err == nil {
+		if r, err := recovery.Recover(target, []recovery.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv)); err == nil {
 			t.Errorf("%s is said to be reachable: %+v", target, r)
 		}
 	}

@@ -16,10 +16,10 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
-	"github.com/trustlayer/cofre/restore/plan"
 )
 
 func smallSegments(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} }
@@ -281,7 +281,7 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		t.Errorf("it asked for a base backup: %s", run.saidSo(""))
 	}
 	label := must(pgdata.ParseBackupLabel(mustRead(t, filepath.Join(base, "backup_label"))))(t)
-	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, Stop: label.Checkpoint, StoppedAt: time.Now()}})
+	status := wal.StatusOf(inv, []recovery.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: label.Start, Stop: label.Checkpoint, StoppedAt: time.Now()}})
 	if len(status.Gaps) != 0 || len(status.Windows) != 2 {
 		t.Errorf("status %+v", status)
 	}
@@ -377,7 +377,7 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := must(pgdata.ParseSegment(before, 1<<20))(t)
-	status := wal.StatusOf(inv, []plan.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: first.Start(1 << 20), Stop: first.Start(1<<20) + 1, StoppedAt: time.Now()}})
+	status := wal.StatusOf(inv, []recovery.BaseBackup{{Point: "base", SystemID: system, Timeline: 1, Start: first.Start(1 << 20), Stop: first.Start(1<<20) + 1, StoppedAt: time.Now()}})
 	if len(status.Gaps) != 1 || status.Gaps[0].From <= before || status.Gaps[0].To >= after || !status.Gaps[0].Alarm {
 		t.Errorf("the gap between %s and %s is %+v", before, after, status.Gaps)
 	}

@@ -1,4 +1,4 @@
-package plan_test
+package recovery_test
 
 import (
 	"cmp"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/restore/plan"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 const size = 1 << 20
@@ -24,15 +24,15 @@ type world struct {
 	histories map[cofre.Timeline]pgdata.History
 	end       map[cofre.Timeline]cofre.LSN // how far each timeline was written
 	commits   map[cofre.Timeline][]pgdata.Moment
-	backups   []plan.BaseBackup
-	wal       plan.WAL
+	backups   []recovery.BaseBackup
+	wal       recovery.WAL
 
 	tli   cofre.Timeline
 	clock time.Time
 	xid   uint32
 
-	damaged  map[cofre.LSN]bool // records that cannot be read
-	dropping []plan.Dropping    // now
+	damaged  map[cofre.LSN]bool  // records that cannot be read
+	dropping []recovery.Dropping // now
 }
 
 func newWorld() *world {
@@ -41,7 +41,7 @@ func newWorld() *world {
 		end:       map[cofre.Timeline]cofre.LSN{1: size},
 		commits:   map[cofre.Timeline][]pgdata.Moment{},
 		tli:       1, clock: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), xid: 700,
-		wal: plan.WAL{SystemID: 7, SegmentSize: size},
+		wal: recovery.WAL{SystemID: 7, SegmentSize: size},
 	}
 }
 
@@ -58,7 +58,7 @@ func (w *world) write(n int) {
 
 func (w *world) backup(n int) {
 	w.tick()
-	b := plan.BaseBackup{Point: cofre.PointID(fmt.Sprint("p", len(w.backups))), SystemID: 7, Timeline: w.tli, Start: w.end[w.tli], StartedAt: w.clock, Dropping: w.dropping}
+	b := recovery.BaseBackup{Point: cofre.PointID(fmt.Sprint("p", len(w.backups))), SystemID: 7, Timeline: w.tli, Start: w.end[w.tli], StartedAt: w.clock, Dropping: w.dropping}
 	w.end[w.tli] += cofre.LSN(n)
 	w.commits[w.tli] = append(w.commits[w.tli], pgdata.Moment{Kind: pgdata.MomentBackupEnd, Start: w.end[w.tli] - 40, End: w.end[w.tli]})
 	w.tick()
@@ -123,12 +123,12 @@ func (w *world) inside(s pgdata.Segment) (out []pgdata.Moment) {
 	return out
 }
 
-func (w *world) scan(segments []pgdata.Segment, span plan.Span) iter.Seq2[plan.Found, error] {
-	return func(yield func(plan.Found, error) bool) {
-		var f plan.Found
+func (w *world) scan(segments []pgdata.Segment, span recovery.Span) iter.Seq2[recovery.Found, error] {
+	return func(yield func(recovery.Found, error) bool) {
+		var f recovery.Found
 		for _, s := range segments {
 			if !w.wal.Segments[s] && w.wal.Unfinished[s] == 0 {
-				yield(plan.Found{}, fmt.Errorf("scanned %s, which is not there", s.Name(size)))
+				yield(recovery.Found{}, fmt.Errorf("scanned %s, which is not there", s.Name(size)))
 				return
 			}
 			for _, m := range w.inside(s) {
@@ -140,7 +140,7 @@ func (w *world) scan(segments []pgdata.Segment, span plan.Span) iter.Seq2[plan.F
 					yield(f, nil)
 					return
 				}
-				f = plan.Found{Moment: m, LastRecord: m.Start, Reached: m.End, Before: f.LastRecord, ReachedBefore: f.Reached}
+				f = recovery.Found{Moment: m, LastRecord: m.Start, Reached: m.End, Before: f.LastRecord, ReachedBefore: f.Reached}
 				if !yield(f, nil) {
 					return
 				}
@@ -176,7 +176,7 @@ func (w *world) drop(others [3]int) {
 	for i, m := range acts {
 		w.put(64, m)
 		if i > 0 {
-			w.dropping = []plan.Dropping{{OID: 20000 + xid, Name: "victim", XID: xid}}
+			w.dropping = []recovery.Dropping{{OID: 20000 + xid, Name: "victim", XID: xid}}
 		}
 		switch {
 		case others[i] == 1:
@@ -217,7 +217,7 @@ func (w *world) prepare() {
 
 // records are what a server reads along a timeline from the backup's start, among the segments that are allowed: up to
 // what is missing or damaged.
-func (w *world) records(b plan.BaseBackup, tli cofre.Timeline, allowed func(pgdata.Segment) bool) (out []pgdata.Moment, interrupted bool) {
+func (w *world) records(b recovery.BaseBackup, tli cofre.Timeline, allowed func(pgdata.Segment) bool) (out []pgdata.Moment, interrupted bool) {
 	h := w.histories[tli]
 	if !h.Contains(b.Timeline, b.Stop) {
 		return nil, true
@@ -267,7 +267,7 @@ func ends(m pgdata.Moment) bool { return m.Kind == pgdata.MomentCommit || m.Kind
 
 // exact is where a recovery must end: with which record, or, where that is of kind 0, where the base backup became
 // consistent. torn says that a database is being dropped there.
-func exact(t cofre.RecoveryTarget, b plan.BaseBackup, records []pgdata.Moment) (last pgdata.Moment, torn, ok bool) {
+func exact(t cofre.RecoveryTarget, b recovery.BaseBackup, records []pgdata.Moment) (last pgdata.Moment, torn, ok bool) {
 	late := func(m pgdata.Moment) bool {
 		return ends(m) && m.Start >= b.Stop && (m.At.After(t.At) || t.Exclusive && m.At.Equal(t.At))
 	}
@@ -311,7 +311,7 @@ func exact(t cofre.RecoveryTarget, b plan.BaseBackup, records []pgdata.Moment) (
 }
 
 // tornAt reports whether a database is being dropped at a position.
-func tornAt(b plan.BaseBackup, records []pgdata.Moment, at cofre.LSN) bool {
+func tornAt(b recovery.BaseBackup, records []pgdata.Moment, at cofre.LSN) bool {
 	for _, d := range b.Dropping {
 		i := slices.IndexFunc(records, func(m pgdata.Moment) bool { return ends(m) && m.XID == d.XID || m.Kind == pgdata.MomentEndOfRecovery })
 		if i < 0 || at <= records[i].Start {
@@ -397,10 +397,10 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 		allowed := func(s pgdata.Segment) bool { return w.wal.Segments[s] || w.wal.Unfinished[s] > 0 }
 		target := anyTarget(t, w, times)
 		// Clocks of the base backups and of the commits agree here, so that no other than these can lead to the target.
-		eligible := func(b plan.BaseBackup) bool {
+		eligible := func(b recovery.BaseBackup) bool {
 			return (target.At.IsZero() || !b.StoppedAt.After(target.At)) && b.Stop <= cmp.Or(target.LSN, ^cofre.LSN(0))
 		}
-		r, err := plan.Recover(target, w.backups, &w.wal, w.scan)
+		r, err := recovery.Recover(target, w.backups, &w.wal, w.scan)
 		if err == nil {
 			check(t, w, r, allowed)
 			if !eligible(r.Backup) {
@@ -415,7 +415,7 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 		}
 		if unreachable != nil {
 			for _, n := range unreachable.Nearest {
-				if _, err := plan.Recover(typed(t, n), w.backups, &w.wal, w.scan); err != nil {
+				if _, err := recovery.Recover(typed(t, n), w.backups, &w.wal, w.scan); err != nil {
 					t.Fatalf("%s is refused with %v\nand %q is: %v", target, unreachable, n, err)
 				}
 			}
@@ -483,7 +483,7 @@ func anyTarget(t *rapid.T, w *world, times []time.Time) (target cofre.RecoveryTa
 }
 
 // check compares a plan with what a server would do.
-func check(t *rapid.T, w *world, r *plan.Recovery, allowed func(pgdata.Segment) bool) {
+func check(t *rapid.T, w *world, r *recovery.Recovery, allowed func(pgdata.Segment) bool) {
 	target := r.Target
 	records, interrupted := w.records(r.Backup, r.Leads, allowed)
 	want, torn, ok := exact(target, r.Backup, records)
@@ -510,10 +510,10 @@ func check(t *rapid.T, w *world, r *plan.Recovery, allowed func(pgdata.Segment) 
 	}) {
 		t.Fatalf("to the end: planned to stop at %s, before a record that is damaged", r.Stop)
 	}
-	var spaces []plan.Tablespace
+	var spaces []recovery.Tablespace
 	for _, m := range records {
 		if m.Kind == pgdata.MomentTablespaceCreate && m.End <= reach {
-			spaces = append(spaces, plan.Tablespace{OID: m.OID, Path: m.Path, At: m.Start, InPlace: m.InPlace})
+			spaces = append(spaces, recovery.Tablespace{OID: m.OID, Path: m.Path, At: m.Start, InPlace: m.InPlace})
 		}
 	}
 	if !slices.Equal(spaces, r.Tablespaces) {
@@ -538,23 +538,23 @@ func TestExpiredWALIsNeverNeeded(t *testing.T) {
 			}
 		}
 		w.archive()
-		var kept []plan.BaseBackup
+		var kept []recovery.BaseBackup
 		for _, b := range w.backups {
 			if rapid.Bool().Draw(t, "keep") {
 				kept = append(kept, b)
 			}
 		}
 		since := w.clock.Add(-time.Duration(rapid.IntRange(0, 40).Draw(t, "window")) * time.Minute)
-		expired := plan.Expired(kept, &w.wal, since)
+		expired := recovery.Expired(kept, &w.wal, since)
 		if len(kept) == 0 && len(expired) > 0 {
 			t.Fatalf("without a base backup %d segments may go", len(expired))
 		}
-		before := plan.WAL{SystemID: 7, SegmentSize: size, Segments: map[pgdata.Segment]bool{}, Unfinished: w.wal.Unfinished, Histories: w.wal.Histories}
+		before := recovery.WAL{SystemID: 7, SegmentSize: size, Segments: map[pgdata.Segment]bool{}, Unfinished: w.wal.Unfinished, Histories: w.wal.Histories}
 		for s := range w.wal.Segments {
 			before.Segments[s] = true
 		}
-		ask := func(target cofre.RecoveryTarget, backups []plan.BaseBackup) string {
-			r, err := plan.Recover(target, backups, &w.wal, w.scan)
+		ask := func(target cofre.RecoveryTarget, backups []recovery.BaseBackup) string {
+			r, err := recovery.Recover(target, backups, &w.wal, w.scan)
 			if err != nil {
 				return "refused"
 			}
@@ -562,11 +562,11 @@ func TestExpiredWALIsNeverNeeded(t *testing.T) {
 		}
 		type question struct {
 			target  cofre.RecoveryTarget
-			backups []plan.BaseBackup
+			backups []recovery.BaseBackup
 		}
 		var questions []question
 		for _, b := range kept {
-			questions = append(questions, question{cofre.RecoveryTarget{Immediate: true}, []plan.BaseBackup{b}})
+			questions = append(questions, question{cofre.RecoveryTarget{Immediate: true}, []recovery.BaseBackup{b}})
 		}
 		for at := since; at.Before(w.clock); at = at.Add(time.Minute) {
 			for _, tli := range w.wal.Timelines() {
@@ -600,30 +600,30 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 	missing := pgdata.Segment{Timeline: 1, Number: 6}
 	day := func(minute int) time.Time { return time.Date(2026, 11, 1, 0, minute, 0, 0, time.UTC) }
 
-	_, err := plan.Recover(cofre.RecoveryTarget{At: day(1)}, w.backups, &w.wal, w.scan)
+	_, err := recovery.Recover(cofre.RecoveryTarget{At: day(1)}, w.backups, &w.wal, w.scan)
 	want := "recovery target time 2026-11-01T00:01:00Z cannot be reached: every base backup ended after it (reachable: from --at 2026-11-01T00:03:00Z, to --at 2026-11-01T00:22:59.999999Z)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	_, err = plan.Recover(cofre.RecoveryTarget{At: day(23)}, w.backups, &w.wal, w.scan)
+	_, err = recovery.Recover(cofre.RecoveryTarget{At: day(23)}, w.backups, &w.wal, w.scan)
 	want = "recovery target time 2026-11-01T00:23:00Z cannot be reached: the last transaction in the WAL ended at 2026-11-01T00:23:00Z (reachable: from --at 2026-11-01T00:03:00Z, to --at 2026-11-01T00:22:59.999999Z)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	r, err := plan.Recover(cofre.RecoveryTarget{At: day(15)}, w.backups, &w.wal, w.scan)
+	r, err := recovery.Recover(cofre.RecoveryTarget{At: day(15)}, w.backups, &w.wal, w.scan)
 	if err != nil || !r.CommitAt.Equal(day(15)) || r.Timeline != 1 || r.Backup.Point != "p0" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	delete(w.wal.Segments, missing)
-	_, err = plan.Recover(cofre.RecoveryTarget{At: day(20)}, w.backups, &w.wal, w.scan)
+	_, err = recovery.Recover(cofre.RecoveryTarget{At: day(20)}, w.backups, &w.wal, w.scan)
 	var gap *cofre.GapError
 	if !errors.As(err, &gap) || gap.From != "000000010000000000000006" || gap.To != gap.From {
 		t.Errorf("across a gap: %v", err)
 	}
-	if _, err = plan.Recover(cofre.RecoveryTarget{At: day(8)}, w.backups, &w.wal, w.scan); err != nil {
+	if _, err = recovery.Recover(cofre.RecoveryTarget{At: day(8)}, w.backups, &w.wal, w.scan); err != nil {
 		t.Errorf("before the gap: %v", err)
 	}
-	if _, err = plan.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan); !errors.As(err, &gap) || cofre.Hint(err) == "" {
+	if _, err = recovery.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan); !errors.As(err, &gap) || cofre.Hint(err) == "" {
 		t.Errorf("the end beyond a gap: %v", err)
 	}
 	// A clock that was behind while the base backup was taken: the WAL knows better.
@@ -635,15 +635,15 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 	w2.backups[1].StoppedAt = w2.backups[1].StoppedAt.Add(-time.Hour)
 	w2.write(100)
 	w2.archive()
-	r, err = plan.Recover(cofre.RecoveryTarget{At: w2.clock.Add(-2 * time.Minute)}, w2.backups, &w2.wal, w2.scan)
+	r, err = recovery.Recover(cofre.RecoveryTarget{At: w2.clock.Add(-2 * time.Minute)}, w2.backups, &w2.wal, w2.scan)
 	if err != nil || r.Backup.Point != "p0" {
 		t.Errorf("from a base backup that ended later than it says: %+v, %v", r, err)
 	}
-	report := plan.Windows(w.backups, &w.wal)
+	report := recovery.Windows(w.backups, &w.wal)
 	if len(report.Windows) != 1 || report.Windows[0].To != 6*size || len(report.Gaps) != 1 {
 		t.Errorf("windows %+v", report)
 	}
-	if _, err := plan.Recover(cofre.RecoveryTarget{}, nil, &w.wal, w.scan); err == nil {
+	if _, err := recovery.Recover(cofre.RecoveryTarget{}, nil, &w.wal, w.scan); err == nil {
 		t.Error("recovered without a base backup")
 	}
 }
@@ -662,14 +662,14 @@ func TestRecoverPrefersWhole(t *testing.T) {
 		for partial, want := range map[int]cofre.PointID{0: "p1", 1: "p0"} {
 			backups := slices.Clone(w.backups)
 			backups[partial].Partial = true
-			r, err := plan.Recover(target, backups, &w.wal, w.scan)
+			r, err := recovery.Recover(target, backups, &w.wal, w.scan)
 			if err != nil || r.Backup.Point != want || (len(r.Notes) > 0) != (partial == 1) {
 				t.Errorf("%s with base backup %d not whole: from %v, %v, want from %s", target, partial, r, err, want)
 			}
 		}
 		only := slices.Clone(w.backups[1:])
 		only[0].Partial = true
-		if r, err := plan.Recover(target, only, &w.wal, w.scan); err != nil || len(r.Notes) != 1 {
+		if r, err := recovery.Recover(target, only, &w.wal, w.scan); err != nil || len(r.Notes) != 1 {
 			t.Errorf("%s with nothing but a base backup that is not whole: %v, %v, want it with a note", target, r, err)
 		}
 	}
@@ -690,7 +690,7 @@ func TestRecoverStaysInHistory(t *testing.T) {
 	w.write(500)
 	w.archive()
 	w.backups[2].Partial = true
-	r, err := plan.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan)
+	r, err := recovery.Recover(cofre.RecoveryTarget{}, w.backups, &w.wal, w.scan)
 	if err != nil || r.Backup.Point != "p0" || r.Timeline != 2 {
 		t.Errorf("to the end: %v, %v, want from p0 along timeline 2", r, err)
 	}

@@ -1,4 +1,4 @@
-// Package plan decides how a cluster is recovered to a target: from which base backup, along which timeline,
+// Package recovery decides how a cluster is recovered to a target: from which base backup, along which timeline,
 // with which WAL, and whether that ends where it was asked to. It is pure: what it cannot know without reading
 // WAL it asks a Scan for, and no byte is moved.
 //
@@ -8,4 +8,4 @@
 // It never falls back: a target that cannot be reached exactly is an error that names what can.
 //
 // Read wal.go first: the way from segment to segment across timelines is where recoveries go wrong.
-package plan
+package recovery
