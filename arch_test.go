@@ -34,6 +34,8 @@ var heights = map[string]int{
 	"postgres/logical/export":    5, // files that stock tools read, from a component
 	"postgres/physical":          4,
 	"postgres/wal":               3,
+	"postgres/wal/check":         4, // reads it back
+	"postgres/wal/probe":         4, // sends a mark through it
 	"postgres/wal/stream":        4, // receives from a replication slot
 	"bucket":                     2,
 	"bucket/spill":               1, // more records than memory should hold, by shards

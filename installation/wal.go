@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 )
 
 // createWALKeys gives a new repository its key for WAL.
@@ -57,7 +58,7 @@ func checkWAL(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, lev
 	if err != nil {
 		return found, err
 	}
-	read, err := wal.CheckSegments(ctx, st, id)
+	read, err := check.Segments(ctx, st, id)
 	if err == nil {
 		var histories []cofre.Finding
 		histories, err = wal.CheckHistories(ctx, st, id)
@@ -90,7 +91,7 @@ func checkChains(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, 
 			}
 			return found, err
 		}
-		broken, err := wal.CheckChain(ctx, st, inv)
+		broken, err := check.Chain(ctx, st, inv)
 		if err != nil {
 			return found, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/probe"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
@@ -71,8 +72,8 @@ type CheckOptions struct {
 // every copy, reads it back from each, and looks for the mark. It costs at most one segment of WAL. What was reached is
 // returned beside an error.
 //
-// Errors: cofre.ErrConfig if no WAL is configured; those of wal.Probe.
-func (w WAL) Check(ctx context.Context, o CheckOptions) (*wal.Probed, error) {
+// Errors: cofre.ErrConfig if no WAL is configured; those of probe.Probe.
+func (w WAL) Check(ctx context.Context, o CheckOptions) (*probe.Probed, error) {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
 		return nil, cofre.WithHint(fmt.Errorf("check the way of WAL: the configuration keeps none: %w", cofre.ErrConfig),
@@ -82,7 +83,7 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (*wal.Probed, error) {
 	if err != nil {
 		return nil, err
 	}
-	probe := wal.Probe{
+	p := probe.Probe{
 		Postgres: server, Timeout: cmp.Or(o.Timeout, time.Minute), Streamed: cfg.Cluster.WAL == config.WALStream, Observer: w.in.observer,
 	}
 	for _, r := range cfg.Repositories() {
@@ -90,8 +91,8 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (*wal.Probed, error) {
 		if err != nil {
 			return nil, err
 		}
-		probe.Archives = append(probe.Archives, wal.Archive{Store: st})
-		probe.Unlock = append(probe.Unlock, walstore.Unlock(ctx, r, st))
+		p.Archives = append(p.Archives, wal.Archive{Store: st})
+		p.Unlock = append(p.Unlock, walstore.Unlock(ctx, r, st))
 	}
-	return probe.Run(ctx)
+	return p.Run(ctx)
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/probe"
 )
 
 type checkCommand struct {
@@ -36,7 +36,7 @@ It needs a role that may call pg_switch_wal, and costs at most one segment of WA
 
 // checkDocument is the JSON document of a check.
 type checkDocument struct {
-	*wal.Probed
+	*probe.Probed
 	Error *edge.ErrorDocument `json:"error,omitempty"`
 }
 

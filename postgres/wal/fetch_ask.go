@@ -182,7 +182,7 @@ func (f *Fetcher) whole(ctx context.Context, system cofre.SystemID, name pgdata.
 		}
 		content, err := []byte(nil), p.unusable
 		if err == nil {
-			content, err = p.read(ctx, system, name)
+			content, err = Read(ctx, p.store, p.identity, system, name)
 		}
 		if err == nil {
 			return content, nil

@@ -42,7 +42,7 @@ func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALNa
 	if p.unusable != nil {
 		return unknown(p.unusable)
 	}
-	content, err := p.read(ctx, system, name)
+	content, err := Read(ctx, p.store, p.identity, system, name)
 	switch {
 	case err == nil:
 		return reply{answer: Delivered, content: content}
@@ -50,17 +50,6 @@ func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALNa
 		return p.missing(ctx, system, name)
 	}
 	return unknown(err)
-}
-
-// read brings a file and checks that it is what its name says.
-//
-// Errors: cofre.ErrNotFound; those of open and checkContent.
-func (p place) read(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
-	content, err := open(ctx, p.store, p.identity, ObjectName(system, name), maxSegment)
-	if err != nil {
-		return nil, err
-	}
-	return content, checkContent(system, name, content)
 }
 
 // missing decides what it means that a file is not there: WAL may go on after it, the folder that holds the repository
@@ -79,7 +68,7 @@ func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.W
 		return p.absent(ctx, system)
 	}
 	// The file may have been archived a moment ago, and what comes after it too.
-	if content, err := p.read(ctx, system, name); err == nil {
+	if content, err := Read(ctx, p.store, p.identity, system, name); err == nil {
 		return reply{answer: Delivered, content: content}
 	}
 	return reply{answer: Gap, err: gap}
@@ -171,7 +160,7 @@ func (p place) beginning(ctx context.Context, system cofre.SystemID, name pgdata
 	if err != nil {
 		return nil, err
 	}
-	partial, err := p.read(ctx, system, name.Partial())
+	partial, err := Read(ctx, p.store, p.identity, system, name.Partial())
 	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
 		return nil, err
 	}

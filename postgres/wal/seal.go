@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"filippo.io/age"
@@ -145,6 +146,45 @@ func open(ctx context.Context, st cofre.Store, id Identity, object string, limit
 		return nil, fmt.Errorf("read %s: %w", object, src.err)
 	}
 	return content, err
+}
+
+// Read reads an archived file back and checks that it is what its name says.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; cofre.ErrRefused if it is of another system; the store's.
+func Read(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	content, err := open(ctx, st, id, ObjectName(system, name), maxSegment)
+	if err == nil {
+		err = checkContent(system, name, content)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return content, nil
+}
+
+// ReadBack is Read for any object below wal/, by the name of the object. It returns nil for a part, which is compared with
+// its length, and for what is not ours: a later version's perhaps.
+//
+// Errors: those of Read.
+func ReadBack(ctx context.Context, st cofre.Store, id Identity, object string) ([]byte, error) {
+	var system cofre.SystemID
+	text, rest, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	if err := system.UnmarshalText([]byte(text)); err != nil {
+		return nil, nil
+	}
+	_, text, _ = strings.Cut(rest, "/")
+	if _, p, ok := parsePart(text); ok {
+		content, err := open(ctx, st, id, object, maxSegment)
+		if err == nil && int64(len(content)) != p.to-p.from {
+			err = fmt.Errorf("it holds %d bytes: %w", len(content), cofre.ErrCorrupt)
+		}
+		return nil, err
+	}
+	name, err := pgdata.ParseWALName(text)
+	if err != nil {
+		return nil, nil
+	}
+	return Read(ctx, st, id, system, name)
 }
 
 // source remembers the error of the store, which the layers above it take for a damaged object.

@@ -1,4 +1,7 @@
-package wal
+// Package check reads archived WAL back and compares neighbouring segments, as cofre verify does.
+//
+// What is missing between the segments that are there is not found here: wal.StatusOf says that.
+package check
 
 import (
 	"context"
@@ -11,13 +14,14 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
-// CheckChain compares neighbouring segments by what they say of one another, as ReadChain reads it, and returns every
+// Chain compares neighbouring segments by what they say of one another, as wal.Inventory.ReadChain reads it, and returns every
 // break that nobody has acknowledged, oldest first.
 //
 // Errors: the store's, where it cannot be asked.
-func CheckChain(ctx context.Context, st cofre.Store, inv *Inventory) ([]cofre.Finding, error) {
+func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Finding, error) {
 	if err := inv.ReadChain(ctx, st); err != nil {
 		return nil, err
 	}
@@ -26,21 +30,21 @@ func CheckChain(ctx context.Context, st cofre.Store, inv *Inventory) ([]cofre.Fi
 		file := s.File(inv.SegmentSize)
 		name := file.String()
 		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
-		if slices.ContainsFunc(inv.Acknowledged, func(a Acknowledgement) bool { return a.Covers(e) }) {
+		if slices.ContainsFunc(inv.Acknowledged, func(a wal.Acknowledgement) bool { return a.Covers(e) }) {
 			continue
 		}
-		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: ObjectName(inv.SystemID, file), What: e.Error()})
+		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file), What: e.Error()})
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
 }
 
-// CheckSegments reads back everything that a store holds of WAL, of every system, and compares it with its digest, its
+// Segments reads back everything that a store holds of WAL, of every system, and compares it with its digest, its
 // name, its system and its size; and it walks the records of the segments that follow one another, as recovery does. What
-// is missing between what is there it does not say: StatusOf does.
+// is missing between what is there it does not say: wal.StatusOf does.
 //
 // Errors: the store's, where it cannot be asked.
-func CheckSegments(ctx context.Context, st cofre.Store, id Identity) ([]cofre.Finding, error) {
+func Segments(ctx context.Context, st cofre.Store, id wal.Identity) ([]cofre.Finding, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	c := &check{st: st, id: id, known: map[cofre.SystemID][]span{}}
@@ -70,7 +74,7 @@ func CheckSegments(ctx context.Context, st cofre.Store, id Identity) ([]cofre.Fi
 // check is one reading of all WAL.
 type check struct {
 	st    cofre.Store
-	id    Identity
+	id    wal.Identity
 	known map[cofre.SystemID][]span // acknowledged
 
 	mu    sync.Mutex
@@ -144,46 +148,12 @@ func (c *check) add(object, what string) {
 // object reads one object back, and returns the content of a file of PostgreSQL's, nil where it is none or is not as it
 // should be: that is found. What is not ours, a later version's perhaps, is left alone.
 func (c *check) object(ctx context.Context, object string) ([]byte, error) {
-	content, err := c.read(ctx, object)
+	content, err := wal.ReadBack(ctx, c.st, c.id, object)
 	switch {
 	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
 	case errors.Is(err, cofre.ErrCorrupt), errors.Is(err, cofre.ErrWrongKey), errors.Is(err, cofre.ErrRefused):
 		c.add(object, err.Error())
 	default:
-		return nil, err
-	}
-	return content, nil
-}
-
-func (c *check) read(ctx context.Context, object string) ([]byte, error) {
-	var system cofre.SystemID
-	text, rest, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
-	if err := system.UnmarshalText([]byte(text)); err != nil {
-		return nil, nil
-	}
-	_, text, _ = strings.Cut(rest, "/")
-	if _, p, ok := parsePart(text); ok {
-		content, err := open(ctx, c.st, c.id, object, maxSegment)
-		if err == nil && int64(len(content)) != p.to-p.from {
-			err = fmt.Errorf("it holds %d bytes: %w", len(content), cofre.ErrCorrupt)
-		}
-		return nil, err
-	}
-	name, err := pgdata.ParseWALName(text)
-	if err != nil {
-		return nil, nil
-	}
-	return c.file(ctx, system, name)
-}
-
-// file reads a file of PostgreSQL's back.
-func (c *check) file(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
-	object := ObjectName(system, name)
-	content, err := open(ctx, c.st, c.id, object, maxSegment)
-	if err == nil {
-		err = checkContent(system, name, content)
-	}
-	if err != nil {
 		return nil, err
 	}
 	return content, nil
@@ -204,7 +174,7 @@ type run struct {
 // walk walks the records of the run, and into the segment behind it until the first record that starts there.
 func (r run) walk(ctx context.Context) error {
 	for i, name := range r.names {
-		content, err := r.object(ctx, ObjectName(r.system, name))
+		content, err := r.object(ctx, wal.ObjectName(r.system, name))
 		if err != nil {
 			return err
 		}
@@ -221,7 +191,7 @@ func (r run) walk(ctx context.Context) error {
 		return nil
 	}
 	// What is wrong with that one by itself, its own run finds.
-	content, err := r.file(ctx, r.system, *r.next)
+	content, err := wal.Read(ctx, r.st, r.id, r.system, *r.next)
 	if err == nil {
 		r.step(*r.next, content, false)
 	}
@@ -266,7 +236,7 @@ func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
 			return
 		}
 	}
-	r.add(ObjectName(r.system, name), (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
+	r.add(wal.ObjectName(r.system, name), (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
 }
 
 func feed(w *pgdata.Walker, content []byte) {
@@ -288,7 +258,7 @@ func (r *run) fromParent(ctx context.Context, name pgdata.WALName, size int64) {
 	if err != nil || seg.Timeline == 1 || seg.Number == 0 {
 		return
 	}
-	b, err := r.file(ctx, r.system, pgdata.HistoryOf(seg.Timeline))
+	b, err := wal.Read(ctx, r.st, r.id, r.system, pgdata.HistoryOf(seg.Timeline))
 	if err != nil || b == nil {
 		return // whatever is wrong with it, it is found by itself
 	}
@@ -296,11 +266,11 @@ func (r *run) fromParent(ctx context.Context, name pgdata.WALName, size int64) {
 	if err != nil {
 		return
 	}
-	parent := pgdata.Segment{Timeline: timelineBefore(h, seg, size), Number: seg.Number - 1}
+	parent, _ := wal.Before(seg, h, size)
 	if parent.Timeline == seg.Timeline {
 		return
 	}
-	content, err := r.file(ctx, r.system, parent.File(size))
+	content, err := wal.Read(ctx, r.st, r.id, r.system, parent.File(size))
 	if err != nil || int64(len(content)) != size {
 		return
 	}

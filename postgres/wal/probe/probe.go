@@ -1,4 +1,5 @@
-package wal
+// Package probe sends a mark through the whole way of WAL, from the server to every repository and back.
+package probe
 
 import (
 	"bytes"
@@ -14,16 +15,17 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
-// Probe sends a mark through the whole way of WAL: it is written by the server, its segment is ended, archived by whatever
+// Probe is one such mark: it is written by the server, its segment is ended, archived by whatever
 // archives, and read back from every repository, where the mark must be in it. It is what pgBackRest's check does,
 // and proves more: that what is stored can be decrypted, and is what the server wrote.
 type Probe struct {
 	Postgres postgres.Config // a role that may call pg_switch_wal
-	Archives []Archive
+	Archives []wal.Archive
 	// Unlock gives the key that reads what an archive holds, in the order of Archives.
-	Unlock []func() (Identity, error)
+	Unlock []func() (wal.Identity, error)
 	// Timeout bounds the wait for the segment; 0 takes one minute.
 	Timeout time.Duration
 	// Streamed says that WAL is received from a replication slot, and that archive_command need not be set.
@@ -69,7 +71,7 @@ func (p Probe) Run(ctx context.Context) (_ *Probed, err error) {
 		return nil, err
 	}
 	mark := probePrefix + rand.Text()
-	done, size, err := write(ctx, conn, mark)
+	done, err := write(ctx, conn, mark)
 	if err != nil {
 		return nil, denied(postgres.Explain(fmt.Errorf("write a mark and end its segment: %w", err)), conn)
 	}
@@ -82,7 +84,7 @@ func (p Probe) Run(ctx context.Context) (_ *Probed, err error) {
 			return nil, err
 		}
 		at := ProbedAtSource{URL: a.URL(), Seconds: time.Since(began).Seconds()}
-		if err := p.readBack(context.WithoutCancel(ctx), i, done, mark, size); err != nil {
+		if err := p.readBack(context.WithoutCancel(ctx), i, done, mark); err != nil {
 			return nil, fmt.Errorf("read %s back from %s: %w", done.Segment, a.URL(), err)
 		}
 		done.Read = append(done.Read, at)
@@ -139,9 +141,8 @@ func (p Probe) able(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // write puts the mark into the WAL and ends its segment.
-func write(ctx context.Context, conn *pgx.Conn, mark string) (*Probed, int64, error) {
+func write(ctx context.Context, conn *pgx.Conn, mark string) (*Probed, error) {
 	var lsn string
-	var size int64
 	var done Probed
 	var system, timeline int64
 	// Twice, so that one of the two is whole on a page.
@@ -151,28 +152,28 @@ func write(ctx context.Context, conn *pgx.Conn, mark string) (*Probed, int64, er
 	}
 	if err == nil {
 		// pg_switch_wal returns where the segment ended; its name is that of the segment that was ended.
-		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal()), s.system_identifier, c.timeline_id, i.bytes_per_wal_segment
-			FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c, pg_catalog.pg_control_init() i`).
-			Scan(&done.Segment, &system, &timeline, &size)
+		err = conn.QueryRow(ctx, `SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_switch_wal()), s.system_identifier, c.timeline_id
+			FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c`).
+			Scan(&done.Segment, &system, &timeline)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	done.System, done.Timeline = cofre.SystemID(system), cofre.Timeline(timeline)
 	if done.file, err = pgdata.ParseWALName(done.Segment); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	done.Timeline = done.file.Timeline
 	done.LSN, err = cofre.ParseLSN(lsn)
-	return &done, size, err
+	return &done, err
 }
 
 // await waits until an archive has the segment. What the server says of its archiver meanwhile is passed on at the end.
-func (p Probe) await(ctx context.Context, conn *pgx.Conn, a Archive, done *Probed) error {
+func (p Probe) await(ctx context.Context, conn *pgx.Conn, a wal.Archive, done *Probed) error {
 	if a.Unusable != nil {
 		return a.Unusable
 	}
-	object := ObjectName(done.System, done.file)
+	object := wal.ObjectName(done.System, done.file)
 	tick := time.NewTicker(probePoll)
 	defer tick.Stop()
 	for {
@@ -217,16 +218,13 @@ func (p Probe) why(ctx context.Context, conn *pgx.Conn) string {
 }
 
 // readBack brings the segment from an archive and looks for the mark.
-func (p Probe) readBack(ctx context.Context, i int, done *Probed, mark string, size int64) error {
+func (p Probe) readBack(ctx context.Context, i int, done *Probed, mark string) error {
 	id, err := p.Unlock[i]()
 	if err != nil {
 		return err
 	}
-	content, err := open(ctx, p.Archives[i].Store, id, ObjectName(done.System, done.file), size)
+	content, err := wal.Read(ctx, p.Archives[i].Store, id, done.System, done.file)
 	if err != nil {
-		return err
-	}
-	if err := checkContent(done.System, done.file, content); err != nil {
 		return err
 	}
 	if !bytes.Contains(content, []byte(strings.TrimPrefix(mark, probePrefix))) {
