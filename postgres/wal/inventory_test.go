@@ -2,6 +2,8 @@ package wal_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,16 +102,24 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 		t.Errorf("said %+v, did %+v, %v", dry, done, err)
 	}
 	left := names()
-	// Base backup a keeps what makes it consistent, 2 and 3; the window begins after b.
-	for _, want := range []string{segment(2), segment(3), segment(2) + ".00000028.backup", segment(12), segment(20), segment(21) + ".parts/00010000-00018000"} {
-		if !slices.Contains(left, want) {
-			t.Errorf("%s is gone", want)
+	// Base backup a keeps what makes it consistent, 2 and 3; the window begins after b. Everything else goes: the segments
+	// in between and before, with what belongs to them, and parts of a segment that is whole.
+	var want []string
+	for _, name := range before {
+		n := must(pgdata.ParseWALName(name[:24]))(t)
+		kept := n.Seg == 2 || n.Seg == 3 || n.Seg >= 12
+		if kept && name != segment(3)+".parts/00000000-00010000" {
+			want = append(want, name)
 		}
 	}
-	for _, gone := range []string{segment(1), segment(4), segment(11), segment(3) + ".parts/00000000-00010000"} {
-		if slices.Contains(left, gone) {
-			t.Errorf("%s is still there", gone)
-		}
+	if !slices.Equal(left, want) {
+		t.Errorf("left %v\nwant %v", left, want)
+	}
+	if want := (wal.Expired{Segments: 7, Objects: len(before) - len(want)}); done != want {
+		t.Errorf("said %+v, want %+v", done, want)
+	}
+	if again, err := wal.Expire(t.Context(), st, read(), backups, day(12), true); err != nil || again != (wal.Expired{}) {
+		t.Errorf("again: %+v, %v", again, err)
 	}
 	if systems, err := wal.Systems(t.Context(), st); err != nil || !slices.Equal(systems, []cofre.SystemID{7}) {
 		t.Errorf("systems %v, %v", systems, err)
@@ -119,4 +129,66 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 		t.Fatal(err)
 	}
 	read()
+}
+
+// deleting remembers what is removed, and refuses from some moment on.
+type deleting struct {
+	cofre.Store
+	names []string
+	most  int
+}
+
+func (d *deleting) Delete(ctx context.Context, name string) error {
+	if len(d.names) == d.most {
+		return cofre.ErrDenied
+	}
+	d.names = append(d.names, name)
+	return d.Store.Delete(ctx, name)
+}
+
+// Segments go oldest first, each with all that belongs to it, so that what is left after a failure has no hole. A store
+// that refuses is told of.
+func TestExpiryLeavesNoHole(t *testing.T) {
+	t.Parallel()
+	_, st, _ := repository(t)
+	const size = 16 << 20
+	segment := func(n uint64) string { return pgdata.Segment{Timeline: 1, Number: n}.Name(size) }
+	for n := uint64(1); n <= 6; n++ {
+		for _, suffix := range []string{"", ".00000028.backup"} {
+			if err := st.Create(t.Context(), "wal/7/00000001/"+segment(n)+suffix, strings.NewReader("x"), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, left := range []string{segment(6) + ".parts/00000000-00010000", "00000002.history"} {
+		if err := st.Create(t.Context(), "wal/7/00000001/"+left, strings.NewReader("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := []plan.BaseBackup{{Point: "a", SystemID: 7, Timeline: 1, Start: 5*size + 40, Stop: 5*size + 80, StoppedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}}
+	since := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
+	inv, err := wal.ReadInventory(t.Context(), st, 7, 0, func() (wal.Identity, error) { return wal.Identity{}, cofre.ErrWrongKey })
+	if !errors.Is(err, cofre.ErrWrongKey) {
+		t.Errorf("a history without its key: %v", err)
+	}
+	if err := st.Delete(t.Context(), "wal/7/00000001/00000002.history"); err != nil {
+		t.Fatal(err)
+	}
+	if inv, err = wal.ReadInventory(t.Context(), st, 7, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	for most := range 9 {
+		d := &deleting{Store: st, most: most}
+		_, err := wal.Expire(t.Context(), d, inv, kept, since, true)
+		if !errors.Is(err, cofre.ErrDenied) && most < 8 {
+			t.Errorf("a store that refuses after %d: %v", most, err)
+		}
+		if !slices.IsSortedFunc(d.names, func(a, b string) int { return strings.Compare(a[:39], b[:39]) }) {
+			t.Errorf("in this order: %v", d.names)
+		}
+	}
+	all := &deleting{Store: st, most: 100}
+	if _, err := wal.Expire(t.Context(), all, inv, kept, since, true); err != nil || len(all.names) != 9 {
+		t.Errorf("%d objects went: %v, %v", len(all.names), all.names, err)
+	}
 }
