@@ -109,7 +109,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 		return
 	}
 	object := ObjectName(l.system, f.name)
-	// Compressing takes longest; what the header says of the content is found out beside it.
+	// Compressing takes longest; what the header says of the content is found out at the same time.
 	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
@@ -215,7 +215,7 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 // errBehind is why a file was not stored in an archive that did not take the one before it.
 var errBehind = errors.New("what comes before it is not stored yet")
 
-// compare says in which way a segment does not go on where the one before it in an archive ends, and "" where it does as
+// compare says in which way a segment does not go on where the one before it in an archive ends, and "" if it does as
 // far as can be known. What was stored by this archiver just before is not read again.
 func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) string {
 	if f.name.Kind != pgdata.WALSegment || before == nil {
@@ -281,13 +281,13 @@ func dirOf(path string) string {
 // tail is what an archiver knows of the segment before the one that it archives.
 type tail struct {
 	name    pgdata.WALName
-	chain   *pgdata.Chain // nil where it is not known
-	digests []digest      // by archive; zero where it is not known
+	chain   *pgdata.Chain // nil if it is not known
+	digests []digest      // by archive; zero if it is not known
 	ask     bool          // whether the archive is to be asked: nothing says that this archiver stored it
 }
 
 // before returns what is known of the segment before f: from the line itself, from what the last call remembered, or
-// from pg_wal. It returns nil where f is no segment, or the first of all.
+// from pg_wal. It returns nil if f is no segment, or the first of all.
 func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
 	if f.name.Kind != pgdata.WALSegment {
 		return nil
@@ -410,7 +410,7 @@ func (l *line) remember(ctx context.Context) {
 	}
 }
 
-// recall returns what is remembered of the segment of the given name, or nil where that is another, of another folder, or
+// recall returns what is remembered of the segment of the given name, or nil if that is another, of another folder, or
 // torn.
 func (l *line) recall(ctx context.Context, path string, name pgdata.WALName) *tail {
 	if l.Spool == "" {

@@ -39,13 +39,13 @@ type Archiver struct {
 type Archived struct {
 	Name   string         `json:"name"`
 	System cofre.SystemID `json:"system"`
-	Stored int            `json:"stored"` // in how many stores it is new; 0 where all had it, byte for byte
+	Stored int            `json:"stored"` // in how many stores it is new; 0 if all had it, byte for byte
 	Ahead  int            `json:"ahead"`  // how many further segments are archived by now
 	// Damaged says where the records of a segment end although the segment does not: WAL that the server wrote
 	// and that recovery cannot read past. It is archived all the same, for nothing better is to be had; a base
 	// backup should follow.
 	Damaged cofre.LSN `json:"damaged,omitzero"`
-	// Unrelated says in which way a segment does not go on where the one before it ends; empty where it does, as far as
+	// Unrelated says in which way a segment does not go on where the one before it ends; empty if it does, as far as
 	// is known. It is archived all the same, for the same reason.
 	Unrelated string `json:"unrelated,omitempty"`
 }
@@ -58,7 +58,7 @@ const aheadTime = 10 * time.Second
 // the command runs. When it returns nil, the file is durable in every store.
 //
 // It is safe to call again for a file that is archived already, and at any moment in several processes: the
-// object is created only where none is, and one that is there is accepted only if it holds the same bytes.
+// object is created only if there is none, and one that is there is accepted only if it holds the same bytes.
 //
 // Where Spool is set, what waits behind the segment asked for (NAME.ready in archive_status) is archived with it, and
 // each leaves a mark in Spool once it is durable in every store. A later call that finds the mark of its file answers
@@ -73,8 +73,8 @@ const aheadTime = 10 * time.Second
 // Of a segment whose records end before it does, or that does not go on where the one before it ends, a Note is
 // left in the store before the segment is; so is one of a file that is refused because another is there.
 //
-// Errors: cofre.ErrExists where a store holds other bytes under the same name; cofre.ErrRefused where the file is
-// of another system; cofre.ErrCorrupt where it is not what its name says; the stores'.
+// Errors: cofre.ErrExists if a store holds other bytes under the same name; cofre.ErrRefused if the file is
+// of another system; cofre.ErrCorrupt if it is not what its name says; the stores'.
 func (a *Archiver) Archive(ctx context.Context, path string) (Archived, error) {
 	return (&Archiver{Remembering(a.Archives), a.System, a.Spool, a.Ahead, a.Jobs}).archive(ctx, path)
 }

@@ -44,9 +44,9 @@ func (a Archive) URL() string {
 	return a.Store.URL()
 }
 
-// Find returns whom its WAL is encrypted for.
+// Find returns the recipient that its WAL is encrypted for.
 //
-// Errors: cofre.ErrNoRepo where it holds no key for WAL; the store's.
+// Errors: cofre.ErrNoRepo if it holds no key for WAL; the store's.
 func (a Archive) Find(ctx context.Context) (Recipient, error) {
 	if a.Unusable != nil || !a.Recipient.IsZero() {
 		return a.Recipient, a.Unusable
@@ -132,7 +132,7 @@ func (inv *Inventory) Merge(of *Inventory) {
 	}
 }
 
-// Holding is what one repository holds of a system's WAL, beside what the others hold.
+// Holding is what one repository holds of a system's WAL, next to what the others hold.
 type Holding struct {
 	URL      string    `json:"url"`
 	Segments int       `json:"segments"`

@@ -18,7 +18,7 @@ import (
 // Holds reports whether what an archive has under the name of a file is exactly content: its digest says so, without the
 // key.
 //
-// Errors: cofre.ErrNotFound where it has nothing of that name; cofre.ErrCorrupt where cofre did not write it; the store's.
+// Errors: cofre.ErrNotFound if it has nothing of that name; cofre.ErrCorrupt if cofre did not write it; the store's.
 func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WALName, content []byte) (bool, error) {
 	object := ObjectName(system, name)
 	r, err := a.Find(ctx)

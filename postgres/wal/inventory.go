@@ -65,9 +65,9 @@ func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
 }
 
 // ReadInventory lists what a store holds of a cluster's WAL. segmentSize is what the base backups say; 0 takes
-// PostgreSQL's default of 16 MiB. unlock is called only where timelines have a history that must be read.
+// PostgreSQL's default of 16 MiB. unlock is called only if timelines have a history that must be read.
 //
-// Errors: the store's; those of unlock; cofre.ErrCorrupt where a history cannot be read.
+// Errors: the store's; those of unlock; cofre.ErrCorrupt if a history cannot be read.
 func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, segmentSize int64, unlock func() (Identity, error)) (*Inventory, error) {
 	if segmentSize == 0 {
 		segmentSize = 16 << 20
@@ -198,7 +198,7 @@ func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
 }
 
 // displaced finds a break at a segment that was refused to the very server that had archived the one before it: what is
-// there came from another. Where the server had archived this one too it is its own past that it met, and where it had
+// there came from another. If the server had archived this one too, it met its own past, and if it had
 // archived neither, nothing is wrong with what is there.
 func (inv *Inventory) displaced(ctx context.Context, st cofre.Store, s pgdata.Segment, n Note) error {
 	before, ok := inv.before(s)
@@ -251,7 +251,7 @@ func (inv *Inventory) breakAt(s pgdata.Segment, at cofre.LSN, why string) {
 	}
 }
 
-// ReadChain reads what every segment says of its neighbours, without the key, and adds to Breaks where two do not belong
+// ReadChain reads what every segment says of its neighbours, without the key, and adds to Breaks if two do not belong
 // to one history, or records end within one. It reads the beginning of each object, a few hundred bytes. Segments of
 // before say nothing; they are counted in Unlinked.
 //
@@ -402,7 +402,7 @@ type Status struct {
 	Segments int             `json:"segments"`
 	Bytes    int64           `json:"stored_bytes"`
 	NewestAt time.Time       `json:"newest_at"`
-	// Repositories is what each of them holds, the first of them this one; empty where there are no copies.
+	// Repositories is what each of them holds, the first of them this one; empty if there are no copies.
 	Repositories []Holding `json:"repositories,omitempty"`
 }
 
@@ -479,8 +479,8 @@ func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copi
 	}
 }
 
-// scanAhead is how many segments are read while the records of one are looked at: reading is waiting where the
-// repository is far, and decrypting where it is near.
+// scanAhead is how many segments are read while the records of one are looked at: reading is waiting if the
+// repository is far, and decrypting if it is near.
 const scanAhead = 3
 
 type read struct {

@@ -167,14 +167,15 @@ func TestExpiryLeavesNoHole(t *testing.T) {
 	}
 	kept := []plan.BaseBackup{{Point: "a", SystemID: 7, Timeline: 1, Start: 5*size + 40, Stop: 5*size + 80, StoppedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}}
 	since := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
-	inv, err := wal.ReadInventory(t.Context(), st, 7, 0, func() (wal.Identity, error) { return wal.Identity{}, cofre.ErrWrongKey })
+	_, err := wal.ReadInventory(t.Context(), st, 7, 0, func() (wal.Identity, error) { return wal.Identity{}, cofre.ErrWrongKey })
 	if !errors.Is(err, cofre.ErrWrongKey) {
 		t.Errorf("a history without its key: %v", err)
 	}
 	if err := st.Delete(t.Context(), "wal/7/00000001/00000002.history"); err != nil {
 		t.Fatal(err)
 	}
-	if inv, err = wal.ReadInventory(t.Context(), st, 7, 0, nil); err != nil {
+	inv, err := wal.ReadInventory(t.Context(), st, 7, 0, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for most := range 9 {

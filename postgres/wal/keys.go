@@ -32,7 +32,7 @@ const (
 // Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1); filippo.io/age, scrypt.go.
 const workFactor = 16
 
-// Recipient is whom WAL is encrypted for. It is public; the zero Recipient is none.
+// Recipient is the public key that WAL is encrypted for; the zero Recipient is none.
 type Recipient struct{ r *age.X25519Recipient }
 
 // ParseRecipient reads a recipient, age1…, with or without comments around it.
@@ -73,7 +73,7 @@ func (Identity) String() string { return "[redacted]" }
 // Format never prints the identity, under any verb.
 func (Identity) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
 
-// Recipient is whom this identity reads for.
+// Recipient is the public key that this identity reads for.
 func (i Identity) Recipient() Recipient { return Recipient{i.i.Recipient()} }
 
 // CreateKeys makes the key for WAL of a repository, or reads the one that it has.
@@ -81,7 +81,7 @@ func (i Identity) Recipient() Recipient { return Recipient{i.i.Recipient()} }
 // The identity is stored first and the recipient after it: with a crash in between nobody can encrypt for a key
 // that nobody has, and the next call completes the pair.
 //
-// Errors: cofre.ErrWrongKey where the repository has a key under another password; the store's.
+// Errors: cofre.ErrWrongKey if the repository has a key under another password; the store's.
 func CreateKeys(ctx context.Context, st cofre.Store, password secret.Value) (Recipient, error) {
 	r, err := LoadRecipient(ctx, st)
 	if !errors.Is(err, cofre.ErrNotFound) {
@@ -133,9 +133,9 @@ func newIdentity(ctx context.Context, st cofre.Store, password secret.Value) (Id
 	return Identity{id}, nil
 }
 
-// LoadRecipient reads whom the WAL of a repository is encrypted for. It needs no password.
+// LoadRecipient reads the public key that the WAL of a repository is encrypted for. It needs no password.
 //
-// Errors: cofre.ErrNotFound where the repository has no key for WAL; the store's.
+// Errors: cofre.ErrNotFound if the repository has no key for WAL; the store's.
 func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 	b, err := readAll(ctx, st, RecipientObject, 4096)
 	if err != nil {
@@ -147,7 +147,7 @@ func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 // CheckKeys reads the key for WAL of a repository and says what is wrong with it: all the WAL hangs on these two
 // small objects. A repository without any has nothing to find. It takes as long as unlock, see Unlock.
 //
-// Errors: the store's, where it cannot be asked.
+// Errors: the store's, if it cannot be asked.
 func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, error)) ([]cofre.Finding, error) {
 	finding := func(object string, err error) cofre.Finding {
 		return cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: object + ": " + err.Error()}
@@ -191,7 +191,7 @@ func keep(file, text string) {
 // Unlock reads the identity. It takes a quarter of a second of CPU, on purpose: the key is derived from a password.
 // Fetch does it once per recovery, see KeepIdentity.
 //
-// Errors: cofre.ErrWrongKey; cofre.ErrNotFound where the repository has no key for WAL; the store's.
+// Errors: cofre.ErrWrongKey; cofre.ErrNotFound if the repository has no key for WAL; the store's.
 func Unlock(ctx context.Context, st cofre.Store, password secret.Value) (Identity, error) {
 	b, err := readAll(ctx, st, IdentityObject, 1<<16)
 	if err != nil {
@@ -229,7 +229,7 @@ func parseIdentity(text string) (Identity, error) {
 	return Identity{}, fmt.Errorf("read WAL key: no age identity is in it: %w", cofre.ErrCorrupt)
 }
 
-// KeepIdentity returns what file holds, or, where it holds nothing that reads for want, what unlock returns, kept
+// KeepIdentity returns what file holds, or, if it holds nothing that reads for want, what unlock returns, kept
 // in file for the next call. restore_command runs a process for each segment, and none can wait that long for a
 // password; the file is readable by its owner alone, who also owns the data directory that is being recovered,
 // where everything the key protects is in clear. Whoever ends the recovery removes it with Forget.

@@ -25,8 +25,8 @@ const linkType = "cofre-chain"
 // link is what that stanza says. Positions only: the names say as much.
 type link struct {
 	chain  pgdata.Chain
-	before digest // of the segment before, as its own object carries it; zero where the archiver did not have it
-	by     string // who archived it, as origin says; empty where that is not known
+	before digest // of the segment before, as its own object carries it; zero if the archiver did not have it
+	by     string // who archived it, as origin says; empty if that is not known
 }
 
 // origin names a data directory of a host, and says neither.
@@ -116,12 +116,12 @@ func (d *digest) decode(text string) error {
 // header is what the beginning of a stored object says of it.
 type header struct {
 	digest digest
-	link   *link // nil where the object is no segment, or was written before links were
+	link   *link // nil if the object is no segment, or was written before links were
 }
 
 // readHeader reads the beginning of a stored object, without the identity.
 //
-// Errors: cofre.ErrNotFound; cofre.ErrCorrupt where it has no digest: cofre did not write it.
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt if it has no digest: cofre did not write it.
 func readHeader(ctx context.Context, st cofre.Store, object string) (header, error) {
 	var h header
 	r, err := st.Open(ctx, object, 0, 4096)

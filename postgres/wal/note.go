@@ -28,7 +28,7 @@ const (
 	NoteUnrelated NoteKind = "unrelated" // the segment does not go on where the one before it ends
 )
 
-// Note is what the archiver of a file noticed about it. It lies beside the object of the file, NAME.found/KIND-ID, as
+// Note is what the archiver of a file noticed about it. It lies next to the object of the file, NAME.found/KIND-ID, as
 // JSON in clear; it is created once, however often the archiver meets the same thing again, and expires with the file.
 type Note struct {
 	Kind NoteKind  `json:"kind"`

@@ -78,7 +78,7 @@ func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segme
 	return parts, nil
 }
 
-// joinParts puts a segment together from its parts, filled up with zeros; nil where there are none that begin
+// joinParts puts a segment together from its parts, filled up with zeros; nil if there are none that begin
 // at its beginning.
 func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
 	parts, err := listParts(ctx, st, system, segment)

@@ -51,7 +51,7 @@ func digestOf(r Recipient, object string, content []byte) digest {
 	return d
 }
 
-// digestType is the type of the stanza that carries the digest in an age file's header. It stands there beside
+// digestType is the type of the stanza that carries the digest in an age file's header. It stands there next to
 // the recipient's stanza: programs that do not know the type ignore it, as age's format asks of them, and who
 // holds the identity can tell that it was not changed.
 const digestType = "cofre-digest"
@@ -70,7 +70,7 @@ func (c carry) Wrap([]byte) ([]*age.Stanza, error) {
 	return all, nil
 }
 
-// frame is how much plaintext is one zstd frame. Frames are compressed beside each other; a file of several is
+// frame is how much plaintext is one zstd frame. Frames are compressed side by side; a file of several is
 // an ordinary zstd file.
 const frame = 1 << 20
 

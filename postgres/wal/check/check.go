@@ -20,7 +20,7 @@ import (
 // Chain compares neighbouring segments by what they say of one another, as wal.Inventory.ReadChain reads it, and returns every
 // break that nobody has acknowledged, oldest first.
 //
-// Errors: the store's, where it cannot be asked.
+// Errors: the store's, if it cannot be asked.
 func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Finding, error) {
 	if err := inv.ReadChain(ctx, st); err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 // name, its system and its size; and it walks the records of the segments that follow one another, as recovery does. What
 // is missing between what is there it does not say: wal.StatusOf does.
 //
-// Errors: the store's, where it cannot be asked.
+// Errors: the store's, if it cannot be asked.
 func Segments(ctx context.Context, st cofre.Store, id wal.Identity) ([]cofre.Finding, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -145,7 +145,7 @@ func (c *check) add(object, what string) {
 	c.found = append(c.found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: what})
 }
 
-// object reads one object back, and returns the content of a file of PostgreSQL's, nil where it is none or is not as it
+// object reads one object back, and returns the content of a file of PostgreSQL's, nil if it is none or is not as it
 // should be: that is found. What is not ours, a later version's perhaps, is left alone.
 func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 	content, err := wal.ReadBack(ctx, c.st, c.id, object)
@@ -198,7 +198,7 @@ func (r run) walk(ctx context.Context) error {
 	return nil
 }
 
-// step walks the records of the next segment. A break at its beginning is told of as such; one within it only where own
+// step walks the records of the next segment. A break at its beginning is told of as such; one within it only if own
 // is set.
 func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 	size := int64(len(content))
