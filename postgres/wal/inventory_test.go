@@ -165,7 +165,7 @@ func TestExpiryLeavesNoHole(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	kept := []plan.BaseBackup{{Point: "a", SystemID: 7, Timeline: 1, Start: 5*size + 40, Stop: 5*size + 80, StoppedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}}
+	kept := []recovery.BaseBackup{{Point: "a", SystemID: 7, Timeline: 1, Start: 5*size + 40, Stop: 5*size + 80, StoppedAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)}}
 	since := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
 	_, err := wal.ReadInventory(t.Context(), st, 7, 0, func() (wal.Identity, error) { return wal.Identity{}, cofre.ErrWrongKey })
 	if !errors.Is(err, cofre.ErrWrongKey) {
