@@ -84,17 +84,19 @@ type GapError struct {
 	Why      string `json:",omitempty"` // what is found there
 }
 
-func (e *GapError) Error() string {
-	if e.Why != "" {
-		return fmt.Sprintf("the WAL of timeline %d breaks at %s, in segment %s: %s", e.Timeline, e.BreaksAt, e.From, e.Why)
+func (e *GapError) Error() string { return e.Message().Text }
+
+// Message is the error for a person.
+func (e *GapError) Message() Message {
+	switch {
+	case e.Why != "":
+		return Say("gap.breaks", "the WAL of timeline {{.timeline}} breaks at {{.lsn}}, in segment {{.segment}}: {{.why}}", "timeline", e.Timeline, "lsn", e.BreaksAt, "segment", e.From, "why", e.Why)
+	case strings.HasSuffix(e.From, ".history"):
+		return Say("gap.history", "the history of timeline {{.timeline}} is not archived: {{.file}} is missing, and nothing is recovered along it", "timeline", e.Timeline, "file", e.From)
+	case e.From == e.To:
+		return Say("gap.segment", "gap in the WAL of timeline {{.timeline}}: segment {{.segment}} is missing", "timeline", e.Timeline, "segment", e.From)
 	}
-	if strings.HasSuffix(e.From, ".history") {
-		return fmt.Sprintf("the history of timeline %d is not archived: %s is missing, and nothing is recovered along it", e.Timeline, e.From)
-	}
-	if e.From == e.To {
-		return fmt.Sprintf("gap in the WAL of timeline %d: segment %s is missing", e.Timeline, e.From)
-	}
-	return fmt.Sprintf("gap in the WAL of timeline %d: segments %s to %s are missing", e.Timeline, e.From, e.To)
+	return Say("gap.segments", "gap in the WAL of timeline {{.timeline}}: segments {{.from}} to {{.to}} are missing", "timeline", e.Timeline, "from", e.From, "to", e.To)
 }
 
 // UnreachableError says that a recovery target cannot be reached exactly, and which moments nearest to it can.
@@ -104,12 +106,14 @@ type UnreachableError struct {
 	Nearest []string // in words, with times in RFC 3339 or LSNs
 }
 
-func (e *UnreachableError) Error() string {
-	s := fmt.Sprintf("recovery target %s cannot be reached: %s", e.Target, e.Why)
-	if len(e.Nearest) > 0 {
-		s += " (reachable: " + strings.Join(e.Nearest, ", ") + ")"
+func (e *UnreachableError) Error() string { return e.Message().Text }
+
+// Message is the error for a person.
+func (e *UnreachableError) Message() Message {
+	if len(e.Nearest) == 0 {
+		return Say("target.unreachable", "recovery target {{.target}} cannot be reached: {{.why}}", "target", e.Target, "why", e.Why)
 	}
-	return s
+	return Say("target.nearest", "recovery target {{.target}} cannot be reached: {{.why}} (reachable: {{.nearest}})", "target", e.Target, "why", e.Why, "nearest", strings.Join(e.Nearest, ", "))
 }
 
 // ToolError says that a program cofre ran did not do what it was run for.
@@ -120,14 +124,19 @@ type ToolError struct {
 }
 
 func (e *ToolError) Error() string {
-	s := fmt.Sprintf("%s exited with status %d", e.Program, e.Exit)
-	if e.Exit < 0 {
-		s = e.Program + " was ended by a signal"
-	}
+	s := e.Message().Text
 	if t := strings.TrimSpace(e.Stderr); t != "" {
 		s += ": " + t
 	}
 	return s
+}
+
+// Message is the error for a person, without what the program said.
+func (e *ToolError) Message() Message {
+	if e.Exit < 0 {
+		return Say("tool.signal", "{{.program}} was ended by a signal", "program", e.Program)
+	}
+	return Say("tool.exit", "{{.program}} exited with status {{.status}}", "program", e.Program, "status", e.Exit)
 }
 
 // Retryable reports whether the operation that failed with err may be tried again as it is. It asks the chain

@@ -271,7 +271,7 @@ var sentences = map[string][]string{
 
 // notYetSaid is how many places are left that give a person a sentence without a code. It may only fall: write cofre.Say in a new
 // place, as docs/contributing/messages.md says, and lower the number with each that is converted.
-const notYetSaid = 400
+const notYetSaid = 390
 
 func TestSentencesWithoutACodeOnlyGrowFewer(t *testing.T) {
 	total := 0
