@@ -72,6 +72,8 @@ type Proof struct {
 	Checks []Checked `json:"checks"`
 	// NotCompared names what of the component no check looked at, in words; nil if everything captured was compared.
 	NotCompared []string `json:"not_compared,omitempty"`
+	// Of is the part of the component that was restored and compared, in words; empty for all of it.
+	Of string `json:"of,omitempty"`
 	// Part says that a kind of thing was not compared at all, so that the copy may not be called equal as a whole.
 	Part bool `json:"part,omitempty"`
 }

@@ -143,6 +143,8 @@ func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 		a.Line(a.Out, cofre.Say("restored.equal_apart", "proven equal to what was captured, apart from what is named below: {{.compared}}", "compared", compared))
 	case res.Proof.Part:
 		a.Line(a.Out, cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
+	case res.Proof.Of != "":
+		a.Line(a.Out, cofre.Say("restored.equal_of", "proven equal to what was captured of {{.part}}: {{.compared}}", "part", res.Proof.Of, "compared", compared))
 	default:
 		a.Line(a.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
 	}

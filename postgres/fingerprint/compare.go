@@ -16,6 +16,8 @@ type Options struct {
 	NoData       bool // no large objects, and materialized views without rows
 	// Except are objects that the restore leaves out, by name, and has said so.
 	Except map[string]bool
+	// Part is the part that was restored; nil is all.
+	Part *Part
 }
 
 // Difference is one property of one object that is not what it was.
@@ -46,7 +48,8 @@ type Result struct {
 // Compare reads two fingerprints side by side and calls differs for each difference, in the order of kinds and
 // names. It holds one object of each at a time.
 //
-// Errors: cofre.ErrCorrupt if captured is no whole fingerprint; those of the readers and of differs.
+// Errors: cofre.ErrCorrupt if captured is no whole fingerprint; ErrNoPlaces if a part is to be compared with one of
+// before places were captured; those of the readers and of differs.
 func Compare(captured, restored io.Reader, o Options, differs func(Difference) error) (*Result, error) {
 	want, err := newReader(captured)
 	if err != nil {
@@ -55,6 +58,9 @@ func Compare(captured, restored io.Reader, o Options, differs func(Difference) e
 	got, err := newReader(restored)
 	if err != nil {
 		return nil, err
+	}
+	if o.Part != nil && !want.placed() {
+		return nil, ErrNoPlaces
 	}
 	c := &comparison{want: want, got: got, o: o, differs: differs, result: &Result{}, upgraded: map[string]bool{}}
 	if want.major != got.major {
@@ -124,32 +130,20 @@ func (c *comparison) compareKind() error {
 	}
 	for w.more || g.more {
 		var err error
-		different := true
 		takeWant, takeGot := w.more && (!g.more || w.object.name <= g.object.name), g.more && (!w.more || g.object.name <= w.object.name)
 		switch {
 		case takeWant && c.passes(w, kind), takeGot && c.passes(g, kind):
-			different = false
 		case takeWant && takeGot:
-			different, err = c.compareObject(kind, pairs)
+			err = c.compareObject(&n, pairs)
 		case takeWant:
-			err = c.differs(Difference{Name: w.object.name, Want: "as captured", Got: "missing", Lost: c.lost(kind, "", w.object)})
-		case c.want.major != c.got.major && strings.HasPrefix(kind, changedPrivileges):
-			different = false // of an object that the newer server brought
+			err = c.missing(&n)
 		default:
-			err = c.differs(Difference{Name: g.object.name, Want: "nothing", Got: describe(g.object, g.attributes), Lost: c.lost(kind, "", g.object)})
+			err = c.unexpected(&n)
 		}
-		if err != nil {
-			return err
-		}
-		if different {
-			n.Difference++
-		}
-		if takeWant {
-			n.Want++
+		if takeWant && err == nil {
 			err = w.next()
 		}
 		if takeGot && err == nil {
-			n.Got++
 			err = g.next()
 		}
 		if err != nil {
@@ -158,6 +152,30 @@ func (c *comparison) compareKind() error {
 	}
 	c.result.Kinds = append(c.result.Kinds, n)
 	return nil
+}
+
+// missing tells of an object that only the source has, unless it is of another part.
+func (c *comparison) missing(n *Counted) error {
+	o := c.want.object
+	if !c.o.Part.takes(c.want.places()) {
+		return nil
+	}
+	n.Want, n.Difference = n.Want+1, n.Difference+1
+	return c.differs(Difference{Name: o.name, Want: "as captured", Got: "missing", Lost: c.lost(n.Kind, "", o)})
+}
+
+// unexpected tells of an object that only the copy has.
+func (c *comparison) unexpected(n *Counted) error {
+	o := c.got.object
+	if c.o.Part.mayBeThere(c.got.places()) {
+		return nil
+	}
+	n.Got++
+	if c.want.major != c.got.major && strings.HasPrefix(n.Kind, changedPrivileges) {
+		return nil // of an object that the newer server brought
+	}
+	n.Difference++
+	return c.differs(Difference{Name: o.name, Want: "nothing", Got: describe(o, c.got.attributes), Lost: c.lost(n.Kind, "", o)})
 }
 
 // passes is true for an object that is not compared: the restore has said that it leaves it out, or it is of an
@@ -193,6 +211,7 @@ func (o Options) leavesOut(kind string) bool {
 type pair struct {
 	attribute
 	want, got int
+	by        int // the place in want of what says what makes the attribute; -1 is the object itself
 }
 
 // pairs are the attributes that can be compared.
@@ -201,20 +220,25 @@ func (c *comparison) pairs(kind string, want, got []attribute) []pair {
 	for i, a := range want {
 		j := slices.IndexFunc(got, func(b attribute) bool { return b.name == a.name })
 		switch {
-		case j < 0, a.spelled && c.want.major != c.got.major:
+		case j < 0, a.places(), a.spelled && c.want.major != c.got.major:
 		case a.name == ownerAttribute && c.o.NoOwner, a.name == privilegesAttribute && (c.o.NoOwner || c.o.NoPrivileges):
 		case a.name == "populated" && kind == relationsKind && c.o.NoData:
 		default:
-			pairs = append(pairs, pair{a, i, j})
+			pairs = append(pairs, pair{a, i, j, slices.IndexFunc(want, func(b attribute) bool { return b.name == a.name+placesMark })})
 		}
 	}
 	return pairs
 }
 
-func (c *comparison) compareObject(kind string, pairs []pair) (different bool, err error) {
+func (c *comparison) compareObject(n *Counted, pairs []pair) error {
 	w, g := c.want.object, c.got.object
-	upgraded := false
+	kind, whole := n.Kind, c.o.Part.takes(c.want.places())
+	upgraded, compared, different := false, whole, false
 	for _, p := range pairs {
+		if !c.o.Part.makes(w.placesAt(p.by), whole) {
+			continue
+		}
+		compared = true
 		want, got := c.meaning(p.name, w.values[p.want], g.values[p.got])
 		if want == got {
 			continue
@@ -229,10 +253,16 @@ func (c *comparison) compareObject(kind string, pairs []pair) (different bool, e
 		}
 		different = true
 		if err := c.differs(Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lost(kind, p.name, w)}); err != nil {
-			return true, err
+			return err
 		}
 	}
-	return different, nil
+	if compared {
+		n.Want, n.Got = n.Want+1, n.Got+1
+	}
+	if different {
+		n.Difference++
+	}
+	return nil
 }
 
 // meaning is two values as they are compared: a privilege that the older of two majors does not know is none.

@@ -10,6 +10,7 @@ import (
 type kind struct {
 	name       string // as a count reads: "indexes"
 	identity   string // SQL of the object's name, unique within the kind, with the word for what it is
+	places     string // SQL of the places by which an archive may know it, the nearest first; see Part
 	from       string // FROM and WHERE
 	attributes []attribute
 	since      int // the first major that has it; 0 is all
@@ -21,6 +22,8 @@ type kind struct {
 type attribute struct {
 	name string
 	sql  string
+	// by is SQL of the places of what makes the attribute, if something else than the object's own entry may.
+	by string
 	// spelled says that the text is a definition, which another major may print in another way.
 	spelled bool
 	since   int
@@ -121,17 +124,35 @@ func kinds(major int, superuser bool) []kind {
 	return all
 }
 
-// query is the COPY of one kind. Objects come in the byte order of their names in UTF-8.
-func (k kind) query(encoding string) string {
+// placed returns the attributes as they are written: each that something else may make is followed by the places of
+// that, and all by the places of the object.
+func (k kind) placed() []attribute {
+	var all []attribute
+	for _, a := range k.attributes {
+		all = append(all, a)
+		if a.by != "" {
+			all = append(all, attribute{name: a.name + placesMark, sql: a.by})
+		}
+	}
+	return append(all, attribute{name: placesMark, sql: k.places})
+}
+
+// query is the COPY of one kind, limited to objects that have one of the places, if there are any. Objects come in the
+// byte order of their names in UTF-8.
+func (k kind) query(encoding string, within []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "COPY (SELECT * FROM (SELECT %s AS name", k.identity)
-	for i, a := range k.attributes {
+	for i, a := range k.placed() {
 		fmt.Fprintf(&b, ",\n  (%s)::text AS a%d", a.sql, i)
 	}
 	order := `name COLLATE "C"`
 	if encoding != "UTF8" && encoding != "SQL_ASCII" {
 		order = `pg_catalog.convert_to(name, 'UTF8')`
 	}
-	fmt.Fprintf(&b, "\nFROM %s) k WHERE name IS NOT NULL ORDER BY %s) TO STDOUT", k.from, order)
+	fmt.Fprintf(&b, "\nFROM %s) k WHERE name IS NOT NULL", k.from)
+	if len(within) > 0 {
+		fmt.Fprintf(&b, " AND pg_catalog.string_to_array(a%d, ',') && '{%s}'", len(k.placed())-1, strings.Join(within, ","))
+	}
+	fmt.Fprintf(&b, " ORDER BY %s) TO STDOUT", order)
 	return b.String()
 }

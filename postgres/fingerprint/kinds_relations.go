@@ -10,33 +10,42 @@ func relations() []kind {
 	relation := name("n.nspname", "o.relname")
 	on := ` || ' on ' || ` + relation
 	ours := userSchema + ` AND ` + apart("pg_class", "o.oid")
+	schema := inSchema("n.nspname")
+	table := place("pg_class", "o.oid") + `, ` + schema
+	// pg_dump makes a view that others need early without its query, and gives it that by a rule.
+	byRule := `CASE o.relkind WHEN 'v' THEN (SELECT ` + place("pg_rewrite", "r.oid") + ` FROM pg_catalog.pg_rewrite r WHERE r.ev_class = o.oid AND r.rulename = '_RETURN') END`
 	return []kind{
 		{
 			name: "schemas", identity: `'schema ' || pg_catalog.quote_ident(n.nspname)`,
+			places:     places(place("pg_namespace", "n.oid")),
 			from:       `pg_catalog.pg_namespace n WHERE ` + userSchema + ` AND ` + apart("pg_namespace", "n.oid"),
 			attributes: []attribute{owner("n.nspowner"), privileges("n.nspacl", "'n'", "n.nspowner")},
 		},
 		{
 			name: relationsKind, identity: word + ` || ` + relation,
+			places: places(place("pg_class", "o.oid"), schema),
 			from: class + ` LEFT JOIN pg_catalog.pg_foreign_table f ON f.ftrelid = o.oid
  WHERE o.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND ` + ours,
 			attributes: []attribute{
 				owner("o.relowner"),
 				privileges("o.relacl", "CASE o.relkind WHEN 'S' THEN 's' ELSE 'r' END", "o.relowner"),
 				{name: "persistence", sql: `CASE o.relpersistence WHEN 'p' THEN 'permanent' WHEN 'u' THEN 'unlogged' ELSE o.relpersistence::text END`},
-				{name: "options", sql: sorted("o.reloptions")},
+				{name: "options", sql: sorted("o.reloptions"), by: byRule},
 				{name: "options of its TOAST table", sql: `(SELECT ` + sorted("t.reloptions") + ` FROM pg_catalog.pg_class t WHERE t.oid = o.reltoastrelid)`},
 				{name: "access method", sql: `(SELECT m.amname FROM pg_catalog.pg_am m WHERE m.oid = o.relam)`},
 				{name: "tablespace", sql: spaceName},
-				{name: "replica identity", sql: `CASE o.relreplident WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'index' END`},
-				{name: "row-level security", sql: `o.relrowsecurity`},
+				{
+					name: "replica identity", sql: `CASE o.relreplident WHEN 'd' THEN 'default' WHEN 'n' THEN 'nothing' WHEN 'f' THEN 'full' ELSE 'index' END`,
+					by: `CASE o.relreplident WHEN 'i' THEN (SELECT ` + places(placeOfIndex("i.indexrelid")) + ` FROM pg_catalog.pg_index i WHERE i.indrelid = o.oid AND i.indisreplident) END`,
+				},
+				{name: "row-level security", sql: `o.relrowsecurity`, by: placeOfEntry("ROW SECURITY", "o.oid")},
 				{name: "forced row-level security", sql: `o.relforcerowsecurity`},
 				{name: "partition key", sql: `CASE WHEN o.relkind = 'p' THEN pg_catalog.pg_get_partkeydef(o.oid) END`, spelled: true},
-				{name: "partition bound", sql: `pg_catalog.pg_get_expr(o.relpartbound, o.oid)`, spelled: true},
-				{name: "parents", sql: `(SELECT pg_catalog.string_agg(h.inhparent::pg_catalog.regclass::text, ', ' ORDER BY h.inhseqno) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = o.oid)`},
+				{name: "partition bound", sql: `pg_catalog.pg_get_expr(o.relpartbound, o.oid)`, spelled: true, by: placeOfParent("o.oid")},
+				{name: "parents", sql: `(SELECT pg_catalog.string_agg(h.inhparent::pg_catalog.regclass::text, ', ' ORDER BY h.inhseqno) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = o.oid)`, by: placeOfParent("o.oid")},
 				{name: "of type", sql: `CASE WHEN o.reloftype <> 0 THEN pg_catalog.format_type(o.reloftype, NULL) END`},
-				{name: "definition", sql: `CASE WHEN o.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(o.oid) END`, spelled: true},
-				{name: "populated", sql: `CASE WHEN o.relkind = 'm' THEN o.relispopulated END`},
+				{name: "definition", sql: `CASE WHEN o.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(o.oid) END`, spelled: true, by: byRule},
+				{name: "populated", sql: `CASE WHEN o.relkind = 'm' THEN o.relispopulated END`, by: placeOfEntry("MATERIALIZED VIEW DATA", "o.oid")},
 				{name: columnOrder, sql: `(SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped AND o.relkind <> 'S')`},
 				{name: "foreign server", sql: `(SELECT s.srvname FROM pg_catalog.pg_foreign_server s WHERE s.oid = f.ftserver)`},
 				{name: "hash of its options", sql: hashed("f.ftoptions")},
@@ -44,16 +53,19 @@ func relations() []kind {
 		},
 		{
 			name: "columns", identity: `'column ' || ` + relation + ` || '.' || pg_catalog.quote_ident(a.attname)`,
+			places: places(place("pg_class", "o.oid"), `CASE o.relkind WHEN 'c' THEN `+place("pg_type", "o.reltype")+` END`, schema),
 			from: class + ` JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid AND a.attnum > 0 AND NOT a.attisdropped
  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  WHERE o.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND ` + ours + ` AND (o.relkind <> 'c' OR ` + apart("pg_type", "o.reltype") + `)`,
 			attributes: []attribute{
 				{name: "type", sql: `pg_catalog.format_type(a.atttypid, a.atttypmod)`},
 				{name: "collation", sql: `CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::pg_catalog.regcollation END`},
-				{name: "not null", sql: `a.attnotnull`},
-				{name: "default", sql: `pg_catalog.pg_get_expr(d.adbin, d.adrelid)`, spelled: true},
-				{name: "has a default", sql: `d.oid IS NOT NULL`},
-				{name: "identity", sql: `CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END`},
+				{name: "not null", sql: `a.attnotnull`, until: 17},
+				{name: "not null", sql: `a.attnotnull`, since: 18, by: `(SELECT ` + places(placeOfConstraint()) + ` FROM pg_catalog.pg_constraint c WHERE a.attnotnull AND c.conrelid = o.oid AND c.contype = 'n' AND c.conkey[1] = a.attnum)`},
+				{name: "default", sql: `pg_catalog.pg_get_expr(d.adbin, d.adrelid)`, spelled: true, by: place("pg_attrdef", "d.oid")},
+				{name: "has a default", sql: `d.oid IS NOT NULL`, by: place("pg_attrdef", "d.oid")},
+				{name: "identity", sql: `CASE a.attidentity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END`, by: `CASE WHEN a.attidentity <> '' THEN (SELECT ` + place("pg_class", "x.objid") + ` FROM pg_catalog.pg_depend x
+ WHERE x.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND x.refobjid = o.oid AND x.refobjsubid = a.attnum AND x.deptype = 'i' LIMIT 1) END`},
 				{name: "generated", sql: `CASE a.attgenerated WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END`},
 				{name: "storage", sql: `CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage END`},
 				{name: "compression", sql: `nullif(a.attcompression::text, '')`, since: 14},
@@ -66,14 +78,19 @@ func relations() []kind {
 		},
 		{
 			name: "sequences", identity: `'sequence ' || ` + relation + ` || ' (parameters)'`,
-			from: class + ` JOIN pg_catalog.pg_sequence q ON q.seqrelid = o.oid WHERE ` + ours,
+			places: places(table),
+			from:   class + ` JOIN pg_catalog.pg_sequence q ON q.seqrelid = o.oid WHERE ` + ours,
 			attributes: []attribute{
 				{name: "type", sql: `pg_catalog.format_type(q.seqtypid, NULL)`},
 				{name: "range", sql: `pg_catalog.format('%s to %s from %s by %s', q.seqmin, q.seqmax, q.seqstart, q.seqincrement)`},
 				{name: "cache", sql: `q.seqcache`},
 				{name: "cycle", sql: `q.seqcycle`},
-				{name: "owned by", sql: `(SELECT pg_catalog.format('%s.%I', p.refobjid::pg_catalog.regclass, a.attname) FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_attribute a ON a.attrelid = p.refobjid AND a.attnum = p.refobjsubid
- WHERE p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = o.oid AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype IN ('a', 'i') AND p.refobjsubid > 0 LIMIT 1)`},
+				{
+					name: "owned by", sql: `(SELECT pg_catalog.format('%s.%I', p.refobjid::pg_catalog.regclass, a.attname) FROM pg_catalog.pg_depend p JOIN pg_catalog.pg_attribute a ON a.attrelid = p.refobjid AND a.attnum = p.refobjsubid
+ WHERE p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = o.oid AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype IN ('a', 'i') AND p.refobjsubid > 0 LIMIT 1)`,
+					by: `(SELECT ` + place("pg_class", "p.refobjid") + ` FROM pg_catalog.pg_depend p
+ WHERE p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = o.oid AND p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.deptype IN ('a', 'i') AND p.refobjsubid > 0 LIMIT 1)`,
+				},
 			},
 		},
 		constraints("constraints", `c.contype IN ('c', 'f', 'p', 'u', 'x') AND NOT (c.contype = 'f' AND c.conparentid <> 0)`, 0),
@@ -82,18 +99,20 @@ func relations() []kind {
 		{
 			// Their names follow those of the parents, if there are any.
 			name: notNullKind, since: 18, identity: `'NOT NULL of column ' || ` + relation + ` || '.' || pg_catalog.quote_ident(a.attname)`,
-			from: class + ` JOIN pg_catalog.pg_constraint c ON c.conrelid = o.oid AND c.contype = 'n' JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid AND a.attnum = c.conkey[1] WHERE ` + ours,
+			places: places(placeOfConstraint(), table),
+			from:   class + ` JOIN pg_catalog.pg_constraint c ON c.conrelid = o.oid AND c.contype = 'n' JOIN pg_catalog.pg_attribute a ON a.attrelid = o.oid AND a.attnum = c.conkey[1] WHERE ` + ours,
 			attributes: []attribute{
 				{name: "name", sql: `c.conname`},
 				{name: "validated", sql: `c.convalidated`},
 				{name: "no inherit", sql: `c.connoinherit`},
-				{name: "inherited", sql: `CASE WHEN c.coninhcount > 0 THEN true END`},
+				{name: "inherited", sql: `CASE WHEN c.coninhcount > 0 THEN true END`, by: places(placeOfConstraint(), placeOfParent("o.oid"))},
 			},
 		},
 		{
 			// What CREATE INDEX CONCURRENTLY left half done is in no dump.
 			name: "indexes", identity: `'index ' || ` + relation,
-			from: class + ` JOIN pg_catalog.pg_index i ON i.indexrelid = o.oid WHERE (i.indisvalid OR o.relkind = 'I') AND ` + userSchema + ` AND ` + apart("pg_class", "i.indrelid"),
+			places: places(placeOfIndex("o.oid"), place("pg_class", "i.indrelid"), schema),
+			from:   class + ` JOIN pg_catalog.pg_index i ON i.indexrelid = o.oid WHERE (i.indisvalid OR o.relkind = 'I') AND ` + userSchema + ` AND ` + apart("pg_class", "i.indrelid"),
 			attributes: []attribute{
 				{name: "table", sql: `i.indrelid::pg_catalog.regclass`},
 				{name: "definition", sql: `pg_catalog.pg_get_indexdef(o.oid)`, spelled: true},
@@ -105,12 +124,13 @@ func relations() []kind {
 				{name: "options", sql: sorted("o.reloptions")},
 				{name: "tablespace", sql: spaceName},
 				{name: "statistics targets", sql: `(SELECT pg_catalog.string_agg(pg_catalog.format('%s: %s', a.attnum, a.attstattarget), ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a WHERE a.attrelid = o.oid AND a.attstattarget >= 0)`},
-				{name: "part of", sql: `(SELECT h.inhparent::pg_catalog.regclass FROM pg_catalog.pg_inherits h WHERE h.inhrelid = o.oid)`},
+				{name: "part of", sql: `(SELECT h.inhparent::pg_catalog.regclass FROM pg_catalog.pg_inherits h WHERE h.inhrelid = o.oid)`, by: placeOfParent("o.oid")},
 			},
 		},
 		{
 			name: "triggers", identity: `'trigger ' || pg_catalog.quote_ident(g.tgname)` + on,
-			from: class + ` JOIN pg_catalog.pg_trigger g ON g.tgrelid = o.oid WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND ` + ours,
+			places: places(place("pg_trigger", "g.oid"), table),
+			from:   class + ` JOIN pg_catalog.pg_trigger g ON g.tgrelid = o.oid WHERE NOT g.tgisinternal AND g.tgparentid = 0 AND ` + ours,
 			attributes: []attribute{
 				{name: "definition", sql: `pg_catalog.pg_get_triggerdef(g.oid)`, spelled: true},
 				{name: "function", sql: `g.tgfoid::pg_catalog.regprocedure`},
@@ -119,12 +139,15 @@ func relations() []kind {
 		},
 		{
 			name: "triggers of partitions", identity: `'trigger ' || pg_catalog.quote_ident(g.tgname)` + on, since: 15,
+			places: places(place("pg_trigger", "g.oid"), `(WITH RECURSIVE u AS (SELECT g.tgparentid AS above UNION ALL SELECT t.tgparentid FROM pg_catalog.pg_trigger t JOIN u ON t.oid = u.above WHERE t.tgparentid <> 0)
+ SELECT pg_catalog.string_agg(`+place("pg_trigger", "above")+`, ',') FROM u)`, table),
 			from:       class + ` JOIN pg_catalog.pg_trigger g ON g.tgrelid = o.oid WHERE NOT g.tgisinternal AND g.tgparentid <> 0 AND ` + ours,
 			attributes: []attribute{{name: "enabled", sql: enabled("g.tgenabled")}},
 		},
 		{
 			name: "rules", identity: `'rule ' || pg_catalog.quote_ident(r.rulename)` + on,
-			from: class + ` JOIN pg_catalog.pg_rewrite r ON r.ev_class = o.oid WHERE r.rulename <> '_RETURN' AND ` + ours,
+			places: places(place("pg_rewrite", "r.oid"), table),
+			from:   class + ` JOIN pg_catalog.pg_rewrite r ON r.ev_class = o.oid WHERE r.rulename <> '_RETURN' AND ` + ours,
 			attributes: []attribute{
 				{name: "definition", sql: `pg_catalog.pg_get_ruledef(r.oid)`, spelled: true},
 				{name: "event", sql: `r.ev_type`},
@@ -134,12 +157,14 @@ func relations() []kind {
 		},
 		{
 			name: "row-level security policies", identity: `'policy ' || pg_catalog.quote_ident(p.polname)` + on,
+			places:     places(place("pg_policy", "p.oid"), table),
 			from:       class + ` JOIN pg_catalog.pg_policy p ON p.polrelid = o.oid WHERE ` + ours,
 			attributes: policy(),
 		},
 		{
 			name: "statistics objects", identity: `'statistics ' || ` + name("n.nspname", "s.stxname"),
-			from: `pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE ` + userSchema + ` AND ` + apart("pg_statistic_ext", "s.oid"),
+			places: places(place("pg_statistic_ext", "s.oid"), schema),
+			from:   `pg_catalog.pg_statistic_ext s JOIN pg_catalog.pg_namespace n ON n.oid = s.stxnamespace WHERE ` + userSchema + ` AND ` + apart("pg_statistic_ext", "s.oid"),
 			attributes: []attribute{
 				owner("s.stxowner"),
 				{name: "definition", sql: `pg_catalog.pg_get_statisticsobjdef(s.oid)`, spelled: true},
@@ -159,6 +184,7 @@ func constraints(kindName, where string, since int) kind {
 	return kind{
 		name: kindName, since: since,
 		identity: `'constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || CASE WHEN c.conrelid <> 0 THEN ` + name("n.nspname", "o.relname") + ` ELSE 'domain ' || ` + name("n.nspname", "t.typname") + ` END`,
+		places:   places(placeOfConstraint(), place("pg_class", "c.conrelid"), place("pg_type", "c.contypid"), inSchema("n.nspname")),
 		from: `pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
  LEFT JOIN pg_catalog.pg_class o ON o.oid = c.conrelid LEFT JOIN pg_catalog.pg_type t ON t.oid = c.contypid
  WHERE ` + where + ` AND ` + userSchema + ` AND ` + apart("pg_class", "c.conrelid") + ` AND ` + apart("pg_type", "c.contypid"),

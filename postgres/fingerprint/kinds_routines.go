@@ -6,6 +6,7 @@ func routines() []kind {
 		{
 			name:     "functions and procedures",
 			identity: `CASE o.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END || o.oid::pg_catalog.regprocedure::text`,
+			places:   places(place("pg_proc", "o.oid"), inSchema("n.nspname")),
 			from:     `pg_catalog.pg_proc o JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = o.oid WHERE ` + userSchema + ` AND ` + ownMaking("pg_proc", "o.oid"),
 			attributes: []attribute{
 				owner("o.proowner"), privileges("o.proacl", "'f'", "o.proowner"),
@@ -29,6 +30,7 @@ func routines() []kind {
 		{
 			// Row types of tables, array types and multiranges follow what they are made for.
 			name: "types and domains", identity: `CASE o.typtype WHEN 'd' THEN 'domain ' ELSE 'type ' END || ` + name("n.nspname", "o.typname"),
+			places: places(place("pg_type", "o.oid"), inSchema("n.nspname")),
 			from: `pg_catalog.pg_type o JOIN pg_catalog.pg_namespace n ON n.oid = o.typnamespace LEFT JOIN pg_catalog.pg_class c ON c.oid = o.typrelid LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = o.oid
  WHERE o.typtype IN ('b', 'c', 'd', 'e', 'r', 'p') AND (o.typrelid = 0 OR c.relkind = 'c') AND NOT EXISTS (SELECT FROM pg_catalog.pg_type e WHERE e.typarray = o.oid) AND ` + userSchema + ` AND ` + apart("pg_type", "o.oid"),
 			attributes: []attribute{
@@ -49,7 +51,8 @@ func routines() []kind {
 		},
 		{
 			name: "casts", identity: identified("pg_cast", "o.oid"),
-			from: `pg_catalog.pg_cast o WHERE o.oid >= ` + firstNormal + ` AND ` + ownMaking("pg_cast", "o.oid"),
+			places: places(place("pg_cast", "o.oid")),
+			from:   `pg_catalog.pg_cast o WHERE o.oid >= ` + firstNormal + ` AND ` + ownMaking("pg_cast", "o.oid"),
 			attributes: []attribute{
 				{name: "function", sql: `nullif(o.castfunc, 0)::pg_catalog.regprocedure`},
 				{name: "context", sql: `o.castcontext`},
@@ -58,7 +61,8 @@ func routines() []kind {
 		},
 		{
 			name: "operators", identity: identified("pg_operator", "o.oid"),
-			from: `pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprcode <> 0 AND ` + userSchema + ` AND ` + apart("pg_operator", "o.oid"),
+			places: places(place("pg_operator", "o.oid"), inSchema("n.nspname")),
+			from:   `pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace WHERE o.oprcode <> 0 AND ` + userSchema + ` AND ` + apart("pg_operator", "o.oid"),
 			attributes: []attribute{
 				owner("o.oprowner"),
 				{name: "function", sql: `o.oprcode::pg_catalog.regprocedure`},
@@ -70,12 +74,14 @@ func routines() []kind {
 		},
 		{
 			name: "operator families", identity: identified("pg_opfamily", "o.oid"),
+			places:     places(place("pg_opfamily", "o.oid"), `(SELECT `+place("pg_opclass", "c.oid")+` FROM pg_catalog.pg_opclass c WHERE c.opcfamily = o.oid LIMIT 1)`, inSchema("n.nspname")),
 			from:       `pg_catalog.pg_opfamily o JOIN pg_catalog.pg_namespace n ON n.oid = o.opfnamespace WHERE ` + userSchema + ` AND ` + apart("pg_opfamily", "o.oid"),
 			attributes: []attribute{owner("o.opfowner")},
 		},
 		{
 			name: "operator classes", identity: identified("pg_opclass", "o.oid"),
-			from: `pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace n ON n.oid = o.opcnamespace WHERE ` + userSchema + ` AND ` + apart("pg_opclass", "o.oid"),
+			places: places(place("pg_opclass", "o.oid"), inSchema("n.nspname")),
+			from:   `pg_catalog.pg_opclass o JOIN pg_catalog.pg_namespace n ON n.oid = o.opcnamespace WHERE ` + userSchema + ` AND ` + apart("pg_opclass", "o.oid"),
 			attributes: []attribute{
 				owner("o.opcowner"),
 				{name: "family", sql: identified("pg_opfamily", "o.opcfamily")},
@@ -85,17 +91,20 @@ func routines() []kind {
 		},
 		{
 			name: familyOperators, identity: identified("pg_amop", "o.oid"),
+			places:     placesInFamily("pg_amop", "o.amopfamily"),
 			from:       `pg_catalog.pg_amop o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_opfamily", "o.amopfamily") + ` AND ` + apart("pg_operator", "o.amopopr"),
 			attributes: []attribute{{name: "operator", sql: `o.amopopr::pg_catalog.regoperator`}, {name: "purpose", sql: `pg_catalog.concat_ws(' ', o.amoppurpose, CASE WHEN o.amopsortfamily <> 0 THEN ` + identified("pg_opfamily", "o.amopsortfamily") + ` END)`}},
 		},
 		{
 			name: familyFunctions, identity: identified("pg_amproc", "o.oid"),
+			places:     placesInFamily("pg_amproc", "o.amprocfamily"),
 			from:       `pg_catalog.pg_amproc o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_opfamily", "o.amprocfamily") + ` AND ` + apart("pg_proc", "o.amproc"),
 			attributes: []attribute{{name: "function", sql: `o.amproc::pg_catalog.regprocedure`}},
 		},
 		{
 			name: "languages", identity: `'language ' || pg_catalog.quote_ident(o.lanname)`,
-			from: `pg_catalog.pg_language o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_language", "o.oid"),
+			places: places(place("pg_language", "o.oid")),
+			from:   `pg_catalog.pg_language o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_language", "o.oid"),
 			attributes: []attribute{
 				owner("o.lanowner"), privileges("o.lanacl", "'l'", "o.lanowner"),
 				{name: "trusted", sql: `o.lanpltrusted`},
@@ -104,11 +113,13 @@ func routines() []kind {
 		},
 		{
 			name: "transforms", identity: identified("pg_transform", "o.oid"),
+			places:     places(place("pg_transform", "o.oid")),
 			from:       `pg_catalog.pg_transform o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_transform", "o.oid"),
 			attributes: []attribute{{name: "functions", sql: `pg_catalog.concat_ws(' ', nullif(o.trffromsql, 0)::pg_catalog.regprocedure, 'to ' || nullif(o.trftosql, 0)::pg_catalog.regprocedure)`}},
 		},
 		{
 			name: "access methods", identity: `'access method ' || pg_catalog.quote_ident(o.amname)`,
+			places:     places(place("pg_am", "o.oid")),
 			from:       `pg_catalog.pg_am o WHERE o.oid >= ` + firstNormal + ` AND ` + apart("pg_am", "o.oid"),
 			attributes: []attribute{{name: "handler", sql: `o.amhandler::pg_catalog.regproc`}, {name: "type", sql: `o.amtype`}},
 		},

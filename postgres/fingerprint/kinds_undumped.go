@@ -21,7 +21,8 @@ func undumped() []kind {
 	const bootstrap = "10"
 	return []kind{
 		{
-			name: serverOwners, identity: `'owner of ' || ` + identifiedAs("o.class", "o.oid"),
+			places: `o.class || ':' || o.oid`,
+			name:   serverOwners, identity: `'owner of ' || ` + identifiedAs("o.class", "o.oid"),
 			from: `(` + eachOf(false, func(c ownedCatalog) string {
 				where := ` WHERE o.oid < ` + firstNormal + ` AND o.` + c.owner + ` <> ` + bootstrap + c.own
 				if c.name == "pg_namespace" {
@@ -32,7 +33,8 @@ func undumped() []kind {
 			attributes: []attribute{owner("o.owner")},
 		},
 		{
-			name: serverSchemas, identity: identifiedAs("o.class", "o.oid"),
+			places: `o.class || ':' || o.oid`,
+			name:   serverSchemas, identity: identifiedAs("o.class", "o.oid"),
 			from: `(` + eachOf(true, func(c ownedCatalog) string {
 				where := ` JOIN pg_catalog.pg_namespace n ON n.oid = o.` + c.schema + ` WHERE o.oid >= ` + firstNormal + ` AND n.nspname IN ('pg_catalog', 'information_schema') AND ` + ownMaking(c.name, "o.oid")
 				return where + c.own
@@ -40,7 +42,8 @@ func undumped() []kind {
 			attributes: []attribute{owner("o.owner")},
 		},
 		{
-			name: memberKind, identity: `i.type || ' ' || i.identity || ' of extension ' || pg_catalog.quote_ident(e.extname)`,
+			places: places(`p.classid || ':' || p.objid`, place("pg_extension", "e.oid")),
+			name:   memberKind, identity: `i.type || ' ' || i.identity || ' of extension ' || pg_catalog.quote_ident(e.extname)`,
 			from: `pg_catalog.pg_depend p JOIN pg_catalog.pg_extension e ON e.oid = p.refobjid
  JOIN (` + eachOf(false, func(ownedCatalog) string { return "" }) + `) o ON o.class = p.classid AND o.oid = p.objid, LATERAL pg_catalog.pg_identify_object(p.classid, p.objid, 0) i
  WHERE p.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND p.deptype = 'e' AND p.objid >= ` + firstNormal,
@@ -59,7 +62,8 @@ func undumped() []kind {
 		},
 		{
 			// ALTER TABLE … DISABLE TRIGGER ALL: pg_dump asks for no internal trigger, and the copy checks again.
-			name: switchedOff, identity: `'switched off: constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || ` + name("n.nspname", "o.relname"),
+			places: places(place("pg_constraint", "c.oid"), place("pg_class", "o.oid")),
+			name:   switchedOff, identity: `'switched off: constraint ' || pg_catalog.quote_ident(c.conname) || ' on ' || ` + name("n.nspname", "o.relname"),
 			from: `(SELECT g.tgconstraint, g.tgrelid, pg_catalog.string_agg(DISTINCT ` + enabled("g.tgenabled") + `, ' ') AS state FROM pg_catalog.pg_trigger g WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgconstraint <> 0 GROUP BY 1, 2) g
  JOIN pg_catalog.pg_constraint c ON c.oid = g.tgconstraint JOIN pg_catalog.pg_class o ON o.oid = g.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
  WHERE ` + userSchema,
@@ -80,12 +84,14 @@ func ofMembers() []kind {
 	return []kind{
 		{
 			name: "policies on tables of extensions", identity: `'policy ' || pg_catalog.quote_ident(p.polname) || ' on ' || ` + relation,
+			places:     places(place("pg_policy", "p.oid"), inSchema("n.nspname")),
 			from:       class + ` JOIN pg_catalog.pg_policy p ON p.polrelid = o.oid WHERE ` + member("pg_class", "o.oid"),
 			attributes: policy(),
 		},
 		{
 			name: "row-level security of tables of extensions", identity: `'row-level security of table ' || ` + relation,
-			from: class + ` WHERE o.relrowsecurity AND ` + member("pg_class", "o.oid"),
+			places: places(placeOfEntry("ROW SECURITY", "o.oid"), inSchema("n.nspname")),
+			from:   class + ` WHERE o.relrowsecurity AND ` + member("pg_class", "o.oid"),
 		},
 	}
 }

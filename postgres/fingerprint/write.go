@@ -18,13 +18,14 @@ const (
 	endMark  = `\.`
 )
 
-// Write reads the catalogs of the connection's database, in the transaction that is open there, and writes the fingerprint to w as it comes: one line for each object, in UTF-8 unless the database is in SQL_ASCII.
-// Expressions come out with their schemas only if search_path is empty.
+// Write reads the catalogs of the connection's database, in the transaction that is open there, and writes the
+// fingerprint to w as it comes: one line for each object, in UTF-8 unless the database is in SQL_ASCII. If places are
+// given, as At writes them, only what is there or stands on it is read. Expressions come out with their schemas only if search_path is empty.
 //
 // The server prints definitions as of the moment when it is asked, and not as of the transaction's snapshot.
 //
 // Errors: of the connection; those of w.
-func Write(ctx context.Context, conn *pgx.Conn, w io.Writer) error {
+func Write(ctx context.Context, conn *pgx.Conn, w io.Writer, within ...string) error {
 	var major int
 	var superuser bool
 	var encoding, before string
@@ -45,14 +46,14 @@ FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`).Scan(&major, &superu
 	fmt.Fprintf(b, "%s%d\n", magic, major)
 	for _, k := range kinds(major, superuser) {
 		b.WriteString(kindMark + k.name)
-		for _, a := range k.attributes {
+		for _, a := range k.placed() {
 			b.WriteString("\t" + a.name)
 			if a.spelled {
 				b.WriteString(spelledMark)
 			}
 		}
 		b.WriteByte('\n')
-		if _, err := conn.PgConn().CopyTo(ctx, b, k.query(encoding)); err != nil {
+		if _, err := conn.PgConn().CopyTo(ctx, b, k.query(encoding, within)); err != nil {
 			return fmt.Errorf("read the %s: %w", k.name, err)
 		}
 	}
@@ -63,8 +64,12 @@ FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`).Scan(&major, &superu
 	return b.Flush()
 }
 
-// spelledMark follows the name of an attribute that is the text of a definition.
-const spelledMark = "~"
+// spelledMark follows the name of an attribute that is the text of a definition, placesMark that of one which has the
+// places of what makes the attribute before it, or, without a name, of the object.
+const (
+	spelledMark = "~"
+	placesMark  = "@"
+)
 
 // parseKind reads the line that begins a kind.
 func parseKind(line string) (name string, attributes []attribute) {

@@ -2,6 +2,7 @@ package logical
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,29 @@ type Filter struct {
 // All reports whether the filter leaves nothing out.
 func (f Filter) All() bool {
 	return !f.SchemaOnly && !f.DataOnly && f.Section == "" && !f.partial()
+}
+
+// String says in words which part is meant; it is empty for all.
+func (f Filter) String() string {
+	if f.All() {
+		return ""
+	}
+	what := "everything"
+	switch {
+	case f.SchemaOnly:
+		what = "the definitions"
+	case f.DataOnly:
+		what = "the rows"
+	case f.Section != "":
+		what = "section " + f.Section
+	}
+	if len(f.Schemas) > 0 {
+		what += " of schema " + strings.Join(f.Schemas, ", ")
+	}
+	if len(f.ExcludeTables) > 0 {
+		what += " without table " + strings.Join(f.ExcludeTables, ", ")
+	}
+	return strings.TrimPrefix(what, "everything of ")
 }
 
 func (f Filter) partial() bool { return len(f.Schemas) > 0 || len(f.ExcludeTables) > 0 }
@@ -78,6 +102,19 @@ func isLargeObject(e *pgarchive.Entry) bool {
 	return strings.HasPrefix(e.Desc, "BLOB") || strings.HasPrefix(e.Tag, "LARGE OBJECT ") && (e.Desc == "ACL" || e.Desc == "COMMENT" || e.Desc == "SECURITY LABEL")
 }
 
+// Keeps reports whether e is of the part, in a section that is restored or not.
+func (s *Selection) Keeps(e *pgarchive.Entry) bool { return s.keep[e.DumpID] }
+
+// HasLargeObjects reports whether large objects are taken.
+func (s *Selection) HasLargeObjects() bool {
+	for i := range s.TOC.Entries {
+		if e := &s.TOC.Entries[i]; isLargeObject(e) && s.Has(e) {
+			return true
+		}
+	}
+	return false
+}
+
 // Has reports whether e is taken.
 func (s *Selection) Has(e *pgarchive.Entry) bool {
 	section := s.section[e.DumpID]
@@ -130,7 +167,7 @@ func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
 	if err := s.takeSchemas(f.Schemas, byID); err != nil {
 		return nil, err
 	}
-	if err := s.leaveTables(f.ExcludeTables); err != nil {
+	if err := s.leaveTables(f.ExcludeTables, byID); err != nil {
 		return nil, err
 	}
 	if len(f.Schemas) > 0 {
@@ -139,8 +176,8 @@ func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
 	return s, nil
 }
 
-// takeSchemas takes what is in the schemas, or everything, and whatever that depends on before data: types,
-// functions and extensions of elsewhere, and tables that views read, with their rows.
+// takeSchemas takes what is in the schemas, or everything, and whatever that depends on: types, functions and
+// extensions of elsewhere, and tables that views and policies read, with their rows and all that belongs to them.
 func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry) error {
 	if len(schemas) == 0 {
 		for id := range byID {
@@ -156,41 +193,30 @@ func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 			return
 		}
 		s.keep[id] = true
-		if !slices.Contains(schemas, e.Namespace) && !(e.Desc == "SCHEMA" && slices.Contains(schemas, e.Tag)) {
+		if !ofSchema(e, schemas) && isMade(e) {
 			outside++
 		}
-		if s.section[id] != pgarchive.SectionPostData {
-			for _, d := range e.Depends {
-				take(d)
-			}
+		if leadsAway(e) {
+			return
+		}
+		for _, d := range e.Depends {
+			take(d)
 		}
 	}
 	for _, name := range schemas {
 		found := false
 		for i := range s.TOC.Entries {
 			e := &s.TOC.Entries[i]
-			if e.Namespace == name || (e.Desc == "SCHEMA" && e.Tag == name) {
+			if ofSchema(e, []string{name}) {
 				take(e.DumpID)
-				found = true
+				found = found || e.Namespace == name || e.Desc == "SCHEMA"
 			}
 		}
 		if !found {
 			return fmt.Errorf("schema %s in the archive: %w", Decoded((&Component{TOC: s.TOC}).ClientEncoding(), pgarchive.Quote(name)), cofre.ErrNotFound)
 		}
 	}
-	// What says something about an entry that is taken, its rows among it, comes along.
-	for i := range s.TOC.Entries {
-		e := &s.TOC.Entries[i]
-		if s.keep[e.DumpID] || len(e.Depends) == 0 || s.section[e.DumpID] == pgarchive.SectionPostData && e.Namespace != "" && !slices.Contains(schemas, e.Namespace) {
-			continue
-		}
-		switch e.Desc {
-		case "TABLE DATA", "SEQUENCE SET", "ACL", "COMMENT", "SECURITY LABEL", "DEFAULT", "SEQUENCE", "SEQUENCE OWNED BY", "TABLE ATTACH":
-			if all(e.Depends, func(d int) bool { return s.keep[d] }) {
-				s.keep[e.DumpID] = true
-			}
-		}
-	}
+	s.takeAlong(take, byID)
 	for i := range s.TOC.Entries {
 		if e := &s.TOC.Entries[i]; e.Desc == "ENCODING" || e.Desc == "STDSTRINGS" || e.Desc == "SEARCHPATH" {
 			s.keep[e.DumpID] = true
@@ -202,8 +228,96 @@ func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 	return nil
 }
 
+// takeAlong takes what says something about an entry that is taken, its rows among it, and what belongs to a table that is.
+// What comes along may need more.
+func (s *Selection) takeAlong(take func(int), byID map[int]*pgarchive.Entry) {
+	for again := true; again; {
+		again = false
+		for i := range s.TOC.Entries {
+			e := &s.TOC.Entries[i]
+			if s.keep[e.DumpID] || len(e.Depends) == 0 && e.Desc != "USER MAPPING" {
+				continue
+			}
+			comes := false
+			switch e.Desc {
+			case "USER MAPPING": // which names its server, and depends on nothing
+				comes = slices.ContainsFunc(s.TOC.Entries, func(on pgarchive.Entry) bool {
+					return on.Desc == "SERVER" && s.keep[on.DumpID] && strings.HasSuffix(e.Tag, " SERVER "+on.Tag)
+				})
+			case "TABLE DATA", "SEQUENCE SET", "ACL", "COMMENT", "SECURITY LABEL", "DEFAULT", "SEQUENCE", "SEQUENCE OWNED BY", "TABLE ATTACH":
+				comes = all(e.Depends, func(d int) bool { return s.keep[d] })
+			default:
+				of := ownerOf(e, byID)
+				comes = of != nil && s.keep[of.DumpID] && !strings.HasPrefix(e.Desc, "PUBLICATION")
+			}
+			if comes {
+				take(e.DumpID)
+				again = true
+			}
+		}
+	}
+}
+
+// ofSchema reports whether an entry makes a schema, is in it, or says something of it. An extension is in the schema
+// that its definition names.
+func ofSchema(e *pgarchive.Entry, schemas []string) bool {
+	return slices.ContainsFunc(schemas, func(name string) bool {
+		switch {
+		case e.Namespace == name, e.Desc == "SCHEMA" && e.Tag == name:
+			return true
+		case e.Desc == "EXTENSION":
+			return strings.HasSuffix(strings.TrimRight(e.Defn, ";\n "), " WITH SCHEMA "+name) || strings.HasSuffix(strings.TrimRight(e.Defn, ";\n "), " WITH SCHEMA "+pgarchive.Quote(name))
+		}
+		return e.Namespace == "" && (e.Desc == "ACL" || e.Desc == "COMMENT" || e.Desc == "SECURITY LABEL") && (e.Tag == "SCHEMA "+name || e.Tag == "SCHEMA "+pgarchive.Quote(name))
+	})
+}
+
+// leadsAway reports whether an entry ties an object to others that are not needed for it.
+func leadsAway(e *pgarchive.Entry) bool {
+	return e.Desc == "FK CONSTRAINT" || strings.HasPrefix(e.Desc, "PUBLICATION") || strings.HasPrefix(e.Desc, "SUBSCRIPTION")
+}
+
+// isMade reports whether an entry makes an object that has a name of its own.
+func isMade(e *pgarchive.Entry) bool {
+	switch e.Desc {
+	case "TABLE DATA", "SEQUENCE SET", "ACL", "COMMENT", "SECURITY LABEL", "DEFAULT", "SEQUENCE OWNED BY", "TABLE ATTACH", "INDEX ATTACH", "ROW SECURITY", "MATERIALIZED VIEW DATA", "STATISTICS DATA", "SHELL TYPE":
+		return false
+	}
+	return true
+}
+
+// ownerOf is the entry of the table or view that an entry belongs to, as its index, key, trigger or policy; nil if it
+// belongs to none.
+func ownerOf(e *pgarchive.Entry, byID map[int]*pgarchive.Entry) *pgarchive.Entry {
+	for _, d := range e.Depends {
+		on := byID[d]
+		if on == nil {
+			continue
+		}
+		switch on.Desc {
+		case "TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE":
+		default:
+			continue
+		}
+		switch e.Desc {
+		case "INDEX", "STATISTICS", "STATISTICS DATA", "PUBLICATION TABLE":
+			return on
+		case "ROW SECURITY", "MATERIALIZED VIEW DATA", "TABLE DATA", "TABLE ATTACH":
+			if e.Namespace == on.Namespace && e.Tag == on.Tag {
+				return on
+			}
+		case "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT", "TRIGGER", "RULE", "POLICY", "DEFAULT":
+			// The tag is the table's name and its own.
+			if e.Namespace == on.Namespace && strings.HasPrefix(e.Tag, on.Tag+" ") {
+				return on
+			}
+		}
+	}
+	return nil
+}
+
 // leaveTables leaves tables out, and everything that depends on them.
-func (s *Selection) leaveTables(tables []string) error {
+func (s *Selection) leaveTables(tables []string, byID map[int]*pgarchive.Entry) error {
 	if len(tables) == 0 {
 		return nil
 	}
@@ -220,38 +334,52 @@ func (s *Selection) leaveTables(tables []string) error {
 		}
 		gone[e.DumpID] = true
 	}
-	direct := len(gone)
+	direct := maps.Clone(gone)
 	// Dependencies may point forward: repeat until nothing more goes.
 	for again := true; again; {
 		again = false
 		for i := range s.TOC.Entries {
 			e := &s.TOC.Entries[i]
-			if !gone[e.DumpID] && slices.ContainsFunc(e.Depends, func(d int) bool { return gone[d] }) {
-				gone[e.DumpID], again = true, true
+			if gone[e.DumpID] || !slices.ContainsFunc(e.Depends, func(d int) bool { return gone[d] }) {
+				continue
+			}
+			gone[e.DumpID], again = true, true
+			// A view that others need early is made without its query, which its rule then brings.
+			if of := ownerOf(e, byID); of != nil && e.Desc == "RULE" && e.Tag == of.Tag+" _RETURN" {
+				gone[of.DumpID] = true
 			}
 		}
 	}
 	more := map[string]bool{}
 	for i := range s.TOC.Entries {
-		if e := &s.TOC.Entries[i]; gone[e.DumpID] {
-			delete(s.keep, e.DumpID)
-			if e.Desc == "VIEW" || e.Desc == "MATERIALIZED VIEW" || e.Desc == "FK CONSTRAINT" || e.Desc == "FUNCTION" || e.Desc == "TABLE" {
-				more[Decoded(in, strings.ToLower(e.Desc)+" "+e.Namespace+"."+e.Tag)] = true
-			}
+		e := &s.TOC.Entries[i]
+		if !gone[e.DumpID] {
+			continue
+		}
+		delete(s.keep, e.DumpID)
+		of := ownerOf(e, byID)
+		switch {
+		case direct[e.DumpID], of == nil && (!isMade(e) || e.Desc == "SEQUENCE" || e.Desc == "CONSTRAINT"), of != nil && gone[of.DumpID]:
+		default:
+			more[s.spoken(e)] = true
 		}
 	}
-	if len(more) > direct {
-		names := make([]string, 0, len(more))
-		for n := range more {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		s.Notes = append(s.Notes, "left out with the tables, because they depend on them: "+strings.Join(names, ", "))
+	if len(more) > 0 {
+		s.Notes = append(s.Notes, "left out with the tables, because they depend on them: "+strings.Join(slices.Sorted(maps.Keys(more)), ", "))
 	}
 	return nil
 }
 
-// dropDangling leaves out what stands on something that is not taken: foreign keys to other schemas.
+// spoken names an entry as a person would: "view public.happy".
+func (s *Selection) spoken(e *pgarchive.Entry) string {
+	name := e.Tag
+	if e.Namespace != "" {
+		name = e.Namespace + "." + e.Tag
+	}
+	return Decoded((&Component{TOC: s.TOC}).ClientEncoding(), strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+name)
+}
+
+// dropDangling leaves out what stands on something that is not taken, as a foreign key to another schema, and names it.
 func (s *Selection) dropDangling(byID map[int]*pgarchive.Entry) {
 	for i := range s.TOC.Entries {
 		e := &s.TOC.Entries[i]
@@ -259,13 +387,15 @@ func (s *Selection) dropDangling(byID map[int]*pgarchive.Entry) {
 			continue
 		}
 		for _, d := range e.Depends {
-			if on := byID[d]; on != nil && !s.keep[d] {
-				delete(s.keep, e.DumpID)
-				if e.Desc == "FK CONSTRAINT" {
-					s.Notes = append(s.Notes, Decoded((&Component{TOC: s.TOC}).ClientEncoding(), fmt.Sprintf("foreign key %s is left out: it leads to %s.%s", e.Tag, on.Namespace, on.Tag)))
-				}
-				break
+			on := byID[d]
+			if on == nil || s.keep[d] {
+				continue
 			}
+			delete(s.keep, e.DumpID)
+			if isMade(e) || e.Desc == "INDEX ATTACH" {
+				s.Notes = append(s.Notes, fmt.Sprintf("%s is left out: it leads to %s", s.spoken(e), s.spoken(on)))
+			}
+			break
 		}
 	}
 }

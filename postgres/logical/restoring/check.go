@@ -21,9 +21,10 @@ import (
 )
 
 // Check compares the staged database with what was captured: rows, sequences, large objects, and what the catalogs
-// say of every object. Each kind is one comparison of the proof, and each object that differs is another, as is each
-// statement that failed. A component without a fingerprint, and a part of a database, are compared by what the table
-// of contents and the facts say of extensions, tables, policies, row-level security and grants.
+// say of every object; of a part, of those that are in it. Each kind is one comparison of the proof, and each object that
+// differs is another, as is each statement that failed. A component without a fingerprint, or with one that does not
+// tell what belongs to a part, is compared by what the table of contents and the facts say of extensions, tables,
+// policies, row-level security and grants.
 //
 // Errors: of the connection. What differs is in the proof, not an error.
 func (t *Target) Check(ctx context.Context, obs cofre.Observer) (*cofre.Proof, error) {
@@ -165,16 +166,14 @@ func (c *checker) limit(whole bool) {
 	if c.o.Check != CheckChecksum && !c.o.Filter.SchemaOnly && (c.o.Filter.Section == "" || c.o.Filter.Section == "data") {
 		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of rows, only how many there are; --check checksum compares them")
 	}
+	c.proof.Of = c.o.Filter.String()
 	if whole {
 		return
 	}
 	c.proof.Part = true
-	why := "a part of the database was restored"
-	switch {
-	case c.hasLost(lostCatalogs):
+	why := "the point was made before catalogs were captured, or without them"
+	if c.hasLost(lostCatalogs) {
 		why = "the repository has lost what the catalogs said"
-	case c.o.Filter.All():
-		why = "the point was made before catalogs were captured, or without them"
 	}
 	c.proof.NotCompared = append(c.proof.NotCompared, "definitions of views, functions, types, indexes and triggers, owners and comments: "+why)
 }
@@ -185,15 +184,17 @@ func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 	beside.proof = &cofre.Proof{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return c.data(gctx, conn) })
-	g.Go(func() error {
-		err := beside.catalogs(gctx)
-		if isLost(err) && gctx.Err() == nil {
-			c.lose(lostFingerprint(cofre.OneLine(err)))
-			beside.proof = &cofre.Proof{}
-			return nil
-		}
-		return err
-	})
+	if c.wantsFingerprint() {
+		g.Go(func() error {
+			err := beside.catalogs(gctx)
+			if isLost(err) && gctx.Err() == nil {
+				c.lose(lostFingerprint(cofre.OneLine(err)))
+				beside.proof = &cofre.Proof{}
+				return nil
+			}
+			return err
+		})
+	}
 	if err := g.Wait(); err != nil {
 		return err
 	}

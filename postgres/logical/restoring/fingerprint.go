@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,22 +17,52 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// hasFingerprint reports whether the catalogs of the copy can be compared with those of the source: the component
-// has a fingerprint, and the copy is to hold every definition.
+// hasFingerprint reports whether the catalogs of the copy can be compared with those of the source: the component has
+// a fingerprint, and where a part is restored, one that says what belongs to it.
 func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
-	if !t.wantsFingerprint() || t.hasLost(lostCatalogs) {
+	if t.hasLost(lostCatalogs) {
 		return false, nil
 	}
-	_, err := t.tree.Stat(ctx, logical.FingerprintFile)
-	if errors.Is(err, cofre.ErrNotFound) {
+	ok, err := logical.HasFingerprint(ctx, t.tree, t.part() != nil)
+	if isLost(err) && ctx.Err() == nil {
+		t.lose(lostFingerprint(cofre.OneLine(err)))
 		return false, nil
 	}
-	return err == nil, err
+	return ok, err
 }
 
-// wantsFingerprint reports whether the copy is to hold every definition.
+// part limits a comparison to what the restore takes. It is nil for all, and for all definitions.
+func (t *Target) part() *fingerprint.Part {
+	if !t.sel.Partial && t.sel.Sections[pgarchive.SectionPreData] && t.sel.Sections[pgarchive.SectionPostData] {
+		return nil
+	}
+	at := logical.ArchivePlaces(t.TOC)
+	return &fingerprint.Part{
+		Made: func(place string) fingerprint.Standing {
+			e, ok := at[place]
+			switch {
+			case place == fingerprint.AtDatabase && !t.fromTemplate(), place == fingerprint.AtLargeObjects && t.sel.HasLargeObjects(), ok && t.sel.Has(e):
+				return fingerprint.Taken
+			case place == fingerprint.AtDatabase, place == fingerprint.AtLargeObjects, ok && !t.sel.Keeps(e):
+				return fingerprint.LeftOut
+			case ok:
+				return fingerprint.NotYet
+			}
+			return fingerprint.Unknown
+		},
+		Schema: func(name string) bool {
+			if t.fromTemplate() {
+				return false
+			}
+			return len(t.o.Schemas) == 0 || slices.Contains(t.o.Schemas, name)
+		},
+		Beside: func([]string) bool { return t.fromTemplate() },
+	}
+}
+
+// wantsFingerprint reports whether the restore makes definitions.
 func (t *Target) wantsFingerprint() bool {
-	return !t.sel.Partial && t.sel.Sections[pgarchive.SectionPreData] && t.sel.Sections[pgarchive.SectionPostData]
+	return t.sel.Sections[pgarchive.SectionPreData] || t.sel.Sections[pgarchive.SectionPostData]
 }
 
 // catalogs compares what the catalogs say of the copy with what they said of the source, object by object.
@@ -82,7 +113,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 func (c *checker) leftOut() fingerprint.Options {
 	o := fingerprint.Options{
 		NoOwner: c.o.NoOwner, NoPrivileges: c.o.NoPrivileges, NoData: !c.sel.Sections[pgarchive.SectionData],
-		Except: map[string]bool{},
+		Except: map[string]bool{}, Part: c.part(),
 	}
 	for _, s := range c.Facts.Database.Settings {
 		if s.Role != "" && !c.server.roles[s.Role] {
