@@ -91,8 +91,11 @@ func (in *Installation) planRescue(ctx context.Context, o *RescueOptions) (*Resc
 	return &Rescued{Point: point.ID, Plan: plan}, tree, nil
 }
 
-// incompleteTable names what leads to the table and could not be made again: the table itself is whole.
+// incompleteTable names what of the table is otherwise than captured, and what leads to it and could not be made again.
 func incompleteTable(done *rescue.TableOutcome) error {
+	if len(done.Differs) > 0 {
+		return fmt.Errorf("table %s is restored, and not all of it is as captured: %w: %s", done.Table, cofre.ErrPartial, strings.Join(append(done.Differs, done.Missing...), "; "))
+	}
 	if len(done.Missing) == 0 {
 		return nil
 	}

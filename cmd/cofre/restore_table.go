@@ -82,6 +82,7 @@ type tableDocument struct {
 	Left     []string      `json:"left_out,omitempty"`
 	Made     []string      `json:"made_again,omitempty"`     // of others
 	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
+	Differs  []string      `json:"differences,omitempty"`    // of the table, with the reason if no dump holds it
 	Seconds  float64       `json:"took_seconds"`
 }
 
@@ -101,13 +102,16 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	}
 	if a.JSON {
 		return errors.Join(err, a.Document(tableDocument{
-			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Took.Seconds(),
+			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Took.Seconds(),
 		}))
 	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(done.Took))
 	fmt.Fprintf(a.Out, "proven equal to what was captured: checksum %s\n", done.Checksum)
 	for _, l := range done.Left {
 		fmt.Fprintf(a.Out, "left out: %s\n", l)
+	}
+	for _, d := range done.Differs {
+		edge.Say(a.Out, "differs: ", d)
 	}
 	for _, m := range done.Made {
 		fmt.Fprintf(a.Out, "made again: %s\n", m)

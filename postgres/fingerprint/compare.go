@@ -16,6 +16,9 @@ type Options struct {
 	NoData       bool // no large objects, and materialized views without rows
 	// Except are objects that the restore leaves out, by name, and has said so.
 	Except map[string]bool
+	// Renamed, if not nil, gives the copy's names, and what names are in its definitions, as they were captured. The
+	// copy's objects of each kind are then held at once.
+	Renamed func(string) string
 	// Part is the part that was restored; nil is all.
 	Part *Part
 }
@@ -27,6 +30,8 @@ type Difference struct {
 	Got  string
 	// Lost says, if it is not empty, why no dump brings this back: the restore is as good as pg_restore's.
 	Lost string
+	// Security says that it is about who may do what: an owner, privileges, row-level security or a policy.
+	Security bool
 }
 
 // Counted is how many objects of a kind were compared.
@@ -51,11 +56,11 @@ type Result struct {
 // Errors: cofre.ErrCorrupt if captured is no whole fingerprint; ErrNoPlaces if a part is to be compared with one of
 // before places were captured; those of the readers and of differs.
 func Compare(captured, restored io.Reader, o Options, differs func(Difference) error) (*Result, error) {
-	want, err := newReader(captured)
+	want, err := newReader(captured, nil)
 	if err != nil {
 		return nil, err
 	}
-	got, err := newReader(restored)
+	got, err := newReader(restored, o.Renamed)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +166,7 @@ func (c *comparison) missing(n *Counted) error {
 		return nil
 	}
 	n.Want, n.Difference = n.Want+1, n.Difference+1
-	return c.differs(Difference{Name: o.name, Want: "as captured", Got: "missing", Lost: c.lost(n.Kind, "", o)})
+	return c.tell(n.Kind, "", Difference{Name: o.name, Want: "as captured", Got: "missing", Lost: c.lost(n.Kind, "", o)})
 }
 
 // unexpected tells of an object that only the copy has.
@@ -175,7 +180,17 @@ func (c *comparison) unexpected(n *Counted) error {
 		return nil // of an object that the newer server brought
 	}
 	n.Difference++
-	return c.differs(Difference{Name: o.name, Want: "nothing", Got: describe(o, c.got.attributes), Lost: c.lost(n.Kind, "", o)})
+	return c.tell(n.Kind, "", Difference{Name: o.name, Want: "nothing", Got: describe(o, c.got.attributes), Lost: c.lost(n.Kind, "", o)})
+}
+
+func (c *comparison) tell(kind, attribute string, d Difference) error {
+	switch attribute {
+	case ownerAttribute, privilegesAttribute, rowSecurity, forcedRowSecurity:
+		d.Security = true
+	default:
+		d.Security = kind == policiesKind
+	}
+	return c.differs(d)
 }
 
 // passes is true for an object that is not compared: the restore has said that it leaves it out, or it is of an
@@ -252,7 +267,7 @@ func (c *comparison) compareObject(n *Counted, pairs []pair) error {
 			continue
 		}
 		different = true
-		if err := c.differs(Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lost(kind, p.name, w)}); err != nil {
+		if err := c.tell(kind, p.name, Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lost(kind, p.name, w)}); err != nil {
 			return err
 		}
 	}

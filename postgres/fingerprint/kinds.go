@@ -35,9 +35,12 @@ type attribute struct {
 const (
 	ownerAttribute      = "owner"
 	privilegesAttribute = "privileges"
+	rowSecurity         = "row-level security"
+	forcedRowSecurity   = "forced row-level security"
 
 	relationsKind     = "tables, views and sequences"
 	columnOrder       = "order of columns"
+	policiesKind      = "row-level security policies"
 	notNullKind       = "not-null constraints"
 	familyOperators   = "operators of families"
 	familyFunctions   = "functions of families"

@@ -175,7 +175,7 @@ func (p *Part) mayBeThere(places []string) bool {
 //
 // Errors: cofre.ErrCorrupt if captured is no fingerprint; those of the reader.
 func HasPlaces(captured io.Reader) (bool, error) {
-	f, err := newReader(captured)
+	f, err := newReader(captured, nil)
 	if err != nil {
 		return false, err
 	}

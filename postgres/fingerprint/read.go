@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,12 @@ type reader struct {
 	more       bool // object holds one of the kind
 	ended      bool
 	last       string
+
+	// renamed, if not nil, gives objects the names by which they are compared. A kind is then read whole, into queue,
+	// and the line that ends it is kept.
+	renamed func(string) string
+	queue   []object
+	ending  string
 }
 
 // object is one line: a name and the values of the kind's attributes, of which nil is SQL's NULL.
@@ -32,8 +39,8 @@ type object struct {
 // newReader reads the first line.
 //
 // Errors: cofre.ErrCorrupt if r holds no fingerprint, or one of a later form.
-func newReader(r io.Reader) (*reader, error) {
-	f := &reader{br: bufio.NewReaderSize(r, 64<<10)}
+func newReader(r io.Reader, renamed func(string) string) (*reader, error) {
+	f := &reader{br: bufio.NewReaderSize(r, 64<<10), renamed: renamed}
 	line, err := f.line()
 	if err != nil {
 		return nil, err
@@ -69,15 +76,13 @@ func (f *reader) take(line string) error {
 	case strings.HasPrefix(line, kindMark):
 		f.kind, f.attributes = parseKind(line)
 		f.last = ""
+		if f.renamed != nil {
+			return f.rename()
+		}
 		return nil
 	}
-	fields := strings.Split(line, "\t")
-	if f.kind == "" || len(fields) != len(f.attributes)+1 {
-		return fmt.Errorf("read the fingerprint: %.80q is no object of the %s: %w", line, f.kind, cofre.ErrCorrupt)
-	}
-	f.object = object{name: *decode(fields[0]), values: make([]*string, len(fields)-1)}
-	for i, v := range fields[1:] {
-		f.object.values[i] = decode(v)
+	if err := f.parse(line); err != nil {
+		return err
 	}
 	if f.object.name < f.last {
 		return fmt.Errorf("read the fingerprint: %s comes after %s: %w", f.object.name, f.last, cofre.ErrCorrupt)
@@ -86,8 +91,56 @@ func (f *reader) take(line string) error {
 	return nil
 }
 
+// parse reads the line of an object.
+func (f *reader) parse(line string) error {
+	fields := strings.Split(line, "\t")
+	if f.kind == "" || len(fields) != len(f.attributes)+1 {
+		return fmt.Errorf("read the fingerprint: %.80q is no object of the %s: %w", line, f.kind, cofre.ErrCorrupt)
+	}
+	f.object = object{name: *decode(fields[0]), values: make([]*string, len(fields)-1)}
+	for i, v := range fields[1:] {
+		f.object.values[i] = decode(v)
+	}
+	return nil
+}
+
+// rename reads the objects of a kind and gives them their other names.
+func (f *reader) rename() error {
+	for {
+		line, err := f.line()
+		if err != nil {
+			return err
+		}
+		if line == endMark || strings.HasPrefix(line, kindMark) {
+			f.ending = line
+			break
+		}
+		if err := f.parse(line); err != nil {
+			return err
+		}
+		f.object.name = f.renamed(f.object.name)
+		for i, v := range f.object.values {
+			if v != nil && !f.attributes[i].places() {
+				text := f.renamed(*v)
+				f.object.values[i] = &text
+			}
+		}
+		f.queue = append(f.queue, f.object)
+	}
+	slices.SortFunc(f.queue, func(a, b object) int { return strings.Compare(a.name, b.name) })
+	return nil
+}
+
 // next goes to the next object of the kind; more says whether there was one.
 func (f *reader) next() error {
+	if len(f.queue) > 0 {
+		f.object, f.queue, f.more = f.queue[0], f.queue[1:], true
+		return nil
+	}
+	if line := f.ending; line != "" {
+		f.ending = ""
+		return f.take(line)
+	}
 	line, err := f.line()
 	if err != nil {
 		return err

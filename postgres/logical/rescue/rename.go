@@ -13,6 +13,14 @@ type moved map[[2]string]string
 // rewrite replaces the names of moved objects in a statement of pg_dump's, which writes every name with its
 // schema. Text in quotes is left alone, but for a literal that is such a name as a whole: nextval's argument.
 func (m moved) rewrite(sql string) string {
+	return rewriteNames(sql, func(name [2]string) (string, bool) {
+		to, ok := m[name]
+		return pgarchive.Quote(to, name[1]), ok
+	})
+}
+
+// rewriteNames replaces the names, schema and object, for which other has another text.
+func rewriteNames(sql string, other func([2]string) (string, bool)) string {
 	var b strings.Builder
 	for i := 0; i < len(sql); {
 		c := sql[i]
@@ -26,8 +34,8 @@ func (m moved) rewrite(sql string) string {
 			text := sql[i : i+end]
 			if inner := strings.ReplaceAll(strings.Trim(text, "'"), "''", "'"); len(text) >= 2 {
 				if parts, err := pgarchive.ParseName(inner); err == nil && len(parts) == 2 {
-					if to, ok := m[[2]string{parts[0], parts[1]}]; ok {
-						text = logical.Literal(pgarchive.Quote(to, parts[1]))
+					if to, ok := other([2]string{parts[0], parts[1]}); ok {
+						text = logical.Literal(to)
 					}
 				}
 			}
@@ -40,8 +48,8 @@ func (m moved) rewrite(sql string) string {
 				parts, err := pgarchive.ParseName(sql[i:last])
 				// A function may have the table's name; its call has no space before the parenthesis.
 				if call := last < len(sql) && sql[last] == '('; err == nil && len(parts) == 2 && !call {
-					if to, ok := m[[2]string{parts[0], parts[1]}]; ok {
-						b.WriteString(pgarchive.Quote(to, parts[1]))
+					if to, ok := other([2]string{parts[0], parts[1]}); ok {
+						b.WriteString(to)
 						i = last
 						continue
 					}

@@ -40,6 +40,7 @@ type TableOutcome struct {
 	Checksum string   // of the rows as read back from the table, of each partition added up
 	Left     []string // what of the table was left out as asked for: "foreign key answers_profile_fkey"
 	Missing  []string // what others had that leads to the table and could not be made again, with the reason
+	Differs  []string // what of the table is otherwise than it was captured, with the reason if no dump holds it
 	Made     []string // what others had that leads to the table and was made again: "view happy"
 }
 
@@ -84,7 +85,7 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
 			return err
 		}
-		out, err = (&tableRestore{Component: c, a: a, tree: tree, o: o, to: to}).run(ctx, tx)
+		out, err = (&tableRestore{Component: c, a: a, tree: tree, o: o, to: to, without: map[int]bool{}}).run(ctx, tx)
 		return err
 	})
 	return out, err
@@ -126,24 +127,35 @@ type tableRestore struct {
 	tree cofre.Tree
 	o    TableOptions
 	to   string
+	// without are entries that could not be made, and are named.
+	without map[int]bool
+}
+
+// in is the schema in which an object of the archive is made: under its own name a partition may be in another one than
+// its table.
+func (r *tableRestore) in(schema string) string {
+	if r.to == r.a.Schema {
+		return schema
+	}
+	return r.to
 }
 
 func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error) {
 	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.Name), Left: r.a.Left}
 	names := moved{}
 	for _, n := range r.a.Names {
-		names[n] = r.to
+		names[n] = r.in(n[0])
 		var exists bool
-		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)`, r.to, n[1]).Scan(&exists); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)`, names[n], n[1]).Scan(&exists); err != nil {
 			return nil, err
 		}
 		if exists {
-			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(r.to, n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
+			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(names[n], n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
 		}
 	}
 	for _, e := range r.a.Post {
 		if e.Desc == "STATISTICS" { // of a catalog of its own
-			names[[2]string{e.Namespace, e.Tag}] = r.to
+			names[[2]string{e.Namespace, e.Tag}] = r.in(e.Namespace)
 		}
 	}
 	if err := r.makeSchema(ctx, tx); err != nil {
@@ -165,6 +177,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 		if e.Desc == "PUBLICATION TABLE" {
 			// The publication is another object, and may be gone.
 			if err := r.attempt(ctx, tx, e); err != nil {
+				r.without[e.DumpID] = true
 				out.Missing = append(out.Missing, fmt.Sprintf("its place in publication %s: %v", e.Tag, err))
 			}
 			continue
@@ -179,7 +192,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 	if _, err := tx.Exec(ctx, "ANALYZE "+out.Table); err != nil {
 		return nil, err
 	}
-	if err := r.compare(ctx, tx); err != nil {
+	if err := r.compare(ctx, tx, names, out); err != nil {
 		return nil, err
 	}
 	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
@@ -208,11 +221,11 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 	}
 	// The sequence of an identity column follows its table, and must not be given away for itself.
 	if r.a.Whole && e.Owner != "" && (e.Desc == "TABLE" || !strings.Contains(e.Defn, "ADD GENERATED")) {
-		if _, err := tx.Exec(ctx, "ALTER TABLE "+pgarchive.Quote(r.to, e.Tag)+" OWNER TO "+pgarchive.Quote(e.Owner)); err != nil {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+pgarchive.Quote(r.in(e.Namespace), e.Tag)+" OWNER TO "+pgarchive.Quote(e.Owner)); err != nil {
 			return fmt.Errorf("give %s to %s: %w", e.Tag, e.Owner, err)
 		}
 	}
-	return closeToOthers(ctx, tx, e.Desc, pgarchive.Quote(r.to, e.Tag))
+	return closeToOthers(ctx, tx, e.Desc, pgarchive.Quote(r.in(e.Namespace), e.Tag))
 }
 
 // disinherit cuts a copy in another schema off the parent that it was captured with: its rows would show among
@@ -250,12 +263,12 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range r.a.Data {
-		_, name, columns, err := e.CopyTarget()
+		schema, name, columns, err := e.CopyTarget()
 		if err != nil {
 			return sum, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
 		f := facts[e.DumpID]
-		l := logical.TableLoad{Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.to, name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
+		l := logical.TableLoad{Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.in(schema), name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
 		if err := l.CopyInto(ctx, tx, r.tree, p); err != nil {
 			return sum, err
 		}

@@ -188,10 +188,11 @@ func (r *tableRestore) there(ctx context.Context, tx pgx.Tx, e *pgarchive.Entry)
 	return there, nil
 }
 
-// compare reads what was captured of the table's security by the queries that the capture read it by.
+// compareAsBefore reads what was captured of the table's security by the queries that the capture read it by. It is
+// for points without a fingerprint that says what belongs to a table.
 //
 // Errors: cofre.ErrUnproven, with every difference.
-func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx) error {
+func (r *tableRestore) compareAsBefore(ctx context.Context, tx pgx.Tx) error {
 	if !r.a.Whole || r.to != r.a.Schema {
 		return nil
 	}
