@@ -81,14 +81,22 @@ type GapError struct {
 	From, To string // first and last missing segment, by name; where WAL breaks, the segment that it breaks in
 
 	BreaksAt LSN    `json:",omitempty"` // where it breaks: what is needed from here on is not what is there
-	Why      string `json:",omitempty"` // what is found there
+	Why      string `json:",omitempty"` // what is found there; without BreaksAt, why the segment cannot be read at all
 }
+
+// Breaks reports whether the WAL is there and does not go on: everything but a part of one segment can be read.
+func (e *GapError) Breaks() bool { return e.BreaksAt != 0 }
+
+// Damaged reports whether the segment is there, and cannot be read.
+func (e *GapError) Damaged() bool { return e.Why != "" && e.BreaksAt == 0 }
 
 func (e *GapError) Error() string { return e.Message().Text }
 
 // Message is the error for a person.
 func (e *GapError) Message() Message {
 	switch {
+	case e.Damaged():
+		return Say("gap.damaged", "gap in the WAL of timeline {{.timeline}}: segment {{.segment}} cannot be read: {{.why}}", "timeline", e.Timeline, "segment", e.From, "why", e.Why)
 	case e.Why != "":
 		return Say("gap.breaks", "the WAL of timeline {{.timeline}} breaks at {{.lsn}}, in segment {{.segment}}: {{.why}}", "timeline", e.Timeline, "lsn", e.BreaksAt, "segment", e.From, "why", e.Why)
 	case strings.HasSuffix(e.From, ".history"):

@@ -3,7 +3,6 @@ package installation
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,9 +101,6 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(text) })
 	inv.Hear(backups)
 	found, err := recovery.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
-	if gap, ok := errors.AsType[*cofre.GapError](err); ok && cofre.Hint(err) == "" {
-		err = cofre.WithHint(err, cofre.Say("target.gap", "recover to a moment before segment {{.from}}, or from a base backup after {{.to}}; cofre wal status names both", "from", gap.From, "to", gap.To))
-	}
 	return found, inv, err
 }
 

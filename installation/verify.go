@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -54,12 +57,33 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	switch n := res.Count(); {
 	case err != nil:
 	case n > 0:
-		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, words.Plural(n, "finding")),
-			cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again"))
+		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, words.Plural(n, "finding")), mends(res))
 	case len(lacking) > 0:
 		first := lacking[0]
 		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", first.Point, cofre.ErrPartial, named(first), first.Why),
 			cofre.Say("verify.see_missing", "see what is missing with: cofre show {{.point}}; then back up again", "point", first.Point))
 	}
 	return res, err
+}
+
+// mends says what mends what was found. A backup stores afresh what it reads again; WAL is written once, and all that helps where it
+// is damaged is a base backup that does not need it.
+func mends(res *verify.Result) cofre.Message {
+	if segment := damagedSegment(res); segment != "" {
+		return cofre.Say("verify.damaged_wal", "take a base backup that does not need it now: cofre backup cluster; cofre wal status says up to where older ones lead; once that is done, cofre wal acknowledge {{.segment}} {{.segment}} --why … records that the loss is known", "segment", segment)
+	}
+	return cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
+}
+
+// damagedSegment is the first archived segment of which something was found; "" if anything else was found, which a backup mends.
+func damagedSegment(res *verify.Result) string {
+	if len(res.Findings) != res.Count() {
+		return ""
+	}
+	for _, f := range res.Findings {
+		if !strings.HasPrefix(f.Object, "wal/") || !pgdata.IsSegmentName(path.Base(f.Object)) {
+			return ""
+		}
+	}
+	return path.Base(res.Findings[0].Object)
 }

@@ -86,7 +86,9 @@ func printWALStatus(a *app, s wal.Status) {
 	for _, w := range s.Windows {
 		end := "the end of the WAL"
 		switch {
-		case w.Gap != nil && w.Gap.Why != "":
+		case w.Gap != nil && w.Gap.Damaged():
+			end = "damage"
+		case w.Gap != nil && w.Gap.Breaks():
 			end = "a break"
 		case w.Gap != nil:
 			end = "a gap"
@@ -108,7 +110,10 @@ func printWALStatus(a *app, s wal.Status) {
 	}
 	for _, g := range s.Gaps {
 		kind := "gap"
-		if g.Why != "" {
+		switch {
+		case g.Damaged():
+			kind = "damage"
+		case g.Breaks():
 			kind = "break"
 		}
 		fmt.Fprintf(a.Out, "%s, %s: %s\n", kind, g.State, g.GapError.Error())

@@ -118,6 +118,10 @@ func (r recoverySettings) settings(s Summary, c *pgdata.Control) []setting {
 		add("recovery_target_timeline", timeline)
 		add("recovery_target_action", string(cmp.Or(r.action, ActionPause)))
 		add("hot_standby", "on")
+		if r.plan != nil && r.plan.Cautious && s.Major >= 15 {
+			// A server that reads ahead dies of a segment that cannot be fetched, before it has replayed what it needs.
+			add("recovery_prefetch", "off")
+		}
 	}
 	if r.inPlace {
 		add("allow_in_place_tablespaces", "on")

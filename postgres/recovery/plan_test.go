@@ -31,8 +31,9 @@ type world struct {
 	clock time.Time
 	xid   uint32
 
-	damaged  map[cofre.LSN]bool  // records that cannot be read
-	dropping []recovery.Dropping // now
+	damaged  map[cofre.LSN]bool      // records that cannot be read
+	rotten   map[pgdata.Segment]bool // segments that are there, and cannot be read
+	dropping []recovery.Dropping     // now
 }
 
 func newWorld() *world {
@@ -129,6 +130,10 @@ func (w *world) scan(segments []pgdata.Segment, span recovery.Span) iter.Seq2[re
 		for _, s := range segments {
 			if !w.wal.Segments[s] && w.wal.Unfinished[s] == 0 {
 				yield(recovery.Found{}, fmt.Errorf("scanned %s, which is not there", s.Name(size)))
+				return
+			}
+			if w.rotten[s] {
+				yield(recovery.Found{}, fmt.Errorf("scan: %w", &recovery.UnreadableError{Segment: s, Err: cofre.ErrCorrupt}))
 				return
 			}
 			for _, m := range w.inside(s) {
@@ -388,13 +393,19 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 				delete(w.wal.Segments, all[rapid.IntRange(0, len(all)-1).Draw(t, "which")])
 			}
 		}
+		w.rotten = map[pgdata.Segment]bool{}
+		if len(all) > 0 {
+			for range rapid.IntRange(0, 2).Draw(t, "rotten") {
+				w.rotten[all[rapid.IntRange(0, len(all)-1).Draw(t, "which")]] = true
+			}
+		}
 		w.damaged = map[cofre.LSN]bool{}
 		for range rapid.IntRange(0, 1).Draw(t, "damaged") {
 			if on := w.commits[w.tli]; len(on) > 1 {
 				w.damaged[on[rapid.IntRange(0, len(on)-2).Draw(t, "record")].Start] = true
 			}
 		}
-		allowed := func(s pgdata.Segment) bool { return w.wal.Segments[s] || w.wal.Unfinished[s] > 0 }
+		allowed := func(s pgdata.Segment) bool { return (w.wal.Segments[s] || w.wal.Unfinished[s] > 0) && !w.rotten[s] }
 		target := anyTarget(t, w, times)
 		// Clocks of the base backups and of the commits agree here, so that no other than these can lead to the target.
 		eligible := func(b recovery.BaseBackup) bool {
@@ -419,6 +430,15 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 					t.Fatalf("%s is refused with %v\nand %q is: %v", target, unreachable, n, err)
 				}
 			}
+		}
+		if hint := cofre.Hint(err); strings.Contains(hint, "--lsn") {
+			_, flags, _ := strings.Cut(hint, "--")
+			flags = "--" + flags[:strings.IndexAny(flags+";", ";,")]
+			if _, err := recovery.Recover(typed(t, flags), w.backups, &w.wal, w.scan); err != nil {
+				t.Fatalf("%s is refused with %q\nand that is: %v", target, hint, err)
+			}
+		} else if hint == "" && gap != nil {
+			t.Fatalf("%s: no hint with %v", target, err)
 		}
 		if target.Timeline == 0 || target.Immediate || target == (cofre.RecoveryTarget{Timeline: target.Timeline}) {
 			return // refused on the timelines that the backups lead to; others may reach it and must be asked for

@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,9 @@ type Recovery struct {
 	Notes []string
 	// Unfinished says that the last segment is not whole: it was being streamed, or its timeline ended in it.
 	Unfinished bool
+	// Cautious says that what follows is missing or damaged, or was not looked at and is so near that a server which reads ahead
+	// asks for it before it has replayed what is here: it must not.
+	Cautious bool
 	// Others are the timelines that the base backup leads to as well, and that were not chosen.
 	Others []cofre.Timeline
 }
@@ -107,7 +111,20 @@ type candidate struct {
 	way     way
 }
 
+// plan plans, and each segment that turns out to be unreadable is a gap from then on: what ends before it does not need it, and
+// what is behind it is refused as behind any gap.
 func (p *planner) plan() (*Recovery, error) {
+	for {
+		found, err := p.choose()
+		lost, ok := errors.AsType[*UnreadableError](err)
+		if !ok || !p.wal.Damaged(lost.Segment, cofre.OneLine(lost.Err)) {
+			return found, err
+		}
+		p.older, p.inside = false, nil
+	}
+}
+
+func (p *planner) choose() (*Recovery, error) {
 	var candidates []candidate
 	for _, b := range p.backups {
 		if c, ok := p.lead(b); ok {
@@ -137,7 +154,7 @@ func (p *planner) plan() (*Recovery, error) {
 			return nil, err
 		}
 		if c.way.gap != nil {
-			return nil, cofre.WithHint(p.gap(c), cofre.Say("recovery.up_to_gap", "WAL exists after the gap and cannot be reached; to recover up to the gap, ask for --lsn {{.lsn}}", "lsn", p.lastBefore(c)))
+			return nil, p.gap(c)
 		}
 		return p.toEnd(c)
 	}
@@ -173,11 +190,49 @@ func (p *planner) consistent(c candidate) error {
 		return p.gap(c)
 	}
 	last := pgdata.SegmentAt(c.backup.Timeline, max(c.backup.Stop, 1)-1, p.wal.SegmentSize)
-	return &cofre.GapError{Timeline: c.way.missing.Timeline, From: c.way.missing.Name(p.wal.SegmentSize), To: last.Name(p.wal.SegmentSize)}
+	return p.refuse(c, &cofre.GapError{Timeline: c.way.missing.Timeline, From: c.way.missing.Name(p.wal.SegmentSize), To: last.Name(p.wal.SegmentSize)})
 }
 
-func (p *planner) gap(c candidate) error {
-	return fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, c.way.gap)
+func (p *planner) gap(c candidate) error { return p.refuse(c, c.way.gap) }
+
+// refuse is the refusal of what is behind a gap, with the last moment before it: it was planned, and can be reached.
+func (p *planner) refuse(c candidate, gap *cofre.GapError) error {
+	err := fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, gap)
+	if p.trial {
+		return err
+	}
+	before, ok := p.before(c)
+	switch {
+	case ok && p.behind(c) != "":
+		return cofre.WithHint(err, cofre.Say("recovery.around", "everything before it can be recovered: {{.target}}; what comes after it, from base backup {{.point}} on", "target", before, "point", p.behind(c)))
+	case ok:
+		return cofre.WithHint(err, cofre.Say("recovery.up_to", "everything before it can be recovered: {{.target}}; what comes after it needs a base backup that is younger: cofre backup cluster takes one now", "target", before))
+	case p.behind(c) != "":
+		return cofre.WithHint(err, cofre.Say("recovery.only_behind", "nothing before it can be recovered; what comes after it, from base backup {{.point}} on", "point", p.behind(c)))
+	}
+	return cofre.WithHint(err, cofre.Say("recovery.inconsistent", "without this WAL the base backup does not become consistent; recover from another one, which cofre list names, and take one now: cofre backup cluster"))
+}
+
+// before is the last moment that can be reached before the WAL of c is interrupted, as it is typed: from c, or from an older base
+// backup if c does not become consistent.
+func (p *planner) before(c candidate) (typed string, ok bool) {
+	for _, o := range append([]candidate{c}, p.all...) {
+		o.way = o.way.until(c.way.end, p.wal.SegmentSize)
+		if t, ok := p.reachable(cofre.RecoveryTarget{LSN: p.lastBefore(o)}); ok {
+			return p.typed(t), true
+		}
+	}
+	return "", false
+}
+
+// behind is the oldest base backup that does not need what interrupts the WAL of c; "" if there is none.
+func (p *planner) behind(c candidate) (point cofre.PointID) {
+	for _, o := range p.oldestFirst() {
+		if o.backup.Start >= c.way.missing.End(p.wal.SegmentSize) && o.way.end >= o.backup.Stop {
+			return o.backup.Point
+		}
+	}
+	return ""
 }
 
 // recovery describes the way of c to a stop that was found on it.
@@ -193,7 +248,9 @@ func (p *planner) recovery(c candidate, at stop) *Recovery {
 		}
 	}
 	if n := len(r.Segments); n > 0 {
-		r.Unfinished = !p.wal.Segments[r.Segments[n-1]]
+		last := r.Segments[n-1]
+		r.Unfinished = !p.wal.Segments[last]
+		r.Cautious = on.way.gap != nil || at.reach+readAhead > last.End(p.wal.SegmentSize)
 	}
 	for _, b := range on.history.Branches() {
 		if b.To > c.backup.Start {
@@ -207,6 +264,9 @@ func (p *planner) recovery(c candidate, at stop) *Recovery {
 	}
 	return r
 }
+
+// readAhead is more WAL than PostgreSQL decodes ahead of what it replays, in bytes: the default of wal_decode_buffer_size is half of it.
+const readAhead = 1 << 20
 
 // onto is c along the timeline on which at lies, where all of its WAL is there. Along one that left it later PostgreSQL reads
 // the segment of the fork under the child's name alone, and does not find in it what a prepared transaction has written: the
@@ -470,15 +530,14 @@ func (p *planner) first(segments []pgdata.Segment, end cofre.LSN, past func(pgda
 
 // bySearch reads WAL forwards for a transaction or a restore point, from the newest base backup first.
 func (p *planner) bySearch(candidates []candidate) (*Recovery, error) {
-	var interrupted error
+	var interrupted []candidate
 	searched := map[cofre.Timeline]cofre.LSN{} // from where on each timeline has been searched
 	for _, c := range candidates {
-		if err := p.consistent(c); err != nil {
-			interrupted = cmp.Or(interrupted, err)
-			continue
+		if c.way.gap != nil || c.way.end < c.backup.Stop {
+			interrupted = append(interrupted, c)
 		}
-		if c.way.gap != nil {
-			interrupted = cmp.Or(interrupted, p.gap(c))
+		if c.way.end < c.backup.Stop {
+			continue
 		}
 		until, ok := searched[c.history.Timeline]
 		m, err := p.search(c, until, ok)
@@ -494,8 +553,12 @@ func (p *planner) bySearch(candidates []candidate) (*Recovery, error) {
 		searched[c.history.Timeline] = c.backup.Stop
 	}
 	// It may be in what is missing.
-	if interrupted != nil {
-		return nil, interrupted
+	if len(interrupted) > 0 {
+		c := interrupted[0]
+		if err := p.consistent(c); err != nil {
+			return nil, err
+		}
+		return nil, p.gap(c)
 	}
 	return nil, p.unreachable(candidates, "no WAL after a base backup holds it")
 }

@@ -223,11 +223,10 @@ func (p *planner) broken(c candidate, last Found) error {
 		}
 	}
 	name := s.Name(p.wal.SegmentSize)
-	err := fmt.Errorf("recover to %s from base backup %s: %w", p.target, c.backup.Point, &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: at, Why: cmp.Or(last.Why, "what follows does not follow it")})
-	if last.Reached < c.backup.Stop {
-		return cofre.WithHint(err, cofre.Say("recovery.inconsistent", "without this WAL the base backup does not become consistent; recover from another one, which cofre list names, and take one now: cofre backup cluster"))
-	}
-	return cofre.WithHint(err, cofre.Say("recovery.before", "everything before it can be recovered: --lsn {{.lsn}}; what comes after it needs a base backup that is younger: cofre backup cluster takes one now", "lsn", last.LastRecord))
+	gap := &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: at, Why: cmp.Or(last.Why, "what follows does not follow it")}
+	c.way = c.way.until(at, p.wal.SegmentSize)
+	c.way.missing, c.way.gap = s, gap
+	return p.refuse(c, gap)
 }
 
 // toRecord stops with the first record that starts at lsn or after it, or, exclusive, with the one before.

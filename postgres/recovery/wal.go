@@ -48,7 +48,7 @@ type WAL struct {
 	Unfinished map[pgdata.Segment]int64
 	Histories  map[cofre.Timeline]pgdata.History // of every timeline but 1
 	// Breaks are the segments of which it is known that recovery does not get past a position in them, or to their
-	// beginning from the segment before.
+	// beginning from the segment before. Recover adds those that turn out to be unreadable.
 	Breaks map[pgdata.Segment]Break
 }
 
@@ -56,6 +56,24 @@ type WAL struct {
 type Break struct {
 	At  cofre.LSN
 	Why string
+	// Unreadable says that the segment is there, and what is stored of it is damaged: nothing of it is of use, and At is its
+	// beginning. It is a gap like one that is missing.
+	Unreadable bool
+}
+
+// unreadable reports whether what is stored of a segment is known to be damaged.
+func (w *WAL) unreadable(s pgdata.Segment) bool { return w.Breaks[s].Unreadable }
+
+// Damaged notes that what is stored of a segment cannot be read, and reports whether that is new.
+func (w *WAL) Damaged(s pgdata.Segment, why string) bool {
+	if w.unreadable(s) {
+		return false
+	}
+	if w.Breaks == nil {
+		w.Breaks = map[pgdata.Segment]Break{}
+	}
+	w.Breaks[s] = Break{At: s.Start(w.SegmentSize), Why: why, Unreadable: true}
+	return true
 }
 
 // History returns the ancestry of a timeline. Timeline 1 has none; another of which none was archived counts as
@@ -108,6 +126,17 @@ type way struct {
 	gap *cofre.GapError
 }
 
+// until is the way up to a position.
+func (w way) until(end cofre.LSN, size int64) way {
+	w.end = min(w.end, end)
+	n := 0
+	for n < len(w.segments) && w.segments[n].Start(size) < w.end {
+		n++
+	}
+	w.segments = w.segments[:n:n]
+	return w
+}
+
 // along follows h from the segment that holds from.
 //
 // The segment in which a timeline forks exists under both names. The child's begins with a copy of the parent's
@@ -120,7 +149,7 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 	size := w.SegmentSize
 	for number := uint64(from) / uint64(size); ; number++ {
 		s := pgdata.Segment{Timeline: w.timelineOf(h, number), Number: number}
-		if w.Segments[s] {
+		if w.Segments[s] && !w.unreadable(s) {
 			if b, ok := w.Breaks[s]; ok && b.At >= from {
 				w.breakIn(&out, s, b)
 				return out
@@ -136,6 +165,10 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 			}
 		}
 		out.missing, out.gap = s, w.gapAt(h, s)
+		if b := w.Breaks[s]; b.Unreadable {
+			name := s.Name(size)
+			out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, Why: b.Why}
+		}
 		return out
 	}
 }
@@ -153,6 +186,9 @@ func (w *WAL) breakIn(out *way, s pgdata.Segment, b Break) {
 // part adds a segment that is of use up to a position only, if it leads on.
 func (w *WAL) part(out *way, s pgdata.Segment, until cofre.LSN) {
 	reach := s.Start(w.SegmentSize)
+	if w.unreadable(s) {
+		return
+	}
 	if w.Segments[s] {
 		reach = s.End(w.SegmentSize)
 	} else {

@@ -12,7 +12,19 @@ import (
 // into the next are seen. It yields every Moment, and with each the start of the last record before the yield;
 // after the last segment it yields one Found without a Moment, so that the caller learns how far records go.
 // A Walk does all of it but the reading.
+//
+// Errors: *UnreadableError; those of whatever is read from.
 type Scan func(segments []pgdata.Segment, span Span) iter.Seq2[Found, error]
+
+// UnreadableError is what a Scan fails with if what is stored of a segment is damaged, in every place that has it. Any other error
+// says nothing of the segment.
+type UnreadableError struct {
+	Segment pgdata.Segment
+	Err     error
+}
+
+func (e *UnreadableError) Error() string { return e.Err.Error() }
+func (e *UnreadableError) Unwrap() error { return e.Err }
 
 // Span says which records of the segments a walk is about. The zero value is about all of them, whatever they follow.
 type Span struct {

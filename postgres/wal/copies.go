@@ -113,9 +113,16 @@ func inEach(archives []Archive, do func(int, Archive) (isNew bool, err error)) (
 func (inv *Inventory) Merge(of *Inventory) {
 	inv.Notes = append(inv.Notes, of.Notes...)
 	for s := range of.Segments {
-		// What one of them has is taken from the first that has it.
-		if b, ok := of.Breaks[s]; ok && !inv.Segments[s] {
-			inv.breakAt(s, b.At, b.Why)
+		// What one of them has is taken from the first that has it and can give it.
+		b, broken := of.Breaks[s]
+		switch {
+		case inv.Segments[s] && inv.Breaks[s].Unreadable && !b.Unreadable:
+			delete(inv.Breaks, s)
+		case inv.Segments[s]:
+			broken = false
+		}
+		if broken {
+			inv.Breaks[s] = b
 		}
 		inv.Segments[s] = true
 		delete(inv.Unfinished, s)

@@ -252,7 +252,8 @@ func (inv *Inventory) breakAt(s pgdata.Segment, at cofre.LSN, why string) {
 }
 
 // ReadChain reads what every segment says of its neighbours, without the key, and adds to Breaks if two do not belong
-// to one history, or records end within one. It reads the beginning of each object, a few hundred bytes. Segments of
+// to one history, if records end within one, or if one cannot be read for what its beginning is. It reads the beginning of
+// each object, a few hundred bytes. Segments of
 // before say nothing; they are counted in Unlinked.
 //
 // Errors: the store's.
@@ -325,7 +326,12 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 				mu.Lock()
 				defer mu.Unlock()
 				all[s] = h
-			case !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt): // a reading of the content finds these
+			case errors.Is(err, errNoDigest): // a reading of the content tells
+			case Damaging(err):
+				mu.Lock()
+				defer mu.Unlock()
+				inv.Damaged(s, cofre.OneLine(err))
+			case !errors.Is(err, cofre.ErrNotFound):
 				stop(err)
 			}
 		})
@@ -440,7 +446,7 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 		}
 		var after time.Time
 		from := end.End(inv.SegmentSize)
-		if e.Why != "" {
+		if e.Breaks() {
 			from = e.BreaksAt // what is behind a break is whole again
 		}
 		for _, b := range backups {
@@ -507,7 +513,10 @@ func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgda
 			bring := func() {
 				name := s.File(inv.SegmentSize)
 				content, err := f.readOrBeginning(ctx, inv, s, name)
-				if err != nil {
+				switch {
+				case err != nil && Damaging(err):
+					err = &recovery.UnreadableError{Segment: s, Err: err}
+				case err != nil:
 					err = fmt.Errorf("scan segment %s: %w", name, err)
 				}
 				one <- read{content, err}
@@ -530,6 +539,12 @@ func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgda
 		}
 	})
 	return out, func() { cancel(); wg.Wait() }
+}
+
+// Damaging reports whether an error of reading says that what is stored is not what was stored. That a copy could not be asked, which
+// may have it whole, is then in the error too.
+func Damaging(err error) bool {
+	return errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrWrongKey) || errors.Is(err, cofre.ErrRefused)
 }
 
 func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name pgdata.WALName) ([]byte, error) {

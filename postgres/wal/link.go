@@ -119,6 +119,9 @@ type header struct {
 	link   *link // nil if the object is no segment, or was written before links were
 }
 
+// errNoDigest says that cofre did not write an object. It can be read all the same, if it is for our key.
+var errNoDigest = fmt.Errorf("no digest in its header: %w", cofre.ErrCorrupt)
+
 // readHeader reads the beginning of a stored object, without the identity.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrCorrupt if it has no digest: cofre did not write it.
@@ -151,7 +154,7 @@ func readHeader(ctx context.Context, st cofre.Store, object string) (header, err
 		}
 	}
 	if !found {
-		return h, fmt.Errorf("read %s: no digest in its header: %w", object, cofre.ErrCorrupt)
+		return h, fmt.Errorf("read %s: %w", object, errNoDigest)
 	}
 	return h, nil
 }

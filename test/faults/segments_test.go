@@ -2,18 +2,24 @@ package faults_test
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	vocabulary "github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -39,6 +45,45 @@ func replace(t testing.TB, st vocabulary.Store, name string, b []byte) {
 	}
 }
 
+// hint is what a command says can be done.
+func hint(r result) string {
+	_, text, _ := strings.Cut(r.stderr, "hint: ")
+	return text
+}
+
+// recovered restores a cluster to a target, and asks it for its rows.
+func recovered(t *testing.T, i *installation, target ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, "back")
+	r := i.run(append([]string{"restore", "cluster", "--to", to, "--start", "--action", "pause", "--json"}, target...)...)
+	var doc struct {
+		Recovered *physical.Recovered
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &doc); err != nil || r.code != 0 || doc.Recovered == nil || doc.Recovered.Paused == nil {
+		t.Errorf("%v: %s", err, r)
+		return ""
+	}
+	p := doc.Recovered.Paused
+	defer func() {
+		_ = syscall.Kill(p.PID, syscall.SIGQUIT)
+		testkit.Await(t, "the end of the server", 20*time.Second, func() bool { return syscall.Kill(p.PID, 0) != nil })
+	}()
+	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres", p.Socket, p.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	var got string
+	if err := conn.QueryRow(t.Context(), rows).Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 // TestSegments damages one archived segment in the middle of a window in every way, and expects that nobody takes it
 // for the end of WAL: fetch stops the recovery, the planner refuses, verify and status name it.
 func TestSegments(t *testing.T) {
@@ -47,9 +92,12 @@ func TestSegments(t *testing.T) {
 	i.archives()
 	i.fill()
 	i.must("backup", "cluster")
+	want := map[string]string{}
 	var paths []string
 	for n := range 4 {
-		i.server.Exec(t, "postgres", fmt.Sprintf("INSERT INTO answers VALUES (%d, 'after'); SELECT pg_create_restore_point('p%d')", -1-n, n))
+		i.server.Exec(t, "postgres", fmt.Sprintf("INSERT INTO answers VALUES (%d, 'after')", -1-n))
+		i.server.Exec(t, "postgres", fmt.Sprintf("SELECT pg_create_restore_point('p%d')", n))
+		want[fmt.Sprint("p", n)] = i.server.Query(t, "postgres", rows)
 		paths = append(paths, i.segment())
 	}
 	f := i.fetcher()
@@ -131,8 +179,22 @@ func TestSegments(t *testing.T) {
 			if verified := i.run("verify", "--level", "content"); verified.code != 20 || !strings.Contains(verified.stdout, at(name)) {
 				t.Errorf("%s", verified)
 			}
-			if r := refuses(t, "--name", "p2"); r.code == 0 {
+			// What ends before it needs none of it, and what is behind it is refused with the last moment that does not.
+			if got := recovered(t, i, "--name", "p0"); got != want["p0"] {
+				t.Errorf("to before it: %s, want %s", got, want["p0"])
+			}
+			r = refuses(t, "--name", "p2")
+			i.fails(r, 22)
+			if !strings.Contains(r.stderr, "segment "+name+" cannot be read") {
 				t.Errorf("%s", r)
+			}
+			// The end is refused in the same words, and what they say can be pasted.
+			if end := refuses(t); end.code != 22 || hint(end) != hint(r) {
+				t.Errorf("%s", end)
+			}
+			lsn := regexp.MustCompile(`--lsn [0-9A-F]+/[0-9A-F]+`).FindString(hint(r))
+			if got := recovered(t, i, strings.Fields(lsn)...); got != want["p0"] {
+				t.Errorf("to %q, as it says: %s, want %s: %s", lsn, got, want["p0"], r)
 			}
 		})
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -30,10 +31,14 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		file := s.File(inv.SegmentSize)
 		name := file.String()
 		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
+		level := cofre.LevelStructure
+		if b.Unreadable {
+			e.BreaksAt, level = 0, cofre.LevelContent
+		}
 		if slices.ContainsFunc(inv.Acknowledged, func(a wal.Acknowledgement) bool { return a.Covers(e) }) {
 			continue
 		}
-		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file), What: e.Error()})
+		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file), What: e.Error()})
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
@@ -151,7 +156,8 @@ func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 	content, err := wal.ReadBack(ctx, c.st, c.id, object)
 	switch {
 	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
-	case errors.Is(err, cofre.ErrCorrupt), errors.Is(err, cofre.ErrWrongKey), errors.Is(err, cofre.ErrRefused):
+	case wal.Damaging(err) && c.acknowledged(object):
+	case wal.Damaging(err):
 		c.add(object, err.Error())
 	default:
 		return nil, err
@@ -230,13 +236,19 @@ func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 
 // broken adds a break, unless a person knows of it.
 func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
-	text := name.String()
-	for _, k := range r.known[r.system] {
-		if k.from <= text && text <= k.to {
-			return
-		}
+	object, text := wal.ObjectName(r.system, name), name.String()
+	if !r.acknowledged(object) {
+		r.add(object, (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
 	}
-	r.add(wal.ObjectName(r.system, name), (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
+}
+
+// acknowledged reports whether a person knows of what is wrong with the segment that an object holds.
+func (c *check) acknowledged(object string) bool {
+	var system cofre.SystemID
+	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	name := path.Base(object)
+	return system.UnmarshalText([]byte(text)) == nil && pgdata.IsSegmentName(name) &&
+		slices.ContainsFunc(c.known[system], func(k span) bool { return k.from <= name && name <= k.to })
 }
 
 func feed(w *pgdata.Walker, content []byte) {
