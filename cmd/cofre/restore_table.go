@@ -106,7 +106,11 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		}))
 	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(done.Took))
-	fmt.Fprintf(a.Out, "proven equal to what was captured: checksum %s\n", done.Checksum)
+	if len(done.Differs) > 0 {
+		a.Line(a.Out, cofre.Say("rescued.rows_equal", "rows proven equal to what was captured: checksum {{.checksum}}; the table differs, as named below", "checksum", done.Checksum))
+	} else {
+		a.Line(a.Out, cofre.Say("rescued.equal", "proven equal to what was captured: checksum {{.checksum}}", "checksum", done.Checksum))
+	}
 	for _, l := range done.Left {
 		fmt.Fprintf(a.Out, "left out: %s\n", l)
 	}
