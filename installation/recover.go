@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -144,14 +145,21 @@ const (
 // recover runs the server of a cluster that was just restored, if it was asked to, until it has reached the target. One that is paused
 // there is left running, since whoever asks for a pause wants to look; any other is shut down.
 //
-// Errors: those of physical.Recover. The restored directory stays: what it lacks is the recovery.
+// Errors: those of physical.Recover: the restored directory stays, what it lacks is the recovery. cofre.ErrPartial, with all done, if
+// a database of the copy may be damaged.
 func (r *recovering) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*physical.Recovered, error) {
 	found, reached, err := r.run(ctx, obs, done.Restored)
 	if err != nil {
 		return found, err
 	}
-	done.Next, err = r.next(reached, found, done)
-	return found, err
+	if done.Next, err = r.next(reached, found, done); err != nil {
+		return found, err
+	}
+	if torn := r.made.Torn(); len(torn) > 0 {
+		return found, cofre.WithHint(fmt.Errorf("restored cluster: %w: %s", cofre.ErrPartial, strings.Join(torn, "; ")),
+			cofre.Say("recover.torn", "everything else is as it was. To have that database: begin with a base backup that was not being taken then, cofre restore cluster POINT; cofre list names them"))
+	}
+	return found, nil
 }
 
 func (r *recovering) run(ctx context.Context, obs cofre.Observer, dir string) (*physical.Recovered, state, error) {

@@ -47,6 +47,7 @@ const (
 	xinfoTwoPhase     = 1 << 4
 	xinfoDroppedStats = 1 << 8
 
+	infoDatabaseCopy     = 0x00
 	infoTablespaceCreate = 0x00
 	infoTablespaceDrop   = 0x10
 	infoHeapDelete       = 0x10
@@ -92,7 +93,12 @@ const (
 	// in this order, before it removes files: from the first on nobody can connect to the database.
 	MomentSharedInplace
 	MomentSharedDelete
+	// MomentDatabaseChange changes a file of a database; see Record.Change.
+	MomentDatabaseChange
 )
+
+// DatabaseDir is the directory of a database in one tablespace.
+type DatabaseDir struct{ Tablespace, Database uint32 }
 
 // Moment is a record that carries a time, a transaction or a name, or acts before its transaction ends.
 type Moment struct {
@@ -108,6 +114,10 @@ type Moment struct {
 	// InPlace are the changes to the WAL that make the record create its tablespace in pg_tblspc itself; see Edit.
 	InPlace string
 	Row     Row // of a shared catalog
+	// Dirs are the directories of a database that are made, removed or changed. CopiedFrom is set if the replay of the record
+	// copies the first of them from another.
+	Dirs       []DatabaseDir
+	CopiedFrom DatabaseDir
 }
 
 // Row says which row of a shared catalog a record changes, wherever that catalog lies now.

@@ -12,8 +12,8 @@ import (
 
 // filesMoment reads what a record of databases or tablespaces does to files.
 //
-// Source: PostgreSQL, src/include/commands/dbcommands_xlog.h, commands/tablespace.h, xl_dbase_drop_rec,
-// xl_tblspc_create_rec. Up to 14 there was one way to create a database, and its removal had the next number.
+// Source: PostgreSQL, src/include/commands/dbcommands_xlog.h, commands/tablespace.h, xl_dbase_create_file_copy_rec,
+// xl_dbase_drop_rec, xl_tblspc_create_rec. Up to 14 there was one way to create a database, and its removal had the next number.
 func (r Record) filesMoment(m Moment) (Moment, bool) {
 	data, ok := r.mainData()
 	if !ok || len(data) < 4 {
@@ -29,8 +29,16 @@ func (r Record) filesMoment(m Moment) (Moment, bool) {
 		switch {
 		case info == drop:
 			m.Kind = MomentDatabaseDrop
+			for b := data[min(8, len(data)):]; len(b) >= 4; b = b[4:] {
+				m.Dirs = append(m.Dirs, DatabaseDir{binary.LittleEndian.Uint32(b), m.OID})
+			}
 		case info < drop:
 			m.Kind = MomentDatabaseCreate
+			if info == infoDatabaseCopy && len(data) >= 16 {
+				le := binary.LittleEndian
+				m.Dirs = []DatabaseDir{{le.Uint32(data[4:]), m.OID}}
+				m.CopiedFrom = DatabaseDir{le.Uint32(data[12:]), le.Uint32(data[8:])}
+			}
 		default:
 			return Moment{}, false
 		}
@@ -65,29 +73,8 @@ func (r Record) sharedMoment(m Moment) (Moment, bool) {
 		return Moment{}, false
 	}
 	le := binary.LittleEndian
-	b := r.body[recordHeaderSize:]
-	if len(b) < 4 || b[0] != 0 {
-		return Moment{}, false
-	}
-	flags, b := b[1], b[4:]
-	if flags&0x10 != 0 { // a page image
-		n := 5
-		if len(b) < n {
-			return Moment{}, false
-		}
-		compressed := uint8(0x1C) // by any of three methods
-		if r.major < 15 {
-			compressed = 0x02
-		}
-		if b[4]&compressed != 0 && b[4]&0x01 != 0 {
-			n += 2 // the length of the page's hole
-		}
-		if len(b) < n {
-			return Moment{}, false
-		}
-		b = b[n:]
-	}
-	if len(b) < 18 || le.Uint32(b) != globalTablespace {
+	b, ok := r.firstBlock()
+	if !ok || len(b) < 18 || le.Uint32(b) != globalTablespace {
 		return Moment{}, false
 	}
 	m.Row = Row{File: le.Uint32(b[8:]), Block: le.Uint32(b[12:])}
@@ -97,6 +84,46 @@ func (r Record) sharedMoment(m Moment) (Moment, bool) {
 	}
 	m.Row.Number = le.Uint16(data[at:])
 	return m, true
+}
+
+// firstBlock is where the record names the relation and the block of the first of its pages.
+//
+// Source: PostgreSQL, src/include/access/xlogrecord.h, XLogRecordBlockHeader.
+func (r Record) firstBlock() ([]byte, bool) {
+	b := r.body[recordHeaderSize:]
+	if len(b) < 4 || b[0] != 0 {
+		return nil, false
+	}
+	flags, b := b[1], b[4:]
+	n := 0
+	if flags&0x10 != 0 { // a page image
+		if n = 5; len(b) < n {
+			return nil, false
+		}
+		compressed := uint8(0x1C) // by any of three methods
+		if r.major < 15 {
+			compressed = 0x02
+		}
+		if b[4]&compressed != 0 && b[4]&0x01 != 0 {
+			n += 2 // the length of the page's hole
+		}
+	}
+	if len(b) < n+16 {
+		return nil, false
+	}
+	return b[n:], true
+}
+
+// Change reads in which database's directory a record changes pages; ok is false if it changes none. Files that are
+// made or removed there are named in pages of the database's catalogs, too.
+func (r Record) Change() (m Moment, ok bool) {
+	b, ok := r.firstBlock()
+	if !ok {
+		return Moment{}, false
+	}
+	le := binary.LittleEndian
+	dir := DatabaseDir{le.Uint32(b), le.Uint32(b[4:])}
+	return Moment{Kind: MomentDatabaseChange, Start: r.Start, End: r.End, XID: r.XID, OID: dir.Database, Dirs: []DatabaseDir{dir}}, true
 }
 
 // tail returns the data of the resource manager, which ends a record, where headers are those of its parts that

@@ -133,7 +133,7 @@ func madeSpaces(created []recovery.Tablespace, spaces map[string]string) (out []
 func (t *Target) findMade(ctx context.Context) error {
 	var created []recovery.Tablespace
 	if t.o.Plan != nil {
-		created = t.o.Plan.Tablespaces
+		created, t.torn = t.o.Plan.Tablespaces, t.o.Plan.Torn
 	} else if t.facts.WALIncluded {
 		b := recovery.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
 		state := recovery.NewState(b)
@@ -148,11 +148,14 @@ func (t *Target) findMade(ctx context.Context) error {
 			}
 			walk.Segment(b)
 		}
-		created, t.notes = state.Tablespaces(), state.Notes()
+		created, t.notes, t.torn = state.Tablespaces(), state.Notes(), state.Torn()
 	}
 	t.made = madeSpaces(created, t.o.Tablespaces)
 	return nil
 }
+
+// Torn is that of the recovery, which the plan or the component's own WAL knows.
+func (t *Target) Torn() []string { return t.torn }
 
 // ownSegments are the segments that the component carries, in order along its timelines.
 func (t *Target) ownSegments() (names []string) {

@@ -95,6 +95,7 @@ type Target struct {
 	spaces map[uint32]string // OID to directory
 	made   []madeSpace       // that the WAL will create
 	notes  []string          // what the component's own WAL says of the state that it ends in
+	torn   []string          // see recovery.Recovery.Torn
 	owner  *owner
 
 	stage   string // where the data directory is built; o.Dir unless moved aside

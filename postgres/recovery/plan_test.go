@@ -695,6 +695,79 @@ func TestRecoverPrefersWhole(t *testing.T) {
 	}
 }
 
+// TestRecoverNamesTornCopies: a database that was copied while a base backup was taken, from one that was changed before that ended, is
+// made from an older base backup, or named.
+func TestRecoverNamesTornCopies(t *testing.T) {
+	dir := func(space, database uint32) pgdata.DatabaseDir {
+		return pgdata.DatabaseDir{Tablespace: space, Database: database}
+	}
+	copied := func(from, to pgdata.DatabaseDir) pgdata.Moment {
+		return pgdata.Moment{Kind: pgdata.MomentDatabaseCreate, OID: to.Database, Dirs: []pgdata.DatabaseDir{to}, CopiedFrom: from}
+	}
+	changed := func(d pgdata.DatabaseDir) pgdata.Moment {
+		return pgdata.Moment{Kind: pgdata.MomentDatabaseChange, OID: d.Database, Dirs: []pgdata.DatabaseDir{d}}
+	}
+	dropped := func(d pgdata.DatabaseDir) pgdata.Moment {
+		return pgdata.Moment{Kind: pgdata.MomentDatabaseDrop, OID: d.Database, Dirs: []pgdata.DatabaseDir{d}}
+	}
+	commit, abort := pgdata.Moment{Kind: pgdata.MomentCommit}, pgdata.Moment{Kind: pgdata.MomentAbort}
+	source, target, moved := dir(1663, 5), dir(1663, 20000), dir(20001, 5)
+	for name, c := range map[string]struct {
+		within, after []pgdata.Moment // the second base backup
+		torn          bool
+	}{
+		"source changed":             {[]pgdata.Moment{copied(source, target), commit, changed(source)}, nil, true},
+		"source dropped":             {[]pgdata.Moment{copied(source, target), commit, dropped(source), commit}, nil, true},
+		"moved":                      {[]pgdata.Moment{copied(source, moved), commit, dropped(source)}, nil, true},
+		"committed only after it":    {[]pgdata.Moment{copied(source, target), changed(source)}, []pgdata.Moment{commit}, true},
+		"source changed after it":    {[]pgdata.Moment{copied(source, target), commit}, []pgdata.Moment{changed(source)}, false},
+		"source changed before":      {[]pgdata.Moment{changed(source), copied(source, target), commit}, nil, false},
+		"another changed":            {[]pgdata.Moment{copied(source, target), commit, changed(target), changed(moved)}, nil, false},
+		"aborted":                    {[]pgdata.Moment{copied(source, target), changed(source), abort}, nil, false},
+		"what was made dropped":      {[]pgdata.Moment{copied(source, target), commit, changed(source)}, []pgdata.Moment{dropped(target), commit}, false},
+		"not copied while it was on": {nil, []pgdata.Moment{copied(source, target), commit, changed(source)}, false},
+	} {
+		w := newWorld()
+		w.backup(100)
+		w.write(500)
+		w.tick()
+		b := recovery.BaseBackup{Point: "p1", SystemID: 7, Timeline: 1, Start: w.end[1], StartedAt: w.clock}
+		put := func(all []pgdata.Moment) {
+			for _, m := range all {
+				w.tick()
+				if m.At = w.clock; name != "moved" || m.Kind == pgdata.MomentCommit {
+					m.XID = 900
+				}
+				w.put(64, m)
+			}
+		}
+		w.write(10)
+		put(c.within)
+		w.write(10)
+		w.tick()
+		b.Stop, b.StoppedAt = w.end[1], w.clock
+		w.backups = append(w.backups, b)
+		w.write(100)
+		put(c.after)
+		w.write(10)
+		at := w.clock
+		w.write(500)
+		w.archive()
+		for _, target := range []cofre.RecoveryTarget{{}, {At: at}} {
+			want := cofre.PointID("p1")
+			if c.torn {
+				want = "p0"
+			}
+			if r, err := recovery.Recover(target, w.backups, &w.wal, w.scan); err != nil || r.Backup.Point != want || len(r.Torn) > 0 || (len(r.Notes) > 0) != c.torn {
+				t.Errorf("%s: %s: %+v, %v, want from %s", name, target, r, err, want)
+			}
+			if r, err := recovery.Recover(target, w.backups[1:], &w.wal, w.scan); err != nil || (len(r.Torn) == 1) != c.torn || (len(r.Notes) > 0) != c.torn {
+				t.Errorf("%s: %s: from the only base backup: %+v, %v, want torn %t", name, target, r, err, c.torn)
+			}
+		}
+	}
+}
+
 // TestRecoverStaysInHistory: a whole base backup of a history that was left is no way to the newest.
 func TestRecoverStaysInHistory(t *testing.T) {
 	w := newWorld()

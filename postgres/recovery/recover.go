@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -31,6 +32,9 @@ type Recovery struct {
 	CommitAt time.Time
 	// Tablespaces are those that the WAL up to there creates, in its order; one may be dropped again.
 	Tablespaces []Tablespace
+	// Torn names the databases that the recovery makes from files which the base backup may hold as they were later. It is not
+	// empty only if no other base backup leads there. The notes have it, too.
+	Torn []string
 	// Notes are what is known about the state there that a person would not expect.
 	Notes []string
 	// Unfinished says that the last segment is not whole: it was being streamed, or its timeline ended in it.
@@ -65,7 +69,7 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, cofre.Say("recovery.base_backup", "take one with: cofre backup cluster"))
 	}
 	found, err := p.plan()
-	if err != nil || !found.Backup.Partial || target.Immediate {
+	if err != nil || !found.Backup.Partial && len(found.Torn) == 0 || target.Immediate {
 		return found, err
 	}
 	return p.fromWhole(found), nil
@@ -77,19 +81,37 @@ func (p *planner) fromWhole(found *Recovery) *Recovery {
 	q := &planner{target: p.target, wal: p.wal, scan: p.scan, probed: p.probed}
 	q.target.Timeline = found.Leads // and never of another history
 	for _, b := range p.backups {
-		if !b.Partial {
+		if !b.Partial && b.Point != found.Backup.Point {
 			q.backups = append(q.backups, b)
 		}
 	}
-	if len(q.backups) > 0 {
-		if r, err := q.plan(); err == nil && (r.Stop == found.Stop || found.Consistent) {
-			r.Target = found.Target
-			r.Notes = append(r.Notes, fmt.Sprintf("the newer base backup %s is not whole, and not used: cofre show %[1]s", found.Backup.Point))
-			return r
+	for len(q.backups) > 0 {
+		r, err := q.plan()
+		if err != nil || r.Stop != found.Stop && !found.Consistent {
+			break
 		}
+		if len(r.Torn) > 0 {
+			q.backups = slices.DeleteFunc(q.backups, func(b BaseBackup) bool { return b.Point == r.Backup.Point })
+			continue
+		}
+		r.Target = found.Target
+		r.Notes = append(r.Notes, fmt.Sprintf("the newer base backup %s is not whole, and not used: %s", found.Backup.Point, found.why()))
+		return r
 	}
-	found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there, and it is not whole: cofre show %[1]s", found.Backup.Point))
+	if len(found.Torn) > 0 {
+		found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there", found.Backup.Point))
+		return found
+	}
+	found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there, and it is not whole: %s", found.Backup.Point, found.why()))
 	return found
+}
+
+// why says what is not whole.
+func (r *Recovery) why() string {
+	if len(r.Torn) > 0 {
+		return strings.Join(r.Torn, "; ")
+	}
+	return fmt.Sprintf("cofre show %s", r.Backup.Point)
 }
 
 type planner struct {

@@ -25,6 +25,7 @@ type stop struct {
 	consistent   bool
 	commitAt     time.Time
 	spaces       []Tablespace
+	torn         []string
 }
 
 // act is something that removes files, or makes them unusable, before its transaction ends. Nothing that stops between
@@ -54,11 +55,13 @@ type ledger struct {
 	acts    []*act
 	spaces  []Tablespace
 	seen    cofre.LSN // everything before it was added
+	copies  []*dirCopy
+	ends    cofre.LSN // the base backup
 }
 
 // newLedger begins with what was under way when a base backup had begun.
 func newLedger(b BaseBackup) *ledger {
-	l := &ledger{marks: map[pgdata.Row]act{}, created: map[uint32]uint32{}}
+	l := &ledger{marks: map[pgdata.Row]act{}, created: map[uint32]uint32{}, ends: b.Stop}
 	for _, d := range b.Dropping {
 		l.acts = append(l.acts, &act{what: fmt.Sprintf("DROP DATABASE %q", d.Name), xid: d.XID, began: b.Start, earlier: true})
 	}
@@ -89,8 +92,11 @@ func (s *State) Notes() (notes []string) {
 	for _, a := range s.ledger.underWay(s.backup.Stop) {
 		notes = append(notes, a.underWay(s.backup.Stop)+damaged)
 	}
-	return notes
+	return append(notes, s.Torn()...)
 }
+
+// Torn is that of a Recovery to the end of the base backup.
+func (s *State) Torn() []string { return s.ledger.torn() }
 
 // damaged ends a note about an act that is under way.
 const damaged = "; what it removes is damaged in the copy, and can be dropped there"
@@ -141,6 +147,7 @@ func (l *ledger) add(m pgdata.Moment) {
 	switch m.Kind {
 	case pgdata.MomentCommit, pgdata.MomentAbort:
 		l.end(m)
+		l.endCopies(m)
 		l.last, l.ended = m, m
 	case pgdata.MomentPrepare:
 		l.last = m
@@ -159,7 +166,11 @@ func (l *ledger) add(m pgdata.Moment) {
 		delete(l.marks, m.Row)
 	case pgdata.MomentDatabaseCreate:
 		l.created[m.OID] = m.XID
+		l.copy(m)
+	case pgdata.MomentDatabaseChange:
+		l.change(m)
 	case pgdata.MomentDatabaseDrop:
+		l.change(m)
 		if xid, ok := l.created[m.OID]; !ok || xid != m.XID { // its creation failed
 			l.begin(m, fmt.Sprintf("DROP DATABASE of the database with OID %d", m.OID))
 		}
@@ -171,7 +182,9 @@ func (l *ledger) add(m pgdata.Moment) {
 }
 
 // stop is the state that the ledger has reached.
-func (l *ledger) stop() stop { return stop{commitAt: l.ended.At, spaces: slices.Clone(l.spaces)} }
+func (l *ledger) stop() stop {
+	return stop{commitAt: l.ended.At, spaces: slices.Clone(l.spaces), torn: l.torn()}
+}
 
 // underWay are the acts that had begun at a position, and not ended.
 func (l *ledger) underWay(at cofre.LSN) (out []*act) {
@@ -324,6 +337,7 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 		return nil, err
 	}
 	r := p.recovery(c, at)
+	r.Torn, r.Notes = at.torn, append(r.Notes, at.torn...)
 	t := p.target
 	t.Timeline, t.Exclusive = 0, false
 	for _, a := range l.underWay(at.reach) {

@@ -10,7 +10,8 @@ import (
 
 // Scan reads the records of consecutive segments, in order, as one walk, so that records which cross from one
 // into the next are seen. It yields every Moment, and with each the start of the last record before the yield;
-// after the last segment it yields one Found without a Moment, so that the caller learns how far records go.
+// after the last segment it yields one Found without a Moment, so that the caller learns how far records go. Changes of a
+// database are yielded where it was copied from before: the first after each copy.
 // A Walk does all of it but the reading.
 //
 // Errors: *UnreadableError; those of whatever is read from.
@@ -54,11 +55,12 @@ type Walk struct {
 	yield  func(Found, error) bool
 	found  Found
 	more   bool
+	copied map[pgdata.DatabaseDir]bool // and not changed since
 }
 
 // NewWalk begins a walk over segments of size bytes that yields what it finds.
 func NewWalk(size int64, span Span, yield func(Found, error) bool) *Walk {
-	w := &Walk{walker: pgdata.NewWalker(size), until: span.Until, yield: yield, more: true}
+	w := &Walk{walker: pgdata.NewWalker(size), until: span.Until, yield: yield, more: true, copied: map[pgdata.DatabaseDir]bool{}}
 	if span.From != 0 {
 		w.walker = pgdata.WalkFrom(size, span.From)
 	}
@@ -78,7 +80,7 @@ func (w *Walk) Segment(content []byte) bool {
 
 func (w *Walk) record(r pgdata.Record) bool {
 	w.found = Found{LastRecord: r.Start, Reached: w.walker.Reached(), Before: w.found.LastRecord, ReachedBefore: w.found.Reached}
-	if m, ok := r.Moment(); ok {
+	if m, ok := w.moment(r); ok {
 		f := w.found
 		f.Moment = m
 		if !w.yield(f, nil) {
@@ -88,6 +90,20 @@ func (w *Walk) record(r pgdata.Record) bool {
 	}
 	w.more = w.until == 0 || r.Start < w.until
 	return w.more
+}
+
+func (w *Walk) moment(r pgdata.Record) (m pgdata.Moment, ok bool) {
+	if m, ok = r.Moment(); ok || len(w.copied) == 0 {
+		if m.CopiedFrom != (pgdata.DatabaseDir{}) {
+			w.copied[m.CopiedFrom] = true
+		}
+		return m, ok
+	}
+	m, ok = r.Change()
+	if ok = ok && w.copied[m.Dirs[0]]; ok {
+		delete(w.copied, m.Dirs[0])
+	}
+	return m, ok
 }
 
 // End yields the last Found of the walk, if the walk is still wanted.

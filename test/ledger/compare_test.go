@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
 const ledgerRows = `SELECT xid || '|' || client || '|' || n || '|' || account || '|' || delta || '|' || md5(payload) FROM ledger`
@@ -225,6 +226,9 @@ func (m *machine) restoreTo(t testing.TB, binDir, dir string, target cofre.Recov
 		}
 		return fmt.Sprintf("postgres://postgres@/postgres?host=%s&port=%d", p.Socket, p.Port), doc, end, nil
 	}
+	if w.start && doc.Recovered.Promoted {
+		descends(t, dir, doc.Recovered.Timeline)
+	}
 	s := serve(t, binDir, dir)
 	if !w.start {
 		awaitTarget(t, s, w, target)
@@ -234,6 +238,20 @@ func (m *machine) restoreTo(t testing.TB, binDir, dir string, target cofre.Recov
 			t.Error(err)
 		}
 	}, nil
+}
+
+// descends makes sure that a copy which was promoted has the history of its timeline, down to the first. The server needs it
+// only if its last checkpoint lies in the page of the fork.
+func descends(t testing.TB, dir string, tli cofre.Timeline) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "pg_wal", pgdata.HistoryName(tli)))
+	if err != nil {
+		t.Errorf("timeline %d has no history: %v", tli, err)
+		return
+	}
+	if h, err := pgdata.ParseHistory(tli, b); err != nil || len(h.Forks) == 0 || h.Forks[0].Parent != 1 {
+		t.Errorf("the history of timeline %d is %v, %v:\n%s", tli, h, err, b)
+	}
 }
 
 // awaitTarget waits until a server that recovers by itself is where it shall be.
