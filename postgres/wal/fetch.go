@@ -152,16 +152,20 @@ func (f *Fetcher) content(ctx context.Context, system cofre.SystemID, name pgdat
 	if name.Kind != pgdata.WALHistory {
 		return f.ask(ctx, system, name)
 	}
+	_, err := os.Stat(filepath.Join(filepath.Dir(path), name.String()))
+	has := reply{answer: Absent, err: errAbsent} // the server has it, and takes that
 	if f.Claim != 0 && name.Timeline > f.Claim {
+		// A server that ends its recovery asks for the history that it has just written when it reads what a prepared
+		// transaction left, and what is delivered replaces it.
+		if err == nil {
+			return has
+		}
 		return f.probed(ctx, system, name.Timeline)
 	}
-	got := f.ask(ctx, system, name)
-	if got.answer == Gap {
-		if _, err := os.Stat(filepath.Join(filepath.Dir(path), name.String())); err == nil {
-			return reply{answer: Absent, err: errAbsent} // the server has it, and takes that
-		}
+	if got := f.ask(ctx, system, name); got.answer != Gap || err != nil {
+		return got
 	}
-	return got
+	return has
 }
 
 // deliver makes the edits that fall into a segment and puts the file at path. Other files are left as they are.
