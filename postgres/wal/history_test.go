@@ -56,6 +56,18 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 		}
 		seen[tli] = true
 	}
+	// The server whose timeline it is has written its history, and asks for it again: its own is not replaced.
+	pgWAL := filepath.Join(root, "pg_wal")
+	if err := os.Mkdir(pgWAL, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(pgWAL, "00000005.history"), []byte("1\t0/3000000\tbefore\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	claims := &wal.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
+	if answer, err := claims.Fetch(t.Context(), "00000005.history", filepath.Join(pgWAL, "RECOVERYHISTORY")); answer != wal.Absent {
+		t.Errorf("fetch the history that the server has written: %v, %v", answer, err)
+	}
 	// Whoever asks without a claim is not told that there is no timeline 4: it would take the number, or pass over it.
 	f := &wal.Fetcher{Store: st, Identity: id, System: system}
 	answer, err := f.Fetch(t.Context(), "00000004.history", filepath.Join(root, "RECOVERYHISTORY"))
