@@ -13,10 +13,10 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// conditions that a store reports and that pass through Kopia unchanged.
+// conditions that a store, or the end of a context, reports and that pass through Kopia unchanged.
 var conditions = []error{
 	cofre.ErrNoRepo, cofre.ErrReadOnly, cofre.ErrDiskFull, cofre.ErrUnreachable, cofre.ErrDenied, cofre.ErrCorrupt,
-	cofre.ErrWrongKey, cofre.ErrExists, cofre.ErrNotFound, cofre.ErrConfig, context.Canceled, context.DeadlineExceeded,
+	cofre.ErrWrongKey, cofre.ErrExists, cofre.ErrNotFound, cofre.ErrConfig, cofre.ErrInterrupted, context.Canceled, context.DeadlineExceeded,
 }
 
 // explain gives an error of Kopia its address and, where it has none, its condition: what a store did not fail

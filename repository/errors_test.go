@@ -1,0 +1,27 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/trustlayer/cofre"
+)
+
+// TestInterruptedIsNotDamaged: whoever interrupts what Kopia reads is not told to look for damage in the repository.
+func TestInterruptedIsNotDamaged(t *testing.T) {
+	ctx, interrupt := context.WithCancelCause(t.Context())
+	_, a := try(context.WithoutCancel(ctx))
+	interrupt(cofre.ErrInterrupted)
+	a.fail(context.Cause(ctx)) // as connect does
+	for _, ended := range []error{a.done(errors.New("what Kopia says of it")), fmt.Errorf("read a blob: %w", context.Cause(ctx))} {
+		err := (&Repository{}).explain("read its format and indexes", ended)
+		if !errors.Is(err, cofre.ErrInterrupted) || errors.Is(err, cofre.ErrCorrupt) || cofre.Hint(err) != "" {
+			t.Errorf("an interrupted reading said: %v (hint: %s); want ErrInterrupted alone", err, cofre.Hint(err))
+		}
+	}
+	if err := (&Repository{}).explain("read", errors.New("bytes of nothing")); !errors.Is(err, cofre.ErrCorrupt) || cofre.Hint(err) == "" {
+		t.Errorf("what cannot be read said: %v; want ErrCorrupt and where to look", err)
+	}
+}
