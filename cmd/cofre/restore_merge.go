@@ -18,6 +18,7 @@ type mergeDocument struct {
 	Comparison rescue.Comparison      `json:"comparison"`
 	Preview    []rescue.RowDifference `json:"preview,omitempty"`
 	Notes      []string               `json:"notes,omitempty"`
+	Left       []rescue.LeftRows      `json:"left"` // rows that differ and stay as they are
 	Outcome    *rescue.MergeOutcome   `json:"outcome,omitempty"`
 	Error      *edge.ErrorDocument    `json:"error,omitempty"`
 }
@@ -26,7 +27,7 @@ type mergeDocument struct {
 func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) (err error) {
 	m, err := in.Compare(ctx, installation.MergeOptions{
 		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database,
-		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete},
+		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete, Columns: c.columns},
 	})
 	a.screen.end()
 	if err != nil {
@@ -36,24 +37,26 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 	defer func() {
 		// The captured rows stand in a schema of their own until here.
 		err = errors.Join(err, m.Close(ctx))
+		doc.Left = m.Left
 		if a.JSON {
 			doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
 			err = errors.Join(err, a.Document(doc))
 			return
 		}
-		if err == nil && doc.Outcome != nil {
-			printMerge(a, doc.Outcome)
+		if err == nil {
+			printMerge(a, doc)
 		}
 	}()
 	if !a.JSON {
 		printComparison(a, m.Merge)
 	}
-	if c.dryRun || !toApply(m.Comparison, c.delete) {
+	changes := m.Changes()
+	if c.dryRun || changes == (rescue.Comparison{}) {
 		return nil
 	}
-	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(m.Comparison.Missing), count(m.Comparison.Changed), c.Table)
+	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(changes.Missing), count(changes.Changed), c.Table)
 	if c.delete {
-		question += fmt.Sprintf(", and delete %s", count(m.Comparison.Extra))
+		question += fmt.Sprintf(", and delete %s", count(changes.Extra))
 	}
 	if err := a.confirm(ctx, c.yes, question); err != nil {
 		return err
@@ -70,7 +73,7 @@ func printComparison(a *app, m *rescue.Merge) {
 		{"same", count(m.Comparison.Same), ""},
 	}, 1)
 	for _, n := range m.Notes {
-		edge.Say(a.Err, "note: ", n)
+		edge.Say(a.Err, "note: ", a.Beside(n, m.Messages))
 	}
 	var rows [][]string
 	for _, d := range m.Preview {
@@ -92,21 +95,38 @@ func valueOf(s *string) string {
 	return fmt.Sprintf("%q", *s)
 }
 
-func printMerge(a *app, o *rescue.MergeOutcome) {
-	fmt.Fprintf(a.Out, "merged: %s inserted, %s updated, %s deleted\n", count(o.Inserted), count(o.Updated), count(o.Deleted))
-	for _, s := range o.Sequences {
-		fmt.Fprintf(a.Out, "sequence: %s\n", s)
+func printMerge(a *app, doc mergeDocument) {
+	if o := doc.Outcome; o != nil {
+		fmt.Fprintf(a.Out, "merged: %s inserted, %s updated, %s deleted\n", count(o.Inserted), count(o.Updated), count(o.Deleted))
+		for _, s := range o.Sequences {
+			fmt.Fprintf(a.Out, "sequence: %s\n", s)
+		}
 	}
-	if o.UndoTable != "" {
-		fmt.Fprintf(a.Out, "kept: the rows as they were, in %s\n", o.UndoTable)
-		fmt.Fprintf(a.Out, "undo: %s\n", o.Undo)
+	for _, l := range doc.Left {
+		a.Line(a.Out, leftRows(l))
 	}
-	for _, n := range o.Next {
+	if doc.Outcome == nil {
+		return
+	}
+	fmt.Fprintf(a.Out, "kept: the rows as they were, in %s\n", doc.Outcome.UndoTable)
+	fmt.Fprintf(a.Out, "undo: %s\n", doc.Outcome.Undo)
+	for _, n := range doc.Outcome.Next {
 		fmt.Fprintf(a.Out, "next: %s\n", n)
 	}
 }
 
-// toApply reports whether a merge would change anything.
-func toApply(c rescue.Comparison, deleteExtra bool) bool {
-	return c.Missing+c.Changed > 0 || deleteExtra && c.Extra > 0
+// leftRows says which rows differ and stay as they are.
+func leftRows(l rescue.LeftRows) cofre.Message {
+	keys := make([]string, len(l.Keys))
+	for i, k := range l.Keys {
+		keys[i] = strings.Join(k, ",")
+	}
+	if more := l.Rows - int64(len(keys)); more > 0 {
+		keys = append(keys, "… +"+count(more))
+	}
+	named := strings.Join(keys, "; ")
+	if l.Kind == "missing" {
+		return cofre.SayN("merge.left_missing", int(l.Rows), "left: 1 row that is not in the live table, with the key {{.keys}}", "left: {{.n}} rows that are not in the live table, with the keys {{.keys}}", "keys", named)
+	}
+	return cofre.SayN("merge.left_extra", int(l.Rows), "left: 1 row that is not in the point, with the key {{.keys}}", "left: {{.n}} rows that are not in the point, with the keys {{.keys}}", "keys", named)
 }

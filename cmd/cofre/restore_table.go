@@ -18,6 +18,7 @@ type restoreTableCommand struct {
 	merge   bool
 	delete  bool
 	preview int
+	columns []string
 }
 
 func newRestoreTableCommand(a *app) *cobra.Command {
@@ -35,15 +36,20 @@ who restores it may read it. Default privileges of the database never open it.
 
 With --merge the captured rows are compared with the live table by primary key. What is missing, changed and extra is
 shown, and on confirmation applied in one transaction, without firing triggers; the rows as they were stay in an undo
-table.
+table. With --column only these columns are compared and brought back, in rows that the live table has. Rows that differ
+and stay as they are, are named.
 
   cofre restore table public.answers latest
   cofre restore table public.answers latest --to rescue
-  cofre restore table public.answers latest --merge --dry-run`,
+  cofre restore table public.answers latest --merge --dry-run
+  cofre restore table public.answers latest --merge --column body`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.merge && (c.ToSchema != "" || c.Full || c.Bare) {
 				return edge.UsageError(cmd, errors.New("--merge compares with the live table: it goes without --to, --full and --bare"))
+			}
+			if len(c.columns) > 0 && (!c.merge || c.delete) {
+				return edge.UsageError(cmd, errors.New("--column limits what --merge brings back in rows that are there: it goes with --merge and without --delete-extra"))
 			}
 			if c.Full && c.Bare {
 				return edge.UsageError(cmd, errors.New("choose one of --full and --bare"))
@@ -67,6 +73,7 @@ table.
 	f.BoolVar(&c.WithoutSecurity, "without-row-security", false, "with --bare: also where row-level security was on")
 	f.BoolVar(&c.merge, "merge", false, "compare with the live table, and bring back what is missing or changed")
 	f.BoolVar(&c.delete, "delete-extra", false, "with --merge: delete live rows that the point does not have")
+	f.StringArrayVar(&c.columns, "column", nil, "with --merge: bring back the values of this column alone, by `NAME`, may be repeated")
 	f.IntVar(&c.preview, "preview", 20, "with --merge: rows of each kind to show")
 	return cmd
 }

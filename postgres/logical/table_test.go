@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -113,6 +114,65 @@ func TestRestoreTable(t *testing.T) {
 
 // The guide's way, data-only into the live table, stops at the first duplicate key with nothing restored; after
 // a TRUNCATE it writes an audit row for every row and leaves the sequence where it was.
+// An UPDATE without WHERE is taken back in its one column: what was written to others since, what was added and what was deleted
+// stays, and is named.
+func TestMergeColumns(t *testing.T) {
+	t.Parallel()
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major)
+		database := s.Database(t)
+		s.Exec(t, database, `
+CREATE TABLE public.people (id int, part int, name text, "E-mail" text, age int GENERATED ALWAYS AS (id + 1) STORED, PRIMARY KEY (id, part));
+INSERT INTO public.people SELECT i, i % 2, 'name ' || i, i || '@example.com' FROM generate_series(1, 100) i`)
+		c := captureOf(t, s, database, logical.CaptureOptions{})
+		s.Exec(t, database, `
+UPDATE public.people SET "E-mail" = NULL;
+UPDATE public.people SET name = 'newer' WHERE id = 7;
+DELETE FROM public.people WHERE id BETWEEN 11 AND 40;
+INSERT INTO public.people VALUES (200, 0, 'added', 'added@example.com')`)
+		o := rescue.MergeOptions{Server: postgres.Config{URL: s.URL(database)}, Table: "people", Columns: []string{`"E-mail"`}}
+		m, err := rescue.CompareTable(t.Context(), c.tree, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Comparison != (rescue.Comparison{Missing: 30, Changed: 70, Extra: 1}) || m.Changes() != (rescue.Comparison{Changed: 70}) {
+			t.Errorf("%+v, to change %+v", m.Comparison, m.Changes())
+		}
+		out, err := m.Apply(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Inserted != 0 || out.Updated != 70 || out.Deleted != 0 {
+			t.Errorf("%+v", out)
+		}
+		missing := [][]string{}
+		for i := 11; i <= 30; i++ { // the first twenty
+			missing = append(missing, []string{fmt.Sprint(i), fmt.Sprint(i % 2)})
+		}
+		if want := []rescue.LeftRows{{Kind: "missing", Rows: 30, Keys: missing}, {Kind: "extra", Rows: 1, Keys: [][]string{{"200", "0"}}}}; !reflect.DeepEqual(m.Left, want) {
+			t.Errorf("left: %+v, not %+v", m.Left, want)
+		}
+		const restored = `SELECT count(*), count(*) FILTER (WHERE "E-mail" = id || '@example.com'), min(name) FILTER (WHERE id = 7) FROM public.people`
+		if got := s.Query(t, database, restored); got != "71|70|newer" {
+			t.Error(got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		s.Exec(t, database, out.Undo)
+		if got := s.Query(t, database, restored); got != "71|0|newer" {
+			t.Errorf("after the undo: %s", got)
+		}
+		for column, want := range map[string]error{"id": cofre.ErrPreflight, "E-mail": cofre.ErrConfig, "nothing": cofre.ErrNotFound, "age": cofre.ErrNotFound} {
+			o.Columns = []string{column}
+			if _, err := rescue.CompareTable(t.Context(), c.tree, o); !errors.Is(err, want) || want != cofre.ErrPreflight && cofre.Hint(err) == "" {
+				t.Errorf("column %s: %v, hint %q", column, err, cofre.Hint(err))
+			}
+		}
+		testkit.Healthy(t, s, database)
+	})
+}
+
 func TestMergeTable(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)

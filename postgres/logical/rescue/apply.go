@@ -15,8 +15,8 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// Apply brings the live table to what was compared: missing rows are inserted, changed ones updated, extra ones
-// deleted if that was asked for. It is one transaction, and the table takes no other writes meanwhile.
+// Apply brings the live table to what was compared: missing rows are inserted unless only some columns were asked for, changed
+// ones updated, extra ones deleted if that was asked for. It is one transaction, and the table takes no other writes meanwhile.
 //
 // Triggers do not fire, so that no audit rows are invented: by session_replication_role = replica where the
 // role may set it, and otherwise by disabling the table's triggers within the transaction, which its owner may.
@@ -87,12 +87,13 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 	if err != nil {
 		return err
 	}
-	want := Comparison{Same: now.Same + now.Changed + now.Missing}
-	if !m.o.DeleteExtra {
-		want.Extra = now.Extra
-	}
+	changes := m.Changes()
+	want := Comparison{Missing: now.Missing - changes.Missing, Extra: now.Extra - changes.Extra, Same: now.Same + changes.Changed + changes.Missing}
 	if after != want {
 		return fmt.Errorf("after the merge the table differs (%+v, not %+v): %w", after, want, cofre.ErrUnproven)
+	}
+	if m.Left, err = m.leave(ctx, tx, after); err != nil {
+		return err
 	}
 	_, err = tx.Exec(ctx, "COMMENT ON TABLE "+out.UndoTable+" IS "+logical.Literal(m.undoSQL(replica)))
 	return err
@@ -106,6 +107,9 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx, out *MergeOutcome) error {
 	extra := fmt.Sprintf("NOT EXISTS (SELECT FROM %s r WHERE %s)", m.captured, m.sameKey())
 	if !m.o.DeleteExtra {
 		extra = "false"
+	}
+	if m.partial() {
+		missing = "false"
 	}
 	var set []string
 	for _, c := range m.columns {

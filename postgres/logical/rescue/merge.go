@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
@@ -25,6 +26,9 @@ type MergeOptions struct {
 	Preview int
 	// DeleteExtra lets Apply delete live rows that the point does not have.
 	DeleteExtra bool
+	// Columns limits what is compared and brought back to these, as PostgreSQL reads names. Rows that the live table does not
+	// have are then left out, as only a part of their values was asked for. Empty is all columns.
+	Columns []string
 
 	Observer cofre.Observer
 	Now      func() time.Time // a clock for tests; nil is the real one
@@ -52,13 +56,25 @@ type ColumnDifference struct {
 	Live     *string `json:"live"`
 }
 
+// LeftRows are rows that differ and that a merge leaves as they are.
+type LeftRows struct {
+	Kind string     `json:"kind"` // missing or extra
+	Rows int64      `json:"rows"`
+	Keys [][]string `json:"keys"` // of the first namedKeys of them, in the order of the key
+}
+
+// namedKeys is how many of the rows that are left are named.
+const namedKeys = 20
+
 // Merge is a captured table that stands in a schema of its own beside the live one, compared and not yet
 // applied. Close must be called.
 type Merge struct {
 	Comparison Comparison
 	Preview    []RowDifference
 	Notes      []string
-	Schema     string // where the captured rows are, and the undo will be
+	Messages   cofre.Messages // of Notes
+	Left       []LeftRows     // what Apply leaves; after it, what it has left
+	Schema     string         // where the captured rows are, and the undo will be
 
 	o        MergeOptions
 	schema   string
@@ -168,6 +184,9 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		if m.Comparison, err = m.count(ctx, tx); err != nil {
 			return err
 		}
+		if m.Left, err = m.leave(ctx, tx, m.Comparison); err != nil {
+			return err
+		}
 		return m.preview(ctx, tx)
 	})
 }
@@ -231,14 +250,29 @@ WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::re
 			return err
 		}
 	}
-	var always []string
+	always := m.share(live, captured)
+	if len(m.key) == 0 {
+		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it beside the live one with --to and a schema, and compare by hand"))
+	}
+	for _, k := range m.key {
+		if !slices.Contains(m.columns, k) {
+			return fmt.Errorf("the primary key's column %s is not in both tables: %w", pgarchive.Quote(k), cofre.ErrPreflight)
+		}
+	}
+	return m.limit(always)
+}
+
+// share finds the columns that both tables have, says which ones it leaves out, and returns those whose values only the server
+// makes.
+func (m *Merge) share(live []liveColumn, captured []string) (always []string) {
+	var notes []cofre.Message
 	for _, l := range live {
 		if l.generated {
 			continue
 		}
 		m.all = append(m.all, l.name)
 		if !slices.Contains(captured, l.name) {
-			m.Notes = append(m.Notes, fmt.Sprintf("column %s is not in the point: missing rows get its default, changed rows keep its value", pgarchive.Quote(l.name)))
+			notes = append(notes, cofre.Say("merge.column_new", "column {{.column}} is not in the point: missing rows get its default, changed rows keep its value", "column", pgarchive.Quote(l.name)))
 			continue
 		}
 		if l.always && !slices.Contains(m.key, l.name) {
@@ -249,21 +283,111 @@ WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::re
 	}
 	for _, name := range captured {
 		if !slices.Contains(m.columns, name) && !slices.Contains(always, name) {
-			m.Notes = append(m.Notes, fmt.Sprintf("column %s of the point is not in the live table and is left out", pgarchive.Quote(name)))
+			notes = append(notes, cofre.Say("merge.column_gone", "column {{.column}} of the point is not in the live table and is left out", "column", pgarchive.Quote(name)))
 		}
 	}
 	for _, name := range always {
-		m.Notes = append(m.Notes, fmt.Sprintf("column %s is an identity that is always generated: it is neither compared nor changed", pgarchive.Quote(name)))
+		notes = append(notes, cofre.Say("merge.column_always", "column {{.column}} is an identity that is always generated: it is neither compared nor changed", "column", pgarchive.Quote(name)))
 	}
-	if len(m.key) == 0 {
-		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it beside the live one with --to and a schema, and compare by hand"))
+	if len(m.o.Columns) == 0 {
+		m.note(notes...)
 	}
-	for _, k := range m.key {
-		if !slices.Contains(m.columns, k) {
-			return fmt.Errorf("the primary key's column %s is not in both tables: %w", pgarchive.Quote(k), cofre.ErrPreflight)
+	return always
+}
+
+func (m *Merge) note(notes ...cofre.Message) {
+	for _, n := range notes {
+		m.Notes, m.Messages = append(m.Notes, n.Text), append(m.Messages, n)
+	}
+}
+
+// limit keeps the key and the columns that were asked for.
+func (m *Merge) limit(always []string) error {
+	if len(m.o.Columns) == 0 {
+		return nil
+	}
+	var asked []string
+	for _, typed := range m.o.Columns {
+		parts, err := pgarchive.ParseName(typed)
+		if err != nil || len(parts) != 1 {
+			return cofre.WithHint(cofre.Fail(cofre.Say("merge.column_name", "{{.typed}} is not the name of a column", "typed", typed), cofre.ErrConfig),
+				cofre.Say("merge.column_quote", "a name that is not plain stands in double quotes, as the shell takes it: {{.example}}", "example", shell.Quote(pgarchive.Quote(typed))))
+		}
+		switch name := parts[0]; {
+		case slices.Contains(m.key, name):
+			return cofre.Fail(cofre.Say("merge.column_key", "column {{.column}} is of the primary key, by which rows are compared: it has nothing to bring back", "column", pgarchive.Quote(name)), cofre.ErrPreflight)
+		case slices.Contains(always, name):
+			return cofre.Fail(cofre.Say("merge.column_identity", "column {{.column}} is an identity that is always generated: only the server changes it", "column", pgarchive.Quote(name)), cofre.ErrPreflight)
+		case !slices.Contains(m.columns, name):
+			return cofre.WithHint(cofre.Fail(cofre.Say("merge.column_unknown", "column {{.column}} is not in both tables, or is generated", "column", pgarchive.Quote(name)), cofre.ErrNotFound),
+				cofre.Say("merge.column_both", "both have: {{.columns}}", "columns", logical.ColumnList("", m.columns)))
+		case !slices.Contains(asked, name):
+			asked = append(asked, name)
 		}
 	}
+	m.columns = slices.DeleteFunc(m.columns, func(c string) bool { return !slices.Contains(m.key, c) && !slices.Contains(asked, c) })
+	m.note(cofre.Say("merge.column_only", "only these columns are compared and brought back, in rows that the live table has: {{.columns}}", "columns", logical.ColumnList("", asked)))
 	return nil
+}
+
+// partial reports whether only some columns come back, so that no whole row can be inserted.
+func (m *Merge) partial() bool { return len(m.o.Columns) > 0 }
+
+// Changes is how many rows Apply would insert, update and delete.
+func (m *Merge) Changes() Comparison {
+	c := Comparison{Missing: m.Comparison.Missing, Changed: m.Comparison.Changed}
+	if m.partial() {
+		c.Missing = 0
+	}
+	if m.o.DeleteExtra {
+		c.Extra = m.Comparison.Extra
+	}
+	return c
+}
+
+// leave names the rows of c that a merge does not touch although they differ.
+func (m *Merge) leave(ctx context.Context, q logical.Querier, c Comparison) ([]LeftRows, error) {
+	left := []LeftRows{}
+	for _, l := range []struct {
+		kind, alias, from string
+		rows              int64
+		stays             bool
+	}{
+		{"missing", "r", m.missingFrom(), c.Missing, m.partial()},
+		{"extra", "l", m.extraFrom(), c.Extra, !m.o.DeleteExtra},
+	} {
+		if !l.stays || l.rows == 0 {
+			continue
+		}
+		keys, err := logical.Collect(ctx, q, "the keys of rows that are left", fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d",
+			shortTexts(l.alias, m.key), l.from, logical.ColumnList(l.alias, m.key), namedKeys), func(r pgx.CollectableRow) (k []string, err error) {
+			return k, r.Scan(&k)
+		})
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, LeftRows{l.kind, l.rows, keys})
+	}
+	return left, nil
+}
+
+// missingFrom are the captured rows, as r, that the live table does not have.
+func (m *Merge) missingFrom() string {
+	return fmt.Sprintf("%s r WHERE NOT EXISTS (SELECT FROM %s WHERE %s)", m.captured, m.liveFrom(), m.sameKey())
+}
+
+// extraFrom are the live rows, as l, that the point does not have.
+func (m *Merge) extraFrom() string {
+	return fmt.Sprintf("%s WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)", m.liveFrom(), m.captured, m.sameKey())
+}
+
+// shortTexts are columns as an array of texts, each cut.
+func shortTexts(alias string, columns []string) string {
+	q := make([]string, len(columns))
+	for i, c := range columns {
+		q[i] = fmt.Sprintf("pg_catalog.left(%s.%s::text, %d)", alias, pgarchive.Quote(c), longestShown)
+	}
+	return "ARRAY[" + strings.Join(q, ", ") + "]::text[]"
 }
 
 // sameKey joins captured rows r and live rows l.
@@ -304,18 +428,11 @@ FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s 
 const longestShown = 200
 
 func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
-	texts := func(alias string, columns []string) string {
-		q := make([]string, len(columns))
-		for i, c := range columns {
-			q[i] = fmt.Sprintf("pg_catalog.left(%s.%s::text, %d)", alias, pgarchive.Quote(c), longestShown)
-		}
-		return "ARRAY[" + strings.Join(q, ", ") + "]::text[]"
-	}
 	order := func(alias string) string { return " ORDER BY " + logical.ColumnList(alias, m.key) }
 	for _, part := range []struct{ kind, sql string }{
-		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s r WHERE NOT EXISTS (SELECT FROM %s WHERE %s)%s", texts("r", m.key), m.captured, m.liveFrom(), m.sameKey(), order("r"))},
-		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", texts("r", m.key), texts("r", m.columns), texts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
-		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s WHERE NOT EXISTS (SELECT FROM %s r WHERE %s)%s", texts("l", m.key), m.liveFrom(), m.captured, m.sameKey(), order("l"))},
+		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("r", m.key), m.missingFrom(), order("r"))},
+		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", shortTexts("r", m.key), shortTexts("r", m.columns), shortTexts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
+		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("l", m.key), m.extraFrom(), order("l"))},
 	} {
 		rows, err := logical.Collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
 			d := RowDifference{Kind: part.kind}
