@@ -22,11 +22,13 @@ type Config struct {
 
 	Name string `yaml:"name"` // of the installation; the host's name if it is left out
 	// NameGuessed says that nobody chose Name: it is the host's, or the database's of the environment.
-	NameGuessed bool         `yaml:"-"`
-	Timezone    string       `yaml:"timezone"`
-	Language    string       `yaml:"language"`
-	Repository  Repository   `yaml:"repository"`
-	Copies      []Repository `yaml:"copies"`
+	NameGuessed bool `yaml:"-"`
+	// FromVariables says that the environment is the configuration: there is no file to write into.
+	FromVariables bool         `yaml:"-"`
+	Timezone      string       `yaml:"timezone"`
+	Language      string       `yaml:"language"`
+	Repository    Repository   `yaml:"repository"`
+	Copies        []Repository `yaml:"copies"`
 
 	Database *Database `yaml:"database"`
 	Cluster  *Cluster  `yaml:"cluster"`

@@ -45,7 +45,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		return nil, cofre.WithHint(found.err(""), cofre.Say("config.begin", "write a cofre.yaml (cofre init --write-config begins one), or set DB_HOST, DB_NAME and {{.password}}", "password", PasswordVariable))
 	}
 	e := &environment{getenv, found}
-	c := &Config{NameGuessed: true, Repository: Repository{Password: passwordFromEnvironment(getenv)}}
+	c := &Config{NameGuessed: true, FromVariables: true, Repository: Repository{Password: passwordFromEnvironment(getenv)}}
 	c.Name, _ = os.Hostname() // check complains where there is none
 	e.repositories(c)
 	days := e.number("RETENTION_DAYS", 30, 36500)
@@ -172,4 +172,18 @@ func mustSchedule(text string) Schedule {
 		panic("config: internal error: " + err.Error())
 	}
 	return s
+}
+
+// Adding says how a source of a kind comes into this configuration: by a section of its file, or by variables if there is no file.
+func (c *Config) Adding(kind cofre.Kind) cofre.Message {
+	if !c.FromVariables {
+		return cofre.Say("sources.add", "add a section {{.kind}} to the configuration", "kind", kind)
+	}
+	switch kind {
+	case cofre.KindDatabase:
+		return cofre.Say("sources.set", "set {{.variables}}", "variables", "DB_HOST, DB_NAME")
+	case cofre.KindStorage:
+		return cofre.Say("sources.set", "set {{.variables}}", "variables", "SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY")
+	}
+	return cofre.Say("sources.write", "no variable leads to a source of kind {{.kind}}: write a cofre.yaml (cofre init --write-config begins one) with a section {{.kind}}", "kind", kind)
 }

@@ -73,7 +73,7 @@ func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.S
 	var made []cofre.Source
 	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
 		if !slices.Contains(have, kind) {
-			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), cofre.Say("sources.add", "add a section {{.kind}} to the configuration", "kind", kind))
+			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), cfg.Adding(kind))
 		}
 		made = append(made, backup.Opening(sourceID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
 			return source(ctx, cfg, kind, o)

@@ -48,7 +48,7 @@ func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	s := cfg.Storage
 	switch {
 	case s == nil:
-		return nil, cofre.WithHint(fmt.Errorf("no storage: %w", cofre.ErrConfig), cofre.Say("sources.add_storage", "add a section storage to the configuration"))
+		return nil, cofre.WithHint(fmt.Errorf("no storage: %w", cofre.ErrConfig), cfg.Adding(cofre.KindStorage))
 	case s.Supabase != nil:
 		key, err := s.Supabase.ServiceRoleKey.Read()
 		if err != nil {

@@ -33,7 +33,7 @@ type StreamOptions struct {
 func (w WAL) Stream(ctx context.Context, o StreamOptions) error {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil {
-		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), cofre.Say("sources.add_cluster", "add a section cluster to the configuration"))
+		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), cfg.Adding(cofre.KindCluster))
 	}
 	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {

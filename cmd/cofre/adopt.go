@@ -81,7 +81,7 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 		doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
 		return cmp.Or(a.Document(doc), err)
 	}
-	if doc.Adopted != nil {
+	if doc.Adopted != nil && (!a.Quiet || err != nil || len(doc.Adopted.Next) > 0) {
 		printAdopted(a, doc)
 	}
 	return err

@@ -46,6 +46,8 @@ func checkProvider(ctx context.Context, a *app, in *installation.Installation, i
 		mark, detail := "ok", strings.Join(c.Notes, "; ")
 		if c.Err != "" {
 			mark, detail = "FAILS", c.Err
+		} else if a.Quiet {
+			continue
 		}
 		rows = append(rows, []string{mark, c.Name, detail})
 	}

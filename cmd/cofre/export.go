@@ -77,6 +77,9 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 	if a.JSON {
 		return a.Document(map[string]string{"point": string(point), "format": c.format, "written": c.To})
 	}
+	if a.Quiet {
+		return nil
+	}
 	fmt.Fprintf(a.Out, "wrote %s, from recovery point %s\n", c.To, point)
 	if c.Format == installation.FormatDirectory {
 		fmt.Fprintf(a.Out, "next: pg_restore -d DATABASE -j 2 %s\n", filepath.Join(c.To, logical.ArchiveDir))

@@ -84,11 +84,11 @@ func commandLine(cmd *cobra.Command, args []string, flag string, values []string
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			for _, v := range list.GetSlice() {
-				words = append(words, "--"+f.Name+"="+shell.Quote(v))
+				words = append(words, typedFlag(f, v)...)
 			}
 			return
 		}
-		words = append(words, "--"+f.Name+"="+shell.Quote(shell.WithoutPassword(f.Value.String())))
+		words = append(words, typedFlag(f, shell.WithoutPassword(f.Value.String()))...)
 	})
 	for _, a := range args {
 		words = append(words, shell.Quote(a))
@@ -97,4 +97,15 @@ func commandLine(cmd *cobra.Command, args []string, flag string, values []string
 		words = append(words, "--"+flag, shell.Quote(v))
 	}
 	return strings.Join(words, " ")
+}
+
+// typedFlag is a flag as people type it: --quiet, --to NAME.
+func typedFlag(f *pflag.Flag, value string) []string {
+	switch {
+	case f.NoOptDefVal != "" && value == f.NoOptDefVal:
+		return []string{"--" + f.Name}
+	case f.NoOptDefVal != "" || strings.HasPrefix(value, "-"):
+		return []string{"--" + f.Name + "=" + shell.Quote(value)}
+	}
+	return []string{"--" + f.Name, shell.Quote(value)}
 }

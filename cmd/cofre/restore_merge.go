@@ -47,7 +47,8 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 			printMerge(a, doc)
 		}
 	}()
-	if !a.JSON {
+	// What differs is what was asked for; where nothing does, nothing is wrong.
+	if !a.JSON && (!a.Quiet || m.Comparison != (rescue.Comparison{Same: m.Comparison.Same})) {
 		printComparison(a, m.Merge)
 	}
 	changes := m.Changes()
@@ -126,7 +127,7 @@ func leftRows(l rescue.LeftRows) cofre.Message {
 	}
 	named := strings.Join(keys, "; ")
 	if l.Kind == "missing" {
-		return cofre.SayN("merge.left_missing", int(l.Rows), "left: 1 row that is not in the live table, with the key {{.keys}}", "left: {{.n}} rows that are not in the live table, with the keys {{.keys}}", "keys", named)
+		return cofre.SayN("merge.left_missing", int(l.Rows), "left: {{.n}} row that is not in the live table, with the key {{.keys}}", "left: {{.n}} rows that are not in the live table, with the keys {{.keys}}", "keys", named)
 	}
-	return cofre.SayN("merge.left_extra", int(l.Rows), "left: 1 row that is not in the point, with the key {{.keys}}", "left: {{.n}} rows that are not in the point, with the keys {{.keys}}", "keys", named)
+	return cofre.SayN("merge.left_extra", int(l.Rows), "left: {{.n}} row that is not in the point, with the key {{.keys}}", "left: {{.n}} rows that are not in the point, with the keys {{.keys}}", "keys", named)
 }

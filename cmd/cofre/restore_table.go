@@ -112,6 +112,9 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Took.Seconds(),
 		}))
 	}
+	if a.Quiet && len(done.Left) == 0 {
+		return err
+	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(done.Took))
 	if len(done.Differs) > 0 {
 		a.Line(a.Out, cofre.Say("rescued.rows_equal", "rows proven equal to what was captured: checksum {{.checksum}}; the table differs, as named below", "checksum", done.Checksum))

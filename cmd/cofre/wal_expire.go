@@ -56,6 +56,9 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, in *installation.Ins
 			Systems []installation.ExpiredWAL `json:"systems"`
 		}{since.Format("2006-01-02T15:04:05Z"), verb == "removed", e.Systems})
 	}
+	if a.Quiet && (len(e.Systems) == 0 || verb == "removed") {
+		return nil
+	}
 	if len(e.Systems) == 0 {
 		fmt.Fprintf(a.Out, "nothing to remove: all WAL is needed by a base backup or since %s\n", since.Format("2006-01-02 15:04:05Z"))
 	}
