@@ -59,22 +59,25 @@ type FindingMade struct {
 	Finding Finding `json:"finding"`
 }
 
-// RestorePlanned is what a restore is about to do. One that is refused ends with it.
+// RestorePlanned is what a restore is about to do, and what it keeps of what there is. One that is refused ends with it.
 type RestorePlanned struct {
 	Plan *Plan `json:"plan"`
 }
 
-// RestoreStaged says that the bytes of a restore are in their new place.
-type RestoreStaged struct{}
+// RestoreStaged says that the bytes of a restore are where its promise says that they are staged.
+type RestoreStaged struct {
+	Staging Staging `json:"staging"`
+}
 
 // RestoreProven is what the staged copy was compared with, before it takes its name.
 type RestoreProven struct {
 	Proof *Proof `json:"proof"`
 }
 
-// RestorePublished is what a restore left, and under which names.
+// RestorePublished is what a restore left, and under which names, and what it has kept.
 type RestorePublished struct {
 	Outcome *Outcome `json:"outcome"`
+	Promise Promise  `json:"promise"`
 }
 
 // VerificationEnded is what a verification established.

@@ -5,24 +5,30 @@ import (
 	"slices"
 )
 
-// Target is where a restore goes. The calls come in this order: Plan, Stage, Check, Publish; Discard takes
-// the place of whatever is left after an error. Before Publish nothing that exists has been touched.
+// Target is where a restore goes. The calls come in this order: Plan, Promise, Stage, Check, Publish; Discard takes
+// the place of whatever is left after an error. How far what exists is safe until Publish, and what becomes of what
+// is replaced, is the target's Promise; restore/targettest holds every target to its own.
 type Target interface {
 	// Plan looks at the component and at the place it shall go to, and touches nothing. What forbids the
 	// restore is in Plan.Problems, all of it at once, not an error.
 	Plan(ctx context.Context, c Component, t Tree) (*Plan, error)
 
-	// Stage brings the bytes to a new place: a database under another name, an empty directory.
+	// Promise says what of the following this restore keeps. It is asked after Plan.
+	Promise() Promise
+
+	// Stage brings the bytes to where Promise.Staging says: a database under another name, an empty directory, the
+	// buckets themselves.
 	Stage(ctx context.Context, obs Observer) error
 
 	// Check compares what is staged with what was captured. A Proof that does not hold is an error of the restore.
 	Check(ctx context.Context, obs Observer) (*Proof, error)
 
-	// Publish gives what is staged its name, by one rename. What it replaces is kept; Outcome says where.
+	// Publish gives what is staged its name, or takes what is staged into use. If the Promise says that what it replaces is
+	// kept, Outcome says where.
 	Publish(ctx context.Context) (*Outcome, error)
 
-	// Discard removes what Stage made, as far as it can, and never anything else. What it cannot remove it
-	// names in its error, with the command that does.
+	// Discard removes what Stage made, as far as the Promise says, and never anything else. What it cannot remove it
+	// names in its error, with the command that does. After Publish, and a second time, it does nothing.
 	Discard(ctx context.Context) error
 }
 
@@ -46,7 +52,8 @@ type Plan struct {
 	Steps    []Step    `json:"steps"`
 	Bytes    int64     `json:"bytes"` // to be brought from the repository
 	Problems []Problem `json:"problems,omitempty"`
-	Notes    []string  `json:"notes,omitempty"` // what the operator should know: what is kept, what stays off
+	Promise  *Promise  `json:"promise,omitempty"` // of a restore; nil if the plan is of something else
+	Notes    []string  `json:"notes,omitempty"`   // what the operator should know: what is kept, what stays off
 	Messages Messages  `json:"messages,omitempty"`
 }
 

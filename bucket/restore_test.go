@@ -88,8 +88,8 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as before, in bucket cofre-kept-") || !strings.Contains(got, "settings of bucket avatars were: private") {
 		t.Errorf("said to be kept: %s", got)
 	}
-	if planned := fmt.Sprint(r.plan.Steps); !strings.Contains(planned, "kept in the new private bucket cofre-kept-") {
-		t.Errorf("plan: %s", planned)
+	if planned := r.plan.Promise; planned.Replaced != cofre.ReplacedKept || !strings.Contains(planned.KeptAt.Text, "in the new private bucket cofre-kept-") {
+		t.Errorf("the plan promises %+v", planned)
 	}
 }
 

@@ -114,6 +114,18 @@ func (r *inPlace) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*c
 	return plan, nil
 }
 
+// Promise says that files are staged beside their places, and that those that are replaced stay there under another name. Folders that
+// were given another mode and owner have no copy: the outcome names what they were.
+func (r *inPlace) Promise() cofre.Promise {
+	p := cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing}
+	for _, a := range r.actions {
+		if a.verb == replace || a.verb == adjust {
+			p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.files.kept", "each file beside its place, as .NAME{{.mark}}…", "mark", keptMark)
+		}
+	}
+	return p
+}
+
 // need is how much room a file system must have.
 type need struct {
 	where string
@@ -421,6 +433,10 @@ func (r *inPlace) outcome() *cofre.Outcome {
 			kept := path.Join(path.Dir(string(a.Path)), a.kept)
 			o.Kept = append(o.Kept, fmt.Sprintf("%s as %s", string(a.Path), kept))
 			drop = append(drop, quote(kept))
+		}
+		if a.verb == adjust {
+			o.Keeps(cofre.Say("restore.files.was", "{{.path}}: mode {{.mode}}, owner {{.uid}}:{{.gid}} before", "path", string(a.Path),
+				"mode", fmt.Sprintf("%04o", a.before.mode), "uid", a.before.uid, "gid", a.before.gid))
 		}
 	}
 	o.Restored = fmt.Sprintf("in place: %d created, %d replaced, %d left as they were",

@@ -420,6 +420,11 @@ func (f *folder) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*co
 	return plan, nil
 }
 
+// Promise says that a folder that is filled held nothing.
+func (f *folder) Promise() cofre.Promise {
+	return cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
+}
+
 func (f *folder) renaming() string {
 	if f.exists {
 		return "what is in it, to " + f.to

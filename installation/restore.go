@@ -63,6 +63,9 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 	stopped := false
 	c.request.Confirm = func(plan *cofre.Plan) error {
 		replaces := what.replaces(c.request.Component)
+		if replaces != "" && plan.Promise.Replaced == cofre.ReplacedLost {
+			replaces += ", and keep nothing of what is replaced"
+		}
 		if o.Confirm != nil {
 			if err := o.Confirm(plan, replaces); err != nil {
 				return err

@@ -33,15 +33,11 @@ func (Storage) instead(_ context.Context, _ *Installation, from Choice) (cofre.P
 }
 
 func (s Storage) replaces(cofre.Component) string {
-	keeping := ""
-	if s.NoKeep {
-		keeping = " and keep none of them"
-	}
 	switch {
 	case s.DeleteExtra:
-		return "replace and delete objects in the storage" + keeping
+		return "replace and delete objects in the storage"
 	case s.Replace:
-		return "replace objects in the storage" + keeping
+		return "replace objects in the storage"
 	}
 	return ""
 }

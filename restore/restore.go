@@ -1,7 +1,7 @@
 // Package restore carries out a restore: plan, confirm, stage, check, publish.
 //
-// Nothing that exists is touched before the copy is proven equal to what was captured. It is not the plan of a
-// point-in-time recovery: postgres/recovery decides which base backup and which WAL; this package carries out whatever
+// What of what exists is safe until the copy is proven equal to what was captured, and after that, each target promises
+// for itself; the plan tells it. It is not the plan of a point-in-time recovery: postgres/recovery decides which base backup and which WAL; this package carries out whatever
 // a cofre.Target planned. Read Run first.
 package restore
 
@@ -65,11 +65,12 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 	if plan.Point == "" {
 		plan.Point = req.Point
 	}
+	plan.Promises(req.Target.Promise())
 	return plan, Preflight(plan)
 }
 
-// Run restores one component. The result says how far it came, with an error too. Before Target.Publish nothing
-// that existed is changed; after any error what was staged is discarded, and what could not be is named. A copy that
+// Run restores one component. The result says how far it came, with an error too. What exists is touched before Target.Publish only
+// as the target's promise says; after any error what was staged is discarded, and what could not be is named. A copy that
 // was made whole and differs is not discarded if the target can keep it: Result.Kept says where it is.
 //
 // Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
@@ -127,19 +128,19 @@ func incomplete(c cofre.Component, o *cofre.Outcome) error {
 	return cofre.WithHint(err, o.Messages.Of(o.Next[0]))
 }
 
-// carryOut leaves, when it is interrupted anywhere before Publish, what existed as it was and something staged
-// under a name of its own.
+// carryOut leaves, if it is interrupted anywhere before Publish, what the target's promise says: something staged under a name of
+// its own, unless the target cannot do that.
 func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	if err := req.Target.Stage(ctx, req.Observer); err != nil {
 		return fmt.Errorf("restore %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
-	cofre.Tell(req.Observer, cofre.RestoreStaged{})
+	cofre.Tell(req.Observer, cofre.RestoreStaged{Staging: res.Plan.Promise.Staging})
 	if res.Proof, err = req.Target.Check(ctx, req.Observer); err != nil {
 		return fmt.Errorf("check the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
 	res.Proof.Accept(req.Accept)
 	if !res.Proof.Holds() {
-		return keep(ctx, req, res, unproven(req, res.Proof))
+		return keep(ctx, req, res, unproven(req, res))
 	}
 	cofre.Tell(req.Observer, cofre.RestoreProven{Proof: res.Proof})
 	if err := ctx.Err(); err != nil {
@@ -148,7 +149,7 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 	if res.Outcome, err = req.Target.Publish(ctx); err != nil {
 		return fmt.Errorf("publish the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
-	cofre.Tell(req.Observer, cofre.RestorePublished{Outcome: res.Outcome})
+	cofre.Tell(req.Observer, cofre.RestorePublished{Outcome: res.Outcome, Promise: *res.Plan.Promise})
 	return nil
 }
 
@@ -218,11 +219,8 @@ func Preflight(plan *cofre.Plan) error {
 	return cofre.WithHint(err, hint)
 }
 
-// told is a target that brings things to where they are used: what it did before the check failed stays done.
-type told interface{ Did() string }
-
-func unproven(req Request, p *cofre.Proof) error {
-	c := req.Component
+func unproven(req Request, res *Result) error {
+	c, p := req.Component, res.Proof
 	if p == nil || len(p.Checks) == 0 {
 		return fmt.Errorf("restored %s %s: %w: nothing was compared", c.Kind, c.Name, cofre.ErrUnproven)
 	}
@@ -238,13 +236,9 @@ func unproven(req Request, p *cofre.Proof) error {
 		more = fmt.Sprintf("; and %d more", len(differ)-shown)
 		differ = differ[:shown]
 	}
-	done := "nothing was replaced"
-	if t, ok := req.Target.(told); ok {
-		done = t.Did()
-	}
 	return cofre.WithHint(
 		fmt.Errorf("restored %s %s: %w: %s%s", c.Kind, c.Name, cofre.ErrUnproven, strings.Join(differ, "; "), more),
-		"%s; verify the point with: cofre verify --level content", done)
+		cofre.Say("restore.unproven", "{{.left}}; verify the point with: cofre verify --level content", "left", res.Plan.Promise.Unpublished()))
 }
 
 // Short cuts what is shown of a long value, such as the definition of a view.
@@ -266,7 +260,7 @@ func (r *Result) Decision(again func(accept []string) string) string {
 			names = append(names, c.What)
 		}
 	}
-	return fmt.Sprintf("nothing was replaced; the copy is kept as database %s\nto take it as it is: %s\nto drop it, in psql: %s", r.Kept.Name, again(names), r.Kept.Drop)
+	return fmt.Sprintf("%s; the copy is kept as database %s\nto take it as it is: %s\nto drop it, in psql: %s", r.Plan.Promise.Unpublished(), r.Kept.Name, again(names), r.Kept.Drop)
 }
 
 // difference says what a check found. Some say what they want by what was captured, and what they got by a reason.

@@ -18,6 +18,7 @@ type target struct {
 	problems []cofre.Problem
 	proof    *cofre.Proof
 	left     []cofre.Checked
+	promise  cofre.Promise
 	fail     map[string]error
 	onStage  func()
 	discard  func(context.Context) error
@@ -29,6 +30,8 @@ func (t *target) Plan(context.Context, cofre.Component, cofre.Tree) (*cofre.Plan
 	t.calls = append(t.calls, "plan")
 	return &cofre.Plan{Title: "restore app", Problems: t.problems}, t.fail["plan"]
 }
+
+func (t *target) Promise() cofre.Promise { return t.promise }
 
 func (t *target) Stage(context.Context, cofre.Observer) error {
 	t.calls = append(t.calls, "stage")
@@ -138,5 +141,58 @@ func TestAnInterruptionStillDiscards(t *testing.T) {
 	}
 	if at != nil {
 		t.Errorf("discarded under an ended context: %v", at)
+	}
+}
+
+func TestWhatATargetPromisesIsToldInPlanEventsAndHints(t *testing.T) {
+	differs := &cofre.Proof{Checks: []cofre.Checked{{What: "rows", Want: "2", Got: "1"}}}
+	kept := cofre.Say("restore.database.kept", "database {{.name}} renamed to {{.kept}}", "name", "app", "kept", "app_old")
+	for name, c := range map[string]struct {
+		promise cofre.Promise
+		notes   []string
+		hint    string // of a copy that differs
+	}{
+		"apart": {cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, KeptAt: kept, Undoable: true},
+			[]string{"nothing that exists is touched before the copy is proven", "what is replaced is kept: database app renamed to app_old"},
+			"nothing was replaced; verify"},
+		"among what lives": {cofre.Promise{Staging: cofre.StagedAmong, Replaced: cofre.ReplacesNothing},
+			[]string{"what is missing is brought to where it is used, and stays there also if the restore does not end; nothing that exists is replaced before it is proven", "nothing is replaced", "this cannot be undone as a whole, only piece by piece"},
+			"nothing was replaced; what was missing and was brought stays; verify"},
+		"in place": {cofre.Promise{Staging: cofre.StagedInPlace, Replaced: cofre.ReplacedLost},
+			[]string{"what is there is overwritten from the beginning: if the restore does not end, it is neither what it was nor what was captured", "what is replaced is not kept"},
+			"what was there is overwritten in part: restore it again; verify"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			repo, comp := stored(t)
+			var facts []cofre.Fact
+			watch := cofre.ObserverFunc(func(e cofre.Event) { facts = append(facts, e.Fact) })
+			res, err := restore.Run(t.Context(), repo, restore.Request{Component: comp, Target: &target{proof: equal, promise: c.promise}, Observer: watch})
+			if err != nil || !slices.Equal(res.Plan.Notes, c.notes) {
+				t.Errorf("%v; the plan says %q, want %q", err, res.Plan.Notes, c.notes)
+			}
+			if res.Plan.Promise == nil || res.Plan.Promise.Staging != c.promise.Staging || res.Plan.Messages.Of(c.notes[0]).Code == "" {
+				t.Errorf("the plan promises %+v, with %+v", res.Plan.Promise, res.Plan.Messages)
+			}
+			var staged, published bool
+			for _, f := range facts {
+				switch f := f.(type) {
+				case cofre.RestoreStaged:
+					staged = f.Staging == c.promise.Staging
+				case cofre.RestorePublished:
+					published = f.Promise.Replaced == c.promise.Replaced
+				}
+			}
+			if !staged || !published {
+				t.Errorf("events: staged %v, published %v", staged, published)
+			}
+			_, err = restore.Run(t.Context(), repo, restore.Request{Component: comp, Target: &target{proof: differs, promise: c.promise}})
+			if !strings.HasPrefix(cofre.Hint(err), c.hint) {
+				t.Errorf("hint %q, want %q", cofre.Hint(err), c.hint)
+			}
+			refused := &target{problems: []cofre.Problem{{What: "no"}}, promise: c.promise}
+			if plan, err := restore.Plan(t.Context(), repo, restore.Request{Component: comp, Target: refused}); !errors.Is(err, cofre.ErrPreflight) || len(plan.Notes) > 0 {
+				t.Errorf("a refused plan: %v, notes %q", err, plan.Notes)
+			}
+		})
 	}
 }

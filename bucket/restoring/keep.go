@@ -112,15 +112,20 @@ func (t *Target) spool(r io.Reader) (*os.File, summed, error) {
 	return f, summed{n, sha, md}, nil
 }
 
-// whereKept says in the plan where replaced objects will be.
-func (t *Target) whereKept() string {
+// Promise says that objects are brought into the buckets that are in use, and where those are kept that are replaced or deleted. Limits
+// of a bucket that exists are lifted for the time of the restore, and given back by Publish or Discard.
+func (t *Target) Promise() cofre.Promise {
+	p := cofre.Promise{Staging: cofre.StagedAmong, Replaced: cofre.ReplacesNothing}
 	switch k, own := t.cfg.To.(bucket.Keeper); {
+	case !t.cfg.Replace && !t.cfg.DeleteExtra:
 	case t.cfg.NoKeep:
-		return "they are not kept, as asked with --no-keep"
+		p.Replaced = cofre.ReplacedLost
 	case own:
-		return "kept in " + k.KeptAt(keptPrefix+t.mark)
+		p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Verbatim(k.KeptAt(keptPrefix+t.mark))
 	case t.cfg.KeepIn != "":
-		return "kept in bucket " + t.cfg.KeepIn + ", below " + keptPrefix + t.mark + "/"
+		p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.storage.kept_in", "in bucket {{.bucket}}, below {{.prefix}}/", "bucket", t.cfg.KeepIn, "prefix", keptPrefix+t.mark)
+	default:
+		p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.storage.kept_apart", "in the new private bucket {{.bucket}}", "bucket", keptPrefix+t.mark)
 	}
-	return "kept in the new private bucket " + keptPrefix + t.mark
+	return p
 }

@@ -445,10 +445,10 @@ func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
 	some(absent, "upload", "and read back")
 	some(same+unsure, "compare", "that exist; an equal one is left as it is, one whose bytes are gone is uploaded")
 	if t.cfg.Replace {
-		some(t.counts.differ, "replace", "that exist with other content; "+t.whereKept())
+		some(t.counts.differ, "replace", "that exist with other content")
 	}
 	if t.cfg.DeleteExtra {
-		some(t.counts.extra, "delete", "that were not captured; "+t.whereKept())
+		some(t.counts.extra, "delete", "that were not captured")
 	} else if t.counts.extra > 0 {
 		plan.Notes = append(plan.Notes, fmt.Sprintf("in the target, not captured, and left there: %s", count.Of(t.counts.extra, "object")))
 	}
@@ -760,11 +760,6 @@ func (t *Target) compared() string {
 		return "size, hash, mode, owner, time and extended attributes"
 	}
 	return "size, hash, content type, cache control and metadata"
-}
-
-// Did says what the restore has done so far: it brings objects to where they are used.
-func (t *Target) Did() string {
-	return fmt.Sprintf("uploaded, and still there: %s; none was replaced", count.Of(t.counts.created+t.counts.repaired+t.counts.failed, "object"))
 }
 
 // Publish replaces and deletes what it was told to, gives the buckets their settings, and sets owners and times.

@@ -20,8 +20,10 @@ func newRestoreCommand(a *app) *cobra.Command {
 		Short: "Bring back a database, a table, a cluster, objects or files",
 		Long: `Bring back one component of a recovery point.
 
-The copy is made in a new place, compared there with what was captured, and only then takes its name, by one rename.
-What it replaces is kept, and the last lines say under which name. --dry-run prints the plan and stops.
+A copy is made, compared with what was captured, and only then taken into use. A database, a table, files and a cluster are
+made in a new place, and take their name by a rename. Objects are brought into their buckets, and restore cluster --delta
+rewrites a directory where it is. The plan says what is touched before the copy is proven, what is replaced, and where
+that is kept; --dry-run prints it and stops.
 
 POINT is an id, an unambiguous prefix of one, or latest: the newest point that holds what is asked for whole. Where newer
 points do not, each is named with the reason before anything is done.`,

@@ -17,6 +17,7 @@ type mergeDocument struct {
 	Point      cofre.PointID          `json:"point"`
 	Comparison rescue.Comparison      `json:"comparison"`
 	Preview    []rescue.RowDifference `json:"preview,omitempty"`
+	Promise    cofre.Promise          `json:"promise"`
 	Notes      []string               `json:"notes,omitempty"`
 	Left       []rescue.LeftRows      `json:"left"` // rows that differ and stay as they are
 	Outcome    *rescue.MergeOutcome   `json:"outcome,omitempty"`
@@ -33,7 +34,7 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 	if err != nil {
 		return err
 	}
-	doc := mergeDocument{Point: m.Point, Comparison: m.Comparison, Preview: m.Preview, Notes: m.Notes}
+	doc := mergeDocument{Point: m.Point, Comparison: m.Comparison, Preview: m.Preview, Promise: m.Promise(), Notes: m.Notes}
 	defer func() {
 		// The captured rows stand in a schema of their own until here.
 		err = errors.Join(err, m.Close(ctx))
@@ -73,6 +74,9 @@ func printComparison(a *app, m *rescue.Merge) {
 		{"extra", count(m.Comparison.Extra), "in the live table, and not captured"},
 		{"same", count(m.Comparison.Same), ""},
 	}, 1)
+	for _, told := range m.Promise().Told() {
+		edge.Say(a.Err, a.word(note()), a.Text(told))
+	}
 	for _, n := range m.Notes {
 		edge.Say(a.Err, "note: ", a.Beside(n, m.Messages))
 	}

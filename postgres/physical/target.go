@@ -157,6 +157,21 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	return p, t.noteConfiguration(ctx, p)
 }
 
+// Promise says whether the cluster is built in a place of its own. A delta overwrites the older copy as it goes, which is what makes
+// it fast; nothing of that copy is kept.
+func (t *Target) Promise() cofre.Promise {
+	switch {
+	case t.inPlace && t.o.Delta:
+		return cofre.Promise{Staging: cofre.StagedInPlace, Replaced: cofre.ReplacedLost}
+	case t.stage != t.o.Dir:
+		return cofre.Promise{
+			Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true,
+			KeptAt: cofre.Say("restore.cluster.kept", "directory {{.dir}} renamed to {{.kept}}, and its tablespaces likewise", "dir", t.o.Dir, "kept", t.aside(t.o.Dir)),
+		}
+	}
+	return cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
+}
+
 // planLost refuses a component that is known to be damaged: a cluster without one of its files starts, and is wrong.
 func (t *Target) planLost(c cofre.Component, problem func(hint, what string, args ...any)) {
 	if len(t.o.Lost) == 0 {

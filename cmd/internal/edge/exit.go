@@ -51,8 +51,8 @@ var exits = []struct {
 	{ExitTarget, cofre.CodeTarget, cofre.Say("exit.target", "the recovery target cannot be reached exactly")},
 	{ExitGap, cofre.CodeGap, cofre.Say("exit.gap", "WAL that is needed is missing")},
 	{ExitPreflight, cofre.CodePreflight, cofre.Say("exit.preflight", "restore refused before anything was touched")},
-	{ExitUnproven, cofre.CodeUnproven, cofre.Say("exit.unproven", "the restored copy differs from what was captured; nothing was replaced")},
-	{ExitInterrupted, cofre.CodeInterrupted, cofre.Say("exit.interrupted", "interrupted; nothing half done is visible")},
+	{ExitUnproven, cofre.CodeUnproven, cofre.Say("exit.unproven", "the restored copy differs from what was captured, and was not published")},
+	{ExitInterrupted, cofre.CodeInterrupted, cofre.Say("exit.interrupted", "interrupted; no recovery point is half done")},
 }
 
 // ExitCode is the exit code of an error, and its name in JSON. What fails as restore_command has PostgreSQL's own code.

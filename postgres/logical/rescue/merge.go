@@ -119,6 +119,15 @@ func CompareTable(ctx context.Context, tree cofre.Tree, o MergeOptions) (*Merge,
 	return m, nil
 }
 
+// Promise says what Apply keeps: until then the captured rows stand in a schema of their own, and the rows as they were stay in
+// a table, from which the outcome's Undo brings them back.
+func (m *Merge) Promise() cofre.Promise {
+	return cofre.Promise{
+		Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true,
+		KeptAt: cofre.Say("merge.kept", "the rows as they were, in table {{.table}}", "table", m.undo),
+	}
+}
+
 // Close removes the captured rows. What Apply keeps, the undo, it leaves.
 func (m *Merge) Close(ctx context.Context) error {
 	if m.Schema == "" {

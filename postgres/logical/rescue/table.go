@@ -352,6 +352,7 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	case a.Whole:
 		p.Notes = append(p.Notes, "owner, grants, policies, triggers, foreign keys and indexes are those that were captured")
 	}
+	p.Promises(cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true})
 	for _, e := range a.Others {
 		if isObject(e) {
 			p.Notes = append(p.Notes, fmt.Sprintf("%s leads to it, and is made again if it is not there", described(e)))

@@ -119,6 +119,16 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	return p, nil
 }
 
+// Promise says that the copy is a database of its own, and under which name the database that it replaces is kept. Roles that are
+// made stay after Discard: they are the server's, and may own other things by then.
+func (t *Target) Promise() cofre.Promise {
+	p := cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
+	if t.server.targetExists {
+		p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.database.kept", "database {{.name}} renamed to {{.kept}}", "name", t.o.Name, "kept", t.kept)
+	}
+	return p
+}
+
 // stagedName is base_verb_stamp, with base cut so that the server does not cut the stamp off.
 func stagedName(base, verb string, at time.Time) string {
 	return logical.CutName(base, "_"+verb+"_"+stamp.New(at))
@@ -177,7 +187,6 @@ func (t *Target) lastSteps(p *cofre.Plan) {
 	}
 	add("check", "database "+t.staged, string(t.o.Check)+", sequences, policies, grants, extensions, indexes")
 	if t.server.targetExists {
-		p.Notes = append(p.Notes, fmt.Sprintf("database %s is kept, renamed to %s", t.o.Name, t.kept))
 		add("rename", "database "+t.o.Name, "to "+t.kept)
 	}
 	add("rename", "database "+t.staged, "to "+t.o.Name)
