@@ -50,6 +50,7 @@ var heights = map[string]int{
 	"catalog":                    2, // use cases see contracts, never adapters
 	"backup":                     3,
 	"restore":                    3,
+	"restore/targettest":         2, // the contract of a cofre.Target, for the tests of adapters
 	"verify":                     4,
 	"config":                     5,
 	"demo":                       5,

@@ -24,7 +24,7 @@ type Target interface {
 	Check(ctx context.Context, obs Observer) (*Proof, error)
 
 	// Publish gives what is staged its name, or takes what is staged into use. If the Promise says that what it replaces is
-	// kept, Outcome says where.
+	// kept, Outcome says where. A second time is an error, and does nothing.
 	Publish(ctx context.Context) (*Outcome, error)
 
 	// Discard removes what Stage made, as far as the Promise says, and never anything else. What it cannot remove it

@@ -296,7 +296,7 @@ func TestInPlaceReplacesWhatDiffersAndKeepsIt(t *testing.T) {
 	write(t, root+"/new", "stays\n", 0o644)
 
 	outcome := restore(t, from, files.TargetConfig{})
-	if len(outcome.Kept) != 2 || len(outcome.Next) != 1 {
+	if len(outcome.Kept) != 3 || !strings.HasSuffix(outcome.Kept[1], "/bin: mode 0777, owner "+fmt.Sprintf("%d:%d before", os.Getuid(), os.Getgid())) || len(outcome.Next) != 1 {
 		t.Errorf("kept %q, next %q", outcome.Kept, outcome.Next)
 	}
 	after := describe(t, root, false)

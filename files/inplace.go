@@ -307,6 +307,9 @@ func (r *inPlace) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if r.published { // what fails then must not take the first time back
+		return nil, fmt.Errorf("publish %s: %w: it is published", r.config.Name, cofre.ErrRefused)
+	}
 	root, err := openDir("/")
 	if err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
 // Package restore carries out a restore: plan, confirm, stage, check, publish.
 //
 // What of what exists is safe until the copy is proven equal to what was captured, and after that, each target promises
-// for itself; the plan tells it. It is not the plan of a point-in-time recovery: postgres/recovery decides which base backup and which WAL; this package carries out whatever
-// a cofre.Target planned. Read Run first.
+// for itself; the plan tells it. It is not the plan of a point-in-time recovery: postgres/recovery decides which base backup
+// and which WAL; this package carries out whatever a cofre.Target planned. Read Run first.
 package restore
 
 import (

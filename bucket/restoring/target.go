@@ -488,6 +488,9 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 }
 
 func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := t.lock(); err != nil {
 		return err
 	}
@@ -766,6 +769,12 @@ func (t *Target) compared() string {
 //
 // Errors: one that says how far it came. Running the restore again goes on from there.
 func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if t.released {
+		return nil, fmt.Errorf("publish to %s: %w: nothing is staged", t.desc.URL, cofre.ErrRefused)
+	}
 	err := t.publish(ctx)
 	if err != nil && t.counts.kept > 0 {
 		return nil, fmt.Errorf("%w; kept in %s: %s that were to be replaced", err, t.keptAt, count.Of(t.counts.kept, "object"))

@@ -67,6 +67,9 @@ type stageResult struct {
 //
 // Errors: cofre.ErrCorrupt where the repository yields other bytes than were captured.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
+	if err := ctx.Err(); err != nil {
+		return err // before a delta deletes anything
+	}
 	t.touched = true
 	if err := t.begin(); err != nil {
 		return err
@@ -500,7 +503,13 @@ func (t *Target) verifyBackup(ctx context.Context) error {
 
 // Publish gives the directory its name where it was built beside another, and then pg_control its own: the last
 // act, so that a crash anywhere before leaves a directory that no server starts on.
-func (t *Target) Publish(context.Context) (*cofre.Outcome, error) {
+func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !t.touched {
+		return nil, fmt.Errorf("publish %s: %w: nothing is staged", t.o.Dir, cofre.ErrRefused)
+	}
 	if t.stage != t.o.Dir {
 		if err := t.swap(); err != nil {
 			return nil, err

@@ -103,6 +103,7 @@ type Target struct {
 	inPlace bool   // files may be there already: Delta, or going on
 	touched bool   // Stage has begun
 	kept    []string
+	promise cofre.Promise
 	result  stageResult
 }
 
@@ -152,6 +153,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if t.owner, err = t.findOwner(); err != nil {
 		problem("name an existing user with --owner", "%v", err)
 	}
+	t.promise = t.promises()
 	t.describe(p)
 	t.planMadeSpaces(p, problem)
 	return p, t.noteConfiguration(ctx, p)
@@ -159,7 +161,10 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 
 // Promise says whether the cluster is built in a place of its own. A delta overwrites the older copy as it goes, which is what makes
 // it fast; nothing of that copy is kept.
-func (t *Target) Promise() cofre.Promise {
+func (t *Target) Promise() cofre.Promise { return t.promise }
+
+// promises decides it once, by what Plan has found: Publish changes what there is.
+func (t *Target) promises() cofre.Promise {
 	switch {
 	case t.inPlace && t.o.Delta:
 		return cofre.Promise{Staging: cofre.StagedInPlace, Replaced: cofre.ReplacedLost}

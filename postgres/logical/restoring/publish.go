@@ -20,11 +20,14 @@ import (
 // Errors: cofre.ErrExists where a database of that name has appeared since Plan; cofre.ErrLocked where sessions
 // of the old database could not be ended. After an error both databases have the names they had.
 func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if t.published { // its sessions would be ended for nothing
+		return nil, fmt.Errorf("publish database %s: %w: it is published", t.o.Name, cofre.ErrRefused)
+	}
 	o, err := t.publish(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("publish database %s: %w", t.o.Name, postgres.Explain(err))
 	}
-	t.created = false // it has its name: Discard must not remove it
+	t.created, t.published = false, true // it has its name: Discard must not remove it
 	return o, nil
 }
 

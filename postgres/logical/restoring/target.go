@@ -58,18 +58,19 @@ type Target struct {
 	o    RestoreOptions
 	tree cofre.Tree
 	logical.Component
-	sel     *logical.Selection
-	server  serverFacts
-	staged  string
-	kept    string // what the replaced database is called, once it is
-	created bool
-	adopted bool              // staged was made, and kept, by an earlier restore
-	root    cofre.ObjectID    // of the component
-	roles   []globalStatement // to be run before anything else
-	failed  []failedStatement
-	without []string // extensions that insist on another database, and are left out
-	losing  sync.Mutex
-	lost    []lost // by losing while rows are loaded
+	sel       *logical.Selection
+	server    serverFacts
+	staged    string
+	kept      string // what the replaced database is called, once it is
+	created   bool
+	published bool
+	adopted   bool              // staged was made, and kept, by an earlier restore
+	root      cofre.ObjectID    // of the component
+	roles     []globalStatement // to be run before anything else
+	failed    []failedStatement
+	without   []string // extensions that insist on another database, and are left out
+	losing    sync.Mutex
+	lost      []lost // by losing while rows are loaded
 	// afterwards is what can be done once the copy has its name, in words for a person.
 	afterwards []string
 }
