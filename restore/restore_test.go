@@ -152,15 +152,21 @@ func TestWhatATargetPromisesIsToldInPlanEventsAndHints(t *testing.T) {
 		notes   []string
 		hint    string // of a copy that differs
 	}{
-		"apart": {cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, KeptAt: kept, Undoable: true},
+		"apart": {
+			cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, KeptAt: kept, Undoable: true},
 			[]string{"nothing that exists is touched before the copy is proven", "what is replaced is kept: database app renamed to app_old"},
-			"nothing was replaced; verify"},
-		"among what lives": {cofre.Promise{Staging: cofre.StagedAmong, Replaced: cofre.ReplacesNothing},
+			"nothing was replaced; verify",
+		},
+		"among what lives": {
+			cofre.Promise{Staging: cofre.StagedAmong, Replaced: cofre.ReplacesNothing},
 			[]string{"what is missing is brought to where it is used, and stays there also if the restore does not end; nothing that exists is replaced before it is proven", "nothing is replaced", "this cannot be undone as a whole, only piece by piece"},
-			"nothing was replaced; what was missing and was brought stays; verify"},
-		"in place": {cofre.Promise{Staging: cofre.StagedInPlace, Replaced: cofre.ReplacedLost},
+			"nothing was replaced; what was missing and was brought stays; verify",
+		},
+		"in place": {
+			cofre.Promise{Staging: cofre.StagedInPlace, Replaced: cofre.ReplacedLost},
 			[]string{"what is there is overwritten from the beginning: if the restore does not end, it is neither what it was nor what was captured", "what is replaced is not kept"},
-			"what was there is overwritten in part: restore it again; verify"},
+			"what was there is overwritten in part: restore it again; verify",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo, comp := stored(t)
