@@ -47,8 +47,9 @@ func TestRestoreTable(t *testing.T) {
 	if out.Rows != 2001 || out.Table != `"Resgate 1"."answers"` || len(out.Left) < 3 {
 		t.Errorf("%+v", out)
 	}
-	// Facts, table of contents, globals, and the rows of that table: nothing else is read.
-	if len(tree.read) != 4 {
+	// Facts, table of contents, globals, the rows of that table, and the fingerprint (its format, then its content):
+	// nothing else is read.
+	if len(tree.read) != 6 {
 		t.Errorf("read %q", tree.read)
 	}
 	for q, want := range map[string]string{
