@@ -26,15 +26,10 @@ type BackupOptions struct {
 // Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
 // of the repository, of backup.Run and of the hooks.
 func (in *Installation) Backup(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
-	repo, err := in.writing(ctx)
+	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	req, err := in.backupRequest(o)
-	if err != nil {
-		return nil, err
-	}
-	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return namedDamage(ctx, repo, d) }
 	if copies := in.cfg.Copies; len(copies) > 0 {
 		// A promise of the file that this does not keep is not passed over in silence.
 		in.warn(fmt.Sprintf("this version brings WAL alone to copies: the recovery point will be in %s, and not in %s", in.cfg.Repository.URL, urlsOf(copies)))
@@ -48,16 +43,22 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (*cofre.Rec
 
 // capture is Backup without hooks.
 func (in *Installation) capture(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
+	repo, req, err := in.toBackup(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return backup.Run(ctx, repo, req)
+}
+
+// toBackup opens the repository to write, and makes the request of a backup.
+func (in *Installation) toBackup(ctx context.Context, o BackupOptions) (cofre.Repository, backup.Request, error) {
 	repo, err := in.writing(ctx)
 	if err != nil {
-		return nil, err
+		return nil, backup.Request{}, err
 	}
 	req, err := in.backupRequest(o)
-	if err != nil {
-		return nil, err
-	}
 	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return namedDamage(ctx, repo, d) }
-	return backup.Run(ctx, repo, req)
+	return repo, req, err
 }
 
 // PlanBackup says what Backup would do, and does nothing.
