@@ -1,18 +1,8 @@
 package cofre_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"go/ast"
-	"go/importer"
-	"go/parser"
-	"go/token"
 	"go/types"
-	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +13,7 @@ import (
 // configuration is found by the compiler's own types; each key that the table calls used must be among it, and each
 // that it says nothing acts on must not.
 func TestEveryConfigurationKeyIsUsedAsTheTableSays(t *testing.T) {
-	read := fieldsRead(t, "./installation", "./installation/walstore", "./cmd/cofre", "./cmd/internal/edge")
+	read := fieldsRead(t, "installation", "installation/walstore", "cmd/cofre", "cmd/internal/edge")
 	// Read where the configuration is put together: what a copy and a storage take from elsewhere, and which is set.
 	for _, inside := range []string{"S3.Buckets", "Config.Path"} {
 		read[inside] = true
@@ -44,46 +34,12 @@ func TestEveryConfigurationKeyIsUsedAsTheTableSays(t *testing.T) {
 // fieldsRead names the fields of the types of package config that packages read: "Cluster.Jobs".
 func fieldsRead(t *testing.T, packages ...string) map[string]bool {
 	t.Helper()
-	exports := map[string]string{}
-	out, err := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export,Dir,GoFiles,DepOnly"}, packages...)...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	type listed struct {
-		ImportPath, Export, Dir string
-		GoFiles                 []string
-		DepOnly                 bool
-	}
-	var own []listed
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p listed
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		exports[p.ImportPath] = p.Export
-		if !p.DepOnly {
-			own = append(own, p)
-		}
-	}
-	fset := token.NewFileSet()
-	conf := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })}
 	read := map[string]bool{}
-	for _, p := range own {
-		var files []*ast.File
-		for _, name := range p.GoFiles {
-			f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, f)
+	for _, p := range typed(t) {
+		if !slices.Contains(packages, p.path) {
+			continue
 		}
-		info := &types.Info{Selections: map[*ast.SelectorExpr]*types.Selection{}}
-		if _, err := conf.Check(p.ImportPath, fset, files, info); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range info.Selections {
+		for _, s := range p.info.Selections {
 			of := s.Recv()
 			if ptr, ok := of.(*types.Pointer); ok {
 				of = ptr.Elem()

@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/language"
@@ -26,7 +27,7 @@ import (
 
 var update = flag.Bool("update", false, "write the catalogue and the pages of messages anew")
 
-const catalogue = "internal/language/pt_BR.po"
+const catalogue = "internal/language/pt_BR"
 
 // spoken is a message as the source says it.
 type spoken struct {
@@ -176,11 +177,7 @@ func differ(given, used []string) string {
 
 func readCatalogue(t *testing.T) []language.Entry {
 	t.Helper()
-	text, err := os.ReadFile(catalogue)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries, err := language.ParsePO(string(text))
+	entries, err := language.ReadCatalogue(os.DirFS(catalogue))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +192,7 @@ func TestEveryMessageIsTranslated(t *testing.T) {
 	entries := readCatalogue(t)
 	if *update {
 		entries = renewed(entries, messages)
-		if err := os.WriteFile(catalogue, []byte(language.FormatPO(entries)), 0o644); err != nil {
+		if err := language.WriteCatalogue(catalogue, entries); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,7 +210,7 @@ func TestEveryMessageIsTranslated(t *testing.T) {
 		case m.one != e.ID || m.many != e.PluralID:
 			t.Errorf("%s: %s has other words now: go test . -update brings them, then translate them anew", m.at, e.Context)
 		case !e.Translated():
-			t.Errorf("%s: %s is not translated: write its msgstr in %s", m.at, e.Context, catalogue)
+			t.Errorf("%s: %s is not translated: write its msgstr in %s/%s", m.at, e.Context, catalogue, language.FileOf(e.Context))
 		default:
 			checkNames(t, m, e)
 		}
@@ -221,7 +218,7 @@ func TestEveryMessageIsTranslated(t *testing.T) {
 	}
 	for _, code := range slices.Sorted(maps.Keys(messages)) {
 		if !seen[code] {
-			t.Errorf("%s: %s is not in the catalogue: go test . -update brings it, then translate it in %s", messages[code].at, code, catalogue)
+			t.Errorf("%s: %s is not in the catalogue: go test . -update brings it, then translate it in %s/%s", messages[code].at, code, catalogue, language.FileOf(code))
 		}
 	}
 }
@@ -265,32 +262,50 @@ var sentences = map[string][]string{
 	"Plan": {"Title", "Notes"}, "Outcome": {"Next"}, "Event": {"Text"}, "Captured": {"Warnings"},
 }
 
-// notYetSaid is how many places are left that give a person a sentence without a code. It may only fall: write cofre.Say in a new
-// place, as docs/contributing/messages.md says, and lower the number with each that is converted.
-const notYetSaid = 390
+// notYetSaid is how many places of a package are left that give a person a sentence without a code. They may only grow fewer: write
+// cofre.Say in a new place, as docs/contributing/messages.md says, and lower the number with each that is converted.
+var notYetSaid = map[string]int{
+	"backup":                     16,
+	"bucket":                     16,
+	"bucket/dir":                 1,
+	"bucket/restoring":           28,
+	"bucket/supabase":            7,
+	"catalog":                    3,
+	"cmd/cofre":                  43,
+	"cmd/internal/edge":          4,
+	"files":                      38,
+	"installation":               11,
+	"postgres":                   3,
+	"postgres/logical":           19,
+	"postgres/logical/rescue":    13,
+	"postgres/logical/restoring": 59,
+	"postgres/physical":          98,
+	"postgres/recovery":          1,
+	"postgres/wal":               3,
+	"postgres/wal/check":         3,
+	"postgres/wal/probe":         2,
+	"postgres/wal/stream":        2,
+	"repository":                 8,
+	"repository/repositorytest":  4,
+	"verify":                     1,
+}
 
 func TestSentencesWithoutACodeOnlyGrowFewer(t *testing.T) {
-	total := 0
-	found := map[string][]string{}
-	for _, p := range typed(t, "./...") {
+	for _, p := range typed(t) {
 		places := p.unsaid()
-		total += len(places)
-		if len(places) > 0 {
-			found[p.path] = places
+		if len(places) == 0 {
+			continue
 		}
-	}
-	for _, dir := range slices.Sorted(maps.Keys(found)) {
-		t.Logf("%4d %s", len(found[dir]), dir)
+		t.Logf("%4d %s", len(places), p.path)
 		if testing.Verbose() {
-			for _, at := range found[dir] {
+			for _, at := range places {
 				t.Log("       " + at)
 			}
 		}
+		if was := notYetSaid[p.path]; len(places) > was {
+			t.Errorf("%s: %d places give a person a sentence without a code, and there were %d: say it with cofre.Say (docs/contributing/messages.md)", p.path, len(places), was)
+		}
 	}
-	if total > notYetSaid {
-		t.Errorf("%d places give a person a sentence without a code, and there were %d: say it with cofre.Say (docs/contributing/messages.md)", total, notYetSaid)
-	}
-	t.Logf("%4d in all, at most %d", total, notYetSaid)
 }
 
 // typedPackage is one package as the compiler sees it.
@@ -301,12 +316,21 @@ type typedPackage struct {
 	info  *types.Info
 }
 
-// typed reads packages with their types. What they import is taken from the build cache.
-func typed(t *testing.T, patterns ...string) []typedPackage {
+// typed is every package of the module with its types, read once.
+func typed(t *testing.T) []typedPackage {
 	t.Helper()
-	out, err := exec.Command("go", append([]string{"list", "-export", "-deps", "-json=ImportPath,Export,Dir,GoFiles,DepOnly"}, patterns...)...).Output()
+	all, err := readTyped()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return all
+}
+
+// What the packages import is taken from the build cache.
+var readTyped = sync.OnceValues(func() ([]typedPackage, error) {
+	out, err := exec.Command("go", "list", "-export", "-deps", "-json=ImportPath,Export,Dir,GoFiles,DepOnly", "./...").Output()
+	if err != nil {
+		return nil, err
 	}
 	type listed struct {
 		ImportPath, Export, Dir string
@@ -320,7 +344,7 @@ func typed(t *testing.T, patterns ...string) []typedPackage {
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		exports[p.ImportPath] = p.Export
 		if !p.DepOnly {
@@ -338,17 +362,17 @@ func typed(t *testing.T, patterns ...string) []typedPackage {
 		for _, name := range p.GoFiles {
 			f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, 0)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			one.files = append(one.files, f)
 		}
 		if _, err := conf.Check(p.ImportPath, fset, one.files, one.info); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		all = append(all, one)
 	}
-	return all
-}
+	return all, nil
+})
 
 // unsaid lists the places of a package where a sentence for a person is a text. A function that is given the sentence counts once for
 // each call of it.

@@ -65,23 +65,19 @@ func call(args []string, out *bytes.Buffer) int {
 
 var update = flag.Bool("update", false, "bring the texts of the help into the catalogue")
 
-const catalogue = "../../internal/language/pt_BR.po"
+const catalogue = "../../internal/language/pt_BR"
 
 // The help of both programs is in the catalogue, in the words that it has now, translated; and nothing else is there. With
 // -update what is new gets a place, and what no command says any more is taken away.
 func TestEveryHelpIsTranslated(t *testing.T) {
-	text, err := os.ReadFile(catalogue)
-	if err != nil {
-		t.Fatal(err)
-	}
-	entries, err := language.ParsePO(string(text))
+	entries, err := language.ReadCatalogue(os.DirFS(catalogue))
 	if err != nil {
 		t.Fatal(err)
 	}
 	wanted := edge.HelpTexts(newRootCommand(&app{}), edge.NewWALRoot(&edge.App{}))
 	if *update {
 		entries = renewedHelp(entries, wanted)
-		if err := os.WriteFile(catalogue, []byte(language.FormatPO(entries)), 0o644); err != nil {
+		if err := language.WriteCatalogue(catalogue, entries); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +91,7 @@ func TestEveryHelpIsTranslated(t *testing.T) {
 		case !slices.Contains(wanted, e.ID):
 			t.Errorf("no command says this any more (go test ./cmd/cofre -run Help -update takes it away): %s", e.ID)
 		case !e.Translated():
-			t.Errorf("not translated in %s: %s", catalogue, e.ID)
+			t.Errorf("not translated in %s/%s: %s", catalogue, language.FileOf(language.HelpContext), e.ID)
 		case strings.Count(e.ID, "`") != strings.Count(e.Translation[0], "`"):
 			t.Errorf("the word between backquotes, which stands for the value of the flag, is missing: %s", e.Translation[0])
 		}

@@ -1,5 +1,5 @@
 // Package language renders messages for the person who reads them: in English, which is in the code, or in Brazilian
-// Portuguese, from the catalogue pt_BR.po. It is for the edge, where something is shown; packages below say cofre.Say and know no
+// Portuguese, from the catalogue, the files of pt_BR. It is for the edge, where something is shown; packages below say cofre.Say and know no
 // language.
 //
 // Read cofre.Message first, then speaker.go.

@@ -3,12 +3,15 @@ package language
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// Entry is one sentence of a catalogue. The file is a PO file of gettext, which translators and their tools know.
+// Entry is one sentence of a catalogue. Its files are PO files of gettext, which translators and their tools know.
 type Entry struct {
 	Context     string   // the code of a message; "help" for a text of the help, which its English names
 	ID          string   // the English, as it stands in the code
@@ -33,7 +36,7 @@ func (e Entry) Translated() bool {
 	return len(e.Translation) == e.Forms() && !slices.Contains(e.Translation, "")
 }
 
-// ParsePO reads a catalogue. The header, whose ID is empty, is no entry.
+// ParsePO reads one file of a catalogue. The header, whose ID is empty, is no entry.
 func ParsePO(text string) ([]Entry, error) {
 	var all []Entry
 	var e Entry
@@ -94,13 +97,68 @@ msgstr ""
 "Plural-Forms: nplurals=2; plural=(n > 1);\n"
 `
 
-// FormatPO writes a catalogue: messages by code, then the help by its English.
+// FileOf is the name of the file of a catalogue in which an entry of a context stands: what is before the first dot of a code is its
+// area, and each area has a file; so has the help.
+func FileOf(context string) string {
+	area, _, _ := strings.Cut(context, ".")
+	return area + ".po"
+}
+
+// ReadCatalogue reads every file of a catalogue, in the order of their names.
+func ReadCatalogue(files fs.FS) ([]Entry, error) {
+	names, err := fs.Glob(files, "*.po")
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
+	for _, name := range names {
+		text, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, err
+		}
+		entries, err := ParsePO(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		for _, e := range entries {
+			if FileOf(e.Context) != name {
+				return nil, fmt.Errorf("%s: %s belongs into %s", name, e.Context, FileOf(e.Context))
+			}
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
+// WriteCatalogue writes the files of a catalogue into a folder, and removes those in which nothing stands any more.
+func WriteCatalogue(dir string, entries []Entry) error {
+	byFile := map[string][]Entry{}
+	for _, e := range entries {
+		byFile[FileOf(e.Context)] = append(byFile[FileOf(e.Context)], e)
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "*.po"))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if byFile[filepath.Base(path)] == nil {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	for name, of := range byFile {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(FormatPO(of)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FormatPO writes a file of a catalogue: its entries by context, then by their English.
 func FormatPO(entries []Entry) string {
 	entries = slices.Clone(entries)
 	slices.SortStableFunc(entries, func(a, b Entry) int {
-		if help := cmp.Compare(btoi(a.Context == HelpContext), btoi(b.Context == HelpContext)); help != 0 {
-			return help
-		}
 		return cmp.Or(strings.Compare(a.Context, b.Context), strings.Compare(a.ID, b.ID))
 	})
 	var b strings.Builder
@@ -146,11 +204,4 @@ func writeField(b *strings.Builder, keyword, text string) {
 		}
 		b.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(line) + "\"\n")
 	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

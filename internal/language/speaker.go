@@ -1,7 +1,8 @@
 package language
 
 import (
-	_ "embed"
+	"embed"
+	"io/fs"
 	"strings"
 	"sync"
 
@@ -11,8 +12,8 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-//go:embed pt_BR.po
-var portuguese string
+//go:embed pt_BR/*.po
+var portuguese embed.FS
 
 // Speaker says messages in one language. The nil Speaker, and the zero one, speak English. It may be used by several goroutines.
 type Speaker struct {
@@ -30,9 +31,13 @@ func For(l Language) *Speaker {
 }
 
 var portugueseSpeaker = sync.OnceValue(func() *Speaker {
-	entries, err := ParsePO(portuguese)
+	files, err := fs.Sub(portuguese, "pt_BR")
 	if err != nil {
-		panic("language: internal error: " + err.Error()) // the file is part of the program, and a test reads it
+		panic("language: internal error: " + err.Error())
+	}
+	entries, err := ReadCatalogue(files)
+	if err != nil {
+		panic("language: internal error: " + err.Error()) // the files are part of the program, and a test reads them
 	}
 	bundle := i18n.NewBundle(tags.English)
 	s := &Speaker{help: map[string]string{}}
