@@ -306,6 +306,23 @@ func (e Event) Saying(m Message) Event {
 	return e
 }
 
+// Warn adds something that the operator should know though the capture is whole.
+func (c *Captured) Warn(m Message) {
+	c.Warnings = append(c.Warnings, m.Text)
+	c.Messages = c.Messages.with(m)
+}
+
+// NewChecked is what was compared, with its messages.
+func NewChecked(what, want, got Message, ok bool) Checked {
+	return Checked{What: what.Text, Want: want.Text, Got: got.Text, OK: ok, Messages: Messages(nil).with(what, want, got)}
+}
+
+// Did sets what the restore did, if that is more than a name or a path.
+func (o *Outcome) Did(m Message) {
+	o.Restored = m.Text
+	o.Messages = o.Messages.with(m)
+}
+
 // Then adds a command that the operator will want next.
 func (o *Outcome) Then(next Message) {
 	o.Next = append(o.Next, next.Text)

@@ -90,6 +90,8 @@ type Component struct {
 	// Partial is true where something that should be in the component is known to be missing; the findings
 	// of the point or the facts name it. A partial component is published, never called a success.
 	Partial bool `json:"partial,omitempty"`
+
+	Messages Messages `json:"messages,omitempty"` // of the warnings
 }
 
 // Content says where a component's tree is and how much is in it.

@@ -74,8 +74,10 @@ type Captured struct {
 	// Findings name what the configuration asks for and the component does not hold, or does not hold as it should.
 	// Check and Kind need not be set. A point with findings is never called complete.
 	Findings []Finding
-	// Partial is set where something is missing: see Component.
+	// Partial is set if something is missing: see Component.
 	Partial bool
+
+	Messages Messages // of the warnings
 }
 
 // PointCheck looks at components that belong together, before they are published and whenever they are

@@ -128,6 +128,8 @@ type Checked struct {
 	// Accepted says why a difference does not stand in the way: a person took it as it is, by name, or no dump
 	// brings back what is missing.
 	Accepted string `json:"accepted,omitempty"`
+
+	Messages Messages `json:"messages,omitempty"`
 }
 
 // Outcome is what a restore left.

@@ -293,7 +293,7 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 	component := cofre.Component{
 		Kind: c.source.ID().Kind, Name: c.source.ID().Name,
 		StartedAt: c.startedAt, EndedAt: time.Now().UTC(),
-		Content: content, Facts: captured.Facts, Warnings: captured.Warnings, Partial: captured.Partial,
+		Content: content, Facts: captured.Facts, Warnings: captured.Warnings, Partial: captured.Partial, Messages: captured.Messages,
 	}
 	r.point.Components = append(r.point.Components, component)
 	cofre.Tell(c.given.Observer, cofre.ComponentCaptured{Component: component})

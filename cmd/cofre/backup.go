@@ -108,9 +108,9 @@ func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {
 func printWarnings(a *app, p *cofre.RecoveryPoint) {
 	for _, c := range p.Components {
 		for _, w := range c.Warnings {
-			text := fmt.Sprintf("%s %s: %s", c.Kind, c.Name, w)
-			if a.told.first(text) { // most were said when they happened
-				edge.Say(a.Err, a.word(warning()), text)
+			of := fmt.Sprintf("%s %s: ", c.Kind, c.Name)
+			if a.told.first(of + w) { // most were said when they happened
+				edge.Say(a.Err, a.word(warning()), of+a.Beside(w, c.Messages))
 			}
 		}
 	}

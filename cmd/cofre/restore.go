@@ -137,7 +137,7 @@ func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
 		return
 	}
-	a.Line(a.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Restored, "time", took(res.Took)))
+	a.Line(a.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Messages.Of(res.Outcome.Restored), "time", took(res.Took)))
 	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
 	case len(accepted) > 0:
 		a.Line(a.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
@@ -160,7 +160,7 @@ func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
 		printRecovered(a, recovered)
 	}
 	for _, l := range res.Outcome.Left {
-		a.Line(a.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.What, "got", l.Got))
+		a.Line(a.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
 	}
 	for _, k := range res.Outcome.Kept {
 		fmt.Fprintln(a.Out, a.word(cofre.Say("word.kept", "kept"))+a.Beside(k, res.Outcome.Messages))

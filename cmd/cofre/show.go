@@ -114,7 +114,7 @@ func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 			fmt.Fprintln(a.Out, "  "+a.Text(cofre.Say("show.incomplete", "incomplete: something that should be here is known to be missing; see the findings")))
 		}
 		for _, w := range c.Warnings {
-			fmt.Fprintln(a.Out, "  "+a.word(warning())+w)
+			fmt.Fprintln(a.Out, "  "+a.word(warning())+a.Beside(w, c.Messages))
 		}
 	}
 	if found := append(slices.Clone(p.Findings), damage...); len(found) > 0 {
