@@ -10,7 +10,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/process"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/adopting"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -24,27 +25,27 @@ type AdoptOptions struct {
 // Adoption is a restored cluster that can be made the original.
 type Adoption struct {
 	in       *Installation
-	adoption *physical.Adoption
+	adoption *adopting.Adoption
 }
 
 // Adopted is what an adoption did.
 type Adopted struct {
-	*physical.Adopted
+	*adopting.Result
 	Point *cofre.RecoveryPoint // of the base backup that followed; nil without one
 }
 
 // PlanAdoption looks at a restored cluster and changes nothing.
 //
-// Errors: those of physical.PlanAdoption; cofre.ErrPreflight if the original still answers at the configured address.
+// Errors: those of adopting.Plan; cofre.ErrPreflight if the original still answers at the configured address.
 func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*Adoption, error) {
-	p := physical.AdoptOptions{Dir: o.Dir, Superuser: o.Superuser, Restart: o.Restart}
+	p := adopting.Options{Dir: o.Dir, Superuser: o.Superuser, Restart: o.Restart}
 	if c := in.cfg.Cluster; c != nil && c.WAL != "" {
 		var err error
 		if p.Archive, err = in.archiveAsOwner(ctx, o.Dir); err != nil {
 			return nil, err
 		}
 	}
-	adoption, err := physical.PlanAdoption(ctx, p)
+	adoption, err := adopting.Plan(ctx, p)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +61,13 @@ func (a *Adoption) Plan() *cofre.Plan { return a.adoption.Plan() }
 // Adopt makes the cluster the original, and backs it up if it was restarted. Interrupted anywhere, another adoption goes on. What was done is
 // returned with an error, too; nil if nothing was.
 //
-// Errors: those of physical.Adopt and, with the cluster adopted, of Backup.
+// Errors: those of adopting.Adoption.Adopt and, with the cluster adopted, of Backup.
 func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 	done, err := a.adoption.Adopt(ctx)
 	if done == nil {
 		return nil, err
 	}
-	adopted := &Adopted{Adopted: done}
+	adopted := &Adopted{Result: done}
 	if err == nil {
 		adopted.Point, err = a.in.backUpAdopted(ctx, done)
 	}
@@ -74,7 +75,7 @@ func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
 }
 
 // noOther refuses if the original still answers at the configured address.
-func (in *Installation) noOther(ctx context.Context, adoption *physical.Adoption) error {
+func (in *Installation) noOther(ctx context.Context, adoption *adopting.Adoption) error {
 	if in.cfg.Cluster == nil {
 		return nil
 	}
@@ -90,7 +91,7 @@ func (in *Installation) noOther(ctx context.Context, adoption *physical.Adoption
 }
 
 // backUpAdopted takes a base backup of the copy if it was restarted: nothing before its timeline is as short a way back.
-func (in *Installation) backUpAdopted(ctx context.Context, done *physical.Adopted) (*cofre.RecoveryPoint, error) {
+func (in *Installation) backUpAdopted(ctx context.Context, done *adopting.Result) (*cofre.RecoveryPoint, error) {
 	if in.cfg.Cluster == nil {
 		return nil, nil
 	}
@@ -109,7 +110,7 @@ func (in *Installation) backUpAdopted(ctx context.Context, done *physical.Adopte
 // archiveAsOwner archives as the owner of the data directory, who archives from then on: what root writes into a folder
 // he could not go on in.
 func (in *Installation) archiveAsOwner(ctx context.Context, dir string) (func(context.Context, string) error, error) {
-	as, err := physical.OwnerOf(dir)
+	as, err := datadir.OwnerOf(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre/internal/shell"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
+	"github.com/trustlayer/cofre/postgres/physical/restoring"
 )
 
 // smallProgram is the part of cofre that PostgreSQL calls; it starts quicker.
@@ -52,8 +53,8 @@ func (in *Installation) restoreCommand(w way, spaces map[string]string) (string,
 	if err != nil {
 		return "", err
 	}
-	args = append(args, "--spool", physical.SpoolDir, "--claim", fmt.Sprint(w.target.Timeline), "--used", fmt.Sprint(w.used))
-	if edits := physical.WALEdits(w.recovery, spaces); edits != "" {
+	args = append(args, "--spool", datadir.SpoolDir, "--claim", fmt.Sprint(w.target.Timeline), "--used", fmt.Sprint(w.used))
+	if edits := restoring.WALEdits(w.recovery, spaces); edits != "" {
 		args = append(args, "--edits", edits)
 	}
 	for i, arg := range args {

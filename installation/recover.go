@@ -14,15 +14,18 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/shell"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
+	"github.com/trustlayer/cofre/postgres/physical/restoring"
+	"github.com/trustlayer/cofre/postgres/physical/settings"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 // Cluster is where a cluster is restored to, until when it recovers, and what then.
 type Cluster struct {
-	// TargetOptions without Plan, RestoreCommand and EndCommand, which follow from the repository. Dir must be set. Jobs of 0 are the
+	// Options without Plan, RestoreCommand and EndCommand, which follow from the repository. Dir must be set. Jobs of 0 are the
 	// number of CPUs up to 4. Action "" is to pause, or to promote if Recovery is the end of the WAL.
-	physical.TargetOptions
+	restoring.Options
 	// Start runs the server on a private socket until the target is reached, and carries out the action.
 	Start     bool
 	Superuser string // with Start, the role to ask with; "" is postgres
@@ -32,7 +35,7 @@ type Cluster struct {
 // begin with; without it the recovery target chooses. The observer is told what was chosen before anything else.
 //
 // Errors: *cofre.UnreachableError and *cofre.GapError if the target cannot be reached exactly; those of Restore, and of
-// physical.Recover, after which what was restored stays: what it lacks is the recovery.
+// recovering.Run, after which what was restored stays: what it lacks is the recovery.
 func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (*Restored, error) {
 	r, err := in.recovery(ctx, c, &o)
 	if err != nil {
@@ -53,15 +56,15 @@ func (in *Installation) PlanRecovery(ctx context.Context, c Cluster, o RestoreOp
 }
 
 // recovery chooses how the target of a cluster is reached, and the point to begin with.
-func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptions) (*recovering, error) {
+func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptions) (*clusterRestore, error) {
 	_, cat, err := in.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if end := (cofre.RecoveryTarget{Timeline: c.Recovery.Timeline}); c.Action == "" && c.Recovery == end {
-		c.Action = physical.ActionPromote
+		c.Action = settings.ActionPromote
 	}
-	c.Action, c.Superuser = cmp.Or(c.Action, physical.ActionPause), cmp.Or(c.Superuser, "postgres")
+	c.Action, c.Superuser = cmp.Or(c.Action, settings.ActionPause), cmp.Or(c.Superuser, "postgres")
 	w, err := in.recoveryWay(ctx, cat, c.Recovery, o.Point)
 	if err != nil {
 		return nil, err
@@ -80,42 +83,42 @@ func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptio
 	c.Recovery, c.Plan, c.RestoreCommand, c.Jobs = w.target, w.recovery, command, parallel(c.Jobs)
 	if command != "" {
 		// The key of the repository's WAL must not stay in a cluster that serves.
-		c.EndCommand = "rm -rf " + physical.SpoolDir
+		c.EndCommand = "rm -rf " + datadir.SpoolDir
 	}
-	return &recovering{Cluster: c, asked: asked, command: o.Command}, nil
+	return &clusterRestore{Cluster: c, asked: asked, command: o.Command}, nil
 }
 
-// recovering is the Restorable of a cluster of which is known how its target is reached.
-type recovering struct {
+// clusterRestore is the Restorable of a cluster of which is known how its target is reached.
+type clusterRestore struct {
 	Cluster
 	asked   cofre.RecoveryTarget // Recovery before the way to it was known
 	command func(cofre.PointID) string
-	made    *physical.Target
+	made    *restoring.Target
 }
 
-func (*recovering) kind() cofre.Kind { return cofre.KindCluster }
+func (*clusterRestore) kind() cofre.Kind { return cofre.KindCluster }
 
-func (r *recovering) replaces(cofre.Component) string {
+func (r *clusterRestore) replaces(cofre.Component) string {
 	if !r.Delta && !r.MoveAside {
 		return ""
 	}
 	return "replace the data directory " + r.Dir
 }
 
-func (r *recovering) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
-	o := r.TargetOptions
+func (r *clusterRestore) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+	o := r.Options
 	if o.Lost = from.LostNames(ctx, repo); len(o.Lost) > 0 && r.command != nil {
 		if other, ok := r.instead(ctx, in, from); ok {
 			o.Instead = r.command(other)
 		}
 	}
-	r.made = physical.NewTarget(o)
+	r.made = restoring.NewTarget(o)
 	return r.made, nil
 }
 
 // instead is another base backup that reaches the same target and is not known to have lost anything: the newest of before, or else of
 // after. The end of another base backup is another moment.
-func (r *recovering) instead(ctx context.Context, in *Installation, from Choice) (cofre.PointID, bool) {
+func (r *clusterRestore) instead(ctx context.Context, in *Installation, from Choice) (cofre.PointID, bool) {
 	if r.asked.Immediate {
 		return "", false
 	}
@@ -145,9 +148,9 @@ const (
 // recover runs the server of a cluster that was just restored, if it was asked to, until it has reached the target. One that is paused
 // there is left running, since whoever asks for a pause wants to look; any other is shut down.
 //
-// Errors: those of physical.Recover: the restored directory stays, what it lacks is the recovery. cofre.ErrPartial, with all done, if
+// Errors: those of recovering.Run: the restored directory stays, what it lacks is the recovery. cofre.ErrPartial, with all done, if
 // a database of the copy may be damaged.
-func (r *recovering) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*physical.Recovered, error) {
+func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (*recovering.Result, error) {
 	found, reached, err := r.run(ctx, obs, done.Restored)
 	if err != nil {
 		return found, err
@@ -162,13 +165,13 @@ func (r *recovering) recover(ctx context.Context, obs cofre.Observer, done *cofr
 	return found, nil
 }
 
-func (r *recovering) run(ctx context.Context, obs cofre.Observer, dir string) (*physical.Recovered, state, error) {
+func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string) (*recovering.Result, state, error) {
 	if !r.Start {
 		return nil, restored, nil
 	}
-	found, err := physical.Recover(ctx, physical.RecoverOptions{
+	found, err := recovering.Run(ctx, recovering.Options{
 		DataDir: dir, Recovery: r.Recovery, Plan: r.Plan, Action: r.Action, Superuser: r.Superuser,
-		Detached: r.Action == physical.ActionPause, Observer: obs,
+		Detached: r.Action == settings.ActionPause, Observer: obs,
 	})
 	if err == nil && found.Paused != nil {
 		return found, paused, nil
@@ -186,7 +189,7 @@ func (r *recovering) run(ctx context.Context, obs cofre.Observer, dir string) (*
 }
 
 // next are the commands for a cluster that is this far.
-func (r *recovering) next(s state, found *physical.Recovered, done *cofre.Outcome) ([]string, error) {
+func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Outcome) ([]string, error) {
 	switch s {
 	case paused:
 		return whilePaused(done.Restored, found.Paused, r.Superuser), nil
@@ -203,7 +206,7 @@ func (r *recovering) next(s state, found *physical.Recovered, done *cofre.Outcom
 
 // whilePaused says what can be done with a server that is paused at its target. Its spool, and the key in it, stay: a
 // promotion asks the archive for the timelines that there are.
-func whilePaused(dir string, p *physical.Paused, superuser string) []string {
+func whilePaused(dir string, p *recovering.Paused, superuser string) []string {
 	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shell.Quote(p.Socket), p.Port, shell.Quote(superuser))
 	stop := "pg_ctl stop -D " + shell.Quote(dir)
 	return []string{
@@ -216,13 +219,13 @@ func whilePaused(dir string, p *physical.Paused, superuser string) []string {
 }
 
 func forgetCommand(before, dir string) string {
-	return "where it is never promoted, to remove the key that reads the archived WAL: " + before + "rm -r " + shell.Quote(filepath.Join(dir, physical.SpoolDir))
+	return "where it is never promoted, to remove the key that reads the archived WAL: " + before + "rm -r " + shell.Quote(filepath.Join(dir, datadir.SpoolDir))
 }
 
 // forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches
 // ahead may not have noticed that, and adds files while they are removed; without the key it begins nothing new.
 func forgetSpool(ctx context.Context, dir string) error {
-	spool := filepath.Join(dir, physical.SpoolDir)
+	spool := filepath.Join(dir, datadir.SpoolDir)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		err := wal.Forget(spool)

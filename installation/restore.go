@@ -10,7 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/internal/words"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -26,7 +26,7 @@ type Restorable interface {
 
 // recoverer is a Restorable that goes on after what was restored has its name.
 type recoverer interface {
-	recover(context.Context, cofre.Observer, *cofre.Outcome) (*physical.Recovered, error)
+	recover(context.Context, cofre.Observer, *cofre.Outcome) (*recovering.Result, error)
 }
 
 // RestoreOptions are what every restore may be told. The zero value restores from the newest point that holds the component whole,
@@ -46,8 +46,8 @@ type RestoreOptions struct {
 type Restored struct {
 	Point cofre.PointID
 	*restore.Result
-	Recovered *physical.Recovered // of a cluster that was started
-	Warnings  []string            // what is known of the point; the observer was told
+	Recovered *recovering.Result // of a cluster that was started
+	Warnings  []string           // what is known of the point; the observer was told
 }
 
 // Restore brings back one component, compared with what was captured before it takes its name. If something gives way, the hooks of

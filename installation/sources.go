@@ -16,7 +16,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/basebackup"
 )
 
 // maxJobs is how many things are read at once where nobody said: beyond it a database is disturbed more than a
@@ -121,13 +121,13 @@ func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
 	}), nil
 }
 
-func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*physical.Source, error) {
+func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*basebackup.Source, error) {
 	c := cfg.Cluster
 	server, err := serverOf(c.URL, c.Password)
 	if err != nil {
 		return nil, err
 	}
-	p := physical.Config{
+	p := basebackup.Config{
 		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
 		Jobs: cmp.Or(o.Jobs, c.Jobs),
 	}
@@ -141,7 +141,7 @@ func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*p
 			p.Slot = cmp.Or(c.Slot, "cofre")
 		}
 	}
-	return physical.NewSource(cfg.Name, p), nil
+	return basebackup.NewSource(cfg.Name, p), nil
 }
 
 func configSource(cfg *config.Config) (cofre.Source, error) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -20,7 +20,7 @@ type WALStatus struct {
 	Systems []wal.Status // by system identifier; what can be recovered is what the repository and its copies have together
 	// Archiver is what the configured server says of its archiving: nil if no WAL of a server is configured, or if the
 	// server could not be asked, which ArchiverErr then says.
-	Archiver    *physical.Archiver
+	Archiver    *archiving.Archiver
 	ArchiverErr error
 }
 
@@ -123,7 +123,7 @@ func ceil(t time.Time, unit time.Duration) time.Time {
 const archivingBound = 5 * time.Second
 
 // archiver asks the configured server how its archiving is; nil if no WAL of a server is configured.
-func (w WAL) archiver(ctx context.Context) (*physical.Archiver, error) {
+func (w WAL) archiver(ctx context.Context) (*archiving.Archiver, error) {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
 		return nil, nil

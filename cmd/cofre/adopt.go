@@ -10,7 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/adopting"
 )
 
 type adoptCommand struct {
@@ -51,7 +51,7 @@ The original must not run any more: both would archive, follow the same subscrip
 // adoptDocument is the JSON document of an adoption.
 type adoptDocument struct {
 	Plan    *cofre.Plan          `json:"plan"`
-	Adopted *physical.Adopted    `json:"adopted,omitempty"`
+	Adopted *adopting.Result     `json:"adopted,omitempty"`
 	Point   *cofre.RecoveryPoint `json:"point,omitempty"` // of the base backup that followed
 	Error   *edge.ErrorDocument  `json:"error,omitempty"`
 }
@@ -75,7 +75,7 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 	a.screen.end()
 	doc := adoptDocument{Plan: plan}
 	if done != nil {
-		doc.Adopted, doc.Point = done.Adopted, done.Point
+		doc.Adopted, doc.Point = done.Result, done.Point
 	}
 	if a.JSON {
 		doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))

@@ -11,12 +11,12 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/settings"
 )
 
 // flagWords lists what a flag of a name takes, wherever a command has it.
 var flagWords = map[string][]string{
-	"action":  {string(physical.ActionPause), string(physical.ActionPromote), string(physical.ActionShutdown)},
+	"action":  {string(settings.ActionPause), string(settings.ActionPromote), string(settings.ActionShutdown)},
 	"check":   {string(restoring.CheckCounts), string(restoring.CheckChecksum)},
 	"format":  {"directory", "sql", "csv-table"},
 	"kind":    kindWords(),

@@ -10,7 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -53,7 +53,7 @@ type restoreDocument struct {
 	Point cofre.PointID `json:"point"`
 	*restore.Result
 	Seconds   float64             `json:"took_seconds,omitempty"`
-	Recovered *physical.Recovered `json:"recovered,omitempty"`
+	Recovered *recovering.Result  `json:"recovered,omitempty"`
 	Warnings  []string            `json:"warnings,omitempty"`
 	Error     *edge.ErrorDocument `json:"error,omitempty"`
 }
@@ -75,7 +75,7 @@ func restored(what installation.Restorable) restorer {
 	}
 }
 
-func recovering(c installation.Cluster) restorer {
+func untilMoment(c installation.Cluster) restorer {
 	return restorer{
 		func(ctx context.Context, in *installation.Installation, o installation.RestoreOptions) (*cofre.Plan, error) {
 			return in.PlanRecovery(ctx, c, o)
@@ -132,7 +132,7 @@ func (a *app) printRestored(ctx context.Context, r *installation.Restored, err e
 	return err
 }
 
-func printOutcome(a *app, res *restore.Result, recovered *physical.Recovered) {
+func printOutcome(a *app, res *restore.Result, recovered *recovering.Result) {
 	accepted := res.Proof.Accepted()
 	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
 		return

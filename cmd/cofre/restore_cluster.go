@@ -12,7 +12,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
+	"github.com/trustlayer/cofre/postgres/physical/settings"
 )
 
 type restoreClusterCommand struct {
@@ -60,7 +61,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 				c.Point = args[0]
 			}
 			a.zone = c.until.zone()
-			return a.restore(cmd.Context(), recovering(c.Cluster), c.restoreOptions)
+			return a.restore(cmd.Context(), untilMoment(c.Cluster), c.restoreOptions)
 		},
 	}
 	c.addFlags(cmd)
@@ -87,8 +88,8 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 	if c.Recovery, err = c.until.parse(); err != nil {
 		return edge.UsageError(cmd, err)
 	}
-	c.Action = physical.Action(c.action)
-	if !slices.Contains([]physical.Action{"", physical.ActionPause, physical.ActionPromote, physical.ActionShutdown}, c.Action) {
+	c.Action = settings.Action(c.action)
+	if !slices.Contains([]settings.Action{"", settings.ActionPause, settings.ActionPromote, settings.ActionShutdown}, c.Action) {
 		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), cofre.Say("target.actions", "use pause, promote or shutdown"))
 	}
 	c.Tablespaces, err = pairs(c.tablespaces)
@@ -96,7 +97,7 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 }
 
 // printRecovered says where a recovery has stopped.
-func printRecovered(a *app, r *physical.Recovered) {
+func printRecovered(a *app, r *recovering.Result) {
 	fmt.Fprintf(a.Out, "recovered to LSN %s on timeline %d in %s\n", r.LSN, r.Timeline, took(r.Took))
 	if !r.CommitAt.IsZero() {
 		fmt.Fprintf(a.Out, "the last transaction in it: %s%s\n", r.CommitAt.UTC().Format(time.RFC3339Nano), a.echo(r.CommitAt))

@@ -12,7 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -45,7 +45,7 @@ func walStatus(ctx context.Context, a *app, in *installation.Installation) error
 	if a.JSON {
 		doc := struct {
 			Systems       []wal.Status        `json:"systems"`
-			Archiving     *physical.Archiver  `json:"archiving,omitempty"`
+			Archiving     *archiving.Archiver `json:"archiving,omitempty"`
 			ArchivingSays string              `json:"archiving_unknown,omitempty"` // why the server could not be asked
 			Error         *edge.ErrorDocument `json:"error,omitempty"`
 		}{status.Systems, status.Archiver, "", edge.DocumentOf(alarm)}
@@ -64,7 +64,7 @@ func walStatus(ctx context.Context, a *app, in *installation.Installation) error
 	return alarm
 }
 
-func printArchiving(a *app, archiver *physical.Archiver, err error) {
+func printArchiving(a *app, archiver *archiving.Archiver, err error) {
 	switch {
 	case err != nil:
 		fmt.Fprintf(a.Out, "the server was not asked how its archiving is: %s\n", cofre.OneLine(err))

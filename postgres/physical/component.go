@@ -104,11 +104,12 @@ type FileFacts struct {
 	Bad        bool   `json:"bad,omitempty"`        // has bad pages: never taken over unread
 	PieceSize  int64  `json:"piece_size,omitempty"` // that it is to be stored in next time; 0 is BlockSize
 
-	hashes []uint64
+	// Hashes are of its blocks, and stored apart: in HashesFile.
+	Hashes []uint64 `json:"-"`
 }
 
-// blocks is how many blocks a file of size bytes has.
-func blocks(size int64) int { return int((size + BlockSize - 1) / BlockSize) }
+// Blocks is how many blocks a file of size bytes has.
+func Blocks(size int64) int { return int((size + BlockSize - 1) / BlockSize) }
 
 // ParseSummary reads what a cluster component carries in the catalog.
 //
@@ -124,7 +125,7 @@ func ParseSummary(facts json.RawMessage) (Summary, error) {
 	return s, nil
 }
 
-func (f *Facts) encode() ([]byte, error) {
+func (f *Facts) Encode() ([]byte, error) {
 	for i := range f.Files {
 		if p := f.Files[i].Path; !utf8.ValidString(p) {
 			f.Files[i].Path, f.Files[i].PathBytes = "", []byte(p)
@@ -133,15 +134,15 @@ func (f *Facts) encode() ([]byte, error) {
 	return json.Marshal(f)
 }
 
-// encodeHashes writes the hashes of all files one after another, 8 bytes each, little-endian.
-func (f *Facts) encodeHashes() []byte {
+// EncodeHashes writes the hashes of all files one after another, 8 bytes each, little-endian.
+func (f *Facts) EncodeHashes() []byte {
 	n := 0
 	for i := range f.Files {
-		n += len(f.Files[i].hashes)
+		n += len(f.Files[i].Hashes)
 	}
 	b := make([]byte, 0, 8*n)
 	for i := range f.Files {
-		for _, h := range f.Files[i].hashes {
+		for _, h := range f.Files[i].Hashes {
 			b = binary.LittleEndian.AppendUint64(b, h)
 		}
 	}
@@ -152,7 +153,7 @@ func (f *Facts) encodeHashes() []byte {
 //
 // Errors: cofre.ErrNotFound, cofre.ErrCorrupt; another where the format is of a later cofre.
 func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
-	b, err := readAll(ctx, t, FactsFile)
+	b, err := ReadAll(ctx, t, FactsFile)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	if f.Format != 1 {
 		return nil, cofre.WithHint(fmt.Errorf("read %s: format %d is not known", FactsFile, f.Format), cofre.Say("format.later", "use the cofre that wrote it, or a later one"))
 	}
-	if b, err = readAll(ctx, t, HashesFile); err != nil {
+	if b, err = ReadAll(ctx, t, HashesFile); err != nil {
 		return nil, err
 	}
 	for i := range f.Files {
@@ -171,13 +172,13 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 		if file.PathBytes != nil {
 			file.Path, file.PathBytes = string(file.PathBytes), nil
 		}
-		n := blocks(file.Size)
+		n := Blocks(file.Size)
 		if file.Size < 0 || len(b) < 8*n {
 			return nil, fmt.Errorf("read %s: it ends before the blocks of %s: %w", HashesFile, file.Path, cofre.ErrCorrupt)
 		}
-		file.hashes = make([]uint64, n)
+		file.Hashes = make([]uint64, n)
 		for j := range n {
-			file.hashes[j] = binary.LittleEndian.Uint64(b[8*j:])
+			file.Hashes[j] = binary.LittleEndian.Uint64(b[8*j:])
 		}
 		b = b[8*n:]
 	}
@@ -187,7 +188,7 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	return &f, nil
 }
 
-func readAll(ctx context.Context, t cofre.Tree, path string) ([]byte, error) {
+func ReadAll(ctx context.Context, t cofre.Tree, path string) ([]byte, error) {
 	r, err := t.Open(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s of the component: %w", path, err)
@@ -200,11 +201,13 @@ func readAll(ctx context.Context, t cofre.Tree, path string) ([]byte, error) {
 	return b, nil
 }
 
-// serverPath is the path of a file of the component as the server and its manifest name it: relative to the
+// ServerPath is the path of a file of the component as the server and its manifest name it: relative to the
 // data directory, through pg_tblspc for tablespaces.
-func serverPath(path string) string {
+func ServerPath(path string) string {
 	if rest, ok := strings.CutPrefix(path, TablespacesDir+"/"); ok {
 		return "pg_tblspc/" + rest
 	}
 	return strings.TrimPrefix(path, DataDir+"/")
 }
+
+func Block(b []byte, i int) []byte { return b[i*BlockSize : min((i+1)*BlockSize, len(b))] }

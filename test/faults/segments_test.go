@@ -16,10 +16,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
+
 	vocabulary "github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
-	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -61,7 +62,7 @@ func recovered(t *testing.T, i *installation, target ...string) string {
 	to := filepath.Join(dir, "back")
 	r := i.run(append([]string{"restore", "cluster", "--to", to, "--start", "--action", "pause", "--json"}, target...)...)
 	var doc struct {
-		Recovered *physical.Recovered
+		Recovered *recovering.Result
 	}
 	if err := json.Unmarshal([]byte(r.stdout), &doc); err != nil || r.code != 0 || doc.Recovered == nil || doc.Recovered.Paused == nil {
 		t.Errorf("%v: %s", err, r)

@@ -13,7 +13,8 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/observe"
-	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/restoring"
+	"github.com/trustlayer/cofre/postgres/physical/settings"
 )
 
 // Run backs up what a configuration describes, lets work go on, recovers a copy in dir to the moment that work says, and verifies. Program
@@ -47,8 +48,8 @@ func Run(ctx context.Context, path, program, dir string, w io.Writer, work func(
 		return err
 	}
 	done, err := in.Recover(ctx, installation.Cluster{
-		TargetOptions: physical.TargetOptions{Dir: dir, Recovery: cofre.RecoveryTarget{At: at}, Action: physical.ActionPromote},
-		Start:         true,
+		Options: restoring.Options{Dir: dir, Recovery: cofre.RecoveryTarget{At: at}, Action: settings.ActionPromote},
+		Start:   true,
 	}, installation.RestoreOptions{})
 	if err != nil {
 		return err

@@ -1,0 +1,321 @@
+package adopting
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/internal/shell"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
+	"github.com/trustlayer/cofre/postgres/physical/settings"
+	"github.com/trustlayer/cofre/postgres/physical/view"
+)
+
+// Options say which copy becomes the original.
+type Options struct {
+	Dir       string // the data directory of a cluster that was restored and has been promoted
+	BinDir    string // empty finds the one of the cluster's major version
+	Superuser string // to ask a copy that runs; empty is postgres
+	// Archive stores a file of pg_wal durably in every repository. Nil: the cluster's WAL is not archived there.
+	//
+	// Errors: cofre.ErrExists where another is there under its name.
+	Archive func(ctx context.Context, path string) error
+	Restart bool // restart a copy that runs: the settings need it
+}
+
+// Adoption is a copy that is about to become the original.
+type Adoption struct {
+	SystemID cofre.SystemID
+	Timeline cofre.Timeline
+	Running  bool
+
+	o        Options
+	major    int
+	files    []string // to be archived, in order: histories, then the whole segments of the timeline
+	settings []string // that end
+	left     bool     // of an adoption that was interrupted
+	private  bool     // it was started by a recovery of ours, with arguments of its own
+}
+
+// Result is what an adoption did.
+type Result struct {
+	Dir       string         `json:"dir"`
+	SystemID  cofre.SystemID `json:"system_identifier"`
+	Timeline  cofre.Timeline `json:"timeline"`
+	Archived  []string       `json:"archived"`         // files of pg_wal that are in every repository now
+	Settings  []string       `json:"settings_removed"` // that kept the copy from acting
+	Restarted bool           `json:"restarted"`
+	Next      []string       `json:"next,omitempty"`
+}
+
+// Plan looks at a copy and changes nothing but that one which runs writes a checkpoint.
+//
+// Errors: cofre.ErrPreflight where the directory is no restored copy, is not restored whole, or has not been promoted.
+func Plan(ctx context.Context, o Options) (*Adoption, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	o.Dir, o.Superuser = dir, cmp.Or(o.Superuser, "postgres")
+	a := &Adoption{o: o}
+	if err := a.isCopy(); err != nil {
+		return nil, err
+	}
+	a.Running = datadir.LivePostmaster(dir) != 0
+	if a.Running {
+		if err := a.ask(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c, err := datadir.ReadControl(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	a.SystemID, a.Timeline, a.major = c.SystemID, c.Timeline, c.Major
+	if !a.Running && c.State != pgdata.StateShutDown {
+		return nil, a.refuse("start and stop it once: pg_ctl start -D %[1]s, pg_ctl stop -D %[1]s", "%s was not shut down as it should be: it is %s", dir, c.State)
+	}
+	return a, a.findFiles(c)
+}
+
+func (a *Adoption) refuse(hint, what string, args ...any) error {
+	if strings.Contains(hint, "%") {
+		hint = fmt.Sprintf(hint, shell.Quote(a.o.Dir))
+	}
+	return cofre.WithHint(fmt.Errorf("adopt: "+what+": %w", append(args, cofre.ErrPreflight)...), "%s", hint)
+}
+
+// isCopy makes sure that the directory is a restored copy, whole and promoted.
+func (a *Adoption) isCopy() error {
+	dir := a.o.Dir
+	exists := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		return err == nil
+	}
+	a.left = exists(datadir.AdoptFile)
+	switch {
+	case !exists(pgdata.ControlFile) && exists(datadir.MarkerFile):
+		return a.refuse("restore it again, to its end", "%s is restored in part only", dir)
+	case !exists(pgdata.ControlFile):
+		return a.refuse("name the data directory of a restored cluster", "%s is no data directory", dir)
+	case !exists(datadir.RecoveryFile) && !a.left:
+		return a.refuse("nothing is to be done: it acts as its configuration says", "%s is no copy that cofre has restored, or was adopted before", dir)
+	case exists("standby.signal"):
+		return a.refuse("remove standby.signal and promote it first, if it is to take the place of the original", "%s is a standby", dir)
+	case exists(datadir.SignalFile):
+		return a.refuse("start it with pg_ctl start -D %[1]s, look at it, and promote it: psql -h %[1]s -c 'SELECT pg_promote()'", "%s has not ended its recovery", dir)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			a.settings = append(a.settings, line)
+		}
+	}
+	opts, err := os.ReadFile(filepath.Join(dir, "postmaster.opts"))
+	a.private = err == nil && strings.Contains(string(opts), datadir.RecoveringPrefix)
+	return nil
+}
+
+// ask asks a copy that runs whether it takes writes, and has it write down which timeline it is on.
+func (a *Adoption) ask(ctx context.Context) error {
+	if a.private {
+		return a.refuse("stop it first: pg_ctl stop -D %[1]s", "%s is run by its recovery, on a private socket", a.o.Dir)
+	}
+	socket, port, err := whereItListens(a.o.Dir)
+	if err != nil {
+		return err
+	}
+	conn, err := postgres.Connect(ctx, postgres.Config{URL: fmt.Sprintf("postgres:///template1?host=%s&port=%s&sslmode=disable", socket, port), User: a.o.Superuser})
+	if err != nil {
+		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser whom it lets in: --superuser", "dir", shell.Quote(a.o.Dir)))
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	var recovering bool
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.pg_is_in_recovery()").Scan(&recovering); err != nil {
+		return err
+	}
+	if recovering {
+		return a.refuse("promote it: psql -h %[1]s -c 'SELECT pg_promote()'", "%s has not ended its recovery", a.o.Dir)
+	}
+	// pg_control names the timeline of a promoted server only after a checkpoint.
+	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
+		return fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err)
+	}
+	return nil
+}
+
+// whereItListens reads the socket and the port of a running server.
+//
+// Source: PostgreSQL, src/include/utils/pidfile.h.
+func whereItListens(dir string) (socket, port string, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	if err != nil {
+		return "", "", err
+	}
+	lines := strings.Split(string(b), "\n")
+	if len(lines) < 5 {
+		return "", "", fmt.Errorf("%s/postmaster.pid has %d lines", dir, len(lines))
+	}
+	socket = strings.TrimSpace(lines[4])
+	if !filepath.IsAbs(socket) {
+		socket = filepath.Join(dir, socket)
+	}
+	return socket, strings.TrimSpace(lines[3]), nil
+}
+
+// findFiles lists what the archive must have before the copy archives by itself: the histories of its timelines, and
+// what it has written since it was promoted, which nothing has archived. The segment that it writes is not whole yet.
+func (a *Adoption) findFiles(c *pgdata.Control) error {
+	if a.o.Archive == nil || c.Timeline == 1 {
+		return nil
+	}
+	pgWAL := filepath.Join(a.o.Dir, "pg_wal")
+	own := filepath.Join(pgWAL, pgdata.HistoryName(c.Timeline))
+	b, err := os.ReadFile(own)
+	if err != nil {
+		return fmt.Errorf("read the history of timeline %d: %w", c.Timeline, err)
+	}
+	h, err := pgdata.ParseHistory(c.Timeline, b)
+	if err != nil {
+		return err
+	}
+	for _, f := range h.Forks {
+		if path := filepath.Join(pgWAL, pgdata.HistoryName(f.Parent)); f.Parent != 1 {
+			if _, err := os.Stat(path); err == nil {
+				a.files = append(a.files, path)
+			}
+		}
+	}
+	a.files = append(a.files, own)
+	names, err := os.ReadDir(pgWAL)
+	if err != nil {
+		return err
+	}
+	size := c.WALSegmentSize
+	for _, e := range names {
+		s, err := pgdata.ParseSegment(e.Name(), size)
+		if err == nil && pgdata.IsSegmentName(e.Name()) && s.Timeline == c.Timeline && s.End(size) <= c.Redo {
+			a.files = append(a.files, filepath.Join(pgWAL, e.Name()))
+		}
+	}
+	return nil
+}
+
+// Plan is what Adopt is about to do.
+func (a *Adoption) Plan() *cofre.Plan {
+	p := &cofre.Plan{Title: fmt.Sprintf("adopt %s: cluster %s becomes the original, on timeline %d", a.o.Dir, a.SystemID, a.Timeline)}
+	step := func(verb, object, detail string, args ...any) {
+		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: fmt.Sprintf(detail, args...)})
+	}
+	for _, f := range a.files {
+		step("archive", filepath.Base(f), "in every repository")
+	}
+	if len(a.settings) > 0 {
+		step("remove", datadir.RecoveryFile, "%d settings, among them archive_mode = off; the configuration of the original counts again", len(a.settings))
+	}
+	switch {
+	case a.Running && a.o.Restart:
+		step("restart", a.o.Dir, "with pg_ctl")
+	case a.Running:
+		p.Notes = append(p.Notes, "the copy runs: the settings count once it is restarted, which --restart does")
+	}
+	p.Notes = append(p.Notes, "it will archive, follow its subscriptions and run its jobs: the original must not run any more, anywhere")
+	return p
+}
+
+// Adopt makes the copy the original. Each step may be done again: an adoption that was interrupted anywhere is ended by
+// the next one.
+//
+// Errors: cofre.ErrExists where the archive has another timeline of this number: nothing was changed then.
+func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
+	dir, own := a.o.Dir, datadir.OwnAs(a.o.Dir)
+	done := &Result{Dir: dir, SystemID: a.SystemID, Timeline: a.Timeline, Archived: []string{}, Settings: a.settings}
+	for _, f := range a.files {
+		if err := a.o.Archive(ctx, f); err != nil {
+			if errors.Is(err, cofre.ErrExists) {
+				err = cofre.WithHint(fmt.Errorf("%w: another cluster is on timeline %d already, so this copy cannot take the original's place; nothing was changed", err, a.Timeline),
+					cofre.Say("adopt.recover_again", "recover once more, with cofre restore cluster --start --action promote: it takes a timeline that nobody is on"))
+			}
+			return nil, fmt.Errorf("adopt %s: %w", dir, err)
+		}
+		done.Archived = append(done.Archived, filepath.Base(f))
+	}
+	if err := datadir.Replace(filepath.Join(dir, datadir.AdoptFile), []byte(time.Now().UTC().Format(time.RFC3339)+"\n"), own); err != nil {
+		return nil, err
+	}
+	if err := settings.End(dir, own); err != nil {
+		return nil, fmt.Errorf("remove the settings of the copy: %w", err)
+	}
+	// A recovery that was ended by hand may have left its key there.
+	if err := os.RemoveAll(filepath.Join(dir, datadir.SpoolDir)); err != nil {
+		return done, err
+	}
+	if a.Running && a.o.Restart {
+		if err := a.restart(ctx); err != nil {
+			return done, cofre.WithHint(fmt.Errorf("restart %s, whose settings are those of the original again: %w", dir, err),
+				cofre.Say("adopt.start", "see why, start it with pg_ctl start -D {{.dir}}, and then: cofre adopt {{.dir}}", "dir", shell.Quote(dir)))
+		}
+		done.Restarted = true
+	}
+	if err := durable.Remove(filepath.Join(dir, datadir.AdoptFile)); err != nil {
+		return done, err
+	}
+	switch {
+	case a.Running && !done.Restarted:
+		done.Next = append(done.Next, "pg_ctl restart -D "+shell.Quote(dir))
+	case !a.Running:
+		conf, _ := os.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
+		done.Next = append(done.Next, datadir.StartCommand(dir, conf))
+	}
+	return done, nil
+}
+
+// restart restarts the copy as whoever owns it, with the arguments that it was started with.
+func (a *Adoption) restart(ctx context.Context) (err error) {
+	bin := a.o.BinDir
+	if bin == "" {
+		if bin, err = postgres.BinDir(a.major); err != nil {
+			return err
+		}
+	}
+	as, err := datadir.OwnerOf(a.o.Dir)
+	if err != nil {
+		return err
+	}
+	return process.Run(ctx, process.Command{
+		Path: filepath.Join(bin, "pg_ctl"), Args: []string{"restart", "-D", a.o.Dir, "-w", "-t", "600", "-s", "-l", filepath.Join(a.o.Dir, datadir.AdoptLog)},
+		Env: process.BaseEnv(), Dir: "/", Credential: as,
+	})
+}
+
+// Other reports whether a server takes writes at an address that is of the same cluster and is not this copy. One that does
+// not answer is none.
+//
+// Errors: of the questions to a server that does.
+func (a *Adoption) Other(ctx context.Context, at postgres.Config) (bool, error) {
+	conn, err := postgres.Connect(ctx, at)
+	if err != nil {
+		return false, context.Cause(ctx)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	server, err := postgres.ReadServer(ctx, conn)
+	if err != nil || server.SystemID != a.SystemID || server.InRecovery {
+		return false, err
+	}
+	_, _, _, why := view.Find(ctx, conn, server, a.o.Dir)
+	return why != nil, nil
+}

@@ -1,0 +1,233 @@
+package restoring
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
+	"github.com/trustlayer/cofre/postgres/recovery"
+)
+
+// madeSpace is what becomes of a tablespace that the WAL creates.
+type madeSpace struct {
+	recovery.Tablespace
+	to   string // where it is made; empty for pg_tblspc itself
+	asIs bool   // at the original's own place, as the WAL says
+	own  bool   // the directory that a delta rewrites has it there: it is emptied, and the WAL fills it again
+}
+
+// WALEdits are the changes to the WAL without which a recovery would create tablespaces where the original's are, for
+// the command that fetches WAL; spaces is Options.Tablespaces.
+func WALEdits(p *recovery.Recovery, spaces map[string]string) string {
+	if p == nil {
+		return ""
+	}
+	return walEdits(madeSpaces(p.Tablespaces, spaces))
+}
+
+func walEdits(made []madeSpace) string {
+	var edits []string
+	for _, m := range made {
+		if !m.asIs && m.InPlace != "" {
+			edits = append(edits, m.InPlace)
+		}
+	}
+	return strings.Join(edits, ",")
+}
+
+// madeSpaces decides what becomes of tablespaces that WAL creates.
+func madeSpaces(created []recovery.Tablespace, spaces map[string]string) (out []madeSpace) {
+	for _, s := range created {
+		m := madeSpace{Tablespace: s}
+		if s.Path != "" {
+			to := cmp.Or(spaces[strconv.FormatUint(uint64(s.OID), 10)], spaces[s.Path])
+			m.asIs = to != "" && filepath.Clean(to) == filepath.Clean(s.Path)
+			m.to = to
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// findMade finds the tablespaces that the recovery will create: the plan knows them, or the component's own WAL does.
+func (t *Target) findMade(ctx context.Context) error {
+	var created []recovery.Tablespace
+	if t.o.Plan != nil {
+		created, t.torn = t.o.Plan.Tablespaces, t.o.Plan.Torn
+	} else if t.facts.WALIncluded {
+		b := recovery.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
+		state := recovery.NewState(b)
+		walk := recovery.NewWalk(t.facts.WALSegmentSize, recovery.Span{From: b.Start, Until: b.Stop}, func(f recovery.Found, _ error) bool {
+			state.Add(f.Moment)
+			return true
+		})
+		for _, name := range t.ownSegments() {
+			b, err := physical.ReadAll(ctx, t.tree, path.Join(physical.DataDir, "pg_wal", name))
+			if err != nil {
+				return err
+			}
+			walk.Segment(b)
+		}
+		created, t.notes, t.torn = state.Tablespaces(), state.Notes(), state.Torn()
+	}
+	t.made = madeSpaces(created, t.o.Tablespaces)
+	return nil
+}
+
+// Torn is that of the recovery, which the plan or the component's own WAL knows.
+func (t *Target) Torn() []string { return t.torn }
+
+// ownSegments are the segments that the component carries, in order along its timelines.
+func (t *Target) ownSegments() (names []string) {
+	for _, f := range t.files {
+		if name := path.Base(f.entry.Path); path.Dir(f.entry.Path) == physical.DataDir+"/pg_wal" && pgdata.IsSegmentName(name) {
+			names = append(names, name)
+		}
+	}
+	// By number first: the timeline, which a name begins with, changes within a number.
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(a[8:], b[8:]), cmp.Compare(a, b)) })
+	return slices.CompactFunc(names, func(a, b string) bool { return a[8:] == b[8:] })
+}
+
+// editOwnWAL makes the changes to the WAL that the component carries.
+func (t *Target) editOwnWAL() error {
+	text := walEdits(t.made)
+	if text == "" {
+		return nil
+	}
+	edits, err := pgdata.ParseEdits(text)
+	if err != nil {
+		return err
+	}
+	for _, name := range t.ownSegments() {
+		at := t.path(path.Join(physical.DataDir, "pg_wal", name))
+		s, err := pgdata.ParseSegment(name, t.facts.WALSegmentSize)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(at)
+		if err != nil {
+			return err
+		}
+		was := bytes.Clone(b)
+		if err := pgdata.Apply(edits, s, b); err != nil {
+			return fmt.Errorf("change segment %s of the component: %w", name, err)
+		}
+		if bytes.Equal(was, b) {
+			continue
+		}
+		if err := datadir.Replace(at, b, t.own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planMadeSpaces plans the tablespaces that the WAL creates. PostgreSQL makes them where the original had them: where
+// the original still lives, that would write into its files. So the WAL is changed as it is fetched: they are made in
+// the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
+// asked for and nothing is there.
+func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, args ...any)) {
+	for i := range t.made {
+		m := &t.made[i]
+		what := fmt.Sprintf("tablespace %d", m.OID)
+		if _, known := t.spaces[m.OID]; known {
+			continue // made while the base backup was taken: it is where that puts it
+		}
+		if m.to == "" {
+			p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in the data directory, as the WAL creates it: it was in " + m.Path})
+			continue
+		}
+		hint := fmt.Sprintf("name an empty directory: --tablespace %d=/path; without one it is made in the data directory", m.OID)
+		if !filepath.IsAbs(m.to) {
+			problem(hint, "directory %q of tablespace %d is not absolute", m.to, m.OID)
+			continue
+		}
+		if link, err := os.Readlink(filepath.Join(t.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && t.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
+			m.own = true
+		} else if names, err := os.ReadDir(filepath.Join(m.to, datadir.SpaceVersion(t.control))); len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, datadir.SpaceVersion(t.control))
+			continue
+		}
+		p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
+	}
+}
+
+// makeSpaces makes the directories of tablespaces that the WAL will create, and the links that lead to them.
+func (t *Target) makeSpaces() error {
+	for _, m := range t.made {
+		if _, known := t.spaces[m.OID]; known || m.to == "" {
+			continue
+		}
+		if err := os.MkdirAll(m.to, 0o700); err != nil {
+			return err
+		}
+		if err := t.own(m.to); err != nil {
+			return err
+		}
+		if m.own {
+			if err := os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(t.control))); err != nil {
+				return err
+			}
+		}
+		if m.asIs {
+			continue // the server makes the link
+		}
+		link := filepath.Join(t.stage, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
+		if err := os.RemoveAll(link); err != nil {
+			return err
+		}
+		if err := os.Symlink(m.to, link); err != nil {
+			return err
+		}
+		if t.owner != nil {
+			if err := os.Lchown(link, t.owner.uid, t.owner.gid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// inPlaceSpaces reports whether the cluster has, or is about to have, tablespaces in pg_tblspc itself: a recovery that becomes
+// consistent beside one ends unless it is allowed.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, CheckTablespaceDirectory.
+func (t *Target) inPlaceSpaces() bool {
+	for _, m := range t.made {
+		if _, known := t.spaces[m.OID]; !known && m.to == "" {
+			return true
+		}
+	}
+	for _, d := range t.dirs {
+		if filepath.Dir(d.Path) == physical.DataDir+"/pg_tblspc" {
+			return true
+		}
+	}
+	return false
+}
+
+// describeStop says in words where a planned recovery stops.
+func describeStop(p *recovery.Recovery) string {
+	if p.Consistent {
+		return fmt.Sprintf("stopping where the base backup is consistent, at %s", p.Stop)
+	}
+	s := "stopping after the record at " + p.Stop.String()
+	if !p.CommitAt.IsZero() {
+		s += ", the last transaction in it of " + p.CommitAt.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+	}
+	return s
+}
