@@ -122,6 +122,13 @@ type Tree interface {
 	Open(ctx context.Context, path string) (io.ReadSeekCloser, error)
 }
 
+// Skipper is what Tree.Open returns if files are stored in pieces: one that is lost need not cost the others.
+type Skipper interface {
+	// Skip moves to the end of the piece at the current position, reads nothing, and returns how many bytes it passed over: 0 at
+	// the end.
+	Skip() int64
+}
+
 // Store keeps plain named objects: the floor of a repository, and the home of WAL segments. Names are
 // slash-separated. Every write is durable when it returns nil, and no reader ever sees half an object.
 type Store interface {

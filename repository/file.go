@@ -158,7 +158,7 @@ func (f *file) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if !f.holds(f.pos) {
-		i := sort.Search(len(f.pieces), func(i int) bool { return f.pieces[i].Start+f.pieces[i].Length > f.pos })
+		i := f.pieceAt(f.pos)
 		if i == len(f.pieces) || f.pieces[i].Start > f.pos {
 			return 0, fmt.Errorf("read %q: no content at %d: %w", f.path, f.pos, cofre.ErrCorrupt)
 		}
@@ -173,6 +173,24 @@ func (f *file) Read(p []byte) (int, error) {
 
 func (f *file) holds(pos int64) bool {
 	return f.current >= 0 && pos >= f.pieces[f.current].Start && pos < f.pieces[f.current].Start+f.pieces[f.current].Length
+}
+
+// pieceAt is the piece that holds a position; len(f.pieces) for none.
+func (f *file) pieceAt(pos int64) int {
+	return sort.Search(len(f.pieces), func(i int) bool { return f.pieces[i].Start+f.pieces[i].Length > pos })
+}
+
+// Skip moves to the end of the piece at the current position.
+func (f *file) Skip() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i := f.pieceAt(f.pos)
+	if i == len(f.pieces) {
+		return 0
+	}
+	n := f.pieces[i].Start + f.pieces[i].Length - f.pos
+	f.pos += n
+	return n
 }
 
 // Seek moves the position. It reads nothing.

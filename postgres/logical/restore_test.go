@@ -373,7 +373,7 @@ func TestCorruptRowsAreNeverPublished(t *testing.T) {
 	}
 
 	broken := c
-	repo := repositorytest.Faulty(t, c.repo, repositorytest.Fault{Op: repositorytest.OpRead, Path: file, Err: fmt.Errorf("block: %w", cofre.ErrCorrupt)})
+	repo := repositorytest.Faulty(t, c.repo, repositorytest.Fault{Op: repositorytest.OpRead, Path: file, Repeat: -1, Err: fmt.Errorf("block: %w", cofre.ErrCorrupt)})
 	if broken.tree, err = repo.Tree(t.Context(), c.Root); err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,7 @@ func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 	if c.wantsFingerprint() {
 		g.Go(func() error {
 			err := beside.catalogs(gctx)
-			if isLost(err) && gctx.Err() == nil {
+			if logical.IsLost(err) && gctx.Err() == nil {
 				c.lose(lostFingerprint(cofre.OneLine(err)))
 				beside.proof = &cofre.Proof{}
 				return nil
@@ -229,7 +229,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 	roots := map[string]*logical.TableFacts{} // what all partitions had that are loaded through a root
 	for _, e := range c.sel.Entries(pgarchive.SectionData) {
 		f := facts[e.DumpID]
-		if e.Desc != "TABLE DATA" || f == nil || c.isGone(e.DumpID) {
+		if e.Desc != "TABLE DATA" || f == nil {
 			continue
 		}
 		schema, name, columns, err := e.CopyTarget()

@@ -24,7 +24,7 @@ func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	ok, err := logical.HasFingerprint(ctx, t.tree, t.part() != nil)
-	if isLost(err) && ctx.Err() == nil {
+	if logical.IsLost(err) && ctx.Err() == nil {
 		t.lose(lostFingerprint(cofre.OneLine(err)))
 		return false, nil
 	}

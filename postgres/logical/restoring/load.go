@@ -49,7 +49,7 @@ func (t *Target) load(ctx context.Context, obs cofre.Observer, tool *restoreTool
 	if err := t.loadTables(ctx, obs, loads); err != nil {
 		return err
 	}
-	if err := t.emptyHalves(ctx, loads); err != nil {
+	if err := t.loadReadable(ctx, obs, loads); err != nil {
 		return err
 	}
 	return t.loadLargeObjects(ctx, obs, blobs)
@@ -91,15 +91,16 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []log
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, p loadPart) error {
 		e := p.table.Entry
-		if t.isGone(e.DumpID) {
+		if t.isBroken(e.DumpID) {
 			return nil
 		}
 		err := p.run(ctx, conn, t.tree, progress)
 		switch {
 		case logical.IsServerError(err):
 			return t.explainFailure(err, err.Error())
-		case isLost(err) && ctx.Err() == nil:
+		case logical.IsLost(err) && ctx.Err() == nil:
 			t.lose(t.lostRows(e, p.table.Facts, cofre.OneLine(err)))
+			t.breaks(e.DumpID)
 			return nil
 		}
 		return err
@@ -144,7 +145,7 @@ const perTransaction = 500
 func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Entry, sum *logical.Tally, p *logical.Progress) error {
 	path := logical.ArchiveDir + "/" + cmp.Or(e.File, t.TOC.FileName(e))
 	list, err := logical.ReadAll(ctx, t.tree, path)
-	if isLost(err) {
+	if logical.IsLost(err) {
 		t.lose(lostList(path, cofre.OneLine(err)))
 		return nil
 	}
@@ -179,7 +180,7 @@ func (t *Target) loadGroup(ctx context.Context, conn *pgx.Conn, e *pgarchive.Ent
 // loadOne fills one large object. One that is lost, in part or whole, stays empty.
 func (t *Target) loadOne(ctx context.Context, tx pgx.Tx, oid uint32, file string, sum *logical.Tally, p *logical.Progress) error {
 	err := t.fillOne(ctx, tx, oid, file, sum, p)
-	if !isLost(err) {
+	if !logical.IsLost(err) {
 		return err
 	}
 	t.lose(lostObject(strconv.FormatUint(uint64(oid), 10), logical.ArchiveDir+"/"+file, cofre.OneLine(err)))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -37,17 +36,17 @@ type lost struct {
 	Schema string `json:"schema,omitempty"` // of rows
 	Table  string `json:"table,omitempty"`
 	DumpID int    `json:"dump_id,omitempty"` // of the entry of rows
+	// Got are the rows that could be read, and were restored; Bytes and Checksum are theirs, and Where says what is missing.
+	Got      int64  `json:"got,omitempty"`
+	Bytes    int64  `json:"bytes,omitempty"`
+	Checksum string `json:"checksum,omitempty"`
+	Where    string `json:"where,omitempty"`
 }
 
 const (
 	lostGlobals  = "roles and memberships"
 	lostCatalogs = "catalogs"
 )
-
-// isLost tells what the repository has lost from what cannot be reached, and from what a server says.
-func isLost(err error) bool {
-	return !logical.IsServerError(err) && (errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound))
-}
 
 // lose remembers something that is lost. It may be called by several goroutines.
 func (t *Target) lose(l lost) {
@@ -58,11 +57,63 @@ func (t *Target) lose(l lost) {
 	}
 }
 
-// isGone reports whether the rows of an entry are known to be lost.
-func (t *Target) isGone(dumpID int) bool {
+// isBroken reports whether rows of an entry were found to be lost while they were loaded.
+func (t *Target) isBroken(dumpID int) bool {
 	t.losing.Lock()
 	defer t.losing.Unlock()
-	return slices.ContainsFunc(t.lost, func(l lost) bool { return l.DumpID == dumpID && dumpID != 0 })
+	return slices.Contains(t.broken, dumpID)
+}
+
+// breaks remembers that rows of an entry cannot be read.
+func (t *Target) breaks(dumpID int) {
+	t.losing.Lock()
+	defer t.losing.Unlock()
+	t.broken = append(t.broken, dumpID)
+}
+
+// takeReadable makes of the component what can be read of it: of each table of which rows are lost, those that are whole.
+func (t *Target) takeReadable(ctx context.Context) error {
+	var paths []string
+	for _, l := range t.lost {
+		if l.DumpID != 0 && l.Where == "" {
+			paths = append(paths, l.Path)
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	tree, found, err := logical.Readable(ctx, t.tree, &t.Component, paths)
+	if err != nil {
+		return err
+	}
+	t.tree = tree
+	byPath := map[string]*logical.LostRows{}
+	for i := range found {
+		byPath[found[i].Path] = &found[i]
+	}
+	t.lost = slices.DeleteFunc(t.lost, func(l lost) bool {
+		return slices.Contains(paths, l.Path) && byPath[l.Path] == nil && t.hasFacts(l.DumpID)
+	})
+	for i := range t.lost {
+		if r := byPath[t.lost[i].Path]; r != nil {
+			t.lost[i].Got, t.lost[i].Bytes, t.lost[i].Checksum, t.lost[i].Where = r.Readable.Rows, r.Readable.Bytes, r.Readable.Checksum, r.String()
+		}
+	}
+	return nil
+}
+
+func (t *Target) hasFacts(dumpID int) bool {
+	return slices.ContainsFunc(t.Facts.Tables, func(f logical.TableFacts) bool { return f.DumpID == dumpID })
+}
+
+// takeFound makes the facts those of a copy that was made before, without what was lost.
+func (t *Target) takeFound() {
+	facts := t.TableFacts()
+	for _, l := range t.lost {
+		if f := facts[l.DumpID]; f != nil {
+			f.Rows, f.Bytes, f.Checksum = l.Got, l.Bytes, l.Checksum
+		}
+	}
 }
 
 // lostRows describes the rows of a table that are lost. The facts name a partition that is loaded through its root.
@@ -89,8 +140,10 @@ func (t *Target) stillLost(all []lost) bool {
 
 // lookAtLost finds what the restore would need of what is known to be lost. Unless it is to be left out, or every
 // difference that it makes is accepted by name, all of it is one problem. A copy that was made before knows its own losses.
-func (t *Target) lookAtLost(p *cofre.Plan) {
-	if !t.adopted {
+func (t *Target) lookAtLost(ctx context.Context, p *cofre.Plan) error {
+	if t.adopted {
+		t.takeFound()
+	} else {
 		why := map[string]string{}
 		for _, f := range t.o.Loss.Known {
 			why[f.Object] = f.What
@@ -100,8 +153,19 @@ func (t *Target) lookAtLost(p *cofre.Plan) {
 			t.lose(lost{What: lostGlobals, Path: logical.GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.GlobalsLost)})
 		}
 		slices.SortFunc(t.lost, func(a, b lost) int { return cmp.Compare(a.What, b.What) })
+		if !slices.ContainsFunc(t.lost, t.isRefused) {
+			if err := t.takeReadable(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	t.tellLost(p)
+	return nil
+}
+
+// isRefused reports whether the restore does not begin without this.
+func (t *Target) isRefused(l lost) bool {
+	return !t.o.Loss.Without && !slices.Contains(t.o.Accept, l.What)
 }
 
 func (t *Target) findLost(why map[string]string) {
@@ -167,7 +231,7 @@ func (t *Target) lostObjects() bool {
 func (t *Target) tellLost(p *cofre.Plan) {
 	var refused []string
 	for _, l := range t.lost {
-		if !t.o.Loss.Without && !slices.Contains(t.o.Accept, l.What) {
+		if t.isRefused(l) {
 			refused = append(refused, l.named())
 			continue
 		}
@@ -181,25 +245,49 @@ func (t *Target) tellLost(p *cofre.Plan) {
 	}
 	hint := "restore another point (cofre list), or leave it out"
 	if t.o.Loss.Command != "" {
-		hint = "to restore everything else, and have this named: " + t.o.Loss.Command
+		hint = "to restore everything else, with every row that can be read, and have what is lost named: " + t.o.Loss.Command
 	}
 	p.Problems = append(p.Problems, cofre.Problem{What: "the repository has lost " + strings.Join(refused, ", "), Hint: hint})
 }
 
 // named is what is lost, with how much it was.
 func (l lost) named() string {
-	if l.Table != "" && l.Want != "as captured" {
-		return fmt.Sprintf("the %s %s", l.Want, l.What)
+	switch {
+	case l.Where != "":
+		return fmt.Sprintf("%s, %s", l.What, l.Where)
+	case l.Table != "" && l.Want != "as captured":
+		return fmt.Sprintf("some or all of the %s %s", l.Want, l.What)
 	}
 	return l.What
 }
 
-// emptyHalves removes what some parts of a table have brought before another was found to be lost: half of a table must
-// not be taken for the table.
+// loadReadable loads what can be read of the tables of which rows were found to be lost while they were loaded.
+func (t *Target) loadReadable(ctx context.Context, obs cofre.Observer, loads []logical.TableLoad) error {
+	if len(t.broken) == 0 {
+		return nil
+	}
+	if err := t.emptyHalves(ctx, loads); err != nil {
+		return err
+	}
+	if err := t.takeReadable(ctx); err != nil {
+		return err
+	}
+	again := slices.DeleteFunc(slices.Clone(loads), func(l logical.TableLoad) bool { return !t.isBroken(l.Entry.DumpID) || l.Facts == nil })
+	t.broken = nil
+	if err := t.loadTables(ctx, obs, again); err != nil {
+		return err
+	}
+	if len(t.broken) > 0 {
+		return fmt.Errorf("load what can be read: rows that could be read a moment ago cannot: %w", cofre.ErrCorrupt)
+	}
+	return nil
+}
+
+// emptyHalves removes what some parts of a table have brought before another was found to be lost.
 func (t *Target) emptyHalves(ctx context.Context, loads []logical.TableLoad) error {
 	for i := range loads {
 		l := &loads[i]
-		if !l.Parted || !t.isGone(l.Entry.DumpID) {
+		if !l.Parted || !t.isBroken(l.Entry.DumpID) {
 			continue
 		}
 		// A fresh table is referenced by nothing yet. In any other the foreign keys do not fire in such a session.
@@ -236,7 +324,7 @@ func (k brokenKey) validate() string {
 	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Quote(k.schema, k.table), pgarchive.Quote(k.constraint))
 }
 
-// brokenKeys are the foreign keys that the rows left out would break. A table that is lost itself has no row that could.
+// brokenKeys are the foreign keys that the rows left out would break. A table of which nothing can be read has no row that could.
 func (t *Target) brokenKeys() []brokenKey {
 	gone := t.goneTables()
 	if len(gone) == 0 {
@@ -259,7 +347,10 @@ func (t *Target) brokenKeys() []brokenKey {
 				to = on
 			}
 		}
-		if from == nil || to == nil || gone[from.DumpID] {
+		if from == nil || to == nil {
+			continue
+		}
+		if some, lost := gone[from.DumpID]; lost && !some {
 			continue // a key from a table to itself is empty with it
 		}
 		in := t.ClientEncoding()
@@ -271,7 +362,7 @@ func (t *Target) brokenKeys() []brokenKey {
 	return keys
 }
 
-// goneTables are the tables whose rows are lost, by the dump id of their definition.
+// goneTables are the tables of which rows are lost, by the dump id of their definition, and whether others are there.
 func (t *Target) goneTables() map[int]bool {
 	gone := map[int]bool{}
 	for _, l := range t.lost {
@@ -280,7 +371,7 @@ func (t *Target) goneTables() map[int]bool {
 			continue
 		}
 		if e := t.Made[[2]string{data.Namespace, data.Tag}]; e != nil {
-			gone[e.DumpID] = true
+			gone[e.DumpID] = l.Got > 0
 		}
 	}
 	return gone
@@ -288,7 +379,10 @@ func (t *Target) goneTables() map[int]bool {
 
 // withRoots adds the tables whose partitions are among them: rows that are lost to a partition are lost to its root.
 func (t *Target) withRoots(tables map[int]bool) map[int]bool {
-	all := maps.Clone(tables)
+	all := map[int]bool{}
+	for id := range tables {
+		all[id] = true
+	}
 	for again := true; again; {
 		again = false
 		for i := range t.TOC.Entries {
@@ -328,7 +422,11 @@ func (c *checker) losses() {
 		reason = "left out, as asked"
 	}
 	for _, l := range c.lost {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: l.What, Want: l.Want, Got: "nothing, as the repository has lost them: " + l.Why, Accepted: reason})
+		got := "nothing, as the repository has lost them: " + l.Why
+		if l.Got > 0 {
+			got = fmt.Sprintf("%d, as the repository has lost %s: %s", l.Got, l.Where, l.Why)
+		}
+		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: l.What, Want: l.Want, Got: got, Accepted: reason})
 		c.proof.Part = c.proof.Part || l.What == lostCatalogs
 	}
 	for _, name := range c.filledWithout() {

@@ -73,7 +73,9 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	if err := t.lookForKept(ctx, conn); err != nil {
 		return err
 	}
-	t.lookAtLost(p)
+	if err := t.lookAtLost(ctx, p); err != nil {
+		return err
+	}
 	t.lookAtDisk(p)
 	t.lookAtFlavour(p)
 	return nil

@@ -71,6 +71,7 @@ type Target struct {
 	without   []string // extensions that insist on another database, and are left out
 	losing    sync.Mutex
 	lost      []lost // by losing while rows are loaded
+	broken    []int  // by losing: dump ids of rows that could not be read to their end
 	// afterwards is what can be done once the copy has its name, in words for a person.
 	afterwards []string
 }
@@ -163,7 +164,7 @@ func (t *Target) steps(p *cofre.Plan) {
 	tables, rows, bytes := 0, int64(0), int64(len(t.TOCRaw))
 	facts := t.TableFacts()
 	for _, e := range t.sel.Entries(pgarchive.SectionData) {
-		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" && !t.isGone(e.DumpID) {
+		if f := facts[e.DumpID]; f != nil && e.Desc == "TABLE DATA" {
 			tables, rows, bytes = tables+1, rows+f.Rows, bytes+f.Bytes
 		}
 		if e.Desc == "BLOBS" {
