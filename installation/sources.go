@@ -136,7 +136,7 @@ func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*b
 		if err != nil {
 			return nil, err
 		}
-		p.Archive = walArchive{st, walstore.Archives(ctx, cfg)}
+		p.Archive = walArchive{cfg, st, walstore.Archives(ctx, cfg)}
 		if c.WAL == config.WALStream {
 			p.Slot = cmp.Or(c.Slot, "cofre")
 		}

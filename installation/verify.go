@@ -66,11 +66,11 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	return res, err
 }
 
-// mends says what mends what was found. A backup stores afresh what it reads again; WAL is written once, and all that helps where it
-// is damaged is a base backup that does not need it.
+// mends says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
+// server or a copy still has; where nobody has it, all that helps is a base backup that does not need it.
 func mends(res *verify.Result) cofre.Message {
 	if segment := damagedSegment(res); segment != "" {
-		return cofre.Say("verify.damaged_wal", "take a base backup that does not need it now: cofre backup cluster; cofre wal status says up to where older ones lead; once that is done, cofre wal acknowledge {{.segment}} {{.segment}} --why … records that the loss is known", "segment", segment)
+		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
 	}
 	return cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
 }

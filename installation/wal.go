@@ -153,6 +153,7 @@ func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn
 
 // walArchive lets a base backup ask which of its segments have been archived.
 type walArchive struct {
+	cfg   *config.Config
 	store cofre.Store
 	all   []wal.Archive // the repository and its copies
 }
@@ -166,9 +167,83 @@ func (a walArchive) Holds(ctx context.Context, system cofre.SystemID, name strin
 	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, file, content)
 }
 
-// PutHistory puts it into the repository and its copies.
-func (a walArchive) PutHistory(ctx context.Context, system cofre.SystemID, tli cofre.Timeline, content []byte) error {
-	return wal.ArchiveHistory(ctx, a.all, system, tli, content)
+// Put puts it into the repository and its copies.
+func (a walArchive) Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error {
+	file, err := pgdata.ParseWALName(name)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, to := range a.all {
+		_, err := wal.Restore(ctx, to, system, file, content)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Mend looks at the repository and its copies, each of which may have what another has lost.
+func (a walArchive) Mend(ctx context.Context, system cofre.SystemID, read func(context.Context, string) ([]byte, error)) (healed, lost []cofre.Message, err error) {
+	unlocked := make([]func() (wal.Identity, error), len(a.all))
+	for i, of := range a.all {
+		unlocked[i] = sync.OnceValues(func() (wal.Identity, error) {
+			if of.Unusable != nil {
+				return wal.Identity{}, of.Unusable
+			}
+			return walstore.Unlock(ctx, a.cfg.Repositories()[i], of.Store)()
+		})
+	}
+	var errs []error
+	for i, to := range a.all {
+		if to.Unusable != nil {
+			continue // whatever needs it says so
+		}
+		known, err := wal.KnownDamage(ctx, to.Store, system)
+		errs = append(errs, err)
+		for _, d := range known {
+			from, why := a.mend(ctx, i, d, read, unlocked)
+			switch {
+			case ctx.Err() != nil:
+				return healed, lost, context.Cause(ctx)
+			case why == nil:
+				healed = append(healed, cofre.Say("wal.healed", "{{.name}} was damaged in {{.url}}, and is stored afresh, from {{.from}}", "name", d.Name, "url", to.URL(), "from", from))
+			case !d.Acknowledged:
+				lost = append(lost, cofre.Say("wal.lost", "{{.name}} is damaged in {{.url}} and could not be stored afresh ({{.why}}): recovery from an older base backup ends before it", "name", d.Name, "url", to.URL(), "why", cofre.OneLine(why)))
+			}
+		}
+	}
+	return healed, lost, errors.Join(errs...)
+}
+
+// mend stores one file afresh in an archive, from the first that has it whole.
+func (a walArchive) mend(ctx context.Context, in int, d wal.Damage, read func(context.Context, string) ([]byte, error), unlocked []func() (wal.Identity, error)) (from string, err error) {
+	var why []error
+	if content, err := read(ctx, d.Name.String()); err == nil {
+		if _, err = wal.Restore(ctx, a.all[in], d.System, d.Name, content); err == nil {
+			return "the server", nil
+		}
+		why = append(why, err)
+	}
+	for i, of := range a.all {
+		if i == in {
+			continue
+		}
+		id, err := unlocked[i]()
+		var content []byte
+		if err == nil {
+			content, err = wal.Read(ctx, of.Store, id, d.System, d.Name)
+		}
+		if err == nil {
+			_, err = wal.Restore(ctx, a.all[in], d.System, d.Name, content)
+		}
+		if err == nil {
+			return of.URL(), nil
+		}
+		why = append(why, err)
+	}
+	if len(why) == 0 {
+		why = append(why, errors.New("the server no longer has it, and there is no copy"))
+	}
+	return "", errors.Join(why...)
 }
 
 // Missing asks for each segment by name.

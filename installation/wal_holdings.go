@@ -108,6 +108,7 @@ func compared(all []holding) []wal.Holding {
 		o := wal.Holding{URL: h.repository.URL, Err: h.err}
 		if h.err == nil {
 			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Missing(h.inv, inventories...)
+			o.Damaged = h.inv.Unreadable()
 		} else {
 			o.Error = cofre.OneLine(h.err)
 		}

@@ -156,7 +156,7 @@ func (s *WALStatus) Trouble() error {
 	if !recoverable {
 		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
 	}
-	if err := cmp.Or(gap, orphan); err != nil {
+	if err := cmp.Or(gap, orphan, damagedHere(s.Systems)); err != nil {
 		return err
 	}
 	if s.Archiver != nil {
@@ -167,9 +167,26 @@ func (s *WALStatus) Trouble() error {
 	return down
 }
 
+// damagedHere finds a segment that one of several repositories has lost, though another may have it: the first is then no
+// longer what it is there for.
+func damagedHere(systems []wal.Status) error {
+	for _, of := range systems {
+		for _, r := range of.Repositories {
+			if len(r.Damaged) > 0 {
+				return cofre.WithHint(fmt.Errorf("%w: segment %s is damaged in %s", cofre.ErrFindings, r.Damaged[0], r.URL), cofre.Say("wal.damaged_here",
+					"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", r.Damaged[0]))
+			}
+		}
+	}
+	return nil
+}
+
 func alarming(gaps []wal.StatusGap) error {
 	for i := range gaps {
-		if g := &gaps[i]; g.Alarm {
+		if g := &gaps[i]; g.Alarm && g.Damaged() {
+			return cofre.WithHint(&g.GapError, cofre.Say("wal.damaged_here",
+				"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", g.From))
+		} else if g.Alarm {
 			return cofre.WithHint(&g.GapError, cofre.Say("wal.acknowledge", "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge {{.from}} {{.to}} --why …", "from", g.From, "to", g.To))
 		}
 	}

@@ -133,6 +133,9 @@ func printWALStatus(a *app, s wal.Status) {
 		for _, m := range r.Missing {
 			fmt.Fprintf(a.Out, "%s: misses what another has: segments %s to %s (%d)\n", r.URL, m.From, m.To, m.Segments)
 		}
+		for _, name := range r.Damaged {
+			fmt.Fprintln(a.Out, a.Text(cofre.Say("wal.is_damaged", "{{.url}}: segment {{.name}} is damaged: cofre backup cluster stores it afresh, if another repository or the server has it", "url", r.URL, "name", name)))
+		}
 	}
 	for _, p := range s.Unusable {
 		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived: it cannot be restored\n", p)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type line struct {
 type outgoing struct {
 	file
 
+	size     int64         // of the file
 	known    chan struct{} // closed when the next three are there, or never will be
 	chain    pgdata.Chain  // of a segment
 	digests  []digest      // by archive
@@ -48,6 +50,7 @@ type outgoing struct {
 	stored    int           // in how many archives it is new
 	whole     bool          // every archive has it
 	unrelated string
+	healed    []string // what was damaged and is stored afresh
 	err       error
 }
 
@@ -108,6 +111,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 		l.closed.Store(true)
 		return
 	}
+	f.size = int64(len(content))
 	object := ObjectName(l.system, f.name)
 	// Compressing takes longest; what the header says of the content is found out at the same time.
 	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
@@ -174,7 +178,7 @@ func (l *line) link(f *outgoing, before *tail, n int) *link {
 
 // put stores a file whose turn it is.
 func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]byte, before *tail) {
-	unrelated := make([]string, len(l.Archives))
+	unrelated, healed := make([]string, len(l.Archives)), make([]string, len(l.Archives))
 	stored, errs := inEach(l.Archives, func(n int, a Archive) (bool, error) {
 		if err := f.failed[n]; err != nil {
 			return false, err
@@ -186,13 +190,17 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 		if err := leaveNotes(ctx, a.Store, l.system, f.name, dirOf(f.path), f.chain, unrelated[n], f.digests[n]); err != nil {
 			return false, err
 		}
-		isNew, err := create(ctx, a.Store, object, sealed[n], f.digests[n])
+		done, err := create(ctx, a.Store, l.deposit(f, object, sealed[n], n))
+		if healed[n] = done.healed; done.healed != "" {
+			healed[n] = fmt.Sprintf("%s in %s: %s", f.name, a.URL(), done.healed)
+		}
 		if errors.Is(err, cofre.ErrExists) {
 			refused := Note{Kind: NoteRefused, Dir: dirOf(f.path), What: "another file of this name was offered, and refused"}
 			err = errors.Join(err, refused.leave(ctx, a.Store, l.system, f.name, f.digests[n]))
 		}
-		return isNew, err
+		return done.isNew, err
 	})
+	f.healed = slices.DeleteFunc(healed, func(s string) bool { return s == "" })
 	f.stored, f.whole, f.unrelated = stored, true, cmp.Or(unrelated...)
 	down := 0
 	for n, err := range errs {
@@ -210,6 +218,15 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 		l.closed.Store(true)
 	}
 	f.err = errors.Join(errs...)
+}
+
+// deposit is a file with what one archive needs to know of it.
+func (l *line) deposit(f *outgoing, object string, sealed []byte, n int) deposit {
+	p := deposit{object: object, sealed: sealed, digest: f.digests[n]}
+	if f.name.Kind == pgdata.WALSegment {
+		p.system, p.name, p.size, p.chain = l.system, f.name, f.size, f.chain
+	}
+	return p
 }
 
 // errBehind is why a file was not stored in an archive that did not take the one before it.

@@ -1,7 +1,6 @@
 package wal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +47,8 @@ type Archived struct {
 	// Unrelated says in which way a segment does not go on where the one before it ends; empty if it does, as far as
 	// is known. It is archived all the same, for the same reason.
 	Unrelated string `json:"unrelated,omitempty"`
+	// Healed is what was stored and could not be proven whole, and is stored afresh; what was there is kept beside it.
+	Healed []string `json:"healed,omitempty"`
 }
 
 // aheadTime bounds how long one call goes on with further segments: PostgreSQL waits for the command when it
@@ -107,6 +108,9 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	out.Ahead = ahead
 	if err == nil {
 		out.Stored, out.Damaged, out.Unrelated = first.stored, first.chain.Break, first.unrelated
+	}
+	for _, f := range l.files {
+		out.Healed = append(out.Healed, f.healed...)
 	}
 	return out, err
 }
@@ -205,26 +209,6 @@ func checkContent(system cofre.SystemID, name pgdata.WALName, content []byte) er
 // store puts a file's content into every archive.
 func store(ctx context.Context, archives []Archive, system cofre.SystemID, name pgdata.WALName, content []byte, jobs int) (stored int, err error) {
 	return put(ctx, archives, ObjectName(system, name), content, jobs)
-}
-
-// create stores an object, or accepts the one that is there if it holds the same.
-func create(ctx context.Context, st cofre.Store, object string, sealed []byte, d digest) (bool, error) {
-	err := st.Create(ctx, object, bytes.NewReader(sealed), int64(len(sealed)))
-	if err == nil {
-		return true, nil
-	}
-	if !errors.Is(err, cofre.ErrExists) {
-		return false, fmt.Errorf("repository %s: %w", st.URL(), err)
-	}
-	there, err := readHeader(ctx, st, object)
-	if err != nil {
-		return false, fmt.Errorf("repository %s: compare with what is there: %w", st.URL(), err)
-	}
-	if there.digest != d {
-		return false, cofre.WithHint(fmt.Errorf("repository %s: another %s is there: %w", st.URL(), object, cofre.ErrExists),
-			cofre.Say("wal.two_servers", "two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed"))
-	}
-	return false, nil
 }
 
 // file is a file of pg_wal, with its name read once.

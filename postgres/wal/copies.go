@@ -84,7 +84,8 @@ func put(ctx context.Context, archives []Archive, object string, content []byte,
 		if err != nil {
 			return false, err
 		}
-		return create(ctx, a.Store, object, sealed, d)
+		done, err := create(ctx, a.Store, deposit{object: object, sealed: sealed, digest: d})
+		return done.isNew, err
 	})
 	return stored, errors.Join(errs...)
 }
@@ -145,6 +146,7 @@ type Holding struct {
 	Segments int       `json:"segments"`
 	NewestAt time.Time `json:"newest_at,omitzero"`
 	Missing  []Span    `json:"missing,omitempty"` // that another repository has
+	Damaged  []string  `json:"damaged,omitempty"` // segments that cannot be read here
 	Error    string    `json:"error,omitempty"`
 	Err      error     `json:"-"` // why it could not be asked
 }
@@ -155,6 +157,18 @@ type Span struct {
 	From     string         `json:"from"`
 	To       string         `json:"to"`
 	Segments int            `json:"segments"`
+}
+
+// Unreadable lists the segments that are there and are known to be damaged, oldest first. Those that a person has acknowledged are left out.
+func (inv *Inventory) Unreadable() []string {
+	var names []string
+	for s, b := range inv.Breaks {
+		if b.Unreadable && inv.Segments[s] && !inv.acknowledged(s) {
+			names = append(names, s.Name(inv.SegmentSize))
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Missing lists, oldest first, the whole segments that one of the others holds and inv does not.

@@ -15,18 +15,39 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
-// Holds reports whether what an archive has under the name of a file is exactly content: its digest says so, without the
-// key.
+// Holds reports whether what an archive has under the name of a file is content, as its digest says, without the key.
+// Whether its bytes are still those that were stored only reading them tells: Restore does.
 //
-// Errors: cofre.ErrNotFound if it has nothing of that name; cofre.ErrCorrupt if cofre did not write it; the store's.
+// Errors: cofre.ErrNotFound if it has nothing of that name; cofre.ErrCorrupt if cofre did not write it, or if it is damaged as
+// far as its header or a verification says; the store's.
 func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WALName, content []byte) (bool, error) {
 	object := ObjectName(system, name)
 	r, err := a.Find(ctx)
 	if err != nil {
 		return false, err
 	}
-	h, err := readHeader(ctx, a.Store, object)
-	return err == nil && h.digest == digestOf(r, object, content), err
+	b, err := readBeginning(ctx, a.Store, object)
+	if err != nil {
+		return false, err
+	}
+	h, is, err := judge(object, b)
+	if err != nil {
+		return false, err
+	}
+	if is == headDamaged {
+		return false, fmt.Errorf("the header of %s is damaged: %w", object, cofre.ErrCorrupt)
+	}
+	id, err := storedIdent(ctx, a.Store, object)
+	if err != nil {
+		return false, err
+	}
+	switch n, err := readDamage(ctx, a.Store, damageName(object, "found", id)); {
+	case err == nil:
+		return false, fmt.Errorf("%s %s: %w", object, n.What, cofre.ErrCorrupt)
+	case !errors.Is(err, cofre.ErrNotFound):
+		return false, err
+	}
+	return h.digest == digestOf(r, object, content), nil
 }
 
 // ArchiveHistory stores the history of a timeline in every archive, for a server that was promoted while it archived

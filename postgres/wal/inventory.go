@@ -67,7 +67,10 @@ func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
 // ReadInventory lists what a store holds of a cluster's WAL. segmentSize is what the base backups say; 0 takes
 // PostgreSQL's default of 16 MiB. unlock is called only if timelines have a history that must be read.
 //
-// Errors: the store's; those of unlock; cofre.ErrCorrupt if a history cannot be read.
+// A history that cannot be read counts as none: its timeline is then one of the Orphans. A segment of which a verification has
+// found that it cannot be read is a break, until it is stored afresh.
+//
+// Errors: the store's; those of unlock.
 func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, segmentSize int64, unlock func() (Identity, error)) (*Inventory, error) {
 	if segmentSize == 0 {
 		segmentSize = 16 << 20
@@ -81,6 +84,8 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		objects: map[pgdata.Segment][]string{},
 	}
 	var histories []cofre.Timeline
+	type finding struct{ object, id string }
+	damaged := map[pgdata.WALName][]finding{}
 	parts := map[pgdata.Segment][]part{}
 	for o, err := range st.List(ctx, prefix(system)) {
 		if err != nil {
@@ -105,6 +110,15 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 				p.object = o.Name
 				parts[s] = append(parts[s], p)
 				inv.objects[s] = append(inv.objects[s], o.Name)
+			}
+			continue
+		}
+		if file, kind, id, ok := parseDamage(name); ok {
+			if s, err := file.Segment(segmentSize); err == nil {
+				inv.objects[s] = append(inv.objects[s], o.Name)
+			}
+			if kind == "found" {
+				damaged[file] = append(damaged[file], finding{o.Name, id})
 			}
 			continue
 		}
@@ -148,6 +162,21 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	for s := range inv.Segments {
 		delete(inv.Unfinished, s)
 	}
+	for file, all := range damaged {
+		s, err := file.Segment(segmentSize)
+		if err != nil || !inv.Segments[s] {
+			continue // a history is read below
+		}
+		for _, d := range all {
+			what, err := stillDamaged(ctx, st, system, file, d.id, d.object)
+			if err != nil {
+				return nil, err
+			}
+			if what != "" {
+				inv.Damaged(s, what)
+			}
+		}
+	}
 	if len(histories) > 0 {
 		id, err := unlock()
 		if err != nil {
@@ -155,10 +184,14 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		}
 		for _, tli := range histories {
 			b, err := open(ctx, st, id, ObjectName(system, pgdata.HistoryOf(tli)), 1<<20)
-			if err != nil {
-				return nil, err
+			var h pgdata.History
+			if err == nil {
+				h, err = pgdata.ParseHistory(tli, b)
 			}
-			if inv.Histories[tli], err = pgdata.ParseHistory(tli, b); err != nil {
+			switch {
+			case err == nil:
+				inv.Histories[tli] = h
+			case !Damaging(err): // one that cannot be read is as good as none; a copy may have it
 				return nil, err
 			}
 		}

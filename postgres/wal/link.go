@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
@@ -126,16 +125,18 @@ var errNoDigest = fmt.Errorf("no digest in its header: %w", cofre.ErrCorrupt)
 //
 // Errors: cofre.ErrNotFound; cofre.ErrCorrupt if it has no digest: cofre did not write it.
 func readHeader(ctx context.Context, st cofre.Store, object string) (header, error) {
+	b, err := readBeginning(ctx, st, object)
+	if err != nil {
+		return header{}, err
+	}
+	return parseHeader(object, b)
+}
+
+// headerSize is how many bytes of an object are enough to read its header.
+const headerSize = 4096
+
+func parseHeader(object string, b []byte) (header, error) {
 	var h header
-	r, err := st.Open(ctx, object, 0, 4096)
-	if err != nil {
-		return h, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return h, err
-	}
 	text, err := age.ExtractHeader(bytes.NewReader(b))
 	if err != nil {
 		return h, fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt)

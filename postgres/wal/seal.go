@@ -56,18 +56,21 @@ func digestOf(r Recipient, object string, content []byte) digest {
 // holds the identity can tell that it was not changed.
 const digestType = "cofre-digest"
 
-// carry is a recipient that nobody reads with: it puts the digest into the header, and the link of a segment.
+// carry is a recipient that nobody reads with: it puts the digest into the header, the link of a segment, and room for
+// the sums.
 type carry struct {
-	d digest
-	l *link
+	d   digest
+	l   *link
+	key []byte // of the file, with which the header is written anew once there is something to sum up
 }
 
-func (c carry) Wrap([]byte) ([]*age.Stanza, error) {
+func (c *carry) Wrap(fileKey []byte) ([]*age.Stanza, error) {
+	c.key = bytes.Clone(fileKey)
 	all := []*age.Stanza{{Type: digestType, Args: []string{c.d.String()}}}
 	if c.l != nil {
 		all = append(all, c.l.stanza())
 	}
-	return all, nil
+	return append(all, &age.Stanza{Type: sumType, Args: []string{noSum, noSum}}), nil
 }
 
 // frame is how much plaintext is one zstd frame. Frames are compressed side by side; a file of several is
@@ -104,7 +107,7 @@ func compress(content []byte, jobs int) [][]byte {
 }
 
 // seal makes the object of a file's content for one recipient: what was packed of it, encrypted, with the digest of the
-// content in the header, and with the link of a segment.
+// content in the header, with the link of a segment, and with the sums of the object.
 func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byte, error) {
 	if r.IsZero() {
 		return nil, fmt.Errorf("encrypt %s: no recipient", object)
@@ -114,7 +117,8 @@ func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byt
 		size += len(p)
 	}
 	b := bytes.NewBuffer(make([]byte, 0, size+size/1024+1024))
-	w, err := age.Encrypt(b, r.r, carry{d, l})
+	c := &carry{d: d, l: l}
+	w, err := age.Encrypt(b, r.r, c)
 	for _, p := range packed {
 		if err == nil {
 			_, err = w.Write(p)
@@ -122,6 +126,9 @@ func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byt
 	}
 	if err == nil {
 		err = w.Close()
+	}
+	if err == nil {
+		err = addSums(b.Bytes(), c.key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encrypt %s: %w", object, err)

@@ -93,9 +93,13 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 	if why != "" || k.chain.Break != 0 {
 		s.Warn(fmt.Sprintf("the WAL breaks in segment %s (%s): recovery cannot get past it; take a base backup with: cofre backup cluster", name, cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why)))
 	}
-	if _, err = create(ctx, st, object, sealed, d); errors.Is(err, cofre.ErrExists) {
+	done, err := create(ctx, st, deposit{object, sealed, d, s.System, name, s.Size, k.chain})
+	if errors.Is(err, cofre.ErrExists) {
 		refused := Note{Kind: NoteRefused, What: "another file of this name was received from the server, and refused"}
 		return errors.Join(err, refused.leave(ctx, st, s.System, name, d))
+	}
+	if done.healed != "" {
+		s.Warn(fmt.Sprintf("%s in %s was stored afresh: %s; what was there is kept beside it", name, st.URL(), done.healed))
 	}
 	if err == nil {
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
 )
 
@@ -46,6 +47,9 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	done, err := walstore.Archiver(ctx, cfg, c.spool).Archive(ctx, path)
 	if err != nil {
 		return err
+	}
+	for _, what := range done.Healed {
+		fmt.Fprintln(a.Err, a.Text(cofre.Say("wal.stored_afresh", "warning: stored afresh: {{.what}}; what was there is kept beside it", "what", what)))
 	}
 	if done.Damaged != 0 {
 		fmt.Fprintf(a.Err, "warning: the records of %s end at %s, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster\n", done.Name, done.Damaged)

@@ -35,6 +35,9 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	if err := k.proveHistory(ctx); err != nil {
 		return err
 	}
+	if err := k.mend(ctx); err != nil {
+		return err
+	}
 	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	label := "cofre " + time.Now().UTC().Format(time.RFC3339)
 	k.note("waiting for the checkpoint that the backup begins with")

@@ -50,9 +50,9 @@ func (k *capture) proveHistory(ctx context.Context) error {
 	}
 	name := pgdata.HistoryName(tli)
 	own, err := k.cfg.Archive.Holds(ctx, k.facts.SystemID, name, content)
-	if errors.Is(err, cofre.ErrNotFound) {
-		if err = k.cfg.Archive.PutHistory(ctx, k.facts.SystemID, tli, content); err == nil {
-			k.note("%s was not in the archive, without which nothing is recovered along timeline %d: it is now", name, tli)
+	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
+		if err = k.cfg.Archive.Put(ctx, k.facts.SystemID, name, content); err == nil {
+			k.note("%s was not in the archive, or damaged there, without which nothing is recovered along timeline %d: it is now", name, tli)
 			return nil
 		}
 		own = false
@@ -64,6 +64,28 @@ func (k *capture) proveHistory(ctx context.Context) error {
 		k.isForeign("%s cannot be compared with the archive's: %v", name, err)
 	case !own:
 		k.isForeign("%s in the archive is of another cluster, which took timeline %d too", name, tli)
+	}
+	return nil
+}
+
+// mend has the archive store afresh what is known to be damaged in it. What nobody has any more is told of: recovery from older
+// base backups ends before it.
+func (k *capture) mend(ctx context.Context) error {
+	if k.cfg.Archive == nil || k.foreign != "" {
+		return nil
+	}
+	healed, lost, err := k.cfg.Archive.Mend(ctx, k.facts.SystemID, k.segmentContent)
+	for _, what := range healed {
+		k.noteSaying(what)
+	}
+	for _, what := range lost {
+		k.warnSaying(what)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		k.warnSaying(cofre.Say("cluster.wal_not_healed", "what is damaged in the archive could not be stored afresh: {{.why}}", "why", cofre.OneLine(err)))
 	}
 	return nil
 }
@@ -118,6 +140,12 @@ func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(c
 			return nil
 		}
 		own, err := k.cfg.Archive.Holds(ctx, k.facts.SystemID, name, content)
+		if errors.Is(err, cofre.ErrCorrupt) {
+			if err = k.cfg.Archive.Put(ctx, k.facts.SystemID, name, content); err == nil {
+				own = true
+				k.noteSaying(cofre.Say("cluster.wal_healed", "segment {{.name}} was damaged in the archive, and is stored afresh", "name", name))
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("compare segment %s with the archive's: %w", name, err)
 		}

@@ -52,6 +52,9 @@ func (k *capture) protocol(ctx context.Context) error {
 	if err := k.proveHistory(ctx); err != nil {
 		return err
 	}
+	if err := k.mend(ctx); err != nil {
+		return err
+	}
 	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	begun, err := k.receive(ctx, since, includeWAL)
 	if err != nil && since != nil && !begun && ctx.Err() == nil {

@@ -30,10 +30,13 @@ type Archive interface {
 	Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error)
 	// Holds reports whether what the archive has under the name of a file of pg_wal is exactly content.
 	//
-	// Errors: cofre.ErrNotFound where it has nothing under that name.
+	// Errors: cofre.ErrNotFound where it has nothing under that name; cofre.ErrCorrupt if what it has is damaged.
 	Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error)
-	// PutHistory archives the history of a timeline.
-	PutHistory(ctx context.Context, system cofre.SystemID, tli cofre.Timeline, content []byte) error
+	// Put archives a file of pg_wal, and takes the place of one that is damaged.
+	Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error
+	// Mend stores afresh what is known to be damaged of a cluster's WAL, where the server still has it, which read asks, or
+	// where another archive has it whole. healed and lost name each.
+	Mend(ctx context.Context, system cofre.SystemID, read func(ctx context.Context, name string) ([]byte, error)) (healed, lost []cofre.Message, err error)
 }
 
 // Config says which cluster is captured and how.
@@ -264,6 +267,16 @@ func (k *capture) end(ctx context.Context) error {
 
 func (k *capture) note(format string, args ...any) {
 	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Text: fmt.Sprintf(format, args...)})
+}
+
+// noteSaying and warnSaying are note and warn of a sentence that can be said in every language.
+func (k *capture) noteSaying(m cofre.Message) {
+	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(m))
+}
+
+func (k *capture) warnSaying(m cofre.Message) {
+	k.warnings = append(k.warnings, m.Text)
+	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeWarning}.Saying(m))
 }
 
 // warn tells the operator now and keeps the sentence in the component.

@@ -20,7 +20,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
@@ -78,8 +77,14 @@ func (a Archive) Holds(_ context.Context, _ cofre.SystemID, name string, content
 	return bytes.Equal(b, content), err
 }
 
-func (a Archive) PutHistory(_ context.Context, _ cofre.SystemID, tli cofre.Timeline, content []byte) error {
-	return os.WriteFile(filepath.Join(string(a), pgdata.HistoryName(tli)), content, 0o644)
+// Put copies it there.
+func (a Archive) Put(_ context.Context, _ cofre.SystemID, name string, content []byte) error {
+	return os.WriteFile(filepath.Join(string(a), name), content, 0o644)
+}
+
+// Mend finds nothing: cp compares nothing.
+func (Archive) Mend(context.Context, cofre.SystemID, func(context.Context, string) ([]byte, error)) (healed, lost []cofre.Message, _ error) {
+	return nil, nil, nil
 }
 
 func (a Archive) Conf() testkit.Option {

@@ -52,7 +52,7 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 func Segments(ctx context.Context, st cofre.Store, id wal.Identity) ([]cofre.Finding, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := &check{st: st, id: id, known: map[cofre.SystemID][]span{}}
+	c := &check{st: st, id: id, known: map[cofre.SystemID][]span{}, suspects: map[string]bool{}}
 	work, err := c.list(ctx)
 	if err != nil {
 		return nil, err
@@ -81,6 +81,8 @@ type check struct {
 	st    cofre.Store
 	id    wal.Identity
 	known map[cofre.SystemID][]span // acknowledged
+	// suspects are the objects of which an earlier reading has left that they could not be read.
+	suspects map[string]bool
 
 	mu    sync.Mutex
 	found []cofre.Finding
@@ -115,6 +117,10 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 			if from, to, ok := strings.Cut(gap, "-"); ok {
 				c.known[system] = append(c.known[system], span{from, to})
 			}
+			continue
+		}
+		if of, ok := wal.FoundDamaged(o.Name); ok {
+			c.suspects[of] = true
 			continue
 		}
 		_, text, _ = strings.Cut(rest, "/")
@@ -156,13 +162,37 @@ func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 	content, err := wal.ReadBack(ctx, c.st, c.id, object)
 	switch {
 	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
-	case wal.Damaging(err) && c.acknowledged(object):
 	case wal.Damaging(err):
-		c.add(object, err.Error())
+		if !c.acknowledged(object) {
+			c.add(object, err.Error())
+		}
+		return nil, c.remember(ctx, object, err)
 	default:
 		return nil, err
 	}
+	if content != nil && c.suspects[object] {
+		return content, unlessReading(wal.ForgetDamage(ctx, c.st, object))
+	}
 	return content, nil
+}
+
+// remember leaves in the store that an object cannot be read. Whoever may only read finds it again, and has said it.
+func (c *check) remember(ctx context.Context, object string, found error) error {
+	name, err := pgdata.ParseWALName(path.Base(object))
+	if err != nil || name.Kind != pgdata.WALSegment && name.Kind != pgdata.WALHistory {
+		return nil
+	}
+	return unlessReading(wal.RememberDamage(ctx, c.st, object, found))
+}
+
+// unlessReading drops the error of writing where nothing can be written: what was found is said all the same.
+func unlessReading(err error) error {
+	for _, cannot := range []error{cofre.ErrDenied, cofre.ErrReadOnly, cofre.ErrDiskFull, cofre.ErrNotFound} {
+		if errors.Is(err, cannot) {
+			return nil
+		}
+	}
+	return err
 }
 
 // run is some segments of one timeline, in order.

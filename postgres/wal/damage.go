@@ -1,0 +1,184 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+)
+
+// What is known of damage lies next to the object, in FILE.damage/, and expires with it: found-ID says that whoever has the
+// key could not read it, object-ID is a damaged object that was replaced, and healed-ID says by what. ID is identOf of
+// the damaged object: what was stored afresh is not what was found.
+
+const damageDir = ".damage/"
+
+// damageName names one of them. What is known of a part lies next to its segment.
+func damageName(object, kind, id string) string {
+	if at := strings.Index(object, partsDir); at >= 0 {
+		id += "-" + object[at+len(partsDir):]
+		object = object[:at]
+	}
+	return object + damageDir + kind + "-" + id
+}
+
+// parseDamage reads the name of one of them below a timeline's prefix.
+func parseDamage(name string) (file pgdata.WALName, kind, id string, ok bool) {
+	text, rest, ok := strings.Cut(name, damageDir)
+	file, err := pgdata.ParseWALName(text)
+	kind, id, _ = strings.Cut(rest, "-")
+	return file, kind, id, ok && err == nil
+}
+
+// FoundDamaged returns the object that a note of RememberDamage is about, if name is of one.
+func FoundDamaged(name string) (object string, ok bool) {
+	object, rest, ok := strings.Cut(name, damageDir)
+	return object, ok && strings.HasPrefix(rest, "found-")
+}
+
+// damageNote is what found-ID and healed-ID hold, for people and for whoever asks again.
+type damageNote struct {
+	Name string    `json:"name"`
+	What string    `json:"what"`
+	Host string    `json:"host"`
+	At   time.Time `json:"at"`
+	Kept string    `json:"kept,omitempty"` // of healed: where what was replaced is
+}
+
+func (n damageNote) leave(ctx context.Context, st cofre.Store, name string) error {
+	n.Host, n.At = hostName(), time.Now().UTC()
+	b, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return fmt.Errorf("repository %s: note what became of %s: %w", st.URL(), n.Name, err)
+	}
+	return nil
+}
+
+// healed leaves the note of what was replaced, and why.
+func (p deposit) healed(ctx context.Context, st cofre.Store, kept string, was []byte, why string) error {
+	if len(was) == 0 {
+		kept = ""
+	}
+	return damageNote{Name: path.Base(p.object), What: why, Kept: kept}.leave(ctx, st, p.damage("healed", was))
+}
+
+// remembered says what whoever has the key found of an object of which b are the bytes, or the beginning; "" if nothing.
+func remembered(ctx context.Context, st cofre.Store, object string, b []byte) (string, error) {
+	n, err := readDamage(ctx, st, damageName(object, "found", identOf(b)))
+	if errors.Is(err, cofre.ErrNotFound) {
+		return "", nil
+	}
+	return n.What, err
+}
+
+func readDamage(ctx context.Context, st cofre.Store, object string) (damageNote, error) {
+	var n damageNote
+	b, err := readAll(ctx, st, object, 1<<16)
+	if err == nil {
+		if json.Unmarshal(b, &n) != nil || n.What == "" {
+			n.What = "was found damaged" // a note that is damaged itself
+		}
+	}
+	return n, err
+}
+
+// RememberDamage leaves in a store that an object of WAL could not be read, so that it is stored afresh as soon as somebody
+// has its file, and counts as a gap until then. An object that was read again, and well, is no longer remembered: see
+// ForgetDamage.
+//
+// Errors: the store's.
+func RememberDamage(ctx context.Context, st cofre.Store, object string, why error) error {
+	id, err := storedIdent(ctx, st, object)
+	if err != nil {
+		return err
+	}
+	return damageNote{Name: path.Base(object), What: "cannot be read: " + cofre.OneLine(why)}.leave(ctx, st, damageName(object, "found", id))
+}
+
+// ForgetDamage takes back what RememberDamage left of an object as it is now.
+//
+// Errors: the store's.
+func ForgetDamage(ctx context.Context, st cofre.Store, object string) error {
+	id, err := storedIdent(ctx, st, object)
+	if err != nil {
+		return err
+	}
+	return st.Delete(ctx, damageName(object, "found", id))
+}
+
+// storedIdent is identOf of a stored object.
+func storedIdent(ctx context.Context, st cofre.Store, object string) (string, error) {
+	o, err := st.Stat(ctx, object)
+	if err != nil {
+		return "", err
+	}
+	b, err := readBeginning(ctx, st, object)
+	if err != nil {
+		return "", err
+	}
+	return identify(b, o.Size), nil
+}
+
+// Damage is a segment of which a store holds nothing that can be read, as far as is known.
+type Damage struct {
+	System cofre.SystemID
+	Name   pgdata.WALName
+	What   string
+	// Acknowledged says that a person knows of it.
+	Acknowledged bool
+}
+
+// KnownDamage lists the segments and histories that were found damaged and are still as they were found, oldest first.
+//
+// Errors: the store's.
+func KnownDamage(ctx context.Context, st cofre.Store, system cofre.SystemID) ([]Damage, error) {
+	var known []Damage
+	for o, err := range st.List(ctx, prefix(system)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		_, name, _ := strings.Cut(strings.TrimPrefix(o.Name, prefix(system)), "/")
+		file, kind, id, ok := parseDamage(name)
+		if !ok || kind != "found" {
+			continue
+		}
+		what, err := stillDamaged(ctx, st, system, file, id, o.Name)
+		if err != nil {
+			return nil, err
+		}
+		if what != "" {
+			_, err := st.Stat(ctx, gapName(system, file.String(), file.String()))
+			known = append(known, Damage{system, file, what, err == nil})
+		}
+	}
+	slices.SortFunc(known, func(a, b Damage) int { return strings.Compare(a.Name.String(), b.Name.String()) })
+	return known, nil
+}
+
+// stillDamaged says what was found of a file, if the object is still the one in which it was found; "" if it is not.
+func stillDamaged(ctx context.Context, st cofre.Store, system cofre.SystemID, file pgdata.WALName, id, note string) (string, error) {
+	now, err := storedIdent(ctx, st, ObjectName(system, file))
+	if errors.Is(err, cofre.ErrNotFound) || err == nil && now != id {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	n, err := readDamage(ctx, st, note)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return "", nil
+	}
+	return n.What, err
+}
