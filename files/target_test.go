@@ -35,17 +35,31 @@ func TestTargetsKeepWhatTheyPromise(t *testing.T) {
 		}
 		return base, from
 	}
-	of := func(base string, from captured, to files.TargetConfig, promise cofre.Promise) targettest.Place {
+	of := func(base string, from captured, to files.TargetConfig, promise cofre.Promise, undo func(*testing.T, *cofre.Outcome)) targettest.Place {
 		return targettest.Place{
-			Target: files.NewTarget(to), Component: from.component, Tree: from.tree, Promise: promise,
+			New: func() cofre.Target { return files.NewTarget(to) }, Component: from.component, Tree: from.tree, Promise: promise,
 			State: func(t *testing.T) map[string]string { return targettest.Folders(t, base) },
+			Undo:  undo,
+		}
+	}
+	removed := func(pattern string) func(*testing.T, *cofre.Outcome) {
+		return func(t *testing.T, _ *cofre.Outcome) {
+			paths, err := filepath.Glob(pattern)
+			if err != nil || len(paths) == 0 {
+				t.Fatalf("%s: %q, %v", pattern, paths, err)
+			}
+			for _, path := range paths {
+				if err := os.RemoveAll(path); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
 	apart := cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
 	t.Run("into a new folder", func(t *testing.T) {
 		targettest.Run(t, func(t *testing.T) targettest.Place {
 			base, from := place(t)
-			return of(base, from, files.TargetConfig{To: base + "/on/the/way/to"}, apart)
+			return of(base, from, files.TargetConfig{To: base + "/on/the/way/to"}, apart, removed(base+"/on"))
 		})
 	})
 	t.Run("into an empty folder", func(t *testing.T) {
@@ -54,13 +68,13 @@ func TestTargetsKeepWhatTheyPromise(t *testing.T) {
 			if err := os.Mkdir(base+"/to", 0o755); err != nil {
 				t.Fatal(err)
 			}
-			return of(base, from, files.TargetConfig{To: base + "/to"}, apart)
+			return of(base, from, files.TargetConfig{To: base + "/to"}, apart, removed(base+"/to/*"))
 		})
 	})
 	t.Run("in place", func(t *testing.T) {
 		targettest.Run(t, func(t *testing.T) targettest.Place {
 			base, from := place(t)
-			return of(base, from, files.TargetConfig{}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept})
+			return of(base, from, files.TargetConfig{}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept}, nil)
 		})
 	})
 }

@@ -14,7 +14,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/pkg/xattr"
-	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
@@ -156,19 +155,11 @@ func (s *Store) Lock() (func() error, error) {
 		}
 		s.made = true
 	}
-	f, err := os.Open(s.root)
-	if err != nil {
-		return nil, translate(err)
+	unlock, err := durable.LockDir(s.root)
+	if errors.Is(err, cofre.ErrLocked) {
+		return nil, fmt.Errorf("another restore into %s runs: %w", s.root, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("another restore into %s runs: %w", s.root, cofre.ErrLocked), f.Close())
-	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EBADF): // no locks here
-	case err != nil:
-		return nil, errors.Join(err, f.Close())
-	}
-	return f.Close, nil
+	return unlock, translate(err)
 }
 
 // makeItself makes the store's own folder. Its owner may write into it until SetFolder.

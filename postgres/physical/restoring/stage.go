@@ -69,12 +69,15 @@ type stageResult struct {
 // that was recorded when it was captured, and syncs everything. What is there already and has the right hash is
 // not brought again.
 //
-// Errors: cofre.ErrCorrupt where the repository yields other bytes than were captured.
+// Errors: cofre.ErrCorrupt where the repository yields other bytes than were captured; cofre.ErrLocked and cofre.ErrRefused where the
+// directory is another restore's, or is not what was planned for, and nothing was touched.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	if err := ctx.Err(); err != nil {
 		return err // before a delta deletes anything
 	}
-	t.touched = true
+	if err := t.claim(); err != nil {
+		return err
+	}
 	if err := t.begin(); err != nil {
 		return err
 	}
@@ -526,6 +529,7 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		return nil, err
 	}
 	t.touched = false
+	t.release()
 	next, err := t.Next(false)
 	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, err
 }

@@ -97,10 +97,11 @@ type Target struct {
 	torn   []string          // see recovery.Recovery.Torn
 	owner  *owner
 
-	stage   string // where the data directory is built; o.Dir unless moved aside
-	existed bool   // o.Dir was there before, empty
-	inPlace bool   // files may be there already: Delta, or going on
-	touched bool   // Stage has begun
+	stage   string       // where the data directory is built; o.Dir unless moved aside
+	existed bool         // o.Dir was there before, empty
+	inPlace bool         // files may be there already: Delta, or going on
+	touched bool         // Stage has begun
+	unlock  func() error // of stage, while it is touched
 	kept    []string
 	promise cofre.Promise
 	result  stageResult
@@ -534,6 +535,7 @@ func (t *Target) Discard(context.Context) error {
 	if !t.touched {
 		return nil
 	}
+	defer t.release()
 	if t.inPlace && t.o.Delta {
 		return fmt.Errorf("%s is neither what it was nor restored: restore it again with --delta", t.stage)
 	}

@@ -43,8 +43,17 @@ func TestAClusterKeepsWhatItPromises(t *testing.T) {
 				}
 			}
 			return targettest.Place{
-				Target: restoring.NewTarget(o), Component: c, Tree: tree, Promise: promise,
+				New: func() cofre.Target { return restoring.NewTarget(o) }, Component: c, Tree: tree, Promise: promise,
 				State: func(t *testing.T) map[string]string { return targettest.Folders(t, base) },
+				Undo: func(t *testing.T, done *cofre.Outcome) {
+					err := os.RemoveAll(o.Dir)
+					if err == nil && len(done.Kept) == 1 {
+						err = os.Rename(done.Kept[0], o.Dir)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				},
 			}
 		}
 	}
