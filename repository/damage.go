@@ -20,6 +20,7 @@ import (
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // What is found damaged is remembered in the repository, so that the next backup knows, on whatever machine: in a small
@@ -76,7 +77,7 @@ func (r *Repository) readDamage(ctx context.Context) (knownDamage, error) {
 			return nil, fmt.Errorf("read what is known to be damaged: %w", err)
 		}
 		rec, err := r.readDamageRecord(ctx, o.Name)
-		if err != nil && isOutside(err) {
+		if err != nil && seal.IsOutside(err) {
 			return nil, fmt.Errorf("read what is known to be damaged: %w", err)
 		}
 		if err == nil {
@@ -154,12 +155,12 @@ func (r *Repository) remember(ctx context.Context, rec damageRecord) (string, er
 	if err != nil {
 		return "", err
 	}
-	name := damagePrefix + rec.At.Format(sealTime) + "-" + strings.ToLower(rand.Text()[:8])
+	name := damagePrefix + rec.At.Format(seal.TimeLayout) + "-" + strings.ToLower(rand.Text()[:8])
 	return name, r.notes.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
 }
 
 func (r *Repository) readDamageRecord(ctx context.Context, name string) (damageRecord, error) {
-	b, err := r.readNote(ctx, name)
+	b, err := seal.ReadNote(ctx, r.store, name)
 	if err != nil {
 		return damageRecord{}, err
 	}
@@ -326,7 +327,7 @@ func (r *Repository) entriesOf(ctx context.Context, points []cofre.RecoveryPoint
 
 // notice keeps in mind an object that could not be read.
 func (r *Repository) notice(ctx context.Context, id object.ID, err error) {
-	if err == nil || ctx.Err() != nil || isOutside(err) {
+	if err == nil || ctx.Err() != nil || seal.IsOutside(err) {
 		return
 	}
 	r.noticing.Lock()

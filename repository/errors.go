@@ -70,14 +70,3 @@ func (r *Repository) notFound(what string, err error) error {
 func isMissing(err error) bool {
 	return errors.Is(err, content.ErrContentNotFound) || errors.Is(err, object.ErrObjectNotFound)
 }
-
-// isOutside reports whether an error says nothing about what is stored: the store cannot be asked, or nobody
-// wants the answer any more.
-func isOutside(err error) bool {
-	for _, c := range []error{context.Canceled, context.DeadlineExceeded, cofre.ErrUnreachable, cofre.ErrDenied, cofre.ErrNoRepo} {
-		if errors.Is(err, c) {
-			return true
-		}
-	}
-	return false
-}

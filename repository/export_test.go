@@ -20,5 +20,5 @@ func AwaitFlush(s cofre.Session) {
 // WithStore puts a store in the place of the one that a repository writes to.
 func WithStore(r *Repository, wrap func(cofre.Store) cofre.Store) {
 	s := wrap(r.store)
-	r.store, r.notes, r.blobs.store, r.blobs.seals.store = s, s, s, s
+	r.store, r.notes, r.blobs.Store, r.blobs.Seals.Store = s, s, s, s
 }

@@ -74,7 +74,7 @@ func (r *Repository) openFile(ctx context.Context, path, id string) (*file, erro
 // readPiece reads, decrypts and decompresses one piece.
 func (f *file) readPiece(i int) piece {
 	p := f.pieces[i]
-	ctx, done := f.repo.computing.begin(f.ctx)
+	ctx, done := f.repo.computing.Begin(f.ctx)
 	defer done()
 	data, err := f.repo.readObject(ctx, p.Object)
 	if err != nil {

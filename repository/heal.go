@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // examined is what was found in packs that are suspected, and of contents whose pack is missing or short.
@@ -62,7 +64,7 @@ func (r *Repository) examine(ctx context.Context, packs map[blob.ID]int64, suspe
 			case whole:
 				found.good = append(found.good, i)
 			default:
-				found.add(i, fmt.Sprintf("is damaged: %s %s", r.blobs.naming.name(i.PackBlobID), suspects[i.PackBlobID]))
+				found.add(i, fmt.Sprintf("is damaged: %s %s", r.blobs.Naming.Name(i.PackBlobID), suspects[i.PackBlobID]))
 			}
 			return nil
 		})
@@ -102,7 +104,7 @@ func (r *Repository) misplaced(ctx context.Context, i content.Info, packs, confi
 
 // outside says that a content which ends at need is not in its pack, or "".
 func (r *Repository) outside(pack blob.ID, need, length int64, there bool) string {
-	name := r.blobs.naming.name(pack)
+	name := r.blobs.Naming.Name(pack)
 	switch {
 	case !there:
 		return fmt.Sprintf("is missing: %s is not in the store", name)
@@ -122,7 +124,7 @@ func (r *Repository) readable(ctx context.Context, id content.ID) (bool, error) 
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		if isOutside(err) {
+		if seal.IsOutside(err) {
 			return false, err
 		}
 	}
@@ -166,7 +168,7 @@ func (r *Repository) heal(ctx context.Context) error {
 			return err
 		}
 		for _, name := range names {
-			id, _ := r.blobs.naming.id(name)
+			id, _ := r.blobs.Naming.ID(name)
 			fixed[id] = true
 		}
 	}
@@ -306,7 +308,7 @@ func (r *Repository) condemn(ctx context.Context, bad []content.Info) (err error
 	if len(bad) == 0 {
 		return nil
 	}
-	past := &Repository{config: r.config, store: r.store, notes: r.notes, blobs: newBlobs(r.store), computing: newTurns(), now: func() time.Time { return condemnedAt }}
+	past := &Repository{config: r.config, store: r.store, notes: r.notes, blobs: blobs.New(r.store), computing: blobs.NewTurns(), now: func() time.Time { return condemnedAt }}
 	if err := past.connect(ctx); err != nil {
 		return err
 	}

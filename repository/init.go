@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/kopia/kopia/repo"
@@ -13,6 +12,7 @@ import (
 	"github.com/kopia/kopia/repo/maintenance"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -40,7 +40,7 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
-	if err := initialize(ctx, c, newBlobs(s)); err != nil {
+	if err := initialize(ctx, c, blobs.New(s)); err != nil {
 		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
 	}
 	r, err := Open(ctx, c)
@@ -54,30 +54,30 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 	return newRecoveryKit(c, s), nil
 }
 
-func initialize(ctx context.Context, c Config, b *blobs) error {
+func initialize(ctx context.Context, c Config, b *blobs.Storage) error {
 	if _, err := b.GetMetadata(ctx, format.KopiaRepositoryBlobID); err == nil {
 		return cofre.WithHint(fmt.Errorf("a repository is there: %w", cofre.ErrExists), cofre.Say("repository.exists", "use it as it is (cofre kit prints its recovery kit), or choose another address"))
 	} else if !errors.Is(err, blob.ErrBlobNotFound) {
 		return err
 	}
-	if _, err := b.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); err == nil {
-		return cofre.WithHint(fmt.Errorf("a repository is there, whose %s is missing: %w", b.naming.name(format.KopiaRepositoryBlobID), cofre.ErrExists),
+	if _, err := b.Store.Stat(ctx, blobs.SpareName(format.KopiaRepositoryBlobID)); err == nil {
+		return cofre.WithHint(fmt.Errorf("a repository is there, whose %s is missing: %w", b.Naming.Name(format.KopiaRepositoryBlobID), cofre.ErrExists),
 			cofre.Say("repository.second_copy", "put it back from its second copy: cofre verify --level content, then cofre backup"))
 	} else if !errors.Is(err, cofre.ErrNotFound) {
 		return err
 	}
 	// The format comes last: without it there is no repository, and an init that was cut short starts over.
 	if m, err := b.GetMetadata(ctx, format.KopiaBlobCfgBlobID); err == nil && time.Since(m.Timestamp) > abandonedInit {
-		if err := b.store.Delete(ctx, b.naming.name(format.KopiaBlobCfgBlobID)); err != nil {
+		if err := b.Store.Delete(ctx, b.Naming.Name(format.KopiaBlobCfgBlobID)); err != nil {
 			return err
 		}
 	}
 	if store.IsFolder(c.URL) {
-		if err := b.putShards(ctx); err != nil {
+		if err := b.PutShards(ctx); err != nil {
 			return err
 		}
 	}
-	b.creating = true
+	b.Creating = true
 	err := repo.Initialize(ctx, b, &repo.NewRepositoryOptions{
 		BlockFormat:  format.ContentFormat{Hash: hashAlgorithm, Encryption: encryptionAlgorithm, EnablePasswordChange: true},
 		ObjectFormat: format.ObjectFormat{Splitter: streamSplitter},
@@ -88,21 +88,7 @@ func initialize(ctx context.Context, c Config, b *blobs) error {
 	if err != nil {
 		return err
 	}
-	return b.seals.flush(ctx)
-}
-
-// putShards writes down how names become paths in a folder, as Kopia does when it makes one.
-func (b *blobs) putShards(ctx context.Context) error {
-	err := b.store.Create(ctx, shardsName, strings.NewReader(shardsContent), int64(len(shardsContent)))
-	if err != nil && !errors.Is(err, cofre.ErrExists) {
-		return err
-	}
-	sum, size, err := hashOf(strings.NewReader(shardsContent))
-	if err != nil {
-		return err
-	}
-	b.seals.add(record{State: stored, Size: size, Hash: sum, Name: shardsName})
-	return nil
+	return b.Seals.Flush(ctx)
 }
 
 // disownMaintenance gives Kopia's maintenance an owner that no Kopia is and turns its cycles off: its garbage

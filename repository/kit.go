@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -25,7 +26,7 @@ func Kit(ctx context.Context, c Config) (*RecoveryKit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recovery kit: %w", noRepo(err, c.URL))
 	}
-	r := &Repository{config: c, store: s, blobs: newBlobs(s)}
+	r := &Repository{config: c, store: s, blobs: blobs.New(s)}
 	if _, err := r.readUniqueID(ctx); err != nil {
 		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
 	}

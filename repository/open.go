@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +24,8 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/largepages"
+	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -30,7 +34,7 @@ type Repository struct {
 	config Config
 	store  cofre.Store
 	notes  cofre.Store // the same, also to write what was found damaged where the rest is opened to read
-	blobs  *blobs
+	blobs  *blobs.Storage
 	kopia  repo.DirectRepositoryWriter
 	now    func() time.Time // nil is the clock of the machine
 
@@ -39,7 +43,7 @@ type Repository struct {
 	fixed    []string           // what was read from its spare, or put right from it
 
 	flushEvery time.Duration
-	computing  turns
+	computing  blobs.Turns
 
 	// publishing lets one point be published, or expired, at a time: both compact manifests.
 	publishing sync.Mutex
@@ -76,7 +80,7 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 			return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
 		}
 	}
-	r := &Repository{config: c, store: s, notes: notes, blobs: newBlobs(s), flushEvery: flushEvery, computing: newTurns()}
+	r := &Repository{config: c, store: s, notes: notes, blobs: blobs.New(s), flushEvery: flushEvery, computing: blobs.NewTurns()}
 	if err := r.mended(ctx, func() error { return r.connect(ctx) }); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))
 	}
@@ -92,7 +96,7 @@ func noRepo(err error, url string) error {
 
 // connect opens Kopia's repository in the store.
 func (r *Repository) connect(ctx context.Context) error {
-	register()
+	blobs.Register()
 	adoptCompressors()
 	id, err := r.readUniqueID(ctx)
 	if err != nil {
@@ -105,8 +109,8 @@ func (r *Repository) connect(ctx context.Context) error {
 		return err
 	}
 	if !store.IsFolder(r.config.URL) {
-		r.blobs.cache = &indexCache{filepath.Join(r.config.StateDir, "indexes", id)}
-		r.blobs.cache.sweep()
+		r.blobs.Cache = &blobs.IndexCache{Dir: filepath.Join(r.config.StateDir, "indexes", id)}
+		r.blobs.Cache.Sweep()
 	}
 	file, err := r.writeConnection()
 	if err != nil {
@@ -116,8 +120,8 @@ func (r *Repository) connect(ctx context.Context) error {
 	defer os.Remove(file)
 
 	// Kopia keeps this context for what it does in the background, longer than this call.
-	open, a := try(context.WithValue(context.WithoutCancel(ctx), blobsKey{}, r.blobs))
-	stop := context.AfterFunc(ctx, func() { a.fail(context.Cause(ctx)) })
+	open, a := blobs.Try(blobs.With(context.WithoutCancel(ctx), r.blobs))
+	stop := context.AfterFunc(ctx, func() { a.Fail(context.Cause(ctx)) })
 	defer stop()
 	largepages.Ready(keyMemory)
 	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
@@ -127,9 +131,9 @@ func (r *Repository) connect(ctx context.Context) error {
 		TimeNowFunc:          r.now,
 	})
 	if err != nil {
-		return r.explain("read its format and indexes", a.done(err))
+		return r.explain("read its format and indexes", a.Done(err))
 	}
-	a.keep()
+	a.Keep()
 	direct, ok := opened.(repo.DirectRepositoryWriter)
 	if !ok {
 		return errors.Join(errors.New("the library opened something else than a repository in a store"), opened.Close(ctx))
@@ -155,10 +159,10 @@ func makeStateDir(dir string) error {
 
 // readUniqueID reads the only part of the format that is not encrypted.
 func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
-	body, err := r.store.Open(ctx, r.blobs.from(format.KopiaRepositoryBlobID), 0, -1)
+	body, err := r.store.Open(ctx, r.blobs.From(format.KopiaRepositoryBlobID), 0, -1)
 	if errors.Is(err, cofre.ErrNotFound) {
-		if _, spareErr := r.store.Stat(ctx, spareName(format.KopiaRepositoryBlobID)); spareErr == nil {
-			return "", fmt.Errorf("%s is missing: %w", r.blobs.naming.name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
+		if _, spareErr := r.store.Stat(ctx, blobs.SpareName(format.KopiaRepositoryBlobID)); spareErr == nil {
+			return "", fmt.Errorf("%s is missing: %w", r.blobs.Naming.Name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
 		}
 		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), cofre.Say("repository.make", "make one with cofre init, or correct repository.url ({{.url}})", "url", r.config.URL))
 	}
@@ -213,8 +217,8 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 
 // refresh makes what other processes wrote visible here.
 func (r *Repository) refresh(ctx context.Context) error {
-	ctx, a := try(ctx)
-	return a.done(r.kopia.Refresh(ctx))
+	ctx, a := blobs.Try(ctx)
+	return a.Done(r.kopia.Refresh(ctx))
 }
 
 // URL is where the repository is, without credentials.
@@ -252,7 +256,7 @@ func (r *Repository) Close(ctx context.Context) error {
 		defer cancel()
 		r.rememberNoticed(bounded)
 		if !r.config.ReadOnly {
-			r.blobs.dropMarkers(bounded)
+			r.blobs.DropMarkers(bounded)
 		}
 		if err := r.kopia.Close(bounded); err != nil {
 			r.closed = r.explain("close repository", err)
@@ -265,3 +269,34 @@ func (r *Repository) Close(ctx context.Context) error {
 //
 // Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1).
 const keyMemory = 64 << 20
+
+// flush makes what a writer has written visible.
+func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
+	ctx, a := blobs.Try(ctx)
+	return a.Done(w.Flush(ctx))
+}
+
+// damagedMetadata names the files that Kopia cannot be opened without, or lists no points without, and that are
+// not as they were written. It is for errors, and answers as well as it can.
+func (r *Repository) damagedMetadata(ctx context.Context) []string {
+	l, err := seal.ReadLedger(ctx, r.store)
+	if err != nil {
+		return nil
+	}
+	var damaged []string
+	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
+		rec := l.Records[name]
+		id, ok := r.blobs.Naming.ID(name)
+		if ok && id[0] == 'p' {
+			continue
+		}
+		what, err := seal.Check(ctx, r.store, rec)
+		if err != nil {
+			return damaged
+		}
+		if what != "" && !(rec.State == seal.Announced && what == "is missing") {
+			damaged = append(damaged, name+" "+what)
+		}
+	}
+	return damaged
+}

@@ -8,6 +8,8 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/trustlayer/cofre/repository/directory"
+
 	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
@@ -126,8 +128,8 @@ func pointLabels(id cofre.PointID) map[string]string {
 func (r *Repository) writeManifests(ctx context.Context, purpose string, write func(repo.RepositoryWriter) error) error {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
-	r.blobs.compacting.Store(true)
-	defer r.blobs.compacting.Store(false)
+	r.blobs.Compacting.Store(true)
+	defer r.blobs.Compacting.Store(false)
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: purpose})
 	if err != nil {
 		return r.explain("begin to write", err)
@@ -201,7 +203,7 @@ func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, 
 		return r.explain(what, err)
 	}
 	defer reader.Close()
-	summary, err := readSummary(reader)
+	summary, err := directory.ReadSummary(reader)
 	if err != nil {
 		return r.explain(what, err)
 	}
@@ -211,7 +213,7 @@ func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, 
 		StartTime:   kopiafs.UTCTimestampFromTime(c.StartedAt),
 		EndTime:     kopiafs.UTCTimestampFromTime(c.EndedAt),
 		RootEntry: &snapshot.DirEntry{
-			Name: string(c.Kind), Type: snapshot.EntryTypeDirectory, Permissions: snapshot.Permissions(unixMode(impliedMode)),
+			Name: string(c.Kind), Type: snapshot.EntryTypeDirectory, Permissions: snapshot.Permissions(directory.UnixMode(directory.ImpliedMode)),
 			ObjectID: id, DirSummary: &summary, ModTime: kopiafs.UTCTimestampFromTime(c.StartedAt),
 		},
 		Tags: map[string]string{tagPrefix + pointLabel: string(p.ID), tagPrefix + "cofre-kind": string(c.Kind)},

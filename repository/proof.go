@@ -11,6 +11,8 @@ import (
 	"github.com/kopia/kopia/snapshot"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/directory"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // walker visits everything a component refers to and reports what is not as it must be. It reads directories
@@ -29,7 +31,7 @@ type walker struct {
 func (r *Repository) listPacks(ctx context.Context) (map[blob.ID]int64, error) {
 	packs := map[blob.ID]int64{}
 	for _, prefix := range []blob.ID{content.PackBlobIDPrefixRegular, content.PackBlobIDPrefixSpecial} {
-		for m, err := range r.blobs.list(ctx, prefix) {
+		for m, err := range r.blobs.List(ctx, prefix) {
 			if err != nil {
 				return nil, err
 			}
@@ -62,22 +64,22 @@ func (w *walker) directory(ctx context.Context, path string, id object.ID) (bool
 	}
 	entries, err := w.repo.readDirectory(ctx, id.String())
 	if err != nil {
-		if isOutside(err) {
+		if seal.IsOutside(err) {
 			return false, err
 		}
 		return w.report(path, fmt.Sprintf("%s cannot be read: %v", what, err), w.unreadable(ctx, id)), nil
 	}
-	for i := range entries.len() {
-		c := entries.at(i)
-		below := joinPath(path, c.name)
-		oid, err := object.ParseID(c.object)
+	for i := range entries.Len() {
+		c := entries.At(i)
+		below := directory.JoinPath(path, c.Name)
+		oid, err := object.ParseID(c.Object)
 		if err != nil {
 			if !w.report(below, fmt.Sprintf("%s names an object that is none: %v", what, err), nil) {
 				return false, nil
 			}
 			continue
 		}
-		if c.kind == snapshot.EntryTypeDirectory {
+		if c.Kind == snapshot.EntryTypeDirectory {
 			more, err = w.directory(ctx, below, oid)
 		} else {
 			more, _, err = w.object(ctx, below, "content of "+quote(below), oid)
@@ -117,7 +119,7 @@ func (w *walker) inspect(ctx context.Context, what string, id object.ID) (proble
 	}
 	pieces, err := object.LoadIndexObject(ctx, w.repo.kopia.ContentManager(), inner)
 	if err != nil {
-		if isOutside(err) {
+		if seal.IsOutside(err) {
 			return "", nil, err
 		}
 		return fmt.Sprintf("list of the %s cannot be read: %v", what, err), w.unreadable(ctx, inner), nil

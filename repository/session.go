@@ -18,6 +18,8 @@ import (
 	"github.com/kopia/kopia/snapshot/snapshotfs"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/directory"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // Facts of measurement behind these numbers: docs/decisions/0001-kopia-as-a-library.md.
@@ -50,7 +52,7 @@ type session struct {
 	flushing     sync.WaitGroup
 
 	mu     sync.Mutex
-	tree   *builder
+	tree   *directory.Builder
 	failed error // of a flush in the background: nothing can be finished after it
 	ended  bool
 }
@@ -65,11 +67,11 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 	if err := r.refresh(ctx); err != nil {
 		return nil, r.explain(what, err)
 	}
-	if err := r.mendSeals(ctx); err != nil {
+	if err := seal.Mend(ctx, r.store); err != nil {
 		return nil, r.explain(what, err)
 	}
-	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: newBuilder()}
-	s.failures, _ = r.blobs.failedSince(0)
+	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: directory.NewBuilder()}
+	s.failures, _ = r.blobs.FailedSince(0)
 	// The writer outlives this call; what it does is bounded by the contexts of the calls that use it.
 	_, w, err := r.kopia.NewDirectWriter(context.WithoutCancel(ctx), repo.WriteSessionOptions{
 		Purpose:  "capture " + string(source.Kind) + " " + source.Name,
@@ -109,7 +111,7 @@ func (s *session) usable(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, failure := s.repo.blobs.failedSince(s.failures)
+	_, failure := s.repo.blobs.FailedSince(s.failures)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -127,7 +129,7 @@ func (s *session) Put(ctx context.Context, e cofre.Entry, r io.Reader) (cofre.En
 		if !e.Mode.IsRegular() {
 			return e, errors.New("only a regular file has bytes")
 		}
-		if err := checkPath(e.Path); err != nil {
+		if err := directory.CheckPath(e.Path); err != nil {
 			return e, err
 		}
 		id, size, err := s.write(ctx, e.Path, e.Layout, r)
@@ -153,7 +155,7 @@ func (s *session) addFile(e cofre.Entry) error {
 	if s.ended {
 		return errEnded
 	}
-	return s.tree.addFile(e)
+	return s.tree.AddFile(e)
 }
 
 // write stores what r yields as one object.
@@ -164,7 +166,7 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 	options := object.WriterOptions{Description: what, Compressor: s.comp, MetadataCompressor: s.comp, Splitter: streamSplitter, AsyncWrites: streamAsync}
 	switch layout {
 	case cofre.LayoutFacts:
-		options.Prefix = factsPrefix
+		options.Prefix = directory.FactsPrefix
 	case cofre.LayoutPages:
 		options.Splitter, options.AsyncWrites = pagesSplitter, 0
 	case cofre.LayoutWidePages:
@@ -189,8 +191,8 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 // writeFine cuts what r yields into pieces smaller than any of Kopia's splitters does. Each is an object of its own
 // until their list makes one of them.
 func (s *session) writeFine(ctx context.Context, what string, options object.WriterOptions, r io.Reader) (object.ID, int64, error) {
-	buffer := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buffer)
+	buffer := seal.CopyBuffers.Get().(*[]byte)
+	defer seal.CopyBuffers.Put(buffer)
 	var pieces []object.IndirectObjectEntry
 	for {
 		if err := s.usable(ctx); err != nil {
@@ -244,8 +246,8 @@ func (s *session) writePiece(ctx context.Context, options object.WriterOptions, 
 
 // copy tells an error of the source from one of the repository: only the latter is explained.
 func (s *session) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
-	buffer := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buffer)
+	buffer := seal.CopyBuffers.Get().(*[]byte)
+	defer seal.CopyBuffers.Put(buffer)
 	var size int64
 	for {
 		if err := s.usable(ctx); err != nil {
@@ -270,7 +272,7 @@ func (s *session) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, er
 // Add takes a directory or a symbolic link.
 func (s *session) Add(ctx context.Context, e cofre.Entry) error {
 	add := func() error {
-		if err := checkPath(e.Path); err != nil {
+		if err := directory.CheckPath(e.Path); err != nil {
 			return err
 		}
 		if e.IsDir() {
@@ -279,7 +281,7 @@ func (s *session) Add(ctx context.Context, e cofre.Entry) error {
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			return s.tree.addDir(e, nil)
+			return s.tree.AddDir(e, nil)
 		}
 		if !e.IsLink() {
 			return errors.New("only a directory or a symbolic link has no bytes")
@@ -301,7 +303,7 @@ func (s *session) Add(ctx context.Context, e cofre.Entry) error {
 // Reuse takes an entry whose object is in the repository.
 func (s *session) Reuse(ctx context.Context, e cofre.Entry) error {
 	reuse := func() error {
-		if err := checkPath(e.Path); err != nil && !(e.Path == "" && e.IsDir()) {
+		if err := directory.CheckPath(e.Path); err != nil && !(e.Path == "" && e.IsDir()) {
 			return err
 		}
 		if err := s.usable(ctx); err != nil {
@@ -325,13 +327,13 @@ func (s *session) Reuse(ctx context.Context, e cofre.Entry) error {
 			return s.repo.notFound("object "+string(e.Object), err)
 		}
 		defer reader.Close()
-		summary, err := readSummary(reader)
+		summary, err := directory.ReadSummary(reader)
 		if err != nil {
 			return s.repo.explain("read directory "+string(e.Object), err)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.tree.addDir(e, &summary)
+		return s.tree.AddDir(e, &summary)
 	}
 	if err := reuse(); err != nil {
 		return fmt.Errorf("reuse %q: %w", e.Path, err)
@@ -413,7 +415,7 @@ func (s *session) Concat(ctx context.Context, e cofre.Entry, parts []cofre.Objec
 		if !e.Mode.IsRegular() {
 			return e, errors.New("only a regular file has bytes")
 		}
-		if err := checkPath(e.Path); err != nil {
+		if err := directory.CheckPath(e.Path); err != nil {
 			return e, err
 		}
 		if err := s.usable(ctx); err != nil {
@@ -463,12 +465,12 @@ func (s *session) writePieces(ctx context.Context, path string, pieces []object.
 	case 1:
 		return pieces[0].Object.String(), nil
 	}
-	w := s.writer.NewObjectWriter(ctx, object.WriterOptions{Description: "LIST(" + path + ")", Prefix: indirectPrefix, Compressor: s.comp, MetadataCompressor: s.comp})
+	w := s.writer.NewObjectWriter(ctx, object.WriterOptions{Description: "LIST(" + path + ")", Prefix: directory.IndirectPrefix, Compressor: s.comp, MetadataCompressor: s.comp})
 	defer w.Close()
 	err := json.NewEncoder(w).Encode(struct {
 		Stream  string                       `json:"stream"`
 		Entries []object.IndirectObjectEntry `json:"entries"`
-	}{indirectStream, pieces})
+	}{directory.IndirectStream, pieces})
 	if err != nil {
 		return "", s.repo.explain("store the list of parts", err)
 	}
@@ -488,7 +490,7 @@ func (s *session) Finish(ctx context.Context) (cofre.Content, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ended = true
-		root, summary, err := s.tree.write(ctx, s.writer, s.comp)
+		root, summary, err := s.tree.Write(ctx, s.writer, s.comp)
 		if err != nil {
 			return cofre.Content{}, s.repo.explain("write directories", err)
 		}
@@ -497,7 +499,7 @@ func (s *session) Finish(ctx context.Context) (cofre.Content, error) {
 			return cofre.Content{}, s.repo.explain("flush", err)
 		}
 		return cofre.Content{
-			Root: cofre.ObjectID(root.String()), Entries: entriesBelow(summary), Bytes: summary.TotalFileSize, Stored: s.stored.Load(),
+			Root: cofre.ObjectID(root.String()), Entries: directory.EntriesBelow(summary), Bytes: summary.TotalFileSize, Stored: s.stored.Load(),
 		}, nil
 	}
 	c, err := finish()
@@ -518,7 +520,7 @@ func (s *session) Close(ctx context.Context) error {
 	if s.writer == nil {
 		return nil
 	}
-	_, failure := s.repo.blobs.failedSince(s.failures)
+	_, failure := s.repo.blobs.FailedSince(s.failures)
 	if !s.ended && s.failed == nil && failure == nil {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()

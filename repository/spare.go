@@ -13,71 +13,26 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/seal"
 )
-
-// What a repository cannot be read without, and what no source can give again, is kept twice: the format, the indexes,
-// and the packs of directories, lists and manifests, some thousandths of all bytes. A spare holds the same bytes under
-// another name. It is used where the seal says that the first is not as it was written and the spare is.
-const sparePrefix = "cofre/spare/"
-
-func spareName(id blob.ID) string { return sparePrefix + string(id) }
-
-// hasSpare reports whether a blob is kept twice.
-func hasSpare(id blob.ID) bool { return id != "" && id[0] != 'p' && !isMarker(id) && id[0] != '_' }
-
-// putSpare stores the second copy of a blob that has just been written.
-func (b *blobs) putSpare(ctx context.Context, id blob.ID, data blob.Bytes) error {
-	if !hasSpare(id) {
-		return nil
-	}
-	in := data.Reader()
-	defer in.Close()
-	return b.store.Replace(ctx, spareName(id), in, int64(data.Length()))
-}
-
-// from is the name that a blob is read from: its own, or that of its spare where it is known to be damaged.
-func (b *blobs) from(id blob.ID) string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if _, ok := b.spares[id]; ok {
-		return spareName(id)
-	}
-	return b.naming.name(id)
-}
-
-// useSpare has a blob read from its spare from now on.
-func (b *blobs) useSpare(id blob.ID, size int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.spares == nil {
-		b.spares = map[blob.ID]int64{}
-	}
-	b.spares[id] = size
-}
-
-// spareSizes are the blobs that are read from their spares.
-func (b *blobs) spareSizes() map[blob.ID]int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return maps.Clone(b.spares)
-}
 
 // mend puts back, from their spares, the files that are not as they were written, and spares from the files. Opened to
 // read, it writes nothing and has them read from their spares. It returns the names of what it could put right.
 //
 // What is put back is what was there, to the byte: a crash or another machine in between does no harm.
 func (r *Repository) mend(ctx context.Context) ([]string, error) {
-	l, err := r.readLedger(ctx)
+	l, err := seal.ReadLedger(ctx, r.store)
 	if err != nil {
 		return nil, err
 	}
 	var mended []string
-	for _, name := range slices.Sorted(maps.Keys(l.records)) {
-		id, ok := r.blobs.naming.id(name)
-		if !ok || !hasSpare(id) {
+	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
+		id, ok := r.blobs.Naming.ID(name)
+		if !ok || !blobs.HasSpare(id) {
 			continue
 		}
-		fixed, err := r.mendOne(ctx, id, l.records[name])
+		fixed, err := r.mendOne(ctx, id, l.Records[name])
 		if err != nil {
 			return mended, fmt.Errorf("mend %s: %w", name, err)
 		}
@@ -86,14 +41,14 @@ func (r *Repository) mend(ctx context.Context) ([]string, error) {
 	return mended, nil
 }
 
-func (r *Repository) mendOne(ctx context.Context, id blob.ID, rec record) ([]string, error) {
+func (r *Repository) mendOne(ctx context.Context, id blob.ID, rec seal.Record) ([]string, error) {
 	spare := rec
-	spare.Name = spareName(id)
-	first, err := r.check(ctx, rec)
+	spare.Name = blobs.SpareName(id)
+	first, err := seal.Check(ctx, r.store, rec)
 	if err != nil {
 		return nil, err
 	}
-	second, err := r.check(ctx, spare)
+	second, err := seal.Check(ctx, r.store, spare)
 	if err != nil || (first == "") == (second == "") {
 		return nil, err
 	}
@@ -101,10 +56,10 @@ func (r *Repository) mendOne(ctx context.Context, id blob.ID, rec record) ([]str
 	if first == "" {
 		from, to = rec, spare
 	}
-	r.blobs.cache.drop(id)
+	r.blobs.Cache.Drop(id)
 	if r.config.ReadOnly {
 		if first != "" {
-			r.blobs.useSpare(id, rec.Size)
+			r.blobs.UseSpare(id, rec.Size)
 		}
 		return []string{to.Name}, nil
 	}
@@ -129,17 +84,17 @@ func (r *Repository) copyObject(ctx context.Context, from, to string) error {
 // before its spare, and the seals know.
 func (r *Repository) missingIndexes(ctx context.Context) error {
 	there := map[blob.ID]bool{}
-	for m, err := range r.blobs.list(ctx, "x") {
+	for m, err := range r.blobs.List(ctx, "x") {
 		if err != nil {
 			return err
 		}
 		there[m.BlobID] = true
 	}
-	for o, err := range r.store.List(ctx, spareName("x")) {
+	for o, err := range r.store.List(ctx, blobs.SpareName("x")) {
 		if err != nil {
 			return err
 		}
-		if there[blob.ID(strings.TrimPrefix(o.Name, sparePrefix))] {
+		if there[blob.ID(strings.TrimPrefix(o.Name, blobs.SparePrefix))] {
 			continue
 		}
 		fixed, err := r.mend(ctx)
@@ -153,21 +108,21 @@ func (r *Repository) missingIndexes(ctx context.Context) error {
 // capture was killed. What is damaged already is copied as it is, and such a spare is never used.
 func (r *Repository) keepSpares(ctx context.Context) error {
 	there := map[string]bool{}
-	for o, err := range r.store.List(ctx, sparePrefix) {
+	for o, err := range r.store.List(ctx, blobs.SparePrefix) {
 		if err != nil {
 			return err
 		}
 		there[o.Name] = true
 	}
 	for _, prefix := range []blob.ID{"q", "x", "n", "kopia."} {
-		for m, err := range r.blobs.list(ctx, prefix) {
+		for m, err := range r.blobs.List(ctx, prefix) {
 			if err != nil {
 				return err
 			}
-			if !hasSpare(m.BlobID) || there[spareName(m.BlobID)] {
+			if !blobs.HasSpare(m.BlobID) || there[blobs.SpareName(m.BlobID)] {
 				continue
 			}
-			err := r.copyObject(ctx, r.blobs.naming.name(m.BlobID), spareName(m.BlobID))
+			err := r.copyObject(ctx, r.blobs.Naming.Name(m.BlobID), blobs.SpareName(m.BlobID))
 			if err != nil && !errors.Is(err, cofre.ErrNotFound) {
 				return fmt.Errorf("keep a spare of %s: %w", m.BlobID, err)
 			}
@@ -179,7 +134,7 @@ func (r *Repository) keepSpares(ctx context.Context) error {
 // mended calls do again after what it needs was put right, if it fails because something is damaged and can be.
 func (r *Repository) mended(ctx context.Context, do func() error) error {
 	err := do()
-	if err == nil || isOutside(err) || ctx.Err() != nil {
+	if err == nil || seal.IsOutside(err) || ctx.Err() != nil {
 		return err
 	}
 	fixed, mendErr := r.mend(ctx)
@@ -199,9 +154,9 @@ func (r *Repository) takeForMended(names []string) {
 
 // keptTwice reports whether an object of the store is one of two copies.
 func (r *Repository) keptTwice(name string) bool {
-	if strings.HasPrefix(name, sparePrefix) {
+	if strings.HasPrefix(name, blobs.SparePrefix) {
 		return true
 	}
-	id, ok := r.blobs.naming.id(name)
-	return ok && hasSpare(id)
+	id, ok := r.blobs.Naming.ID(name)
+	return ok && blobs.HasSpare(id)
 }

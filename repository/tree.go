@@ -13,6 +13,7 @@ import (
 	"github.com/kopia/kopia/snapshot/snapshotfs"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/directory"
 )
 
 // tablesCached bounds the directories that a tree keeps, in bytes. The one read last is kept whatever its size:
@@ -25,8 +26,8 @@ type tree struct {
 	root string
 
 	mu     sync.Mutex
-	tables map[string]*table // by object
-	recent []string          // the objects of tables, the one used last at the end
+	tables map[string]*directory.Table // by object
+	recent []string                    // the objects of tables, the one used last at the end
 	bytes  int
 }
 
@@ -37,7 +38,7 @@ func (r *Repository) Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree,
 	if err != nil || !snapshotfs.IsDirectoryID(id) {
 		return nil, fmt.Errorf("%s: %w", what, cofre.ErrNotFound)
 	}
-	t := &tree{repo: r, root: id.String(), tables: map[string]*table{}}
+	t := &tree{repo: r, root: id.String(), tables: map[string]*directory.Table{}}
 	_, err = t.table(ctx, t.root)
 	if isMissing(err) {
 		// Another process may have written it since the indexes were read.
@@ -53,7 +54,7 @@ func (r *Repository) Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree,
 }
 
 // table returns a directory, from memory or from the repository. Its error is not explained yet.
-func (t *tree) table(ctx context.Context, id string) (*table, error) {
+func (t *tree) table(ctx context.Context, id string) (*directory.Table, error) {
 	t.mu.Lock()
 	found := t.tables[id]
 	if found != nil {
@@ -71,19 +72,17 @@ func (t *tree) table(ctx context.Context, id string) (*table, error) {
 	defer t.mu.Unlock()
 	if t.tables[id] == nil {
 		t.tables[id] = read
-		t.bytes += read.weight()
+		t.bytes += read.Weight()
 	}
 	t.touch(id)
 	for len(t.recent) > 1 && t.bytes > tablesCached {
 		oldest := t.recent[0]
 		t.recent = t.recent[1:]
-		t.bytes -= t.tables[oldest].weight()
+		t.bytes -= t.tables[oldest].Weight()
 		delete(t.tables, oldest)
 	}
 	return read, nil
 }
-
-func (t *table) weight() int { return cap(t.data) + 4*cap(t.offsets) + 64 }
 
 // touch makes id the one used last. The caller holds the lock.
 func (t *tree) touch(id string) {
@@ -99,7 +98,7 @@ func (t *tree) touch(id string) {
 	t.recent = append(t.recent, id)
 }
 
-func (r *Repository) readDirectory(ctx context.Context, id string) (*table, error) {
+func (r *Repository) readDirectory(ctx context.Context, id string) (*directory.Table, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -107,14 +106,14 @@ func (r *Repository) readDirectory(ctx context.Context, id string) (*table, erro
 	if err != nil {
 		return nil, err
 	}
-	var t *table
+	var t *directory.Table
 	err = r.mended(ctx, func() error {
 		reader, err := r.kopia.OpenObject(ctx, oid)
 		if err != nil {
 			return err
 		}
 		defer reader.Close()
-		t, err = readTable(reader)
+		t, err = directory.ReadTable(reader)
 		return err
 	})
 	r.notice(ctx, oid, err)
@@ -122,34 +121,34 @@ func (r *Repository) readDirectory(ctx context.Context, id string) (*table, erro
 }
 
 // find walks to an entry.
-func (t *tree) find(ctx context.Context, path string) (child, error) {
-	at := child{kind: snapshot.EntryTypeDirectory, mode: unixMode(impliedMode), object: t.root}
+func (t *tree) find(ctx context.Context, path string) (directory.Child, error) {
+	at := directory.Child{Kind: snapshot.EntryTypeDirectory, Mode: directory.UnixMode(directory.ImpliedMode), Object: t.root}
 	if path == "" {
 		return at, nil
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		if at.kind != snapshot.EntryTypeDirectory {
-			return child{}, cofre.ErrNotFound
+		if at.Kind != snapshot.EntryTypeDirectory {
+			return directory.Child{}, cofre.ErrNotFound
 		}
-		entries, err := t.table(ctx, at.object)
+		entries, err := t.table(ctx, at.Object)
 		if err != nil {
-			return child{}, t.repo.explain("read the directory", err)
+			return directory.Child{}, t.repo.explain("read the directory", err)
 		}
 		var ok bool
-		if at, ok = entries.find(segment); !ok {
-			return child{}, cofre.ErrNotFound
+		if at, ok = entries.Find(segment); !ok {
+			return directory.Child{}, cofre.ErrNotFound
 		}
 	}
 	return at, nil
 }
 
 // entry describes a child, and reads the target of a link.
-func (t *tree) entry(ctx context.Context, c child, path string) (cofre.Entry, error) {
-	e := c.entry(path)
-	if c.kind != snapshot.EntryTypeSymlink {
+func (t *tree) entry(ctx context.Context, c directory.Child, path string) (cofre.Entry, error) {
+	e := c.Entry(path)
+	if c.Kind != snapshot.EntryTypeSymlink {
 		return e, nil
 	}
-	id, err := object.ParseID(c.object)
+	id, err := object.ParseID(c.Object)
 	if err != nil {
 		return e, t.repo.explain("read the link", err)
 	}
@@ -183,25 +182,25 @@ func (t *tree) List(ctx context.Context, dir string) iter.Seq2[cofre.Entry, erro
 	return func(yield func(cofre.Entry, error) bool) {
 		fail := func(err error) { yield(cofre.Entry{}, fmt.Errorf("list %q: %w", dir, err)) }
 		c, err := t.find(ctx, dir)
-		if err == nil && c.kind != snapshot.EntryTypeDirectory {
+		if err == nil && c.Kind != snapshot.EntryTypeDirectory {
 			err = fmt.Errorf("not a directory: %w", cofre.ErrNotFound)
 		}
 		if err != nil {
 			fail(err)
 			return
 		}
-		entries, err := t.table(ctx, c.object)
+		entries, err := t.table(ctx, c.Object)
 		if err != nil {
 			fail(t.repo.explain("read the directory", err))
 			return
 		}
-		for i := range entries.len() {
+		for i := range entries.Len() {
 			if err := ctx.Err(); err != nil {
 				fail(err)
 				return
 			}
-			c := entries.at(i)
-			e, err := t.entry(ctx, c, joinPath(dir, c.name))
+			c := entries.At(i)
+			e, err := t.entry(ctx, c, directory.JoinPath(dir, c.Name))
 			if err != nil {
 				fail(err)
 				return
@@ -216,12 +215,12 @@ func (t *tree) List(ctx context.Context, dir string) iter.Seq2[cofre.Entry, erro
 // Open reads one file.
 func (t *tree) Open(ctx context.Context, path string) (io.ReadSeekCloser, error) {
 	c, err := t.find(ctx, path)
-	if err == nil && c.kind != snapshot.EntryTypeFile {
+	if err == nil && c.Kind != snapshot.EntryTypeFile {
 		err = fmt.Errorf("not a regular file: %w", cofre.ErrNotFound)
 	}
 	if err == nil {
 		var f *file
-		if f, err = t.repo.openFile(ctx, path, c.object); err == nil {
+		if f, err = t.repo.openFile(ctx, path, c.Object); err == nil {
 			return f, nil
 		}
 	}

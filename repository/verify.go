@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 const (
@@ -67,11 +69,11 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 	if err != nil {
 		return err
 	}
-	ledger, err := v.repo.readLedger(ctx)
+	ledger, err := seal.ReadLedger(ctx, v.repo.store)
 	if err != nil {
 		return err
 	}
-	problems := ledger.problems
+	problems := ledger.Problems
 	found, err := v.checkSealed(ctx, ledger, objects)
 	if err != nil {
 		return err
@@ -91,7 +93,7 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	for _, p := range d.problems {
-		if !v.report(cofre.Finding{Object: p.name, What: p.name + ": " + p.what}) {
+		if !v.report(cofre.Finding{Object: p.Name, What: p.Name + ": " + p.What}) {
 			return nil
 		}
 	}
@@ -107,8 +109,8 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 
 // damage is what a verification found so far, and what it learns from the walk of the points.
 type damage struct {
-	problems []problem // with files of the store
-	unread   error     // the indexes, which then say nothing
+	problems []seal.Problem // with files of the store
+	unread   error          // the indexes, which then say nothing
 	known    knownDamage
 	found    *examined
 	packs    map[blob.ID]int64
@@ -119,16 +121,16 @@ type damage struct {
 
 // examine finds what the damaged files have taken with them. A pack that holds nothing which counts is no problem: what
 // was in it has been stored afresh.
-func (v *verification) examine(ctx context.Context, problems []problem) (*damage, error) {
+func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*damage, error) {
 	d := &damage{problems: problems, record: newRecord(v.repo)}
 	if err := v.mend(ctx, d); err != nil {
 		return nil, err
 	}
-	suspects := slices.DeleteFunc(slices.Clone(d.problems), func(p problem) bool { return slices.Contains(d.mendable, p.name) })
+	suspects := slices.DeleteFunc(slices.Clone(d.problems), func(p seal.Problem) bool { return slices.Contains(d.mendable, p.Name) })
 	d.suspects = v.repo.damagedPacks(suspects)
 	if err := v.repo.refresh(ctx); err != nil {
 		d.unread = err
-		if isOutside(err) {
+		if seal.IsOutside(err) {
 			return nil, err
 		}
 		return d, nil
@@ -147,16 +149,16 @@ func (v *verification) examine(ctx context.Context, problems []problem) (*damage
 	for _, i := range append(d.found.bad, d.found.good...) {
 		holds[i.PackBlobID] = true
 	}
-	d.problems = slices.DeleteFunc(d.problems, func(p problem) bool {
-		id, ok := v.repo.blobs.naming.id(p.name)
-		return ok && isPack(id) && !holds[id] && !slices.Contains(d.mendable, p.name)
+	d.problems = slices.DeleteFunc(d.problems, func(p seal.Problem) bool {
+		id, ok := v.repo.blobs.Naming.ID(p.Name)
+		return ok && blobs.IsPack(id) && !holds[id] && !slices.Contains(d.mendable, p.Name)
 	})
 	return d, nil
 }
 
 // mend has what is kept twice read from the copy that is whole. A verification puts nothing right.
 func (v *verification) mend(ctx context.Context, d *damage) error {
-	if !slices.ContainsFunc(d.problems, func(p problem) bool { return v.repo.keptTwice(p.name) }) {
+	if !slices.ContainsFunc(d.problems, func(p seal.Problem) bool { return v.repo.keptTwice(p.Name) }) {
 		return nil
 	}
 	look := &Repository{config: v.repo.config, store: v.repo.store, blobs: v.repo.blobs}
@@ -166,8 +168,8 @@ func (v *verification) mend(ctx context.Context, d *damage) error {
 		return err
 	}
 	for i, p := range d.problems {
-		if slices.Contains(d.mendable, p.name) {
-			d.problems[i].what += "; the other copy of it is whole, and the next backup puts it right"
+		if slices.Contains(d.mendable, p.Name) {
+			d.problems[i].What += "; the other copy of it is whole, and the next backup puts it right"
 		}
 	}
 	d.record.rec.Files = d.mendable
@@ -258,7 +260,7 @@ func (v *verification) listBlobs(ctx context.Context) (map[string]int64, error) 
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := v.repo.blobs.naming.id(o.Name); ok || o.Name == shardsName {
+		if _, ok := v.repo.blobs.Naming.ID(o.Name); ok || o.Name == blobs.ShardsName {
 			objects[o.Name] = o.Size
 			v.total += o.Size
 		}
@@ -267,16 +269,16 @@ func (v *verification) listBlobs(ctx context.Context) (map[string]int64, error) 
 }
 
 // checkSealed compares every object that has a seal.
-func (v *verification) checkSealed(ctx context.Context, l *ledger, objects map[string]int64) ([]problem, error) {
+func (v *verification) checkSealed(ctx context.Context, l *seal.Ledger, objects map[string]int64) ([]seal.Problem, error) {
 	var mu sync.Mutex
-	var found []problem
+	var found []seal.Problem
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(verifyReaders)
-	for _, name := range slices.Sorted(maps.Keys(l.records)) {
+	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
 		if groupCtx.Err() != nil {
 			break
 		}
-		rec := l.records[name]
+		rec := l.Records[name]
 		group.Go(func() error {
 			what, err := v.checkRecord(groupCtx, rec, objects)
 			if err != nil {
@@ -284,7 +286,7 @@ func (v *verification) checkSealed(ctx context.Context, l *ledger, objects map[s
 			}
 			if what != "" {
 				mu.Lock()
-				found = append(found, problem{rec.Name, what})
+				found = append(found, seal.Problem{Name: rec.Name, What: what})
 				mu.Unlock()
 			}
 			return nil
@@ -293,24 +295,24 @@ func (v *verification) checkSealed(ctx context.Context, l *ledger, objects map[s
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found, func(a, b problem) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(found, func(a, b seal.Problem) int { return strings.Compare(a.Name, b.Name) })
 	return found, ctx.Err()
 }
 
 // checkSpares compares the second copies that there are. One that is missing the next backup makes.
-func (v *verification) checkSpares(ctx context.Context, l *ledger) ([]problem, error) {
+func (v *verification) checkSpares(ctx context.Context, l *seal.Ledger) ([]seal.Problem, error) {
 	sizes := map[string]int64{}
-	for o, err := range v.repo.store.List(ctx, sparePrefix) {
+	for o, err := range v.repo.store.List(ctx, blobs.SparePrefix) {
 		if err != nil {
 			return nil, err
 		}
 		sizes[o.Name] = o.Size
 	}
-	var found []problem
-	for _, name := range slices.Sorted(maps.Keys(l.records)) {
-		rec := l.records[name]
-		id, ok := v.repo.blobs.naming.id(name)
-		if rec.Name = spareName(id); !ok || !hasSpare(id) {
+	var found []seal.Problem
+	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
+		rec := l.Records[name]
+		id, ok := v.repo.blobs.Naming.ID(name)
+		if rec.Name = blobs.SpareName(id); !ok || !blobs.HasSpare(id) {
 			continue
 		}
 		if _, ok := sizes[rec.Name]; !ok {
@@ -321,25 +323,25 @@ func (v *verification) checkSpares(ctx context.Context, l *ledger) ([]problem, e
 			return nil, err
 		}
 		if what != "" {
-			found = append(found, problem{rec.Name, what})
+			found = append(found, seal.Problem{Name: rec.Name, What: what})
 		}
 	}
 	return found, nil
 }
 
-func (v *verification) checkRecord(ctx context.Context, rec record, objects map[string]int64) (string, error) {
+func (v *verification) checkRecord(ctx context.Context, rec seal.Record, objects map[string]int64) (string, error) {
 	size, listed := objects[rec.Name]
 	if !listed {
 		// It may have been written, sealed and not listed yet.
 		o, err := v.repo.store.Stat(ctx, rec.Name)
 		if errors.Is(err, cofre.ErrNotFound) {
-			if rec.State == announced {
+			if rec.State == seal.Announced {
 				return "", nil // the capture that announced it was killed before it wrote it
 			}
 			return "is missing", nil
 		}
 		if err != nil {
-			return unreadable(err)
+			return seal.Unreadable(err)
 		}
 		size = o.Size
 	}
@@ -349,7 +351,7 @@ func (v *verification) checkRecord(ctx context.Context, rec record, objects map[
 		}
 		return "", nil
 	}
-	what, err := v.repo.check(ctx, rec)
+	what, err := seal.Check(ctx, v.repo.store, rec)
 	v.progress(rec.Name, size)
 	return what, err
 }
@@ -360,33 +362,33 @@ func (v *verification) progress(item string, size int64) {
 
 // checkUnsealed looks at what no seal names: what a capture wrote that was killed, or is at work, and what was
 // named by a seal that is lost. It returns the packs among it, which are a problem only if a point needs them.
-func (v *verification) checkUnsealed(ctx context.Context, l *ledger, objects map[string]int64) (map[blob.ID]bool, []problem, error) {
+func (v *verification) checkUnsealed(ctx context.Context, l *seal.Ledger, objects map[string]int64) (map[blob.ID]bool, []seal.Problem, error) {
 	packs := map[blob.ID]bool{}
-	var found []problem
+	var found []seal.Problem
 	markers := false
 	for _, name := range slices.Sorted(maps.Keys(objects)) {
-		if _, ok := l.records[name]; ok {
+		if _, ok := l.Records[name]; ok {
 			continue
 		}
-		id, _ := v.repo.blobs.naming.id(name)
+		id, _ := v.repo.blobs.Naming.ID(name)
 		switch {
-		case isMarker(id):
+		case blobs.IsMarker(id):
 			markers = true
-		case isPack(id):
+		case blobs.IsPack(id):
 			packs[id] = true
 			if v.level == cofre.LevelStructure {
 				continue
 			}
 			err := v.repo.decodePack(ctx, id, objects[name])
-			if err != nil && isOutside(err) {
+			if err != nil && seal.IsOutside(err) {
 				return nil, nil, err
 			}
 			if err != nil && !errors.Is(err, blob.ErrBlobNotFound) {
-				found = append(found, problem{name, fmt.Sprintf("is damaged: %v", err)})
+				found = append(found, seal.Problem{Name: name, What: fmt.Sprintf("is damaged: %v", err)})
 			}
 			v.progress(name, objects[name])
 		default:
-			found = append(found, problem{name, "has no seal, so that nothing says whether it is as it was written"})
+			found = append(found, seal.Problem{Name: name, What: "has no seal, so that nothing says whether it is as it was written"})
 		}
 	}
 	if markers && v.level != cofre.LevelStructure {
@@ -423,21 +425,21 @@ func (r *Repository) decodePack(ctx context.Context, id blob.ID, length int64) e
 }
 
 // checkMarkers decrypts the markers of sessions that are at work or were killed.
-func (v *verification) checkMarkers(ctx context.Context, objects map[string]int64) ([]problem, error) {
+func (v *verification) checkMarkers(ctx context.Context, objects map[string]int64) ([]seal.Problem, error) {
 	_, err := v.repo.kopia.ContentReader().ListActiveSessions(ctx)
 	if err == nil {
 		return nil, nil
 	}
-	if isOutside(err) {
+	if seal.IsOutside(err) {
 		return nil, err
 	}
 	for name := range objects {
-		id, _ := v.repo.blobs.naming.id(name)
-		if isMarker(id) && strings.Contains(err.Error(), string(id)) {
-			return []problem{{name, fmt.Sprintf("is damaged: %v", err)}}, nil
+		id, _ := v.repo.blobs.Naming.ID(name)
+		if blobs.IsMarker(id) && strings.Contains(err.Error(), string(id)) {
+			return []seal.Problem{{Name: name, What: fmt.Sprintf("is damaged: %v", err)}}, nil
 		}
 	}
-	return []problem{{"s…", fmt.Sprintf("a session marker is damaged: %v", err)}}, nil
+	return []seal.Problem{{Name: "s…", What: fmt.Sprintf("a session marker is damaged: %v", err)}}, nil
 }
 
 // checkPoints walks what the points refer to.
@@ -466,7 +468,7 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
-		name := v.repo.blobs.naming.name(id)
+		name := v.repo.blobs.Naming.Name(id)
 		if !v.report(cofre.Finding{Object: name, What: name + ": points need it, and it has no seal, so that nothing says whether all of it is as it was written"}) {
 			return nil
 		}
@@ -504,4 +506,15 @@ func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, f
 		}
 	}
 	return true
+}
+
+// damagedPacks returns, of the problems, those of packs.
+func (r *Repository) damagedPacks(problems []seal.Problem) map[blob.ID]string {
+	packs := map[blob.ID]string{}
+	for _, p := range problems {
+		if id, ok := r.blobs.Naming.ID(p.Name); ok && blobs.IsPack(id) {
+			packs[id] = p.What
+		}
+	}
+	return packs
 }

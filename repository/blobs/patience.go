@@ -1,4 +1,4 @@
-package repository
+package blobs
 
 import (
 	"context"
@@ -6,9 +6,8 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/kopia/kopia/repo"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // Kopia reads its indexes again and again, with growing pauses, until it has them or its context ends. A store that
@@ -26,15 +25,15 @@ type attempt struct {
 
 type attemptKey struct{}
 
-// try returns a context that ends when the store cannot be read, and its attempt, whose done is to be called.
-func try(ctx context.Context) (context.Context, *attempt) {
+// Try returns a context that ends when the store cannot be read, and its attempt, whose done is to be called.
+func Try(ctx context.Context) (context.Context, *attempt) {
 	ctx, end := context.WithCancelCause(ctx)
 	a := &attempt{end: end}
 	return context.WithValue(ctx, attemptKey{}, a), a
 }
 
-// fail ends the attempt.
-func (a *attempt) fail(err error) {
+// Fail ends the attempt.
+func (a *attempt) Fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.end != nil && a.gone == nil {
@@ -43,15 +42,15 @@ func (a *attempt) fail(err error) {
 	}
 }
 
-// keep lets the context live on: Kopia keeps that of an opened repository.
-func (a *attempt) keep() {
+// Keep lets the context live on: Kopia keeps that of an opened repository.
+func (a *attempt) Keep() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end = nil
 }
 
-// done ends the context, and returns what the store said instead of the end of the context that Kopia then met.
-func (a *attempt) done(err error) error {
+// Done ends the context, and returns what the store said instead of the end of the context that Kopia then met.
+func (a *attempt) Done(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.end != nil {
@@ -63,12 +62,6 @@ func (a *attempt) done(err error) error {
 	return err
 }
 
-// flush makes what a writer has written visible.
-func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
-	ctx, a := try(ctx)
-	return a.done(w.Flush(ctx))
-}
-
 // impatient is a store that ends the attempt it is read in when it cannot be asked.
 type impatient struct{ cofre.Store }
 
@@ -76,8 +69,8 @@ type impatient struct{ cofre.Store }
 // is damaged. The context says so and not the error, for a silence of the store is a deadline that was exceeded, too.
 func (s impatient) failed(ctx context.Context, err error) {
 	a, ok := ctx.Value(attemptKey{}).(*attempt)
-	if ok && ctx.Err() == nil && isOutside(err) {
-		a.fail(err)
+	if ok && ctx.Err() == nil && seal.IsOutside(err) {
+		a.Fail(err)
 	}
 }
 

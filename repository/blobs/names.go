@@ -1,24 +1,29 @@
-package repository
+package blobs
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/kopia/kopia/repo/blob"
 
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
 
-// naming says under which name of the store a blob of Kopia rests: exactly where Kopia's own storage of the
+// Naming says under which name of the store a blob of Kopia rests: exactly where Kopia's own storage of the
 // same kind puts it, so that stock Kopia opens the repository.
-type naming interface {
-	name(id blob.ID) string
-	// id returns the blob that rests under a name, or ok=false for an object that is none of Kopia's.
-	id(name string) (blob.ID, bool)
+type Naming interface {
+	// Name is the name of the store for a blob.
+	Name(id blob.ID) string
+	// ID returns the blob that rests under a name, or ok=false for an object that is none of Kopia's.
+	ID(name string) (blob.ID, bool)
 	// prefixes returns the prefixes of names under which all blobs whose ids begin with prefix rest.
 	prefixes(prefix blob.ID) []string
 }
 
-func namingFor(address string) naming {
+func namingFor(address string) Naming {
 	if store.IsFolder(address) {
 		return folderNames{}
 	}
@@ -29,8 +34,8 @@ func namingFor(address string) naming {
 //
 // Source: kopia v0.22.3, repo/blob/sharded.
 const (
-	shardsName      = ".shards"
-	shardsContent   = `{"default":[1,3],"maxNonShardedLength":20}` + "\n"
+	ShardsName      = ".shards"
+	ShardsContent   = `{"default":[1,3],"maxNonShardedLength":20}` + "\n"
 	unshardedLength = 20
 	completeSuffix  = ".f"
 )
@@ -38,7 +43,7 @@ const (
 // folderNames puts a blob with a long id into two levels of directories, of one and of three characters.
 type folderNames struct{}
 
-func (folderNames) name(id blob.ID) string {
+func (folderNames) Name(id blob.ID) string {
 	s := string(id)
 	if len(s) > unshardedLength {
 		s = s[:1] + "/" + s[1:4] + "/" + s[4:]
@@ -46,7 +51,7 @@ func (folderNames) name(id blob.ID) string {
 	return s + completeSuffix
 }
 
-func (folderNames) id(name string) (blob.ID, bool) {
+func (folderNames) ID(name string) (blob.ID, bool) {
 	s, ok := strings.CutSuffix(name, completeSuffix)
 	switch strings.Count(s, "/") {
 	case 0:
@@ -75,8 +80,8 @@ func (folderNames) prefixes(prefix blob.ID) []string {
 // bucketNames puts every blob beside the others.
 type bucketNames struct{}
 
-func (bucketNames) name(id blob.ID) string           { return string(id) }
-func (bucketNames) id(name string) (blob.ID, bool)   { return blob.ID(name), isBlobID(name) }
+func (bucketNames) Name(id blob.ID) string           { return string(id) }
+func (bucketNames) ID(name string) (blob.ID, bool)   { return blob.ID(name), isBlobID(name) }
 func (bucketNames) prefixes(prefix blob.ID) []string { return []string{string(prefix)} }
 
 // isBlobID tells Kopia's blobs from what others keep in the same store: packs (p, q), indexes (x, n and their
@@ -99,10 +104,26 @@ func isBlobID(s string) bool {
 
 func isHex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
-// isPack, isIndex and isMarker tell blobs apart by their first letter.
-func isPack(id blob.ID) bool { return id != "" && (id[0] == 'p' || id[0] == 'q') }
+// IsPack reports whether a blob holds contents: p those of files, q those of directories, lists and manifests.
+func IsPack(id blob.ID) bool { return id != "" && (id[0] == 'p' || id[0] == 'q') }
 
 func isIndex(id blob.ID) bool {
 	return id != "" && (id[0] == 'x' || id[0] == 'n' || id[0] == 'm' || id[0] == 'l')
 }
-func isMarker(id blob.ID) bool { return id != "" && id[0] == 's' }
+
+// IsMarker reports whether a blob says that a session is under way.
+func IsMarker(id blob.ID) bool { return id != "" && id[0] == 's' }
+
+// PutShards writes down how names become paths in a folder, as Kopia does when it makes one.
+func (b *Storage) PutShards(ctx context.Context) error {
+	err := b.Store.Create(ctx, ShardsName, strings.NewReader(ShardsContent), int64(len(ShardsContent)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return err
+	}
+	sum, size, err := seal.HashOf(strings.NewReader(ShardsContent))
+	if err != nil {
+		return err
+	}
+	b.Seals.Add(seal.Record{State: seal.Stored, Size: size, Hash: sum, Name: ShardsName})
+	return nil
+}

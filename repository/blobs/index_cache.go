@@ -1,4 +1,4 @@
-package repository
+package blobs
 
 import (
 	"bytes"
@@ -8,29 +8,31 @@ import (
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/zeebo/blake3"
+
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
-// indexCache keeps the index blobs of a repository on S3 on this machine, as they are, encrypted: without it
+// IndexCache keeps the index blobs of a repository on S3 on this machine, as they are, encrypted: without it
 // every command would fetch all of them again. It is a cache in the strict sense: what is missing, damaged or
 // not writable costs a request. Kopia's own caches are not used: without a limit on data they fill the disk,
 // and with a limit of nothing they crash (v0.22.3, internal/cache, a nil PersistentCache).
-type indexCache struct{ dir string }
+type IndexCache struct{ Dir string }
 
 // cacheFor is how long an index is kept that nobody asks for: it has been compacted into another one.
 const cacheFor = 30 * 24 * time.Hour
 
-func (c *indexCache) path(id blob.ID) string { return filepath.Join(c.dir, string(id)) }
+func (c *IndexCache) path(id blob.ID) string { return filepath.Join(c.Dir, string(id)) }
 
 // get returns a cached blob, or ok=false.
-func (c *indexCache) get(id blob.ID) ([]byte, bool) {
+func (c *IndexCache) get(id blob.ID) ([]byte, bool) {
 	if c == nil {
 		return nil, false
 	}
 	b, err := os.ReadFile(c.path(id))
-	if err != nil || len(b) < len(hash{}) {
+	if err != nil || len(b) < len(seal.Hash{}) {
 		return nil, false
 	}
-	data, end := b[:len(b)-len(hash{})], b[len(b)-len(hash{}):]
+	data, end := b[:len(b)-len(seal.Hash{})], b[len(b)-len(seal.Hash{}):]
 	if sum := blake3.Sum256(data); !bytes.Equal(sum[:], end) {
 		return nil, false
 	}
@@ -40,11 +42,11 @@ func (c *indexCache) get(id blob.ID) ([]byte, bool) {
 	return data, true
 }
 
-func (c *indexCache) put(id blob.ID, data []byte) {
-	if c == nil || os.MkdirAll(c.dir, 0o700) != nil {
+func (c *IndexCache) put(id blob.ID, data []byte) {
+	if c == nil || os.MkdirAll(c.Dir, 0o700) != nil {
 		return
 	}
-	f, err := os.CreateTemp(c.dir, ".new-*")
+	f, err := os.CreateTemp(c.Dir, ".new-*")
 	if err != nil {
 		return
 	}
@@ -55,22 +57,22 @@ func (c *indexCache) put(id blob.ID, data []byte) {
 	}
 }
 
-// drop forgets a blob that was damaged when it was read.
-func (c *indexCache) drop(id blob.ID) {
+// Drop forgets a blob that was damaged when it was read.
+func (c *IndexCache) Drop(id blob.ID) {
 	if c != nil {
 		_ = os.Remove(c.path(id))
 	}
 }
 
-// sweep removes what nobody has asked for in a long time.
-func (c *indexCache) sweep() {
-	entries, err := os.ReadDir(c.dir)
+// Sweep removes what nobody has asked for in a long time.
+func (c *IndexCache) Sweep() {
+	entries, err := os.ReadDir(c.Dir)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
 		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > cacheFor {
-			_ = os.Remove(filepath.Join(c.dir, e.Name()))
+			_ = os.Remove(filepath.Join(c.Dir, e.Name()))
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package repository
+package directory
 
 import (
 	"context"
@@ -17,11 +17,11 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// impliedMode is the mode of a directory that nobody added.
-const impliedMode = fs.ModeDir | 0o755
+// ImpliedMode is the mode of a directory that nobody added.
+const ImpliedMode = fs.ModeDir | 0o755
 
-// builder collects the entries of a capture until its directories are written. Not safe for several goroutines.
-type builder struct {
+// Builder collects the entries of a capture until its directories are written. Not safe for several goroutines.
+type Builder struct {
 	root *node
 	// taken holds the paths of files and links, as 64-bit hashes with a seed of this capture: a path takes 8
 	// bytes instead of its length. Two of a million paths collide once in thirty million captures, and then
@@ -32,25 +32,25 @@ type builder struct {
 
 // node is a directory under construction.
 type node struct {
-	self  child
+	self  Child
 	added bool // by Add, not only implied by what is below it
-	files table
+	files Table
 	dirs  map[string]*node
 	// reused is set on a directory that was taken whole from another tree.
 	reused *kopiafs.DirectorySummary
 }
 
-func newBuilder() *builder {
-	return &builder{root: newNode(""), taken: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
+func NewBuilder() *Builder {
+	return &Builder{root: newNode(""), taken: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 }
 
 func newNode(name string) *node {
-	return &node{self: childOf(cofre.Entry{Mode: impliedMode}, name), dirs: map[string]*node{}}
+	return &node{self: childOf(cofre.Entry{Mode: ImpliedMode}, name), dirs: map[string]*node{}}
 }
 
 var errPath = errors.New("a path is relative, without empty, . or .. segments")
 
-func checkPath(path string) error {
+func CheckPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." || strings.Contains(segment, "\x00") {
 			return errPath
@@ -59,10 +59,10 @@ func checkPath(path string) error {
 	return nil
 }
 
-func (b *builder) hash(path string) uint64 { return maphash.String(b.seed, path) }
+func (b *Builder) hash(path string) uint64 { return maphash.String(b.seed, path) }
 
 // dir returns the node of a directory, made where it is missing.
-func (b *builder) dir(path string) (*node, error) {
+func (b *Builder) dir(path string) (*node, error) {
 	n := b.root
 	if n.reused != nil {
 		return nil, fmt.Errorf("the whole tree is reused: %w", cofre.ErrExists)
@@ -91,8 +91,8 @@ func (b *builder) dir(path string) (*node, error) {
 	return n, nil
 }
 
-// addFile takes a file or a link.
-func (b *builder) addFile(e cofre.Entry) error {
+// AddFile takes a file or a link.
+func (b *Builder) AddFile(e cofre.Entry) error {
 	dir, name := parentOf(e.Path)
 	n, err := b.dir(dir)
 	if err != nil {
@@ -108,11 +108,11 @@ func (b *builder) addFile(e cofre.Entry) error {
 	return nil
 }
 
-// addDir takes a directory, or the description of one that was only implied. With reused it brings everything
+// AddDir takes a directory, or the description of one that was only implied. With reused it brings everything
 // below it, and nothing may be there.
-func (b *builder) addDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error {
+func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error {
 	if e.Path == "" {
-		if len(b.root.dirs) > 0 || b.root.files.len() > 0 || b.root.reused != nil {
+		if len(b.root.dirs) > 0 || b.root.files.Len() > 0 || b.root.reused != nil {
 			return cofre.ErrExists
 		}
 		b.root.self, b.root.reused = childOf(e, ""), reused
@@ -135,14 +135,14 @@ func (b *builder) addDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error 
 	return nil
 }
 
-// write stores all directories, the deepest first, and forgets each as soon as it is stored.
-func (b *builder) write(ctx context.Context, w repo.RepositoryWriter, comp compression.Name) (object.ID, kopiafs.DirectorySummary, error) {
+// Write stores all directories, the deepest first, and forgets each as soon as it is stored.
+func (b *Builder) Write(ctx context.Context, w repo.RepositoryWriter, comp compression.Name) (object.ID, kopiafs.DirectorySummary, error) {
 	return writeNode(ctx, w, comp, "", b.root)
 }
 
 func writeNode(ctx context.Context, w repo.RepositoryWriter, comp compression.Name, path string, n *node) (object.ID, kopiafs.DirectorySummary, error) {
 	if n.reused != nil {
-		id, err := object.ParseID(n.self.object)
+		id, err := object.ParseID(n.self.Object)
 		return id, *n.reused, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -150,16 +150,16 @@ func writeNode(ctx context.Context, w repo.RepositoryWriter, comp compression.Na
 	}
 	dirs := make([]sealedDir, 0, len(n.dirs))
 	for name, d := range n.dirs {
-		id, summary, err := writeNode(ctx, w, comp, joinPath(path, name), d)
+		id, summary, err := writeNode(ctx, w, comp, JoinPath(path, name), d)
 		if err != nil {
 			return object.EmptyID, summary, err
 		}
 		self := d.self
-		self.kind, self.size, self.object = snapshot.EntryTypeDirectory, summary.TotalFileSize, id.String()
+		self.Kind, self.size, self.Object = snapshot.EntryTypeDirectory, summary.TotalFileSize, id.String()
 		dirs = append(dirs, sealedDir{self, summary})
 		delete(n.dirs, name)
 	}
 	id, summary, err := writeDirectory(ctx, w, comp, path, &n.files, dirs)
-	n.files = table{}
+	n.files = Table{}
 	return id, summary, err
 }

@@ -1,4 +1,4 @@
-package repository
+package directory
 
 import (
 	"bufio"
@@ -26,9 +26,9 @@ import (
 const (
 	directoryStream = "kopia:directory"
 	directoryPrefix = "k"
-	indirectStream  = "kopia:indirect"
-	indirectPrefix  = "x"
-	factsPrefix     = "g" // contents with a prefix go into packs of their own, which are kept twice
+	IndirectStream  = "kopia:indirect"
+	IndirectPrefix  = "x"
+	FactsPrefix     = "g" // contents with a prefix go into packs of their own, which are kept twice
 )
 
 // bytesPrefix marks a name that is not UTF-8: JSON would change it, and with it which file is meant. What
@@ -53,14 +53,14 @@ func decodeName(name string) string {
 
 // sealedDir is a directory whose object is written.
 type sealedDir struct {
-	child   child
+	child   Child
 	summary kopiafs.DirectorySummary
 }
 
 // writeDirectory stores a directory of files (sorted here) and of directories that are written already.
-func writeDirectory(ctx context.Context, w repo.RepositoryWriter, comp compression.Name, path string, files *table, dirs []sealedDir) (object.ID, kopiafs.DirectorySummary, error) {
+func writeDirectory(ctx context.Context, w repo.RepositoryWriter, comp compression.Name, path string, files *Table, dirs []sealedDir) (object.ID, kopiafs.DirectorySummary, error) {
 	files.sort()
-	slices.SortFunc(dirs, func(a, b sealedDir) int { return strings.Compare(a.child.name, b.child.name) })
+	slices.SortFunc(dirs, func(a, b sealedDir) int { return strings.Compare(a.child.Name, b.child.Name) })
 	summary := summarize(files, dirs)
 
 	ow := w.NewObjectWriter(ctx, object.WriterOptions{
@@ -79,7 +79,7 @@ func writeDirectory(ctx context.Context, w repo.RepositoryWriter, comp compressi
 	return id, summary, err
 }
 
-func encodeDirectory(out *bufio.Writer, summary kopiafs.DirectorySummary, files *table, dirs []sealedDir) error {
+func encodeDirectory(out *bufio.Writer, summary kopiafs.DirectorySummary, files *Table, dirs []sealedDir) error {
 	head, err := json.Marshal(&summary)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func encodeDirectory(out *bufio.Writer, summary kopiafs.DirectorySummary, files 
 	// Errors of the buffer come out of its Flush.
 	fmt.Fprintf(out, `{"stream":%q,"summary":%s,"entries":[`, directoryStream, head)
 	first := true
-	put := func(c child, s *kopiafs.DirectorySummary) error {
+	put := func(c Child, s *kopiafs.DirectorySummary) error {
 		d, err := c.dirEntry()
 		if err != nil {
 			return err
@@ -104,9 +104,9 @@ func encodeDirectory(out *bufio.Writer, summary kopiafs.DirectorySummary, files 
 		_, err = out.Write(b)
 		return err
 	}
-	for i := range files.len() {
-		c := files.at(i)
-		for len(dirs) > 0 && dirs[0].child.name < c.name {
+	for i := range files.Len() {
+		c := files.At(i)
+		for len(dirs) > 0 && dirs[0].child.Name < c.Name {
 			if err := put(dirs[0].child, &dirs[0].summary); err != nil {
 				return err
 			}
@@ -125,13 +125,13 @@ func encodeDirectory(out *bufio.Writer, summary kopiafs.DirectorySummary, files 
 	return err
 }
 
-func summarize(files *table, dirs []sealedDir) kopiafs.DirectorySummary {
+func summarize(files *Table, dirs []sealedDir) kopiafs.DirectorySummary {
 	s := kopiafs.DirectorySummary{TotalDirCount: 1}
 	newest := func(t kopiafs.UTCTimestamp) { s.MaxModTime = max(s.MaxModTime, t) }
-	for i := range files.len() {
-		c := files.at(i)
+	for i := range files.Len() {
+		c := files.At(i)
 		newest(kopiafs.UTCTimestamp(c.modTime))
-		if c.kind == snapshot.EntryTypeSymlink {
+		if c.Kind == snapshot.EntryTypeSymlink {
 			s.TotalSymlinkCount++
 			continue
 		}
@@ -149,16 +149,16 @@ func summarize(files *table, dirs []sealedDir) kopiafs.DirectorySummary {
 	return s
 }
 
-// entriesBelow counts what is in a tree, its root left out.
-func entriesBelow(s kopiafs.DirectorySummary) int64 {
+// EntriesBelow counts what is in a tree, its root left out.
+func EntriesBelow(s kopiafs.DirectorySummary) int64 {
 	return s.TotalFileCount + s.TotalSymlinkCount + s.TotalDirCount - 1
 }
 
 var errDirectory = errors.New("not the object of a directory")
 
-// readTable reads a directory whole.
-func readTable(r io.Reader) (*table, error) {
-	t := &table{}
+// ReadTable reads a directory whole.
+func ReadTable(r io.Reader) (*Table, error) {
+	t := &Table{}
 	_, err := decodeDirectory(r, func(d *snapshot.DirEntry) error {
 		if d.Name == "" || d.Type == snapshot.EntryTypeUnknown {
 			return fmt.Errorf("an entry has no name or no type: %w", errDirectory)
@@ -170,8 +170,8 @@ func readTable(r io.Reader) (*table, error) {
 	return t, err
 }
 
-// readSummary reads what a directory says about everything below it.
-func readSummary(r io.Reader) (kopiafs.DirectorySummary, error) {
+// ReadSummary reads what a directory says about everything below it.
+func ReadSummary(r io.Reader) (kopiafs.DirectorySummary, error) {
 	s, err := decodeDirectory(r, nil)
 	if err != nil {
 		return kopiafs.DirectorySummary{}, err

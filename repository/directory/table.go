@@ -1,4 +1,4 @@
-package repository
+package directory
 
 import (
 	"cmp"
@@ -15,65 +15,65 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// child is an entry of one directory.
-type child struct {
-	name    string
-	kind    snapshot.EntryType
-	mode    uint32 // permissions and the set-id and sticky bits, as Unix numbers them
+// Child is an entry of one directory.
+type Child struct {
+	Name    string
+	Kind    snapshot.EntryType
+	Mode    uint32 // permissions and the set-id and sticky bits, as Unix numbers them
 	modTime int64  // nanoseconds since 1970
 	uid     uint32
 	gid     uint32
 	size    int64
-	object  string // as Kopia prints it
+	Object  string // as Kopia prints it
 }
 
-// table holds the entries of one directory in about as many bytes as their names and object ids have: a bucket
+// Table holds the entries of one directory in about as many bytes as their names and object ids have: a bucket
 // may have a million objects in one folder, and Kopia's own structures would take half a gigabyte.
-type table struct {
+type Table struct {
 	data    []byte
 	offsets []uint32
 	sorted  bool
 }
 
-func (t *table) add(c child) {
+func (t *Table) add(c Child) {
 	t.offsets = append(t.offsets, uint32(len(t.data)))
 	t.sorted = false
-	t.data = appendText(t.data, c.name)
-	t.data = append(t.data, c.kind[0])
-	t.data = binary.AppendUvarint(t.data, uint64(c.mode))
+	t.data = appendText(t.data, c.Name)
+	t.data = append(t.data, c.Kind[0])
+	t.data = binary.AppendUvarint(t.data, uint64(c.Mode))
 	t.data = binary.AppendVarint(t.data, c.modTime)
 	t.data = binary.AppendUvarint(t.data, uint64(c.uid))
 	t.data = binary.AppendUvarint(t.data, uint64(c.gid))
 	t.data = binary.AppendUvarint(t.data, uint64(c.size))
-	t.data = appendText(t.data, c.object)
+	t.data = appendText(t.data, c.Object)
 }
 
-func (t *table) len() int { return len(t.offsets) }
+func (t *Table) Len() int { return len(t.offsets) }
 
-func (t *table) at(i int) child {
+func (t *Table) At(i int) Child {
 	b := t.data[t.offsets[i]:]
-	var c child
-	c.name, b = cutText(b)
-	c.kind, b = snapshot.EntryType(b[:1]), b[1:]
-	c.mode, b = cutUint32(b)
+	var c Child
+	c.Name, b = cutText(b)
+	c.Kind, b = snapshot.EntryType(b[:1]), b[1:]
+	c.Mode, b = cutUint32(b)
 	modTime, n := binary.Varint(b)
 	c.modTime, b = modTime, b[n:]
 	c.uid, b = cutUint32(b)
 	c.gid, b = cutUint32(b)
 	size, n := binary.Uvarint(b)
 	c.size, b = int64(size), b[n:]
-	c.object, _ = cutText(b)
+	c.Object, _ = cutText(b)
 	return c
 }
 
-func (t *table) name(offset uint32) []byte {
+func (t *Table) name(offset uint32) []byte {
 	b := t.data[offset:]
 	n, used := binary.Uvarint(b)
 	return b[used : used+int(n)]
 }
 
 // sort puts the entries into byte order of their names.
-func (t *table) sort() {
+func (t *Table) sort() {
 	if t.sorted {
 		return
 	}
@@ -81,15 +81,15 @@ func (t *table) sort() {
 	t.sorted = true
 }
 
-// find looks an entry up in a sorted table.
-func (t *table) find(name string) (child, bool) {
+// Find looks an entry up in a sorted table.
+func (t *Table) Find(name string) (Child, bool) {
 	i, ok := slices.BinarySearchFunc(t.offsets, name, func(offset uint32, name string) int {
 		return cmp.Compare(string(t.name(offset)), name)
 	})
 	if !ok {
-		return child{}, false
+		return Child{}, false
 	}
-	return t.at(i), true
+	return t.At(i), true
 }
 
 func appendText(b []byte, s string) []byte {
@@ -115,7 +115,7 @@ const (
 	sticky = 0o1000
 )
 
-func unixMode(m fs.FileMode) uint32 {
+func UnixMode(m fs.FileMode) uint32 {
 	mode := uint32(m.Perm())
 	for bit, unix := range map[fs.FileMode]uint32{fs.ModeSetuid: setUID, fs.ModeSetgid: setGID, fs.ModeSticky: sticky} {
 		if m&bit != 0 {
@@ -155,46 +155,46 @@ func nanoseconds(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-func childOf(e cofre.Entry, name string) child {
-	c := child{
-		name: name, kind: snapshot.EntryTypeFile, mode: unixMode(e.Mode), modTime: nanoseconds(e.ModTime),
-		uid: e.UID, gid: e.GID, size: e.Size, object: string(e.Object),
+func childOf(e cofre.Entry, name string) Child {
+	c := Child{
+		Name: name, Kind: snapshot.EntryTypeFile, Mode: UnixMode(e.Mode), modTime: nanoseconds(e.ModTime),
+		uid: e.UID, gid: e.GID, size: e.Size, Object: string(e.Object),
 	}
 	switch {
 	case e.IsDir():
-		c.kind = snapshot.EntryTypeDirectory
+		c.Kind = snapshot.EntryTypeDirectory
 	case e.IsLink():
-		c.kind = snapshot.EntryTypeSymlink
+		c.Kind = snapshot.EntryTypeSymlink
 	}
 	return c
 }
 
-func (c child) entry(path string) cofre.Entry {
+func (c Child) Entry(path string) cofre.Entry {
 	e := cofre.Entry{
-		Path: path, Mode: fileMode(c.mode, c.kind), ModTime: time.Unix(0, c.modTime).UTC(),
-		UID: c.uid, GID: c.gid, Size: c.size, Object: cofre.ObjectID(c.object),
+		Path: path, Mode: fileMode(c.Mode, c.Kind), ModTime: time.Unix(0, c.modTime).UTC(),
+		UID: c.uid, GID: c.gid, Size: c.size, Object: cofre.ObjectID(c.Object),
 	}
-	if c.kind == snapshot.EntryTypeDirectory {
+	if c.Kind == snapshot.EntryTypeDirectory {
 		e.Size = 0
 	}
 	return e
 }
 
-func (c child) dirEntry() (*snapshot.DirEntry, error) {
-	id, err := object.ParseID(c.object)
+func (c Child) dirEntry() (*snapshot.DirEntry, error) {
+	id, err := object.ParseID(c.Object)
 	if err != nil {
 		return nil, err
 	}
 	return &snapshot.DirEntry{
-		Name: encodeName(c.name), Type: c.kind, Permissions: snapshot.Permissions(c.mode), FileSize: c.size,
+		Name: encodeName(c.Name), Type: c.Kind, Permissions: snapshot.Permissions(c.Mode), FileSize: c.size,
 		ModTime: kopiafs.UTCTimestamp(c.modTime), UserID: c.uid, GroupID: c.gid, ObjectID: id,
 	}, nil
 }
 
-func childOfDirEntry(d *snapshot.DirEntry) child {
-	return child{
-		name: decodeName(d.Name), kind: d.Type, mode: uint32(d.Permissions), modTime: int64(d.ModTime),
-		uid: d.UserID, gid: d.GroupID, size: d.FileSize, object: d.ObjectID.String(),
+func childOfDirEntry(d *snapshot.DirEntry) Child {
+	return Child{
+		Name: decodeName(d.Name), Kind: d.Type, Mode: uint32(d.Permissions), modTime: int64(d.ModTime),
+		uid: d.UserID, gid: d.GroupID, size: d.FileSize, Object: d.ObjectID.String(),
 	}
 }
 
@@ -205,9 +205,11 @@ func parentOf(path string) (dir, name string) {
 	return "", path
 }
 
-func joinPath(dir, name string) string {
+func JoinPath(dir, name string) string {
 	if dir == "" {
 		return name
 	}
 	return dir + "/" + name
 }
+
+func (t *Table) Weight() int { return cap(t.data) + 4*cap(t.offsets) + 64 }

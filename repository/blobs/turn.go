@@ -1,28 +1,28 @@
-package repository
+package blobs
 
 import (
 	"context"
 	"runtime"
 )
 
-// turns limits how many pieces are decrypted and decompressed at once to what there are processors for. Many more
+// Turns limits how many pieces are decrypted and decompressed at once to what there are processors for. Many more
 // are fetched at once, which costs waiting and little memory; but the library keeps its buffers of 8 MiB for as many
 // decryptions as there are processors and makes a new one, zeroed by the kernel, for each beyond: more than half of
 // what a restore with 32 pieces in flight did.
-type turns chan struct{}
+type Turns chan struct{}
 
-func newTurns() turns { return make(turns, runtime.GOMAXPROCS(0)) }
+func NewTurns() Turns { return make(Turns, runtime.GOMAXPROCS(0)) }
 
 type turnKey struct{}
 
 // turn is that of one piece, taken when its bytes have been fetched.
 type turn struct {
-	of    turns
+	of    Turns
 	taken bool
 }
 
-// begin returns the context to read a piece with and what is to be called when it was read.
-func (t turns) begin(ctx context.Context) (context.Context, func()) {
+// Begin returns the context to read a piece with and what is to be called when it was read.
+func (t Turns) Begin(ctx context.Context) (context.Context, func()) {
 	my := &turn{of: t}
 	return context.WithValue(ctx, turnKey{}, my), func() {
 		if my.taken {

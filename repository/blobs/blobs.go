@@ -1,7 +1,6 @@
-package repository
+package blobs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,23 +14,24 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
-// blobs is Kopia's storage on a cofre.Store. It seals what passes through it.
-type blobs struct {
+// Storage is Kopia's storage on a cofre.Store. It seals what passes through it.
+type Storage struct {
 	blob.DefaultProviderImplementation
 
-	store  cofre.Store
-	naming naming
-	seals  *sealer
-	cache  *indexCache // nil for a folder
+	Store  cofre.Store
+	Naming Naming
+	Seals  *seal.Sealer
+	Cache  *IndexCache // nil for a folder
 
 	// compacting lets Kopia compact its manifests, which it otherwise does whenever it reads sixteen of them: a
 	// command that only looks must not write.
-	compacting atomic.Bool
+	Compacting atomic.Bool
 
 	// creating refuses to replace the format, so that of two inits at once one wins.
-	creating bool
+	Creating bool
 
 	mu       sync.Mutex
 	markers  map[blob.ID]bool  // session markers that were written here and not deleted
@@ -47,11 +47,16 @@ type storageOptions struct{}
 
 type blobsKey struct{}
 
-// register tells Kopia of the storage type. Kopia finds storage by a name in a connection file; ours comes
+// With returns a context in which Kopia finds b when it opens a repository.
+func With(ctx context.Context, b *Storage) context.Context {
+	return context.WithValue(ctx, blobsKey{}, b)
+}
+
+// Register tells Kopia of the storage type. Kopia finds storage by a name in a connection file; ours comes
 // through the context instead, so that no credential is ever in a file.
-var register = sync.OnceFunc(func() {
+var Register = sync.OnceFunc(func() {
 	blob.AddSupportedStorage(storageType, storageOptions{}, func(ctx context.Context, _ *storageOptions, _ bool) (blob.Storage, error) {
-		b, ok := ctx.Value(blobsKey{}).(*blobs)
+		b, ok := ctx.Value(blobsKey{}).(*Storage)
 		if !ok {
 			return nil, errors.New("the repository was opened without its store")
 		}
@@ -59,21 +64,21 @@ var register = sync.OnceFunc(func() {
 	})
 })
 
-func newBlobs(s cofre.Store) *blobs {
-	return &blobs{store: impatient{s}, naming: namingFor(s.URL()), seals: &sealer{store: s}, markers: map[blob.ID]bool{}}
+func New(s cofre.Store) *Storage {
+	return &Storage{Store: impatient{s}, Naming: namingFor(s.URL()), Seals: &seal.Sealer{Store: s}, markers: map[blob.ID]bool{}}
 }
 
 // PutBlob stores a blob, durably, and has it sealed.
-func (b *blobs) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
+func (b *Storage) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
 	if opts.HasRetentionOptions() || !opts.SetModTime.IsZero() {
 		return fmt.Errorf("put blob %s: %w", id, blob.ErrUnsupportedPutBlobOption)
 	}
-	name := b.naming.name(id)
+	name := b.Naming.Name(id)
 	reader := data.Reader()
 	defer reader.Close()
-	put := b.store.Replace
-	if opts.DoNotRecreate || b.creating {
-		put = b.store.Create
+	put := b.Store.Replace
+	if opts.DoNotRecreate || b.Creating {
+		put = b.Store.Create
 	}
 	write := func() error {
 		if _, err := reader.Seek(0, io.SeekStart); err != nil {
@@ -97,7 +102,7 @@ func (b *blobs) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts b
 		return err
 	}
 	if opts.GetModTime != nil {
-		o, err := b.store.Stat(ctx, name)
+		o, err := b.Store.Stat(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -106,32 +111,32 @@ func (b *blobs) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts b
 	return nil
 }
 
-func (b *blobs) putSealed(ctx context.Context, id blob.ID, name string, reader io.Reader, write func() error) error {
-	if isMarker(id) {
+func (b *Storage) putSealed(ctx context.Context, id blob.ID, name string, reader io.Reader, write func() error) error {
+	if IsMarker(id) {
 		// Markers come and go with every flush; what is in them is authenticated to the last byte.
 		b.mu.Lock()
 		b.markers[id] = true
 		b.mu.Unlock()
 		return write()
 	}
-	sum, size, err := hashOf(reader)
+	sum, size, err := seal.HashOf(reader)
 	if err != nil {
 		return err
 	}
-	r := record{State: stored, Size: size, Hash: sum, Name: name}
+	r := seal.Record{State: seal.Stored, Size: size, Hash: sum, Name: name}
 	if isIndex(id) {
-		return b.seals.around(ctx, r, write)
+		return b.Seals.Around(ctx, r, write)
 	}
 	if err := write(); err != nil {
 		return err
 	}
-	b.seals.add(r)
+	b.Seals.Add(r)
 	return nil
 }
 
-// failedSince returns how many writes have failed, and the last error where that is more than seen. Kopia keeps
+// FailedSince returns how many writes have failed, and the last error where that is more than seen. Kopia keeps
 // the error of a write in the background to itself until the object is whole, and a dump may be a terabyte.
-func (b *blobs) failedSince(seen int) (int, error) {
+func (b *Storage) FailedSince(seen int) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failures > seen {
@@ -141,31 +146,31 @@ func (b *blobs) failedSince(seen int) (int, error) {
 }
 
 // GetBlob reads a blob or a part of it.
-func (b *blobs) GetBlob(ctx context.Context, id blob.ID, offset, length int64, output blob.OutputBuffer) error {
+func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64, output blob.OutputBuffer) error {
 	output.Reset()
 	whole := isIndex(id) && offset == 0 && length < 0
 	if whole {
-		if data, ok := b.cache.get(id); ok {
+		if data, ok := b.Cache.get(id); ok {
 			_, err := output.Write(data)
 			return err
 		}
 	}
-	r, err := b.store.Open(ctx, b.from(id), offset, length)
+	r, err := b.Store.Open(ctx, b.From(id), offset, length)
 	if err != nil {
 		return b.notFound(id, err)
 	}
 	defer r.Close()
-	if whole && b.cache != nil {
+	if whole && b.Cache != nil {
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return err
 		}
-		b.cache.put(id, data)
+		b.Cache.put(id, data)
 		_, err = output.Write(data)
 		return err
 	}
-	buffer := copyBuffers.Get().(*[]byte)
-	defer copyBuffers.Put(buffer)
+	buffer := seal.CopyBuffers.Get().(*[]byte)
+	defer seal.CopyBuffers.Put(buffer)
 	if _, err := io.CopyBuffer(struct{ io.Writer }{output}, struct{ io.Reader }{r}, *buffer); err != nil {
 		return err
 	}
@@ -176,8 +181,8 @@ func (b *blobs) GetBlob(ctx context.Context, id blob.ID, offset, length int64, o
 }
 
 // GetMetadata describes a blob.
-func (b *blobs) GetMetadata(ctx context.Context, id blob.ID) (blob.Metadata, error) {
-	o, err := b.store.Stat(ctx, b.from(id))
+func (b *Storage) GetMetadata(ctx context.Context, id blob.ID) (blob.Metadata, error) {
+	o, err := b.Store.Stat(ctx, b.From(id))
 	if err != nil {
 		return blob.Metadata{}, b.notFound(id, err)
 	}
@@ -185,7 +190,7 @@ func (b *blobs) GetMetadata(ctx context.Context, id blob.ID) (blob.Metadata, err
 }
 
 // notFound gives a missing blob Kopia's own condition.
-func (b *blobs) notFound(id blob.ID, err error) error {
+func (b *Storage) notFound(id blob.ID, err error) error {
 	if errors.Is(err, cofre.ErrNotFound) {
 		return fmt.Errorf("blob %s: %w", id, blob.ErrBlobNotFound)
 	}
@@ -193,8 +198,8 @@ func (b *blobs) notFound(id blob.ID, err error) error {
 }
 
 // ListBlobs calls f with every blob whose id begins with prefix.
-func (b *blobs) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metadata) error) error {
-	for m, err := range b.list(ctx, prefix) {
+func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metadata) error) error {
+	for m, err := range b.List(ctx, prefix) {
 		if err != nil {
 			return err
 		}
@@ -205,7 +210,7 @@ func (b *blobs) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metad
 	return nil
 }
 
-func (b *blobs) list(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
+func (b *Storage) List(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
 	return func(yield func(blob.Metadata, error) bool) {
 		spares := b.spareSizes()
 		for id, size := range spares {
@@ -213,13 +218,13 @@ func (b *blobs) list(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadat
 				return
 			}
 		}
-		for _, names := range b.naming.prefixes(prefix) {
-			for o, err := range b.store.List(ctx, names) {
+		for _, names := range b.Naming.prefixes(prefix) {
+			for o, err := range b.Store.List(ctx, names) {
 				if err != nil {
 					yield(blob.Metadata{}, err)
 					return
 				}
-				id, ok := b.naming.id(o.Name)
+				id, ok := b.Naming.ID(o.Name)
 				if _, spare := spares[id]; !ok || spare || len(id) < len(prefix) || id[:len(prefix)] != prefix {
 					continue
 				}
@@ -232,19 +237,19 @@ func (b *blobs) list(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadat
 }
 
 // DeleteBlob removes a blob, and has it said first that this was on purpose.
-func (b *blobs) DeleteBlob(ctx context.Context, id blob.ID) error {
-	name := b.naming.name(id)
-	if !isMarker(id) {
-		b.seals.add(record{State: removed, Name: name})
-		if err := b.seals.flush(ctx); err != nil {
+func (b *Storage) DeleteBlob(ctx context.Context, id blob.ID) error {
+	name := b.Naming.Name(id)
+	if !IsMarker(id) {
+		b.Seals.Add(seal.Record{State: seal.Removed, Name: name})
+		if err := b.Seals.Flush(ctx); err != nil {
 			return err
 		}
 	}
-	if err := b.store.Delete(ctx, name); err != nil {
+	if err := b.Store.Delete(ctx, name); err != nil {
 		return err
 	}
-	if hasSpare(id) {
-		if err := b.store.Delete(ctx, spareName(id)); err != nil {
+	if HasSpare(id) {
+		if err := b.Store.Delete(ctx, SpareName(id)); err != nil {
 			return err
 		}
 	}
@@ -254,9 +259,9 @@ func (b *blobs) DeleteBlob(ctx context.Context, id blob.ID) error {
 	return nil
 }
 
-// dropMarkers removes the session markers of captures that did not end well. It is best effort: a marker that
+// DropMarkers removes the session markers of captures that did not end well. It is best effort: a marker that
 // stays tells Kopia's own collection to leave the blobs of that session alone for some days.
-func (b *blobs) dropMarkers(ctx context.Context) {
+func (b *Storage) DropMarkers(ctx context.Context) {
 	b.mu.Lock()
 	var left []blob.ID
 	for id := range b.markers {
@@ -269,101 +274,20 @@ func (b *blobs) dropMarkers(ctx context.Context) {
 }
 
 // GetCapacity is not asked by anything this package uses.
-func (b *blobs) GetCapacity(context.Context) (blob.Capacity, error) {
+func (b *Storage) GetCapacity(context.Context) (blob.Capacity, error) {
 	return blob.Capacity{}, blob.ErrNotAVolume
 }
 
 // IsReadOnly keeps Kopia from compacting manifests at any moment but the one that allows it. Nothing else in
 // the library asks.
-func (b *blobs) IsReadOnly() bool { return !b.compacting.Load() }
+func (b *Storage) IsReadOnly() bool { return !b.Compacting.Load() }
 
 // ConnectionInfo names the storage type. It holds no address and no credential.
-func (b *blobs) ConnectionInfo() blob.ConnectionInfo {
+func (b *Storage) ConnectionInfo() blob.ConnectionInfo {
 	return blob.ConnectionInfo{Type: storageType, Config: &storageOptions{}}
 }
 
 // DisplayName is the address, without credentials.
-func (b *blobs) DisplayName() string { return b.store.URL() }
+func (b *Storage) DisplayName() string { return b.Store.URL() }
 
-// sealer collects what was written and writes it down in seals.
-type sealer struct {
-	store cofre.Store
-
-	mu      sync.Mutex
-	pending []record
-	last    time.Time
-}
-
-func (s *sealer) add(r record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pending = append(s.pending, r)
-}
-
-// around seals an index and every pack that is pending, and calls write between the two seals of the pair.
-//
-// A crash before write leaves an announcement of a blob that never came, which verify passes over. A crash
-// after write leaves a first seal without its second; mend makes it good.
-func (s *sealer) around(ctx context.Context, index record, write func() error) error {
-	s.mu.Lock()
-	pending := s.pending
-	s.pending = nil
-	s.mu.Unlock()
-
-	announce := index
-	announce.State = announced
-	first, second := sealNames(s.now())
-	if err := s.write(ctx, first, append(pending[:len(pending):len(pending)], announce)); err != nil {
-		s.restore(pending)
-		return err
-	}
-	if err := write(); err != nil {
-		return err
-	}
-	return s.write(ctx, second, []record{index})
-}
-
-// flush seals what is pending outside of any index: the format, and what was removed.
-func (s *sealer) flush(ctx context.Context) error {
-	s.mu.Lock()
-	pending := s.pending
-	s.pending = nil
-	s.mu.Unlock()
-	if len(pending) == 0 {
-		return nil
-	}
-	first, second := sealNames(s.now())
-	err := s.write(ctx, first, pending)
-	if err == nil {
-		err = s.write(ctx, second, nil)
-	}
-	if err != nil {
-		s.restore(pending)
-	}
-	return err
-}
-
-func (s *sealer) restore(pending []record) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pending = append(pending, s.pending...)
-}
-
-func (s *sealer) write(ctx context.Context, name string, records []record) error {
-	text := seal{At: time.Now(), Records: records}.encode()
-	return s.store.Create(ctx, name, bytes.NewReader(text), int64(len(text)))
-}
-
-// now never returns the same instant twice: of two records of one name the later seal holds.
-func (s *sealer) now() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := time.Now()
-	if !now.After(s.last) {
-		now = s.last.Add(time.Nanosecond)
-	}
-	s.last = now
-	return now
-}
-
-var _ blob.Storage = (*blobs)(nil)
+var _ blob.Storage = (*Storage)(nil)

@@ -1,0 +1,249 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trustlayer/cofre"
+)
+
+const (
+	// sealReaders is how many seals are read at once: each is small, and on S3 each costs a round trip.
+	sealReaders = 8
+	// mendAfter is how old the first seal of a pair must be before its second is taken for never written: the
+	// index between the two takes its writer seconds.
+	mendAfter = 10 * time.Minute
+	// pairPatience is how long verify waits for the second seal of a pair whose writer may be at it right now.
+	pairPatience = 600 * time.Millisecond
+)
+
+// Ledger is what all seals together say.
+type Ledger struct {
+	Records  map[string]Record // by name in the store; stored or announced
+	Problems []Problem         // with the seals themselves
+}
+
+// Problem is something wrong with one object of the store.
+type Problem struct{ Name, What string }
+
+// ReadLedger reads every seal. Its error is of the store.
+func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
+	var names []string
+	for o, err := range st.List(ctx, Prefix) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, o.Name)
+	}
+	seals := make([]Seal, len(names))
+	l := &Ledger{Records: map[string]Record{}}
+	var mu sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(sealReaders)
+	for i, name := range names {
+		group.Go(func() error {
+			s, err := readSeal(groupCtx, st, name)
+			if err != nil && (IsOutside(err) || groupCtx.Err() != nil) {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				l.Problems = append(l.Problems, Problem{name, fmt.Sprintf("the seal is damaged: %v", err)})
+			}
+			seals[i] = s
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("read seals: %w", err)
+	}
+	// In the order of their names, which is that of their making: of two records of a name the later one holds.
+	for _, s := range seals {
+		for _, rec := range s.Records {
+			if rec.State == Removed {
+				delete(l.Records, rec.Name)
+				continue
+			}
+			l.Records[rec.Name] = rec
+		}
+	}
+	slices.SortFunc(l.Problems, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
+	lone, err := lonePairs(ctx, st, names, seals)
+	if err != nil {
+		return nil, err
+	}
+	l.Problems = append(l.Problems, lone...)
+	return l, nil
+}
+
+// lonePairs finds seals whose other half is gone.
+func lonePairs(ctx context.Context, st cofre.Store, names []string, seals []Seal) ([]Problem, error) {
+	there := map[string]int{}
+	for i, name := range names {
+		there[name] = i
+	}
+	var found []Problem
+	for i, name := range names {
+		if pair, ok := strings.CutSuffix(name, secondOfPair); ok {
+			if _, ok := there[pair+firstOfPair]; !ok {
+				found = append(found, Problem{pair + firstOfPair, "the seal is missing"})
+			}
+			continue
+		}
+		pair := strings.TrimSuffix(name, firstOfPair)
+		if _, ok := there[pair+secondOfPair]; ok {
+			continue
+		}
+		lost, err := secondIsLost(ctx, st, pair+secondOfPair, seals[i])
+		if err != nil {
+			return nil, err
+		}
+		if lost {
+			found = append(found, Problem{pair + secondOfPair, "the seal is missing, or the capture that was about to write it was killed in that instant"})
+		}
+	}
+	return found, nil
+}
+
+// secondIsLost tells a second seal that was lost from one that was never written, because its capture was
+// killed before the index that it confirms, or is writing it now.
+func secondIsLost(ctx context.Context, st cofre.Store, second string, first Seal) (bool, error) {
+	for _, rec := range first.Records {
+		if rec.State != Announced {
+			continue
+		}
+		if _, err := st.Stat(ctx, rec.Name); errors.Is(err, cofre.ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	for deadline := time.Now().Add(pairPatience); ; {
+		if _, err := st.Stat(ctx, second); err == nil {
+			return false, nil
+		} else if !errors.Is(err, cofre.ErrNotFound) {
+			return false, err
+		}
+		if time.Since(first.At) > time.Minute || time.Now().After(deadline) {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(pairPatience / 10):
+		}
+	}
+}
+
+func readSeal(ctx context.Context, st cofre.Store, name string) (Seal, error) {
+	text, err := ReadNote(ctx, st, name)
+	if err != nil {
+		return Seal{}, err
+	}
+	return Parse(text)
+}
+
+// ReadNote reads a small object of the store whole: a seal, or a record of damage.
+func ReadNote(ctx context.Context, st cofre.Store, name string) ([]byte, error) {
+	body, err := st.Open(ctx, name, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return io.ReadAll(body)
+}
+
+// Check reads an object and compares it with what was sealed. It returns what is wrong, or "".
+func Check(ctx context.Context, st cofre.Store, rec Record) (string, error) {
+	body, err := st.Open(ctx, rec.Name, 0, -1)
+	if errors.Is(err, cofre.ErrNotFound) {
+		return "is missing", nil
+	}
+	if err != nil {
+		return Unreadable(err)
+	}
+	defer body.Close()
+	sum, size, err := HashOf(body)
+	switch {
+	case err != nil:
+		return Unreadable(err)
+	case size != rec.Size:
+		return fmt.Sprintf("has %d bytes and %d were written", size, rec.Size), nil
+	case sum != rec.Hash:
+		return "does not hold the bytes that were written", nil
+	}
+	return "", nil
+}
+
+// Unreadable makes an error of reading one object a finding, unless it is one of the whole store.
+func Unreadable(err error) (string, error) {
+	if IsOutside(err) {
+		return "", err
+	}
+	return fmt.Sprintf("cannot be read: %v", err), nil
+}
+
+// Mend writes the second seal of a pair whose capture was killed before it could.
+func Mend(ctx context.Context, st cofre.Store) error {
+	lone := map[string]bool{}
+	for o, err := range st.List(ctx, Prefix) {
+		if err != nil {
+			return err
+		}
+		if pair, ok := strings.CutSuffix(o.Name, firstOfPair); ok && time.Since(o.ModifiedAt) > mendAfter {
+			lone[pair] = true
+		} else if pair, ok := strings.CutSuffix(o.Name, secondOfPair); ok {
+			delete(lone, pair)
+		}
+	}
+	for pair := range lone {
+		if err := mendPair(ctx, st, pair); err != nil {
+			return fmt.Errorf("mend seal %s: %w", pair, err)
+		}
+	}
+	return nil
+}
+
+func mendPair(ctx context.Context, st cofre.Store, pair string) error {
+	first, err := readSeal(ctx, st, pair+firstOfPair)
+	if errors.Is(err, errSeal) {
+		return nil // verify reports it
+	}
+	if err != nil {
+		return err
+	}
+	second := Seal{At: time.Now()}
+	for _, rec := range first.Records {
+		if rec.State != Announced {
+			continue
+		}
+		what, err := Check(ctx, st, rec)
+		switch {
+		case err != nil:
+			return err
+		case what == "":
+			rec.State = Stored
+		case what == "is missing":
+			rec = Record{State: Removed, Name: rec.Name}
+		default:
+			return nil // verify reports it
+		}
+		second.Records = append(second.Records, rec)
+	}
+	text := second.encode()
+	err = st.Create(ctx, pair+secondOfPair, bytes.NewReader(text), int64(len(text)))
+	if errors.Is(err, cofre.ErrExists) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,19 @@
+package seal
+
+import (
+	"context"
+	"errors"
+
+	"github.com/trustlayer/cofre"
+)
+
+// IsOutside reports whether an error says nothing about what is stored: the store cannot be asked, or nobody
+// wants the answer any more.
+func IsOutside(err error) bool {
+	for _, c := range []error{context.Canceled, context.DeadlineExceeded, cofre.ErrUnreachable, cofre.ErrDenied, cofre.ErrNoRepo} {
+		if errors.Is(err, c) {
+			return true
+		}
+	}
+	return false
+}

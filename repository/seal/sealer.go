@@ -1,0 +1,91 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Sealer collects what was written and writes it down in seals.
+type Sealer struct {
+	Store cofre.Store
+
+	mu      sync.Mutex
+	pending []Record
+	last    time.Time
+}
+
+func (s *Sealer) Add(r Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = append(s.pending, r)
+}
+
+// Around seals an index and every pack that is pending, and calls write between the two seals of the pair.
+//
+// A crash before write leaves an announcement of a blob that never came, which verify passes over. A crash
+// after write leaves a first seal without its second; mend makes it good.
+func (s *Sealer) Around(ctx context.Context, index Record, write func() error) error {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+
+	announce := index
+	announce.State = Announced
+	first, second := Names(s.now())
+	if err := s.write(ctx, first, append(pending[:len(pending):len(pending)], announce)); err != nil {
+		s.restore(pending)
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	return s.write(ctx, second, []Record{index})
+}
+
+// Flush seals what is pending outside of any index: the format, and what was removed.
+func (s *Sealer) Flush(ctx context.Context) error {
+	s.mu.Lock()
+	pending := s.pending
+	s.pending = nil
+	s.mu.Unlock()
+	if len(pending) == 0 {
+		return nil
+	}
+	first, second := Names(s.now())
+	err := s.write(ctx, first, pending)
+	if err == nil {
+		err = s.write(ctx, second, nil)
+	}
+	if err != nil {
+		s.restore(pending)
+	}
+	return err
+}
+
+func (s *Sealer) restore(pending []Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = append(pending, s.pending...)
+}
+
+func (s *Sealer) write(ctx context.Context, name string, records []Record) error {
+	text := Seal{At: time.Now(), Records: records}.encode()
+	return s.Store.Create(ctx, name, bytes.NewReader(text), int64(len(text)))
+}
+
+// now never returns the same instant twice: of two records of one name the later seal holds.
+func (s *Sealer) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if !now.After(s.last) {
+		now = s.last.Add(time.Nanosecond)
+	}
+	s.last = now
+	return now
+}
