@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -48,6 +49,34 @@ func SayN(code string, n int, one, many string, pairs ...any) Message {
 
 // Verbatim makes a message of words that are the same in every language: a command, a path, what a server said.
 func Verbatim(text string) Message { return Message{Text: text} }
+
+// SayError makes a message of what an error says.
+func SayError(err error) Message { return Say("error.said", "{{.error}}", "error", err) }
+
+// List makes one message of several, with commas between.
+func List(items ...Message) Message {
+	return joined(items, func(first, rest Message) Message {
+		return Say("list.items", "{{.first}}, {{.rest}}", "first", first, "rest", rest)
+	})
+}
+
+// Series is List with semicolons, for items that have commas of their own.
+func Series(items ...Message) Message {
+	return joined(items, func(first, rest Message) Message {
+		return Say("list.series", "{{.first}}; {{.rest}}", "first", first, "rest", rest)
+	})
+}
+
+func joined(items []Message, pair func(first, rest Message) Message) (all Message) {
+	for i, m := range slices.Backward(items) {
+		if i == len(items)-1 {
+			all = m
+			continue
+		}
+		all = pair(m, all)
+	}
+	return all
+}
 
 // String is the message in English.
 func (m Message) String() string { return m.Text }

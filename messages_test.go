@@ -277,8 +277,6 @@ var notYetSaid = map[string]int{
 	"installation":                 11,
 	"postgres":                     3,
 	"postgres/logical":             19,
-	"postgres/logical/rescue":      13,
-	"postgres/logical/restoring":   59,
 	"postgres/physical/adopting":   14,
 	"postgres/physical/basebackup": 59,
 	"postgres/physical/recovering": 3,

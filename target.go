@@ -83,6 +83,8 @@ type Proof struct {
 	Of string `json:"of,omitempty"`
 	// Part says that a kind of thing was not compared at all, so that the copy may not be called equal as a whole.
 	Part bool `json:"part,omitempty"`
+
+	Messages Messages `json:"messages,omitempty"` // of what was not compared, and of which part it is
 }
 
 // Holds reports whether at least one thing was compared and everything compared was equal, or differs in a way that
@@ -97,6 +99,18 @@ func (p *Proof) Holds() bool {
 		}
 	}
 	return true
+}
+
+// Omits adds what was not compared.
+func (p *Proof) Omits(what Message) {
+	p.NotCompared = append(p.NotCompared, what.Text)
+	p.Messages = p.Messages.with(what)
+}
+
+// Covers sets which part of what was captured the proof is about; the zero message is all of it.
+func (p *Proof) Covers(part Message) {
+	p.Of = part.Text
+	p.Messages = p.Messages.with(part)
 }
 
 // Accepted are the comparisons that were not equal and do not stand in the way.
@@ -114,7 +128,7 @@ func (p *Proof) Accepted() []Checked {
 func (p *Proof) Accept(names []string) {
 	for i := range p.Checks {
 		if c := &p.Checks[i]; !c.OK && c.Accepted == "" && slices.Contains(names, c.What) {
-			c.Accepted = "by name"
+			*c = c.Because(Say("accepted.by_name", "by name"))
 		}
 	}
 }
@@ -130,6 +144,16 @@ type Checked struct {
 	Accepted string `json:"accepted,omitempty"`
 
 	Messages Messages `json:"messages,omitempty"`
+}
+
+// Because is the comparison with the first of these reasons that says something, if it has none yet.
+func (c Checked) Because(reasons ...Message) Checked {
+	for _, why := range reasons {
+		if c.Accepted == "" && !why.IsZero() {
+			c.Accepted, c.Messages = why.Text, c.Messages.with(why)
+		}
+	}
+	return c
 }
 
 // Outcome is what a restore left.

@@ -132,6 +132,14 @@ func (a *app) printRestored(ctx context.Context, r *installation.Restored, err e
 	return err
 }
 
+// shortOf is one side of a comparison: its message, or as much of a value as a line has room for.
+func shortOf(c cofre.Checked, side string) cofre.Message {
+	if m := c.Messages.Of(side); m.Code != "" {
+		return m
+	}
+	return cofre.Verbatim(restore.Short(side))
+}
+
 func printOutcome(a *app, res *restore.Result, recovered *recovering.Result) {
 	accepted := res.Proof.Accepted()
 	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
@@ -146,15 +154,16 @@ func printOutcome(a *app, res *restore.Result, recovered *recovering.Result) {
 	case res.Proof.Part:
 		a.Line(a.Out, cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
 	case res.Proof.Of != "":
-		a.Line(a.Out, cofre.Say("restored.equal_of", "proven equal to what was captured of {{.part}}: {{.compared}}", "part", res.Proof.Of, "compared", compared))
+		a.Line(a.Out, cofre.Say("restored.equal_of", "proven equal to what was captured of {{.part}}: {{.compared}}", "part", res.Proof.Messages.Of(res.Proof.Of), "compared", compared))
 	default:
 		a.Line(a.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
 	}
 	for _, n := range res.Proof.NotCompared {
-		edge.Say(a.Out, a.word(cofre.Say("word.not_compared", "not compared")), n)
+		edge.Say(a.Out, a.word(cofre.Say("word.not_compared", "not compared")), a.Beside(n, res.Proof.Messages))
 	}
 	for _, c := range accepted {
-		a.Line(a.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}", "what", c.What, "accepted", c.Accepted, "want", restore.Short(c.Want), "got", restore.Short(c.Got)))
+		a.Line(a.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}",
+			"what", c.What, "accepted", c.Messages.Of(c.Accepted), "want", shortOf(c, c.Want), "got", shortOf(c, c.Got)))
 	}
 	if recovered != nil {
 		printRecovered(a, recovered)

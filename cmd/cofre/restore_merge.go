@@ -116,7 +116,7 @@ func printMerge(a *app, doc mergeDocument) {
 	fmt.Fprintf(a.Out, "kept: the rows as they were, in %s\n", doc.Outcome.UndoTable)
 	fmt.Fprintf(a.Out, "undo: %s\n", doc.Outcome.Undo)
 	for _, n := range doc.Outcome.Next {
-		fmt.Fprintf(a.Out, "next: %s\n", n)
+		fmt.Fprintln(a.Out, a.word(cofre.Say("word.next", "next"))+a.Beside(n, doc.Outcome.Messages))
 	}
 }
 

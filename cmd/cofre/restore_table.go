@@ -91,6 +91,8 @@ type tableDocument struct {
 	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
 	Differs  []string      `json:"differences,omitempty"`    // of the table, with the reason if no dump holds it
 	Seconds  float64       `json:"took_seconds"`
+
+	Messages cofre.Messages `json:"messages,omitempty"`
 }
 
 func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
@@ -109,7 +111,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	}
 	if a.JSON {
 		return errors.Join(err, a.Document(tableDocument{
-			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Took.Seconds(),
+			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Took.Seconds(), done.Messages,
 		}))
 	}
 	if a.Quiet && len(done.Left) == 0 {
@@ -122,13 +124,13 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		a.Line(a.Out, cofre.Say("rescued.equal", "proven equal to what was captured: checksum {{.checksum}}", "checksum", done.Checksum))
 	}
 	for _, l := range done.Left {
-		fmt.Fprintf(a.Out, "left out: %s\n", l)
+		fmt.Fprintf(a.Out, "left out: %s\n", a.Beside(l, done.Messages))
 	}
 	for _, d := range done.Differs {
-		edge.Say(a.Out, "differs: ", d)
+		edge.Say(a.Out, "differs: ", a.Beside(d, done.Messages))
 	}
 	for _, m := range done.Made {
-		fmt.Fprintf(a.Out, "made again: %s\n", m)
+		fmt.Fprintf(a.Out, "made again: %s\n", a.Beside(m, done.Messages))
 	}
 	return err
 }

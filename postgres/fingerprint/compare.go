@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 )
 
@@ -28,11 +29,18 @@ type Difference struct {
 	Name string // as a person would type it: "table public.answers: owner", or the object alone if all of it is missing
 	Want string
 	Got  string
-	// Lost says, if it is not empty, why no dump brings this back: the restore is as good as pg_restore's.
-	Lost string
+	// Lost says, if it is not the zero message, why no dump brings this back: the restore is as good as pg_restore's.
+	Lost cofre.Message
 	// Security says that it is about who may do what: an owner, privileges, row-level security or a policy.
 	Security bool
 }
+
+// What a difference wants or got if only one side has the object.
+const (
+	AsCaptured = "as captured" // Got is then Missing
+	Missing    = "missing"
+	Nothing    = "nothing" // Got then describes the object
+)
 
 // Counted is how many objects of a kind were compared.
 type Counted struct {
@@ -166,7 +174,7 @@ func (c *comparison) missing(n *Counted) error {
 		return nil
 	}
 	n.Want, n.Difference = n.Want+1, n.Difference+1
-	return c.tell(n.Kind, "", Difference{Name: o.name, Want: "as captured", Got: "missing", Lost: c.lost(n.Kind, "", o)})
+	return c.tell(n.Kind, "", Difference{Name: o.name, Want: AsCaptured, Got: Missing, Lost: c.lost(n.Kind, "", o)})
 }
 
 // unexpected tells of an object that only the copy has.
@@ -180,7 +188,7 @@ func (c *comparison) unexpected(n *Counted) error {
 		return nil // of an object that the newer server brought
 	}
 	n.Difference++
-	return c.tell(n.Kind, "", Difference{Name: o.name, Want: "nothing", Got: describe(o, c.got.attributes), Lost: c.lost(n.Kind, "", o)})
+	return c.tell(n.Kind, "", Difference{Name: o.name, Want: Nothing, Got: describe(o, c.got.attributes), Lost: c.lost(n.Kind, "", o)})
 }
 
 func (c *comparison) tell(kind, attribute string, d Difference) error {
@@ -315,47 +323,50 @@ func describe(o object, attributes []attribute) string {
 // neverDumped is what pg_dump does not write, or pg_restore not bring back, whatever the version: by kind and
 // attribute, none for the whole object. If holds is not nil, it says of which objects this is so.
 var neverDumped = []struct {
-	kind, attribute, why string
-	holds                func(o object, attributes []attribute) bool
-	crosses              int // only if restored on this major or a newer one, and captured before it
+	kind, attribute string
+	why             cofre.Message
+	holds           func(o object, attributes []attribute) bool
+	crosses         int // only if restored on this major or a newer one, and captured before it
 }{
-	{relationsKind, columnOrder, "pg_dump puts the inherited columns of a table first", has("parents"), 0},
-	{extensionsKind, extensionMembers, "pg_dump leaves what is in an extension to CREATE EXTENSION", nil, 0},
-	{familyOperators, "", "pg_dump leaves what was added to the server's own operator families out", ofServer, 0},
-	{familyFunctions, "", "pg_dump leaves what was added to the server's own operator families out", ofServer, 0},
-	{changedPrivileges + " (pg_language)", "", "pg_dump leaves the privileges on the server's own languages out", builtInLanguage, 0},
-	{changedPrivileges + " (pg_language)", privilegesAttribute, "pg_dump leaves the privileges on the server's own languages out", builtInLanguage, 0},
-	{"schemas", ownerAttribute, "pg_dump before 15 leaves the owner of schema public out", named("schema public"), 0},
-	{"schemas", privilegesAttribute, "from 15 not everybody may create in schema public, unless that was granted", named("schema public"), 15},
-	{"comments", "", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
-	{"comments", "text", "pg_dump before 15 leaves the comment on schema public out", named("comment on schema public"), 0},
-	{databaseKind, isTemplate, "a restored database is no template, so that it can be dropped", nil, 0},
-	{changedPrivileges + " (pg_class)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_class)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_attribute)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_attribute)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_proc)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_proc)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_type)", "", ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_type)", privilegesAttribute, ofInformationSchemaWhy, ofInformationSchema, 0},
-	{changedPrivileges + " (pg_namespace)", "", ofInformationSchemaWhy, named("privileges on schema information_schema"), 0},
-	{changedPrivileges + " (pg_namespace)", privilegesAttribute, ofInformationSchemaWhy, named("privileges on schema information_schema"), 0},
-	{notNullKind, "name", "pg_dump leaves the names of inherited NOT NULL constraints to the server", has("inherited"), 0},
-	{notNullKind, "validated", "pg_dump leaves inherited NOT NULL constraints to the parent", has("inherited"), 0},
+	{relationsKind, columnOrder, cofre.Say("undumped.column_order", "pg_dump writes the inherited columns of a table first"), has("parents"), 0},
+	{extensionsKind, extensionMembers, cofre.Say("undumped.extension", "pg_dump leaves what is in an extension to CREATE EXTENSION"), nil, 0},
+	{familyOperators, "", cofre.Say("undumped.operator_families", "pg_dump leaves out what was added to the server's own operator families"), ofServer, 0},
+	{familyFunctions, "", cofre.Say("undumped.operator_families", "pg_dump leaves out what was added to the server's own operator families"), ofServer, 0},
+	{changedPrivileges + " (pg_language)", "", cofre.Say("undumped.languages", "pg_dump leaves out the privileges on the server's own languages"), builtInLanguage, 0},
+	{changedPrivileges + " (pg_language)", privilegesAttribute, cofre.Say("undumped.languages", "pg_dump leaves out the privileges on the server's own languages"), builtInLanguage, 0},
+	{"schemas", ownerAttribute, cofre.Say("undumped.public_owner", "pg_dump before 15 leaves out the owner of schema public"), named("schema public"), 0},
+	{"schemas", privilegesAttribute, cofre.Say("undumped.public_create", "from 15 on not everybody may create in schema public, unless that was granted"), named("schema public"), 15},
+	{"comments", "", cofre.Say("undumped.public_comment", "pg_dump before 15 leaves out the comment on schema public"), named("comment on schema public"), 0},
+	{"comments", "text", cofre.Say("undumped.public_comment", "pg_dump before 15 leaves out the comment on schema public"), named("comment on schema public"), 0},
+	{databaseKind, isTemplate, cofre.Say("undumped.template", "a restored database is no template, so that it can be dropped"), nil, 0},
+	{changedPrivileges + " (pg_class)", "", becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_class)", privilegesAttribute, becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_attribute)", "", becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_attribute)", privilegesAttribute, becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_proc)", "", becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_proc)", privilegesAttribute, becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_type)", "", becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_type)", privilegesAttribute, becauseOfInformationSchema(), ofInformationSchema, 0},
+	{changedPrivileges + " (pg_namespace)", "", becauseOfInformationSchema(), named("privileges on schema information_schema"), 0},
+	{changedPrivileges + " (pg_namespace)", privilegesAttribute, becauseOfInformationSchema(), named("privileges on schema information_schema"), 0},
+	{notNullKind, "name", cofre.Say("undumped.not_null_names", "pg_dump leaves the names of inherited NOT NULL constraints to the server"), has("inherited"), 0},
+	{notNullKind, "validated", cofre.Say("undumped.not_null", "pg_dump leaves inherited NOT NULL constraints to the parent"), has("inherited"), 0},
 }
 
-const ofInformationSchemaWhy = "pg_dump leaves the privileges in information_schema out"
+func becauseOfInformationSchema() cofre.Message {
+	return cofre.Say("undumped.information_schema", "pg_dump leaves out the privileges in information_schema")
+}
 
 func ofInformationSchema(o object, _ []attribute) bool {
 	return strings.Contains(o.name, " information_schema.")
 }
 
 // neverDumpedKinds are kinds of which no dump holds anything.
-var neverDumpedKinds = map[string]string{
-	serverOwners:  "pg_dump leaves the owners of the server's own objects out",
-	serverSchemas: "pg_dump leaves what is in pg_catalog and information_schema out, rows too",
-	memberKind:    "pg_dump leaves what is in an extension to CREATE EXTENSION",
-	switchedOff:   "pg_dump leaves out that checks are switched off, and the copy checks",
+var neverDumpedKinds = map[string]cofre.Message{
+	serverOwners:  cofre.Say("undumped.owners", "pg_dump leaves out the owners of the server's own objects"),
+	serverSchemas: cofre.Say("undumped.catalogs", "pg_dump leaves out what is in pg_catalog and information_schema, rows too"),
+	memberKind:    cofre.Say("undumped.extension", "pg_dump leaves what is in an extension to CREATE EXTENSION"),
+	switchedOff:   cofre.Say("undumped.checks", "pg_dump leaves out that checks are disabled, and the copy checks"),
 }
 
 // extensionOf is the name of an extension as its members give it: the object's name quotes what needs it.
@@ -367,10 +378,10 @@ func extensionOf(o object) string {
 	return name
 }
 
-// lost says why a dump does not hold a property, or an object if attribute is empty. The empty text is the rule:
+// lost says why a dump does not hold a property, or an object if attribute is empty. The zero message is the rule:
 // it should have come back.
-func (c *comparison) lost(kind, attribute string, o object) string {
-	if why := neverDumpedKinds[kind]; why != "" {
+func (c *comparison) lost(kind, attribute string, o object) cofre.Message {
+	if why := neverDumpedKinds[kind]; !why.IsZero() {
 		return why
 	}
 	for _, l := range neverDumped {
@@ -378,7 +389,7 @@ func (c *comparison) lost(kind, attribute string, o object) string {
 			return l.why
 		}
 	}
-	return ""
+	return cofre.Message{}
 }
 
 // has is true for objects in which an attribute has a value.

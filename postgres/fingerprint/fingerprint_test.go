@@ -132,7 +132,7 @@ func TestACopyIsEqual(t *testing.T) {
 		want := read(t, s, db)
 		all, r := compare(t, want, read(t, s, copied(t, s, db, s)), fingerprint.Options{})
 		for _, d := range all {
-			if d.Lost == "" {
+			if d.Lost.IsZero() {
 				t.Errorf("%s", d)
 			}
 		}
@@ -181,7 +181,7 @@ func TestACopyOnANewerMajorIsEqual(t *testing.T) {
 			t.Cleanup(func() { to.Exec(t, "postgres", roles.Replace(`DROP ROLE :role; DROP ROLE :other`)) })
 			all, r := compare(t, read(t, s, db), read(t, to, copied(t, s, db, to)), fingerprint.Options{})
 			for _, d := range all {
-				if d.Lost == "" {
+				if d.Lost.IsZero() {
 					t.Errorf("%s", d)
 				}
 			}
@@ -240,7 +240,7 @@ func TestEachDifferenceIsNamed(t *testing.T) {
 			{`DROP EXTENSION pgcrypto`, "extension pgcrypto"},
 		} {
 			all, _ := compare(t, want, spoilt(t, conn, roles.Replace(test.sql)), fingerprint.Options{})
-			if !slices.ContainsFunc(all, func(d fingerprint.Difference) bool { return d.Name == test.name && d.Lost == "" }) {
+			if !slices.ContainsFunc(all, func(d fingerprint.Difference) bool { return d.Name == test.name && d.Lost.IsZero() }) {
 				t.Errorf("%s: %v, without %s", test.sql, all, test.name)
 			}
 		}

@@ -21,7 +21,7 @@ type ArchivedTable struct {
 	Last         []*pgarchive.Entry // what makes it part of another table
 	Sets         []*pgarchive.Entry // sequence values
 	Data         []*pgarchive.Entry
-	Left         []string
+	Left         []cofre.Message
 	Names        [][2]string        // of everything that is made
 	Others       []*pgarchive.Entry // what of other objects leads to the table, and went with it by DROP … CASCADE
 }
@@ -110,7 +110,7 @@ func (a *ArchivedTable) takeAttach(e *pgarchive.Entry) {
 	if a.Whole {
 		a.Last = append(a.Last, e)
 	} else {
-		a.Left = append(a.Left, "its being a partition")
+		a.Left = append(a.Left, cofre.Say("table.left_partition", "its place as a partition"))
 	}
 }
 
@@ -158,7 +158,7 @@ func (a *ArchivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 				in[e.DumpID] = true
 				a.Post = append(a.Post, e)
 			} else {
-				a.Left = append(a.Left, strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+e.Tag)
+				a.Left = append(a.Left, Named(e.Desc, e.Tag))
 			}
 		}
 	}

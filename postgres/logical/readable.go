@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/words"
 )
 
 // LostRows is what the repository has lost of the rows of a table, and what can still be read of them.
@@ -36,19 +35,20 @@ func (l *LostRows) Lost() int64 { return l.Captured.Rows - l.Readable.Rows }
 // gapsNamed is how many of the gaps of one table are named.
 const gapsNamed = 3
 
-// String says what is lost and where: "129 of 4000 rows, in 131072 bytes at 262144, after row 870".
-func (l *LostRows) String() string {
+// Message says what is lost and where: "129 of 4000 rows: 131072 bytes at 262144 of their text, after row 870".
+func (l *LostRows) Message() cofre.Message {
+	captured := int(l.Captured.Rows)
 	if l.Readable.Rows == 0 {
-		return fmt.Sprintf("all %s", words.Plural(int(l.Captured.Rows), "row"))
+		return cofre.SayN("database.gaps_all", captured, "the only row", "all {{.n}} rows")
 	}
-	var where []string
+	var where []cofre.Message
 	for _, g := range l.Gaps[:min(gapsNamed, len(l.Gaps))] {
-		where = append(where, fmt.Sprintf("%d bytes at %d of their text, after row %d", g.Bytes, g.At, g.After))
+		where = append(where, cofre.Say("database.gap", "{{.bytes}} bytes at {{.at}} of their text, after row {{.row}}", "bytes", g.Bytes, "at", g.At, "row", g.After))
 	}
 	if more := len(l.Gaps) - len(where); more > 0 {
-		where = append(where, fmt.Sprintf("%d more gaps", more))
+		where = append(where, cofre.SayN("database.gaps_more", more, "1 more gap", "{{.n}} more gaps"))
 	}
-	return fmt.Sprintf("%d of %s: %s", l.Lost(), words.Plural(int(l.Captured.Rows), "row"), strings.Join(where, "; "))
+	return cofre.SayN("database.gaps", captured, "{{.lost}} of 1 row: {{.where}}", "{{.lost}} of {{.n}} rows: {{.where}}", "lost", l.Lost(), "where", cofre.Series(where...))
 }
 
 // IsLost tells what the repository has lost from what cannot be reached, and from what a server says.

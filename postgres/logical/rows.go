@@ -121,3 +121,6 @@ func OnlyIn(a, b []string) []string {
 	}
 	return only
 }
+
+// Rows is a number of rows.
+func Rows(n int64) cofre.Message { return cofre.SayN("part.n_rows", int(n), "1 row", "{{.n}} rows") }

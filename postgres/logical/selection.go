@@ -25,28 +25,34 @@ func (f Filter) All() bool {
 	return !f.SchemaOnly && !f.DataOnly && f.Section == "" && !f.partial()
 }
 
-// String says in words which part is meant; it is empty for all.
-func (f Filter) String() string {
-	if f.All() {
-		return ""
-	}
-	what := "everything"
+// Message says which part is meant; it is the zero message for all.
+func (f Filter) Message() (what cofre.Message) {
+	schemas := strings.Join(f.Schemas, ", ")
 	switch {
+	case f.All():
+		return what
 	case f.SchemaOnly:
-		what = "the definitions"
+		what = cofre.Say("part.definitions", "the definitions")
 	case f.DataOnly:
-		what = "the rows"
+		what = cofre.Say("part.rows", "the rows")
 	case f.Section != "":
-		what = "section " + f.Section
+		what = cofre.Say("part.section", "section {{.section}}", "section", f.Section)
+	case schemas != "":
+		what = cofre.Say("part.schemas", "schema {{.schemas}}", "schemas", schemas)
+	default:
+		what = cofre.Say("part.everything", "everything")
 	}
-	if len(f.Schemas) > 0 {
-		what += " of schema " + strings.Join(f.Schemas, ", ")
+	if schemas != "" && (f.SchemaOnly || f.DataOnly || f.Section != "") {
+		what = cofre.Say("part.of_schemas", "{{.part}} of schema {{.schemas}}", "part", what, "schemas", schemas)
 	}
 	if len(f.ExcludeTables) > 0 {
-		what += " without table " + strings.Join(f.ExcludeTables, ", ")
+		what = cofre.Say("part.without", "{{.part}} without table {{.tables}}", "part", what, "tables", strings.Join(f.ExcludeTables, ", "))
 	}
-	return strings.TrimPrefix(what, "everything of ")
+	return what
 }
+
+// String is Message in English.
+func (f Filter) String() string { return f.Message().Text }
 
 func (f Filter) partial() bool { return len(f.Schemas) > 0 || len(f.ExcludeTables) > 0 }
 
@@ -95,7 +101,7 @@ type Selection struct {
 	//
 	// Source: PostgreSQL, src/bin/pg_dump/pg_backup_archiver.c, _tocEntryRequired.
 	schemaOnly, dataOnly bool
-	Notes                []string
+	Notes                []cofre.Message
 }
 
 func isLargeObject(e *pgarchive.Entry) bool {
@@ -223,7 +229,7 @@ func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 		}
 	}
 	if outside > 0 {
-		s.Notes = append(s.Notes, fmt.Sprintf("%d objects of other schemas come along, because the chosen schemas depend on them", outside))
+		s.Notes = append(s.Notes, cofre.SayN("database.comes_along", outside, "1 object of another schema comes along, because the chosen schemas depend on it", "{{.n}} objects of other schemas come along, because the chosen schemas depend on them"))
 	}
 	return nil
 }
@@ -350,7 +356,7 @@ func (s *Selection) leaveTables(tables []string, byID map[int]*pgarchive.Entry) 
 			}
 		}
 	}
-	more := map[string]bool{}
+	more := map[string]cofre.Message{}
 	for i := range s.TOC.Entries {
 		e := &s.TOC.Entries[i]
 		if !gone[e.DumpID] {
@@ -361,22 +367,68 @@ func (s *Selection) leaveTables(tables []string, byID map[int]*pgarchive.Entry) 
 		switch {
 		case direct[e.DumpID], of == nil && (!isMade(e) || e.Desc == "SEQUENCE" || e.Desc == "CONSTRAINT"), of != nil && gone[of.DumpID]:
 		default:
-			more[s.spoken(e)] = true
+			left := s.spoken(e)
+			more[left.Text] = left
 		}
 	}
 	if len(more) > 0 {
-		s.Notes = append(s.Notes, "left out with the tables, because they depend on them: "+strings.Join(slices.Sorted(maps.Keys(more)), ", "))
+		var names []cofre.Message
+		for _, name := range slices.Sorted(maps.Keys(more)) {
+			names = append(names, more[name])
+		}
+		s.Notes = append(s.Notes, cofre.Say("database.left_with_tables", "left out with the tables, because they depend on them: {{.objects}}", "objects", cofre.List(names...)))
 	}
 	return nil
 }
 
 // spoken names an entry as a person would: "view public.happy".
-func (s *Selection) spoken(e *pgarchive.Entry) string {
+func (s *Selection) spoken(e *pgarchive.Entry) cofre.Message {
 	name := e.Tag
 	if e.Namespace != "" {
 		name = e.Namespace + "." + e.Tag
 	}
-	return Decoded((&Component{TOC: s.TOC}).ClientEncoding(), strings.ToLower(strings.Replace(e.Desc, "FK CONSTRAINT", "foreign key", 1))+" "+name)
+	return Named(e.Desc, Decoded((&Component{TOC: s.TOC}).ClientEncoding(), name))
+}
+
+// Named is an object with its kind, which is the description of its entry in an archive: "view public.happy".
+func Named(desc, name string) cofre.Message {
+	switch desc {
+	case "FK CONSTRAINT":
+		return cofre.Say("kind.foreign_key", "foreign key {{.name}}", "name", name)
+	case "CONSTRAINT", "CHECK CONSTRAINT":
+		return cofre.Say("kind.constraint", "constraint {{.name}}", "name", name)
+	case "TABLE":
+		return cofre.Say("kind.table", "table {{.name}}", "name", name)
+	case "VIEW":
+		return cofre.Say("kind.view", "view {{.name}}", "name", name)
+	case "MATERIALIZED VIEW":
+		return cofre.Say("kind.materialized_view", "materialized view {{.name}}", "name", name)
+	case "SEQUENCE":
+		return cofre.Say("kind.sequence", "sequence {{.name}}", "name", name)
+	case "FUNCTION":
+		return cofre.Say("kind.function", "function {{.name}}", "name", name)
+	case "PROCEDURE":
+		return cofre.Say("kind.procedure", "procedure {{.name}}", "name", name)
+	case "TYPE":
+		return cofre.Say("kind.type", "type {{.name}}", "name", name)
+	case "INDEX":
+		return cofre.Say("kind.index", "index {{.name}}", "name", name)
+	case "TRIGGER":
+		return cofre.Say("kind.trigger", "trigger {{.name}}", "name", name)
+	case "RULE":
+		return cofre.Say("kind.rule", "rule {{.name}}", "name", name)
+	case "POLICY":
+		return cofre.Say("kind.policy", "policy {{.name}}", "name", name)
+	case "SCHEMA":
+		return cofre.Say("kind.schema", "schema {{.name}}", "name", name)
+	case "EXTENSION":
+		return cofre.Say("kind.extension", "extension {{.name}}", "name", name)
+	case "PUBLICATION":
+		return cofre.Say("kind.publication", "publication {{.name}}", "name", name)
+	case "SUBSCRIPTION":
+		return cofre.Say("kind.subscription", "subscription {{.name}}", "name", name)
+	}
+	return cofre.Verbatim(strings.ToLower(desc) + " " + name)
 }
 
 // dropDangling leaves out what stands on something that is not taken, as a foreign key to another schema, and names it.
@@ -393,7 +445,7 @@ func (s *Selection) dropDangling(byID map[int]*pgarchive.Entry) {
 			}
 			delete(s.keep, e.DumpID)
 			if isMade(e) || e.Desc == "INDEX ATTACH" {
-				s.Notes = append(s.Notes, fmt.Sprintf("%s is left out: it leads to %s", s.spoken(e), s.spoken(on)))
+				s.Notes = append(s.Notes, cofre.Say("database.leads_away", "{{.object}} is left out: it leads to {{.to}}", "object", s.spoken(e), "to", s.spoken(on)))
 			}
 			break
 		}
@@ -448,12 +500,4 @@ func (s *Selection) Leave(gone func(*pgarchive.Entry) bool) {
 			delete(s.keep, e.DumpID)
 		}
 	}
-}
-
-// Plural is a number with its noun.
-func Plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

@@ -18,13 +18,13 @@ import (
 // Apply brings the live table to what was compared: missing rows are inserted unless only some columns were asked for, changed
 // ones updated, extra ones deleted if that was asked for. It is one transaction, and the table takes no other writes meanwhile.
 //
-// Triggers do not fire, so that no audit rows are invented: by session_replication_role = replica where the
+// Triggers do not fire, so that no audit rows are invented: by session_replication_role = replica if the
 // role may set it, and otherwise by disabling the table's triggers within the transaction, which its owner may.
 // Foreign keys, which replica does not check either, are checked at the end. Sequences that the table owns are
 // moved past its rows. The rows as they were stay in an undo table.
 //
-// Errors: cofre.ErrRefused where the table has changed since it was compared; cofre.ErrLocked where it is in
-// use for longer than 30 s; cofre.ErrUnproven where the result is not what was compared; a violated foreign key,
+// Errors: cofre.ErrRefused if the table has changed since it was compared; cofre.ErrLocked if it is in
+// use for longer than 30 s; cofre.ErrUnproven if the result is not what was compared; a violated foreign key,
 // by name. After an error nothing has changed.
 func (m *Merge) Apply(ctx context.Context) (*MergeOutcome, error) {
 	out, err := m.apply(ctx)
@@ -50,7 +50,8 @@ func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 		return nil, err
 	}
 	out.Undo = m.undoSQL(replica)
-	out.Next = []string{"when the undo is no longer needed: DROP SCHEMA " + pgarchive.Quote(m.Schema) + " CASCADE;"}
+	next := cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", "DROP SCHEMA "+pgarchive.Quote(m.Schema)+" CASCADE;")
+	out.Next, out.Messages = []string{next.Text}, cofre.Messages{next}
 	return out, nil
 }
 

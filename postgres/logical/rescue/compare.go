@@ -49,12 +49,12 @@ func (r *tableRestore) compare(ctx context.Context, tx pgx.Tx, names moved, out 
 	}
 	_, err = fingerprint.Compare(captured, &restored, o, func(d fingerprint.Difference) error {
 		switch {
-		case d.Lost != "":
-			out.Differs = append(out.Differs, fmt.Sprintf("%s (%s)", d, d.Lost))
+		case !d.Lost.IsZero():
+			out.differs(cofre.Say("table.differs_because", "{{.name}}: captured {{.want}}, restored {{.got}} ({{.why}})", "name", d.Name, "want", d.Want, "got", d.Got, "why", d.Lost))
 		case d.Security:
 			opens = append(opens, d.String())
 		default:
-			out.Differs = append(out.Differs, d.String())
+			out.differs(cofre.Say("table.differs", "{{.name}}: captured {{.want}}, restored {{.got}}", "name", d.Name, "want", d.Want, "got", d.Got))
 		}
 		return nil
 	})

@@ -95,6 +95,7 @@ type MergeOutcome struct {
 	UndoTable                  string   // quoted; holds the rows as they were, and cofre_action
 	Undo                       string   // SQL
 	Next                       []string
+	Messages                   cofre.Messages // of Next
 }
 
 // CompareTable restores one table of a component into a schema of its own and compares it with the live table.
@@ -149,7 +150,7 @@ func (m *Merge) Close(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("remove the captured rows of %s: %w", m.o.Table, err), "%s;", sql)
+		return cofre.WithHint(fmt.Errorf("remove the captured rows of %s: %w", m.o.Table, err), cofre.Verbatim(sql+";"))
 	}
 	return nil
 }

@@ -42,14 +42,30 @@ type TableOutcome struct {
 	Missing  []string // what others had that leads to the table and could not be made again, with the reason
 	Differs  []string // what of the table is otherwise than it was captured, with the reason if no dump holds it
 	Made     []string // what others had that leads to the table and was made again: "view happy"
+
+	Messages cofre.Messages // of Left, Missing, Differs and Made
+}
+
+func (o *TableOutcome) left(what ...cofre.Message) { o.tell(&o.Left, what...) }
+func (o *TableOutcome) missing(what cofre.Message) { o.tell(&o.Missing, what) }
+func (o *TableOutcome) differs(what cofre.Message) { o.tell(&o.Differs, what) }
+func (o *TableOutcome) made(what cofre.Message)    { o.tell(&o.Made, what) }
+
+func (o *TableOutcome) tell(list *[]string, what ...cofre.Message) {
+	for _, m := range what {
+		*list = append(*list, m.Text)
+		if m.Code != "" {
+			o.Messages = append(o.Messages, m)
+		}
+	}
 }
 
 // RestoreTable makes one table of a component in a database and fills it, reading of the component only the
 // table of contents, the facts and that table's rows. Everything happens in one transaction: the table is
 // there whole and compared with what was captured, or not at all.
 //
-// Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrExists where the database has one of
-// that name; cofre.ErrCorrupt; cofre.ErrUnproven where what is read back differs; *pgconn.PgError.
+// Errors: cofre.ErrNotFound if the point has no such table; cofre.ErrExists if the database has one of
+// that name; cofre.ErrCorrupt; cofre.ErrUnproven if what is read back differs; *pgconn.PgError.
 func RestoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
 	if o.Observer == nil {
 		o.Observer = cofre.Discard
@@ -72,7 +88,7 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 		return nil, err
 	}
 	if why := o.unsafe(a, to); why != nil {
-		return nil, cofre.WithHint(fmt.Errorf("%s: %w", why.What, cofre.ErrPreflight), "%s", why.Hint)
+		return nil, cofre.WithHint(cofre.Fail(why.Messages.Of(why.What), cofre.ErrPreflight), why.Messages.Of(why.Hint))
 	}
 	conn, err := logical.ConnectForLoad(ctx, c.RowsOn(o.Server), encoding)
 	if err != nil {
@@ -101,7 +117,7 @@ func (o TableOptions) find(toc *pgarchive.TOC) (*logical.ArchivedTable, string, 
 	if o.ToSchema != "" {
 		parts, err := pgarchive.ParseName(o.ToSchema)
 		if err != nil || len(parts) != 1 {
-			return nil, "", cofre.WithHint(fmt.Errorf("schema %s: %w", o.ToSchema, cofre.ErrConfig), cofre.Say("table.one_name", "write one name, in double quotes where it holds more than letters, digits and underscores"))
+			return nil, "", cofre.WithHint(fmt.Errorf("schema %s: %w", o.ToSchema, cofre.ErrConfig), cofre.Say("table.one_name", "write one name, in double quotes if it holds more than letters, digits and underscores"))
 		}
 		to = parts[0]
 	}
@@ -114,10 +130,10 @@ func (o TableOptions) unsafe(a *logical.ArchivedTable, to string) *cofre.Problem
 	if a.Whole || !a.Secured || to != a.Schema || o.WithoutSecurity {
 		return nil
 	}
-	return &cofre.Problem{
-		What: fmt.Sprintf("table %s had row-level security, and would come back without it", pgarchive.Quote(a.Schema, a.Name)),
-		Hint: "leave --bare out to bring it back whole, or accept it with --without-row-security",
-	}
+	why := cofre.NewProblem(
+		cofre.Say("table.unsecured", "table {{.table}} had row-level security, and would come back without it", "table", pgarchive.Quote(a.Schema, a.Name)),
+		cofre.Say("table.whole", "leave out --bare to bring it back whole, or accept it with --without-row-security"))
+	return &why
 }
 
 // tableRestore makes one archived table within a transaction.
@@ -141,7 +157,8 @@ func (r *tableRestore) in(schema string) string {
 }
 
 func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error) {
-	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.Name), Left: r.a.Left}
+	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.Name)}
+	out.left(r.a.Left...)
 	names := moved{}
 	for _, n := range r.a.Names {
 		names[n] = r.in(n[0])
@@ -178,7 +195,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 			// The publication is another object, and may be gone.
 			if err := r.attempt(ctx, tx, e); err != nil {
 				r.without[e.DumpID] = true
-				out.Missing = append(out.Missing, fmt.Sprintf("its place in publication %s: %v", e.Tag, err))
+				out.missing(cofre.Say("table.not_published", "its place in publication {{.name}}: {{.error}}", "name", e.Tag, "error", err))
 			}
 			continue
 		}
@@ -290,7 +307,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 
 // PlanTable says what RestoreTable would do, and what stands against it. Nothing is changed.
 //
-// Errors: cofre.ErrNotFound where the point has no such table; of the repository and the connection.
+// Errors: cofre.ErrNotFound if the point has no such table; of the repository and the connection.
 func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Plan, error) {
 	fail := func(err error) (*cofre.Plan, error) {
 		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
@@ -304,8 +321,8 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	if err != nil {
 		return fail(err)
 	}
-	p := &cofre.Plan{Title: fmt.Sprintf("restore table %s of database %s, captured %s, to schema %s on %s",
-		pgarchive.Quote(a.Schema, a.Name), c.Facts.Database.Name, c.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), to, o.Server)}
+	p := cofre.NewPlan(cofre.Say("table.title", "restore table {{.table}} of database {{.database}}, captured {{.taken}}, to schema {{.schema}} on {{.server}}",
+		"table", pgarchive.Quote(a.Schema, a.Name), "database", c.Facts.Database.Name, "taken", c.Facts.TakenAt, "schema", to, "server", o.Server))
 	facts := c.TableFacts()
 	var rows int64
 	for _, e := range a.Data {
@@ -325,7 +342,7 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	err = conn.QueryRow(ctx, `SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1`, to).Scan(&id)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		p.Steps = append(p.Steps, cofre.Step{Verb: "create", Object: "schema " + pgarchive.Quote(to)})
+		p.Do(cofre.Say("step.create", "create"), cofre.Say("kind.schema", "schema {{.name}}", "name", pgarchive.Quote(to)), cofre.Message{})
 	case err != nil:
 		return fail(err)
 	}
@@ -335,27 +352,27 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 			return fail(err)
 		}
 		if exists {
-			p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf("%s exists already", pgarchive.Quote(to, n[1])), Hint: "choose another schema with --to, or compare the two with --merge"})
+			p.Refuse(cofre.Say("table.exists", "{{.name}} exists already", "name", pgarchive.Quote(to, n[1])), cofre.Say("table.other_schema", "choose another schema with --to, or compare the two with --merge"))
 		}
 	}
-	p.Steps = append(p.Steps,
-		cofre.Step{Verb: "create", Object: "table " + pgarchive.Quote(to, a.Name), Detail: logical.Plural(len(a.Pre)+len(a.Post), "definition", "definitions")},
-		cofre.Step{Verb: "load", Object: logical.Plural(int(rows), "row", "rows")},
-		cofre.Step{Verb: "check", Object: "count and checksum, read back from the table"})
+	p.Do(cofre.Say("step.create", "create"), cofre.Say("kind.table", "table {{.name}}", "name", pgarchive.Quote(to, a.Name)),
+		cofre.SayN("database.step_definitions", len(a.Pre)+len(a.Post), "1 definition", "{{.n}} definitions"))
+	p.Do(cofre.Say("step.load", "load"), logical.Rows(rows), cofre.Message{})
+	p.Do(cofre.Say("step.check", "check"), cofre.Say("table.step_check", "count and checksum, read back from the table"), cofre.Message{})
 	if why := o.unsafe(a, to); why != nil {
 		p.Problems = append(p.Problems, *why)
 	}
 	switch {
 	case len(a.Left) > 0:
-		p.Notes = append(p.Notes, "left out: "+strings.Join(a.Left, ", "))
-		p.Notes = append(p.Notes, "the table is its restorer's alone: nobody else may read it")
+		p.Note(cofre.Say("table.left", "left out: {{.objects}}", "objects", cofre.List(a.Left...)))
+		p.Note(cofre.Say("table.private", "the table belongs to the role that restores it: nobody else may read it"))
 	case a.Whole:
-		p.Notes = append(p.Notes, "owner, grants, policies, triggers, foreign keys and indexes are those that were captured")
+		p.Note(cofre.Say("table.as_captured", "owner, grants, policies, triggers, foreign keys and indexes are those that were captured"))
 	}
 	p.Promises(cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true})
 	for _, e := range a.Others {
 		if isObject(e) {
-			p.Notes = append(p.Notes, fmt.Sprintf("%s leads to it, and is made again if it is not there", described(e)))
+			p.Note(cofre.Say("table.led_to", "{{.object}} leads to it, and is created again if it is not there", "object", described(e)))
 		}
 	}
 	return p, nil

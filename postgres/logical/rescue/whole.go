@@ -104,11 +104,15 @@ func isObject(e *pgarchive.Entry) bool {
 	return false
 }
 
-func described(e *pgarchive.Entry) string {
+func described(e *pgarchive.Entry) cofre.Message {
 	if e.Desc == "FK CONSTRAINT" {
-		return fmt.Sprintf("foreign key %s in schema %s", e.Tag, e.Namespace)
+		return cofre.Say("table.foreign_key", "foreign key {{.name}} in schema {{.schema}}", "name", e.Tag, "schema", e.Namespace)
 	}
-	return strings.ToLower(e.Desc) + " " + e.Namespace + "." + e.Tag
+	return logical.Named(e.Desc, e.Namespace+"."+e.Tag)
+}
+
+func notMade(what cofre.Message, err error) cofre.Message {
+	return cofre.Say("table.not_made", "{{.object}}: {{.error}}", "object", what, "error", err)
 }
 
 // makeOthers makes again what of other objects went with the table. What is there stays as it is; what cannot be made
@@ -120,7 +124,7 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 			// Of a view that was made here: its grants, comments, indexes, rows.
 			if slices.ContainsFunc(e.Depends, func(d int) bool { return made[d] }) {
 				if err := r.attempt(ctx, tx, e); err != nil {
-					out.Missing = append(out.Missing, fmt.Sprintf("%s %s: %v", strings.ToLower(e.Desc), e.Tag, err))
+					out.missing(notMade(logical.Named(e.Desc, e.Tag), err))
 				}
 			}
 			continue
@@ -134,18 +138,18 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 		}
 		if e.Desc == "FUNCTION" || e.Desc == "PROCEDURE" {
 			// Default privileges may open a function that was closed.
-			out.Missing = append(out.Missing, described(e)+": it went with the table, and is not made by this command")
+			out.missing(cofre.Say("table.function", "{{.object}}: it went with the table, and this command does not create it", "object", described(e)))
 			continue
 		}
 		if err := r.attempt(ctx, tx, e); err != nil {
 			if ctx.Err() != nil || tx.Conn().IsClosed() {
 				return err
 			}
-			out.Missing = append(out.Missing, fmt.Sprintf("%s: %v", described(e), err))
+			out.missing(notMade(described(e), err))
 			continue
 		}
 		made[e.DumpID] = true
-		out.Made = append(out.Made, described(e))
+		out.made(described(e))
 	}
 	return nil
 }
@@ -268,7 +272,7 @@ func (r *tableRestore) grants(all []logical.GrantFacts, defaults map[string]stri
 	return found
 }
 
-// defaultPrivileges are the letters that an owner has of a table and of a sequence where no list says so.
+// defaultPrivileges are the letters that an owner has of a table and of a sequence if no list says so.
 func defaultPrivileges(ctx context.Context, tx pgx.Tx) (map[string]string, error) {
 	var table, sequence string
 	err := tx.QueryRow(ctx, `SELECT (pg_catalog.acldefault('r', 10))[1]::text, (pg_catalog.acldefault('s', 10))[1]::text`).Scan(&table, &sequence)

@@ -24,7 +24,7 @@ var insisting = map[string]struct {
 }
 
 // leaveBound takes extensions that can only be made in another database out of the restore, with what is theirs, and
-// says so. Whether they can be made once the copy has its name, the last lines of the outcome tell.
+// says so. The last lines of the outcome tell whether they can be created when the copy has its name.
 func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
 	for _, e := range t.sel.Entries(pgarchive.SectionPreData) {
 		b, ok := insisting[e.Tag]
@@ -39,24 +39,24 @@ func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) 
 			return x == e || x.Namespace == b.schema || slices.Contains(x.Depends, e.DumpID) || x.Tag == "SCHEMA "+b.schema
 		})
 		t.without = append(t.without, e.Tag)
-		where := "in no database of this server, which does not preload it"
-		if database != nil && *database != "" {
-			where = "in database " + *database + " alone (" + b.parameter + ")"
+		if database == nil || *database == "" {
+			p.Note(cofre.Say("database.extension_nowhere", "extension {{.name}} is left out, with its tables: this server does not preload it, and so it can be created in no database", "name", e.Tag))
+			continue
 		}
-		p.Notes = append(p.Notes, fmt.Sprintf("extension %s is left out, with its tables: it can be made %s", e.Tag, where))
-		if database != nil && *database == t.o.Name {
-			t.afterwards = append(t.afterwards, fmt.Sprintf("extension %s can be made now, in database %s: CREATE EXTENSION %s;", e.Tag, t.o.Name, e.Tag))
+		p.Note(cofre.Say("database.extension_elsewhere", "extension {{.name}} is left out, with its tables: it can be created in database {{.database}} alone ({{.parameter}})", "name", e.Tag, "database", *database, "parameter", b.parameter))
+		if *database == t.o.Name {
+			t.afterwards = append(t.afterwards, cofre.Say("database.extension_now", "extension {{.name}} can be created now, in database {{.database}}: CREATE EXTENSION {{.name}};", "name", e.Tag, "database", t.o.Name))
 		}
 	}
 	return nil
 }
 
 // leftOutReason says why a difference is none of the copy's: it is of an extension that the plan left out.
-func (t *Target) leftOutReason(name string) string {
+func (t *Target) leftOutReason(name string) cofre.Message {
 	for _, e := range t.without {
 		if insisting[e].theirs().MatchString(strings.TrimPrefix(name, "comment on ")) {
-			return "extension " + e + " insists on another database, and the plan left it out"
+			return cofre.Say("database.differs_extension", "extension {{.name}} insists on another database, and the plan left it out", "name", e)
 		}
 	}
-	return ""
+	return cofre.Message{}
 }

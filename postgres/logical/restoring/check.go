@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -48,6 +49,9 @@ func (c *checker) add(what, want, got string) {
 	c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: want, Got: got, OK: want == got})
 }
 
+func gotMissing() cofre.Message  { return cofre.Say("database.got_missing", "missing") }
+func wantNothing() cofre.Message { return cofre.Say("database.want_nothing", "nothing") }
+
 // compare adds one comparison of two sets and one for each thing that is in only one of them.
 func (c *checker) compare(what string, want, got []string) {
 	want, got = recorded(want), recorded(got)
@@ -56,12 +60,15 @@ func (c *checker) compare(what string, want, got []string) {
 		c.add(what, fmt.Sprint(len(want)), fmt.Sprint(len(got)))
 		return
 	}
-	c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: fmt.Sprint(len(want)), Got: fmt.Sprintf("%d, of which %d as captured", len(got), len(want)-len(missing))})
+	differs := func(want, got cofre.Message) {
+		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(what), want, got, false))
+	}
+	differs(cofre.Verbatim(strconv.Itoa(len(want))), cofre.Say("database.got_some", "{{.got}}, {{.same}} of them as captured", "got", len(got), "same", len(want)-len(missing)))
 	for _, m := range missing {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: m, Got: "missing"})
+		differs(cofre.Verbatim(m), gotMissing())
 	}
 	for _, e := range extra {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: "nothing", Got: e})
+		differs(wantNothing(), cofre.Verbatim(e))
 	}
 }
 
@@ -164,21 +171,21 @@ func (c *checker) run(ctx context.Context) error {
 // limit says what is not looked at, so that nobody takes a comparison for more than it is.
 func (c *checker) limit(whole bool) {
 	if c.o.Check != CheckChecksum && !c.o.Filter.SchemaOnly && (c.o.Filter.Section == "" || c.o.Filter.Section == "data") {
-		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of rows, only how many there are; --check checksum compares them")
+		c.proof.Omits(cofre.Say("database.unread_rows", "the contents of rows, only how many there are; --check checksum compares them"))
 	}
-	c.proof.Of = c.o.Filter.String()
+	c.proof.Covers(c.o.Filter.Message())
 	if whole {
 		return
 	}
 	c.proof.Part = true
-	why := "the point was made before catalogs were captured, or without them"
+	why := cofre.Say("database.unread_never", "the point was made before catalogs were captured, or without them")
 	if c.hasLost(lostCatalogs) {
-		why = "the repository has lost what the catalogs said"
+		why = cofre.Say("database.unread_lost", "the repository has lost what the catalogs said")
 	}
-	c.proof.NotCompared = append(c.proof.NotCompared, "definitions of views, functions, types, indexes and triggers, owners and comments: "+why)
+	c.proof.Omits(cofre.Say("database.unread_definitions", "definitions of views, functions, types, indexes and triggers, owners and comments: {{.why}}", "why", why))
 }
 
-// wholly compares the rows and, beside it, the catalogs.
+// wholly compares the rows and, at the same time, the catalogs.
 func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 	beside := *c
 	beside.proof = &cofre.Proof{}
@@ -384,7 +391,7 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	if c.lostObjects() {
-		c.proof.NotCompared = append(c.proof.NotCompared, "the contents of large objects, whose checksum is of all of them")
+		c.proof.Omits(cofre.Say("database.unread_objects", "the contents of large objects: what was captured is one checksum of all of them"))
 		return nil
 	}
 	var sum logical.Tally
@@ -561,7 +568,7 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
 		if missing := logical.OnlyIn(want, have); len(missing) > 0 {
 			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
-			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants", Text: "on the newer server these owners and grants read otherwise: " + strings.Join(missing, "; ")})
+			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants"}.Saying(cofre.Say("database.grants_differ", "on the newer server these owners and grants read otherwise: {{.grants}}", "grants", strings.Join(missing, "; "))))
 			return nil
 		}
 	}
@@ -654,7 +661,7 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		if !logical.IsServerError(err) || postgres.IsConnectionLost(err) {
 			return fmt.Errorf("analyze %s: %w", t.name, err)
 		}
-		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "analyze", Item: t.name, Text: fmt.Sprintf("table %s has no statistics: %v; when the cause is gone: ANALYZE %s;", t.name, err, t.name)})
+		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "analyze", Item: t.name}.Saying(cofre.Say("database.no_statistics", "table {{.table}} has no statistics: {{.error}}; when the cause is gone: ANALYZE {{.table}};", "table", t.name, "error", err)))
 		for _, leaf := range t.leaves {
 			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!logical.IsServerError(err) || postgres.IsConnectionLost(err)) {
 				return fmt.Errorf("analyze %s: %w", leaf, err)

@@ -22,7 +22,7 @@ func (t *Target) createDatabase(ctx context.Context) error {
 	}
 	defer postgres.Close(ctx, conn)
 	err = execToEnd(ctx, conn, t.createStatement())
-	// Where only the connection says that it failed, it may be there, and Discard looks.
+	// If only the connection says that it failed, it may be there, and Discard looks.
 	t.created = err == nil || !logical.IsServerError(err)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -40,7 +40,7 @@ func (t *Target) createDatabase(ctx context.Context) error {
 // cancelBound is how long a statement may take to notice that it was cancelled.
 const cancelBound = 30 * time.Second
 
-// execToEnd carries out a statement and learns how it ended even where ctx ends meanwhile: the server is asked to
+// execToEnd carries out a statement and learns how it ended even if ctx ends meanwhile: the server is asked to
 // cancel it, and its answer is waited for. A connection that is merely closed leaves CREATE DATABASE running, and
 // nobody then drops what it makes.
 func execToEnd(ctx context.Context, conn *pgx.Conn, sql string) error {
@@ -89,7 +89,7 @@ func (t *Target) createStatement() string {
 	return b.String()
 }
 
-// dropUnwantedPublic drops the schema public that every new database has, where the captured one had none.
+// dropUnwantedPublic drops the schema public that every new database has, if the captured one had none.
 func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 	if t.fromTemplate() || t.sel.Partial || len(t.Facts.Grants) == 0 || slices.ContainsFunc(t.Facts.Grants, func(g logical.GrantFacts) bool { return g.Type == "schema" && g.Object == "public" }) {
 		return nil

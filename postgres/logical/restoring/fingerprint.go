@@ -1,7 +1,6 @@
 package restoring
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,7 @@ import (
 )
 
 // hasFingerprint reports whether the catalogs of the copy can be compared with those of the source: the component has
-// a fingerprint, and where a part is restored, one that says what belongs to it.
+// a fingerprint, and if a part is restored, one that says what belongs to it.
 func (t *Target) hasFingerprint(ctx context.Context) (bool, error) {
 	if t.hasLost(lostCatalogs) {
 		return false, nil
@@ -87,7 +86,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		written <- err
 	}()
 	result, err := fingerprint.Compare(captured, r, c.leftOut(), func(d fingerprint.Difference) error {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: d.Name, Want: d.Want, Got: d.Got, Accepted: cmp.Or(d.Lost, c.leftOutReason(d.Name), c.lostReason(d.Name))})
+		c.proof.Checks = append(c.proof.Checks, asChecked(d).Because(d.Lost, c.leftOutReason(d.Name), c.lostReason(d.Name)))
 		return nil
 	})
 	_ = r.CloseWithError(io.ErrClosedPipe)
@@ -103,10 +102,22 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		}
 	}
 	if between := result.Between; between[0] != 0 {
-		c.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "check catalogs", Text: fmt.Sprintf(
-			"PostgreSQL %d and %d print expressions and definitions each in its own way: their texts were not compared, everything else was", between[0], between[1])})
+		c.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "check catalogs"}.Saying(cofre.Say("database.texts_not_compared",
+			"PostgreSQL {{.from}} and {{.to}} print expressions and definitions each in its own way: their texts were not compared, everything else was", "from", between[0], "to", between[1])))
 	}
 	return nil
+}
+
+// asChecked is a difference with the words for an object that only one side has.
+func asChecked(d fingerprint.Difference) cofre.Checked {
+	want, got := cofre.Verbatim(d.Want), cofre.Verbatim(d.Got)
+	switch {
+	case d.Want == fingerprint.AsCaptured && d.Got == fingerprint.Missing:
+		want, got = captured(), gotMissing()
+	case d.Want == fingerprint.Nothing:
+		want = wantNothing()
+	}
+	return cofre.NewChecked(cofre.Verbatim(d.Name), want, got, false)
 }
 
 // leftOut is what the restore was asked to leave out, or has said that it does.

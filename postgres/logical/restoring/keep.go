@@ -60,7 +60,7 @@ func (t *Target) Keep(ctx context.Context, _ *cofre.Proof) (cofre.KeptCopy, erro
 }
 
 // lookForKept finds the copy that an earlier restore made of the same component with the same options, and kept. It is
-// taken only where differences are to be accepted, and compared anew, row by row: it has stood open since. A copy that lacks
+// taken only if differences are to be accepted, and compared anew, row by row: it has stood open since. A copy that lacks
 // what the repository has again is not taken.
 func (t *Target) lookForKept(ctx context.Context, conn *pgx.Conn) error {
 	if len(t.o.Accept) == 0 && !t.o.Loss.Without || t.fromTemplate() {
@@ -100,7 +100,7 @@ func (t *Target) Discard(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if err := t.drop(ctx); err != nil {
-		return cofre.WithHint(fmt.Errorf("remove the staged database %s: %w", t.staged, err), "%s", t.dropCommand(t.staged))
+		return cofre.WithHint(fmt.Errorf("remove the staged database %s: %w", t.staged, err), cofre.Verbatim(t.dropCommand(t.staged)))
 	}
 	t.created = false
 	return nil

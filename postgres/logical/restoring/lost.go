@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trustlayer/cofre"
@@ -37,10 +38,10 @@ type lost struct {
 	Table  string `json:"table,omitempty"`
 	DumpID int    `json:"dump_id,omitempty"` // of the entry of rows
 	// Got are the rows that could be read, and were restored; Bytes and Checksum are theirs, and Where says what is missing.
-	Got      int64  `json:"got,omitempty"`
-	Bytes    int64  `json:"bytes,omitempty"`
-	Checksum string `json:"checksum,omitempty"`
-	Where    string `json:"where,omitempty"`
+	Got      int64         `json:"got,omitempty"`
+	Bytes    int64         `json:"bytes,omitempty"`
+	Checksum string        `json:"checksum,omitempty"`
+	Where    cofre.Message `json:"where,omitzero"`
 }
 
 const (
@@ -75,7 +76,7 @@ func (t *Target) breaks(dumpID int) {
 func (t *Target) takeReadable(ctx context.Context) error {
 	var paths []string
 	for _, l := range t.lost {
-		if l.DumpID != 0 && l.Where == "" {
+		if l.DumpID != 0 && l.Where.IsZero() {
 			paths = append(paths, l.Path)
 		}
 	}
@@ -96,7 +97,7 @@ func (t *Target) takeReadable(ctx context.Context) error {
 	})
 	for i := range t.lost {
 		if r := byPath[t.lost[i].Path]; r != nil {
-			t.lost[i].Got, t.lost[i].Bytes, t.lost[i].Checksum, t.lost[i].Where = r.Readable.Rows, r.Readable.Bytes, r.Readable.Checksum, r.String()
+			t.lost[i].Got, t.lost[i].Bytes, t.lost[i].Checksum, t.lost[i].Where = r.Readable.Rows, r.Readable.Bytes, r.Readable.Checksum, r.Message()
 		}
 	}
 	return nil
@@ -118,7 +119,7 @@ func (t *Target) takeFound() {
 
 // lostRows describes the rows of a table that are lost. The facts name a partition that is loaded through its root.
 func (t *Target) lostRows(e *pgarchive.Entry, f *logical.TableFacts, why string) lost {
-	l := lost{Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Want: "as captured", Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
+	l := lost{Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Want: asCaptured, Why: why, DumpID: e.DumpID, Schema: e.Namespace, Table: e.Tag}
 	if f != nil {
 		l.Schema, l.Table, l.Want = f.Schema, f.Name, fmt.Sprint(f.Rows)
 	}
@@ -150,7 +151,7 @@ func (t *Target) lookAtLost(ctx context.Context, p *cofre.Plan) error {
 		}
 		t.findLost(why)
 		if t.GlobalsLost != nil {
-			t.lose(lost{What: lostGlobals, Path: logical.GlobalsFile, Want: "as captured", Why: cofre.OneLine(t.GlobalsLost)})
+			t.lose(lost{What: lostGlobals, Path: logical.GlobalsFile, Want: asCaptured, Why: cofre.OneLine(t.GlobalsLost)})
 		}
 		slices.SortFunc(t.lost, func(a, b lost) int { return cmp.Compare(a.What, b.What) })
 		if !slices.ContainsFunc(t.lost, t.isRefused) {
@@ -198,6 +199,11 @@ const (
 	listPrefix   = logical.ArchiveDir + "/blobs"
 )
 
+// asCaptured stands for how much of something was captured, if it has no number.
+const asCaptured = "as captured"
+
+func captured() cofre.Message { return cofre.Say("database.as_captured", "as captured") }
+
 // LargeObjectOf names what a path in a component holds of large objects; empty if it is none.
 func LargeObjectOf(path string) string {
 	if oid, one := strings.CutPrefix(path, objectPrefix); one {
@@ -210,16 +216,16 @@ func LargeObjectOf(path string) string {
 }
 
 func lostObject(oid, path, why string) lost {
-	return lost{What: "large object " + oid, Path: path, Want: "as captured", Why: why}
+	return lost{What: "large object " + oid, Path: path, Want: asCaptured, Why: why}
 }
 
 // lostList is of all large objects that a list names.
 func lostList(path, why string) lost {
-	return lost{What: "large objects of " + strings.TrimPrefix(path, logical.ArchiveDir+"/"), Path: path, Want: "as captured", Why: why}
+	return lost{What: "large objects of " + strings.TrimPrefix(path, logical.ArchiveDir+"/"), Path: path, Want: asCaptured, Why: why}
 }
 
 func lostFingerprint(why string) lost {
-	return lost{What: lostCatalogs, Path: logical.FingerprintFile, Want: "as captured", Why: why}
+	return lost{What: lostCatalogs, Path: logical.FingerprintFile, Want: asCaptured, Why: why}
 }
 
 // lostObjects reports whether the contents of large objects are lost.
@@ -229,36 +235,51 @@ func (t *Target) lostObjects() bool {
 
 // tellLost says in the plan what the restore goes on without, or why it does not begin.
 func (t *Target) tellLost(p *cofre.Plan) {
-	var refused []string
+	var refused []cofre.Message
 	for _, l := range t.lost {
 		if t.isRefused(l) {
 			refused = append(refused, l.named())
 			continue
 		}
-		p.Notes = append(p.Notes, "left out, because the repository has lost it: "+l.named())
+		p.Note(cofre.Say("database.lost_left_out", "left out, because the repository has lost it: {{.what}}", "what", l.named()))
 	}
 	if len(refused) == 0 {
 		for _, k := range t.brokenKeys() {
-			p.Notes = append(p.Notes, fmt.Sprintf("foreign key %s leads to rows that are left out, and is made without being validated", k.name()))
+			p.Note(cofre.Say("database.key_not_valid", "foreign key {{.name}} leads to rows that are left out, and is created without being validated", "name", k.name()))
 		}
 		return
 	}
-	hint := "restore another point (cofre list), or leave it out"
+	hint := cofre.Say("database.lost_hint", "restore another point; cofre list shows them")
 	if t.o.Loss.Command != "" {
-		hint = "to restore everything else, with every row that can be read, and have what is lost named: " + t.o.Loss.Command
+		hint = cofre.Say("database.lost_without", "to restore everything else, with every row that can be read, and have what is lost named: {{.command}}", "command", t.o.Loss.Command)
 	}
-	p.Problems = append(p.Problems, cofre.Problem{What: "the repository has lost " + strings.Join(refused, ", "), Hint: hint})
+	p.Refuse(cofre.Say("database.lost", "the repository has lost {{.what}}", "what", cofre.List(refused...)), hint)
 }
 
 // named is what is lost, with how much it was.
-func (l lost) named() string {
-	switch {
-	case l.Where != "":
-		return fmt.Sprintf("%s, %s", l.What, l.Where)
-	case l.Table != "" && l.Want != "as captured":
-		return fmt.Sprintf("some or all of the %s %s", l.Want, l.What)
+func (l lost) named() cofre.Message {
+	if l.Table != "" {
+		table := pgarchive.Quote(l.Schema, l.Table)
+		if !l.Where.IsZero() {
+			return cofre.Say("database.lost_where", "rows of {{.table}}, {{.where}}", "table", table, "where", l.Where)
+		}
+		if n, err := strconv.Atoi(l.Want); err == nil {
+			return cofre.SayN("database.lost_rows", n, "the 1 row of {{.table}}", "some or all of the {{.n}} rows of {{.table}}", "table", table)
+		}
+		return cofre.Say("database.lost_uncounted", "rows of {{.table}}", "table", table)
 	}
-	return l.What
+	if oid, one := strings.CutPrefix(l.Path, objectPrefix); one {
+		return cofre.Say("database.lost_object", "large object {{.oid}}", "oid", strings.TrimSuffix(oid, ".dat"))
+	}
+	switch {
+	case strings.HasPrefix(l.Path, listPrefix):
+		return cofre.Say("database.lost_objects", "large objects of {{.list}}", "list", strings.TrimPrefix(l.Path, logical.ArchiveDir+"/"))
+	case l.What == lostGlobals:
+		return cofre.Say("database.lost_roles", "roles and memberships")
+	case l.What == lostCatalogs:
+		return cofre.Say("database.lost_catalogs", "what the catalogs said of each object")
+	}
+	return cofre.Verbatim(l.What)
 }
 
 // loadReadable loads what can be read of the tables of which rows were found to be lost while they were loaded.
@@ -319,7 +340,7 @@ func (k brokenKey) name() string {
 	return pgarchive.Quote(k.constraint) + " on " + pgarchive.Quote(k.schema, k.table)
 }
 
-// validate is the statement that has the server look at the rows, once they are back.
+// validate is the statement that has the server look at the rows, when they are back.
 func (k brokenKey) validate() string {
 	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Quote(k.schema, k.table), pgarchive.Quote(k.constraint))
 }
@@ -417,38 +438,46 @@ func notValid(defn string) string {
 
 // losses adds what is lost to the proof: as differences that are accepted if they were to be left out.
 func (c *checker) losses() {
-	reason := ""
+	var reason cofre.Message
 	if c.o.Loss.Without {
-		reason = "left out, as asked"
+		reason = cofre.Say("database.differs_asked", "left out, as asked")
 	}
 	for _, l := range c.lost {
-		got := "nothing, as the repository has lost them: " + l.Why
+		got := cofre.Say("database.lost_got", "nothing, as the repository has lost them: {{.why}}", "why", l.Why)
 		if l.Got > 0 {
-			got = fmt.Sprintf("%d, as the repository has lost %s: %s", l.Got, l.Where, l.Why)
+			got = cofre.Say("database.lost_got_some", "{{.got}}, as the repository has lost {{.where}}: {{.why}}", "got", l.Got, "where", l.Where, "why", l.Why)
 		}
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: l.What, Want: l.Want, Got: got, Accepted: reason})
+		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(l.What), l.captured(), got, false).Because(reason))
 		c.proof.Part = c.proof.Part || l.What == lostCatalogs
 	}
 	for _, name := range c.filledWithout() {
-		c.proof.NotCompared = append(c.proof.NotCompared, "the rows of materialized view "+name+": it was filled without those that are lost")
+		c.proof.Omits(cofre.Say("database.unread_view", "the rows of materialized view {{.name}}: it was filled without those that are lost", "name", name))
 	}
 }
 
+// captured is how much of it was captured: a number of rows, or that it was.
+func (l lost) captured() cofre.Message {
+	if l.Want == asCaptured {
+		return captured()
+	}
+	return cofre.Verbatim(l.Want)
+}
+
 // lostReason says why a difference, or a statement that failed, is the mark of what is lost: it is of a foreign key that
-// leads there.
-func (c *checker) lostReason(name string) string {
+// leads there. It is the zero message if it is none.
+func (c *checker) lostReason(name string) cofre.Message {
 	if !c.o.Loss.Without {
-		return ""
+		return cofre.Message{}
 	}
 	bare := func(s string) string { return strings.ReplaceAll(s, `"`, "") } // the server quotes what needs it
 	for _, k := range c.brokenKeys() {
 		of := bare("constraint " + k.name())
 		statement := bare("statement of fk constraint " + k.schema + "." + k.table + " " + k.constraint)
 		if n := bare(name); n == of || n == statement || strings.HasPrefix(n, of+": ") {
-			return "it leads to " + k.to + ", whose rows are lost"
+			return cofre.Say("database.differs_lost", "it leads to {{.table}}, whose rows are lost", "table", k.to)
 		}
 	}
-	return ""
+	return cofre.Message{}
 }
 
 // filledWithout are the materialized views that read a table whose rows are lost, through views too.
@@ -475,9 +504,9 @@ func (t *Target) filledWithout() []string {
 	return names
 }
 
-// bringLost says, once the copy has its name, where what was left out is found.
-func (t *Target) bringLost(ctx context.Context) []string {
-	var next []string
+// bringLost says, when the copy has its name, where what was left out is found.
+func (t *Target) bringLost(ctx context.Context) []cofre.Message {
+	var next []cofre.Message
 	for _, l := range t.lost {
 		if l.Table == "" {
 			continue
@@ -487,13 +516,13 @@ func (t *Target) bringLost(ctx context.Context) []string {
 			command = t.o.Loss.Elsewhere(ctx, l.Schema, l.Table)
 		}
 		if command == "" {
-			next = append(next, fmt.Sprintf("no other point is known to hold the %s", l.What))
+			next = append(next, cofre.Say("database.lost_nowhere", "no other point is known to hold the rows of {{.table}}", "table", pgarchive.Quote(l.Schema, l.Table)))
 			continue
 		}
-		next = append(next, fmt.Sprintf("to bring the %s from the newest other point that has them: %s", l.What, command))
+		next = append(next, cofre.Say("database.lost_elsewhere", "to bring the rows of {{.table}} from the newest other point that has them: {{.command}}", "table", pgarchive.Quote(l.Schema, l.Table), "command", command))
 	}
 	for _, k := range t.brokenKeys() {
-		next = append(next, "when the rows are back, in psql: "+k.validate())
+		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.validate()))
 	}
 	return next
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 )
 
@@ -17,24 +18,24 @@ import (
 var harmless = []struct {
 	pattern func() *regexp.Regexp
 	command string // what the failed command must begin with; empty is any
-	why     string
+	why     cofre.Message
 }{
 	{
 		pattern.Lazy(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
-		"the programs are newer than the server; the parameter only guards the session",
+		cofre.Say("database.harmless_parameter", "the programs are newer than the server; the parameter only guards the session"),
 	},
-	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", "every new database has it"},
-	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", "every new database has it"},
-	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", "the comment on an extension that the server brought; only a superuser writes it"},
-	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", "indexes are built anew with the collation that is here"},
-	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", "the publication is there; the server's setting decides whether it can be used"},
-	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", "subscriptions are restored switched off, as pg_dump writes them"},
+	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", cofre.Say("database.harmless_there", "every new database has it")},
+	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", cofre.Say("database.harmless_there", "every new database has it")},
+	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", cofre.Say("database.harmless_comment", "the comment on an extension that the server brought; only a superuser may write it")},
+	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", cofre.Say("database.harmless_collation", "indexes are built anew with the collation of this server")},
+	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", cofre.Say("database.harmless_publication", "the publication is there; the server's setting decides whether it can be used")},
+	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", cofre.Say("database.harmless_subscription", "subscriptions are restored disabled, as pg_dump writes them")},
 }
 
 // message is one thing that pg_restore or the server said, with its continuation lines.
 type message struct {
 	text    string
-	command string // the statement that it is about, where it is known
+	command string // the statement that it is about, if it is known
 }
 
 func (m message) String() string {
@@ -52,7 +53,7 @@ func (m message) String() string {
 // after which the restore has no sense, and passed for each statement that failed and that it can do without.
 type listener struct {
 	unknown  func(message)
-	known    func(m message, why string)
+	known    func(m message, why cofre.Message)
 	passed   func(m message, dumpID int) bool // reports whether the restore can do without
 	parallel bool
 
@@ -72,7 +73,7 @@ var entryLine = pattern.Lazy(`^pg_restore: from TOC entry (\d+);`)
 
 var ignoredCount = pattern.Lazy(`^pg_restore: warning: errors ignored on restore: (\d+)`)
 
-// serverLine begins what the server says beside errors, which libpq prints as it is.
+// serverLine begins what the server says besides errors, which libpq prints as it is.
 var serverLine = pattern.Lazy(`^(WARNING|NOTICE|INFO|LOG|DEBUG):  `)
 
 func (l *listener) Write(p []byte) (int, error) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -41,7 +42,7 @@ Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 	} {
 		for _, size := range []int{1, 7, 10000} {
 			unknown, known := "", 0
-			l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, string) { known++ }}
+			l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, cofre.Message) { known++ }}
 			for part := range slices.Chunk([]byte(c.said), size) {
 				if _, err := l.Write(part); err != nil {
 					t.Fatal(err)
@@ -112,7 +113,7 @@ func TestListSettingsKeepTheirParts(t *testing.T) {
 func FuzzListener(f *testing.F) {
 	f.Add([]byte("pg_restore: error: x\nCommand was: y\n"))
 	f.Fuzz(func(t *testing.T, said []byte) {
-		l := &listener{unknown: func(message) {}, known: func(message, string) {}}
+		l := &listener{unknown: func(message) {}, known: func(message, cofre.Message) {}}
 		_, _ = l.Write(said)
 		l.end()
 		_ = splitStatements(string(said))

@@ -32,9 +32,6 @@ type serverFacts struct {
 
 // preflight looks at everything that could make the restore fail later and adds it to p, all of it at once.
 func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
-	problem := func(hint, format string, args ...any) {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	conn, err := t.openMaintenance(ctx)
 	if err != nil {
 		return err
@@ -46,22 +43,17 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	}
 	t.server.Server, t.server.version, t.server.user = server, server.Version, server.Role.Name
 	if server.InRecovery {
-		problem("restore on the primary server", "the server is a standby and takes no writes")
+		p.Refuse(cofre.Say("database.standby", "the server is a standby, and takes no writes"), cofre.Say("database.primary", "restore on the primary server"))
 	}
-	source := logical.MajorOf(t.Facts.ServerVersion)
-	if source > server.Version.Major() {
-		problem(fmt.Sprintf("restore on PostgreSQL %d or newer", source),
-			"the database was captured on PostgreSQL %d and the server is %d: definitions of a newer version may not exist there", source, server.Version.Major())
-	} else if source != 0 && source < server.Version.Major() {
-		p.Notes = append(p.Notes, fmt.Sprintf("this is an upgrade from PostgreSQL %d to %d", source, server.Version.Major()))
-	}
+	t.compareVersions(p)
 	if t.server.tools, err = postgres.FindTools(ctx, max(server.Version, logical.RestoreNeeds(t.TOC.Version))); errors.Is(err, cofre.ErrNotFound) {
-		problem(cofre.Hint(err), "%v", err)
+		p.Refuse(cofre.SayError(err), cofre.HintOf(err))
 	} else if err != nil {
 		return err
 	}
 	if !server.Role.Superuser && !server.Role.CreateDB {
-		problem(fmt.Sprintf("ALTER ROLE %s CREATEDB, or connect as a superuser", pgarchive.Quote(server.Role.Name)), "role %s may not create databases", server.Role.Name)
+		p.Refuse(cofre.Say("database.no_createdb", "role {{.role}} may not create databases", "role", server.Role.Name),
+			cofre.Say("database.createdb", "ALTER ROLE {{.role}} CREATEDB, or connect as a superuser", "role", pgarchive.Quote(server.Role.Name)))
 	}
 	for _, look := range []func(context.Context, *pgx.Conn, *cofre.Plan) error{
 		t.leaveBound, t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,
@@ -81,8 +73,20 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	return nil
 }
 
-// openMaintenance connects to the configured database, or to another one where that is the one to be replaced,
-// since a database cannot be renamed by a session that is in it, or where it does not exist, which may be the
+// compareVersions looks whether the server knows what is restored.
+func (t *Target) compareVersions(p *cofre.Plan) {
+	source, here := logical.MajorOf(t.Facts.ServerVersion), t.server.version.Major()
+	switch {
+	case source > here:
+		p.Refuse(cofre.Say("database.older_server", "the database was captured on PostgreSQL {{.source}}, and the server is PostgreSQL {{.server}}, which may not have what the definitions use", "source", source, "server", here),
+			cofre.Say("database.newer_server", "restore on PostgreSQL {{.major}} or newer", "major", source))
+	case source != 0 && source < here:
+		p.Note(cofre.Say("database.upgrade", "this is an upgrade from PostgreSQL {{.source}} to {{.server}}", "source", source, "server", here))
+	}
+}
+
+// openMaintenance connects to the configured database, or to another one if that is the one to be replaced,
+// since a database cannot be renamed by a session that is in it, or if it does not exist, which may be the
 // very reason for the restore.
 func (t *Target) openMaintenance(ctx context.Context) (*pgx.Conn, error) {
 	t.server.maintenance = t.o.Server
@@ -121,22 +125,22 @@ FROM pg_catalog.pg_database d WHERE d.datname = $1`, t.o.Name).Scan(&template, &
 		return fmt.Errorf("look for database %s: %w", t.o.Name, err)
 	}
 	t.server.targetExists = exists
-	problem := func(hint, format string, args ...any) {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	switch {
 	case exists && !t.o.Replace:
-		problem("--replace keeps the old one under another name; or choose another name with --to", "database %s exists already", t.o.Name)
+		p.Refuse(cofre.Say("database.exists", "database {{.name}} exists already", "name", t.o.Name),
+			cofre.Say("database.replace", "--replace keeps the old one under another name; or choose another name with --to"))
 	case exists && template:
-		problem("choose another name with --to", "database %s is a template and is not replaced", t.o.Name)
+		p.Refuse(cofre.Say("database.template", "database {{.name}} is a template and is not replaced", "name", t.o.Name), cofre.Say("database.other_name", "choose another name with --to"))
 	case exists && sessions > 0:
-		p.Notes = append(p.Notes, fmt.Sprintf("database %s has %d sessions now; those that are left at the rename are ended", t.o.Name, sessions))
+		p.Note(cofre.SayN("database.sessions_end", sessions, "database {{.name}} has 1 session now; if it is still there at the rename, it is ended", "database {{.name}} has {{.n}} sessions now; those that are still there at the rename are ended", "name", t.o.Name))
 	}
 	if t.fromTemplate() {
 		if !exists {
-			problem("restore everything, or name a database that has the definitions", "database %s does not exist, and the chosen part of the point has no definitions", t.o.Name)
+			p.Refuse(cofre.Say("database.no_definitions", "database {{.name}} does not exist, and the chosen part of the point has no definitions", "name", t.o.Name),
+				cofre.Say("database.with_definitions", "restore everything, or name a database that has the definitions"))
 		} else if sessions > 0 {
-			problem("end them, or stop what opens them", "database %s has %d sessions, and a copy of it can only be made while there is none", t.o.Name, sessions)
+			p.Refuse(cofre.SayN("database.copied_in_use", sessions, "database {{.name}} has 1 session, and it can only be copied while there is none", "database {{.name}} has {{.n}} sessions, and it can only be copied while there is none", "name", t.o.Name),
+				cofre.Say("database.end_sessions", "end them, or stop what opens them"))
 		}
 	}
 	left, err := conn.Query(ctx, `SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, $1) ORDER BY 1`, t.o.Name+"_restore_")
@@ -148,7 +152,7 @@ FROM pg_catalog.pg_database d WHERE d.datname = $1`, t.o.Name).Scan(&template, &
 		return fmt.Errorf("look for staged databases: %w", err)
 	}
 	for _, n := range names {
-		p.Notes = append(p.Notes, fmt.Sprintf("database %s is left by an earlier restore, or one that runs now; to remove it: %s", n, t.dropCommand(n)))
+		p.Note(cofre.Say("database.left", "database {{.name}} was left by an earlier restore, or belongs to one that runs now; to remove it: {{.sql}}", "name", n, "sql", t.dropCommand(n)))
 	}
 	return nil
 }
@@ -211,12 +215,9 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	}
 	needed := t.neededRoles()
 	missing := slices.DeleteFunc(slices.Clone(needed), func(r string) bool { return t.server.roles[r] })
-	problem := func(hint, format string, args ...any) {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	if len(missing) > 0 && !t.o.Roles {
-		problem("--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants",
-			"%s missing on the server: %s", logical.Plural(len(missing), "role is", "roles are"), strings.Join(missing, ", "))
+		p.Refuse(cofre.SayN("database.roles_missing", len(missing), "1 role is missing on the server: {{.roles}}", "{{.n}} roles are missing on the server: {{.roles}}", "roles", strings.Join(missing, ", ")),
+			cofre.Say("database.roles_flags", "--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants"))
 	}
 	if err := t.chooseRoles(ctx, conn, p, needed); err != nil {
 		return err
@@ -229,25 +230,30 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 			}
 		}
 		if len(not) > 0 {
-			problem(fmt.Sprintf("connect as a superuser, or GRANT %s TO %s, or use --no-owner", strings.Join(not, ", "), pgarchive.Quote(t.server.user)),
-				"role %s is not a member of %s, and so cannot give objects to them", t.server.user, strings.Join(not, ", "))
+			p.Refuse(cofre.Say("database.not_member", "role {{.role}} is not a member of {{.owners}}, and so cannot make them the owners of objects", "role", t.server.user, "owners", strings.Join(not, ", ")),
+				cofre.Say("database.be_member", "connect as a superuser, or GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user)))
 		}
 	}
 	for _, s := range t.Facts.Database.Settings {
 		if s.Role != "" && !t.server.roles[s.Role] {
-			p.Notes = append(p.Notes, fmt.Sprintf("setting %s of role %s is left out: the role is not there", s.Name, s.Role))
+			p.Note(cofre.Say("database.setting_left_out", "setting {{.name}} of role {{.role}} is left out: the server does not have the role", "name", s.Name, "role", s.Role))
 		}
 	}
 	return nil
 }
 
+// quoted are names as they stand in SQL.
+func quoted(names []string) string {
+	all := make([]string, len(names))
+	for i, n := range names {
+		all[i] = pgarchive.Quote(n)
+	}
+	return strings.Join(all, ", ")
+}
+
 // chooseRoles decides which roles are made, and says which are not: an application that cannot log in after a restore is
 // as good as none.
 func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan, needed []string) error {
-	note := func(format string, args ...any) { p.Notes = append(p.Notes, fmt.Sprintf(format, args...)) }
-	problem := func(hint, format string, args ...any) {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-	}
 	statements, unknown, left := rolesToCreate(t.Globals, needed, t.server.roles)
 	names := roleNames(statements)
 	memberships, err := readMemberships(ctx, conn)
@@ -259,26 +265,28 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 		have[m] = true
 	}
 	if absent := membershipsMissing(t.Globals, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
-		note("memberships that were captured and are not on the server, whose roles exist, are not made: %s", strings.Join(absent, "; "))
+		p.Note(cofre.Say("database.memberships_absent", "these memberships were captured and are not on the server; their roles exist, and so they are not created: {{.sql}}", "sql", strings.Join(absent, "; ")))
 	}
 	if !t.o.Roles {
 		if users := slices.DeleteFunc(names, func(r string) bool { return slices.Contains(needed, r) }); len(users) > 0 && !t.sel.Partial {
-			note("%s missing on the server that use this database, as members of others, and not made without --roles: %s", logical.Plural(len(users), "role is", "roles are"), strings.Join(users, ", "))
+			p.Note(cofre.SayN("database.users_missing", len(users), "1 role is missing on the server that uses this database, as a member of another, and is not created without --roles: {{.roles}}",
+				"{{.n}} roles are missing on the server that use this database, as members of others, and are not created without --roles: {{.roles}}", "roles", strings.Join(users, ", ")))
 		}
 		return nil
 	}
 	t.roles = statements
 	if len(unknown) > 0 {
-		problem("create them by hand", "the point's globals do not hold %s", strings.Join(unknown, ", "))
+		p.Refuse(cofre.Say("database.roles_unknown", "the globals of the point do not have {{.roles}}", "roles", strings.Join(unknown, ", ")), cofre.Say("database.roles_by_hand", "create these roles by hand: CREATE ROLE …"))
 	}
 	if len(statements) > 0 && !t.server.Role.Superuser && !t.server.Role.CreateRole {
-		problem("connect as a superuser, or as a role with CREATEROLE", "role %s may not create roles", t.server.user)
+		p.Refuse(cofre.Say("database.no_createrole", "role {{.role}} may not create roles", "role", t.server.user), cofre.Say("database.createrole", "connect as a superuser, or as a role with CREATEROLE"))
 	}
 	if len(names) > 0 {
-		note("roles that are created stay, even if the restore fails; without a captured password they cannot log in by password until one is set")
+		p.Note(cofre.Say("database.roles_stay", "roles that are created stay, even if the restore fails; a role whose password was not captured cannot log in by password until one is set"))
 	}
 	if len(left) > 0 {
-		note("%s captured and not made, as not of this database's users: %s", logical.Plural(len(left), "role was", "roles were"), strings.Join(left, ", "))
+		p.Note(cofre.SayN("database.roles_left", len(left), "1 role was captured and is not created, because it does not use this database: {{.roles}}",
+			"{{.n}} roles were captured and are not created, because they do not use this database: {{.roles}}", "roles", strings.Join(left, ", ")))
 	}
 	for _, r := range names {
 		t.server.roles[r] = true
@@ -334,20 +342,19 @@ WHERE a.name = ANY($1)`, needed)
 			denied = append(denied, n)
 		}
 		if ok && captured[n] != "" && a.defaultVersion != captured[n] {
-			p.Notes = append(p.Notes, fmt.Sprintf("extension %s becomes version %s; %s was captured", n, a.defaultVersion, captured[n]))
+			p.Note(cofre.Say("database.extension_version", "extension {{.name}} will have version {{.here}}; {{.captured}} was captured", "name", n, "here", a.defaultVersion, "captured", captured[n]))
 		}
 	}
 	if len(missing) > 0 {
-		hint := "install their packages on the server, for its major version"
+		hint := cofre.Say("database.extension_packages", "install their packages on the server, for its major version")
 		if t.Facts.Flavour == "supabase" {
-			hint = "restore on a server of Supabase's own image (supabase/postgres), which has them"
+			hint = cofre.Say("database.extension_supabase", "restore on a server of Supabase's own image (supabase/postgres), which has them")
 		}
-		p.Problems = append(p.Problems, cofre.Problem{What: "the server does not have " + logical.Plural(len(missing), "extension: ", "extensions: ") + strings.Join(missing, ", "), Hint: hint})
+		p.Refuse(cofre.SayN("database.extensions_missing", len(missing), "the server does not have 1 extension: {{.names}}", "the server does not have {{.n}} extensions: {{.names}}", "names", strings.Join(missing, ", ")), hint)
 	}
 	if len(denied) > 0 {
-		p.Problems = append(p.Problems, cofre.Problem{
-			What: fmt.Sprintf("role %s may not create %s: only a superuser may", t.server.user, strings.Join(denied, ", ")), Hint: "connect as a superuser (with Supabase: supabase_admin)",
-		})
+		p.Refuse(cofre.Say("database.extensions_denied", "role {{.role}} may not create {{.names}}: only a superuser may", "role", t.server.user, "names", strings.Join(denied, ", ")),
+			cofre.Say("database.superuser", "connect as a superuser (with Supabase: supabase_admin)"))
 	}
 	return nil
 }
@@ -372,10 +379,8 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 		return fmt.Errorf("list the tablespaces: %w", err)
 	}
 	if len(missing) > 0 {
-		p.Problems = append(p.Problems, cofre.Problem{
-			What: "the server does not have " + logical.Plural(len(missing), "tablespace: ", "tablespaces: ") + strings.Join(missing, ", "),
-			Hint: fmt.Sprintf("CREATE TABLESPACE %s LOCATION '/a/directory/of/the/server'", pgarchive.Quote(missing[0])),
-		})
+		p.Refuse(cofre.SayN("database.tablespaces_missing", len(missing), "the server does not have 1 tablespace: {{.names}}", "the server does not have {{.n}} tablespaces: {{.names}}", "names", strings.Join(missing, ", ")),
+			cofre.Say("database.create_tablespace", "CREATE TABLESPACE {{.name}} LOCATION '/a/directory/of/the/server'", "name", pgarchive.Quote(missing[0])))
 	}
 	return nil
 }
@@ -390,7 +395,9 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 	major := t.server.version.Major()
 	switch {
 	case d.LocaleProvider == "icu" && major < 15, d.LocaleProvider == "builtin" && major < 17:
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf("the database has locale provider %s, which PostgreSQL %d does not know", d.LocaleProvider, major)})
+		since := map[string]int{"icu": 15, "builtin": 17}[d.LocaleProvider]
+		p.Refuse(cofre.Say("database.locale_provider", "the database has locale provider {{.provider}}, which PostgreSQL {{.major}} does not know", "provider", d.LocaleProvider, "major", major),
+			cofre.Say("database.newer_server", "restore on PostgreSQL {{.major}} or newer", "major", since))
 		return nil
 	}
 	for _, locale := range slices.Compact([]string{d.Collate, d.CType}) {
@@ -406,10 +413,8 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 			return fmt.Errorf("roll back: %w", rb)
 		}
 		if err != nil && strings.Contains(err.Error(), "could not create locale") {
-			p.Problems = append(p.Problems, cofre.Problem{
-				What: fmt.Sprintf("the server's operating system does not have locale %s", locale),
-				Hint: "generate it there (locale-gen, localedef or the locales package) and restart PostgreSQL",
-			})
+			p.Refuse(cofre.Say("database.locale", "the server's operating system does not have locale {{.locale}}", "locale", locale),
+				cofre.Say("database.locale_gen", "generate it there (locale-gen, localedef or the locales package), and restart PostgreSQL"))
 		}
 	}
 	if d.CollationVersion != "" {
@@ -421,14 +426,14 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 				return fmt.Errorf("read the version of the collation: %w", err)
 			}
 			if here != nil && *here != d.CollationVersion {
-				p.Notes = append(p.Notes, fmt.Sprintf("the collation's version is %s here and was %s: text may sort differently; indexes are built anew", *here, d.CollationVersion))
+				p.Note(cofre.Say("database.collation_version", "the collation's version is {{.here}} here, and {{.captured}} was captured: text may sort differently; indexes are built anew", "here", *here, "captured", d.CollationVersion))
 			}
 		}
 	}
 	return nil
 }
 
-// lookAtTables asks, where rows go into tables that exist, whether those are empty: rows that are there would
+// lookAtTables asks, if rows go into tables that exist, whether those are empty: rows that are there would
 // be mixed with those of the point.
 func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) error {
 	if !t.fromTemplate() || !t.sel.Sections[pgarchive.SectionData] || !t.server.targetExists {
@@ -440,14 +445,11 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 	}
 	defer postgres.Close(ctx, conn)
 	var missing, full []string
+	objects := false
 	for _, e := range t.sel.Entries(pgarchive.SectionData) {
-		if e.Desc == "BLOBS" && t.o.DataOnly && len(full) == 0 {
-			var some bool
-			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)").Scan(&some); err != nil {
+		if e.Desc == "BLOBS" && t.o.DataOnly && !objects {
+			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)").Scan(&objects); err != nil {
 				return fmt.Errorf("look for large objects: %w", err)
-			}
-			if some {
-				full = append(full, "the large objects")
 			}
 		}
 		if e.Desc != "TABLE DATA" {
@@ -470,15 +472,21 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 		}
 	}
 	if len(missing) > 0 {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf("database %s does not have %s", t.o.Name, strings.Join(missing, ", ")), Hint: "restore the definitions first, or leave the tables out with --exclude-table"})
+		p.Refuse(cofre.SayN("database.tables_missing", len(missing), "database {{.name}} does not have 1 table: {{.tables}}", "database {{.name}} does not have {{.n}} tables: {{.tables}}", "name", t.o.Name, "tables", strings.Join(missing, ", ")),
+			cofre.Say("database.definitions_first", "restore the definitions first, or leave the tables out with --exclude-table"))
 	}
 	if len(full) > 0 {
-		p.Problems = append(p.Problems, cofre.Problem{What: fmt.Sprintf("%s of database %s have rows already", strings.Join(full, ", "), t.o.Name), Hint: "restore a table beside them (cofre restore table), or leave the tables out with --exclude-table"})
+		p.Refuse(cofre.SayN("database.tables_full", len(full), "1 table of database {{.name}} has rows already: {{.tables}}", "{{.n}} tables of database {{.name}} have rows already: {{.tables}}", "name", t.o.Name, "tables", strings.Join(full, ", ")),
+			cofre.Say("database.restore_beside", "restore each table beside the one that is there (cofre restore table TABLE POINT --to SCHEMA), or leave the tables out with --exclude-table"))
+	}
+	if objects {
+		p.Refuse(cofre.Say("database.objects_full", "database {{.name}} has large objects already", "name", t.o.Name),
+			cofre.Say("database.objects_elsewhere", "restore the whole database under another name (cofre restore database POINT --to NAME), and copy the large objects from there"))
 	}
 	return nil
 }
 
-// lookAtDisk compares the size that the database had with the space of the server's disk, where that can be seen.
+// lookAtDisk compares the size that the database had with the space of the server's disk, if that can be seen.
 func (t *Target) lookAtDisk(p *cofre.Plan) {
 	need := t.Facts.Database.Bytes
 	if t.adopted || t.sel.Partial || !t.sel.Sections[pgarchive.SectionData] || need == 0 || t.server.DataDir == "" {
@@ -494,10 +502,8 @@ func (t *Target) lookAtDisk(p *cofre.Plan) {
 	}
 	free := int64(fs.Bavail) * fs.Bsize
 	if free < need {
-		p.Problems = append(p.Problems, cofre.Problem{
-			What: fmt.Sprintf("the database took %s and the disk of %s has %s free", humanize.IBytes(uint64(need)), t.server.DataDir, humanize.IBytes(uint64(free))),
-			Hint: "make room there, for the restored database stands beside the one that it replaces",
-		})
+		p.Refuse(cofre.Say("database.no_space", "the database took {{.need}}, and the disk of {{.directory}} has {{.free}} free", "need", humanize.IBytes(uint64(need)), "directory", t.server.DataDir, "free", humanize.IBytes(uint64(free))),
+			cofre.Say("database.free_space", "free space there: the restored database is made before the one that it replaces is removed"))
 	}
 }
 
@@ -525,14 +531,14 @@ func (t *Target) lookAtFlavour(p *cofre.Plan) {
 		return
 	}
 	if !t.server.roles["supabase_admin"] {
-		p.Notes = append(p.Notes, "the database is of Supabase and the server is not: roles and extensions that it lacks are listed as problems")
+		p.Note(cofre.Say("database.not_supabase", "the database was captured from Supabase, and this server is not Supabase: the problems name the roles and extensions that it does not have"))
 	}
 	if !t.server.Role.Superuser {
-		p.Notes = append(p.Notes, "schemas auth, storage and realtime belong to roles of Supabase: connect as supabase_admin to restore them with their owners")
+		p.Note(cofre.Say("database.supabase_admin", "schemas auth, storage and realtime belong to roles of Supabase: connect as supabase_admin to restore them with their owners"))
 	}
 	for _, e := range t.Facts.Extensions {
 		if e.Name == "supabase_vault" || e.Name == "pgsodium" {
-			p.Notes = append(p.Notes, "secrets of the vault can be read only with the root key of the captured server (pgsodium_root.key), which is not in the database")
+			p.Note(cofre.Say("database.vault_key", "secrets of the vault can be read only with the root key of the captured server (pgsodium_root.key), which is not in the database"))
 			break
 		}
 	}

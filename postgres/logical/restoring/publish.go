@@ -17,7 +17,7 @@ import (
 // Publish gives the staged database its name. What has that name is renamed in the same transaction, so that
 // there is no moment at which the name leads nowhere, and a crash leaves one or the other, whole.
 //
-// Errors: cofre.ErrExists where a database of that name has appeared since Plan; cofre.ErrLocked where sessions
+// Errors: cofre.ErrExists if a database of that name has appeared since Plan; cofre.ErrLocked if sessions
 // of the old database could not be ended. After an error both databases have the names they had.
 func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if t.published { // its sessions would be ended for nothing
@@ -64,10 +64,13 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 				cofre.Say("database.sessions", "stop what opens them; the restored database is {{.name}}", "name", t.staged))
 		}
 	}
-	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Concat(t.afterwards, t.bringLost(ctx))}
+	o := &cofre.Outcome{Restored: t.o.Name}
+	for _, next := range slices.Concat(t.afterwards, t.bringLost(ctx)) {
+		o.Then(next)
+	}
 	if exists {
-		o.Kept = []string{t.kept}
-		o.Next = append(o.Next, "when the old one is no longer needed: "+t.dropCommand(t.kept))
+		o.Keeps(cofre.Verbatim(t.kept))
+		o.Then(cofre.Say("database.drop_old", "when the old one is no longer needed: {{.sql}}", "sql", t.dropCommand(t.kept)))
 	}
 	return o, nil
 }

@@ -243,7 +243,7 @@ func (t *Target) createRoles(ctx context.Context, obs cofre.Observer) error {
 		return err
 	}
 	for _, r := range roleNames(t.roles) {
-		obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "create roles", Item: r, Text: "role " + r + " created"})
+		obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "create roles", Item: r}.Saying(cofre.Say("database.role_created", "role {{.role}} created", "role", r)))
 	}
 	return nil
 }

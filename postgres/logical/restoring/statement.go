@@ -45,7 +45,7 @@ func (t *Target) pass(m message, dumpID int) bool {
 	return true
 }
 
-// entryOf finds the entry that a message is about: pg_restore names it, but in parallel, where only the statement tells.
+// entryOf finds the entry that a message is about: pg_restore names it, except in parallel: then only the statement tells.
 func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 	for i := range t.TOC.Entries {
 		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(notValid(e.Defn)) == m.command) {
@@ -58,7 +58,7 @@ func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 // failures names the statements that failed as differences of their own.
 func (c *checker) failures() {
 	for _, f := range c.failed {
-		c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: f.What, Want: "as captured", Got: f.Said, Accepted: c.lostReason(f.What)})
+		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(f.What), captured(), cofre.Verbatim(f.Said), false).Because(c.lostReason(f.What)))
 	}
 }
 
@@ -72,13 +72,11 @@ func (t *Target) explainFailure(err error, said string) error {
 		err = fmt.Errorf("%w; before it failed %d of the statements, the first of them %s: %s", err, len(t.failed), t.failed[0].What, t.failed[0].Said)
 	}
 	if t.o.SearchPath == "" && unresolved().MatchString(said) {
-		err = cofre.WithHint(err, "%s", searchPathHint)
+		err = cofre.WithHint(err, cofre.Say("database.search_path", "an expression or a function names something without its schema, and an archive is restored with an empty search path: "+
+			"--search-path public restores with that one; ALTER FUNCTION … SET search_path = … mends the function for good"))
 	}
 	return err
 }
-
-const searchPathHint = "an expression or a function names something without its schema, and an archive is restored with an empty search path: " +
-	"--search-path public restores with that one; ALTER FUNCTION … SET search_path = … mends the function for good"
 
 // adapted is the table of contents as pg_restore gets it: with the search path that was asked for, and without a
 // promise about rows that are lost.

@@ -58,22 +58,21 @@ type Target struct {
 	o    RestoreOptions
 	tree cofre.Tree
 	logical.Component
-	sel       *logical.Selection
-	server    serverFacts
-	staged    string
-	kept      string // what the replaced database is called, once it is
-	created   bool
-	published bool
-	adopted   bool              // staged was made, and kept, by an earlier restore
-	root      cofre.ObjectID    // of the component
-	roles     []globalStatement // to be run before anything else
-	failed    []failedStatement
-	without   []string // extensions that insist on another database, and are left out
-	losing    sync.Mutex
-	lost      []lost // by losing while rows are loaded
-	broken    []int  // by losing: dump ids of rows that could not be read to their end
-	// afterwards is what can be done once the copy has its name, in words for a person.
-	afterwards []string
+	sel        *logical.Selection
+	server     serverFacts
+	staged     string
+	kept       string // what the replaced database is called, after the rename
+	created    bool
+	published  bool
+	adopted    bool              // staged was made, and kept, by an earlier restore
+	root       cofre.ObjectID    // of the component
+	roles      []globalStatement // to be run before anything else
+	failed     []failedStatement
+	without    []string // extensions that insist on another database, and are left out
+	losing     sync.Mutex
+	lost       []lost          // by losing while rows are loaded
+	broken     []int           // by losing: dump ids of rows that could not be read to their end
+	afterwards []cofre.Message // what can be done when the copy has its name
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -109,10 +108,10 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	}
 	now := t.o.Now()
 	t.staged, t.kept = stagedName(t.o.Name, "restore", now), stagedName(t.o.Name, "replaced", now)
-	p := &cofre.Plan{
-		Title: fmt.Sprintf("restore database %s of %s, captured %s, to %s on %s", t.Facts.Database.Name, c.Name,
-			t.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), t.o.Name, t.o.Server),
-		Notes: append([]string{}, t.sel.Notes...),
+	p := cofre.NewPlan(cofre.Say("database.title", "restore database {{.database}} of {{.source}}, captured {{.taken}}, to {{.name}} on {{.server}}",
+		"database", t.Facts.Database.Name, "source", c.Name, "taken", t.Facts.TakenAt, "name", t.o.Name, "server", t.o.Server))
+	for _, n := range t.sel.Notes {
+		p.Note(n)
 	}
 	if err := t.preflight(ctx, p); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
@@ -137,29 +136,19 @@ func stagedName(base, verb string, at time.Time) string {
 }
 
 func (t *Target) steps(p *cofre.Plan) {
-	add := func(verb, object, detail string) {
-		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
-	}
+	create := cofre.Say("step.create", "create")
 	for _, r := range roleNames(t.roles) {
-		add("create", "role "+r, "as the globals of the point have it")
+		p.Do(create, cofre.Say("object.role", "role {{.name}}", "name", r), cofre.Say("database.step_role", "as the globals of the point have it"))
 	}
+	staged := database(t.staged)
 	if t.adopted {
-		add("take", "database "+t.staged, "which an earlier restore of this component made, and kept")
+		p.Do(cofre.Say("step.take", "take"), staged, cofre.Say("database.step_adopted", "which an earlier restore of this component made, and kept"))
 		t.lastSteps(p)
 		return
 	}
-	d := t.Facts.Database
-	if t.fromTemplate() {
-		add("create", "database "+t.staged, "as a copy of "+t.o.Name)
-	} else {
-		detail := fmt.Sprintf("from template0, encoding %s, %s %s", d.Encoding, d.LocaleProvider, d.Collate)
-		if !t.o.NoOwner {
-			detail += ", owner " + d.Owner
-		}
-		add("create", "database "+t.staged, detail)
-	}
+	p.Do(create, staged, t.madeFrom())
 	if n := len(t.sel.Entries(pgarchive.SectionPreData)); n > 0 {
-		add("restore", fmt.Sprintf("%d definitions", n), "pre-data")
+		p.Do(cofre.Say("step.restore", "restore"), cofre.SayN("database.step_definitions", n, "1 definition", "{{.n}} definitions"), cofre.Verbatim("pre-data"))
 	}
 	tables, rows, bytes := 0, int64(0), int64(len(t.TOCRaw))
 	facts := t.TableFacts()
@@ -173,25 +162,42 @@ func (t *Target) steps(p *cofre.Plan) {
 	}
 	p.Bytes = bytes
 	if t.sel.Sections[pgarchive.SectionData] {
-		add("load", fmt.Sprintf("%d rows of %d tables", rows, tables), fmt.Sprintf("%d at once", t.o.Jobs))
+		p.Do(cofre.Say("step.load", "load"), cofre.SayN("database.step_rows", tables, "{{.rows}} of 1 table", "{{.rows}} of {{.n}} tables", "rows", logical.Rows(rows)),
+			cofre.Say("database.step_jobs", "{{.jobs}} at once", "jobs", t.o.Jobs))
 	}
 	if n := len(t.sel.Entries(pgarchive.SectionPostData)); n > 0 {
-		add("restore", fmt.Sprintf("%d indexes, constraints, triggers and policies", n), "post-data")
+		p.Do(cofre.Say("step.restore", "restore"), cofre.SayN("database.step_post", n, "1 index, constraint, trigger or policy", "{{.n}} indexes, constraints, triggers and policies"), cofre.Verbatim("post-data"))
 	}
-	add("analyze", "database "+t.staged, "")
+	p.Do(cofre.Say("step.analyze", "analyze"), staged, cofre.Message{})
 	t.lastSteps(p)
-	p.Notes = append(p.Notes, "if the restore is interrupted, this removes what it left: "+t.dropCommand(t.staged))
+	p.Note(cofre.Say("database.interrupted", "if the restore is interrupted, this removes what it left: {{.sql}}", "sql", t.dropCommand(t.staged)))
+}
+
+// madeFrom says what the staged database begins as.
+func (t *Target) madeFrom() cofre.Message {
+	d := t.Facts.Database
+	switch {
+	case t.fromTemplate():
+		return cofre.Say("database.step_copy", "as a copy of {{.name}}", "name", t.o.Name)
+	case t.o.NoOwner:
+		return cofre.Say("database.step_template", "from template0, encoding {{.encoding}}, {{.provider}} {{.collation}}", "encoding", d.Encoding, "provider", d.LocaleProvider, "collation", d.Collate)
+	}
+	return cofre.Say("database.step_template_owner", "from template0, encoding {{.encoding}}, {{.provider}} {{.collation}}, owner {{.owner}}",
+		"encoding", d.Encoding, "provider", d.LocaleProvider, "collation", d.Collate, "owner", d.Owner)
+}
+
+func database(name string) cofre.Message {
+	return cofre.Say("object.database", "database {{.name}}", "name", name)
 }
 
 func (t *Target) lastSteps(p *cofre.Plan) {
-	add := func(verb, object, detail string) {
-		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
-	}
-	add("check", "database "+t.staged, string(t.o.Check)+", sequences, policies, grants, extensions, indexes")
+	p.Do(cofre.Say("step.check", "check"), database(t.staged), cofre.Say("database.step_check", "{{.level}}, sequences, policies, grants, extensions, indexes", "level", t.o.Check))
+	rename := cofre.Say("step.rename", "rename")
+	to := func(name string) cofre.Message { return cofre.Say("step.to", "to {{.name}}", "name", name) }
 	if t.server.targetExists {
-		add("rename", "database "+t.o.Name, "to "+t.kept)
+		p.Do(rename, database(t.o.Name), to(t.kept))
 	}
-	add("rename", "database "+t.staged, "to "+t.o.Name)
+	p.Do(rename, database(t.staged), to(t.o.Name))
 }
 
 // fromTemplate reports whether the restore begins with a copy of the database that is there, because the

@@ -80,8 +80,8 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	var failed *message
 	l := &listener{
 		unknown: func(m message) { failed = &m; stop(errors.New("pg_restore reported an error")) },
-		known: func(m message, why string) {
-			r.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: task, Text: m.String() + ": " + why})
+		known: func(m message, why cofre.Message) {
+			r.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: task}.Saying(cofre.Say("database.harmless", "{{.said}}: {{.why}}", "said", m.String(), "why", why)))
 		},
 		passed: r.t.pass, parallel: jobs > 1,
 	}
