@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
 // Format is what an export is written as.
@@ -35,14 +36,23 @@ type ExportOptions struct {
 	Writer io.Writer      // in place of To, for FormatSQL and FormatCSV
 	Table  string         // schema.table, of FormatCSV
 	Filter logical.Filter // of FormatSQL
+	// Loss.Without writes what can be read; Loss.Command is for hints. Command is the command that exports the same from another point.
+	Loss    logical.LossOptions
+	Command func(cofre.PointID) string
 }
 
 // Export writes the database of a recovery point as files for programs that know nothing of cofre, and returns the point. A file that was
 // not written to its end is removed; what a Writer has is not whole with an error.
 //
-// Errors: those of the repository and its catalog; cofre.ErrExists if To does; those of logical's exports and of writing.
+// Errors: those of the repository and its catalog; cofre.ErrPreflight if something is lost that is not to be left out; cofre.ErrPartial,
+// after all was written, with what was left out; cofre.ErrExists if To does; those of logical's exports and of writing.
 func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.PointID, error) {
-	point, tree, err := in.capturedDatabase(ctx, o.Point, o.Source)
+	point, tree, known, err := in.capturedDatabase(ctx, o.Point, o.Source)
+	if err != nil {
+		return "", err
+	}
+	known.into(&o.Loss, o.Command)
+	tree, lost, err := o.leave(ctx, tree)
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +68,41 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.Poin
 	default:
 		err = newFile(o.To, write)
 	}
+	if logical.IsLost(err) && o.Loss.Command != "" && cofre.Hint(err) == "" {
+		err = cofre.WithHint(err, cofre.Say("export.met_loss", "what is written is not whole; what can be read, with what is lost named: {{.command}}", "command", o.Loss.Command))
+	}
+	if err == nil && len(lost) > 0 {
+		err = cofre.Fail(cofre.Say("export.without", "exported, without what the repository has lost: {{.what}}", "what", cofre.Series(lost...)), cofre.ErrPartial)
+	}
 	return point.ID, err
+}
+
+// leave gives the component as it can be read without what is lost of what the export needs, and names that.
+func (o ExportOptions) leave(ctx context.Context, tree cofre.Tree) (cofre.Tree, []cofre.Message, error) {
+	c, err := logical.OpenComponent(ctx, tree)
+	if err != nil {
+		return nil, nil, fmt.Errorf("export: %w", err)
+	}
+	entries, others := []*pgarchive.Entry(nil), []string{logical.GlobalsFile}
+	switch o.Format {
+	case FormatCSV:
+		a, err := logical.FindArchived(c.TOC, o.Table, false)
+		if err != nil {
+			return nil, nil, fmt.Errorf("export table %s: %w", o.Table, err)
+		}
+		entries, others = a.Data, nil
+	case FormatSQL:
+		sel, err := logical.Choose(c.TOC, o.Filter)
+		if err != nil {
+			return nil, nil, fmt.Errorf("export SQL: %w", err)
+		}
+		entries, others = sel.Entries(pgarchive.SectionData), nil
+	default:
+		for i := range c.TOC.Entries {
+			entries = append(entries, &c.TOC.Entries[i])
+		}
+	}
+	return o.Loss.Leave(ctx, tree, &c, o.Loss.Of(&c, entries, others...))
 }
 
 // newFile writes a file that does not exist, and removes it if it was not written to its end: half a script looks whole.

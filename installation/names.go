@@ -10,7 +10,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/postgres/logical"
-	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical"
 )
 
@@ -26,7 +25,7 @@ func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findi
 			if names == nil {
 				names = entryNames(ctx, repo, c)
 			}
-			name := cmp.Or(names[f.Object], restoring.LargeObjectOf(f.Object))
+			name := cmp.Or(names[f.Object], logical.LargeObjectOf(f.Object))
 			if below, ok := strings.CutPrefix(f.Object, "files/"); ok && c.Kind == cofre.KindConfig {
 				name = "/" + below
 			}

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -22,6 +24,8 @@ type RescueOptions struct {
 	// TableOptions without Server is of the configured one. Observer is not used.
 	rescue.TableOptions
 
+	// Command is the command that brings the same from another point, for hints. Nil leaves them without one.
+	Command func(cofre.PointID) string
 	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the rescue, as it is. Nil confirms.
 	Confirm func(*cofre.Plan) error
 }
@@ -72,10 +76,11 @@ func (in *Installation) PlanRescue(ctx context.Context, o RescueOptions) (*cofre
 }
 
 func (in *Installation) planRescue(ctx context.Context, o *RescueOptions) (*Rescued, cofre.Tree, error) {
-	point, tree, err := in.capturedDatabase(ctx, o.Point, o.Source)
+	point, tree, lost, err := in.capturedDatabase(ctx, o.Point, o.Source)
 	if err != nil {
 		return nil, nil, err
 	}
+	lost.into(&o.Loss, o.Command)
 	if o.Server, err = in.server(o.Server); err != nil {
 		return nil, nil, err
 	}
@@ -93,6 +98,9 @@ func (in *Installation) planRescue(ctx context.Context, o *RescueOptions) (*Resc
 
 // incompleteTable names what of the table is otherwise than captured, and what leads to it and could not be made again.
 func incompleteTable(done *rescue.TableOutcome) error {
+	if len(done.Lost) > 0 {
+		return fmt.Errorf("table %s is restored, without what the repository has lost: %w: %s", done.Table, cofre.ErrPartial, strings.Join(slices.Concat(done.Lost, done.Differs, done.Missing), "; "))
+	}
 	if len(done.Differs) > 0 {
 		return fmt.Errorf("table %s is restored, and not all of it is as captured: %w: %s", done.Table, cofre.ErrPartial, strings.Join(append(done.Differs, done.Missing...), "; "))
 	}
@@ -104,20 +112,42 @@ func incompleteTable(done *rescue.TableOutcome) error {
 }
 
 // capturedDatabase finds the database component that a point holds, by the source's name if there are several, and opens it.
-func (in *Installation) capturedDatabase(ctx context.Context, ref, source string) (cofre.RecoveryPoint, cofre.Tree, error) {
+func (in *Installation) capturedDatabase(ctx context.Context, ref, source string) (cofre.RecoveryPoint, cofre.Tree, losses, error) {
 	repo, cat, err := in.open(ctx)
 	if err != nil {
-		return cofre.RecoveryPoint{}, nil, err
+		return cofre.RecoveryPoint{}, nil, losses{}, err
 	}
 	ref = cmp.Or(ref, catalog.Latest)
 	want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindDatabase, Name: source}
 	point, comp, err := cat.Component(ref, want)
 	if err != nil {
-		return point, nil, err
+		return point, nil, losses{}, err
 	}
 	in.warn(incomplete(cat, ref, point, want)...)
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return point, nil, losses{}, err
+	}
 	tree, err := repo.Tree(ctx, comp.Root)
-	return point, tree, err
+	return point, tree, losses{repo, Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}}, err
+}
+
+// losses are what is known to be lost of one component, and where all of it is.
+type losses struct {
+	repo reader
+	from Choice
+}
+
+// into tells it to whoever reads the component; command brings the same from another point.
+func (l losses) into(o *logical.LossOptions, command func(cofre.PointID) string) {
+	o.Known = l.from.Lost()
+	o.Elsewhere = func(ctx context.Context, schema, table string) string {
+		point, _, ok := l.from.Holder(ctx, l.repo, schema, table)
+		if !ok || command == nil {
+			return ""
+		}
+		return command(point)
+	}
 }
 
 // MergeOptions say which table is compared with the live one. Table must be set.
@@ -125,6 +155,8 @@ type MergeOptions struct {
 	Point    string // as in RescueOptions
 	Source   string
 	Database string
+
+	Command func(cofre.PointID) string
 
 	// MergeOptions without Server is of the configured one. Observer is not used.
 	rescue.MergeOptions
@@ -141,10 +173,11 @@ type Merge struct {
 //
 // Errors: those of the repository and its catalog, and of rescue.CompareTable.
 func (in *Installation) Compare(ctx context.Context, o MergeOptions) (*Merge, error) {
-	point, tree, err := in.capturedDatabase(ctx, o.Point, o.Source)
+	point, tree, lost, err := in.capturedDatabase(ctx, o.Point, o.Source)
 	if err != nil {
 		return nil, err
 	}
+	lost.into(&o.Loss, o.Command)
 	if o.Server, err = in.server(o.Server); err != nil {
 		return nil, err
 	}

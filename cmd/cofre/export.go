@@ -38,6 +38,8 @@ func newExportCommand(a *app) *cobra.Command {
 				return edge.UsageError(cmd, err)
 			}
 			c.Point = args[0]
+			c.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{string(point)}, "", nil) }
+			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
 		},
 	}
@@ -46,6 +48,7 @@ func newExportCommand(a *app) *cobra.Command {
 	f.StringVar(&c.To, "to", "", "`PATH` that does not exist, or - for stdout")
 	f.StringVar(&c.Table, "table", "", "`SCHEMA.TABLE`, with csv-table")
 	f.StringVar(&c.Source, "source", "", "`NAME` of the database, where the point has several")
+	f.BoolVar(&c.Loss.Without, "without-lost", false, "write what can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	addFilterFlags(cmd, &c.Filter)
 	return cmd
 }
@@ -71,18 +74,18 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 	}
 	point, err := in.Export(ctx, c.ExportOptions)
 	a.screen.end()
-	if err != nil || c.Writer != nil {
+	if err != nil && !errors.Is(err, cofre.ErrPartial) || c.Writer != nil {
 		return err
 	}
 	if a.JSON {
-		return a.Document(map[string]string{"point": string(point), "format": c.format, "written": c.To})
+		return errors.Join(err, a.Document(map[string]string{"point": string(point), "format": c.format, "written": c.To}))
 	}
 	if a.Quiet {
-		return nil
+		return err
 	}
 	fmt.Fprintf(a.Out, "wrote %s, from recovery point %s\n", c.To, point)
 	if c.Format == installation.FormatDirectory {
 		fmt.Fprintf(a.Out, "next: pg_restore -d DATABASE -j 2 %s\n", filepath.Join(c.To, logical.ArchiveDir))
 	}
-	return nil
+	return err
 }

@@ -39,10 +39,7 @@ named before anything is done; --without-lost restores everything else.
   cofre restore database latest --replace`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.Loss.Command = commandLine(cmd, args, "", nil)
-			if !c.Loss.Without {
-				c.Loss.Command += " --without-lost"
-			}
+			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
 			if c.Check = restoring.CheckLevel(c.check); c.Check != restoring.CheckCounts && c.Check != restoring.CheckChecksum {
 				return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), cofre.Say("restore.checks", "use counts or checksum"))
@@ -97,6 +94,14 @@ func commandLine(cmd *cobra.Command, args []string, flag string, values []string
 		words = append(words, "--"+flag, shell.Quote(v))
 	}
 	return strings.Join(words, " ")
+}
+
+// withoutLost is the command that was given, going on without what is lost.
+func withoutLost(cmd *cobra.Command, args []string, given bool) string {
+	if given {
+		return commandLine(cmd, args, "", nil)
+	}
+	return commandLine(cmd, args, "", nil) + " --without-lost"
 }
 
 // typedFlag is a flag as people type it: --quiet, --to NAME.

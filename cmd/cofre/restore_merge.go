@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,8 +28,8 @@ type mergeDocument struct {
 // runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
 func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) (err error) {
 	m, err := in.Compare(ctx, installation.MergeOptions{
-		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database,
-		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete, Columns: c.columns},
+		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database, Command: c.RescueOptions.Command,
+		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete, Columns: c.columns, Loss: c.Loss},
 	})
 	a.screen.end()
 	if err != nil {
@@ -37,14 +38,14 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 	doc := mergeDocument{Point: m.Point, Comparison: m.Comparison, Preview: m.Preview, Promise: m.Promise(), Notes: m.Notes}
 	defer func() {
 		// The captured rows stand in a schema of their own until here.
-		err = errors.Join(err, m.Close(ctx))
+		err = errors.Join(cmp.Or(err, m.Incomplete()), m.Close(ctx))
 		doc.Left = m.Left
 		if a.JSON {
 			doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
 			err = errors.Join(err, a.Document(doc))
 			return
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, cofre.ErrPartial) {
 			printMerge(a, doc)
 		}
 	}()

@@ -55,6 +55,8 @@ and stay as they are, are named.
 				return edge.UsageError(cmd, errors.New("choose one of --full and --bare"))
 			}
 			c.Table, c.RescueOptions.Point, c.RescueOptions.Source = args[0], args[1], c.restoreOptions.Source
+			c.RescueOptions.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{args[0], string(point)}, "", nil) }
+			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
 				if c.merge {
 					return c.runMerge(ctx, a, in)
@@ -71,6 +73,7 @@ and stay as they are, are named.
 	f.BoolVar(&c.Full, "full", false, "with --to: with foreign keys, triggers, policies, owner and grants, as under its own name")
 	f.BoolVar(&c.Bare, "bare", false, "columns, rows, keys and indexes alone, as with --to; refused where row-level security was on")
 	f.BoolVar(&c.WithoutSecurity, "without-row-security", false, "with --bare: also where row-level security was on")
+	f.BoolVar(&c.Loss.Without, "without-lost", false, "bring back the rows that can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	f.BoolVar(&c.merge, "merge", false, "compare with the live table, and bring back what is missing or changed")
 	f.BoolVar(&c.delete, "delete-extra", false, "with --merge: delete live rows that the point does not have")
 	f.StringArrayVar(&c.columns, "column", nil, "with --merge: bring back the values of this column alone, by `NAME`, may be repeated")
@@ -90,6 +93,7 @@ type tableDocument struct {
 	Made     []string      `json:"made_again,omitempty"`     // of others
 	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
 	Differs  []string      `json:"differences,omitempty"`    // of the table, with the reason if no dump holds it
+	Lost     []string      `json:"lost,omitempty"`           // which rows could not be read
 	Seconds  float64       `json:"took_seconds"`
 
 	Messages cofre.Messages `json:"messages,omitempty"`
@@ -111,16 +115,19 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	}
 	if a.JSON {
 		return errors.Join(err, a.Document(tableDocument{
-			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Took.Seconds(), done.Messages,
+			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, done.Took.Seconds(), done.Messages,
 		}))
 	}
 	if a.Quiet && len(done.Left) == 0 {
 		return err
 	}
 	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(done.Took))
-	if len(done.Differs) > 0 {
+	switch {
+	case len(done.Lost) > 0:
+		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))
+	case len(done.Differs) > 0:
 		a.Line(a.Out, cofre.Say("rescued.rows_equal", "rows proven equal to what was captured: checksum {{.checksum}}; the table differs, as named below", "checksum", done.Checksum))
-	} else {
+	default:
 		a.Line(a.Out, cofre.Say("rescued.equal", "proven equal to what was captured: checksum {{.checksum}}", "checksum", done.Checksum))
 	}
 	for _, l := range done.Left {

@@ -57,7 +57,7 @@ func IsLost(err error) bool {
 }
 
 // Readable is a component as it can be read: of each path of lost, the rows that are whole follow one another as if no others had
-// been captured, a large object is empty, a list of large objects names none. The facts of tree and of c are of these rows. A path whose
+// been captured, a large object is empty, a list of large objects names none, what the catalogs said and the globals are absent. The facts of tree and of c are of these rows. A path whose
 // bytes are all there after all is not among what is returned.
 //
 // Only rows are given of which each byte is as it was captured: what a gap cuts is lost with it, and so is the first row behind a gap,
@@ -65,7 +65,7 @@ func IsLost(err error) bool {
 //
 // Errors: of the repository if it cannot be reached.
 func Readable(ctx context.Context, tree cofre.Tree, c *Component, lost []string) (cofre.Tree, []LostRows, error) {
-	r := &readableTree{Tree: tree, files: map[string]*readableFile{}}
+	r := &readableTree{Tree: tree, files: map[string]*readableFile{}, gone: map[string]bool{}}
 	var all []LostRows
 	byPath := map[string]*TableFacts{}
 	for i := range c.Facts.Tables {
@@ -74,8 +74,11 @@ func Readable(ctx context.Context, tree cofre.Tree, c *Component, lost []string)
 	for _, path := range lost {
 		f := byPath[path]
 		if f == nil {
-			if strings.HasPrefix(path, ArchiveDir+"/blob") {
+			switch {
+			case strings.HasPrefix(path, ArchiveDir+"/blob"):
 				r.files[path] = &readableFile{}
+			case path == FingerprintFile, path == GlobalsFile:
+				r.gone[path] = true // as if none had been captured
 			}
 			continue
 		}
@@ -239,10 +242,14 @@ func (s *scanner) gap(n int64) {
 type readableTree struct {
 	cofre.Tree
 	files map[string]*readableFile
+	gone  map[string]bool
 }
 
 // Stat has the size of what Open gives.
 func (t *readableTree) Stat(ctx context.Context, path string) (cofre.Entry, error) {
+	if t.gone[path] {
+		return cofre.Entry{}, fmt.Errorf("%s: %w", path, cofre.ErrNotFound)
+	}
 	e, err := t.Tree.Stat(ctx, path)
 	f := t.files[path]
 	if f == nil {
@@ -257,6 +264,9 @@ func (t *readableTree) Stat(ctx context.Context, path string) (cofre.Entry, erro
 
 // Open gives what can be read.
 func (t *readableTree) Open(ctx context.Context, path string) (io.ReadSeekCloser, error) {
+	if t.gone[path] {
+		return nil, fmt.Errorf("open %s: %w", path, cofre.ErrNotFound)
+	}
 	f := t.files[path]
 	if f == nil {
 		return t.Tree.Open(ctx, path)

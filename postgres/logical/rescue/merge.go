@@ -30,6 +30,9 @@ type MergeOptions struct {
 	// have are then left out, as only a part of their values was asked for. Empty is all columns.
 	Columns []string
 
+	// Loss is what the repository has lost of the component.
+	Loss logical.LossOptions
+
 	Observer cofre.Observer
 	Now      func() time.Time // a clock for tests; nil is the real one
 }
@@ -72,9 +75,10 @@ type Merge struct {
 	Comparison Comparison
 	Preview    []RowDifference
 	Notes      []string
-	Messages   cofre.Messages // of Notes
-	Left       []LeftRows     // what Apply leaves; after it, what it has left
-	Schema     string         // where the captured rows are, and the undo will be
+	Messages   cofre.Messages  // of Notes
+	Left       []LeftRows      // what Apply leaves; after it, what it has left
+	Lost       []cofre.Message // which captured rows could not be read, and were left out as asked for
+	Schema     string          // where the captured rows are, and the undo will be
 
 	o        MergeOptions
 	schema   string
@@ -165,6 +169,17 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 	if err != nil {
 		return err
 	}
+	if err := m.refuseLost(ctx, &c, a); err != nil {
+		return err
+	}
+	loss := m.o.Loss
+	if lost := loss.Of(&c, nil, logical.FingerprintFile); len(lost) > 0 {
+		// Rows are compared; what the catalogs said of the table is not needed.
+		if tree, _, err = logical.Readable(ctx, tree, &c, lost); err != nil {
+			return err
+		}
+		loss.Known = slices.DeleteFunc(slices.Clone(loss.Known), func(f cofre.Finding) bool { return f.Object == logical.FingerprintFile })
+	}
 	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
 	conn, err := logical.Connect(ctx, m.o.Server, nil)
 	if err != nil {
@@ -186,8 +201,12 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		return err
 	}
 	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.Name), pgarchive.Quote(schema, undoName(a))
-	if _, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer}); err != nil {
+	restored, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer, Loss: loss})
+	if err != nil {
 		return err
+	}
+	for _, l := range restored.Lost {
+		m.Lost = append(m.Lost, restored.Messages.Of(l))
 	}
 	// One snapshot for counts and preview.
 	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
@@ -199,6 +218,29 @@ func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
 		}
 		return m.preview(ctx, tx)
 	})
+}
+
+// refuseLost ends the comparison before anything is made, if rows are lost that are not to be left out. A live row must not be
+// deleted because the repository has lost it.
+func (m *Merge) refuseLost(ctx context.Context, c *logical.Component, a *logical.ArchivedTable) error {
+	lost := m.o.Loss.Of(c, a.Data)
+	if what, hint := m.o.Loss.Refuses(ctx, c, lost); !what.IsZero() {
+		return cofre.WithHint(cofre.Fail(what, cofre.ErrPreflight), hint)
+	}
+	if len(lost) > 0 && m.o.DeleteExtra {
+		return cofre.WithHint(cofre.Fail(cofre.Say("merge.lost_extra", "rows of {{.table}} are lost, and live rows would be deleted because they cannot be read", "table", pgarchive.Quote(a.Schema, a.Name)), cofre.ErrPreflight),
+			cofre.Say("merge.keep_extra", "leave --delete-extra out"))
+	}
+	return nil
+}
+
+// Incomplete is cofre.ErrPartial with the captured rows that could not be read and so were neither compared nor brought back; nil if
+// there are none.
+func (m *Merge) Incomplete() error {
+	if len(m.Lost) == 0 {
+		return nil
+	}
+	return cofre.Fail(cofre.Say("merge.lost", "what the repository has lost was neither compared nor brought back, and its rows may be among those called extra: {{.what}}", "what", cofre.Series(m.Lost...)), cofre.ErrPartial)
 }
 
 // undoName is the name of the undo table: none of those that the captured table brings.

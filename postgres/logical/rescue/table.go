@@ -29,6 +29,9 @@ type TableOptions struct {
 	// WithoutSecurity accepts that a table which had row-level security comes back under its own name without it.
 	WithoutSecurity bool
 
+	// Loss is what the repository has lost of the component.
+	Loss logical.LossOptions
+
 	Observer cofre.Observer
 }
 
@@ -38,12 +41,13 @@ type TableOutcome struct {
 	Rows     int64
 	Bytes    int64    // of rows read from the repository
 	Checksum string   // of the rows as read back from the table, of each partition added up
+	Lost     []string // which rows could not be read and were left out as asked for, and what else of the component
 	Left     []string // what of the table was left out as asked for: "foreign key answers_profile_fkey"
 	Missing  []string // what others had that leads to the table and could not be made again, with the reason
 	Differs  []string // what of the table is otherwise than it was captured, with the reason if no dump holds it
 	Made     []string // what others had that leads to the table and was made again: "view happy"
 
-	Messages cofre.Messages // of Left, Missing, Differs and Made
+	Messages cofre.Messages // of Lost, Left, Missing, Differs and Made
 }
 
 func (o *TableOutcome) left(what ...cofre.Message) { o.tell(&o.Left, what...) }
@@ -87,6 +91,10 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 	if err != nil {
 		return nil, err
 	}
+	tree, lost, err := o.Loss.Leave(ctx, tree, &c, o.needs(&c, a))
+	if err != nil {
+		return nil, err
+	}
 	if why := o.unsafe(a, to); why != nil {
 		return nil, cofre.WithHint(cofre.Fail(why.Messages.Of(why.What), cofre.ErrPreflight), why.Messages.Of(why.Hint))
 	}
@@ -104,7 +112,18 @@ func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableO
 		out, err = (&tableRestore{Component: c, a: a, tree: tree, o: o, to: to, without: map[int]bool{}}).run(ctx, tx)
 		return err
 	})
+	if logical.IsLost(err) && !errors.Is(err, cofre.ErrUnproven) && cofre.Hint(err) == "" {
+		err = cofre.WithHint(err, cofre.Say("table.met_loss", "nothing was restored; what can be read, with what is lost named: {{.command}}", "command", o.Loss.Command))
+	}
+	if out != nil {
+		out.tell(&out.Lost, lost...)
+	}
 	return out, err
+}
+
+// needs are the paths that are known to be lost of what the table is made of.
+func (o TableOptions) needs(c *logical.Component, a *logical.ArchivedTable) []string {
+	return o.Loss.Of(c, a.Data, logical.FingerprintFile)
 }
 
 // find collects the table, and says in which schema it is made.
@@ -323,6 +342,14 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	}
 	p := cofre.NewPlan(cofre.Say("table.title", "restore table {{.table}} of database {{.database}}, captured {{.taken}}, to schema {{.schema}} on {{.server}}",
 		"table", pgarchive.Quote(a.Schema, a.Name), "database", c.Facts.Database.Name, "taken", c.Facts.TakenAt, "schema", to, "server", o.Server))
+	lost := o.needs(&c, a)
+	if what, hint := o.Loss.Refuses(ctx, &c, lost); !what.IsZero() {
+		p.Refuse(what, hint)
+	} else if _, named, err := o.Loss.Leave(ctx, tree, &c, lost); err != nil {
+		return fail(err)
+	} else if len(named) > 0 {
+		p.Note(cofre.Say("table.without", "left out, because the repository has lost it: {{.what}}", "what", cofre.Series(named...)))
+	}
 	facts := c.TableFacts()
 	var rows int64
 	for _, e := range a.Data {

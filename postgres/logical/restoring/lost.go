@@ -15,19 +15,6 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// LossOptions say what the repository is known to have lost of a component, and what is done about it.
-type LossOptions struct {
-	// Known are findings whose Object is a path in the component.
-	Known []cofre.Finding
-	// Without restores everything else: tables and large objects that are lost are made, stay empty and are named.
-	Without bool
-	// Command is the one that restores everything else, for the hint of a plan that is refused; empty if there is none.
-	Command string
-	// Elsewhere returns the command that brings the rows of a table, written as in Facts, from another point; empty if
-	// no point is known to hold them.
-	Elsewhere func(ctx context.Context, schema, table string) string
-}
-
 // lost is one thing that the repository does not hold as it was captured, and what was restored in its place.
 type lost struct {
 	What   string `json:"what"` // rows of public.answers; large object 16405; catalogs
@@ -204,17 +191,6 @@ const asCaptured = "as captured"
 
 func captured() cofre.Message { return cofre.Say("database.as_captured", "as captured") }
 
-// LargeObjectOf names what a path in a component holds of large objects; empty if it is none.
-func LargeObjectOf(path string) string {
-	if oid, one := strings.CutPrefix(path, objectPrefix); one {
-		return "large object " + strings.TrimSuffix(oid, ".dat")
-	}
-	if strings.HasPrefix(path, listPrefix) {
-		return "list of large objects"
-	}
-	return ""
-}
-
 func lostObject(oid, path, why string) lost {
 	return lost{What: "large object " + oid, Path: path, Want: asCaptured, Why: why}
 }
@@ -261,25 +237,14 @@ func (l lost) named() cofre.Message {
 	if l.Table != "" {
 		table := pgarchive.Quote(l.Schema, l.Table)
 		if !l.Where.IsZero() {
-			return cofre.Say("database.lost_where", "rows of {{.table}}, {{.where}}", "table", table, "where", l.Where)
+			return logical.LostWhere(table, l.Where)
 		}
-		if n, err := strconv.Atoi(l.Want); err == nil {
-			return cofre.SayN("database.lost_rows", n, "the 1 row of {{.table}}", "some or all of the {{.n}} rows of {{.table}}", "table", table)
+		if n, err := strconv.ParseInt(l.Want, 10, 64); err == nil {
+			return logical.LostOf(n, table)
 		}
 		return cofre.Say("database.lost_uncounted", "rows of {{.table}}", "table", table)
 	}
-	if oid, one := strings.CutPrefix(l.Path, objectPrefix); one {
-		return cofre.Say("database.lost_object", "large object {{.oid}}", "oid", strings.TrimSuffix(oid, ".dat"))
-	}
-	switch {
-	case strings.HasPrefix(l.Path, listPrefix):
-		return cofre.Say("database.lost_objects", "large objects of {{.list}}", "list", strings.TrimPrefix(l.Path, logical.ArchiveDir+"/"))
-	case l.What == lostGlobals:
-		return cofre.Say("database.lost_roles", "roles and memberships")
-	case l.What == lostCatalogs:
-		return cofre.Say("database.lost_catalogs", "what the catalogs said of each object")
-	}
-	return cofre.Verbatim(l.What)
+	return logical.LostPath(l.Path)
 }
 
 // loadReadable loads what can be read of the tables of which rows were found to be lost while they were loaded.

@@ -37,7 +37,7 @@ type RestoreOptions struct {
 	Check        CheckLevel
 
 	// Loss is what the repository has lost of the component.
-	Loss LossOptions
+	Loss logical.LossOptions
 
 	// Accept are differences, by name, that are to be taken as they are: a copy that an earlier restore kept because
 	// of them is then taken instead of restoring anew.
