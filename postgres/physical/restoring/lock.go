@@ -14,70 +14,69 @@ import (
 // restore, or a server, may have come since. What it refuses is another's, and is not touched.
 //
 // Errors: cofre.ErrLocked if another restore into the directory runs; cofre.ErrRefused if it is not what was planned for.
-func (t *Target) claim() (err error) {
-	if err := t.lookAgain(); err != nil {
+func (s *stage) claim() (err error) {
+	if err := s.lookAgain(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(t.stage, 0o700); err != nil {
+	if err := os.MkdirAll(s.built, 0o700); err != nil {
 		return err
 	}
-	if t.unlock, err = durable.LockDir(t.stage); err != nil {
+	if s.unlock, err = durable.LockDir(s.built); err != nil {
 		if !errors.Is(err, cofre.ErrLocked) {
 			return err
 		}
-		return cofre.WithHint(cofre.Fail(cofre.Say("cluster.busy", "another restore to {{.dir}} runs", "dir", t.o.Dir), err),
+		return cofre.WithHint(cofre.Fail(cofre.Say("cluster.busy", "another restore to {{.dir}} runs", "dir", s.o.Dir), err),
 			cofre.Say("cluster.busy_wait", "wait until it has ended, or restore to another directory"))
 	}
 	// Nobody else begins there now.
-	if err := t.lookAtClaimed(); err != nil {
-		t.release()
+	if err := s.lookAtClaimed(); err != nil {
+		s.release()
 		return err
 	}
-	t.touched = true
+	s.touched = true
 	return nil
 }
 
 // lookAtClaimed looks again, also at a directory beside the one that is moved aside, which a plan expects not to be there.
-func (t *Target) lookAtClaimed() error {
-	if t.stage == t.o.Dir || t.inPlace {
-		return t.lookAgain()
+func (s *stage) lookAtClaimed() error {
+	if s.built == s.o.Dir || s.inPlace {
+		return s.lookAgain()
 	}
-	names, err := os.ReadDir(t.stage)
+	names, err := os.ReadDir(s.built)
 	if err == nil && len(names) > 0 {
-		err = t.changed(t.stage + " is not empty")
+		err = s.changed(s.built + " is not empty")
 	}
 	return err
 }
 
-func (t *Target) release() {
-	if t.unlock != nil {
-		_ = t.unlock() // nothing is lost with a lock
-		t.unlock = nil
+func (s *stage) release() {
+	if s.unlock != nil {
+		_ = s.unlock() // nothing is lost with a lock
+		s.unlock = nil
 	}
 }
 
 // lookAgain compares the directory, and those of the tablespaces, with what the plan was made for.
-func (t *Target) lookAgain() error {
-	existed, inPlace, stage, spaces := t.existed, t.inPlace, t.stage, t.spaces
-	defer func() { t.existed, t.inPlace, t.stage, t.spaces = existed, inPlace, stage, spaces }()
-	t.existed, t.inPlace, t.stage = false, false, t.o.Dir
+func (s *stage) lookAgain() error {
+	again := *s.plan
+	again.existed, again.inPlace, again.built = false, false, s.o.Dir
 	var problems []string
 	problem := func(_, what string, args ...any) { problems = append(problems, fmt.Sprintf(what, args...)) }
-	if err := t.planDirectory(problem); err != nil {
+	if err := again.planDirectory(problem); err != nil {
 		return err
 	}
-	t.planSpaces(problem)
-	if len(problems) > 0 || t.inPlace != inPlace || t.stage != stage || !maps.Equal(t.spaces, spaces) {
-		return t.changed(problems...)
+	again.planSpaces(problem)
+	if len(problems) > 0 || again.inPlace != s.inPlace || again.built != s.built || !maps.Equal(again.spaces, s.spaces) {
+		return s.changed(problems...)
 	}
 	return nil
 }
 
-func (t *Target) changed(how ...string) error {
+func (s *stage) changed(how ...string) error {
 	because := []error{cofre.ErrRefused}
 	for _, h := range how {
 		because = append(because, errors.New(h))
 	}
-	return cofre.WithHint(cofre.Fail(cofre.Say("cluster.changed", "{{.dir}} has changed since the restore was planned", "dir", t.o.Dir), because...),
+	return cofre.WithHint(cofre.Fail(cofre.Say("cluster.changed", "{{.dir}} has changed since the restore was planned", "dir", s.o.Dir), because...),
 		cofre.Say("cluster.plan_again", "look at what is there, and restore again"))
 }

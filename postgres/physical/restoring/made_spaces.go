@@ -63,36 +63,33 @@ func madeSpaces(created []recovery.Tablespace, spaces map[string]string) (out []
 }
 
 // findMade finds the tablespaces that the recovery will create: the plan knows them, or the component's own WAL does.
-func (t *Target) findMade(ctx context.Context) error {
+func (p *plan) findMade(ctx context.Context) error {
 	var created []recovery.Tablespace
-	if t.o.Plan != nil {
-		created, t.torn = t.o.Plan.Tablespaces, t.o.Plan.Torn
-	} else if t.facts.WALIncluded {
-		b := recovery.BaseBackup{Start: t.facts.StartLSN, Stop: t.facts.StopLSN, Dropping: t.facts.Dropping}
+	if p.o.Plan != nil {
+		created, p.torn = p.o.Plan.Tablespaces, p.o.Plan.Torn
+	} else if p.facts.WALIncluded {
+		b := recovery.BaseBackup{Start: p.facts.StartLSN, Stop: p.facts.StopLSN, Dropping: p.facts.Dropping}
 		state := recovery.NewState(b)
-		walk := recovery.NewWalk(t.facts.WALSegmentSize, recovery.Span{From: b.Start, Until: b.Stop}, func(f recovery.Found, _ error) bool {
+		walk := recovery.NewWalk(p.facts.WALSegmentSize, recovery.Span{From: b.Start, Until: b.Stop}, func(f recovery.Found, _ error) bool {
 			state.Add(f.Moment)
 			return true
 		})
-		for _, name := range t.ownSegments() {
-			b, err := physical.ReadAll(ctx, t.tree, path.Join(physical.DataDir, "pg_wal", name))
+		for _, name := range p.ownSegments() {
+			b, err := physical.ReadAll(ctx, p.tree, path.Join(physical.DataDir, "pg_wal", name))
 			if err != nil {
 				return err
 			}
 			walk.Segment(b)
 		}
-		created, t.notes, t.torn = state.Tablespaces(), state.Notes(), state.Torn()
+		created, p.notes, p.torn = state.Tablespaces(), state.Notes(), state.Torn()
 	}
-	t.made = madeSpaces(created, t.o.Tablespaces)
+	p.made = madeSpaces(created, p.o.Tablespaces)
 	return nil
 }
 
-// Torn is that of the recovery, which the plan or the component's own WAL knows.
-func (t *Target) Torn() []string { return t.torn }
-
 // ownSegments are the segments that the component carries, in order along its timelines.
-func (t *Target) ownSegments() (names []string) {
-	for _, f := range t.files {
+func (p *plan) ownSegments() (names []string) {
+	for _, f := range p.files {
 		if name := path.Base(f.entry.Path); path.Dir(f.entry.Path) == physical.DataDir+"/pg_wal" && pgdata.IsSegmentName(name) {
 			names = append(names, name)
 		}
@@ -103,8 +100,8 @@ func (t *Target) ownSegments() (names []string) {
 }
 
 // editOwnWAL makes the changes to the WAL that the component carries.
-func (t *Target) editOwnWAL() error {
-	text := walEdits(t.made)
+func (s *stage) editOwnWAL() error {
+	text := walEdits(s.made)
 	if text == "" {
 		return nil
 	}
@@ -112,9 +109,9 @@ func (t *Target) editOwnWAL() error {
 	if err != nil {
 		return err
 	}
-	for _, name := range t.ownSegments() {
-		at := t.path(path.Join(physical.DataDir, "pg_wal", name))
-		s, err := pgdata.ParseSegment(name, t.facts.WALSegmentSize)
+	for _, name := range s.ownSegments() {
+		at := s.path(path.Join(physical.DataDir, "pg_wal", name))
+		segment, err := pgdata.ParseSegment(name, s.facts.WALSegmentSize)
 		if err != nil {
 			return err
 		}
@@ -123,13 +120,13 @@ func (t *Target) editOwnWAL() error {
 			return err
 		}
 		was := bytes.Clone(b)
-		if err := pgdata.Apply(edits, s, b); err != nil {
+		if err := pgdata.Apply(edits, segment, b); err != nil {
 			return fmt.Errorf("change segment %s of the component: %w", name, err)
 		}
 		if bytes.Equal(was, b) {
 			continue
 		}
-		if err := datadir.Replace(at, b, t.own); err != nil {
+		if err := datadir.Replace(at, b, s.own); err != nil {
 			return err
 		}
 	}
@@ -140,15 +137,15 @@ func (t *Target) editOwnWAL() error {
 // the original still lives, that would write into its files. So the WAL is changed as it is fetched: they are made in
 // the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
 // asked for and nothing is there.
-func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, args ...any)) {
-	for i := range t.made {
-		m := &t.made[i]
+func (p *plan) planMadeSpaces(out *cofre.Plan, problem func(hint, what string, args ...any)) {
+	for i := range p.made {
+		m := &p.made[i]
 		what := fmt.Sprintf("tablespace %d", m.OID)
-		if _, known := t.spaces[m.OID]; known {
+		if _, known := p.spaces[m.OID]; known {
 			continue // made while the base backup was taken: it is where that puts it
 		}
 		if m.to == "" {
-			p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in the data directory, as the WAL creates it: it was in " + m.Path})
+			out.Steps = append(out.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in the data directory, as the WAL creates it: it was in " + m.Path})
 			continue
 		}
 		hint := fmt.Sprintf("name an empty directory: --tablespace %d=/path; without one it is made in the data directory", m.OID)
@@ -156,45 +153,45 @@ func (t *Target) planMadeSpaces(p *cofre.Plan, problem func(hint, what string, a
 			problem(hint, "directory %q of tablespace %d is not absolute", m.to, m.OID)
 			continue
 		}
-		if link, err := os.Readlink(filepath.Join(t.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && t.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
+		if link, err := os.Readlink(filepath.Join(p.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && p.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
 			m.own = true
-		} else if names, err := os.ReadDir(filepath.Join(m.to, datadir.SpaceVersion(t.control))); len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, datadir.SpaceVersion(t.control))
+		} else if names, err := os.ReadDir(filepath.Join(m.to, datadir.SpaceVersion(p.control))); len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, datadir.SpaceVersion(p.control))
 			continue
 		}
-		p.Steps = append(p.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
+		out.Steps = append(out.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
 	}
 }
 
 // makeSpaces makes the directories of tablespaces that the WAL will create, and the links that lead to them.
-func (t *Target) makeSpaces() error {
-	for _, m := range t.made {
-		if _, known := t.spaces[m.OID]; known || m.to == "" {
+func (s *stage) makeSpaces() error {
+	for _, m := range s.made {
+		if _, known := s.spaces[m.OID]; known || m.to == "" {
 			continue
 		}
 		if err := os.MkdirAll(m.to, 0o700); err != nil {
 			return err
 		}
-		if err := t.own(m.to); err != nil {
+		if err := s.own(m.to); err != nil {
 			return err
 		}
 		if m.own {
-			if err := os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(t.control))); err != nil {
+			if err := os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(s.control))); err != nil {
 				return err
 			}
 		}
 		if m.asIs {
 			continue // the server makes the link
 		}
-		link := filepath.Join(t.stage, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
+		link := filepath.Join(s.built, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
 		if err := os.RemoveAll(link); err != nil {
 			return err
 		}
 		if err := os.Symlink(m.to, link); err != nil {
 			return err
 		}
-		if t.owner != nil {
-			if err := os.Lchown(link, t.owner.uid, t.owner.gid); err != nil {
+		if s.owner != nil {
+			if err := os.Lchown(link, s.owner.uid, s.owner.gid); err != nil {
 				return err
 			}
 		}
@@ -206,13 +203,13 @@ func (t *Target) makeSpaces() error {
 // consistent beside one ends unless it is allowed.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, CheckTablespaceDirectory.
-func (t *Target) inPlaceSpaces() bool {
-	for _, m := range t.made {
-		if _, known := t.spaces[m.OID]; !known && m.to == "" {
+func (p *plan) inPlaceSpaces() bool {
+	for _, m := range p.made {
+		if _, known := p.spaces[m.OID]; !known && m.to == "" {
 			return true
 		}
 	}
-	for _, d := range t.dirs {
+	for _, d := range p.dirs {
 		if filepath.Dir(d.Path) == physical.DataDir+"/pg_tblspc" {
 			return true
 		}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/user"
 	"path"
 	"path/filepath"
 	"slices"
@@ -25,12 +24,10 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
-	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
-	"github.com/trustlayer/cofre/postgres/physical/settings"
 )
 
 // pieceSize is how much of one file a worker restores at a time: small enough that the last large file is shared
@@ -40,6 +37,11 @@ const (
 	pieceSize = 64 << 20
 	chunkSize = physical.BlockSize
 )
+
+type piece struct {
+	file        *staged
+	from, until int64
+}
 
 // staged is one file of the restore.
 type staged struct {
@@ -52,12 +54,18 @@ type staged struct {
 	pending atomic.Int32 // pieces
 }
 
-type piece struct {
-	file        *staged
-	from, until int64
+// stage carries a plan out. It alone writes, in the directory that it has claimed.
+type stage struct {
+	*plan
+
+	work    []*staged    // the files, largest first
+	touched bool         // the directory is claimed, and what is in it ours to discard
+	unlock  func() error // of the directory, while it is touched
+	kept    []string     // where what stood in the way is now
+	result  stageResult
 }
 
-// stageResult is what Stage did, for the proof.
+// stageResult is what was done, for the proof.
 type stageResult struct {
 	files   atomic.Int64
 	bytes   atomic.Int64 // of blocks found equal to their hash, written or not
@@ -65,86 +73,90 @@ type stageResult struct {
 	blocks  atomic.Int64
 }
 
-// Stage brings every file but pg_control to the directory, several at once, compares each block with the hash
-// that was recorded when it was captured, and syncs everything. What is there already and has the right hash is
-// not brought again.
-//
-// Errors: cofre.ErrCorrupt where the repository yields other bytes than were captured; cofre.ErrLocked and cofre.ErrRefused where the
-// directory is another restore's, or is not what was planned for, and nothing was touched.
-func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
+func newStage(p *plan) *stage {
+	s := &stage{plan: p}
+	for _, f := range p.files {
+		s.work = append(s.work, &staged{entry: f.entry, facts: f.facts})
+	}
+	slices.SortStableFunc(s.work, func(a, b *staged) int { return cmp.Compare(b.entry.Size, a.entry.Size) })
+	return s
+}
+
+// run does everything that Stage promises.
+func (s *stage) run(ctx context.Context, obs cofre.Observer) error {
 	if err := ctx.Err(); err != nil {
 		return err // before a delta deletes anything
 	}
-	if err := t.claim(); err != nil {
+	if err := s.claim(); err != nil {
 		return err
 	}
-	if err := t.begin(); err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
-	if err := t.makeDirs(); err != nil {
+	if err := s.makeDirs(); err != nil {
 		return err
 	}
-	if t.inPlace {
-		if err := t.removeExtras(); err != nil {
+	if s.inPlace {
+		if err := s.removeExtras(); err != nil {
 			return err
 		}
 	}
-	if err := t.makeSpaces(); err != nil {
+	if err := s.makeSpaces(); err != nil {
 		return err
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "restore files", Total: t.bytes, Unit: cofre.UnitBytes})
-	err := t.writeFiles(ctx, obs)
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "restore files", Total: s.bytes, Unit: cofre.UnitBytes})
+	err := s.writeFiles(ctx, obs)
 	if err == nil {
-		err = diskFull(t.sync(ctx)) // allocation that was delayed comes to light here
+		err = diskFull(s.sync(ctx)) // allocation that was delayed comes to light here
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "restore files", Done: t.result.bytes.Load(), Total: t.bytes, Unit: cofre.UnitBytes, Err: err})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "restore files", Done: s.result.bytes.Load(), Total: s.bytes, Unit: cofre.UnitBytes, Err: err})
 	if err != nil {
 		return err
 	}
-	if err := t.editOwnWAL(); err != nil {
+	if err := s.editOwnWAL(); err != nil {
 		return err
 	}
-	if err := t.recovery().Write(t.stage, t.facts.Summary, t.control, t.own); err != nil {
+	if err := s.recovery().Write(s.built, s.facts.Summary, s.control, s.own); err != nil {
 		return err
 	}
-	return datadir.Replace(filepath.Join(t.stage, controlStaged), t.raw, t.own)
+	return datadir.Replace(filepath.Join(s.built, controlStaged), s.raw, s.own)
 }
 
 // begin makes the directory one that no server can start on and that says what it is becoming.
-func (t *Target) begin() error {
-	if err := os.MkdirAll(t.stage, 0o700); err != nil {
+func (s *stage) begin() error {
+	if err := os.MkdirAll(s.built, 0o700); err != nil {
 		return err
 	}
-	if err := t.own(t.stage); err != nil {
+	if err := s.own(s.built); err != nil {
 		return err
 	}
-	b, err := json.Marshal(marker{t.root, t.now})
+	b, err := json.Marshal(marker{s.root, s.now})
 	if err != nil {
 		return err
 	}
 	// The marker first: a crash after pg_control is gone must leave a directory that says why.
-	if err := datadir.Replace(filepath.Join(t.stage, datadir.MarkerFile), b, t.own); err != nil {
+	if err := datadir.Replace(filepath.Join(s.built, datadir.MarkerFile), b, s.own); err != nil {
 		return err
 	}
-	if err := durable.SyncDir(filepath.Dir(t.stage)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(s.built)); err != nil {
 		return err
 	}
-	if !t.inPlace {
+	if !s.inPlace {
 		return nil
 	}
-	if err := durable.Remove(filepath.Join(t.stage, pgdata.ControlFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(filepath.Join(s.built, pgdata.ControlFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if t.o.Delta {
-		return t.keepWAL()
+	if s.o.Delta {
+		return s.keepWAL()
 	}
 	return nil
 }
 
 // keepWAL moves the WAL of the cluster that is about to be overwritten out of the way: its last segments may
 // never have been archived, and are then the only copy of the newest transactions.
-func (t *Target) keepWAL() error {
-	wal, err := filepath.EvalSymlinks(filepath.Join(t.stage, "pg_wal"))
+func (s *stage) keepWAL() error {
+	wal, err := filepath.EvalSymlinks(filepath.Join(s.built, "pg_wal"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -158,9 +170,9 @@ func (t *Target) keepWAL() error {
 	if !slices.ContainsFunc(names, func(d fs.DirEntry) bool { return pgdata.IsSegmentName(d.Name()) }) {
 		return nil
 	}
-	to := t.aside(t.o.Dir + ".pg_wal")
+	to := s.aside(s.o.Dir + ".pg_wal")
 	if err := os.Rename(wal, to); errors.Is(err, syscall.EXDEV) {
-		to = t.aside(wal)
+		to = s.aside(wal)
 		err = os.Rename(wal, to)
 		if err != nil {
 			return fmt.Errorf("keep the WAL in %s: %w", wal, err)
@@ -168,18 +180,18 @@ func (t *Target) keepWAL() error {
 	} else if err != nil {
 		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
 	}
-	t.kept = append(t.kept, "the WAL that was there: "+to)
+	s.kept = append(s.kept, "the WAL that was there: "+to)
 	// Where pg_wal is a link, what it leads to must be there again.
 	return os.MkdirAll(wal, 0o700)
 }
 
 // makeDirs makes the directories, parents first, and the links of the tablespaces.
-func (t *Target) makeDirs() error {
-	for _, d := range t.dirs {
+func (s *stage) makeDirs() error {
+	for _, d := range s.dirs {
 		if d.Path == physical.TablespacesDir {
 			continue
 		}
-		at := t.path(d.Path)
+		at := s.path(d.Path)
 		if info, err := os.Lstat(at); err == nil && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
 			if err := os.Remove(at); err != nil {
 				return err
@@ -194,14 +206,14 @@ func (t *Target) makeDirs() error {
 				return err
 			}
 		}
-		if err := t.own(at); err != nil {
+		if err := s.own(at); err != nil {
 			return err
 		}
 	}
-	for _, l := range t.links {
-		at, to := t.path(l.Path), l.Link
+	for _, l := range s.links {
+		at, to := s.path(l.Path), l.Link
 		if oid, err := strconv.ParseUint(path.Base(l.Path), 10, 32); err == nil && path.Dir(l.Path) == physical.DataDir+"/pg_tblspc" {
-			to = cmp.Or(t.spaces[uint32(oid)], to)
+			to = cmp.Or(s.spaces[uint32(oid)], to)
 		}
 		if err := os.RemoveAll(at); err != nil {
 			return err
@@ -209,8 +221,8 @@ func (t *Target) makeDirs() error {
 		if err := os.Symlink(to, at); err != nil {
 			return err
 		}
-		if t.owner != nil {
-			if err := os.Lchown(at, t.owner.uid, t.owner.gid); err != nil {
+		if s.owner != nil {
+			if err := os.Lchown(at, s.owner.uid, s.owner.gid); err != nil {
 				return err
 			}
 		}
@@ -219,20 +231,20 @@ func (t *Target) makeDirs() error {
 }
 
 // removeExtras deletes what a delta finds and the component does not hold.
-func (t *Target) removeExtras() error {
-	wanted := map[string]bool{filepath.Join(t.stage, datadir.MarkerFile): true}
-	roots := []string{t.stage}
-	for _, e := range t.dirs {
-		wanted[t.path(e.Path)] = true
+func (s *stage) removeExtras() error {
+	wanted := map[string]bool{filepath.Join(s.built, datadir.MarkerFile): true}
+	roots := []string{s.built}
+	for _, e := range s.dirs {
+		wanted[s.path(e.Path)] = true
 		if strings.HasPrefix(e.Path, physical.TablespacesDir+"/") && strings.Count(e.Path, "/") == 2 {
-			roots = append(roots, t.path(e.Path))
+			roots = append(roots, s.path(e.Path))
 		}
 	}
-	for _, e := range t.links {
-		wanted[t.path(e.Path)] = true
+	for _, e := range s.links {
+		wanted[s.path(e.Path)] = true
 	}
-	for _, f := range t.files {
-		wanted[t.path(f.entry.Path)] = true
+	for _, f := range s.files {
+		wanted[s.path(f.entry.Path)] = true
 	}
 	for _, root := range roots {
 		err := filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
@@ -254,13 +266,12 @@ func (t *Target) removeExtras() error {
 	return nil
 }
 
-func (t *Target) writeFiles(ctx context.Context, obs cofre.Observer) error {
-	slices.SortStableFunc(t.files, func(a, b *staged) int { return cmp.Compare(b.entry.Size, a.entry.Size) })
+func (s *stage) writeFiles(ctx context.Context, obs cofre.Observer) error {
 	g, ctx := errgroup.WithContext(ctx)
 	work := make(chan piece)
 	g.Go(func() error {
 		defer close(work)
-		for _, f := range t.files {
+		for _, f := range s.work {
 			n := max(1, (f.entry.Size+pieceSize-1)/pieceSize)
 			f.pending.Store(int32(n))
 			for i := range n {
@@ -273,9 +284,9 @@ func (t *Target) writeFiles(ctx context.Context, obs cofre.Observer) error {
 		}
 		return nil
 	})
-	for range t.o.Jobs {
+	for range s.o.Jobs {
 		g.Go(func() error {
-			w := worker{t: t, obs: obs, buf: make([]byte, chunkSize)}
+			w := worker{s: s, obs: obs, buf: make([]byte, chunkSize)}
 			for p := range work {
 				if err := w.piece(ctx, p); err != nil {
 					return diskFull(fmt.Errorf("restore %s: %w", physical.ServerPath(p.file.entry.Path), err))
@@ -289,7 +300,7 @@ func (t *Target) writeFiles(ctx context.Context, obs cofre.Observer) error {
 
 // worker restores one piece after another.
 type worker struct {
-	t   *Target
+	s   *stage
 	obs cofre.Observer
 	buf []byte
 }
@@ -297,12 +308,12 @@ type worker struct {
 // prepare makes the file with its full size, so that its pieces can be written in any order and the file system
 // can lay it out at once.
 func (w *worker) prepare(f *staged) error {
-	f.once.Do(func() { f.err = w.t.create(f) })
+	f.once.Do(func() { f.err = w.s.create(f) })
 	return f.err
 }
 
-func (t *Target) create(f *staged) error {
-	at := t.path(f.entry.Path)
+func (s *stage) create(f *staged) error {
+	at := s.path(f.entry.Path)
 	if info, err := os.Lstat(at); err == nil {
 		if info.Mode().IsRegular() {
 			f.before = info.Size()
@@ -315,8 +326,8 @@ func (t *Target) create(f *staged) error {
 		return err
 	}
 	err = errors.Join(out.Truncate(f.entry.Size), out.Chmod(f.entry.Mode.Perm()))
-	if t.owner != nil {
-		err = errors.Join(err, out.Chown(t.owner.uid, t.owner.gid))
+	if s.owner != nil {
+		err = errors.Join(err, out.Chown(s.owner.uid, s.owner.gid))
 	}
 	return errors.Join(err, out.Close())
 }
@@ -325,12 +336,12 @@ func (w *worker) piece(ctx context.Context, p piece) (err error) {
 	if err := w.prepare(p.file); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(w.t.path(p.file.entry.Path), os.O_RDWR, 0)
+	out, err := os.OpenFile(w.s.path(p.file.entry.Path), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	in := source{ctx: ctx, tree: w.t.tree, path: p.file.entry.Path}
+	in := source{ctx: ctx, tree: w.s.tree, path: p.file.entry.Path}
 	defer func() { err = errors.Join(err, in.close()) }()
 	written := false
 	for at := p.from; at < p.until; {
@@ -344,14 +355,14 @@ func (w *worker) piece(ctx context.Context, p piece) (err error) {
 		}
 		written = written || wrote
 		at += n
-		done := w.t.result.bytes.Add(n)
-		w.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "restore files", Item: physical.ServerPath(p.file.entry.Path), Done: done, Total: w.t.bytes, Unit: cofre.UnitBytes})
+		done := w.s.result.bytes.Add(n)
+		w.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "restore files", Item: physical.ServerPath(p.file.entry.Path), Done: done, Total: w.s.bytes, Unit: cofre.UnitBytes})
 	}
 	if written {
 		beginWriteback(out, p.from, p.until-p.from)
 	}
 	if p.file.pending.Add(-1) == 0 {
-		w.t.result.files.Add(1)
+		w.s.result.files.Add(1)
 	}
 	return nil
 }
@@ -389,10 +400,10 @@ func (w *worker) chunk(in *source, out *os.File, f *staged, at int64, b []byte) 
 		if _, err := out.WriteAt(part, offset); err != nil {
 			return wrote, err
 		}
-		w.t.result.fetched.Add(int64(len(part)))
+		w.s.result.fetched.Add(int64(len(part)))
 		wrote = true
 	}
-	w.t.result.blocks.Add(int64(count))
+	w.s.result.blocks.Add(int64(count))
 	return wrote, nil
 }
 
@@ -437,32 +448,75 @@ func diskFull(err error) error {
 }
 
 // sync makes everything written durable, files first, then the directories that name them.
-func (t *Target) sync(ctx context.Context) error {
+func (s *stage) sync(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	files := make([]string, len(t.files))
-	for i, f := range t.files {
-		files[i] = t.path(f.entry.Path)
+	files := make([]string, len(s.files))
+	for i, f := range s.files {
+		files[i] = s.path(f.entry.Path)
 	}
 	var dirs []string
-	for _, d := range t.dirs {
+	for _, d := range s.dirs {
 		if d.Path != physical.TablespacesDir {
-			dirs = append(dirs, t.path(d.Path))
+			dirs = append(dirs, s.path(d.Path))
 		}
 	}
 	return syncAll(files, dirs)
 }
 
-// Check says what was compared: the size of every file on disk, every block's hash as it was written or found,
-// and, if asked, what pg_verifybackup says.
-//
-// Errors: *cofre.ToolError from pg_verifybackup; cofre.ErrNotFound where it was asked for and is not installed.
-func (t *Target) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, error) {
+// verifyBackup runs PostgreSQL's own check. pg_control is not in its place yet, so it is left out; the tool
+// ignores postgresql.auto.conf and the signal file by itself.
+func (s *stage) verifyBackup(ctx context.Context) error {
+	bin, err := postgres.BinDir(s.facts.Major)
+	if err != nil {
+		return err
+	}
+	args := []string{"-n", "-q", "-i", pgdata.ControlFile, "-i", controlStaged, "-i", datadir.RecoveryFile, "-i", datadir.MarkerFile}
+	if s.facts.Method == physical.MethodProtocol { // the manifest is the server's, which does not know of them
+		for _, name := range s.facts.Configuration {
+			args = append(args, "-i", name)
+		}
+	}
+	return process.Run(ctx, process.Command{
+		Path: filepath.Join(bin, "pg_verifybackup"),
+		Args: append(args, s.built),
+		Env:  process.BaseEnv(), Dir: "/",
+	})
+}
+
+// swap moves what stands in the way aside and what was staged to its place. A crash in between leaves the
+// original under its other name, and what was staged whole beside it.
+func (s *stage) swap() error {
+	type move struct{ from, to string }
+	var moves []move
+	for oid, dir := range s.spaces {
+		for _, v := range s.versions(oid) {
+			at := filepath.Join(dir, v)
+			if _, err := os.Lstat(at); err == nil {
+				moves = append(moves, move{at, s.aside(at)})
+				s.kept = append(s.kept, s.aside(at))
+			}
+			moves = append(moves, move{filepath.Join(dir, s.version(v)), at})
+		}
+	}
+	moves = append(moves, move{s.o.Dir, s.aside(s.o.Dir)}, move{s.built, s.o.Dir})
+	s.kept = append(s.kept, s.aside(s.o.Dir))
+	for _, m := range moves {
+		if err := durable.Rename(m.from, m.to); err != nil {
+			return err
+		}
+	}
+	s.built = s.o.Dir
+	return nil
+}
+
+// check compares what is on disk, and what was counted, with the component.
+func (s *stage) check(ctx context.Context) (*cofre.Proof, error) {
 	var wantBlocks, rightSize int64
-	for _, f := range t.files {
+	for _, f := range s.files {
 		wantBlocks += int64(len(f.facts.Hashes))
-		info, err := os.Stat(t.path(f.entry.Path))
+		info, err := os.Stat(s.path(f.entry.Path))
 		if err != nil {
 			return nil, err
 		}
@@ -474,11 +528,11 @@ func (t *Target) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, err
 	count := func(what string, want, got int64) {
 		p.Checks = append(p.Checks, cofre.Checked{What: what, Want: strconv.FormatInt(want, 10), Got: strconv.FormatInt(got, 10), OK: want == got})
 	}
-	count("files restored", int64(len(t.files)), t.result.files.Load())
-	count("files of their size", int64(len(t.files)), rightSize)
-	count("blocks of 128 KiB equal to those captured", wantBlocks, t.result.blocks.Load())
-	if t.o.VerifyBackup {
-		if err := t.verifyBackup(ctx); err != nil {
+	count("files restored", int64(len(s.files)), s.result.files.Load())
+	count("files of their size", int64(len(s.files)), rightSize)
+	count("blocks of 128 KiB equal to those captured", wantBlocks, s.result.blocks.Load())
+	if s.o.VerifyBackup {
+		if err := s.verifyBackup(ctx); err != nil {
 			return nil, err
 		}
 		p.Checks = append(p.Checks, cofre.Checked{What: "pg_verifybackup", Want: "backup successfully verified", Got: "backup successfully verified", OK: true})
@@ -486,41 +540,47 @@ func (t *Target) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, err
 	return p, nil
 }
 
-// verifyBackup runs PostgreSQL's own check. pg_control is not in its place yet, so it is left out; the tool
-// ignores postgresql.auto.conf and the signal file by itself.
-func (t *Target) verifyBackup(ctx context.Context) error {
-	bin, err := postgres.BinDir(t.facts.Major)
-	if err != nil {
-		return err
+// discard removes what the stage has made in a place of its own.
+func (s *stage) discard() error {
+	defer s.release()
+	if s.inPlace && s.o.Delta {
+		return fmt.Errorf("%s is neither what it was nor restored: restore it again with --delta", s.built)
 	}
-	args := []string{"-n", "-q", "-i", pgdata.ControlFile, "-i", controlStaged, "-i", datadir.RecoveryFile, "-i", datadir.MarkerFile}
-	if t.facts.Method == physical.MethodProtocol { // the manifest is the server's, which does not know of them
-		for _, name := range t.facts.Configuration {
-			args = append(args, "-i", name)
+	if s.o.KeepPartial {
+		return fmt.Errorf("%s holds what was restored so far: the same command goes on with it", s.built)
+	}
+	var errs []error
+	for oid, dir := range s.spaces {
+		for _, v := range s.versions(oid) {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, s.version(v))))
 		}
 	}
-	return process.Run(ctx, process.Command{
-		Path: filepath.Join(bin, "pg_verifybackup"),
-		Args: append(args, t.stage),
-		Env:  process.BaseEnv(), Dir: "/",
-	})
+	if s.existed {
+		names, err := os.ReadDir(s.built)
+		errs = append(errs, err)
+		for _, n := range names {
+			if n.Name() != "lost+found" {
+				errs = append(errs, os.RemoveAll(filepath.Join(s.built, n.Name())))
+			}
+		}
+	} else {
+		errs = append(errs, os.RemoveAll(s.built))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove what was staged: %w", err)
+	}
+	s.touched = false
+	return nil
 }
 
-// Publish gives the directory its name where it was built beside another, and then pg_control its own: the last
-// act, so that a crash anywhere before leaves a directory that no server starts on.
-func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if !t.touched {
-		return nil, fmt.Errorf("publish %s: %w: nothing is staged", t.o.Dir, cofre.ErrRefused)
-	}
-	if t.stage != t.o.Dir {
-		if err := t.swap(); err != nil {
+// publish gives the names.
+func (s *stage) publish() (*cofre.Outcome, error) {
+	if s.built != s.o.Dir {
+		if err := s.swap(); err != nil {
 			return nil, err
 		}
 	}
-	dir := t.o.Dir
+	dir := s.o.Dir
 	if err := durable.Rename(filepath.Join(dir, controlStaged), filepath.Join(dir, pgdata.ControlFile)); err != nil {
 		return nil, err
 	}
@@ -528,117 +588,8 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if err := durable.Remove(filepath.Join(dir, datadir.MarkerFile)); err != nil {
 		return nil, err
 	}
-	t.touched = false
-	t.release()
-	next, err := t.Next(false)
-	return &cofre.Outcome{Restored: dir, Kept: t.kept, Next: next}, err
+	s.touched = false
+	s.release()
+	next, err := s.next(false)
+	return &cofre.Outcome{Restored: dir, Kept: s.kept, Next: next}, err
 }
-
-// Next are the commands for a cluster that was published, each at the end of its line; promoted says that it has been
-// recovered, and takes writes.
-func (t *Target) Next(promoted bool) ([]string, error) {
-	dir := t.o.Dir
-	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	start := "to start it: "
-	if promoted {
-		start = "it is recovered, and takes writes; " + start
-	}
-	next := []string{start + datadir.StartCommand(dir, conf)}
-	if r := t.recovery(); !promoted && r.Signals() && r.Then() == string(settings.ActionPause) {
-		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
-		next = append(next, "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: "+
-			t.psql()+" -c 'SELECT pg_promote()' template1")
-	}
-	if t.o.KeepArchiving {
-		return append(next, "it archives; to take a base backup at once: cofre backup cluster"), nil
-	}
-	return append(next, "to look, with nobody else there: "+t.psql(), "when it is to be the original: cofre adopt "+shell.Quote(dir)), nil
-}
-
-// psql is how the cluster is reached: a copy in quarantine through the socket in its directory.
-func (t *Target) psql() string {
-	s, command := t.facts.Summary, "psql"
-	if !t.o.KeepArchiving {
-		command += " -h " + shell.Quote(t.o.Dir)
-	}
-	return fmt.Sprintf("%s -p %s -U %s", command, shell.Quote(cmp.Or(s.Settings["port"], "5432")), shell.Quote(cmp.Or(s.Superuser, "postgres")))
-}
-
-// swap moves what stands in the way aside and what was staged to its place. A crash in between leaves the
-// original under its other name, and what was staged whole beside it.
-func (t *Target) swap() error {
-	type move struct{ from, to string }
-	var moves []move
-	for oid, dir := range t.spaces {
-		for _, v := range t.versions(oid) {
-			at := filepath.Join(dir, v)
-			if _, err := os.Lstat(at); err == nil {
-				moves = append(moves, move{at, t.aside(at)})
-				t.kept = append(t.kept, t.aside(at))
-			}
-			moves = append(moves, move{filepath.Join(dir, t.version(v)), at})
-		}
-	}
-	moves = append(moves, move{t.o.Dir, t.aside(t.o.Dir)}, move{t.stage, t.o.Dir})
-	t.kept = append(t.kept, t.aside(t.o.Dir))
-	for _, m := range moves {
-		if err := durable.Rename(m.from, m.to); err != nil {
-			return err
-		}
-	}
-	t.stage = t.o.Dir
-	return nil
-}
-
-// owner is whose the restored files are.
-type owner struct{ uid, gid int }
-
-// findOwner decides whose the files become: nobody else's unless this process is root; then the user named,
-// whoever owns the directory that is there, whoever owned the files, or postgres.
-func (t *Target) findOwner() (*owner, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	if t.o.Owner != "" {
-		u, err := user.Lookup(t.o.Owner)
-		if err != nil {
-			return nil, err
-		}
-		return ownerOf(u)
-	}
-	if info, err := os.Stat(t.o.Dir); err == nil {
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-			return &owner{int(st.Uid), int(st.Gid)}, nil
-		}
-	}
-	root := t.dirs[0]
-	if root.UID != 0 {
-		if _, err := user.LookupId(strconv.Itoa(int(root.UID))); err == nil {
-			return &owner{int(root.UID), int(root.GID)}, nil
-		}
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, fmt.Errorf("no user postgres to own the files: %w", err)
-	}
-	return ownerOf(u)
-}
-
-func ownerOf(u *user.User) (*owner, error) {
-	uid, err1 := strconv.Atoi(u.Uid)
-	gid, err2 := strconv.Atoi(u.Gid)
-	return &owner{uid, gid}, errors.Join(err1, err2)
-}
-
-func (t *Target) own(path string) error {
-	if t.owner == nil {
-		return nil
-	}
-	return os.Chown(path, t.owner.uid, t.owner.gid)
-}
-
-// Summary is what the component says about itself; Plan has read it.
-func (t *Target) Summary() physical.Summary { return t.facts.Summary }
