@@ -39,6 +39,7 @@ type Adopted struct {
 // Errors: those of adopting.Plan; cofre.ErrPreflight if the original still answers at the configured address.
 func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*Adoption, error) {
 	p := adopting.Options{Dir: o.Dir, Superuser: o.Superuser, Restart: o.Restart}
+	p.Env, _ = walstore.Environment(in.cfg)
 	if c := in.cfg.Cluster; c != nil && c.WAL != "" {
 		var err error
 		if p.Archive, err = in.archiveAsOwner(ctx, o.Dir); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
@@ -85,7 +86,7 @@ func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptio
 		// The key of the repository's WAL must not stay in a cluster that serves.
 		c.EndCommand = "rm -rf " + datadir.SpoolDir
 	}
-	return &clusterRestore{Cluster: c, asked: asked, command: o.Command}, nil
+	return &clusterRestore{Cluster: c, asked: asked, command: o.Command, in: in}, nil
 }
 
 // clusterRestore is the Restorable of a cluster of which is known how its target is reached.
@@ -93,6 +94,7 @@ type clusterRestore struct {
 	Cluster
 	asked   cofre.RecoveryTarget // Recovery before the way to it was known
 	command func(cofre.PointID) string
+	in      *Installation
 	made    *restoring.Target
 }
 
@@ -166,12 +168,22 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 }
 
 func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string) (*recovering.Result, state, error) {
+	environ, secrets := walstore.Environment(r.in.cfg)
+	if r.RestoreCommand != "" {
+		if err := r.in.leaveKeys(ctx, dir); err != nil {
+			return nil, restored, err
+		}
+	}
+	if r.RestoreCommand != "" && len(secrets) > 0 && (!r.Start || r.Action == settings.ActionPause) {
+		obs.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(cofre.Say("recover.variables",
+			"the server's restore_command reads its keys from the environment: whoever starts the server must have set {{.names}}", "names", secrets)))
+	}
 	if !r.Start {
 		return nil, restored, nil
 	}
 	found, err := recovering.Run(ctx, recovering.Options{
 		DataDir: dir, Recovery: r.Recovery, Plan: r.Plan, Action: r.Action, Superuser: r.Superuser,
-		Detached: r.Action == settings.ActionPause, Observer: obs,
+		Detached: r.Action == settings.ActionPause, Observer: obs, Env: environ,
 	})
 	if err == nil && found.Paused != nil {
 		return found, paused, nil
@@ -186,6 +198,40 @@ func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string
 		return found, promoted, nil
 	}
 	return found, notPromoted, nil
+}
+
+// leaveKeys puts the keys that read WAL where the server's restore_command keeps them while it recovers, readable by the server's user
+// alone. It would find them by itself with the password; which may be in a variable that the server does not have, or in a file
+// that its user cannot read. A repository that cannot be opened is left to restore_command, which may do without it.
+func (in *Installation) leaveKeys(ctx context.Context, dir string) error {
+	spool := filepath.Join(dir, datadir.SpoolDir)
+	own := datadir.OwnAs(dir)
+	for i, repo := range in.cfg.Repositories() {
+		file := wal.IdentityFile(spool)
+		if i > 0 {
+			file = wal.CopyIdentityFile(spool, i)
+		}
+		st, err := walstore.Open(ctx, repo)
+		var recipient wal.Recipient
+		if err == nil {
+			recipient, err = wal.LoadRecipient(ctx, st)
+		}
+		if err == nil {
+			_, err = wal.KeepIdentity(file, recipient, walstore.Unlock(ctx, repo, st))
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			continue
+		}
+		for _, path := range []string{spool, file} {
+			if err := own(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("leave the key that reads the archived WAL to the server: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // next are the commands for a cluster that is this far.

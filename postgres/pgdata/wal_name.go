@@ -177,7 +177,10 @@ type History struct {
 	Forks    []Fork
 }
 
-// ParseHistory reads the history file of a timeline.
+// ParseHistory reads the history file of a timeline. One of a timeline above 1 that names no parent is none that a server has
+// written, although PostgreSQL reads it: a version of before delivered a placeholder in the place of the server's own while a
+// copy was promoted (PostgreSQL 17 and 18). Nothing is recovered along such a timeline, and its server may not start again after a
+// crash.
 //
 // Errors: cofre.ErrCorrupt.
 //
@@ -211,6 +214,10 @@ func ParseHistory(tli cofre.Timeline, b []byte) (History, error) {
 			return History{}, bad
 		}
 		h.Forks = append(h.Forks, f)
+	}
+	if len(h.Forks) == 0 && tli > 1 {
+		return History{}, cofre.WithHint(fmt.Errorf("read history of timeline %d: it names no timeline that this one comes from, so it is not the one that the server wrote: %w", tli, cofre.ErrCorrupt),
+			cofre.Say("wal.no_parent", "keep what the copy holds with: cofre backup cluster, which carries its own WAL then; and bring it back, on a timeline of its own, with: cofre restore cluster latest --immediate --to DIR --start --action promote"))
 	}
 	if n := len(h.Forks); n > 0 && h.Forks[n-1].Parent >= tli {
 		return History{}, fmt.Errorf("read history of timeline %d: it descends from timeline %d: %w", tli, h.Forks[n-1].Parent, cofre.ErrCorrupt)

@@ -48,6 +48,7 @@ type Options struct {
 	InitArgs []string // further arguments of initdb: "--wal-segsize=1"
 	Durable  bool     // fsync as usual, where the cluster is new
 	Args     []string // further arguments of postgres, which override its configuration files: "-c", "ssl=off"
+	Env      []string // further variables of the server's environment, which its commands get: NAME=VALUE
 
 	// Dir is an empty or prepared directory of this user that becomes the server's: for its socket and its log.
 	// Close, and a Start that fails, remove it. Empty makes one.
@@ -264,7 +265,7 @@ func (s *Server) launch(ctx context.Context) error {
 	args = append(args, s.opts.Args...)
 	// The server outlives the call that starts it: its end is Stop, Kill, or the end of this process.
 	s.proc, err = process.Start(context.WithoutCancel(ctx), process.Command{
-		Path: filepath.Join(s.BinDir, "postgres"), Args: args, Env: process.BaseEnv(), Dir: "/",
+		Path: filepath.Join(s.BinDir, "postgres"), Args: args, Env: append(process.BaseEnv(), s.opts.Env...), Dir: "/",
 		Name: fmt.Sprintf("postgres %d", s.Major), Credential: s.as, Stdout: log, Stderr: log,
 		// An immediate shutdown, since nobody would be there to wait for a slower one.
 		Pdeathsig: syscall.SIGQUIT, Detached: s.opts.Detached,

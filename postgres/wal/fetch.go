@@ -135,6 +135,30 @@ func (f *Fetcher) fetch(ctx context.Context, text, path string) (Answer, error) 
 	return Delivered, nil
 }
 
+// ServerHas reports whether a recovery to the timeline claim asks for a history that the server has in pg_wal, or that there never
+// is: the answer is Absent, whatever a repository holds. The last question before a promotion is of this kind, and the
+// worst to fail: the server has removed recovery.signal by then, and would start again without its target.
+//
+// Source: PostgreSQL, src/backend/access/transam/xlog.c, StartupXLOG; timeline.c, writeTimeLineHistory.
+func ServerHas(claim cofre.Timeline, text, path string) bool {
+	name, err := pgdata.ParseWALName(text)
+	if err != nil || claim == 0 || name.Kind != pgdata.WALHistory {
+		return false
+	}
+	if name.Timeline == 1 {
+		return true
+	}
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(path), name.String()))
+	if err != nil {
+		return false
+	}
+	_, err = pgdata.ParseHistory(name.Timeline, b)
+	return err == nil
+}
+
+// ErrAbsent is the error of such an answer.
+var ErrAbsent = errAbsent
+
 // system is the cluster that is recovered.
 func (f *Fetcher) system() (cofre.SystemID, error) {
 	if f.System != 0 {

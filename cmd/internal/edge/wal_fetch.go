@@ -94,6 +94,10 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 			err = &fetchFailure{err, answer.Exit()}
 		}
 	}()
+	if wal.ServerHas(cofre.Timeline(c.claim), name, path) {
+		answer = wal.Absent
+		return fmt.Errorf("fetch %s: the server has it, or there is none: %w", name, wal.ErrAbsent)
+	}
 	cfg, err := a.Settings()
 	if err != nil {
 		return err

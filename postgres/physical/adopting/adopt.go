@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,7 +32,8 @@ type Options struct {
 	//
 	// Errors: cofre.ErrExists where another is there under its name.
 	Archive func(ctx context.Context, path string) error
-	Restart bool // restart a copy that runs: the settings need it
+	Env     []string // what archive_command needs in the environment of a server that is restarted: NAME=VALUE
+	Restart bool     // restart a copy that runs: the settings need it
 }
 
 // Adoption is a copy that is about to become the original.
@@ -86,7 +88,29 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	if !a.Running && c.State != pgdata.StateShutDown {
 		return nil, a.refuse("start and stop it once: pg_ctl start -D %[1]s, pg_ctl stop -D %[1]s", "%s was not shut down as it should be: it is %s", dir, c.State)
 	}
+	// A server that is stopped after it has removed recovery.signal, and before it is on its new timeline, starts again on that
+	// of the original, and past the target.
+	//
+	// Source: PostgreSQL, src/backend/access/transam/xlog.c, StartupXLOG.
+	if tli := a.recoveredTo(); c.Timeline <= tli {
+		return nil, cofre.WithHint(fmt.Errorf("adopt: %s is on timeline %d, as the original: its promotion was interrupted, and it may hold more than its target: %w", dir, c.Timeline, cofre.ErrPreflight),
+			cofre.Say("adopt.interrupted", "recover once more with: cofre restore cluster --to OTHER_DIR --start --action promote"))
+	}
 	return a, a.findFiles(c)
+}
+
+// recoveredTo is the timeline that the copy was to be recovered along; 0 if it was not to be promoted, or to the latest.
+func (a *Adoption) recoveredTo() cofre.Timeline {
+	for _, line := range a.settings {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(name) != "recovery_target_timeline" {
+			continue
+		}
+		if n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), "'"), 10, 32); err == nil {
+			return cofre.Timeline(n)
+		}
+	}
+	return 0
 }
 
 func (a *Adoption) refuse(hint, what string, args ...any) error {
@@ -298,7 +322,7 @@ func (a *Adoption) restart(ctx context.Context) (err error) {
 	}
 	return process.Run(ctx, process.Command{
 		Path: filepath.Join(bin, "pg_ctl"), Args: []string{"restart", "-D", a.o.Dir, "-w", "-t", "600", "-s", "-l", filepath.Join(a.o.Dir, datadir.AdoptLog)},
-		Env: process.BaseEnv(), Dir: "/", Credential: as,
+		Env: append(process.BaseEnv(), a.o.Env...), Dir: "/", Credential: as,
 	})
 }
 

@@ -115,6 +115,26 @@ func TestAdoptInterrupted(t *testing.T) { // not in parallel: it watches every s
 			}
 		}
 	}
+	// A history that the server has not written, and a copy that is on the timeline that it was recovered along.
+	for _, c := range []struct{ file, text, says string }{
+		{"pg_wal/00000002.history", "# this timeline is used; its history is not archived\n", "it is not the one that the server wrote"},
+		{"cofre-recovery.conf", "recovery_target_timeline = '2'\n", "its promotion was interrupted"},
+	} {
+		to := filepath.Join(dir, "copy")
+		if out, err := exec.Command("cp", "-a", restored, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := os.WriteFile(filepath.Join(to, c.file), []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := adopting.Plan(t.Context(), adopting.Options{Dir: to, Archive: func(context.Context, string) error { return errors.New("nothing may be archived") }})
+		if err == nil || !strings.Contains(err.Error(), c.says) || cofre.Hint(err) == "" {
+			t.Errorf("%s: %v, hint %q", c.file, err, cofre.Hint(err))
+		}
+		if err := os.RemoveAll(to); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := adopting.Plan(t.Context(), adopting.Options{Dir: s.DataDir}); !errors.Is(err, cofre.ErrPreflight) {
 		t.Errorf("adopt what is no copy: %v", err)
 	}

@@ -49,6 +49,10 @@ func (k *capture) proveHistory(ctx context.Context) error {
 		return nil
 	}
 	name := pgdata.HistoryName(tli)
+	if _, err := pgdata.ParseHistory(tli, content); err != nil {
+		k.isForeign("%v", err)
+		return nil
+	}
 	own, err := k.cfg.Archive.Holds(ctx, k.facts.SystemID, name, content)
 	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
 		if err = k.cfg.Archive.Put(ctx, k.facts.SystemID, name, content); err == nil {

@@ -45,6 +45,8 @@ type Options struct {
 	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
 	Superuser string
 	Settings  map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
+	// Env is what restore_command needs in its environment: NAME=VALUE.
+	Env []string
 	// Detached lets the server go on when this process ends without Result.Server.Close, so that a person can
 	// look at a cluster that is paused at its target. A server whose recovery was killed goes on as well.
 	Detached bool
@@ -232,7 +234,7 @@ func (r *recovering) launch(ctx context.Context) error {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	r.server, err = throwaway.Start(ctx, throwaway.Options{
-		BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: args, Dir: dir, Detached: r.o.Detached,
+		BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: args, Env: r.o.Env, Dir: dir, Detached: r.o.Detached,
 	})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
