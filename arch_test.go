@@ -28,7 +28,8 @@ var heights = map[string]int{
 	"postgres/fingerprint":           3, // what the catalogs say of a database, and the comparison of two such readings
 	"postgres/storagerows":           3, // storage.objects of Supabase, read and set
 	"postgres/throwaway":             3, // a PostgreSQL server that ends with its user
-	"postgres/logical":               4, // the component of a dump, and its capture
+	"postgres/logical":               4, // the component of a dump
+	"postgres/logical/dump":          5, // a component, from a database
 	"postgres/logical/restoring":     5, // a database, from a component
 	"postgres/logical/rescue":        5, // one table, from a component
 	"postgres/logical/export":        5, // files that stock tools read, from a component

@@ -276,7 +276,7 @@ var notYetSaid = map[string]int{
 	"files":                        38,
 	"installation":                 11,
 	"postgres":                     3,
-	"postgres/logical":             19,
+	"postgres/logical/dump":        19,
 	"postgres/physical/adopting":   14,
 	"postgres/physical/basebackup": 59,
 	"postgres/physical/recovering": 3,

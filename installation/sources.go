@@ -15,7 +15,7 @@ import (
 	"github.com/trustlayer/cofre/files"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/physical/basebackup"
 )
 
@@ -115,7 +115,7 @@ func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return logical.NewSource(sourceID(cfg, cofre.KindDatabase), server, logical.CaptureOptions{
+	return dump.NewSource(sourceID(cfg, cofre.KindDatabase), server, dump.Options{
 		Jobs: cmp.Or(o.Jobs, d.Jobs), LockTimeout: cmp.Or(o.LockTimeout, d.LockTimeout.Duration),
 		RolePasswords: d.RolePasswords, ExcludeTableData: d.ExcludeTableData,
 	}), nil

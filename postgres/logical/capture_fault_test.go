@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 )
@@ -56,7 +57,7 @@ func TestChangedBetweenSnapshotAndLock(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			_, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+			_, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
 			committed.Wait()
 			rows := map[string]int64{}
 			for _, f := range facts.Tables {
@@ -82,7 +83,7 @@ func TestLockedTableIsNamedWithItsHolder(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE held"); err != nil {
 		t.Fatal(err)
 	}
-	err := failing(t, source(s, db, logical.CaptureOptions{LockTimeout: 200 * time.Millisecond}))
+	err := failing(t, source(s, db, dump.Options{LockTimeout: 200 * time.Millisecond}))
 	pid := fmt.Sprint("pid ", conn.PgConn().PID())
 	if !errors.Is(err, cofre.ErrLocked) || !strings.Contains(err.Error(), "public.held is locked by "+pid) || !strings.Contains(err.Error(), "LOCK TABLE held") {
 		t.Errorf("got %v", err)
@@ -108,7 +109,7 @@ func TestAlteredWhileCopied(t *testing.T) {
 		await(t, s, db, fmt.Sprintf(`SELECT count(*) = %d FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, tables))
 	})
-	_, facts := captureObserved(t, source(s, db, logical.CaptureOptions{}), cofre.ObserverFunc(func(e cofre.Event) {
+	_, facts := captureObserved(t, source(s, db, dump.Options{}), cofre.ObserverFunc(func(e cofre.Event) {
 		if e.Type == cofre.TypeTaskBegan {
 			once()
 		}
@@ -120,7 +121,7 @@ func TestAlteredWhileCopied(t *testing.T) {
 	testkit.Healthy(t, s, db)
 }
 
-func captureObserved(t *testing.T, src *logical.Source, o cofre.Observer) (cofre.Tree, logical.Facts) {
+func captureObserved(t *testing.T, src *dump.Source, o cofre.Observer) (cofre.Tree, logical.Facts) {
 	t.Helper()
 	repo := repositorytest.NewMemory()
 	session, err := repo.Begin(t.Context(), src.ID())
@@ -185,7 +186,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := s.Database(t)
 			s.Exec(t, db, "CREATE TABLE a (t text); INSERT INTO a SELECT repeat(md5(i::text), 30) FROM generate_series(1, 20000) i; CREATE TABLE b AS SELECT * FROM a")
-			src := source(s, db, logical.CaptureOptions{})
+			src := source(s, db, dump.Options{})
 			session, err := repositorytest.NewMemory().Begin(t.Context(), src.ID())
 			if err != nil {
 				t.Fatal(err)
@@ -215,7 +216,7 @@ func TestRepositoryFailsInTheMiddle(t *testing.T) {
 	s.Exec(t, db, "CREATE TABLE a (t text); INSERT INTO a SELECT repeat(md5(i::text), 30) FROM generate_series(1, 20000) i; CREATE TABLE b AS SELECT * FROM a")
 	full := errors.Join(cofre.ErrDiskFull)
 	repo := repositorytest.Faulty(t, repositorytest.NewMemory(), repositorytest.Fault{Op: repositorytest.OpPut, After: 3, Err: full})
-	src := source(s, db, logical.CaptureOptions{})
+	src := source(s, db, dump.Options{})
 	session, err := repo.Begin(t.Context(), src.ID())
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +253,7 @@ func TestStandby(t *testing.T) {
 		}
 	})
 	standby := &testkit.Server{Server: server}
-	_, facts, _ := capture(t, source(standby, "postgres", logical.CaptureOptions{}), 2)
+	_, facts, _ := capture(t, source(standby, "postgres", dump.Options{}), 2)
 	if facts.Rows != 100 || len(facts.Tables) != 1 || facts.LSN == 0 {
 		t.Errorf("captured %d rows of %d tables at %s", facts.Rows, len(facts.Tables), facts.LSN)
 	}

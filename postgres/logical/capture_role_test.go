@@ -13,14 +13,15 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
-func asRole(s *testkit.Server, db, role string, o logical.CaptureOptions) *logical.Source {
+func asRole(s *testkit.Server, db, role string, o dump.Options) *dump.Source {
 	c := s.Config(db)
 	c.User = role
-	return logical.NewSource(cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: db}, c, o)
+	return dump.NewSource(cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: db}, c, o)
 }
 
 // TestLeastPrivilege captures everything as the role that PrintGrants makes and compares with what the
@@ -34,7 +35,7 @@ func TestLeastPrivilege(t *testing.T) {
 		s.Exec(t, db, "DROP SUBSCRIPTION sub") // only a superuser dumps one; see below
 		const role = "cofre_backup"
 		s.Exec(t, db, "CREATE ROLE nobody LOGIN")
-		err := failing(t, asRole(s, db, "nobody", logical.CaptureOptions{}))
+		err := failing(t, asRole(s, db, "nobody", dump.Options{}))
 		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `"app"."answers"`) || !strings.Contains(cofre.Hint(err), "--print-grants") {
 			t.Errorf("without grants: %v (hint %q)", err, cofre.Hint(err))
 		}
@@ -42,16 +43,16 @@ func TestLeastPrivilege(t *testing.T) {
 			s.Exec(t, db, logical.PrintGrants(major))
 		}
 		s.Exec(t, db, "ALTER ROLE cofre_backup NOBYPASSRLS")
-		err = failing(t, asRole(s, db, role, logical.CaptureOptions{}))
+		err = failing(t, asRole(s, db, role, dump.Options{}))
 		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `hides rows from role cofre_backup in "app"."answers"`) {
 			t.Errorf("without BYPASSRLS: %v", err)
 		}
-		checkDiagnosed(t, asRole(s, db, role, logical.CaptureOptions{}), "row-level security")
+		checkDiagnosed(t, asRole(s, db, role, dump.Options{}), "row-level security")
 		s.Exec(t, db, "ALTER ROLE cofre_backup BYPASSRLS")
-		checkDiagnosed(t, asRole(s, db, role, logical.CaptureOptions{}))
+		checkDiagnosed(t, asRole(s, db, role, dump.Options{}))
 
-		_, want, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
-		tree, got, captured := capture(t, asRole(s, db, role, logical.CaptureOptions{RolePasswords: major < 14}), 2)
+		_, want, _ := capture(t, source(s, db, dump.Options{}), 2)
+		tree, got, captured := capture(t, asRole(s, db, role, dump.Options{RolePasswords: major < 14}), 2)
 		if diff := cmp.Diff(want.Tables, got.Tables); diff != "" {
 			t.Errorf("tables: %s", diff)
 		}
@@ -73,7 +74,7 @@ func TestLeastPrivilege(t *testing.T) {
 }
 
 // checkDiagnosed expects exactly the named subjects not to be well.
-func checkDiagnosed(t *testing.T, src *logical.Source, ill ...string) {
+func checkDiagnosed(t *testing.T, src *dump.Source, ill ...string) {
 	t.Helper()
 	found, err := src.Doctor(t.Context())
 	if err != nil {
@@ -96,7 +97,7 @@ func checkDiagnosed(t *testing.T, src *logical.Source, ill ...string) {
 func TestDoctorOfAnUnreachableServer(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
-	found, err := asRole(s, "there_is_none", "postgres", logical.CaptureOptions{}).Doctor(t.Context())
+	found, err := asRole(s, "there_is_none", "postgres", dump.Options{}).Doctor(t.Context())
 	if err != nil || len(found) != 1 || found[0].OK || found[0].Hint == "" {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -108,8 +109,8 @@ func TestRolePasswords(t *testing.T) {
 	db := s.Database(t)
 	s.Exec(t, db, "CREATE ROLE with_password LOGIN PASSWORD 'segredo'")
 	t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE with_password") })
-	without, _, _ := capture(t, source(s, db, logical.CaptureOptions{}), 1)
-	with, _, _ := capture(t, source(s, db, logical.CaptureOptions{RolePasswords: true}), 1)
+	without, _, _ := capture(t, source(s, db, dump.Options{}), 1)
+	with, _, _ := capture(t, source(s, db, dump.Options{RolePasswords: true}), 1)
 	if strings.Contains(read(t, without, logical.GlobalsFile), "SCRAM-SHA-256") {
 		t.Error("passwords are in the globals without having been asked for")
 	}
@@ -138,7 +139,7 @@ func TestOtherEncoding(t *testing.T) {
 	if _, err := conn.PgConn().Exec(t.Context(), `CREATE SCHEMA "São"; CREATE TABLE "São"."Ação" ("é" serial PRIMARY KEY, t text); INSERT INTO "São"."Ação" (t) VALUES ('ção'), ('ü')`).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	tree, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+	tree, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
 	if len(facts.Tables) != 1 || facts.Tables[0].Name != "Ação" || facts.Tables[0].Columns[0] != "é" || facts.Sequences[0].Name != "Ação_é_seq" {
 		t.Errorf("%+v %+v", facts.Tables, facts.Sequences)
 	}
@@ -184,7 +185,7 @@ func TestOtherEncoding(t *testing.T) {
 	if got := s.Dump(t, db); got != want {
 		t.Error(lineDiff(want, got))
 	}
-	_, facts, _ = capture(t, source(s, db, logical.CaptureOptions{ExcludeTableData: []string{table}}), 2)
+	_, facts, _ = capture(t, source(s, db, dump.Options{ExcludeTableData: []string{table}}), 2)
 	if len(facts.Tables) != 0 {
 		t.Errorf("rows that are left out: %+v", facts.Tables)
 	}
@@ -195,7 +196,7 @@ func TestExcludeTableData(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, "CREATE TABLE kept AS SELECT 1 i; CREATE TABLE cache_a AS SELECT 1 i; CREATE TABLE cache_b AS SELECT 1 i")
-	tree, facts, captured := capture(t, source(s, db, logical.CaptureOptions{ExcludeTableData: []string{"public.cache_*"}}), 2)
+	tree, facts, captured := capture(t, source(s, db, dump.Options{ExcludeTableData: []string{"public.cache_*"}}), 2)
 	if len(facts.Tables) != 1 || facts.Tables[0].Name != "kept" || len(captured.Warnings) != 1 {
 		t.Errorf("%+v, warnings %q", facts.Tables, captured.Warnings)
 	}
@@ -212,7 +213,7 @@ func TestManyTables(t *testing.T) {
 	for at := 0; at < n; at += 500 {
 		s.Exec(t, db, fmt.Sprintf(`DO $$ BEGIN FOR i IN %d..%d LOOP EXECUTE format('CREATE TABLE t%%s (i int, t text)', i); EXECUTE format('INSERT INTO t%%s VALUES (%%s, ''x'')', i, i); END LOOP; END $$`, at, min(at+500, n)-1))
 	}
-	_, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 4)
+	_, facts, _ := capture(t, source(s, db, dump.Options{}), 4)
 	if len(facts.Tables) != n || facts.Rows != int64(n) {
 		t.Errorf("%d tables, %d rows", len(facts.Tables), facts.Rows)
 	}
@@ -232,12 +233,12 @@ func TestNewerClient(t *testing.T) {
 	s.Exec(t, db, `CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT md5(i::text) FROM generate_series(1, 500) i;
 		SELECT lo_from_bytea(0, decode(md5(i::text), 'hex')) FROM generate_series(1, 1500) i`)
 	t.Setenv(fmt.Sprintf("COFRE_POSTGRES_%d", old), "/nowhere")
-	tree, facts, _ := capture(t, source(s, db, logical.CaptureOptions{}), 2)
+	tree, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
 	if !strings.HasPrefix(facts.ClientVersion, fmt.Sprint(latest, ".")) {
 		t.Errorf("captured with pg_dump %s", facts.ClientVersion)
 	}
 	restored := stockRestore(t, target, latest, materialise(t, tree))
-	_, again, _ := capture(t, source(target, restored, logical.CaptureOptions{}), 2)
+	_, again, _ := capture(t, source(target, restored, dump.Options{}), 2)
 	if facts.Tables[0].Checksum != again.Tables[0].Checksum || facts.LargeObjects != again.LargeObjects || facts.LargeObjects.Count != 1500 {
 		t.Errorf("captured %+v %+v, restored %+v %+v", facts.Tables, facts.LargeObjects, again.Tables, again.LargeObjects)
 	}
@@ -259,7 +260,7 @@ func TestRoleNamedInAnotherEncoding(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tree, facts, captured := capture(t, source(s, database, logical.CaptureOptions{}), 2)
+		tree, facts, captured := capture(t, source(s, database, dump.Options{}), 2)
 		if len(facts.Tables) != 1 {
 			t.Errorf("%+v", facts.Tables)
 		}
@@ -274,7 +275,7 @@ func TestRoleNamedInAnotherEncoding(t *testing.T) {
 		// Without such a database what can be captured is, and what is missing is said.
 		_ = conn.Close(t.Context())
 		s.Drop(t, "latin1")
-		_, facts, captured = capture(t, source(s, database, logical.CaptureOptions{}), 2)
+		_, facts, captured = capture(t, source(s, database, dump.Options{}), 2)
 		if len(facts.Tables) != 1 || !captured.Partial || len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], `\xe7\xe3o`) {
 			t.Errorf("%+v", captured)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 )
 
@@ -90,12 +91,12 @@ func fill(t *testing.T, s *testkit.Server, db string) {
 	s.Exec(t, db, strings.ReplaceAll(holes, "ROLE", role))
 }
 
-func source(s *testkit.Server, db string, o logical.CaptureOptions) *logical.Source {
-	return logical.NewSource(cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: db}, s.Config(db), o)
+func source(s *testkit.Server, db string, o dump.Options) *dump.Source {
+	return dump.NewSource(cofre.SourceID{Installation: "test", Kind: cofre.KindDatabase, Name: db}, s.Config(db), o)
 }
 
 // capture captures into a new repository in memory and returns the tree.
-func capture(t *testing.T, src *logical.Source, jobs int) (cofre.Tree, logical.Facts, cofre.Captured) {
+func capture(t *testing.T, src *dump.Source, jobs int) (cofre.Tree, logical.Facts, cofre.Captured) {
 	t.Helper()
 	repo := repositorytest.NewMemory()
 	session, err := repo.Begin(t.Context(), src.ID())
@@ -127,7 +128,7 @@ func readFacts(t *testing.T, tree cofre.Tree) (facts logical.Facts) {
 }
 
 // failing captures what cannot be captured and returns the error.
-func failing(t *testing.T, src *logical.Source) error {
+func failing(t *testing.T, src *dump.Source) error {
 	t.Helper()
 	session, err := repositorytest.NewMemory().Begin(t.Context(), src.ID())
 	if err != nil {
@@ -187,7 +188,7 @@ func TestStockRestoreOfEverything(t *testing.T) {
 		db := s.Database(t)
 		fill(t, s, db)
 		// Parts of a few blocks, so that even this table is copied in parts.
-		tree, facts, captured := capture(t, source(s, db, logical.CaptureOptions{SplitBytes: 64 << 10}), 3)
+		tree, facts, captured := capture(t, source(s, db, dump.Options{SplitBytes: 64 << 10}), 3)
 		if len(captured.Warnings) > 0 {
 			t.Errorf("warnings: %q", captured.Warnings)
 		}
@@ -245,8 +246,8 @@ func TestSplitEqualsWhole(t *testing.T) {
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE big (i int, t text); INSERT INTO big SELECT i, repeat(md5(i::text), i % 30) FROM generate_series(1, 60000) i`)
 	s.Exec(t, db, `DELETE FROM big WHERE i % 3 = 0`)
-	whole, one, _ := capture(t, source(s, db, logical.CaptureOptions{SplitBytes: -1}), 1)
-	parts, many, _ := capture(t, source(s, db, logical.CaptureOptions{SplitBytes: 1 << 20}), 3)
+	whole, one, _ := capture(t, source(s, db, dump.Options{SplitBytes: -1}), 1)
+	parts, many, _ := capture(t, source(s, db, dump.Options{SplitBytes: 1 << 20}), 3)
 	if diff := cmp.Diff(one.Tables, many.Tables); diff != "" {
 		t.Errorf("facts differ: %s", diff)
 	}
@@ -274,7 +275,7 @@ func read(t *testing.T, tree cofre.Tree, path string) string {
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	c := postgres.Config{URL: "postgres://u:hunter2@127.0.0.1:1/db?sslmode=disable"}
-	err := failing(t, logical.NewSource(cofre.SourceID{Kind: cofre.KindDatabase}, c, logical.CaptureOptions{}))
+	err := failing(t, dump.NewSource(cofre.SourceID{Kind: cofre.KindDatabase}, c, dump.Options{}))
 	if !errors.Is(err, cofre.ErrUnreachable) || strings.Contains(err.Error(), "hunter2") || cofre.Hint(err) == "" {
 		t.Errorf("got %v (hint %q)", err, cofre.Hint(err))
 	}

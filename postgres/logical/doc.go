@@ -1,10 +1,11 @@
-// Package logical captures one PostgreSQL database as a directory-format archive, and reads what a capture left: the table
-// of contents is pg_dump's own, the data of each table is copied in parallel under one exported snapshot straight into the
-// repository, and what was counted as it passed is stored beside it.
+// Package logical is the component of one PostgreSQL database, a directory-format archive whose table of contents is pg_dump's own:
+// what was recorded of it, and how it is read. What is made of it, and where it comes from, is in the packages below:
 //
-// It is not pg_dump: it writes no schema of its own making. It restores nothing: restoring makes a database of a component,
-// rescue one table, export files for stock tools; the three build upon what is read here.
+//	dump        a database into a component, under one exported snapshot
+//	restoring   a database, under a staged name, out of a component
+//	rescue      one table, in place or merged with the live one
+//	export      files for programs that know nothing of cofre
 //
-// Read facts.go first, then capture.go and the files that begin with its name; of the reading side component.go, selection.go
-// (a part of an archive), archived.go (one table of it) and load.go (rows on their way into a server).
+// None of the four sees another. Read facts.go first, then component.go, selection.go (a part of an archive), archived.go (one table
+// of it), readable.go (rows of which pieces are lost) and load.go (rows on their way into a server).
 package logical

@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
@@ -35,7 +36,7 @@ INSERT INTO public.z_first SELECT generate_series(1, 9);
 INSERT INTO public.m_middle SELECT i, '2026-01-01', i FROM generate_series(1, 9) i;
 INSERT INTO public.a_last SELECT i, 10 - i, i, '2026-01-01' FROM generate_series(1, 9) i;`+circle)
 			s.Exec(t, to, definitions+circle)
-			c := captureOf(t, s, from, logical.CaptureOptions{})
+			c := captureOf(t, s, from, dump.Options{})
 			var b bytes.Buffer
 			if err := export.ExportSQL(t.Context(), c.tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
 				t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
@@ -32,7 +33,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
 	s.Exec(t, database, `INSERT INTO public.profiles (id, name, mood) VALUES (900, '', NULL), (901, E'a,"b"\r\n\\N', 'triste'), (902, '\N', 'feliz'), (903, ' x ', 'feliz')`)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	want := s.Dump(t, database)
 
 	t.Run("directory", func(t *testing.T) {
@@ -120,14 +121,14 @@ func TestDiff(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	a := captureOf(t, s, database, logical.CaptureOptions{})
+	a := captureOf(t, s, database, dump.Options{})
 	d, err := logical.Diff(t.Context(), a.tree, a.tree)
 	if err != nil || !d.Empty() {
 		t.Errorf("a point differs from itself: %+v, %v", d, err)
 	}
 	s.Exec(t, database, `DROP TABLE public.empty; CREATE TABLE public.novel (x int); INSERT INTO public.novel VALUES (1);
 UPDATE public.profiles SET name = 'x' WHERE id = 1; DROP INDEX public.answers_at; ALTER TABLE public.serials ADD extra text; CREATE EXTENSION pg_trgm`)
-	b := captureOf(t, s, database, logical.CaptureOptions{})
+	b := captureOf(t, s, database, dump.Options{})
 	if d, err = logical.Diff(t.Context(), a.tree, b.tree); err != nil {
 		t.Fatal(err)
 	}

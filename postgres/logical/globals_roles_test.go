@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 )
 
 // The login that an application uses owns nothing and is granted nothing: it is a member of who is.
@@ -15,7 +15,7 @@ func TestRolesBringWhoUsesTheDatabase(t *testing.T) {
 	s := testkit.Postgres(t, 0, testkit.Own())
 	database, role := original(t, s)
 	s.Exec(t, "postgres", `CREATE ROLE authenticator LOGIN NOINHERIT; GRANT "`+role+`" TO authenticator; CREATE ROLE grandchild LOGIN; GRANT authenticator TO grandchild; CREATE ROLE stranger LOGIN; CREATE ROLE there; GRANT "`+role+`" TO there`)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	s.Exec(t, "postgres", `DROP ROLE authenticator, grandchild, stranger; REVOKE "`+role+`" FROM there`)
 
 	o := options(s, database+"_back")

@@ -7,7 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -21,7 +21,7 @@ func TestMergesOfOneSecond(t *testing.T) {
 	s.Exec(t, database, `CREATE SCHEMA other; CREATE TABLE public.undo (id int PRIMARY KEY); INSERT INTO public.undo SELECT generate_series(1, 9);
 CREATE TABLE other.undo (id int PRIMARY KEY); INSERT INTO other.undo VALUES (1);
 CREATE TABLE public."`+long+`" (id int PRIMARY KEY); INSERT INTO public."`+long+`" VALUES (1), (2)`)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	s.Exec(t, database, `DELETE FROM public.undo WHERE id > 5; DELETE FROM public."`+long+`"`)
 
 	at := time.Date(2026, 11, 26, 4, 5, 6, 0, time.UTC)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 )
 
 // pg_cron can be made in one database of a server, by its name: in no staged one.
@@ -22,7 +22,7 @@ func TestAnExtensionThatInsistsOnItsDatabase(t *testing.T) {
 	s.Exec(t, "postgres", `CREATE ROLE worker`)
 	s.Exec(t, "jobs", `CREATE EXTENSION pg_cron; CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1), (2);
 GRANT USAGE ON SCHEMA cron TO worker; SELECT cron.schedule('0 0 1 1 *', 'SELECT 1')`)
-	c := captureOf(t, s, "jobs", logical.CaptureOptions{})
+	c := captureOf(t, s, "jobs", dump.Options{})
 	o := options(s, "jobs")
 	o.Replace = true
 	res, err := run(t, c, o)

@@ -11,7 +11,9 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
+
 	flow "github.com/trustlayer/cofre/restore"
 )
 
@@ -50,7 +52,7 @@ func TestACopyThatDiffersIsKept(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, strings.ReplaceAll(pathBound, ":db", db))
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_back")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 
@@ -106,7 +108,7 @@ CREATE FUNCTION public.known(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ 
 CREATE TABLE public.checked (id int CHECK (public.known(id)), f int GENERATED ALWAYS AS (public.factor(id)) STORED);
 INSERT INTO public.checked VALUES (1), (2);
 CREATE MATERIALIZED VIEW public.factors AS SELECT public.factor(id) AS f FROM public.items;`)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_back")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 	if _, err := run(t, c, o); err == nil || !strings.Contains(cofre.Hint(err), "--search-path public") {
@@ -141,7 +143,7 @@ func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 		if major >= 18 {
 			s.Exec(t, db, `ALTER TABLE public.parent ADD CONSTRAINT body_there NOT NULL body NOT VALID; ALTER TABLE public.parent ADD CONSTRAINT hoped CHECK (n <> 5) NOT ENFORCED`)
 		}
-		c := captureOf(t, s, db, logical.CaptureOptions{})
+		c := captureOf(t, s, db, dump.Options{})
 		o := options(s, db+"_back")
 		t.Cleanup(func() { s.Drop(t, o.Name) })
 		res, err := run(t, c, o)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -25,7 +25,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	old, s := testkit.Postgres(t, 0), testkit.Postgres(t, majors[len(majors)-1])
 	database, role := original(t, old)
-	c := captureOf(t, old, database, logical.CaptureOptions{})
+	c := captureOf(t, old, database, dump.Options{})
 	o := options(s, database+"_upgraded")
 	o.Roles, o.Check = true, restoring.CheckChecksum
 	plan, _, outcome := mustRestore(t, s, c, o)
@@ -43,7 +43,7 @@ func TestUpgrade(t *testing.T) {
 	}
 
 	// The way back is refused before anything is made.
-	c = captureOf(t, s, outcome.Restored, logical.CaptureOptions{})
+	c = captureOf(t, s, outcome.Restored, dump.Options{})
 	plan, _, _, err := restore(t, c, options(old, database+"_down"))
 	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(plan.Problems[0].What, "captured on PostgreSQL") {
 		t.Errorf("%v %+v", err, plan)
@@ -78,7 +78,7 @@ func TestTargetFull(t *testing.T) {
 	s.Exec(t, "postgres", "CREATE TABLESPACE tiny LOCATION '"+dir+"'")
 	s.Exec(t, "postgres", "CREATE DATABASE full_one TEMPLATE template0 TABLESPACE tiny")
 	s.Exec(t, "full_one", `CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 60000) i`)
-	c := captureOf(t, s, "full_one", logical.CaptureOptions{})
+	c := captureOf(t, s, "full_one", dump.Options{})
 	o := options(s, "full_one")
 	o.Replace = true
 	_, _, _, err = restore(t, c, o)

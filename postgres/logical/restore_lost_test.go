@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -112,7 +113,7 @@ func TestRestoreWithoutWhatIsLost(t *testing.T) {
 		s := testkit.Postgres(t, major)
 		db := s.Database(t)
 		s.Exec(t, db, related)
-		c := captureOf(t, s, db, logical.CaptureOptions{})
+		c := captureOf(t, s, db, dump.Options{})
 		paths := []string{fileOf(t, c, "plain"), fileOf(t, c, "low"), logical.ArchiveDir + "/blob_4711.dat"}
 		for _, known := range []bool{true, false} {
 			o := options(s, fmt.Sprintf("%s_%t", db, known))
@@ -171,7 +172,7 @@ func TestWhatIsLostIsSaidBeforehand(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, related)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_back")
 	o.Loss.Command = "COMMAND"
 	plan, _, _, err := losing(t, c, o, true, fileOf(t, c, "plain"), fileOf(t, c, "low"), logical.ArchiveDir+"/blob_4712.dat", logical.FingerprintFile, logical.GlobalsFile)
@@ -203,7 +204,7 @@ func TestRestoreWithoutWhatTheCatalogsSaid(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, related)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	for _, known := range []bool{true, false} {
 		o := options(s, fmt.Sprintf("%s_%t", db, known))
 		t.Cleanup(func() { s.Drop(t, o.Name) })
@@ -229,7 +230,7 @@ func TestPartsOfATableOfWhichRowsAreLost(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE public.big (id int PRIMARY KEY, pad text); INSERT INTO public.big SELECT g, repeat('x', 1000) FROM generate_series(1, 100000) g; CREATE TABLE public.small (id int); INSERT INTO public.small VALUES (1)`)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_back")
 	o.Loss.Without = true
 	t.Cleanup(func() { s.Drop(t, o.Name) })
@@ -290,7 +291,7 @@ func TestReadable(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE public.rows (id int PRIMARY KEY, pad text); INSERT INTO public.rows SELECT g, repeat('x', g % 700) || E'\n' FROM generate_series(1, 1000) g; CREATE TABLE public.other (id int); INSERT INTO public.other VALUES (1)`)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	path := fileOf(t, c, "rows")
 	raw, err := logical.ReadAll(t.Context(), c.tree, path)
 	if err != nil {

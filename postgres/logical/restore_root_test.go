@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -21,7 +21,7 @@ CREATE TABLE public.paints (c public.color, n int) PARTITION BY HASH (c);
 CREATE TABLE public.paints_0 PARTITION OF public.paints FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE public.paints_1 PARTITION OF public.paints FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO public.paints SELECT (enum_range(NULL::public.color))[1 + i % 5], i FROM generate_series(1, 1000) i;`)
-		c := captureOf(t, s, db, logical.CaptureOptions{})
+		c := captureOf(t, s, db, dump.Options{})
 		o := options(s, db+"_back")
 		o.Check = restoring.CheckChecksum
 		_, proof, outcome := mustRestore(t, s, c, o)

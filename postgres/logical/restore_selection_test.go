@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -77,7 +78,7 @@ func TestPartsAreComparedLikeAll(t *testing.T) {
 		if major >= 18 {
 			s.Exec(t, db, `CREATE TABLE app.above (c int); CREATE TABLE app.below () INHERITS (app.above); ALTER TABLE app.above ADD CONSTRAINT there NOT NULL c NOT VALID; CREATE TABLE app.weak (a int, CONSTRAINT there NOT NULL a NOT VALID)`)
 		}
-		c := captureOf(t, s, db, logical.CaptureOptions{})
+		c := captureOf(t, s, db, dump.Options{})
 		for name, part := range partsOf {
 			t.Run(name, func(t *testing.T) {
 				o := options(s, db+"_part")
@@ -134,7 +135,7 @@ func TestPartsThatDifferAreFound(t *testing.T) {
 	db := s.Database(t)
 	t.Cleanup(func() { s.Drop(t, db) })
 	s.Exec(t, db, strings.ReplaceAll(parted, ":db", db))
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_part")
 	o.Schemas = []string{"app"}
 	target := restoring.NewTarget(o)
@@ -173,7 +174,7 @@ func TestTheLastSectionIsCompared(t *testing.T) {
 	db := s.Database(t)
 	t.Cleanup(func() { s.Drop(t, db) })
 	s.Exec(t, db, strings.ReplaceAll(parted, ":db", db))
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	o := options(s, db+"_steps")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 	for _, section := range []string{"pre-data", "data", "post-data"} {

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/repository/repositorytest"
@@ -77,12 +78,12 @@ type captured struct {
 	tree cofre.Tree
 }
 
-func captureOf(t testing.TB, s *testkit.Server, database string, o logical.CaptureOptions) captured {
+func captureOf(t testing.TB, s *testkit.Server, database string, o dump.Options) captured {
 	t.Helper()
 	return captureFrom(t, postgres.Config{URL: s.URL(database)}, o)
 }
 
-func captureFrom(t testing.TB, server postgres.Config, o logical.CaptureOptions) captured {
+func captureFrom(t testing.TB, server postgres.Config, o dump.Options) captured {
 	t.Helper()
 	database := server.DatabaseName()
 	ctx := t.Context()
@@ -94,7 +95,7 @@ func captureFrom(t testing.TB, server postgres.Config, o logical.CaptureOptions)
 	}
 	defer session.Close(ctx)
 	c := cofre.Component{Kind: cofre.KindDatabase, Name: database, StartedAt: time.Now()}
-	got, err := logical.NewSource(id, server, o).Capture(ctx, &cofre.Capture{Session: session, Observer: cofre.Discard, Jobs: 2})
+	got, err := dump.NewSource(id, server, o).Capture(ctx, &cofre.Capture{Session: session, Observer: cofre.Discard, Jobs: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestRestoreIsTheSameDatabase(t *testing.T) {
 	eachTested(t, func(t *testing.T, s *testkit.Server) {
 		database, _ := original(t, s)
 		want := s.Dump(t, database)
-		c := captureOf(t, s, database, logical.CaptureOptions{})
+		c := captureOf(t, s, database, dump.Options{})
 		o := options(s, database+" é")
 		o.Check = restoring.CheckChecksum
 		_, proof, outcome := mustRestore(t, s, c, o)
@@ -241,7 +242,7 @@ func TestMissingRoleIsSaidBeforeAnythingIsTouched(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	database, role := original(t, s)
 	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" CREATEDB CONNECTION LIMIT 3; CREATE ROLE "group of `+role+`"; GRANT "group of `+role+`" TO "`+role+`"`)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	policies := s.Query(t, database, `SELECT count(*) FROM pg_policy`)
 	s.Exec(t, database, `DROP OWNED BY "`+role+`"`)
 	s.Exec(t, "postgres", `DROP DATABASE `+database+`; `)
@@ -278,7 +279,7 @@ func TestReplaceKeepsTheOldOneUnderOpenSessions(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	s.Exec(t, database, `DELETE FROM public.answers; INSERT INTO public.empty VALUES (42)`)
 	o := options(s, database)
 	if plan, _, _, err := restore(t, c, o); !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(plan.Problems[0].Hint, "--replace") {
@@ -360,7 +361,7 @@ func TestCorruptRowsAreNeverPublished(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	file := answersFile(t, c)
 
 	bad := c
@@ -390,7 +391,7 @@ func TestInterruptedRestoreLeavesTheOldDatabase(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	o := options(s, database)
 	o.Replace = true
 	for _, task := range []string{"restore pre-data", "load rows", "restore post-data", "analyze"} {
@@ -430,7 +431,7 @@ func TestInterruptedWhileTheDatabaseIsMade(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	database := s.Database(t)
 	s.Exec(t, database, "CREATE TABLE one AS SELECT 1 i")
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	for range 4 {
 		ctx, stop := context.WithCancel(t.Context())
 		target := restoring.NewTarget(options(s, database+"_made"))
@@ -470,7 +471,7 @@ func TestRestoreOfForcedRowSecurity(t *testing.T) {
 	database, role := original(t, s)
 	s.Exec(t, database, strings.ReplaceAll(`ALTER TABLE public.answers FORCE ROW LEVEL SECURITY; ALTER TABLE public.answers OWNER TO ROLE_APP;
 		ALTER MATERIALIZED VIEW public.counts OWNER TO ROLE_APP; REFRESH MATERIALIZED VIEW public.counts`, "ROLE_APP", `"`+role+`"`))
-	_, _, outcome := mustRestore(t, s, captureOf(t, s, database, logical.CaptureOptions{}), options(s, database+"_forced"))
+	_, _, outcome := mustRestore(t, s, captureOf(t, s, database, dump.Options{}), options(s, database+"_forced"))
 	for _, q := range []string{`SELECT n FROM public.counts`, `SELECT relforcerowsecurity FROM pg_class WHERE relname = 'answers'`} {
 		if want, got := s.Query(t, database, q), s.Query(t, outcome.Restored, q); got != want {
 			t.Errorf("%s: %s, not %s", q, got, want)
@@ -482,7 +483,7 @@ func TestRestoreOfParts(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 
 	t.Run("schema only, then data only", func(t *testing.T) {
 		o := options(s, database+"_parts")
@@ -541,7 +542,7 @@ func TestRestoreOfEveryKind(t *testing.T) {
 		database := s.Database(t)
 		fill(t, s, database)
 		want := s.Dump(t, database)
-		c := captureOf(t, s, database, logical.CaptureOptions{})
+		c := captureOf(t, s, database, dump.Options{})
 		o := options(s, database+"_again")
 		o.Check = restoring.CheckChecksum
 		_, _, outcome := mustRestore(t, s, c, o)
@@ -585,7 +586,7 @@ CREATE FUNCTION "fé"() RETURNS text LANGUAGE sql AS $$SELECT 'maçã'::text$$; 
 ALTER TABLE "Ação" ENABLE ROW LEVEL SECURITY; CREATE POLICY "política" ON "Ação" USING (t <> 'ã'); CREATE SCHEMA "esquemã"; CREATE VIEW "esquemã"."visão" AS SELECT 1 AS "ó"`)
 		o := options(s, database+"_again")
 		o.Check = restoring.CheckChecksum
-		_, _, outcome := mustRestore(t, s, captureOf(t, s, database, logical.CaptureOptions{}), o)
+		_, _, outcome := mustRestore(t, s, captureOf(t, s, database, dump.Options{}), o)
 		if want, got := s.Dump(t, database), s.Dump(t, outcome.Restored); got != want {
 			t.Errorf("%s: %s", encoding, lineDiff(want, got))
 		}
@@ -597,7 +598,7 @@ func TestRestoreWithoutSuperuser(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, role := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	s.Exec(t, "postgres", `ALTER ROLE "`+role+`" LOGIN CREATEDB`)
 	o := options(s, database+"_own")
 	o.Server = o.Server.With("a_database_that_is_gone")

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
@@ -143,7 +144,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 			s.Exec(t, "postgres", `ALTER DATABASE "`+database+`" RESET ALL`)
 		}
 		server := postgres.Config{URL: s.URL(database), User: "operator"}
-		c := captureFrom(t, server, logical.CaptureOptions{SplitBytes: 64 << 10})
+		c := captureFrom(t, server, dump.Options{SplitBytes: 64 << 10})
 
 		o := restoring.RestoreOptions{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: restoring.CheckChecksum}
 		_, _, outcome := mustRestore(t, s, c, o)

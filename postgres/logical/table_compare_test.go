@@ -8,7 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -22,7 +22,7 @@ func TestATableThatIsMadeOtherwise(t *testing.T) {
 	s.Exec(t, db, `CREATE SCHEMA app; CREATE SCHEMA old; CREATE TABLE app.answers (id int PRIMARY KEY, body text DEFAULT 'x' CHECK (body <> '')); INSERT INTO app.answers VALUES (1, 'a'); CREATE INDEX bodies ON app.answers (body);
 COMMENT ON TABLE app.answers IS 'a'; GRANT SELECT ON app.answers TO pg_monitor; CREATE TABLE app.logs (id int, at date) PARTITION BY RANGE (at);
 CREATE TABLE old.logs_1 PARTITION OF app.logs FOR VALUES FROM ('2026-01-01') TO ('2027-01-01'); INSERT INTO app.logs VALUES (1, '2026-05-05')`)
-	c := captureOf(t, s, db, logical.CaptureOptions{})
+	c := captureOf(t, s, db, dump.Options{})
 	server := s.Config(db)
 	s.Exec(t, db, `DROP TABLE app.answers, app.logs`)
 	trigger := func(tag, does string) {

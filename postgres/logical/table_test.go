@@ -13,7 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -35,7 +35,7 @@ func TestRestoreTable(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, _ := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	server := postgres.Config{URL: s.URL(database)}
 	s.Exec(t, database, `UPDATE public.answers SET body = 'changed'; TRUNCATE public.change_logs`)
 
@@ -125,7 +125,7 @@ func TestMergeColumns(t *testing.T) {
 		s.Exec(t, database, `
 CREATE TABLE public.people (id int, part int, name text, "E-mail" text, age int GENERATED ALWAYS AS (id + 1) STORED, PRIMARY KEY (id, part));
 INSERT INTO public.people SELECT i, i % 2, 'name ' || i, i || '@example.com' FROM generate_series(1, 100) i`)
-		c := captureOf(t, s, database, logical.CaptureOptions{})
+		c := captureOf(t, s, database, dump.Options{})
 		s.Exec(t, database, `
 UPDATE public.people SET "E-mail" = NULL;
 UPDATE public.people SET name = 'newer' WHERE id = 7;
@@ -178,7 +178,7 @@ func TestMergeTable(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
 	database, role := original(t, s)
-	c := captureOf(t, s, database, logical.CaptureOptions{})
+	c := captureOf(t, s, database, dump.Options{})
 	server := postgres.Config{URL: s.URL(database)}
 	const state = `SELECT md5(string_agg(a::text, ',' ORDER BY id)) FROM public.answers a`
 	captured := s.Query(t, database, state)

@@ -8,7 +8,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -61,7 +61,7 @@ func TestTableComesBackWhole(t *testing.T) {
 		})
 		s.Exec(t, database, with(tied))
 		server := postgres.Config{URL: s.URL(database)}
-		c := captureOf(t, s, database, logical.CaptureOptions{})
+		c := captureOf(t, s, database, dump.Options{})
 		s.Exec(t, database, with(open))
 		want := s.Dump(t, database)
 		for _, table := range []string{"app.answers", "app.logs", "app.logs_1", "app.derived", "app.votes"} {

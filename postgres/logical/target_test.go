@@ -7,6 +7,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/restore/targettest"
 )
@@ -16,7 +17,7 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	source := s.Database(t)
 	s.Exec(t, source, `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured' FROM generate_series(1, 1000) i`)
-	c := captureOf(t, s, source, logical.CaptureOptions{})
+	c := captureOf(t, s, source, dump.Options{})
 	place := func(live string, o restoring.RestoreOptions, promise cofre.Promise) func(*testing.T) targettest.Place {
 		return func(t *testing.T) targettest.Place {
 			name := s.Database(t) + "_x"

@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // readGlobals has pg_dumpall write the roles, their memberships and settings, and the tablespaces. They are
@@ -41,7 +42,7 @@ func (d *dump) dumpAll(ctx context.Context, options ...string) ([]byte, error) {
 }
 
 func (d *dump) dumpAllOver(ctx context.Context, database string, options []string) ([]byte, error) {
-	args := append([]string{"--globals-only", "--no-password", "--database=" + ToolDatabase(database)}, options...)
+	args := append([]string{"--globals-only", "--no-password", "--database=" + logical.ToolDatabase(database)}, options...)
 	cmd, err := d.tools.Command(d.s.config, d.conn, "pg_dumpall", args...)
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (d *dump) dumpAllElsewhere(ctx context.Context, options []string, cause err
 		return nil, err
 	}
 	defer postgres.Close(ctx, conn)
-	roles, err := Collect(ctx, conn, "the names of the roles", `SELECT rolname FROM pg_catalog.pg_roles`, pgx.RowTo[string])
+	roles, err := logical.Collect(ctx, conn, "the names of the roles", `SELECT rolname FROM pg_catalog.pg_roles`, pgx.RowTo[string])
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func (d *dump) dumpAllElsewhere(ctx context.Context, options []string, cause err
 		roles[i] = fmt.Sprintf("%q", roles[i])
 	}
 	type place struct{ name, encoding string }
-	places, err := Collect(ctx, conn, "the databases", `
+	places, err := logical.Collect(ctx, conn, "the databases", `
 SELECT datname, pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
 WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY datname`,
 		func(r pgx.CollectableRow) (p place, err error) { return p, r.Scan(&p.name, &p.encoding) })

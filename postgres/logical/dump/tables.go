@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"cmp"
@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -30,7 +31,7 @@ type task interface {
 	size() int64 // about, in bytes
 	// lock is the statement that makes another session's copy safe, empty where none is needed.
 	lock() string
-	run(ctx context.Context, d *dump, s *session, prefix string, p *Progress) error
+	run(ctx context.Context, d *dump, s *session, prefix string, p *logical.Progress) error
 }
 
 // copyAll copies everything that has data, with as many sessions as there are jobs. The first is the one that
@@ -42,7 +43,7 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &Progress{Observer: d.observer(), Task: "copy " + d.server.Database}
+	p := &logical.Progress{Observer: d.observer(), Task: "copy " + d.server.Database}
 	for _, t := range tasks {
 		p.Total += t.size()
 	}
@@ -52,7 +53,7 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 	if d.control, err = takeOver(ctx, d.conn); err != nil {
 		return err
 	}
-	if err := d.control.exec(ctx, "SET client_encoding = "+Literal(d.server.Encoding)+"; SET LOCAL lock_timeout = 0"); err != nil {
+	if err := d.control.exec(ctx, "SET client_encoding = "+logical.Literal(d.server.Encoding)+"; SET LOCAL lock_timeout = 0"); err != nil {
 		return fmt.Errorf("set the client encoding: %w", err)
 	}
 	jobs := max(cmp.Or(d.s.o.Jobs, d.c.Jobs), 1)
@@ -74,7 +75,7 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 		return err
 	}
 	f := &d.facts
-	slices.SortFunc(f.Tables, func(a, b TableFacts) int {
+	slices.SortFunc(f.Tables, func(a, b logical.TableFacts) int {
 		return cmp.Or(strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name))
 	})
 	f.Summary.Tables = len(f.Tables)
@@ -100,7 +101,7 @@ func (q *queue) take() (task, bool) {
 	return q.tasks[i], true
 }
 
-func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
+func (d *dump) work(ctx context.Context, q *queue, p *logical.Progress) error {
 	t, ok := q.take()
 	if !ok {
 		return nil
@@ -109,7 +110,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
 	if err != nil {
 		return err
 	}
-	if err := SetEncoding(ctx, conn, d.server.Encoding); err != nil {
+	if err := logical.SetEncoding(ctx, conn, d.server.Encoding); err != nil {
 		return errors.Join(err, postgres.Close(ctx, conn))
 	}
 	s, err := takeOver(ctx, conn)
@@ -117,7 +118,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
 		return err
 	}
 	defer s.close()
-	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + Literal(d.snap) + ";"
+	begin := "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT " + logical.Literal(d.snap) + ";"
 	prefix := begin
 	for n := 1; ok; n++ {
 		err := t.run(ctx, d, s, prefix+t.lock(), p)
@@ -140,7 +141,7 @@ func (d *dump) work(ctx context.Context, q *queue, p *Progress) error {
 	return nil
 }
 
-func (d *dump) workControl(ctx context.Context, q *queue, p *Progress) error {
+func (d *dump) workControl(ctx context.Context, q *queue, p *logical.Progress) error {
 	for {
 		var t task
 		var ok bool
@@ -196,7 +197,7 @@ func (d *dump) tasks(ctx context.Context) ([]task, error) {
 
 // table is a table at its copying.
 type table struct {
-	facts   TableFacts
+	facts   logical.TableFacts
 	name    string // quoted, in the encoding of the database
 	columns string // as in the COPY statement: " (a, b)", or ""
 	filter  string
@@ -207,7 +208,7 @@ type table struct {
 }
 
 type part struct {
-	tally  Tally
+	tally  logical.Tally
 	object cofre.ObjectID
 }
 
@@ -231,7 +232,7 @@ func (d *dump) table(e *pgarchive.Entry) (*table, error) {
 	t := &table{
 		name:   pgarchive.Quote(schema, name),
 		filter: r.Filter, bytes: r.bytes,
-		facts: TableFacts{
+		facts: logical.TableFacts{
 			Schema: r.Schema, Name: r.Name, DumpID: e.DumpID, File: d.toc.FileName(e), Columns: columns,
 			PrimaryKey: r.PrimaryKey, Filter: r.Filter,
 		},
@@ -299,7 +300,7 @@ func (p *tablePart) statement() string {
 }
 
 // run copies the part and, where it is the last one to be done, puts the table together.
-func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string, pr *Progress) error {
+func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string, pr *logical.Progress) error {
 	t := p.t
 	shown := pgarchive.Quote(t.facts.Schema, t.facts.Name)
 	c := s.copyOut(ctx, prefix+p.statement())
@@ -307,9 +308,9 @@ func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string,
 	rows := &countedRows{c: c, tally: &t.parts[p.i].tally, p: pr, item: shown}
 	var r io.Reader = rows
 	if p.i == len(t.parts)-1 {
-		r = io.MultiReader(rows, strings.NewReader(EndMarker))
+		r = io.MultiReader(rows, strings.NewReader(logical.EndMarker))
 	}
-	entry := d.entry(ArchiveDir+"/"+t.facts.File, -1)
+	entry := d.entry(logical.ArchiveDir+"/"+t.facts.File, -1)
 	var err error
 	if len(t.parts) == 1 {
 		_, err = d.c.Session.Put(ctx, entry, r)
@@ -364,8 +365,8 @@ func explainCopy(err error) error {
 // countedRows counts and sums the rows that pass through it.
 type countedRows struct {
 	c     *copyReader
-	tally *Tally
-	p     *Progress
+	tally *logical.Tally
+	p     *logical.Progress
 	item  string
 	ended bool
 }

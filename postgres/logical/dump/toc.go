@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"bufio"
@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -39,7 +40,7 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 		"--lock-wait-timeout=" + strconv.FormatInt(min(d.s.o.LockTimeout, tocLockTimeout).Milliseconds(), 10),
 	}
 	for _, p := range d.s.o.ExcludeTableData {
-		args = append(args, "--exclude-table-data="+Encoded(d.server.Encoding, p))
+		args = append(args, "--exclude-table-data="+logical.Encoded(d.server.Encoding, p))
 	}
 	cmd, err := d.tools.Command(d.s.config, d.conn, "pg_dump", args...)
 	if err != nil {
@@ -107,7 +108,7 @@ func (d *dump) putTOC(ctx context.Context) error {
 	if err := d.toc.WriteDirectory(&b); err != nil {
 		return fmt.Errorf("write the table of contents: %w", err)
 	}
-	if _, err := d.c.Session.Put(ctx, d.factsEntry(TOCFile, int64(b.Len())), &b); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(logical.TOCFile, int64(b.Len())), &b); err != nil {
 		return fmt.Errorf("store the table of contents: %w", err)
 	}
 	return nil
@@ -116,16 +117,16 @@ func (d *dump) putTOC(ctx context.Context) error {
 // readFacts reads, in the snapshot, what the catalogs say.
 func (d *dump) readFacts(ctx context.Context) (err error) {
 	f := &d.facts
-	if f.Database, err = ReadDatabase(ctx, d.conn); err != nil {
+	if f.Database, err = logical.ReadDatabase(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Extensions, err = ReadExtensions(ctx, d.conn); err != nil {
+	if f.Extensions, err = logical.ReadExtensions(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Policies, err = ReadPolicies(ctx, d.conn); err != nil {
+	if f.Policies, err = logical.ReadPolicies(ctx, d.conn); err != nil {
 		return err
 	}
-	if f.Grants, err = ReadGrants(ctx, d.conn); err != nil {
+	if f.Grants, err = logical.ReadGrants(ctx, d.conn); err != nil {
 		return err
 	}
 	if f.Roles, err = readRoles(ctx, d.conn); err != nil {
@@ -152,7 +153,7 @@ func (d *dump) readColumns(ctx context.Context) error {
 		oid   uint32
 		names []string
 	}
-	all, err := Collect(ctx, d.conn, "the columns", `
+	all, err := logical.Collect(ctx, d.conn, "the columns", `
 SELECT a.attrelid, pg_catalog.array_agg(a.attname::text ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
 WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' GROUP BY 1`,
 		func(r pgx.CollectableRow) (c columns, err error) { return c, r.Scan(&c.oid, &c.names) })
@@ -171,7 +172,7 @@ func (d *dump) readSizes(ctx context.Context) error {
 		oid           uint32
 		bytes, blocks int64
 	}
-	sizes, err := Collect(ctx, d.conn, "the sizes of the tables", `
+	sizes, err := logical.Collect(ctx, d.conn, "the sizes of the tables", `
 SELECT c.oid, pg_catalog.pg_relation_size(c.oid) + CASE WHEN c.reltoastrelid = 0 THEN 0 ELSE pg_catalog.pg_relation_size(c.reltoastrelid) END,
        pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -191,8 +192,8 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND pg
 
 // readRoles lists the roles that objects of the database name: owners, grantees, policies' roles, settings.
 // What only an extension's own objects name comes and goes with the extension.
-func readRoles(ctx context.Context, q Querier) ([]string, error) {
-	return Collect(ctx, q, "the roles", `
+func readRoles(ctx context.Context, q logical.Querier) ([]string, error) {
+	return logical.Collect(ctx, q, "the roles", `
 SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid IN (
 	SELECT s.refobjid FROM pg_catalog.pg_shdepend s
 	 WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
@@ -212,7 +213,7 @@ ORDER BY 1`, pgx.RowTo[string])
 // Source: supabase/postgres, migrations/db/init-scripts/00000000000000-initial-schema.sql.
 const supabaseRoles = `'anon', 'authenticated', 'service_role', 'supabase_admin'`
 
-func readFlavour(ctx context.Context, q Querier) (string, error) {
+func readFlavour(ctx context.Context, q logical.Querier) (string, error) {
 	var flavour string
 	err := q.QueryRow(ctx, `
 SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE nspname IN ('auth', 'storage')) = 2
@@ -226,7 +227,7 @@ SELECT CASE WHEN (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE 
 
 // completeFacts adds what only the table of contents knows: sequences as it sets them, and the owners it names.
 func (d *dump) completeFacts(ctx context.Context) error {
-	names, err := Collect(ctx, d.conn, "the sequences", `
+	names, err := logical.Collect(ctx, d.conn, "the sequences", `
 SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S'`,
 		func(r pgx.CollectableRow) (s relation, err error) { return s, r.Scan(&s.OID, &s.Schema, &s.Name) })
 	if err != nil {
@@ -266,7 +267,7 @@ SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg
 		if err != nil {
 			return fmt.Errorf("read the table of contents: sequence %s: %w", e.Tag, err)
 		}
-		d.facts.Sequences = append(d.facts.Sequences, SequenceFacts{n.Schema, n.Name, last, m[2] == "true"})
+		d.facts.Sequences = append(d.facts.Sequences, logical.SequenceFacts{Schema: n.Schema, Name: n.Name, LastValue: last, IsCalled: m[2] == "true"})
 	}
 	for _, g := range d.facts.Grants {
 		if g.Owner != "" {
@@ -277,7 +278,7 @@ SELECT c.oid, n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg
 	slices.Sort(roles)
 	// Predefined roles are every server's.
 	d.facts.Roles = slices.DeleteFunc(slices.Compact(roles), func(r string) bool { return strings.HasPrefix(r, "pg_") })
-	slices.SortFunc(d.facts.Sequences, func(a, b SequenceFacts) int {
+	slices.SortFunc(d.facts.Sequences, func(a, b logical.SequenceFacts) int {
 		return strings.Compare(a.Schema+"\x00"+a.Name, b.Schema+"\x00"+b.Name)
 	})
 	return nil

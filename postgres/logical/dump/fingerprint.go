@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/fingerprint"
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // readFingerprint stores what the catalogs say in the snapshot, as it comes, as an object that is in no tree yet:
@@ -59,7 +60,7 @@ func (d *dump) putFingerprint(ctx context.Context) error {
 	if d.catalog == nil {
 		return nil
 	}
-	if _, err := d.c.Session.Concat(ctx, d.entry(FingerprintFile, -1), d.catalog); err != nil {
+	if _, err := d.c.Session.Concat(ctx, d.entry(logical.FingerprintFile, -1), d.catalog); err != nil {
 		return fmt.Errorf("store the fingerprint: %w", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/zeebo/xxh3"
 
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -45,7 +46,7 @@ func (d *dump) largeObjects(ctx context.Context, e *pgarchive.Entry) ([]task, er
 	}
 	if !grouped {
 		var err error
-		oids, err = Collect(ctx, d.conn, "the large objects", `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`, pgx.RowTo[uint32])
+		oids, err = logical.Collect(ctx, d.conn, "the large objects", `SELECT oid FROM pg_catalog.pg_largeobject_metadata ORDER BY oid`, pgx.RowTo[uint32])
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +55,7 @@ func (d *dump) largeObjects(ctx context.Context, e *pgarchive.Entry) ([]task, er
 	for _, oid := range oids {
 		fmt.Fprintf(&list, "%d blob_%d.dat\n", oid, oid)
 	}
-	if _, err := d.c.Session.Put(ctx, d.factsEntry(ArchiveDir+"/"+d.toc.FileName(e), int64(list.Len())), &list); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(logical.ArchiveDir+"/"+d.toc.FileName(e), int64(list.Len())), &list); err != nil {
 		return nil, fmt.Errorf("store the list of large objects: %w", err)
 	}
 	var tasks []task
@@ -74,7 +75,7 @@ func (o *objects) lock() string { return "" }
 
 // run reads the pages from the catalog table itself, many objects with one statement: lo_open asks for a right
 // on every single object, which the predefined role pg_read_all_data does not bring.
-func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p *Progress) (err error) {
+func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p *logical.Progress) (err error) {
 	var ids strings.Builder
 	for i, oid := range o.oids {
 		if i > 0 {
@@ -91,11 +92,11 @@ func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p
 			err = fmt.Errorf("copy large objects: %w", explainCopy(c.settle(err)))
 		}
 	}()
-	var sum Tally
+	var sum logical.Tally
 	var total int64
 	for _, oid := range o.oids {
 		r := &objectReader{pages: pages, oid: oid, hash: xxh3.New()}
-		if _, err := d.c.Session.Put(ctx, d.entry(fmt.Sprintf("%s/blob_%d.dat", ArchiveDir, oid), -1), r); err != nil {
+		if _, err := d.c.Session.Put(ctx, d.entry(fmt.Sprintf("%s/blob_%d.dat", logical.ArchiveDir, oid), -1), r); err != nil {
 			return err
 		}
 		h := r.hash.Sum128()
@@ -120,7 +121,7 @@ func (o *objects) run(ctx context.Context, d *dump, s *session, prefix string, p
 // Source: https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 type pageReader struct {
 	r     io.Reader
-	p     *Progress
+	p     *logical.Progress
 	begun bool
 	ended bool
 	held  bool // a page was read and not yet taken

@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -59,7 +60,7 @@ const lockBatch = 500
 // lockTables takes ACCESS SHARE on every table, which SELECT takes too: it waits only for, and keeps out only,
 // what would drop, truncate or rewrite a table. The locks of pg_dump would end with pg_dump.
 func (d *dump) lockTables(ctx context.Context) error {
-	all, err := Collect(ctx, d.conn, "the tables", tablesQuery, func(r pgx.CollectableRow) (t relation, err error) {
+	all, err := logical.Collect(ctx, d.conn, "the tables", tablesQuery, func(r pgx.CollectableRow) (t relation, err error) {
 		return t, r.Scan(&t.OID, &t.Schema, &t.Name, &t.Kind, &t.Readable, &t.RowHidden, &t.Extension, &t.Unlogged, &t.Heap, &t.PrimaryKey, &t.Filter)
 	})
 	if err != nil {
@@ -107,7 +108,7 @@ func (d *dump) lockTables(ctx context.Context) error {
 // lock was. To the snapshot they look empty, though they were not: a dump that went on would lose their rows
 // and say nothing. The catalog is read as of the snapshot; the function looks at the present.
 func (d *dump) proveUnchanged(ctx context.Context) error {
-	changed, err := Collect(ctx, d.conn, "the tables' files", `
+	changed, err := logical.Collect(ctx, d.conn, "the tables' files", `
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.relfilenode <> 0
   AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.pg_relation_filenode(c.oid) IS DISTINCT FROM c.relfilenode`,
@@ -145,7 +146,7 @@ func (d *dump) lockHolders(ctx context.Context) string {
 		return "a table is locked"
 	}
 	defer postgres.Close(ctx, conn)
-	holders, err := Collect(ctx, conn, "the locks", `
+	holders, err := logical.Collect(ctx, conn, "the locks", `
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) || CASE WHEN l.granted THEN ' is locked by' ELSE ' is waited for by' END
        || ' pid ' || l.pid || coalesce(' (' || a.usename || ', since ' || pg_catalog.date_trunc('second', a.xact_start)::text || ': ' || pg_catalog.left(a.query, 100) || ')', '')
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

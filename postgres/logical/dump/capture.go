@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"bytes"
@@ -17,11 +17,12 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// CaptureOptions are the choices of a capture. The zero value is what a backup does.
-type CaptureOptions struct {
+// Options are the choices of a capture. The zero value is what a backup does.
+type Options struct {
 	// Jobs is how many tables are copied at once; 0 takes what the run says.
 	Jobs int
 	// LockTimeout is how long to wait for a table that is locked exclusively; 0 is a minute.
@@ -44,7 +45,7 @@ const (
 type Source struct {
 	id     cofre.SourceID
 	config postgres.Config
-	o      CaptureOptions
+	o      Options
 }
 
 var (
@@ -53,7 +54,7 @@ var (
 )
 
 // NewSource makes the source that captures the database of c.
-func NewSource(id cofre.SourceID, c postgres.Config, o CaptureOptions) *Source {
+func NewSource(id cofre.SourceID, c postgres.Config, o Options) *Source {
 	o.LockTimeout = cmp.Or(o.LockTimeout, defaultLockTimeout)
 	o.SplitBytes = cmp.Or(o.SplitBytes, defaultSplitBytes)
 	return &Source{id, c, o}
@@ -110,7 +111,7 @@ type dump struct {
 	conn    *pgx.Conn // exports the snapshot and holds the locks, until the end
 	server  postgres.Server
 	tools   postgres.Tools
-	facts   Facts
+	facts   logical.Facts
 	tables  map[uint32]relation // by oid
 	toc     *pgarchive.TOC
 	snap    string
@@ -122,7 +123,7 @@ type dump struct {
 	control *session    // conn, once it copies
 	lacking atomic.Bool // something is missing, and a warning says what
 
-	objectSum Tally
+	objectSum logical.Tally
 }
 
 func (s *Source) capture(ctx context.Context, c *cofre.Capture, last bool) (_ cofre.Captured, err error) {
@@ -224,7 +225,7 @@ func (d *dump) describe(ctx context.Context) error {
 	if err := d.putTOC(ctx); err != nil {
 		return err
 	}
-	if _, err := d.c.Session.Put(ctx, d.factsEntry(GlobalsFile, int64(len(d.globals))), bytes.NewReader(d.globals)); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(logical.GlobalsFile, int64(len(d.globals))), bytes.NewReader(d.globals)); err != nil {
 		return fmt.Errorf("store the globals: %w", err)
 	}
 	return d.putFingerprint(ctx)
@@ -250,7 +251,7 @@ func (d *dump) putFacts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write the facts: %w", err)
 	}
-	if _, err := d.c.Session.Put(ctx, d.factsEntry(FactsFile, int64(len(b))), bytes.NewReader(b)); err != nil {
+	if _, err := d.c.Session.Put(ctx, d.factsEntry(logical.FactsFile, int64(len(b))), bytes.NewReader(b)); err != nil {
 		return fmt.Errorf("store the facts: %w", err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package logical
+package dump
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // oldestMajor is the oldest server that captures are tested with.
@@ -91,7 +92,7 @@ func (x *examination) tables(ctx context.Context) error {
 	if _, err := x.conn.Exec(ctx, "SET row_security = off"); err != nil {
 		return err
 	}
-	all, err := Collect(ctx, x.conn, "the tables", tablesQuery, func(r pgx.CollectableRow) (t relation, err error) {
+	all, err := logical.Collect(ctx, x.conn, "the tables", tablesQuery, func(r pgx.CollectableRow) (t relation, err error) {
 		return t, r.Scan(&t.OID, &t.Schema, &t.Name, &t.Kind, &t.Readable, &t.RowHidden, &t.Extension, &t.Unlogged, &t.Heap, &t.PrimaryKey, &t.Filter)
 	})
 	if err != nil {
@@ -133,9 +134,9 @@ func (x *examination) tables(ctx context.Context) error {
 }
 
 func (x *examination) sequences(ctx context.Context) error {
-	denied, err := Collect(ctx, x.conn, "the sequences", `
+	denied, err := logical.Collect(ctx, x.conn, "the sequences", `
 SELECT pg_catalog.format('%I.%I', n.nspname, o.relname) FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relkind = 'S' AND `+UserObject+` AND NOT (pg_catalog.has_sequence_privilege(o.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
+WHERE o.relkind = 'S' AND `+logical.UserObject+` AND NOT (pg_catalog.has_sequence_privilege(o.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(denied) > 0 {
 		x.add("privileges on sequences", false, "role "+x.server.Role.Name+" may not read "+some(denied), "cofre doctor --print-grants prints the SQL")
@@ -164,7 +165,7 @@ func (x *examination) locks(ctx context.Context) error {
 	needed := (want/max(x.setting("max_connections"), 1) + 64) / 64 * 64
 	x.add("locks", places == 0 || places >= want, fmt.Sprintf("%d tables, %d places in the lock table", x.count, places),
 		fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d, then restart PostgreSQL", max(needed, 128)))
-	held, err := Collect(ctx, x.conn, "the locks", `
+	held, err := logical.Collect(ctx, x.conn, "the locks", `
 SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) || ' by pid ' || l.pid
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
@@ -191,7 +192,7 @@ func (x *examination) connections(ctx context.Context) error {
 // prepared looks for transactions that were prepared and forgotten: they hold their locks and hold up VACUUM
 // until somebody ends them.
 func (x *examination) prepared(ctx context.Context) error {
-	old, err := Collect(ctx, x.conn, "the prepared transactions", `
+	old, err := logical.Collect(ctx, x.conn, "the prepared transactions", `
 SELECT pg_catalog.quote_literal(gid) FROM pg_catalog.pg_prepared_xacts
 WHERE database = pg_catalog.current_database() AND prepared < pg_catalog.now() - interval '1 hour' ORDER BY prepared`, pgx.RowTo[string])
 	if err == nil && len(old) > 0 {
@@ -206,7 +207,7 @@ func (x *examination) collation(ctx context.Context) error {
 	if x.server.Version.Major() < 15 {
 		return nil
 	}
-	differing, err := Collect(ctx, x.conn, "the version of the collation", `
+	differing, err := logical.Collect(ctx, x.conn, "the version of the collation", `
 SELECT datcollversion || ' at its making, ' || pg_catalog.pg_database_collation_actual_version(oid) || ' now'
 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
   AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid)`, pgx.RowTo[string])
