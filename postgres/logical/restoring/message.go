@@ -19,17 +19,18 @@ var harmless = []struct {
 	pattern func() *regexp.Regexp
 	command string // what the failed command must begin with; empty is any
 	why     cofre.Message
+	code    string // SQLSTATE of the error
 }{
 	{
 		pattern.Lazy(`unrecognized configuration parameter "(transaction_timeout|default_table_access_method|idle_in_transaction_session_timeout|row_security)"`), "SET ",
-		cofre.Say("database.harmless_parameter", "the programs are newer than the server; the parameter only guards the session"),
+		cofre.Say("database.harmless_parameter", "the programs are newer than the server; the parameter only guards the session"), "42704",
 	},
-	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", cofre.Say("database.harmless_there", "every new database has it")},
-	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", cofre.Say("database.harmless_there", "every new database has it")},
-	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", cofre.Say("database.harmless_comment", "the comment on an extension that the server brought; only a superuser may write it")},
-	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", cofre.Say("database.harmless_collation", "indexes are built anew with the collation of this server")},
-	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", cofre.Say("database.harmless_publication", "the publication is there; the server's setting decides whether it can be used")},
-	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", cofre.Say("database.harmless_subscription", "subscriptions are restored disabled, as pg_dump writes them")},
+	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", cofre.Say("database.harmless_there", "every new database has it"), "42P06"},
+	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", cofre.Say("database.harmless_there", "every new database has it"), "42710"},
+	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", cofre.Say("database.harmless_comment", "the comment on an extension that the server brought; only a superuser may write it"), "42501"},
+	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", cofre.Say("database.harmless_collation", "indexes are built anew with the collation of this server"), ""},
+	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", cofre.Say("database.harmless_publication", "the publication is there; the server's setting decides whether it can be used"), ""},
+	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", cofre.Say("database.harmless_subscription", "subscriptions are restored disabled, as pg_dump writes them"), ""},
 }
 
 // message is one thing that pg_restore or the server said, with its continuation lines.
@@ -52,9 +53,12 @@ func (m message) String() string {
 // listener is pg_restore's standard error. It calls unknown once, at the first message that is not understood and
 // after which the restore has no sense, and passed for each statement that failed and that it can do without.
 type listener struct {
-	unknown  func(message)
-	known    func(m message, why cofre.Message)
-	passed   func(m message, dumpID int) bool // reports whether the restore can do without
+	unknown func(message)
+	known   func(m message, why cofre.Message)
+	passed  func(m message, dumpID int) bool // reports whether the restore can do without
+	// ask carries a statement out once more, to no effect, and returns the SQLSTATE of the error. It is nil if the server speaks
+	// English, which only a superuser can have it do.
+	ask      func(command string) string
 	parallel bool
 
 	mu       sync.Mutex
@@ -136,7 +140,7 @@ func (l *listener) judge() {
 		return
 	}
 	for _, h := range harmless {
-		if h.pattern().MatchString(m.text) && strings.HasPrefix(m.command, h.command) {
+		if strings.HasPrefix(m.command, h.command) && (h.pattern().MatchString(m.text) || l.isSame(m, h.command, h.code)) {
 			if strings.HasPrefix(m.text, "pg_restore: error:") {
 				l.errors++
 			}
@@ -144,12 +148,34 @@ func (l *listener) judge() {
 			return
 		}
 	}
+	if l.ask != nil && noticeOfServer().MatchString(m.text) {
+		// The statement was carried out. Whether the copy is what was captured is compared.
+		l.known(m, cofre.Say("database.harmless_notice", "the server said it in its own language, of a statement that it carried out"))
+		return
+	}
 	if !l.reported && l.passed != nil && m.isStatement() && l.passed(m, l.entry) {
 		l.errors++
 		return
 	}
 	l.report(m)
 }
+
+// isSame reports whether an error in words that are not known has the SQLSTATE of one that is. The commands are small, and
+// change nothing if they fail.
+func (l *listener) isSame(m message, command, code string) bool {
+	if l.ask == nil || code == "" || !strings.HasPrefix(m.text, "pg_restore: error: ") {
+		return false
+	}
+	if command == "CREATE " && !languageCommand().MatchString(m.command) {
+		return false
+	}
+	return l.ask(m.command) == code
+}
+
+var languageCommand = pattern.Lazy(`^CREATE (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE "?plpgsql"?;$`)
+
+// noticeOfServer begins what the server says besides errors, in any language, which libpq prints as it is: AVISO:  …
+var noticeOfServer = pattern.Lazy(`^\p{L}[\p{L} ]*:  `)
 
 // isStatement reports whether the server refused one statement and goes on with the next: not if the connection is
 // gone, or the disk full, after which every other one would fail.

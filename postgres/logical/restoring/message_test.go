@@ -56,6 +56,35 @@ Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 	}
 }
 
+// A server that cannot be made to speak English is asked for the SQLSTATE of what failed.
+func TestMessagesInAnotherLanguage(t *testing.T) {
+	codes := map[string]string{"SET transaction_timeout = 0;": "42704", "COMMENT ON EXTENSION pgcrypto IS 'x';": "42501", "SET other = 1;": "42704", "CREATE OR REPLACE PROCEDURAL LANGUAGE plpgsql;": "42710", "CREATE VIEW v AS SELECT 1;": "42P07"}
+	for _, c := range []struct {
+		said, unknown string
+		known         int
+	}{
+		{"pg_restore: error: could not execute query: ERROR:  parámetro de configuración «transaction_timeout» no reconocido\nCommand was: SET transaction_timeout = 0;\npg_restore: warning: errors ignored on restore: 1\n", "", 1},
+		{"pg_restore: error: could not execute query: ERRO:  deve ser o dono da extensão pgcrypto\nCommand was: COMMENT ON EXTENSION pgcrypto IS 'x';\n", "", 1},
+		{"pg_restore: error: could not execute query: ERRO:  linguagem \"plpgsql\" já existe\nCommand was: CREATE OR REPLACE PROCEDURAL LANGUAGE plpgsql;\n", "", 1},
+		{"pg_restore: error: could not execute query: ERRO:  relação \"v\" já existe\nCommand was: CREATE VIEW v AS SELECT 1;\n", "já existe", 0},
+		{"pg_restore: error: could not execute query: ERRO:  a extensão é de outro\nCommand was: DROP EXTENSION pgcrypto;\n", "de outro", 0},
+		{"AVISO:  wal_level é insuficiente\nDICA:  x\n", "", 1},
+		{"ПРЕДУПРЕЖДЕНИЕ:  x\n", "", 1},
+		{"Segmentation fault\n", "Segmentation fault", 0},
+		{"pg_restore: error: could not read from input file: end of file", "end of file", 0},
+	} {
+		unknown, known := "", 0
+		l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, cofre.Message) { known++ }, ask: func(command string) string { return codes[command] }}
+		if _, err := l.Write([]byte(c.said)); err != nil {
+			t.Fatal(err)
+		}
+		l.end()
+		if known != c.known || (c.unknown == "") != (unknown == "") || !strings.Contains(unknown, c.unknown) {
+			t.Errorf("%s: %d harmless, unknown %q", c.said, known, unknown)
+		}
+	}
+}
+
 func TestRolesToCreate(t *testing.T) {
 	const script = `--
 -- PostgreSQL database cluster dump

@@ -198,6 +198,11 @@ func (t *Target) neededRoles() []string {
 	return slices.Sorted(maps.Keys(need))
 }
 
+// databaseOwner has one member, who is not written down: the owner of the database that one is connected to.
+//
+// Source: PostgreSQL 14, src/backend/utils/adt/acl.c, roles_is_member_of.
+const databaseOwner = "pg_database_owner"
+
 func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
 	rows, err := conn.Query(ctx, `SELECT rolname, pg_catalog.pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles`)
 	if err != nil {
@@ -225,7 +230,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	if !t.server.Role.Superuser && !t.o.NoOwner {
 		var not []string
 		for _, r := range needed {
-			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return e.Owner == r }); owns && t.server.roles[r] && !member[r] && !slices.Contains(missing, r) {
+			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return e.Owner == r }); owns && t.server.roles[r] && !member[r] && r != databaseOwner && !slices.Contains(missing, r) {
 				not = append(not, r)
 			}
 		}
@@ -412,7 +417,7 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 		if rb := tx.Rollback(ctx); rb != nil {
 			return fmt.Errorf("roll back: %w", rb)
 		}
-		if err != nil && strings.Contains(err.Error(), "could not create locale") {
+		if logical.HasCode(err, "22023") { // invalid_parameter_value: could not create locale
 			p.Refuse(cofre.Say("database.locale", "the server's operating system does not have locale {{.locale}}", "locale", locale),
 				cofre.Say("database.locale_gen", "generate it there (locale-gen, localedef or the locales package), and restart PostgreSQL"))
 		}

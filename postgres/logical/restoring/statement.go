@@ -65,13 +65,16 @@ func (c *checker) failures() {
 // unresolved is what the server says of a name without its schema, if the search path does not lead to it.
 var unresolved = pattern.Lazy(`(?:function|relation|type|operator|text search \w+|collation) .* does not exist`)
 
+// unresolvedCodes are its SQLSTATEs: undefined function, table, object, schema.
+var unresolvedCodes = []string{"42883", "42P01", "42704", "3F000"}
+
 // explainFailure adds what is known about the reason for which a restore ended: a function that was written for a search
 // path, which pg_dump's archives empty for safety, and what failed before it.
 func (t *Target) explainFailure(err error, said string) error {
 	if len(t.failed) > 0 {
 		err = fmt.Errorf("%w; before it failed %d of the statements, the first of them %s: %s", err, len(t.failed), t.failed[0].What, t.failed[0].Said)
 	}
-	if t.o.SearchPath == "" && unresolved().MatchString(said) {
+	if t.o.SearchPath == "" && (unresolved().MatchString(said) || slices.ContainsFunc(unresolvedCodes, func(code string) bool { return logical.HasCode(err, code) })) {
 		err = cofre.WithHint(err, cofre.Say("database.search_path", "an expression or a function names something without its schema, and an archive is restored with an empty search path: "+
 			"--search-path public restores with that one; ALTER FUNCTION … SET search_path = … mends the function for good"))
 	}

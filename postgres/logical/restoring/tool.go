@@ -8,7 +8,11 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
@@ -90,9 +94,12 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	if err != nil {
 		return err
 	}
+	defer postgres.Close(ctx, conn)
 	command, err := r.t.server.tools.Command(r.t.o.Server.With(r.t.staged), conn, "pg_restore", args...)
-	_ = postgres.Close(ctx, conn)
 	if err != nil {
+		return err
+	}
+	if l.ask, err = askInOurs(ctx, conn); err != nil {
 		return err
 	}
 	command.Stderr = l
@@ -110,6 +117,33 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	}
 	return nil
 }
+
+// askInOurs is what a listener asks with, nil if the server speaks English.
+func askInOurs(ctx context.Context, conn *pgx.Conn) (func(string) string, error) {
+	var language string
+	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('lc_messages')").Scan(&language); err != nil {
+		return nil, fmt.Errorf("ask for the language of the server: %w", err)
+	}
+	if english().MatchString(language) {
+		return nil, nil
+	}
+	return func(command string) (code string) {
+		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			_, err := tx.Conn().PgConn().Exec(ctx, command).ReadAll()
+			return errors.Join(err, errUndone)
+		})
+		var server *pgconn.PgError
+		if errors.As(err, &server) {
+			code = server.Code
+		}
+		return code
+	}, nil
+}
+
+var (
+	english   = pattern.Lazy(`^(C|POSIX|en)([._@].*)?$`)
+	errUndone = errors.New("undone")
+)
 
 func (r *restoreTool) writeList(path string, entries []*pgarchive.Entry) (err error) {
 	keep := make(map[int]bool, len(entries))

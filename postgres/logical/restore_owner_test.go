@@ -1,0 +1,45 @@
+package logical_test
+
+import (
+	"net/url"
+	"testing"
+
+	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
+)
+
+// The owner of a database is no superuser, and is the one member of pg_database_owner there, to whom schema public belongs.
+func TestRestoreByTheOwnerOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if major < 15 {
+			return // schema public belongs to whoever made the cluster
+		}
+		s := testkit.Postgres(t, major)
+		db := s.Database(t)
+		role := db + "_owner"
+		s.Exec(t, "postgres", `CREATE ROLE "`+role+`" LOGIN CREATEDB; ALTER DATABASE "`+db+`" OWNER TO "`+role+`"`)
+		t.Cleanup(func() {
+			s.Drop(t, db+"_back")
+			s.Drop(t, db)
+			s.Exec(t, "postgres", `DROP ROLE "`+role+`"`)
+		})
+		u, err := url.Parse(s.URL(db))
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.User(role)
+		s.Exec(t, db, `SET SESSION AUTHORIZATION "`+role+`"; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1); CREATE PUBLICATION p FOR TABLE public.t`)
+		c := captureFrom(t, postgres.Config{URL: u.String()}, logical.CaptureOptions{})
+		o := options(s, db+"_back")
+		o.Server = postgres.Config{URL: u.String()}.With("postgres")
+		plan, proof, _, err := restore(t, c, o)
+		if err != nil {
+			t.Fatalf("%v: %+v, %+v", err, plan, proof)
+		}
+		if got := s.Query(t, db+"_back", `SELECT (SELECT count(*) FROM public.t), (SELECT count(*) FROM pg_publication_tables), pg_catalog.has_schema_privilege('public', 'public', 'CREATE')`); got != "1|1|t" {
+			t.Error(got)
+		}
+	})
+}
