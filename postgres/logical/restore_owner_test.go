@@ -6,7 +6,7 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
-	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/dump"
 )
 
 // The owner of a database is no superuser, and is the one member of pg_database_owner there, to whom schema public belongs.
@@ -31,7 +31,7 @@ func TestRestoreByTheOwnerOfTheDatabase(t *testing.T) {
 		}
 		u.User = url.User(role)
 		s.Exec(t, db, `SET SESSION AUTHORIZATION "`+role+`"; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1); CREATE PUBLICATION p FOR TABLE public.t`)
-		c := captureFrom(t, postgres.Config{URL: u.String()}, logical.CaptureOptions{})
+		c := captureFrom(t, postgres.Config{URL: u.String()}, dump.Options{})
 		o := options(s, db+"_back")
 		o.Server = postgres.Config{URL: u.String()}.With("postgres")
 		plan, proof, _, err := restore(t, c, o)
