@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -161,7 +160,7 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 		return found, err
 	}
 	if torn := r.made.Torn(); len(torn) > 0 {
-		return found, cofre.WithHint(fmt.Errorf("restored cluster: %w: %s", cofre.ErrPartial, strings.Join(torn, "; ")),
+		return found, cofre.WithHint(fmt.Errorf("restored cluster: %w: %w", cofre.ErrPartial, cofre.Fail(cofre.Series(torn...))),
 			cofre.Say("recover.torn", "everything else is as it was. To have that database: begin with a base backup that was not being taken then, cofre restore cluster POINT; cofre list names them"))
 	}
 	return found, nil

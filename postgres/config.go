@@ -101,6 +101,14 @@ func (c Config) DatabaseName() string {
 	return p.Database
 }
 
+func (c Config) userName() string {
+	p, err := c.parse()
+	if err != nil {
+		return c.User
+	}
+	return p.User
+}
+
 func (c Config) parse() (*pgx.ConnConfig, error) {
 	p, err := pgx.ParseConfig(c.URL)
 	if err != nil {

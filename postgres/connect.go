@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/shell"
 )
 
 // Connect opens one session, named cofre in pg_stat_activity, in which the parameters that role, database, server or
@@ -74,14 +74,14 @@ func connectError(ctx context.Context, c Config, err error) error {
 	var login *loginFailure
 	if errors.As(err, &login) && errors.As(err, &server) {
 		return cofre.WithHint(fmt.Errorf("%s: %w", where, server),
-			cofre.Say("postgres.login_trigger", "where a login trigger raised it: connect as a superuser, who goes past it, or ALTER EVENT TRIGGER … DISABLE (SELECT evtname FROM pg_event_trigger WHERE evtevent = 'login')"))
+			cofre.Say("postgres.login_trigger", "if a login trigger raised it: connect as a superuser, who goes past it, or ALTER EVENT TRIGGER … DISABLE (SELECT evtname FROM pg_event_trigger WHERE evtevent = 'login')"))
 	}
 	if errors.As(err, &server) {
 		hint, condition := conditionOf(c, server)
 		if condition == nil {
 			return fmt.Errorf("%s: %w", where, server)
 		}
-		return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, server.Message), condition, err}, "%s", hint)
+		return cofre.WithHint(&failure{fmt.Sprintf("%s: %s", where, server.Message), condition, err}, hint)
 	}
 	var network *net.OpError
 	text := withoutPassword(err.Error())
@@ -97,26 +97,28 @@ func connectError(ctx context.Context, c Config, err error) error {
 		cofre.Say("postgres.listens", "check that PostgreSQL runs and listens there (pg_lsclusters, systemctl status postgresql), and host, port and sslmode of the URL, or without a configuration file DB_HOST and DB_PORT"))
 }
 
-// conditionOf returns what a refused connection is in the words of package cofre, nil where it is nothing of theirs.
-func conditionOf(c Config, e *pgconn.PgError) (hint string, condition error) {
+// conditionOf returns what a refused connection is in the words of package cofre, nil if it is nothing of theirs.
+func conditionOf(c Config, e *pgconn.PgError) (hint cofre.Message, condition error) {
 	switch {
 	case e.Code == "28000" && strings.Contains(e.Message, "pg_hba.conf"):
-		return "the server's pg_hba.conf lets nobody in this way: add a line for this user, database and address, then SELECT pg_reload_conf()", cofre.ErrDenied
+		return cofre.Say("postgres.hba", "the server's pg_hba.conf lets nobody in this way: add a line for this user, database and address, then SELECT pg_reload_conf()"), cofre.ErrDenied
 	case e.Code == "28P01", e.Code == "28000":
-		return "check user and password: database.password, PGPASSWORD or the password file", cofre.ErrDenied
+		return cofre.Say("postgres.password", "check user and password: database.password, PGPASSWORD or the password file"), cofre.ErrDenied
 	case e.Code == "3D000":
-		return fmt.Sprintf("list the databases there: psql -l; create it: createdb %s", c.DatabaseName()), cofre.ErrNotFound
+		return cofre.Say("postgres.no_database", "list the databases there: psql -l; create it: createdb {{.name}}", "name", shell.Quote(c.DatabaseName())), cofre.ErrNotFound
 	case e.Code == "42501":
-		return fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO the role", pgx.Identifier{c.DatabaseName()}.Sanitize()), cofre.ErrDenied
+		return cofre.Say("postgres.grant_connect", "GRANT CONNECT ON DATABASE {{.name}} TO {{.role}}", "name", pgx.Identifier{c.DatabaseName()}.Sanitize(), "role", pgx.Identifier{c.userName()}.Sanitize()), cofre.ErrDenied
 	case e.Code == "57P03":
-		return "the server is starting or stopping: try again", cofre.ErrUnreachable
+		return cofre.Say("postgres.starting", "the server is starting or stopping: try again"), cofre.ErrUnreachable
 	case e.Code == "53300":
-		return "all connections are taken: raise max_connections, or give cofre a role with reserved ones", cofre.ErrUnreachable
+		return cofre.Say("postgres.full", "all connections are taken: raise max_connections, or give cofre a role with reserved ones"), cofre.ErrUnreachable
 	}
-	return "", nil
+	return cofre.Message{}, nil
 }
 
-const cutHint = "the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)"
+func cut() cofre.Message {
+	return cofre.Say("postgres.cut", "the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)")
+}
 
 // Explain adds to an error of a query the condition of package cofre that it is, and a hint where there is
 // one; other errors come back as they are. The server's own fields stay in the chain.
@@ -134,29 +136,32 @@ func Explain(err error) error {
 			return err // a repository that is full or cannot be reached is no fault of the connection
 		}
 		if IsConnectionLost(err) {
-			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err}, cutHint)
+			return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err}, cut())
 		}
 		return err
 	}
-	condition, hint := error(nil), server.Hint
+	condition, hint := error(nil), cofre.Verbatim(server.Hint)
 	switch server.Code {
 	case "42501":
 		condition = cofre.ErrDenied
-		if hint == "" {
-			hint = "cofre doctor --print-grants prints the SQL for a role that may read everything"
+		if hint.IsZero() {
+			hint = cofre.Say("database.grants", "cofre doctor --print-grants prints the SQL for a role that may read everything")
 		}
 		if strings.Contains(server.Message, "row-level security") {
-			hint = "rows of this table are hidden from the role: ALTER ROLE … BYPASSRLS (cofre doctor --print-grants)"
+			hint = cofre.Say("postgres.rows_hidden", "rows of this table are hidden from the role: ALTER ROLE … BYPASSRLS (cofre doctor --print-grants)")
 		}
 	case "55P03":
 		condition = cofre.ErrLocked
 	case "57P01", "57P02", "57P03", "08000", "08003", "08006", "57P05":
-		condition, hint = cofre.ErrUnreachable, cmp.Or(hint, cutHint)
+		condition = cofre.ErrUnreachable
+		if hint.IsZero() {
+			hint = cut()
+		}
 	case "53100":
 		condition = cofre.ErrDiskFull
 	case "53200":
 		if strings.Contains(server.Hint, "max_locks_per_transaction") {
-			hint = "too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL"
+			hint = cofre.Say("database.max_locks", "too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL")
 		}
 	case "3D000":
 		condition = cofre.ErrNotFound
@@ -168,8 +173,8 @@ func Explain(err error) error {
 	if condition != nil {
 		err = &failure{text, condition, err}
 	}
-	if hint != "" && cofre.Hint(err) == "" {
-		err = cofre.WithHint(err, "%s", hint)
+	if !hint.IsZero() && cofre.Hint(err) == "" {
+		err = cofre.WithHint(err, hint)
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/trustlayer/cofre"
@@ -52,16 +51,16 @@ func (l *ledger) endCopies(m pgdata.Moment) {
 }
 
 // torn names the databases that the replay has copied from what was changed.
-func (l *ledger) torn() (out []string) {
+func (l *ledger) torn() (out []cofre.Message) {
 	for _, c := range l.copies {
 		if !c.done || c.changed == 0 {
 			continue
 		}
-		what := fmt.Sprintf("the database with OID %d was copied from the one with OID %d", c.to.Database, c.from.Database)
+		what := cofre.Say("recovery.database_copied", "the database with OID {{.to}} was copied from the one with OID {{.from}}", "to", c.to.Database, "from", c.from.Database)
 		if c.to.Database == c.from.Database {
-			what = fmt.Sprintf("the database with OID %d was moved to another tablespace", c.to.Database)
+			what = cofre.Say("recovery.database_moved", "the database with OID {{.oid}} was moved to another tablespace", "oid", c.to.Database)
 		}
-		out = append(out, fmt.Sprintf("%s at %s, while the base backup was taken, and its source was changed at %s, before that ended: what a recovery makes of it may be damaged", what, c.at, c.changed))
+		out = append(out, cofre.Say("recovery.torn", "{{.what}} at {{.at}}, while the base backup was taken, and its source was changed at {{.changed}}, before the base backup ended: what a recovery makes of it may be damaged", "what", what, "at", c.at, "changed", c.changed))
 	}
 	return out
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -34,9 +33,9 @@ type Recovery struct {
 	Tablespaces []Tablespace
 	// Torn names the databases that the recovery makes from files which the base backup may hold as they were later. It is not
 	// empty only if no other base backup leads there. The notes have it, too.
-	Torn []string
+	Torn []cofre.Message
 	// Notes are what is known about the state there that a person would not expect.
-	Notes []string
+	Notes []cofre.Message
 	// Unfinished says that the last segment is not whole: it was being streamed, or its timeline ended in it.
 	Unfinished bool
 	// Cautious says that what follows is missing or damaged, or was not looked at and is so near that a server which reads ahead
@@ -75,7 +74,7 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 	return p.fromWhole(found), nil
 }
 
-// fromWhole returns the way to the same place from a base backup that is whole, where there is one: what is damaged in a newer
+// fromWhole returns the way to the same place from a base backup that is whole, if there is one: what is damaged in a newer
 // one was still right in it, or its WAL writes it anew. Otherwise it returns the way that was found, with a note.
 func (p *planner) fromWhole(found *Recovery) *Recovery {
 	q := &planner{target: p.target, wal: p.wal, scan: p.scan, probed: p.probed}
@@ -95,23 +94,23 @@ func (p *planner) fromWhole(found *Recovery) *Recovery {
 			continue
 		}
 		r.Target = found.Target
-		r.Notes = append(r.Notes, fmt.Sprintf("the newer base backup %s is not whole, and not used: %s", found.Backup.Point, found.why()))
+		r.Notes = append(r.Notes, cofre.Say("recovery.newer_not_whole", "the newer base backup {{.point}} is not whole, and not used: {{.why}}", "point", found.Backup.Point, "why", found.why()))
 		return r
 	}
 	if len(found.Torn) > 0 {
-		found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there", found.Backup.Point))
+		found.Notes = append(found.Notes, cofre.Say("recovery.only_one", "only base backup {{.point}} leads there", "point", found.Backup.Point))
 		return found
 	}
-	found.Notes = append(found.Notes, fmt.Sprintf("only base backup %s leads there, and it is not whole: %s", found.Backup.Point, found.why()))
+	found.Notes = append(found.Notes, cofre.Say("recovery.only_one_not_whole", "only base backup {{.point}} leads there, and it is not whole: {{.why}}", "point", found.Backup.Point, "why", found.why()))
 	return found
 }
 
 // why says what is not whole.
-func (r *Recovery) why() string {
+func (r *Recovery) why() cofre.Message {
 	if len(r.Torn) > 0 {
-		return strings.Join(r.Torn, "; ")
+		return cofre.Series(r.Torn...)
 	}
-	return fmt.Sprintf("cofre show %s", r.Backup.Point)
+	return cofre.Verbatim("cofre show " + string(r.Backup.Point))
 }
 
 type planner struct {

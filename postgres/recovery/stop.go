@@ -25,7 +25,7 @@ type stop struct {
 	consistent   bool
 	commitAt     time.Time
 	spaces       []Tablespace
-	torn         []string
+	torn         []cofre.Message
 }
 
 // act is something that removes files, or makes them unusable, before its transaction ends. Nothing that stops between
@@ -88,26 +88,27 @@ func (s *State) Add(m pgdata.Moment) {
 func (s *State) Tablespaces() []Tablespace { return s.ledger.spaces }
 
 // Notes name what was being removed at the end.
-func (s *State) Notes() (notes []string) {
+func (s *State) Notes() (notes []cofre.Message) {
 	for _, a := range s.ledger.underWay(s.backup.Stop) {
-		notes = append(notes, a.underWay(s.backup.Stop)+damaged)
+		notes = append(notes, damaged(a.underWay(s.backup.Stop)))
 	}
 	return append(notes, s.Torn()...)
 }
 
 // Torn is that of a Recovery to the end of the base backup.
-func (s *State) Torn() []string { return s.ledger.torn() }
+func (s *State) Torn() []cofre.Message { return s.ledger.torn() }
 
-// damaged ends a note about an act that is under way.
-const damaged = "; what it removes is damaged in the copy, and can be dropped there"
+// damaged is a note about an act that is under way.
+func damaged(underWay cofre.Message) cofre.Message {
+	return cofre.Say("recovery.damaged", "{{.act}}; what it removes is damaged in the copy, and can be dropped there", "act", underWay)
+}
 
 // underWay says that an act had begun, and not ended at a position.
-func (a *act) underWay(at cofre.LSN) string {
-	since := "at " + a.began.String()
+func (a *act) underWay(at cofre.LSN) cofre.Message {
 	if a.earlier {
-		since = "before the base backup did, at " + a.began.String() + ","
+		return cofre.Say("recovery.under_way_before", "{{.act}}, by transaction {{.xid}}, was under way: it began before the base backup did, at {{.began}}, and had not ended at {{.at}}", "act", a.what, "xid", a.xid, "began", a.began, "at", at)
 	}
-	return fmt.Sprintf("%s, by transaction %d, was under way: it began %s and had not ended at %s", a.what, a.xid, since, at)
+	return cofre.Say("recovery.under_way", "{{.act}}, by transaction {{.xid}}, was under way: it began at {{.began}} and had not ended at {{.at}}", "act", a.what, "xid", a.xid, "began", a.began, "at", at)
 }
 
 // begin returns the act that the record of m belongs to; nil for the old place of a database that has moved, which is
@@ -343,7 +344,7 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 	for _, a := range l.underWay(at.reach) {
 		why := a.underWay(at.start)
 		if t == (cofre.RecoveryTarget{}) || t.Immediate {
-			r.Notes = append(r.Notes, why+damaged)
+			r.Notes = append(r.Notes, damaged(why))
 			continue
 		}
 		p.older = at.consistent
@@ -353,22 +354,24 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 }
 
 // torn is the refusal of a moment in the middle of an act. The positions that it names were planned.
-func (p *planner) torn(c candidate, a *act, why string) error {
+func (p *planner) torn(c candidate, a *act, why cofre.Message) error {
 	p.inside = a
-	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
+	e := &cofre.UnreachableError{Target: p.target.String(), Why: why.Text}
 	if p.trial {
 		return e
 	}
-	hint := ""
+	var hint cofre.Message
 	name := func(t cofre.RecoveryTarget, before bool) {
 		typed := p.typed(t)
 		if before {
 			e.Nearest = append(e.Nearest, "before it: "+typed)
-			hint = "to have what it removes: " + typed
+			hint = cofre.Say("recovery.before_removal", "to have what it removes: {{.target}}", "target", typed)
 			return
 		}
 		e.Nearest = append(e.Nearest, "after it: "+typed)
-		hint = cmp.Or(hint, "after it: "+typed)
+		if hint.IsZero() {
+			hint = cofre.Say("recovery.after_removal", "after it: {{.target}}", "target", typed)
+		}
 	}
 	before := cofre.RecoveryTarget{LSN: a.before.Start}
 	if a.before.Kind == 0 || a.before.Start < c.backup.Stop {
@@ -391,11 +394,14 @@ func (p *planner) torn(c candidate, a *act, why string) error {
 			after.LSN = inside.done.Start
 		}
 	}
-	return cofre.WithHint(e, "%s", hint)
+	if hint.IsZero() {
+		return e
+	}
+	return cofre.WithHint(e, hint)
 }
 
-// lookAhead reads a little more than is replayed: whether a mark on a shared row is that of a DROP DATABASE only the
-// next change of this row tells, and where something that is under way ends, its commit.
+// lookAhead reads a little more than is replayed: only the next change of a shared row tells whether a mark on it is
+// of a DROP DATABASE, and only its commit tells where something that is under way ends.
 func (p *planner) lookAhead(c candidate, at stop, l *ledger) error {
 	marked := false
 	for _, k := range l.marks {

@@ -67,7 +67,7 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 		{"no repository of this cluster", segments[0], &wal.Fetcher{Store: empty, Identity: emptyID, System: system, Copies: []*wal.Copy{opens(last, emptyID, nil)}}, 126, ""},
 	} {
 		warned := ""
-		c.f.Warn = func(text string) { warned += text }
+		c.f.Warn = func(m cofre.Message) { warned += m.Text }
 		to := filepath.Join(t.TempDir(), "fetched")
 		answer, err := c.f.Fetch(t.Context(), c.name, to)
 		if answer.Exit() != c.exit || (err == nil) != (answer == wal.Delivered) {

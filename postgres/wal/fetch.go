@@ -64,7 +64,7 @@ type Fetcher struct {
 	// damaged. None is opened before it is needed.
 	Copies []*Copy
 	// Warn, if set, is told why something had to come from a copy.
-	Warn func(text string)
+	Warn func(cofre.Message)
 
 	// System is the cluster that is recovered; zero takes what pg_control of the data directory says.
 	System cofre.SystemID

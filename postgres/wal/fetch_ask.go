@@ -67,7 +67,7 @@ func (f *Fetcher) ask(ctx context.Context, system cofre.SystemID, name pgdata.WA
 		r := p.ask(ctx, system, name)
 		if r.answer == Delivered {
 			if failed := without(told, saysNothing); f.Warn != nil && len(failed) > 0 {
-				f.Warn(fmt.Sprintf("%s came from the copy %s, for: %v", name, p.store.URL(), errors.Join(errorsOf(failed)...)))
+				f.Warn(cofre.Say("wal.from_copy", "{{.file}} came from the copy {{.repository}}, because of: {{.error}}", "file", name, "repository", p.store.URL(), "error", errors.Join(errorsOf(failed)...)))
 			}
 			return r
 		}
@@ -103,11 +103,11 @@ func together(told []reply) reply {
 		if len(told) > len(failed) || len(failed) > 1 {
 			err = fmt.Errorf("no repository has it, and not all could be asked: %w", joined(errorsOf(failed)))
 		}
-		hint := "a repository that is gone for good is to be taken out of the configuration: what it alone may have is then given up"
-		if first := cofre.Hint(failed[0].err); first != "" {
-			hint = first + "; " + hint
+		hint := cofre.Say("wal.repository_gone", "take a repository that is gone for good out of the configuration: what it alone may have is then given up")
+		if first := cofre.HintOf(failed[0].err); !first.IsZero() {
+			hint = cofre.Series(first, hint)
 		}
-		return unknown(cofre.WithHint(err, "%s", hint))
+		return unknown(cofre.WithHint(err, hint))
 	case len(failed) > 0:
 		return failed[0]
 	}

@@ -117,7 +117,7 @@ func CheckHistories(ctx context.Context, st cofre.Store, id Identity) ([]cofre.F
 		for _, tli := range orphans(having, histories) {
 			object := ObjectName(system, pgdata.HistoryOf(tli))
 			missing := ErrNoHistory(tli)
-			found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: missing.Error() + "; " + cofre.Hint(missing)})
+			found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Series(cofre.SayError(missing), cofre.HintOf(missing))))
 		}
 	}
 	return found, nil
@@ -190,7 +190,7 @@ func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.T
 			return taken
 		case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrReadOnly):
 			if f.Warn != nil {
-				f.Warn(fmt.Sprintf("timeline %d is not reserved, another recovery may take it too: %v", tli, err))
+				f.Warn(cofre.Say("wal.not_reserved", "timeline {{.timeline}} is not reserved, and another recovery may take it too: {{.error}}", "timeline", tli, "error", err))
 			}
 		case err != nil:
 			return unknown(err)

@@ -150,7 +150,7 @@ func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 // Errors: the store's, if it cannot be asked.
 func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, error)) ([]cofre.Finding, error) {
 	finding := func(object string, err error) cofre.Finding {
-		return cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: object + ": " + err.Error()}
+		return cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.key_object", "{{.object}}: {{.error}}", "object", object, "error", err))
 	}
 	var found []cofre.Finding
 	id, identityErr := unlock()

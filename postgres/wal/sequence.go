@@ -25,7 +25,7 @@ type Sequence struct {
 	// WholeOnly says that no beginnings are stored.
 	WholeOnly bool
 	// Warn is told where the WAL breaks.
-	Warn func(text string)
+	Warn func(cofre.Message)
 
 	parts    map[pgdata.Segment][]levelled
 	last     tail           // of what this run stored last
@@ -91,7 +91,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		return err
 	}
 	if why != "" || k.chain.Break != 0 {
-		s.Warn(fmt.Sprintf("the WAL breaks in segment %s (%s): recovery cannot get past it; take a base backup with: cofre backup cluster", name, cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why)))
+		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why)))
 	}
 	done, err := create(ctx, st, deposit{object, sealed, d, s.System, name, s.Size, k.chain})
 	if errors.Is(err, cofre.ErrExists) {
@@ -99,7 +99,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		return errors.Join(err, refused.leave(ctx, st, s.System, name, d))
 	}
 	if done.healed != "" {
-		s.Warn(fmt.Sprintf("%s in %s was stored afresh: %s; what was there is kept beside it", name, st.URL(), done.healed))
+		s.Warn(cofre.Say("wal.stored_again", "segment {{.segment}} in {{.repository}} was stored again: {{.why}}; what was there is kept beside it", "segment", name, "repository", st.URL(), "why", done.healed))
 	}
 	if err == nil {
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}

@@ -135,5 +135,8 @@ func eachHelp(cmd *cobra.Command, do func(text *string)) {
 	}
 }
 
+// WarningWord is what stands before a warning.
+func WarningWord() cofre.Message { return cofre.Say("word.warning", "warning") }
+
 // HintWord is what stands before a hint.
 func HintWord() cofre.Message { return cofre.Say("word.hint", "hint") }

@@ -107,7 +107,7 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	if err != nil {
 		return err
 	}
-	f.Warn = func(text string) { fmt.Fprintln(a.Err, "warning: "+text) }
+	f.Warn = func(m cofre.Message) { Say(a.Err, a.Text(WarningWord())+": ", a.Text(m)) }
 	if c.ahead != "" {
 		return f.PrefetchAfter(ctx, c.ahead)
 	}

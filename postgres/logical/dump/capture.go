@@ -117,9 +117,9 @@ type dump struct {
 	snap    string
 	globals []byte
 	last    bool             // no attempt comes after this one
-	catalog []cofre.ObjectID // the fingerprint, stored; nil where there is none
+	catalog []cofre.ObjectID // the fingerprint, stored; nil if there is none
 	mu      sync.Mutex       // of warn
-	warn    []string
+	warn    []cofre.Message
 	control *session    // conn, once it copies
 	lacking atomic.Bool // something is missing, and a warning says what
 
@@ -148,7 +148,11 @@ func (s *Source) capture(ctx context.Context, c *cofre.Capture, last bool) (_ co
 		return cofre.Captured{}, err
 	}
 	summary, err := json.Marshal(d.facts.Summary)
-	return cofre.Captured{Facts: summary, Warnings: d.warn, Partial: d.lacking.Load()}, err
+	captured := cofre.Captured{Facts: summary, Partial: d.lacking.Load()}
+	for _, m := range d.warn {
+		captured.Warn(m)
+	}
+	return captured, err
 }
 
 func (d *dump) close() {
@@ -264,10 +268,9 @@ func (d *dump) observer() cofre.Observer {
 	return d.c.Observer
 }
 
-func (d *dump) warning(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+func (d *dump) warning(m cofre.Message) {
 	d.mu.Lock()
-	d.warn = append(d.warn, text)
+	d.warn = append(d.warn, m)
 	d.mu.Unlock()
-	d.observer().Observe(cofre.Event{Type: cofre.TypeWarning, Text: text})
+	d.observer().Observe(cofre.Event{Type: cofre.TypeWarning}.Saying(m))
 }

@@ -26,7 +26,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		x.add("database "+s.config.String(), false, err.Error(), cofre.Hint(err))
+		x.add(s.subject(), false, cofre.SayError(err), cofre.HintOf(err))
 		return x.found, nil
 	}
 	defer postgres.Close(ctx, conn)
@@ -53,11 +53,19 @@ type examination struct {
 	found  []cofre.Diagnosis
 }
 
-func (x *examination) add(subject string, ok bool, detail, hint string) {
+func (x *examination) add(subject cofre.Message, ok bool, detail, hint cofre.Message) {
 	if ok {
-		hint = ""
+		hint = cofre.Message{}
 	}
-	x.found = append(x.found, cofre.Diagnosis{Subject: subject, OK: ok, Detail: detail, Hint: hint})
+	x.found = append(x.found, cofre.NewDiagnosis(subject, ok, detail, hint))
+}
+
+func (s *Source) subject() cofre.Message {
+	return cofre.Say("object.database", "database {{.name}}", "name", s.config)
+}
+
+func printGrants() cofre.Message {
+	return cofre.Say("doctor.print_grants", "cofre doctor --print-grants prints the SQL")
 }
 
 func (x *examination) setting(name string) int {
@@ -67,24 +75,24 @@ func (x *examination) setting(name string) int {
 
 func (x *examination) reached() {
 	role := x.server.Role
-	detail := fmt.Sprintf("PostgreSQL %s, role %s", x.server.VersionText, role.Name)
+	detail := cofre.Say("doctor.reached", "PostgreSQL {{.version}}, role {{.role}}", "version", x.server.VersionText, "role", role.Name)
 	if x.server.InRecovery {
-		detail += ", a standby"
+		detail = cofre.Say("doctor.reached_standby", "PostgreSQL {{.version}}, role {{.role}}, a standby", "version", x.server.VersionText, "role", role.Name)
 	}
-	x.add("database "+x.s.config.String(), x.server.Version.Major() >= oldestMajor, detail,
-		fmt.Sprintf("PostgreSQL %d is older than what captures are tested with (%d)", x.server.Version.Major(), oldestMajor))
+	x.add(x.s.subject(), x.server.Version.Major() >= oldestMajor, detail,
+		cofre.Say("doctor.too_old", "upgrade the server to PostgreSQL {{.oldest}} or newer: captures are not tested with {{.major}}", "oldest", oldestMajor, "major", x.server.Version.Major()))
 	if role.Superuser {
-		x.add("role "+role.Name, true, "a superuser; one that may only read is enough: cofre doctor --print-grants", "")
+		x.add(cofre.Say("object.role", "role {{.name}}", "name", role.Name), true, cofre.Say("doctor.superuser", "a superuser; a role that may only read is enough: cofre doctor --print-grants"), cofre.Message{})
 	}
 }
 
 func (x *examination) tools(ctx context.Context) {
 	t, err := postgres.FindTools(ctx, x.server.Version)
 	if err != nil {
-		x.add("pg_dump", false, err.Error(), cofre.Hint(err))
+		x.add(cofre.Verbatim("pg_dump"), false, cofre.SayError(err), cofre.HintOf(err))
 		return
 	}
-	x.add("pg_dump", true, t.Version.String()+" in "+t.Dir, "")
+	x.add(cofre.Verbatim("pg_dump"), true, cofre.Say("doctor.tool", "{{.version}} in {{.directory}}", "version", t.Version, "directory", t.Dir), cofre.Message{})
 }
 
 func (x *examination) tables(ctx context.Context) error {
@@ -113,22 +121,25 @@ func (x *examination) tables(ctx context.Context) error {
 		}
 	}
 	role := pgx.Identifier{x.server.Role.Name}.Sanitize()
+	privileges := cofre.Say("doctor.table_privileges", "privileges on tables")
 	if len(denied) > 0 {
-		hint := "GRANT pg_read_all_data TO " + role
+		hint := cofre.Verbatim("GRANT pg_read_all_data TO " + role)
 		if x.server.Version.Major() < 14 {
-			hint = "cofre doctor --print-grants prints the SQL"
+			hint = printGrants()
 		}
-		x.add("privileges on tables", false, "role "+role+" may not read "+some(denied), hint)
+		x.add(privileges, false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", role, "names", some(denied)), hint)
 	} else {
-		x.add("privileges on tables", true, fmt.Sprintf("%d tables, all readable", len(all)), "")
+		x.add(privileges, true, cofre.SayN("doctor.tables_readable", len(all), "1 table, readable", "{{.n}} tables, all readable"), cofre.Message{})
 	}
+	security := cofre.Say("doctor.row_security", "row-level security")
 	if len(hidden) > 0 {
-		x.add("row-level security", false, "policies would hide rows from role "+role+" in "+some(hidden), "ALTER ROLE "+role+" BYPASSRLS")
+		x.add(security, false, cofre.Say("doctor.rows_hidden", "policies would hide rows from role {{.role}} in {{.names}}", "role", role, "names", some(hidden)), cofre.Say("database.bypassrls", "ALTER ROLE {{.role}} BYPASSRLS", "role", role))
 	} else {
-		x.add("row-level security", true, "hides nothing from role "+role, "")
+		x.add(security, true, cofre.Say("doctor.nothing_hidden", "hides nothing from role {{.role}}", "role", role), cofre.Message{})
 	}
 	if len(unlogged) > 0 {
-		x.add("unlogged tables", false, "a standby has no rows of "+some(unlogged), "capture from the primary, or ALTER TABLE … SET LOGGED")
+		x.add(cofre.Say("doctor.unlogged", "unlogged tables"), false, cofre.Say("doctor.unlogged_standby", "a standby has no rows of {{.names}}", "names", some(unlogged)),
+			cofre.Say("doctor.set_logged", "capture from the primary, or ALTER TABLE … SET LOGGED"))
 	}
 	return nil
 }
@@ -139,7 +150,7 @@ SELECT pg_catalog.format('%I.%I', n.nspname, o.relname) FROM pg_catalog.pg_class
 WHERE o.relkind = 'S' AND `+logical.UserObject+` AND NOT (pg_catalog.has_sequence_privilege(o.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(denied) > 0 {
-		x.add("privileges on sequences", false, "role "+x.server.Role.Name+" may not read "+some(denied), "cofre doctor --print-grants prints the SQL")
+		x.add(cofre.Say("doctor.sequence_privileges", "privileges on sequences"), false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", pgx.Identifier{x.server.Role.Name}.Sanitize(), "names", some(denied)), printGrants())
 	}
 	return err
 }
@@ -150,8 +161,8 @@ func (x *examination) largeObjects(ctx context.Context) error {
 	err := x.conn.QueryRow(ctx, `
 SELECT pg_catalog.count(*), pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT') FROM pg_catalog.pg_largeobject_metadata`).Scan(&n, &readable)
 	if err == nil && n > 0 {
-		x.add("large objects", readable, fmt.Sprintf("%d", n),
-			"GRANT SELECT ON pg_catalog.pg_largeobject TO "+pgx.Identifier{x.server.Role.Name}.Sanitize())
+		x.add(cofre.Say("doctor.large_objects", "large objects"), readable, cofre.Verbatim(strconv.FormatInt(n, 10)),
+			cofre.Verbatim("GRANT SELECT ON pg_catalog.pg_largeobject TO "+pgx.Identifier{x.server.Role.Name}.Sanitize()))
 	}
 	return err
 }
@@ -163,16 +174,16 @@ func (x *examination) locks(ctx context.Context) error {
 	places := x.setting("max_locks_per_transaction") * (x.setting("max_connections") + x.setting("max_prepared_transactions"))
 	want := x.count + x.count/10
 	needed := (want/max(x.setting("max_connections"), 1) + 64) / 64 * 64
-	x.add("locks", places == 0 || places >= want, fmt.Sprintf("%d tables, %d places in the lock table", x.count, places),
-		fmt.Sprintf("ALTER SYSTEM SET max_locks_per_transaction = %d, then restart PostgreSQL", max(needed, 128)))
+	x.add(cofre.Say("doctor.locks", "locks"), places == 0 || places >= want, cofre.SayN("doctor.lock_places", x.count, "1 table, {{.places}} places in the lock table", "{{.n}} tables, {{.places}} places in the lock table", "places", places),
+		cofre.Say("doctor.raise_locks", "ALTER SYSTEM SET max_locks_per_transaction = {{.places}}; then restart PostgreSQL", "places", max(needed, 128)))
 	held, err := logical.Collect(ctx, x.conn, "the locks", `
-SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) || ' by pid ' || l.pid
+SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) || ' (pid ' || l.pid || ')'
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted AND c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_'
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(held) > 0 {
-		x.add("locked tables", false, some(held), "a backup waits for these sessions, as long as --lock-timeout says")
+		x.add(cofre.Say("doctor.locked", "locked tables"), false, some(held), cofre.Say("doctor.locked_wait", "a backup waits for these sessions, as long as --lock-timeout says"))
 	}
 	return err
 }
@@ -184,8 +195,8 @@ func (x *examination) connections(ctx context.Context) error {
 	}
 	limit := x.setting("max_connections") - x.setting("superuser_reserved_connections")
 	need := max(x.s.o.Jobs, 1) + 3 // the jobs, pg_dump, pg_dumpall, and one that looks who holds a lock
-	x.add("connections", limit-used >= need, fmt.Sprintf("%d of %d taken, a backup takes up to %d", used, limit, need),
-		"raise max_connections, or lower --jobs")
+	x.add(cofre.Say("doctor.connections", "connections"), limit-used >= need, cofre.Say("doctor.connections_taken", "{{.used}} of {{.limit}} taken, a backup takes up to {{.need}}", "used", used, "limit", limit, "need", need),
+		cofre.Say("doctor.connections_raise", "raise max_connections, or lower --jobs"))
 	return nil
 }
 
@@ -196,7 +207,8 @@ func (x *examination) prepared(ctx context.Context) error {
 SELECT pg_catalog.quote_literal(gid) FROM pg_catalog.pg_prepared_xacts
 WHERE database = pg_catalog.current_database() AND prepared < pg_catalog.now() - interval '1 hour' ORDER BY prepared`, pgx.RowTo[string])
 	if err == nil && len(old) > 0 {
-		x.add("prepared transactions", false, "older than an hour: "+some(old), "COMMIT PREPARED or ROLLBACK PREPARED "+old[0])
+		x.add(cofre.Say("doctor.prepared", "prepared transactions"), false, cofre.Say("doctor.prepared_old", "older than an hour: {{.names}}", "names", some(old)),
+			cofre.Say("doctor.prepared_end", "COMMIT PREPARED {{.name}}, or ROLLBACK PREPARED {{.name}}", "name", old[0]))
 	}
 	return err
 }
@@ -208,11 +220,12 @@ func (x *examination) collation(ctx context.Context) error {
 		return nil
 	}
 	differing, err := logical.Collect(ctx, x.conn, "the version of the collation", `
-SELECT datcollversion || ' at its making, ' || pg_catalog.pg_database_collation_actual_version(oid) || ' now'
+SELECT datcollversion, pg_catalog.pg_database_collation_actual_version(oid)
 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
-  AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid)`, pgx.RowTo[string])
+  AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid)`, func(r pgx.CollectableRow) (v [2]string, err error) { return v, r.Scan(&v[0], &v[1]) })
 	if err == nil && len(differing) > 0 {
-		x.add("collation", false, differing[0], "REINDEX DATABASE, then ALTER DATABASE "+pgx.Identifier{x.server.Database}.Sanitize()+" REFRESH COLLATION VERSION")
+		x.add(cofre.Say("doctor.collation", "collation"), false, cofre.Say("doctor.collation_versions", "version {{.then}} when the database was created, {{.now}} now", "then", differing[0][0], "now", differing[0][1]),
+			cofre.Say("doctor.collation_refresh", "REINDEX DATABASE {{.name}}; then ALTER DATABASE {{.name}} REFRESH COLLATION VERSION", "name", pgx.Identifier{x.server.Database}.Sanitize()))
 	}
 	return err
 }

@@ -84,7 +84,7 @@ var printed = [][2]string{
 // settled proves that no definition was replaced between the snapshot and the moment when both pg_dump and the
 // fingerprint had read it: CREATE OR REPLACE waits for none of our locks, and the two could then disagree.
 //
-// Errors: errChanged where one was. On the last attempt the fingerprint is given up instead, with a warning.
+// Errors: errChanged if one was. On the last attempt the fingerprint is given up instead, with a warning.
 func (d *dump) settled(ctx context.Context) error {
 	var horizon string
 	if err := d.conn.QueryRow(ctx, `SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text`).Scan(&horizon); err != nil {
@@ -103,7 +103,7 @@ func (d *dump) settled(ctx context.Context) error {
 		return fmt.Errorf("definitions of %s were replaced: %w", strings.Join(changed, ", "), errChanged)
 	}
 	d.catalog = nil
-	d.warning("definitions keep being replaced while they are read (%s): a restore of this point compares less than it could", strings.Join(changed, ", "))
+	d.warning(cofre.Say("database.definitions_change", "definitions keep being replaced while they are read ({{.catalogs}}): a restore of this point compares less than it could", "catalogs", strings.Join(changed, ", ")))
 	return nil
 }
 

@@ -19,7 +19,7 @@ import (
 // readGlobals has pg_dumpall write the roles, their memberships and settings, and the tablespaces. They are
 // not in the snapshot, nor in any transaction of their own: pg_dumpall reads them as they are.
 //
-// Passwords are left out unless they are asked for. Where the role may not read them, as on every hosted
+// Passwords are left out unless they are asked for. If the role may not read them, as on every hosted
 // service, that is a warning: the roles are there all the same.
 func (d *dump) readGlobals(ctx context.Context) ([]byte, error) {
 	if d.s.o.RolePasswords {
@@ -27,7 +27,7 @@ func (d *dump) readGlobals(ctx context.Context) ([]byte, error) {
 		if err == nil || !isPermission(err) {
 			return b, err
 		}
-		d.warning("the passwords of roles are not in the globals: role %s may not read pg_authid", d.server.Role.Name)
+		d.warning(cofre.Say("database.no_passwords", "the passwords of roles are not in the globals: role {{.role}} may not read pg_authid", "role", d.server.Role.Name))
 	}
 	return d.dumpAll(ctx, "--no-role-passwords")
 }
@@ -96,7 +96,7 @@ WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_ca
 		}
 		b, err := d.dumpAllOver(ctx, p.name, append(slices.Clone(options), "--encoding="+p.encoding))
 		if err == nil {
-			d.warning("the globals were read over database %s, because names of roles are no text in %s: %s", p.name, d.server.Encoding, some(roles))
+			d.warning(cofre.Say("database.globals_elsewhere", "the globals were read over database {{.database}}, because names of roles are no text in {{.encoding}}: {{.roles}}", "database", p.name, "encoding", d.server.Encoding, "roles", some(roles)))
 			return b, nil
 		}
 		if ctx.Err() != nil {
@@ -104,7 +104,8 @@ WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_ca
 		}
 	}
 	d.lacking.Store(true)
-	d.warning("the roles of the server are not captured: their names are no text in %s: %s (%v); rename them over a database in the encoding in which they were made: ALTER ROLE … RENAME TO …", d.server.Encoding, some(roles), cause)
+	d.warning(cofre.Say("database.no_globals", "the roles of the server are not captured: their names are no text in {{.encoding}}: {{.roles}} ({{.error}}); rename them over a database in the encoding in which they were made: ALTER ROLE … RENAME TO …",
+		"encoding", d.server.Encoding, "roles", some(roles), "error", cause))
 	return []byte("-- not captured: names of roles are no text in this database's encoding\n"), nil
 }
 

@@ -157,14 +157,14 @@ ORDER BY l.granted DESC, 1`, pgx.RowTo[string])
 	if err != nil || len(holders) == 0 {
 		return "a table was locked, and is no more"
 	}
-	return some(holders)
+	return some(holders).Text
 }
 
 // some names the first few of a list and counts the rest.
-func some(names []string) string {
+func some(names []string) cofre.Message {
 	const shown = 5
 	if len(names) <= shown {
-		return strings.Join(names, ", ")
+		return cofre.Verbatim(strings.Join(names, ", "))
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+	return cofre.SayN("list.and_more", len(names)-shown, "{{.names}} and 1 more", "{{.names}} and {{.n}} more", "names", strings.Join(names[:shown], ", "))
 }

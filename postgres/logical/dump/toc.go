@@ -32,7 +32,7 @@ const tocLockTimeout = 10 * time.Second
 // against recovery.
 func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 	if len(d.s.o.ExcludeTableData) > 0 {
-		d.warning("the rows of tables like %s are left out, as configured", strings.Join(d.s.o.ExcludeTableData, ", "))
+		d.warning(cofre.Say("database.rows_excluded", "the rows of tables like {{.patterns}} are left out, as configured", "patterns", strings.Join(d.s.o.ExcludeTableData, ", ")))
 	}
 	args := []string{
 		"--format=custom", "--compress=0", "--snapshot=" + d.snap, "--no-password",
@@ -65,10 +65,10 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 	errRead := errors.New("the table of contents is read")
 	end(errRead)
 	_ = p.Stdout.Close()
-	_ = p.Wait() // ended on purpose, or by itself where there was little to write
+	_ = p.Wait() // ended on purpose, or by itself if there was little to write
 	for _, line := range strings.Split(p.StderrTail(), "\n") {
 		if text, ok := strings.CutPrefix(line, "pg_dump: warning: "); ok {
-			d.warning("pg_dump: %s", text)
+			d.warning(cofre.Verbatim("pg_dump: " + text))
 		}
 	}
 	return toc, nil

@@ -54,8 +54,8 @@ type plan struct {
 	bytes  int64
 	spaces map[uint32]string // OID to directory
 	made   []madeSpace       // that the WAL will create
-	notes  []string          // what the component's own WAL says of the state that it ends in
-	torn   []string          // see recovery.Recovery.Torn
+	notes  []cofre.Message   // what the component's own WAL says of the state that it ends in
+	torn   []cofre.Message   // see recovery.Recovery.Torn
 	owner  *owner
 
 	built   string // where the data directory is built; o.Dir unless moved aside
@@ -443,12 +443,16 @@ func (p *plan) describe(out *cofre.Plan) {
 		how := ""
 		if r.Plan != nil {
 			how = describeStop(r.Plan) + ", "
-			out.Notes = append(out.Notes, r.Plan.Notes...)
+			for _, n := range r.Plan.Notes {
+				out.Note(n)
+			}
 		}
 		step("recover", "to "+r.Target.String(), "from timeline %d at %s, %sthen %s", s.Timeline, s.StartLSN, how, r.Then())
 	} else {
 		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
-		out.Notes = append(out.Notes, p.notes...)
+		for _, n := range p.notes {
+			out.Note(n)
+		}
 	}
 	if p.built != p.o.Dir {
 		step("move aside", p.o.Dir, "to %s", p.aside(p.o.Dir))

@@ -141,7 +141,7 @@ func (t *Target) Discard(context.Context) error {
 func (t *Target) Next(promoted bool) ([]string, error) { return t.plan.next(promoted) }
 
 // Torn is that of the recovery, which the plan or the component's own WAL knows.
-func (t *Target) Torn() []string {
+func (t *Target) Torn() []cofre.Message {
 	if t.plan == nil {
 		return nil
 	}

@@ -38,7 +38,7 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		if slices.ContainsFunc(inv.Acknowledged, func(a wal.Acknowledgement) bool { return a.Covers(e) }) {
 			continue
 		}
-		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file), What: e.Error()})
+		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file)}.Saying(e.Message()))
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
@@ -150,10 +150,10 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 	return work, nil
 }
 
-func (c *check) add(object, what string) {
+func (c *check) add(object string, what error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.found = append(c.found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object, What: what})
+	c.found = append(c.found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object}.Saying(cofre.SayError(what)))
 }
 
 // object reads one object back, and returns the content of a file of PostgreSQL's, nil if it is none or is not as it
@@ -164,7 +164,7 @@ func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
 	case wal.Damaging(err):
 		if !c.acknowledged(object) {
-			c.add(object, err.Error())
+			c.add(object, err)
 		}
 		return nil, c.remember(ctx, object, err)
 	default:
@@ -268,7 +268,7 @@ func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
 	object, text := wal.ObjectName(r.system, name), name.String()
 	if !r.acknowledged(object) {
-		r.add(object, (&cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why}).Error())
+		r.add(object, &cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why})
 	}
 }
 

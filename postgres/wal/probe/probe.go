@@ -75,7 +75,7 @@ func (p Probe) Run(ctx context.Context) (_ *Probed, err error) {
 	if err != nil {
 		return nil, denied(postgres.Explain(fmt.Errorf("write a mark and end its segment: %w", err)), conn)
 	}
-	p.observe("%s holds a mark; waiting for it to be archived", done.Segment)
+	p.observe(cofre.Say("wal.marked", "segment {{.segment}} holds a mark; waiting until it is archived", "segment", done.Segment))
 	ctx, cancel := context.WithTimeoutCause(ctx, p.timeout(), errLate)
 	defer cancel()
 	began := time.Now()
@@ -109,9 +109,9 @@ func (p Probe) timeout() time.Duration {
 	return probeTimeout
 }
 
-func (p Probe) observe(format string, args ...any) {
+func (p Probe) observe(m cofre.Message) {
 	if p.Observer != nil {
-		p.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeNote, Text: fmt.Sprintf(format, args...)})
+		p.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeNote}.Saying(m))
 	}
 }
 
@@ -193,28 +193,28 @@ func (p Probe) await(ctx context.Context, conn *pgx.Conn, a wal.Archive, done *P
 			return context.Cause(ctx)
 		}
 		gap := &cofre.GapError{Timeline: done.Timeline, From: done.Segment, To: done.Segment}
-		return cofre.WithHint(fmt.Errorf("wait %s for the segment in %s: %w", p.timeout(), a.URL(), gap), "%s", p.why(context.WithoutCancel(ctx), conn))
+		return cofre.WithHint(fmt.Errorf("wait %s for the segment in %s: %w", p.timeout(), a.URL(), gap), p.why(context.WithoutCancel(ctx), conn))
 	}
 }
 
 // why is what the server says of the segment that did not come, with the next step.
-func (p Probe) why(ctx context.Context, conn *pgx.Conn) string {
+func (p Probe) why(ctx context.Context, conn *pgx.Conn) cofre.Message {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if p.Streamed {
 		var active int
 		if err := conn.QueryRow(ctx, `SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE active AND slot_type = 'physical'`).Scan(&active); err == nil && active == 0 {
-			return "nobody receives WAL from this server; start: cofre wal stream"
+			return cofre.Say("wal.nobody_receives", "nobody receives WAL from this server; start: cofre wal stream")
 		}
-		return "WAL is received, and did not come to the repository: see what cofre wal stream says"
+		return cofre.Say("wal.received_only", "WAL is received, and did not come to the repository: see what cofre wal stream says")
 	}
 	var failed string
 	err := conn.QueryRow(ctx, `SELECT coalesce(last_failed_wal, '') FROM pg_catalog.pg_stat_archiver
 		WHERE last_failed_time > coalesce(last_archived_time, '-infinity')`).Scan(&failed)
 	if err == nil && failed != "" {
-		return fmt.Sprintf("the server's archive_command fails on %s; its log says why, and so does, as the server's user in the data directory: cofre wal archive pg_wal/%s", failed, failed)
+		return cofre.Say("wal.archive_fails", "the server's archive_command fails on {{.segment}}; its log says why, and so does, as the server's user in the data directory: cofre wal archive pg_wal/{{.segment}}", "segment", failed)
 	}
-	return "archive_command has not come to it yet, or stores elsewhere: compare its --config with this one, or wait longer with --timeout"
+	return cofre.Say("wal.not_yet", "archive_command has not come to it yet, or stores elsewhere: compare its --config with this one, or wait longer with --timeout")
 }
 
 // readBack brings the segment from an archive and looks for the mark.

@@ -66,7 +66,7 @@ func (r *run) reserve(ctx context.Context, s *server) error {
 	err = conn.QueryRow(ctx, `select restart_lsn::text, wal_status, active from pg_replication_slots where slot_name = $1 and slot_type = 'physical'`, r.Slot).Scan(&restart, &status, &active)
 	missing := errors.Is(err, pgx.ErrNoRows)
 	if err == nil && status != nil && *status == "lost" {
-		r.tell.warn("replication slot %s was invalidated: the server removed WAL that had not been received; take a base backup now, because nothing after the last archived segment can be reached from an older one", r.Slot)
+		r.tell.warn(cofre.Say("stream.slot_invalidated", "replication slot {{.slot}} was invalidated: the server removed WAL that had not been received; take a base backup now, because nothing after the last archived segment can be reached from an older one: cofre backup cluster", "slot", r.Slot))
 		if _, err := conn.Exec(ctx, "select pg_drop_replication_slot($1)", r.Slot); err != nil {
 			return postgres.Explain(err)
 		}

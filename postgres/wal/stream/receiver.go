@@ -82,7 +82,7 @@ func (r *run) stream(ctx context.Context, pg *pgconn.PgConn, s server, p place) 
 			}
 			return err
 		}
-		r.tell.note("the server went on to timeline %d at %s", next.Timeline, next.LSN)
+		r.tell.note(cofre.Say("stream.next_timeline", "the server went on to timeline {{.timeline}} at {{.lsn}}", "timeline", next.Timeline, "lsn", next.LSN))
 		// The child's first segment begins with a copy of its parent's: from there, so that it is whole.
 		tli := cofre.Timeline(next.Timeline)
 		p = place{tli, pgdata.SegmentAt(tli, cofre.LSN(next.LSN), s.size).Start(s.size)}
@@ -109,7 +109,8 @@ func (r *run) elsewhere(s server, p place, err error) (place, error) {
 		return p, err
 	}
 	next := place{s.timeline, s.reserved().Start(s.size)}
-	r.tell.warn("WAL from %s of timeline %d on cannot be received any more (%s); streaming goes on at %s of timeline %d: take a base backup now", p.at, p.timeline, said.Message, next.at, next.timeline)
+	r.tell.warn(cofre.Say("stream.gap", "WAL from {{.from}} of timeline {{.timeline}} on cannot be received any more ({{.said}}); streaming goes on at {{.at}} of timeline {{.next}}: take a base backup now, with cofre backup cluster",
+		"from", p.at, "timeline", p.timeline, "said", said.Message, "at", next.at, "next", next.timeline))
 	if aside := r.spool.SetAside(); aside != nil {
 		return p, errors.Join(err, aside)
 	}
@@ -296,11 +297,11 @@ func (r *Receiver) full() bool {
 	waits := r.spool.Bytes()
 	if waits*2 >= r.limit && !r.alarmed {
 		r.alarmed = true
-		r.tell.warn("%d MiB of WAL wait in %s for the repository; at %d MiB the server has to keep its WAL, and its disk fills", waits>>20, r.spool.dir, r.limit>>20)
+		r.tell.warn(cofre.Say("stream.waits", "{{.waiting}} MiB of WAL wait in {{.directory}} for the repository; at {{.limit}} MiB the server has to keep its WAL, and its disk fills", "waiting", waits>>20, "directory", r.spool.dir, "limit", r.limit>>20))
 	}
 	if r.alarmed && waits == 0 {
 		r.alarmed = false
-		r.tell.note("the repository has caught up")
+		r.tell.note(cofre.Say("stream.caught_up", "the repository has caught up"))
 	}
 	return waits+r.spool.size > r.limit
 }

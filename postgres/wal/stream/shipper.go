@@ -104,7 +104,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 			return nil
 		case err == nil:
 			if failing {
-				s.tell.note("%s takes WAL again", s.archive.URL())
+				s.tell.note(cofre.Say("stream.takes_again", "{{.repository}} takes WAL again", "repository", s.archive.URL()))
 				failing = false
 			}
 			back.Reset()
@@ -113,7 +113,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 			return err
 		default:
 			if !failing {
-				s.tell.warn("WAL waits on this host, because %s did not take it: %v", s.archive.URL(), err)
+				s.tell.warn(cofre.Say("stream.not_taken", "WAL waits on this host, because {{.repository}} did not take it: {{.error}}", "repository", s.archive.URL(), "error", err))
 				failing = true
 			}
 			_ = back.Wait(ctx)

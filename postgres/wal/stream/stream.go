@@ -168,7 +168,7 @@ func (r *run) receive(ctx context.Context, ship func(*Shipper)) error {
 			back.Reset()
 		}
 		if text := err.Error(); text != last {
-			r.tell.warn("WAL streaming was interrupted and will be tried again: %v", err)
+			r.tell.warn(cofre.Say("stream.interrupted", "WAL streaming was interrupted and will be tried again: {{.error}}", "error", err))
 			last = text
 		}
 		if back.Wait(ctx) != nil {
@@ -198,7 +198,7 @@ func (r *run) prepare(system cofre.SystemID, size int64, ship func(*Shipper)) er
 			archive: &wal.Sequence{
 				Archive: a, System: system, Size: size, WholeOnly: r.Flush < 0 && !r.Synchronous,
 				Before: func(seg pgdata.Segment) (pgdata.Segment, bool) { return r.lines.before(seg, size) },
-				Warn:   func(text string) { r.tell.warn("%s", text) },
+				Warn:   r.tell.warn,
 			},
 			spool: spool, flush: r.Flush, synchronous: r.Synchronous, tell: r.tell, progressed: r.wake.wake,
 		}
@@ -223,11 +223,11 @@ type teller struct {
 	source   cofre.SourceID
 }
 
-func (t teller) warn(format string, args ...any) { t.say(cofre.TypeWarning, format, args...) }
-func (t teller) note(format string, args ...any) { t.say(cofre.TypeNote, format, args...) }
+func (t teller) warn(m cofre.Message) { t.say(cofre.TypeWarning, m) }
+func (t teller) note(m cofre.Message) { t.say(cofre.TypeNote, m) }
 
-func (t teller) say(kind cofre.EventType, format string, args ...any) {
-	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: kind, Source: t.source, Task: "stream WAL", Text: fmt.Sprintf(format, args...)})
+func (t teller) say(kind cofre.EventType, m cofre.Message) {
+	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: kind, Source: t.source, Task: "stream WAL"}.Saying(m))
 }
 
 // timelines are the histories of the timelines that a run has met.
