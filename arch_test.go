@@ -45,8 +45,9 @@ var heights = map[string]int{
 	"postgres/physical/adopting":     5, // a copy becomes the original
 	"postgres/physical/physicaltest": 6,
 	"postgres/wal":                   3,
-	"postgres/wal/check":             4, // reads it back
-	"postgres/wal/probe":             4, // sends a mark through it
+	"postgres/wal/fetch":             4, // brings it back, for a server or a reader
+	"postgres/wal/check":             5, // reads all of it back
+	"postgres/wal/probe":             5, // sends a mark through it
 	"postgres/wal/stream":            4, // receives from a replication slot
 	"bucket":                         2,
 	"bucket/spill":                   1, // more records than memory should hold, by shards

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical/settings"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // Cluster is where a cluster is restored to, until when it recovers, and what then.
@@ -206,9 +207,9 @@ func (in *Installation) leaveKeys(ctx context.Context, dir string) error {
 	spool := filepath.Join(dir, datadir.SpoolDir)
 	own := datadir.OwnAs(dir)
 	for i, repo := range in.cfg.Repositories() {
-		file := wal.IdentityFile(spool)
+		file := fetch.IdentityFile(spool)
 		if i > 0 {
-			file = wal.CopyIdentityFile(spool, i)
+			file = fetch.CopyIdentityFile(spool, i)
 		}
 		st, err := walstore.Open(ctx, repo)
 		var recipient wal.Recipient
@@ -273,7 +274,7 @@ func forgetSpool(ctx context.Context, dir string) error {
 	spool := filepath.Join(dir, datadir.SpoolDir)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		err := wal.Forget(spool)
+		err := fetch.Forget(spool)
 		if err == nil {
 			err = os.Remove(spool)
 		}

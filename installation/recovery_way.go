@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // way is how a recovery target is reached.
@@ -100,7 +101,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	}
 	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(text) })
 	inv.Hear(backups)
-	found, err := recovery.Recover(target, backups, &inv.WAL, wal.Scan(ctx, st, id, inv, copies...))
+	found, err := recovery.Recover(target, backups, &inv.WAL, fetch.Scan(ctx, st, id, inv, copies...))
 	return found, inv, err
 }
 

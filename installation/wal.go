@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/check"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // createWALKeys gives a new repository its key for WAL.
@@ -125,8 +126,8 @@ func baseBackups(cat *catalog.Catalog, installation string) ([]recovery.BaseBack
 
 // walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is
 // told of and left out: what is planned then comes from the others.
-func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn func(string)) []*wal.Copy {
-	var copies []*wal.Copy
+func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn func(string)) []*fetch.Copy {
+	var copies []*fetch.Copy
 	for i, r := range cfg.Copies {
 		open := func(ctx context.Context) (cofre.Store, wal.Identity, error) {
 			st, err := walstore.Open(ctx, r)
@@ -146,7 +147,7 @@ func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn
 			continue
 		}
 		inv.Merge(held)
-		copies = append(copies, &wal.Copy{URL: r.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, nil }})
+		copies = append(copies, &fetch.Copy{URL: r.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, nil }})
 	}
 	return copies
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // WALStatus says which moments can be recovered, and how archiving is.
@@ -82,16 +83,16 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []r
 		return keys[h.repository.URL]
 	}
 	id, err := key(held[0])()
-	var copies []*wal.Copy
+	var copies []*fetch.Copy
 	for _, h := range held[1:] {
 		if h.err == nil {
-			copies = append(copies, &wal.Copy{URL: h.repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
+			copies = append(copies, &fetch.Copy{URL: h.repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
 				id, err := key(h)()
 				return h.store, id, err
 			}})
 		}
 	}
-	scan := wal.Scan(ctx, held[0].store, id, held[0].inv, copies...)
+	scan := fetch.Scan(ctx, held[0].store, id, held[0].inv, copies...)
 	for i := range s.Windows {
 		win := &s.Windows[i]
 		failed := err

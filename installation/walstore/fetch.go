@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // FetchOptions say how WAL is fetched for a server. The zero value keeps nothing between two calls.
@@ -26,8 +27,8 @@ type FetchOptions struct {
 // them has what is asked for.
 //
 // Errors: those of Open and Unlock without copies; those of the spool and of the edits.
-func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*wal.Fetcher, error) {
-	f := &wal.Fetcher{Spool: o.Spool, Claim: o.Claim, Used: o.Used}
+func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*fetch.Fetcher, error) {
+	f := &fetch.Fetcher{Spool: o.Spool, Claim: o.Claim, Used: o.Used}
 	if o.Edits != "" {
 		var err error
 		if f.Edits, err = pgdata.ParseEdits(o.Edits); err != nil {
@@ -46,11 +47,11 @@ func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*wal.Fetc
 		}
 	}
 	for n, r := range cfg.Copies {
-		f.Copies = append(f.Copies, &wal.Copy{URL: r.URL, Open: func(ctx context.Context) (cofre.Store, wal.Identity, error) {
-			return o.open(ctx, r, wal.CopyIdentityFile(f.Spool, n+1))
+		f.Copies = append(f.Copies, &fetch.Copy{URL: r.URL, Open: func(ctx context.Context) (cofre.Store, wal.Identity, error) {
+			return o.open(ctx, r, fetch.CopyIdentityFile(f.Spool, n+1))
 		}})
 	}
-	f.Store, f.Identity, f.Unusable = o.open(ctx, cfg.Repository, wal.IdentityFile(f.Spool))
+	f.Store, f.Identity, f.Unusable = o.open(ctx, cfg.Repository, fetch.IdentityFile(f.Spool))
 	if len(f.Copies) == 0 {
 		return f, f.Unusable
 	}

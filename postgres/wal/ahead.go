@@ -103,7 +103,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 	content, unmap, err := mapFile(f.path)
 	if err == nil {
 		defer unmap()
-		err = checkContent(l.system, f.name, content)
+		err = CheckContent(l.system, f.name, content)
 	}
 	if err != nil {
 		l.turn(i)
@@ -279,7 +279,7 @@ func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name
 
 // startOf is where a segment of which first is known begins, without its size: the first record is within it.
 func startOf(name pgdata.WALName, c pgdata.Chain) cofre.LSN {
-	for size := int64(1 << 20); size <= maxSegment; size <<= 1 {
+	for size := int64(1 << 20); size <= MaxSegment; size <<= 1 {
 		if s, err := name.Segment(size); err == nil && c.First >= s.Start(size) && c.First < s.End(size) {
 			return s.Start(size)
 		}
@@ -329,7 +329,7 @@ func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
 	}
 	defer unmap()
 	object := ObjectName(l.system, name)
-	if int64(len(content)) != size || checkContent(l.system, name, content) != nil {
+	if int64(len(content)) != size || CheckContent(l.system, name, content) != nil {
 		return t
 	}
 	// One of the timeline before, this server did not write: a recovery has fetched it, perhaps with a CREATE TABLESPACE

@@ -118,7 +118,7 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 // system is the cluster that path belongs to.
 func (a *Archiver) system(path string) (cofre.SystemID, error) {
 	control := filepath.Join(filepath.Dir(filepath.Dir(path)), pgdata.ControlFile)
-	c, err := readControl(control)
+	c, err := ReadControl(control)
 	if errors.Is(err, os.ErrNotExist) && a.System != 0 {
 		return a.System, nil
 	}
@@ -131,8 +131,8 @@ func (a *Archiver) system(path string) (cofre.SystemID, error) {
 	return c.SystemID, nil
 }
 
-// readControl reads pg_control of a server that may be writing it: a read that meets a write is repeated.
-func readControl(path string) (*pgdata.Control, error) {
+// ReadControl reads pg_control of a server that may be writing it: a read that meets a write is repeated.
+func ReadControl(path string) (*pgdata.Control, error) {
 	for try := 0; ; try++ {
 		b, err := os.ReadFile(path)
 		if err != nil {
@@ -165,7 +165,7 @@ func mapFile(path string) (content []byte, unmap func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if fi.Size() == 0 || fi.Size() > maxSegment {
+	if fi.Size() == 0 || fi.Size() > MaxSegment {
 		return nil, func() {}, nil // no segment, and refused as such
 	}
 	content, err = syscall.Mmap(int(f.Fd()), 0, int(fi.Size()), syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_POPULATE)
@@ -175,8 +175,8 @@ func mapFile(path string) (content []byte, unmap func(), err error) {
 	return content, func() { _ = syscall.Munmap(content) }, nil
 }
 
-// checkContent compares a file with its name and its system.
-func checkContent(system cofre.SystemID, name pgdata.WALName, content []byte) error {
+// CheckContent compares a file with its name and its system.
+func CheckContent(system cofre.SystemID, name pgdata.WALName, content []byte) error {
 	switch name.Kind {
 	case pgdata.WALSegment, pgdata.WALPartial:
 		p, err := pgdata.CheckSegment(name.Whole(), content[:min(len(content), pgdata.WALPageSize)])

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
@@ -37,16 +38,16 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 	gone := fmt.Errorf("open: %w", cofre.ErrUnreachable)
 	_, empty, emptyID := repository(t)
 	_, last, _ := repository(t)
-	opens := func(st cofre.Store, id wal.Identity, err error) *wal.Copy {
-		return &wal.Copy{URL: "copy", Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, err }}
+	opens := func(st cofre.Store, id wal.Identity, err error) *fetch.Copy {
+		return &fetch.Copy{URL: "copy", Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, err }}
 	}
-	first := func(copies ...*wal.Copy) *wal.Fetcher {
-		return &wal.Fetcher{Store: st, Identity: id, System: system, Copies: copies}
+	first := func(copies ...*fetch.Copy) *fetch.Fetcher {
+		return &fetch.Fetcher{Store: st, Identity: id, System: system, Copies: copies}
 	}
 	const end = "0000000100000000000000F0"
 	for _, c := range []struct {
 		what, name string
-		f          *wal.Fetcher
+		f          *fetch.Fetcher
 		exit       int
 		warns      string
 	}{
@@ -54,23 +55,23 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 		{"the copy is not asked where it is not needed", segments[0], first(opens(nil, wal.Identity{}, gone)), 0, ""},
 		{"lost in the first", segments[1], first(opens(second, secondID, nil)), 0, "gap in the WAL"},
 		{"damaged in the first", segments[2], first(opens(second, secondID, nil)), 0, "corrupt"},
-		{"the first cannot be opened", segments[2], &wal.Fetcher{Unusable: gone, System: system, Copies: []*wal.Copy{opens(second, secondID, nil)}}, 0, "unreachable"},
+		{"the first cannot be opened", segments[2], &fetch.Fetcher{Unusable: gone, System: system, Copies: []*fetch.Copy{opens(second, secondID, nil)}}, 0, "unreachable"},
 		{"damaged in the first, and the copy is down", segments[2], first(opens(nil, wal.Identity{}, gone)), 126, ""},
 		{"all have been asked", end, first(opens(second, secondID, nil)), 1, ""},
 		{"the copy cannot be asked", end, first(opens(nil, wal.Identity{}, gone)), 126, ""},
-		{"the first cannot be asked", end, &wal.Fetcher{Unusable: gone, System: system, Copies: []*wal.Copy{opens(second, secondID, nil)}}, 126, ""},
+		{"the first cannot be asked", end, &fetch.Fetcher{Unusable: gone, System: system, Copies: []*fetch.Copy{opens(second, secondID, nil)}}, 126, ""},
 		{"a copy without any WAL has no say", end, first(opens(empty, emptyID, nil)), 1, ""},
 		{"a copy with the wrong key", end, first(opens(second, id, nil)), 1, ""},
 		{"a history that nobody has", "00000002.history", first(opens(second, secondID, nil)), 1, ""},
 		{"a history, and the copy cannot be asked", "00000002.history", first(opens(nil, wal.Identity{}, gone)), 126, ""},
 		{"one of three is down", end, first(opens(second, secondID, nil), opens(nil, wal.Identity{}, gone)), 126, ""},
-		{"no repository of this cluster", segments[0], &wal.Fetcher{Store: empty, Identity: emptyID, System: system, Copies: []*wal.Copy{opens(last, emptyID, nil)}}, 126, ""},
+		{"no repository of this cluster", segments[0], &fetch.Fetcher{Store: empty, Identity: emptyID, System: system, Copies: []*fetch.Copy{opens(last, emptyID, nil)}}, 126, ""},
 	} {
 		warned := ""
 		c.f.Warn = func(m cofre.Message) { warned += m.Text }
 		to := filepath.Join(t.TempDir(), "fetched")
 		answer, err := c.f.Fetch(t.Context(), c.name, to)
-		if answer.Exit() != c.exit || (err == nil) != (answer == wal.Delivered) {
+		if answer.Exit() != c.exit || (err == nil) != (answer == fetch.Delivered) {
 			t.Errorf("%s: %s, exit %d: %v", c.what, answer, answer.Exit(), err)
 		}
 		if (c.warns == "") != (warned == "") || !strings.Contains(warned, c.warns) {

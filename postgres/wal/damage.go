@@ -145,11 +145,11 @@ type Damage struct {
 // Errors: the store's.
 func KnownDamage(ctx context.Context, st cofre.Store, system cofre.SystemID) ([]Damage, error) {
 	var known []Damage
-	for o, err := range st.List(ctx, prefix(system)) {
+	for o, err := range st.List(ctx, Prefix(system)) {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
-		_, name, _ := strings.Cut(strings.TrimPrefix(o.Name, prefix(system)), "/")
+		_, name, _ := strings.Cut(strings.TrimPrefix(o.Name, Prefix(system)), "/")
 		file, kind, id, ok := parseDamage(name)
 		if !ok || kind != "found" {
 			continue

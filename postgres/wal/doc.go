@@ -6,10 +6,11 @@
 // read it without cofre. Objects are created, never replaced: equal bytes are accepted again, others refused.
 //
 //	archive_command ──▶ Archive ──┐
-//	                              ├──▶ wal/SYSTEM/TIMELINE/SEGMENT ──▶ Fetch ──▶ restore_command
+//	                              ├──▶ wal/SYSTEM/TIMELINE/SEGMENT ──▶ package fetch ──▶ restore_command
 //	package stream ──▶ Sequence ──┘                                └──▶ ReadInventory ──▶ postgres/recovery
 //
-// What can be reached from what is archived is decided in postgres/recovery; this package lists and reads.
+// What can be reached from what is archived is decided in postgres/recovery; this package lists what there is. Packages check and
+// probe prove it: one reads everything back, the other sends a mark from the server through all of it.
 //
 // Read seal.go first (what an object is), then archive.go.
 package wal

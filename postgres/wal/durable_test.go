@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
@@ -30,7 +31,7 @@ func TestADeliveredSegmentIsSynced(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
-	f := &wal.Fetcher{Store: st, Identity: id, System: system}
+	f := &fetch.Fetcher{Store: st, Identity: id, System: system}
 	for _, failing := range []durable.Op{"", durable.OpSync, durable.OpRename, durable.OpSyncDir} {
 		os.Remove(to)
 		var seen []durable.Op

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // archiveAll archives segments of a data directory.
@@ -80,7 +81,7 @@ func TestASegmentSwappedForAnotherIsNotDelivered(t *testing.T) {
 		return b
 	}
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
-	f := &wal.Fetcher{Store: st, Identity: id, System: system}
+	f := &fetch.Fetcher{Store: st, Identity: id, System: system}
 	for what, c := range map[string]struct {
 		object []byte
 		want   error
@@ -97,7 +98,7 @@ func TestASegmentSwappedForAnotherIsNotDelivered(t *testing.T) {
 	} {
 		replaceObject(t, st, name, c.object)
 		answer, err := f.Fetch(t.Context(), segments[1], to)
-		if answer != wal.Unknown || !errors.Is(err, c.want) {
+		if answer != fetch.Unknown || !errors.Is(err, c.want) {
 			t.Errorf("%s: %s, %v", what, answer, err)
 		}
 		if _, err := os.Stat(to); err == nil {
@@ -106,7 +107,7 @@ func TestASegmentSwappedForAnotherIsNotDelivered(t *testing.T) {
 	}
 	// What is right is delivered, whoever wrote it: objects of before have no digest.
 	replaceObject(t, st, name, sealedByHand(t, id, own))
-	if answer, err := f.Fetch(t.Context(), segments[1], to); answer != wal.Delivered || !bytes.Equal(mustRead(t, to), own) {
+	if answer, err := f.Fetch(t.Context(), segments[1], to); answer != fetch.Delivered || !bytes.Equal(mustRead(t, to), own) {
 		t.Errorf("without a digest: %s, %v", answer, err)
 	}
 }
@@ -118,7 +119,7 @@ func TestAFileOfTheSpoolSwappedForAnotherIsNotDelivered(t *testing.T) {
 	dir, system, segments := dataDir(t)
 	archiveAll(t, st, id, dir, segments...)
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
-	f := &wal.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool"), Prefetch: 2, Background: func(string) error { return nil }}
+	f := &fetch.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool"), Prefetch: 2, Background: func(string) error { return nil }}
 	spooled := filepath.Join(f.Spool, "fetched", system.String(), segments[1])
 	want := mustRead(t, filepath.Join(dir, "pg_wal", segments[1]))
 	foreign := bytes.Clone(want)
@@ -138,7 +139,7 @@ func TestAFileOfTheSpoolSwappedForAnotherIsNotDelivered(t *testing.T) {
 		if err := os.WriteFile(spooled, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if answer, err := f.Fetch(t.Context(), segments[1], to); answer != wal.Delivered || !bytes.Equal(mustRead(t, to), want) {
+		if answer, err := f.Fetch(t.Context(), segments[1], to); answer != fetch.Delivered || !bytes.Equal(mustRead(t, to), want) {
 			t.Errorf("%s in the spool: %s, %v", what, answer, err)
 		}
 		os.Remove(spooled)
@@ -153,12 +154,12 @@ func TestWhatWasFetchedAheadIsDeliveredDurably(t *testing.T) {
 	dir, system, segments := dataDir(t)
 	archiveAll(t, st, id, dir, segments...)
 	spool := filepath.Join(dir, "spool")
-	if err := (&wal.Fetcher{Store: st, Identity: id, System: system, Spool: spool}).PrefetchAfter(t.Context(), segments[0]); err != nil {
+	if err := (&fetch.Fetcher{Store: st, Identity: id, System: system, Spool: spool}).PrefetchAfter(t.Context(), segments[0]); err != nil {
 		t.Fatal(err)
 	}
-	f := &wal.Fetcher{Unusable: cofre.ErrUnreachable, System: system, Spool: spool, Background: func(string) error { return nil }}
+	f := &fetch.Fetcher{Unusable: cofre.ErrUnreachable, System: system, Spool: spool, Background: func(string) error { return nil }}
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
-	fetch := func(segment string, failing durable.Op) (seen []durable.Op, _ wal.Answer, _ error) {
+	fetched := func(segment string, failing durable.Op) (seen []durable.Op, _ fetch.Answer, _ error) {
 		defer durable.Watch(func(s durable.Step) error {
 			if !strings.HasPrefix(s.Path, filepath.Dir(to)) {
 				return nil
@@ -172,11 +173,11 @@ func TestWhatWasFetchedAheadIsDeliveredDurably(t *testing.T) {
 		answer, err := f.Fetch(t.Context(), segment, to)
 		return seen, answer, err
 	}
-	seen, answer, err := fetch(segments[1], "")
-	if answer != wal.Delivered || !slices.Equal(seen, []durable.Op{durable.OpSyncDir}) || !bytes.Equal(mustRead(t, to), mustRead(t, filepath.Join(dir, "pg_wal", segments[1]))) {
+	seen, answer, err := fetched(segments[1], "")
+	if answer != fetch.Delivered || !slices.Equal(seen, []durable.Op{durable.OpSyncDir}) || !bytes.Equal(mustRead(t, to), mustRead(t, filepath.Join(dir, "pg_wal", segments[1]))) {
 		t.Errorf("%s after the steps %v: %v", answer, seen, err)
 	}
-	if _, answer, err := fetch(segments[2], durable.OpSyncDir); answer != wal.Unknown || !errors.Is(err, syscall.EIO) {
+	if _, answer, err := fetched(segments[2], durable.OpSyncDir); answer != fetch.Unknown || !errors.Is(err, syscall.EIO) {
 		t.Errorf("the folder cannot be synced: %s, %v", answer, err)
 	}
 	// With edits it is written anew: the bytes without them are never at the path.
@@ -184,17 +185,17 @@ func TestWhatWasFetchedAheadIsDeliveredDurably(t *testing.T) {
 	edit := pgdata.Edit{At: must(pgdata.ParseSegment(segments[3], 1<<20))(t).Start(1<<20) + 5000, Old: want[5000], New: want[5000] ^ 0x55}
 	want[5000] ^= 0x55
 	f.Edits = []pgdata.Edit{edit}
-	if seen, answer, err := fetch(segments[3], ""); answer != wal.Delivered || !slices.Equal(seen, []durable.Op{durable.OpSync, durable.OpRename, durable.OpSyncDir}) || !bytes.Equal(mustRead(t, to), want) {
+	if seen, answer, err := fetched(segments[3], ""); answer != fetch.Delivered || !slices.Equal(seen, []durable.Op{durable.OpSync, durable.OpRename, durable.OpSyncDir}) || !bytes.Equal(mustRead(t, to), want) {
 		t.Errorf("with edits: %s after the steps %v: %v", answer, seen, err)
 	}
-	f = &wal.Fetcher{Store: st, Identity: id, System: system, Edits: f.Edits}
-	if _, answer, err := fetch(segments[3], ""); answer != wal.Delivered || !bytes.Equal(mustRead(t, to), want) {
+	f = &fetch.Fetcher{Store: st, Identity: id, System: system, Edits: f.Edits}
+	if _, answer, err := fetched(segments[3], ""); answer != fetch.Delivered || !bytes.Equal(mustRead(t, to), want) {
 		t.Errorf("with edits, from the repository: %s, %v", answer, err)
 	}
 	os.Remove(to)
 	f.Edits[0].Old ^= 1
 	f.Edits[0].New ^= 2
-	if _, answer, err := fetch(segments[3], ""); answer != wal.Unknown || !errors.Is(err, cofre.ErrCorrupt) {
+	if _, answer, err := fetched(segments[3], ""); answer != fetch.Unknown || !errors.Is(err, cofre.ErrCorrupt) {
 		t.Errorf("with an edit that does not fit: %s, %v", answer, err)
 	}
 	if _, err := os.Stat(to); err == nil {
@@ -215,8 +216,8 @@ func TestAnswersOfSeveralRepositories(t *testing.T) {
 	if err := second.Create(t.Context(), object(t, system, "000000040000000000000005"), strings.NewReader("x"), 1); err != nil {
 		t.Fatal(err)
 	}
-	asCopy := func(st cofre.Store, id wal.Identity, err error) *wal.Copy {
-		return &wal.Copy{URL: "copy", Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, err }}
+	asCopy := func(st cofre.Store, id wal.Identity, err error) *fetch.Copy {
+		return &fetch.Copy{URL: "copy", Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, err }}
 	}
 	to := filepath.Join(dir, "recovery", "RECOVERYXLOG")
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
@@ -224,31 +225,31 @@ func TestAnswersOfSeveralRepositories(t *testing.T) {
 	}
 	for _, c := range []struct {
 		what, name string
-		copies     []*wal.Copy
-		want       wal.Answer
+		copies     []*fetch.Copy
+		want       fetch.Answer
 		says       string
 	}{
-		{"one knows of a gap", segments[1], []*wal.Copy{asCopy(second, secondID, nil)}, wal.Gap, "segment " + segments[2] + " is there: gap"},
-		{"one knows of a gap, and one is new", segments[1], []*wal.Copy{asCopy(second, secondID, nil), asCopy(third, thirdID, nil)}, wal.Gap, "gap"},
-		{"one knows of a gap, and one is down", segments[1], []*wal.Copy{asCopy(second, secondID, nil), asCopy(nil, wal.Identity{}, cofre.ErrUnreachable)}, wal.Unknown, "not all could be asked"},
-		{"the repository itself does not know of it", segments[1], nil, wal.Absent, "not archived"},
-		{"a history, with segments in a copy", "00000004.history", []*wal.Copy{asCopy(second, secondID, nil)}, wal.Gap, "00000004.history is missing"},
-		{"a history, with segments nowhere", "00000005.history", []*wal.Copy{asCopy(second, secondID, nil)}, wal.Absent, "not archived"},
+		{"one knows of a gap", segments[1], []*fetch.Copy{asCopy(second, secondID, nil)}, fetch.Gap, "segment " + segments[2] + " is there: gap"},
+		{"one knows of a gap, and one is new", segments[1], []*fetch.Copy{asCopy(second, secondID, nil), asCopy(third, thirdID, nil)}, fetch.Gap, "gap"},
+		{"one knows of a gap, and one is down", segments[1], []*fetch.Copy{asCopy(second, secondID, nil), asCopy(nil, wal.Identity{}, cofre.ErrUnreachable)}, fetch.Unknown, "not all could be asked"},
+		{"the repository itself does not know of it", segments[1], nil, fetch.Absent, "not archived"},
+		{"a history, with segments in a copy", "00000004.history", []*fetch.Copy{asCopy(second, secondID, nil)}, fetch.Gap, "00000004.history is missing"},
+		{"a history, with segments nowhere", "00000005.history", []*fetch.Copy{asCopy(second, secondID, nil)}, fetch.Absent, "not archived"},
 	} {
-		f := &wal.Fetcher{Store: st, Identity: id, System: system, Copies: c.copies}
+		f := &fetch.Fetcher{Store: st, Identity: id, System: system, Copies: c.copies}
 		answer, err := f.Fetch(t.Context(), c.name, to)
 		if answer != c.want || err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %s, %v", c.what, answer, err)
 		}
-		if answer == wal.Gap && (cofre.Hint(err) == "" || strings.Contains(err.Error(), "asked")) {
+		if answer == fetch.Gap && (cofre.Hint(err) == "" || strings.Contains(err.Error(), "asked")) {
 			t.Errorf("%s: %v, hint %q", c.what, err, cofre.Hint(err))
 		}
 	}
-	f := &wal.Fetcher{Store: second, Identity: secondID, System: system}
+	f := &fetch.Fetcher{Store: second, Identity: secondID, System: system}
 	if err := os.WriteFile(filepath.Join(filepath.Dir(to), "00000004.history"), []byte("1\t0/3000000\tx\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := f.Fetch(t.Context(), "00000004.history", to); answer != wal.Absent {
+	if answer, err := f.Fetch(t.Context(), "00000004.history", to); answer != fetch.Absent {
 		t.Errorf("the server has the history itself: %s, %v", answer, err)
 	}
 }

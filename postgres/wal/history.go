@@ -1,15 +1,11 @@
 package wal
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"slices"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -56,7 +52,7 @@ func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WA
 // Errors: those of Archiver.Archive.
 func ArchiveHistory(ctx context.Context, archives []Archive, system cofre.SystemID, tli cofre.Timeline, content []byte) error {
 	name := pgdata.HistoryOf(tli)
-	err := checkContent(system, name, content)
+	err := CheckContent(system, name, content)
 	if err == nil {
 		_, err = store(ctx, archives, system, name, content, 1)
 	}
@@ -126,7 +122,7 @@ func CheckHistories(ctx context.Context, st cofre.Store, id Identity) ([]cofre.F
 // timelines lists those of which a store holds segments, and the histories in it that can be read.
 func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID) (having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History, err error) {
 	having, histories = map[cofre.Timeline]bool{}, map[cofre.Timeline]pgdata.History{}
-	for o, err := range st.List(ctx, prefix(system)) {
+	for o, err := range st.List(ctx, Prefix(system)) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
@@ -137,7 +133,7 @@ func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 		case n.Kind == pgdata.WALHistory:
 			// What is wrong with one that cannot be read, CheckSegments says.
 			histories[n.Timeline] = pgdata.History{Timeline: n.Timeline}
-			if b, err := open(ctx, st, id, o.Name, 1<<20); err == nil {
+			if b, err := Open(ctx, st, id, o.Name, 1<<20); err == nil {
 				if h, err := pgdata.ParseHistory(n.Timeline, b); err == nil {
 					histories[n.Timeline] = h
 				}
@@ -147,74 +143,9 @@ func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 	return having, histories, nil
 }
 
-// A recovery that ends takes the first timeline whose history restore_command does not have. Numbers that are used without
-// an archived history, because a copy was promoted that nobody has adopted, would be taken a second time; so a recovery of
-// ours reserves the number in the repository before the server takes it, and answers for what is used with a file that says
-// so. The server only looks whether there is one.
-//
-// Source: PostgreSQL, src/backend/access/transam/timeline.c, findNewestTimeLine and existsTimeLineHistory.
-
-// claim is the content of a reservation: who took the number, for people.
-type claim struct {
-	Timeline cofre.Timeline `json:"timeline"`
-	From     cofre.Timeline `json:"from"`
-	At       time.Time      `json:"at"`
-	Host     string         `json:"host"`
-}
-
-func claimName(system cofre.SystemID, tli cofre.Timeline) string {
-	return fmt.Sprintf("%sclaims/%08X", prefix(system), uint32(tli))
-}
-
-// used is delivered for a timeline that is used and of which no history is archived.
-const used = "# this timeline is used; its history is not archived\n"
-
-// probed answers the question for the history of a timeline above the one that is recovered to: what is archived, a file
-// that says that the number is used, or Absent once it is reserved. A repository that may not be written to reserves
-// nothing, which Warn is told.
-func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) reply {
-	taken := reply{answer: Delivered, content: []byte(used)}
-	got := f.ask(ctx, system, pgdata.HistoryOf(tli))
-	switch {
-	case got.answer == Gap, got.answer == Absent && tli <= f.Used, got.foreign && tli <= f.Used:
-		return taken
-	case got.answer != Absent && !got.foreign:
-		return got
-	}
-	for p := range f.places(ctx) {
-		if p.unusable != nil {
-			continue
-		}
-		switch err := reserve(ctx, p.store, system, claim{Timeline: tli, From: f.Claim, At: time.Now().UTC()}); {
-		case errors.Is(err, cofre.ErrExists):
-			return taken
-		case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrReadOnly):
-			if f.Warn != nil {
-				f.Warn(cofre.Say("wal.not_reserved", "timeline {{.timeline}} is not reserved, and another recovery may take it too: {{.error}}", "timeline", tli, "error", err))
-			}
-		case err != nil:
-			return unknown(err)
-		}
-	}
-	return reply{answer: Absent, err: errAbsent}
-}
-
-// reserve creates the object that says that a number is taken.
-func reserve(ctx context.Context, st cofre.Store, system cofre.SystemID, c claim) error {
-	c.Host, _ = os.Hostname() // a name for people
-	b, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	if err := st.Create(ctx, claimName(system, c.Timeline), bytes.NewReader(b), int64(len(b))); err != nil {
-		return fmt.Errorf("reserve timeline %d in %s: %w", c.Timeline, st.URL(), err)
-	}
-	return nil
-}
-
-// hasSegments reports whether a store holds anything of a timeline.
-func hasSegments(ctx context.Context, st cofre.Store, system cofre.SystemID, tli cofre.Timeline) (bool, error) {
-	for _, err := range st.List(ctx, timelinePrefix(system, tli)) {
+// HasSegments reports whether a store holds anything of a timeline.
+func HasSegments(ctx context.Context, st cofre.Store, system cofre.SystemID, tli cofre.Timeline) (bool, error) {
+	for _, err := range st.List(ctx, TimelinePrefix(system, tli)) {
 		return err == nil, err
 	}
 	return false, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // TestATimelineIsTakenOnce has many recoveries ask for a number at the same moment, as PostgreSQL does: each takes another,
@@ -34,11 +35,11 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Go(func() {
-			f := &wal.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
+			f := &fetch.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
 			for tli := cofre.Timeline(2); ; tli++ {
 				switch answer, err := f.Fetch(t.Context(), pgdata.HistoryName(tli), filepath.Join(dir, "RECOVERYHISTORY")); answer {
-				case wal.Delivered:
-				case wal.Absent:
+				case fetch.Delivered:
+				case fetch.Absent:
 					taken[i] = tli
 					return
 				default:
@@ -64,17 +65,17 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(pgWAL, "00000005.history"), []byte("1\t0/3000000\tbefore\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	claims := &wal.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
-	if answer, err := claims.Fetch(t.Context(), "00000005.history", filepath.Join(pgWAL, "RECOVERYHISTORY")); answer != wal.Absent {
+	claims := &fetch.Fetcher{Store: st, Identity: id, System: system, Claim: 1, Used: 3}
+	if answer, err := claims.Fetch(t.Context(), "00000005.history", filepath.Join(pgWAL, "RECOVERYHISTORY")); answer != fetch.Absent {
 		t.Errorf("fetch the history that the server has written: %v, %v", answer, err)
 	}
 	// Whoever asks without a claim is not told that there is no timeline 4: it would take the number, or pass over it.
-	f := &wal.Fetcher{Store: st, Identity: id, System: system}
+	f := &fetch.Fetcher{Store: st, Identity: id, System: system}
 	answer, err := f.Fetch(t.Context(), "00000004.history", filepath.Join(root, "RECOVERYHISTORY"))
-	if answer != wal.Gap || !strings.Contains(err.Error(), "00000004.history is missing") || cofre.Hint(err) == "" {
+	if answer != fetch.Gap || !strings.Contains(err.Error(), "00000004.history is missing") || cofre.Hint(err) == "" {
 		t.Errorf("fetch a history of which only segments are archived: %v", err)
 	}
-	if answer, err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); answer != wal.Absent {
+	if answer, err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); answer != fetch.Absent {
 		t.Errorf("fetch the history of a timeline that is only reserved: %v", err)
 	}
 	found, err := wal.CheckHistories(t.Context(), st, id)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,12 +86,12 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	type finding struct{ object, id string }
 	damaged := map[pgdata.WALName][]finding{}
 	parts := map[pgdata.Segment][]part{}
-	for o, err := range st.List(ctx, prefix(system)) {
+	for o, err := range st.List(ctx, Prefix(system)) {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
 		inv.Bytes += o.Size
-		rest := strings.TrimPrefix(o.Name, prefix(system))
+		rest := strings.TrimPrefix(o.Name, Prefix(system))
 		if strings.HasPrefix(rest, "gaps/") {
 			a, err := readAcknowledgement(ctx, st, o.Name)
 			if err != nil {
@@ -183,7 +182,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			return nil, fmt.Errorf("read timeline histories: %w", err)
 		}
 		for _, tli := range histories {
-			b, err := open(ctx, st, id, ObjectName(system, pgdata.HistoryOf(tli)), 1<<20)
+			b, err := Open(ctx, st, id, ObjectName(system, pgdata.HistoryOf(tli)), 1<<20)
 			var h pgdata.History
 			if err == nil {
 				h, err = pgdata.ParseHistory(tli, b)
@@ -403,7 +402,7 @@ func Acknowledge(ctx context.Context, st cofre.Store, system cofre.SystemID, a A
 }
 
 func gapName(system cofre.SystemID, from, to string) string {
-	return fmt.Sprintf("%sgaps/%s-%s", prefix(system), from, to)
+	return fmt.Sprintf("%sgaps/%s-%s", Prefix(system), from, to)
 }
 
 // GapState says what became of a gap.
@@ -496,102 +495,6 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 	return s
 }
 
-// Scan reads moments out of archived WAL for the planner; what the store cannot give, out of its copies.
-func Scan(ctx context.Context, st cofre.Store, id Identity, inv *Inventory, copies ...*Copy) recovery.Scan {
-	f := &Fetcher{Store: st, Identity: id, Copies: copies}
-	return func(segments []pgdata.Segment, span recovery.Span) iter.Seq2[recovery.Found, error] {
-		return func(yield func(recovery.Found, error) bool) {
-			walk := recovery.NewWalk(inv.SegmentSize, span, yield)
-			ahead, stop := f.readAhead(ctx, inv, segments)
-			defer stop()
-			for content := range ahead {
-				if content.err != nil {
-					yield(recovery.Found{}, content.err)
-					return
-				}
-				if !walk.Segment(content.bytes) {
-					break
-				}
-			}
-			walk.End()
-		}
-	}
-}
-
-// scanAhead is how many segments are read while the records of one are looked at: reading is waiting if the
-// repository is far, and decrypting if it is near.
-const scanAhead = 3
-
-type read struct {
-	bytes []byte
-	err   error
-}
-
-// readAhead reads segments in order, a few before they are asked for. The reader calls stop when it wants no more.
-func (f *Fetcher) readAhead(ctx context.Context, inv *Inventory, segments []pgdata.Segment) (<-chan read, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	// Copies are opened by whoever needs them first: of them one segment is read at a time.
-	queue := make(chan chan read, scanAhead)
-	out := make(chan read)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		defer close(queue)
-		for _, s := range segments {
-			one := make(chan read, 1)
-			select {
-			case queue <- one:
-			case <-ctx.Done():
-				return
-			}
-			bring := func() {
-				name := s.File(inv.SegmentSize)
-				content, err := f.readOrBeginning(ctx, inv, s, name)
-				switch {
-				case err != nil && Damaging(err):
-					err = &recovery.UnreadableError{Segment: s, Err: err}
-				case err != nil:
-					err = fmt.Errorf("scan segment %s: %w", name, err)
-				}
-				one <- read{content, err}
-			}
-			if len(f.Copies) > 0 {
-				bring()
-				continue
-			}
-			wg.Go(bring)
-		}
-	})
-	wg.Go(func() {
-		defer close(out)
-		for one := range queue {
-			select {
-			case out <- <-one:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return out, func() { cancel(); wg.Wait() }
-}
-
-// Damaging reports whether an error of reading says that what is stored is not what was stored. That a copy could not be asked, which
-// may have it whole, is then in the error too.
-func Damaging(err error) bool {
-	return errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrWrongKey) || errors.Is(err, cofre.ErrRefused)
-}
-
-func (f *Fetcher) readOrBeginning(ctx context.Context, inv *Inventory, s pgdata.Segment, name pgdata.WALName) ([]byte, error) {
-	if !inv.Segments[s] && len(f.Copies) == 0 {
-		content, err := f.first().beginning(ctx, inv.SystemID, name)
-		if err != nil || content != nil {
-			return content, err
-		}
-		// Streaming has completed it since the list was read.
-	}
-	got := f.ask(ctx, inv.SystemID, name)
-	return got.content, got.err
-}
-
 // Expired is what Expire let go.
 type Expired struct {
 	Segments int
@@ -643,4 +546,10 @@ func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []recovery
 		}
 	}
 	return out, nil
+}
+
+// Damaging reports whether an error of reading says that what is stored is not what was stored. That a copy could not be asked, which
+// may have it whole, is then in the error too.
+func Damaging(err error) bool {
+	return errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrWrongKey) || errors.Is(err, cofre.ErrRefused)
 }

@@ -44,7 +44,7 @@ func parsePart(name string) (segment pgdata.WALName, p part, ok bool) {
 	}
 	from, err1 := strconv.ParseInt(span[:8], 16, 64)
 	to, err2 := strconv.ParseInt(span[9:], 16, 64)
-	if err1 != nil || err2 != nil || from >= to || to > maxSegment {
+	if err1 != nil || err2 != nil || from >= to || to > MaxSegment {
 		return segment, part{}, false
 	}
 	return segment, part{from: from, to: to}, true
@@ -65,7 +65,7 @@ func reach(parts []part) int64 {
 
 func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segment pgdata.WALName) ([]part, error) {
 	var parts []part
-	dir := timelinePrefix(system, segment.Timeline)
+	dir := TimelinePrefix(system, segment.Timeline)
 	for o, err := range st.List(ctx, partsPrefix(system, segment)) {
 		if err != nil {
 			return nil, err
@@ -78,9 +78,9 @@ func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segme
 	return parts, nil
 }
 
-// joinParts puts a segment together from its parts, filled up with zeros; nil if there are none that begin
+// JoinParts puts a segment together from its parts, filled up with zeros; nil if there are none that begin
 // at its beginning.
-func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
+func JoinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
 	parts, err := listParts(ctx, st, system, segment)
 	if err != nil || reach(parts) < pgdata.WALPageSize {
 		return nil, err
@@ -93,7 +93,7 @@ func joinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 		if p.to <= int64(len(content)) {
 			continue // all of it is in a longer one
 		}
-		b, err := open(ctx, st, id, p.object, maxSegment)
+		b, err := Open(ctx, st, id, p.object, MaxSegment)
 		if errors.Is(err, cofre.ErrNotFound) {
 			break // the segment was archived whole, or its parts were joined, while we read
 		}

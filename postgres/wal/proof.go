@@ -265,7 +265,7 @@ func (p deposit) damage(kind string, was []byte) string {
 }
 
 // maxObject is the size of the largest object of WAL, in bytes.
-const maxObject = maxSegment + maxSegment/64
+const maxObject = MaxSegment + MaxSegment/64
 
 // identOf tells one making of an object from another, without reading all of it: no two begin alike, since each is
 // encrypted with a key of its own.
@@ -292,7 +292,7 @@ func readBeginning(ctx context.Context, st cofre.Store, object string) ([]byte, 
 // Errors: cofre.ErrExists if another file is there; cofre.ErrCorrupt, cofre.ErrRefused if the content is not what its name
 // says; the store's.
 func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WALName, content []byte) (healed string, err error) {
-	if err := checkContent(system, name, content); err != nil {
+	if err := CheckContent(system, name, content); err != nil {
 		return "", fmt.Errorf("archive %s: %w", name, err)
 	}
 	r, err := a.Find(ctx)

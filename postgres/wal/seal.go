@@ -20,17 +20,17 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
-// prefix of everything that belongs to one cluster's WAL.
-func prefix(system cofre.SystemID) string { return "wal/" + system.String() + "/" }
+// Prefix of everything that belongs to one cluster's WAL.
+func Prefix(system cofre.SystemID) string { return "wal/" + system.String() + "/" }
 
-// timelinePrefix of what belongs to one of its timelines.
-func timelinePrefix(system cofre.SystemID, tli cofre.Timeline) string {
-	return fmt.Sprintf("%s%08X/", prefix(system), uint32(tli))
+// TimelinePrefix of what belongs to one of its timelines.
+func TimelinePrefix(system cofre.SystemID, tli cofre.Timeline) string {
+	return fmt.Sprintf("%s%08X/", Prefix(system), uint32(tli))
 }
 
 // ObjectName is the name under which an archived file is stored.
 func ObjectName(system cofre.SystemID, file pgdata.WALName) string {
-	return timelinePrefix(system, file.Timeline) + file.String()
+	return TimelinePrefix(system, file.Timeline) + file.String()
 }
 
 // digest identifies the content of an archived file to those who hold the recipient, which is public but not a
@@ -136,11 +136,11 @@ func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byt
 	return b.Bytes(), nil
 }
 
-// open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is
+// Open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is
 // held in memory.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; the store's.
-func open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
+func Open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
 	stored, err := st.Open(ctx, object, 0, -1)
 	if err != nil {
 		return nil, err
@@ -159,9 +159,9 @@ func open(ctx context.Context, st cofre.Store, id Identity, object string, limit
 //
 // Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; cofre.ErrRefused if it is of another system; the store's.
 func Read(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
-	content, err := open(ctx, st, id, ObjectName(system, name), maxSegment)
+	content, err := Open(ctx, st, id, ObjectName(system, name), MaxSegment)
 	if err == nil {
-		err = checkContent(system, name, content)
+		err = CheckContent(system, name, content)
 	}
 	if err != nil {
 		return nil, err
@@ -181,7 +181,7 @@ func ReadBack(ctx context.Context, st cofre.Store, id Identity, object string) (
 	}
 	_, text, _ = strings.Cut(rest, "/")
 	if _, p, ok := parsePart(text); ok {
-		content, err := open(ctx, st, id, object, maxSegment)
+		content, err := Open(ctx, st, id, object, MaxSegment)
 		if err == nil && int64(len(content)) != p.to-p.from {
 			err = fmt.Errorf("it holds %d bytes: %w", len(content), cofre.ErrCorrupt)
 		}
@@ -233,8 +233,8 @@ func unseal(id Identity, object string, sealed io.Reader, limit int64) ([]byte, 
 	return content, nil
 }
 
-// usualSegment is the size that nearly every cluster's segments have.
-const usualSegment = 16 << 20
+// UsualSegment is the size that nearly every cluster's segments have.
+const UsualSegment = 16 << 20
 
 // readContent reads to the end: a whole segment into one buffer, which the kernel is asked to give in large pages. A
 // process that lives for one segment would else spend more time on the first touch of its memory than on the segment.
@@ -246,8 +246,8 @@ func readContent(r io.Reader, limit int64) ([]byte, error) {
 		}
 		switch {
 		case len(b) < cap(b):
-		case cap(b) < usualSegment:
-			b = append(largepages.Make(usualSegment + 1)[:0], b...) // one more, to meet the end without growing
+		case cap(b) < UsualSegment:
+			b = append(largepages.Make(UsualSegment + 1)[:0], b...) // one more, to meet the end without growing
 		default:
 			b = append(b, 0)[:len(b)]
 		}
@@ -277,3 +277,6 @@ func (r *digestReader) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	}
 	return nil, age.ErrIncorrectIdentity
 }
+
+// MaxSegment is the size of the largest segment that PostgreSQL can be told to use, in bytes.
+const MaxSegment = 1 << 30

@@ -266,7 +266,7 @@ func WholeSegments(ctx context.Context, a Archive, system cofre.SystemID, size i
 		return nil, a.Unusable
 	}
 	var there []pgdata.Segment
-	for o, err := range a.Store.List(ctx, prefix(system)) {
+	for o, err := range a.Store.List(ctx, Prefix(system)) {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", a.URL(), err)
 		}
@@ -281,5 +281,5 @@ func WholeSegments(ctx context.Context, a Archive, system cofre.SystemID, size i
 //
 // Errors: cofre.ErrCorrupt; cofre.ErrRefused if it is of another system.
 func CheckSegment(system cofre.SystemID, name pgdata.WALName, content []byte) error {
-	return checkContent(system, name, content)
+	return CheckContent(system, name, content)
 }

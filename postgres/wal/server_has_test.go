@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // TestServerHas answers what a promotion asks last without any repository.
@@ -34,7 +34,7 @@ func TestServerHas(t *testing.T) {
 		{0, "00000001.history", false}, // not one of ours: whatever is archived
 		{0, "00000002.history", false},
 	} {
-		if got := wal.ServerHas(c.claim, c.name, filepath.Join(dir, "RECOVERYHISTORY")); got != c.want {
+		if got := fetch.ServerHas(c.claim, c.name, filepath.Join(dir, "RECOVERYHISTORY")); got != c.want {
 			t.Errorf("--claim %d, %s: %v", c.claim, c.name, got)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // self puts this binary where every user may run it and returns a shell command that runs it as a command of
@@ -146,7 +147,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + // PostgreSQL knows no Z before its time zone abbreviations are read
 			at.Format("2006-01-02 15:04:05.999999-07:00") + "'", 4000},
 	} {
-		r, err := recovery.Recover(c.target, []recovery.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv))
+		r, err := recovery.Recover(c.target, []recovery.BaseBackup{backup}, &inv.WAL, fetch.Scan(t.Context(), st, id, inv))
 		if err != nil {
 			t.Errorf("plan %s: %v", c.target, err)
 			continue
@@ -157,7 +158,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		}
 	}
 	for _, target := range []cofre.RecoveryTarget{{Name: "never made"}, {XID: uint64(xid) + 1000}, {At: time.Now().Add(time.Hour)}} {
-		if r, err := recovery.Recover(target, []recovery.BaseBackup{backup}, &inv.WAL, wal.Scan(t.Context(), st, id, inv)); err == nil {
+		if r, err := recovery.Recover(target, []recovery.BaseBackup{backup}, &inv.WAL, fetch.Scan(t.Context(), st, id, inv)); err == nil {
 			t.Errorf("%s is said to be reachable: %+v", target, r)
 		}
 	}
@@ -168,7 +169,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 	if err := st.Delete(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
-	if err := wal.Forget(filepath.Join(root, "spool")); err != nil {
+	if err := fetch.Forget(filepath.Join(root, "spool")); err != nil {
 		t.Fatal(err)
 	}
 	r, err := startRecovery(t, s, root, base, "", self(t, root, "fetch", id.Recipient()))

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
 
@@ -286,16 +287,16 @@ func TestStreamFollowsToAPromotedStandby(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	run.stop(t)
-	fetch := self(t, root, "fetch", id.Recipient())
+	command := self(t, root, "fetch", id.Recipient())
 	for _, c := range []struct {
 		timeline string
 		want     int
 	}{{"latest", 4000}, {"1", 5500}} {
-		got := recoverTo(t, primary, root, base, "recovery_target_timeline = '"+c.timeline+"'", fetch, "select count(*) from public.ledger")
+		got := recoverTo(t, primary, root, base, "recovery_target_timeline = '"+c.timeline+"'", command, "select count(*) from public.ledger")
 		if number(t, got) != c.want {
 			t.Errorf("timeline %s: %s rows, want %d", c.timeline, got, c.want)
 		}
-		if err := wal.Forget(filepath.Join(root, "spool")); err != nil {
+		if err := fetch.Forget(filepath.Join(root, "spool")); err != nil {
 			t.Fatal(err)
 		}
 	}

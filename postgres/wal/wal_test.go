@@ -24,6 +24,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -40,7 +41,7 @@ func command(verb string, args []string) int {
 	ctx := context.Background()
 	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, "cofre:", err)
-		return wal.Unknown.Exit()
+		return fetch.Unknown.Exit()
 	}
 	st, err := store.Open(ctx, store.Config{URL: os.Getenv("COFRE_TEST_STORE")})
 	if err != nil {
@@ -58,13 +59,13 @@ func command(verb string, args []string) int {
 			return fail(err)
 		}
 	case "fetch", "prefetch":
-		id, err := wal.KeepIdentity(wal.IdentityFile(spool), wal.Recipient{}, func() (wal.Identity, error) {
+		id, err := wal.KeepIdentity(fetch.IdentityFile(spool), wal.Recipient{}, func() (wal.Identity, error) {
 			return wal.Unlock(ctx, st, password)
 		})
 		if err != nil {
 			return fail(err)
 		}
-		f := &wal.Fetcher{Store: st, Identity: id, Spool: spool, Prefetch: 4}
+		f := &fetch.Fetcher{Store: st, Identity: id, Spool: spool, Prefetch: 4}
 		if verb == "prefetch" {
 			if err := f.PrefetchAfter(ctx, args[0]); err != nil {
 				return fail(err)
@@ -435,19 +436,19 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 		}
 	}
 	to := filepath.Join(dir, "pg_wal", "RECOVERYXLOG")
-	f := &wal.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool")}
-	check := func(what, name string, f *wal.Fetcher, want wal.Answer, is error) {
+	f := &fetch.Fetcher{Store: st, Identity: id, System: system, Spool: filepath.Join(dir, "spool")}
+	check := func(what, name string, f *fetch.Fetcher, want fetch.Answer, is error) {
 		t.Helper()
 		os.Remove(to)
 		answer, err := f.Fetch(t.Context(), name, to)
-		if answer != want || (err == nil) != (answer == wal.Delivered) || (is != nil && !errors.Is(err, is)) {
+		if answer != want || (err == nil) != (answer == fetch.Delivered) || (is != nil && !errors.Is(err, is)) {
 			t.Errorf("%s: %s, %v", what, answer, err)
 		}
 		b, readErr := os.ReadFile(to)
-		if (readErr == nil) != (want == wal.Delivered) {
+		if (readErr == nil) != (want == fetch.Delivered) {
 			t.Errorf("%s: a file of %d bytes is there: %v", what, len(b), readErr)
 		}
-		if want == wal.Delivered {
+		if want == fetch.Delivered {
 			if want, _ := os.ReadFile(filepath.Join(dir, "pg_wal", name)); !bytes.Equal(b, want) {
 				t.Errorf("%s: other bytes", what)
 			}
@@ -456,17 +457,17 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 			t.Errorf("%s: left %v", what, rest)
 		}
 	}
-	check("there", segments[0], f, wal.Delivered, nil)
-	check("prefetched", segments[1], f, wal.Delivered, nil)
-	check("the end", "000000010000000000000099", f, wal.Absent, cofre.ErrNotFound)
-	check("no history", "00000002.history", f, wal.Absent, cofre.ErrNotFound)
-	check("another timeline", "000000020000000000000008", f, wal.Absent, cofre.ErrNotFound)
-	check("a hole", segments[2], f, wal.Gap, nil)
+	check("there", segments[0], f, fetch.Delivered, nil)
+	check("prefetched", segments[1], f, fetch.Delivered, nil)
+	check("the end", "000000010000000000000099", f, fetch.Absent, cofre.ErrNotFound)
+	check("no history", "00000002.history", f, fetch.Absent, cofre.ErrNotFound)
+	check("another timeline", "000000020000000000000008", f, fetch.Absent, cofre.ErrNotFound)
+	check("a hole", segments[2], f, fetch.Gap, nil)
 	var gap *cofre.GapError
 	if _, err := f.Fetch(t.Context(), segments[2], to); !errors.As(err, &gap) || gap.From != segments[2] {
 		t.Errorf("a hole: %v", err)
 	}
-	check("not a name", "../../etc/passwd", f, wal.Unknown, nil)
+	check("not a name", "../../etc/passwd", f, fetch.Unknown, nil)
 
 	// A younger timeline began later than the end of this one: what lies between was lost.
 	history := filepath.Join(dir, "pg_wal", "00000002.history")
@@ -476,12 +477,12 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	if _, err := a.Archive(t.Context(), history); err != nil {
 		t.Fatal(err)
 	}
-	check("the tail of a timeline that was left", "00000001000000000000001F", f, wal.Gap, nil)
-	check("after the fork", "000000010000000000000020", f, wal.Absent, cofre.ErrNotFound)
+	check("the tail of a timeline that was left", "00000001000000000000001F", f, fetch.Gap, nil)
+	check("after the fork", "000000010000000000000020", f, fetch.Absent, cofre.ErrNotFound)
 
 	other := *f
 	other.System = 4711
-	check("another system", segments[0], &other, wal.Unknown, cofre.ErrNoRepo)
+	check("another system", segments[0], &other, fetch.Unknown, cofre.ErrNoRepo)
 
 	empty, err := store.Open(t.Context(), store.Config{URL: filepath.Join(root, "not-mounted"), Create: true})
 	if err != nil {
@@ -489,14 +490,14 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	}
 	other = *f
 	other.Store = empty
-	check("a folder that is not mounted", "000000010000000000000099", &other, wal.Unknown, cofre.ErrNoRepo)
+	check("a folder that is not mounted", "000000010000000000000099", &other, fetch.Unknown, cofre.ErrNoRepo)
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if answer, err := f.Fetch(cancelled, "000000010000000000000099", to); answer != wal.Unknown {
+	if answer, err := f.Fetch(cancelled, "000000010000000000000099", to); answer != fetch.Unknown {
 		t.Errorf("interrupted: %v", err)
 	}
-	for answer, exits := range map[wal.Answer][2]int{wal.Delivered: {0, 0}, wal.Absent: {1, 1}, wal.Gap: {126, 1}, wal.Unknown: {126, 1}} {
+	for answer, exits := range map[fetch.Answer][2]int{fetch.Delivered: {0, 0}, fetch.Absent: {1, 1}, fetch.Gap: {126, 1}, fetch.Unknown: {126, 1}} {
 		if got := [2]int{answer.Exit(), answer.ExitOfStandby()}; got != exits {
 			t.Errorf("%s exits with %d, for a standby with %d", answer, got[0], got[1])
 		}
@@ -504,7 +505,7 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 
 	object := object(t, system, segments[4])
 	damage(t, st, object)
-	check("damaged in the repository", segments[4], &wal.Fetcher{Store: st, Identity: id, System: system}, wal.Unknown, cofre.ErrCorrupt)
+	check("damaged in the repository", segments[4], &fetch.Fetcher{Store: st, Identity: id, System: system}, fetch.Unknown, cofre.ErrCorrupt)
 
 	k, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -514,8 +515,8 @@ func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("another key", segments[0], &wal.Fetcher{Store: st, Identity: foreign, System: system}, wal.Unknown, cofre.ErrWrongKey)
-	if err := wal.Forget(f.Spool); err != nil {
+	check("another key", segments[0], &fetch.Fetcher{Store: st, Identity: foreign, System: system}, fetch.Unknown, cofre.ErrWrongKey)
+	if err := fetch.Forget(f.Spool); err != nil {
 		t.Error(err)
 	}
 }

@@ -28,6 +28,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
+
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 
@@ -327,7 +329,7 @@ func (i *installation) seenBy(t testing.TB) *installation {
 }
 
 // fetcher reads the archive directly, by no way that has faults.
-func (i *installation) fetcher() *wal.Fetcher {
+func (i *installation) fetcher() *fetch.Fetcher {
 	i.t.Helper()
 	address := i.address
 	c := store.Config{URL: address}
@@ -346,14 +348,14 @@ func (i *installation) fetcher() *wal.Fetcher {
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	return &wal.Fetcher{Store: st, Identity: id, System: vocabulary.SystemID(system), Whole: true}
+	return &fetch.Fetcher{Store: st, Identity: id, System: vocabulary.SystemID(system), Whole: true}
 }
 
 // archived reports whether a file of pg_wal is archived, and fails the test where other bytes are.
-func (i *installation) archived(f *wal.Fetcher, path string) bool {
+func (i *installation) archived(f *fetch.Fetcher, path string) bool {
 	i.t.Helper()
 	to := filepath.Join(i.t.TempDir(), "fetched")
-	if answer, _ := f.Fetch(i.t.Context(), filepath.Base(path), to); answer != wal.Delivered {
+	if answer, _ := f.Fetch(i.t.Context(), filepath.Base(path), to); answer != fetch.Delivered {
 		return false
 	}
 	got, err := os.ReadFile(to)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // fetchName is the command whose every failure PostgreSQL reads.
@@ -76,15 +76,15 @@ func forServer(called *cobra.Command, err error) error {
 	if _, ok := errors.AsType[*fetchFailure](err); ok {
 		return err
 	}
-	return &fetchFailure{err, wal.Unknown.Exit()}
+	return &fetchFailure{err, fetch.Unknown.Exit()}
 }
 
 func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (err error) {
-	answer := wal.Unknown
+	answer := fetch.Unknown
 	defer func() {
 		// A panic would end the process with 2, which PostgreSQL takes for the end of WAL.
 		if p := recover(); p != nil {
-			answer, err = wal.Unknown, fmt.Errorf("fetch %s: internal error: %v", name, p)
+			answer, err = fetch.Unknown, fmt.Errorf("fetch %s: internal error: %v", name, p)
 		}
 		switch {
 		case err == nil:
@@ -94,9 +94,9 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 			err = &fetchFailure{err, answer.Exit()}
 		}
 	}()
-	if wal.ServerHas(cofre.Timeline(c.claim), name, path) {
-		answer = wal.Absent
-		return fmt.Errorf("fetch %s: the server has it, or there is none: %w", name, wal.ErrAbsent)
+	if fetch.ServerHas(cofre.Timeline(c.claim), name, path) {
+		answer = fetch.Absent
+		return fmt.Errorf("fetch %s: the server has it, or there is none: %w", name, fetch.ErrAbsent)
 	}
 	cfg, err := a.Settings()
 	if err != nil {

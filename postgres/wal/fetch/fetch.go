@@ -1,4 +1,4 @@
-package wal
+package fetch
 
 import (
 	"context"
@@ -11,10 +11,8 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
-
-// maxSegment is the size of the largest segment that PostgreSQL can be told to use, in bytes.
-const maxSegment = 1 << 30
 
 // Answer is what a fetch found out about a file.
 type Answer int
@@ -57,7 +55,7 @@ func (a Answer) ExitOfStandby() int { return min(a.Exit(), 1) }
 // its name (fetch_place.go); edited; written; and then the segments after it are fetched ahead (fetch_ahead.go).
 type Fetcher struct {
 	Store    cofre.Store
-	Identity Identity
+	Identity wal.Identity
 	// Unusable is why Store could not be opened, if it could not; then there are Copies.
 	Unusable error
 	// Copies are asked for what Store does not have or cannot give: if it cannot be reached, or if what it holds is
@@ -164,7 +162,7 @@ func (f *Fetcher) system() (cofre.SystemID, error) {
 	if f.System != 0 {
 		return f.System, nil
 	}
-	c, err := readControl(pgdata.ControlFile)
+	c, err := wal.ReadControl(pgdata.ControlFile)
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package wal
+package fetch
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 // errAbsent is the error of Absent.
@@ -33,7 +34,7 @@ func unknown(err error) reply { return reply{answer: Unknown, err: err} }
 // place is one repository that WAL is read from.
 type place struct {
 	store    cofre.Store
-	identity Identity
+	identity wal.Identity
 	unusable error // why it could not be opened
 }
 
@@ -42,7 +43,7 @@ func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALNa
 	if p.unusable != nil {
 		return unknown(p.unusable)
 	}
-	content, err := Read(ctx, p.store, p.identity, system, name)
+	content, err := wal.Read(ctx, p.store, p.identity, system, name)
 	switch {
 	case err == nil:
 		return reply{answer: Delivered, content: content}
@@ -55,7 +56,7 @@ func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALNa
 // missing decides what it means that a file is not there: WAL may go on after it, the folder that holds the repository
 // may not be mounted, or the repository may be another cluster's.
 func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
-	if _, err := p.store.Stat(ctx, RecipientObject); errors.Is(err, cofre.ErrNotFound) {
+	if _, err := p.store.Stat(ctx, wal.RecipientObject); errors.Is(err, cofre.ErrNotFound) {
 		return unknown(cofre.WithHint(fmt.Errorf("no WAL is kept at %s: %w", p.store.URL(), cofre.ErrNoRepo), cofre.Say("wal.mounted", "is the folder mounted, and the address right?")))
 	} else if err != nil {
 		return unknown(err)
@@ -68,7 +69,7 @@ func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.W
 		return p.absent(ctx, system)
 	}
 	// The file may have been archived a moment ago, and what comes after it too.
-	if content, err := Read(ctx, p.store, p.identity, system, name); err == nil {
+	if content, err := wal.Read(ctx, p.store, p.identity, system, name); err == nil {
 		return reply{answer: Delivered, content: content}
 	}
 	return reply{answer: Gap, err: gap}
@@ -79,11 +80,11 @@ func (p place) later(ctx context.Context, system cofre.SystemID, name pgdata.WAL
 	switch {
 	case name.Kind == pgdata.WALHistory && name.Timeline > 1:
 		// A recovery that is told there is no such timeline would take its number, or pass over what it holds.
-		there, err := hasSegments(ctx, p.store, system, name.Timeline)
+		there, err := wal.HasSegments(ctx, p.store, system, name.Timeline)
 		if err != nil || !there {
 			return nil, err
 		}
-		return ErrNoHistory(name.Timeline), nil
+		return wal.ErrNoHistory(name.Timeline), nil
 	case name.Kind == pgdata.WALSegment:
 		why, err := p.lost(ctx, system, name)
 		if err != nil || why == "" {
@@ -100,7 +101,7 @@ func (p place) later(ctx context.Context, system cofre.SystemID, name pgdata.WAL
 // left it later. To take its absence for the end of WAL would promote a cluster without what came after. It
 // returns "" if nothing came after it.
 func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALName) (string, error) {
-	dir, text := timelinePrefix(system, name.Timeline), name.String()
+	dir, text := wal.TimelinePrefix(system, name.Timeline), name.String()
 	for o, err := range p.store.List(ctx, dir) {
 		if err != nil {
 			return "", err
@@ -111,7 +112,7 @@ func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 	}
 	// Timelines are numbered one after the other, as PostgreSQL looks for them.
 	for child := name.Timeline + 1; ; child++ {
-		b, err := open(ctx, p.store, p.identity, ObjectName(system, pgdata.HistoryOf(child)), 1<<20)
+		b, err := wal.Open(ctx, p.store, p.identity, wal.ObjectName(system, pgdata.HistoryOf(child)), 1<<20)
 		if errors.Is(err, cofre.ErrNotFound) {
 			return "", nil
 		}
@@ -140,7 +141,7 @@ func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 
 // absent is the answer Absent, if the store holds WAL of the system at all.
 func (p place) absent(ctx context.Context, system cofre.SystemID) reply {
-	for _, err := range p.store.List(ctx, prefix(system)) {
+	for _, err := range p.store.List(ctx, wal.Prefix(system)) {
 		if err != nil {
 			return unknown(err)
 		}
@@ -153,14 +154,14 @@ func (p place) absent(ctx context.Context, system cofre.SystemID) reply {
 // beginning puts the beginning of a segment together: what a stream brought of it, or its .partial file. It
 // returns nil if there is neither.
 func (p place) beginning(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
-	content, err := joinParts(ctx, p.store, p.identity, system, name)
+	content, err := wal.JoinParts(ctx, p.store, p.identity, system, name)
 	if err == nil && content != nil {
-		err = checkContent(system, name, content)
+		err = wal.CheckContent(system, name, content)
 	}
 	if err != nil {
 		return nil, err
 	}
-	partial, err := Read(ctx, p.store, p.identity, system, name.Partial())
+	partial, err := wal.Read(ctx, p.store, p.identity, system, name.Partial())
 	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
 		return nil, err
 	}
@@ -185,13 +186,13 @@ func recordsReach(content []byte) cofre.LSN {
 
 // segmentSize is the size of the cluster's segments: as pg_control says, or an archived one of the timeline.
 func (p place) segmentSize(ctx context.Context, system cofre.SystemID, tli cofre.Timeline) (int64, error) {
-	if c, err := readControl(pgdata.ControlFile); err == nil && c.SystemID == system {
+	if c, err := wal.ReadControl(pgdata.ControlFile); err == nil && c.SystemID == system {
 		return c.WALSegmentSize, nil
 	}
 	if p.unusable != nil {
 		return 0, p.unusable
 	}
-	dir := timelinePrefix(system, tli)
+	dir := wal.TimelinePrefix(system, tli)
 	for o, err := range p.store.List(ctx, dir) {
 		if err != nil {
 			return 0, err
@@ -199,8 +200,8 @@ func (p place) segmentSize(ctx context.Context, system cofre.SystemID, tli cofre
 		if !pgdata.IsSegmentName(strings.TrimPrefix(o.Name, dir)) {
 			continue
 		}
-		content, err := open(ctx, p.store, p.identity, o.Name, maxSegment)
+		content, err := wal.Open(ctx, p.store, p.identity, o.Name, wal.MaxSegment)
 		return int64(len(content)), err
 	}
-	return usualSegment, nil // no segment of the timeline is there at all
+	return wal.UsualSegment, nil // no segment of the timeline is there at all
 }

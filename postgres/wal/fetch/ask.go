@@ -1,4 +1,4 @@
-package wal
+package fetch
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 // Copy is another repository that the same WAL is archived to.
 type Copy struct {
 	URL string
 	// Open opens its store and unlocks its key.
-	Open func(context.Context) (cofre.Store, Identity, error)
+	Open func(context.Context) (cofre.Store, wal.Identity, error)
 
 	once sync.Once
 	at   place
@@ -182,7 +183,7 @@ func (f *Fetcher) whole(ctx context.Context, system cofre.SystemID, name pgdata.
 		}
 		content, err := []byte(nil), p.unusable
 		if err == nil {
-			content, err = Read(ctx, p.store, p.identity, system, name)
+			content, err = wal.Read(ctx, p.store, p.identity, system, name)
 		}
 		if err == nil {
 			return content, nil
