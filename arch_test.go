@@ -141,7 +141,7 @@ func checkArrow(t *testing.T, file, from string, height int, to string) {
 	if !ok {
 		return // reported where that directory is visited
 	}
-	if strings.HasPrefix(to, "internal/testkit") && !strings.HasPrefix(from, "internal/testkit") && !under(from, []string{"bench", "test", "repository/repositorytest", "bucket/buckettest", "postgres/physical/physicaltest"}) {
+	if isKit(to) && !isKit(from) && !under(from, []string{"bench", "test"}) {
 		t.Errorf("%s imports %s: test kits are for tests", file, to)
 	}
 	sameRoom := from != "." && to != "." && strings.HasPrefix(from, "internal/") && strings.HasPrefix(to, "internal/")
@@ -153,6 +153,33 @@ func checkArrow(t *testing.T, file, from string, height int, to string) {
 	}
 	if under(from, adapters) && under(to, adapters) && family(from) != family(to) && to != "store" {
 		t.Errorf("%s is an adapter and imports the adapter %s: they meet in installation", file, to)
+	}
+}
+
+// isKit reports whether a package helps tests, which its name says.
+func isKit(dir string) bool {
+	return under(dir, []string{"internal/testkit"}) || strings.Contains(dir, "/") && strings.HasSuffix(dir, "test")
+}
+
+// most is how many lines a package may have without its tests: with more, nobody finds the room of a line.
+const most = 4000
+
+func TestNoPackageIsTooLarge(t *testing.T) {
+	for dir, files := range goFiles(t) {
+		lines := 0
+		for file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += strings.Count(string(text), "\n")
+		}
+		if lines > most {
+			t.Errorf("package %s has %d lines, more than %d: which of its ideas can have a package of its own?", dir, lines, most)
+		}
 	}
 }
 
