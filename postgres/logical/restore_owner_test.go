@@ -2,6 +2,7 @@ package logical_test
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
@@ -42,4 +43,27 @@ func TestRestoreByTheOwnerOfTheDatabase(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// The locale of a database is not one of the encoding of the database from which it is asked for.
+func TestRestoreOfALocaleInAnotherEncoding(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	var locale string
+	for _, name := range []string{"pt_BR.ISO-8859-1", "en_US.ISO-8859-1", "de_DE.ISO-8859-1"} {
+		if s.Query(t, "postgres", `SELECT count(*) FROM pg_collation WHERE collcollate = '`+name+`' OR collcollate = '`+strings.ReplaceAll(name, "ISO-8859-1", "iso88591")+`'`) != "0" {
+			locale = name
+		}
+	}
+	if locale == "" {
+		t.Skip("the machine has no locale in LATIN1: localedef -i pt_BR -f ISO-8859-1 pt_BR.ISO-8859-1")
+	}
+	name := db + "_latin"
+	s.Exec(t, "postgres", `CREATE DATABASE "`+name+`" TEMPLATE template0 ENCODING LATIN1 LOCALE '`+locale+`'`)
+	t.Cleanup(func() { s.Drop(t, name); s.Drop(t, name+"_back") })
+	s.Exec(t, name, `CREATE TABLE public."preço" (id int); INSERT INTO public."preço" VALUES (1)`)
+	if _, proof, _, err := restore(t, captureOf(t, s, name, dump.Options{}), options(s, name+"_back")); err != nil {
+		t.Errorf("%v: %+v", err, proof)
+	}
 }

@@ -36,7 +36,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	x.conn = conn
 	x.reached()
 	x.tools(ctx)
-	for _, look := range []func(context.Context) error{x.tables, x.sequences, x.largeObjects, x.locks, x.connections, x.prepared, x.collation} {
+	for _, look := range []func(context.Context) error{x.tables, x.sequences, x.largeObjects, x.locks, x.connections, x.prepared, x.collation, x.searchPath} {
 		if err := look(ctx); err != nil {
 			return x.found, postgres.Explain(fmt.Errorf("examine database %s: %w", s.config.DatabaseName(), err))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
@@ -390,6 +391,11 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 	return nil
 }
 
+// noLocale is the function of the server that says that it could not create a locale. The SQLSTATE is that of a locale in another encoding, too.
+//
+// Source: PostgreSQL 13 to 18, src/backend/utils/adt/pg_locale.c.
+const noLocale = "report_newlocale_failure"
+
 // lookAtLocale asks the server for a collation of the recorded locale, in a transaction that is rolled back:
 // only the server knows what its operating system has.
 func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
@@ -417,7 +423,8 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 		if rb := tx.Rollback(ctx); rb != nil {
 			return fmt.Errorf("roll back: %w", rb)
 		}
-		if logical.HasCode(err, "22023") { // invalid_parameter_value: could not create locale
+		var server *pgconn.PgError
+		if errors.As(err, &server) && server.Routine == noLocale {
 			p.Refuse(cofre.Say("database.locale", "the server's operating system does not have locale {{.locale}}", "locale", locale),
 				cofre.Say("database.locale_gen", "generate it there (locale-gen, localedef or the locales package), and restart PostgreSQL"))
 		}
