@@ -23,6 +23,8 @@ type server struct {
 	timeline cofre.Timeline
 	flushed  cofre.LSN // up to where it has WAL
 
+	standby bool // it has WAL from another server, and more of it later
+
 	restart cofre.LSN // from where on the slot keeps WAL; 0 if it keeps none
 	fresh   bool      // the slot was made just now
 }
@@ -58,7 +60,7 @@ func (r *run) reserve(ctx context.Context, s *server) error {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	if err := conn.QueryRow(ctx, "select setting::bigint from pg_settings where name = 'wal_segment_size'").Scan(&s.size); err != nil {
+	if err := conn.QueryRow(ctx, "select setting::bigint, pg_is_in_recovery() from pg_settings where name = 'wal_segment_size'").Scan(&s.size, &s.standby); err != nil {
 		return postgres.Explain(err)
 	}
 	var restart, status *string
@@ -172,6 +174,24 @@ func after(have []pgdata.Segment, s server) place {
 	return place{s.timeline, at.Start(s.size)}
 }
 
+// back decides where to go on if the server is on an older timeline than what was received last: it is another one, or the cluster was
+// brought back to before its failover. That is said, what was received is kept, and streaming goes on as a new run would, which
+// compares the first segment with what the archives have.
+func (r *run) back(ctx context.Context, s server) (place, error) {
+	r.tell.warn("the server is on timeline %d, and WAL of timeline %d was received before: another server, or one that was brought back to before its failover; streaming goes on with timeline %d: take a base backup now", s.timeline, r.newest, s.timeline)
+	if err := r.spool.SetAside(); err != nil {
+		return place{}, err
+	}
+	for _, shipper := range r.shippers {
+		shipper.Forget()
+	}
+	have, err := r.inAll(ctx)
+	if err != nil {
+		return place{}, err
+	}
+	return after(append(have, r.spool.Waiting()...), s), nil
+}
+
 // follow finds where to go on when the server has gone on to other timelines: what was received may reach beyond
 // the fork, and is then of no use to it.
 func follow(h pgdata.History, p place, size int64) place {
@@ -196,11 +216,19 @@ const (
 	internalError = "XX000"
 )
 
+// behind reports whether an error of the server at p means that its own WAL ends before. A standby that was restarted counts what it
+// has replayed, until it receives again: it has the rest, or gets it.
+//
+// Source: PostgreSQL, src/backend/replication/walsender.c, GetStandbyFlushRecPtr.
+func (s server) behind(p place, err *pgconn.PgError) bool {
+	return err.Code == internalError && p.timeline == s.timeline && p.at > s.flushed
+}
+
 // lost reports whether an error of the server at p means that it does not have what should come next: it has removed it,
 // or its own WAL ends before. Its words do not count: they are of the server's language.
 func (s server) lost(p place, err *pgconn.PgError) bool {
 	removed := err.Code == undefinedFile
-	ahead := err.Code == internalError && p.timeline == s.timeline && p.at > s.flushed
+	ahead := s.behind(p, err) && !s.standby
 	next := place{s.timeline, s.reserved().Start(s.size)}
 	return s.restart != 0 && (removed || ahead) && p != next
 }

@@ -42,6 +42,11 @@ func (r *run) session(ctx context.Context, ship func(*Shipper)) error {
 	if err != nil {
 		return err
 	}
+	if r.newest > s.timeline {
+		if p, err = r.back(ctx, s); err != nil {
+			return err
+		}
+	}
 	if p.timeline != s.timeline {
 		h, err := history(ctx, pg, s.timeline)
 		if err != nil {
@@ -59,6 +64,7 @@ func (r *run) session(ctx context.Context, ship func(*Shipper)) error {
 // stream receives from one place on, and from timeline to timeline.
 func (r *run) stream(ctx context.Context, pg *pgconn.PgConn, s server, p place) error {
 	for {
+		r.newest = p.timeline
 		if p.timeline > 1 {
 			if err := r.archiveHistory(ctx, pg, p.timeline); err != nil {
 				return err
@@ -105,6 +111,9 @@ func (r *run) start(ctx context.Context, pg *pgconn.PgConn, p place) error {
 // and what was received of it is kept. Any other error is returned as it is.
 func (r *run) elsewhere(s server, p place, err error) (place, error) {
 	said, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && s.standby && s.behind(p, said) {
+		return p, fmt.Errorf("the standby has WAL up to %s, and what comes next begins at %s: it is waited for: %w", s.flushed, p.at, err)
+	}
 	if !ok || !s.lost(p, said) {
 		return p, err
 	}

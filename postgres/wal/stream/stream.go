@@ -103,7 +103,8 @@ type run struct {
 	shippers []*Shipper
 	receiver *Receiver
 
-	resume *place // where to go on after WAL that is lost; nil if none is
+	resume *place         // where to go on after WAL that is lost; nil if none is
+	newest cofre.Timeline // that was received in this run
 }
 
 // place is a position to go on at, whatever the stores have.
