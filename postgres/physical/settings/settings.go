@@ -112,9 +112,16 @@ func (r Recovery) settings(s physical.Summary, c *pgdata.Control) []setting {
 		add("recovery_target_timeline", timeline)
 		add("recovery_target_action", string(cmp.Or(r.Action, ActionPause)))
 		add("hot_standby", "on")
-		if r.Plan != nil && r.Plan.Cautious && s.Major >= 15 {
+		switch {
+		case r.Plan == nil || s.Major < 15:
+		case r.Plan.Cautious:
 			// A server that reads ahead dies of a segment that cannot be fetched, before it has replayed what it needs.
 			add("recovery_prefetch", "off")
+		default:
+			// The plan has looked at as much behind the target as a server reads ahead by default; the original may have raised that.
+			//
+			// Source: PostgreSQL, src/backend/access/transam/xlogprefetcher.c; xlogreader.c, XLogReadRecordAlloc.
+			add("wal_decode_buffer_size", "512kB")
 		}
 	}
 	if r.InPlace {

@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // TestSettings has one recovery target at most, last, and never less than the control file demands.
@@ -28,6 +29,27 @@ func TestSettings(t *testing.T) {
 	}
 	if at := slices.Index(lines, "recovery_target_lsn = '16/B374D848'"); at < slices.Index(lines, "recovery_target_xid = ''") {
 		t.Error("an empty target comes after the one that is used")
+	}
+	// How far the server reads ahead is what the plan has looked at, whatever the original had.
+	for _, c := range []struct {
+		major int
+		plan  *recovery.Recovery
+		want  string
+	}{
+		{15, &recovery.Recovery{}, "wal_decode_buffer_size = '512kB'"},
+		{18, &recovery.Recovery{Cautious: true}, "recovery_prefetch = 'off'"},
+		{14, &recovery.Recovery{}, ""},
+		{18, nil, ""},
+	} {
+		r, got := Recovery{RestoreCommand: "true", Plan: c.plan}, ""
+		for _, s := range r.settings(physical.Summary{Major: c.major}, &pgdata.Control{}) {
+			if s.name == "wal_decode_buffer_size" || s.name == "recovery_prefetch" {
+				got += s.String()
+			}
+		}
+		if got != c.want {
+			t.Errorf("%d, %+v: %q, want %q", c.major, c.plan, got, c.want)
+		}
 	}
 	// ALTER SYSTEM has resolved the include; a line of the original's that is the same stays.
 	flat := "archive_mode = 'off'\nwork_mem = '5MB'\narchive_mode = 'off'\nlisten_addresses = ''\n"

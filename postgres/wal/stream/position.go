@@ -178,7 +178,7 @@ func after(have []pgdata.Segment, s server) place {
 // brought back to before its failover. That is said, what was received is kept, and streaming goes on as a new run would, which
 // compares the first segment with what the archives have.
 func (r *run) back(ctx context.Context, s server) (place, error) {
-	r.tell.warn("the server is on timeline %d, and WAL of timeline %d was received before: another server, or one that was brought back to before its failover; streaming goes on with timeline %d: take a base backup now", s.timeline, r.newest, s.timeline)
+	r.tell.warn(cofre.Say("stream.older_timeline", "the server is on timeline {{.timeline}}, and WAL of timeline {{.received}} was received before: another server, or one that was brought back to before its failover; streaming goes on with timeline {{.timeline}}: take a base backup now", "timeline", s.timeline, "received", r.newest))
 	if err := r.spool.SetAside(); err != nil {
 		return place{}, err
 	}
