@@ -447,7 +447,7 @@ func (r *inPlace) outcome() *cofre.Outcome {
 	if len(drop) > 0 {
 		o.Next = append(o.Next, "rm "+strings.Join(drop, " "))
 	}
-	o.Next = append(r.next(), o.Next...)
+	r.lookElsewhere(o)
 	return o
 }
 

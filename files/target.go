@@ -171,12 +171,13 @@ func (j *job) nothing(files int) error {
 		cofre.Say("files.other_point", "look for another point that holds it: cofre list"))
 }
 
-// next is what a person can do about files that are lost.
-func (j *job) next() []string {
+// lookElsewhere says on an outcome what to do about what the repository has lost.
+func (j *job) lookElsewhere(o *cofre.Outcome) {
 	if len(j.damaged) == 0 {
-		return nil
+		return
 	}
-	return []string{"look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"}
+	const look = "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"
+	o.Next, o.Hint = append([]string{look}, o.Next...), cofre.Verbatim(look)
 }
 
 // readFacts reads what was recorded at the capture.
@@ -659,7 +660,9 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		}
 	}
 	f.published = true
-	return &cofre.Outcome{Restored: f.to, Left: f.left(), Next: f.next()}, nil
+	o := &cofre.Outcome{Restored: f.to, Left: f.left()}
+	f.lookElsewhere(o)
+	return o, nil
 }
 
 // moveInto renames within dir to a name that nothing has.

@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -118,4 +120,43 @@ func newFile(path string, write func(io.Writer) error) error {
 		err = errors.Join(err, os.Remove(path))
 	}
 	return err
+}
+
+// capturedDatabase finds the database component that a point holds, by the source's name if there are several, and opens it.
+func (in *Installation) capturedDatabase(ctx context.Context, ref, source string) (cofre.RecoveryPoint, cofre.Tree, losses, error) {
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return cofre.RecoveryPoint{}, nil, losses{}, err
+	}
+	ref = cmp.Or(ref, catalog.Latest)
+	want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindDatabase, Name: source}
+	point, comp, err := cat.Component(ref, want)
+	if err != nil {
+		return point, nil, losses{}, err
+	}
+	in.warn(incomplete(cat, ref, point, want)...)
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return point, nil, losses{}, err
+	}
+	tree, err := repo.Tree(ctx, comp.Root)
+	return point, tree, losses{repo, Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}}, err
+}
+
+// losses are what is known to be lost of one component, and where all of it is.
+type losses struct {
+	repo reader
+	from Choice
+}
+
+// into tells it to whoever reads the component; command brings the same from another point.
+func (l losses) into(o *logical.LossOptions, command func(cofre.PointID) string) {
+	o.Known = l.from.Lost()
+	o.Elsewhere = func(ctx context.Context, schema, table string) string {
+		point, _, ok := l.from.Holder(ctx, l.repo, schema, table)
+		if !ok || command == nil {
+			return ""
+		}
+		return command(point)
+	}
 }

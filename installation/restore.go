@@ -14,7 +14,7 @@ import (
 	"github.com/trustlayer/cofre/restore"
 )
 
-// Restorable is what is restored, and where to: a Database, Files or a Storage. A cluster is recovered: see Recover.
+// Restorable is what is restored, and where to: a Database, a *Table, a *Merge, Files or a Storage. A cluster is recovered: see Recover.
 type Restorable interface {
 	kind() cofre.Kind
 	// replaces says what gives way; "" if nothing does.
@@ -29,6 +29,12 @@ type recoverer interface {
 	recover(context.Context, cofre.Observer, *cofre.Outcome) (*recovering.Result, error)
 }
 
+// deciding is a Restorable that knows what it will change once it is staged.
+type deciding interface{ changes() bool }
+
+// single is a Restorable of so little of its component that what else is lost does not concern it.
+type single interface{ ofOneTable() }
+
 // RestoreOptions are what every restore may be told. The zero value restores from the newest point that holds the component whole,
 // accepts no difference, and asks nobody.
 type RestoreOptions struct {
@@ -40,6 +46,9 @@ type RestoreOptions struct {
 	// Confirm is shown the plan, problems and all, and what gives way, before anything is touched. Its error ends the restore, as
 	// it is. Nil confirms.
 	Confirm func(plan *cofre.Plan, replaces string) error
+	// Approve is asked of a Merge, once it is compared, whether what it would change shall be changed. If it says no, all is as it was,
+	// and that is no error. Nil approves.
+	Approve func() (publish bool, err error)
 }
 
 // Restored is what a restore did. Result and its fields are nil if it did not get so far.
@@ -61,6 +70,10 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 		return nil, err
 	}
 	stopped := false
+	stop := func() error {
+		stopped = true
+		return in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+	}
 	c.request.Confirm = func(plan *cofre.Plan) error {
 		replaces := what.replaces(c.request.Component)
 		if replaces != "" && plan.Promise.Replaced == cofre.ReplacedLost {
@@ -74,8 +87,20 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 		if len(plan.Problems) > 0 || replaces == "" {
 			return nil
 		}
-		stopped = true
-		return in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+		return stop()
+	}
+	if d, ok := what.(deciding); ok {
+		c.request.Approve = func() (bool, error) {
+			if o.Approve != nil {
+				if publish, err := o.Approve(); err != nil || !publish {
+					return false, err
+				}
+			}
+			if !d.changes() {
+				return true, nil
+			}
+			return true, stop()
+		}
 	}
 	done := &Restored{Point: c.request.Point, Warnings: c.warnings}
 	done.Result, err = restore.Run(ctx, c.repo, c.request)
@@ -133,7 +158,9 @@ func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreO
 		}
 		return ""
 	}
-	p.warnOfLoss(ctx, in, from)
+	if _, ok := what.(single); !ok {
+		p.warnOfLoss(ctx, in, from)
+	}
 	target, err := what.target(ctx, in, repo, from)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,9 @@ type Request struct {
 	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the restore, as it
 	// is. Nil confirms.
 	Confirm func(*cofre.Plan) error
+	// Approve is asked, once the copy is staged and proven, whether it shall be published: what is to change may be known only then. If
+	// it says no, the copy is discarded, and that is no error. Nil publishes.
+	Approve func() (publish bool, err error)
 	// Accept are names of differences that are taken as they are.
 	Accept []string
 }
@@ -102,10 +105,11 @@ func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		return res, refused
 	}
 	startedAt := time.Now()
-	if err := carryOut(ctx, req, res); err != nil {
-		if res.Kept != nil {
-			return res, err
-		}
+	err = carryOut(ctx, req, res)
+	switch {
+	case res.Kept != nil:
+		return res, err
+	case err != nil || res.Outcome == nil:
 		return res, discard(ctx, req, err)
 	}
 	res.Took = time.Since(startedAt)
@@ -115,17 +119,24 @@ func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	return res, incomplete(req.Component, res.Outcome)
 }
 
-// incomplete names the first of what was left. Nothing is discarded for it.
+// incomplete names what was left. Nothing is discarded for it.
 func incomplete(c cofre.Component, o *cofre.Outcome) error {
 	if len(o.Left) == 0 {
 		return nil
 	}
-	first := o.Left[0]
-	err := fmt.Errorf("restored %s %s: %w: not as captured: %s: %s", c.Kind, c.Name, cofre.ErrPartial, first.What, first.Got)
-	if len(o.Next) == 0 {
+	const shown = 5
+	var left []string
+	for _, l := range o.Left[:min(shown, len(o.Left))] {
+		left = append(left, l.What+": "+l.Got)
+	}
+	if more := len(o.Left) - shown; more > 0 {
+		left = append(left, fmt.Sprintf("and %d more", more))
+	}
+	err := fmt.Errorf("restored %s %s: %w: not as captured: %s", c.Kind, c.Name, cofre.ErrPartial, strings.Join(left, "; "))
+	if o.Hint.IsZero() {
 		return err
 	}
-	return cofre.WithHint(err, o.Messages.Of(o.Next[0]))
+	return cofre.WithHint(err, o.Hint)
 }
 
 // carryOut leaves, if it is interrupted anywhere before Publish, what the target's promise says: something staged under a name of
@@ -143,6 +154,11 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 		return keep(ctx, req, res, unproven(req, res))
 	}
 	cofre.Tell(req.Observer, cofre.RestoreProven{Proof: res.Proof})
+	if req.Approve != nil {
+		if publish, err := req.Approve(); err != nil || !publish {
+			return err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -183,6 +199,9 @@ func discard(ctx context.Context, req Request, reason error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardBound)
 	defer cancel()
 	if err := req.Target.Discard(ctx); err != nil {
+		if reason == nil {
+			return err
+		}
 		return &LeftError{Reason: reason, Left: err}
 	}
 	return reason

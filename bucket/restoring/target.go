@@ -795,14 +795,19 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if c.kept > 0 {
 		out.Kept = append(out.Kept, fmt.Sprintf("%s as before, in %s", count.Of(c.kept, "object"), t.keptAt))
 	}
+	next := func(text string) {
+		if out.Next = append(out.Next, text); out.Hint.IsZero() {
+			out.Hint = cofre.Verbatim(text)
+		}
+	}
 	if t.counts.lost > 0 {
-		out.Next = append(out.Next, "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
+		next("look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
 	}
 	if int64(len(t.apart)) > t.counts.lost && !t.cfg.Replace {
-		out.Next = append(out.Next, "look at the objects that differ; with --replace the captured ones take their place, and they are kept")
+		next("look at the objects that differ; with --replace the captured ones take their place, and they are kept")
 	}
 	if c.extra > c.deleted {
-		out.Next = append(out.Next, fmt.Sprintf("%s in the target that no capture holds; --delete-extra makes an exact mirror", count.Of(c.extra-c.deleted, "object")))
+		next(fmt.Sprintf("%s in the target that no capture holds; --delete-extra makes an exact mirror", count.Of(c.extra-c.deleted, "object")))
 	}
 	return out, nil
 }

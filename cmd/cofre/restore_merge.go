@@ -26,46 +26,51 @@ type mergeDocument struct {
 }
 
 // runMerge compares a captured table with the live one, shows the difference, and applies it once confirmed.
-func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) (err error) {
-	m, err := in.Compare(ctx, installation.MergeOptions{
-		Point: c.RescueOptions.Point, Source: c.RescueOptions.Source, Database: c.Database, Command: c.RescueOptions.Command,
-		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table, Preview: c.preview, DeleteExtra: c.delete, Columns: c.columns, Loss: c.Loss},
-	})
+func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installation.Installation) error {
+	merge := &installation.Merge{
+		Database: c.Database, Command: c.Table.Command,
+		MergeOptions: rescue.MergeOptions{Server: c.Server, Table: c.Table.Table, Preview: c.preview, DeleteExtra: c.delete, Columns: c.columns, Loss: c.Loss},
+	}
+	compared := false
+	c.Approve = func() (bool, error) {
+		compared = true
+		a.screen.end()
+		return c.approve(ctx, a, merge.Made())
+	}
+	r, err := in.Restore(ctx, merge, c.RestoreOptions)
 	a.screen.end()
-	if err != nil {
+	if !compared {
 		return err
 	}
-	doc := mergeDocument{Point: m.Point, Comparison: m.Comparison, Preview: m.Preview, Promise: m.Promise(), Notes: m.Notes}
-	defer func() {
-		// The captured rows stand in a schema of their own until here.
-		err = errors.Join(cmp.Or(err, m.Incomplete()), m.Close(ctx))
-		doc.Left = m.Left
-		if a.JSON {
-			doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
-			err = errors.Join(err, a.Document(doc))
-			return
-		}
-		if err == nil || errors.Is(err, cofre.ErrPartial) {
-			printMerge(a, doc)
-		}
-	}()
+	m := merge.Made()
+	doc := mergeDocument{Point: r.Point, Comparison: m.Comparison, Preview: m.Preview, Promise: m.Promise(), Notes: m.Notes, Left: m.Left, Outcome: m.Done()}
+	err = cmp.Or(err, m.Incomplete())
+	if a.JSON {
+		doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
+		return errors.Join(err, a.Document(doc))
+	}
+	if err == nil || errors.Is(err, cofre.ErrPartial) {
+		printMerge(a, doc)
+	}
+	return err
+}
+
+// approve shows a comparison, and asks whether the live table shall be changed.
+func (c *restoreTableCommand) approve(ctx context.Context, a *app, m *rescue.Merge) (bool, error) {
 	// What differs is what was asked for; where nothing does, nothing is wrong.
 	if !a.JSON && (!a.Quiet || m.Comparison != (rescue.Comparison{Same: m.Comparison.Same})) {
-		printComparison(a, m.Merge)
+		printComparison(a, m)
 	}
 	changes := m.Changes()
 	if c.dryRun || changes == (rescue.Comparison{}) {
-		return nil
+		return !c.dryRun, nil
 	}
-	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(changes.Missing), count(changes.Changed), c.Table)
+	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(changes.Missing), count(changes.Changed), c.Table.Table)
 	if c.delete {
 		question += fmt.Sprintf(", and delete %s", count(changes.Extra))
 	}
-	if err := a.confirm(ctx, c.yes, question); err != nil {
-		return err
-	}
-	doc.Outcome, err = m.Apply(ctx)
-	return err
+	err := a.confirm(ctx, c.yes, question)
+	return err == nil, err
 }
 
 func printComparison(a *app, m *rescue.Merge) {

@@ -14,7 +14,7 @@ import (
 
 type restoreTableCommand struct {
 	restoreOptions
-	installation.RescueOptions
+	installation.Table
 	merge   bool
 	delete  bool
 	preview int
@@ -54,8 +54,8 @@ and stay as they are, are named.
 			if c.Full && c.Bare {
 				return edge.UsageError(cmd, errors.New("choose one of --full and --bare"))
 			}
-			c.Table, c.RescueOptions.Point, c.RescueOptions.Source = args[0], args[1], c.restoreOptions.Source
-			c.RescueOptions.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{args[0], string(point)}, "", nil) }
+			c.Table.Table, c.Point = args[0], args[1]
+			c.Table.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{args[0], string(point)}, "", nil) }
 			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
 				if c.merge {
@@ -100,28 +100,30 @@ type tableDocument struct {
 }
 
 func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
+	c.RestoreOptions.Command = c.Table.Command
 	if c.dryRun {
-		plan, err := in.PlanRescue(ctx, c.RescueOptions)
+		plan, err := in.PlanRestore(ctx, &c.Table, c.RestoreOptions)
 		if plan == nil {
 			return err
 		}
 		return errors.Join(err, a.printPlan(plan, err))
 	}
-	c.RescueOptions.Confirm = func(plan *cofre.Plan) error { return a.confirmPlan(ctx, plan, "", true) }
-	done, err := in.Rescue(ctx, c.RescueOptions)
+	c.Confirm = func(plan *cofre.Plan, _ string) error { return a.confirmPlan(ctx, plan, "", true) }
+	r, err := in.Restore(ctx, &c.Table, c.RestoreOptions)
 	a.screen.end()
-	if done == nil {
+	if r == nil || r.Result == nil || r.Outcome == nil {
 		return err
 	}
+	done := c.Table.Made()
 	if a.JSON {
 		return errors.Join(err, a.Document(tableDocument{
-			done.Point, done.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, done.Took.Seconds(), done.Messages,
+			r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Took.Seconds(), done.Messages,
 		}))
 	}
 	if a.Quiet && len(done.Left) == 0 {
 		return err
 	}
-	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(done.Took))
+	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(r.Took))
 	switch {
 	case len(done.Lost) > 0:
 		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))

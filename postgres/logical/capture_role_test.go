@@ -159,16 +159,16 @@ func TestOtherEncoding(t *testing.T) {
 		}
 	}
 	want := s.Dump(t, db)
-	plan, err := rescue.PlanTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	plan, err := planTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || len(plan.Problems) > 0 {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	out, err := rescue.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	out, err := restoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || out.Table != `"é"."Ação"` || out.Rows != 2 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	exec(`DROP SCHEMA "é" CASCADE; DELETE FROM "São"."Ação" WHERE "é" = 2`)
-	m, err := rescue.CompareTable(t.Context(), tree, rescue.MergeOptions{Server: server, Table: table})
+	m, err := compareTable(t.Context(), tree, rescue.MergeOptions{Server: server, Table: table})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestOtherEncoding(t *testing.T) {
 		t.Error(err)
 	}
 	exec(`DROP SCHEMA "` + m.Schema + `" CASCADE; DROP TABLE "São"."Ação"`)
-	if _, err := rescue.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table}); err != nil {
+	if _, err := restoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table}); err != nil {
 		t.Error(err)
 	}
 	if got := s.Dump(t, db); got != want {

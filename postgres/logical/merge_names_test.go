@@ -29,7 +29,7 @@ CREATE TABLE public."`+long+`" (id int PRIMARY KEY); INSERT INTO public."`+long+
 	var undo []string
 	for _, table := range []string{"public.undo", `"` + long + `"`, "other.undo", "public.undo"} {
 		o.Table = table
-		m, err := rescue.CompareTable(t.Context(), c.tree, o)
+		m, err := compareTable(t.Context(), c.tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -555,7 +555,7 @@ func TestRestoreOfEveryKind(t *testing.T) {
 		}
 		for _, f := range facts.Tables {
 			name := pgx.Identifier{f.Schema, f.Name}.Sanitize()
-			out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: s.Config(outcome.Restored), Table: name, ToSchema: "rescue"})
+			out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: s.Config(outcome.Restored), Table: name, ToSchema: "rescue"})
 			if err != nil || out.Rows != f.Rows || out.Checksum != f.Checksum {
 				t.Errorf("%s: %+v, %v", name, out, err)
 			}

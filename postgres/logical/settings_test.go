@@ -157,7 +157,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 
 		// A table beside the live one, and a merge with it.
-		out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
+		out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
 		if err != nil || out.Rows != 2994 {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -167,7 +167,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 		s.Exec(t, database, `DROP SCHEMA rescue CASCADE; UPDATE app.readings SET texts = ARRAY['NULL', NULL], cost = 0 WHERE id = 1; DELETE FROM app.readings WHERE id = 2`)
 		change("ALTER DATABASE " + database + " %s")
-		m, err := rescue.CompareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.readings"})
+		m, err := compareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.readings"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,13 +30,13 @@ CREATE TABLE old.logs_1 PARTITION OF app.logs FOR VALUES FROM ('2026-01-01') TO 
 DROP EVENT TRIGGER IF EXISTS meddle; CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN TAG IN ('`+tag+`') EXECUTE FUNCTION public.meddle(); ALTER EVENT TRIGGER meddle ENABLE ALWAYS`)
 	}
 	trigger("GRANT", `GRANT SELECT ON app.answers TO PUBLIC`)
-	_, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers"})
+	_, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers"})
 	if !errors.Is(err, cofre.ErrUnproven) || !strings.Contains(err.Error(), "table app.answers: privileges: captured") {
 		t.Errorf("%v", err)
 	}
 	for _, to := range []string{"app", "rescue"} {
 		trigger("CREATE INDEX", `ALTER TABLE `+to+`.answers ALTER body SET STATISTICS 7; ALTER TABLE `+to+`.answers ALTER body DROP DEFAULT`)
-		out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: to})
+		out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: to})
 		want := []string{"column app.answers.body: default: captured 'x'::text, restored none", "column app.answers.body: has a default: captured true, restored false", "column app.answers.body: statistics target: captured none, restored 7"}
 		if err != nil || !slices.Equal(out.Differs, want) {
 			t.Errorf("%v, %+v", err, out)
@@ -44,11 +44,11 @@ DROP EVENT TRIGGER IF EXISTS meddle; CREATE EVENT TRIGGER meddle ON ddl_command_
 	}
 	// A partition comes back in its own schema.
 	s.Exec(t, db, `DROP EVENT TRIGGER meddle`)
-	out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.logs"})
+	out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.logs"})
 	if err != nil || len(out.Differs) > 0 || s.Query(t, db, `SELECT count(*) FROM old.logs_1`) != "1" {
 		t.Errorf("%v, %+v", err, out)
 	}
-	out, err = rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.logs", ToSchema: "rescue"})
+	out, err = restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.logs", ToSchema: "rescue"})
 	if err != nil || len(out.Differs) > 0 || s.Query(t, db, `SELECT count(*) FROM rescue.logs_1`) != "1" {
 		t.Errorf("%v, %+v", err, out)
 	}

@@ -66,7 +66,7 @@ func TestTableComesBackWhole(t *testing.T) {
 		want := s.Dump(t, database)
 		for _, table := range []string{"app.answers", "app.logs", "app.logs_1", "app.derived", "app.votes"} {
 			s.Exec(t, database, "DROP TABLE "+table+" CASCADE")
-			out, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: table})
+			out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: table})
 			if err != nil {
 				t.Fatalf("%s: %v (%s)", table, err, cofre.Hint(err))
 			}
@@ -82,14 +82,14 @@ func TestTableComesBackWhole(t *testing.T) {
 		}
 
 		// Beside the live one nobody else may come near, whatever the defaults are.
-		if _, err := rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: "rescue"}); err != nil {
+		if _, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: "rescue"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Query(t, database, with(`SELECT has_schema_privilege('THEM reader', 'rescue', 'USAGE'), has_table_privilege('THEM reader', 'rescue.answers', 'SELECT'), has_sequence_privilege('THEM reader', 'rescue.answers_id_seq', 'USAGE'), has_sequence_privilege('THEM reader', 'rescue.answers_n_seq', 'USAGE')`)); got != "f|f|f|f" {
 			t.Errorf("the rescued table is open: %s", got)
 		}
 		s.Exec(t, database, `DELETE FROM app.answers WHERE id = 7`)
-		m, err := rescue.CompareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.answers"})
+		m, err := compareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.answers"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,14 +103,14 @@ func TestTableComesBackWhole(t *testing.T) {
 		// Less than whole is asked for, and twice where security was on.
 		s.Exec(t, database, `DROP TABLE app.answers CASCADE`)
 		bare := rescue.TableOptions{Server: server, Table: "app.answers", Bare: true}
-		if _, err := rescue.RestoreTable(t.Context(), c.tree, bare); !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(cofre.Hint(err), "--without-row-security") {
+		if _, err := restoreTable(t.Context(), c.tree, bare); !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(cofre.Hint(err), "--without-row-security") {
 			t.Errorf("bare: %v (%s)", err, cofre.Hint(err))
 		}
-		if plan, err := rescue.PlanTable(t.Context(), c.tree, bare); err != nil || len(plan.Problems) != 1 {
+		if plan, err := planTable(t.Context(), c.tree, bare); err != nil || len(plan.Problems) != 1 {
 			t.Errorf("%+v, %v", plan, err)
 		}
 		bare.WithoutSecurity = true
-		out, err := rescue.RestoreTable(t.Context(), c.tree, bare)
+		out, err := restoreTable(t.Context(), c.tree, bare)
 		if err != nil || len(out.Left) < 8 {
 			t.Errorf("%+v, %v", out, err)
 		}
@@ -120,7 +120,7 @@ func TestTableComesBackWhole(t *testing.T) {
 
 		// What stands against a foreign key of another table is named; the table is there.
 		s.Exec(t, database, `DROP TABLE app.answers CASCADE; INSERT INTO app.votes VALUES (3, 100000)`)
-		out, err = rescue.RestoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers"})
+		out, err = restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers"})
 		if err != nil || len(out.Missing) != 1 || !strings.Contains(out.Missing[0], "votes_answer_fkey") {
 			t.Errorf("%+v, %v", out, err)
 		}

@@ -6,8 +6,10 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/restore/targettest"
 )
@@ -62,5 +64,76 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 	t.Run("data alone, in a copy of what is there", func(t *testing.T) {
 		o := restoring.RestoreOptions{Replace: true, Filter: logical.Filter{DataOnly: true}}
 		targettest.Run(t, place("CREATE TABLE public.answers (id int PRIMARY KEY, body text)", o, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
+	})
+}
+
+// state is every schema, relation and row of a small database; rows by table and key.
+func state(t *testing.T, s *testkit.Server, database string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	query := func(sql string) []string { return strings.Split(s.Query(t, database, sql), "\n") }
+	for _, n := range query(`SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'`) {
+		all[n] = "schema"
+	}
+	for _, r := range query(`SELECT c.oid::regclass, c.relkind, pg_get_userbyid(c.relowner), c.relacl FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'`) {
+		name, what, _ := strings.Cut(r, "|")
+		all[name] = what
+		if !strings.HasPrefix(what, "r|") {
+			continue
+		}
+		for _, row := range query("SELECT id, body FROM " + name) {
+			key, body, _ := strings.Cut(row, "|")
+			all[name+"/"+key] = body
+		}
+	}
+	return all
+}
+
+func TestATableKeepsWhatItPromises(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	source := s.Database(t)
+	s.Exec(t, source, `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured ' || i FROM generate_series(1, 50) i`)
+	c := captureOf(t, s, source, dump.Options{})
+	live := `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured ' || i FROM generate_series(1, 40) i;
+UPDATE public.answers SET body = 'the work of today ' || id WHERE id < 10; INSERT INTO public.answers VALUES (99, 'not captured')`
+	place := func(sql string, open func(server postgres.Config) (cofre.Target, func(*testing.T)), promise cofre.Promise) func(*testing.T) targettest.Place {
+		return func(t *testing.T) targettest.Place {
+			database := s.Database(t)
+			s.Exec(t, database, sql)
+			var undo func(*testing.T) // of the newest
+			return targettest.Place{
+				New: func() (target cofre.Target) {
+					target, undo = open(s.Config(database))
+					return target
+				},
+				Component: c.Component, Tree: c.tree, Promise: promise,
+				State: func(t *testing.T) map[string]string { return state(t, s, database) },
+				Undo:  func(t *testing.T, _ *cofre.Outcome) { undo(t) },
+			}
+		}
+	}
+	table := func(o rescue.TableOptions, undo string) func(server postgres.Config) (cofre.Target, func(*testing.T)) {
+		return func(server postgres.Config) (cofre.Target, func(*testing.T)) {
+			o := o
+			o.Server, o.Table = server, "answers"
+			return rescue.NewTable(o), func(t *testing.T) { s.Exec(t, server.DatabaseName(), undo) }
+		}
+	}
+	apart := cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
+	t.Run("under its own name", func(t *testing.T) {
+		targettest.Run(t, place("CREATE TABLE public.others (id int, body text)", table(rescue.TableOptions{}, "DROP TABLE public.answers"), apart))
+	})
+	t.Run("in a schema of its own", func(t *testing.T) {
+		targettest.Run(t, place(live, table(rescue.TableOptions{ToSchema: "rescue"}, "DROP SCHEMA rescue CASCADE"), apart))
+	})
+	t.Run("merged into the live one", func(t *testing.T) {
+		targettest.Run(t, place(live, func(server postgres.Config) (cofre.Target, func(*testing.T)) {
+			m := rescue.NewMerge(rescue.MergeOptions{Server: server, Table: "answers", DeleteExtra: true})
+			return m, func(t *testing.T) {
+				s.Exec(t, server.DatabaseName(), m.Done().Undo)
+				s.Exec(t, server.DatabaseName(), m.Done().Next[0][strings.Index(m.Done().Next[0], "DROP SCHEMA"):])
+			}
+		}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
 	})
 }

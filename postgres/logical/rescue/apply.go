@@ -15,7 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// Apply brings the live table to what was compared: missing rows are inserted unless only some columns were asked for, changed
+// apply brings the live table to what was compared: missing rows are inserted unless only some columns were asked for, changed
 // ones updated, extra ones deleted if that was asked for. It is one transaction, and the table takes no other writes meanwhile.
 //
 // Triggers do not fire, so that no audit rows are invented: by session_replication_role = replica if the
@@ -26,14 +26,6 @@ import (
 // Errors: cofre.ErrRefused if the table has changed since it was compared; cofre.ErrLocked if it is in
 // use for longer than 30 s; cofre.ErrUnproven if the result is not what was compared; a violated foreign key,
 // by name. After an error nothing has changed.
-func (m *Merge) Apply(ctx context.Context) (*MergeOutcome, error) {
-	out, err := m.apply(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("merge table %s: %w", m.o.Table, postgres.Explain(err))
-	}
-	return out, nil
-}
-
 func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 	conn, err := logical.Connect(ctx, m.o.Server, map[string]string{"lock_timeout": "30s"})
 	if err != nil {

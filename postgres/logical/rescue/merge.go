@@ -33,8 +33,7 @@ type MergeOptions struct {
 	// Loss is what the repository has lost of the component.
 	Loss logical.LossOptions
 
-	Observer cofre.Observer
-	Now      func() time.Time // a clock for tests; nil is the real one
+	Now func() time.Time // a clock for tests; nil is the real one
 }
 
 // Comparison is how a live table differs from the captured one, by primary key.
@@ -69,18 +68,26 @@ type LeftRows struct {
 // namedKeys is how many of the rows that are left are named.
 const namedKeys = 20
 
-// Merge is a captured table that stands in a schema of its own beside the live one, compared and not yet
-// applied. Close must be called.
+// Merge brings what a live table lacks back from a component, by primary key. It is a cofre.Target: Stage puts the captured rows into a
+// schema of their own and compares, and Publish changes the live table, which until then is only read. What is to change is known
+// after Stage.
 type Merge struct {
 	Comparison Comparison
 	Preview    []RowDifference
 	Notes      []string
 	Messages   cofre.Messages  // of Notes
-	Left       []LeftRows      // what Apply leaves; after it, what it has left
+	Left       []LeftRows      // what Publish leaves; after it, what it has left
 	Lost       []cofre.Message // which captured rows could not be read, and were left out as asked for
 	Schema     string          // where the captured rows are, and the undo will be
 
 	o        MergeOptions
+	tree     cofre.Tree
+	c        *logical.Component
+	encode   string
+	rows     *Table // the captured rows
+	staged   bool
+	ended    bool
+	done     *MergeOutcome
 	schema   string
 	table    string
 	live     string // quoted
@@ -92,6 +99,8 @@ type Merge struct {
 	all      []string // of the live table, without generated ones
 }
 
+var _ cofre.Target = (*Merge)(nil)
+
 // MergeOutcome says what was applied and how to take it back.
 type MergeOutcome struct {
 	Inserted, Updated, Deleted int64
@@ -102,30 +111,22 @@ type MergeOutcome struct {
 	Messages                   cofre.Messages // of Next
 }
 
-// CompareTable restores one table of a component into a schema of its own and compares it with the live table.
-// The live table is only read.
-//
-// Errors: cofre.ErrNotFound where the point or the database has no such table; cofre.ErrPreflight where the
-// table has no primary key or that key is not in both; as of RestoreTable. After an error nothing is left.
-func CompareTable(ctx context.Context, tree cofre.Tree, o MergeOptions) (*Merge, error) {
-	if o.Observer == nil {
-		o.Observer = cofre.Discard
-	}
+// NewMerge makes a target. Nothing is contacted before Plan.
+func NewMerge(o MergeOptions) *Merge {
 	if o.Preview == 0 {
 		o.Preview = 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m := &Merge{o: o}
-	if err := m.compare(ctx, tree); err != nil {
-		return nil, errors.Join(fmt.Errorf("compare table %s: %w", o.Table, postgres.Explain(err)), m.Close(ctx))
-	}
-	return m, nil
+	return &Merge{o: o}
 }
 
-// Promise says what Apply keeps: until then the captured rows stand in a schema of their own, and the rows as they were stay in
-// a table, from which the outcome's Undo brings them back.
+// Done says what was applied; nil if nothing was.
+func (m *Merge) Done() *MergeOutcome { return m.done }
+
+// Promise says that until Publish the captured rows stand in a schema of their own, and the rows as they were stay in a table,
+// from which the outcome's Undo brings them back.
 func (m *Merge) Promise() cofre.Promise {
 	return cofre.Promise{
 		Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true,
@@ -133,11 +134,192 @@ func (m *Merge) Promise() cofre.Promise {
 	}
 }
 
-// Close removes the captured rows. What Apply keeps, the undo, it leaves.
-func (m *Merge) Close(ctx context.Context) error {
-	if m.Schema == "" {
+func (m *Merge) explained(err error) error {
+	if err == nil {
 		return nil
 	}
+	return fmt.Errorf("compare table %s: %w", m.o.Table, postgres.Explain(err))
+}
+
+// Plan finds the table in the point and in the database, and the columns that both have. Nothing is changed.
+//
+// Errors: cofre.ErrNotFound where the point or the database has no such table; cofre.ErrPreflight where the
+// table has no primary key or that key is not in both.
+func (m *Merge) Plan(ctx context.Context, _ cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
+	p, err := m.plan(ctx, tree)
+	return p, m.explained(err)
+}
+
+func (m *Merge) plan(ctx context.Context, tree cofre.Tree) (*cofre.Plan, error) {
+	opened, err := logical.OpenComponent(ctx, tree)
+	if err != nil {
+		return nil, err
+	}
+	m.tree = tree
+	c, encoding := opened.InUTF8()
+	a, err := logical.FindArchived(c.TOC, m.o.Table, false)
+	if err != nil {
+		return nil, err
+	}
+	m.c, m.encode = &c, encoding
+	if err := m.refuseLost(ctx, &c, a); err != nil {
+		return nil, err
+	}
+	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer postgres.Close(ctx, conn)
+	if err := m.describe(ctx, conn, &c, a); err != nil {
+		return nil, err
+	}
+	m.Schema = logical.CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
+	m.captured, m.undo = pgarchive.Quote(m.Schema, a.Name), pgarchive.Quote(m.Schema, undoName(a))
+	p := &cofre.Plan{
+		Title: fmt.Sprintf("merge table %s of database %s, captured %s, into the one on %s", m.live, c.Facts.Database.Name, c.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), m.o.Server),
+		Steps: []cofre.Step{
+			{Verb: "create", Object: "schema " + pgarchive.Quote(m.Schema)},
+			{Verb: "load", Object: m.captured},
+			{Verb: "compare", Object: m.live, Detail: "by primary key"},
+			{Verb: "merge", Object: m.live, Detail: "in one transaction"},
+		},
+		Notes: slices.Clone(m.Notes), Messages: slices.Clone(m.Messages),
+	}
+	facts := c.TableFacts()
+	for _, e := range a.Data {
+		if f := facts[e.DumpID]; f != nil {
+			p.Bytes += f.Bytes
+		}
+	}
+	return p, nil
+}
+
+func (m *Merge) connect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := logical.Connect(ctx, m.o.Server, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := logical.SetEncoding(ctx, conn, m.encode); err != nil {
+		return nil, errors.Join(err, postgres.Close(ctx, conn))
+	}
+	return conn, nil
+}
+
+// Stage puts the captured rows into a schema of their own, and compares the live ones with them.
+//
+// Errors: as of Table. Discard removes the schema.
+func (m *Merge) Stage(ctx context.Context, obs cofre.Observer) error {
+	return m.explained(m.stage(ctx, obs))
+}
+
+func (m *Merge) stage(ctx context.Context, obs cofre.Observer) error {
+	conn, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer postgres.Close(ctx, conn)
+	// Made here and not by the restore, which would take one that is there: Discard drops what this made alone.
+	_, err = conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(m.Schema))
+	m.staged = err == nil || !logical.IsServerError(err) // if only the connection says that it failed, it may be there
+	if err != nil {
+		return fmt.Errorf("make schema %s: %w", m.Schema, err)
+	}
+	if err := closeToOthers(ctx, conn, "SCHEMA", pgarchive.Quote(m.Schema)); err != nil {
+		return err
+	}
+	if err := m.bring(ctx, obs); err != nil {
+		return err
+	}
+	// One snapshot for counts and preview.
+	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
+		if m.Comparison, err = m.count(ctx, tx); err != nil {
+			return err
+		}
+		if m.Left, err = m.leave(ctx, tx, m.Comparison); err != nil {
+			return err
+		}
+		return m.preview(ctx, tx)
+	})
+}
+
+// bring restores the captured rows beside the live ones.
+func (m *Merge) bring(ctx context.Context, obs cofre.Observer) (err error) {
+	tree, loss := m.tree, m.o.Loss
+	if lost := loss.Of(m.c, nil, logical.FingerprintFile); len(lost) > 0 {
+		// Rows are compared; what the catalogs said of the table is not needed.
+		if tree, _, err = logical.Readable(ctx, tree, m.c, lost); err != nil {
+			return err
+		}
+		loss.Known = slices.DeleteFunc(slices.Clone(loss.Known), func(f cofre.Finding) bool { return f.Object == logical.FingerprintFile })
+	}
+	m.rows = NewTable(TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Loss: loss})
+	if err := m.rows.open(ctx, tree); err != nil {
+		return err
+	}
+	if err := m.rows.leave(ctx); err != nil {
+		return err
+	}
+	m.Lost = m.rows.lost
+	defer func() { err = errors.Join(err, m.rows.Discard(ctx)) }()
+	if err := m.rows.stage(ctx, obs); err != nil {
+		return err
+	}
+	if _, err := m.rows.Check(ctx, obs); err != nil {
+		return err
+	}
+	_, err = m.rows.Publish(ctx)
+	return err
+}
+
+// Check says that the rows that the live ones were compared with are the captured ones.
+func (m *Merge) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
+	return &cofre.Proof{Checks: m.rows.made.checks, Of: "the captured rows of table " + m.live}, nil
+}
+
+// Publish brings the live table to what was compared, and removes the captured rows. Nothing is done to a table that lacks nothing.
+//
+// Errors: cofre.ErrRefused where the table has changed since it was compared; cofre.ErrLocked where it is in
+// use for longer than 30 s; cofre.ErrUnproven where the result is not what was compared; a violated foreign key,
+// by name. After an error nothing has changed.
+func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if m.ended || !m.staged {
+		return nil, fmt.Errorf("merge table %s: %w: nothing is staged", m.o.Table, cofre.ErrRefused)
+	}
+	o := &cofre.Outcome{Restored: "table " + m.live}
+	if m.Changes() != (Comparison{}) {
+		done, err := m.apply(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("merge table %s: %w", m.o.Table, postgres.Explain(err))
+		}
+		m.done = done
+		o.Kept = []string{done.UndoTable}
+		o.Next = done.Next
+	}
+	if len(m.Lost) > 0 {
+		o.Left = append(o.Left, cofre.NewChecked(cofre.Verbatim("table "+m.live), cofre.Verbatim("as captured"), m.without(), false))
+	}
+	if err := m.remove(ctx); err != nil {
+		o.Left = append(o.Left, []cofre.Checked{{What: "the captured rows, " + m.captured, Want: "removed", Got: err.Error()}}...)
+	}
+	m.ended = true
+	return o, nil
+}
+
+// Discard removes the captured rows and their schema. What Publish keeps, the undo, it leaves.
+func (m *Merge) Discard(ctx context.Context) error {
+	if !m.staged || m.ended {
+		return nil
+	}
+	err := m.remove(ctx)
+	m.ended = err == nil
+	return err
+}
+
+func (m *Merge) remove(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	sql := "DROP TABLE IF EXISTS " + m.captured + " CASCADE"
@@ -159,67 +341,6 @@ func (m *Merge) Close(ctx context.Context) error {
 	return nil
 }
 
-func (m *Merge) compare(ctx context.Context, tree cofre.Tree) error {
-	opened, err := logical.OpenComponent(ctx, tree)
-	if err != nil {
-		return err
-	}
-	c, encoding := opened.InUTF8()
-	a, err := logical.FindArchived(c.TOC, m.o.Table, false)
-	if err != nil {
-		return err
-	}
-	if err := m.refuseLost(ctx, &c, a); err != nil {
-		return err
-	}
-	loss := m.o.Loss
-	if lost := loss.Of(&c, nil, logical.FingerprintFile); len(lost) > 0 {
-		// Rows are compared; what the catalogs said of the table is not needed.
-		if tree, _, err = logical.Readable(ctx, tree, &c, lost); err != nil {
-			return err
-		}
-		loss.Known = slices.DeleteFunc(slices.Clone(loss.Known), func(f cofre.Finding) bool { return f.Object == logical.FingerprintFile })
-	}
-	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
-	conn, err := logical.Connect(ctx, m.o.Server, nil)
-	if err != nil {
-		return err
-	}
-	defer postgres.Close(ctx, conn)
-	if err := logical.SetEncoding(ctx, conn, encoding); err != nil {
-		return err
-	}
-	if err := m.describe(ctx, conn, &c, a); err != nil {
-		return err
-	}
-	// Made here and not by the restore, which would take one that is there: Close drops what this made alone.
-	schema := logical.CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
-	if _, err := conn.Exec(ctx, "CREATE SCHEMA "+pgarchive.Quote(schema)); err != nil {
-		return fmt.Errorf("make schema %s: %w", schema, err)
-	}
-	if err := closeToOthers(ctx, conn, "SCHEMA", pgarchive.Quote(schema)); err != nil {
-		return err
-	}
-	m.Schema, m.captured, m.undo = schema, pgarchive.Quote(schema, a.Name), pgarchive.Quote(schema, undoName(a))
-	restored, err := restoreTable(ctx, tree, TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Observer: m.o.Observer, Loss: loss})
-	if err != nil {
-		return err
-	}
-	for _, l := range restored.Lost {
-		m.Lost = append(m.Lost, restored.Messages.Of(l))
-	}
-	// One snapshot for counts and preview.
-	return pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) (err error) {
-		if m.Comparison, err = m.count(ctx, tx); err != nil {
-			return err
-		}
-		if m.Left, err = m.leave(ctx, tx, m.Comparison); err != nil {
-			return err
-		}
-		return m.preview(ctx, tx)
-	})
-}
-
 // refuseLost ends the comparison before anything is made, if rows are lost that are not to be left out. A live row must not be
 // deleted because the repository has lost it.
 func (m *Merge) refuseLost(ctx context.Context, c *logical.Component, a *logical.ArchivedTable) error {
@@ -235,12 +356,16 @@ func (m *Merge) refuseLost(ctx context.Context, c *logical.Component, a *logical
 }
 
 // Incomplete is cofre.ErrPartial with the captured rows that could not be read and so were neither compared nor brought back; nil if
-// there are none.
+// there are none. Publish names them among what is left.
 func (m *Merge) Incomplete() error {
 	if len(m.Lost) == 0 {
 		return nil
 	}
-	return cofre.Fail(cofre.Say("merge.lost", "what the repository has lost was neither compared nor brought back, and its rows may be among those called extra: {{.what}}", "what", cofre.Series(m.Lost...)), cofre.ErrPartial)
+	return cofre.Fail(m.without(), cofre.ErrPartial)
+}
+
+func (m *Merge) without() cofre.Message {
+	return cofre.Say("merge.lost", "what the repository has lost was neither compared nor brought back, and its rows may be among those called extra: {{.what}}", "what", cofre.Series(m.Lost...))
 }
 
 // undoName is the name of the undo table: none of those that the captured table brings.

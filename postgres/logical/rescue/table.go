@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -31,8 +32,6 @@ type TableOptions struct {
 
 	// Loss is what the repository has lost of the component.
 	Loss logical.LossOptions
-
-	Observer cofre.Observer
 }
 
 // TableOutcome says what a restore of one table made.
@@ -64,61 +63,162 @@ func (o *TableOutcome) tell(list *[]string, what ...cofre.Message) {
 	}
 }
 
-// RestoreTable makes one table of a component in a database and fills it, reading of the component only the
-// table of contents, the facts and that table's rows. Everything happens in one transaction: the table is
-// there whole and compared with what was captured, or not at all.
-//
-// Errors: cofre.ErrNotFound if the point has no such table; cofre.ErrExists if the database has one of
-// that name; cofre.ErrCorrupt; cofre.ErrUnproven if what is read back differs; *pgconn.PgError.
-func RestoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
-	if o.Observer == nil {
-		o.Observer = cofre.Discard
-	}
-	out, err := restoreTable(ctx, tree, o)
-	if err != nil {
-		return nil, fmt.Errorf("restore table %s: %w", o.Table, postgres.Explain(err))
-	}
-	return out, nil
+// Table restores one table of a component, reading of it only the table of contents, the facts and that table's rows. It is a
+// cofre.Target: Stage makes the table, fills it and reads it back, Check compares it, and Publish commits. All of it is one
+// transaction: the table is there whole and compared with what was captured, or not at all.
+type Table struct {
+	o      TableOptions
+	tree   cofre.Tree
+	c      logical.Component
+	encode string // of the session
+	a      *logical.ArchivedTable
+	to     string          // the schema in which it is made
+	lost   []cofre.Message // what is left out as asked for
+
+	conn *pgx.Conn
+	tx   pgx.Tx
+	made *tableRestore
+	out  TableOutcome
+	done bool
 }
 
-func restoreTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*TableOutcome, error) {
-	opened, err := logical.OpenComponent(ctx, tree)
-	if err != nil {
-		return nil, err
+var _ cofre.Target = (*Table)(nil)
+
+// NewTable makes a target. Nothing is contacted before Plan.
+func NewTable(o TableOptions) *Table { return &Table{o: o} }
+
+// Promise says that nobody sees the table before it is proven.
+func (*Table) Promise() cofre.Promise {
+	return cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
+}
+
+// Made says what was made. Before Publish nobody else sees it.
+func (t *Table) Made() *TableOutcome { return &t.out }
+
+// Stage makes the table and fills it, within a transaction.
+//
+// Errors: cofre.ErrExists if the database has one of that name since Plan; cofre.ErrCorrupt; cofre.ErrUnproven if the rows that are
+// read back differ; *pgconn.PgError.
+func (t *Table) Stage(ctx context.Context, obs cofre.Observer) error {
+	return t.explained(t.stage(ctx, obs))
+}
+
+func (t *Table) explained(err error) error {
+	if err == nil {
+		return nil
 	}
-	c, encoding := opened.InUTF8()
-	a, to, err := o.find(c.TOC)
-	if err != nil {
-		return nil, err
-	}
-	tree, lost, err := o.Loss.Leave(ctx, tree, &c, o.needs(&c, a))
-	if err != nil {
-		return nil, err
-	}
-	if why := o.unsafe(a, to); why != nil {
-		return nil, cofre.WithHint(cofre.Fail(why.Messages.Of(why.What), cofre.ErrPreflight), why.Messages.Of(why.Hint))
-	}
-	conn, err := logical.ConnectForLoad(ctx, c.RowsOn(o.Server), encoding)
-	if err != nil {
-		return nil, err
-	}
-	defer postgres.Close(ctx, conn)
-	var out *TableOutcome
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-		// One transaction is all that this session does: its commit is what makes the table durable.
-		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
-			return err
-		}
-		out, err = (&tableRestore{Component: c, a: a, tree: tree, o: o, to: to, without: map[int]bool{}}).run(ctx, tx)
+	return fmt.Errorf("restore table %s: %w", t.o.Table, postgres.Explain(err))
+}
+
+func (t *Table) stage(ctx context.Context, obs cofre.Observer) (err error) {
+	if t.conn, err = logical.ConnectForLoad(ctx, t.c.RowsOn(t.o.Server), t.encode); err != nil {
 		return err
-	})
+	}
+	if t.tx, err = t.conn.Begin(ctx); err != nil {
+		return err
+	}
+	// One transaction is all that this session does: its commit is what makes the table durable.
+	if _, err := t.tx.Exec(ctx, "SET LOCAL synchronous_commit = on"); err != nil {
+		return err
+	}
+	if err := t.lock(ctx); err != nil {
+		return err
+	}
+	t.out = TableOutcome{Table: pgarchive.Quote(t.to, t.a.Name)}
+	t.out.left(t.a.Left...)
+	t.out.tell(&t.out.Lost, t.lost...)
+	t.made = &tableRestore{Component: t.c, a: t.a, tree: t.tree, o: t.o, to: t.to, obs: obs, without: map[int]bool{}, names: moved{}}
+	err = t.made.run(ctx, t.tx, &t.out)
 	if logical.IsLost(err) && !errors.Is(err, cofre.ErrUnproven) && cofre.Hint(err) == "" {
-		err = cofre.WithHint(err, cofre.Say("table.met_loss", "nothing was restored; what can be read, with what is lost named: {{.command}}", "command", o.Loss.Command))
+		err = cofre.WithHint(err, cofre.Say("table.met_loss", "nothing was restored; what can be read, with what is lost named: {{.command}}", "command", t.o.Loss.Command))
 	}
-	if out != nil {
-		out.tell(&out.Lost, lost...)
+	return err
+}
+
+// lock keeps other restores of the table out until the transaction ends: without it they would wait for its names, however long
+// it takes.
+//
+// Errors: cofre.ErrLocked.
+func (t *Table) lock(ctx context.Context) error {
+	name := pgarchive.Quote(t.to, t.a.Name)
+	// One that was interrupted may not have been taken back yet.
+	if _, err := t.tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'"); err != nil {
+		return err
 	}
-	return out, err
+	_, err := t.tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))", "cofre restore table "+name)
+	if logical.HasCode(err, "55P03") { // lock_not_available
+		return cofre.WithHint(cofre.Fail(cofre.Say("table.busy", "another restore of table {{.table}} runs", "table", name), cofre.ErrLocked),
+			cofre.Say("table.busy_wait", "wait until it has ended, or restore to another schema: --to SCHEMA"))
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.tx.Exec(ctx, "SET LOCAL lock_timeout TO DEFAULT")
+	return err
+}
+
+// Check compares the table, and what belongs to it, with what was captured. What is otherwise and opens it to nobody does not
+// stand in the way: Publish names it.
+//
+// Errors: cofre.ErrUnproven if it would be open to others than before.
+func (t *Table) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, error) {
+	if err := t.made.compare(ctx, t.tx, t.made.names, &t.out); err != nil {
+		return nil, t.explained(err)
+	}
+	p := &cofre.Proof{Checks: t.made.checks, Of: "table " + t.out.Table}
+	same := func(what string) {
+		p.Checks = append(p.Checks, cofre.Checked{What: what + " of table " + t.out.Table, Want: "as captured", Got: "as captured", OK: true})
+	}
+	same("rights")
+	if len(t.out.Differs) == 0 {
+		same("definitions")
+	}
+	return p, nil
+}
+
+// Publish commits.
+//
+// Errors: those of the connection. If it was lost while the server committed, the table may be there.
+func (t *Table) Publish(ctx context.Context) (*cofre.Outcome, error) {
+	if t.done || t.tx == nil {
+		return nil, fmt.Errorf("publish table %s: %w: nothing is staged", t.o.Table, cofre.ErrRefused)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := t.tx.Commit(ctx); err != nil {
+		return nil, t.explained(err)
+	}
+	t.done = true
+	_ = postgres.Close(ctx, t.conn) // it has nothing to say any more
+	o := &cofre.Outcome{Restored: "table " + t.out.Table}
+	left := func(what string, all []string) {
+		for _, text := range all {
+			o.Left = append(o.Left, cofre.NewChecked(cofre.Verbatim(what), cofre.Verbatim("as captured"), t.out.Messages.Of(text), false))
+		}
+	}
+	left("table "+t.out.Table, slices.Concat(t.out.Lost, t.out.Differs))
+	left("what led to table "+t.out.Table, t.out.Missing)
+	if len(t.out.Lost)+len(t.out.Differs) == 0 && len(t.out.Missing) > 0 {
+		o.Hint = cofre.Say("restore.table_definitions", "cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone")
+	}
+	return o, nil
+}
+
+// Discard takes the transaction back.
+func (t *Table) Discard(ctx context.Context) error {
+	if t.conn == nil || t.done {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if t.tx != nil {
+		_ = t.tx.Rollback(ctx)
+	}
+	// If the session is lost, the server takes back what was not committed as soon as it sees that.
+	_ = postgres.Close(ctx, t.conn)
+	t.conn, t.tx = nil, nil
+	return nil
 }
 
 // needs are the paths that are known to be lost of what the table is made of.
@@ -162,6 +262,10 @@ type tableRestore struct {
 	tree cofre.Tree
 	o    TableOptions
 	to   string
+	obs  cofre.Observer
+
+	names  moved
+	checks []cofre.Checked // of the rows
 	// without are entries that could not be made, and are named.
 	without map[int]bool
 }
@@ -175,18 +279,16 @@ func (r *tableRestore) in(schema string) string {
 	return r.to
 }
 
-func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error) {
-	out := &TableOutcome{Table: pgarchive.Quote(r.to, r.a.Name)}
-	out.left(r.a.Left...)
-	names := moved{}
+func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) error {
+	names := r.names
 	for _, n := range r.a.Names {
 		names[n] = r.in(n[0])
 		var exists bool
 		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)`, names[n], n[1]).Scan(&exists); err != nil {
-			return nil, err
+			return err
 		}
 		if exists {
-			return nil, cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(names[n], n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
+			return cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(names[n], n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
 		}
 	}
 	for _, e := range r.a.Post {
@@ -195,19 +297,19 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 		}
 	}
 	if err := r.makeSchema(ctx, tx); err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range r.a.Pre {
 		if err := r.make(ctx, tx, names, e); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := r.disinherit(ctx, tx); err != nil {
-		return nil, err
+		return err
 	}
 	sum, err := r.load(ctx, tx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range slices.Concat(r.a.Post, r.a.Sets, r.a.Last) {
 		if e.Desc == "PUBLICATION TABLE" {
@@ -219,20 +321,17 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx) (*TableOutcome, error
 			continue
 		}
 		if err := r.make(ctx, tx, names, e); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := r.makeOthers(ctx, tx, out); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := tx.Exec(ctx, "ANALYZE "+out.Table); err != nil {
-		return nil, err
-	}
-	if err := r.compare(ctx, tx, names, out); err != nil {
-		return nil, err
+		return err
 	}
 	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
-	return out, nil
+	return nil
 }
 
 func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgarchive.Entry) error {
@@ -295,7 +394,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 			total += f.Bytes
 		}
 	}
-	p := &logical.Progress{Observer: r.o.Observer, Task: "load table " + r.a.Name, Total: total}
+	p := &logical.Progress{Observer: r.obs, Task: "load table " + r.a.Name, Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range r.a.Data {
@@ -319,36 +418,51 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 		if err := l.Verify(&back, back.Rows); err != nil {
 			return sum, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
 		}
+		want := cofre.Checked{What: "rows of " + l.Table, Want: fmt.Sprintf("%d, checksum %s", back.Rows, back.Checksum()), OK: true}
+		want.Got = want.Want // Verify has compared them
+		r.checks = append(r.checks, want)
 		sum.Merge(&back)
 	}
 	return sum, nil
 }
 
-// PlanTable says what RestoreTable would do, and what stands against it. Nothing is changed.
+func (t *Table) open(ctx context.Context, tree cofre.Tree) error {
+	opened, err := logical.OpenComponent(ctx, tree)
+	if err != nil {
+		return err
+	}
+	t.tree = tree
+	t.c, t.encode = opened.InUTF8()
+	t.a, t.to, err = t.o.find(t.c.TOC)
+	return err
+}
+
+// leave has the rows that can be read stand for those that are lost, as asked for.
+func (t *Table) leave(ctx context.Context) (err error) {
+	t.tree, t.lost, err = t.o.Loss.Leave(ctx, t.tree, &t.c, t.o.needs(&t.c, t.a))
+	return err
+}
+
+// Plan finds the table in the point, and says what stands against making it. Nothing is changed.
 //
 // Errors: cofre.ErrNotFound if the point has no such table; of the repository and the connection.
-func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Plan, error) {
+func (t *Table) Plan(ctx context.Context, _ cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
+	o := t.o
 	fail := func(err error) (*cofre.Plan, error) {
 		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
 	}
-	opened, err := logical.OpenComponent(ctx, tree)
-	if err != nil {
+	if err := t.open(ctx, tree); err != nil {
 		return fail(err)
 	}
-	c, encoding := opened.InUTF8()
-	a, to, err := o.find(c.TOC)
-	if err != nil {
-		return fail(err)
-	}
+	c, encoding, a, to := t.c, t.encode, t.a, t.to
 	p := cofre.NewPlan(cofre.Say("table.title", "restore table {{.table}} of database {{.database}}, captured {{.taken}}, to schema {{.schema}} on {{.server}}",
 		"table", pgarchive.Quote(a.Schema, a.Name), "database", c.Facts.Database.Name, "taken", c.Facts.TakenAt, "schema", to, "server", o.Server))
-	lost := o.needs(&c, a)
-	if what, hint := o.Loss.Refuses(ctx, &c, lost); !what.IsZero() {
+	if what, hint := o.Loss.Refuses(ctx, &c, o.needs(&c, a)); !what.IsZero() {
 		p.Refuse(what, hint)
-	} else if _, named, err := o.Loss.Leave(ctx, tree, &c, lost); err != nil {
+	} else if err := t.leave(ctx); err != nil {
 		return fail(err)
-	} else if len(named) > 0 {
-		p.Note(cofre.Say("table.without", "left out, because the repository has lost it: {{.what}}", "what", cofre.Series(named...)))
+	} else if len(t.lost) > 0 {
+		p.Note(cofre.Say("table.without", "left out, because the repository has lost it: {{.what}}", "what", cofre.Series(t.lost...)))
 	}
 	facts := c.TableFacts()
 	var rows int64
@@ -396,7 +510,6 @@ func PlanTable(ctx context.Context, tree cofre.Tree, o TableOptions) (*cofre.Pla
 	case a.Whole:
 		p.Note(cofre.Say("table.as_captured", "owner, grants, policies, triggers, foreign keys and indexes are those that were captured"))
 	}
-	p.Promises(cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true})
 	for _, e := range a.Others {
 		if isObject(e) {
 			p.Note(cofre.Say("table.led_to", "{{.object}} leads to it, and is created again if it is not there", "object", described(e)))
