@@ -25,7 +25,9 @@ type BackupOptions struct {
 //
 // Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
 // of the repository, of backup.Run and of the hooks.
-func (in *Installation) Backup(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
+func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
+	in, run := in.begin(cofre.RunBackup)
+	defer func() { run.End(ctx, err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err

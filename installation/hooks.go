@@ -9,10 +9,20 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // hookBound is how long one hook may take: stopping an application may drain connections.
 const hookBound = 10 * time.Minute
+
+// begin begins a run, to which everything that is done by the installation that it returns belongs: hooks, what is chosen, warnings, and the use
+// case itself.
+func (in *Installation) begin(kind cofre.RunKind) (*Installation, *observe.Run) {
+	run := observe.Begin(in.observer, kind, "")
+	within := *in
+	within.observer = run
+	return &within, run
+}
 
 // runHooks runs the commands of the configuration one after another through sh, with the environment of this process,
 // and stops at the first that fails. What they say goes to HookOutput.

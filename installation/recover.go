@@ -37,7 +37,9 @@ type Cluster struct {
 //
 // Errors: *cofre.UnreachableError and *cofre.GapError if the target cannot be reached exactly; those of Restore, and of
 // recovering.Run, after which what was restored stays: what it lacks is the recovery.
-func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (*Restored, error) {
+func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (_ *Restored, err error) {
+	in, run := in.begin(cofre.RunRestore)
+	defer func() { run.End(ctx, err) }()
 	r, err := in.recovery(ctx, c, &o)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,9 @@ type Restored struct {
 //
 // Errors: those of the repository and its catalog; cofre.ErrConfig if nothing says where to; those of Confirm, of restore.Run, of
 // recovery and of the hooks.
-func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreOptions) (*Restored, error) {
+func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreOptions) (_ *Restored, err error) {
+	in, run := in.begin(cofre.RunRestore)
+	defer func() { run.End(ctx, err) }()
 	c, err := in.prepare(ctx, what, o)
 	if err != nil {
 		return nil, err

@@ -135,6 +135,36 @@ func TestAnInterruptionIsHowARunEnded(t *testing.T) {
 	}
 }
 
+// Hooks and what is chosen are of the run of the use case that they surround.
+func TestARunWithinARunIsAPartOfIt(t *testing.T) {
+	var b bytes.Buffer
+	outer := observe.Begin(observe.NewLines(&b), cofre.RunRestore, "")
+	cofre.Tell(outer, cofre.HookRan{When: "before_restore"})
+	inner := observe.Begin(outer, cofre.RunRestore, "p")
+	cofre.Tell(inner, cofre.RestoreStaged{})
+	inner.End(t.Context(), nil)
+	cofre.Tell(outer, cofre.HookRan{When: "after_restore"})
+	outer.End(t.Context(), errors.New("the hook has failed"))
+	var got, runs []string
+	for text := range strings.Lines(b.String()) {
+		var e struct {
+			Type, Run, Point string
+			Fact             struct{ Code string }
+		}
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, strings.TrimSpace(e.Type+" "+e.Point+" "+e.Fact.Code))
+		runs = append(runs, e.Run)
+	}
+	if want := []string{"run_began", "hook_ran", "restore_staged p", "hook_ran p", "run_ended p error"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if runs[0] == "" || len(slices.Compact(runs)) != 1 {
+		t.Errorf("runs %q", runs)
+	}
+}
+
 func TestLogLevels(t *testing.T) {
 	var b bytes.Buffer
 	log := observe.Log(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelWarn})))

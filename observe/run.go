@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -15,18 +16,41 @@ type Run struct {
 	point     cofre.PointID
 	to        cofre.Observer
 	startedAt time.Time
+	part      *Run       // of which this is a part; nil for most
+	mu        sync.Mutex // of point
 }
 
 // Begin tells of the beginning of a run. to may be nil. Point is the recovery point that it is about, "" if there is none yet, or
-// several.
+// several. If to is a run of the same kind, this is a part of it: its events are that run's, which alone tells of beginning and end. So a
+// product brings the commands around a use case into the run of the use case.
 func Begin(to cofre.Observer, kind cofre.RunKind, point cofre.PointID) *Run {
 	if to == nil {
 		to = cofre.Discard
 	}
 	now := time.Now()
-	r := &Run{cofre.NewRunID(now), kind, point, to, now}
+	if outer, ok := to.(*Run); ok && outer.kind == kind {
+		outer.is(point)
+		return &Run{id: outer.id, kind: kind, point: point, to: outer, startedAt: now, part: outer}
+	}
+	r := &Run{id: cofre.NewRunID(now), kind: kind, point: point, to: to, startedAt: now}
 	cofre.Tell(r, cofre.RunBegan{Kind: kind})
 	return r
+}
+
+// is says which point the run is about, once that is known.
+func (r *Run) is(point cofre.PointID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.point == "" {
+		r.point = point
+	}
+}
+
+// about is the point that the run is about.
+func (r *Run) about() cofre.PointID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.point
 }
 
 // Observe tells of an event of the run.
@@ -38,13 +62,16 @@ func (r *Run) Observe(e cofre.Event) {
 		e.Run = r.id
 	}
 	if e.Point == "" {
-		e.Point = r.point
+		e.Point = r.about()
 	}
 	r.to.Observe(e)
 }
 
 // End tells how the run ended: with the code of err, which may be nil. An error that followed from an interruption of ctx is one.
 func (r *Run) End(ctx context.Context, err error) {
+	if r.part != nil {
+		return
+	}
 	ended := cofre.RunEnded{Kind: r.kind, Code: cofre.CodeOf(err), Took: time.Since(r.startedAt)}
 	if err != nil {
 		ended.Message, ended.Hint, ended.Messages = cofre.OneLine(err), cofre.Hint(err), cofre.MessagesOf(err)
