@@ -176,15 +176,14 @@ func (m *Merge) plan(ctx context.Context, tree cofre.Tree) (*cofre.Plan, error) 
 	}
 	m.Schema = logical.CutName("cofre_rescue_"+a.Name, "_"+stamp.New(m.o.Now()))
 	m.captured, m.undo = pgarchive.Quote(m.Schema, a.Name), pgarchive.Quote(m.Schema, undoName(a))
-	p := &cofre.Plan{
-		Title: fmt.Sprintf("merge table %s of database %s, captured %s, into the one on %s", m.live, c.Facts.Database.Name, c.Facts.TakenAt.UTC().Format("2006-01-02 15:04:05Z"), m.o.Server),
-		Steps: []cofre.Step{
-			{Verb: "create", Object: "schema " + pgarchive.Quote(m.Schema)},
-			{Verb: "load", Object: m.captured},
-			{Verb: "compare", Object: m.live, Detail: "by primary key"},
-			{Verb: "merge", Object: m.live, Detail: "in one transaction"},
-		},
-		Notes: slices.Clone(m.Notes), Messages: slices.Clone(m.Messages),
+	p := cofre.NewPlan(cofre.Say("merge.title", "merge table {{.table}} of database {{.database}}, captured {{.taken}}, into the one on {{.server}}",
+		"table", m.live, "database", c.Facts.Database.Name, "taken", c.Facts.TakenAt, "server", m.o.Server))
+	table := func(name string) cofre.Message { return cofre.Say("kind.table", "table {{.name}}", "name", name) }
+	p.Do(cofre.Say("step.create", "create"), cofre.Say("kind.schema", "schema {{.name}}", "name", pgarchive.Quote(m.Schema)), cofre.Message{})
+	p.Do(cofre.Say("step.load", "load"), table(m.captured), cofre.Message{})
+	p.Do(cofre.Say("step.merge", "merge"), table(m.live), cofre.Say("merge.step", "compared by primary key, in one transaction"))
+	for _, n := range m.Messages {
+		p.Note(n)
 	}
 	facts := c.TableFacts()
 	for _, e := range a.Data {
@@ -289,21 +288,25 @@ func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if m.ended || !m.staged {
 		return nil, fmt.Errorf("merge table %s: %w: nothing is staged", m.o.Table, cofre.ErrRefused)
 	}
-	o := &cofre.Outcome{Restored: "table " + m.live}
+	o := &cofre.Outcome{}
+	o.Did(cofre.Say("kind.table", "table {{.name}}", "name", m.live))
 	if m.Changes() != (Comparison{}) {
 		done, err := m.apply(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("merge table %s: %w", m.o.Table, postgres.Explain(err))
 		}
 		m.done = done
-		o.Kept = []string{done.UndoTable}
-		o.Next = done.Next
+		o.Keeps(cofre.Verbatim(done.UndoTable))
+		for _, n := range done.Next {
+			o.Then(done.Messages.Of(n))
+		}
 	}
 	if len(m.Lost) > 0 {
-		o.Left = append(o.Left, cofre.NewChecked(cofre.Verbatim("table "+m.live), cofre.Verbatim("as captured"), m.without(), false))
+		o.Left = append(o.Left, cofre.NewChecked(cofre.Say("kind.table", "table {{.name}}", "name", m.live), asCaptured(), m.without(), false))
 	}
 	if err := m.remove(ctx); err != nil {
-		o.Left = append(o.Left, []cofre.Checked{{What: "the captured rows, " + m.captured, Want: "removed", Got: err.Error()}}...)
+		o.Left = append(o.Left, cofre.NewChecked(cofre.Say("merge.captured_rows", "the captured rows, in {{.table}}", "table", m.captured), cofre.Say("merge.removed", "removed"), cofre.Verbatim(cofre.OneLine(err)), false))
+		o.Hint = cofre.MessagesOf(err).Of(cofre.Hint(err))
 	}
 	m.ended = true
 	return o, nil

@@ -166,12 +166,12 @@ func (t *Table) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, erro
 		return nil, t.explained(err)
 	}
 	p := &cofre.Proof{Checks: t.made.checks, Of: "table " + t.out.Table}
-	same := func(what string) {
-		p.Checks = append(p.Checks, cofre.Checked{What: what + " of table " + t.out.Table, Want: "as captured", Got: "as captured", OK: true})
+	same := func(what cofre.Message) {
+		p.Checks = append(p.Checks, cofre.NewChecked(what, asCaptured(), asCaptured(), true))
 	}
-	same("rights")
+	same(cofre.Say("table.rights", "rights of table {{.table}}", "table", t.out.Table))
 	if len(t.out.Differs) == 0 {
-		same("definitions")
+		same(cofre.Say("table.definitions", "definitions of table {{.table}}", "table", t.out.Table))
 	}
 	return p, nil
 }
@@ -191,19 +191,22 @@ func (t *Table) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	t.done = true
 	_ = postgres.Close(ctx, t.conn) // it has nothing to say any more
-	o := &cofre.Outcome{Restored: "table " + t.out.Table}
-	left := func(what string, all []string) {
+	o, table := &cofre.Outcome{}, cofre.Say("kind.table", "table {{.name}}", "name", t.out.Table)
+	o.Did(table)
+	left := func(what cofre.Message, all []string) {
 		for _, text := range all {
-			o.Left = append(o.Left, cofre.NewChecked(cofre.Verbatim(what), cofre.Verbatim("as captured"), t.out.Messages.Of(text), false))
+			o.Left = append(o.Left, cofre.NewChecked(what, asCaptured(), t.out.Messages.Of(text), false))
 		}
 	}
-	left("table "+t.out.Table, slices.Concat(t.out.Lost, t.out.Differs))
-	left("what led to table "+t.out.Table, t.out.Missing)
+	left(table, slices.Concat(t.out.Lost, t.out.Differs))
+	left(cofre.Say("table.led", "what led to table {{.table}}", "table", t.out.Table), t.out.Missing)
 	if len(t.out.Lost)+len(t.out.Differs) == 0 && len(t.out.Missing) > 0 {
 		o.Hint = cofre.Say("restore.table_definitions", "cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone")
 	}
 	return o, nil
 }
+
+func asCaptured() cofre.Message { return cofre.Say("database.as_captured", "as captured") }
 
 // Discard takes the transaction back.
 func (t *Table) Discard(ctx context.Context) error {
@@ -418,9 +421,8 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 		if err := l.Verify(&back, back.Rows); err != nil {
 			return sum, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
 		}
-		want := cofre.Checked{What: "rows of " + l.Table, Want: fmt.Sprintf("%d, checksum %s", back.Rows, back.Checksum()), OK: true}
-		want.Got = want.Want // Verify has compared them
-		r.checks = append(r.checks, want)
+		rows := cofre.Say("table.rows", "{{.rows}}, checksum {{.checksum}}", "rows", back.Rows, "checksum", back.Checksum())
+		r.checks = append(r.checks, cofre.NewChecked(cofre.Say("table.rows_of", "rows of {{.table}}", "table", l.Table), rows, rows, true)) // Verify has compared them
 		sum.Merge(&back)
 	}
 	return sum, nil
