@@ -39,6 +39,12 @@ type Keeper interface {
 	Keep(ctx context.Context, p *Proof) (KeptCopy, error)
 }
 
+// Recoverer is a Target that goes on once what was restored has its name: a cluster, whose server replays WAL until a moment.
+type Recoverer interface {
+	// Recover follows Publish, and completes its outcome. What was published stays after an error: what it lacks is the recovery.
+	Recover(ctx context.Context, obs Observer, done *Outcome) error
+}
+
 // KeptCopy is a restored copy that differs from what was captured.
 type KeptCopy struct {
 	Name string `json:"name"`

@@ -26,8 +26,8 @@ type BackupOptions struct {
 // Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
 // of the repository, of backup.Run and of the hooks.
 func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
-	in, run := in.begin(cofre.RunBackup)
-	defer func() { run.End(ctx, err) }()
+	end := in.begin(ctx, cofre.RunBackup)
+	defer func() { end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err

@@ -15,13 +15,16 @@ import (
 // hookBound is how long one hook may take: stopping an application may drain connections.
 const hookBound = 10 * time.Minute
 
-// begin begins a run, to which everything that is done by the installation that it returns belongs: hooks, what is chosen, warnings, and the use
-// case itself.
-func (in *Installation) begin(kind cofre.RunKind) (*Installation, *observe.Run) {
-	run := observe.Begin(in.observer, kind, "")
-	within := *in
-	within.observer = run
-	return &within, run
+// begin begins a run, to which everything belongs that the installation does until its end: hooks, what is chosen, warnings, and the use case
+// itself.
+func (in *Installation) begin(ctx context.Context, kind cofre.RunKind) (end func(error)) {
+	outer := in.observer
+	run := observe.Begin(outer, kind, "")
+	in.observer = run
+	return func(err error) {
+		in.observer = outer
+		run.End(ctx, err)
+	}
 }
 
 // runHooks runs the commands of the configuration one after another through sh, with the environment of this process,

@@ -38,8 +38,8 @@ type Cluster struct {
 // Errors: *cofre.UnreachableError and *cofre.GapError if the target cannot be reached exactly; those of Restore, and of
 // recovering.Run, after which what was restored stays: what it lacks is the recovery.
 func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (_ *Restored, err error) {
-	in, run := in.begin(cofre.RunRestore)
-	defer func() { run.End(ctx, err) }()
+	end := in.begin(ctx, cofre.RunRestore)
+	defer func() { end(err) }()
 	r, err := in.recovery(ctx, c, &o)
 	if err != nil {
 		return nil, err
@@ -98,6 +98,22 @@ type clusterRestore struct {
 	command func(cofre.PointID) string
 	in      *Installation
 	made    *restoring.Target
+	// recovered is how far the server came; nil if none was started.
+	recovered *recovering.Result
+}
+
+// clusterTarget is the data directory, and the server that recovers in it.
+type clusterTarget struct {
+	*restoring.Target
+	r *clusterRestore
+}
+
+var _ cofre.Recoverer = clusterTarget{}
+
+// Recover runs the server if that was asked for, until it has reached the target.
+func (t clusterTarget) Recover(ctx context.Context, obs cofre.Observer, done *cofre.Outcome) (err error) {
+	t.r.recovered, err = t.r.recover(ctx, obs, done)
+	return err
 }
 
 func (*clusterRestore) kind() cofre.Kind { return cofre.KindCluster }
@@ -117,7 +133,7 @@ func (r *clusterRestore) target(ctx context.Context, in *Installation, repo read
 		}
 	}
 	r.made = restoring.NewTarget(o)
-	return r.made, nil
+	return clusterTarget{r.made, r}, nil
 }
 
 // instead is another base backup that reaches the same target and is not known to have lost anything: the newest of before, or else of

@@ -24,11 +24,6 @@ type Restorable interface {
 	instead(context.Context, *Installation, Choice) (cofre.PointID, bool)
 }
 
-// recoverer is a Restorable that goes on after what was restored has its name.
-type recoverer interface {
-	recover(context.Context, cofre.Observer, *cofre.Outcome) (*recovering.Result, error)
-}
-
 // deciding is a Restorable that knows what it will change once it is staged.
 type deciding interface{ changes() bool }
 
@@ -65,8 +60,8 @@ type Restored struct {
 // Errors: those of the repository and its catalog; cofre.ErrConfig if nothing says where to; those of Confirm, of restore.Run, of
 // recovery and of the hooks.
 func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreOptions) (_ *Restored, err error) {
-	in, run := in.begin(cofre.RunRestore)
-	defer func() { run.End(ctx, err) }()
+	end := in.begin(ctx, cofre.RunRestore)
+	defer func() { end(err) }()
 	c, err := in.prepare(ctx, what, o)
 	if err != nil {
 		return nil, err
@@ -106,9 +101,11 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 	}
 	done := &Restored{Point: c.request.Point, Warnings: c.warnings}
 	done.Result, err = restore.Run(ctx, c.repo, c.request)
-	err = c.elsewhere(ctx, err)
-	if r, ok := what.(recoverer); ok && err == nil {
-		done.Recovered, err = r.recover(ctx, in.observer, done.Outcome)
+	if done.Outcome == nil {
+		err = c.elsewhere(ctx, err)
+	}
+	if r, ok := what.(*clusterRestore); ok {
+		done.Recovered = r.recovered
 	}
 	if stopped {
 		err = in.hooksAfter(ctx, "after_restore", in.cfg.Hooks.AfterRestore, err)

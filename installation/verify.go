@@ -27,8 +27,8 @@ type VerifyOptions struct {
 // Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrPartial with it, if what is stored is whole and a point that
 // counts is known to lack something; those of the repository, with what was found before.
 func (in *Installation) Verify(ctx context.Context, o VerifyOptions) (_ *verify.Result, err error) {
-	in, run := in.begin(cofre.RunVerify)
-	defer func() { run.End(ctx, err) }()
+	end := in.begin(ctx, cofre.RunVerify)
+	defer func() { end(err) }()
 	res, err := in.verify(ctx, o)
 	if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrFindings) {
 		// So damaged that it does not open: that is what was asked.

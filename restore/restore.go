@@ -79,7 +79,7 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 // Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
 // the staged copy differs from what was captured, with the differences; ErrPartial, after the copy was published,
 // if some of it differs and was accepted, or something was left that is not as it was captured; otherwise those of the
-// target.
+// target. What is recovered after that, by a cofre.Recoverer, stays published whatever its error.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	r := observe.Begin(req.Observer, cofre.RunRestore, req.Point)
 	req.Observer = r
@@ -116,7 +116,13 @@ func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	if err := partial(req.Component, res.Proof); err != nil {
 		return res, err
 	}
-	return res, incomplete(req.Component, res.Outcome)
+	if err := incomplete(req.Component, res.Outcome); err != nil {
+		return res, err
+	}
+	if r, ok := req.Target.(cofre.Recoverer); ok {
+		return res, r.Recover(ctx, req.Observer, res.Outcome)
+	}
+	return res, nil
 }
 
 // incomplete names what was left. Nothing is discarded for it.

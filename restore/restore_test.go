@@ -202,3 +202,51 @@ func TestWhatATargetPromisesIsToldInPlanEventsAndHints(t *testing.T) {
 		})
 	}
 }
+
+// recovering is a target that goes on after Publish.
+type recovering struct{ target }
+
+func (t *recovering) Recover(_ context.Context, _ cofre.Observer, done *cofre.Outcome) error {
+	t.calls = append(t.calls, "recover")
+	done.Next = []string{"started"}
+	return t.fail["recover"]
+}
+
+func TestWhatIsRecoveredStaysPublished(t *testing.T) {
+	repo, c := stored(t)
+	boom := errors.New("boom")
+	for _, tt := range []struct {
+		fail map[string]error
+		want []string
+		err  error
+	}{
+		{nil, []string{"plan", "stage", "check", "publish", "recover"}, nil},
+		{map[string]error{"recover": boom}, []string{"plan", "stage", "check", "publish", "recover"}, boom},
+		{map[string]error{"publish": boom}, []string{"plan", "stage", "check", "publish", "discard"}, boom},
+	} {
+		to := &recovering{target{proof: equal, fail: tt.fail}}
+		res, err := restore.Run(t.Context(), repo, restore.Request{Component: c, Target: to})
+		if !errors.Is(err, tt.err) || !slices.Equal(to.calls, tt.want) {
+			t.Errorf("%v, %q", err, to.calls)
+		}
+		if tt.fail["publish"] == nil && res.Outcome.Next[0] != "started" {
+			t.Errorf("outcome %+v", res.Outcome)
+		}
+	}
+}
+
+func TestWhatIsNotApprovedIsDiscarded(t *testing.T) {
+	repo, c := stored(t)
+	boom := errors.New("boom")
+	for _, tt := range []struct {
+		publish bool
+		err     error
+		want    string
+	}{{true, nil, "publish"}, {false, nil, "discard"}, {false, boom, "discard"}} {
+		to := &target{proof: equal}
+		_, err := restore.Run(t.Context(), repo, restore.Request{Component: c, Target: to, Approve: func() (bool, error) { return tt.publish, tt.err }})
+		if !errors.Is(err, tt.err) || to.calls[len(to.calls)-1] != tt.want || len(to.calls) != 4 {
+			t.Errorf("%v, %q", err, to.calls)
+		}
+	}
+}

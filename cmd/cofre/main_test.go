@@ -57,6 +57,7 @@ func runScripts(t *testing.T, dir string, major int) {
 			"serve":      cmdServe,
 			"ctl":        cmdCtl,
 			"settled":    cmdSettled,
+			"runs":       cmdRuns,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()
@@ -97,6 +98,42 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("PGDATA", s.Query(t, "postgres", "SHOW data_directory"))
 	// Before those of the machine, which may be of another major.
 	ts.Setenv("PATH", s.BinDir+string(os.PathListSeparator)+ts.Getenv("PATH"))
+}
+
+// runs EVENTS FILE: writes a line for each run in EVENTS, with its events in their order, tasks, notes and warnings left out, and one for what is
+// of no run.
+func cmdRuns(ts *testscript.TestScript, _ bool, args []string) {
+	var runs []string
+	lines := map[string]string{}
+	for text := range strings.Lines(ts.ReadFile(args[0])) {
+		var e struct {
+			Run, Type string
+			Fact      struct{ Kind, Code, When string }
+		}
+		ts.Check(json.Unmarshal([]byte(text), &e))
+		if strings.HasPrefix(e.Type, "task_") || e.Type == "note" || e.Type == "warning" {
+			continue
+		}
+		if lines[e.Run] == "" {
+			runs = append(runs, e.Run)
+			lines[e.Run] = "no run:"
+		}
+		switch e.Type {
+		case "run_began":
+			lines[e.Run] = e.Fact.Kind + ":"
+		case "run_ended":
+			lines[e.Run] += " ended " + e.Fact.Code
+		case "hook_began", "hook_ran":
+			lines[e.Run] += " " + e.Type + "(" + e.Fact.When + ")"
+		default:
+			lines[e.Run] += " " + e.Type
+		}
+	}
+	var b strings.Builder
+	for _, r := range runs {
+		b.WriteString(lines[r] + "\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
 }
 
 // s3: a real object store of the script's own; $S3URL is an address in it, and its keys are in the environment.
