@@ -2,6 +2,7 @@ package restoring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,17 +110,9 @@ func (t *Target) dropUnwantedPublic(ctx context.Context) error {
 // of the database that it is a copy of. They come last: a setting such as default_transaction_read_only would
 // have stood in the restore's own way.
 func (t *Target) dressDatabase(ctx context.Context) error {
-	d := t.Facts.Database
-	if t.fromTemplate() {
-		old, err := logical.Connect(ctx, t.o.Server.With(t.o.Name), nil)
-		if err != nil {
-			return err
-		}
-		d, err = logical.ReadDatabase(ctx, old)
-		_ = postgres.Close(ctx, old)
-		if err != nil {
-			return err
-		}
+	d, err := t.properties(ctx)
+	if err != nil {
+		return err
 	}
 	db := pgarchive.Quote(t.staged)
 	var sql []string
@@ -166,6 +159,45 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// properties are those that were recorded, or those of the database that the staged one is a copy of.
+func (t *Target) properties(ctx context.Context) (d logical.DatabaseFacts, err error) {
+	if !t.fromTemplate() {
+		return t.Facts.Database, nil
+	}
+	old, err := logical.Connect(ctx, t.o.Server.With(t.o.Name), nil)
+	if err != nil {
+		return d, err
+	}
+	d, err = logical.ReadDatabase(ctx, old)
+	return d, errors.Join(err, postgres.Close(ctx, old))
+}
+
+// meaning are the parameters on which the values of expressions depend that a restore evaluates: CHECKs and generated columns when rows
+// are loaded, indexes, materialized views. So do parameters of the application, which have two parts.
+var meaning = []string{"timezone", "datestyle", "default_text_search_config", "lc_time", "lc_numeric", "xmlbinary"}
+
+// setMeaning gives the staged database these settings before anything is made in it.
+func (t *Target) setMeaning(ctx context.Context) error {
+	d, err := t.properties(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := t.maintenance(ctx)
+	if err != nil {
+		return err
+	}
+	defer postgres.Close(ctx, conn)
+	for _, s := range d.Settings {
+		if s.Role != "" || !slices.Contains(meaning, strings.ToLower(s.Name)) && !strings.Contains(s.Name, ".") {
+			continue
+		}
+		if _, err := conn.Exec(ctx, settingStatement(pgarchive.Quote(t.staged), s)); err != nil {
+			return fmt.Errorf("set the properties of database %s: %w", t.staged, err)
+		}
+	}
+	return nil
 }
 
 // listSettings hold lists of names, each of which is quoted for itself in the catalog already.

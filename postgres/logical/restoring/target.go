@@ -230,6 +230,9 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	if err := t.createDatabase(ctx); err != nil {
 		return err
 	}
+	if err := t.setMeaning(ctx); err != nil {
+		return err
+	}
 	tool, err := t.openTool(obs)
 	if err != nil {
 		return err
