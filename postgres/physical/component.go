@@ -125,6 +125,9 @@ func ParseSummary(facts json.RawMessage) (Summary, error) {
 	return s, nil
 }
 
+// Encode writes FactsFile. A path that is not UTF-8 is kept as bytes.
+//
+// Errors: none that facts of a capture cause.
 func (f *Facts) Encode() ([]byte, error) {
 	for i := range f.Files {
 		if p := f.Files[i].Path; !utf8.ValidString(p) {
@@ -188,6 +191,9 @@ func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	return &f, nil
 }
 
+// ReadAll reads a small file of a component whole.
+//
+// Errors: cofre.ErrNotFound; those of reading.
 func ReadAll(ctx context.Context, t cofre.Tree, path string) ([]byte, error) {
 	r, err := t.Open(ctx, path)
 	if err != nil {

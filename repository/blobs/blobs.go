@@ -64,11 +64,14 @@ var Register = sync.OnceFunc(func() {
 	})
 })
 
+// New is the storage on a store. It asks the store for nothing yet.
 func New(s cofre.Store) *Storage {
 	return &Storage{Store: impatient{s}, Naming: namingFor(s.URL()), Seals: &seal.Sealer{Store: s}, markers: map[blob.ID]bool{}}
 }
 
 // PutBlob stores a blob, durably, and has it sealed.
+//
+// Errors: blob.ErrBlobAlreadyExists, blob.ErrUnsupportedPutBlobOption; the store's.
 func (b *Storage) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
 	if opts.HasRetentionOptions() || !opts.SetModTime.IsZero() {
 		return fmt.Errorf("put blob %s: %w", id, blob.ErrUnsupportedPutBlobOption)
@@ -136,6 +139,8 @@ func (b *Storage) putSealed(ctx context.Context, id blob.ID, name string, reader
 
 // FailedSince returns how many writes have failed, and the last error where that is more than seen. Kopia keeps
 // the error of a write in the background to itself until the object is whole, and a dump may be a terabyte.
+//
+// Errors: that one.
 func (b *Storage) FailedSince(seen int) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -146,6 +151,8 @@ func (b *Storage) FailedSince(seen int) (int, error) {
 }
 
 // GetBlob reads a blob or a part of it.
+//
+// Errors: blob.ErrBlobNotFound, blob.ErrInvalidRange; the store's.
 func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64, output blob.OutputBuffer) error {
 	output.Reset()
 	whole := isIndex(id) && offset == 0 && length < 0
@@ -181,6 +188,8 @@ func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64,
 }
 
 // GetMetadata describes a blob.
+//
+// Errors: blob.ErrBlobNotFound; the store's.
 func (b *Storage) GetMetadata(ctx context.Context, id blob.ID) (blob.Metadata, error) {
 	o, err := b.Store.Stat(ctx, b.From(id))
 	if err != nil {
@@ -198,6 +207,8 @@ func (b *Storage) notFound(id blob.ID, err error) error {
 }
 
 // ListBlobs calls f with every blob whose id begins with prefix.
+//
+// Errors: of f, which end the list; the store's.
 func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metadata) error) error {
 	for m, err := range b.List(ctx, prefix) {
 		if err != nil {
@@ -210,6 +221,7 @@ func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Met
 	return nil
 }
 
+// List yields every blob whose id begins with prefix. An error of the store ends the list.
 func (b *Storage) List(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
 	return func(yield func(blob.Metadata, error) bool) {
 		spares := b.spareSizes()
@@ -237,6 +249,8 @@ func (b *Storage) List(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metad
 }
 
 // DeleteBlob removes a blob, and has it said first that this was on purpose.
+//
+// Errors: the store's; the blob is there as long as it is not said that it was removed.
 func (b *Storage) DeleteBlob(ctx context.Context, id blob.ID) error {
 	name := b.Naming.Name(id)
 	if !IsMarker(id) {
@@ -274,6 +288,8 @@ func (b *Storage) DropMarkers(ctx context.Context) {
 }
 
 // GetCapacity is not asked by anything this package uses.
+//
+// Errors: always blob.ErrNotAVolume.
 func (b *Storage) GetCapacity(context.Context) (blob.Capacity, error) {
 	return blob.Capacity{}, blob.ErrNotAVolume
 }

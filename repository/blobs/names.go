@@ -115,6 +115,8 @@ func isIndex(id blob.ID) bool {
 func IsMarker(id blob.ID) bool { return id != "" && id[0] == 's' }
 
 // PutShards writes down how names become paths in a folder, as Kopia does when it makes one.
+//
+// Errors: the store's, except that they are there already.
 func (b *Storage) PutShards(ctx context.Context) error {
 	err := b.Store.Create(ctx, ShardsName, strings.NewReader(ShardsContent), int64(len(ShardsContent)))
 	if err != nil && !errors.Is(err, cofre.ErrExists) {

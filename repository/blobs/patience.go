@@ -16,8 +16,8 @@ import (
 //
 // Source: kopia, internal/epoch/epoch_manager.go, refreshLocked.
 
-// attempt is one such context.
-type attempt struct {
+// Attempt is one such context.
+type Attempt struct {
 	mu   sync.Mutex
 	end  context.CancelCauseFunc
 	gone error
@@ -25,15 +25,15 @@ type attempt struct {
 
 type attemptKey struct{}
 
-// Try returns a context that ends when the store cannot be read, and its attempt, whose done is to be called.
-func Try(ctx context.Context) (context.Context, *attempt) {
+// Try returns a context that ends when the store cannot be read, and its attempt, whose Done is to be called.
+func Try(ctx context.Context) (context.Context, *Attempt) {
 	ctx, end := context.WithCancelCause(ctx)
-	a := &attempt{end: end}
+	a := &Attempt{end: end}
 	return context.WithValue(ctx, attemptKey{}, a), a
 }
 
 // Fail ends the attempt.
-func (a *attempt) Fail(err error) {
+func (a *Attempt) Fail(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.end != nil && a.gone == nil {
@@ -43,14 +43,16 @@ func (a *attempt) Fail(err error) {
 }
 
 // Keep lets the context live on: Kopia keeps that of an opened repository.
-func (a *attempt) Keep() {
+func (a *Attempt) Keep() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end = nil
 }
 
 // Done ends the context, and returns what the store said instead of the end of the context that Kopia then met.
-func (a *attempt) Done(err error) error {
+//
+// Errors: what the store said, or else err.
+func (a *Attempt) Done(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.end != nil {
@@ -68,7 +70,7 @@ type impatient struct{ cofre.Store }
 // failed does not count what was called off: Kopia reads several indexes at once, and calls the others off where one
 // is damaged. The context says so and not the error, for a silence of the store is a deadline that was exceeded, too.
 func (s impatient) failed(ctx context.Context, err error) {
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	a, ok := ctx.Value(attemptKey{}).(*Attempt)
 	if ok && ctx.Err() == nil && seal.IsOutside(err) {
 		a.Fail(err)
 	}

@@ -12,6 +12,7 @@ import (
 // another name. It is used where the seal says that the first is not as it was written and the spare is.
 const SparePrefix = "cofre/spare/"
 
+// SpareName is the name of the second copy of a blob.
 func SpareName(id blob.ID) string { return SparePrefix + string(id) }
 
 // HasSpare reports whether a blob is kept twice.

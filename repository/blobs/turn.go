@@ -11,6 +11,7 @@ import (
 // what a restore with 32 pieces in flight did.
 type Turns chan struct{}
 
+// NewTurns are as many as there are processors.
 func NewTurns() Turns { return make(Turns, runtime.GOMAXPROCS(0)) }
 
 type turnKey struct{}

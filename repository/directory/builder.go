@@ -40,6 +40,7 @@ type node struct {
 	reused *kopiafs.DirectorySummary
 }
 
+// NewBuilder begins the tree of a capture.
 func NewBuilder() *Builder {
 	return &Builder{root: newNode(""), taken: map[uint64]struct{}{}, seed: maphash.MakeSeed()}
 }
@@ -50,6 +51,9 @@ func newNode(name string) *node {
 
 var errPath = errors.New("a path is relative, without empty, . or .. segments")
 
+// CheckPath refuses a path that does not lead to one place below the root.
+//
+// Errors: the rule.
 func CheckPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." || strings.Contains(segment, "\x00") {
@@ -92,6 +96,8 @@ func (b *Builder) dir(path string) (*node, error) {
 }
 
 // AddFile takes a file or a link.
+//
+// Errors: cofre.ErrExists if the path, or a file in the place of one of its directories, is there already.
 func (b *Builder) AddFile(e cofre.Entry) error {
 	dir, name := parentOf(e.Path)
 	n, err := b.dir(dir)
@@ -110,6 +116,8 @@ func (b *Builder) AddFile(e cofre.Entry) error {
 
 // AddDir takes a directory, or the description of one that was only implied. With reused it brings everything
 // below it, and nothing may be there.
+//
+// Errors: cofre.ErrExists.
 func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error {
 	if e.Path == "" {
 		if len(b.root.dirs) > 0 || b.root.files.Len() > 0 || b.root.reused != nil {
@@ -136,6 +144,8 @@ func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error 
 }
 
 // Write stores all directories, the deepest first, and forgets each as soon as it is stored.
+//
+// Errors: of the writer.
 func (b *Builder) Write(ctx context.Context, w repo.RepositoryWriter, comp compression.Name) (object.ID, kopiafs.DirectorySummary, error) {
 	return writeNode(ctx, w, comp, "", b.root)
 }

@@ -157,6 +157,8 @@ func EntriesBelow(s kopiafs.DirectorySummary) int64 {
 var errDirectory = errors.New("not the object of a directory")
 
 // ReadTable reads a directory whole.
+//
+// Errors: of r; that it is no directory.
 func ReadTable(r io.Reader) (*Table, error) {
 	t := &Table{}
 	_, err := decodeDirectory(r, func(d *snapshot.DirEntry) error {
@@ -171,6 +173,8 @@ func ReadTable(r io.Reader) (*Table, error) {
 }
 
 // ReadSummary reads what a directory says about everything below it.
+//
+// Errors: of r; that it is no directory.
 func ReadSummary(r io.Reader) (kopiafs.DirectorySummary, error) {
 	s, err := decodeDirectory(r, nil)
 	if err != nil {

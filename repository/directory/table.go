@@ -48,8 +48,10 @@ func (t *Table) add(c Child) {
 	t.data = appendText(t.data, c.Object)
 }
 
+// Len is how many entries there are.
 func (t *Table) Len() int { return len(t.offsets) }
 
+// At is the entry with a number below Len, in the order of the names after Find or a sort.
 func (t *Table) At(i int) Child {
 	b := t.data[t.offsets[i]:]
 	var c Child
@@ -115,6 +117,7 @@ const (
 	sticky = 0o1000
 )
 
+// UnixMode is a mode as Unix numbers it, set-id and sticky bits included.
 func UnixMode(m fs.FileMode) uint32 {
 	mode := uint32(m.Perm())
 	for bit, unix := range map[fs.FileMode]uint32{fs.ModeSetuid: setUID, fs.ModeSetgid: setGID, fs.ModeSticky: sticky} {
@@ -169,6 +172,7 @@ func childOf(e cofre.Entry, name string) Child {
 	return c
 }
 
+// Entry is the child as an entry of a component, at a path.
 func (c Child) Entry(path string) cofre.Entry {
 	e := cofre.Entry{
 		Path: path, Mode: fileMode(c.Mode, c.Kind), ModTime: time.Unix(0, c.modTime).UTC(),
@@ -205,6 +209,7 @@ func parentOf(path string) (dir, name string) {
 	return "", path
 }
 
+// JoinPath is the path of a name in a directory, whose own path is empty for the root.
 func JoinPath(dir, name string) string {
 	if dir == "" {
 		return name
@@ -212,4 +217,5 @@ func JoinPath(dir, name string) string {
 	return dir + "/" + name
 }
 
+// Weight is how many bytes of memory the table takes.
 func (t *Table) Weight() int { return cap(t.data) + 4*cap(t.offsets) + 64 }

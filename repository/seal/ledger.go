@@ -35,7 +35,9 @@ type Ledger struct {
 // Problem is something wrong with one object of the store.
 type Problem struct{ Name, What string }
 
-// ReadLedger reads every seal. Its error is of the store.
+// ReadLedger reads every seal. What is wrong with one of them is a problem of the ledger.
+//
+// Errors: of the store.
 func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
 	var names []string
 	for o, err := range st.List(ctx, Prefix) {
@@ -154,6 +156,8 @@ func readSeal(ctx context.Context, st cofre.Store, name string) (Seal, error) {
 }
 
 // ReadNote reads a small object of the store whole: a seal, or a record of damage.
+//
+// Errors: of the store, cofre.ErrNotFound among them.
 func ReadNote(ctx context.Context, st cofre.Store, name string) ([]byte, error) {
 	body, err := st.Open(ctx, name, 0, -1)
 	if err != nil {
@@ -164,6 +168,8 @@ func ReadNote(ctx context.Context, st cofre.Store, name string) ([]byte, error) 
 }
 
 // Check reads an object and compares it with what was sealed. It returns what is wrong, or "".
+//
+// Errors: that the store cannot be asked; see IsOutside.
 func Check(ctx context.Context, st cofre.Store, rec Record) (string, error) {
 	body, err := st.Open(ctx, rec.Name, 0, -1)
 	if errors.Is(err, cofre.ErrNotFound) {
@@ -186,6 +192,8 @@ func Check(ctx context.Context, st cofre.Store, rec Record) (string, error) {
 }
 
 // Unreadable makes an error of reading one object a finding, unless it is one of the whole store.
+//
+// Errors: that one, for which there is no finding.
 func Unreadable(err error) (string, error) {
 	if IsOutside(err) {
 		return "", err
@@ -194,6 +202,8 @@ func Unreadable(err error) (string, error) {
 }
 
 // Mend writes the second seal of a pair whose capture was killed before it could.
+//
+// Errors: of the store.
 func Mend(ctx context.Context, st cofre.Store) error {
 	lone := map[string]bool{}
 	for o, err := range st.List(ctx, Prefix) {

@@ -74,6 +74,8 @@ func (s Seal) encode() []byte {
 var errSeal = errors.New("not the text of a seal")
 
 // Parse reads what encode wrote. Anything else, down to one changed bit, is an error.
+//
+// Errors: one that says where the text is not that of a seal.
 func Parse(text []byte) (Seal, error) {
 	const endLength = len("end ") + 2*len(Hash{}) + 1
 	if len(text) < endLength {
@@ -124,6 +126,8 @@ func parseRecord(line string) (Record, error) {
 }
 
 // HashOf reads r to its end.
+//
+// Errors: of r.
 func HashOf(r io.Reader) (sum Hash, size int64, err error) {
 	h := blake3.New()
 	buffer := CopyBuffers.Get().(*[]byte)

@@ -18,6 +18,7 @@ type Sealer struct {
 	last    time.Time
 }
 
+// Add takes a record to be sealed with the next index, or by Flush.
 func (s *Sealer) Add(r Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,6 +29,8 @@ func (s *Sealer) Add(r Record) {
 //
 // A crash before write leaves an announcement of a blob that never came, which verify passes over. A crash
 // after write leaves a first seal without its second; mend makes it good.
+//
+// Errors: of write, and of the store; what was pending stays so if the first seal could not be written.
 func (s *Sealer) Around(ctx context.Context, index Record, write func() error) error {
 	s.mu.Lock()
 	pending := s.pending
@@ -48,6 +51,8 @@ func (s *Sealer) Around(ctx context.Context, index Record, write func() error) e
 }
 
 // Flush seals what is pending outside of any index: the format, and what was removed.
+//
+// Errors: of the store; what was pending stays so.
 func (s *Sealer) Flush(ctx context.Context) error {
 	s.mu.Lock()
 	pending := s.pending

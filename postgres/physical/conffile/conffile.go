@@ -41,6 +41,9 @@ var includes = regexp.MustCompile(`(?i)^[ \t]*(include|include_if_exists|include
 // places matches the settings that name where the original has its files: a copy has them in its data directory.
 var places = regexp.MustCompile(`(?i)^[ \t]*(data_directory|hba_file|ident_file)[ \t]*[ \t=]`)
 
+// File is the text of a configuration file, with what it includes. depth is 0 for a file that no other includes.
+//
+// Errors: of Read and List; that files include one another too deep.
 func (in *Inliner) File(name string, depth int) (string, error) {
 	in.look(name)
 	if depth > maxDepth {

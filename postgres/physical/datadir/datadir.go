@@ -49,11 +49,16 @@ const RecoveringPrefix = "cofre-recover-"
 const SpoolDir = "cofre-wal-spool"
 
 // ReadControl reads pg_control, which the server may be writing: again until its checksum holds.
+//
+// Errors: of reading the file; cofre.ErrCorrupt if its checksum never holds; that ctx has ended.
 func ReadControl(ctx context.Context, dir string) (*pgdata.Control, error) {
 	_, c, err := ReadControlFile(ctx, dir)
 	return c, err
 }
 
+// ReadControlFile is ReadControl with the bytes of the file.
+//
+// Errors: those of ReadControl.
 func ReadControlFile(ctx context.Context, dir string) ([]byte, *pgdata.Control, error) {
 	const tries, wait = 50, 10 * time.Millisecond
 	for i := 0; ; i++ {
@@ -95,6 +100,8 @@ func LivePostmaster(dir string) int {
 const CopyName = "restored by cofre"
 
 // OwnerOf is the user whom a data directory belongs to, for this process to run a program as; nil where that is itself.
+//
+// Errors: that the directory cannot be looked at.
 func OwnerOf(dir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -152,6 +159,8 @@ func SpaceVersion(c *pgdata.Control) string {
 }
 
 // Replace puts b at path so that a crash leaves the old file or the new one, whole. own makes it its owner's.
+//
+// Errors: of writing, syncing and renaming, and of own; the old file is then still there.
 func Replace(path string, b []byte, own func(string) error) error {
 	f, err := durable.Create(path, 0o600)
 	if err != nil {
@@ -169,6 +178,8 @@ func Replace(path string, b []byte, own func(string) error) error {
 
 // Free is what can still be stored below path, of which the last parts may not exist yet, and the device
 // that it is on.
+//
+// Errors: of asking the file system.
 func Free(path string) (free int64, device uint64, err error) {
 	path = existing(path)
 	var fs unix.Statfs_t

@@ -172,6 +172,8 @@ func (r Recovery) Libraries(s physical.Summary) (all []library, known bool) {
 
 // Write writes the settings, includes them, and asks for recovery. A crash in between leaves a directory
 // without pg_control, which cannot be started.
+//
+// Errors: of reading and replacing the files.
 func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own func(string) error) error {
 	var b strings.Builder
 	b.WriteString("# Written by cofre restore. The settings of the recovery end with it.\n")
@@ -203,6 +205,8 @@ func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own f
 
 // EndRecovery takes the recovery settings away from a cluster that has been recovered. The quarantine stays: the
 // cluster is on a new timeline, and whether it takes the original's place a person decides.
+//
+// Errors: of reading and replacing the files; it may be done again.
 func EndRecovery(dir string, own func(string) error) error {
 	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
 	if err != nil {
@@ -220,6 +224,8 @@ func EndRecovery(dir string, own func(string) error) error {
 
 // End takes everything away that a restore has set. It may be done again wherever it was interrupted: what ALTER
 // SYSTEM has copied is gone before the file is that says what it was, and the line that includes nothing goes last.
+//
+// Errors: of reading, replacing and removing the files.
 func End(dir string, own func(string) error) error {
 	path := filepath.Join(dir, datadir.RecoveryFile)
 	b, err := os.ReadFile(path)
@@ -280,6 +286,8 @@ func withoutInclude(auto []byte) []byte {
 }
 
 // Raise sets one setting of recoveryFile higher.
+//
+// Errors: of reading and replacing the file.
 func Raise(dir, name string, value int, own func(string) error) error {
 	path := filepath.Join(dir, datadir.RecoveryFile)
 	b, err := os.ReadFile(path)
