@@ -1,4 +1,4 @@
-package logical_test
+package export_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
 // Rows alone load in the order that they are written in, under the foreign keys that are there.
@@ -36,9 +37,9 @@ INSERT INTO public.z_first SELECT generate_series(1, 9);
 INSERT INTO public.m_middle SELECT i, '2026-01-01', i FROM generate_series(1, 9) i;
 INSERT INTO public.a_last SELECT i, 10 - i, i, '2026-01-01' FROM generate_series(1, 9) i;`+circle)
 			s.Exec(t, to, definitions+circle)
-			c := captureOf(t, s, from, dump.Options{})
+			c := logicaltest.CaptureOf(t, s, from, dump.Options{})
 			var b bytes.Buffer
-			if err := export.ExportSQL(t.Context(), c.tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
+			if err := export.ExportSQL(t.Context(), c.Tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := process.Output(t.Context(), process.Command{

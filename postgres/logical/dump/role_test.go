@@ -1,4 +1,4 @@
-package logical_test
+package dump_test
 
 import (
 	"errors"
@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -31,11 +32,11 @@ func TestLeastPrivilege(t *testing.T) {
 		s := testkit.Postgres(t, major)
 		t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE IF EXISTS cofre_backup, nobody") })
 		db := s.Database(t)
-		fill(t, s, db)
+		logicaltest.Fill(t, s, db)
 		s.Exec(t, db, "DROP SUBSCRIPTION sub") // only a superuser dumps one; see below
 		const role = "cofre_backup"
 		s.Exec(t, db, "CREATE ROLE nobody LOGIN")
-		err := failing(t, asRole(s, db, "nobody", dump.Options{}))
+		err := logicaltest.Failing(t, asRole(s, db, "nobody", dump.Options{}))
 		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `"app"."answers"`) || !strings.Contains(cofre.Hint(err), "--print-grants") {
 			t.Errorf("without grants: %v (hint %q)", err, cofre.Hint(err))
 		}
@@ -43,7 +44,7 @@ func TestLeastPrivilege(t *testing.T) {
 			s.Exec(t, db, logical.PrintGrants(major))
 		}
 		s.Exec(t, db, "ALTER ROLE cofre_backup NOBYPASSRLS")
-		err = failing(t, asRole(s, db, role, dump.Options{}))
+		err = logicaltest.Failing(t, asRole(s, db, role, dump.Options{}))
 		if !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), `hides rows from role cofre_backup in "app"."answers"`) {
 			t.Errorf("without BYPASSRLS: %v", err)
 		}
@@ -51,8 +52,8 @@ func TestLeastPrivilege(t *testing.T) {
 		s.Exec(t, db, "ALTER ROLE cofre_backup BYPASSRLS")
 		checkDiagnosed(t, asRole(s, db, role, dump.Options{}))
 
-		_, want, _ := capture(t, source(s, db, dump.Options{}), 2)
-		tree, got, captured := capture(t, asRole(s, db, role, dump.Options{RolePasswords: major < 14}), 2)
+		_, want, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
+		tree, got, captured := logicaltest.Capture(t, asRole(s, db, role, dump.Options{RolePasswords: major < 14}), 2)
 		if diff := cmp.Diff(want.Tables, got.Tables); diff != "" {
 			t.Errorf("tables: %s", diff)
 		}
@@ -65,7 +66,7 @@ func TestLeastPrivilege(t *testing.T) {
 		if major < 14 && (len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], "pg_authid")) {
 			t.Errorf("warnings %q", captured.Warnings)
 		}
-		if globals := read(t, tree, logical.GlobalsFile); !strings.Contains(globals, fmt.Sprintf("CREATE ROLE r_%s_owner", db)) {
+		if globals := logicaltest.Read(t, tree, logical.GlobalsFile); !strings.Contains(globals, fmt.Sprintf("CREATE ROLE r_%s_owner", db)) {
 			t.Errorf("globals:\n%s", globals)
 		}
 		testkit.Healthy(t, s, db)
@@ -109,12 +110,12 @@ func TestRolePasswords(t *testing.T) {
 	db := s.Database(t)
 	s.Exec(t, db, "CREATE ROLE with_password LOGIN PASSWORD 'segredo'")
 	t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE with_password") })
-	without, _, _ := capture(t, source(s, db, dump.Options{}), 1)
-	with, _, _ := capture(t, source(s, db, dump.Options{RolePasswords: true}), 1)
-	if strings.Contains(read(t, without, logical.GlobalsFile), "SCRAM-SHA-256") {
+	without, _, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 1)
+	with, _, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{RolePasswords: true}), 1)
+	if strings.Contains(logicaltest.Read(t, without, logical.GlobalsFile), "SCRAM-SHA-256") {
 		t.Error("passwords are in the globals without having been asked for")
 	}
-	if !strings.Contains(read(t, with, logical.GlobalsFile), "SCRAM-SHA-256") {
+	if !strings.Contains(logicaltest.Read(t, with, logical.GlobalsFile), "SCRAM-SHA-256") {
 		t.Error("passwords are not in the globals")
 	}
 }
@@ -139,11 +140,11 @@ func TestOtherEncoding(t *testing.T) {
 	if _, err := conn.PgConn().Exec(t.Context(), `CREATE SCHEMA "São"; CREATE TABLE "São"."Ação" ("é" serial PRIMARY KEY, t text); INSERT INTO "São"."Ação" (t) VALUES ('ção'), ('ü')`).ReadAll(); err != nil {
 		t.Fatal(err)
 	}
-	tree, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
+	tree, facts, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
 	if len(facts.Tables) != 1 || facts.Tables[0].Name != "Ação" || facts.Tables[0].Columns[0] != "é" || facts.Sequences[0].Name != "Ação_é_seq" {
 		t.Errorf("%+v %+v", facts.Tables, facts.Sequences)
 	}
-	if rows := read(t, tree, logical.ArchiveDir+"/"+facts.Tables[0].File); rows != "1\t\xe7\xe3o\n2\t\xfc\n\\.\n\n\n" {
+	if rows := logicaltest.Read(t, tree, logical.ArchiveDir+"/"+facts.Tables[0].File); rows != "1\t\xe7\xe3o\n2\t\xfc\n\\.\n\n\n" {
 		t.Errorf("rows %q", rows)
 	}
 
@@ -159,16 +160,16 @@ func TestOtherEncoding(t *testing.T) {
 		}
 	}
 	want := s.Dump(t, db)
-	plan, err := planTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	plan, err := logicaltest.PlanTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || len(plan.Problems) > 0 {
 		t.Errorf("%+v, %v", plan, err)
 	}
-	out, err := restoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
+	out, err := logicaltest.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table, ToSchema: `"é"`})
 	if err != nil || out.Table != `"é"."Ação"` || out.Rows != 2 {
 		t.Errorf("%+v, %v", out, err)
 	}
 	exec(`DROP SCHEMA "é" CASCADE; DELETE FROM "São"."Ação" WHERE "é" = 2`)
-	m, err := compareTable(t.Context(), tree, rescue.MergeOptions{Server: server, Table: table})
+	m, err := logicaltest.CompareTable(t.Context(), tree, rescue.MergeOptions{Server: server, Table: table})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,13 +180,13 @@ func TestOtherEncoding(t *testing.T) {
 		t.Error(err)
 	}
 	exec(`DROP SCHEMA "` + m.Schema + `" CASCADE; DROP TABLE "São"."Ação"`)
-	if _, err := restoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table}); err != nil {
+	if _, err := logicaltest.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: table}); err != nil {
 		t.Error(err)
 	}
 	if got := s.Dump(t, db); got != want {
-		t.Error(lineDiff(want, got))
+		t.Error(logicaltest.LineDiff(want, got))
 	}
-	_, facts, _ = capture(t, source(s, db, dump.Options{ExcludeTableData: []string{table}}), 2)
+	_, facts, _ = logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{ExcludeTableData: []string{table}}), 2)
 	if len(facts.Tables) != 0 {
 		t.Errorf("rows that are left out: %+v", facts.Tables)
 	}
@@ -196,11 +197,11 @@ func TestExcludeTableData(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, "CREATE TABLE kept AS SELECT 1 i; CREATE TABLE cache_a AS SELECT 1 i; CREATE TABLE cache_b AS SELECT 1 i")
-	tree, facts, captured := capture(t, source(s, db, dump.Options{ExcludeTableData: []string{"public.cache_*"}}), 2)
+	tree, facts, captured := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{ExcludeTableData: []string{"public.cache_*"}}), 2)
 	if len(facts.Tables) != 1 || facts.Tables[0].Name != "kept" || len(captured.Warnings) != 1 {
 		t.Errorf("%+v, warnings %q", facts.Tables, captured.Warnings)
 	}
-	if diff := cmp.Diff("3", s.Query(t, stockRestore(t, s, testkit.DefaultMajor, materialise(t, tree)), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")); diff != "" {
+	if diff := cmp.Diff("3", s.Query(t, logicaltest.StockRestore(t, s, testkit.DefaultMajor, logicaltest.Materialise(t, tree)), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -213,7 +214,7 @@ func TestManyTables(t *testing.T) {
 	for at := 0; at < n; at += 500 {
 		s.Exec(t, db, fmt.Sprintf(`DO $$ BEGIN FOR i IN %d..%d LOOP EXECUTE format('CREATE TABLE t%%s (i int, t text)', i); EXECUTE format('INSERT INTO t%%s VALUES (%%s, ''x'')', i, i); END LOOP; END $$`, at, min(at+500, n)-1))
 	}
-	_, facts, _ := capture(t, source(s, db, dump.Options{}), 4)
+	_, facts, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 4)
 	if len(facts.Tables) != n || facts.Rows != int64(n) {
 		t.Errorf("%d tables, %d rows", len(facts.Tables), facts.Rows)
 	}
@@ -233,12 +234,12 @@ func TestNewerClient(t *testing.T) {
 	s.Exec(t, db, `CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT md5(i::text) FROM generate_series(1, 500) i;
 		SELECT lo_from_bytea(0, decode(md5(i::text), 'hex')) FROM generate_series(1, 1500) i`)
 	t.Setenv(fmt.Sprintf("COFRE_POSTGRES_%d", old), "/nowhere")
-	tree, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
+	tree, facts, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
 	if !strings.HasPrefix(facts.ClientVersion, fmt.Sprint(latest, ".")) {
 		t.Errorf("captured with pg_dump %s", facts.ClientVersion)
 	}
-	restored := stockRestore(t, target, latest, materialise(t, tree))
-	_, again, _ := capture(t, source(target, restored, dump.Options{}), 2)
+	restored := logicaltest.StockRestore(t, target, latest, logicaltest.Materialise(t, tree))
+	_, again, _ := logicaltest.Capture(t, logicaltest.Source(target, restored, dump.Options{}), 2)
 	if facts.Tables[0].Checksum != again.Tables[0].Checksum || facts.LargeObjects != again.LargeObjects || facts.LargeObjects.Count != 1500 {
 		t.Errorf("captured %+v %+v, restored %+v %+v", facts.Tables, facts.LargeObjects, again.Tables, again.LargeObjects)
 	}
@@ -260,11 +261,11 @@ func TestRoleNamedInAnotherEncoding(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		tree, facts, captured := capture(t, source(s, database, dump.Options{}), 2)
+		tree, facts, captured := logicaltest.Capture(t, logicaltest.Source(s, database, dump.Options{}), 2)
 		if len(facts.Tables) != 1 {
 			t.Errorf("%+v", facts.Tables)
 		}
-		globals := read(t, tree, logical.GlobalsFile)
+		globals := logicaltest.Read(t, tree, logical.GlobalsFile)
 		if !strings.Contains(globals, "CREATE ROLE plain") || !strings.Contains(globals, "ROLE \"\xe7\xe3o\"") {
 			t.Errorf("globals %q, warnings %q", globals, captured.Warnings)
 		}
@@ -275,7 +276,7 @@ func TestRoleNamedInAnotherEncoding(t *testing.T) {
 		// Without such a database what can be captured is, and what is missing is said.
 		_ = conn.Close(t.Context())
 		s.Drop(t, "latin1")
-		_, facts, captured = capture(t, source(s, database, dump.Options{}), 2)
+		_, facts, captured = logicaltest.Capture(t, logicaltest.Source(s, database, dump.Options{}), 2)
 		if len(facts.Tables) != 1 || !captured.Partial || len(captured.Warnings) != 1 || !strings.Contains(captured.Warnings[0], `\xe7\xe3o`) {
 			t.Errorf("%+v", captured)
 		}

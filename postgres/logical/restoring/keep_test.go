@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"context"
@@ -12,14 +12,15 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 
 	flow "github.com/trustlayer/cofre/restore"
 )
 
-func run(t *testing.T, c captured, o restoring.RestoreOptions) (*flow.Result, error) {
+func run(t *testing.T, c logicaltest.Captured, o restoring.RestoreOptions) (*flow.Result, error) {
 	t.Helper()
-	return flow.Run(t.Context(), c.repo, flow.Request{Point: "p", Component: c.Component, Target: restoring.NewTarget(o), Accept: o.Accept})
+	return flow.Run(t.Context(), c.Repo, flow.Request{Point: "p", Component: c.Component, Target: restoring.NewTarget(o), Accept: o.Accept})
 }
 
 // hidden is a tree without one of its files.
@@ -52,8 +53,8 @@ func TestACopyThatDiffersIsKept(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, strings.ReplaceAll(pathBound, ":db", db))
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_back")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_back")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 
 	res, err := run(t, c, o)
@@ -108,8 +109,8 @@ CREATE FUNCTION public.known(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$ 
 CREATE TABLE public.checked (id int CHECK (public.known(id)), f int GENERATED ALWAYS AS (public.factor(id)) STORED);
 INSERT INTO public.checked VALUES (1), (2);
 CREATE MATERIALIZED VIEW public.factors AS SELECT public.factor(id) AS f FROM public.items;`)
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_back")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_back")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 	if _, err := run(t, c, o); err == nil || !strings.Contains(cofre.Hint(err), "--search-path public") {
 		t.Errorf("%v, hint %s", err, cofre.Hint(err))
@@ -119,7 +120,7 @@ CREATE MATERIALIZED VIEW public.factors AS SELECT public.factor(id) AS f FROM pu
 		t.Fatal(err)
 	}
 	if want, got := s.Dump(t, db), s.Dump(t, o.Name); got != want {
-		t.Error(lineDiff(want, got))
+		t.Error(logicaltest.LineDiff(want, got))
 	}
 }
 
@@ -143,8 +144,8 @@ func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 		if major >= 18 {
 			s.Exec(t, db, `ALTER TABLE public.parent ADD CONSTRAINT body_there NOT NULL body NOT VALID; ALTER TABLE public.parent ADD CONSTRAINT hoped CHECK (n <> 5) NOT ENFORCED`)
 		}
-		c := captureOf(t, s, db, dump.Options{})
-		o := options(s, db+"_back")
+		c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+		o := logicaltest.Options(s, db+"_back")
 		t.Cleanup(func() { s.Drop(t, o.Name) })
 		res, err := run(t, c, o)
 		if !errors.Is(err, cofre.ErrPartial) {
@@ -159,14 +160,18 @@ func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 			t.Errorf("%+v", res.Proof.Accepted())
 		}
 		// A component of before, and a part of a database, have the check of before.
-		for _, old := range []func(*captured, *restoring.RestoreOptions){
-			func(c *captured, _ *restoring.RestoreOptions) { c.tree = hidden{c.tree, logical.FingerprintFile} },
-			func(_ *captured, o *restoring.RestoreOptions) { o.ExcludeTables = []string{"public.scratch"} },
+		for _, old := range []func(*logicaltest.Captured, *restoring.RestoreOptions){
+			func(c *logicaltest.Captured, _ *restoring.RestoreOptions) {
+				c.Tree = hidden{c.Tree, logical.FingerprintFile}
+			},
+			func(_ *logicaltest.Captured, o *restoring.RestoreOptions) {
+				o.ExcludeTables = []string{"public.scratch"}
+			},
 		} {
-			c, o := c, options(s, db+"_old")
+			c, o := c, logicaltest.Options(s, db+"_old")
 			t.Cleanup(func() { s.Drop(t, o.Name) })
 			old(&c, &o)
-			if _, proof, _, err := restore(t, c, o); err != nil {
+			if _, proof, _, err := logicaltest.Restore(t, c, o); err != nil {
 				t.Errorf("%v: %+v", err, proof)
 			}
 			s.Drop(t, o.Name)

@@ -1,4 +1,4 @@
-package logical_test
+package rescue_test
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
-	flow "github.com/trustlayer/cofre/restore"
 )
 
 // listening remembers which files are read.
@@ -35,13 +35,13 @@ func (l *listening) Open(ctx context.Context, path string) (io.ReadSeekCloser, e
 func TestRestoreTable(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
-	database, _ := original(t, s)
-	c := captureOf(t, s, database, dump.Options{})
+	database, _ := logicaltest.Original(t, s)
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 	server := postgres.Config{URL: s.URL(database)}
 	s.Exec(t, database, `UPDATE public.answers SET body = 'changed'; TRUNCATE public.change_logs`)
 
-	tree := &listening{Tree: c.tree}
-	out, err := restoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`})
+	tree := &listening{Tree: c.Tree}
+	out, err := logicaltest.RestoreTable(t.Context(), tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,14 +68,14 @@ func TestRestoreTable(t *testing.T) {
 	if got := s.Query(t, database, `INSERT INTO "Resgate 1".answers (profile_id, body) VALUES (1, 'x') RETURNING id`); got != "2002" {
 		t.Errorf("the identity gives %s", got)
 	}
-	if _, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`}); !errors.Is(err, cofre.ErrPreflight) {
+	if _, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "answers", ToSchema: `"Resgate 1"`}); !errors.Is(err, cofre.ErrPreflight) {
 		t.Errorf("a second time: %v", err)
 	}
 
 	for table, rows := range map[string]int64{
 		`"Odd ""Schema"""."dot.ted"`: 2, "none": 2, "empty": 0, "public.parts": 301, "parts_1": 181, "serials": 10, "PROFILES": 50,
 	} {
-		out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: table, ToSchema: "resgate_" + fmt.Sprint(len(table))})
+		out, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: table, ToSchema: "resgate_" + fmt.Sprint(len(table))})
 		if err != nil || out.Rows != rows {
 			t.Errorf("%s: %+v, %v", table, out, err)
 		}
@@ -86,12 +86,12 @@ func TestRestoreTable(t *testing.T) {
 	if got := s.Query(t, database, `INSERT INTO resgate_7.serials (label) VALUES ('novo') RETURNING id`); got != "11" {
 		t.Errorf("the sequence gives %s", got)
 	}
-	_, err = restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: `"Answers"`})
+	_, err = logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: `"Answers"`})
 	if !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), `"public"."answers"`) {
 		t.Errorf("%v, hint %s", err, cofre.Hint(err))
 	}
-	bad := flipped{c.tree, answersFile(t, c)}
-	if _, err := restoreTable(t.Context(), bad, rescue.TableOptions{Server: server, Table: "answers", ToSchema: "mau"}); !errors.Is(err, cofre.ErrCorrupt) {
+	bad := logicaltest.Flipped{Tree: c.Tree, Path: logicaltest.AnswersFile(t, c)}
+	if _, err := logicaltest.RestoreTable(t.Context(), bad, rescue.TableOptions{Server: server, Table: "answers", ToSchema: "mau"}); !errors.Is(err, cofre.ErrCorrupt) {
 		t.Errorf("changed rows: %v", err)
 	}
 	if got := s.Query(t, database, `SELECT count(*) FROM pg_namespace WHERE nspname = 'mau'`); got != "0" {
@@ -101,13 +101,13 @@ func TestRestoreTable(t *testing.T) {
 	// A table that was dropped comes back as it was, with what ties it to others.
 	want := s.Dump(t, database, "--table=public.serials")
 	s.Exec(t, database, `DROP TABLE public.serials`)
-	if _, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "serials"}); err != nil {
+	if _, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "serials"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Dump(t, database, "--table=public.serials"); got != want {
-		t.Error(lineDiff(want, got))
+		t.Error(logicaltest.LineDiff(want, got))
 	}
-	plan, err := planTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "serials"})
+	plan, err := logicaltest.PlanTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "serials"})
 	if err != nil || len(plan.Problems) == 0 || len(plan.Steps) != 3 {
 		t.Errorf("%+v, %v", plan, err)
 	}
@@ -126,14 +126,14 @@ func TestMergeColumns(t *testing.T) {
 		s.Exec(t, database, `
 CREATE TABLE public.people (id int, part int, name text, "E-mail" text, age int GENERATED ALWAYS AS (id + 1) STORED, PRIMARY KEY (id, part));
 INSERT INTO public.people SELECT i, i % 2, 'name ' || i, i || '@example.com' FROM generate_series(1, 100) i`)
-		c := captureOf(t, s, database, dump.Options{})
+		c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 		s.Exec(t, database, `
 UPDATE public.people SET "E-mail" = NULL;
 UPDATE public.people SET name = 'newer' WHERE id = 7;
 DELETE FROM public.people WHERE id BETWEEN 11 AND 40;
 INSERT INTO public.people VALUES (200, 0, 'added', 'added@example.com')`)
 		o := rescue.MergeOptions{Server: postgres.Config{URL: s.URL(database)}, Table: "people", Columns: []string{`"E-mail"`}}
-		m, err := compareTable(t.Context(), c.tree, o)
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ INSERT INTO public.people VALUES (200, 0, 'added', 'added@example.com')`)
 		}
 		for column, want := range map[string]error{"id": cofre.ErrPreflight, "E-mail": cofre.ErrConfig, "nothing": cofre.ErrNotFound, "age": cofre.ErrNotFound} {
 			o.Columns = []string{column}
-			if _, err := compareTable(t.Context(), c.tree, o); !errors.Is(err, want) || want != cofre.ErrPreflight && cofre.Hint(err) == "" {
+			if _, err := logicaltest.CompareTable(t.Context(), c.Tree, o); !errors.Is(err, want) || want != cofre.ErrPreflight && cofre.Hint(err) == "" {
 				t.Errorf("column %s: %v, hint %q", column, err, cofre.Hint(err))
 			}
 		}
@@ -178,8 +178,8 @@ INSERT INTO public.people VALUES (200, 0, 'added', 'added@example.com')`)
 func TestMergeTable(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0)
-	database, role := original(t, s)
-	c := captureOf(t, s, database, dump.Options{})
+	database, role := logicaltest.Original(t, s)
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 	server := postgres.Config{URL: s.URL(database)}
 	const state = `SELECT md5(string_agg(a::text, ',' ORDER BY id)) FROM public.answers a`
 	captured := s.Query(t, database, state)
@@ -193,20 +193,20 @@ ALTER TABLE public.answers ENABLE ALWAYS TRIGGER audit;
 TRUNCATE public.change_logs`)
 	damaged := s.Query(t, database, state)
 
-	compare := func(o rescue.MergeOptions) *merging {
+	compare := func(o rescue.MergeOptions) *logicaltest.Merging {
 		t.Helper()
 		o.Server = server
 		if o.Table == "" {
 			o.Table = "answers"
 		}
 		o.Preview = 5
-		m, err := compareTable(t.Context(), c.tree, o)
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
-	closed := func(m *merging) {
+	closed := func(m *logicaltest.Merging) {
 		t.Helper()
 		if err := m.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -284,60 +284,8 @@ TRUNCATE public.change_logs`)
 	if got := s.Query(t, database, `SELECT (SELECT count(*) FROM public.serials), (SELECT count(*) FROM public.change_logs), (SELECT tgenabled FROM pg_trigger WHERE tgrelid = 'public.serials'::regclass)`); got != "10|0|O" {
 		t.Error(got)
 	}
-	if _, err := compareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "empty"}); !errors.Is(err, cofre.ErrPreflight) {
+	if _, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: server, Table: "empty"}); !errors.Is(err, cofre.ErrPreflight) {
 		t.Errorf("a table without a primary key: %v", err)
 	}
 	testkit.Healthy(t, s, database)
 }
-
-func planTable(ctx context.Context, tree cofre.Tree, o rescue.TableOptions) (*cofre.Plan, error) {
-	return rescue.NewTable(o).Plan(ctx, cofre.Component{Kind: cofre.KindDatabase}, tree)
-}
-
-// through carries out a restore as restore.Run does, as far as approve lets it.
-func through(ctx context.Context, tree cofre.Tree, target cofre.Target, approve func() (bool, error)) error {
-	_, err := flow.Run(ctx, one{tree}, flow.Request{Component: cofre.Component{Kind: cofre.KindDatabase}, Target: target, Approve: approve})
-	return err
-}
-
-// one is a repository of one tree.
-type one struct{ tree cofre.Tree }
-
-func (o one) Tree(context.Context, cofre.ObjectID) (cofre.Tree, error) { return o.tree, nil }
-
-func restoreTable(ctx context.Context, tree cofre.Tree, o rescue.TableOptions) (*rescue.TableOutcome, error) {
-	target := rescue.NewTable(o)
-	err := through(ctx, tree, target, nil)
-	if errors.Is(err, cofre.ErrPartial) {
-		err = nil
-	}
-	return target.Made(), err
-}
-
-// merging is a comparison that is not decided on.
-type merging struct {
-	*rescue.Merge
-}
-
-// compareTable plans, stages and checks. Apply publishes, Close discards.
-func compareTable(ctx context.Context, tree cofre.Tree, o rescue.MergeOptions) (*merging, error) {
-	m := rescue.NewMerge(o)
-	_, err := m.Plan(ctx, cofre.Component{Kind: cofre.KindDatabase}, tree)
-	if err == nil {
-		err = m.Stage(ctx, cofre.Discard)
-	}
-	if err == nil {
-		_, err = m.Check(ctx, cofre.Discard)
-	}
-	if err != nil {
-		return nil, errors.Join(err, m.Discard(ctx))
-	}
-	return &merging{m}, nil
-}
-
-func (m *merging) Apply(ctx context.Context) (*rescue.MergeOutcome, error) {
-	_, err := m.Publish(ctx)
-	return m.Done(), err
-}
-
-func (m *merging) Close(ctx context.Context) error { return m.Discard(ctx) }

@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
 // pg_cron can be made in one database of a server, by its name: in no staged one.
@@ -22,8 +23,8 @@ func TestAnExtensionThatInsistsOnItsDatabase(t *testing.T) {
 	s.Exec(t, "postgres", `CREATE ROLE worker`)
 	s.Exec(t, "jobs", `CREATE EXTENSION pg_cron; CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1), (2);
 GRANT USAGE ON SCHEMA cron TO worker; SELECT cron.schedule('0 0 1 1 *', 'SELECT 1')`)
-	c := captureOf(t, s, "jobs", dump.Options{})
-	o := options(s, "jobs")
+	c := logicaltest.CaptureOf(t, s, "jobs", dump.Options{})
+	o := logicaltest.Options(s, "jobs")
 	o.Replace = true
 	res, err := run(t, c, o)
 	if !errors.Is(err, cofre.ErrPartial) {

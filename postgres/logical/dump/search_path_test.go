@@ -1,4 +1,4 @@
-package logical_test
+package dump_test
 
 import (
 	"slices"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
 // What fails on restore, because archives are restored with an empty search path, is said by doctor on the good day; and nothing else is.
@@ -47,7 +48,7 @@ CREATE TABLE app.defaults (i int DEFAULT app.sqlf(1));
 			s.Exec(t, db, `SET search_path = app, public; CREATE INDEX by_call ON app.indexed (app.calls(i)); CREATE INDEX by_op ON app.indexed ((i OPERATOR(app.###) 1))`)
 			want = append([]string{"app.by_operator: index app.by_op", "app.calls: index app.by_call"}, want...)
 		}
-		found, err := source(s, db, dump.Options{}).Doctor(t.Context())
+		found, err := logicaltest.Source(s, db, dump.Options{}).Doctor(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"strings"
@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/restore/targettest"
@@ -19,12 +20,12 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	source := s.Database(t)
 	s.Exec(t, source, `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured' FROM generate_series(1, 1000) i`)
-	c := captureOf(t, s, source, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, source, dump.Options{})
 	place := func(live string, o restoring.RestoreOptions, promise cofre.Promise) func(*testing.T) targettest.Place {
 		return func(t *testing.T) targettest.Place {
 			name := s.Database(t) + "_x"
 			o := o
-			o.Server, o.Name, o.Jobs = options(s, name).Server, name, 2
+			o.Server, o.Name, o.Jobs = logicaltest.Options(s, name).Server, name, 2
 			if live != "" {
 				s.Exec(t, "postgres", "CREATE DATABASE "+name)
 				s.Exec(t, name, live)
@@ -38,7 +39,7 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 				}
 			})
 			return targettest.Place{
-				New: func() cofre.Target { return restoring.NewTarget(o) }, Component: c.Component, Tree: c.tree, Promise: promise,
+				New: func() cofre.Target { return restoring.NewTarget(o) }, Component: c.Component, Tree: c.Tree, Promise: promise,
 				State: func(t *testing.T) map[string]string {
 					state := map[string]string{}
 					for _, n := range ours(t) {
@@ -94,7 +95,7 @@ func TestATableKeepsWhatItPromises(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	source := s.Database(t)
 	s.Exec(t, source, `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured ' || i FROM generate_series(1, 50) i`)
-	c := captureOf(t, s, source, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, source, dump.Options{})
 	live := `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured ' || i FROM generate_series(1, 40) i;
 UPDATE public.answers SET body = 'the work of today ' || id WHERE id < 10; INSERT INTO public.answers VALUES (99, 'not captured')`
 	place := func(sql string, open func(server postgres.Config) (cofre.Target, func(*testing.T)), promise cofre.Promise) func(*testing.T) targettest.Place {
@@ -107,7 +108,7 @@ UPDATE public.answers SET body = 'the work of today ' || id WHERE id < 10; INSER
 					target, undo = open(s.Config(database))
 					return target
 				},
-				Component: c.Component, Tree: c.tree, Promise: promise,
+				Component: c.Component, Tree: c.Tree, Promise: promise,
 				State: func(t *testing.T) map[string]string { return state(t, s, database) },
 				Undo:  func(t *testing.T, _ *cofre.Outcome) { undo(t) },
 			}

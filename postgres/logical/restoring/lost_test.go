@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -51,20 +52,20 @@ func (h *half) Read(p []byte) (int, error) {
 }
 
 // losing restores a component of which some files are lost, known beforehand or not.
-func losing(t testing.TB, c captured, o restoring.RestoreOptions, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
+func losing(t testing.TB, c logicaltest.Captured, o restoring.RestoreOptions, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
 	t.Helper()
-	c.tree = cut{c.tree, paths}
+	c.Tree = cut{c.Tree, paths}
 	if known {
 		for _, p := range paths {
 			o.Loss.Known = append(o.Loss.Known, cofre.Finding{Object: p, What: "is damaged"})
 		}
 	}
-	return restore(t, c, o)
+	return logicaltest.Restore(t, c, o)
 }
 
-func fileOf(t testing.TB, c captured, table string) string {
+func fileOf(t testing.TB, c logicaltest.Captured, table string) string {
 	t.Helper()
-	f, err := logical.ReadFacts(t.Context(), c.tree)
+	f, err := logical.ReadFacts(t.Context(), c.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,10 +114,10 @@ func TestRestoreWithoutWhatIsLost(t *testing.T) {
 		s := testkit.Postgres(t, major)
 		db := s.Database(t)
 		s.Exec(t, db, related)
-		c := captureOf(t, s, db, dump.Options{})
+		c := logicaltest.CaptureOf(t, s, db, dump.Options{})
 		paths := []string{fileOf(t, c, "plain"), fileOf(t, c, "low"), logical.ArchiveDir + "/blob_4711.dat"}
 		for _, known := range []bool{true, false} {
-			o := options(s, fmt.Sprintf("%s_%t", db, known))
+			o := logicaltest.Options(s, fmt.Sprintf("%s_%t", db, known))
 			o.Loss.Without = true
 			o.Loss.Elsewhere = func(_ context.Context, _, table string) string {
 				if table == "low" {
@@ -172,8 +173,8 @@ func TestWhatIsLostIsSaidBeforehand(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, related)
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_back")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_back")
 	o.Loss.Command = "COMMAND"
 	plan, _, _, err := losing(t, c, o, true, fileOf(t, c, "plain"), fileOf(t, c, "low"), logical.ArchiveDir+"/blob_4712.dat", logical.FingerprintFile, logical.GlobalsFile)
 	if !errors.Is(err, cofre.ErrPreflight) || len(plan.Problems) != 1 {
@@ -204,9 +205,9 @@ func TestRestoreWithoutWhatTheCatalogsSaid(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, related)
-	c := captureOf(t, s, db, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
 	for _, known := range []bool{true, false} {
-		o := options(s, fmt.Sprintf("%s_%t", db, known))
+		o := logicaltest.Options(s, fmt.Sprintf("%s_%t", db, known))
 		t.Cleanup(func() { s.Drop(t, o.Name) })
 		if !known {
 			if _, proof, _, err := losing(t, c, o, known, logical.FingerprintFile); !errors.Is(err, cofre.ErrUnproven) || len(whats(proof)) != 1 {
@@ -230,8 +231,8 @@ func TestPartsOfATableOfWhichRowsAreLost(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE public.big (id int PRIMARY KEY, pad text); INSERT INTO public.big SELECT g, repeat('x', 1000) FROM generate_series(1, 100000) g; CREATE TABLE public.small (id int); INSERT INTO public.small VALUES (1)`)
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_back")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_back")
 	o.Loss.Without = true
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 	_, proof, _, err := losing(t, c, o, false, fileOf(t, c, "big"))
@@ -291,9 +292,9 @@ func TestReadable(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE public.rows (id int PRIMARY KEY, pad text); INSERT INTO public.rows SELECT g, repeat('x', g % 700) || E'\n' FROM generate_series(1, 1000) g; CREATE TABLE public.other (id int); INSERT INTO public.other VALUES (1)`)
-	c := captureOf(t, s, db, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
 	path := fileOf(t, c, "rows")
-	raw, err := logical.ReadAll(t.Context(), c.tree, path)
+	raw, err := logical.ReadAll(t.Context(), c.Tree, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +302,7 @@ func TestReadable(t *testing.T) {
 	for _, piece := range []int64{1000, 50_000, 1 << 30} {
 		last := size / piece
 		for _, lost := range [][]int64{nil, {0}, {last}, {last / 2}, {last / 3, last/3 + 1, last / 2}, {0, last}} {
-			broken := pieced{c.tree, path, piece, lost}
+			broken := pieced{c.Tree, path, piece, lost}
 			comp, err := logical.OpenComponent(t.Context(), broken)
 			if err != nil {
 				t.Fatal(err)

@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"errors"
@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -24,11 +25,11 @@ func TestUpgrade(t *testing.T) {
 		t.Skip("no PostgreSQL newer than the default one: make services")
 	}
 	old, s := testkit.Postgres(t, 0), testkit.Postgres(t, majors[len(majors)-1])
-	database, role := original(t, old)
-	c := captureOf(t, old, database, dump.Options{})
-	o := options(s, database+"_upgraded")
+	database, role := logicaltest.Original(t, old)
+	c := logicaltest.CaptureOf(t, old, database, dump.Options{})
+	o := logicaltest.Options(s, database+"_upgraded")
 	o.Roles, o.Check = true, restoring.CheckChecksum
-	plan, _, outcome := mustRestore(t, s, c, o)
+	plan, _, outcome := logicaltest.MustRestore(t, s, c, o)
 	t.Cleanup(func() {
 		s.Exec(t, "postgres", `DROP DATABASE IF EXISTS "`+outcome.Restored+`" WITH (FORCE)`)
 		s.Exec(t, "postgres", `DROP ROLE IF EXISTS "`+role+`"`)
@@ -43,8 +44,8 @@ func TestUpgrade(t *testing.T) {
 	}
 
 	// The way back is refused before anything is made.
-	c = captureOf(t, s, outcome.Restored, dump.Options{})
-	plan, _, _, err := restore(t, c, options(old, database+"_down"))
+	c = logicaltest.CaptureOf(t, s, outcome.Restored, dump.Options{})
+	plan, _, _, err := logicaltest.Restore(t, c, logicaltest.Options(old, database+"_down"))
 	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(plan.Problems[0].What, "captured on PostgreSQL") {
 		t.Errorf("%v %+v", err, plan)
 	}
@@ -78,10 +79,10 @@ func TestTargetFull(t *testing.T) {
 	s.Exec(t, "postgres", "CREATE TABLESPACE tiny LOCATION '"+dir+"'")
 	s.Exec(t, "postgres", "CREATE DATABASE full_one TEMPLATE template0 TABLESPACE tiny")
 	s.Exec(t, "full_one", `CREATE TABLE t AS SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 60000) i`)
-	c := captureOf(t, s, "full_one", dump.Options{})
-	o := options(s, "full_one")
+	c := logicaltest.CaptureOf(t, s, "full_one", dump.Options{})
+	o := logicaltest.Options(s, "full_one")
 	o.Replace = true
-	_, _, _, err = restore(t, c, o)
+	_, _, _, err = logicaltest.Restore(t, c, o)
 	if !errors.Is(err, cofre.ErrDiskFull) || !strings.Contains(fmt.Sprint(err), `"public"."t"`) {
 		t.Errorf("%v", err)
 	}

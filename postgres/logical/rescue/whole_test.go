@@ -1,4 +1,4 @@
-package logical_test
+package rescue_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -61,12 +62,12 @@ func TestTableComesBackWhole(t *testing.T) {
 		})
 		s.Exec(t, database, with(tied))
 		server := postgres.Config{URL: s.URL(database)}
-		c := captureOf(t, s, database, dump.Options{})
+		c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 		s.Exec(t, database, with(open))
 		want := s.Dump(t, database)
 		for _, table := range []string{"app.answers", "app.logs", "app.logs_1", "app.derived", "app.votes"} {
 			s.Exec(t, database, "DROP TABLE "+table+" CASCADE")
-			out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: table})
+			out, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: table})
 			if err != nil {
 				t.Fatalf("%s: %v (%s)", table, err, cofre.Hint(err))
 			}
@@ -74,7 +75,7 @@ func TestTableComesBackWhole(t *testing.T) {
 				t.Errorf("%s: left out %q, missing %q", table, out.Left, out.Missing)
 			}
 			if got := s.Dump(t, database); got != want {
-				t.Errorf("%s is not what it was:\n%s", table, lineDiff(want, got))
+				t.Errorf("%s is not what it was:\n%s", table, logicaltest.LineDiff(want, got))
 			}
 		}
 		if got := s.Query(t, database, `SELECT count(*), sum(n) FROM app.counted`); got != "20|500" {
@@ -82,14 +83,14 @@ func TestTableComesBackWhole(t *testing.T) {
 		}
 
 		// Beside the live one nobody else may come near, whatever the defaults are.
-		if _, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: "rescue"}); err != nil {
+		if _, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "app.answers", ToSchema: "rescue"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := s.Query(t, database, with(`SELECT has_schema_privilege('THEM reader', 'rescue', 'USAGE'), has_table_privilege('THEM reader', 'rescue.answers', 'SELECT'), has_sequence_privilege('THEM reader', 'rescue.answers_id_seq', 'USAGE'), has_sequence_privilege('THEM reader', 'rescue.answers_n_seq', 'USAGE')`)); got != "f|f|f|f" {
 			t.Errorf("the rescued table is open: %s", got)
 		}
 		s.Exec(t, database, `DELETE FROM app.answers WHERE id = 7`)
-		m, err := compareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.answers"})
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: server, Table: "app.answers"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,14 +104,14 @@ func TestTableComesBackWhole(t *testing.T) {
 		// Less than whole is asked for, and twice where security was on.
 		s.Exec(t, database, `DROP TABLE app.answers CASCADE`)
 		bare := rescue.TableOptions{Server: server, Table: "app.answers", Bare: true}
-		if _, err := restoreTable(t.Context(), c.tree, bare); !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(cofre.Hint(err), "--without-row-security") {
+		if _, err := logicaltest.RestoreTable(t.Context(), c.Tree, bare); !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(cofre.Hint(err), "--without-row-security") {
 			t.Errorf("bare: %v (%s)", err, cofre.Hint(err))
 		}
-		if plan, err := planTable(t.Context(), c.tree, bare); err != nil || len(plan.Problems) != 1 {
+		if plan, err := logicaltest.PlanTable(t.Context(), c.Tree, bare); err != nil || len(plan.Problems) != 1 {
 			t.Errorf("%+v, %v", plan, err)
 		}
 		bare.WithoutSecurity = true
-		out, err := restoreTable(t.Context(), c.tree, bare)
+		out, err := logicaltest.RestoreTable(t.Context(), c.Tree, bare)
 		if err != nil || len(out.Left) < 8 {
 			t.Errorf("%+v, %v", out, err)
 		}
@@ -120,7 +121,7 @@ func TestTableComesBackWhole(t *testing.T) {
 
 		// What stands against a foreign key of another table is named; the table is there.
 		s.Exec(t, database, `DROP TABLE app.answers CASCADE; INSERT INTO app.votes VALUES (3, 100000)`)
-		out, err = restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.answers"})
+		out, err = logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "app.answers"})
 		if err != nil || len(out.Missing) != 1 || !strings.Contains(out.Missing[0], "votes_answer_fkey") {
 			t.Errorf("%+v, %v", out, err)
 		}

@@ -1,4 +1,4 @@
-package logical_test
+package dump_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 )
@@ -57,7 +58,7 @@ func TestChangedBetweenSnapshotAndLock(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			_, facts, _ := capture(t, source(s, db, dump.Options{}), 2)
+			_, facts, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
 			committed.Wait()
 			rows := map[string]int64{}
 			for _, f := range facts.Tables {
@@ -83,7 +84,7 @@ func TestLockedTableIsNamedWithItsHolder(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "BEGIN; LOCK TABLE held"); err != nil {
 		t.Fatal(err)
 	}
-	err := failing(t, source(s, db, dump.Options{LockTimeout: 200 * time.Millisecond}))
+	err := logicaltest.Failing(t, logicaltest.Source(s, db, dump.Options{LockTimeout: 200 * time.Millisecond}))
 	pid := fmt.Sprint("pid ", conn.PgConn().PID())
 	if !errors.Is(err, cofre.ErrLocked) || !strings.Contains(err.Error(), "public.held is locked by "+pid) || !strings.Contains(err.Error(), "LOCK TABLE held") {
 		t.Errorf("got %v", err)
@@ -109,7 +110,7 @@ func TestAlteredWhileCopied(t *testing.T) {
 		await(t, s, db, fmt.Sprintf(`SELECT count(*) = %d FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, tables))
 	})
-	_, facts := captureObserved(t, source(s, db, dump.Options{}), cofre.ObserverFunc(func(e cofre.Event) {
+	_, facts := captureObserved(t, logicaltest.Source(s, db, dump.Options{}), cofre.ObserverFunc(func(e cofre.Event) {
 		if e.Type == cofre.TypeTaskBegan {
 			once()
 		}
@@ -140,7 +141,7 @@ func captureObserved(t *testing.T, src *dump.Source, o cofre.Observer) (cofre.Tr
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tree, readFacts(t, tree)
+	return tree, logicaltest.ReadFacts(t, tree)
 }
 
 // slowSession is a session whose Put reads a little and then waits until the test has done its harm.
@@ -186,7 +187,7 @@ func TestEndedInTheMiddle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			db := s.Database(t)
 			s.Exec(t, db, "CREATE TABLE a (t text); INSERT INTO a SELECT repeat(md5(i::text), 30) FROM generate_series(1, 20000) i; CREATE TABLE b AS SELECT * FROM a")
-			src := source(s, db, dump.Options{})
+			src := logicaltest.Source(s, db, dump.Options{})
 			session, err := repositorytest.NewMemory().Begin(t.Context(), src.ID())
 			if err != nil {
 				t.Fatal(err)
@@ -216,7 +217,7 @@ func TestRepositoryFailsInTheMiddle(t *testing.T) {
 	s.Exec(t, db, "CREATE TABLE a (t text); INSERT INTO a SELECT repeat(md5(i::text), 30) FROM generate_series(1, 20000) i; CREATE TABLE b AS SELECT * FROM a")
 	full := errors.Join(cofre.ErrDiskFull)
 	repo := repositorytest.Faulty(t, repositorytest.NewMemory(), repositorytest.Fault{Op: repositorytest.OpPut, After: 3, Err: full})
-	src := source(s, db, dump.Options{})
+	src := logicaltest.Source(s, db, dump.Options{})
 	session, err := repo.Begin(t.Context(), src.ID())
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +254,7 @@ func TestStandby(t *testing.T) {
 		}
 	})
 	standby := &testkit.Server{Server: server}
-	_, facts, _ := capture(t, source(standby, "postgres", dump.Options{}), 2)
+	_, facts, _ := logicaltest.Capture(t, logicaltest.Source(standby, "postgres", dump.Options{}), 2)
 	if facts.Rows != 100 || len(facts.Tables) != 1 || facts.LSN == 0 {
 		t.Errorf("captured %d rows of %d tables at %s", facts.Rows, len(facts.Tables), facts.LSN)
 	}

@@ -1,4 +1,4 @@
-package logical_test
+package rescue_test
 
 import (
 	"strings"
@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
@@ -21,7 +22,7 @@ func TestMergesOfOneSecond(t *testing.T) {
 	s.Exec(t, database, `CREATE SCHEMA other; CREATE TABLE public.undo (id int PRIMARY KEY); INSERT INTO public.undo SELECT generate_series(1, 9);
 CREATE TABLE other.undo (id int PRIMARY KEY); INSERT INTO other.undo VALUES (1);
 CREATE TABLE public."`+long+`" (id int PRIMARY KEY); INSERT INTO public."`+long+`" VALUES (1), (2)`)
-	c := captureOf(t, s, database, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 	s.Exec(t, database, `DELETE FROM public.undo WHERE id > 5; DELETE FROM public."`+long+`"`)
 
 	at := time.Date(2026, 11, 26, 4, 5, 6, 0, time.UTC)
@@ -29,7 +30,7 @@ CREATE TABLE public."`+long+`" (id int PRIMARY KEY); INSERT INTO public."`+long+
 	var undo []string
 	for _, table := range []string{"public.undo", `"` + long + `"`, "other.undo", "public.undo"} {
 		o.Table = table
-		m, err := compareTable(t.Context(), c.tree, o)
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,10 +1,11 @@
-package logical_test
+package restoring_test
 
 import (
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -21,10 +22,10 @@ CREATE TABLE public.paints (c public.color, n int) PARTITION BY HASH (c);
 CREATE TABLE public.paints_0 PARTITION OF public.paints FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE public.paints_1 PARTITION OF public.paints FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO public.paints SELECT (enum_range(NULL::public.color))[1 + i % 5], i FROM generate_series(1, 1000) i;`)
-		c := captureOf(t, s, db, dump.Options{})
-		o := options(s, db+"_back")
+		c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+		o := logicaltest.Options(s, db+"_back")
 		o.Check = restoring.CheckChecksum
-		_, proof, outcome := mustRestore(t, s, c, o)
+		_, proof, outcome := logicaltest.MustRestore(t, s, c, o)
 		const rows = `SELECT count(*), sum(n), md5(string_agg(c || ' ' || n, ',' ORDER BY n)) FROM public.paints`
 		if want, got := s.Query(t, db, rows), s.Query(t, outcome.Restored, rows); got != want {
 			t.Errorf("%s, not %s", got, want)

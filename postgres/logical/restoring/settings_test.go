@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"errors"
@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/export"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
@@ -144,20 +145,20 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 			s.Exec(t, "postgres", `ALTER DATABASE "`+database+`" RESET ALL`)
 		}
 		server := postgres.Config{URL: s.URL(database), User: "operator"}
-		c := captureFrom(t, server, dump.Options{SplitBytes: 64 << 10})
+		c := logicaltest.CaptureFrom(t, server, dump.Options{SplitBytes: 64 << 10})
 
 		o := restoring.RestoreOptions{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: restoring.CheckChecksum}
-		_, _, outcome := mustRestore(t, s, c, o)
+		_, _, outcome := logicaltest.MustRestore(t, s, c, o)
 		reset(outcome.Restored)
 		if got := s.Dump(t, outcome.Restored); got != want {
-			t.Errorf("the restored database is another one:\n%s", lineDiff(want, got))
+			t.Errorf("the restored database is another one:\n%s", logicaltest.LineDiff(want, got))
 		}
 		if got := s.Query(t, outcome.Restored, rows); got != sums {
 			t.Errorf("rows %s, not %s", got, sums)
 		}
 
 		// A table beside the live one, and a merge with it.
-		out, err := restoreTable(t.Context(), c.tree, rescue.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
+		out, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "app.readings", ToSchema: "rescue"})
 		if err != nil || out.Rows != 2994 {
 			t.Fatalf("%+v, %v", out, err)
 		}
@@ -167,7 +168,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 		s.Exec(t, database, `DROP SCHEMA rescue CASCADE; UPDATE app.readings SET texts = ARRAY['NULL', NULL], cost = 0 WHERE id = 1; DELETE FROM app.readings WHERE id = 2`)
 		change("ALTER DATABASE " + database + " %s")
-		m, err := compareTable(t.Context(), c.tree, rescue.MergeOptions{Server: server, Table: "app.readings"})
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: server, Table: "app.readings"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,20 +187,20 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		}
 
 		// What stock tools make of it.
-		if got := s.Dump(t, stockRestore(t, s, major, materialise(t, c.tree))); got != want {
-			t.Errorf("pg_restore makes another database:\n%s", lineDiff(want, got))
+		if got := s.Dump(t, logicaltest.StockRestore(t, s, major, logicaltest.Materialise(t, c.Tree))); got != want {
+			t.Errorf("pg_restore makes another database:\n%s", logicaltest.LineDiff(want, got))
 		}
 		path, to := filepath.Join(t.TempDir(), "out.sql"), s.Database(t)
 		f, err := os.Create(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(export.ExportSQL(t.Context(), c.tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
+		if err := errors.Join(export.ExportSQL(t.Context(), c.Tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
 			t.Fatal(err)
 		}
-		tool(t, s, "psql", "-X", "--set=ON_ERROR_STOP=1", "--quiet", "--output=/dev/null", "--dbname="+s.URL(to), "--file="+path)
+		logicaltest.Tool(t, s, "psql", "-X", "--set=ON_ERROR_STOP=1", "--quiet", "--output=/dev/null", "--dbname="+s.URL(to), "--file="+path)
 		if got := s.Dump(t, to); got != want {
-			t.Errorf("psql makes another database:\n%s", lineDiff(want, got))
+			t.Errorf("psql makes another database:\n%s", logicaltest.LineDiff(want, got))
 		}
 		testkit.Healthy(t, s)
 	})

@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"net/url"
@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
 // The owner of a database is no superuser, and is the one member of pg_database_owner there, to whom schema public belongs.
@@ -32,10 +33,10 @@ func TestRestoreByTheOwnerOfTheDatabase(t *testing.T) {
 		}
 		u.User = url.User(role)
 		s.Exec(t, db, `SET SESSION AUTHORIZATION "`+role+`"; GRANT CREATE ON SCHEMA public TO PUBLIC; CREATE TABLE public.t (id int); INSERT INTO public.t VALUES (1); CREATE PUBLICATION p FOR TABLE public.t`)
-		c := captureFrom(t, postgres.Config{URL: u.String()}, dump.Options{})
-		o := options(s, db+"_back")
+		c := logicaltest.CaptureFrom(t, postgres.Config{URL: u.String()}, dump.Options{})
+		o := logicaltest.Options(s, db+"_back")
 		o.Server = postgres.Config{URL: u.String()}.With("postgres")
-		plan, proof, _, err := restore(t, c, o)
+		plan, proof, _, err := logicaltest.Restore(t, c, o)
 		if err != nil {
 			t.Fatalf("%v: %+v, %+v", err, plan, proof)
 		}
@@ -63,7 +64,7 @@ func TestRestoreOfALocaleInAnotherEncoding(t *testing.T) {
 	s.Exec(t, "postgres", `CREATE DATABASE "`+name+`" TEMPLATE template0 ENCODING LATIN1 LOCALE '`+locale+`'`)
 	t.Cleanup(func() { s.Drop(t, name); s.Drop(t, name+"_back") })
 	s.Exec(t, name, `CREATE TABLE public."preço" (id int); INSERT INTO public."preço" VALUES (1)`)
-	if _, proof, _, err := restore(t, captureOf(t, s, name, dump.Options{}), options(s, name+"_back")); err != nil {
+	if _, proof, _, err := logicaltest.Restore(t, logicaltest.CaptureOf(t, s, name, dump.Options{}), logicaltest.Options(s, name+"_back")); err != nil {
 		t.Errorf("%v: %+v", err, proof)
 	}
 }

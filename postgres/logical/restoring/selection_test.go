@@ -1,4 +1,4 @@
-package logical_test
+package restoring_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -78,12 +79,12 @@ func TestPartsAreComparedLikeAll(t *testing.T) {
 		if major >= 18 {
 			s.Exec(t, db, `CREATE TABLE app.above (c int); CREATE TABLE app.below () INHERITS (app.above); ALTER TABLE app.above ADD CONSTRAINT there NOT NULL c NOT VALID; CREATE TABLE app.weak (a int, CONSTRAINT there NOT NULL a NOT VALID)`)
 		}
-		c := captureOf(t, s, db, dump.Options{})
+		c := logicaltest.CaptureOf(t, s, db, dump.Options{})
 		for name, part := range partsOf {
 			t.Run(name, func(t *testing.T) {
-				o := options(s, db+"_part")
+				o := logicaltest.Options(s, db+"_part")
 				o.Filter, o.Check = part.Filter, restoring.CheckChecksum
-				plan, proof, _ := mustRestore(t, s, c, o)
+				plan, proof, _ := logicaltest.MustRestore(t, s, c, o)
 				if proof.Of == "" || proof.Part || len(proof.NotCompared) > 0 || len(proof.Checks) < 5 {
 					t.Errorf("%+v", proof)
 				}
@@ -135,11 +136,11 @@ func TestPartsThatDifferAreFound(t *testing.T) {
 	db := s.Database(t)
 	t.Cleanup(func() { s.Drop(t, db) })
 	s.Exec(t, db, strings.ReplaceAll(parted, ":db", db))
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_part")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_part")
 	o.Schemas = []string{"app"}
 	target := restoring.NewTarget(o)
-	if _, err := target.Plan(t.Context(), c.Component, c.tree); err != nil {
+	if _, err := target.Plan(t.Context(), c.Component, c.Tree); err != nil {
 		t.Fatal(err)
 	}
 	if err := target.Stage(t.Context(), cofre.Discard); err != nil {
@@ -163,7 +164,7 @@ func TestPartsThatDifferAreFound(t *testing.T) {
 	slices.Sort(want)
 	slices.Sort(found)
 	if want, found := strings.Join(slices.Compact(want), "\n"), strings.Join(found, "\n"); found != want {
-		t.Error(lineDiff(want, found))
+		t.Error(logicaltest.LineDiff(want, found))
 	}
 }
 
@@ -174,12 +175,12 @@ func TestTheLastSectionIsCompared(t *testing.T) {
 	db := s.Database(t)
 	t.Cleanup(func() { s.Drop(t, db) })
 	s.Exec(t, db, strings.ReplaceAll(parted, ":db", db))
-	c := captureOf(t, s, db, dump.Options{})
-	o := options(s, db+"_steps")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	o := logicaltest.Options(s, db+"_steps")
 	t.Cleanup(func() { s.Drop(t, o.Name) })
 	for _, section := range []string{"pre-data", "data", "post-data"} {
 		o.Section, o.Replace = section, section != "pre-data"
-		_, proof, outcome, err := restore(t, c, o)
+		_, proof, outcome, err := logicaltest.Restore(t, c, o)
 		if err != nil {
 			t.Fatalf("%s: %v", section, err)
 		}

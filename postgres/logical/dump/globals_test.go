@@ -1,4 +1,4 @@
-package logical_test
+package dump_test
 
 import (
 	"slices"
@@ -7,26 +7,27 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
 // The login that an application uses owns nothing and is granted nothing: it is a member of who is.
 func TestRolesBringWhoUsesTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := testkit.Postgres(t, 0, testkit.Own())
-	database, role := original(t, s)
+	database, role := logicaltest.Original(t, s)
 	s.Exec(t, "postgres", `CREATE ROLE authenticator LOGIN NOINHERIT; GRANT "`+role+`" TO authenticator; CREATE ROLE grandchild LOGIN; GRANT authenticator TO grandchild; CREATE ROLE stranger LOGIN; CREATE ROLE there; GRANT "`+role+`" TO there`)
-	c := captureOf(t, s, database, dump.Options{})
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
 	s.Exec(t, "postgres", `DROP ROLE authenticator, grandchild, stranger; REVOKE "`+role+`" FROM there`)
 
-	o := options(s, database+"_back")
-	plan, _, _ := mustRestore(t, s, c, o)
+	o := logicaltest.Options(s, database+"_back")
+	plan, _, _ := logicaltest.MustRestore(t, s, c, o)
 	for _, want := range []string{"2 roles are missing", "authenticator, grandchild", `GRANT "` + role + `" TO "there"`} {
 		if !slices.ContainsFunc(plan.Notes, func(n string) bool { return strings.Contains(n, want) }) {
 			t.Errorf("no note of %q: %q", want, plan.Notes)
 		}
 	}
 	o.Roles, o.Replace = true, true
-	plan, _, _ = mustRestore(t, s, c, o)
+	plan, _, _ = logicaltest.MustRestore(t, s, c, o)
 	if !slices.ContainsFunc(plan.Notes, func(n string) bool { return strings.Contains(n, "stranger") }) {
 		t.Errorf("stranger is not named: %q", plan.Notes)
 	}
