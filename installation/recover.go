@@ -258,7 +258,12 @@ func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Out
 	case paused:
 		return whilePaused(done.Restored, found.Paused, r.Superuser), nil
 	case promoted:
-		return r.made.Next(true)
+		next, err := r.made.Next(true)
+		done.Next = nil
+		for _, n := range next {
+			done.Then(n)
+		}
+		return done.Next, err
 	case notPromoted:
 		return done.Next, nil
 	}

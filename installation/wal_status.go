@@ -161,8 +161,8 @@ func (s *WALStatus) Trouble() error {
 		return err
 	}
 	if s.Archiver != nil {
-		if what, hint := s.Archiver.Trouble(); what != "" {
-			return cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, what), "%s", hint)
+		if what, hint := s.Archiver.Trouble(); !what.IsZero() {
+			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(what)), hint)
 		}
 	}
 	return down

@@ -71,11 +71,11 @@ func printArchiving(a *app, archiver *archiving.Archiver, err error) {
 	case archiver == nil || !archiver.Archives():
 	default:
 		what, _ := archiver.Trouble()
-		if what == "" && archiver.Archived != "" {
-			what = "the server archived " + archiver.Archived + " last, at " + a.clock(archiver.ArchiveAt)
+		if what.IsZero() && archiver.Archived != "" {
+			what = cofre.Say("archiving.last", "the server archived {{.file}} last, at {{.at}}", "file", archiver.Archived, "at", a.clock(archiver.ArchiveAt))
 		}
-		if what != "" {
-			fmt.Fprintln(a.Out, what)
+		if !what.IsZero() {
+			a.Line(a.Out, what)
 		}
 	}
 }

@@ -30,7 +30,7 @@ type Options struct {
 	Superuser string // to ask a copy that runs; empty is postgres
 	// Archive stores a file of pg_wal durably in every repository. Nil: the cluster's WAL is not archived there.
 	//
-	// Errors: cofre.ErrExists where another is there under its name.
+	// Errors: cofre.ErrExists if another is there under its name.
 	Archive func(ctx context.Context, path string) error
 	Env     []string // what archive_command needs in the environment of a server that is restarted: NAME=VALUE
 	Restart bool     // restart a copy that runs: the settings need it
@@ -63,7 +63,7 @@ type Result struct {
 
 // Plan looks at a copy and changes nothing but that one which runs writes a checkpoint.
 //
-// Errors: cofre.ErrPreflight where the directory is no restored copy, is not restored whole, or has not been promoted.
+// Errors: cofre.ErrPreflight if the directory is no restored copy, is not restored whole, or has not been promoted.
 func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -86,7 +86,8 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	}
 	a.SystemID, a.Timeline, a.major = c.SystemID, c.Timeline, c.Major
 	if !a.Running && c.State != pgdata.StateShutDown {
-		return nil, a.refuse("start and stop it once: pg_ctl start -D %[1]s, pg_ctl stop -D %[1]s", "%s was not shut down as it should be: it is %s", dir, c.State)
+		return nil, refuse(cofre.Say("adopt.not_shut_down", "{{.dir}} was not shut down as it should be: it is {{.state}}", "dir", dir, "state", c.State),
+			cofre.Say("adopt.start_and_stop", "start and stop it once: pg_ctl start -D {{.dir}}, pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
 	}
 	// A server that is stopped after it has removed recovery.signal, and before it is on its new timeline, starts again on that
 	// of the original, and past the target.
@@ -113,12 +114,12 @@ func (a *Adoption) recoveredTo() cofre.Timeline {
 	return 0
 }
 
-func (a *Adoption) refuse(hint, what string, args ...any) error {
-	if strings.Contains(hint, "%") {
-		hint = fmt.Sprintf(hint, shell.Quote(a.o.Dir))
-	}
-	return cofre.WithHint(fmt.Errorf("adopt: "+what+": %w", append(args, cofre.ErrPreflight)...), "%s", hint)
+func refuse(what, hint cofre.Message) error {
+	return cofre.WithHint(fmt.Errorf("adopt: %w", cofre.Fail(what, cofre.ErrPreflight)), hint)
 }
+
+// quoted is the directory as the shell takes it.
+func (a *Adoption) quoted() string { return shell.Quote(a.o.Dir) }
 
 // isCopy makes sure that the directory is a restored copy, whole and promoted.
 func (a *Adoption) isCopy() error {
@@ -130,15 +131,16 @@ func (a *Adoption) isCopy() error {
 	a.left = exists(datadir.AdoptFile)
 	switch {
 	case !exists(pgdata.ControlFile) && exists(datadir.MarkerFile):
-		return a.refuse("restore it again, to its end", "%s is restored in part only", dir)
+		return refuse(cofre.Say("adopt.in_part", "{{.dir}} is restored in part only", "dir", dir), cofre.Say("adopt.restore_again", "restore it again, to its end"))
 	case !exists(pgdata.ControlFile):
-		return a.refuse("name the data directory of a restored cluster", "%s is no data directory", dir)
+		return refuse(cofre.Say("adopt.no_directory", "{{.dir}} is no data directory", "dir", dir), cofre.Say("adopt.name_directory", "name the data directory of a restored cluster"))
 	case !exists(datadir.RecoveryFile) && !a.left:
-		return a.refuse("nothing is to be done: it acts as its configuration says", "%s is no copy that cofre has restored, or was adopted before", dir)
+		return refuse(cofre.Say("adopt.no_copy", "{{.dir}} is no copy that cofre has restored, or was adopted before", "dir", dir), cofre.Say("adopt.acts_already", "there is nothing to do: it acts as its configuration says"))
 	case exists("standby.signal"):
-		return a.refuse("remove standby.signal and promote it first, if it is to take the place of the original", "%s is a standby", dir)
+		return refuse(cofre.Say("adopt.standby", "{{.dir}} is a standby", "dir", dir), cofre.Say("adopt.promote_standby", "remove standby.signal and promote it first, if it is to take the place of the original"))
 	case exists(datadir.SignalFile):
-		return a.refuse("start it with pg_ctl start -D %[1]s, look at it, and promote it: psql -h %[1]s -c 'SELECT pg_promote()'", "%s has not ended its recovery", dir)
+		return refuse(cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", dir),
+			cofre.Say("adopt.start_and_promote", "start it with pg_ctl start -D {{.dir}}, look at it, and promote it: psql -h {{.dir}} -c 'SELECT pg_promote()'", "dir", a.quoted()))
 	}
 	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -157,7 +159,7 @@ func (a *Adoption) isCopy() error {
 // ask asks a copy that runs whether it takes writes, and has it write down which timeline it is on.
 func (a *Adoption) ask(ctx context.Context) error {
 	if a.private {
-		return a.refuse("stop it first: pg_ctl stop -D %[1]s", "%s is run by its recovery, on a private socket", a.o.Dir)
+		return refuse(cofre.Say("adopt.private", "{{.dir}} is run by its recovery, on a private socket", "dir", a.o.Dir), cofre.Say("adopt.stop_first", "stop it first: pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
 	}
 	socket, port, err := whereItListens(a.o.Dir)
 	if err != nil {
@@ -173,7 +175,7 @@ func (a *Adoption) ask(ctx context.Context) error {
 		return err
 	}
 	if recovering {
-		return a.refuse("promote it: psql -h %[1]s -c 'SELECT pg_promote()'", "%s has not ended its recovery", a.o.Dir)
+		return refuse(cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", a.o.Dir), cofre.Say("adopt.promote", "promote it: psql -h {{.dir}} -c 'SELECT pg_promote()'", "dir", a.quoted()))
 	}
 	// pg_control names the timeline of a promoted server only after a checkpoint.
 	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {
@@ -241,30 +243,28 @@ func (a *Adoption) findFiles(c *pgdata.Control) error {
 
 // Plan is what Adopt is about to do.
 func (a *Adoption) Plan() *cofre.Plan {
-	p := &cofre.Plan{Title: fmt.Sprintf("adopt %s: cluster %s becomes the original, on timeline %d", a.o.Dir, a.SystemID, a.Timeline)}
-	step := func(verb, object, detail string, args ...any) {
-		p.Steps = append(p.Steps, cofre.Step{Verb: verb, Object: object, Detail: fmt.Sprintf(detail, args...)})
-	}
+	p := cofre.NewPlan(cofre.Say("adopt.title", "adopt {{.dir}}: cluster {{.system}} becomes the original, on timeline {{.timeline}}", "dir", a.o.Dir, "system", a.SystemID, "timeline", a.Timeline))
 	for _, f := range a.files {
-		step("archive", filepath.Base(f), "in every repository")
+		p.Do(cofre.Say("step.archive", "archive"), cofre.Verbatim(filepath.Base(f)), cofre.Say("adopt.step_archive", "in every repository"))
 	}
-	if len(a.settings) > 0 {
-		step("remove", datadir.RecoveryFile, "%d settings, among them archive_mode = off; the configuration of the original counts again", len(a.settings))
+	if n := len(a.settings); n > 0 {
+		p.Do(cofre.Say("step.remove", "remove"), cofre.Verbatim(datadir.RecoveryFile),
+			cofre.SayN("adopt.step_settings", n, "1 setting; the configuration of the original counts again", "{{.n}} settings, among them archive_mode = off; the configuration of the original counts again"))
 	}
 	switch {
 	case a.Running && a.o.Restart:
-		step("restart", a.o.Dir, "with pg_ctl")
+		p.Do(cofre.Say("step.restart", "restart"), cofre.Verbatim(a.o.Dir), cofre.Say("adopt.step_restart", "with pg_ctl"))
 	case a.Running:
-		p.Notes = append(p.Notes, "the copy runs: the settings count once it is restarted, which --restart does")
+		p.Note(cofre.Say("adopt.runs", "the copy runs: the settings count after a restart, which --restart does"))
 	}
-	p.Notes = append(p.Notes, "it will archive, follow its subscriptions and run its jobs: the original must not run any more, anywhere")
+	p.Note(cofre.Say("adopt.acts", "it will archive, follow its subscriptions and run its jobs: the original must not run any more, anywhere"))
 	return p
 }
 
 // Adopt makes the copy the original. Each step may be done again: an adoption that was interrupted anywhere is ended by
 // the next one.
 //
-// Errors: cofre.ErrExists where the archive has another timeline of this number: nothing was changed then.
+// Errors: cofre.ErrExists if the archive has another timeline of this number: nothing was changed then.
 func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
 	dir, own := a.o.Dir, datadir.OwnAs(a.o.Dir)
 	done := &Result{Dir: dir, SystemID: a.SystemID, Timeline: a.Timeline, Archived: []string{}, Settings: a.settings}

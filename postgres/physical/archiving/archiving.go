@@ -31,14 +31,14 @@ type Archiver struct {
 	Library string `json:"-"`
 	Standby bool   `json:"standby,omitempty"`
 
-	// Failing is the file that could not be archived, and was not since; empty where the last attempt succeeded.
+	// Failing is the file that could not be archived, and was not since; empty if the last attempt succeeded.
 	Failing   string    `json:"failing,omitempty"`
 	FailedAt  time.Time `json:"failed_at,omitzero"`
 	Failures  int64     `json:"failures"` // since the statistics were reset
 	Archived  string    `json:"last_archived,omitempty"`
 	ArchiveAt time.Time `json:"last_archived_at,omitzero"`
 
-	// Waiting is how many files wait, and Oldest since when the first of them does; -1 where the role may not look.
+	// Waiting is how many files wait, and Oldest since when the first of them does; -1 if the role may not look.
 	Waiting int       `json:"waiting"`
 	Oldest  time.Time `json:"oldest_waiting_at,omitzero"`
 	// Behind is how many whole segments lie between the last archived and the one being written; -1 where it cannot be
@@ -53,32 +53,33 @@ func (a Archiver) Archives() bool {
 	return a.Mode == "always" || a.Mode == "on" && !a.Standby
 }
 
-// Trouble says what is wrong with the archiving, and what to do; what is empty where nothing is known to be.
-func (a Archiver) Trouble() (what, hint string) {
-	look := "run it as the server's user, in the data directory, and see what it says: " + a.run()
+// Trouble says what is wrong with the archiving, and what to do; what is the zero message if nothing is known to be.
+func (a Archiver) Trouble() (what, hint cofre.Message) {
+	look := cofre.Say("archiving.look", "run it as the server's user, in the data directory, and see what it says: {{.command}}", "command", a.run())
 	waits := max(int64(a.Waiting), a.Behind)
 	switch {
 	case !a.Archives():
-		return "", ""
+		return what, hint
 	case a.Failing != "":
-		what = fmt.Sprintf("archiving fails on %s, last at %s, %d failures in all", a.Failing, a.FailedAt.UTC().Format(time.RFC3339), a.Failures)
+		what = cofre.SayN("archiving.fails", int(a.Failures), "archiving fails on {{.file}}, last at {{.at}}, 1 failure in all", "archiving fails on {{.file}}, last at {{.at}}, {{.n}} failures in all", "file", a.Failing, "at", a.FailedAt)
 		if a.Waiting > 0 {
-			what += fmt.Sprintf(", %d files wait", a.Waiting)
+			what = cofre.SayN("archiving.fails_waits", a.Waiting, "{{.fails}}, 1 file waits", "{{.fails}}, {{.n}} files wait", "fails", what)
 		}
 		if a.Cause != "" {
-			return what + ": " + a.Cause, "two servers archive as one cluster. End the archiving of the one that is a copy (archive_mode = off, and restart it), " +
-				"move what it has archived from there on out of the repository, and then: cofre backup cluster"
+			return cofre.Say("archiving.cause", "{{.fails}}: {{.cause}}", "fails", what, "cause", a.Cause),
+				cofre.Say("archiving.two_servers", "two servers archive as one cluster. End the archiving of the one that is a copy (archive_mode = off, and restart it), "+
+					"move what it has archived from there on out of the repository, and then: cofre backup cluster")
 		}
-		return what, look + "; the server's log has it too"
+		return what, cofre.Series(look, cofre.Say("archiving.log", "the server's log has it too"))
 	case a.Mode != "off" && a.Command == "" && a.Library == "":
-		return "", "" // said by itself
+		return what, hint // said by itself
 	case a.Waiting >= 0 && !a.Oldest.IsZero() && a.Now.Sub(a.Oldest) > behindTime && a.Now.Sub(a.ArchiveAt) > behindTime:
-		return fmt.Sprintf("archiving does not go on: %d files wait, the first since %s", a.Waiting, a.Oldest.UTC().Format(time.RFC3339)),
-			"see whether archive_command hangs: ps -ef | grep archiver; " + look
+		return cofre.SayN("archiving.stuck", a.Waiting, "archiving does not go on: 1 file waits, since {{.since}}", "archiving does not go on: {{.n}} files wait, the first since {{.since}}", "since", a.Oldest),
+			cofre.Series(cofre.Say("archiving.hangs", "see whether archive_command hangs: ps -ef | grep archiver"), look)
 	case waits >= behindSegments:
-		return fmt.Sprintf("archiving is behind: %d segments wait", waits), "see why archive_command is slow; " + look
+		return cofre.SayN("archiving.behind", int(waits), "archiving is behind: 1 segment waits", "archiving is behind: {{.n}} segments wait"), cofre.Series(cofre.Say("archiving.slow", "see why archive_command is slow"), look)
 	}
-	return "", ""
+	return what, hint
 }
 
 // run is archive_command for the file that waits, to be run by a person.
@@ -95,7 +96,7 @@ func (a Archiver) run() string {
 
 // Refuser is an Archive that knows what it has refused.
 type Refuser interface {
-	// Refused says why a file of a cluster cannot be archived, because another of that name is there; "" where it can.
+	// Refused says why a file of a cluster cannot be archived, because another of that name is there; "" if it can.
 	Refused(ctx context.Context, system cofre.SystemID, file string) (string, error)
 }
 

@@ -178,7 +178,7 @@ func TestDoctor(t *testing.T) {
 	for subject, hint := range map[string]string{
 		"wal_level":       "wal_level = 'replica'",
 		"max_wal_senders": "max_wal_senders = 10",
-		"EXECUTE on pg_backup_start(text,boolean)": `TO "weak"`,
+		"EXECUTE ON pg_backup_start(text,boolean)": `TO "weak"`,
 		"REPLICATION":            `ALTER ROLE "weak" REPLICATION`,
 		"pg_read_all_settings":   "GRANT pg_read_all_settings",
 		"replication connection": "pg_hba.conf",

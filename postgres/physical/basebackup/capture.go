@@ -40,13 +40,13 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	}
 	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	label := "cofre " + time.Now().UTC().Format(time.RFC3339)
-	k.note("waiting for the checkpoint that the backup begins with")
+	k.note(cofre.Say("cluster.checkpoint", "waiting for the checkpoint that the backup begins with"))
 	r, slotErr, err := beginBackup(ctx, k.conn, k.facts.Major, label, !k.cfg.SpreadCheckpoint, keepWAL)
 	if err != nil {
 		return err
 	}
 	if slotErr != nil {
-		k.warn("without a temporary slot the WAL that the backup needs may be recycled before it ends: %v", slotErr)
+		k.warn(cofre.Say("cluster.no_slot", "without a temporary slot the WAL that the backup needs may be recycled before it ends: {{.error}}", "error", slotErr))
 	}
 	k.facts.StartLSN, k.facts.StartedAt = r.start, time.Now().UTC()
 	if err := k.findDrops(ctx); err != nil {
@@ -64,7 +64,7 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	if control, err = k.putControl(watched, dir); err != nil {
 		return errors.Join(err, lossOf(watched, ctx))
 	}
-	k.note("waiting for the server to end the backup")
+	k.note(cofre.Say("cluster.ending", "waiting for the server to end the backup"))
 	end, err := r.stop(ctx)
 	if err != nil {
 		return err
@@ -128,8 +128,8 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 	}
 	s.files = slices.DeleteFunc(s.files, func(f found) bool { return k.replaced(f.entry.Path) })
 	k.facts.Tablespaces = s.spaces
-	for _, text := range s.left {
-		k.warn("%s", text)
+	for _, left := range s.left {
+		k.warn(left)
 	}
 	k.findings = append(k.findings, s.unreadable...)
 	for _, o := range s.others {
@@ -190,7 +190,7 @@ func (r *reading) file(ctx context.Context, f found) error {
 		case !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt):
 			return err
 		default: // the repository has lost it, but it is here
-			r.k.note("%s is read again: %v", physical.ServerPath(facts.Path), err)
+			r.k.note(cofre.Say("cluster.read_again", "{{.file}} is read again: {{.error}}", "file", physical.ServerPath(facts.Path), "error", err))
 		}
 	}
 	in, err := os.Open(f.abs)
@@ -321,7 +321,7 @@ func (k *capture) previous(ctx context.Context) (*previous, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		k.note("every file is read: the facts of the previous component cannot be: %v", err)
+		k.note(cofre.Say("cluster.read_all", "every file is read, because the facts of the previous component cannot be: {{.error}}", "error", err))
 		return nil, nil
 	}
 	now := k.facts

@@ -73,7 +73,7 @@ func (k *capture) readConfiguration(ctx context.Context) error {
 			continue // it is captured as it is, like the rest of the data directory
 		}
 		if err != nil {
-			k.findings = append(k.findings, cofre.Finding{Object: c.Name, What: fmt.Sprintf("lies outside of the data directory, in %s, and cannot be read: %v", at, err)})
+			k.findings = append(k.findings, cofre.Finding{Object: c.Name}.Saying(cofre.Say("cluster.configuration_unread", "lies outside of the data directory, in {{.path}}, and cannot be read: {{.error}}", "path", at, "error", err)))
 			continue
 		}
 		k.configuration[c.Name] = fmt.Sprintf("# From %s, with what it took from outside of the data directory in its place.\n", at) + text

@@ -35,7 +35,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		if ctx.Err() != nil {
 			return nil, err
 		}
-		return []cofre.Diagnosis{{Subject: "connection for base backups", Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
+		return []cofre.Diagnosis{cofre.NewDiagnosis(cofre.Say("doctor.connection", "connection for base backups"), false, cofre.SayError(err), cofre.HintOf(err))}, nil
 	}
 	defer func() { _ = postgres.Close(ctx, conn) }()
 	server, err := postgres.ReadServer(ctx, conn)
@@ -47,7 +47,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		return nil, err
 	}
 	if d.server.Settings["cluster_name"] == datadir.CopyName {
-		d.say("restored copy", false, "cofre adopt "+shellDir(server.DataDir), "the server is a copy that nobody has adopted: it does not archive, and acts on nothing")
+		d.say(cofre.Say("doctor.copy", "restored copy"), false, cofre.Verbatim("cofre adopt "+shellDir(server.DataDir)), cofre.Say("doctor.copy_idle", "the server is a copy that nobody has adopted: it does not archive, and acts on nothing"))
 	}
 	d.settings()
 	for _, look := range []func(context.Context) error{d.archiving, d.privileges, d.slots, d.history, d.clock, d.space, d.strays, d.configuration} {
@@ -76,12 +76,24 @@ func (d *doctor) inPlace() bool {
 // replicates reports whether a backup, or what keeps WAL for it, needs a replication slot or connection.
 func (d *doctor) replicates() bool { return !d.sees || d.s.cfg.Archive == nil }
 
-func (d *doctor) say(subject string, ok bool, hint, detail string, args ...any) {
+func (d *doctor) say(subject cofre.Message, ok bool, hint, detail cofre.Message) {
 	if ok {
-		hint = ""
+		hint = cofre.Message{}
 	}
-	d.found = append(d.found, cofre.Diagnosis{Subject: subject, OK: ok, Detail: fmt.Sprintf(detail, args...), Hint: hint})
+	d.found = append(d.found, cofre.NewDiagnosis(subject, ok, detail, hint))
 }
+
+// setting says that a setting of the server is as it is; its hint is the SQL that changes it.
+func (d *doctor) setting(name string, ok bool, hint cofre.Message) {
+	d.say(cofre.Verbatim(name), ok, hint, cofre.Verbatim(name+" = "+d.server.Settings[name]))
+}
+
+// restarted is a hint for a setting that counts after a restart.
+func restarted(sql string) cofre.Message {
+	return cofre.Say("doctor.then_restart", "{{.sql}}; then restart PostgreSQL", "sql", sql)
+}
+
+var nothing cofre.Message
 
 func (d *doctor) number(name string) int64 {
 	n, err := strconv.ParseInt(d.server.Settings[name], 10, 64)
@@ -95,25 +107,21 @@ func (d *doctor) number(name string) int64 {
 func (d *doctor) settings() {
 	set := d.server.Settings
 	major := d.server.Version.Major()
-	d.say("version", major >= 13 && major <= 18, "PostgreSQL 13 to 18 are supported", "PostgreSQL %s", d.server.VersionText)
-	d.say("wal_level", set["wal_level"] != "minimal", "ALTER SYSTEM SET wal_level = 'replica'; then restart PostgreSQL",
-		"wal_level = %s", set["wal_level"])
-	d.say("full_page_writes", set["full_page_writes"] == "on", "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()",
-		"full_page_writes = %s", set["full_page_writes"])
-	d.say("fsync", set["fsync"] == "on", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()", "fsync = %s", set["fsync"])
+	d.say(cofre.Say("doctor.server_version", "version"), major >= 13 && major <= 18, cofre.Say("postgres.supported", "PostgreSQL 13 to 18 are supported"), cofre.Verbatim("PostgreSQL "+d.server.VersionText))
+	d.setting("wal_level", set["wal_level"] != "minimal", restarted("ALTER SYSTEM SET wal_level = 'replica'"))
+	d.setting("full_page_writes", set["full_page_writes"] == "on", cofre.Verbatim("ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()"))
+	d.setting("fsync", set["fsync"] == "on", cofre.Verbatim("ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()"))
+	checksums := cofre.Say("doctor.checksums", "data checksums")
 	if set["data_checksums"] == "on" {
-		d.say("data checksums", true, "", "damaged pages are noticed")
+		d.say(checksums, true, nothing, cofre.Say("doctor.checksums_on", "damaged pages are noticed"))
 	} else {
 		// A backup works without them, so that it is for the operator to know, not to be stopped by.
-		d.say("data checksums", true, "", "off: damaged pages are backed up unnoticed (stop PostgreSQL, then: pg_checksums --enable -D %s)", shellDir(d.server.DataDir))
+		d.say(checksums, true, nothing, cofre.Say("doctor.checksums_off", "off: damaged pages are backed up unnoticed (stop PostgreSQL, then: pg_checksums --enable -D {{.dir}})", "dir", shellDir(d.server.DataDir)))
 	}
-	restart := "; then restart PostgreSQL"
-	d.say("max_wal_senders", d.number("max_wal_senders") >= 2 || !d.replicates(), "ALTER SYSTEM SET max_wal_senders = 10"+restart,
-		"max_wal_senders = %s", set["max_wal_senders"])
-	d.say("max_replication_slots", d.number("max_replication_slots") >= 1 || !d.replicates(), "ALTER SYSTEM SET max_replication_slots = 10"+restart,
-		"max_replication_slots = %s", set["max_replication_slots"])
+	d.setting("max_wal_senders", d.number("max_wal_senders") >= 2 || !d.replicates(), restarted("ALTER SYSTEM SET max_wal_senders = 10"))
+	d.setting("max_replication_slots", d.number("max_replication_slots") >= 1 || !d.replicates(), restarted("ALTER SYSTEM SET max_replication_slots = 10"))
 	if limit := set["max_slot_wal_keep_size"]; limit != "" && limit != "-1" {
-		d.say("max_slot_wal_keep_size", true, "", "the server drops a slot that is %s MB behind: an outage of the repository longer than that much WAL ends streaming", limit)
+		d.say(cofre.Verbatim("max_slot_wal_keep_size"), true, nothing, cofre.Say("doctor.slot_limit", "the server drops a slot that is {{.limit}} MB behind: an outage of the repository longer than that much WAL ends streaming", "limit", limit))
 	}
 }
 
@@ -122,10 +130,10 @@ func (d *doctor) archiving(ctx context.Context) error {
 	set := d.server.Settings
 	if d.s.cfg.Archive == nil {
 		if set["archive_mode"] != "off" && strings.Contains(set["archive_command"], "cofre wal archive") {
-			d.say("WAL archive", false, "add to the section cluster of the configuration: wal: archive", "archive_command calls cofre, and the configuration does not say so: base backups carry WAL that is archived already")
+			d.say(cofre.Say("doctor.wal_archive", "WAL archive"), false, cofre.Say("doctor.configure_archive", "add to the section cluster of the configuration: wal: archive"), cofre.Say("doctor.archive_unsaid", "archive_command calls cofre, and the configuration does not say so: base backups carry WAL that is archived already"))
 			return nil
 		}
-		d.say("WAL archive", true, "", "none is configured: each base backup carries its own WAL, and recovery reaches the backup's end")
+		d.say(cofre.Say("doctor.wal_archive", "WAL archive"), true, nothing, cofre.Say("doctor.no_archive", "none is configured: each base backup carries its own WAL, and recovery reaches the backup's end"))
 		return nil
 	}
 	if d.s.cfg.Slot != "" {
@@ -148,60 +156,54 @@ func (d *doctor) streaming(ctx context.Context) error {
 	if err != nil {
 		return postgres.Explain(fmt.Errorf("look at the replication slot: %w", err))
 	}
-	d.say("WAL stream", there, "start it, and keep it running: cofre wal stream", "replication slot %s", existence(there, d.s.cfg.Slot))
-	return nil
-}
-
-func existence(there bool, name string) string {
-	if there {
-		return name + " is there"
+	detail := cofre.Say("doctor.slot_there", "replication slot {{.slot}} is there", "slot", d.s.cfg.Slot)
+	if !there {
+		detail = cofre.Say("doctor.slot_missing", "replication slot {{.slot}} is not there: nothing streams the WAL", "slot", d.s.cfg.Slot)
 	}
-	return name + " is not there: nothing streams the WAL"
+	d.say(cofre.Say("doctor.wal_stream", "WAL stream"), there, cofre.Say("doctor.start_stream", "start it, and keep it running: cofre wal stream"), detail)
+	return nil
 }
 
 // archiver says how archive_command is set, and how it fares.
 func (d *doctor) archiver(a archiving.Archiver) {
 	const set = "ALTER SYSTEM SET archive_command = 'cofre wal archive %p'"
+	reload := cofre.Verbatim(set + "; SELECT pg_reload_conf()")
 	switch {
 	case a.Mode == "off":
-		d.say("archive_mode", d.s.cfg.Slot != "", "ALTER SYSTEM SET archive_mode = on; "+set+"; then restart PostgreSQL. Or stream the WAL: set wal: stream in the section cluster, and run cofre wal stream",
-			"archive_mode = off: %s", off(d.s.cfg.Slot))
+		detail := cofre.Say("doctor.archive_off", "archive_mode = off: nothing archives the WAL")
+		if d.s.cfg.Slot != "" {
+			detail = cofre.Say("doctor.archive_streamed", "archive_mode = off: WAL is streamed")
+		}
+		d.say(cofre.Verbatim("archive_mode"), d.s.cfg.Slot != "", cofre.Say("doctor.archive_or_stream", "{{.sql}}; then restart PostgreSQL. Or stream the WAL: set wal: stream in the section cluster, and run cofre wal stream", "sql", "ALTER SYSTEM SET archive_mode = on; "+set), detail)
 		return
 	case a.Library != "":
-		d.say("archive_library", true, "", "archive_library = %s archives", a.Library)
+		d.say(cofre.Verbatim("archive_library"), true, nothing, cofre.Verbatim("archive_library = "+a.Library))
 	case a.Command == "":
-		d.say("archive_command", false, set+"; SELECT pg_reload_conf()", "archive_mode = %s and no archive_command", a.Mode)
+		d.say(cofre.Verbatim("archive_command"), false, reload, cofre.Say("doctor.no_archive_command", "archive_mode = {{.mode}}, and there is no archive_command", "mode", a.Mode))
 		return
-	case !strings.Contains(a.Command, "cofre"):
-		d.say("archive_command", d.s.cfg.Slot != "", set+"; SELECT pg_reload_conf()", "archive_command = %s", a.Command)
 	default:
-		d.say("archive_command", true, "", "archive_command = %s", a.Command)
+		d.say(cofre.Verbatim("archive_command"), d.s.cfg.Slot != "" || strings.Contains(a.Command, "cofre"), reload, cofre.Verbatim("archive_command = "+a.Command))
 	}
+	d.say(archives(a))
+}
+
+// archives says how the archiving goes.
+func archives(a archiving.Archiver) (subject cofre.Message, ok bool, hint, detail cofre.Message) {
+	subject = cofre.Say("doctor.archiving", "archiving")
 	what, hint := a.Trouble()
 	switch {
-	case what != "":
-		d.say("archiving", false, hint, "%s", what)
+	case !what.IsZero():
+		return subject, false, hint, what
 	case !a.Archives():
-		d.say("archiving", true, "", "this is a standby, and archive_mode = %s: its primary archives", a.Mode)
+		return subject, true, nothing, cofre.Say("doctor.primary_archives", "this is a standby, and archive_mode = {{.mode}}: its primary archives", "mode", a.Mode)
+	case a.Archived == "" && a.Waiting < 0:
+		return subject, true, nothing, cofre.Say("doctor.nothing_archived", "nothing was archived since the statistics were reset")
 	case a.Archived == "":
-		d.say("archiving", true, "", "nothing was archived since the statistics were reset%s", waits(a.Waiting))
-	default:
-		d.say("archiving", true, "", "%s was archived last, at %s%s", a.Archived, a.ArchiveAt.Format(time.RFC3339), waits(a.Waiting))
+		return subject, true, nothing, cofre.SayN("doctor.nothing_archived_waits", a.Waiting, "nothing was archived since the statistics were reset, 1 file waits", "nothing was archived since the statistics were reset, {{.n}} files wait")
+	case a.Waiting < 0:
+		return subject, true, nothing, cofre.Say("doctor.archived_last", "{{.file}} was archived last, at {{.at}}", "file", a.Archived, "at", a.ArchiveAt)
 	}
-}
-
-func off(slot string) string {
-	if slot != "" {
-		return "WAL is streamed"
-	}
-	return "nothing archives the WAL"
-}
-
-func waits(n int) string {
-	if n < 0 {
-		return ""
-	}
-	return fmt.Sprintf(", %d wait", n)
+	return subject, true, nothing, cofre.SayN("doctor.archived_last_waits", a.Waiting, "{{.file}} was archived last, at {{.at}}, 1 file waits", "{{.file}} was archived last, at {{.at}}, {{.n}} files wait", "file", a.Archived, "at", a.ArchiveAt)
 }
 
 // strays looks for what a backup would leave out of the data directory, or could not read.
@@ -215,7 +217,7 @@ func (d *doctor) strays(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		d.say("data directory", false, "run cofre as the user that PostgreSQL runs as, or as root", "%v", err)
+		d.say(dataDirectory(), false, cofre.Say("doctor.as_server", "run cofre as the user that PostgreSQL runs as, or as root"), cofre.SayError(err))
 		return nil
 	}
 	for _, f := range s.files {
@@ -231,10 +233,10 @@ func (d *doctor) strays(ctx context.Context) error {
 		}
 	}
 	for _, f := range s.unreadable {
-		d.say("data directory", false, "take it away, or let the user read it that cofre runs as", "%s: %s", f.Object, f.What)
+		d.say(dataDirectory(), false, cofre.Say("doctor.let_read", "take it away, or let the user that cofre runs as read it"), cofre.Say("doctor.unreadable", "{{.file}}: {{.what}}", "file", f.Object, "what", f.Messages.Of(f.What)))
 	}
-	for _, text := range s.left {
-		d.say("data directory", true, "", "%s", text)
+	for _, left := range s.left {
+		d.say(dataDirectory(), true, nothing, left)
 	}
 	return nil
 }
@@ -249,12 +251,12 @@ func (d *doctor) configuration(ctx context.Context) error {
 		return err
 	}
 	for _, f := range k.findings {
-		d.say("configuration files", false, fmt.Sprintf("let the role read them: GRANT pg_read_server_files TO %[1]s; GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean), pg_catalog.pg_ls_dir(text) TO %[1]s",
-			pgx.Identifier{d.server.Role.Name}.Sanitize()), "%s %s", f.Object, f.What)
+		d.say(configurationFiles(), false, cofre.Say("doctor.read_configuration", "let the role read them: GRANT pg_read_server_files TO {{.role}}; GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean), pg_catalog.pg_ls_dir(text) TO {{.role}}",
+			"role", pgx.Identifier{d.server.Role.Name}.Sanitize()), cofre.Say("doctor.unreadable", "{{.file}}: {{.what}}", "file", f.Object, "what", f.Messages.Of(f.What)))
 	}
 	for _, c := range conffile.Files {
 		if _, ok := k.configuration[c.Name]; ok {
-			d.say("configuration files", true, "", "%s, outside of the data directory, is brought along", d.server.Settings[c.Setting])
+			d.say(configurationFiles(), true, nothing, cofre.Say("doctor.brought_along", "{{.file}}, outside of the data directory, is captured, too", "file", d.server.Settings[c.Setting]))
 		}
 	}
 	return nil
@@ -273,11 +275,16 @@ SELECT has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), has_function_priv
 	if err != nil {
 		return postgres.Explain(fmt.Errorf("look at the privileges of the role: %w", err))
 	}
-	d.say("EXECUTE on "+start, mayStart || !d.inPlace(), fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", start, role), "role %s", d.server.Role.Name)
-	d.say("EXECUTE on "+stop, mayStop || !d.inPlace(), fmt.Sprintf("GRANT EXECUTE ON FUNCTION %s TO %s", stop, role), "role %s", d.server.Role.Name)
-	d.say("pg_read_all_settings", readsSettings || !d.unsure, fmt.Sprintf("GRANT pg_read_all_settings TO %s", role), "role %s", d.server.Role.Name)
+	said := cofre.Say("object.role", "role {{.name}}", "name", d.server.Role.Name)
+	for _, f := range []struct {
+		name string
+		may  bool
+	}{{start, mayStart}, {stop, mayStop}} {
+		d.say(cofre.Verbatim("EXECUTE ON "+f.name), f.may || !d.inPlace(), cofre.Verbatim("GRANT EXECUTE ON FUNCTION "+f.name+" TO "+role), said)
+	}
+	d.say(cofre.Verbatim("pg_read_all_settings"), readsSettings || !d.unsure, cofre.Verbatim("GRANT pg_read_all_settings TO "+role), said)
 	replication := d.server.Role.Superuser || d.server.Role.Replication
-	d.say("REPLICATION", replication || !d.replicates(), fmt.Sprintf("ALTER ROLE %s REPLICATION", role), "role %s", d.server.Role.Name)
+	d.say(cofre.Verbatim("REPLICATION"), replication || !d.replicates(), cofre.Verbatim("ALTER ROLE "+role+" REPLICATION"), said)
 	return nil
 }
 
@@ -294,11 +301,15 @@ WHERE NOT temporary AND (wal_status IN ('lost', 'unreserved') OR NOT active)`)
 	amiss := 0
 	_, err = pgx.ForEachRow(rows, []any{&name, &status, &active}, func() error {
 		amiss++
-		d.say("replication slot "+name, false, fmt.Sprintf("start what uses it, or: SELECT pg_drop_replication_slot('%s')", name), "active %t, its WAL is %s", active, status)
+		detail := cofre.Say("doctor.slot_idle", "not in use, its WAL is {{.status}}", "status", status)
+		if active {
+			detail = cofre.Say("doctor.slot_in_use", "in use, its WAL is {{.status}}", "status", status)
+		}
+		d.say(cofre.Say("doctor.slot", "replication slot {{.name}}", "name", name), false, cofre.Say("doctor.drop_slot", "start what uses it, or: SELECT pg_drop_replication_slot('{{.name}}')", "name", name), detail)
 		return nil
 	})
 	if err == nil && amiss == 0 {
-		d.say("replication slots", true, "", "none keeps WAL for nobody")
+		d.say(cofre.Say("doctor.slots", "replication slots"), true, nothing, cofre.Say("doctor.slots_used", "each one that keeps WAL is in use"))
 	}
 	return postgres.Explain(err)
 }
@@ -308,16 +319,16 @@ func (d *doctor) access(ctx context.Context) error {
 	seen, dir, _, why := view.FindInPlace(ctx, d.conn, d.server, d.s.cfg.DataDirectory)
 	d.sees, d.unsure, d.seen = why == nil, dir == "", seen
 	if d.sees {
-		d.say("data directory", true, "", "%s is read in place", dir)
+		d.say(dataDirectory(), true, nothing, cofre.Say("doctor.in_place", "{{.dir}} is read in place", "dir", dir))
 		return nil
 	}
-	d.say("data directory", d.s.cfg.Method != physical.MethodFiles, "run cofre on the server's machine, as the user postgres or root", "not visible: %v", why)
+	d.say(dataDirectory(), d.s.cfg.Method != physical.MethodFiles, cofre.Say("doctor.on_server", "run cofre on the server's machine, as the user postgres or root"), cofre.Say("doctor.not_visible", "not visible: {{.error}}", "error", why))
 	conn, err := postgres.Connect(ctx, d.s.cfg.Server.WithSettings(map[string]string{"replication": "true"}))
 	if err != nil {
-		d.say("replication connection", false, fmt.Sprintf("add to pg_hba.conf: host replication %s ADDRESS scram-sha-256; then SELECT pg_reload_conf()", d.server.Role.Name), "%v", err)
+		d.say(cofre.Say("doctor.replication", "replication connection"), false, cofre.Say("doctor.replication_hba", "add to pg_hba.conf: host replication {{.role}} ADDRESS scram-sha-256; then SELECT pg_reload_conf()", "role", d.server.Role.Name), cofre.SayError(err))
 		return nil
 	}
-	d.say("replication connection", true, "", "the server sends the data directory")
+	d.say(cofre.Say("doctor.replication", "replication connection"), true, nothing, cofre.Say("doctor.sends", "the server sends the data directory"))
 	return conn.Close(ctx)
 }
 
@@ -330,7 +341,7 @@ func (d *doctor) clock(ctx context.Context) error {
 	}
 	here := before.Add(time.Since(before) / 2)
 	skew := there.Sub(here).Abs()
-	d.say("clock", skew < clockSkew, "let a time service (chrony, systemd-timesyncd) set both clocks", "%s apart", skew.Round(time.Millisecond))
+	d.say(cofre.Say("doctor.clock", "clock"), skew < clockSkew, cofre.Say("doctor.time_service", "let a time service (chrony, systemd-timesyncd) set both clocks"), cofre.Say("doctor.clock_apart", "{{.time}} apart", "time", skew.Round(time.Millisecond)))
 	return nil
 }
 
@@ -347,8 +358,14 @@ func (d *doctor) space(ctx context.Context) error {
 		return err
 	}
 	least := 2 * d.number("max_wal_size") << 20 // of MB
-	d.say("disk of pg_wal", free > least, "free some space, or move pg_wal to a larger disk", "%d MB free", free>>20)
+	d.say(cofre.Say("doctor.wal_disk", "disk of pg_wal"), free > least, cofre.Say("doctor.wal_disk_free", "free some space, or move pg_wal to a larger disk"), cofre.Say("doctor.free", "{{.size}} MB free", "size", free>>20))
 	return nil
+}
+
+func dataDirectory() cofre.Message { return cofre.Say("doctor.data_directory", "data directory") }
+
+func configurationFiles() cofre.Message {
+	return cofre.Say("doctor.configuration_files", "configuration files")
 }
 
 func shellDir(dir string) string {
@@ -372,24 +389,24 @@ func (d *doctor) history(ctx context.Context) error {
 	if d.sees {
 		k.walDir = d.seen.At(path.Join(d.seen.There, "pg_wal"))
 	}
-	const subject = "timeline history"
+	subject := cofre.Say("doctor.history", "timeline history")
 	name := pgdata.HistoryName(tli)
 	content, err := k.historyContent(ctx, tli)
 	if err != nil {
-		d.say(subject, false, "give the role the attribute REPLICATION", "%s cannot be read: %v", name, err)
+		d.say(subject, false, cofre.Verbatim("ALTER ROLE "+pgx.Identifier{d.server.Role.Name}.Sanitize()+" REPLICATION"), cofre.Say("doctor.history_unread", "{{.file}} cannot be read: {{.error}}", "file", name, "error", err))
 		return nil
 	}
 	switch own, err := d.s.cfg.Archive.Holds(ctx, d.server.SystemID, name, content); {
 	case errors.Is(err, cofre.ErrNotFound):
-		d.say(subject, false, fmt.Sprintf("cofre backup cluster archives it; or, as the server's user: cofre wal archive %s/pg_wal/%s", shellDir(d.server.DataDir), name),
-			"%s is not archived: nothing can be recovered along timeline %d", name, tli)
+		d.say(subject, false, cofre.Say("doctor.archive_history", "cofre backup cluster archives it; or, as the server's user: cofre wal archive {{.path}}", "path", shellDir(d.server.DataDir)+"/pg_wal/"+name),
+			cofre.Say("doctor.history_missing", "{{.file}} is not archived: nothing can be recovered along timeline {{.timeline}}", "file", name, "timeline", tli))
 	case err != nil:
-		d.say(subject, false, cofre.Hint(err), "%v", err)
+		d.say(subject, false, cofre.HintOf(err), cofre.SayError(err))
 	case !own:
-		d.say(subject, false, "recover this cluster once more with cofre restore cluster, which takes a timeline of its own, or give it a repository of its own",
-			"%s in the archive is of another cluster, which took timeline %d too: the WAL of this one is refused", name, tli)
+		d.say(subject, false, cofre.Say("doctor.history_own", "recover this cluster once more with cofre restore cluster, which takes a timeline of its own, or give it a repository of its own"),
+			cofre.Say("doctor.history_foreign", "{{.file}} in the archive is of another cluster, which took timeline {{.timeline}} too: the WAL of this one is refused", "file", name, "timeline", tli))
 	default:
-		d.say(subject, true, "", "%s is archived", name)
+		d.say(subject, true, nothing, cofre.Say("doctor.history_there", "{{.file}} is archived", "file", name))
 	}
 	return nil
 }

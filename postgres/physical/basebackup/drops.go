@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 )
@@ -37,7 +38,7 @@ func (k *capture) findDrops(ctx context.Context) error {
 			return err
 		}
 		if d.XID == 0 {
-			k.warn("database %q is invalid, since a DROP DATABASE of it was interrupted: nobody can connect to it, and all that can be done with it is DROP DATABASE", d.Name)
+			k.warn(cofre.Say("cluster.invalid_database", "database {{.name}} is invalid, since a DROP DATABASE of it was interrupted: nobody can connect to it, and all that can be done with it is DROP DATABASE", "name", fmt.Sprintf("%q", d.Name)))
 			continue
 		}
 		k.facts.Dropping = append(k.facts.Dropping, d)

@@ -42,7 +42,7 @@ func (k *capture) since(ctx context.Context) (*since, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		k.note("the server sends everything: the previous component cannot be read: %v", err)
+		k.note(cofre.Say("cluster.sends_all", "the server sends everything, because the previous component cannot be read: {{.error}}", "error", err))
 		return nil, nil
 	}
 	if facts.BadPageCount > 0 || k.facts.SystemID != 0 && facts.SystemID != k.facts.SystemID {

@@ -45,18 +45,18 @@ func (k *capture) proveHistory(ctx context.Context) error {
 	}
 	content, err := k.historyContent(ctx, tli)
 	if err != nil {
-		k.warn("whether the history of timeline %d is archived is not known: %v", tli, err)
+		k.warn(cofre.Say("cluster.history_unknown", "it is not known whether the history of timeline {{.timeline}} is archived: {{.error}}", "timeline", tli, "error", err))
 		return nil
 	}
 	name := pgdata.HistoryName(tli)
 	if _, err := pgdata.ParseHistory(tli, content); err != nil {
-		k.isForeign("%v", err)
+		k.isForeign(cofre.SayError(err))
 		return nil
 	}
 	own, err := k.cfg.Archive.Holds(ctx, k.facts.SystemID, name, content)
 	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
 		if err = k.cfg.Archive.Put(ctx, k.facts.SystemID, name, content); err == nil {
-			k.note("%s was not in the archive, or damaged there, without which nothing is recovered along timeline %d: it is now", name, tli)
+			k.note(cofre.Say("cluster.history_archived", "{{.file}} was not in the archive, or was damaged there, and is archived now: nothing is recovered along timeline {{.timeline}} without it", "file", name, "timeline", tli))
 			return nil
 		}
 		own = false
@@ -65,9 +65,9 @@ func (k *capture) proveHistory(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		k.isForeign("%s cannot be compared with the archive's: %v", name, err)
+		k.isForeign(cofre.Say("cluster.history_uncompared", "{{.file}} cannot be compared with the archive's: {{.error}}", "file", name, "error", err))
 	case !own:
-		k.isForeign("%s in the archive is of another cluster, which took timeline %d too", name, tli)
+		k.isForeign(cofre.Say("cluster.history_foreign", "{{.file}} in the archive is of another cluster, which took timeline {{.timeline}} too", "file", name, "timeline", tli))
 	}
 	return nil
 }
@@ -80,25 +80,25 @@ func (k *capture) mend(ctx context.Context) error {
 	}
 	healed, lost, err := k.cfg.Archive.Mend(ctx, k.facts.SystemID, k.segmentContent)
 	for _, what := range healed {
-		k.noteSaying(what)
+		k.note(what)
 	}
 	for _, what := range lost {
-		k.warnSaying(what)
+		k.warn(what)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		k.warnSaying(cofre.Say("cluster.wal_not_healed", "what is damaged in the archive could not be stored afresh: {{.why}}", "why", cofre.OneLine(err)))
+		k.warn(cofre.Say("cluster.wal_not_healed", "what is damaged in the archive could not be stored afresh: {{.why}}", "why", cofre.OneLine(err)))
 	}
 	return nil
 }
 
 // isForeign records that the archive is of no use to this backup.
-func (k *capture) isForeign(format string, args ...any) {
-	k.foreign = fmt.Sprintf(format, args...)
-	k.warn("the WAL in the archive is not this cluster's: %s. The component carries its own WAL and restores to the end of the backup, no further. "+
-		"Recover this cluster once more with cofre restore cluster, which takes a timeline of its own, or give it a repository of its own", k.foreign)
+func (k *capture) isForeign(why cofre.Message) {
+	k.foreign = why.Text
+	k.warn(cofre.Say("cluster.foreign", "the WAL in the archive is not this cluster's: {{.why}}. The component carries its own WAL and restores to the end of the backup, no further. "+
+		"Recover this cluster once more with cofre restore cluster, which takes a timeline of its own, or give it a repository of its own", "why", why))
 }
 
 // historyContent reads the history of a timeline from the server.
@@ -125,7 +125,7 @@ func (k *capture) historyContent(ctx context.Context, tli cofre.Timeline) ([]byt
 }
 
 // proveOwn compares the segments that the backup needs, as they are in the archive, with the server's: all that it still
-// has where the data directory is visible, and else the last, in which the backup ended.
+// has if the data directory is visible, and else the last, in which the backup ended.
 func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(context.Context) error) error {
 	if k.walDir == "" {
 		names = names[len(names)-1:]
@@ -140,14 +140,14 @@ func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(c
 			return context.Cause(ctx)
 		}
 		if err != nil {
-			k.warn("segment %s in the archive was not compared with the server's: %v", name, err)
+			k.warn(cofre.Say("cluster.segment_uncompared", "segment {{.segment}} in the archive was not compared with the server's: {{.error}}", "segment", name, "error", err))
 			return nil
 		}
 		own, err := k.cfg.Archive.Holds(ctx, k.facts.SystemID, name, content)
 		if errors.Is(err, cofre.ErrCorrupt) {
 			if err = k.cfg.Archive.Put(ctx, k.facts.SystemID, name, content); err == nil {
 				own = true
-				k.noteSaying(cofre.Say("cluster.wal_healed", "segment {{.name}} was damaged in the archive, and is stored afresh", "name", name))
+				k.note(cofre.Say("cluster.wal_healed", "segment {{.name}} was damaged in the archive, and is stored afresh", "name", name))
 			}
 		}
 		if err != nil {
@@ -159,13 +159,13 @@ func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(c
 				continue
 			}
 			k.facts.ForeignWAL = name
-			k.isForeign("segment %s there is another", name)
+			k.isForeign(cofre.Say("cluster.segment_foreign", "segment {{.segment}} there is another", "segment", name))
 			return otherwise(ctx)
 		}
 		compared = true
 	}
 	if !compared {
-		k.warn("no segment in the archive could be compared with the server's, which has recycled them")
+		k.warn(cofre.Say("cluster.none_compared", "no segment in the archive could be compared with the server's, which has recycled them"))
 	}
 	return nil
 }

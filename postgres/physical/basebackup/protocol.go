@@ -58,7 +58,7 @@ func (k *capture) protocol(ctx context.Context) error {
 	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
 	begun, err := k.receive(ctx, since, includeWAL)
 	if err != nil && since != nil && !begun && ctx.Err() == nil {
-		k.note("the server sends everything, since it cannot tell what has changed: %v", err)
+		k.note(cofre.Say("cluster.cannot_tell", "the server sends everything, because it cannot tell what has changed: {{.error}}", "error", err))
 		_, err = k.receive(ctx, nil, includeWAL)
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func (k *capture) receive(ctx context.Context, since *since, includeWAL bool) (b
 		// The slot keeps the WAL for as long as this session lives.
 		sql := fmt.Sprintf("CREATE_REPLICATION_SLOT cofre_%d TEMPORARY PHYSICAL RESERVE_WAL", pg.PID())
 		if _, err := pg.Exec(ctx, sql).ReadAll(); err != nil {
-			k.warn("without a temporary slot the WAL that the backup needs may be recycled before it ends: %v", err)
+			k.warn(cofre.Say("cluster.no_slot", "without a temporary slot the WAL that the backup needs may be recycled before it ends: {{.error}}", "error", err))
 		}
 	}
 	if since != nil {
@@ -103,7 +103,7 @@ func (k *capture) receive(ctx context.Context, since *since, includeWAL bool) (b
 		}
 	}
 	k.facts.StartedAt = time.Now().UTC()
-	k.note("waiting for the checkpoint that the backup begins with")
+	k.note(cofre.Say("cluster.checkpoint", "waiting for the checkpoint that the backup begins with"))
 	s := &stream{k: k, ctx: ctx, conn: pg, typed: k.facts.Major >= 15, since: since, sent: map[string]sent{}}
 	command := baseBackup(k.facts.Major, "cofre "+k.facts.StartedAt.Format(time.RFC3339), backupOptions{
 		fast: !k.cfg.SpreadCheckpoint, wal: includeWAL, incremental: since != nil,

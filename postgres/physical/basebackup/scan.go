@@ -41,7 +41,7 @@ type scanner struct {
 	others           []found // directories and links, parents first
 	spaces           []physical.Tablespace
 	bytes            int64
-	left             []string        // what is no part of the cluster and left out, with the reason
+	left             []cofre.Message // what is no part of the cluster and left out, with the reason
 	unreadable       []cofre.Finding // what somebody left here and cannot be read
 }
 
@@ -145,7 +145,7 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 		default:
 			if _, again := os.Lstat(abs); !gone(again) {
 				target, _ := os.Readlink(abs) // for people
-				s.left = append(s.left, fmt.Sprintf("%s is a symbolic link to %s, which is no part of the cluster: left out, as pg_basebackup does", physical.ServerPath(in), target))
+				s.left = append(s.left, cofre.Say("cluster.link_left", "{{.file}} is a symbolic link to {{.target}}, which is no part of the cluster: it is left out, as pg_basebackup does", "file", physical.ServerPath(in), "target", target))
 			}
 			return nil
 		}
@@ -163,7 +163,7 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 		}
 		return s.dir(ctx, abs, in, under)
 	case !info.Mode().IsRegular():
-		s.left = append(s.left, fmt.Sprintf("%s is no file: left out, as pg_basebackup does", physical.ServerPath(in)))
+		s.left = append(s.left, cofre.Say("cluster.special_left", "{{.file}} is no file: it is left out, as pg_basebackup does", "file", physical.ServerPath(in)))
 		return nil
 	case in == path.Join(physical.DataDir, pgdata.ControlFile):
 		return nil // read when everything else has been
@@ -215,7 +215,7 @@ func unreadable(in string, err error) cofre.Finding {
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return cofre.Finding{Object: strings.ToValidUTF8(physical.ServerPath(in), "\uFFFD"), What: "not PostgreSQL's, and cannot be read: " + err.Error()}
+	return cofre.Finding{Object: strings.ToValidUTF8(physical.ServerPath(in), "\uFFFD")}.Saying(cofre.Say("cluster.unreadable", "not PostgreSQL's, and cannot be read: {{.error}}", "error", err))
 }
 
 // ownDirectories are the directories of the data directory that PostgreSQL makes and needs.

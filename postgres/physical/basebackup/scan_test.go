@@ -135,8 +135,8 @@ func TestScanLeavesLinksAndNamesThem(t *testing.T) {
 		t.Errorf("files\n%q, want\n%q", got, want)
 	}
 	var left []string
-	for _, text := range s.left {
-		name, _, _ := strings.Cut(text, " ")
+	for _, m := range s.left {
+		name, _, _ := strings.Cut(m.Text, " ")
 		left = append(left, name)
 	}
 	slices.Sort(left)

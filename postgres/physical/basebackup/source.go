@@ -122,7 +122,7 @@ type capture struct {
 	facts    physical.Facts
 	history  pgdata.History
 	branches []pgdata.Branch // the WAL that makes the component consistent
-	warnings []string
+	warnings []cofre.Message
 	findings []cofre.Finding
 	// configuration is what the component holds instead of files of the data directory: see configuration.go.
 	configuration map[string]string
@@ -149,7 +149,7 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 	host, _ := os.Hostname() // a name for people; none is no reason to take no backup
 	set := k.server.Settings
 	if set["cluster_name"] == datadir.CopyName {
-		k.warn("this server is a restored copy that nobody has adopted, and its WAL is not archived: cofre adopt %s makes it the original", shellDir(k.server.DataDir))
+		k.warn(cofre.Say("cluster.copy", "this server is a restored copy that nobody has adopted, and its WAL is not archived: cofre adopt {{.dir}} makes it the original", "dir", shellDir(k.server.DataDir)))
 	}
 	k.facts = physical.Facts{Format: 1, Summary: physical.Summary{
 		SystemID: k.server.SystemID, ServerVersion: k.server.VersionText, Major: k.server.Version.Major(),
@@ -182,7 +182,7 @@ func (k *capture) run(ctx context.Context) (cofre.Captured, error) {
 			cofre.Say("cluster.data_directory", "run cofre where it can read the data directory, as the user postgres or root, or leave the method to it"))
 	default:
 		if k.cfg.Method == "" {
-			k.note("the data directory is not visible here (%v): the server sends it instead", why)
+			k.note(cofre.Say("cluster.sent", "the data directory is not visible here ({{.error}}): the server sends it instead", "error", why))
 		}
 		if err = k.readConfiguration(ctx); err == nil {
 			err = k.protocol(ctx)
@@ -234,11 +234,11 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 	}
 	k.facts.FileCount = len(k.facts.Files)
 	if n := k.facts.BadPageCount; n > 0 {
-		where := "the server's log names them"
+		where := cofre.Say("cluster.pages_in_log", "the server's log names them")
 		if len(k.facts.BadPages) > 0 {
-			where = fmt.Sprintf("the first is block %d of %s", k.facts.BadPages[0].Block, k.facts.BadPages[0].File)
+			where = cofre.Say("cluster.first_page", "the first is block {{.block}} of {{.file}}", "block", k.facts.BadPages[0].Block, "file", k.facts.BadPages[0].File)
 		}
-		k.warn("%d pages do not match their checksum, %s: the cluster is damaged, and this backup of it holds the damage", n, where)
+		k.warn(cofre.SayN("cluster.bad_pages", n, "1 page does not match its checksum, {{.where}}: the cluster is damaged, and this backup of it holds the damage", "{{.n}} pages do not match their checksum, {{.where}}: the cluster is damaged, and this backup of it holds the damage", "where", where))
 	}
 	k.facts.OwnWALOnly = k.foreign != ""
 	summary, err := json.Marshal(k.facts.Summary)
@@ -255,7 +255,11 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 			return cofre.Captured{}, err
 		}
 	}
-	return cofre.Captured{Facts: summary, Warnings: k.warnings, Findings: k.findings, Partial: k.facts.BadPageCount > 0 || k.foreign != ""}, nil
+	captured := cofre.Captured{Facts: summary, Findings: k.findings, Partial: k.facts.BadPageCount > 0 || k.foreign != ""}
+	for _, m := range k.warnings {
+		captured.Warn(m)
+	}
+	return captured, nil
 }
 
 // end closes the session. A backup or a slot that it still holds ends with it.
@@ -265,23 +269,12 @@ func (k *capture) end(ctx context.Context) error {
 	return postgres.Close(ctx, k.conn)
 }
 
-func (k *capture) note(format string, args ...any) {
-	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Text: fmt.Sprintf(format, args...)})
-}
-
-// noteSaying and warnSaying are note and warn of a sentence that can be said in every language.
-func (k *capture) noteSaying(m cofre.Message) {
+func (k *capture) note(m cofre.Message) {
 	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(m))
 }
 
-func (k *capture) warnSaying(m cofre.Message) {
-	k.warnings = append(k.warnings, m.Text)
-	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeWarning}.Saying(m))
-}
-
 // warn tells the operator now and keeps the sentence in the component.
-func (k *capture) warn(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	k.warnings = append(k.warnings, text)
-	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeWarning, Text: text})
+func (k *capture) warn(m cofre.Message) {
+	k.warnings = append(k.warnings, m)
+	k.given.Observer.Observe(cofre.Event{Type: cofre.TypeWarning}.Saying(m))
 }

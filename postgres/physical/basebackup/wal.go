@@ -41,18 +41,18 @@ func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) 
 			if a, err := k.cfg.archiver(ctx, k.conn, k.server); err == nil && a.Cause != "" && pgdata.IsSegmentName(a.Failing) {
 				what, hint := a.Trouble()
 				k.facts.ForeignWAL = a.Failing
-				k.isForeign("%s; %s", what, hint)
+				k.isForeign(cofre.Series(what, hint))
 				return otherwise(ctx)
 			}
 		}
-		why := "the archive cannot be asked: "
+		var why cofre.Message
 		if err == nil {
 			why = k.whyMissing(ctx, missing)
 		} else {
-			why += err.Error()
+			why = cofre.Say("cluster.archive_unasked", "the archive cannot be asked: {{.error}}", "error", err)
 		}
 		if time.Since(began) > k.cfg.WALTimeout {
-			k.warn("the WAL that makes the backup consistent is in the component, because it did not reach the archive within %s: %s", k.cfg.WALTimeout, why)
+			k.warn(cofre.Say("cluster.wal_included", "the WAL that makes the backup consistent is in the component, because it did not reach the archive within {{.time}}: {{.why}}", "time", k.cfg.WALTimeout, "why", why))
 			if err := otherwise(ctx); err != nil {
 				return fmt.Errorf("%s; %w", why, err)
 			}
@@ -60,7 +60,7 @@ func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) 
 		}
 		if time.Since(told) > archiveTell {
 			told = time.Now()
-			k.note("waiting for the WAL archive, at most %s: %s", k.cfg.WALTimeout, why)
+			k.note(cofre.Say("cluster.waiting", "waiting for the WAL archive, at most {{.time}}: {{.why}}", "time", k.cfg.WALTimeout, "why", why))
 		}
 		select {
 		case <-ctx.Done():
@@ -71,20 +71,17 @@ func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) 
 }
 
 // whyMissing says what the server knows about segments that do not arrive.
-func (k *capture) whyMissing(ctx context.Context, missing []string) string {
-	text := fmt.Sprintf("segment %s is not there yet", missing[0])
-	if len(missing) > 1 {
-		text = fmt.Sprintf("%d segments are not there yet, %s the first", len(missing), missing[0])
-	}
+func (k *capture) whyMissing(ctx context.Context, missing []string) cofre.Message {
+	text := cofre.SayN("cluster.segments_missing", len(missing), "segment {{.first}} is not there yet", "{{.n}} segments are not there yet, {{.first}} the first", "first", missing[0])
 	if a, err := k.cfg.archiver(ctx, k.conn, k.server); err == nil {
-		if what, _ := a.Trouble(); what != "" {
-			text += "; " + what
+		if what, _ := a.Trouble(); !what.IsZero() {
+			return cofre.Series(text, what)
 		}
 	}
 	return text
 }
 
-// tellArchiving warns where the server's archiving is in trouble though this backup has what it needs: what comes after
+// tellArchiving warns if the server's archiving is in trouble though this backup has what it needs: what comes after
 // it will not be there.
 func (k *capture) tellArchiving(ctx context.Context) error {
 	if k.foreign != "" {
@@ -94,8 +91,8 @@ func (k *capture) tellArchiving(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if what, hint := a.Trouble(); what != "" {
-		k.warn("%s: what follows this base backup is not archived; %s", what, hint)
+	if what, hint := a.Trouble(); !what.IsZero() {
+		k.warn(cofre.Say("cluster.not_archived", "{{.what}}: what follows this base backup is not archived; {{.hint}}", "what", what, "hint", hint))
 	}
 	return nil
 }

@@ -166,7 +166,7 @@ func (r *recovering) configure(dir string) (args []string, err error) {
 
 func (r *recovering) run(ctx context.Context) (*Result, error) {
 	obs := r.o.Observer
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "recover cluster", Text: r.o.Recovery.String()})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "recover cluster"}.Saying(cofre.Verbatim(r.o.Recovery.String())))
 	done, err := r.untilReached(ctx)
 	if err == nil {
 		done.Unusable, err = r.usable(ctx, done.Promoted)
@@ -306,7 +306,7 @@ func (r *recovering) poll(ctx context.Context) (*Result, error) {
 		}
 		if time.Since(r.told) > recoverTell {
 			r.told = time.Now()
-			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: at.String()})
+			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster"}.Saying(at.message()))
 		}
 		select {
 		case <-ctx.Done():
@@ -329,12 +329,11 @@ type at struct {
 	commit             time.Time
 }
 
-func (p at) String() string {
-	s := "replayed up to " + p.lsn.String()
-	if !p.commit.IsZero() {
-		s += ", transactions up to " + p.commit.Format(time.RFC3339)
+func (p at) message() cofre.Message {
+	if p.commit.IsZero() {
+		return cofre.Say("recover.replayed", "replayed up to {{.lsn}}", "lsn", p.lsn)
 	}
-	return s
+	return cofre.Say("recover.replayed_commits", "replayed up to {{.lsn}}, transactions up to {{.at}}", "lsn", p.lsn, "at", p.commit)
 }
 
 func progress(ctx context.Context, conn *pgx.Conn) (p at, err error) {
@@ -443,7 +442,7 @@ func (r *recovering) raise(log string) (again bool, err error) {
 			return false, fmt.Errorf("raise %s: %w", m[1], err)
 		}
 		again = true
-		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster", Text: fmt.Sprintf("%s is raised to %d, as the WAL demands, and the server started again", m[1], n)})
+		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster"}.Saying(cofre.Say("recover.raised", "{{.setting}} is raised to {{.value}}, as the WAL demands, and the server is started again", "setting", m[1], "value", n)))
 	}
 	return again, nil
 }

@@ -2,7 +2,6 @@ package restoring
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 
@@ -44,7 +43,7 @@ func (s *stage) lookAtClaimed() error {
 	}
 	names, err := os.ReadDir(s.built)
 	if err == nil && len(names) > 0 {
-		err = s.changed(s.built + " is not empty")
+		err = s.changed(cofre.Say("cluster.not_empty", "{{.dir}} is not empty", "dir", s.built))
 	}
 	return err
 }
@@ -60,22 +59,25 @@ func (s *stage) release() {
 func (s *stage) lookAgain() error {
 	again := *s.plan
 	again.existed, again.inPlace, again.built = false, false, s.o.Dir
-	var problems []string
-	problem := func(_, what string, args ...any) { problems = append(problems, fmt.Sprintf(what, args...)) }
-	if err := again.planDirectory(problem); err != nil {
+	var found cofre.Plan
+	if err := again.planDirectory(&found); err != nil {
 		return err
 	}
-	again.planSpaces(problem)
+	again.planSpaces(&found)
+	var problems []cofre.Message
+	for _, p := range found.Problems {
+		problems = append(problems, p.Messages.Of(p.What))
+	}
 	if len(problems) > 0 || again.inPlace != s.inPlace || again.built != s.built || !maps.Equal(again.spaces, s.spaces) {
 		return s.changed(problems...)
 	}
 	return nil
 }
 
-func (s *stage) changed(how ...string) error {
+func (s *stage) changed(how ...cofre.Message) error {
 	because := []error{cofre.ErrRefused}
 	for _, h := range how {
-		because = append(because, errors.New(h))
+		because = append(because, cofre.Fail(h))
 	}
 	return cofre.WithHint(cofre.Fail(cofre.Say("cluster.changed", "{{.dir}} has changed since the restore was planned", "dir", s.o.Dir), because...),
 		cofre.Say("cluster.plan_again", "look at what is there, and restore again"))

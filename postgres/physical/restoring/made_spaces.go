@@ -137,29 +137,28 @@ func (s *stage) editOwnWAL() error {
 // the original still lives, that would write into its files. So the WAL is changed as it is fetched: they are made in
 // the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
 // asked for and nothing is there.
-func (p *plan) planMadeSpaces(out *cofre.Plan, problem func(hint, what string, args ...any)) {
+func (p *plan) planMadeSpaces(out *cofre.Plan) {
 	for i := range p.made {
 		m := &p.made[i]
-		what := fmt.Sprintf("tablespace %d", m.OID)
 		if _, known := p.spaces[m.OID]; known {
 			continue // made while the base backup was taken: it is where that puts it
 		}
 		if m.to == "" {
-			out.Steps = append(out.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in the data directory, as the WAL creates it: it was in " + m.Path})
+			out.Do(cofre.Say("step.place", "place"), tablespace(m.OID), cofre.Say("cluster.step_made_inside", "in the data directory, as the WAL creates it: it was in {{.dir}}", "dir", m.Path))
 			continue
 		}
-		hint := fmt.Sprintf("name an empty directory: --tablespace %d=/path; without one it is made in the data directory", m.OID)
+		hint := cofre.Say("cluster.empty_space", "name an empty directory: --tablespace {{.oid}}=/path; without one it is made in the data directory", "oid", m.OID)
 		if !filepath.IsAbs(m.to) {
-			problem(hint, "directory %q of tablespace %d is not absolute", m.to, m.OID)
+			out.Refuse(notAbsolute(m.to, m.OID), hint)
 			continue
 		}
 		if link, err := os.Readlink(filepath.Join(p.o.Dir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))); err == nil && p.inPlace && filepath.Clean(link) == filepath.Clean(m.to) {
 			m.own = true
 		} else if names, err := os.ReadDir(filepath.Join(m.to, datadir.SpaceVersion(p.control))); len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-			problem(hint, "the WAL creates tablespace %d in %s, and %s is there already: it is of another cluster, or of the original", m.OID, m.to, datadir.SpaceVersion(p.control))
+			out.Refuse(cofre.Say("cluster.space_taken", "the WAL creates tablespace {{.oid}} in {{.dir}}, and {{.version}} is there already: it is of another cluster, or of the original", "oid", m.OID, "dir", m.to, "version", datadir.SpaceVersion(p.control)), hint)
 			continue
 		}
-		out.Steps = append(out.Steps, cofre.Step{Verb: "place", Object: what, Detail: "in " + m.to + ", as the WAL creates it"})
+		out.Do(cofre.Say("step.place", "place"), tablespace(m.OID), cofre.Say("cluster.step_made", "in {{.dir}}, as the WAL creates it", "dir", m.to))
 	}
 }
 
@@ -218,13 +217,12 @@ func (p *plan) inPlaceSpaces() bool {
 }
 
 // describeStop says in words where a planned recovery stops.
-func describeStop(p *recovery.Recovery) string {
-	if p.Consistent {
-		return fmt.Sprintf("stopping where the base backup is consistent, at %s", p.Stop)
+func describeStop(p *recovery.Recovery) cofre.Message {
+	switch {
+	case p.Consistent:
+		return cofre.Say("cluster.stop_consistent", "stopping where the base backup is consistent, at {{.lsn}}", "lsn", p.Stop)
+	case p.CommitAt.IsZero():
+		return cofre.Say("cluster.stop_after", "stopping after the record at {{.lsn}}", "lsn", p.Stop)
 	}
-	s := "stopping after the record at " + p.Stop.String()
-	if !p.CommitAt.IsZero() {
-		s += ", the last transaction in it of " + p.CommitAt.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
-	}
-	return s
+	return cofre.Say("cluster.stop_commit", "stopping after the record at {{.lsn}}, the last transaction in it of {{.at}}", "lsn", p.Stop, "at", p.CommitAt.UTC().Format("2006-01-02T15:04:05.999999Z07:00"))
 }

@@ -85,29 +85,27 @@ func newPlan(ctx context.Context, o Options, c cofre.Component, tree cofre.Tree)
 	}
 	p.built = p.o.Dir
 	s := p.facts.Summary
-	out = &cofre.Plan{Title: fmt.Sprintf("restore cluster %s of PostgreSQL %d to %s", s.SystemID, s.Major, p.o.Dir), Bytes: p.bytes}
-	problem := func(hint, what string, args ...any) {
-		out.Problems = append(out.Problems, cofre.Problem{What: fmt.Sprintf(what, args...), Hint: hint})
-	}
-	p.planLost(c, problem)
-	if err := p.planDirectory(problem); err != nil {
+	out = cofre.NewPlan(cofre.Say("cluster.title", "restore cluster {{.system}} of PostgreSQL {{.major}} to {{.dir}}", "system", s.SystemID, "major", s.Major, "dir", p.o.Dir))
+	out.Bytes = p.bytes
+	p.planLost(c, out)
+	if err := p.planDirectory(out); err != nil {
 		return p, nil, err
 	}
 	if err := p.findMade(ctx); err != nil {
 		return p, nil, err
 	}
-	p.planSpaces(problem)
-	p.planSpace(problem)
+	p.planSpaces(out)
+	p.planSpace(out)
 	if p.o.RestoreCommand == "" && !s.WALIncluded {
-		problem("give the command that fetches WAL, such as: cofre wal fetch %f %p",
-			"the component does not carry the WAL that makes it consistent, and no restore command was given")
+		out.Refuse(cofre.Say("cluster.no_restore_command", "the component does not carry the WAL that makes it consistent, and no restore command was given"),
+			cofre.Say("cluster.give_restore_command", "give the command that fetches WAL, such as: cofre wal fetch %f %p"))
 	}
 	if p.owner, err = p.findOwner(); err != nil {
-		problem("name an existing user with --owner", "%v", err)
+		out.Refuse(cofre.SayError(err), cofre.Say("cluster.owner", "name an existing user with --owner"))
 	}
 	p.promise = p.promises()
 	p.describe(out)
-	p.planMadeSpaces(out, problem)
+	p.planMadeSpaces(out)
 	return p, out, p.noteConfiguration(ctx, out)
 }
 
@@ -126,39 +124,43 @@ func (p *plan) promises() cofre.Promise {
 }
 
 // planLost refuses a component that is known to be damaged: a cluster without one of its files starts, and is wrong.
-func (p *plan) planLost(c cofre.Component, problem func(hint, what string, args ...any)) {
+func (p *plan) planLost(c cofre.Component, out *cofre.Plan) {
 	if len(p.o.Lost) == 0 {
 		return
 	}
 	const shown = 5
-	names := strings.Join(p.o.Lost[:min(shown, len(p.o.Lost))], ", ")
+	names := cofre.Verbatim(strings.Join(p.o.Lost[:min(shown, len(p.o.Lost))], ", "))
 	if more := len(p.o.Lost) - shown; more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
+		names = cofre.SayN("list.and_more", more, "{{.names}} and 1 more", "{{.names}} and {{.n}} more", "names", names)
 	}
-	hint := "no other base backup is known to be whole and to lead there; a dump may hold the databases: cofre list --kind database"
+	hint := cofre.Say("cluster.lost_nowhere", "no other base backup is known to be whole and to lead there; a dump may hold the databases: cofre list --kind database")
 	if p.o.Instead != "" {
-		hint = "from the base backup that is whole and leads there: " + p.o.Instead
+		hint = cofre.Say("cluster.lost_instead", "from the base backup that is whole and leads there: {{.command}}", "command", p.o.Instead)
 	}
-	problem(hint, "the repository has lost files of the base backup of %s: %s", c.StartedAt.UTC().Format(time.RFC3339), names)
+	out.Refuse(cofre.Say("cluster.lost", "the repository has lost files of the base backup of {{.at}}: {{.files}}", "at", c.StartedAt, "files", names), hint)
 }
 
-// noteConfiguration says where the configuration is that the restored cluster will be started with, where that needs
+// noteConfiguration says where the configuration is that the restored cluster will be started with, if that needs
 // a person's attention.
 func (p *plan) noteConfiguration(ctx context.Context, out *cofre.Plan) error {
 	conf := path.Join(physical.DataDir, "postgresql.conf")
 	switch _, err := p.tree.Stat(ctx, conf); {
 	case errors.Is(err, cofre.ErrNotFound):
-		out.Notes = append(out.Notes, "the cluster kept its configuration outside the data directory, and this backup does not hold it: "+cmp.Or(p.facts.Settings["config_file"], "where is not known")+"; restore it from a config component")
+		at := cofre.Verbatim(p.facts.Settings["config_file"])
+		if at.IsZero() {
+			at = cofre.Say("cluster.where_unknown", "it is not known where")
+		}
+		out.Note(cofre.Say("cluster.no_configuration", "the cluster kept its configuration outside the data directory, and this backup does not hold it: {{.path}}; restore it from a config component", "path", at))
 		return nil
 	case err != nil:
 		return err
 	}
 	if came := p.facts.Configuration; len(came) > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("%s: what lay outside of the data directory, or was named there, is restored into it; the original's is %s", strings.Join(came, ", "), p.facts.Settings["config_file"]))
+		out.Note(cofre.Say("cluster.configuration_inside", "{{.files}}: what lay outside of the data directory, or was named there, is restored into it; the original's is {{.path}}", "files", strings.Join(came, ", "), "path", p.facts.Settings["config_file"]))
 	}
 	b, err := physical.ReadAll(ctx, p.tree, conf)
 	if err == nil && datadir.NamesDataDirectory(b) {
-		out.Notes = append(out.Notes, "postgresql.conf names a data_directory: start it as it is printed at the end, or remove that line: else that directory's server starts instead")
+		out.Note(cofre.Say("cluster.names_directory", "postgresql.conf names a data_directory: start the server as it is printed at the end, or remove that line: else the server of that directory starts instead"))
 	}
 	return err
 }
@@ -226,10 +228,10 @@ func (p *plan) read(ctx context.Context) (err error) {
 }
 
 // planDirectory decides what is done with the directory that is there.
-func (p *plan) planDirectory(problem func(hint, what string, args ...any)) error {
+func (p *plan) planDirectory(out *cofre.Plan) error {
 	dir := p.o.Dir
 	if p.o.Delta && p.o.MoveAside {
-		problem("choose one", "the directory cannot be both rewritten and moved aside")
+		out.Refuse(cofre.Say("cluster.delta_and_aside", "the directory cannot be both rewritten and moved aside"), cofre.Say("cluster.choose_one", "choose one of --delta and --move-aside"))
 	}
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -239,7 +241,7 @@ func (p *plan) planDirectory(problem func(hint, what string, args ...any)) error
 		return err
 	}
 	if !info.IsDir() {
-		problem("", "%s is not a directory", dir)
+		out.Refuse(cofre.Say("cluster.not_directory", "{{.path}} is not a directory", "path", dir), cofre.Say("cluster.name_empty", "name an empty directory, or one that does not exist"))
 		return nil
 	}
 	p.existed = true
@@ -251,7 +253,7 @@ func (p *plan) planDirectory(problem func(hint, what string, args ...any)) error
 		return nil
 	}
 	if pid := datadir.LivePostmaster(dir); pid != 0 {
-		problem(fmt.Sprintf("stop it first: pg_ctl stop -D %s", dir), "a server, process %d, runs on %s", pid, dir)
+		out.Refuse(cofre.Say("cluster.server_runs", "a server, process {{.pid}}, runs on {{.dir}}", "pid", pid, "dir", dir), cofre.Say("adopt.stop_first", "stop it first: pg_ctl stop -D {{.dir}}", "dir", shell.Quote(dir)))
 	}
 	if m, ok := readMarker(dir); ok && m.Root == p.root {
 		p.inPlace = true
@@ -260,46 +262,47 @@ func (p *plan) planDirectory(problem func(hint, what string, args ...any)) error
 	switch {
 	case p.o.Delta:
 		p.inPlace = true
-		p.planDelta(dir, problem)
+		p.planDelta(dir, out)
 	case p.o.MoveAside:
 		p.built = dir + ".cofre-restore"
 		p.existed = false
 		if m, ok := readMarker(p.built); ok && m.Root == p.root {
 			p.inPlace = true
 		} else if _, err := os.Lstat(p.built); !errors.Is(err, fs.ErrNotExist) {
-			problem("remove it", "%s is left of another restore", p.built)
+			out.Refuse(cofre.Say("cluster.left", "{{.dir}} is left of another restore", "dir", p.built), cofre.Say("cluster.remove_left", "remove it: rm -r {{.dir}}", "dir", shell.Quote(p.built)))
 		}
 		if isMount(dir) {
-			problem("restore to a directory below it, or with --delta", "%s is a mount point and cannot be renamed", dir)
+			out.Refuse(cofre.Say("cluster.mount_point", "{{.dir}} is a mount point and cannot be renamed", "dir", dir), cofre.Say("cluster.below_mount", "restore to a directory below it, or with --delta"))
 		}
 	default:
-		problem("name an empty directory, or say what shall become of this one: --delta rewrites it in place, --move-aside keeps it under another name",
-			"%s is not empty", dir)
+		out.Refuse(cofre.Say("cluster.not_empty", "{{.dir}} is not empty", "dir", dir),
+			cofre.Say("cluster.empty_or", "name an empty directory, or say what is to become of this one: --delta rewrites it in place, --move-aside keeps it under another name"))
 	}
 	return nil
 }
 
 // planDelta refuses to overwrite what is not this cluster.
-func (p *plan) planDelta(dir string, problem func(hint, what string, args ...any)) {
+func (p *plan) planDelta(dir string, out *cofre.Plan) {
 	if _, ok := readMarker(dir); ok {
 		return // of another component of a cluster that an earlier delta was allowed to overwrite
 	}
 	b, err := os.ReadFile(filepath.Join(dir, pgdata.ControlFile))
 	if err != nil {
-		problem("name the data directory of the cluster", "%s has no readable pg_control, so it is not known to be a data directory", dir)
+		out.Refuse(cofre.Say("cluster.no_control", "{{.dir}} has no readable pg_control, so it is not known to be a data directory", "dir", dir), cofre.Say("cluster.name_cluster", "name the data directory of the cluster"))
 		return
 	}
 	c, err := pgdata.ParseControl(b)
+	elsewhere := cofre.Say("cluster.to_empty", "restore to an empty directory")
 	switch {
 	case err != nil:
-		problem("restore to an empty directory", "%s: %v", dir, err)
+		out.Refuse(cofre.Say("cluster.bad_control", "{{.dir}}: {{.error}}", "dir", dir, "error", err), elsewhere)
 	case c.SystemID != p.facts.SystemID:
-		problem("restore to an empty directory", "%s holds cluster %s, not %s", dir, c.SystemID, p.facts.SystemID)
+		out.Refuse(cofre.Say("cluster.other_cluster", "{{.dir}} holds cluster {{.found}}, not {{.wanted}}", "dir", dir, "found", c.SystemID, "wanted", p.facts.SystemID), elsewhere)
 	}
 }
 
 // planSpaces decides where the tablespaces go.
-func (p *plan) planSpaces(problem func(hint, what string, args ...any)) {
+func (p *plan) planSpaces(out *cofre.Plan) {
 	p.spaces = map[uint32]string{}
 	taken := map[string]uint32{}
 	known := map[string]bool{}
@@ -314,12 +317,12 @@ func (p *plan) planSpaces(problem func(hint, what string, args ...any)) {
 		}
 		known[oid], known[s.Path] = true, true
 		if !filepath.IsAbs(to) {
-			problem("name it by its absolute path", "directory %q of tablespace %d is not absolute", to, s.OID)
+			out.Refuse(notAbsolute(to, s.OID), cofre.Say("cluster.absolute", "name it by its absolute path: --tablespace {{.oid}}=/path", "oid", s.OID))
 			continue
 		}
 		to = filepath.Clean(to)
 		if other, ok := taken[to]; ok {
-			problem("name one directory for each", "tablespaces %d and %d would share %s", other, s.OID, to)
+			out.Refuse(cofre.Say("cluster.shared_space", "tablespaces {{.one}} and {{.other}} would share {{.dir}}", "one", other, "other", s.OID, "dir", to), cofre.Say("cluster.space_each", "name one directory for each: --tablespace {{.oid}}=/path", "oid", s.OID))
 		}
 		taken[to] = s.OID
 		p.spaces[s.OID] = to
@@ -330,7 +333,7 @@ func (p *plan) planSpaces(problem func(hint, what string, args ...any)) {
 		for _, version := range p.versions(s.OID) {
 			at := filepath.Join(to, version)
 			if names, err := os.ReadDir(at); len(names) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
-				problem(fmt.Sprintf("name another directory: --tablespace %d=/path", s.OID), "%s of tablespace %d is not empty", at, s.OID)
+				out.Refuse(cofre.Say("cluster.space_full", "{{.dir}} of tablespace {{.oid}} is not empty", "dir", at, "oid", s.OID), cofre.Say("cluster.other_space", "name another directory: --tablespace {{.oid}}=/path", "oid", s.OID))
 			}
 		}
 	}
@@ -339,7 +342,7 @@ func (p *plan) planSpaces(problem func(hint, what string, args ...any)) {
 	}
 	for name := range p.o.Tablespaces {
 		if !known[name] {
-			problem("", "the cluster has no tablespace %q", name)
+			out.Refuse(cofre.Say("cluster.no_space", "the cluster has no tablespace {{.name}}", "name", strconv.Quote(name)), cofre.Say("cluster.space_names", "--tablespace takes the OID or the old path of a tablespace: cofre show names them"))
 		}
 	}
 }
@@ -357,14 +360,14 @@ func (p *plan) versions(oid uint32) []string {
 }
 
 // planSpace compares what will be written with what is free, for each file system.
-func (p *plan) planSpace(problem func(hint, what string, args ...any)) {
+func (p *plan) planSpace(out *cofre.Plan) {
 	need := map[uint64]int64{}
 	free := map[uint64]int64{}
 	where := map[uint64]string{}
 	count := func(dir string, bytes int64) {
 		n, device, err := datadir.Free(dir)
 		if err != nil {
-			problem("", "%v", err)
+			out.Refuse(cofre.SayError(err), cofre.Message{})
 			return
 		}
 		need[device], free[device], where[device] = need[device]+bytes, n, dir
@@ -384,7 +387,7 @@ func (p *plan) planSpace(problem func(hint, what string, args ...any)) {
 	}
 	for device, n := range need {
 		if n > free[device] {
-			problem("free some space, or restore elsewhere", "%s needs %d bytes more than the %d that are free", where[device], n-free[device], free[device])
+			out.Refuse(cofre.Say("cluster.disk_full", "{{.dir}} needs {{.more}} bytes more than the {{.free}} that are free", "dir", where[device], "more", n-free[device], "free", free[device]), cofre.Say("cluster.free_disk", "free some space, or restore elsewhere"))
 		}
 	}
 }
@@ -424,47 +427,61 @@ func (p *plan) version(name string) string {
 
 func (p *plan) describe(out *cofre.Plan) {
 	s := p.facts.Summary
-	step := func(verb, object, detail string, args ...any) {
-		out.Steps = append(out.Steps, cofre.Step{Verb: verb, Object: object, Detail: fmt.Sprintf(detail, args...)})
-	}
+	built, files := cofre.Verbatim(p.built), len(p.files)
 	switch {
 	case p.inPlace && p.o.Delta:
-		step("rewrite", p.built, "blocks that differ, of %d files; files that are not in the component are deleted", len(p.files))
+		out.Do(cofre.Say("step.rewrite", "rewrite"), built, cofre.SayN("cluster.step_rewrite", files, "blocks that differ, of 1 file; files that are not in the component are deleted", "blocks that differ, of {{.n}} files; files that are not in the component are deleted"))
 	case p.inPlace:
-		step("go on with", p.built, "blocks that are missing, of %d files", len(p.files))
+		out.Do(cofre.Say("step.go_on", "go on with"), built, cofre.SayN("cluster.step_go_on", files, "blocks that are missing, of 1 file", "blocks that are missing, of {{.n}} files"))
 	default:
-		step("write", p.built, "%d files", len(p.files))
+		out.Do(cofre.Say("step.write", "write"), built, cofre.SayN("cluster.step_files", files, "1 file", "{{.n}} files"))
 	}
 	for _, space := range s.Tablespaces {
-		step("place", fmt.Sprintf("tablespace %d", space.OID), "in %s", p.spaces[space.OID])
+		out.Do(cofre.Say("step.place", "place"), tablespace(space.OID), cofre.Say("cluster.step_in", "in {{.dir}}", "dir", p.spaces[space.OID]))
 	}
 	r := p.recovery()
-	if r.Signals() {
-		how := ""
-		if r.Plan != nil {
-			how = describeStop(r.Plan) + ", "
-			for _, n := range r.Plan.Notes {
-				out.Note(n)
-			}
-		}
-		step("recover", "to "+r.Target.String(), "from timeline %d at %s, %sthen %s", s.Timeline, s.StartLSN, how, r.Then())
-	} else {
-		step("recover", "to the end of the component's own WAL", "timeline %d, from %s to %s", s.Timeline, s.StartLSN, s.StopLSN)
-		for _, n := range p.notes {
+	p.describeRecovery(out, r)
+	if p.built != p.o.Dir {
+		out.Do(cofre.Say("step.move_aside", "move aside"), cofre.Verbatim(p.o.Dir), cofre.Say("step.to", "to {{.name}}", "name", p.aside(p.o.Dir)))
+	}
+	out.Do(cofre.Say("step.publish", "publish"), cofre.Verbatim(pgdata.ControlFile), cofre.Say("cluster.step_publish", "by rename, when everything else is synced"))
+	out.Note(cofre.Say("cluster.auto_conf", "postgresql.auto.conf is kept; the recovery settings are in {{.file}}", "file", datadir.RecoveryFile))
+	if !p.o.KeepArchiving {
+		for _, n := range settings.DescribeQuarantine(r.Libraries(s)) {
 			out.Note(n)
 		}
 	}
-	if p.built != p.o.Dir {
-		step("move aside", p.o.Dir, "to %s", p.aside(p.o.Dir))
-	}
-	step("publish", pgdata.ControlFile, "by rename, when everything else is synced")
-	out.Notes = append(out.Notes, "postgresql.auto.conf is kept; the recovery settings are in "+datadir.RecoveryFile)
-	if !p.o.KeepArchiving {
-		out.Notes = append(out.Notes, settings.DescribeQuarantine(r.Libraries(s))...)
-	}
 	if len(s.BadPages) > 0 {
-		out.Notes = append(out.Notes, fmt.Sprintf("%d pages were damaged when they were captured, the first is block %d of %s", s.BadPageCount, s.BadPages[0].Block, s.BadPages[0].File))
+		out.Note(cofre.SayN("cluster.pages_damaged", s.BadPageCount, "1 page was damaged when it was captured: block {{.block}} of {{.file}}", "{{.n}} pages were damaged when they were captured, the first is block {{.block}} of {{.file}}", "block", s.BadPages[0].Block, "file", s.BadPages[0].File))
 	}
+}
+
+// describeRecovery says where the recovery begins and stops, and what is known of the state there.
+func (p *plan) describeRecovery(out *cofre.Plan, r settings.Recovery) {
+	s, notes := p.facts.Summary, p.notes
+	verb := cofre.Say("step.recover", "recover")
+	to := cofre.Say("cluster.step_target", "to {{.target}}", "target", r.Target)
+	switch {
+	case !r.Signals():
+		out.Do(verb, cofre.Say("cluster.step_own_end", "to the end of the component's own WAL"), cofre.Say("cluster.step_own_wal", "timeline {{.timeline}}, from {{.from}} to {{.to}}", "timeline", s.Timeline, "from", s.StartLSN, "to", s.StopLSN))
+	case r.Plan == nil:
+		out.Do(verb, to, cofre.Say("cluster.step_recover", "from timeline {{.timeline}} at {{.from}}, then {{.then}}", "timeline", s.Timeline, "from", s.StartLSN, "then", r.Then()))
+		notes = nil
+	default:
+		out.Do(verb, to, cofre.Say("cluster.step_recover_stop", "from timeline {{.timeline}} at {{.from}}, {{.stop}}, then {{.then}}", "timeline", s.Timeline, "from", s.StartLSN, "stop", describeStop(r.Plan), "then", r.Then()))
+		notes = r.Plan.Notes
+	}
+	for _, n := range notes {
+		out.Note(n)
+	}
+}
+
+func tablespace(oid uint32) cofre.Message {
+	return cofre.Say("object.tablespace", "tablespace {{.oid}}", "oid", oid)
+}
+
+func notAbsolute(dir string, oid uint32) cofre.Message {
+	return cofre.Say("cluster.not_absolute", "directory {{.dir}} of tablespace {{.oid}} is not absolute", "dir", strconv.Quote(dir), "oid", oid)
 }
 
 func (p *plan) recovery() settings.Recovery {
@@ -499,26 +516,27 @@ func isMount(dir string) bool {
 
 // next are the commands for a cluster that was published, each at the end of its line; promoted says that it has been
 // recovered, and takes writes.
-func (p *plan) next(promoted bool) ([]string, error) {
+func (p *plan) next(promoted bool) ([]cofre.Message, error) {
 	dir := p.o.Dir
 	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	start := "to start it: "
+	start := datadir.StartCommand(dir, conf)
+	next := []cofre.Message{cofre.Say("cluster.next_start", "to start it: {{.command}}", "command", start)}
 	if promoted {
-		start = "it is recovered, and takes writes; " + start
+		next[0] = cofre.Say("cluster.next_promoted", "it is recovered, and takes writes; to start it: {{.command}}", "command", start)
 	}
-	next := []string{start + datadir.StartCommand(dir, conf)}
 	if r := p.recovery(); !promoted && r.Signals() && r.Then() == string(settings.ActionPause) {
 		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
-		next = append(next, "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: "+
-			p.psql()+" -c 'SELECT pg_promote()' template1")
+		next = append(next, cofre.Say("cluster.next_promote", "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: {{.command}}",
+			"command", p.psql()+" -c 'SELECT pg_promote()' template1"))
 	}
 	if p.o.KeepArchiving {
-		return append(next, "it archives; to take a base backup at once: cofre backup cluster"), nil
+		return append(next, cofre.Say("cluster.next_archives", "it archives; to take a base backup at once: cofre backup cluster")), nil
 	}
-	return append(next, "to look, with nobody else there: "+p.psql(), "when it is to be the original: cofre adopt "+shell.Quote(dir)), nil
+	return append(next, cofre.Say("cluster.next_look", "to look, with nobody else there: {{.command}}", "command", p.psql()),
+		cofre.Say("cluster.next_adopt", "when it is to be the original: cofre adopt {{.dir}}", "dir", shell.Quote(dir))), nil
 }
 
 // psql is how the cluster is reached: a copy in quarantine through the socket in its directory.

@@ -591,5 +591,9 @@ func (s *stage) publish() (*cofre.Outcome, error) {
 	s.touched = false
 	s.release()
 	next, err := s.next(false)
-	return &cofre.Outcome{Restored: dir, Kept: s.kept, Next: next}, err
+	out := &cofre.Outcome{Restored: dir, Kept: s.kept}
+	for _, n := range next {
+		out.Then(n)
+	}
+	return out, err
 }

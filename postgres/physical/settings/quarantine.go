@@ -1,11 +1,11 @@
 package settings
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 )
 
@@ -21,25 +21,25 @@ import (
 const quarantineLine = "# What follows keeps the copy from acting on others. It ends with: cofre adopt DIR"
 
 // acting are libraries of shared_preload_libraries that start work by themselves and that no table and no WAL needs.
-var acting = map[string]string{
-	"bdr":               "replicates",
-	"citus":             "connects to the other nodes",
-	"pg_cron":           "runs scheduled jobs",
-	"pg_dbms_job":       "runs scheduled jobs",
-	"pg_failover_slots": "keeps the slots of a standby",
-	"pg_later":          "runs queued statements",
-	"pg_net":            "sends HTTP requests",
-	"pg_partman_bgw":    "makes and drops partitions",
-	"pg_squeeze":        "rewrites tables",
-	"pg_task":           "runs scheduled jobs",
-	"pgactive":          "replicates",
-	"pgautofailover":    "decides about the nodes of the original",
-	"pglogical":         "replicates",
-	"pgmemento":         "acts on its own",
-	"powa":              "collects from other servers",
-	"repmgr":            "takes part in the failover of the original",
-	"spock":             "replicates",
-	"vectorize":         "sends HTTP requests",
+var acting = map[string]cofre.Message{
+	"bdr":               cofre.Say("library.replicates", "it replicates"),
+	"citus":             cofre.Say("library.connects", "it connects to the other nodes"),
+	"pg_cron":           cofre.Say("library.jobs", "it runs scheduled jobs"),
+	"pg_dbms_job":       cofre.Say("library.jobs", "it runs scheduled jobs"),
+	"pg_failover_slots": cofre.Say("library.slots", "it keeps the slots of a standby"),
+	"pg_later":          cofre.Say("library.queued", "it runs queued statements"),
+	"pg_net":            cofre.Say("library.http", "it sends HTTP requests"),
+	"pg_partman_bgw":    cofre.Say("library.partitions", "it makes and drops partitions"),
+	"pg_squeeze":        cofre.Say("library.rewrites", "it rewrites tables"),
+	"pg_task":           cofre.Say("library.jobs", "it runs scheduled jobs"),
+	"pgactive":          cofre.Say("library.replicates", "it replicates"),
+	"pgautofailover":    cofre.Say("library.nodes", "it decides about the nodes of the original"),
+	"pglogical":         cofre.Say("library.replicates", "it replicates"),
+	"pgmemento":         cofre.Say("library.acts", "it acts on its own"),
+	"powa":              cofre.Say("library.collects", "it collects from other servers"),
+	"repmgr":            cofre.Say("library.failover", "it takes part in the failover of the original"),
+	"spock":             cofre.Say("library.replicates", "it replicates"),
+	"vectorize":         cofre.Say("library.http", "it sends HTTP requests"),
 }
 
 // passive are libraries that act on nothing outside of the sessions that call them, or that the cluster cannot be read
@@ -55,7 +55,7 @@ var passive = []string{
 // library is one element of shared_preload_libraries, and what becomes of it on a restored copy.
 type library struct {
 	name string
-	left string // why it is left out; empty where it is loaded
+	left cofre.Message // why it is left out; empty where it is loaded
 }
 
 // libraries decides about each library of the original's shared_preload_libraries. One that is not known is left out:
@@ -71,10 +71,10 @@ func libraries(setting string, keep []string) []library {
 		base := strings.TrimSuffix(path.Base(element), ".so")
 		switch why := acting[base]; {
 		case slices.Contains(keep, base) || slices.Contains(keep, element) || slices.Contains(passive, base):
-		case why != "":
+		case !why.IsZero():
 			l.left = why
 		default:
-			l.left = "not known here"
+			l.left = cofre.Say("library.unknown", "it is not known here")
 		}
 		all = append(all, l)
 	}
@@ -85,7 +85,7 @@ func libraries(setting string, keep []string) []library {
 func loaded(all []library) string {
 	var names []string
 	for _, l := range all {
-		if l.left == "" {
+		if l.left.IsZero() {
 			names = append(names, `"`+l.name+`"`)
 		}
 	}
@@ -142,23 +142,16 @@ func quarantine(major int, all []library) []setting {
 }
 
 // DescribeQuarantine says what stays off, for a plan.
-func DescribeQuarantine(all []library, known bool) []string {
-	notes := []string{"until cofre adopt the copy acts on nothing: no archiving, no logical replication, no connections but through the socket in its directory; " +
-		"what a session does through foreign servers or DROP SUBSCRIPTION no setting prevents"}
+func DescribeQuarantine(all []library, known bool) []cofre.Message {
+	notes := []cofre.Message{cofre.Say("library.quarantine", "until cofre adopt the copy acts on nothing: no archiving, no logical replication, and connections only through the socket in its directory; "+
+		"no setting prevents what a session does through foreign servers or DROP SUBSCRIPTION")}
 	for _, l := range all {
-		if l.left != "" {
-			notes = append(notes, fmt.Sprintf("shared_preload_libraries: %s is left out, it %s; --keep-library %[1]s keeps it", l.name, leftOut(l.left)))
+		if !l.left.IsZero() {
+			notes = append(notes, cofre.Say("library.left", "shared_preload_libraries: {{.name}} is left out, {{.why}}; --keep-library {{.name}} keeps it", "name", l.name, "why", l.left))
 		}
 	}
 	if !known {
-		notes = append(notes, "shared_preload_libraries of the original is not known, since the role that backed up may not read it: no library is loaded; --keep-library NAME loads one")
+		notes = append(notes, cofre.Say("library.not_known", "shared_preload_libraries of the original is not known, because the role that backed up may not read it: no library is loaded; --keep-library NAME loads one"))
 	}
 	return notes
-}
-
-func leftOut(why string) string {
-	if why == "not known here" {
-		return "is not known here"
-	}
-	return why
 }
