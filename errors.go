@@ -109,8 +109,9 @@ func (e *GapError) Message() Message {
 
 // UnreachableError says that a recovery target cannot be reached exactly, and which moments nearest to it can.
 type UnreachableError struct {
-	Target  string
+	Target  string // empty if nothing at all can be recovered
 	Why     string
+	Reason  Message  // Why as a message
 	Nearest []string // in words, with times in RFC 3339 or LSNs
 }
 
@@ -118,10 +119,17 @@ func (e *UnreachableError) Error() string { return e.Message().Text }
 
 // Message is the error for a person.
 func (e *UnreachableError) Message() Message {
-	if len(e.Nearest) == 0 {
-		return Say("target.unreachable", "recovery target {{.target}} cannot be reached: {{.why}}", "target", e.Target, "why", e.Why)
+	why := e.Reason
+	if why.IsZero() {
+		why = Verbatim(e.Why)
 	}
-	return Say("target.nearest", "recovery target {{.target}} cannot be reached: {{.why}} (reachable: {{.nearest}})", "target", e.Target, "why", e.Why, "nearest", strings.Join(e.Nearest, ", "))
+	switch {
+	case e.Target == "":
+		return Say("target.nothing", "nothing can be recovered: {{.why}}", "why", why)
+	case len(e.Nearest) == 0:
+		return Say("target.unreachable", "recovery target {{.target}} cannot be reached: {{.why}}", "target", e.Target, "why", why)
+	}
+	return Say("target.nearest", "recovery target {{.target}} cannot be reached: {{.why}} (reachable: {{.nearest}})", "target", e.Target, "why", why, "nearest", strings.Join(e.Nearest, ", "))
 }
 
 // ToolError says that a program cofre ran did not do what it was run for.

@@ -18,7 +18,7 @@ type Event struct {
 	Err    error     `json:"-"`
 	Unit   Unit      `json:"unit,omitempty"`
 
-	Messages Messages `json:"messages,omitempty"` // of Text
+	Messages Messages `json:"messages,omitempty"` // of Text and Task
 	Fact     Fact     `json:"fact,omitempty"`     // what happened, if it is more than progress, a warning or a note
 }
 

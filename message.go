@@ -53,7 +53,7 @@ func Verbatim(text string) Message { return Message{Text: text} }
 // SayError makes a message of what an error says.
 func SayError(err error) Message { return Say("error.said", "{{.error}}", "error", err) }
 
-// List makes one message of several, with commas between.
+// List makes one message of several, with commas between. Zero messages are passed over.
 func List(items ...Message) Message {
 	return joined(items, func(first, rest Message) Message {
 		return Say("list.items", "{{.first}}, {{.rest}}", "first", first, "rest", rest)
@@ -68,12 +68,14 @@ func Series(items ...Message) Message {
 }
 
 func joined(items []Message, pair func(first, rest Message) Message) (all Message) {
-	for i, m := range slices.Backward(items) {
-		if i == len(items)-1 {
+	for _, m := range slices.Backward(items) {
+		switch {
+		case m.IsZero():
+		case all.IsZero():
 			all = m
-			continue
+		default:
+			all = pair(m, all)
 		}
-		all = pair(m, all)
 	}
 	return all
 }
@@ -350,6 +352,12 @@ func NewChecked(what, want, got Message, ok bool) Checked {
 func (o *Outcome) Did(m Message) {
 	o.Restored = m.Text
 	o.Messages = o.Messages.with(m)
+}
+
+// Doing is the event with the name of its stretch of work.
+func (e Event) Doing(task Message) Event {
+	e.Task, e.Messages = task.Text, Messages(nil).with(task)
+	return e
 }
 
 // Then adds a command that the operator will want next.

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -82,7 +81,7 @@ func carryOut(ctx context.Context, repo repository, req Request) (*cofre.Recover
 		if again || ctx.Err() != nil || !cofre.Retryable(err) || !errors.Is(err, cofre.ErrCorrupt) {
 			return nil, err
 		}
-		m.warn("what was captured is captured once more, because the repository has lost what it deduplicated against: %v", err)
+		m.warn(cofre.Say("backup.once_more", "everything is captured once more, because the repository has lost what it deduplicated against: {{.cause}}", "cause", err))
 	}
 }
 
@@ -168,12 +167,12 @@ func begin(ctx context.Context, repo repository, req Request) (*run, error) {
 // order puts sources into the order of cofre.Kinds and refuses what could not be told apart in the catalog.
 func order(sources []cofre.Source) ([]cofre.Source, error) {
 	if len(sources) == 0 {
-		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), cofre.Say("backup.no_source", "configure a source: database, cluster, storage or config"))
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.nothing", "nothing to back up"), cofre.ErrConfig), cofre.Say("backup.no_source", "configure a source: database, cluster, storage or config"))
 	}
 	seen := map[cofre.SourceID]bool{}
 	for _, s := range sources {
 		if seen[s.ID()] {
-			return nil, fmt.Errorf("source %s %s is there twice: %w", s.ID().Kind, s.ID().Name, cofre.ErrConfig)
+			return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.twice", "source {{.kind}} {{.name}} is configured twice", "kind", s.ID().Kind, "name", s.ID().Name), cofre.ErrConfig), cofre.Say("backup.other_name", "give one of them another name in the configuration"))
 		}
 		seen[s.ID()] = true
 	}
@@ -192,10 +191,7 @@ func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) e
 		tree, err := r.whole(ctx, comp)
 		switch {
 		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
-			c.given.Observer.Observe(cofre.Event{
-				At: time.Now(), Type: cofre.TypeWarning,
-				Text: fmt.Sprintf("the component of point %s is not whole and is not built upon: %v", p.ID, err),
-			})
+			r.warn(c, cofre.Say("backup.not_whole", "the component of point {{.point}} is not whole, and is not built upon: {{.cause}}", "point", p.ID, "cause", err))
 			continue
 		case err != nil:
 			return fmt.Errorf("open the previous component of %s: %w", name(c.source), err)
@@ -245,7 +241,7 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	if err := r.open(ctx, c); err != nil {
 		return err
 	}
-	err := r.step(ctx, c, "prepare", func() error { return p.Prepare(ctx, &c.given) })
+	err := r.step(ctx, c, cofre.Say("backup.do_prepare", "prepare"), func() error { return p.Prepare(ctx, &c.given) })
 	if err == nil {
 		return nil
 	}
@@ -253,7 +249,7 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	if ctx.Err() != nil || c.session.failed() != nil {
 		return err
 	}
-	r.warn(c, "%s; it is tried again when its turn comes", cofre.OneLine(err))
+	r.warn(c, cofre.Say("backup.prepared_later", "{{.cause}}; it is tried again when its turn comes", "cause", err))
 	r.giveUp(ctx, c)
 	return nil
 }
@@ -269,7 +265,7 @@ func (r *run) capture(ctx context.Context, c *capturing) error {
 		c.given.Companions = append(c.given.Companions, cofre.Companion{Component: comp, Tree: r.trees[comp.Root]})
 	}
 	var captured cofre.Captured
-	err := r.step(ctx, c, "capture", func() (err error) {
+	err := r.step(ctx, c, cofre.Say("backup.do_capture", "capture"), func() (err error) {
 		captured, err = c.source.Capture(ctx, &c.given)
 		return err
 	})
@@ -317,17 +313,21 @@ func (r *run) find(to cofre.Observer, found ...cofre.Finding) {
 func (r *run) lose(ctx context.Context, c *capturing, err error) {
 	id := c.source.ID()
 	r.lost = append(r.lost, err)
-	what := strings.TrimPrefix(cofre.OneLine(err), "back up "+name(c.source)+": ")
-	if hint := cofre.Hint(err); hint != "" {
-		what += " (" + hint + ")"
+	cause := err
+	if inner := errors.Unwrap(err); inner != nil {
+		cause = inner // the finding names the source itself
 	}
-	r.find(c.given.Observer, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name, What: "not captured: " + what})
-	r.warn(c, "%s; the other sources are captured without it", cofre.OneLine(err))
+	what := cofre.Say("backup.not_captured", "not captured: {{.cause}}", "cause", cause)
+	if hint := cofre.HintOf(err); !hint.IsZero() {
+		what = cofre.Say("backup.not_captured_hint", "not captured: {{.cause}} ({{.hint}})", "cause", cause, "hint", hint)
+	}
+	r.find(c.given.Observer, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name}.Saying(what))
+	r.warn(c, cofre.Say("backup.without", "{{.cause}}; the other sources are captured without it", "cause", err))
 	r.giveUp(ctx, c)
 }
 
-func (r *run) warn(c *capturing, format string, args ...any) {
-	c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: fmt.Sprintf(format, args...)})
+func (r *run) warn(c *capturing, m cofre.Message) {
+	c.given.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning}.Saying(m))
 }
 
 func (r *run) check(ctx context.Context) error {
@@ -346,7 +346,7 @@ func (r *run) check(ctx context.Context) error {
 		}
 		if err != nil {
 			// What was captured is none the worse for it, and verify carries the check out again.
-			found = append(found, cofre.Finding{Check: check.Name(), What: "not carried out: " + cofre.OneLine(err)})
+			found = append(found, cofre.Finding{Check: check.Name()}.Saying(cofre.Say("check.not_carried_out", "not carried out: {{.cause}}", "cause", err)))
 		}
 		r.find(r.req.Observer, found...)
 	}
@@ -369,24 +369,23 @@ func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
 
 // Partial returns an ErrPartial that says in one line what a point is known to lack, or nil.
 func Partial(p cofre.RecoveryPoint) error {
-	var lacking []string
+	var lacking cofre.Message
+	add := func(m cofre.Message) { lacking = cofre.List(lacking, m) }
 	for _, f := range p.Missing() {
-		lacking = append(lacking, label(f.Kind, f.Object)+" "+f.What)
+		add(cofre.Say("backup.lacks", "{{.source}} {{.what}}", "source", label(f.Kind, f.Object), "what", f.Messages.Of(f.What)))
 	}
 	for _, c := range p.Components {
 		if c.Partial {
-			lacking = append(lacking, label(c.Kind, c.Name)+" is not whole")
+			add(cofre.Say("backup.component_partial", "{{.source}} is not whole", "source", label(c.Kind, c.Name)))
 		}
 	}
-	if n := len(p.Findings) - len(p.Missing()); n == 1 {
-		lacking = append(lacking, "1 finding")
-	} else if n > 1 {
-		lacking = append(lacking, fmt.Sprintf("%d findings", n))
+	if n := len(p.Findings) - len(p.Missing()); n > 0 {
+		add(cofre.SayN("backup.findings", n, "1 finding", "{{.n}} findings"))
 	}
-	if len(lacking) == 0 {
+	if lacking.IsZero() {
 		return nil
 	}
-	return cofre.WithHint(fmt.Errorf("recovery point %s: %w: %s", p.ID, cofre.ErrPartial, strings.Join(lacking, "; ")),
+	return cofre.WithHint(cofre.Fail(cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID), cofre.ErrPartial, cofre.Fail(lacking)),
 		cofre.Say("backup.see_missing", "see what is missing with: cofre show {{.point}}", "point", p.ID))
 }
 
@@ -406,7 +405,7 @@ func (r *run) giveUp(ctx context.Context, c *capturing) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBound)
 	defer cancel()
 	if err := c.session.Close(ctx); err != nil {
-		r.warn(c, "close the session of %s: %v", name(c.source), err)
+		r.warn(c, cofre.Say("backup.session", "close the session of {{.source}}: {{.cause}}", "source", name(c.source), "cause", err))
 	}
 	c.session, c.given.Session = nil, nil
 }

@@ -3,7 +3,7 @@ package backup
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -23,7 +23,7 @@ const (
 // have to kill the process for it. A step that was left behind keeps its session.
 //
 // Errors: those of the step; that of ctx.
-func (r *run) step(ctx context.Context, c *capturing, what string, step func() error) error {
+func (r *run) step(ctx context.Context, c *capturing, what cofre.Message, step func() error) error {
 	c.life.begin(what)
 	defer c.life.end()
 	done := make(chan error, 1)
@@ -40,7 +40,7 @@ func (r *run) step(ctx context.Context, c *capturing, what string, step func() e
 		return err
 	case <-bound.C:
 		c.left = true
-		return fmt.Errorf("%w: the source did not end within %s%s", context.Cause(ctx), releaseBound, c.life.where())
+		return errors.Join(context.Cause(ctx), cofre.Fail(cofre.Say("backup.unended", "the source did not end within {{.time}}{{.last}}", "time", releaseBound, "last", c.life.where())))
 	}
 }
 
@@ -49,14 +49,14 @@ type life struct {
 	to cofre.Observer
 
 	mu    sync.Mutex
-	what  string      // the step under way, or empty
-	last  cofre.Event // the newest that says where the source is
+	what  cofre.Message // the step under way, or nothing
+	last  cofre.Event   // the newest that says where the source is
 	heard time.Time
 	after time.Duration // of silence until the next word
 	timer *time.Timer
 }
 
-func (l *life) begin(what string) {
+func (l *life) begin(what cofre.Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.what, l.heard, l.after = what, time.Now(), firstSilence
@@ -66,7 +66,7 @@ func (l *life) begin(what string) {
 func (l *life) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.what = ""
+	l.what = cofre.Message{}
 	l.timer.Stop()
 }
 
@@ -84,7 +84,7 @@ func (l *life) Observe(e cofre.Event) {
 // speak says what is known of a source that is silent, and looks again when there may be more to say.
 func (l *life) speak() {
 	l.mu.Lock()
-	if l.what == "" {
+	if l.what.IsZero() {
 		l.mu.Unlock()
 		return
 	}
@@ -99,10 +99,8 @@ func (l *life) speak() {
 	}
 	l.after *= 2
 	l.timer.Reset(l.after - silent)
-	e := cofre.Event{
-		At: time.Now(), Type: cofre.TypeNote,
-		Text: fmt.Sprintf("%s: nothing was heard for %s%s; it is waited for", l.what, silent.Round(time.Second), l.position()),
-	}
+	e := cofre.Event{At: time.Now(), Type: cofre.TypeNote}.Saying(cofre.Say("backup.silent", "{{.step}}: no sign of life for {{.time}}{{.last}}; cofre waits for it",
+		"step", l.what, "time", silent.Round(time.Second), "last", l.position()))
 	l.mu.Unlock()
 	if silent >= longSilence {
 		e.Type = cofre.TypeWarning
@@ -111,20 +109,20 @@ func (l *life) speak() {
 }
 
 // where is position, for those who do not hold mu.
-func (l *life) where() string {
+func (l *life) where() cofre.Message {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.position()
 }
 
 // position is the last that the source said, for the end of a sentence.
-func (l *life) position() string {
-	switch said := cmp.Or(l.last.Text, l.last.Task); {
-	case said == "":
-		return ""
+func (l *life) position() cofre.Message {
+	switch said := l.last.Messages.Of(cmp.Or(l.last.Text, l.last.Task)); {
+	case said.IsZero():
+		return cofre.Message{}
 	case l.last.Item != "":
-		return fmt.Sprintf(" (the last: %s, %s)", said, l.last.Item)
+		return cofre.Say("backup.last_item", " (the last: {{.what}}, {{.item}})", "what", said, "item", l.last.Item)
 	default:
-		return fmt.Sprintf(" (the last: %s)", said)
+		return cofre.Say("backup.last", " (the last: {{.what}})", "what", said)
 	}
 }

@@ -43,13 +43,13 @@ func TestSilentSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"note c: capture: nothing was heard for 30s; it is waited for",
-			"note c: capture: nothing was heard for 30s (the last: read files, /srv/a); it is waited for",
-			"note c: capture: nothing was heard for 1m0s (the last: read files, /srv/a); it is waited for",
-			"note c: capture: nothing was heard for 2m0s (the last: read files, /srv/a); it is waited for",
-			"note c: capture: nothing was heard for 4m0s (the last: read files, /srv/a); it is waited for",
-			"note c: capture: nothing was heard for 8m0s (the last: read files, /srv/a); it is waited for",
-			"warning c: capture: nothing was heard for 16m0s (the last: read files, /srv/a); it is waited for",
+			"note c: capture: no sign of life for 30s; cofre waits for it",
+			"note c: capture: no sign of life for 30s (the last: read files, /srv/a); cofre waits for it",
+			"note c: capture: no sign of life for 1m0s (the last: read files, /srv/a); cofre waits for it",
+			"note c: capture: no sign of life for 2m0s (the last: read files, /srv/a); cofre waits for it",
+			"note c: capture: no sign of life for 4m0s (the last: read files, /srv/a); cofre waits for it",
+			"note c: capture: no sign of life for 8m0s (the last: read files, /srv/a); cofre waits for it",
+			"warning c: capture: no sign of life for 16m0s (the last: read files, /srv/a); cofre waits for it",
 		}
 		if !slices.Equal(heard.lines, want) {
 			t.Errorf("said %q, want %q", heard.lines, want)

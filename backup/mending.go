@@ -46,7 +46,7 @@ func (m *mending) end(ctx context.Context) {
 	}
 	after, err := mender.Damage(ctx)
 	if err != nil {
-		m.warn("it is not known which points are whole again: %v", err)
+		m.warn(cofre.Say("backup.unknown_whole", "it is not known which points are whole again: {{.cause}}", "cause", err))
 		return
 	}
 	left := map[cofre.PointID]cofre.Damage{}
@@ -60,34 +60,33 @@ func (m *mending) end(ctx context.Context) {
 		}
 	}
 	if len(whole) > 0 {
-		m.note("what was damaged is stored afresh, and whole again: %s", strings.Join(whole, ", "))
+		m.note(cofre.SayN("backup.healed", len(whole), "what was damaged is stored afresh; this point is whole again: {{.points}}", "what was damaged is stored afresh; these {{.n}} points are whole again: {{.points}}", "points", strings.Join(whole, ", ")))
 	}
 	for _, d := range after {
 		if m.name != nil {
 			d = m.name(ctx, d)
 		}
-		m.warn("point %s has lost what its source no longer holds: %s", d.Point, lostOf(d))
+		m.warn(cofre.Say("backup.lost", "point {{.point}} has lost what its source no longer holds: {{.objects}}", "point", d.Point, "objects", lostOf(d)))
 	}
 }
 
 // mostNamed bounds what one sentence names.
 const mostNamed = 5
 
-func lostOf(d cofre.Damage) string {
-	var names []string
+func lostOf(d cofre.Damage) cofre.Message {
+	var all cofre.Message
 	for i, f := range d.Findings {
 		if i == mostNamed {
-			names = append(names, fmt.Sprintf("and %d more (cofre show %s)", len(d.Findings)-i, d.Point))
-			break
+			return cofre.List(all, cofre.SayN("backup.lost_more", len(d.Findings)-i, "and 1 more (cofre show {{.point}})", "and {{.n}} more (cofre show {{.point}})", "point", d.Point))
 		}
-		names = append(names, fmt.Sprintf("%s %q", f.Kind, f.Object))
+		all = cofre.List(all, cofre.Verbatim(fmt.Sprintf("%s %q", f.Kind, f.Object)))
 	}
-	return strings.Join(names, ", ")
+	return all
 }
 
-func (m *mending) note(format string, args ...any) { m.say(cofre.TypeNote, format, args...) }
-func (m *mending) warn(format string, args ...any) { m.say(cofre.TypeWarning, format, args...) }
+func (m *mending) note(what cofre.Message) { m.say(cofre.TypeNote, what) }
+func (m *mending) warn(what cofre.Message) { m.say(cofre.TypeWarning, what) }
 
-func (m *mending) say(t cofre.EventType, format string, args ...any) {
-	m.obs.Observe(cofre.Event{At: time.Now(), Type: t, Text: fmt.Sprintf(format, args...)})
+func (m *mending) say(t cofre.EventType, what cofre.Message) {
+	m.obs.Observe(cofre.Event{At: time.Now(), Type: t}.Saying(what))
 }

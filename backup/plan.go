@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
@@ -28,29 +27,29 @@ func Plan(ctx context.Context, repo history, req Request) (*cofre.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan := &cofre.Plan{Title: "back up " + req.Installation}
+	plan := cofre.NewPlan(cofre.Say("backup.plan", "back up {{.installation}}", "installation", req.Installation))
 	for _, s := range sources {
 		if _, ok := s.(cofre.Preparer); ok {
-			plan.Steps = append(plan.Steps, cofre.Step{Verb: "prepare", Object: name(s), Detail: "before anything is captured"})
+			plan.Do(cofre.Say("backup.do_prepare", "prepare"), cofre.Verbatim(name(s)), cofre.Say("backup.before_capture", "before anything is captured"))
 		}
 	}
 	for _, s := range sources {
-		detail := "for the first time"
+		detail := cofre.Say("backup.first_time", "for the first time")
 		if p, comp, ok := past.Newest(s.ID(), takesPartialBase(s)); ok {
-			detail = fmt.Sprintf("after %s of %s", p.ID, comp.StartedAt.UTC().Format(time.RFC3339))
+			detail = cofre.Say("backup.after", "after {{.point}} of {{.at}}", "point", p.ID, "at", comp.StartedAt.UTC())
 			plan.Bytes += comp.Bytes
 		}
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: "capture", Object: name(s), Detail: detail})
+		plan.Do(cofre.Say("backup.do_capture", "capture"), cofre.Verbatim(name(s)), detail)
 		if err := ask(ctx, s, plan); err != nil {
 			return nil, err
 		}
 	}
 	for _, c := range req.Checks {
 		if len(sources) > 1 { // a check is between components
-			plan.Steps = append(plan.Steps, cofre.Step{Verb: "check", Object: c.Name(), Detail: "where the components allow it"})
+			plan.Do(cofre.Say("backup.do_check", "check"), cofre.Verbatim(c.Name()), cofre.Say("backup.if_allowed", "if the components allow it"))
 		}
 	}
-	plan.Steps = append(plan.Steps, cofre.Step{Verb: "publish", Object: "one recovery point"})
+	plan.Do(cofre.Say("backup.do_publish", "publish"), cofre.Say("backup.one_point", "one recovery point"), cofre.Message{})
 	return plan, nil
 }
 
@@ -64,11 +63,11 @@ func ask(ctx context.Context, s cofre.Source, plan *cofre.Plan) error {
 		return fmt.Errorf("look at %s: %w", name(s), err)
 	}
 	if err != nil {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf("%s: %s", name(s), cofre.OneLine(err)), Hint: cofre.Hint(err)})
+		plan.Refuse(cofre.Say("backup.source_error", "{{.source}}: {{.cause}}", "source", name(s), "cause", err), cofre.HintOf(err))
 	}
 	for _, d := range looked {
 		if !d.OK {
-			plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf("%s: %s: %s", name(s), d.Subject, d.Detail), Hint: d.Hint})
+			plan.Refuse(cofre.Say("backup.source_problem", "{{.source}}: {{.subject}}: {{.detail}}", "source", name(s), "subject", d.Messages.Of(d.Subject), "detail", d.Messages.Of(d.Detail)), d.Messages.Of(d.Hint))
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/trustlayer/cofre"
 )
 
 // Attributes are what a file system says of a file that is an object, or of a folder on its path, besides its time.
@@ -21,29 +23,29 @@ type Attributes struct {
 	Sparse bool              `json:"sparse,omitempty"` // had holes
 }
 
-// Differing says in which attribute got is not a, or "". An owner is compared by number: a is what a place made of what
+// Differing says in which attribute got is not a, or nothing. An owner is compared by number: a is what a place made of what
 // was captured (Store.Fit). Holes are no difference: bytes are read the same.
-func (a *Attributes) Differing(got *Attributes) string {
+func (a *Attributes) Differing(got *Attributes) cofre.Message {
 	switch {
 	case got == nil:
-		return "no mode and owner"
+		return cofre.Say("bucket.no_attributes", "no mode and owner")
 	case a.Mode != got.Mode:
-		return fmt.Sprintf("mode %s, not %s", got.Mode, a.Mode)
+		return differs(cofre.Say("bucket.mode", "mode"), got.Mode, a.Mode)
 	case a.UID != got.UID || a.GID != got.GID:
-		return fmt.Sprintf("owner %d:%d, not %d:%d", got.UID, got.GID, a.UID, a.GID)
+		return differs(cofre.Say("bucket.owner", "owner"), fmt.Sprintf("%d:%d", got.UID, got.GID), fmt.Sprintf("%d:%d", a.UID, a.GID))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Xattrs)) {
 		if !bytes.Equal(a.Xattrs[name], got.Xattrs[name]) {
-			return "extended attribute " + name + " differs"
+			return cofre.Say("bucket.xattr_differs", "extended attribute {{.name}} differs", "name", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(got.Xattrs)) {
 		// What is not the user's, a file system makes of itself: security.selinux.
 		if _, ok := a.Xattrs[name]; !ok && strings.HasPrefix(name, "user.") {
-			return "extended attribute " + name + " was not captured"
+			return cofre.Say("bucket.xattr_new", "extended attribute {{.name}} was not captured", "name", name)
 		}
 	}
-	return ""
+	return cofre.Message{}
 }
 
 // Folder is a folder of a store whose objects are files: a bucket itself if Name is empty, the store's own folder if Bucket

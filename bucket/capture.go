@@ -19,7 +19,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/spill"
-	"github.com/trustlayer/cofre/internal/count"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/internal/retry"
 )
@@ -80,6 +79,7 @@ func (p *preparation) close() {
 type kept struct {
 	Indexed
 	ObjectID cofre.ObjectID `json:"object_id"`
+	Fetched  bool           `json:"fetched,omitempty"` // read by this run, before its turn
 }
 
 var (
@@ -107,24 +107,25 @@ func (s *Source) TakesPartialBase() bool { return true }
 // Doctor lists the buckets and says what a person should know about the store, and what a capture would not take.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	r := &run{cfg: s.cfg, store: s.cfg.Store, desc: s.cfg.Store.Describe()}
-	subject := "storage " + r.desc.URL
+	subject := cofre.Verbatim("storage " + r.desc.URL)
 	if err := r.findBuckets(ctx); err != nil {
-		return []cofre.Diagnosis{{Subject: subject, Detail: err.Error(), Hint: cofre.Hint(err)}}, nil
+		return []cofre.Diagnosis{cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))}, nil
 	}
-	found := []cofre.Diagnosis{{Subject: subject, OK: true, Detail: fmt.Sprintf("%s, %s", r.desc.Kind, count.Of(len(r.buckets), "bucket"))}}
+	found := []cofre.Diagnosis{cofre.NewDiagnosis(subject, true, cofre.SayN("bucket.buckets", len(r.buckets), "{{.kind}}, {{.n}} bucket", "{{.kind}}, {{.n}} buckets", "kind", r.desc.Kind), cofre.Message{})}
 	for _, w := range warnings(s.cfg.Store) {
-		found = append(found, cofre.Diagnosis{Subject: subject, Detail: w})
+		found = append(found, cofre.NewDiagnosis(subject, false, w, cofre.Message{}))
 	}
 	if _, ok := s.cfg.Store.(Foldered); ok { // of the others a listing may cost money, and tells nothing that the capture does not
 		r.findUnreadable(ctx)
 	}
 	for _, f := range r.findings {
-		found = append(found, cofre.Diagnosis{Subject: subject, Detail: f.Object + ": " + f.What, Hint: "put it right or take it away; storage.buckets limits a backup to the buckets that it names"})
+		found = append(found, cofre.NewDiagnosis(subject, false, cofre.Say("bucket.found", "{{.object}}: {{.what}}", "object", f.Object, "what", f.Messages.Of(f.What)),
+			cofre.Say("bucket.put_right", "correct it or remove it; if storage.buckets names buckets, only these are backed up")))
 	}
 	return found, ctx.Err()
 }
 
-func warnings(s Store) []string {
+func warnings(s Store) []cofre.Message {
 	if w, ok := s.(Warner); ok {
 		return w.Warnings()
 	}
@@ -282,7 +283,7 @@ func (r *run) take(ctx context.Context) error {
 	if from == "sql" && err != nil && ctx.Err() == nil {
 		// Either a database that is not the storage's, or one that does not answer now.
 		if !errors.Is(err, cofre.ErrNotFound) {
-			r.find("inventory", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: %v", err)
+			r.find("inventory", cofre.Say("bucket.inventory", "the database could not be asked, so the inventory is the storage's own listing, without owners and versions: {{.cause}}", "cause", err))
 		}
 		r.from = "listing"
 		_ = r.inventory.Close() // an unlinked file: nothing is lost with it
@@ -307,7 +308,7 @@ func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
 		x := Indexed{Object: o}
 		var cut *bucketError
 		if u, ok := Unreadable(err); ok {
-			x = Indexed{Object: u.Object, Missing: u.Why}
+			x = lacking(u.Object, u.Why)
 		} else if errors.As(err, &cut) {
 			first = cmp.Or(first, err)
 			r.cutOff(cut)
@@ -515,7 +516,7 @@ func (r *run) prepareShard(ctx context.Context, shard string) error {
 				return err
 			}
 			x := got.indexed
-			return r.keeping.Add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
+			return r.keeping.Add(x.Bucket, x.Name, x.Size, kept{Indexed: x, ObjectID: got.entry.Object, Fetched: true})
 		})
 	}
 	return errors.Join(g.Wait(), ctx.Err())
@@ -656,6 +657,12 @@ func (r *run) build(ctx context.Context, shard string, rows []Indexed, early []k
 func (r *run) bringEarly(ctx context.Context, shard string, k kept, now Object) (Indexed, error) {
 	x := k.Indexed
 	x.Object = Enrich(now, k.Object)
+	if k.Fetched {
+		r.mu.Lock()
+		r.facts.Read++
+		r.facts.ReadBytes += x.Size
+		r.mu.Unlock()
+	}
 	if r.prepared.session == r.c.Session {
 		return x, nil
 	}
@@ -749,9 +756,9 @@ func (r *run) account(row Object, got fetched) []Indexed {
 		r.facts.Vanished++
 		return nil
 	case got.vanished:
-		return []Indexed{{Object: row, Missing: "deleted while the backup ran, before it could be read"}}
-	case got.missing != "":
-		return []Indexed{{Object: row, Missing: got.missing}}
+		return []Indexed{lacking(row, cofre.Say("bucket.deleted", "deleted during the backup, before it could be read"))}
+	case !got.missing.IsZero():
+		return []Indexed{lacking(row, got.missing)}
 	}
 	r.facts.Read++
 	r.facts.ReadBytes += got.indexed.Size
@@ -759,7 +766,7 @@ func (r *run) account(row Object, got fetched) []Indexed {
 		// The database of this point names bytes that no longer exist. What is there now is kept beside the
 		// statement, so that a restore has something to offer.
 		return []Indexed{
-			{Object: row, Missing: "overwritten while the backup ran; what replaced it is kept"},
+			lacking(row, cofre.Say("bucket.overwritten", "overwritten during the backup; what replaced it is kept")),
 			got.indexed,
 		}
 	}
@@ -788,7 +795,7 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 			d.Rows = "" // to be looked at again, whatever the inventory says next time
 			r.facts.MissingN++
 			if len(r.facts.Missing) < MaxNamed {
-				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Missing})
+				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Missing, x.Why()})
 			}
 		case x.Superseded:
 			d.Rows = ""
@@ -801,7 +808,7 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 			d.Rows = ""
 			r.facts.SuspectN++
 			if len(r.facts.Missing) < MaxNamed {
-				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Suspect})
+				r.facts.Missing = append(r.facts.Missing, MissingFacts{x.Path(), x.Suspect, x.Why()})
 			}
 		}
 		if r.racy(x.Object) {
@@ -860,18 +867,23 @@ func (r *run) captured() (cofre.Captured, error) {
 		return cofre.Captured{}, err
 	}
 	out := cofre.Captured{
-		Facts: raw, Warnings: warnings(r.store), Findings: append(r.findings, r.objectFindings()...),
+		Facts: raw, Findings: append(r.findings, r.objectFindings()...),
 		Partial: f.MissingN > 0 || f.SuspectN > 0 || len(r.unlisted) > 0,
 	}
-	if f.Vanished > 0 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("objects deleted while the backup ran: %d", f.Vanished))
+	for _, w := range warnings(r.store) {
+		out.Warn(w)
 	}
-	out.Warnings = append(out.Warnings, r.emptied()...)
+	if f.Vanished > 0 {
+		out.Warn(cofre.SayN("bucket.vanished", int(f.Vanished), "1 object was deleted during the backup", "{{.n}} objects were deleted during the backup"))
+	}
+	for _, w := range r.emptied() {
+		out.Warn(w)
+	}
 	return out, nil
 }
 
 // emptied names the buckets that had objects last time and have none now.
-func (r *run) emptied() []string {
+func (r *run) emptied() []cofre.Message {
 	if r.c.Previous == nil {
 		return nil
 	}
@@ -879,10 +891,10 @@ func (r *run) emptied() []string {
 	if json.Unmarshal(r.c.Previous.Facts, &last) != nil {
 		return nil
 	}
-	var out []string
+	var out []cofre.Message
 	for _, b := range last.Buckets {
 		if now := r.perBucket[b.ID]; b.Objects > 0 && (now == nil || now.Objects == 0) && !r.unlisted[b.ID] && r.covers(b.ID) {
-			out = append(out, fmt.Sprintf("bucket %s had %s in the last capture and has none now", b.ID, count.Of(b.Objects, "object")))
+			out = append(out, cofre.SayN("bucket.emptied", int(b.Objects), "bucket {{.bucket}} had 1 object in the last capture, and has none now", "bucket {{.bucket}} had {{.n}} objects in the last capture, and has none now", "bucket", b.ID))
 		}
 	}
 	return out

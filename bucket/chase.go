@@ -143,7 +143,7 @@ func (c *chase) fetch(ctx context.Context, o Object) error {
 	}
 	c.remember(got.indexed.Object)
 	x := got.indexed
-	return c.into.kept.Add(x.Bucket, x.Name, x.Size, kept{x, got.entry.Object})
+	return c.into.kept.Add(x.Bucket, x.Name, x.Size, kept{Indexed: x, ObjectID: got.entry.Object, Fetched: true})
 }
 
 func (c *chase) remember(o Object) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/spill"
-	"github.com/trustlayer/cofre/internal/count"
 )
 
 // Closure is the check that a captured database and a captured storage belong together: every object that the database
@@ -115,12 +114,12 @@ func compareClosure(ctx context.Context, t cofre.Tree, rows *spill.File) ([]cofr
 	}
 	var found []cofre.Finding
 	over := 0
-	report := func(o Object, what string) {
+	report := func(o Object, what cofre.Message) {
 		if len(found) >= maxFindings {
 			over++
 			return
 		}
-		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: o.Path(), What: what})
+		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: o.Path()}.Saying(what))
 	}
 	for _, shard := range spill.Shards(s.Digits) {
 		named, err := spill.Records[Object](rows, shard)
@@ -135,35 +134,35 @@ func compareClosure(ctx context.Context, t cofre.Tree, rows *spill.File) ([]cofr
 			held[x.Path()] = append(held[x.Path()], x)
 		}
 		for _, o := range named {
-			if what := lacking(o, held[o.Path()]); what != "" {
+			if what := lackingOf(o, held[o.Path()]); !what.IsZero() {
 				report(o, what)
 			}
 			delete(held, o.Path())
 		}
 		for _, x := range orphans(held) {
-			report(x.Object, "captured, but the captured database has no row for it: created after it was dumped, or an orphan of the storage")
+			report(x.Object, cofre.Say("bucket.orphan", "captured, but the captured database has no row for it: it was created after the dump, or is an orphan in the storage"))
 		}
 	}
 	if over > 0 {
-		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage, What: fmt.Sprintf("and %s more", count.Of(over, "object"))})
+		found = append(found, cofre.Finding{Check: "closure", Kind: cofre.KindStorage}.Saying(cofre.SayN("bucket.more", over, "and 1 more object", "and {{.n}} more objects")))
 	}
 	slices.SortStableFunc(found, func(a, b cofre.Finding) int { return compareNames(a.Object, b.Object) })
 	return found, ctx.Err()
 }
 
-// lacking says what the captured storage lacks of an object that the database names, or "".
-func lacking(row Object, held []Indexed) string {
-	why := "missing from the captured storage"
+// lackingOf says what the captured storage lacks of an object that the database names, or nothing.
+func lackingOf(row Object, held []Indexed) cofre.Message {
+	why := cofre.Say("bucket.missing", "missing from the captured storage")
 	for _, x := range held {
 		switch {
 		case x.Missing != "":
-			why = "missing from the captured storage: " + x.Missing
+			why = cofre.Say("bucket.missing_because", "missing from the captured storage: {{.why}}", "why", x.Why())
 		case x.Suspect != "":
-			return "captured, but not the bytes that its row promises: " + x.Suspect
+			return cofre.Say("bucket.suspect", "captured, but not the bytes that its row promises: {{.why}}", "why", x.Why())
 		case SameContent(x.Object, row), SameBytes(x, row):
-			return ""
+			return cofre.Message{}
 		default:
-			why = fmt.Sprintf("different: the captured database names version %s, the captured storage holds %s", orNone(row.Version), orNone(x.Version))
+			why = cofre.Say("bucket.other_version", "different: the captured database names version {{.row}}, the captured storage has {{.held}}", "row", orNone(row.Version), "held", orNone(x.Version))
 		}
 	}
 	return why
@@ -185,11 +184,4 @@ func orphans(held map[string][]Indexed) []Indexed {
 		}
 	}
 	return out
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return s
 }

@@ -1,11 +1,11 @@
 package bucket
 
 import (
-	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"time"
+
+	"github.com/trustlayer/cofre"
 )
 
 // OpenAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
@@ -17,32 +17,48 @@ func OpenAgain(ctx context.Context, s Store, o Object) (got Object, body io.Read
 	return got, body, err
 }
 
-// Differing says in which property got is not want, or "". If an empty property of want is not exact, it is unknown,
+// Differing says in which property got is not want, or nothing. If an empty property of want is not exact, it is unknown,
 // and not compared.
-func Differing(want, got Object, exact bool) string {
+func Differing(want, got Object, exact bool) cofre.Message {
 	for _, p := range []struct{ what, want, got string }{
-		{"cache control", want.CacheControl, got.CacheControl},
-		{"robots tag", want.Robots, got.Robots},
-		{"content encoding", want.Encoding, got.Encoding},
-		{"content disposition", want.Disposition, got.Disposition},
-		{"content language", want.Language, got.Language},
+		{"Cache-Control", want.CacheControl, got.CacheControl},
+		{"X-Robots-Tag", want.Robots, got.Robots},
+		{"Content-Encoding", want.Encoding, got.Encoding},
+		{"Content-Disposition", want.Disposition, got.Disposition},
+		{"Content-Language", want.Language, got.Language},
 	} {
 		if p.want != p.got && (exact || p.want != "") {
-			return fmt.Sprintf("%s %s, not %s", p.what, cmp.Or(p.got, "none"), cmp.Or(p.want, "none"))
+			return differs(cofre.Verbatim(p.what), p.got, p.want)
 		}
 	}
 	// A server makes up a type for what has none.
 	if want.ContentType != "" && want.ContentType != got.ContentType {
-		return fmt.Sprintf("content type %s, not %s", cmp.Or(got.ContentType, "none"), want.ContentType)
+		return differs(cofre.Verbatim("Content-Type"), got.ContentType, want.ContentType)
 	}
 	if a, b := CanonicalMetadata(want.Metadata), CanonicalMetadata(got.Metadata); string(a) != string(b) && want.Metadata != nil {
-		return fmt.Sprintf("metadata %s, not %s", b, a)
+		return differs(cofre.Say("bucket.metadata", "metadata"), string(b), string(a))
 	}
 	if want.Attributes == nil {
-		return ""
+		return cofre.Message{}
 	}
 	if !want.ModifiedAt.Equal(got.ModifiedAt) {
-		return fmt.Sprintf("time %s, not %s", got.ModifiedAt.UTC().Format(time.RFC3339Nano), want.ModifiedAt.UTC().Format(time.RFC3339Nano))
+		return DifferingTime(got.ModifiedAt, want.ModifiedAt)
 	}
 	return want.Attributes.Differing(got.Attributes)
+}
+
+func differs(what cofre.Message, got, want string) cofre.Message {
+	return cofre.Say("bucket.differs", "{{.what}} {{.got}}, not {{.want}}", "what", what, "got", orNone(got), "want", orNone(want))
+}
+
+// DifferingTime says that one time is not another.
+func DifferingTime(got, want time.Time) cofre.Message {
+	return differs(cofre.Say("bucket.time", "time"), got.UTC().Format(time.RFC3339Nano), want.UTC().Format(time.RFC3339Nano))
+}
+
+func orNone(s string) cofre.Message {
+	if s == "" {
+		return cofre.Say("bucket.none", "none")
+	}
+	return cofre.Verbatim(s)
 }

@@ -21,16 +21,16 @@ func TestDiffering(t *testing.T) {
 	}
 	same := full()
 	same.Metadata = json.RawMessage(`{ "b": 2, "a": "1" }`)
-	if d := bucket.Differing(full(), same, true); d != "" {
+	if d := bucket.Differing(full(), same, true).Text; d != "" {
 		t.Errorf("equal objects differ in %s", d)
 	}
 	for want, change := range map[string]func(o *bucket.Object){
-		"cache control none, not max-age=1": func(o *bucket.Object) { o.CacheControl = "" },
-		"robots tag all, not noindex":       func(o *bucket.Object) { o.Robots = "all" },
-		"content encoding br, not gzip":     func(o *bucket.Object) { o.Encoding = "br" },
-		"content disposition none":          func(o *bucket.Object) { o.Disposition = "" },
-		"content language en, not pt":       func(o *bucket.Object) { o.Language = "en" },
-		"content type none, not text/plain": func(o *bucket.Object) { o.ContentType = "" },
+		"Cache-Control none, not max-age=1": func(o *bucket.Object) { o.CacheControl = "" },
+		"X-Robots-Tag all, not noindex":     func(o *bucket.Object) { o.Robots = "all" },
+		"Content-Encoding br, not gzip":     func(o *bucket.Object) { o.Encoding = "br" },
+		"Content-Disposition none":          func(o *bucket.Object) { o.Disposition = "" },
+		"Content-Language en, not pt":       func(o *bucket.Object) { o.Language = "en" },
+		"Content-Type none, not text/plain": func(o *bucket.Object) { o.ContentType = "" },
 		"metadata {\"a\":\"1\"}, not":       func(o *bucket.Object) { o.Metadata = json.RawMessage(`{"a":"1"}`) },
 		"metadata {}, not":                  func(o *bucket.Object) { o.Metadata = nil },
 		"time 2026-01-02T03:04:05.000000679Z, not 2026-01-02T03:04:05.000000678Z": func(o *bucket.Object) { o.ModifiedAt = at.Add(1) },
@@ -43,22 +43,22 @@ func TestDiffering(t *testing.T) {
 	} {
 		got := full()
 		change(&got)
-		if d := bucket.Differing(full(), got, false); !strings.HasPrefix(d, want) {
+		if d := bucket.Differing(full(), got, false).Text; !strings.HasPrefix(d, want) {
 			t.Errorf("differs in %q, want %q", d, want)
 		}
 	}
 	// What the file system makes of itself is no difference, nor are holes.
 	got := full()
 	got.Attributes.Xattrs["security.selinux"], got.Attributes.Sparse = []byte("z"), true
-	if d := bucket.Differing(full(), got, true); d != "" {
+	if d := bucket.Differing(full(), got, true).Text; d != "" {
 		t.Errorf("differs in %s", d)
 	}
 	// What was not captured is not compared, unless an empty header was captured as such.
 	bare := bucket.Object{Bucket: "b", Name: "n"}
-	if d := bucket.Differing(bare, full(), false); d != "" {
+	if d := bucket.Differing(bare, full(), false).Text; d != "" {
 		t.Errorf("what is not known differs in %s", d)
 	}
-	if d := bucket.Differing(bare, full(), true); d != "cache control max-age=1, not none" {
+	if d := bucket.Differing(bare, full(), true).Text; d != "Cache-Control max-age=1, not none" {
 		t.Errorf("an exact empty header differs in %q", d)
 	}
 }

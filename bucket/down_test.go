@@ -280,7 +280,7 @@ func TestBytesThatWereChangedOnTheWayAreNeverRight(t *testing.T) {
 				if !captured.Partial || facts.SuspectN != 1 || facts.MissingN != 0 || facts.Missing[0].Object != "evidence/clash" {
 					t.Fatalf("captured %+v: %s", facts, named(captured.Findings))
 				}
-				if !strings.Contains(named(captured.Findings), "evidence/clash: bytes have the MD5") {
+				if !strings.Contains(named(captured.Findings), "evidence/clash: the bytes have the MD5") {
 					t.Errorf("findings %s", named(captured.Findings))
 				}
 			})

@@ -19,9 +19,9 @@ const changeAttempts = 20
 type fetched struct {
 	indexed     Indexed
 	entry       cofre.Entry
-	overwritten bool   // it is another content than the one asked for
-	vanished    bool   // there is no such object any more
-	missing     string // why it cannot be read
+	overwritten bool          // it is another content than the one asked for
+	vanished    bool          // there is no such object any more
+	missing     cofre.Message // why it cannot be read
 }
 
 // sessionError is an error of the repository, not of the store: trying the object again does not help.
@@ -49,7 +49,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return fetched{}, err
 		}
 		if gone := r.gone(); gone != nil {
-			return fetched{missing: gone.Error()}, nil
+			return fetched{missing: cofre.SayError(gone)}, nil
 		}
 		got, err := r.read(ctx, shard, want, failed >= brokenAttempts-1)
 		r.pace.Report(err)
@@ -59,7 +59,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			r.answered()
 			got.overwritten = overwritten
 			r.progress(got.indexed.Size)
-			return got, r.journal.add(kept{got.indexed, got.entry.Object})
+			return got, r.journal.add(kept{Indexed: got.indexed, ObjectID: got.entry.Object})
 		case ctx.Err() != nil:
 			return fetched{}, ctx.Err()
 		case errors.As(err, &fatal):
@@ -80,7 +80,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			if _, all := r.store.Buckets(ctx, row.Bucket); all != nil && ctx.Err() == nil {
 				r.leave(all)
 			}
-			return fetched{missing: err.Error()}, nil
+			return fetched{missing: cofre.SayError(err)}, nil
 		}
 
 		now, statErr := r.store.Stat(ctx, row.Bucket, row.Name)
@@ -89,7 +89,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 			return r.vanished(ctx, row)
 		case statErr == nil && !SameContent(now, want) && !sameRow(now, want):
 			if changed++; changed >= changeAttempts {
-				return fetched{missing: "changes faster than it can be read: " + err.Error()}, nil
+				return fetched{missing: cofre.Say("bucket.changing", "changes faster than it can be read: {{.cause}}", "cause", err)}, nil
 			}
 			want, overwritten = refreshed(want, now), true
 			continue
@@ -101,7 +101,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		if giveUp := unread.Again(ctx, err); ctx.Err() != nil {
 			return fetched{}, ctx.Err()
 		} else if giveUp != nil {
-			return fetched{missing: strings.TrimSpace("its row is there and its bytes cannot be read: " + err.Error())}, nil
+			return fetched{missing: cofre.Say("bucket.no_bytes", "its row is there, and its bytes cannot be read: {{.cause}}", "cause", err)}, nil
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 		if !keepSuspect {
 			return fetched{}, fmt.Errorf("read %s: served %d bytes with etag %s, its row says %d and %s: %w", row.Path(), got.Size, served, row.Size, promised, errMismatch)
 		}
-		x.Suspect = fmt.Sprintf("served %d bytes with etag %s, its row says %d and %s", got.Size, served, row.Size, promised)
+		x.suspect(cofre.Say("bucket.not_promised", "served {{.size}} bytes with etag {{.etag}}, its row says {{.row_size}} and {{.row_etag}}", "size", got.Size, "etag", served, "row_size", row.Size, "row_etag", promised))
 		x.ETag = promised
 	}
 	x.File = fileOf(x.Object)
@@ -175,7 +175,7 @@ func (r *run) read(ctx context.Context, shard string, row Object, keepSuspect bo
 	x.Size = done.Size
 	x.SHA256, x.MD5 = v.sums.Hex()
 	if sum != "" && x.MD5 != sum && x.Suspect == "" {
-		x.Suspect = fmt.Sprintf("bytes have the MD5 %s, and should have %s", x.MD5, sum)
+		x.suspect(cofre.Say("bucket.wrong_md5", "the bytes have the MD5 {{.md5}}, and should have {{.want}}", "md5", x.MD5, "want", sum))
 	}
 	return fetched{indexed: x, entry: done}, nil
 }

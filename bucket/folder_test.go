@@ -170,7 +170,7 @@ func TestAPlainFolderComesBackAsAPlainFolder(t *testing.T) {
 		t.Error(strings.Join(d, "\n"))
 	}
 	beside, err := filepath.Glob(root + ".cofre-kept-*")
-	if err != nil || len(beside) != 1 || !strings.Contains(strings.Join(out.Kept, "\n"), "2 objects as before, in "+beside[0]) {
+	if err != nil || len(beside) != 1 || !strings.Contains(strings.Join(out.Kept, "\n"), "2 objects as they were before, in "+beside[0]) {
 		t.Fatalf("beside: %v, %v; said %v", beside, err, out.Kept)
 	}
 	aside := look(t, beside[0])
@@ -270,7 +270,7 @@ func TestAnOlderPointSaysWhatItDoesNotHold(t *testing.T) {
 	r.config.Store = older{store}
 	r.capture()
 	r.restore(restoring.Restore{To: emptied(t, root)})
-	if notes := strings.Join(r.plan.Notes, "\n"); !strings.Contains(notes, "not captured, by the version that made this point: mode, owner") {
+	if notes := strings.Join(r.plan.Notes, "\n"); !strings.Contains(notes, "the version that made this point did not capture mode, owner") {
 		t.Errorf("the plan says %q", notes)
 	}
 	if content, err := os.ReadFile(root + "/evidence/2026/secret.pdf"); err != nil || string(content) != "bytes of evidence/2026/secret.pdf" {

@@ -55,6 +55,8 @@ type Indexed struct {
 	Missing string `json:"missing,omitempty"`
 	// Suspect says why the bytes, though kept, are not what the inventory promised.
 	Suspect string `json:"suspect,omitempty"`
+	// Said is the message of Missing, or of Suspect. Indexes of before have none.
+	Said cofre.Message `json:"said,omitzero"`
 	// Superseded is set on a content that was replaced or deleted while the backup ran. It is kept because the
 	// database may name it.
 	Superseded bool `json:"superseded,omitempty"`
@@ -108,8 +110,31 @@ type BucketFacts struct {
 
 // MissingFacts names one object that could not be captured.
 type MissingFacts struct {
-	Object string `json:"object"` // bucket/name
-	Why    string `json:"why"`
+	Object string        `json:"object"` // bucket/name
+	Why    string        `json:"why"`
+	Said   cofre.Message `json:"said,omitzero"` // the message of Why
+}
+
+// lacking is an object that is not in the component, and why.
+func lacking(o Object, why cofre.Message) Indexed {
+	return Indexed{Object: o, Missing: why.Text, Said: why}
+}
+
+// Why says why an object is missing or suspect.
+func (x Indexed) Why() cofre.Message {
+	if text := cmp.Or(x.Missing, x.Suspect); x.Said.Text != text {
+		return cofre.Verbatim(text)
+	}
+	return x.Said
+}
+
+func (x *Indexed) suspect(why cofre.Message) { x.Suspect, x.Said = why.Text, why }
+
+func (m MissingFacts) why() cofre.Message {
+	if m.Said.IsZero() {
+		return cofre.Verbatim(m.Why)
+	}
+	return m.Said
 }
 
 // MaxNamed bounds what the catalog names; the index names everything.

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/count"
 )
 
 // silentMost is how many objects in a row, each tried for about a minute, may get no answer though the service says that
@@ -42,7 +41,7 @@ func (r *run) leave(err error) {
 	r.lost.mu.Lock()
 	defer r.lost.mu.Unlock()
 	if r.lost.err == nil {
-		r.lost.err = fmt.Errorf("the storage went away while it was read: %w", err)
+		r.lost.err = cofre.Fail(cofre.Say("bucket.away", "the storage went away during the backup"), err)
 	}
 }
 
@@ -68,16 +67,16 @@ func (r *run) unanswered(ctx context.Context, err error) (fetched, error) {
 		return fetched{}, ctx.Err()
 	}
 	if gone := r.gone(); gone != nil {
-		return fetched{missing: gone.Error()}, nil
+		return fetched{missing: cofre.SayError(gone)}, nil
 	}
 	r.lost.mu.Lock()
 	r.lost.silent++
 	silent := r.lost.silent
 	r.lost.mu.Unlock()
 	if silent >= silentMost {
-		r.leave(fmt.Errorf("%d objects in a row got no answer: %w", silent, err))
+		r.leave(cofre.Fail(cofre.SayN("bucket.silent", silent, "1 object got no answer", "{{.n}} objects in a row got no answer"), err))
 	}
-	return fetched{missing: "cannot be read, however often it is tried: " + err.Error()}, nil
+	return fetched{missing: cofre.Say("bucket.unreadable", "cannot be read, however often it is tried: {{.cause}}", "cause", err)}, nil
 }
 
 // vanished is what becomes of an object that is not there any more: deleted, unless its whole bucket is not there, which
@@ -88,14 +87,14 @@ func (r *run) vanished(ctx context.Context, row Object) (fetched, error) {
 		return fetched{}, ctx.Err()
 	}
 	if err != nil {
-		return fetched{missing: "not there any more, nor is its bucket: " + err.Error()}, nil
+		return fetched{missing: cofre.Say("bucket.bucket_gone", "neither it nor its bucket is there any more: {{.cause}}", "cause", err)}, nil
 	}
 	return fetched{vanished: true}, nil
 }
 
 // find keeps something that the configuration asks for and the component does not hold.
-func (r *run) find(object, format string, args ...any) {
-	r.findings = append(r.findings, cofre.Finding{Object: object, What: fmt.Sprintf(format, args...)})
+func (r *run) find(object string, what cofre.Message) {
+	r.findings = append(r.findings, cofre.Finding{Object: object}.Saying(what))
 }
 
 func (r *run) cutOff(e *bucketError) {
@@ -104,7 +103,7 @@ func (r *run) cutOff(e *bucketError) {
 	}
 	if !r.unlisted[e.bucket] {
 		r.unlisted[e.bucket] = true
-		r.find(e.bucket, "the bucket could not be listed to its end, so what is in it is not all here: %v", e.err)
+		r.find(e.bucket, cofre.Say("bucket.cut_off", "the bucket could not be listed to its end, so some of its objects are not here: {{.cause}}", "cause", e.err))
 	}
 }
 
@@ -150,7 +149,7 @@ func (r *run) findStrays(ctx context.Context) error {
 		return fmt.Errorf("look at %s: %w", r.desc.URL, err)
 	}
 	for _, stray := range strays {
-		r.find(stray.Name, "%s", stray.Why)
+		r.find(stray.Name, stray.Why)
 	}
 	return nil
 }
@@ -161,7 +160,7 @@ func (r *run) findUnreadable(ctx context.Context) {
 		var cut *bucketError
 		switch u, about := Unreadable(err); {
 		case about:
-			r.find(u.Object.Path(), "%s", u.Why)
+			r.find(u.Object.Path(), u.Why)
 		case errors.As(err, &cut):
 			r.cutOff(cut)
 		}
@@ -183,10 +182,10 @@ func (r *run) objectFindings() []cofre.Finding {
 	}
 	var found []cofre.Finding
 	for _, m := range r.facts.Missing {
-		found = append(found, cofre.Finding{Object: m.Object, What: m.Why})
+		found = append(found, cofre.Finding{Object: m.Object}.Saying(m.why()))
 	}
 	if more := r.facts.MissingN + r.facts.SuspectN - int64(len(found)); more > 0 {
-		found = append(found, cofre.Finding{What: fmt.Sprintf("and %s more, named in the index of the component", count.Of(more, "object"))})
+		found = append(found, cofre.Finding{}.Saying(cofre.SayN("bucket.more_in_index", int(more), "and 1 more object, which the index of the component names", "and {{.n}} more objects, which the index of the component names")))
 	}
 	return found
 }

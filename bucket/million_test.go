@@ -130,8 +130,8 @@ func (g *generated) Open(_ context.Context, o bucket.Object) (bucket.Object, io.
 func (g *generated) Put(context.Context, bucket.Object, io.ReadSeeker) (bucket.Object, error) {
 	return bucket.Object{}, errors.ErrUnsupported
 }
-func (g *generated) Fit(o bucket.Object) (bucket.Object, []string) { return o, nil }
-func (g *generated) Delete(context.Context, string, string) error  { return errors.ErrUnsupported }
+func (g *generated) Fit(o bucket.Object) (bucket.Object, []cofre.Message) { return o, nil }
+func (g *generated) Delete(context.Context, string, string) error         { return errors.ErrUnsupported }
 
 // diskSession keeps the files that describe a component in a folder and forgets the objects, so that what is
 // measured is the capture.

@@ -131,10 +131,10 @@ func expect(ctx context.Context, s Store, want Object, content []byte) error {
 	case got.ETag == "" || stat.ETag != got.ETag:
 		return fmt.Errorf("its etag is %q when read and %q when asked for", got.ETag, stat.ETag)
 	}
-	if d := Differing(want, got, false); d != "" {
+	if d := Differing(want, got, false); !d.IsZero() {
 		return fmt.Errorf("it is served with %s", d)
 	}
-	if d := Differing(want, stat, false); d != "" {
+	if d := Differing(want, stat, false); !d.IsZero() {
 		return fmt.Errorf("it is described with %s", d)
 	}
 	return nil

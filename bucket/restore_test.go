@@ -85,7 +85,7 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 	if len(aside) != 2 || aside["evidence/clash"] != changed["evidence/clash"] || aside["evidence/extra"] != changed["evidence/extra"] {
 		t.Errorf("kept %v", aside)
 	}
-	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as before, in bucket cofre-kept-") || !strings.Contains(got, "settings of bucket avatars were: private") {
+	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as they were before, in bucket cofre-kept-") || !strings.Contains(got, "the settings of bucket avatars were: private") {
 		t.Errorf("said to be kept: %s", got)
 	}
 	if planned := r.plan.Promise; planned.Replaced != cofre.ReplacedKept || !strings.Contains(planned.KeptAt.Text, "in the new private bucket cofre-kept-") {
@@ -446,7 +446,7 @@ func TestS3KeepsWhatItReplacesAndSaysWhatItCannotHold(t *testing.T) {
 	}
 	r.restore(restoring.Restore{To: store, ToBucket: server.Bucket})
 	notes := strings.Join(r.plan.Notes, "\n")
-	for _, want := range []string{"its robots tag", "user metadata other than text", "does not keep these settings of buckets: " + server.Bucket + " (public)"} {
+	for _, want := range []string{"its X-Robots-Tag", "user metadata that is not text", "does not keep these settings of bucket " + server.Bucket + ": public"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the plan does not say %q: %s", want, notes)
 		}

@@ -39,7 +39,7 @@ type Store interface {
 
 	// Fit returns o as the store would hold and serve it, and names what it cannot hold of it: "robots tag", "its
 	// name". A name that is doubtful is named; whether it is taken, Put tells.
-	Fit(o Object) (fitted Object, lost []string)
+	Fit(o Object) (fitted Object, lost []cofre.Message)
 
 	// Open reads the object that o describes (Bucket and Name are what counts) and returns it as it is served,
 	// with everything known about it. The reader must be closed. It yields whole objects or an error, never a
@@ -83,7 +83,7 @@ type Foldered interface {
 	// store itself, without a time.
 	Folders(ctx context.Context, bucket string) iter.Seq2[Folder, error]
 	// FitFolder is Fit for a folder.
-	FitFolder(f Folder) (fitted Folder, lost []string)
+	FitFolder(f Folder) (fitted Folder, lost []cofre.Message)
 	// MakeFolder makes a folder as f says, if it is not there, and reports whether it did.
 	MakeFolder(ctx context.Context, f Folder) (made bool, err error)
 	// SetFolder gives a folder that exists its attributes and time.
@@ -94,7 +94,7 @@ type Foldered interface {
 	FollowLink(b Bucket)
 	// InTheWay says what stands where an object, or a folder, belongs and is neither, and at which path of the bucket: what
 	// is "" if nothing does.
-	InTheWay(bucket, name string, folder bool) (at, what string)
+	InTheWay(bucket, name string, folder bool) (at string, what cofre.Message)
 	// MoveAside gives what is at a path of the bucket another place, whole, and returns it. A crash leaves it in one of them.
 	MoveAside(ctx context.Context, bucket, at, mark string) (to string, err error)
 	// Sweep removes what a restore needed for its own work.
@@ -110,7 +110,7 @@ type Locker interface {
 
 // Warner is an optional power of a Store: things a person should know about it, such as a key about to expire.
 type Warner interface {
-	Warnings() []string
+	Warnings() []cofre.Message
 }
 
 // Strayer is an optional power of a Store that can hold things beside its buckets: it names each, so that none is left
@@ -120,7 +120,10 @@ type Strayer interface {
 }
 
 // Stray is something that lies where the buckets are and is in none of them.
-type Stray struct{ Name, Why string }
+type Stray struct {
+	Name string
+	Why  cofre.Message
+}
 
 // Description says what a store is.
 type Description struct {
@@ -256,11 +259,11 @@ func IsMD5(etag string) bool {
 // UnreadableError is about one object that a listing names and the service cannot deliver.
 type UnreadableError struct {
 	Object Object
-	Why    string
+	Why    cofre.Message
 }
 
 func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("object %s: %s", e.Object.Path(), e.Why)
+	return fmt.Sprintf("object %s: %s", e.Object.Path(), e.Why.Text)
 }
 
 // Unreadable returns the error about one object that err is, if it is one.
@@ -281,3 +284,19 @@ type InventoryFunc func(ctx context.Context) iter.Seq2[Object, error]
 
 // Rows calls f.
 func (f InventoryFunc) Rows(ctx context.Context) iter.Seq2[Object, error] { return f(ctx) }
+
+// AFolder and AFile are what most often stands in the way: see Foldered.
+func AFolder() cofre.Message { return cofre.Say("bucket.way_folder", "a folder") }
+
+// AFile is a file that stands in the way.
+func AFile() cofre.Message { return cofre.Say("bucket.way_file", "a file") }
+
+// LostHeader is a header that a place cannot hold.
+func LostHeader(name string) cofre.Message {
+	return cofre.Say("bucket.lost_header", "its {{.header}}", "header", name)
+}
+
+// LostAttributes are those that a place without files cannot hold.
+func LostAttributes() cofre.Message {
+	return cofre.Say("bucket.lost_attributes", "mode, owner, time and extended attributes of its file")
+}

@@ -28,7 +28,7 @@ func TestFromSupabaseToAFolderAndBack(t *testing.T) {
 	}
 	r.restore(restoring.Restore{To: folder})
 	notes := strings.Join(r.plan.Notes, "\n")
-	for _, want := range []string{"of 1, first evidence/clash: a path of its name, beside a folder", "of 2, first evidence/", "a path of its name, which cannot be one"} {
+	for _, want := range []string{"of 1 object, evidence/clash: a path of its name, next to a folder", "of 2 objects, the first evidence/", "a path of its name, which cannot be one"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("the plan does not say %q: %s", want, notes)
 		}
@@ -86,7 +86,7 @@ func TestS3ComesBackAsItWas(t *testing.T) {
 	if d := differences(before, contents(t, store)); len(d) > 0 {
 		t.Fatalf("after the restore: %s", strings.Join(d, "\n"))
 	}
-	if out := r.restore(restoring.Restore{To: store}); !strings.Contains(out.Restored, "8 equal already") {
+	if out := r.restore(restoring.Restore{To: store}); !strings.Contains(out.Restored, "8 objects equal already") {
 		t.Errorf("a second restore: %s", out.Restored)
 	}
 }

@@ -47,7 +47,7 @@ func TestWhatIsInTheWayIsNamedAndMovedAsideWhenTold(t *testing.T) {
 	got := left(out)
 	for _, want := range []string{
 		"object evidence/sparse: a folder is in its place, evidence/sparse", "object avatars/a.png: a symbolic link is in its place",
-		"object avatars/empty: neither a file nor a folder is in its place", "/end: a symbolic link is in its place, avatars/long",
+		"object avatars/empty: something that is neither a file nor a folder is in its place", "/end: a symbolic link is in its place, avatars/long",
 		"folder evidence/empty folder: a file is in its place", "bucket nothing: a file is in its place, nothing",
 	} {
 		if !strings.Contains(got, want) {
@@ -130,7 +130,7 @@ func TestAFolderThatIsGoneIsMade(t *testing.T) {
 	if d := differences(before, look(t, root)); len(d) > 0 {
 		t.Error(strings.Join(d, "\n"))
 	}
-	if len(r.plan.Steps) == 0 || r.plan.Steps[0].Verb != "make" || !strings.Contains(r.plan.Steps[0].Object, root) {
+	if len(r.plan.Steps) == 0 || r.plan.Steps[0].Verb != "create" || !strings.Contains(r.plan.Steps[0].Object, root) {
 		t.Errorf("the plan says: %v", r.plan.Steps)
 	}
 }

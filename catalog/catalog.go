@@ -116,17 +116,17 @@ func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 	}
 	switch len(found) {
 	case 0:
-		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("recovery point %q: %w", ref, cofre.ErrNotFound), "%s", newest(c.points))
+		return cofre.RecoveryPoint{}, cofre.WithHint(aPoint(ref, cofre.ErrNotFound), newest(c.points))
 	case 1:
 		if w := (Want{Kind: want.Kind, Name: want.Name}); !w.matches(found[0]) {
 			return cofre.RecoveryPoint{}, cofre.WithHint(
-				fmt.Errorf("%s in recovery point %s: %w", want.what(), found[0].ID, cofre.ErrNotFound),
-				"it has %s%s; %s", components(found[0]), absent(found[0], want), c.whereElse(want))
+				want.in(found[0].ID, cofre.ErrNotFound),
+				cofre.Say("catalog.it_has", "it has {{.components}}; {{.elsewhere}}", "components", components(found[0], want), "elsewhere", c.whereElse(want)))
 		}
 		return found[0], nil
 	}
 	return cofre.RecoveryPoint{}, cofre.WithHint(
-		fmt.Errorf("recovery point %q: %w: %d points begin so", ref, cofre.ErrAmbiguous, len(found)), cofre.Say("catalog.type_more", "type more of one of {{.ids}}", "ids", ids(found)))
+		aPoint(ref, cofre.ErrAmbiguous, cofre.Fail(cofre.SayN("catalog.begin_so", len(found), "1 point begins like this", "{{.n}} points begin like this"))), cofre.Say("catalog.type_more", "type more of one of {{.ids}}", "ids", ids(found)))
 }
 
 // Component finds the recovery point as Find does, and the component of it that want asks for.
@@ -145,11 +145,11 @@ func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.C
 	}
 	if len(names) > 1 {
 		return cofre.RecoveryPoint{}, cofre.Component{}, cofre.WithHint(
-			fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrAmbiguous), cofre.Say("catalog.name_one", "name one of {{.names}}", "names", strings.Join(names, ", ")))
+			want.in(p.ID, cofre.ErrAmbiguous), cofre.Say("catalog.name_one", "name one of {{.names}}", "names", strings.Join(names, ", ")))
 	}
 	comp, ok := p.Component(want.Kind, want.Name)
 	if !ok {
-		return cofre.RecoveryPoint{}, cofre.Component{}, fmt.Errorf("%s in recovery point %s: %w", want.what(), p.ID, cofre.ErrNotFound)
+		return cofre.RecoveryPoint{}, cofre.Component{}, want.in(p.ID, cofre.ErrNotFound)
 	}
 	return p, comp, nil
 }
@@ -184,7 +184,9 @@ type Incomplete struct {
 	Kind  cofre.Kind    `json:"kind"`
 	Name  string        `json:"name"`
 	Why   string        `json:"why"`
-	Held  bool          `json:"held"` // in part; false where nothing of it is there
+	Held  bool          `json:"held"` // in part; false if nothing of it is there
+
+	Messages cofre.Messages `json:"messages,omitempty"`
 }
 
 // Newer returns the points of the same installation that are newer than p and were to hold what want asks for, and
@@ -210,12 +212,13 @@ func Lacking(p cofre.RecoveryPoint, want Want) []Incomplete {
 	}
 	for _, f := range p.Missing() {
 		if asked(f.Kind, f.Object) {
-			found = append(found, Incomplete{Point: p.ID, Kind: f.Kind, Name: f.Object, Why: f.What})
+			found = append(found, Incomplete{Point: p.ID, Kind: f.Kind, Name: f.Object, Why: f.What, Messages: f.Messages})
 		}
 	}
 	for _, comp := range p.Components {
 		if comp.Partial && asked(comp.Kind, comp.Name) {
-			found = append(found, Incomplete{Point: p.ID, Kind: comp.Kind, Name: comp.Name, Why: "incomplete" + first(p, comp.Kind), Held: true})
+			why := first(p, comp.Kind)
+			found = append(found, Incomplete{Point: p.ID, Kind: comp.Kind, Name: comp.Name, Why: why.Text, Held: true, Messages: cofre.Messages{why}})
 		}
 	}
 	return found
@@ -241,7 +244,7 @@ func (c *Catalog) Lacking() []Incomplete {
 }
 
 // first names what a component lacks, or the first of it.
-func first(p cofre.RecoveryPoint, kind cofre.Kind) string {
+func first(p cofre.RecoveryPoint, kind cofre.Kind) cofre.Message {
 	var named []cofre.Finding
 	for _, f := range p.Findings {
 		if f.Kind == kind && f.Check != cofre.CheckSource {
@@ -249,13 +252,13 @@ func first(p cofre.RecoveryPoint, kind cofre.Kind) string {
 		}
 	}
 	if len(named) == 0 {
-		return ""
+		return cofre.Say("catalog.in_part", "captured in part")
 	}
-	text := fmt.Sprintf(": %s: %s", named[0].Object, named[0].What)
-	if len(named) > 1 {
-		text += fmt.Sprintf(", and %d more findings", len(named)-1)
+	what := named[0].Messages.Of(named[0].What)
+	if len(named) == 1 {
+		return cofre.Say("catalog.lacks", "{{.object}}: {{.what}}", "object", named[0].Object, "what", what)
 	}
-	return text
+	return cofre.SayN("catalog.lacks_more", len(named)-1, "{{.object}}: {{.what}}, and 1 more finding", "{{.object}}: {{.what}}, and {{.n}} more findings", "object", named[0].Object, "what", what)
 }
 
 // latest prefers a point that holds what is wanted whole: what a newer one lacks is said by Newer, and its id can be
@@ -277,67 +280,71 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 		return *newest, nil
 	}
 	if len(c.points) == 0 {
-		return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point: %w: the catalog is empty", cofre.ErrNotFound), cofre.Say("catalog.make_one", "make one with: cofre backup"))
+		return cofre.RecoveryPoint{}, cofre.WithHint(cofre.Fail(cofre.Say("catalog.latest", "latest recovery point"), cofre.ErrNotFound, cofre.Fail(cofre.Say("catalog.empty", "the catalog is empty"))), cofre.Say("catalog.make_one", "make one with: cofre backup"))
 	}
-	of := ""
+	which := cofre.Say("catalog.latest_with", "latest recovery point with {{.what}}", "what", want.what())
 	if want.Installation != "" {
-		of = " of installation " + want.Installation
+		which = cofre.Say("catalog.latest_of", "latest recovery point of installation {{.installation}} with {{.what}}", "installation", want.Installation, "what", want.what())
 	}
-	return cofre.RecoveryPoint{}, cofre.WithHint(fmt.Errorf("latest recovery point%s with %s: %w", of, want.what(), cofre.ErrNotFound), "%s", c.others(want))
+	return cofre.RecoveryPoint{}, cofre.WithHint(cofre.Fail(which, cofre.ErrNotFound), c.others(want))
 }
 
 // others says which installations there are if the one wanted has no point, and otherwise how to see its points.
-func (c *Catalog) others(want Want) string {
+func (c *Catalog) others(want Want) cofre.Message {
 	there := c.Installations()
 	if want.Installation == "" || slices.Contains(there, want.Installation) {
-		return "see what there is with: cofre list"
+		return cofre.Say("catalog.see", "see what there is with: cofre list")
 	}
-	return fmt.Sprintf("the repository has points of %s: set name: %s in cofre.yaml, or see them with: cofre list --all", strings.Join(there, ", "), there[0])
+	return cofre.Say("catalog.other_installations", "the repository has points of {{.names}}: set name: {{.name}} in cofre.yaml, or see them with: cofre list --all", "names", strings.Join(there, ", "), "name", there[0])
 }
 
-// absent says why what is wanted is not in p, where that is known.
-func absent(p cofre.RecoveryPoint, want Want) string {
-	for _, f := range p.Missing() {
-		if f.Kind == want.Kind && (want.Name == "" || f.Object == want.Name) {
-			return fmt.Sprintf(", and %s was %s", f.Object, f.What)
-		}
-	}
-	return ""
-}
-
-func (c *Catalog) whereElse(want Want) string {
+func (c *Catalog) whereElse(want Want) cofre.Message {
 	if p, err := c.latest(want); err == nil {
-		return fmt.Sprintf("the newest point with %s is %s", want.what(), p.ID)
+		return cofre.Say("catalog.newest_with", "the newest point with {{.what}} is {{.point}}", "what", want.what(), "point", p.ID)
 	}
-	return "no recovery point has " + want.what()
+	return cofre.Say("catalog.none_has", "no recovery point has {{.what}}", "what", want.what())
 }
 
-func (w Want) what() string {
+func (w Want) what() cofre.Message {
 	switch {
 	case w.Kind == "":
-		return "anything"
+		return cofre.Say("catalog.anything", "anything")
 	case w.Name == "":
-		return string(w.Kind)
+		return cofre.Verbatim(string(w.Kind))
 	}
-	return fmt.Sprintf("%s %s", w.Kind, w.Name)
+	return cofre.Verbatim(fmt.Sprintf("%s %s", w.Kind, w.Name))
 }
 
-func components(p cofre.RecoveryPoint) string {
-	var names []string
+func (w Want) in(point cofre.PointID, because error) error {
+	return cofre.Fail(cofre.Say("catalog.in_point", "{{.what}} in recovery point {{.point}}", "what", w.what(), "point", point), because)
+}
+
+func aPoint(ref string, because ...error) error {
+	return cofre.Fail(cofre.Say("catalog.point", "recovery point \"{{.point}}\"", "point", ref), because...)
+}
+
+// components are those of p and, if that is known, why what is wanted is not one of them.
+func components(p cofre.RecoveryPoint, want Want) cofre.Message {
+	var all cofre.Message
 	for _, c := range p.Components {
-		names = append(names, fmt.Sprintf("%s %s", c.Kind, c.Name))
+		all = cofre.List(all, cofre.Verbatim(fmt.Sprintf("%s %s", c.Kind, c.Name)))
 	}
-	if len(names) == 0 {
-		return "nothing"
+	if all.IsZero() {
+		all = cofre.Say("catalog.nothing", "nothing")
 	}
-	return strings.Join(names, ", ")
+	for _, f := range p.Missing() {
+		if f.Kind == want.Kind && (want.Name == "" || f.Object == want.Name) {
+			return cofre.Say("catalog.absent", "{{.components}}, and {{.name}} was {{.what}}", "components", all, "name", f.Object, "what", f.Messages.Of(f.What))
+		}
+	}
+	return all
 }
 
-func newest(points []cofre.RecoveryPoint) string {
+func newest(points []cofre.RecoveryPoint) cofre.Message {
 	if len(points) == 0 {
-		return "the catalog is empty; make a point with: cofre backup"
+		return cofre.Say("catalog.make_first", "the catalog is empty; make a point with: cofre backup")
 	}
-	return "the newest points are " + ids(points)
+	return cofre.Say("catalog.newest", "the newest points are {{.ids}}", "ids", ids(points))
 }
 
 // ids names points, newest first.
@@ -345,7 +352,7 @@ func ids(points []cofre.RecoveryPoint) string {
 	var names []string
 	for _, p := range slices.Backward(points) {
 		if len(names) == candidates {
-			names = append(names, fmt.Sprintf("… (%d in all)", len(points)))
+			names = append(names, fmt.Sprintf("… (%d)", len(points)))
 			break
 		}
 		names = append(names, string(p.ID))

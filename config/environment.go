@@ -174,6 +174,14 @@ func mustSchedule(text string) Schedule {
 	return s
 }
 
+// Hint is the hint that fits this configuration: the one about its file, or the one about variables if there is no file.
+func (c *Config) Hint(file, variables cofre.Message) cofre.Message {
+	if c.FromVariables {
+		return variables
+	}
+	return file
+}
+
 // Adding says how a source of a kind comes into this configuration: by a section of its file, or by variables if there is no file.
 func (c *Config) Adding(kind cofre.Kind) cofre.Message {
 	if !c.FromVariables {

@@ -170,7 +170,7 @@ var objectiveKeys = []Key{
 var hookKeys = []Key{
 	{"before_backup", "list of shell commands. One that fails stops the backup", "lista de comandos do shell. Um que falha impede o backup", nil, "", first, "backup"},
 	{"after_backup", "list of shell commands", "lista de comandos do shell", nil, "", first, "backup"},
-	{"before_restore", "list of shell commands. One that fails stops the restore", "lista de comandos do shell. Um que falha impede a restauração", nil, "", first, "restore"},
+	{"before_restore", "list of shell commands, run if a restore replaces something: not if it brings everything to a new place, such as `restore database --to NEW`. One that fails stops the restore", "lista de comandos do shell, executados se uma restauração substitui algo: não se ela traz tudo para um lugar novo, como `restore database --to NOVO`. Um que falha impede a restauração", nil, "", first, "restore"},
 	{"after_restore", "list of shell commands", "lista de comandos do shell", nil, "", first, "restore"},
 }
 

@@ -28,12 +28,12 @@ func (c *Config) StateFolder() (string, error) {
 		return "/var/cache/cofre", nil
 	}
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("cofre-%d", os.Geteuid()))
-	return dir, ownFolder(dir)
+	return dir, c.ownFolder(dir)
 }
 
 // ownFolder makes a folder where everybody may write, and refuses one that is another user's: what is read from it is
 // believed.
-func ownFolder(dir string) error {
+func (c *Config) ownFolder(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -45,5 +45,7 @@ func ownFolder(dir string) error {
 	if ok && info.IsDir() && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0 {
 		return nil
 	}
-	return cofre.WithHint(fmt.Errorf("folder %s, for caches, is not this user's alone: %w", dir, cofre.ErrConfig), cofre.Say("config.state_dir", "set state_dir in the configuration, or HOME"))
+	return cofre.WithHint(
+		cofre.Fail(cofre.Say("config.shared_folder", "folder {{.folder}}, for caches, is not this user's alone", "folder", dir), cofre.ErrConfig),
+		c.Hint(cofre.Say("config.state_dir", "set state_dir in the configuration, or HOME"), cofre.Say("config.home", "set HOME")))
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
@@ -224,4 +225,27 @@ func compareParts(before, after map[string]string) []string {
 		}
 	}
 	return found
+}
+
+// named is a part for a person.
+func named(part string) cofre.Message {
+	for _, m := range []cofre.Message{
+		cofre.Say("demo.part_tables", "rows of tables (count, checksum of every row)"),
+		cofre.Say("demo.part_files", "files, folders, links (content, mode, owner, time)"),
+		cofre.Say("demo.part_sequences", "sequences (last value, whether it was used)"),
+		cofre.Say("demo.part_columns", "columns (type, default, identity, comment)"),
+		cofre.Say("demo.part_constraints", "constraints"),
+		cofre.Say("demo.part_indexes", "indexes and statistics"),
+		cofre.Say("demo.part_triggers", "triggers and functions"),
+		cofre.Say("demo.part_views", "views and types"),
+		cofre.Say("demo.part_security", "row security and its policies"),
+		cofre.Say("demo.part_owners", "owners, grants, comments"),
+		cofre.Say("demo.part_roles", "the database, roles and their settings"),
+		cofre.Say("demo.part_large_objects", "large objects"),
+	} {
+		if m.Text == part {
+			return m
+		}
+	}
+	return cofre.Verbatim(part)
 }

@@ -25,23 +25,26 @@ type Options struct {
 	Program string    // the cofre whose commands run; this program where empty
 	BinDir  string    // of the PostgreSQL to use; the newest found where empty
 	Out     io.Writer // everything that is said; commands write to it too
+	// Text says a message in the language of the person; nil in English. Language is that of the commands; empty is that of the environment.
+	Text     func(cofre.Message) string
+	Language string
 }
 
 // step is one act of the story. Later acts are added to story.
 type step struct {
-	title string
+	title cofre.Message
 	run   func(*stage, context.Context) error
 }
 
 func story() []step {
 	return []step{
-		{"An installation like TrustLayer's", (*stage).install},
-		{"A repository, and what stands between it and a backup", (*stage).prepare},
-		{"The backup", (*stage).backUp},
-		{"The disaster", (*stage).destroy},
-		{"The restore", (*stage).restore},
-		{"The comparison", (*stage).compare},
-		{"Another disaster, and back to just before it", (*stage).moment},
+		{cofre.Say("demo.act_installation", "An installation like TrustLayer's"), (*stage).install},
+		{cofre.Say("demo.act_repository", "A repository, and what stands between it and a backup"), (*stage).prepare},
+		{cofre.Say("demo.act_backup", "The backup"), (*stage).backUp},
+		{cofre.Say("demo.act_disaster", "The disaster"), (*stage).destroy},
+		{cofre.Say("demo.act_restore", "The restore"), (*stage).restore},
+		{cofre.Say("demo.act_comparison", "The comparison"), (*stage).compare},
+		{cofre.Say("demo.act_moment", "Another disaster, and back to just before it"), (*stage).moment},
 	}
 }
 
@@ -58,7 +61,7 @@ type stage struct {
 
 // timing is how long something took, for the last table.
 type timing struct {
-	what string
+	what cofre.Message
 	time time.Duration
 }
 
@@ -79,21 +82,20 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	for _, act := range story() {
-		s.say("\n== %s\n", act.title)
+		s.say("\n== %s\n", s.text(act.title))
 		if err := act.run(s, ctx); err != nil {
 			return err
 		}
 	}
-	s.say("\n== What took how long\n")
-	for _, t := range s.took {
-		s.say("  %-44s %7.1f s\n", t.what, t.time.Seconds())
+	s.say("\n== %s\n", s.text(cofre.Say("demo.took", "What took how long")))
+	for _, t := range append(s.took, timing{cofre.Say("demo.everything", "everything"), time.Since(began)}) {
+		s.say("  %-44s %7.1f s\n", s.text(t.what), t.time.Seconds())
 	}
-	s.say("  %-44s %7.1f s\n", "everything", time.Since(began).Seconds())
 	if len(s.failed) > 0 {
-		s.say("\nNOT EQUAL: %d differences, the first of them above.\n", len(s.failed))
+		s.say("\n%s\n", s.text(cofre.SayN("demo.not_equal", len(s.failed), "NOT EQUAL: 1 difference, named above.", "NOT EQUAL: {{.n}} differences, the first of them above.")))
 		return fmt.Errorf("demonstration: %s: %w", s.failed[0], cofre.ErrUnproven)
 	}
-	s.say("\nEQUAL: everything that was destroyed is back, as it was.\n")
+	s.say("\n%s\n", s.text(cofre.Say("demo.equal", "EQUAL: everything that was destroyed is back, as it was.")))
 	if s.Keep {
 		return s.leave(ctx)
 	}
@@ -101,6 +103,24 @@ func Run(ctx context.Context, o Options) (err error) {
 }
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.Out, format, args...) }
+
+func (s *stage) text(m cofre.Message) string {
+	if s.Text == nil {
+		return m.Text
+	}
+	return s.Text(m)
+}
+
+// tell says a message on a line of its own.
+func (s *stage) tell(m cofre.Message) { s.say("%s\n", s.text(m)) }
+
+// arguments are those of a command that is run. Its language is not shown with it.
+func (s *stage) arguments(args []string) []string {
+	if s.Language == "" {
+		return args
+	}
+	return append(args[:len(args):len(args)], "--lang", s.Language)
+}
 
 func (s *stage) open(ctx context.Context) (err error) {
 	if s.Out == nil {
@@ -137,7 +157,7 @@ func (s *stage) open(ctx context.Context) (err error) {
 		Conf: []string{"archive_mode = on", "archive_command = '/bin/true'"},
 	})
 	if errors.Is(err, cofre.ErrNotFound) {
-		return cofre.WithHint(fmt.Errorf("demonstration: no PostgreSQL server on this machine: %w", cofre.ErrPreflight),
+		return cofre.WithHint(cofre.Fail(cofre.Say("demo.no_server", "demonstration: no PostgreSQL server on this machine"), cofre.ErrPreflight),
 			cofre.Say("demo.install", "install it, then run this again: sudo apt-get install postgresql"))
 	}
 	return err
@@ -164,7 +184,7 @@ func ownFolder(dir string) (string, error) {
 	}
 	entries, err := os.ReadDir(full)
 	if err == nil && len(entries) > 0 {
-		err = cofre.WithHint(fmt.Errorf("demonstration: folder %s is not empty: %w", dir, cofre.ErrPreflight), cofre.Say("place.new", "name one that does not exist"))
+		err = cofre.WithHint(cofre.Fail(cofre.Say("demo.not_empty", "demonstration: folder {{.folder}} is not empty", "folder", dir), cofre.ErrPreflight), cofre.Say("place.new", "name one that does not exist"))
 	}
 	return full, err
 }
@@ -178,7 +198,7 @@ func (s *stage) close() error {
 }
 
 // timed runs f and keeps how long it took under a name.
-func (s *stage) timed(what string, f func() error) error {
+func (s *stage) timed(what cofre.Message, f func() error) error {
 	began := time.Now()
 	err := f()
 	s.took = append(s.took, timing{what, time.Since(began)})
@@ -188,7 +208,7 @@ func (s *stage) timed(what string, f func() error) error {
 // cofre runs a command of the product in the folder of the demonstration, where cofre.yaml is, and shows it.
 func (s *stage) cofre(ctx context.Context, args ...string) error {
 	s.say("\n$ cofre %s\n", strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, s.Program, args...)
+	cmd := exec.CommandContext(ctx, s.Program, s.arguments(args)...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, plainEnvironment(), s.Out, s.Out
 	// A group of its own: Ctrl-C on the terminal reaches this program alone, which passes it on once. Twice
 	// would tell the command to end without cleaning up.
@@ -249,13 +269,13 @@ state_dir: state
 }
 
 func (s *stage) backUp(ctx context.Context) error {
-	if err := s.timed("backup", func() error { return s.cofre(ctx, "backup") }); err != nil {
+	if err := s.timed(cofre.Say("demo.took_backup", "backup"), func() error { return s.cofre(ctx, "backup") }); err != nil {
 		return err
 	}
 	if err := s.cofre(ctx, "list"); err != nil {
 		return err
 	}
-	return s.timed("verification, every byte read back", func() error { return s.cofre(ctx, "verify", "--level", "content") })
+	return s.timed(cofre.Say("demo.took_verify", "verification, every byte read back"), func() error { return s.cofre(ctx, "verify", "--level", "content") })
 }
 
 func (s *stage) destroy(ctx context.Context) error {
@@ -270,11 +290,11 @@ func (s *stage) destroy(ctx context.Context) error {
 }
 
 func (s *stage) restore(ctx context.Context) error {
-	err := s.timed("restore of the database", func() error { return s.cofre(ctx, "restore", "database", "latest", "--roles") })
+	err := s.timed(cofre.Say("demo.took_database", "restore of the database"), func() error { return s.cofre(ctx, "restore", "database", "latest", "--roles") })
 	if err != nil {
 		return err
 	}
-	return s.timed("restore of the files", func() error { return s.cofre(ctx, "restore", "config", "latest", "--in-place", "--yes") })
+	return s.timed(cofre.Say("demo.took_files", "restore of the files"), func() error { return s.cofre(ctx, "restore", "config", "latest", "--in-place", "--yes") })
 }
 
 func (s *stage) compare(ctx context.Context) error {
@@ -283,17 +303,17 @@ func (s *stage) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.took = append(s.took, timing{"comparison", time.Since(began)})
-	s.say("  %-52s %8s %12s\n", "", "compared", "different")
+	s.took = append(s.took, timing{cofre.Say("demo.took_comparison", "comparison"), time.Since(began)})
+	s.say("  %-52s %11s %11s\n", "", s.text(compared()), s.text(differing()))
 	for _, part := range parts(s.before, after) {
 		missing := compareParts(s.before[part], after[part])
-		s.say("  %-52s %8d %12d\n", part, len(s.before[part]), len(missing))
+		s.say("  %-52s %11d %11d\n", s.text(named(part)), len(s.before[part]), len(missing))
 		s.failed = append(s.failed, missing...)
 	}
 	if n, err := tryApplication(ctx, s.server); err != nil {
 		s.failed = append(s.failed, "the application: "+err.Error())
 	} else {
-		s.say("  as the application: an answer inserted and logged with the next number, %d answers of one organisation seen\n", n)
+		s.tell(cofre.Say("demo.application", "  as the application: an answer inserted and logged with the next number, {{.seen}} answers of one organisation seen", "seen", n))
 	}
 	s.report(s.failed)
 	return nil
@@ -303,9 +323,12 @@ func (s *stage) compare(ctx context.Context) error {
 func (s *stage) report(different []string) {
 	for i, text := range different {
 		if i == 20 {
-			s.say("  … and %d more\n", len(different)-i)
+			s.tell(cofre.SayN("demo.more", len(different)-i, "  … and 1 more", "  … and {{.n}} more"))
 			break
 		}
-		s.say("  DIFFERENT: %s\n", text)
+		s.tell(cofre.Say("demo.different_line", "  DIFFERENT: {{.what}}", "what", text))
 	}
 }
+
+func compared() cofre.Message  { return cofre.Say("demo.compared", "compared") }
+func differing() cofre.Message { return cofre.Say("demo.different", "different") }

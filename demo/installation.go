@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
@@ -42,7 +43,7 @@ var dropRoles = []string{"DROP ROLE trustlayer_app, trustlayer_reader, trustlaye
 
 // install makes the installation, and looks at it as it is before anything happens to it.
 func (s *stage) install(ctx context.Context) error {
-	err := s.timed("making the installation", func() error {
+	err := s.timed(cofre.Say("demo.took_making", "making the installation"), func() error {
 		return errors.Join(createDatabase(ctx, s.server), createFiles(s.path("opt")))
 	})
 	if err != nil {
@@ -55,9 +56,9 @@ func (s *stage) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("PostgreSQL %s of its own, database %s: %d tables, %d rows, %d MB\n", version, databaseName, len(s.before[partTables]), rows, size>>20)
-	s.say("  triggers that log every change, row security, roles, sequences, a materialised view, partitions, large objects, text in Portuguese\n")
-	s.say("%s: %d files, folders and links\n", s.path("opt"), len(s.before[partFiles]))
+	s.tell(cofre.Say("demo.server", "PostgreSQL {{.version}} of its own, database {{.database}}: {{.tables}} tables, {{.rows}} rows, {{.size}} MB", "version", version, "database", databaseName, "tables", len(s.before[partTables]), "rows", rows, "size", size>>20))
+	s.tell(cofre.Say("demo.contents", "  triggers that log every change, row security, roles, sequences, a materialised view, partitions, large objects, text in Portuguese"))
+	s.tell(cofre.Say("demo.files", "{{.folder}}: {{.count}} files, folders and links", "folder", s.path("opt"), "count", len(s.before[partFiles])))
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/trustlayer/cofre"
 )
 
 // leave hands the server over from this process, with which it would end, to one of its own, and says how to
@@ -48,12 +50,7 @@ func (s *stage) leave(ctx context.Context) error {
 	if err := s.writeConfiguration(u.String()); err != nil {
 		return err
 	}
-	s.say(`
-Left running. To look at it:
-  psql '%s'
-  cd %s && %s list
-To end it:
-  kill -INT $(head -n 1 %s) && rm -rf %s
-`, u.String(), s.Dir, s.Program, filepath.Join(s.server.DataDir, "postmaster.pid"), s.Dir)
+	s.tell(cofre.Say("demo.left", "\nLeft running. To look at it:\n  psql '{{.url}}'\n  cd {{.folder}} && {{.program}} list\nTo end it:\n  kill -INT $(head -n 1 {{.pid}}) && rm -rf {{.folder}}",
+		"url", u.String(), "folder", s.Dir, "program", s.Program, "pid", filepath.Join(s.server.DataDir, "postmaster.pid")))
 	return nil
 }

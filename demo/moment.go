@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
@@ -27,7 +28,7 @@ func (s *stage) moment(ctx context.Context) error {
 	if err := s.archive(ctx); err != nil {
 		return err
 	}
-	if err := s.timed("base backup of the cluster", func() error { return s.cofre(ctx, "backup", "cluster") }); err != nil {
+	if err := s.timed(cofre.Say("demo.took_base", "base backup of the cluster"), func() error { return s.cofre(ctx, "backup", "cluster") }); err != nil {
 		return err
 	}
 	conn, err := pgx.Connect(ctx, s.server.URL(databaseName))
@@ -45,7 +46,7 @@ func (s *stage) moment(ctx context.Context) error {
 	if err := s.cofre(ctx, "wal", "status"); err != nil {
 		return err
 	}
-	err = s.timed("recovery to just before it", func() error {
+	err = s.timed(cofre.Say("demo.took_recovery", "recovery to just before it"), func() error {
 		return s.cofre(ctx, "restore", "cluster", "--to", s.path("cluster", "recovered"), "--at", at.UTC().Format(time.RFC3339Nano), "--start", "--action", "promote")
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (s *stage) writeThenTruncate(ctx context.Context, conn *pgx.Conn) (before m
 		return nil, at, err
 	}
 	const disaster = "TRUNCATE grc.answers CASCADE"
-	s.say("\nthe application goes on: %d answers more, in as many transactions; it is %s\n", written, at.UTC().Format(time.RFC3339Nano))
+	s.tell(cofre.Say("demo.goes_on", "\nthe application goes on: {{.answers}} answers more, in as many transactions; it is {{.at}}", "answers", written, "at", at.UTC().Format(time.RFC3339Nano)))
 	s.say("%s=# %s;\n", databaseName, disaster)
 	_, err = conn.Exec(ctx, disaster)
 	return before, at, err
@@ -190,7 +191,7 @@ func (s *stage) compareMoment(ctx context.Context, before map[string]string) (er
 		return err
 	}
 	different := compareParts(before, after)
-	s.say("\n  %-52s %8s %12s\n  %-52s %8d %12d\n", "", "compared", "different", partTables, len(before), len(different))
+	s.say("\n  %-52s %11s %11s\n  %-52s %11d %11d\n", "", s.text(compared()), s.text(differing()), s.text(named(partTables)), len(before), len(different))
 	s.report(different)
 	s.failed = append(s.failed, different...)
 	return nil

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 	"unicode/utf8"
+
+	"github.com/trustlayer/cofre"
 )
 
 // The tree of a config component.
@@ -40,8 +42,16 @@ type Summary struct {
 
 // MissingFact is something that is not in the component, and why.
 type MissingFact struct {
-	Path Name   `json:"path"`
-	Why  string `json:"why"`
+	Path Name          `json:"path"`
+	Why  string        `json:"why"`
+	Said cofre.Message `json:"said,omitzero"` // the message of Why; points of before have none
+}
+
+func (m MissingFact) why() cofre.Message {
+	if m.Said.IsZero() {
+		return cofre.Verbatim(m.Why)
+	}
+	return m.Said
 }
 
 // Facts is what was recorded while the files were read, stored as FactsFile.

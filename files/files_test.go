@@ -391,7 +391,7 @@ func TestPatternsAndExclusions(t *testing.T) {
 			for _, p := range test.paths {
 				paths = append(paths, root+p)
 			}
-			from := capture(t, files.Config{Paths: paths, Exclude: test.exclude, Never: []files.Never{{Path: root + "/repo", What: "the repository"}}})
+			from := capture(t, files.Config{Paths: paths, Exclude: test.exclude, Never: []files.Never{{Path: root + "/repo", What: cofre.Verbatim("the repository")}}})
 			list, err := files.List(t.Context(), from.tree)
 			must(t, err)
 			var got []string
@@ -807,7 +807,7 @@ func TestWhatIsNeverCapturedIsSaid(t *testing.T) {
 	write(t, root+"/backups/repo/blob", "b", 0o644)
 	write(t, root+"/elsewhere/state", "s", 0o644)
 	must(t, os.Symlink(root+"/elsewhere", root+"/state"))
-	never := []files.Never{{Path: root + "/backups/repo", What: "the repository"}, {Path: root + "/state", What: "cofre's own state"}}
+	never := []files.Never{{Path: root + "/backups/repo", What: cofre.Verbatim("the repository")}, {Path: root + "/state", What: cofre.Verbatim("cofre's own state")}}
 	from := capture(t, files.Config{Paths: []string{root}, Never: never})
 	if got := strings.Join(from.component.Warnings, "\n"); from.component.Partial || len(from.findings) != 0 ||
 		!strings.Contains(got, "left out: "+root+"/backups/repo, which is the repository") || !strings.Contains(got, "left out: "+root+"/elsewhere, which is cofre's own state") {

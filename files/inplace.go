@@ -55,6 +55,20 @@ const (
 	adjust  verb = "adjust" // the mode and owner of a folder that exists
 )
 
+func (v verb) said() cofre.Message {
+	switch v {
+	case makeDir:
+		return cofre.Say("files.do_make", "make")
+	case create:
+		return cofre.Say("files.do_create", "create")
+	case replace:
+		return cofre.Say("files.do_replace", "replace")
+	case adjust:
+		return cofre.Say("files.do_adjust", "adjust")
+	}
+	return cofre.Say("files.do_leave", "leave")
+}
+
 // before is what a folder was before it was adjusted.
 type before struct {
 	mode     uint32
@@ -63,7 +77,7 @@ type before struct {
 
 // Plan compares what is there with what was captured.
 func (r *inPlace) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*cofre.Plan, error) {
-	plan := &cofre.Plan{Title: fmt.Sprintf("restore %s in place", c.Name)}
+	plan := cofre.NewPlan(cofre.Say("files.plan_in_place", "restore {{.name}} in place", "name", c.Name))
 	if err := r.load(ctx, c, t, plan); err != nil {
 		return nil, err
 	}
@@ -94,22 +108,22 @@ func (r *inPlace) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*c
 			continue
 		case replace:
 			a.kept = "." + short(path.Base(string(w.Path))) + keptMark + stamp + "-" + r.marked
-			why = append(why, "the old one kept as "+path.Join(path.Dir(string(w.Path)), a.kept))
+			why = cofre.List(why, cofre.Say("files.old_kept", "the old one kept as {{.path}}", "path", path.Join(path.Dir(string(w.Path)), a.kept)))
 		}
 		if w.Type == TypeFile {
 			r.bytes += w.Size
 		}
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: string(a.verb), Object: string(w.Path), Detail: strings.Join(why, ", ")})
+		plan.Do(a.verb.said(), cofre.Verbatim(string(w.Path)), why)
 	}
 	for _, n := range space {
 		spaceFor(plan, n.where, n.bytes)
 	}
 	plan.Bytes = r.bytes
 	if left > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("already as captured, and left alone: %d", left))
+		plan.Note(cofre.SayN("files.left_alone", left, "1 entry is as captured already, and left alone", "{{.n}} entries are as captured already, and left alone"))
 	}
 	if len(r.actions) == 0 && len(plan.Problems) == 0 {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: "there is nothing to restore in place"})
+		plan.Refuse(cofre.Say("files.nothing_in_place", "there is nothing to restore in place"), cofre.Message{})
 	}
 	return plan, nil
 }
@@ -133,42 +147,42 @@ type need struct {
 }
 
 // decide says what has to happen to an entry, and why; or what forbids it.
-func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) ([]string, *cofre.Problem) {
+func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) (cofre.Message, *cofre.Problem) {
 	p := string(a.Path)
 	in, missing, err := r.nearest(root, path.Dir(a.relative()))
 	if err != nil {
-		return nil, &cofre.Problem{
-			What: fmt.Sprintf("%s cannot be restored in place: %v", p, err),
-			Hint: "a link or a file stands where a folder was captured: move it away, or restore with --to",
-		}
+		return refused(cofre.Say("files.not_in_place", "{{.path}} cannot be restored in place: {{.cause}}", "path", p, "cause", err), cofre.Say("files.stands_there", "a link or a file is in the place of a captured folder: move it away, or restore with --to DIR"))
 	}
 	defer in.close()
 	a.verb = create
 	if a.Type == TypeDirectory {
 		a.verb = makeDir
 	}
-	var why []string
+	var why cofre.Message
 	if !missing {
 		st, statErr := in.stat(path.Base(p))
 		switch found := typeOf(st); {
 		case errors.Is(statErr, fs.ErrNotExist):
 		case statErr != nil:
-			return nil, &cofre.Problem{What: fmt.Sprintf("%s cannot be looked at: %v", p, cause(statErr))}
-		case found != a.Type && (found == TypeDirectory || a.Type == TypeDirectory || found == "special file"):
-			return nil, &cofre.Problem{What: fmt.Sprintf("%s is a %s now, and was a %s", p, found, a.Type), Hint: "move it away, or restore with --to"}
+			return refused(cofre.Say("files.unseen_entry", "{{.path}} cannot be looked at: {{.cause}}", "path", p, "cause", cause(statErr)), mayLook(p))
+		case found != a.Type && (found == TypeDirectory || a.Type == TypeDirectory || found == typeSpecial):
+			return refused(cofre.Say("files.changed_type", "{{.path}} is {{.now}} now, and was {{.then}}", "path", p, "now", aType(found), "then", aType(a.Type)), cofre.Say("files.move_away", "move it away, or restore with --to DIR"))
 		case a.Type == TypeDirectory && a.Parent:
 			a.verb = leave
-			return nil, nil
+			return cofre.Message{}, nil
 		default:
-			why, err = differences(in, path.Base(p), a.wanted, nil, a.Type == TypeDirectory)
+			found, err := differences(in, path.Base(p), a.wanted, nil, a.Type == TypeDirectory)
 			if errors.Is(err, fs.ErrPermission) {
-				why, err = []string{"what is there cannot be read"}, nil
+				found, err = []cofre.Message{cofre.Say("files.unread", "what is there cannot be read")}, nil
 			}
 			if err != nil {
-				return nil, &cofre.Problem{What: fmt.Sprintf("%s cannot be compared: %v", p, cause(err))}
+				return refused(cofre.Say("files.uncompared", "{{.path}} cannot be compared: {{.cause}}", "path", p, "cause", cause(err)), mayLook(p))
 			}
-			if a.verb = leave; len(why) == 0 {
-				return nil, nil
+			if a.verb = leave; len(found) == 0 {
+				return cofre.Message{}, nil
+			}
+			for _, m := range found {
+				why = cofre.List(why, m)
 			}
 			if a.verb = replace; a.Type == TypeDirectory {
 				a.verb = adjust
@@ -177,7 +191,7 @@ func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) ([]string
 		}
 	}
 	if err := unix.Faccessat(in.fd(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-		return nil, &cofre.Problem{What: fmt.Sprintf("nothing can be written into %s: %v", in.path, err), Hint: "restore as a user that may, or with --to"}
+		return refused(cofre.Say("files.unwritable", "nothing can be written into {{.folder}}: {{.cause}}", "folder", in.path, "cause", err), cofre.Say("files.other_place", "restore as a user who may write there, or into another folder: --to DIR"))
 	}
 	var st unix.Stat_t
 	if unix.Fstat(in.fd(), &st) == nil && a.Type == TypeFile {
@@ -187,6 +201,11 @@ func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) ([]string
 		space[st.Dev].bytes += a.Size
 	}
 	return why, nil
+}
+
+func refused(what, hint cofre.Message) (cofre.Message, *cofre.Problem) {
+	p := cofre.NewProblem(what, hint)
+	return cofre.Message{}, &p
 }
 
 // nearest opens the folder at rel, or the nearest one above it that exists.
@@ -212,7 +231,7 @@ func (a *action) at(root *dir, f func(in *dir, name string) error) (err error) {
 
 // Stage makes the folders that are missing, and brings the bytes beside the files that they replace.
 func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
-	progress, ended := r.task(obs, "restore files")
+	progress, ended := r.task(obs, cofre.Say("files.task_restore", "restore files"))
 	defer func() { ended(err) }()
 	root, err := openDir("/")
 	if err != nil {
@@ -270,7 +289,7 @@ func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *a
 
 // Check compares what is staged, and what was left alone, with what was captured.
 func (r *inPlace) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof, err error) {
-	progress, ended := r.task(obs, "compare files")
+	progress, ended := r.task(obs, cofre.Say("files.task_compare", "compare files"))
 	defer func() { ended(err) }()
 	root, err := openDir("/")
 	if err != nil {
@@ -434,7 +453,7 @@ func (r *inPlace) outcome() *cofre.Outcome {
 		}
 		if a.verb == replace {
 			kept := path.Join(path.Dir(string(a.Path)), a.kept)
-			o.Kept = append(o.Kept, fmt.Sprintf("%s as %s", string(a.Path), kept))
+			o.Keeps(cofre.Say("files.kept_as", "{{.path}} as {{.kept}}", "path", string(a.Path), "kept", kept))
 			drop = append(drop, quote(kept))
 		}
 		if a.verb == adjust {
@@ -442,13 +461,26 @@ func (r *inPlace) outcome() *cofre.Outcome {
 				"mode", fmt.Sprintf("%04o", a.before.mode), "uid", a.before.uid, "gid", a.before.gid))
 		}
 	}
-	o.Restored = fmt.Sprintf("in place: %d created, %d replaced, %d left as they were",
-		counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave])
+	o.Did(inPlaceDone(counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave]))
 	if len(drop) > 0 {
-		o.Next = append(o.Next, "rm "+strings.Join(drop, " "))
+		o.Then(cofre.Verbatim("rm " + strings.Join(drop, " ")))
 	}
 	r.lookElsewhere(o)
 	return o
+}
+
+func inPlaceDone(created, replaced, left int) cofre.Message {
+	var all cofre.Message
+	for _, m := range []cofre.Message{
+		cofre.SayN("files.created", created, "1 entry created", "{{.n}} entries created"),
+		cofre.SayN("files.replaced", replaced, "1 entry replaced", "{{.n}} entries replaced"),
+		cofre.SayN("files.left_as_is", left, "1 entry left as it was", "{{.n}} entries left as they were"),
+	} {
+		if m.Args[cofre.CountArg] != int64(0) {
+			all = cofre.List(all, m)
+		}
+	}
+	return cofre.Say("files.in_place", "in place: {{.what}}", "what", all)
 }
 
 // quote makes one word of a path for a shell.

@@ -40,7 +40,7 @@ func (j *job) want(who *owner.Here, e Fact) wanted {
 
 // bring writes the file or the link e as name, durable, with everything but its name as it was captured. It
 // returns the extended attributes that this file system or this user may not set.
-func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, progress func(int64)) (lost []string, err error) {
+func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, progress func(int64)) (lost []cofre.Message, err error) {
 	if w.Type == TypeLink {
 		if err := d.symlink(string(w.Link), name); err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func unread(err error) error {
 
 // dress gives an open file or directory its owner, extended attributes and mode, in this order: a new owner
 // takes away set-id bits and capabilities, and access lists shape the mode.
-func dress(f *os.File, w wanted) (lost []string, err error) {
+func dress(f *os.File, w wanted) (lost []cofre.Message, err error) {
 	if w.owner {
 		if err := f.Chown(w.uid, w.gid); err != nil {
 			return nil, notGiven(err)
@@ -132,7 +132,7 @@ func dress(f *os.File, w wanted) (lost []string, err error) {
 	for name, value := range w.Xattrs {
 		err := xattr.FSet(f, name, value)
 		if noAttributes(err) || errors.Is(err, syscall.EPERM) {
-			lost = append(lost, fmt.Sprintf("%s of %s: %v", name, string(w.Path), cause(unwrapXattr(err))))
+			lost = append(lost, cofre.Say("files.xattr_lost", "not restored: extended attribute {{.name}} of {{.path}}: {{.cause}}", "name", name, "path", string(w.Path), "cause", cause(unwrapXattr(err))))
 			continue
 		}
 		if err != nil {
@@ -167,39 +167,39 @@ func setTime(d *dir, name string, w wanted) error {
 
 // differences says in which ways what is at name is not what w wants. Times of directories are not looked at
 // where ignoreTimes is set: the restore itself writes into them.
-func differences(d *dir, name string, w wanted, lost []string, ignoreTimes bool) ([]string, error) {
+func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTimes bool) ([]cofre.Message, error) {
 	st, err := d.stat(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return []string{"is missing"}, nil
+		return []cofre.Message{cofre.Say("files.is_missing", "is missing")}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if typeOf(st) != w.Type {
-		return []string{"is a " + typeOf(st) + ", not a " + w.Type}, nil
+		return []cofre.Message{cofre.Say("files.other_type", "is {{.type}}, not {{.want}}", "type", aType(typeOf(st)), "want", aType(w.Type))}, nil
 	}
-	var found []string
+	var found []cofre.Message
 	if w.owner && (int(st.Uid) != w.uid || int(st.Gid) != w.gid) {
-		found = append(found, fmt.Sprintf("owner is %d:%d, not %d:%d", st.Uid, st.Gid, w.uid, w.gid))
+		found = append(found, cofre.Say("files.other_owner", "owner is {{.owner}}, not {{.want}}", "owner", fmt.Sprintf("%d:%d", st.Uid, st.Gid), "want", fmt.Sprintf("%d:%d", w.uid, w.gid)))
 	}
 	if at := timeOf(syscall.Timespec(st.Mtim)); !ignoreTimes && !at.Equal(w.ModTime) {
-		found = append(found, fmt.Sprintf("time is %s, not %s", at.Format("2006-01-02T15:04:05.999999999Z"), w.ModTime.Format("2006-01-02T15:04:05.999999999Z")))
+		found = append(found, cofre.Say("files.other_time", "time is {{.time}}, not {{.want}}", "time", at.Format("2006-01-02T15:04:05.999999999Z"), "want", w.ModTime.Format("2006-01-02T15:04:05.999999999Z")))
 	}
 	if w.Type == TypeLink {
 		target, err := d.readlink(name)
 		if err == nil && target != string(w.Link) {
-			found = append(found, fmt.Sprintf("leads to %q, not to %q", target, string(w.Link)))
+			found = append(found, cofre.Say("files.other_link", "leads to \"{{.to}}\", not to \"{{.want}}\"", "to", target, "want", string(w.Link)))
 		}
 		return found, err
 	}
 	if got := UnixMode(st.Mode & 0o7777); got != w.Mode {
-		found = append(found, fmt.Sprintf("mode is %s, not %s", got, w.Mode))
+		found = append(found, cofre.Say("files.other_mode", "mode is {{.mode}}, not {{.want}}", "mode", got, "want", w.Mode))
 	}
 	inner, err := differencesInside(d, name, w, st, lost)
 	return append(found, inner...), err
 }
 
-func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []string) ([]string, error) {
+func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message) ([]cofre.Message, error) {
 	f, err := d.open(name)
 	if errors.Is(err, os.ErrPermission) && !(w.Type == TypeFile && st.Size != w.Size) {
 		// Mode 0000, restored by a user who is not root: its owner may open it up for a look.
@@ -212,7 +212,7 @@ func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []str
 	return insideOf(f, w, lost)
 }
 
-func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []string, denied error) (found []string, err error) {
+func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message, denied error) (found []cofre.Message, err error) {
 	if err := unix.Fchmodat(d.fd(), name, st.Mode&0o7777|0o400, 0); err != nil {
 		return nil, denied
 	}
@@ -229,15 +229,15 @@ func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []string, deni
 	return insideOf(f, w, lost)
 }
 
-func insideOf(f *os.File, w wanted, lost []string) ([]string, error) {
-	var found []string
+func insideOf(f *os.File, w wanted, lost []cofre.Message) ([]cofre.Message, error) {
+	var found []cofre.Message
 	have, err := attributes(f)
 	if err != nil {
 		return nil, err
 	}
 	for name, value := range w.Xattrs {
-		if !bytes.Equal(have[name], value) && !slices.ContainsFunc(lost, func(l string) bool { return len(l) > len(name) && l[:len(name)+4] == name+" of " }) {
-			found = append(found, "extended attribute "+name+" differs")
+		if !bytes.Equal(have[name], value) && !slices.ContainsFunc(lost, func(l cofre.Message) bool { return l.Args["name"] == name }) {
+			found = append(found, cofre.Say("files.other_xattr", "extended attribute {{.name}} differs", "name", name))
 		}
 	}
 	if w.Type != TypeFile {
@@ -248,7 +248,7 @@ func insideOf(f *os.File, w wanted, lost []string) ([]string, error) {
 		return nil, err
 	}
 	if hex.EncodeToString(hash.Sum(nil)) != w.SHA256 {
-		found = append(found, "content differs")
+		found = append(found, cofre.Say("files.other_content", "content differs"))
 	}
 	return found, nil
 }
@@ -262,7 +262,23 @@ func typeOf(st unix.Stat_t) string {
 	case unix.S_IFLNK:
 		return TypeLink
 	}
-	return "special file"
+	return typeSpecial
+}
+
+// typeSpecial is what a capture never holds: a socket, a pipe, a device.
+const typeSpecial = "special file"
+
+// aType is a type of a Fact for a person.
+func aType(t string) cofre.Message {
+	switch t {
+	case TypeFile:
+		return cofre.Say("files.a_file", "a file")
+	case TypeDirectory:
+		return cofre.Say("files.a_directory", "a directory")
+	case TypeLink:
+		return cofre.Say("files.a_link", "a link")
+	}
+	return cofre.Say("files.a_special", "a special file")
 }
 
 // isBelow reports whether p is dir or lies below it.

@@ -32,11 +32,11 @@ func (w *writing) file(ctx context.Context, e *Fact) error {
 	for attempt := 1; ; attempt++ {
 		r, err := read(ctx, w.capture.Session, name)
 		if errors.Is(err, fs.ErrNotExist) {
-			w.missing(name, "was deleted while the backup ran")
+			w.missing(name, cofre.Say("files.deleted", "was deleted during the backup"))
 			return nil
 		}
 		if errors.Is(err, errUnreadable) {
-			w.missing(name, "%v", cause(err))
+			w.missing(name, cofre.SayError(cause(err)))
 			return nil
 		}
 		if err != nil {
@@ -52,7 +52,7 @@ func (w *writing) file(ctx context.Context, e *Fact) error {
 		if r.changed {
 			e.Changed = true
 			w.mu.Lock()
-			w.found.warnings = append(w.found.warnings, fmt.Sprintf("%s changed while it was read, %d times in a row: what is stored may mix old and new", name, attempts))
+			w.found.warnings = append(w.found.warnings, cofre.Say("files.changing", "{{.path}} changed while it was read, {{.times}} times in a row: what is stored may mix old and new", "path", name, "times", attempts))
 			w.mu.Unlock()
 		}
 		w.add(*e)

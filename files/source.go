@@ -39,7 +39,7 @@ type Config struct {
 // Never is a folder that no configuration component holds.
 type Never struct {
 	Path string
-	What string // what it is, to a person
+	What cofre.Message // what it is
 }
 
 // Virtual is an entry that no file of this machine holds: the configuration of a server, read over SQL.
@@ -75,12 +75,12 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 	}
 	extra, extraErr := s.extra(ctx)
 	if extraErr != nil {
-		found.missing(VirtualDir, "%v", extraErr)
+		found.missing(VirtualDir, cofre.SayError(extraErr))
 	}
 	if found.taken() == 0 && len(extra) == 0 {
 		return cofre.Captured{}, found.nothing()
 	}
-	began := cofre.Event{Type: cofre.TypeTaskBegan, Source: s.ID(), Task: "read files", Unit: cofre.UnitBytes, Total: found.bytes}
+	began := cofre.Event{Type: cofre.TypeTaskBegan, Source: s.ID(), Unit: cofre.UnitBytes, Total: found.bytes}.Doing(cofre.Say("files.task_read", "read files"))
 	w := &writing{capture: c, found: found, event: began}
 	w.observe(began)
 	err = w.all(ctx, extra)
@@ -90,11 +90,13 @@ func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured,
 	if err != nil {
 		return cofre.Captured{}, err
 	}
-	for _, text := range found.warnings {
-		w.observe(cofre.Event{Type: cofre.TypeWarning, Source: s.ID(), Text: text})
-	}
 	summary, err := json.Marshal(w.facts.Summary)
-	return cofre.Captured{Facts: summary, Warnings: found.warnings, Findings: found.findings, Partial: found.partial}, err
+	out := cofre.Captured{Facts: summary, Findings: found.findings, Partial: found.partial}
+	for _, m := range found.warnings {
+		w.observe(cofre.Event{Type: cofre.TypeWarning, Source: s.ID()}.Saying(m))
+		out.Warn(m)
+	}
+	return out, err
 }
 
 func (s *Source) extra(ctx context.Context) ([]Virtual, error) {
@@ -114,20 +116,7 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 		one := Source{s.config}
 		one.config.Paths = []string{p}
 		found, err := one.look()
-		d := cofre.Diagnosis{Subject: "config " + p, OK: err == nil && len(found.findings) == 0}
-		switch {
-		case err != nil:
-			d.Detail, d.Hint = err.Error(), cofre.Hint(err)
-		case found.absent != nil:
-			d.Detail, d.Hint = found.absent.Error(), cofre.Hint(found.absent)
-		case len(found.findings) > 0:
-			d.Detail, d.Hint = found.named(), "run cofre as a user that may read it, or leave it out with config.exclude"
-		case found.taken() == 0:
-			d.Detail = "nothing matches now"
-		default:
-			d.Detail = fmt.Sprintf("%s, %d bytes", count(found.files(), "file"), found.bytes)
-		}
-		list = append(list, d)
+		list = append(list, one.diagnose(p, found, err))
 	}
 	whole, err := s.look()
 	if err != nil {
@@ -135,17 +124,25 @@ func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	}
 	for _, pattern := range whole.unmatched() {
 		if slices.Contains(s.config.Exclude, pattern) {
-			list = append(list, cofre.Diagnosis{Subject: "config exclude " + pattern, OK: true, Detail: "nothing matches now"})
+			list = append(list, cofre.NewDiagnosis(cofre.Verbatim("config exclude "+pattern), true, cofre.Say("files.no_match", "nothing matches now"), cofre.Message{}))
 		}
 	}
 	return list, nil
 }
 
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+func (s *Source) diagnose(path string, found *found, err error) cofre.Diagnosis {
+	subject := cofre.Verbatim("config " + path)
+	switch {
+	case err != nil:
+		return cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))
+	case found.absent != nil:
+		return cofre.NewDiagnosis(subject, false, cofre.SayError(found.absent), cofre.HintOf(found.absent))
+	case len(found.findings) > 0:
+		return cofre.NewDiagnosis(subject, false, found.named(), cofre.Say("files.unreadable", "run cofre as a user who may read it, or leave it out with config.exclude"))
+	case found.taken() == 0:
+		return cofre.NewDiagnosis(subject, true, cofre.Say("files.no_match", "nothing matches now"), cofre.Message{})
 	}
-	return strconv.Itoa(n) + " " + noun + "s"
+	return cofre.NewDiagnosis(subject, true, cofre.SayN("files.found", found.files(), "1 file, {{.bytes}} bytes", "{{.n}} files, {{.bytes}} bytes", "bytes", found.bytes), cofre.Message{})
 }
 
 // found is what there is to capture, by its real path.
@@ -155,7 +152,7 @@ type found struct {
 	entries  map[string]*Fact
 	links    map[string]string // of captured links, to what they lead to
 	bytes    int64
-	warnings []string
+	warnings []cofre.Message
 	findings []cofre.Finding
 	absent   error           // of the first configured path that does not exist
 	matched  map[string]bool // patterns, of paths and exclusions, that matched something
@@ -170,26 +167,35 @@ type found struct {
 const maxNamed = 100
 
 // missing records something that should be in the component and is not.
-func (f *found) missing(object, format string, args ...any) {
+func (f *found) missing(object string, why cofre.Message) {
 	f.partial = true
 	f.summary.Unreadable++
-	f.find(object, fmt.Sprintf(format, args...))
+	f.find(object, why)
 }
 
-func (f *found) find(object, why string) {
-	f.findings = append(f.findings, cofre.Finding{Object: strings.ToValidUTF8(object, "\uFFFD"), What: why})
+func (f *found) find(object string, why cofre.Message) {
+	f.findings = append(f.findings, cofre.Finding{Object: strings.ToValidUTF8(object, "\uFFFD")}.Saying(why))
 	if len(f.summary.Missing) < maxNamed {
-		f.summary.Missing = append(f.summary.Missing, MissingFact{Name(object), why})
+		f.summary.Missing = append(f.summary.Missing, MissingFact{Name(object), why.Text, why})
 	}
 }
+
+func (f *found) warn(m cofre.Message) {
+	// A link may lead there, more than once.
+	if !slices.ContainsFunc(f.warnings, func(w cofre.Message) bool { return w.Text == m.Text }) {
+		f.warnings = append(f.warnings, m)
+	}
+}
+
+func byText(a, b cofre.Message) int { return strings.Compare(a.Text, b.Text) }
 
 // named is what the findings say, in one line.
-func (f *found) named() string {
-	var s []string
+func (f *found) named() cofre.Message {
+	var all cofre.Message
 	for _, x := range f.findings {
-		s = append(s, x.Object+": "+x.What)
+		all = cofre.List(all, cofre.Say("files.named", "{{.path}}: {{.why}}", "path", x.Object, "why", x.Messages.Of(x.What)))
 	}
-	return strings.Join(s, "; ")
+	return all
 }
 
 // taken is how many entries there are because they were asked for.
@@ -208,7 +214,14 @@ func (f *found) nothing() error {
 	if f.absent != nil {
 		return fmt.Errorf("capture %s: %w", f.config.Name, f.absent)
 	}
-	return cofre.WithHint(fmt.Errorf("capture %s: nothing to read: %s", f.config.Name, strings.Join(append([]string{f.named()}, f.warnings...), "; ")),
+	why := f.named()
+	for _, w := range f.warnings {
+		why = cofre.List(why, w)
+	}
+	if why.IsZero() {
+		why = cofre.Say("files.no_match", "nothing matches now")
+	}
+	return cofre.WithHint(cofre.Fail(cofre.Say("files.nothing_to_read", "capture {{.name}}: nothing to read: {{.why}}", "name", f.config.Name, "why", why)),
 		cofre.Say("files.paths", "check config.paths and the rights of the user that cofre runs as"))
 }
 
@@ -245,7 +258,7 @@ func (s *Source) look() (*found, error) {
 		}
 		matches, err := expand(pattern)
 		if err != nil {
-			f.missing(pattern, "the pattern cannot be followed: %v", err)
+			f.missing(pattern, cofre.Say("files.pattern_unfollowed", "the pattern cannot be followed: {{.cause}}", "cause", err))
 		}
 		f.matched[pattern] = len(matches) > 0
 		for _, p := range matches {
@@ -255,28 +268,28 @@ func (s *Source) look() (*found, error) {
 	f.summary.Unmatched = f.unmatched()
 	for link, target := range f.links {
 		if _, err := os.Lstat(target); err == nil && f.entries[target] == nil {
-			f.warnings = append(f.warnings, fmt.Sprintf("link %s leads to %s, which config.paths does not name: its content is not in the backup", link, target))
+			f.warn(cofre.Say("files.link_out", "link {{.link}} leads to {{.target}}, which config.paths does not name: its content is not in the backup", "link", link, "target", target))
 		}
 	}
-	slices.Sort(f.warnings)
+	slices.SortFunc(f.warnings, byText)
 	return f, nil
 }
 
 // configured captures one path that a pattern names.
 func (f *found) configured(pattern, p string) {
 	if n, in := f.within(p); in {
-		f.missing(p, "lies in %s, which is %s and never captured", n.Path, n.What)
+		f.missing(p, cofre.Say("files.within", "lies in {{.folder}}, which is {{.what}} and never captured", "folder", n.Path, "what", n.What))
 		return
 	}
 	err := f.top(p, 0)
 	if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
-		absent := cofre.WithHint(fmt.Errorf("path %s: %w", p, cofre.ErrNotFound), cofre.Say("files.pattern", "correct config.paths, or write a pattern where a file may be there or not: {{.path}}*", "path", p))
+		absent := cofre.WithHint(cofre.Fail(cofre.Say("files.path", "path {{.path}}", "path", p), cofre.ErrNotFound), cofre.Say("files.pattern", "correct config.paths, or write a pattern where a file may be there or not: {{.path}}*", "path", p))
 		f.absent = cmp.Or(f.absent, absent)
-		f.missing(p, "does not exist")
+		f.missing(p, cofre.Say("files.absent", "does not exist"))
 		return
 	}
 	if err != nil {
-		f.missing(p, "%v", cause(err))
+		f.missing(p, cofre.SayError(cause(err)))
 	}
 }
 
@@ -373,7 +386,7 @@ func (f *found) walk(p string, info fs.FileInfo) error {
 			err = f.walk(name, info)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is deleted meanwhile is no loss
-			f.missing(name, "%v", cause(err))
+			f.missing(name, cofre.SayError(cause(err)))
 		}
 	}
 	return nil
@@ -387,10 +400,7 @@ func (f *found) left(p string) bool {
 		return true
 	}
 	if n, in := f.within(p); in {
-		// A link may lead there, more than once.
-		if text := fmt.Sprintf("left out: %s, which is %s", p, n.What); !slices.Contains(f.warnings, text) {
-			f.warnings = append(f.warnings, text)
-		}
+		f.warn(cofre.Say("files.left_out", "left out: {{.path}}, which is {{.what}}", "path", p, "what", n.What))
 		return true
 	}
 	return isKept(path.Base(p))
@@ -431,7 +441,7 @@ func (f *found) entry(p string, info fs.FileInfo) error {
 		f.links[p] = path.Clean(target)
 	default:
 		f.summary.Skipped++
-		f.find(p, special(info.Mode())+", which is no file and not captured: leave it out with config.exclude")
+		f.find(p, cofre.Say("files.special", "{{.what}}, which is no file and not captured: leave it out with config.exclude", "what", special(info.Mode())))
 		return nil
 	}
 	f.entries[p] = e
@@ -444,16 +454,16 @@ func (f *found) entry(p string, info fs.FileInfo) error {
 	return nil
 }
 
-func special(m fs.FileMode) string {
+func special(m fs.FileMode) cofre.Message {
 	switch {
 	case m&fs.ModeSocket != 0:
-		return "a socket"
+		return cofre.Say("files.a_socket", "a socket")
 	case m&fs.ModeNamedPipe != 0:
-		return "a pipe"
+		return cofre.Say("files.a_pipe", "a pipe")
 	case m&fs.ModeDevice != 0:
-		return "a device"
+		return cofre.Say("files.a_device", "a device")
 	}
-	return "special"
+	return aType(typeSpecial)
 }
 
 func (f *found) describe(p string, info fs.FileInfo) *Fact {
@@ -521,7 +531,7 @@ func (w *writing) all(ctx context.Context, extra []Virtual) error {
 			return err
 		}
 	}
-	slices.Sort(w.found.warnings)
+	slices.SortFunc(w.found.warnings, byText)
 	slices.SortFunc(w.found.findings, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	w.facts.Unreadable, w.facts.Missing = w.found.summary.Unreadable, w.found.summary.Missing
 	slices.SortFunc(w.facts.Entries, func(a, b Fact) int { return strings.Compare(a.tree(), b.tree()) })
@@ -539,7 +549,7 @@ func (w *writing) entry(ctx context.Context, e *Fact) error {
 		return w.file(ctx, e)
 	case TypeDirectory:
 		if err := w.attributes(string(e.Path), e); err != nil {
-			w.missing(string(e.Path), "extended attributes: %v", cause(err))
+			w.missing(string(e.Path), cofre.Say("files.xattrs_unread", "extended attributes: {{.cause}}", "cause", cause(err)))
 		}
 	}
 	if err := w.capture.Session.Add(ctx, w.treeEntry(e)); err != nil {
@@ -586,10 +596,10 @@ func (w *writing) add(e Fact) {
 	w.observe(progress)
 }
 
-func (w *writing) missing(object, format string, args ...any) {
+func (w *writing) missing(object string, why cofre.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.found.missing(object, format, args...)
+	w.found.missing(object, why)
 }
 
 func (w *writing) virtual(ctx context.Context, v Virtual) error {

@@ -13,6 +13,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ type job struct {
 	tree      cofre.Tree
 	wants     []wanted // a directory before what it holds
 	bytes     int64
-	lost      []string        // extended attributes that could not be set
+	lost      []cofre.Message // extended attributes that could not be set
 	damaged   []cofre.Checked // files that the repository holds no more as they were captured
 	marked    string          // random, in the names of what is staged
 }
@@ -73,10 +74,7 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 	j.component, j.tree = c, t
 	chosen, missing := choose(facts.Entries, j.config.Paths)
 	for _, p := range missing {
-		plan.Problems = append(plan.Problems, cofre.Problem{
-			What: fmt.Sprintf("the recovery point has no %s", p),
-			Hint: "cofre show lists what a recovery point holds",
-		})
+		plan.Refuse(cofre.Say("files.not_captured", "the recovery point has no {{.path}}", "path", p), cofre.Say("files.see_point", "see what a point holds: cofre list, then cofre show POINT --files"))
 	}
 	who := owner.Current()
 	foreign, virtual := 0, 0
@@ -96,17 +94,19 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 	}
 	plan.Bytes = j.bytes
 	if foreign > 0 {
-		why := "this user may not give files away"
+		why := cofre.Say("files.may_not_give", "this user may not give files away")
 		if j.config.NoOwner {
-			why = "as asked with --no-owner"
+			why = cofre.Say("files.asked_no_owner", "as asked with --no-owner")
 		}
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%s will belong to the user who restores, without set-id bits: %s", count(foreign, "entry of another owner"), why))
+		plan.Note(cofre.SayN("files.foreign", foreign, "1 entry of another owner will belong to the user who restores, without set-id bits: {{.why}}", "{{.n}} entries of other owners will belong to the user who restores, without set-id bits: {{.why}}", "why", why))
 	}
 	if virtual > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%s of other programs, read over their own interface, are restored only with --to", count(virtual, "file")))
+		plan.Note(cofre.SayN("files.virtual", virtual, "1 file of another program, read over its own interface, is restored only with --to", "{{.n}} files of other programs, read over their own interfaces, are restored only with --to"))
 	}
 	if c.Partial {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("this component is partial: %s", strings.Join(lacking(c), "; ")))
+		for _, m := range lacking(c) {
+			plan.Note(cofre.Say("files.partial", "this component is not whole: {{.missing}}", "missing", m))
+		}
 	}
 	var mark [4]byte
 	_, _ = rand.Read(mark[:]) // never fails, see crypto/rand
@@ -115,14 +115,17 @@ func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *c
 }
 
 // lacking names what a component is known not to hold. Before it had a list of its own, the warnings did.
-func lacking(c cofre.Component) []string {
+func lacking(c cofre.Component) []cofre.Message {
 	var s Summary
+	var named []cofre.Message
 	if json.Unmarshal(c.Facts, &s) != nil || len(s.Missing) == 0 {
-		return c.Warnings
+		for _, w := range c.Warnings {
+			named = append(named, c.Messages.Of(w))
+		}
+		return named
 	}
-	var named []string
 	for _, m := range s.Missing {
-		named = append(named, string(m.Path)+": "+m.Why)
+		named = append(named, cofre.Say("files.named", "{{.path}}: {{.why}}", "path", string(m.Path), "why", m.why()))
 	}
 	return named
 }
@@ -135,16 +138,20 @@ func (j *job) left() []cofre.Checked {
 	var s Summary
 	_ = json.Unmarshal(j.component.Facts, &s) // of a component that has none, the warnings say it
 	all := len(j.config.Paths) == 0
-	missing := func(what, why string) cofre.Checked {
-		return cofre.Checked{What: what, Want: "as captured", Got: "missing from the recovery point: " + why}
+	missing := func(what, why cofre.Message) cofre.Checked {
+		return cofre.NewChecked(what, asCaptured(), cofre.Say("files.not_in_point", "missing from the recovery point: {{.why}}", "why", why), false)
 	}
 	out := slices.Clone(j.damaged)
 	if len(s.Missing) == 0 && all {
-		return append(out, missing("component "+j.component.Name, strings.Join(j.component.Warnings, "; ")))
+		var why cofre.Message
+		for _, m := range lacking(j.component) {
+			why = cofre.List(why, m)
+		}
+		return append(out, missing(cofre.Say("files.component", "component {{.name}}", "name", j.component.Name), why))
 	}
 	for _, m := range s.Missing {
 		if all || slices.ContainsFunc(j.config.Paths, func(p string) bool { return selects(path.Clean("/"+p), string(m.Path)) }) {
-			out = append(out, missing(string(m.Path), m.Why))
+			out = append(out, missing(cofre.Verbatim(string(m.Path)), m.why()))
 		}
 	}
 	return out
@@ -157,7 +164,7 @@ func (j *job) without(in *dir, name string, w wanted, err error) (bool, error) {
 	if !errors.As(err, &lost) {
 		return false, err
 	}
-	j.damaged = append(j.damaged, cofre.Checked{What: string(w.Path), Want: "as captured", Got: "lost in the repository: " + lost.Error()})
+	j.damaged = append(j.damaged, cofre.NewChecked(cofre.Verbatim(string(w.Path)), asCaptured(), cofre.Say("files.lost", "lost in the repository: {{.cause}}", "cause", lost), false))
 	return true, in.remove(name)
 }
 
@@ -167,7 +174,7 @@ func (j *job) nothing(files int) error {
 		return nil
 	}
 	first := j.damaged[0]
-	return cofre.WithHint(fmt.Errorf("restore %s: %s: nothing else was asked for: %w", first.What, first.Got, cofre.ErrCorrupt),
+	return cofre.WithHint(cofre.Fail(cofre.Say("files.nothing_left", "restore {{.path}}: {{.got}}: nothing else was asked for", "path", first.What, "got", first.Messages.Of(first.Got)), cofre.ErrCorrupt),
 		cofre.Say("files.other_point", "look for another point that holds it: cofre list"))
 }
 
@@ -176,9 +183,16 @@ func (j *job) lookElsewhere(o *cofre.Outcome) {
 	if len(j.damaged) == 0 {
 		return
 	}
-	const look = "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"
-	o.Next, o.Hint = append([]string{look}, o.Next...), cofre.Verbatim(look)
+	rest := o.Next
+	o.Next = nil
+	o.Hint = cofre.Say("files.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
+	o.Then(o.Hint)
+	for _, n := range rest {
+		o.Then(o.Messages.Of(n))
+	}
 }
+
+func asCaptured() cofre.Message { return cofre.Say("files.as_captured", "as captured") }
 
 // readFacts reads what was recorded at the capture.
 func readFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
@@ -309,9 +323,9 @@ func (j *job) observe(obs cofre.Observer, e cofre.Event) {
 }
 
 // task reports the beginning of a stretch of work, and returns what reports its progress and its end.
-func (j *job) task(obs cofre.Observer, name string) (progress func(item string, n int64), ended func(error)) {
+func (j *job) task(obs cofre.Observer, name cofre.Message) (progress func(item string, n int64), ended func(error)) {
 	var done int64
-	e := cofre.Event{Task: name, Unit: cofre.UnitBytes, Total: j.bytes}
+	e := cofre.Event{Unit: cofre.UnitBytes, Total: j.bytes}.Doing(name)
 	e.Type = cofre.TypeTaskBegan
 	j.observe(obs, e)
 	progress = func(item string, n int64) {
@@ -327,10 +341,10 @@ func (j *job) task(obs cofre.Observer, name string) (progress func(item string, 
 }
 
 // loses reports the extended attributes that could not be set: a note to the operator, not an end of the restore.
-func (j *job) loses(obs cofre.Observer, lost []string) {
+func (j *job) loses(obs cofre.Observer, lost []cofre.Message) {
 	j.lost = append(j.lost, lost...)
-	for _, text := range lost {
-		j.observe(obs, cofre.Event{Type: cofre.TypeWarning, Text: "not restored: extended attribute " + text})
+	for _, m := range lost {
+		j.observe(obs, cofre.Event{Type: cofre.TypeWarning}.Saying(m))
 	}
 }
 
@@ -340,13 +354,13 @@ type comparing struct {
 	wrong  []cofre.Checked
 }
 
-func (c *comparing) add(w wanted, found []string) {
+func (c *comparing) add(w wanted, found []cofre.Message) {
 	if c.counts == nil {
 		c.counts = map[string]int{}
 	}
 	c.counts[w.Type]++
 	for _, what := range found {
-		c.wrong = append(c.wrong, cofre.Checked{What: string(w.Path), Want: "as captured", Got: what})
+		c.wrong = append(c.wrong, cofre.NewChecked(cofre.Verbatim(string(w.Path)), asCaptured(), what, false))
 	}
 }
 
@@ -356,22 +370,21 @@ func (c *comparing) proof(lost int) *cofre.Proof {
 	for _, w := range c.wrong {
 		bad[w.What] = true
 	}
-	add := func(what string, n int) {
+	number := func(n int) cofre.Message { return cofre.Verbatim(strconv.Itoa(n)) }
+	add := func(what cofre.Message, n int) {
 		if n > 0 {
-			p.Checks = append(p.Checks, cofre.Checked{What: what, Want: fmt.Sprint(n), Got: fmt.Sprint(n), OK: true})
+			p.Checks = append(p.Checks, cofre.NewChecked(what, number(n), number(n), true))
 		}
 	}
-	add("files: content (SHA-256), mode, owner, time, extended attributes", c.counts[TypeFile])
-	add("folders: mode, owner, time, extended attributes", c.counts[TypeDirectory])
-	add("links: target, owner, time", c.counts[TypeLink])
+	add(cofre.Say("files.check_files", "files: content (SHA-256), mode, owner, time, extended attributes"), c.counts[TypeFile])
+	add(cofre.Say("files.check_folders", "folders: mode, owner, time, extended attributes"), c.counts[TypeDirectory])
+	add(cofre.Say("files.check_links", "links: target, owner, time"), c.counts[TypeLink])
 	if len(bad) > 0 && len(p.Checks) > 0 {
 		total := c.counts[TypeFile] + c.counts[TypeDirectory] + c.counts[TypeLink]
-		p.Checks = []cofre.Checked{{What: "entries", Want: fmt.Sprint(total), Got: fmt.Sprint(total - len(bad))}}
+		p.Checks = []cofre.Checked{cofre.NewChecked(cofre.Say("files.check_entries", "entries"), number(total), number(total-len(bad)), false)}
 	}
 	p.Checks = append(p.Checks, c.wrong...)
-	if lost > 0 {
-		p.Checks = append(p.Checks, cofre.Checked{What: "extended attributes that this place cannot hold, named in warnings", Want: fmt.Sprint(lost), Got: fmt.Sprint(lost), OK: true})
-	}
+	add(cofre.Say("files.check_xattrs", "extended attributes that this place cannot hold, named in warnings"), lost)
 	return p
 }
 
@@ -392,7 +405,7 @@ func (f *folder) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*co
 	if err != nil {
 		return nil, fmt.Errorf("plan the restore of %s: %w", c.Name, err)
 	}
-	plan := &cofre.Plan{Title: fmt.Sprintf("restore %s into the folder %s", c.Name, to)}
+	plan := cofre.NewPlan(cofre.Say("files.plan_into", "restore {{.name}} into the folder {{.folder}}", "name", c.Name, "folder", to))
 	if err := f.load(ctx, c, t, plan); err != nil {
 		return nil, err
 	}
@@ -411,13 +424,18 @@ func (f *folder) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*co
 		}
 	}
 	if files+links+folders == 0 && len(plan.Problems) == 0 {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: "there is nothing to restore"})
+		plan.Refuse(cofre.Say("files.nothing", "there is nothing to restore"), cofre.Message{})
 	}
-	plan.Steps = append(plan.Steps,
-		cofre.Step{Verb: "write", Object: fmt.Sprintf("%s, %s, %s", count(files, "file"), count(folders, "folder"), count(links, "link")), Detail: "into " + f.staging},
-		cofre.Step{Verb: "compare", Object: "every byte, mode, owner, time and link", Detail: "with what was captured"},
-		cofre.Step{Verb: "rename", Object: f.staging, Detail: f.renaming()},
-	)
+	what := cofre.SayN("files.files", files, "1 file", "{{.n}} files")
+	if folders > 0 {
+		what = cofre.List(what, cofre.SayN("files.folders", folders, "1 folder", "{{.n}} folders"))
+	}
+	if links > 0 {
+		what = cofre.List(what, cofre.SayN("files.links", links, "1 link", "{{.n}} links"))
+	}
+	plan.Do(cofre.Say("files.do_write", "write"), what, cofre.Say("files.into", "into {{.folder}}", "folder", f.staging))
+	plan.Do(cofre.Say("files.do_compare", "compare"), cofre.Say("files.everything", "every byte, mode, owner, time and link"), cofre.Say("files.with_captured", "with what was captured"))
+	plan.Do(cofre.Say("files.do_rename", "rename"), cofre.Verbatim(f.staging), f.renaming())
 	return plan, nil
 }
 
@@ -426,46 +444,49 @@ func (f *folder) Promise() cofre.Promise {
 	return cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
 }
 
-func (f *folder) renaming() string {
+func (f *folder) renaming() cofre.Message {
 	if f.exists {
-		return "what is in it, to " + f.to
+		return cofre.Say("files.content_to", "its content, to {{.folder}}", "folder", f.to)
 	}
-	return "to " + f.to
+	return cofre.Say("files.to", "to {{.folder}}", "folder", f.to)
 }
 
 // look finds what stands in the way of the folder.
 func (f *folder) look(plan *cofre.Plan) {
-	problem := func(what, hint string) {
-		plan.Problems = append(plan.Problems, cofre.Problem{What: what, Hint: hint})
-	}
+	another := cofre.Say("files.empty_place", "name a folder that does not exist, or an empty one")
 	info, err := os.Lstat(f.to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		problem(fmt.Sprintf("the folder %s cannot be looked at: %v", f.to, cause(err)), "")
+		plan.Refuse(cofre.Say("files.unseen", "the folder {{.folder}} cannot be looked at: {{.cause}}", "folder", f.to, "cause", cause(err)), mayLook(f.to))
 		return
 	case !info.IsDir():
-		problem(fmt.Sprintf("%s exists and is no folder", f.to), "name a folder that does not exist, or an empty one")
+		plan.Refuse(cofre.Say("files.no_folder", "{{.path}} exists and is no folder", "path", f.to), another)
 		return
 	default:
 		// It may be a mount, or belong to somebody in a folder that is not his: it stays what it is, and is filled.
 		f.exists = true
 		f.staging = filepath.Join(f.to, newMark+f.marked)
 		if entries, err := os.ReadDir(f.to); err != nil {
-			problem(fmt.Sprintf("the folder %s cannot be listed: %v", f.to, cause(err)), "")
+			plan.Refuse(cofre.Say("files.unlisted", "the folder {{.folder}} cannot be listed: {{.cause}}", "folder", f.to, "cause", cause(err)), mayLook(f.to))
 		} else if len(entries) > 0 {
-			hint := "name a folder that does not exist, or an empty one"
+			hint := another
 			if name := entries[0].Name(); len(entries) == 1 && strings.HasPrefix(name, newMark) {
-				hint = "it holds only what an interrupted restore left: rm -rf " + filepath.Join(f.to, name)
+				hint = cofre.Say("files.interrupted", "it holds only what an interrupted restore left: rm -rf {{.path}}", "path", quote(filepath.Join(f.to, name)))
 			}
-			problem(fmt.Sprintf("the folder %s is not empty", f.to), hint)
+			plan.Refuse(cofre.Say("files.not_empty", "the folder {{.folder}} is not empty", "folder", f.to), hint)
 		}
 	}
 	above := existing(filepath.Dir(f.staging))
 	if err := unix.Access(above, unix.W_OK|unix.X_OK); err != nil {
-		problem(fmt.Sprintf("nothing can be written into %s: %v", above, err), "restore as a user that may, or into another folder")
+		plan.Refuse(cofre.Say("files.unwritable", "nothing can be written into {{.folder}}: {{.cause}}", "folder", above, "cause", err), cofre.Say("files.other_place", "restore as a user who may write there, or into another folder: --to DIR"))
 	}
 	spaceFor(plan, above, f.bytes)
+}
+
+// mayLook is the way to what this user may not look at.
+func mayLook(path string) cofre.Message {
+	return cofre.Say("files.may_look", "restore as a user who may read it: ls -ld {{.path}}", "path", quote(path))
 }
 
 func spaceFor(plan *cofre.Plan, where string, bytes int64) {
@@ -475,9 +496,8 @@ func spaceFor(plan *cofre.Plan, where string, bytes int64) {
 	}
 	defer d.close()
 	if free, err := d.free(); err == nil && free < bytes {
-		plan.Problems = append(plan.Problems, cofre.Problem{
-			What: fmt.Sprintf("%s has %d bytes free, and %d are needed", where, free, bytes), Hint: "make room, or restore to another disk",
-		})
+		plan.Refuse(cofre.Say("files.space", "{{.folder}} has {{.free}} bytes free, and {{.needed}} are needed", "folder", where, "free", free, "needed", bytes),
+			cofre.Say("files.make_room", "free space there, or restore to another disk: df -h {{.folder}}", "folder", quote(where)))
 	}
 }
 
@@ -506,7 +526,7 @@ func short(name string) string {
 
 // Stage writes everything into a folder beside the one that is asked for.
 func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
-	progress, ended := f.task(obs, "restore files")
+	progress, ended := f.task(obs, cofre.Say("files.task_restore", "restore files"))
 	defer func() { ended(err) }()
 	if err := f.makeRoom(); err != nil {
 		return err
@@ -531,7 +551,7 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 			err = ignoreExists(in.mkdir(path.Base(w.relative())))
 			folders = append(folders, w)
 		} else {
-			var lost []string
+			var lost []cofre.Message
 			lost, err = bring(ctx, f.tree, in, path.Base(w.relative()), w, func(n int64) { progress(string(w.Path), n) })
 			f.loses(obs, lost)
 			gone, err = f.without(in, path.Base(w.relative()), w, err)
@@ -573,7 +593,7 @@ func ignoreExists(err error) error {
 	return err
 }
 
-func dressFolder(root *dir, w wanted) (lost []string, err error) {
+func dressFolder(root *dir, w wanted) (lost []cofre.Message, err error) {
 	in, err := root.descend(path.Dir(w.relative()), nil)
 	if err != nil {
 		return nil, err
@@ -607,7 +627,7 @@ func (f *folder) makeRoom() error {
 
 // Check compares every staged entry with what was captured.
 func (f *folder) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof, err error) {
-	progress, ended := f.task(obs, "compare files")
+	progress, ended := f.task(obs, cofre.Say("files.task_compare", "compare files"))
 	defer func() { ended(err) }()
 	root, err := openDir(f.staging)
 	if err != nil {
@@ -629,7 +649,7 @@ func (f *folder) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof,
 	return c.proof(len(f.lost)), nil
 }
 
-func compareBelow(root *dir, w wanted, lost []string) (found []string, err error) {
+func compareBelow(root *dir, w wanted, lost []cofre.Message) (found []cofre.Message, err error) {
 	in, err := root.descend(path.Dir(w.relative()), nil)
 	if err != nil {
 		return nil, err

@@ -88,7 +88,7 @@ func (in *Installation) noOther(ctx context.Context, adoption *adopting.Adoption
 	if err != nil || !other {
 		return err
 	}
-	return cofre.WithHint(fmt.Errorf("the original of %s still runs at the configured address: %w", adoption.SystemID, cofre.ErrPreflight), cofre.Say("adopt.stop_original", "stop it for good, and adopt then"))
+	return cofre.WithHint(cofre.Fail(cofre.Say("adopt.original_runs", "the original of {{.system}} still runs at the configured address", "system", adoption.SystemID), cofre.ErrPreflight), cofre.Say("adopt.stop_original", "stop it for good, and adopt then"))
 }
 
 // backUpAdopted takes a base backup of the copy if it was restarted: nothing before its timeline is as short a way back.
@@ -103,7 +103,7 @@ func (in *Installation) backUpAdopted(ctx context.Context, done *adopting.Result
 	}
 	point, err := in.capture(ctx, BackupOptions{Kinds: []cofre.Kind{cofre.KindCluster}})
 	if err != nil && point == nil {
-		err = cofre.WithHint(fmt.Errorf("it is the original now; back it up: %w", err), cofre.Say("adopt.once_mended", "once that is mended: {{.command}}", "command", command))
+		err = cofre.WithHint(cofre.Fail(cofre.Say("adopt.not_backed_up", "it is the original now, and could not be backed up"), err), cofre.Say("adopt.once_mended", "once that is mended: {{.command}}", "command", command))
 	}
 	return point, err
 }

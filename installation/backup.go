@@ -34,7 +34,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	}
 	if copies := in.cfg.Copies; len(copies) > 0 {
 		// A promise of the file that this does not keep is not passed over in silence.
-		in.warn(fmt.Sprintf("this version brings WAL alone to copies: the recovery point will be in %s, and not in %s", in.cfg.Repository.URL, urlsOf(copies)))
+		in.warn(cofre.Say("backup.copies", "this version brings only WAL to copies: the recovery point will be in {{.repository}}, and not in {{.copies}}", "repository", in.cfg.Repository.URL, "copies", urlsOf(copies)))
 	}
 	var point *cofre.RecoveryPoint
 	if err = in.runHooks(ctx, "before_backup", in.cfg.Hooks.BeforeBackup); err == nil {

@@ -24,6 +24,31 @@ type Change struct {
 	Detail    string `json:"detail,omitempty"` // rows 10 -> 12
 	Before    string `json:"before,omitempty"` // of a definition: SQL, or a version
 	After     string `json:"after,omitempty"`
+
+	Messages cofre.Messages `json:"messages,omitempty"` // of What, Change and Detail
+}
+
+// newChange is a change with its messages.
+func newChange(what cofre.Message, object, change string, detail cofre.Message) Change {
+	c := Change{What: what.Text, Object: object, Change: change, Detail: detail.Text}
+	for _, m := range []cofre.Message{what, changed(change), detail} {
+		if m.Code != "" {
+			c.Messages = append(c.Messages, m)
+		}
+	}
+	return c
+}
+
+func changed(change string) cofre.Message {
+	switch change {
+	case "added":
+		return cofre.Say("difference.added", "added")
+	case "removed":
+		return cofre.Say("difference.removed", "removed")
+	case "changed":
+		return cofre.Say("difference.changed", "changed")
+	}
+	return cofre.Verbatim(change)
 }
 
 // Difference is what changed from one point to another.
@@ -64,14 +89,12 @@ func (in *Installation) Difference(ctx context.Context, from, to string) (*Diffe
 func changesOf(ctx context.Context, repo reader, id componentID, from, to cofre.RecoveryPoint) ([]Change, error) {
 	was, hadIt := from.Component(id.kind, id.name)
 	is, hasIt := to.Component(id.kind, id.name)
-	whole := Change{What: "component", Object: fmt.Sprintf("%s %s", id.kind, id.name)}
+	whole, object := cofre.Say("difference.component", "component"), fmt.Sprintf("%s %s", id.kind, id.name)
 	switch {
 	case !hadIt:
-		whole.Change, whole.Detail = "added", words.Size(is.Bytes)
-		return []Change{whole}, nil
+		return []Change{newChange(whole, object, "added", cofre.Verbatim(words.Size(is.Bytes)))}, nil
 	case !hasIt:
-		whole.Change, whole.Detail = "removed", words.Size(was.Bytes)
-		return []Change{whole}, nil
+		return []Change{newChange(whole, object, "removed", cofre.Verbatim(words.Size(was.Bytes)))}, nil
 	case was.Root == is.Root:
 		return nil, nil
 	}
@@ -126,11 +149,11 @@ func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]Change, e
 	}
 	var changes []Change
 	for _, t := range d.Tables {
-		detail := fmt.Sprintf("rows %s -> %s (%+d)", words.Count(t.RowsA), words.Count(t.RowsB), t.RowsB-t.RowsA)
+		detail := cofre.Say("difference.row_count", "rows {{.before}} -> {{.after}} ({{.by}})", "before", words.Count(t.RowsA), "after", words.Count(t.RowsB), "by", fmt.Sprintf("%+d", t.RowsB-t.RowsA))
 		if t.Change == logical.Changed && t.RowsA == t.RowsB {
-			detail = fmt.Sprintf("content, with the same %s rows", words.Count(t.RowsA))
+			detail = cofre.SayN("difference.same_count", int(t.RowsA), "content, still 1 row", "content, still {{.n}} rows")
 		}
-		changes = append(changes, Change{What: "rows", Object: t.Table, Change: string(t.Change), Detail: detail})
+		changes = append(changes, newChange(cofre.Say("difference.rows", "rows"), t.Table, string(t.Change), detail))
 	}
 	for _, o := range append(d.Objects, d.Names...) {
 		detail := ""
@@ -138,7 +161,9 @@ func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]Change, e
 		if len(o.A)+len(o.B) < 100 && o.A != "" && o.B != "" && !strings.ContainsAny(o.A+o.B, "\n") {
 			detail = o.A + " -> " + o.B
 		}
-		changes = append(changes, Change{What: o.Type, Object: o.Name, Change: string(o.Change), Detail: detail, Before: o.A, After: o.B})
+		c := newChange(cofre.Verbatim(o.Type), o.Name, string(o.Change), cofre.Verbatim(detail))
+		c.Before, c.After = o.A, o.B
+		changes = append(changes, c)
 	}
 	return changes, nil
 }
@@ -152,27 +177,25 @@ func configChanges(ctx context.Context, before, after cofre.Tree) ([]Change, err
 	if err != nil {
 		return nil, err
 	}
-	return compare("file", was, is, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
+	return compare(was, is, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
 }
 
-func fileChange(x, y files.Fact) string {
+func fileChange(x, y files.Fact) cofre.Message {
+	var all cofre.Message
 	if x.Parent && y.Parent {
-		return ""
+		return all
 	}
-	var s []string
-	add := func(what, detail string) {
-		if detail != "" {
-			s = append(s, strings.TrimSpace(what+" "+detail))
+	add := func(differs bool, m cofre.Message) {
+		if differs {
+			all = cofre.List(all, m)
 		}
 	}
-	add("", arrow(x.Type, y.Type))
-	add("link", arrow(string(x.Link), string(y.Link)))
-	add("mode", arrow(x.Mode.String(), y.Mode.String()))
-	add("owner", arrow(ownerOf(x), ownerOf(y)))
-	if x.SHA256 != y.SHA256 {
-		add("content", words.Size(x.Size)+" -> "+words.Size(y.Size))
-	}
-	return strings.Join(s, "; ")
+	add(x.Type != y.Type, cofre.Verbatim(arrow(x.Type, y.Type)))
+	add(x.Link != y.Link, cofre.Say("difference.link", "link {{.change}}", "change", arrow(string(x.Link), string(y.Link))))
+	add(x.Mode != y.Mode, cofre.Say("difference.mode", "mode {{.change}}", "change", arrow(x.Mode.String(), y.Mode.String())))
+	add(ownerOf(x) != ownerOf(y), cofre.Say("difference.owner", "owner {{.change}}", "change", arrow(ownerOf(x), ownerOf(y))))
+	add(x.SHA256 != y.SHA256, cofre.Say("difference.content", "content {{.change}}", "change", arrow(words.Size(x.Size), words.Size(y.Size))))
+	return all
 }
 
 // ownerOf is who owns a file: names, or numbers without one.
@@ -180,17 +203,13 @@ func ownerOf(f files.Fact) string {
 	return cmp.Or(f.User, fmt.Sprint(f.UID)) + ":" + cmp.Or(f.Group, fmt.Sprint(f.GID))
 }
 
-func arrow(x, y string) string {
-	if x == y {
-		return ""
-	}
-	return x + " -> " + y
-}
+func arrow(x, y string) string { return x + " -> " + y }
 
 // compare finds what was added, removed or changed between two lists of named things. differ describes a change,
-// and returns "" if there is none.
-func compare[T any](what string, before, after []T, key func(T) string, differ func(x, y T) string) []Change {
+// and returns nothing if there is none.
+func compare[T any](before, after []T, key func(T) string, differ func(x, y T) cofre.Message) []Change {
 	var changes []Change
+	file := cofre.Say("difference.file", "file")
 	was := map[string]T{}
 	for _, x := range before {
 		was[key(x)] = x
@@ -201,14 +220,14 @@ func compare[T any](what string, before, after []T, key func(T) string, differ f
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(was), cmp.Compare[string]) {
 		if y, still := is[k]; !still {
-			changes = append(changes, Change{What: what, Object: k, Change: "removed"})
-		} else if d := differ(was[k], y); d != "" {
-			changes = append(changes, Change{What: what, Object: k, Change: "changed", Detail: d})
+			changes = append(changes, newChange(file, k, "removed", cofre.Message{}))
+		} else if d := differ(was[k], y); !d.IsZero() {
+			changes = append(changes, newChange(file, k, "changed", d))
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(is), cmp.Compare[string]) {
 		if _, had := was[k]; !had {
-			changes = append(changes, Change{What: what, Object: k, Change: "added"})
+			changes = append(changes, newChange(file, k, "added", cofre.Message{}))
 		}
 	}
 	return changes
@@ -224,21 +243,7 @@ func treeChanges(ctx context.Context, before, after cofre.Tree, dir string, chan
 	if err != nil {
 		return err
 	}
-	found := compare("file", was, is, func(e cofre.Entry) string { return e.Path }, func(x, y cofre.Entry) string {
-		switch {
-		case x.Mode.Type() != y.Mode.Type():
-			return fmt.Sprintf("%s -> %s", x.Mode, y.Mode)
-		case x.IsDir():
-			return ""
-		case x.Object != y.Object || x.Link != y.Link:
-			return fmt.Sprintf("%s -> %s", words.Size(x.Size), words.Size(y.Size))
-		case x.Mode != y.Mode:
-			return fmt.Sprintf("%s -> %s", x.Mode, y.Mode)
-		case x.UID != y.UID || x.GID != y.GID:
-			return fmt.Sprintf("owner %d:%d -> %d:%d", x.UID, x.GID, y.UID, y.GID)
-		}
-		return ""
-	})
+	found := compare(was, is, func(e cofre.Entry) string { return e.Path }, entryChange)
 	*changes = append(*changes, found...)
 	now := map[string]cofre.Entry{}
 	for _, y := range is {
@@ -265,4 +270,20 @@ func entries(ctx context.Context, t cofre.Tree, dir string) ([]cofre.Entry, erro
 		list = append(list, e)
 	}
 	return list, nil
+}
+
+func entryChange(x, y cofre.Entry) cofre.Message {
+	switch {
+	case x.Mode.Type() != y.Mode.Type():
+		return cofre.Verbatim(fmt.Sprintf("%s -> %s", x.Mode, y.Mode))
+	case x.IsDir():
+		return cofre.Message{}
+	case x.Object != y.Object || x.Link != y.Link:
+		return cofre.Verbatim(arrow(words.Size(x.Size), words.Size(y.Size)))
+	case x.Mode != y.Mode:
+		return cofre.Verbatim(fmt.Sprintf("%s -> %s", x.Mode, y.Mode))
+	case x.UID != y.UID || x.GID != y.GID:
+		return cofre.Say("difference.owner", "owner {{.change}}", "change", fmt.Sprintf("%d:%d -> %d:%d", x.UID, x.GID, y.UID, y.GID))
+	}
+	return cofre.Message{}
 }

@@ -30,10 +30,8 @@ func (in *Installation) Doctor(ctx context.Context) []cofre.Diagnosis {
 	looked = append(looked, lookAtArchiver(ctx, cfg)...)
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {
-		looked = append(looked, cofre.Diagnosis{
-			Subject: "cluster: archived WAL", OK: true,
-			Detail: "which moments can be recovered, and whether segments follow one another, was not looked at: cofre wal status",
-		})
+		looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.archived_wal", "cluster: archived WAL"), true,
+			cofre.Say("doctor.wal_not_looked_at", "not examined here: which moments can be recovered, and whether all segments are there: cofre wal status"), cofre.Message{}))
 	}
 	return looked
 }
@@ -67,34 +65,34 @@ func (in *Installation) CheckProvider(ctx context.Context, id string) (bucket.Pr
 }
 
 func lookAtConfig(cfg *config.Config) cofre.Diagnosis {
-	from := cfg.Path
-	if from == "" {
-		from = "the environment"
+	from := cofre.Verbatim(cfg.Path)
+	if cfg.Path == "" {
+		from = cofre.Say("doctor.environment", "the environment")
 	}
-	detail := fmt.Sprintf("%s, installation %s", from, cfg.Name)
+	detail := cofre.Say("doctor.configured", "{{.from}}, installation {{.name}}", "from", from, "name", cfg.Name)
 	if unused := cfg.Unused(); len(unused) > 0 {
-		detail += "; read, and not acted on by this version: " + strings.Join(unused, ", ")
+		detail = cofre.Say("doctor.unused_keys", "{{.configured}}; this version reads these keys and does not act on them: {{.keys}}", "configured", detail, "keys", strings.Join(unused, ", "))
 	}
-	return cofre.Diagnosis{Subject: "configuration", OK: true, Detail: detail}
+	return cofre.NewDiagnosis(cofre.Say("doctor.configuration", "configuration"), true, detail, cofre.Message{})
 }
 
 // lookAtRepository opens the repository, which is the first, or a copy, and looks for the key that WAL needs.
 func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.Repository) cofre.Diagnosis {
-	d := cofre.Diagnosis{Subject: "repository"}
+	subject := cofre.Say("doctor.repository", "repository")
 	if i > 0 {
-		d.Subject = fmt.Sprintf("copies[%d]", i-1)
+		subject = cofre.Verbatim(fmt.Sprintf("copies[%d]", i-1))
 	}
 	repo, err := openOne(ctx, cfg, r, toRead)
 	if err != nil {
-		return failed(d.Subject, err)
+		return failed(subject, err)
 	}
 	stats, err := repo.Stats(ctx)
 	if err != nil {
-		return failed(d.Subject, errors.Join(err, repo.Close(ctx)))
+		return failed(subject, errors.Join(err, repo.Close(ctx)))
 	}
 	last, err := lastStored(ctx, repo)
 	if err = errors.Join(err, repo.Close(ctx)); err != nil {
-		return failed(d.Subject, err)
+		return failed(subject, err)
 	}
 	st, err := walstore.Open(ctx, r)
 	if err == nil {
@@ -108,16 +106,17 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 		free, err = roomFor(ctx, st, last)
 	}
 	if err != nil {
-		return failed(d.Subject, err)
+		return failed(subject, err)
 	}
-	d.OK, d.Detail = true, fmt.Sprintf("%s, %s, %s in %s, %s", stats.URL, words.Plural(stats.Points, "recovery point"), words.Size(stats.StoredBytes), words.Plural(int(stats.StoredBlobs), "blob"), stats.Encryption)
+	detail := cofre.SayN("doctor.stats", stats.Points, "{{.url}}, 1 recovery point, {{.size}} in {{.blobs}}, {{.encryption}}", "{{.url}}, {{.n}} recovery points, {{.size}} in {{.blobs}}, {{.encryption}}", "url", stats.URL, "size", words.Size(stats.StoredBytes),
+		"blobs", cofre.SayN("doctor.blobs", int(stats.StoredBlobs), "1 blob", "{{.n}} blobs"), "encryption", stats.Encryption)
 	if free >= 0 {
-		d.Detail += ", " + words.Size(free) + " free"
+		detail = cofre.List(detail, cofre.Say("doctor.room_left", "{{.size}} free", "size", words.Size(free)))
 	}
 	if i > 0 {
-		d.Detail += "; WAL is archived to it too, and this version brings no recovery points"
+		detail = cofre.Say("doctor.wal_alone", "{{.stats}}; WAL is archived to it too, and this version brings no recovery points", "stats", detail)
 	}
-	return d
+	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
 }
 
 // lastStored is what the newest point added to the repository.
@@ -143,7 +142,7 @@ const leastRoom = 32 << 20
 func roomFor(ctx context.Context, st cofre.Store, last int64) (int64, error) {
 	free, err := st.Free(ctx)
 	if need := max(last, leastRoom); err == nil && free >= 0 && free < need {
-		err = cofre.WithHint(fmt.Errorf("%s are free in %s, and the next backup may need %s: %w", words.Size(free), st.URL(), words.Size(need), cofre.ErrDiskFull),
+		err = cofre.WithHint(cofre.Fail(cofre.Say("doctor.little_room", "{{.free}} are free in {{.path}}, and the next backup may need {{.needed}}", "free", words.Size(free), "path", st.URL(), "needed", words.Size(need)), cofre.ErrDiskFull),
 			cofre.Say("doctor.room", "make room: df -h {{.path}}", "path", st.URL()))
 	}
 	return free, err
@@ -162,7 +161,7 @@ func lookAtArchiver(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	var looked []cofre.Diagnosis
 	for _, r := range cfg.Repositories() {
 		if err := store.WritableBy(r.URL, uid); err != nil {
-			looked = append(looked, failed("cluster: archive_command", err))
+			looked = append(looked, failed(cofre.Verbatim("cluster: archive_command"), err))
 		}
 	}
 	return looked
@@ -201,7 +200,7 @@ func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	for _, kind := range configured(cfg) {
 		made, err := sources(cfg, []cofre.Kind{kind}, BackupOptions{})
 		if err != nil {
-			looked = append(looked, failed(string(kind), err))
+			looked = append(looked, failed(cofre.Verbatim(string(kind)), err))
 			continue
 		}
 		for _, s := range made {
@@ -211,19 +210,25 @@ func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 			}
 			found, err := c.Doctor(ctx)
 			if err != nil {
-				found = append(found, failed(string(kind), err))
+				found = append(found, failed(cofre.Verbatim(string(kind)), err))
 			}
 			for _, d := range found {
-				if !strings.HasPrefix(d.Subject, string(kind)) {
-					d.Subject = string(kind) + ": " + d.Subject
-				}
-				looked = append(looked, d)
+				looked = append(looked, ofKind(d, kind))
 			}
 		}
 	}
 	return looked
 }
 
-func failed(subject string, err error) cofre.Diagnosis {
-	return cofre.Diagnosis{Subject: subject, Detail: cofre.OneLine(err), Hint: cofre.Hint(err)}
+// ofKind is a diagnosis whose subject names its kind.
+func ofKind(d cofre.Diagnosis, kind cofre.Kind) cofre.Diagnosis {
+	if strings.HasPrefix(d.Subject, string(kind)) {
+		return d
+	}
+	subject := cofre.Say("doctor.of_kind", "{{.kind}}: {{.subject}}", "kind", kind, "subject", d.Messages.Of(d.Subject))
+	return cofre.NewDiagnosis(subject, d.OK, d.Messages.Of(d.Detail), d.Messages.Of(d.Hint))
+}
+
+func failed(subject cofre.Message, err error) cofre.Diagnosis {
+	return cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))
 }

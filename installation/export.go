@@ -111,7 +111,7 @@ func (o ExportOptions) leave(ctx context.Context, tree cofre.Tree) (cofre.Tree, 
 func newFile(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
 	}
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)

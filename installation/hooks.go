@@ -45,7 +45,7 @@ func (in *Installation) runHooks(ctx context.Context, when string, commands []st
 		})
 		cofre.Tell(in.observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
 		if err != nil {
-			return cofre.WithHint(fmt.Errorf("run hooks.%s[%d]: %w", when, i, err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
+			return cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
 		}
 	}
 	return nil
@@ -58,6 +58,6 @@ func (in *Installation) hooksAfter(ctx context.Context, when string, commands []
 	if err == nil || herr == nil {
 		return cmp.Or(err, herr)
 	}
-	in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: cofre.OneLine(herr), Err: herr})
+	in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Err: herr}.Saying(cofre.SayError(herr)))
 	return err
 }

@@ -1,28 +1,26 @@
 package installation
 
 import (
-	"fmt"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 )
 
 // incomplete says what somebody has to know who is given p for ref: that newer points were passed over, and why, and
 // what p itself is known not to hold. Nothing is said of a point that is what it seems.
-func incomplete(cat *catalog.Catalog, ref string, p cofre.RecoveryPoint, want catalog.Want) []string {
-	var told []string
+func incomplete(cat *catalog.Catalog, ref string, p cofre.RecoveryPoint, want catalog.Want) []cofre.Message {
+	var told []cofre.Message
 	if ref == catalog.Latest {
 		for _, n := range cat.Newer(p, want) {
-			text := fmt.Sprintf("latest is %s: the newer point %s does not hold %s whole: %s", p.ID, n.Point, named(n), n.Why)
+			passed := cofre.Say("incomplete.passed_over", "latest is {{.point}}: the newer point {{.newer}} does not hold {{.source}} whole: {{.why}}", "point", p.ID, "newer", n.Point, "source", named(n), "why", n.Messages.Of(n.Why))
 			if n.Held {
-				text += fmt.Sprintf("; to take it as it is, give %s in place of latest", n.Point)
+				passed = cofre.Say("incomplete.take_it", "{{.passed}}; to take it as it is, give {{.newer}} in place of latest", "passed", passed, "newer", n.Point)
 			}
-			told = append(told, text)
+			told = append(told, passed)
 		}
 	}
 	for _, n := range catalog.Lacking(p, want) {
 		if n.Held {
-			told = append(told, fmt.Sprintf("recovery point %s does not hold %s whole: %s", p.ID, named(n), n.Why))
+			told = append(told, cofre.Say("incomplete.point", "recovery point {{.point}} does not hold {{.source}} whole: {{.why}}", "point", p.ID, "source", named(n), "why", n.Messages.Of(n.Why)))
 		}
 	}
 	return told

@@ -38,7 +38,7 @@ type Installation struct {
 // Errors: cofre.ErrConfig without a configuration.
 func Open(_ context.Context, cfg *config.Config, observer cofre.Observer) (*Installation, error) {
 	if cfg == nil {
-		return nil, fmt.Errorf("open an installation: no configuration: %w", cofre.ErrConfig)
+		return nil, cofre.Fail(cofre.Say("config.none_given", "open an installation: no configuration"), cofre.ErrConfig)
 	}
 	own := *cfg
 	if observer == nil {
@@ -136,8 +136,8 @@ func (in *Installation) open(ctx context.Context) (reader, *catalog.Catalog, err
 }
 
 // warn tells the observer what a person has to know before something goes on.
-func (in *Installation) warn(texts ...string) {
-	for _, text := range texts {
-		in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning, Text: text})
+func (in *Installation) warn(told ...cofre.Message) {
+	for _, m := range told {
+		in.observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeWarning}.Saying(m))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,9 +37,24 @@ func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findi
 				continue
 			}
 			findings[i].Object = name
-			findings[i].What = strings.Replace(f.What, fmt.Sprintf("content of %q", f.Object), fmt.Sprintf("%s (%s)", name, f.Object), 1)
+			findings[i] = findings[i].Saying(renamed(f.Messages.Of(f.What), f.Object, name))
 		}
 	}
+}
+
+// renamed is a sentence about a path of the repository, with the name that people know.
+func renamed(m cofre.Message, path, name string) cofre.Message {
+	unnamed, known := fmt.Sprintf("content of %q", path), fmt.Sprintf("%s (%s)", name, path)
+	m.Text = strings.Replace(m.Text, unnamed, known, 1)
+	m.Args = maps.Clone(m.Args)
+	for arg, v := range m.Args {
+		if said, ok := v.(cofre.Message); ok && said.Text == unnamed {
+			m.Args[arg] = known
+		} else if ok {
+			m.Args[arg] = renamed(said, path, name)
+		}
+	}
+	return m
 }
 
 // namedDamage returns damage with the names that people know.

@@ -118,11 +118,11 @@ func (t clusterTarget) Recover(ctx context.Context, obs cofre.Observer, done *co
 
 func (*clusterRestore) kind() cofre.Kind { return cofre.KindCluster }
 
-func (r *clusterRestore) replaces(cofre.Component) string {
+func (r *clusterRestore) replaces(cofre.Component) cofre.Message {
 	if !r.Delta && !r.MoveAside {
-		return ""
+		return cofre.Message{}
 	}
-	return "replace the data directory " + r.Dir
+	return cofre.Say("replace.cluster", "replace the data directory {{.dir}}", "dir", r.Dir)
 }
 
 func (r *clusterRestore) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
@@ -175,11 +175,11 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 	if err != nil {
 		return found, err
 	}
-	if done.Next, err = r.next(reached, found, done); err != nil {
+	if err := r.next(reached, found, done); err != nil {
 		return found, err
 	}
 	if torn := r.made.Torn(); len(torn) > 0 {
-		return found, cofre.WithHint(fmt.Errorf("restored cluster: %w: %w", cofre.ErrPartial, cofre.Fail(cofre.Series(torn...))),
+		return found, cofre.WithHint(cofre.Fail(cofre.Say("recover.restored", "restored cluster"), cofre.ErrPartial, cofre.Fail(cofre.Series(torn...))),
 			cofre.Say("recover.torn", "everything else is as it was. To have that database: begin with a base backup that was not being taken then, cofre restore cluster POINT; cofre list names them"))
 	}
 	return found, nil
@@ -252,43 +252,44 @@ func (in *Installation) leaveKeys(ctx context.Context, dir string) error {
 	return nil
 }
 
-// next are the commands for a cluster that is this far.
-func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Outcome) ([]string, error) {
+// next adds the commands for a cluster that is this far.
+func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Outcome) error {
 	switch s {
 	case paused:
-		return whilePaused(done.Restored, found.Paused, r.Superuser), nil
+		done.Next = nil
+		whilePaused(done, found.Paused, r.Superuser)
+		return nil
 	case promoted:
 		next, err := r.made.Next(true)
 		done.Next = nil
 		for _, n := range next {
 			done.Then(n)
 		}
-		return done.Next, err
+		return err
 	case notPromoted:
-		return done.Next, nil
+		return nil
 	}
-	if r.RestoreCommand == "" {
-		return done.Next, nil
+	if r.RestoreCommand != "" {
+		done.Then(forget("", done.Restored))
 	}
-	return append(done.Next, forgetCommand("", done.Restored)), nil
+	return nil
 }
 
 // whilePaused says what can be done with a server that is paused at its target. Its spool, and the key in it, stay: a
 // promotion asks the archive for the timelines that there are.
-func whilePaused(dir string, p *recovering.Paused, superuser string) []string {
+func whilePaused(done *cofre.Outcome, p *recovering.Paused, superuser string) {
+	dir := shell.Quote(done.Restored)
 	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shell.Quote(p.Socket), p.Port, shell.Quote(superuser))
-	stop := "pg_ctl stop -D " + shell.Quote(dir)
-	return []string{
-		"to look: " + reach,
-		fmt.Sprintf("to keep this moment: %s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, shell.Quote(dir)),
-		"when it was promoted and is to be the original: cofre adopt " + shell.Quote(dir),
-		"before another moment is restored to, with cofre restore cluster --delta: " + stop,
-		forgetCommand(stop+" && ", dir),
-	}
+	stop := "pg_ctl stop -D " + dir
+	done.Then(cofre.Say("recover.to_look", "to look: {{.command}}", "command", reach))
+	done.Then(cofre.Say("recover.to_keep", "to keep this moment: {{.command}}", "command", fmt.Sprintf("%s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, dir)))
+	done.Then(cofre.Say("recover.to_adopt", "if it was promoted and is to be the original: {{.command}}", "command", "cofre adopt "+dir))
+	done.Then(cofre.Say("recover.to_go_on", "before another moment is restored to, with cofre restore cluster --delta: {{.command}}", "command", stop))
+	done.Then(forget(stop+" && ", done.Restored))
 }
 
-func forgetCommand(before, dir string) string {
-	return "where it is never promoted, to remove the key that reads the archived WAL: " + before + "rm -r " + shell.Quote(filepath.Join(dir, datadir.SpoolDir))
+func forget(before, dir string) cofre.Message {
+	return cofre.Say("recover.to_forget", "if it is never promoted, to remove the key that reads the archived WAL: {{.command}}", "command", before+"rm -r "+shell.Quote(filepath.Join(dir, datadir.SpoolDir)))
 }
 
 // forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches

@@ -42,10 +42,10 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 	}
 	if summary.OwnWALOnly {
 		if !named && target != (cofre.RecoveryTarget{}) {
-			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: fmt.Sprintf("the newest base backup, %s, is of a cluster whose WAL is not in the archive: another's is", point.ID)},
+			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Reason: cofre.Say("recover.other_cluster", "the newest base backup, {{.point}}, is of a cluster whose WAL is not in the archive: another's is", "point", point.ID)},
 				cofre.Say("target.name_base_backup", "name the base backup to begin with: cofre restore cluster POINT; cofre list names them"))
 		}
-		return withoutArchive(point, summary, target, "the WAL in the archive is not of the cluster that this base backup was taken of")
+		return withoutArchive(point, summary, target, cofre.Say("recover.other_wal", "the WAL in the archive is not of the cluster that this base backup was taken of"))
 	}
 	backups, highest, err := basesOf(cat, point, summary.SystemID, named)
 	if err != nil {
@@ -60,7 +60,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 		return way{}, err
 	}
 	if !slices.Contains(systems, summary.SystemID) {
-		return withoutArchive(point, summary, target, "the repository holds no WAL of this cluster")
+		return withoutArchive(point, summary, target, cofre.Say("recover.no_wal", "the repository holds no WAL of this cluster"))
 	}
 	found, inv, err := in.throughArchive(ctx, st, summary, target, backups)
 	if err != nil {
@@ -99,7 +99,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	if err != nil {
 		return nil, nil, err
 	}
-	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(text) })
+	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(cofre.Verbatim(text)) })
 	inv.Hear(backups)
 	found, err := recovery.Recover(target, backups, &inv.WAL, fetch.Scan(ctx, st, id, inv, copies...))
 	return found, inv, err
@@ -125,7 +125,7 @@ func historyOf(cat *catalog.Catalog, w way, inv *wal.Inventory, want catalog.Wan
 
 // withoutArchive is the way where no WAL was archived that goes on from the base backup: only its end can be reached, and only
 // where it carries the WAL that makes it consistent.
-func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget, why string) (way, error) {
+func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget, why cofre.Message) (way, error) {
 	if w, ok := ownWAL(point, s, target); ok {
 		return w, nil
 	}
@@ -133,7 +133,7 @@ func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.
 		return way{point: point.ID, target: target}, nil
 	}
 	return way{}, cofre.WithHint(&cofre.UnreachableError{
-		Target: target.String(), Why: why,
+		Target: target.String(), Reason: why,
 		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
 	}, cofre.Say("target.archive", "archive WAL with: archive_command = 'cofre wal archive %p'"))
 }

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -17,8 +15,8 @@ import (
 // Restorable is what is restored, and where to: a Database, a *Table, a *Merge, Files or a Storage. A cluster is recovered: see Recover.
 type Restorable interface {
 	kind() cofre.Kind
-	// replaces says what gives way; "" if nothing does.
-	replaces(cofre.Component) string
+	// replaces says what gives way; nothing if nothing does.
+	replaces(cofre.Component) cofre.Message
 	target(context.Context, *Installation, reader, Choice) (cofre.Target, error)
 	// instead is another point that is not known to have lost anything and does as well.
 	instead(context.Context, *Installation, Choice) (cofre.PointID, bool)
@@ -40,7 +38,7 @@ type RestoreOptions struct {
 	Command func(cofre.PointID) string
 	// Confirm is shown the plan, problems and all, and what gives way, before anything is touched. Its error ends the restore, as
 	// it is. Nil confirms.
-	Confirm func(plan *cofre.Plan, replaces string) error
+	Confirm func(plan *cofre.Plan, replaces cofre.Message) error
 	// Approve is asked of a Merge, once it is compared, whether what it would change shall be changed. If it says no, all is as it was,
 	// and that is no error. Nil approves.
 	Approve func() (publish bool, err error)
@@ -73,15 +71,15 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 	}
 	c.request.Confirm = func(plan *cofre.Plan) error {
 		replaces := what.replaces(c.request.Component)
-		if replaces != "" && plan.Promise.Replaced == cofre.ReplacedLost {
-			replaces += ", and keep nothing of what is replaced"
+		if !replaces.IsZero() && plan.Promise.Replaced == cofre.ReplacedLost {
+			replaces = cofre.Say("replace.for_good", "{{.what}}, and keep nothing of what is replaced", "what", replaces)
 		}
 		if o.Confirm != nil {
 			if err := o.Confirm(plan, replaces); err != nil {
 				return err
 			}
 		}
-		if len(plan.Problems) > 0 || replaces == "" {
+		if len(plan.Problems) > 0 || replaces.IsZero() {
 			return nil
 		}
 		return stop()
@@ -99,7 +97,10 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 			return true, stop()
 		}
 	}
-	done := &Restored{Point: c.request.Point, Warnings: c.warnings}
+	done := &Restored{Point: c.request.Point}
+	for _, w := range c.warnings {
+		done.Warnings = append(done.Warnings, w.Text)
+	}
 	done.Result, err = restore.Run(ctx, c.repo, c.request)
 	if done.Outcome == nil {
 		err = c.elsewhere(ctx, err)
@@ -129,7 +130,7 @@ func (in *Installation) PlanRestore(ctx context.Context, what Restorable, o Rest
 type prepared struct {
 	repo     reader
 	request  restore.Request
-	warnings []string
+	warnings []cofre.Message
 	other    func(context.Context) string // the command that restores from another point; "" if there is none
 }
 
@@ -176,17 +177,18 @@ func (p *prepared) warnOfLoss(ctx context.Context, in *Installation, from Choice
 		return
 	}
 	const shown = 5
-	list := strings.Join(names[:min(shown, len(names))], ", ")
-	if len(names) > shown {
-		list += fmt.Sprintf(" and %d more: cofre show %s", len(names)-shown, from.Point.ID)
+	list := cofre.Verbatim(strings.Join(names[:min(shown, len(names))], ", "))
+	if more := len(names) - shown; more > 0 {
+		list = cofre.List(list, cofre.SayN("backup.lost_more", more, "and 1 more (cofre show {{.point}})", "and {{.n}} more (cofre show {{.point}})", "point", from.Point.ID))
 	}
-	text := fmt.Sprintf("recovery point %s is known to have lost %s of %s: %s", from.Point.ID, words.Plural(len(names), "object"), from.Component.Kind, list)
+	warning := cofre.SayN("restore.known_loss", len(names), "recovery point {{.point}} is known to have lost 1 object of {{.kind}}: {{.objects}}", "recovery point {{.point}} is known to have lost {{.n}} objects of {{.kind}}: {{.objects}}",
+		"point", from.Point.ID, "kind", from.Component.Kind, "objects", list)
 	if kind := from.Component.Kind; kind != cofre.KindDatabase && kind != cofre.KindCluster {
 		if command := p.other(ctx); command != "" {
-			text += "; from another point that is whole: " + command
+			warning = cofre.Say("restore.loss_elsewhere", "{{.loss}}; from another point that is whole: {{.command}}", "loss", warning, "command", command)
 		}
 	}
-	in.warn(text)
+	in.warn(warning)
 }
 
 // elsewhere adds the way on to the error of a restore that ended because the repository does not hold what it needs.

@@ -26,11 +26,11 @@ func (Database) instead(_ context.Context, _ *Installation, from Choice) (cofre.
 	return newestWhole(from)
 }
 
-func (d Database) replaces(c cofre.Component) string {
+func (d Database) replaces(c cofre.Component) cofre.Message {
 	if !d.Replace {
-		return ""
+		return cofre.Message{}
 	}
-	return "replace database " + cmp.Or(d.Name, c.Name)
+	return cofre.Say("replace.database", "replace database {{.database}}", "database", cmp.Or(d.Name, c.Name))
 }
 
 func (d Database) target(_ context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {

@@ -20,11 +20,11 @@ func (Files) instead(_ context.Context, _ *Installation, from Choice) (cofre.Poi
 	return newestWhole(from)
 }
 
-func (f Files) replaces(cofre.Component) string {
+func (f Files) replaces(cofre.Component) cofre.Message {
 	if f.To != "" {
-		return ""
+		return cofre.Message{}
 	}
-	return "replace the files that are there"
+	return cofre.Say("replace.files", "replace the files that are there")
 }
 
 func (f Files) target(_ context.Context, in *Installation, _ reader, from Choice) (cofre.Target, error) {

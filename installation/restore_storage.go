@@ -2,7 +2,6 @@ package installation
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/trustlayer/cofre"
@@ -32,14 +31,14 @@ func (Storage) instead(_ context.Context, _ *Installation, from Choice) (cofre.P
 	return newestWhole(from)
 }
 
-func (s Storage) replaces(cofre.Component) string {
+func (s Storage) replaces(cofre.Component) cofre.Message {
 	switch {
 	case s.DeleteExtra:
-		return "replace and delete objects in the storage"
+		return cofre.Say("replace.storage_delete", "replace and delete objects in the storage")
 	case s.Replace:
-		return "replace objects in the storage"
+		return cofre.Say("replace.storage", "replace objects in the storage")
 	}
-	return ""
+	return cofre.Message{}
 }
 
 func (s Storage) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
@@ -66,8 +65,10 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 	}
 	if s.ForDatabase {
 		if !ok {
-			return nil, cofre.WithHint(fmt.Errorf("restore for the database: no database of a Supabase storage is configured: %w", cofre.ErrConfig),
-				cofre.Say("restore.for_database", "add the sections database and storage.supabase to the configuration"))
+			return nil, cofre.WithHint(cofre.Fail(cofre.Say("restore.no_storage_database", "restore for the database: no database of a Supabase storage is configured"), cofre.ErrConfig),
+				in.cfg.Hint(
+					cofre.Say("restore.for_database", "add the sections database and storage.supabase to the configuration"),
+					cofre.Say("restore.set_for_database", "set DB_HOST, DB_NAME, SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY")))
 		}
 		restore.ForDatabase = rows
 		restore.Others = otherPoints(repo, from)

@@ -30,7 +30,7 @@ func (t *Table) Made() *rescue.TableOutcome {
 
 func (*Table) kind() cofre.Kind { return cofre.KindDatabase }
 
-func (*Table) replaces(cofre.Component) string { return "" }
+func (*Table) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 
 func (*Table) ofOneTable() {}
 
@@ -65,7 +65,7 @@ func (m *Merge) Made() *rescue.Merge { return m.made }
 
 func (*Merge) kind() cofre.Kind { return cofre.KindDatabase }
 
-func (*Merge) replaces(cofre.Component) string { return "" }
+func (*Merge) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 
 func (*Merge) ofOneTable() {}
 

@@ -68,12 +68,14 @@ func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.S
 		kinds = have
 	}
 	if len(kinds) == 0 {
-		return nil, cofre.WithHint(fmt.Errorf("nothing to back up: %w", cofre.ErrConfig), cofre.Say("sources.add_any", "add a section database, cluster, storage or config to the configuration"))
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.nothing", "nothing to back up"), cofre.ErrConfig), cfg.Hint(
+			cofre.Say("sources.add_any", "add a section database, cluster, storage or config to the configuration"),
+			cofre.Say("sources.set_any", "set DB_HOST, or SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY")))
 	}
 	var made []cofre.Source
 	for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
 		if !slices.Contains(have, kind) {
-			return nil, cofre.WithHint(fmt.Errorf("back up %s: it is not configured: %w", kind, cofre.ErrConfig), cfg.Adding(kind))
+			return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.not_configured", "back up {{.kind}}: it is not configured", "kind", kind), cofre.ErrConfig), cfg.Adding(kind))
 		}
 		made = append(made, backup.Opening(sourceID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
 			return source(ctx, cfg, kind, o)
@@ -106,7 +108,7 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o BackupOp
 	case cofre.KindConfig:
 		return configSource(cfg)
 	}
-	return nil, cofre.WithHint(fmt.Errorf("%w: this version cannot capture it", cofre.ErrConfig), cofre.Say("sources.remove", "remove the section {{.kind}}", "kind", kind))
+	return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.cannot", "this version cannot capture {{.kind}}", "kind", kind), cofre.ErrConfig), cofre.Say("sources.remove", "remove the section {{.kind}}", "kind", kind))
 }
 
 func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
@@ -149,10 +151,10 @@ func configSource(cfg *config.Config) (cofre.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []files.Never{{Path: state, What: "cofre's own state"}}}
+	c := files.Config{Installation: cfg.Name, Paths: cfg.Files.Paths, Exclude: cfg.Files.Exclude, Never: []files.Never{{Path: state, What: cofre.Say("sources.own_state", "cofre's own state")}}}
 	for _, r := range cfg.Repositories() {
 		if !r.IsS3() {
-			c.Never = append(c.Never, files.Never{Path: r.URL, What: "the repository"})
+			c.Never = append(c.Never, files.Never{Path: r.URL, What: cofre.Say("sources.repository", "the repository")})
 		}
 	}
 	if cfg.Files.Cofre && cfg.Path != "" {
@@ -190,7 +192,9 @@ func restoreServer(cfg *config.Config, address string) (postgres.Config, error) 
 	case cfg.Cluster != nil:
 		return serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	}
-	return postgres.Config{}, cofre.WithHint(fmt.Errorf("no server: %w", cofre.ErrConfig), cofre.Say("sources.server", "add a section database to the configuration, or give --server URL"))
+	return postgres.Config{}, cofre.WithHint(cofre.Fail(cofre.Say("sources.no_server", "no server"), cofre.ErrConfig), cfg.Hint(
+		cofre.Say("sources.server", "add a section database to the configuration, or give --server URL"),
+		cofre.Say("sources.set_server", "set DB_HOST and DB_NAME, or give --server URL")))
 }
 
 // serverOf makes the connection of a URL. Without a configured password the PG* variables and the password file

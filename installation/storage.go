@@ -48,7 +48,7 @@ func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	s := cfg.Storage
 	switch {
 	case s == nil:
-		return nil, cofre.WithHint(fmt.Errorf("no storage: %w", cofre.ErrConfig), cfg.Adding(cofre.KindStorage))
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("sources.no_storage", "no storage"), cofre.ErrConfig), cfg.Adding(cofre.KindStorage))
 	case s.Supabase != nil:
 		key, err := s.Supabase.ServiceRoleKey.Read()
 		if err != nil {

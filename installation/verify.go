@@ -11,7 +11,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
-	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/verify"
 )
@@ -59,10 +58,11 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	switch n := res.Count(); {
 	case err != nil:
 	case n > 0:
-		err = cofre.WithHint(fmt.Errorf("%w: %s", cofre.ErrFindings, words.Plural(n, "finding")), mends(res))
+		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))), mends(res))
 	case len(lacking) > 0:
 		first := lacking[0]
-		err = cofre.WithHint(fmt.Errorf("what is stored is as it was captured, and recovery point %s is %w: %s: %s", first.Point, cofre.ErrPartial, named(first), first.Why),
+		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", named(first)), cofre.ErrPartial,
+			cofre.Fail(first.Messages.Of(first.Why))),
 			cofre.Say("verify.see_missing", "see what is missing with: cofre show {{.point}}; then back up again", "point", first.Point))
 	}
 	return res, err

@@ -33,7 +33,7 @@ type WALExpiry struct {
 func (w WAL) Expirable(ctx context.Context) (*WALExpiry, error) {
 	since := w.promisedSince()
 	if since.IsZero() {
-		return nil, cofre.WithHint(fmt.Errorf("expire WAL: every moment is promised: %w", cofre.ErrConfig), cofre.Say("wal.keep_days", "say how far back a moment must be reachable: cluster.keep.days"))
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("wal.all_promised", "expire WAL: every moment is promised"), cofre.ErrConfig), cofre.Say("wal.keep_days", "say how far back a moment must be reachable: cluster.keep.days"))
 	}
 	return w.expire(ctx, since, false)
 }

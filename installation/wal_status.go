@@ -155,7 +155,7 @@ func (s *WALStatus) Trouble() error {
 		gap, orphan, down = cmp.Or(gap, alarming(of.Gaps)), cmp.Or(orphan, orphaned(of.Orphans)), cmp.Or(down, unreached(of.Repositories))
 	}
 	if !recoverable {
-		return cofre.WithHint(&cofre.UnreachableError{Target: "of any kind", Why: "no base backup is there that archived WAL continues, or that carries its own"}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
+		return cofre.WithHint(&cofre.UnreachableError{Reason: cofre.Say("wal.no_base_backup", "there is no base backup that archived WAL continues, or that carries its own WAL")}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
 	}
 	if err := cmp.Or(gap, orphan, damagedHere(s.Systems)); err != nil {
 		return err

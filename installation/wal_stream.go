@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -33,7 +32,7 @@ type StreamOptions struct {
 func (w WAL) Stream(ctx context.Context, o StreamOptions) error {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil {
-		return cofre.WithHint(fmt.Errorf("stream WAL: no cluster is configured: %w", cofre.ErrConfig), cfg.Adding(cofre.KindCluster))
+		return cofre.WithHint(cofre.Fail(cofre.Say("wal.no_cluster", "stream WAL: no cluster is configured"), cofre.ErrConfig), cfg.Adding(cofre.KindCluster))
 	}
 	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {
@@ -76,7 +75,7 @@ type CheckOptions struct {
 func (w WAL) Check(ctx context.Context, o CheckOptions) (*probe.Probed, error) {
 	cfg := w.in.cfg
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
-		return nil, cofre.WithHint(fmt.Errorf("check the way of WAL: the configuration keeps none: %w", cofre.ErrConfig),
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("wal.kept_none", "check the way of WAL: the configuration keeps none"), cofre.ErrConfig),
 			cofre.Say("wal.configure", "say in the section cluster how it comes to the repository: wal: archive, or wal: stream"))
 	}
 	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)

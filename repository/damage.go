@@ -259,8 +259,8 @@ func damageOf(known knownDamage, lost map[content.ID]string, there map[cofre.Poi
 				by[e.Point] = &cofre.Damage{Point: e.Point}
 			}
 			by[e.Point].Findings = append(by[e.Point].Findings, cofre.Finding{
-				Check: damageCheck, Kind: e.Kind, Name: e.Name, Object: e.Path, What: fmt.Sprintf("%s of %s %s", e.What, e.Kind, e.Name),
-			})
+				Check: damageCheck, Kind: e.Kind, Name: e.Name, Object: e.Path,
+			}.Saying(cofre.Say("repository.of_component", "{{.what}} of {{.kind}} {{.name}}", "what", told(e.What), "kind", e.Kind, "name", e.Name)))
 		}
 	}
 	damages := make([]cofre.Damage, 0, len(by))

@@ -16,6 +16,8 @@ type RecoveryKit struct {
 	URL            string `json:"url"`
 	PasswordSource string `json:"password_source"`
 	Text           string `json:"text"` // in words, to be printed and kept
+
+	Messages cofre.Messages `json:"messages,omitempty"` // of Text
 }
 
 // Kit returns the recovery kit of a repository that exists, without opening it: no password is needed to say where it is.
@@ -34,18 +36,18 @@ func Kit(ctx context.Context, c Config) (*RecoveryKit, error) {
 }
 
 func newRecoveryKit(c Config, s cofre.Store) *RecoveryKit {
-	source := c.PasswordSource
-	if source == "" {
-		source = "given when the repository was made"
+	source := cofre.Verbatim(c.PasswordSource)
+	if c.PasswordSource == "" {
+		source = cofre.Say("kit.given", "given when the repository was made")
 	}
 	connect := "kopia repository connect filesystem --path " + s.URL()
 	if !store.IsFolder(c.URL) {
 		connect = "kopia repository connect s3 " + s3Flags(s.URL())
 	}
-	return &RecoveryKit{URL: s.URL(), PasswordSource: source, Text: fmt.Sprintf(`RECOVERY KIT. Print it, and keep it away from the machine it is about.
+	text := cofre.Say("kit.text", `RECOVERY KIT. Print it, and keep it away from the machine it is about.
 
-The backups are at   %s
-The password is at   %s
+The backups are at   {{.url}}
+The password is at   {{.password}}
 
 Write the password down and keep it in two safe places that do not burn together.
 Whoever has lost it has lost every backup: nobody can read them without it, and
@@ -58,12 +60,13 @@ the password, and ask what is there:
 
 Without cofre, the free program Kopia (https://kopia.io) reads the same repository:
 
-    %s
+    {{.connect}}
     kopia snapshot list --all
     kopia restore SNAPSHOT DIRECTORY
 
 Use Kopia there to read only: its maintenance is turned off on purpose.
-`, s.URL(), source, connect)}
+`, "url", s.URL(), "password", source, "connect", connect)
+	return &RecoveryKit{URL: s.URL(), PasswordSource: source.Text, Text: text.Text, Messages: cofre.Messages{text}}
 }
 
 // s3Flags turns an address into the flags of Kopia's command.

@@ -146,7 +146,7 @@ func (r *Repository) connect(ctx context.Context) error {
 
 // makeStateDir makes the state directory, and proves that it can be written.
 func makeStateDir(dir string) error {
-	const hint = "give cofre a directory it may write: state_dir"
+	hint := cofre.Say("repository.state_dir", "give cofre a directory that it may write to: state_dir")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), hint)
 	}

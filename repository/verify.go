@@ -23,7 +23,6 @@ import (
 )
 
 const (
-	verifyTask    = "verify repository"
 	verifyReaders = 2
 	// mostFindings bounds what one component reports: a pack that is lost may hold ten thousand files.
 	mostFindings = 50
@@ -39,13 +38,13 @@ const (
 func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {
 	return func(yield func(cofre.Finding, error) bool) {
 		v := &verification{repo: r, level: level, obs: obs, yield: yield}
-		began := cofre.Event{At: time.Now(), Type: cofre.TypeTaskBegan, Task: verifyTask, Unit: cofre.UnitBytes}
+		began := cofre.Event{At: time.Now(), Type: cofre.TypeTaskBegan, Unit: cofre.UnitBytes}.Doing(verifyTask())
 		obs.Observe(began)
 		err := v.run(ctx, points)
 		if err != nil {
 			err = fmt.Errorf("verify repository %s: %w", r.URL(), err)
 		}
-		obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskEnded, Task: verifyTask, Unit: cofre.UnitBytes, Done: v.done.Load(), Total: v.total, Err: err})
+		obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskEnded, Unit: cofre.UnitBytes, Done: v.done.Load(), Total: v.total, Err: err}.Doing(verifyTask()))
 		if err != nil && !v.enough {
 			yield(cofre.Finding{}, err)
 		}
@@ -93,12 +92,12 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	for _, p := range d.problems {
-		if !v.report(cofre.Finding{Object: p.Name, What: p.Name + ": " + p.What}) {
+		if !v.report(cofre.Finding{Object: p.Name}.Saying(cofre.Say("repository.problem", "{{.name}}: {{.what}}", "name", p.Name, "what", p.What))) {
 			return nil
 		}
 	}
 	if d.unread != nil {
-		v.report(cofre.Finding{What: fmt.Sprintf("the indexes cannot be read: %v", d.unread)})
+		v.report(cofre.Finding{}.Saying(cofre.Say("repository.indexes_unread", "the indexes cannot be read: {{.cause}}", "cause", d.unread)))
 		return nil
 	}
 	if err := v.checkPoints(ctx, points, d, unsealed); err != nil || v.enough {
@@ -357,7 +356,7 @@ func (v *verification) checkRecord(ctx context.Context, rec seal.Record, objects
 }
 
 func (v *verification) progress(item string, size int64) {
-	v.obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskProgress, Task: verifyTask, Item: item, Unit: cofre.UnitBytes, Done: v.done.Add(size), Total: v.total})
+	v.obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskProgress, Item: item, Unit: cofre.UnitBytes, Done: v.done.Add(size), Total: v.total}.Doing(verifyTask()))
 }
 
 // checkUnsealed looks at what no seal names: what a capture wrote that was killed, or is at work, and what was
@@ -469,7 +468,7 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 	}
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
 		name := v.repo.blobs.Naming.Name(id)
-		if !v.report(cofre.Finding{Object: name, What: name + ": points need it, and it has no seal, so that nothing says whether all of it is as it was written"}) {
+		if !v.report(cofre.Finding{Object: name}.Saying(cofre.Say("repository.unsealed", "{{.name}}: points need it, and it has no seal, so that nothing says whether all of it is as it was written", "name", name))) {
 			return nil
 		}
 	}
@@ -495,14 +494,15 @@ func (v *verification) walk(ctx context.Context, w *walker, c cofre.Component, b
 func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, found []brokenEntry, b *recordBuilder) bool {
 	for i, e := range found {
 		b.rec.Entries = append(b.rec.Entries, damagedEntry{Point: p.ID, Kind: c.Kind, Name: c.Name, Path: e.path, What: e.what, Contents: e.contents})
-		of := fmt.Sprintf("of %s %s of point %s", c.Kind, c.Name, p.ID)
 		switch {
 		case i < mostFindings:
-			if !v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, Object: e.path, What: e.what + " " + of}) {
+			if !v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, Object: e.path}.Saying(
+				cofre.Say("repository.of_point", "{{.what}} of {{.kind}} {{.name}} of point {{.point}}", "what", told(e.what), "kind", c.Kind, "name", c.Name, "point", p.ID))) {
 				return false
 			}
 		case i == len(found)-1:
-			return v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, What: fmt.Sprintf("%d more entries are missing or damaged %s", len(found)-mostFindings, of)})
+			return v.report(cofre.Finding{Kind: c.Kind, Name: c.Name}.Saying(cofre.SayN("repository.more_of_point", len(found)-mostFindings,
+				"1 more entry is missing or damaged of {{.kind}} {{.name}} of point {{.point}}", "{{.n}} more entries are missing or damaged of {{.kind}} {{.name}} of point {{.point}}", "kind", c.Kind, "name", c.Name, "point", p.ID)))
 		}
 	}
 	return true
@@ -518,3 +518,5 @@ func (r *Repository) damagedPacks(problems []seal.Problem) map[blob.ID]string {
 	}
 	return packs
 }
+
+func verifyTask() cofre.Message { return cofre.Say("repository.task_verify", "verify repository") }

@@ -55,7 +55,7 @@ func TestACopyThatDiffersIsKeptUntilItIsAccepted(t *testing.T) {
 		}
 		if res.Kept != nil {
 			var names []string
-			d := res.Decision(func(n []string) string { names = n; return "TAKE IT" })
+			d := res.Decision(func(n []string) string { names = n; return "TAKE IT" }).Text
 			if !slices.Equal(names, test.names) || !strings.Contains(d, "TAKE IT") || !strings.Contains(d, "DROP IT") {
 				t.Errorf("%s: %s, for %q", name, d, names)
 			}

@@ -131,14 +131,14 @@ func incomplete(c cofre.Component, o *cofre.Outcome) error {
 		return nil
 	}
 	const shown = 5
-	var left []string
+	var left cofre.Message
 	for _, l := range o.Left[:min(shown, len(o.Left))] {
-		left = append(left, l.What+": "+l.Got)
+		left = cofre.Series(left, cofre.Say("restore.differs", "{{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
 	}
 	if more := len(o.Left) - shown; more > 0 {
-		left = append(left, fmt.Sprintf("and %d more", more))
+		left = cofre.Series(left, cofre.SayN("restore.more_differ", more, "and 1 more", "and {{.n}} more"))
 	}
-	err := fmt.Errorf("restored %s %s: %w: not as captured: %s", c.Kind, c.Name, cofre.ErrPartial, strings.Join(left, "; "))
+	err := cofre.Fail(restored(c), cofre.ErrPartial, cofre.Fail(cofre.Say("restore.not_as_captured", "not as captured: {{.left}}", "left", left)))
 	if o.Hint.IsZero() {
 		return err
 	}
@@ -197,7 +197,7 @@ func partial(c cofre.Component, p *cofre.Proof) error {
 	if len(accepted) == 0 {
 		return nil
 	}
-	return fmt.Errorf("restored %s %s with %d differences that were accepted: %w", c.Kind, c.Name, len(accepted), cofre.ErrPartial)
+	return cofre.Fail(cofre.SayN("restore.accepted", len(accepted), "restored {{.kind}} {{.name}} with 1 difference that was accepted", "restored {{.kind}} {{.name}} with {{.n}} differences that were accepted", "kind", c.Kind, "name", c.Name), cofre.ErrPartial)
 }
 
 // discard removes what was staged even where ctx has ended, and joins what it could not remove to the reason.
@@ -229,15 +229,14 @@ func Preflight(plan *cofre.Plan) error {
 	if len(plan.Problems) == 0 {
 		return nil
 	}
-	var whats []string
-	var hint cofre.Message
+	var what, hint cofre.Message
 	for _, p := range plan.Problems {
-		whats = append(whats, p.What)
+		what = cofre.List(what, p.Messages.Of(p.What))
 		if hint.IsZero() {
 			hint = p.Messages.Of(p.Hint)
 		}
 	}
-	err := fmt.Errorf("%s: %w: %s", plan.Title, cofre.ErrPreflight, strings.Join(whats, "; "))
+	err := cofre.Fail(plan.Messages.Of(plan.Title), cofre.ErrPreflight, cofre.Fail(what))
 	if hint.IsZero() {
 		return err
 	}
@@ -247,23 +246,29 @@ func Preflight(plan *cofre.Plan) error {
 func unproven(req Request, res *Result) error {
 	c, p := req.Component, res.Proof
 	if p == nil || len(p.Checks) == 0 {
-		return fmt.Errorf("restored %s %s: %w: nothing was compared", c.Kind, c.Name, cofre.ErrUnproven)
+		return cofre.Fail(restored(c), cofre.ErrUnproven, cofre.Fail(cofre.Say("restore.nothing_compared", "nothing was compared")))
 	}
-	var differ []string
+	var differ cofre.Message
+	const shown = 5 // a broken restore may differ in every table
+	n := 0
 	for _, check := range p.Checks {
-		if !check.OK && check.Accepted == "" {
-			differ = append(differ, difference(check))
+		if check.OK || check.Accepted != "" {
+			continue
+		}
+		if n++; n <= shown {
+			differ = cofre.List(differ, difference(check))
 		}
 	}
-	const shown = 5 // a broken restore may differ in every table
-	more := ""
-	if len(differ) > shown {
-		more = fmt.Sprintf("; and %d more", len(differ)-shown)
-		differ = differ[:shown]
+	if n > shown {
+		differ = cofre.List(differ, cofre.SayN("restore.more_differ", n-shown, "and 1 more", "and {{.n}} more"))
 	}
 	return cofre.WithHint(
-		fmt.Errorf("restored %s %s: %w: %s%s", c.Kind, c.Name, cofre.ErrUnproven, strings.Join(differ, "; "), more),
+		cofre.Fail(restored(c), cofre.ErrUnproven, cofre.Fail(differ)),
 		cofre.Say("restore.unproven", "{{.left}}; verify the point with: cofre verify --level content", "left", res.Plan.Promise.Unpublished()))
+}
+
+func restored(c cofre.Component) cofre.Message {
+	return cofre.Say("restore.restored", "restored {{.kind}} {{.name}}", "kind", c.Kind, "name", c.Name)
 }
 
 // Short cuts what is shown of a long value, such as the definition of a view.
@@ -278,20 +283,29 @@ func Short(s string) string {
 
 // Decision says what a person can do about a copy that was kept: take it as it is, by a command that again makes of
 // the differences' names, or drop it.
-func (r *Result) Decision(again func(accept []string) string) string {
+func (r *Result) Decision(again func(accept []string) string) cofre.Message {
 	var names []string
 	for _, c := range r.Proof.Checks {
 		if !c.OK && c.Accepted == "" && !slices.Contains(names, c.What) {
 			names = append(names, c.What)
 		}
 	}
-	return fmt.Sprintf("%s; the copy is kept as database %s\nto take it as it is: %s\nto drop it, in psql: %s", r.Plan.Promise.Unpublished(), r.Kept.Name, again(names), r.Kept.Drop)
+	return cofre.Say("restore.decision", "{{.left}}; the copy is kept as database {{.name}}\nto take it as it is: {{.accept}}\nto drop it, in psql: {{.drop}}",
+		"left", r.Plan.Promise.Unpublished(), "name", r.Kept.Name, "accept", again(names), "drop", r.Kept.Drop)
 }
 
 // difference says what a check found. Some say what they want by what was captured, and what they got by a reason.
-func difference(c cofre.Checked) string {
+func difference(c cofre.Checked) cofre.Message {
+	what, got := c.Messages.Of(c.What), shortened(c.Messages.Of(c.Got))
 	if c.Want == "as captured" {
-		return fmt.Sprintf("%s: %s", c.What, Short(c.Got))
+		return cofre.Say("restore.differs", "{{.what}}: {{.got}}", "what", what, "got", got)
 	}
-	return fmt.Sprintf("%s: captured %s, restored %s", c.What, Short(c.Want), Short(c.Got))
+	return cofre.Say("restore.captured", "{{.what}}: captured {{.want}}, restored {{.got}}", "what", what, "want", shortened(c.Messages.Of(c.Want)), "got", got)
+}
+
+func shortened(m cofre.Message) cofre.Message {
+	if m.Code != "" {
+		return m
+	}
+	return cofre.Verbatim(Short(m.Text))
 }

@@ -72,7 +72,7 @@ func ParseLevel(s string) (cofre.Level, error) {
 	case cofre.LevelStructure, cofre.LevelContent:
 		return l, nil
 	}
-	return "", cofre.WithHint(fmt.Errorf("unknown level %q", s), cofre.Say("verify.levels", "use structure (everything referenced exists) or content (every byte is read back and compared)"))
+	return "", cofre.WithHint(cofre.Fail(cofre.Say("verify.unknown_level", "unknown level \"{{.level}}\"", "level", s)), cofre.Say("verify.levels", "use structure (everything referenced exists) or content (every byte is read back and compared)"))
 }
 
 // Run verifies points at a level. Findings are no error of Run: the result holds them.
@@ -152,7 +152,7 @@ func between(ctx context.Context, repo repository, req Request, res *Result) err
 			found, err := check.Check(ctx, p, func(c cofre.Component) (cofre.Tree, error) { return repo.Tree(ctx, c.Root) })
 			if err != nil {
 				if len(res.Findings) > 0 && ctx.Err() == nil {
-					found = []cofre.Finding{{Check: check.Name(), What: "not carried out: " + err.Error()}}
+					found = []cofre.Finding{cofre.Finding{Check: check.Name()}.Saying(cofre.Say("check.not_carried_out", "not carried out: {{.cause}}", "cause", err))}
 				} else {
 					return fmt.Errorf("check %s of point %s: %w", check.Name(), p.ID, err)
 				}

@@ -15,6 +15,7 @@ import (
 	"github.com/pkg/xattr"
 	"golang.org/x/sys/unix"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/owner"
 )
@@ -95,16 +96,16 @@ func (p *place) name(kind string, id uint32, lookup func(string) (string, error)
 }
 
 // fit says what of captured attributes can be had here, and names the rest.
-func (p *place) fit(a *bucket.Attributes) (*bucket.Attributes, []string) {
+func (p *place) fit(a *bucket.Attributes) (*bucket.Attributes, []cofre.Message) {
 	if a == nil {
 		return nil, nil
 	}
-	out, lost := *a, []string(nil)
+	out, lost := *a, []cofre.Message(nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	uid, gid := p.here.IDs(a.User, a.Group, a.UID, a.GID)
 	if !p.here.MayGive(uid, gid) {
-		lost = append(lost, "its owner: it will belong to the user who restores, without set-id bits")
+		lost = append(lost, cofre.Say("bucket.lost_owner", "its owner: it will belong to the user who restores, without set-id bits"))
 		uid = os.Geteuid()
 		if !p.here.MayGive(uid, gid) {
 			gid = os.Getegid()
@@ -118,7 +119,7 @@ func (p *place) fit(a *bucket.Attributes) (*bucket.Attributes, []string) {
 		if p.xattrs && (os.Geteuid() == 0 || strings.HasPrefix(n, "user.") || strings.HasPrefix(n, "system.posix_acl_")) {
 			out.Xattrs[n] = v
 		} else {
-			lost = append(lost, "extended attribute "+n)
+			lost = append(lost, cofre.Say("bucket.lost_xattr", "extended attribute {{.name}}", "name", n))
 		}
 	}
 	return &out, lost

@@ -183,12 +183,12 @@ func (s *Store) Strays(_ context.Context) ([]bucket.Stray, error) {
 		if e.Name() == reserved || s.isBucket(e) {
 			continue
 		}
-		why := "a file beside the buckets: only what is in a sub-folder is captured"
+		why := cofre.Say("bucket.stray_file", "a file beside the buckets: only what is in a sub-folder is captured")
 		switch {
 		case e.Type()&fs.ModeSymlink != 0:
-			why = "a symbolic link that leads to no folder: no bucket"
+			why = cofre.Say("bucket.stray_link", "a symbolic link that leads to no folder: no bucket")
 		case !e.Type().IsRegular():
-			why = "neither a folder nor a file: no bucket"
+			why = cofre.Say("bucket.stray_special", "neither a folder nor a file: no bucket")
 		}
 		strays = append(strays, bucket.Stray{Name: strings.ToValidUTF8(e.Name(), "\uFFFD"), Why: why})
 	}
@@ -203,11 +203,11 @@ func cmpErr(err, otherwise error) error {
 }
 
 // Fit holds everything but what the file system or this user does not. A name that is no path is named.
-func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 	a, lost := s.place.fit(o.Attributes)
 	o.Attributes = a
 	if !plain(o.Name) {
-		lost = append(lost, "a path of its name, which cannot be one: its bytes will be below "+reserved+"/odd")
+		lost = append(lost, cofre.Say("bucket.lost_path", "a path of its name, which cannot be one: its bytes will be below {{.folder}}", "folder", reserved+"/odd"))
 	}
 	return o, lost
 }
@@ -292,7 +292,7 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 				return ctx.Err()
 			}
 			if err != nil {
-				return send(yield, s.unreadable(id, name+"/", "the folder, and what is in it, cannot be read: %v", err))
+				return send(yield, s.unreadable(id, name+"/", cofre.Say("bucket.folder_unreadable", "the folder, and what is in it, cannot be read: {{.cause}}", "cause", err)))
 			}
 			if !strings.HasPrefix(name, prefix) {
 				return nil
@@ -302,11 +302,11 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 			case errors.Is(err, fs.ErrNotExist):
 				return nil // deleted since the folder was read
 			case !utf8.ValidString(name):
-				return send(yield, s.unreadable(id, name, "its name %q is not UTF-8", name))
+				return send(yield, s.unreadable(id, name, cofre.Say("bucket.name_encoding", "its name {{.name}} is not UTF-8", "name", fmt.Sprintf("%q", name))))
 			case err != nil:
-				return send(yield, s.unreadable(id, name, "%v", err))
+				return send(yield, s.unreadable(id, name, cofre.SayError(err)))
 			case !d.Type().IsRegular():
-				return send(yield, s.unreadable(id, name, "not a regular file, which a bucket does not hold"))
+				return send(yield, s.unreadable(id, name, cofre.Say("bucket.special", "not a regular file: a bucket holds no others")))
 			case !yield(o, nil):
 				return errStopped
 			}
@@ -329,9 +329,9 @@ func send(yield func(bucket.Object, error) bool, about *bucket.UnreadableError) 
 	return nil
 }
 
-func (s *Store) unreadable(id, name, why string, args ...any) *bucket.UnreadableError {
+func (s *Store) unreadable(id, name string, why cofre.Message) *bucket.UnreadableError {
 	return &bucket.UnreadableError{
-		Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: fmt.Sprintf(why, args...),
+		Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: why,
 	}
 }
 

@@ -97,7 +97,7 @@ func (s *Store) attributes(fi fs.FileInfo, path string) (*bucket.Attributes, err
 }
 
 // FitFolder says what of a captured folder can be had here.
-func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []string) {
+func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []cofre.Message) {
 	a, lost := s.place.fit(f.Attributes)
 	f.Attributes = a
 	return f, lost

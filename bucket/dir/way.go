@@ -10,57 +10,58 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // InTheWay looks along the path of an object, or of a folder: every step must be a folder, and the last one what is
 // asked about, or nothing at all. The bucket itself may be a symbolic link to a folder: within this one, or to where it led when it
 // was captured.
-func (s *Store) InTheWay(id, name string, folder bool) (at, what string) {
+func (s *Store) InTheWay(id, name string, folder bool) (at string, what cofre.Message) {
 	if checkBucket(id) != nil || !folder && !plain(name) {
-		return "", ""
+		return "", cofre.Message{}
 	}
 	fi, err := os.Stat(s.bucketDir(id))
 	if err != nil {
 		if _, err := os.Lstat(s.bucketDir(id)); err == nil {
-			return "", "a symbolic link that leads to no folder"
+			return "", cofre.Say("bucket.dangling", "a symbolic link that leads to no folder")
 		}
-		return "", ""
+		return "", cofre.Message{}
 	}
 	if !fi.IsDir() {
 		return "", kindOf(fi)
 	}
 	if to := s.linkOf(id); to != "" && to != s.followed(id) {
-		return "", "a symbolic link that leads out of the folder, to " + to + ", where it did not lead when it was captured,"
+		return "", cofre.Say("bucket.leads_out", "a symbolic link that leads out of the folder, to {{.to}}, and did not when it was captured,", "to", to)
 	}
 	if name == "" {
-		return "", ""
+		return "", cofre.Message{}
 	}
 	steps := strings.Split(name, "/")
 	for i := range steps {
 		at = strings.Join(steps[:i+1], "/")
 		fi, err := os.Lstat(s.plainFile(id, at))
 		if err != nil {
-			return "", "" // nothing is there, or what is done with it says why not
+			return "", cofre.Message{} // nothing is there, or what is done with it says why not
 		}
 		object := i == len(steps)-1 && !folder
 		if object && !fi.Mode().IsRegular() || !object && !fi.IsDir() {
 			return at, kindOf(fi)
 		}
 	}
-	return "", ""
+	return "", cofre.Message{}
 }
 
-func kindOf(fi fs.FileInfo) string {
+func kindOf(fi fs.FileInfo) cofre.Message {
 	switch m := fi.Mode(); {
 	case m.IsDir():
-		return "a folder"
+		return bucket.AFolder()
 	case m.IsRegular():
-		return "a file"
+		return bucket.AFile()
 	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
+		return cofre.Say("bucket.way_link", "a symbolic link")
 	}
-	return "neither a file nor a folder"
+	return cofre.Say("bucket.way_neither", "something that is neither a file nor a folder")
 }
 
 // MoveAside renames what is at a path of a bucket to the same path below KeptAt.

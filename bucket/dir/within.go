@@ -78,12 +78,12 @@ func (s *Store) bucketRoot(id string) (*os.Root, error) {
 		return nil, err
 	}
 	if s.leadsOut(to) && s.followed(id) != to {
-		return nil, cofre.WithHint(fmt.Errorf("bucket %s is a symbolic link that leads out of %s, to %s: %w", id, s.root, to, cofre.ErrRefused), linkHint)
+		return nil, cofre.WithHint(
+			cofre.Fail(cofre.Say("bucket.link_out", "bucket {{.bucket}} is a symbolic link that leads out of {{.folder}}, to {{.to}}", "bucket", id, "folder", s.root, "to", to), cofre.ErrRefused),
+			cofre.Say("bucket.mount", "if the bucket is to be on another disk, mount that in its place (mount --bind), or restore with --replace, which moves the link aside"))
 	}
 	return openResolved(to)
 }
-
-const linkHint = "if the bucket is to be on another disk, mount that in its place (mount --bind), or restore with --replace, which moves the link aside"
 
 // leadsOut reports whether a path without symbolic links is outside of the store's folder.
 func (s *Store) leadsOut(to string) bool {

@@ -43,7 +43,7 @@ const (
 )
 
 // compare looks at one object of the target as closely as it takes to be sure.
-func (t *Target) compare(ctx context.Context, l bucket.Located, listed bucket.Object) (string, likenessState, error) {
+func (t *Target) compare(ctx context.Context, l bucket.Located, listed bucket.Object) (cofre.Message, likenessState, error) {
 	promised := likeness(l, listed)
 	var now bucket.Object
 	look := func() (err error) {
@@ -57,35 +57,35 @@ func (t *Target) compare(ctx context.Context, l bucket.Located, listed bucket.Ob
 	}
 	switch {
 	case ctx.Err() != nil:
-		return "", 0, ctx.Err()
+		return cofre.Message{}, 0, ctx.Err()
 	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
-		return "", 0, fmt.Errorf("look at %s: %w", l.Path(), err)
+		return cofre.Message{}, 0, fmt.Errorf("look at %s: %w", l.Path(), err)
 	case err != nil && promised == unlike:
-		return "other bytes, which cannot be read", otherContent, nil
+		return cofre.Say("bucket.other_unreadable", "other bytes, which cannot be read"), otherContent, nil
 	case err != nil:
 		// Listed as captured, and its bytes cannot be had: what was captured goes there.
-		return "", bytesGone, nil
+		return cofre.Message{}, bytesGone, nil
 	}
 	switch likeness(l, now) {
 	case unlike:
 		if promised == alike {
-			return "", bytesGone, nil // its row promises the captured bytes and others are served
+			return cofre.Message{}, bytesGone, nil // its row promises the captured bytes and others are served
 		}
-		return "other bytes", otherContent, nil
+		return otherBytes(), otherContent, nil
 	case unknown:
 		same, err := t.readsAs(ctx, l)
 		if err != nil {
-			return "", 0, err
+			return cofre.Message{}, 0, err
 		}
-		if same != "" {
+		if !same.IsZero() {
 			return same, otherContent, nil
 		}
 	case alike:
 	}
-	if d := t.differingProperty(l.Object, now); d != "" {
+	if d := t.differingProperty(l.Object, now); !d.IsZero() {
 		return d, otherContent, nil
 	}
-	return "", sameAll, nil
+	return cofre.Message{}, sameAll, nil
 }
 
 func (t *Target) look(ctx context.Context, o bucket.Object) (bucket.Object, error) {
@@ -95,19 +95,21 @@ func (t *Target) look(ctx context.Context, o bucket.Object) (bucket.Object, erro
 	return t.cfg.To.Stat(ctx, o.Bucket, o.Name)
 }
 
-// readsAs reads an object of the target, whole, and says what differs from what was captured, or "".
-func (t *Target) readsAs(ctx context.Context, l bucket.Located) (string, error) {
+func otherBytes() cofre.Message { return cofre.Say("bucket.other_bytes", "other bytes") }
+
+// readsAs reads an object of the target, whole, and says what differs from what was captured, or nothing.
+func (t *Target) readsAs(ctx context.Context, l bucket.Located) (cofre.Message, error) {
 	got, sum, err := t.readSum(ctx, l.Object)
 	if err != nil {
-		return "", err
+		return cofre.Message{}, err
 	}
 	switch {
 	case sum.size != l.Size:
-		return fmt.Sprintf("%d bytes, not %d", sum.size, l.Size), nil
+		return cofre.Say("bucket.other_size", "{{.size}} bytes, not {{.want}}", "size", sum.size, "want", l.Size), nil
 	case sum.sha != l.SHA256:
-		return "other bytes", nil
+		return otherBytes(), nil
 	case bucket.IsMD5(got.ETag) && got.ETag != sum.md5:
-		return fmt.Sprintf("etag %s, the bytes have the MD5 %s", got.ETag, sum.md5), nil
+		return cofre.Say("bucket.wrong_etag", "etag {{.etag}}, and the bytes have the MD5 {{.md5}}", "etag", got.ETag, "md5", sum.md5), nil
 	}
 	return t.differingProperty(l.Object, got), nil
 }
@@ -140,7 +142,7 @@ func (t *Target) readSum(ctx context.Context, o bucket.Object) (got bucket.Objec
 
 // differingProperty compares everything that was captured of an object beyond its bytes, as far as the target can
 // hold it: what it cannot is in the plan.
-func (t *Target) differingProperty(want, got bucket.Object) string {
+func (t *Target) differingProperty(want, got bucket.Object) cofre.Message {
 	want, _ = t.cfg.To.Fit(want)
 	return bucket.Differing(want, got, t.facts.Kept().Headers)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
@@ -31,7 +30,7 @@ func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, e
 	fit := newFitting()
 	for f, err := range bucket.ReadFolders(ctx, t.tree) {
 		if errors.Is(err, cofre.ErrNotFound) {
-			plan.Notes = append(plan.Notes, "not captured, by the version that made this point: mode, owner, extended attributes and time of files, and empty folders; new files belong to the user who restores")
+			plan.Note(cofre.Say("bucket.no_folders", "the version that made this point did not capture mode, owner, extended attributes and time of files, nor empty folders; new files belong to the user who restores"))
 			return nil, nil
 		}
 		if err != nil {
@@ -42,14 +41,14 @@ func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, e
 			continue
 		}
 		if !can {
-			fit.add(f.Path(), []string{"a folder with its mode, owner and time"})
+			fit.add(f.Path(), []cofre.Message{cofre.Say("bucket.lost_folder", "a folder with its mode, owner and time")})
 			continue
 		}
 		_, lost := store.FitFolder(f)
 		fit.add(f.Path(), lost)
 		out.captured = append(out.captured, f)
 	}
-	plan.Notes = append(plan.Notes, fit.notes(t.desc.Kind)...)
+	fit.note(plan, t.desc.Kind)
 	if !can {
 		return nil, nil
 	}
@@ -100,21 +99,21 @@ func (t *Target) setFolders(ctx context.Context) error {
 		is, ok := now[f.Path()]
 		set := want
 		switch differ := want.Attributes.Differing(is.Attributes); {
-		case !ok || differ == "" || t.folders.made[f.Path()]:
+		case !ok || differ.IsZero() || t.folders.made[f.Path()]:
 		case f.Bucket == "" && len(t.existing) == 0: // it was made to be restored into
 		case !t.cfg.Replace:
-			t.leave("folder "+f.Path(), "as captured", differ)
+			t.leave(folder(f), asCaptured(), differ)
 			set.Attributes = is.Attributes
 		default:
-			t.kept = append(t.kept, fmt.Sprintf("folder %s was of mode %s and owner %d:%d", f.Path(), is.Attributes.Mode, is.Attributes.UID, is.Attributes.GID))
+			t.kept = append(t.kept, cofre.Say("bucket.folder_was", "folder {{.path}} had mode {{.mode}} and owner {{.uid}}:{{.gid}}", "path", f.Path(), "mode", is.Attributes.Mode, "uid", is.Attributes.UID, "gid", is.Attributes.GID))
 		}
-		if ok && set.Attributes.Differing(is.Attributes) == "" && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
+		if ok && set.Attributes.Differing(is.Attributes).IsZero() && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
 			continue
 		}
 		err := t.folders.store.SetFolder(ctx, set)
 		switch {
 		case errors.Is(err, cofre.ErrDenied): // somebody else's: the objects in it are here
-			t.leave("folder "+f.Path(), "as captured", err.Error())
+			t.leave(folder(f), asCaptured(), cofre.SayError(err))
 		case err != nil:
 			return fmt.Errorf("set folder %s: %w", f.Path(), err)
 		}
@@ -150,11 +149,11 @@ func (t *Target) compareFolders(ctx context.Context) error {
 		is, ok := now[f.Path()]
 		switch way, in := t.inTheWay(f.Bucket, f.Name, true); {
 		case in:
-			t.leave("folder "+f.Path(), "as captured", way.String())
+			t.leave(folder(f), asCaptured(), way.said())
 		case !ok:
-			t.leave("folder "+f.Path(), "as captured", "is not there")
+			t.leave(folder(f), asCaptured(), cofre.Say("bucket.not_there", "is not there"))
 		case f.Bucket != "" && !is.ModifiedAt.Equal(want.ModifiedAt):
-			t.leave("folder "+f.Path(), "as captured", fmt.Sprintf("time %s, not %s", is.ModifiedAt.Format(time.RFC3339Nano), want.ModifiedAt.Format(time.RFC3339Nano)))
+			t.leave(folder(f), asCaptured(), bucket.DifferingTime(is.ModifiedAt, want.ModifiedAt))
 		}
 	}
 	return nil
@@ -166,4 +165,8 @@ func (t *Target) sweep(ctx context.Context) error {
 		return s.Sweep(ctx)
 	}
 	return nil
+}
+
+func folder(f bucket.Folder) cofre.Message {
+	return cofre.Say("bucket.folder", "folder {{.path}}", "path", f.Path())
 }

@@ -32,7 +32,7 @@ func (t *Target) keep(ctx context.Context, o bucket.Object) error {
 			return nil // deleted since it was listed
 		}
 		if err == nil {
-			t.keptIn(k.KeptAt(keptPrefix + t.mark))
+			t.keptIn(cofre.Verbatim(k.KeptAt(keptPrefix + t.mark)))
 		}
 		return err
 	}
@@ -64,7 +64,7 @@ func (t *Target) keep(ctx context.Context, o bucket.Object) error {
 	if back != sum {
 		return fmt.Errorf("%w: the kept copy is served otherwise", errReadBack)
 	}
-	t.keptIn("bucket " + id + ", below " + prefix + "BUCKET/NAME")
+	t.keptIn(cofre.Say("bucket.kept_in", "bucket {{.bucket}}, below {{.prefix}}BUCKET/NAME", "bucket", id, "prefix", prefix))
 	return nil
 }
 
@@ -87,7 +87,7 @@ func (t *Target) keepingBucket(ctx context.Context) (id, prefix string, err erro
 	return id, "", nil
 }
 
-func (t *Target) keptIn(where string) {
+func (t *Target) keptIn(where cofre.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.keptAt = where

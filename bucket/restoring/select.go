@@ -24,7 +24,7 @@ type Held struct {
 // chosen is what is to be restored: a content, or the reason why there is none.
 type chosen struct {
 	x    bucket.Indexed
-	lack string
+	lack cofre.Message
 }
 
 // selectObjects keeps what is to be restored by its new place.
@@ -37,7 +37,7 @@ func (t *Target) selectObjects(ctx context.Context) error {
 			c, ok := counting(xs)
 			switch {
 			case !ok:
-			case c.lack != "":
+			case !c.lack.IsZero():
 				t.lacks(path, c.lack)
 			default:
 				if err := t.want(0, shard, c.x); err != nil {
@@ -57,7 +57,7 @@ func counting(xs []bucket.Indexed) (chosen, bool) {
 	if slices.ContainsFunc(xs, func(x bucket.Indexed) bool { return x.Superseded }) {
 		return chosen{}, false
 	}
-	return chosen{lack: xs[0].Missing}, true
+	return chosen{lack: xs[0].Why()}, true
 }
 
 // eachShard hands the index of each shard of a component, as far as it is wanted, to f, by path.
@@ -92,18 +92,18 @@ func (t *Target) want(tree int, shard string, x bucket.Indexed) error {
 		t.largest = l.Object
 	}
 	if x.Suspect != "" {
-		t.leave("object "+x.Path(), "the bytes that its row promises", "what was captured: "+x.Suspect)
+		t.leave(object(x.Path()), cofre.Say("bucket.promised_bytes", "the bytes that its row promises"), cofre.Say("bucket.captured_suspect", "what was captured: {{.why}}", "why", x.Why()))
 	}
 	t.counts.wanted++
 	t.total += l.Size
 	return t.wanted.Add(l.Bucket, l.Name, l.Size, l)
 }
 
-func (t *Target) lacks(path, why string) {
+func (t *Target) lacks(path string, why cofre.Message) {
 	t.mu.Lock()
 	t.counts.missing++
 	t.mu.Unlock()
-	t.leave("object "+path, "as captured", "missing from the recovery point: "+why)
+	t.leave(object(path), asCaptured(), cofre.Say("bucket.not_in_point", "missing from the recovery point: {{.why}}", "why", why))
 }
 
 // pending is an object that a database names in a version that no component met so far holds.
@@ -225,7 +225,7 @@ func (t *Target) ask(ctx context.Context, p pending) error {
 	case errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrUnreachable):
 		return fmt.Errorf("look at %s: %w", p.Row.Path(), err)
 	case err != nil:
-		t.lacks(p.Row.Path(), "no point holds version "+cmp.Or(p.Row.Version, "none")+", and the storage does not deliver it")
+		t.lacks(p.Row.Path(), cofre.Say("bucket.version_gone", "no point holds version {{.version}}, and the storage does not deliver it", "version", cmp.Or(p.Row.Version, "-")))
 		return nil
 	}
 	if i := slices.IndexFunc(p.Like, func(l bucket.Located) bool { return l.SHA256 == sum.sha }); i >= 0 {
@@ -238,6 +238,6 @@ func (t *Target) ask(ctx context.Context, p pending) error {
 		t.count(&t.counts.served)
 		return nil
 	}
-	t.lacks(p.Row.Path(), "no point holds version "+cmp.Or(p.Row.Version, "none")+", and the storage delivers something else")
+	t.lacks(p.Row.Path(), cofre.Say("bucket.version_other", "no point holds version {{.version}}, and the storage delivers something else", "version", cmp.Or(p.Row.Version, "-")))
 	return nil
 }

@@ -180,33 +180,43 @@ func withSettings(b, from bucket.Bucket, s bucket.Settings) bucket.Bucket {
 	return b
 }
 
-// settingsDiffer returns got as far as s goes if it is not as want, or "".
-func settingsDiffer(want, got bucket.Bucket, s bucket.Settings) string {
-	if is := describe(s, got); is != describe(s, want) {
+// settingsDiffer returns got as far as s goes if it is not as want, or nothing.
+func settingsDiffer(want, got bucket.Bucket, s bucket.Settings) cofre.Message {
+	if is := describe(s, got); is.Text != describe(s, want).Text {
 		return is
 	}
-	return ""
+	return cofre.Message{}
 }
 
 // describe describes a bucket as far as s goes.
-func describe(s bucket.Settings, b bucket.Bucket) string {
-	var words []string
-	say := func(known, yes bool, word, otherwise string) {
-		if known && yes {
-			words = append(words, word)
-		} else if known && otherwise != "" {
-			words = append(words, otherwise)
+func describe(s bucket.Settings, b bucket.Bucket) cofre.Message {
+	var all cofre.Message
+	say := func(known bool, m cofre.Message) {
+		if known {
+			all = cofre.List(all, m)
 		}
 	}
-	say(s.Public, b.Public, "public", "private")
-	if s.Limits && b.MaxSize != nil {
-		words = append(words, fmt.Sprintf("at most %d bytes", *b.MaxSize))
+	if b.Public {
+		say(s.Public, cofre.Say("bucket.public", "public"))
 	} else {
-		say(s.Limits, true, "any size", "")
+		say(s.Public, cofre.Say("bucket.private", "private"))
 	}
-	say(s.Limits, len(b.Types) > 0, "only "+strings.Join(slices.Sorted(slices.Values(b.Types)), " "), "any type")
-	say(s.Versions, b.Versions, "versioned", "not versioned")
-	return strings.Join(words, ", ")
+	if b.MaxSize != nil {
+		say(s.Limits, cofre.Say("bucket.max_size", "at most {{.bytes}} bytes", "bytes", *b.MaxSize))
+	} else {
+		say(s.Limits, cofre.Say("bucket.any_size", "any size"))
+	}
+	if len(b.Types) > 0 {
+		say(s.Limits, cofre.Say("bucket.types", "only {{.types}}", "types", strings.Join(slices.Sorted(slices.Values(b.Types)), " ")))
+	} else {
+		say(s.Limits, cofre.Say("bucket.any_type", "any type"))
+	}
+	if b.Versions {
+		say(s.Versions, cofre.Say("bucket.versioned", "versioned"))
+	} else {
+		say(s.Versions, cofre.Say("bucket.unversioned", "not versioned"))
+	}
+	return all
 }
 
 // decideSettings says what each bucket is to be in the end, and what its settings are now.
@@ -223,28 +233,24 @@ func (t *Target) decideSettings(plan *cofre.Plan) {
 		}
 		t.final[b.ID] = final
 		differ := settingsDiffer(b, now, s)
-		if !exists || !t.asCaptured() || differ == "" {
+		if !exists || !t.asCaptured() || differ.IsZero() {
 			continue
 		}
 		if t.cfg.Replace {
-			t.kept = append(t.kept, fmt.Sprintf("settings of bucket %s were: %s", b.ID, describe(s, now)))
+			t.kept = append(t.kept, cofre.Say("bucket.settings_were", "the settings of bucket {{.bucket}} were: {{.settings}}", "bucket", b.ID, "settings", describe(s, now)))
 		} else {
-			plan.Notes = append(plan.Notes, fmt.Sprintf("bucket %s stays %s; captured was %s; --replace sets it", b.ID, differ, describe(s, b)))
+			plan.Note(cofre.Say("bucket.settings_stay", "bucket {{.bucket}} stays {{.now}}; it was captured {{.captured}}; --replace sets it so", "bucket", b.ID, "now", differ, "captured", describe(s, b)))
 		}
 	}
-	var lost []string
 	keeps := t.desc.Settings
 	for _, b := range t.buckets {
 		s := bucket.Settings{Public: b.Public && !keeps.Public, Limits: !lifted(b) && !keeps.Limits, Versions: b.Versions && !keeps.Versions}
 		if s != (bucket.Settings{}) {
-			lost = append(lost, fmt.Sprintf("%s (%s)", b.ID, describe(s, b)))
+			plan.Note(cofre.Say("bucket.settings_lost", "{{.kind}} does not keep these settings of bucket {{.bucket}}: {{.settings}}", "kind", t.desc.Kind, "bucket", b.ID, "settings", describe(s, b)))
 		}
 	}
-	if len(lost) > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("%s does not keep these settings of buckets: %s", t.desc.Kind, strings.Join(lost, "; ")))
-	}
 	if ids := t.owed.ids(); len(ids) > 0 {
-		plan.Notes = append(plan.Notes, "an interrupted restore left the limits of these buckets lifted, they are put back: "+strings.Join(ids, ", "))
+		plan.Note(cofre.Say("bucket.put_back", "an interrupted restore left these buckets without their limits, which are put back: {{.buckets}}", "buckets", strings.Join(ids, ", ")))
 	}
 }
 
@@ -319,7 +325,7 @@ func (t *Target) payBack(ctx context.Context) error {
 			err = t.owed.paid(id)
 		}
 		if err != nil {
-			all = errors.Join(all, fmt.Errorf("put the settings of bucket %s back (%s): %w", id, describe(t.desc.Settings, b), err))
+			all = errors.Join(all, fmt.Errorf("put the settings of bucket %s back (%s): %w", id, describe(t.desc.Settings, b).Text, err))
 		}
 	}
 	return all
@@ -329,10 +335,10 @@ func (t *Target) payBack(ctx context.Context) error {
 func (t *Target) setBuckets(ctx context.Context) error {
 	for _, b := range t.buckets {
 		if way, in := t.inTheWay(b.ID, "", true); in {
-			t.leave("bucket "+b.ID, "as captured", way.String())
+			t.leave(aBucket(b.ID), asCaptured(), way.said())
 			continue
 		}
-		if now, existed := t.existing[b.ID]; existed && settingsDiffer(t.final[b.ID], now, t.desc.Settings) == "" {
+		if now, existed := t.existing[b.ID]; existed && settingsDiffer(t.final[b.ID], now, t.desc.Settings).IsZero() {
 			continue
 		}
 		if err := t.cfg.To.Ensure(ctx, t.final[b.ID]); err != nil {
@@ -348,9 +354,14 @@ func (t *Target) setBuckets(ctx context.Context) error {
 			return fmt.Errorf("read the settings of bucket %s back: %w", b.ID, err)
 		}
 		s := t.settingsOf(b)
-		if differ := settingsDiffer(b, found[0], s); differ != "" && t.asCaptured() {
-			t.leave("settings of bucket "+b.ID, describe(s, b), differ+", not "+describe(s, b))
+		if differ := settingsDiffer(b, found[0], s); !differ.IsZero() && t.asCaptured() {
+			t.leave(cofre.Say("bucket.settings_of", "settings of bucket {{.bucket}}", "bucket", b.ID), describe(s, b),
+				cofre.Say("bucket.settings_differ", "{{.now}}, not {{.captured}}", "now", differ, "captured", describe(s, b)))
 		}
 	}
 	return nil
+}
+
+func aBucket(id string) cofre.Message {
+	return cofre.Say("bucket.bucket", "bucket {{.bucket}}", "bucket", id)
 }

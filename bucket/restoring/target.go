@@ -12,6 +12,7 @@ import (
 	"hash/maphash"
 	"io"
 	"iter"
+	"maps"
 	"net"
 	"path"
 	"slices"
@@ -26,7 +27,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/spill"
-	"github.com/trustlayer/cofre/internal/count"
 	"github.com/trustlayer/cofre/internal/retry"
 )
 
@@ -112,9 +112,9 @@ type Target struct {
 	failed []Checked       // uploaded, and served otherwise: the first of them
 	left   []Checked       // known to be otherwise than captured: the first of them
 	apart  map[string]bool // the paths of objects that were not brought
-	kept   []string        // what was replaced that is no object
+	kept   []cofre.Message // what was replaced that is no object
 	ways   []obstacle      // to be moved aside when published
-	keptAt string
+	keptAt cofre.Message
 
 	unlock   func() error // of the place, from Stage on
 	released bool
@@ -145,7 +145,8 @@ func NewTarget(cfg Restore) *Target {
 // Plan selects the objects, lists what the target has, and says what will happen.
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.tree, t.trees = tree, []cofre.Tree{tree}
-	plan := &cofre.Plan{Title: "restore storage to " + t.desc.URL, Point: t.cfg.Point}
+	plan := cofre.NewPlan(cofre.Say("bucket.plan", "restore storage to {{.url}}", "url", t.desc.URL))
+	plan.Point = t.cfg.Point
 	captured, err := bucket.ReadBuckets(ctx, tree)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	}
 	for _, id := range t.cfg.Buckets {
 		if !slices.ContainsFunc(captured, func(b bucket.Bucket) bool { return b.ID == id }) {
-			problem(plan, "cofre show lists what a recovery point holds", "bucket %s is not in the component", id)
+			plan.Refuse(cofre.Say("bucket.not_captured", "bucket {{.bucket}} is not in the component", "bucket", id), cofre.Say("bucket.see_point", "see what the point holds: cofre show {{.point}}", "point", t.cfg.Point))
 		}
 	}
 	if len(plan.Problems) > 0 {
@@ -184,35 +185,35 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	return plan, t.finishPlan(ctx, plan)
 }
 
-func problem(plan *cofre.Plan, hint, format string, args ...any) {
-	plan.Problems = append(plan.Problems, cofre.Problem{What: fmt.Sprintf(format, args...), Hint: hint})
-}
-
 // notePartial names what the capture itself lacked, unless it is named object by object.
 func (t *Target) notePartial(c cofre.Component) {
 	all := len(t.cfg.Buckets) == 0 && t.cfg.Prefix == "" && t.cfg.Object == ""
 	if c.Partial && all && t.counts.left == 0 {
-		t.leave("component "+c.Name, "whole", "captured incompletely: "+strings.Join(c.Warnings, "; "))
+		var why cofre.Message
+		for _, w := range c.Warnings {
+			why = cofre.List(why, c.Messages.Of(w))
+		}
+		t.leave(cofre.Say("bucket.component", "component {{.name}}", "name", c.Name), cofre.Say("bucket.whole", "whole"), cofre.Say("bucket.partial", "captured incompletely: {{.why}}", "why", why))
 	}
 }
 
 func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
 	c := t.counts
 	if c.wanted == 0 && c.missing == 0 && c.served == 0 && (t.cfg.Object != "" || t.cfg.Prefix != "") {
-		problem(plan, "names are compared as they stand, byte by byte", "no captured object has the name or prefix asked for")
+		plan.Refuse(cofre.Say("bucket.no_match", "no captured object has this name or prefix"), cofre.Say("bucket.exact_names", "a name is compared byte by byte, with upper and lower case"))
 	}
 	if c.served > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("in no point, and served by the storage as the rows say: %s that the database names", count.Of(c.served, "object")))
+		plan.Note(cofre.SayN("bucket.served", int(c.served), "1 object that the database names is in no point, and the storage serves it as its row says", "{{.n}} objects that the database names are in no point, and the storage serves them as their rows say"))
 	}
 	for _, l := range t.left {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("will not be as captured: %s: %s", l.What, l.Got))
+		plan.Note(cofre.Say("bucket.will_differ", "will not be as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
 	}
 	if int(c.left) > len(t.left) {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("and %d more", int(c.left)-len(t.left)))
+		plan.Note(cofre.SayN("bucket.left_more", int(c.left)-len(t.left), "and 1 more", "and {{.n}} more"))
 	}
 	if t.cfg.KeepIn != "" {
 		if _, ok := t.existing[t.cfg.KeepIn]; !ok {
-			problem(plan, "name a bucket that exists, or leave --keep-in out", "bucket %s, to keep what is replaced, does not exist", t.cfg.KeepIn)
+			plan.Refuse(cofre.Say("bucket.keep_in_missing", "bucket {{.bucket}}, to keep what is replaced, does not exist", "bucket", t.cfg.KeepIn), cofre.Say("bucket.keep_in_name", "name a bucket that exists, or leave --keep-in out"))
 		}
 	}
 	l, ok := t.cfg.To.(bucket.Limiter)
@@ -224,8 +225,8 @@ func (t *Target) finishPlan(ctx context.Context, plan *cofre.Plan) error {
 		return err
 	}
 	if limit >= 0 && t.largest.Size > limit {
-		problem(plan, "raise UPLOAD_FILE_SIZE_LIMIT on the storage server for the time of the restore",
-			"%s has %d bytes and the service takes at most %d", t.largest.Path(), t.largest.Size, limit)
+		plan.Refuse(cofre.Say("bucket.too_large", "{{.object}} has {{.size}} bytes, and the service takes at most {{.limit}}", "object", t.largest.Path(), "size", t.largest.Size, "limit", limit),
+			cofre.Say("bucket.raise_limit", "raise UPLOAD_FILE_SIZE_LIMIT on the storage server for the time of the restore"))
 	}
 	return nil
 }
@@ -304,7 +305,7 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 	fit := newFitting()
 	twice := ""
 	var blocked int64
-	var firstBlocked string
+	var firstBlocked cofre.Message
 	folders, err := t.foldersOfNames()
 	if err == nil {
 		err = t.findTwofold(folders)
@@ -325,14 +326,14 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 			seen[l.Path()] = true
 			_, lost := t.cfg.To.Fit(l.Object)
 			if t.twofold[l.Path()] {
-				lost = append(lost, "a path of its name, beside a folder of that name: one of the two will be below .cofre/odd")
+				lost = append(lost, cofre.Say("bucket.lost_twofold", "a path of its name, next to a folder of that name: one of the two will be below {{.folder}}", "folder", ".cofre/odd"))
 			}
 			fit.add(l.Path(), lost)
 			o, ok := have[l.Path()]
 			delete(have, l.Path())
 			if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
-				if blocked++; firstBlocked == "" {
-					firstBlocked = fmt.Sprintf("%s: %s", l.Path(), way)
+				if blocked++; firstBlocked.IsZero() {
+					firstBlocked = cofre.Say("bucket.blocked", "{{.object}}: {{.way}}", "object", l.Path(), "way", way.said())
 				}
 				continue
 			}
@@ -357,19 +358,19 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 		t.counts.extra += int64(len(have))
 	}
 	if twice != "" {
-		problem(plan, "restore one bucket at a time, each into its own", "objects of several buckets would become one, as %s", twice)
+		plan.Refuse(cofre.Say("bucket.twice", "objects of several buckets would become one, {{.object}}", "object", twice), cofre.Say("bucket.one_at_a_time", "restore one bucket at a time, each into its own: --bucket NAME --to-bucket OTHER"))
 	}
-	plan.Notes = append(plan.Notes, fit.notes(t.desc.Kind)...)
+	fit.note(plan, t.desc.Kind)
 	if len(differ) > 0 && !t.cfg.Replace {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("in the target with other content, and left as it is: %s, first %s; --replace puts the captured content in its place, --to-bucket or --to-prefix beside it",
-			count.Of(t.counts.differ, "object"), differ[0]))
+		plan.Note(cofre.SayN("bucket.other_content", int(t.counts.differ), "1 object has other content in the target and stays as it is: {{.first}}; --replace puts the captured content in its place, --to-bucket or --to-prefix beside it",
+			"{{.n}} objects have other content in the target and stay as they are, the first {{.first}}; --replace puts the captured content in their place, --to-bucket or --to-prefix beside them", "first", differ[0]))
 	}
 	t.steps(plan, absent, same, unsure)
 	if blocked > 0 && t.cfg.Replace {
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: "move", Object: "what is in the way", Detail: fmt.Sprintf("of %s, first %s; kept in %s",
-			count.Of(blocked, "object"), firstBlocked, t.cfg.To.(bucket.Keeper).KeptAt(keptPrefix+t.mark))})
+		plan.Do(cofre.Say("bucket.do_move", "move"), cofre.Say("bucket.in_the_way", "what is in the way"), cofre.SayN("bucket.in_the_way_of", int(blocked), "of 1 object, {{.first}}; kept in {{.kept}}", "of {{.n}} objects, the first {{.first}}; kept in {{.kept}}",
+			"first", firstBlocked, "kept", t.cfg.To.(bucket.Keeper).KeptAt(keptPrefix+t.mark)))
 	} else if blocked > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("something is in the way of %s, first %s; --replace moves it aside", count.Of(blocked, "object"), firstBlocked))
+		plan.Note(cofre.SayN("bucket.blocked_note", int(blocked), "something is in the way of 1 object, {{.first}}; --replace moves it aside", "something is in the way of {{.n}} objects, the first {{.first}}; --replace moves it aside", "first", firstBlocked))
 	}
 	return nil
 }
@@ -398,66 +399,75 @@ func (t *Target) foldersOfNames() (map[uint64]bool, error) {
 
 // fitting gathers what a place cannot hold: what, of how many objects, the first of them.
 type fitting struct {
-	order []string
+	lost  map[string]cofre.Message // by their text
 	of    map[string]int
 	first map[string]string
 }
 
-func newFitting() *fitting { return &fitting{of: map[string]int{}, first: map[string]string{}} }
+func newFitting() *fitting {
+	return &fitting{lost: map[string]cofre.Message{}, of: map[string]int{}, first: map[string]string{}}
+}
 
-func (f *fitting) add(path string, lost []string) {
-	for _, what := range lost {
-		if f.of[what] == 0 {
-			f.order = append(f.order, what)
-			f.first[what] = path
+func (f *fitting) add(path string, lost []cofre.Message) {
+	for _, m := range lost {
+		if f.of[m.Text] == 0 {
+			f.lost[m.Text], f.first[m.Text] = m, path
 		}
-		f.of[what]++
+		f.of[m.Text]++
 	}
 }
 
-func (f *fitting) notes(kind string) []string {
-	var out []string
-	for _, what := range slices.Sorted(slices.Values(f.order)) {
-		out = append(out, fmt.Sprintf("%s does not hold of %d, first %s: %s", kind, f.of[what], f.first[what], what))
+func (f *fitting) note(plan *cofre.Plan, kind string) {
+	for _, text := range slices.Sorted(maps.Keys(f.lost)) {
+		plan.Note(cofre.SayN("bucket.lost", f.of[text], "{{.kind}} cannot hold of 1 object, {{.first}}: {{.what}}", "{{.kind}} cannot hold of {{.n}} objects, the first {{.first}}: {{.what}}",
+			"kind", kind, "first", f.first[text], "what", f.lost[text]))
 	}
-	return out
 }
 
 func (t *Target) steps(plan *cofre.Plan, absent, same, unsure int64) {
-	step := func(verb, object, detail string) {
-		plan.Steps = append(plan.Steps, cofre.Step{Verb: verb, Object: object, Detail: detail})
-	}
+	create, set := cofre.Say("bucket.do_create", "create"), cofre.Say("bucket.do_set", "set")
 	if s, ok := t.cfg.To.(bucket.Foldered); ok && s.Absent() {
-		step("make", "folder "+t.desc.URL, "which is not there")
+		plan.Do(create, cofre.Say("bucket.folder", "folder {{.path}}", "path", t.desc.URL), cofre.Say("bucket.absent", "which does not exist"))
 	}
 	for _, b := range t.buckets {
 		if now, ok := t.existing[b.ID]; !ok {
-			step("create", "bucket "+b.ID, describe(t.desc.Settings, t.final[b.ID]))
-		} else if settingsDiffer(t.final[b.ID], now, t.desc.Settings) != "" {
-			step("set", "bucket "+b.ID, describe(t.desc.Settings, t.final[b.ID]))
+			plan.Do(create, aBucket(b.ID), describe(t.desc.Settings, t.final[b.ID]))
+		} else if !settingsDiffer(t.final[b.ID], now, t.desc.Settings).IsZero() {
+			plan.Do(set, aBucket(b.ID), describe(t.desc.Settings, t.final[b.ID]))
 		}
 	}
-	some := func(n int64, verb, detail string) {
+	some := func(n int64, verb, detail cofre.Message) {
 		if n > 0 {
-			step(verb, count.Of(n, "object"), detail)
+			plan.Do(verb, objects(n), detail)
 		}
 	}
-	some(absent, "upload", "and read back")
-	some(same+unsure, "compare", "that exist; an equal one is left as it is, one whose bytes are gone is uploaded")
+	some(absent, cofre.Say("bucket.do_upload", "upload"), cofre.Say("bucket.read_back", "and read back"))
+	some(same+unsure, cofre.Say("bucket.do_compare", "compare"), cofre.Say("bucket.comparing", "already there: what is equal stays as it is, what has lost its bytes is uploaded"))
 	if t.cfg.Replace {
-		some(t.counts.differ, "replace", "that exist with other content")
+		some(t.counts.differ, cofre.Say("bucket.do_replace", "replace"), cofre.Say("bucket.replacing", "already there, with other content"))
 	}
 	if t.cfg.DeleteExtra {
-		some(t.counts.extra, "delete", "that were not captured")
+		some(t.counts.extra, cofre.Say("bucket.do_delete", "delete"), cofre.Say("bucket.deleting", "not captured"))
 	} else if t.counts.extra > 0 {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("in the target, not captured, and left there: %s", count.Of(t.counts.extra, "object")))
+		plan.Note(cofre.SayN("bucket.extra", int(t.counts.extra), "1 object in the target was not captured, and stays there", "{{.n}} objects in the target were not captured, and stay there"))
 	}
 	switch {
 	case t.cfg.FixUp != nil && t.asCaptured():
-		step("set", "owners and times", "in storage.objects")
+		plan.Do(set, cofre.Say("bucket.owners", "owners and times"), cofre.Say("bucket.in_rows", "in storage.objects"))
 	case t.desc.Rows:
-		plan.Notes = append(plan.Notes, "without access to the database, new objects get new ids, no owner and today's dates")
+		plan.Note(cofre.Say("bucket.no_rows", "without access to the database, new objects get new ids, no owner and today's dates"))
 	}
+}
+
+// What a restore speaks of.
+func asCaptured() cofre.Message { return cofre.Say("bucket.as_captured", "as captured") }
+
+func object(path string) cofre.Message {
+	return cofre.Say("bucket.object", "object {{.path}}", "path", path)
+}
+
+func objects(n int64) cofre.Message {
+	return cofre.SayN("bucket.objects", int(n), "1 object", "{{.n}} objects")
 }
 
 // shard returns what is wanted and what is present in one shard of the target's names.
@@ -565,7 +575,7 @@ func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l b
 func (t *Target) settle(ctx context.Context, l bucket.Located, o bucket.Object, exists bool) error {
 	if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
 		if !t.cfg.Replace {
-			t.leaveObject(l.Object, way.String())
+			t.leaveObject(l.Object, way.said())
 			return nil
 		}
 		t.block(way)
@@ -635,9 +645,9 @@ func (t *Target) giveUp(o bucket.Object, err error) {
 		t.count(&t.counts.lost)
 	}
 	if errors.Is(err, errReadBack) {
-		t.fail(o, err.Error())
+		t.fail(o, cofre.SayError(err))
 	} else {
-		t.leaveObject(o, err.Error())
+		t.leaveObject(o, cofre.SayError(err))
 	}
 }
 
@@ -653,7 +663,11 @@ func endsRestore(err error) bool {
 // lostError says that the repository holds an object no more as it was captured: the others are still restored.
 type lostError struct{ error }
 
-func (e *lostError) Error() string { return "lost in the repository: " + e.error.Error() }
+func (e *lostError) Error() string { return e.Message().Text + ": " + e.error.Error() }
+
+func (e *lostError) Message() cofre.Message {
+	return cofre.Say("bucket.lost_here", "lost in the repository")
+}
 
 func (e *lostError) Unwrap() error { return e.error }
 
@@ -681,7 +695,7 @@ func fromRepository(err error) error {
 }
 
 // errReadBack says that what was uploaded is served otherwise.
-var errReadBack = errors.New("read back")
+var errReadBack = cofre.Fail(cofre.Say("bucket.served_otherwise", "what was uploaded is served otherwise"))
 
 func (t *Target) uploadOnce(ctx context.Context, l bucket.Located) error {
 	r, err := t.trees[l.Tree].Open(ctx, l.InTree)
@@ -700,8 +714,8 @@ func (t *Target) uploadOnce(ctx context.Context, l bucket.Located) error {
 	if err != nil {
 		return err
 	}
-	if different != "" {
-		return fmt.Errorf("%w: %s", errReadBack, different)
+	if !different.IsZero() {
+		return cofre.Fail(different, errReadBack)
 	}
 	return nil
 }
@@ -712,29 +726,29 @@ func (t *Target) count(n *int64) {
 	*n++
 }
 
-func (t *Target) fail(o bucket.Object, got string) {
+func (t *Target) fail(o bucket.Object, got cofre.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.failed++
 	t.apart[o.Path()] = true
 	if len(t.failed) < bucket.MaxNamed {
-		t.failed = append(t.failed, cofre.Checked{What: "object " + o.Path(), Want: "as captured", Got: got})
+		t.failed = append(t.failed, cofre.NewChecked(object(o.Path()), asCaptured(), got, false))
 	}
 }
 
 // leave names something that is not as captured, and that the restore goes on without.
-func (t *Target) leave(what, want, got string) {
+func (t *Target) leave(what, want, got cofre.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.left++
 	if len(t.left) < bucket.MaxNamed {
-		t.left = append(t.left, cofre.Checked{What: what, Want: want, Got: got})
+		t.left = append(t.left, cofre.NewChecked(what, want, got, false))
 	}
 }
 
 // leaveObject leaves out an object that was wanted.
-func (t *Target) leaveObject(o bucket.Object, got string) {
-	t.leave("object "+o.Path(), "as captured", got)
+func (t *Target) leaveObject(o bucket.Object, got cofre.Message) {
+	t.leave(object(o.Path()), asCaptured(), got)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.apart[o.Path()] = true
@@ -747,22 +761,21 @@ func (t *Target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 	c := t.counts
 	settled := c.created + c.repaired + c.equal + c.deferred
 	want := c.wanted - int64(len(t.apart)) + c.failed
-	p := &cofre.Proof{Checks: []cofre.Checked{{
-		What: "objects with the captured " + t.compared(), Want: fmt.Sprint(want), Got: fmt.Sprint(settled), OK: want == settled,
-	}}}
+	number := func(n int64) cofre.Message { return cofre.Verbatim(fmt.Sprint(n)) }
+	p := &cofre.Proof{Checks: []cofre.Checked{cofre.NewChecked(t.compared(), number(want), number(settled), want == settled)}}
 	if c.served > 0 {
-		p.Checks = append(p.Checks, cofre.Checked{What: "objects that the storage serves as their rows say", Want: fmt.Sprint(c.served), Got: fmt.Sprint(c.served), OK: true})
+		p.Checks = append(p.Checks, cofre.NewChecked(cofre.Say("bucket.check_served", "objects that the storage serves as their rows say"), number(c.served), number(c.served), true))
 	}
 	p.Checks = append(p.Checks, t.failed...)
 	return p, nil
 }
 
 // compared lists what is compared of each object.
-func (t *Target) compared() string {
+func (t *Target) compared() cofre.Message {
 	if t.facts.Kept().Files && t.desc.Files {
-		return "size, hash, mode, owner, time and extended attributes"
+		return cofre.Say("bucket.check_files", "objects with the captured size, hash, mode, owner, time and extended attributes")
 	}
-	return "size, hash, content type, cache control and metadata"
+	return cofre.Say("bucket.check_objects", "objects with the captured size, hash, content type, cache control and metadata")
 }
 
 // Publish replaces and deletes what it was told to, gives the buckets their settings, and sets owners and times.
@@ -777,40 +790,70 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	err := t.publish(ctx)
 	if err != nil && t.counts.kept > 0 {
-		return nil, fmt.Errorf("%w; kept in %s: %s that were to be replaced", err, t.keptAt, count.Of(t.counts.kept, "object"))
+		return nil, &keptError{err, cofre.SayN("bucket.kept_so_far", int(t.counts.kept), "1 object that was to be replaced is kept in {{.where}}", "{{.n}} objects that were to be replaced are kept in {{.where}}", "where", t.keptAt)}
 	}
 	if err != nil {
 		return nil, err // Discard follows
 	}
 	t.release()
 	c := t.counts
-	out := &cofre.Outcome{
-		Restored: fmt.Sprintf("%s: %s uploaded, %d whose bytes were gone, %d replaced, %d equal already, %d deleted",
-			t.desc.URL, count.Of(c.created, "object"), c.repaired, c.replaced, c.equal, c.deleted),
-		Left: append(t.left, t.failed...), Kept: t.kept,
+	out := &cofre.Outcome{Left: append(t.left, t.failed...)}
+	out.Did(t.did())
+	for _, k := range t.kept {
+		out.Keeps(k)
 	}
 	if more := c.left + c.failed - int64(len(out.Left)); more > 0 {
-		out.Left = append(out.Left, cofre.Checked{What: fmt.Sprintf("%d more", more), Want: "as captured", Got: "something else"})
+		out.Left = append(out.Left, cofre.NewChecked(cofre.SayN("bucket.left_more", int(more), "and 1 more", "and {{.n}} more"), asCaptured(), cofre.Say("bucket.something_else", "something else"), false))
 	}
 	if c.kept > 0 {
-		out.Kept = append(out.Kept, fmt.Sprintf("%s as before, in %s", count.Of(c.kept, "object"), t.keptAt))
+		out.Keeps(cofre.SayN("bucket.kept", int(c.kept), "1 object as it was before, in {{.where}}", "{{.n}} objects as they were before, in {{.where}}", "where", t.keptAt))
 	}
-	next := func(text string) {
-		if out.Next = append(out.Next, text); out.Hint.IsZero() {
-			out.Hint = cofre.Verbatim(text)
+	next := func(m cofre.Message) {
+		if out.Then(m); out.Hint.IsZero() {
+			out.Hint = m
 		}
 	}
 	if t.counts.lost > 0 {
-		next("look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
+		next(cofre.Say("bucket.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"))
 	}
 	if int64(len(t.apart)) > t.counts.lost && !t.cfg.Replace {
-		next("look at the objects that differ; with --replace the captured ones take their place, and they are kept")
+		next(cofre.Say("bucket.look_at_differing", "look at the objects that differ; with --replace the captured ones take their place, and those are kept"))
 	}
 	if c.extra > c.deleted {
-		next(fmt.Sprintf("%s in the target that no capture holds; --delete-extra makes an exact mirror", count.Of(c.extra-c.deleted, "object")))
+		next(cofre.SayN("bucket.extra_left", int(c.extra-c.deleted), "1 object in the target is in no capture; --delete-extra makes an exact mirror", "{{.n}} objects in the target are in no capture; --delete-extra makes an exact mirror"))
 	}
 	return out, nil
 }
+
+// did says what became of the objects: what did not happen is left out.
+func (t *Target) did() cofre.Message {
+	var all cofre.Message
+	add := func(n int64, m cofre.Message) {
+		if n > 0 {
+			all = cofre.List(all, m)
+		}
+	}
+	c := t.counts
+	add(c.created, cofre.SayN("bucket.uploaded", int(c.created), "1 object uploaded", "{{.n}} objects uploaded"))
+	add(c.repaired, cofre.SayN("bucket.repaired", int(c.repaired), "1 object that had lost its bytes uploaded", "{{.n}} objects that had lost their bytes uploaded"))
+	add(c.replaced, cofre.SayN("bucket.replaced", int(c.replaced), "1 object replaced", "{{.n}} objects replaced"))
+	add(c.equal, cofre.SayN("bucket.equal", int(c.equal), "1 object equal already", "{{.n}} objects equal already"))
+	add(c.deleted, cofre.SayN("bucket.deleted_extra", int(c.deleted), "1 object deleted", "{{.n}} objects deleted"))
+	if all.IsZero() {
+		all = cofre.Say("bucket.nothing_done", "no object touched")
+	}
+	return cofre.Say("bucket.done", "{{.url}}: {{.what}}", "url", t.desc.URL, "what", all)
+}
+
+// keptError is an error of a restore that had kept objects aside by then.
+type keptError struct {
+	error
+	kept cofre.Message
+}
+
+func (e *keptError) Error() string          { return e.kept.Text + ": " + e.error.Error() }
+func (e *keptError) Message() cofre.Message { return e.kept }
+func (e *keptError) Unwrap() error          { return e.error }
 
 func (t *Target) publish(ctx context.Context) error {
 	if err := t.clearTheWay(ctx); err != nil {
@@ -842,7 +885,7 @@ func (t *Target) publish(ctx context.Context) error {
 		return fmt.Errorf("set owners and times: %w", err)
 	}
 	for _, l := range fixed.Left {
-		t.leave(l.What, l.Want, l.Got)
+		t.leave(l.Messages.Of(l.What), l.Messages.Of(l.Want), l.Messages.Of(l.Got))
 	}
 	return nil
 }
@@ -859,7 +902,7 @@ func (t *Target) replaceDeferred(ctx context.Context) error {
 		for _, l := range rows {
 			g.Go(func() error {
 				if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
-					t.leaveObject(l.Object, way.String())
+					t.leaveObject(l.Object, way.said())
 					return nil
 				}
 				if err := t.keep(gctx, l.Object); err != nil {
@@ -884,7 +927,7 @@ func (t *Target) unkept(ctx context.Context, o bucket.Object, err error) error {
 		return cofre.WithHint(fmt.Errorf("keep %s before it is replaced or deleted: %w", o.Path(), err),
 			cofre.Say("bucket.keep_in", "--keep-in BUCKET keeps what is replaced in a bucket that exists; --no-keep keeps nothing"))
 	}
-	t.leaveObject(o, "could not be kept, and was not touched: "+err.Error())
+	t.leaveObject(o, cofre.Say("bucket.unkept", "could not be kept, and was not touched: {{.cause}}", "cause", err))
 	return nil
 }
 
@@ -976,7 +1019,7 @@ func (t *Target) report(obs cofre.Observer, n int64) {
 
 func (t *Target) event(et cofre.EventType) cofre.Event {
 	return cofre.Event{
-		At: time.Now(), Type: et, Source: t.cfg.Source, Point: t.cfg.Point, Task: "restore storage",
+		At: time.Now(), Type: et, Source: t.cfg.Source, Point: t.cfg.Point,
 		Done: t.done.Load(), Total: t.total, Unit: cofre.UnitBytes,
-	}
+	}.Doing(cofre.Say("bucket.task_restore", "restore storage"))
 }

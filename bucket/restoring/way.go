@@ -15,11 +15,20 @@ import (
 
 // obstacle is something that stands where an object or a folder belongs, and is neither: a folder in place of an
 // object, a file or a symbolic link in place of a folder. Nothing can be restored past it as it was captured.
-type obstacle struct{ bucket, at, what string }
+type obstacle struct {
+	bucket, at string
+	what       cofre.Message
+}
 
 func (o obstacle) path() string { return strings.TrimSuffix(o.bucket+"/"+o.at, "/") }
 
-func (o obstacle) String() string { return o.what + " is in its place, " + o.path() }
+// said says what is wrong with what is behind it.
+func (o obstacle) said() cofre.Message {
+	return cofre.Say("bucket.in_its_place", "{{.what}} is in its place, {{.path}}", "what", o.what, "path", o.path())
+}
+
+// is reports whether two are the same.
+func (o obstacle) is(other obstacle) bool { return o.bucket == other.bucket && o.at == other.at }
 
 // inTheWay returns what stands in the way of an object or a folder. Where an object and a "folder" of its name were both
 // captured there is room for both in the store.
@@ -29,8 +38,8 @@ func (t *Target) inTheWay(id, name string, folder bool) (obstacle, bool) {
 		return obstacle{}, false
 	}
 	at, what := s.InTheWay(id, name, folder)
-	both := !folder && (what == "a folder" || what == "a file") && t.twofold[id+"/"+at]
-	if what == "" || both {
+	both := !folder && (what.Code == bucket.AFolder().Code || what.Code == bucket.AFile().Code) && t.twofold[id+"/"+at]
+	if what.IsZero() || both {
 		return obstacle{}, false
 	}
 	return obstacle{id, at, what}, true
@@ -60,7 +69,7 @@ func (t *Target) findTwofold(folders map[uint64]bool) error {
 func (t *Target) block(o obstacle) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !slices.Contains(t.ways, o) {
+	if !slices.ContainsFunc(t.ways, o.is) {
 		t.ways = append(t.ways, o)
 	}
 }
@@ -77,7 +86,7 @@ func (t *Target) deleteStray(ctx context.Context, o obstacle) error {
 	t.count(&t.counts.deleted)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.kept = append(t.kept, fmt.Sprintf("%s, %s, as %s", o.path(), o.what, to))
+	t.kept = append(t.kept, cofre.Say("bucket.kept_stray", "{{.path}}, {{.what}}, as {{.to}}", "path", o.path(), "what", o.what, "to", to))
 	return nil
 }
 
@@ -98,9 +107,9 @@ func (t *Target) clearTheWay(ctx context.Context) error {
 		case err != nil && endsRestore(err):
 			return fmt.Errorf("move %s out of the way: %w", o.path(), err)
 		case err != nil:
-			t.leave(o.path(), "out of the way", err.Error())
+			t.leave(cofre.Verbatim(o.path()), cofre.Say("bucket.out_of_the_way", "out of the way"), cofre.SayError(err))
 		default:
-			t.kept = append(t.kept, fmt.Sprintf("%s that was in the way, %s, as %s", o.what, o.path(), to))
+			t.kept = append(t.kept, cofre.Say("bucket.kept_way", "{{.what}} that was in the way, {{.path}}, as {{.to}}", "what", o.what, "path", o.path(), "to", to))
 		}
 	}
 	if err := t.makeFolders(ctx); err != nil {

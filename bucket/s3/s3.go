@@ -62,22 +62,22 @@ func (s *Store) Describe() bucket.Description {
 const maxKey = 1024
 
 // Fit keeps headers that HTTP has; user metadata are strings under names in lower case.
-func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
-	var lost []string
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
+	var lost []cofre.Message
 	if o.Robots != "" {
-		lost = append(lost, "its robots tag")
+		lost = append(lost, bucket.LostHeader("X-Robots-Tag"))
 	}
 	if o.Attributes != nil {
-		lost = append(lost, "mode, owner, time and extended attributes of its file")
+		lost = append(lost, bucket.LostAttributes())
 	}
 	if len(o.Name) > maxKey || o.Name == "" || !utf8.ValidString(o.Name) {
-		lost = append(lost, "its name, which is longer than 1024 bytes, or empty, or not UTF-8")
+		lost = append(lost, cofre.Say("bucket.lost_key", "its name, which is longer than 1024 bytes, or empty, or not UTF-8"))
 	}
 	o.Robots, o.Attributes = "", nil
 	if o.Metadata != nil {
 		asText, _ := json.Marshal(bucket.MetadataStrings(o.Metadata)) // strings always encode
 		if !bytes.Equal(bucket.CanonicalMetadata(asText), bucket.CanonicalMetadata(o.Metadata)) {
-			lost = append(lost, "user metadata other than text under names in lower case: they become that")
+			lost = append(lost, cofre.Say("bucket.lost_metadata", "user metadata that is not text under names in lower case: it becomes that"))
 		}
 		o.Metadata = asText
 	}

@@ -85,7 +85,7 @@ func (l listed) object(id string) (bucket.Object, error) {
 	}
 	o, err := parseStored(o, l.Metadata)
 	if err != nil {
-		return o, &bucket.UnreadableError{Object: o, Why: "its metadata is not readable: " + err.Error()}
+		return o, &bucket.UnreadableError{Object: o, Why: cofre.Say("bucket.metadata_unreadable", "its metadata cannot be read: {{.cause}}", "cause", err)}
 	}
 	return o, nil
 }

@@ -51,7 +51,7 @@ type Store struct {
 	base      string // requests are appended to it: http://host/storage/v1
 	key       secret.Value
 	client    *http.Client
-	warnings  []string
+	warnings  []cofre.Message
 	resumable int64
 	patience  time.Duration
 	answered  atomic.Bool  // whether the server was ever there
@@ -214,17 +214,17 @@ func (s *Store) Describe() bucket.Description {
 var legalName = regexp.MustCompile(`^[\w/!.*'() &$@=;:+,?-]+$`)
 
 // Fit keeps what a row of storage.objects has; without a cache control the server writes no-cache.
-func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
-	var lost []string
+func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
+	var lost []cofre.Message
 	for _, p := range []struct {
 		is   bool
-		what string
+		what cofre.Message
 	}{
-		{o.Encoding != "", "its content encoding"},
-		{o.Disposition != "", "its content disposition"},
-		{o.Language != "", "its content language"},
-		{o.Attributes != nil, "mode, owner, time and extended attributes of its file"},
-		{!legalName.MatchString(o.Name) || slices.ContainsFunc(strings.Split(o.Name, "/"), isDots), "its name, which the server may not take"},
+		{o.Encoding != "", bucket.LostHeader("Content-Encoding")},
+		{o.Disposition != "", bucket.LostHeader("Content-Disposition")},
+		{o.Language != "", bucket.LostHeader("Content-Language")},
+		{o.Attributes != nil, bucket.LostAttributes()},
+		{!legalName.MatchString(o.Name) || slices.ContainsFunc(strings.Split(o.Name, "/"), isDots), cofre.Say("bucket.lost_name", "its name, which the server may not accept")},
 	} {
 		if p.is {
 			lost = append(lost, p.what)
@@ -240,7 +240,7 @@ func (s *Store) Fit(o bucket.Object) (bucket.Object, []string) {
 func isDots(segment string) bool { return segment == "." || segment == ".." }
 
 // Warnings says when the key expires, if that is soon.
-func (s *Store) Warnings() []string { return s.warnings }
+func (s *Store) Warnings() []cofre.Message { return s.warnings }
 
 // errNotStorage is an answer that is not the storage server's.
 var errNotStorage = errors.New("the answer is not the storage server's")

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +67,7 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 	if !a.JSON && !a.Quiet {
 		a.writePlan(plan, false)
 	}
-	if err := a.confirm(ctx, c.yes, "make "+c.Dir+" the original"); err != nil {
+	if err := a.confirm(ctx, c.yes, cofre.Say("adopt.question", "make {{.dir}} the original", "dir", c.Dir)); err != nil {
 		return err
 	}
 	done, err := adoption.Adopt(ctx)
@@ -89,18 +88,18 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 
 func printAdopted(a *app, doc adoptDocument) {
 	d := doc.Adopted
-	fmt.Fprintf(a.Out, "%s is the original, on timeline %d\n", d.Dir, d.Timeline)
+	a.Line(a.Out, cofre.Say("adopt.done", "{{.dir}} is the original, on timeline {{.timeline}}", "dir", d.Dir, "timeline", d.Timeline))
 	if len(d.Archived) > 0 {
-		fmt.Fprintf(a.Out, "archived: %s, of them %s\n", plural(len(d.Archived), "file"), d.Archived[0])
+		a.Line(a.Out, cofre.SayN("adopt.archived", len(d.Archived), "archived: 1 file, {{.first}}", "archived: {{.n}} files, the first {{.first}}", "first", d.Archived[0]))
 	}
-	fmt.Fprintf(a.Out, "removed: %s that kept the copy from acting\n", plural(len(d.Settings), "setting"))
+	a.Line(a.Out, cofre.SayN("adopt.removed", len(d.Settings), "removed: 1 setting that kept the copy from acting", "removed: {{.n}} settings that kept the copy from acting"))
 	if d.Restarted {
-		fmt.Fprintln(a.Out, "restarted")
+		a.Line(a.Out, cofre.Say("adopt.restarted", "restarted"))
 	}
 	if doc.Point != nil {
 		printBackup(a, doc.Point, false)
 	}
 	for _, n := range d.Next {
-		fmt.Fprintf(a.Out, "next: %s\n", n)
+		a.next(cofre.Verbatim(n))
 	}
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/wal/probe"
@@ -52,9 +52,9 @@ func (c *checkCommand) run(ctx context.Context, a *app, in *installation.Install
 	if err != nil || a.Quiet {
 		return err
 	}
-	fmt.Fprintf(a.Out, "segment %s of system %s, with a mark at %s\n", done.Segment, done.System, done.LSN)
+	a.Line(a.Out, cofre.Say("check.segment", "segment {{.segment}} of system {{.system}}, with a mark at {{.lsn}}", "segment", done.Segment, "system", done.System, "lsn", done.LSN))
 	for _, r := range done.Read {
-		fmt.Fprintf(a.Out, "read back from %s, archived in %s\n", r.URL, took(time.Duration(r.Seconds*float64(time.Second))))
+		a.Line(a.Out, cofre.Say("check.read_back", "read back from {{.url}}, archived in {{.time}}", "url", r.URL, "time", took(time.Duration(r.Seconds*float64(time.Second)))))
 	}
 	return nil
 }

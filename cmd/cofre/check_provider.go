@@ -43,9 +43,9 @@ func checkProvider(ctx context.Context, a *app, in *installation.Installation, i
 	}
 	var rows [][]string
 	for _, c := range report.Checks {
-		mark, detail := "ok", strings.Join(c.Notes, "; ")
+		mark, detail := a.Text(cofre.Say("doctor.ok", "ok")), strings.Join(c.Notes, "; ")
 		if c.Err != "" {
-			mark, detail = "FAILS", c.Err
+			mark, detail = a.Text(cofre.Say("provider.fails", "FAILS")), c.Err
 		} else if a.Quiet {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/demo"
+	"github.com/trustlayer/cofre/internal/language"
 )
 
 func newDemoCommand(a *app) *cobra.Command {
@@ -15,7 +16,13 @@ func newDemoCommand(a *app) *cobra.Command {
 compare what came back with what there was: every row, sequence, policy, grant and file. The commands that run are the
 product's own, shown as they run. It touches nothing else on this machine, and nothing is left.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return demo.Run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Text = a.Text
+			if !a.Speaker().English() {
+				o.Language = string(language.Portuguese)
+			}
+			return demo.Run(cmd.Context(), o)
+		},
 	}
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "leave it running, and say how to look at it and how to end it")
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "a `DIR` to work in that does not exist or is empty (default: a temporary one)")

@@ -30,7 +30,7 @@ that changes what stands in the way. Nothing is changed.`,
 				return c.grants(cmd.Context(), a, args)
 			}
 			if len(args) > 0 {
-				return edge.UsageError(cmd, fmt.Errorf("unexpected %q", args[0]))
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.unexpected", "unexpected \"{{.word}}\"", "word", args[0])))
 			}
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
 		},
@@ -48,7 +48,7 @@ func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Instal
 		}
 	}
 	if wrong > 0 {
-		err = fmt.Errorf("%s to change", plural(wrong, "thing"))
+		err = cofre.Fail(cofre.SayN("doctor.to_change", wrong, "1 thing to change", "{{.n}} things to change"))
 	}
 	if a.JSON {
 		if perr := a.Document(struct {
@@ -97,7 +97,7 @@ func (c *doctorCommand) major(ctx context.Context, a *app, args []string) (int, 
 	if len(args) == 1 {
 		major, err := strconv.Atoi(args[0])
 		if err != nil {
-			return 0, edge.Usage(fmt.Errorf("version %q is not a number such as 15", args[0]))
+			return 0, edge.Usage(cofre.Fail(cofre.Say("doctor.not_major", "version \"{{.version}}\" is not a number such as 15", "version", args[0])))
 		}
 		return major, nil
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -57,13 +57,13 @@ func (c *exportCommand) check() error {
 	c.Format = installation.Format(c.format)
 	switch {
 	case !slices.Contains(installation.Formats(), c.Format):
-		return cofre.WithHint(fmt.Errorf("unknown format %q", c.format), cofre.Say("export.formats", "use directory, sql or csv-table"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.unknown_format", "unknown format \"{{.format}}\"", "format", c.format)), cofre.Say("export.formats", "use directory, sql or csv-table"))
 	case c.To == "":
-		return cofre.WithHint(errors.New("an export needs a place"), cofre.Say("export.place", "give --to PATH"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.no_place", "an export needs a place")), cofre.Say("export.place", "give --to PATH"))
 	case c.Format == installation.FormatCSV && c.Table == "":
-		return cofre.WithHint(errors.New("csv-table is of one table"), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.one_table", "csv-table is of one table")), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
 	case c.Format == installation.FormatDirectory && c.To == "-":
-		return cofre.WithHint(errors.New("a directory cannot be written to stdout"), cofre.Say("export.no_stdout", "give --to DIR, or --format sql"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.directory_stdout", "a directory cannot be written to stdout")), cofre.Say("export.no_stdout", "give --to DIR, or --format sql"))
 	}
 	return nil
 }
@@ -83,9 +83,9 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 	if a.Quiet {
 		return err
 	}
-	fmt.Fprintf(a.Out, "wrote %s, from recovery point %s\n", c.To, point)
+	a.Line(a.Out, cofre.Say("export.written", "wrote {{.path}}, from recovery point {{.point}}", "path", c.To, "point", point))
 	if c.Format == installation.FormatDirectory {
-		fmt.Fprintf(a.Out, "next: pg_restore -d DATABASE -j 2 %s\n", filepath.Join(c.To, logical.ArchiveDir))
+		a.next(cofre.Verbatim("pg_restore -d DATABASE -j 2 " + shell.Quote(filepath.Join(c.To, logical.ArchiveDir))))
 	}
 	return err
 }

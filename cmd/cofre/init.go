@@ -51,11 +51,11 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 			return err
 		}
 		if made.There > 0 {
-			fmt.Fprintf(a.Err, "%d of %d were there, and are left as they are\n", made.There, made.Of)
+			a.Line(a.Err, cofre.SayN("init.there", made.There, "1 of {{.all}} repositories was there, and is left as it is", "{{.n}} of {{.all}} repositories were there, and are left as they are", "all", made.Of))
 		}
 		err = errors.Join(err, writeKits(a, made.Kits))
 		if err == nil && !a.JSON && !a.Quiet {
-			fmt.Fprintln(a.Err, "next: cofre doctor")
+			edge.Say(a.Err, a.word(nextWord()), "cofre doctor")
 		}
 		return err
 	})
@@ -73,7 +73,7 @@ func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
 	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !isTerminal(a.In) {
 		return reason
 	}
-	if err := a.confirm(ctx, false, "there is no configuration: write a commented "+edge.ConfigName+" here"); err != nil {
+	if err := a.confirm(ctx, false, cofre.Say("init.question", "there is no configuration: write a commented {{.file}} here", "file", edge.ConfigName)); err != nil {
 		return errors.Join(err, reason)
 	}
 	return c.write(a)
@@ -87,7 +87,7 @@ func (c *initCommand) write(a *app) error {
 	// O_EXCL: a configuration that is there is never overwritten.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(fmt.Errorf("write %s: %w", path, cofre.ErrExists), cofre.Say("init.edit", "edit it, or name another with --config"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("init.edit", "edit it, or name another with --config"))
 	}
 	if err != nil {
 		return fmt.Errorf("write configuration: %w", err)
@@ -99,7 +99,7 @@ func (c *initCommand) write(a *app) error {
 	if a.JSON {
 		return a.Document(map[string]string{"written": path})
 	}
-	fmt.Fprintf(a.Out, "wrote %s\n", path)
-	fmt.Fprintln(a.Err, "next: edit it, then cofre init")
+	a.Line(a.Out, cofre.Say("init.written", "wrote {{.path}}", "path", path))
+	edge.Say(a.Err, a.word(nextWord()), a.Text(cofre.Say("init.then", "edit it, then: cofre init")))
 	return nil
 }

@@ -40,7 +40,7 @@ func writeKits(a *app, kits []*repository.RecoveryKit) error {
 		if i > 0 {
 			fmt.Fprintln(a.Out)
 		}
-		fmt.Fprint(a.Out, kit.Text)
+		fmt.Fprint(a.Out, a.Beside(kit.Text, kit.Messages))
 	}
 	return nil
 }

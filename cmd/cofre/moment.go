@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,10 +44,10 @@ func (r *recoveryFlags) parse() (cofre.RecoveryTarget, error) {
 		}
 	}
 	if given > 1 {
-		return t, cofre.WithHint(errors.New("more than one recovery target"), cofre.Say("target.one", "give one of --at, --lsn, --xid, --name and --immediate"))
+		return t, cofre.WithHint(cofre.Fail(cofre.Say("target.several", "more than one recovery target")), cofre.Say("target.one", "give one of --at, --lsn, --xid, --name and --immediate"))
 	}
 	if r.exclusive && r.at == "" && r.lsn == "" && r.xid == 0 {
-		return t, errors.New("--exclusive applies to --at, --lsn and --xid")
+		return t, cofre.Fail(cofre.Say("target.exclusive", "--exclusive applies to --at, --lsn and --xid"))
 	}
 	var err error
 	if r.at != "" {
@@ -86,11 +84,11 @@ func parseMoment(text, zone string) (time.Time, error) {
 		}
 	}
 	if zone == "" {
-		return time.Time{}, cofre.WithHint(fmt.Errorf("time %q has no offset", text), cofre.Say("target.offset", "write it as 2026-11-24T14:05:00-03:00, or add --tz America/Sao_Paulo"))
+		return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.no_offset", "time \"{{.time}}\" has no offset", "time", text)), cofre.Say("target.offset", "write it as 2026-11-24T14:05:00-03:00, or add --tz America/Sao_Paulo"))
 	}
 	loc, err := time.LoadLocation(zone)
 	if err != nil {
-		return time.Time{}, cofre.WithHint(fmt.Errorf("time zone %q is not known", zone), cofre.Say("target.zone", "use a name such as America/Sao_Paulo, or UTC"))
+		return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.unknown_zone", "time zone \"{{.zone}}\" is not known", "zone", zone)), cofre.Say("target.zone", "use a name such as America/Sao_Paulo, or UTC"))
 	}
 	for _, layout := range []string{"2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04"} {
 		t, err := time.ParseInLocation(layout, text, loc)
@@ -99,11 +97,11 @@ func parseMoment(text, zone string) (time.Time, error) {
 		}
 		// Where clocks are set back the same digits come twice. Go takes the first; say so rather than guess.
 		if again := t.Add(time.Hour); again.Format(layout) == t.Format(layout) {
-			return time.Time{}, cofre.WithHint(fmt.Errorf("time %q comes twice in %s", text, zone), cofre.Say("target.twice", "write it with its offset: {{.first}} or {{.second}}", "first", t.Format(time.RFC3339), "second", again.Format(time.RFC3339)))
+			return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.comes_twice", "time \"{{.time}}\" comes twice in {{.zone}}", "time", text, "zone", zone)), cofre.Say("target.twice", "write it with its offset: {{.first}} or {{.second}}", "first", t.Format(time.RFC3339), "second", again.Format(time.RFC3339)))
 		}
 		return t.UTC(), nil
 	}
-	return time.Time{}, cofre.WithHint(fmt.Errorf("time %q cannot be read", text), cofre.Say("target.form", "write it as 2026-11-24 14:05:00"))
+	return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.unread", "time \"{{.time}}\" cannot be read", "time", text)), cofre.Say("target.form", "write it as 2026-11-24 14:05:00"))
 }
 
 // echo shows a moment of UTC in the zone of the screen too: a mistaken zone is seen before it costs three hours.

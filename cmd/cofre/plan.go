@@ -52,8 +52,13 @@ func (a *app) writePlan(p *cofre.Plan, answer bool) {
 
 // The words before a sentence that say what it is.
 func note() cofre.Message    { return cofre.Say("word.note", "note") }
-func warning() cofre.Message { return cofre.Say("word.warning", "warning") }
+func warning() cofre.Message { return edge.WarningWord() }
 func finding() cofre.Message { return cofre.Say("word.finding", "finding") }
+
+func nextWord() cofre.Message { return cofre.Say("word.next", "next") }
+
+// next says what to do next.
+func (a *app) next(m cofre.Message) { edge.Say(a.Out, a.word(nextWord()), a.Text(m)) }
 
 // word is one of them, as it stands before the sentence.
 func (a *app) word(m cofre.Message) string { return a.Text(m) + ": " }

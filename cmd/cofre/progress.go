@@ -44,7 +44,7 @@ func (s *screen) Observe(e cofre.Event) {
 	defer s.mu.Unlock()
 	if s.bars == nil && s.draws && e.Type == cofre.TypeTaskBegan {
 		p := mpb.NewWithContext(s.context, mpb.WithOutput(s.stderr), mpb.WithWidth(40))
-		s.bars = &bars{lines: s.lines, progress: p, running: map[task]*bar{}}
+		s.bars = &bars{lines: s.lines, progress: p, running: map[task]*bar{}, fit: fitting(edge.Width(s.stderr))}
 		s.lines.to(p) // what is said appears above the bars
 	}
 	if s.bars != nil {
@@ -74,14 +74,16 @@ type task struct {
 
 func taskOf(e cofre.Event) task { return task{e.Source, e.Task} }
 
-func (t task) String() string {
+// task is the name of a stretch of work for a person.
+func (a *app) task(t task, e cofre.Event) string {
+	name := a.Beside(t.name, e.Messages)
 	switch {
 	case t.source.Kind == "":
-		return t.name
+		return name
 	case t.source.Name == "" || t.source.Name == string(t.source.Kind):
-		return fmt.Sprintf("%s: %s", t.source.Kind, t.name)
+		return fmt.Sprintf("%s: %s", t.source.Kind, name)
 	}
-	return fmt.Sprintf("%s %s: %s", t.source.Kind, t.source.Name, t.name)
+	return fmt.Sprintf("%s %s: %s", t.source.Kind, t.source.Name, name)
 }
 
 // told remembers the warnings of a call: an adapter tells of one when it happens, and the point or the plan has it again.
@@ -128,7 +130,7 @@ func (l *lines) Observe(e cofre.Event) {
 		l.began[t] = time.Now()
 	case cofre.TypeTaskEnded:
 		if e.Err == nil && !l.quiet {
-			fmt.Fprintf(l.w, "%s%s%s\n", t, amount(e), l.since(t))
+			fmt.Fprintf(l.w, "%s%s%s\n", l.app.task(t, e), amount(e), l.since(t))
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
@@ -192,8 +194,24 @@ func amount(e cofre.Event) string {
 type bars struct {
 	*lines
 	progress *mpb.Progress
+	fit      fit
 	barsMu   sync.Mutex
 	running  map[task]*bar
+}
+
+// fit is how many columns of a line the name of a task, its bar and the item at hand may have. What else is on the line, the part
+// that is done and the counters, takes 30.
+type fit struct{ name, bar, item int }
+
+func fitting(columns int) fit {
+	left := max(columns-30, 8)
+	switch {
+	case left < 30: // a narrow terminal: the numbers say it
+		return fit{name: left}
+	case left < 60:
+		return fit{name: left / 2, bar: left - left/2 - 2}
+	}
+	return fit{name: 30, bar: 20, item: min(left-54, 40)}
 }
 
 type bar struct {
@@ -223,27 +241,44 @@ func (b *bars) Observe(e cofre.Event) {
 
 func (b *bars) draw(t task, e cofre.Event) *bar {
 	drawn := &bar{item: e.Item}
-	counters := decor.CountersNoUnit("%d/%d", decor.WC{C: decor.DindentRight})
+	counters := decor.CountersNoUnit(" %d/%d")
 	if e.Unit == cofre.UnitBytes {
-		counters = decor.CountersKibiByte("% .1f / % .1f", decor.WC{C: decor.DindentRight})
+		counters = decor.CountersKibiByte(" % .1f / % .1f")
 	}
-	drawn.Bar = b.progress.AddBar(e.Total,
+	options := []mpb.BarOption{
 		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(t.String(), decor.WC{C: decor.DindentRight | decor.DextraSpace})),
+		mpb.PrependDecorators(decor.Name(head(b.app.task(t, e), b.fit.name)+" "), decor.Percentage(decor.WC{W: 5})),
 		mpb.AppendDecorators(counters, decor.Any(func(decor.Statistics) string {
 			drawn.mu.Lock()
 			defer drawn.mu.Unlock()
-			return " " + tail(drawn.item)
-		})))
+			return " " + tail(drawn.item, b.fit.item)
+		})),
+	}
+	if b.fit.bar == 0 {
+		drawn.Bar = b.progress.New(e.Total, mpb.NopStyle(), options...)
+		return drawn
+	}
+	drawn.Bar = b.progress.AddBar(e.Total, append(options, mpb.BarWidth(b.fit.bar))...)
 	return drawn
 }
 
-// tail is the end of an item that is too long for a line: of a path, the end says more.
-func tail(item string) string {
-	const longest = 40
-	runes := []rune(item)
+// head is the beginning of a name that is too long.
+func head(name string, longest int) string {
+	runes := []rune(name)
 	if len(runes) <= longest {
+		return name
+	}
+	return string(runes[:longest-1]) + "…"
+}
+
+// tail is the end of an item that is too long for a line: of a path, the end says more.
+func tail(item string, longest int) string {
+	runes := []rune(item)
+	switch {
+	case len(runes) <= longest:
 		return item
+	case longest < 8:
+		return ""
 	}
 	return "…" + string(runes[len(runes)-longest+1:])
 }
@@ -259,7 +294,12 @@ func (d *bar) observe(e cofre.Event) {
 		}
 		d.SetCurrent(e.Done)
 	case cofre.TypeTaskEnded:
-		d.Abort(true)
+		if e.Err != nil {
+			d.Abort(true)
+			return
+		}
+		d.SetCurrent(e.Done)
+		d.SetTotal(-1, true) // it is drawn once more, as whole
 	}
 }
 

@@ -117,8 +117,6 @@ func (a *app) state(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	return strings.Join(s, ", ")
 }
 
-func plural(n int, noun string) string { return words.Plural(n, noun) }
-
 // kinds lists what a point has, with how many where there are several of a kind.
 func kinds(p cofre.RecoveryPoint) string {
 	n := map[cofre.Kind]int{}

@@ -96,25 +96,25 @@ func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
 			}
 			return cmp.Or(a.printPlan(plan, err), err)
 		}
-		o.Confirm = func(plan *cofre.Plan, replaces string) error { return a.confirmPlan(ctx, plan, replaces, o.yes) }
+		o.Confirm = func(plan *cofre.Plan, replaces cofre.Message) error { return a.confirmPlan(ctx, plan, replaces, o.yes) }
 		done, err := r.run(ctx, in, o.RestoreOptions)
 		a.screen.end()
 		if done == nil {
 			return err
 		}
 		if done.Kept != nil && o.again != nil {
-			err = cofre.WithHint(err, "%s", done.Decision(o.again))
+			err = cofre.WithHint(err, done.Decision(o.again))
 		}
 		return a.printRestored(ctx, done, err)
 	})
 }
 
 // confirmPlan shows a plan, and asks before something gives way.
-func (a *app) confirmPlan(ctx context.Context, plan *cofre.Plan, replaces string, yes bool) error {
+func (a *app) confirmPlan(ctx context.Context, plan *cofre.Plan, replaces cofre.Message, yes bool) error {
 	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
 		a.writePlan(plan, false)
 	}
-	if len(plan.Problems) > 0 || replaces == "" {
+	if len(plan.Problems) > 0 || replaces.IsZero() {
 		return nil
 	}
 	return a.confirm(ctx, yes, replaces)
@@ -175,6 +175,6 @@ func printOutcome(a *app, res *restore.Result, recovered *recovering.Result) {
 		fmt.Fprintln(a.Out, a.word(cofre.Say("word.kept", "kept"))+a.Beside(k, res.Outcome.Messages))
 	}
 	for _, n := range res.Outcome.Next {
-		fmt.Fprintln(a.Out, a.word(cofre.Say("word.next", "next"))+a.Beside(n, res.Outcome.Messages))
+		a.next(res.Outcome.Messages.Of(n))
 	}
 }

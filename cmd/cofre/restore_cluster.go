@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,12 +44,12 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.Dir == "" {
-				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of a cluster needs a place")), cofre.Say("restore.to_dir", "give --to DIR"))
+				return cofre.WithHint(edge.UsageError(cmd, cofre.Fail(cofre.Say("restore.no_dir", "a restore of a cluster needs a place"))), cofre.Say("restore.to_dir", "give --to DIR"))
 			}
 			for _, name := range []string{"at", "lsn", "xid", "name"} {
 				// --at "$TIME" with nothing in the variable would recover to the end of the WAL, disaster and all.
 				if f := cmd.Flags().Lookup(name); f.Changed && (f.Value.String() == "" || f.Value.String() == "0") {
-					return edge.UsageError(cmd, fmt.Errorf("--%s is empty", name))
+					return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.empty", "--{{.flag}} is empty", "flag", name)))
 				}
 			}
 			if err := c.read(cmd); err != nil {
@@ -90,7 +88,7 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 	}
 	c.Action = settings.Action(c.action)
 	if !slices.Contains([]settings.Action{"", settings.ActionPause, settings.ActionPromote, settings.ActionShutdown}, c.Action) {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("unknown action %q", c.action)), cofre.Say("target.actions", "use pause, promote or shutdown"))
+		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("target.unknown_action", "unknown action \"{{.action}}\"", "action", c.action))), cofre.Say("target.actions", "use pause, promote or shutdown"))
 	}
 	c.Tablespaces, err = pairs(c.tablespaces)
 	return err
@@ -98,26 +96,26 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 
 // printRecovered says where a recovery has stopped.
 func printRecovered(a *app, r *recovering.Result) {
-	fmt.Fprintf(a.Out, "recovered to LSN %s on timeline %d in %s\n", r.LSN, r.Timeline, took(r.Took))
+	a.Line(a.Out, cofre.Say("recovered.to", "recovered to LSN {{.lsn}} on timeline {{.timeline}} in {{.time}}", "lsn", r.LSN, "timeline", r.Timeline, "time", took(r.Took)))
 	if !r.CommitAt.IsZero() {
-		fmt.Fprintf(a.Out, "the last transaction in it: %s%s\n", r.CommitAt.UTC().Format(time.RFC3339Nano), a.echo(r.CommitAt))
+		a.Line(a.Out, cofre.Say("recovered.last", "the last transaction in it: {{.at}}{{.local}}", "at", r.CommitAt.UTC().Format(time.RFC3339Nano), "local", a.echo(r.CommitAt)))
 	}
 	if r.Stopped != "" {
-		fmt.Fprintf(a.Out, "the server says: %s\n", r.Stopped)
+		edge.Say(a.Out, "", a.Text(cofre.Say("recovered.server_says", "the server says: {{.words}}", "words", r.Stopped)))
 	}
 	for _, s := range r.Raised {
-		fmt.Fprintf(a.Out, "raised, as the WAL demands: %s\n", s)
+		a.Line(a.Out, cofre.Say("recovered.raised", "raised, as the WAL demands: {{.setting}}", "setting", s))
 	}
 	for _, u := range r.Unusable {
-		fmt.Fprintf(a.Out, "as in the original then, %s\n", u)
+		edge.Say(a.Out, "", a.Text(cofre.Say("recovered.as_then", "as in the original at that moment: {{.what}}", "what", u)))
 	}
 	switch {
 	case r.Paused != nil:
-		fmt.Fprintf(a.Out, "paused at the target, running read-only as process %d, log in %s\n", r.Paused.PID, r.Paused.Log)
+		a.Line(a.Out, cofre.Say("recovered.paused", "paused at the target, running read-only as process {{.pid}}, log in {{.log}}", "pid", r.Paused.PID, "log", r.Paused.Log))
 	case r.Promoted:
-		fmt.Fprintln(a.Out, "promoted, and shut down")
+		a.Line(a.Out, cofre.Say("recovered.promoted", "promoted, and shut down"))
 	default:
-		fmt.Fprintln(a.Out, "not promoted, and shut down")
+		a.Line(a.Out, cofre.Say("recovered.not_promoted", "not promoted, and shut down"))
 	}
 }
 
@@ -127,7 +125,7 @@ func pairs(words []string) (map[string]string, error) {
 	for _, w := range words {
 		from, to, ok := strings.Cut(w, "=")
 		if !ok || from == "" || to == "" {
-			return nil, edge.Usage(fmt.Errorf("%q is not of the form OLD=NEW", w))
+			return nil, edge.Usage(cofre.Fail(cofre.Say("usage.pair", "\"{{.word}}\" is not of the form OLD=NEW", "word", w)))
 		}
 		m[from] = to
 	}

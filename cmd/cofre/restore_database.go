@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,7 +41,7 @@ named before anything is done; --without-lost restores everything else.
 			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
 			if c.Check = restoring.CheckLevel(c.check); c.Check != restoring.CheckCounts && c.Check != restoring.CheckChecksum {
-				return cofre.WithHint(edge.Usage(fmt.Errorf("unknown check %q", c.check)), cofre.Say("restore.checks", "use counts or checksum"))
+				return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("restore.unknown_check", "unknown check \"{{.check}}\"", "check", c.check))), cofre.Say("restore.checks", "use counts or checksum"))
 			}
 			c.Point, c.Server.URL, c.Database.Accept = args[0], c.server, c.restoreOptions.Accept
 			return a.restore(cmd.Context(), restored(c.Database), c.restoreOptions)

@@ -65,9 +65,9 @@ func (c *restoreTableCommand) approve(ctx context.Context, a *app, m *rescue.Mer
 	if c.dryRun || changes == (rescue.Comparison{}) {
 		return !c.dryRun, nil
 	}
-	question := fmt.Sprintf("bring back %s missing and %s changed rows of %s", count(changes.Missing), count(changes.Changed), c.Table.Table)
+	question := cofre.Say("merge.question", "bring back the rows of {{.table}}: {{.missing}} missing, {{.changed}} changed", "table", c.Table.Table, "missing", count(changes.Missing), "changed", count(changes.Changed))
 	if c.delete {
-		question += fmt.Sprintf(", and delete %s", count(changes.Extra))
+		question = cofre.Say("merge.question_delete", "{{.question}}, and delete {{.extra}}", "question", question, "extra", count(changes.Extra))
 	}
 	err := a.confirm(ctx, c.yes, question)
 	return err == nil, err
@@ -75,24 +75,24 @@ func (c *restoreTableCommand) approve(ctx context.Context, a *app, m *rescue.Mer
 
 func printComparison(a *app, m *rescue.Merge) {
 	columns(a.Out, nil, [][]string{
-		{"missing", count(m.Comparison.Missing), "captured, and not in the live table"},
-		{"changed", count(m.Comparison.Changed), "other values in the live table"},
-		{"extra", count(m.Comparison.Extra), "in the live table, and not captured"},
-		{"same", count(m.Comparison.Same), ""},
+		{a.Text(rowKind("missing")), count(m.Comparison.Missing), a.Text(cofre.Say("merge.missing_means", "captured, and not in the live table"))},
+		{a.Text(rowKind("changed")), count(m.Comparison.Changed), a.Text(cofre.Say("merge.changed_means", "other values in the live table"))},
+		{a.Text(rowKind("extra")), count(m.Comparison.Extra), a.Text(cofre.Say("merge.extra_means", "in the live table, and not captured"))},
+		{a.Text(rowKind("same")), count(m.Comparison.Same), ""},
 	}, 1)
 	for _, told := range m.Promise().Told() {
 		edge.Say(a.Err, a.word(note()), a.Text(told))
 	}
 	for _, n := range m.Notes {
-		edge.Say(a.Err, "note: ", a.Beside(n, m.Messages))
+		edge.Say(a.Err, a.word(note()), a.Beside(n, m.Messages))
 	}
 	var rows [][]string
 	for _, d := range m.Preview {
 		var s []string
 		for _, col := range d.Columns {
-			s = append(s, fmt.Sprintf("%s: %s (captured) %s (live)", col.Name, valueOf(col.Captured), valueOf(col.Live)))
+			s = append(s, a.Text(cofre.Say("merge.values", "{{.column}}: {{.captured}} (captured) {{.live}} (live)", "column", col.Name, "captured", valueOf(col.Captured), "live", valueOf(col.Live))))
 		}
-		rows = append(rows, []string{d.Kind, strings.Join(d.Key, ","), strings.Join(s, "; ")})
+		rows = append(rows, []string{a.Text(rowKind(d.Kind)), strings.Join(d.Key, ","), strings.Join(s, "; ")})
 	}
 	if len(rows) > 0 {
 		columns(a.Out, []string{a.Text(cofre.Say("heading.kind", "KIND")), a.Text(cofre.Say("heading.key", "KEY")), a.Text(cofre.Say("heading.values", "VALUES"))}, rows)
@@ -108,9 +108,9 @@ func valueOf(s *string) string {
 
 func printMerge(a *app, doc mergeDocument) {
 	if o := doc.Outcome; o != nil {
-		fmt.Fprintf(a.Out, "merged: %s inserted, %s updated, %s deleted\n", count(o.Inserted), count(o.Updated), count(o.Deleted))
+		a.Line(a.Out, cofre.Say("merge.done", "merged: {{.inserted}} inserted, {{.updated}} updated, {{.deleted}} deleted", "inserted", count(o.Inserted), "updated", count(o.Updated), "deleted", count(o.Deleted)))
 		for _, s := range o.Sequences {
-			fmt.Fprintf(a.Out, "sequence: %s\n", s)
+			a.Line(a.Out, cofre.Say("merge.sequence", "sequence: {{.sequence}}", "sequence", s))
 		}
 	}
 	for _, l := range doc.Left {
@@ -119,11 +119,26 @@ func printMerge(a *app, doc mergeDocument) {
 	if doc.Outcome == nil {
 		return
 	}
-	fmt.Fprintf(a.Out, "kept: the rows as they were, in %s\n", doc.Outcome.UndoTable)
-	fmt.Fprintf(a.Out, "undo: %s\n", doc.Outcome.Undo)
+	edge.Say(a.Out, a.word(cofre.Say("word.kept", "kept")), a.Text(cofre.Say("merge.kept", "the rows as they were, in table {{.table}}", "table", doc.Outcome.UndoTable)))
+	a.Line(a.Out, cofre.Say("merge.undo", "undo: {{.command}}", "command", doc.Outcome.Undo))
 	for _, n := range doc.Outcome.Next {
-		fmt.Fprintln(a.Out, a.word(cofre.Say("word.next", "next"))+a.Beside(n, doc.Outcome.Messages))
+		a.next(doc.Outcome.Messages.Of(n))
 	}
+}
+
+// rowKind is how a row of a comparison differs.
+func rowKind(kind string) cofre.Message {
+	switch kind {
+	case "missing":
+		return cofre.Say("merge.missing", "missing")
+	case "changed":
+		return cofre.Say("merge.changed", "changed")
+	case "extra":
+		return cofre.Say("merge.extra", "extra")
+	case "same":
+		return cofre.Say("merge.same", "same")
+	}
+	return cofre.Verbatim(kind)
 }
 
 // leftRows says which rows differ and stay as they are.

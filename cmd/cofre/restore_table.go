@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -108,7 +107,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		}
 		return errors.Join(err, a.printPlan(plan, err))
 	}
-	c.Confirm = func(plan *cofre.Plan, _ string) error { return a.confirmPlan(ctx, plan, "", true) }
+	c.Confirm = func(plan *cofre.Plan, _ cofre.Message) error { return a.confirmPlan(ctx, plan, cofre.Message{}, true) }
 	r, err := in.Restore(ctx, &c.Table, c.RestoreOptions)
 	a.screen.end()
 	if r == nil || r.Result == nil || r.Outcome == nil {
@@ -123,7 +122,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	if a.Quiet && len(done.Left) == 0 {
 		return err
 	}
-	fmt.Fprintf(a.Out, "restored %s: %s rows in %s\n", done.Table, count(done.Rows), took(r.Took))
+	a.Line(a.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", took(r.Took)))
 	switch {
 	case len(done.Lost) > 0:
 		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))
@@ -133,13 +132,13 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		a.Line(a.Out, cofre.Say("rescued.equal", "proven equal to what was captured: checksum {{.checksum}}", "checksum", done.Checksum))
 	}
 	for _, l := range done.Left {
-		fmt.Fprintf(a.Out, "left out: %s\n", a.Beside(l, done.Messages))
+		a.Line(a.Out, cofre.Say("rescued.left_out", "left out: {{.what}}", "what", done.Messages.Of(l)))
 	}
 	for _, d := range done.Differs {
-		edge.Say(a.Out, "differs: ", a.Beside(d, done.Messages))
+		edge.Say(a.Out, a.word(cofre.Say("word.differs", "differs")), a.Beside(d, done.Messages))
 	}
 	for _, m := range done.Made {
-		fmt.Fprintf(a.Out, "made again: %s\n", a.Beside(m, done.Messages))
+		a.Line(a.Out, cofre.Say("rescued.made_again", "made again: {{.what}}", "what", done.Messages.Of(m)))
 	}
 	return err
 }

@@ -79,14 +79,18 @@ func showDifference(ctx context.Context, a *app, in *installation.Installation, 
 			Changes []installation.Change `json:"changes"`
 		}{d.From.ID, d.To.ID, d.Changes})
 	}
-	fmt.Fprintf(a.Out, "from %s  %s\nto   %s  %s\n\n", d.From.ID, a.clocks(d.From.StartedAt), d.To.ID, a.clock(d.To.StartedAt))
+	columns(a.Out, nil, [][]string{
+		{a.Text(cofre.Say("show.from", "from")), string(d.From.ID), a.clocks(d.From.StartedAt)},
+		{a.Text(cofre.Say("show.to", "to")), string(d.To.ID), a.clock(d.To.StartedAt)},
+	})
+	fmt.Fprintln(a.Out)
 	if len(d.Changes) == 0 {
 		a.Line(a.Out, cofre.Say("show.nothing_changed", "nothing changed"))
 		return nil
 	}
 	var rows [][]string
 	for _, ch := range d.Changes {
-		rows = append(rows, []string{ch.Component, ch.Change, ch.What, ch.Object, ch.Detail})
+		rows = append(rows, []string{ch.Component, a.Beside(ch.Change, ch.Messages), a.Beside(ch.What, ch.Messages), ch.Object, a.Beside(ch.Detail, ch.Messages)})
 	}
 	columns(a.Out, []string{a.Text(cofre.Say("heading.component", "COMPONENT")), a.Text(cofre.Say("heading.change", "CHANGE")), a.Text(cofre.Say("heading.what", "WHAT")), a.Text(cofre.Say("heading.object", "OBJECT")), a.Text(cofre.Say("heading.detail", "DETAIL"))}, rows)
 	return nil
@@ -95,19 +99,19 @@ func showDifference(ctx context.Context, a *app, in *installation.Installation, 
 func printPoint(a *app, p cofre.RecoveryPoint, damage []cofre.Finding) {
 	fmt.Fprintln(a.Out, a.Text(cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))+"\n")
 	columns(a.Out, nil, [][]string{
-		{"  installation", p.Installation},
-		{"  host", p.Host},
-		{"  began", a.clocks(p.StartedAt)},
-		{"  published", a.clock(p.PublishedAt)},
-		{"  cofre", p.Version},
-		{"  size", fmt.Sprintf("%s read, %s added to the repository", size(p.Bytes()), size(added(p)))},
-		{"  state", a.state(p, damage)},
+		a.labelled(cofre.Say("label.installation", "installation"), p.Installation),
+		a.labelled(cofre.Say("label.host", "host"), p.Host),
+		a.labelled(cofre.Say("label.began", "began"), a.clocks(p.StartedAt)),
+		a.labelled(cofre.Say("label.published", "published"), a.clock(p.PublishedAt)),
+		a.labelled(cofre.Verbatim("cofre"), p.Version),
+		a.labelled(cofre.Say("label.size", "size"), a.Text(cofre.Say("show.size", "{{.read}} read, {{.added}} added to the repository", "read", size(p.Bytes()), "added", size(added(p))))),
+		a.labelled(cofre.Say("label.state", "state"), a.state(p, damage)),
 	})
 	for _, c := range p.Components {
 		fmt.Fprintf(a.Out, "\n%s %s\n", c.Kind, c.Name)
 		rows := [][]string{
-			{"  captured", fmt.Sprintf("%s, in %s", a.clock(c.StartedAt), took(c.EndedAt.Sub(c.StartedAt)))},
-			{"  size", fmt.Sprintf("%s in %s entries, %s added", size(c.Bytes), count(c.Entries), size(c.Stored))},
+			a.labelled(cofre.Say("label.captured", "captured"), a.Text(cofre.Say("show.captured", "{{.at}}, in {{.time}}", "at", a.clock(c.StartedAt), "time", took(c.EndedAt.Sub(c.StartedAt))))),
+			a.labelled(cofre.Say("label.size", "size"), a.Text(cofre.SayN("show.component_size", int(c.Entries), "{{.size}} in 1 entry, {{.added}} added", "{{.size}} in {{.n}} entries, {{.added}} added", "size", size(c.Bytes), "added", size(c.Stored)))),
 		}
 		columns(a.Out, nil, append(rows, a.described(c)...))
 		if c.Partial {
@@ -139,24 +143,24 @@ func (a *app) described(c cofre.Component) [][]string {
 			return nil
 		}
 		rows := [][]string{
-			{"  snapshot", a.clock(s.TakenAt)},
-			{"  content", fmt.Sprintf("%s rows in %s", count(s.Rows), plural(s.Tables, "table"))},
-			{"  server", "PostgreSQL " + s.ServerVersion},
-			{"  position", fmt.Sprintf("LSN %s of system %s", s.LSN, s.SystemID)},
+			a.labelled(cofre.Say("label.snapshot", "snapshot"), a.clock(s.TakenAt)),
+			a.labelled(cofre.Say("label.content", "content"), a.Text(cofre.SayN("show.tables", s.Tables, "{{.rows}} rows in 1 table", "{{.rows}} rows in {{.n}} tables", "rows", count(s.Rows)))),
+			a.labelled(cofre.Say("label.server", "server"), "PostgreSQL "+s.ServerVersion),
+			a.labelled(cofre.Say("label.position", "position"), a.Text(cofre.Say("show.position", "LSN {{.lsn}} of system {{.system}}", "lsn", s.LSN, "system", s.SystemID))),
 		}
 		if s.LargeObjects > 0 {
-			rows = append(rows, []string{"  large objects", count(s.LargeObjects)})
+			rows = append(rows, a.labelled(cofre.Say("label.large_objects", "large objects"), count(s.LargeObjects)))
 		}
 		if s.Flavour != "" {
-			rows = append(rows, []string{"  flavour", s.Flavour})
+			rows = append(rows, a.labelled(cofre.Say("label.flavour", "flavour"), s.Flavour))
 		}
 		return rows
 	}
-	return plainFacts(c.Facts)
+	return a.plainFacts(c.Facts)
 }
 
 // plainFacts shows the plain values of facts whose format this command does not know better.
-func plainFacts(raw json.RawMessage) [][]string {
+func (a *app) plainFacts(raw json.RawMessage) [][]string {
 	var m map[string]any
 	if json.Unmarshal(raw, &m) != nil {
 		return nil
@@ -165,22 +169,28 @@ func plainFacts(raw json.RawMessage) [][]string {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch v := m[k].(type) {
 		case string:
-			rows = append(rows, []string{"  " + spaced(k), v})
+			rows = append(rows, a.labelled(factLabel(k), v))
 		case float64:
-			rows = append(rows, []string{"  " + spaced(k), count(int64(v))})
+			rows = append(rows, a.labelled(factLabel(k), count(int64(v))))
 		case bool:
-			rows = append(rows, []string{"  " + spaced(k), fmt.Sprint(v)})
+			yes := cofre.Say("show.no", "no")
+			if v {
+				yes = cofre.Say("show.yes", "yes")
+			}
+			rows = append(rows, a.labelled(factLabel(k), a.Text(yes)))
 		case []any:
 			if texts := plainTexts(v); texts != "" {
-				rows = append(rows, []string{"  " + spaced(k), texts})
+				rows = append(rows, a.labelled(factLabel(k), texts))
 			}
 		}
 	}
 	return rows
 }
 
-// spaced makes a word of JSON a word for people.
-func spaced(key string) string { return strings.ReplaceAll(key, "_", " ") }
+// labelled is a line of what is shown of a point.
+func (a *app) labelled(label cofre.Message, value string) []string {
+	return []string{"  " + a.Text(label), value}
+}
 
 // plainTexts joins a list of texts; "" if it is of something else.
 func plainTexts(list []any) string {
@@ -196,7 +206,7 @@ func plainTexts(list []any) string {
 }
 
 func printTables(a *app, f *logical.Facts) {
-	fmt.Fprintf(a.Out, "\ntables of %s\n", f.Database.Name)
+	fmt.Fprintln(a.Out, "\n"+a.Text(cofre.Say("show.tables_of", "tables of {{.database}}", "database", f.Database.Name)))
 	var rows [][]string
 	for _, t := range f.Tables {
 		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, count(t.Rows), size(t.Bytes), t.Checksum})
@@ -205,7 +215,7 @@ func printTables(a *app, f *logical.Facts) {
 }
 
 func printFiles(a *app, name string, facts []files.Fact) {
-	fmt.Fprintf(a.Out, "\nfiles of %s\n", name)
+	fmt.Fprintln(a.Out, "\n"+a.Text(cofre.Say("show.files_of", "files of {{.name}}", "name", name)))
 	var rows [][]string
 	for _, f := range facts {
 		if f.Parent {

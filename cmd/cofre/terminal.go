@@ -22,14 +22,14 @@ func isTerminal(stream any) bool {
 // there is nobody to ask, and only --yes does.
 //
 // Errors: ErrRefused.
-func (a *app) confirm(ctx context.Context, yes bool, question string) error {
+func (a *app) confirm(ctx context.Context, yes bool, question cofre.Message) error {
 	if yes {
 		return nil
 	}
 	if !isTerminal(a.In) {
-		return cofre.WithHint(fmt.Errorf("%s: %w: it needs a confirmation, and stdin is no terminal", question, cofre.ErrRefused), cofre.Say("confirm.yes", "add --yes"))
+		return cofre.WithHint(cofre.Fail(question, cofre.ErrRefused, cofre.Fail(cofre.Say("confirm.no_terminal", "it needs a confirmation, and stdin is no terminal"))), cofre.Say("confirm.yes", "add --yes"))
 	}
-	fmt.Fprintf(a.Err, "%s? type yes to go on: ", question)
+	fmt.Fprint(a.Err, a.Text(cofre.Say("confirm.ask", "{{.question}}? type yes to go on: ", "question", question)))
 	answered := make(chan string, 1)
 	go func() {
 		// Only the end of the process ends a read of a terminal; an interruption must not wait for it.
@@ -44,7 +44,7 @@ func (a *app) confirm(ctx context.Context, yes bool, question string) error {
 		return context.Cause(ctx)
 	case line := <-answered:
 		if strings.TrimSpace(line) != "yes" {
-			return fmt.Errorf("%w: not confirmed, nothing was changed", cofre.ErrRefused)
+			return fmt.Errorf("%w: %w", cofre.ErrRefused, cofre.Fail(cofre.Say("confirm.refused", "not confirmed, nothing was changed")))
 		}
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -84,9 +83,9 @@ func printVerified(a *app, res *verify.Result, whole bool) {
 	if !whole || a.Quiet && len(rows) == 0 {
 		return
 	}
-	reached := string(res.Reached)
-	if reached == "" {
-		reached = "none"
+	reached := cofre.Verbatim(string(res.Reached))
+	if res.Reached == "" {
+		reached = cofre.Say("verify.no_level", "none")
 	}
-	fmt.Fprintf(a.Out, "level reached: %s, by %s, at %s, in %s\n", reached, plural(len(res.Points), "recovery point"), a.clocks(res.EndedAt), took(res.EndedAt.Sub(res.StartedAt)))
+	a.Line(a.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", reached, "at", a.clocks(res.EndedAt), "time", took(res.EndedAt.Sub(res.StartedAt))))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -67,7 +66,7 @@ func walStatus(ctx context.Context, a *app, in *installation.Installation) error
 func printArchiving(a *app, archiver *archiving.Archiver, err error) {
 	switch {
 	case err != nil:
-		fmt.Fprintf(a.Out, "the server was not asked how its archiving is: %s\n", cofre.OneLine(err))
+		edge.Say(a.Out, "", a.Text(cofre.Say("wal.server_not_asked", "the server could not be asked about its archiving: {{.cause}}", "cause", err)))
 	case archiver == nil || !archiver.Archives():
 	default:
 		what, _ := archiver.Trouble()
@@ -81,68 +80,94 @@ func printArchiving(a *app, archiver *archiving.Archiver, err error) {
 }
 
 func printWALStatus(a *app, s wal.Status) {
-	fmt.Fprintf(a.Out, "system %s: %s, %s stored, newest %s\n", s.System, plural(s.Segments, "WAL segment"), size(s.Bytes), a.clocks(s.NewestAt))
+	a.Line(a.Out, cofre.SayN("wal.system", s.Segments, "system {{.system}}: 1 WAL segment, {{.size}} stored, newest {{.newest}}", "system {{.system}}: {{.n}} WAL segments, {{.size}} stored, newest {{.newest}}", "system", s.System, "size", size(s.Bytes), "newest", a.clocks(s.NewestAt)))
 	var rows [][]string
 	for _, w := range s.Windows {
-		end := "the end of the WAL"
-		switch {
-		case w.Gap != nil && w.Gap.Damaged():
-			end = "damage"
-		case w.Gap != nil && w.Gap.Breaks():
-			end = "a break"
-		case w.Gap != nil:
-			end = "a gap"
-		}
-		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.moment(w.Moment), w.From.String(), w.To.String(), end, string(w.Backup), strconv.Itoa(w.Backups)})
+		rows = append(rows, []string{fmt.Sprint(w.Timeline), a.moment(w.Moment), w.From.String(), w.To.String(), a.Text(endOf(w.Gap)), string(w.Backup), strconv.Itoa(w.Backups)})
 	}
 	if len(rows) > 0 {
 		columns(a.Out, []string{a.Text(cofre.Say("heading.timeline", "TIMELINE")), a.Text(cofre.Say("heading.from", "FROM")), a.Text(cofre.Say("heading.from_lsn", "FROM LSN")), a.Text(cofre.Say("heading.before_lsn", "BEFORE LSN")), a.Text(cofre.Say("heading.ends_at", "ENDS AT")), a.Text(cofre.Say("heading.oldest_base_backup", "OLDEST BASE BACKUP")), a.Text(cofre.Say("heading.base_backups", "BASE BACKUPS"))}, rows)
 	} else {
-		fmt.Fprintln(a.Out, "nothing can be recovered from the archived WAL: there is no base backup that it continues")
+		a.Line(a.Out, cofre.Say("wal.no_window", "nothing can be recovered from the archived WAL: there is no base backup that it continues"))
 	}
 	for _, w := range s.Windows {
 		if w.NoMoment != "" {
-			fmt.Fprintf(a.Out, "timeline %d from base backup %s: no moment to type yet: %s; without a target a restore recovers everything there is\n", w.Timeline, w.Backup, w.NoMoment)
+			a.say(cofre.Say("wal.no_moment", "timeline {{.timeline}} from base backup {{.point}}: no moment to type yet: {{.why}}; without a target a restore recovers everything there is", "timeline", w.Timeline, "point", w.Backup, "why", w.NoMoment))
 		}
 	}
 	for _, tli := range s.Orphans {
-		fmt.Fprintln(a.Out, wal.ErrNoHistory(tli).Error())
+		fmt.Fprintln(a.Out, a.Speaker().Error(wal.ErrNoHistory(tli)))
 	}
 	for _, g := range s.Gaps {
-		kind := "gap"
-		switch {
-		case g.Damaged():
-			kind = "damage"
-		case g.Breaks():
-			kind = "break"
-		}
-		fmt.Fprintf(a.Out, "%s, %s: %s\n", kind, g.State, g.GapError.Error())
+		a.say(cofre.Say("wal.gap_line", "{{.kind}}, {{.state}}: {{.gap}}", "kind", kindOfGap(g.GapError), "state", stateOfGap(string(g.State)), "gap", g.Message()))
 	}
 	for _, n := range s.Refused {
-		fmt.Fprintf(a.Out, "refused: %s\n", n.Offered())
+		a.say(cofre.Say("wal.refused", "refused: {{.what}}", "what", n.Offered()))
 	}
 	if s.Unlinked > 0 {
-		fmt.Fprintf(a.Out, "%s of a version before: only cofre verify --level content compares them with their neighbours\n", plural(s.Unlinked, "segment"))
+		a.say(cofre.SayN("wal.unlinked", s.Unlinked, "1 segment was archived by an earlier version: only cofre verify --level content compares it with its neighbours", "{{.n}} segments were archived by an earlier version: only cofre verify --level content compares them with their neighbours"))
 	}
 	for _, r := range s.Repositories {
-		if r.Err != nil {
-			fmt.Fprintf(a.Out, "%s: not reached: %s\n", r.URL, r.Error)
-			continue
-		}
-		fmt.Fprintf(a.Out, "%s: %s, newest %s\n", r.URL, plural(r.Segments, "WAL segment"), a.clock(r.NewestAt))
-		for _, m := range r.Missing {
-			fmt.Fprintf(a.Out, "%s: misses what another has: segments %s to %s (%d)\n", r.URL, m.From, m.To, m.Segments)
-		}
-		for _, name := range r.Damaged {
-			fmt.Fprintln(a.Out, a.Text(cofre.Say("wal.is_damaged", "{{.url}}: segment {{.name}} is damaged: cofre backup cluster stores it afresh, if another repository or the server has it", "url", r.URL, "name", name)))
-		}
+		a.printHolding(r)
 	}
 	for _, p := range s.Unusable {
-		fmt.Fprintf(a.Out, "base backup %s needs WAL that is not archived: it cannot be restored\n", p)
+		a.say(cofre.Say("wal.unusable", "base backup {{.point}} needs WAL that is not archived: it cannot be restored", "point", p))
 	}
 	for _, p := range s.Alone {
-		fmt.Fprintf(a.Out, "base backup %s carries its own WAL, and no archived WAL continues it: it restores to its end (--immediate)\n", p)
+		a.say(cofre.Say("wal.alone", "base backup {{.point}} carries its own WAL, and no archived WAL continues it: it restores to its end (--immediate)", "point", p))
 	}
+}
+
+// say prints a sentence on lines of its own.
+func (a *app) say(m cofre.Message) { edge.Say(a.Out, "", a.Text(m)) }
+
+func (a *app) printHolding(r wal.Holding) {
+	if r.Err != nil {
+		a.say(cofre.Say("wal.not_reached", "{{.url}}: not reached: {{.cause}}", "url", r.URL, "cause", r.Err))
+		return
+	}
+	a.say(cofre.SayN("wal.holding", r.Segments, "{{.url}}: 1 WAL segment, newest {{.newest}}", "{{.url}}: {{.n}} WAL segments, newest {{.newest}}", "url", r.URL, "newest", a.clock(r.NewestAt)))
+	for _, m := range r.Missing {
+		a.say(cofre.SayN("wal.misses", int(m.Segments), "{{.url}}: misses 1 segment that another has: {{.from}}", "{{.url}}: misses {{.n}} segments that another has: {{.from}} to {{.to}}", "url", r.URL, "from", m.From, "to", m.To))
+	}
+	for _, name := range r.Damaged {
+		a.say(cofre.Say("wal.is_damaged", "{{.url}}: segment {{.name}} is damaged: cofre backup cluster stores it afresh, if another repository or the server has it", "url", r.URL, "name", name))
+	}
+}
+
+// endOf says what a window ends at.
+func endOf(gap *cofre.GapError) cofre.Message {
+	switch {
+	case gap == nil:
+		return cofre.Say("wal.ends_at_end", "the end of the WAL")
+	case gap.Damaged():
+		return cofre.Say("wal.ends_at_damage", "damage")
+	case gap.Breaks():
+		return cofre.Say("wal.ends_at_break", "a break")
+	}
+	return cofre.Say("wal.ends_at_gap", "a gap")
+}
+
+func kindOfGap(g cofre.GapError) cofre.Message {
+	switch {
+	case g.Damaged():
+		return cofre.Say("wal.damage", "damage")
+	case g.Breaks():
+		return cofre.Say("wal.break", "break")
+	}
+	return cofre.Say("wal.gap", "gap")
+}
+
+func stateOfGap(state string) cofre.Message {
+	switch state {
+	case "acknowledged":
+		return cofre.Say("wal.acknowledged", "acknowledged")
+	case "superseded":
+		return cofre.Say("wal.superseded", "superseded")
+	case "open":
+		return cofre.Say("wal.open", "open")
+	}
+	return cofre.Verbatim(state)
 }
 
 // moment shows a moment that was planned, as it is to be typed.
@@ -166,7 +191,7 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.why == "" {
-				return cofre.WithHint(edge.UsageError(cmd, errors.New("an acknowledgement needs a reason")), cofre.Say("gap.why", "add --why TEXT"))
+				return cofre.WithHint(edge.UsageError(cmd, cofre.Fail(cofre.Say("gap.no_reason", "an acknowledgement needs a reason"))), cofre.Say("gap.why", "add --why TEXT"))
 			}
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
 				return c.run(ctx, a, in, args[0], args[1])
@@ -180,11 +205,11 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 
 func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installation.Installation, from, to string) error {
 	if len(from) != 24 || len(to) != 24 || from[:8] != to[:8] || to < from {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("gap %s to %s: not two segments of one timeline, in order", from, to)), cofre.Say("gap.names", "cofre wal status names the gaps"))
+		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("gap.not_two", "gap {{.from}} to {{.to}}: not two segments of one timeline, in order", "from", from, "to", to))), cofre.Say("gap.names", "cofre wal status names the gaps"))
 	}
 	timeline, err := strconv.ParseUint(from[:8], 16, 32)
 	if err != nil {
-		return edge.Usage(fmt.Errorf("segment %q: its timeline is not hexadecimal", from))
+		return edge.Usage(cofre.Fail(cofre.Say("gap.timeline", "segment \"{{.segment}}\": its timeline is not hexadecimal", "segment", from)))
 	}
 	known, err := in.WAL().Acknowledge(ctx, cofre.SystemID(c.system), wal.Acknowledgement{
 		Timeline: cofre.Timeline(timeline), From: from, To: to, By: person(a.Getenv), Why: c.why,
@@ -195,7 +220,7 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installatio
 	if a.JSON {
 		return a.Document(known)
 	}
-	fmt.Fprintf(a.Out, "acknowledged: segments %s to %s\n", from, to)
+	a.Line(a.Out, cofre.Say("gap.acknowledged", "acknowledged: segments {{.from}} to {{.to}}", "from", from, "to", to))
 	return nil
 }
 

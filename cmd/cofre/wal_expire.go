@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation"
 )
 
@@ -39,35 +39,38 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, in *installation.Ins
 		return err
 	}
 	since := e.Since.UTC()
-	verb := "to be removed"
+	removed := false
 	if !c.dryRun && len(e.Systems) > 0 {
-		if err := a.confirm(ctx, c.yes, fmt.Sprintf("remove %d WAL segments from before %s", e.Segments, since.Format("2006-01-02 15:04:05Z"))); err != nil {
+		if err := a.confirm(ctx, c.yes, cofre.SayN("wal.remove_question", e.Segments, "remove 1 WAL segment from before {{.since}}", "remove {{.n}} WAL segments from before {{.since}}", "since", since)); err != nil {
 			return err
 		}
 		if e, err = in.WAL().Expire(ctx, e); err != nil {
 			return err
 		}
-		verb = "removed"
+		removed = true
 	}
 	if a.JSON {
 		return a.Document(struct {
 			Since   string                    `json:"promised_since"`
 			Removed bool                      `json:"removed"`
 			Systems []installation.ExpiredWAL `json:"systems"`
-		}{since.Format("2006-01-02T15:04:05Z"), verb == "removed", e.Systems})
+		}{since.Format("2006-01-02T15:04:05Z"), removed, e.Systems})
 	}
-	if a.Quiet && (len(e.Systems) == 0 || verb == "removed") {
+	if a.Quiet && (len(e.Systems) == 0 || removed) {
 		return nil
 	}
 	if len(e.Systems) == 0 {
-		fmt.Fprintf(a.Out, "nothing to remove: all WAL is needed by a base backup or since %s\n", since.Format("2006-01-02 15:04:05Z"))
+		a.Line(a.Out, cofre.Say("wal.nothing_to_remove", "nothing to remove: all WAL is needed by a base backup or since {{.since}}", "since", since))
 	}
 	for _, of := range e.Systems {
-		place := ""
-		if of.Copy != "" {
-			place = " in " + of.Copy
+		what := cofre.SayN("wal.to_remove", of.Segments, "system {{.system}}: 1 segment to be removed", "system {{.system}}: {{.n}} segments to be removed", "system", of.System)
+		if removed {
+			what = cofre.SayN("wal.removed", of.Segments, "system {{.system}}: 1 segment removed", "system {{.system}}: {{.n}} segments removed", "system", of.System)
 		}
-		fmt.Fprintf(a.Out, "system %s: %d segments %s%s\n", of.System, of.Segments, verb, place)
+		if of.Copy != "" {
+			what = cofre.Say("wal.in_copy", "{{.what}} in {{.copy}}", "what", what, "copy", of.Copy)
+		}
+		a.Line(a.Out, what)
 	}
 	return nil
 }

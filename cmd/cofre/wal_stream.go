@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -46,10 +45,10 @@ repository, and stops cleanly at SIGINT or SIGTERM.`,
 func (c *walStreamCommand) run(ctx context.Context, in *installation.Installation) error {
 	limit, err := humanize.ParseBytes(c.limit)
 	if err != nil || limit == 0 || limit > 1<<50 {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("--spool-limit %q is not a size", c.limit)), cofre.Say("stream.size", "write it as 4GiB"))
+		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("stream.not_size", "--spool-limit \"{{.limit}}\" is not a size", "limit", c.limit))), cofre.Say("stream.size", "write it as 4GiB"))
 	}
 	if c.flush < 100*time.Millisecond {
-		return cofre.WithHint(edge.Usage(fmt.Errorf("--flush %s is too short", c.flush)), cofre.Say("stream.flush", "give it 100ms at least, or --synchronous"))
+		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("stream.too_short", "--flush {{.time}} is too short", "time", c.flush))), cofre.Say("stream.flush", "give it 100ms at least, or --synchronous"))
 	}
 	return in.WAL().Stream(ctx, installation.StreamOptions{
 		Spool: c.spool, SpoolLimit: int64(limit), Slot: c.slot, Flush: c.flush, Synchronous: c.synchronous,

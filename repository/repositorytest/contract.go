@@ -147,7 +147,7 @@ func point(content cofre.Content, at time.Time) cofre.RecoveryPoint {
 			Kind: source.Kind, Name: source.Name, StartedAt: at.UTC(), EndedAt: at.Add(time.Second).UTC(), Content: content,
 			Facts: json.RawMessage(`{"n":1}`), Warnings: []string{"a warning"},
 		}},
-		Findings: []cofre.Finding{{Check: "closure", Kind: cofre.KindStorage, Object: "avatars/a", What: "the object is missing"}},
+		Findings: []cofre.Finding{cofre.Finding{Check: "closure", Kind: cofre.KindStorage, Object: "avatars/a"}.Saying(cofre.Verbatim("the object is missing"))},
 	}
 }
 

@@ -189,8 +189,8 @@ func (m *Memory) Close(context.Context) error { return nil }
 // examine returns what is wrong with the tree of c.
 func (m *Memory) examine(c cofre.Component, level cofre.Level) []cofre.Finding {
 	var found []cofre.Finding
-	report := func(path, what string) {
-		found = append(found, cofre.Finding{Check: string(level), Kind: c.Kind, Object: path, What: what})
+	report := func(path, wrong string) {
+		found = append(found, cofre.Finding{Check: string(level), Kind: c.Kind, Object: path}.Saying(cofre.Verbatim(wrong)))
 	}
 	var walk func(dir string, id cofre.ObjectID)
 	walk = func(dir string, id cofre.ObjectID) {

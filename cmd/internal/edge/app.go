@@ -76,6 +76,7 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	root.AddCommand(a.newExitCodesTopic())
 	family(root)
 	strict(root)
+	bounded(root)
 	// The shells' completions are cobra's own; ours is the sentence of its help.
 	root.InitDefaultCompletionCmd()
 	flagsOfHelp(root)
@@ -84,12 +85,12 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 
 // Run carries out one command line and returns the exit code.
 func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
-	ctx, stop := interruptible(ctx, a.Err)
-	defer stop()
-	ctx = s3client.WithTeller(ctx, func(text string) { fmt.Fprintf(a.Err, "waiting: %s\n", text) })
+	ctx = s3client.WithTeller(ctx, func(text string) { a.Line(a.Err, cofre.Say("edge.waiting", "waiting: {{.what}}", "what", text)) })
 	// A wrong flag ends the reading of the command line, possibly before --json is read.
 	a.JSON = slices.Contains(args, "--json")
 	a.speaker = language.For(a.spoken(args))
+	ctx, stop := a.interruptible(ctx)
+	defer stop()
 	a.translate(root)
 	out := &output{Writer: a.Out}
 	a.Out = out
@@ -106,15 +107,16 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 
 // interruptible cancels ctx at the first SIGINT or SIGTERM, so that the command cleans up, and ends the process
 // at the second: what that leaves is invisible in the repository and is found again by the next run.
-func interruptible(ctx context.Context, stderr io.Writer) (context.Context, func()) {
+func (a *App) interruptible(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
+	told := a.Text(cofre.Say("edge.interrupted", "interrupted, cleaning up (once more ends at once)"))
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(stderr, "\ncofre: interrupted, cleaning up (once more ends at once)")
+			fmt.Fprintln(a.Err, "\ncofre: "+told)
 			cancel(cofre.ErrInterrupted)
 		case <-done:
 			return
@@ -154,7 +156,10 @@ func strict(cmd *cobra.Command) {
 		cmd.Args = func(cmd *cobra.Command, given []string) error {
 			err := args(cmd, given)
 			if err != nil && strings.Contains(err.Error(), "arg(s)") {
-				err = cofre.WithHint(cofre.Fail(cofre.Say("usage.arguments", "wrong number of arguments: {{.given}}", "given", len(given))), cofre.Verbatim(cmd.UseLine()))
+				err = cofre.WithHint(cofre.Fail(cofre.Say("usage.arguments", "wrong number of arguments: {{.given}}", "given", len(given))), usageLine(cmd))
+			}
+			if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !cmd.HasSubCommands() {
+				err = cofre.WithHint(cofre.Fail(cofre.Say("usage.no_arguments", "{{.command}} takes no arguments, and was given \"{{.word}}\"", "command", cmd.CommandPath(), "word", given[0])), usageLine(cmd))
 			}
 			return UsageError(cmd, err)
 		}
@@ -162,6 +167,14 @@ func strict(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		strict(sub)
 	}
+}
+
+// usageLine says how a command is called.
+func usageLine(cmd *cobra.Command) cofre.Message {
+	if line, ok := strings.CutSuffix(cmd.UseLine(), " [flags]"); ok {
+		return cofre.Say("usage.line", "{{.line}} [flags]", "line", line)
+	}
+	return cofre.Verbatim(cmd.UseLine())
 }
 
 // UsageError gives an error of the command line its exit code and the way to the help.

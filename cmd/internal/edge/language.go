@@ -140,3 +140,5 @@ func WarningWord() cofre.Message { return cofre.Say("word.warning", "warning") }
 
 // HintWord is what stands before a hint.
 func HintWord() cofre.Message { return cofre.Say("word.hint", "hint") }
+
+func (a *App) warn(m cofre.Message) { Say(a.Err, a.Text(WarningWord())+": ", a.Text(m)) }

@@ -62,6 +62,14 @@ func width(stream any) int {
 	return columns
 }
 
+// Width is how many columns a terminal has, 80 if it does not say.
+func Width(stream any) int {
+	if columns := width(stream); columns > 0 {
+		return columns
+	}
+	return helpWidth
+}
+
 // noNulls returns v with every nil slice and map made empty, at any depth: in JSON a list that has nothing is [] and an
 // object that has nothing {}, so that whoever reads it need not ask first. Fields that omit what is empty still do.
 func noNulls(v any) any {

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -49,13 +48,13 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 		return err
 	}
 	for _, what := range done.Healed {
-		fmt.Fprintln(a.Err, a.Text(cofre.Say("wal.stored_afresh", "warning: stored afresh: {{.what}}; what was there is kept beside it", "what", what)))
+		a.warn(cofre.Say("wal.stored_afresh", "stored afresh: {{.what}}; what was there is kept beside it", "what", what))
 	}
 	if done.Damaged != 0 {
-		fmt.Fprintf(a.Err, "warning: the records of %s end at %s, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster\n", done.Name, done.Damaged)
+		a.warn(cofre.Say("archive.ends_early", "the records of {{.segment}} end at {{.lsn}}, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster", "segment", done.Name, "lsn", done.Damaged))
 	}
 	if done.Unrelated != "" {
-		fmt.Fprintf(a.Err, "warning: %s: %s: recovery cannot get past it; take a base backup with: cofre backup cluster\n", done.Name, done.Unrelated)
+		a.warn(cofre.Say("archive.unrelated", "{{.segment}}: {{.why}}: recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", done.Name, "why", done.Unrelated))
 	}
 	if a.JSON {
 		return a.Document(done)

@@ -107,7 +107,7 @@ func (c *walFetchCommand) run(ctx context.Context, a *App, name, path string) (e
 	if err != nil {
 		return err
 	}
-	f.Warn = func(m cofre.Message) { Say(a.Err, a.Text(WarningWord())+": ", a.Text(m)) }
+	f.Warn = a.warn
 	if c.ahead != "" {
 		return f.PrefetchAfter(ctx, c.ahead)
 	}

@@ -79,7 +79,7 @@ func TestACopyThatDiffersIsKept(t *testing.T) {
 		t.Fatalf("%v, %+v", err, again)
 	}
 	var names []string
-	if d := again.Decision(func(n []string) string { names = n; return "COMMAND" }); !strings.Contains(d, "COMMAND") || !strings.Contains(d, res.Kept.Drop) {
+	if d := again.Decision(func(n []string) string { names = n; return "COMMAND" }).Text; !strings.Contains(d, "COMMAND") || !strings.Contains(d, res.Kept.Drop) {
 		t.Errorf("%s", d)
 	}
 	o.Accept = append(o.Accept, names...)
