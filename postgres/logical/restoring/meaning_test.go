@@ -1,10 +1,11 @@
-package logical_test
+package restoring_test
 
 import (
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
+	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 )
 
@@ -22,11 +23,11 @@ INSERT INTO public.night VALUES ('2026-01-01 22:30:00-03', '2026-01-01'), ('2026
 CREATE TABLE public.typed (t text CHECK (t::date > '2000-01-31'::date)); INSERT INTO public.typed VALUES ('25/12/2025');
 CREATE TABLE public.tenant (t text CHECK (t = current_setting('app.tenant'))); INSERT INTO public.tenant VALUES ('um');
 CREATE MATERIALIZED VIEW public.days AS SELECT at::date AS d, to_char(at, 'HH24:MI') AS h, at::text AS x, to_tsvector('os cavalos corriam') AS v FROM public.night ORDER BY at`)
-		c := captureOf(t, s, db, dump.Options{})
-		o := options(s, db+"_back")
+		c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+		o := logicaltest.Options(s, db+"_back")
 		o.Check = restoring.CheckChecksum
 		t.Cleanup(func() { s.Drop(t, o.Name) })
-		if _, proof, _, err := restore(t, c, o); err != nil {
+		if _, proof, _, err := logicaltest.Restore(t, c, o); err != nil {
 			t.Fatalf("%v: %+v", err, proof)
 		}
 		for _, q := range []string{"SELECT * FROM public.days", "SELECT * FROM public.night ORDER BY at", "SELECT * FROM public.typed"} {
