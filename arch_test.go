@@ -73,8 +73,9 @@ var heights = map[string]int{
 	"installation":                   7, // the product as a library: adapters meet use cases
 	"installation/walstore":          6, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
-	"cmd/":                           9,
 	"cmd/internal/edge":              8, // what the programs have in common
+	"cmd/internal/screen":            9, // draws what a person sees
+	"cmd/":                           10,
 	"test/":                          9,
 }
 
@@ -97,8 +98,8 @@ var guarded = []struct {
 	{"github.com/minio/minio-go", []string{"internal/s3client", "store", "bucket/s3", "internal/testkit"}, "one way of reaching S3"},
 	{"github.com/goccy/go-yaml", []string{"config"}, "one reader of configuration"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "the command line is the edge"},
-	{"github.com/vbauerster/mpb", []string{"cmd/cofre"}, "only the edge draws"},
-	{"github.com/jedib0t/go-pretty", []string{"cmd/cofre"}, "only the edge draws"},
+	{"github.com/vbauerster/mpb", []string{"cmd/internal/screen"}, "one package draws"},
+	{"github.com/jedib0t/go-pretty", []string{"cmd/internal/screen"}, "one package draws"},
 	{"github.com/nicksnyder/go-i18n", []string{"internal/language"}, "one place where sentences become a language"},
 	{"filippo.io/age", []string{"postgres/wal", "repository"}, "WAL segments are the only age files"},
 }

@@ -75,6 +75,15 @@ func (p RecoveryPoint) Bytes() int64 {
 	return n
 }
 
+// Stored is what the point added to the repository, compressed and encrypted.
+func (p RecoveryPoint) Stored() int64 {
+	var n int64
+	for _, c := range p.Components {
+		n += c.Stored
+	}
+	return n
+}
+
 // Component is what one capture left in the repository.
 type Component struct {
 	Kind      Kind      `json:"kind"`

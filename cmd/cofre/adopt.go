@@ -62,16 +62,16 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 	}
 	plan := adoption.Plan()
 	if c.dryRun {
-		return a.printPlan(plan, nil)
+		return a.PrintPlan(plan, nil)
 	}
 	if !a.JSON && !a.Quiet {
-		a.writePlan(plan, false)
+		a.WritePlan(a.Err, plan)
 	}
-	if err := a.confirm(ctx, c.yes, cofre.Say("adopt.question", "make {{.dir}} the original", "dir", c.Dir)); err != nil {
+	if err := a.Confirm(ctx, c.yes, cofre.Say("adopt.question", "make {{.dir}} the original", "dir", c.Dir)); err != nil {
 		return err
 	}
 	done, err := adoption.Adopt(ctx)
-	a.screen.end()
+	a.EndProgress()
 	doc := adoptDocument{Plan: plan}
 	if done != nil {
 		doc.Adopted, doc.Point = done.Result, done.Point
@@ -81,25 +81,7 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 		return cmp.Or(a.Document(doc), err)
 	}
 	if doc.Adopted != nil && (!a.Quiet || err != nil || len(doc.Adopted.Next) > 0) {
-		printAdopted(a, doc)
+		a.ShowAdopted(doc.Adopted, doc.Point)
 	}
 	return err
-}
-
-func printAdopted(a *app, doc adoptDocument) {
-	d := doc.Adopted
-	a.Line(a.Out, cofre.Say("adopt.done", "{{.dir}} is the original, on timeline {{.timeline}}", "dir", d.Dir, "timeline", d.Timeline))
-	if len(d.Archived) > 0 {
-		a.Line(a.Out, cofre.SayN("adopt.archived", len(d.Archived), "archived: 1 file, {{.first}}", "archived: {{.n}} files, the first {{.first}}", "first", d.Archived[0]))
-	}
-	a.Line(a.Out, cofre.SayN("adopt.removed", len(d.Settings), "removed: 1 setting that kept the copy from acting", "removed: {{.n}} settings that kept the copy from acting"))
-	if d.Restarted {
-		a.Line(a.Out, cofre.Say("adopt.restarted", "restarted"))
-	}
-	if doc.Point != nil {
-		printBackup(a, doc.Point, false)
-	}
-	for _, n := range d.Next {
-		a.next(cofre.Verbatim(n))
-	}
 }

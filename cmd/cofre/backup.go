@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,10 +67,10 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 		if err != nil {
 			return err
 		}
-		return a.printPlan(plan, nil)
+		return a.PrintPlan(plan, nil)
 	}
 	point, err := in.Backup(ctx, c.BackupOptions)
-	a.screen.end()
+	a.EndProgress()
 	if point == nil {
 		if errors.Is(context.Cause(ctx), cofre.ErrInterrupted) {
 			return cofre.WithHint(err, cofre.Say("backup.again", "no recovery point was made; run it again: what was stored is not stored twice"))
@@ -85,39 +83,6 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 		}
 		return err
 	}
-	printBackup(a, point, err == nil)
+	a.ShowBackup(point, err == nil)
 	return err
-}
-
-func printBackup(a *app, p *cofre.RecoveryPoint, whole bool) {
-	// cron mails what is printed.
-	if a.Quiet && whole {
-		printWarnings(a, p)
-		return
-	}
-	a.Line(a.Out, cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))
-	var rows [][]string
-	for _, c := range p.Components {
-		rows = append(rows, []string{"", string(c.Kind), c.Name, size(c.Bytes), a.Text(cofre.Say("backup.new", "{{.size}} new", "size", size(c.Stored))), took(c.EndedAt.Sub(c.StartedAt))})
-	}
-	columns(a.Out, nil, rows, 3, 4, 5)
-	printWarnings(a, p)
-	a.Line(a.Out, cofre.Say("backup.published", "published in {{.time}}", "time", took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond))))
-}
-
-func printWarnings(a *app, p *cofre.RecoveryPoint) {
-	for _, c := range p.Components {
-		for _, w := range c.Warnings {
-			of := fmt.Sprintf("%s %s: ", c.Kind, c.Name)
-			if a.told.first(of + w) { // most were said when they happened
-				edge.Say(a.Err, a.word(warning()), of+a.Beside(w, c.Messages))
-			}
-		}
-	}
-	for _, f := range p.Findings {
-		if f.Check == cofre.CheckSource {
-			continue // the error says it
-		}
-		fmt.Fprintf(a.Err, "%s%s: %s: %s\n", a.word(finding()), f.Check, f.Object, a.Beside(f.What, f.Messages))
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/wal/probe"
 )
 
@@ -42,7 +43,7 @@ type checkDocument struct {
 
 func (c *checkCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	done, err := in.WAL().Check(ctx, installation.CheckOptions{Timeout: c.timeout})
-	a.screen.end()
+	a.EndProgress()
 	if a.JSON {
 		if perr := a.Document(checkDocument{done, edge.DocumentOf(edge.Interrupted(ctx, err))}); perr != nil {
 			return perr
@@ -54,7 +55,7 @@ func (c *checkCommand) run(ctx context.Context, a *app, in *installation.Install
 	}
 	a.Line(a.Out, cofre.Say("check.segment", "segment {{.segment}} of system {{.system}}, with a mark at {{.lsn}}", "segment", done.Segment, "system", done.System, "lsn", done.LSN))
 	for _, r := range done.Read {
-		a.Line(a.Out, cofre.Say("check.read_back", "read back from {{.url}}, archived in {{.time}}", "url", r.URL, "time", took(time.Duration(r.Seconds*float64(time.Second)))))
+		a.Line(a.Out, cofre.Say("check.read_back", "read back from {{.url}}, archived in {{.time}}", "url", r.URL, "time", words.Took(time.Duration(r.Seconds*float64(time.Second)))))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
 )
 
@@ -51,6 +52,6 @@ func checkProvider(ctx context.Context, a *app, in *installation.Installation, i
 		}
 		rows = append(rows, []string{mark, c.Name, detail})
 	}
-	columns(a.Out, nil, rows)
+	screen.Columns(a.Out, nil, rows)
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical/settings"
@@ -82,7 +83,7 @@ func (a *app) pointChoices(in *installation.Installation, ctx context.Context) (
 	}
 	found := []string{catalog.Latest + "\tthe newest"}
 	for _, p := range slices.Backward(listed.Points) {
-		found = append(found, string(p.ID)+"\t"+a.clock(p.StartedAt)+" "+kinds(p.RecoveryPoint))
+		found = append(found, string(p.ID)+"\t"+a.Clock(p.StartedAt)+" "+screen.Kinds(p.RecoveryPoint))
 	}
 	return found, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -70,7 +71,7 @@ func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Instal
 		}
 		rows = append(rows, []string{mark, a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages)})
 	}
-	columns(a.Out, nil, rows)
+	screen.Columns(a.Out, nil, rows)
 	for _, d := range looked {
 		if !d.OK && d.Hint != "" {
 			fmt.Fprintf(a.Out, "\n%s: %s\n  %s\n", a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages), a.Beside(d.Hint, d.Messages))

@@ -73,7 +73,7 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 		c.Writer = a.Out
 	}
 	point, err := in.Export(ctx, c.ExportOptions)
-	a.screen.end()
+	a.EndProgress()
 	if err != nil && !errors.Is(err, cofre.ErrPartial) || c.Writer != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 	}
 	a.Line(a.Out, cofre.Say("export.written", "wrote {{.path}}, from recovery point {{.point}}", "path", c.To, "point", point))
 	if c.Format == installation.FormatDirectory {
-		a.next(cofre.Verbatim("pg_restore -d DATABASE -j 2 " + shell.Quote(filepath.Join(c.To, logical.ArchiveDir))))
+		a.Next(cofre.Verbatim("pg_restore -d DATABASE -j 2 " + shell.Quote(filepath.Join(c.To, logical.ArchiveDir))))
 	}
 	return err
 }

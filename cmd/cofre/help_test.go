@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/internal/language"
 )
 
@@ -59,7 +60,7 @@ func TestTheExitCodesAreInOnePlaceOfTheHelp(t *testing.T) {
 
 // call runs a command line inside the test, without an environment.
 func call(args []string, out *bytes.Buffer) int {
-	a := &app{App: edge.App{Stdio: edge.Stdio{In: strings.NewReader(""), Out: out, Err: out}, Getenv: func(string) string { return "" }}}
+	a := &app{Screen: screen.Screen{App: edge.App{Stdio: edge.Stdio{In: strings.NewReader(""), Out: out, Err: out}, Getenv: func(string) string { return "" }}}}
 	return a.Run(context.Background(), newRootCommand(a), args)
 }
 

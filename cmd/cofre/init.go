@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/repository"
@@ -55,7 +56,7 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 		}
 		err = errors.Join(err, writeKits(a, made.Kits))
 		if err == nil && !a.JSON && !a.Quiet {
-			edge.Say(a.Err, a.word(nextWord()), "cofre doctor")
+			edge.Say(a.Err, a.Word(screen.NextWord()), "cofre doctor")
 		}
 		return err
 	})
@@ -70,10 +71,10 @@ type initDocument struct {
 // offer writes a configuration where there is none at all and somebody is there to say yes.
 func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
 	path, err := a.ConfigPath()
-	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !isTerminal(a.In) {
+	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !screen.IsTerminal(a.In) {
 		return reason
 	}
-	if err := a.confirm(ctx, false, cofre.Say("init.question", "there is no configuration: write a commented {{.file}} here", "file", edge.ConfigName)); err != nil {
+	if err := a.Confirm(ctx, false, cofre.Say("init.question", "there is no configuration: write a commented {{.file}} here", "file", edge.ConfigName)); err != nil {
 		return errors.Join(err, reason)
 	}
 	return c.write(a)
@@ -100,6 +101,6 @@ func (c *initCommand) write(a *app) error {
 		return a.Document(map[string]string{"written": path})
 	}
 	a.Line(a.Out, cofre.Say("init.written", "wrote {{.path}}", "path", path))
-	edge.Say(a.Err, a.word(nextWord()), a.Text(cofre.Say("init.then", "edit it, then: cofre init")))
+	edge.Say(a.Err, a.Word(screen.NextWord()), a.Text(cofre.Say("init.then", "edit it, then: cofre init")))
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/internal/words"
 )
 
 type listCommand struct {
@@ -77,16 +79,16 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), a.clock(p.StartedAt), kinds(p.RecoveryPoint), size(p.Bytes()), size(added(p.RecoveryPoint)), a.state(p.RecoveryPoint, p.Damage)}
+		row := []string{string(p.ID), a.Clock(p.StartedAt), screen.Kinds(p.RecoveryPoint), words.Size(p.Bytes()), words.Size(p.RecoveryPoint.Stored()), a.State(p.RecoveryPoint, p.Damage)}
 		if c.all {
 			row = append(row, p.Installation)
 		}
 		rows = append(rows, row)
 	}
-	columns(a.Out, header, rows, 3, 4)
+	screen.Columns(a.Out, header, rows, 3, 4)
 	for _, p := range points {
 		if len(p.Damage) > 0 {
-			fmt.Fprintln(a.Err, a.word(edge.HintWord())+a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
+			fmt.Fprintln(a.Err, a.Word(edge.HintWord())+a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
 			break
 		}
 	}
@@ -99,13 +101,4 @@ func noPoints(name string, there []string) cofre.Message {
 		return cofre.Say("list.none", "no recovery points of {{.name}}; make one with: cofre backup", "name", name)
 	}
 	return cofre.Say("list.others", "no recovery points of {{.name}}; the repository has those of {{.others}}: cofre list --all", "name", name, "others", strings.Join(there, ", "))
-}
-
-// added is what a point added to the repository.
-func added(p cofre.RecoveryPoint) int64 {
-	var n int64
-	for _, c := range p.Components {
-		n += c.Stored
-	}
-	return n
 }

@@ -1,33 +1,30 @@
 // Command cofre backs up, keeps, proves and restores one installation.
 //
-// This package is the edge: flags, output, and wire.go, where configuration becomes adapters and adapters meet use
-// cases. It decides nothing about backups. Read main.go, then cmd/internal/edge, then one command.
+// This package has the commands: each reads flags, calls one method of the installation, and has the screen show what it
+// returns. It decides nothing about backups. Read main.go, then cmd/internal/edge and cmd/internal/screen, then one command.
 package main
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/observe"
 )
 
 func main() {
-	a := &app{App: edge.System()}
+	a := &app{Screen: screen.Screen{App: edge.System()}}
 	os.Exit(a.Run(context.Background(), newRootCommand(a), os.Args[1:]))
 }
 
 // app is what every command may ask for.
 type app struct {
-	edge.App
-	zone       *time.Location // of the times on the screen; nil is the machine's
-	told       told
-	screen     *screen
+	screen.Screen
 	eventsFile string
 	events     *observe.Lines // of --events; nil without it
 }
@@ -37,8 +34,8 @@ type app struct {
 // Errors: those of edge.App.Settings.
 func (a *app) Settings() (*config.Config, error) {
 	cfg, err := a.App.Settings()
-	if err == nil && a.zone == nil {
-		a.zone = cfg.Location()
+	if err == nil && a.Zone == nil {
+		a.Zone = cfg.Location()
 	}
 	return cfg, err
 }

@@ -103,11 +103,3 @@ func parseMoment(text, zone string) (time.Time, error) {
 	}
 	return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.unread", "time \"{{.time}}\" cannot be read", "time", text)), cofre.Say("target.form", "write it as 2026-11-24 14:05:00"))
 }
-
-// echo shows a moment of UTC in the zone of the screen too: a mistaken zone is seen before it costs three hours.
-func (a *app) echo(t time.Time) string {
-	if _, offset := t.In(a.location()).Zone(); t.IsZero() || offset == 0 {
-		return ""
-	}
-	return " = " + a.clock(t)
-}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -94,11 +93,11 @@ func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
 			if plan == nil {
 				return err
 			}
-			return cmp.Or(a.printPlan(plan, err), err)
+			return cmp.Or(a.PrintPlan(plan, err), err)
 		}
-		o.Confirm = func(plan *cofre.Plan, replaces cofre.Message) error { return a.confirmPlan(ctx, plan, replaces, o.yes) }
+		o.Confirm = func(plan *cofre.Plan, replaces cofre.Message) error { return a.ConfirmPlan(ctx, plan, replaces, o.yes) }
 		done, err := r.run(ctx, in, o.RestoreOptions)
-		a.screen.end()
+		a.EndProgress()
 		if done == nil {
 			return err
 		}
@@ -109,17 +108,6 @@ func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
 	})
 }
 
-// confirmPlan shows a plan, and asks before something gives way.
-func (a *app) confirmPlan(ctx context.Context, plan *cofre.Plan, replaces cofre.Message, yes bool) error {
-	if !a.JSON && !a.Quiet || len(plan.Problems) > 0 {
-		a.writePlan(plan, false)
-	}
-	if len(plan.Problems) > 0 || replaces.IsZero() {
-		return nil
-	}
-	return a.confirm(ctx, yes, replaces)
-}
-
 func (a *app) printRestored(ctx context.Context, r *installation.Restored, err error) error {
 	if a.JSON && r.Plan != nil {
 		doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
@@ -127,54 +115,7 @@ func (a *app) printRestored(ctx context.Context, r *installation.Restored, err e
 	}
 	// Also where what followed has failed: it says what was replaced, and where that is now.
 	if r.Outcome != nil {
-		printOutcome(a, r.Result, r.Recovered)
+		a.ShowRestored(r.Result, r.Recovered)
 	}
 	return err
-}
-
-// shortOf is one side of a comparison: its message, or as much of a value as a line has room for.
-func shortOf(c cofre.Checked, side string) cofre.Message {
-	if m := c.Messages.Of(side); m.Code != "" {
-		return m
-	}
-	return cofre.Verbatim(restore.Short(side))
-}
-
-func printOutcome(a *app, res *restore.Result, recovered *recovering.Result) {
-	accepted := res.Proof.Accepted()
-	if o := res.Outcome; a.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
-		return
-	}
-	a.Line(a.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Messages.Of(res.Outcome.Restored), "time", took(res.Took)))
-	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
-	case len(accepted) > 0:
-		a.Line(a.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
-	case len(res.Outcome.Left) > 0:
-		a.Line(a.Out, cofre.Say("restored.equal_apart", "proven equal to what was captured, apart from what is named below: {{.compared}}", "compared", compared))
-	case res.Proof.Part:
-		a.Line(a.Out, cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
-	case res.Proof.Of != "":
-		a.Line(a.Out, cofre.Say("restored.equal_of", "proven equal to what was captured of {{.part}}: {{.compared}}", "part", res.Proof.Messages.Of(res.Proof.Of), "compared", compared))
-	default:
-		a.Line(a.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
-	}
-	for _, n := range res.Proof.NotCompared {
-		edge.Say(a.Out, a.word(cofre.Say("word.not_compared", "not compared")), a.Beside(n, res.Proof.Messages))
-	}
-	for _, c := range accepted {
-		a.Line(a.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}",
-			"what", c.What, "accepted", c.Messages.Of(c.Accepted), "want", shortOf(c, c.Want), "got", shortOf(c, c.Got)))
-	}
-	if recovered != nil {
-		printRecovered(a, recovered)
-	}
-	for _, l := range res.Outcome.Left {
-		a.Line(a.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
-	}
-	for _, k := range res.Outcome.Kept {
-		fmt.Fprintln(a.Out, a.word(cofre.Say("word.kept", "kept"))+a.Beside(k, res.Outcome.Messages))
-	}
-	for _, n := range res.Outcome.Next {
-		a.next(res.Outcome.Messages.Of(n))
-	}
 }

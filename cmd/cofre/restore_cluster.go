@@ -3,14 +3,12 @@ package main
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/settings"
 )
 
@@ -58,7 +56,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 			if len(args) == 1 {
 				c.Point = args[0]
 			}
-			a.zone = c.until.zone()
+			a.Zone = c.until.zone()
 			return a.restore(cmd.Context(), untilMoment(c.Cluster), c.restoreOptions)
 		},
 	}
@@ -92,31 +90,6 @@ func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
 	}
 	c.Tablespaces, err = pairs(c.tablespaces)
 	return err
-}
-
-// printRecovered says where a recovery has stopped.
-func printRecovered(a *app, r *recovering.Result) {
-	a.Line(a.Out, cofre.Say("recovered.to", "recovered to LSN {{.lsn}} on timeline {{.timeline}} in {{.time}}", "lsn", r.LSN, "timeline", r.Timeline, "time", took(r.Took)))
-	if !r.CommitAt.IsZero() {
-		a.Line(a.Out, cofre.Say("recovered.last", "the last transaction in it: {{.at}}{{.local}}", "at", r.CommitAt.UTC().Format(time.RFC3339Nano), "local", a.echo(r.CommitAt)))
-	}
-	if r.Stopped != "" {
-		edge.Say(a.Out, "", a.Text(cofre.Say("recovered.server_says", "the server says: {{.words}}", "words", r.Stopped)))
-	}
-	for _, s := range r.Raised {
-		a.Line(a.Out, cofre.Say("recovered.raised", "raised, as the WAL demands: {{.setting}}", "setting", s))
-	}
-	for _, u := range r.Unusable {
-		edge.Say(a.Out, "", a.Text(cofre.Say("recovered.as_then", "as in the original at that moment: {{.what}}", "what", u)))
-	}
-	switch {
-	case r.Paused != nil:
-		a.Line(a.Out, cofre.Say("recovered.paused", "paused at the target, running read-only as process {{.pid}}, log in {{.log}}", "pid", r.Paused.PID, "log", r.Paused.Log))
-	case r.Promoted:
-		a.Line(a.Out, cofre.Say("recovered.promoted", "promoted, and shut down"))
-	default:
-		a.Line(a.Out, cofre.Say("recovered.not_promoted", "not promoted, and shut down"))
-	}
 }
 
 // pairs reads OLD=NEW words.

@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/internal/words"
 )
 
 type restoreTableCommand struct {
@@ -105,11 +106,11 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		if plan == nil {
 			return err
 		}
-		return errors.Join(err, a.printPlan(plan, err))
+		return errors.Join(err, a.PrintPlan(plan, err))
 	}
-	c.Confirm = func(plan *cofre.Plan, _ cofre.Message) error { return a.confirmPlan(ctx, plan, cofre.Message{}, true) }
+	c.Confirm = func(plan *cofre.Plan, _ cofre.Message) error { return a.ConfirmPlan(ctx, plan, cofre.Message{}, true) }
 	r, err := in.Restore(ctx, &c.Table, c.RestoreOptions)
-	a.screen.end()
+	a.EndProgress()
 	if r == nil || r.Result == nil || r.Outcome == nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	if a.Quiet && len(done.Left) == 0 {
 		return err
 	}
-	a.Line(a.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", took(r.Took)))
+	a.Line(a.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", words.Took(r.Took)))
 	switch {
 	case len(done.Lost) > 0:
 		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))
@@ -135,7 +136,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 		a.Line(a.Out, cofre.Say("rescued.left_out", "left out: {{.what}}", "what", done.Messages.Of(l)))
 	}
 	for _, d := range done.Differs {
-		edge.Say(a.Out, a.word(cofre.Say("word.differs", "differs")), a.Beside(d, done.Messages))
+		edge.Say(a.Out, a.Word(cofre.Say("word.differs", "differs")), a.Beside(d, done.Messages))
 	}
 	for _, m := range done.Made {
 		a.Line(a.Out, cofre.Say("rescued.made_again", "made again: {{.what}}", "what", done.Messages.Of(m)))

@@ -3,9 +3,19 @@ package main
 import (
 	"context"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/observe"
 )
+
+// observer shows events, and writes them to the file of --events.
+func (a *app) observer(ctx context.Context) cofre.Observer {
+	if a.events == nil {
+		return a.Follow(ctx)
+	}
+	return observe.Tee(a.Follow(ctx), a.events)
+}
 
 // open runs a command on the configured installation, whose events are shown, and gives it back in the end.
 func (a *app) open(ctx context.Context, run func(context.Context, *installation.Installation) error) (err error) {
@@ -19,7 +29,7 @@ func (a *app) open(ctx context.Context, run func(context.Context, *installation.
 	}
 	in.Version, in.HookOutput = edge.Version(), a.Err
 	defer func() {
-		a.screen.end()
+		a.EndProgress()
 		if cerr := in.Close(ctx); cerr != nil && err == nil {
 			err = cerr
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -56,36 +55,13 @@ type verification struct {
 
 func runVerify(ctx context.Context, a *app, in *installation.Installation, o installation.VerifyOptions) error {
 	res, err := in.Verify(ctx, o)
-	a.screen.end()
+	a.EndProgress()
 	if res == nil {
 		return err
 	}
 	if a.JSON {
 		return cmp.Or(a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}), err)
 	}
-	printVerified(a, res, err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
+	a.ShowVerified(res, err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
 	return err
-}
-
-func printVerified(a *app, res *verify.Result, whole bool) {
-	var rows [][]string
-	for _, f := range res.Findings {
-		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, a.Beside(f.What, f.Messages)})
-	}
-	for _, p := range res.Points {
-		for _, f := range slices.Concat(p.Findings, p.Known) {
-			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, a.Beside(f.What, f.Messages)})
-		}
-	}
-	if len(rows) > 0 {
-		columns(a.Out, []string{a.Text(cofre.Say("heading.point", "POINT")), a.Text(cofre.Say("heading.check", "CHECK")), a.Text(cofre.Say("heading.kind", "KIND")), a.Text(cofre.Say("heading.object", "OBJECT")), a.Text(cofre.Say("heading.finding", "FINDING"))}, rows)
-	}
-	if !whole || a.Quiet && len(rows) == 0 {
-		return
-	}
-	reached := cofre.Verbatim(string(res.Reached))
-	if res.Reached == "" {
-		reached = cofre.Say("verify.no_level", "none")
-	}
-	a.Line(a.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", reached, "at", a.clocks(res.EndedAt), "time", took(res.EndedAt.Sub(res.StartedAt))))
 }

@@ -41,7 +41,7 @@ func (c *walExpireCommand) run(ctx context.Context, a *app, in *installation.Ins
 	since := e.Since.UTC()
 	removed := false
 	if !c.dryRun && len(e.Systems) > 0 {
-		if err := a.confirm(ctx, c.yes, cofre.SayN("wal.remove_question", e.Segments, "remove 1 WAL segment from before {{.since}}", "remove {{.n}} WAL segments from before {{.since}}", "since", since)); err != nil {
+		if err := a.Confirm(ctx, c.yes, cofre.SayN("wal.remove_question", e.Segments, "remove 1 WAL segment from before {{.since}}", "remove {{.n}} WAL segments from before {{.since}}", "since", since)); err != nil {
 			return err
 		}
 		if e, err = in.WAL().Expire(ctx, e); err != nil {

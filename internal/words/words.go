@@ -2,7 +2,7 @@
 package words
 
 import (
-	"fmt"
+	"time"
 
 	"github.com/dustin/go-humanize"
 )
@@ -18,10 +18,10 @@ func Size(bytes int64) string {
 // Count writes a number with its thousands apart: 200,000.
 func Count(n int64) string { return humanize.Comma(n) }
 
-// Plural writes how many there are of something: 1 object, 2 objects.
-func Plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
+// Took writes how long something took: 12ms, 3.4s.
+func Took(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return d.Round(100 * time.Millisecond).String()
 }

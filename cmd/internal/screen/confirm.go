@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"bufio"
@@ -12,28 +12,28 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// isTerminal reports whether a stream of the call is a terminal.
-func isTerminal(stream any) bool {
+// IsTerminal reports whether a stream of the call is a terminal.
+func IsTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// confirm asks before something that cannot be taken back. Only the typed word yes confirms; without a terminal
+// Confirm asks before something that cannot be taken back. Only the typed word yes confirms; without a terminal
 // there is nobody to ask, and only --yes does.
 //
 // Errors: ErrRefused.
-func (a *app) confirm(ctx context.Context, yes bool, question cofre.Message) error {
+func (s *Screen) Confirm(ctx context.Context, yes bool, question cofre.Message) error {
 	if yes {
 		return nil
 	}
-	if !isTerminal(a.In) {
+	if !IsTerminal(s.In) {
 		return cofre.WithHint(cofre.Fail(question, cofre.ErrRefused, cofre.Fail(cofre.Say("confirm.no_terminal", "it needs a confirmation, and stdin is no terminal"))), cofre.Say("confirm.yes", "add --yes"))
 	}
-	fmt.Fprint(a.Err, a.Text(cofre.Say("confirm.ask", "{{.question}}? type yes to go on: ", "question", question)))
+	fmt.Fprint(s.Err, s.Text(cofre.Say("confirm.ask", "{{.question}}? type yes to go on: ", "question", question)))
 	answered := make(chan string, 1)
 	go func() {
 		// Only the end of the process ends a read of a terminal; an interruption must not wait for it.
-		line, err := bufio.NewReader(a.In).ReadString('\n')
+		line, err := bufio.NewReader(s.In).ReadString('\n')
 		if err != nil {
 			line = "" // the end of the input is not a yes
 		}

@@ -1,4 +1,4 @@
-package main
+package screen
 
 import (
 	"context"
@@ -12,24 +12,28 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/observe"
+	"github.com/trustlayer/cofre/internal/words"
 )
 
-// observer shows a command's events on stderr, and writes them to the file of --events.
-func (a *app) observer(ctx context.Context) cofre.Observer {
-	a.screen = &screen{
-		context: context.WithoutCancel(ctx), stderr: a.Err, draws: !a.Quiet && isTerminal(a.Err),
-		lines: &lines{w: a.Err, quiet: a.Quiet, began: map[task]time.Time{}, app: a},
+// Follow returns an observer that shows events on stderr, until EndProgress.
+func (s *Screen) Follow(ctx context.Context) cofre.Observer {
+	s.drawn = &progress{
+		context: context.WithoutCancel(ctx), stderr: s.Err, draws: !s.Quiet && IsTerminal(s.Err),
+		lines: &lines{w: s.Err, quiet: s.Quiet, began: map[task]time.Time{}, screen: s},
 	}
-	if a.events == nil {
-		return a.screen
-	}
-	return observe.Tee(a.screen, a.events)
+	return s.drawn
 }
 
-// screen shows events. On a terminal it draws bars from the first task on; in a pipe it says a line for each stretch of work
+// EndProgress takes the bars off the screen, so that a result can be printed.
+func (s *Screen) EndProgress() {
+	if s.drawn != nil {
+		s.drawn.end()
+	}
+}
+
+// progress shows events. On a terminal it draws bars from the first task on; in a pipe it says a line for each stretch of work
 // that ended; with --quiet only warnings are left.
-type screen struct {
+type progress struct {
 	context context.Context //nolint:containedctx // of the bars, which live as long as the screen
 	stderr  io.Writer
 	draws   bool
@@ -39,7 +43,7 @@ type screen struct {
 	bars *bars // nil before the first task
 }
 
-func (s *screen) Observe(e cofre.Event) {
+func (s *progress) Observe(e cofre.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bars == nil && s.draws && e.Type == cofre.TypeTaskBegan {
@@ -54,8 +58,8 @@ func (s *screen) Observe(e cofre.Event) {
 	s.lines.Observe(e)
 }
 
-// end takes the bars off the screen, so that a result can be printed.
-func (s *screen) end() {
+// end takes the bars off the screen.
+func (s *progress) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bars == nil {
@@ -75,8 +79,8 @@ type task struct {
 func taskOf(e cofre.Event) task { return task{e.Source, e.Task} }
 
 // task is the name of a stretch of work for a person.
-func (a *app) task(t task, e cofre.Event) string {
-	name := a.Beside(t.name, e.Messages)
+func (s *Screen) task(t task, e cofre.Event) string {
+	name := s.Beside(t.name, e.Messages)
 	switch {
 	case t.source.Kind == "":
 		return name
@@ -108,11 +112,11 @@ func (t *told) first(text string) bool {
 
 // lines is the observer of a pipe or a log.
 type lines struct {
-	mu    sync.Mutex
-	w     io.Writer
-	quiet bool
-	began map[task]time.Time
-	app   *app
+	mu     sync.Mutex
+	w      io.Writer
+	quiet  bool
+	began  map[task]time.Time
+	screen *Screen
 }
 
 func (l *lines) to(w io.Writer) {
@@ -130,16 +134,16 @@ func (l *lines) Observe(e cofre.Event) {
 		l.began[t] = time.Now()
 	case cofre.TypeTaskEnded:
 		if e.Err == nil && !l.quiet {
-			fmt.Fprintf(l.w, "%s%s%s\n", l.app.task(t, e), amount(e), l.since(t))
+			fmt.Fprintf(l.w, "%s%s%s\n", l.screen.task(t, e), amount(e), l.since(t))
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
-		if l.app.told.first(about(e, e.Text)) {
-			edge.Say(l.w, l.app.word(warning()), about(e, l.app.Beside(e.Text, e.Messages)))
+		if l.screen.told.first(about(e, e.Text)) {
+			edge.Say(l.w, l.screen.Word(warning()), about(e, l.screen.Beside(e.Text, e.Messages)))
 		}
 	case cofre.TypeNote:
 		if !l.quiet {
-			fmt.Fprintln(l.w, l.app.word(note())+about(e, l.app.Beside(e.Text, e.Messages)))
+			fmt.Fprintln(l.w, l.screen.Word(note())+about(e, l.screen.Beside(e.Text, e.Messages)))
 		}
 	}
 	if !l.quiet {
@@ -151,14 +155,14 @@ func (l *lines) Observe(e cofre.Event) {
 func (l *lines) tell(fact cofre.Fact) {
 	switch f := fact.(type) {
 	case cofre.InstallationAssumed:
-		l.app.Line(l.w, cofre.Say("progress.only_installation", "installation {{.name}}: the only one in the repository (the configuration has no name)", "name", f.Name))
+		l.screen.Line(l.w, cofre.Say("progress.only_installation", "installation {{.name}}: the only one in the repository (the configuration has no name)", "name", f.Name))
 	case cofre.RecoveryChosen:
-		if l.app.JSON {
+		if l.screen.JSON {
 			return
 		}
-		l.app.Line(l.w, cofre.Say("recovery.target", "recovery target: {{.target}}", "target", f.Target.String()+l.app.echo(f.Target.At)))
+		l.screen.Line(l.w, cofre.Say("recovery.target", "recovery target: {{.target}}", "target", f.Target.String()+l.screen.Echo(f.Target.At)))
 		if f.Stop != 0 {
-			l.app.Line(l.w, cofre.SayN("recovery.reached", f.Segments, "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segment", "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segments", "lsn", f.Stop, "timeline", f.Timeline))
+			l.screen.Line(l.w, cofre.SayN("recovery.reached", f.Segments, "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segment", "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segments", "lsn", f.Stop, "timeline", f.Timeline))
 		}
 	case cofre.HookBegan:
 		fmt.Fprintf(l.w, "%s: %s\n", f.When, f.Command)
@@ -170,7 +174,7 @@ func (l *lines) since(t task) string {
 	if !ok {
 		return ""
 	}
-	return " " + l.app.Text(cofre.Say("progress.in", "in {{.time}}", "time", took(time.Since(began))))
+	return " " + l.screen.Text(cofre.Say("progress.in", "in {{.time}}", "time", words.Took(time.Since(began))))
 }
 
 func about(e cofre.Event, text string) string {
@@ -185,9 +189,9 @@ func amount(e cofre.Event) string {
 	case e.Done == 0:
 		return ""
 	case e.Unit == cofre.UnitBytes:
-		return ", " + size(e.Done)
+		return ", " + words.Size(e.Done)
 	}
-	return ", " + count(e.Done)
+	return ", " + words.Count(e.Done)
 }
 
 // bars is the observer of a terminal: one bar for each task under way.
@@ -247,7 +251,7 @@ func (b *bars) draw(t task, e cofre.Event) *bar {
 	}
 	options := []mpb.BarOption{
 		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(head(b.app.task(t, e), b.fit.name)+" "), decor.Percentage(decor.WC{W: 5})),
+		mpb.PrependDecorators(decor.Name(head(b.screen.task(t, e), b.fit.name)+" "), decor.Percentage(decor.WC{W: 5})),
 		mpb.AppendDecorators(counters, decor.Any(func(decor.Statistics) string {
 			drawn.mu.Lock()
 			defer drawn.mu.Unlock()

@@ -1,0 +1,44 @@
+package screen
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/internal/words"
+)
+
+// ShowBackup shows the point that a backup made. With --quiet one that is whole shows what it warns of.
+func (s *Screen) ShowBackup(p *cofre.RecoveryPoint, whole bool) {
+	// cron mails what is printed.
+	if s.Quiet && whole {
+		s.showWarnings(p)
+		return
+	}
+	s.Line(s.Out, cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))
+	var rows [][]string
+	for _, c := range p.Components {
+		rows = append(rows, []string{"", string(c.Kind), c.Name, words.Size(c.Bytes), s.Text(cofre.Say("backup.new", "{{.size}} new", "size", words.Size(c.Stored))), words.Took(c.EndedAt.Sub(c.StartedAt))})
+	}
+	Columns(s.Out, nil, rows, 3, 4, 5)
+	s.showWarnings(p)
+	s.Line(s.Out, cofre.Say("backup.published", "published in {{.time}}", "time", words.Took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond))))
+}
+
+func (s *Screen) showWarnings(p *cofre.RecoveryPoint) {
+	for _, c := range p.Components {
+		for _, w := range c.Warnings {
+			of := fmt.Sprintf("%s %s: ", c.Kind, c.Name)
+			if s.told.first(of + w) { // most were said when they happened
+				edge.Say(s.Err, s.Word(warning()), of+s.Beside(w, c.Messages))
+			}
+		}
+	}
+	for _, f := range p.Findings {
+		if f.Check == cofre.CheckSource {
+			continue // the error says it
+		}
+		fmt.Fprintf(s.Err, "%s%s: %s: %s\n", s.Word(finding()), f.Check, f.Object, s.Beside(f.What, f.Messages))
+	}
+}

@@ -1,0 +1,85 @@
+package screen
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/postgres/physical/recovering"
+	"github.com/trustlayer/cofre/restore"
+)
+
+// ShowRestored shows what was restored and proven, what differs, what is kept of what gave way, and what to do next.
+func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result) {
+	accepted := res.Proof.Accepted()
+	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
+		return
+	}
+	s.Line(s.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Messages.Of(res.Outcome.Restored), "time", words.Took(res.Took)))
+	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
+	case len(accepted) > 0:
+		s.Line(s.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
+	case len(res.Outcome.Left) > 0:
+		s.Line(s.Out, cofre.Say("restored.equal_apart", "proven equal to what was captured, apart from what is named below: {{.compared}}", "compared", compared))
+	case res.Proof.Part:
+		s.Line(s.Out, cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
+	case res.Proof.Of != "":
+		s.Line(s.Out, cofre.Say("restored.equal_of", "proven equal to what was captured of {{.part}}: {{.compared}}", "part", res.Proof.Messages.Of(res.Proof.Of), "compared", compared))
+	default:
+		s.Line(s.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
+	}
+	for _, n := range res.Proof.NotCompared {
+		edge.Say(s.Out, s.Word(cofre.Say("word.not_compared", "not compared")), s.Beside(n, res.Proof.Messages))
+	}
+	for _, c := range accepted {
+		s.Line(s.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}",
+			"what", c.What, "accepted", c.Messages.Of(c.Accepted), "want", shortOf(c, c.Want), "got", shortOf(c, c.Got)))
+	}
+	if recovered != nil {
+		s.showRecovered(recovered)
+	}
+	for _, l := range res.Outcome.Left {
+		s.Line(s.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
+	}
+	for _, k := range res.Outcome.Kept {
+		fmt.Fprintln(s.Out, s.Word(cofre.Say("word.kept", "kept"))+s.Beside(k, res.Outcome.Messages))
+	}
+	for _, n := range res.Outcome.Next {
+		s.Next(res.Outcome.Messages.Of(n))
+	}
+}
+
+// shortOf is one side of a comparison: its message, or as much of a value as a line has room for.
+func shortOf(c cofre.Checked, side string) cofre.Message {
+	if m := c.Messages.Of(side); m.Code != "" {
+		return m
+	}
+	return cofre.Verbatim(restore.Short(side))
+}
+
+// showRecovered says where a recovery has stopped.
+func (s *Screen) showRecovered(r *recovering.Result) {
+	s.Line(s.Out, cofre.Say("recovered.to", "recovered to LSN {{.lsn}} on timeline {{.timeline}} in {{.time}}", "lsn", r.LSN, "timeline", r.Timeline, "time", words.Took(r.Took)))
+	if !r.CommitAt.IsZero() {
+		s.Line(s.Out, cofre.Say("recovered.last", "the last transaction in it: {{.at}}{{.local}}", "at", r.CommitAt.UTC().Format(time.RFC3339Nano), "local", s.Echo(r.CommitAt)))
+	}
+	if r.Stopped != "" {
+		edge.Say(s.Out, "", s.Text(cofre.Say("recovered.server_says", "the server says: {{.words}}", "words", r.Stopped)))
+	}
+	for _, setting := range r.Raised {
+		s.Line(s.Out, cofre.Say("recovered.raised", "raised, as the WAL demands: {{.setting}}", "setting", setting))
+	}
+	for _, u := range r.Unusable {
+		edge.Say(s.Out, "", s.Text(cofre.Say("recovered.as_then", "as in the original at that moment: {{.what}}", "what", u)))
+	}
+	switch {
+	case r.Paused != nil:
+		s.Line(s.Out, cofre.Say("recovered.paused", "paused at the target, running read-only as process {{.pid}}, log in {{.log}}", "pid", r.Paused.PID, "log", r.Paused.Log))
+	case r.Promoted:
+		s.Line(s.Out, cofre.Say("recovered.promoted", "promoted, and shut down"))
+	default:
+		s.Line(s.Out, cofre.Say("recovered.not_promoted", "not promoted, and shut down"))
+	}
+}
