@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -214,6 +215,24 @@ func ArgText(v any) string {
 	return fmt.Sprint(v)
 }
 
+// CountText writes a number with its thousands apart, by what a language puts between them. Four digits stay together.
+func CountText(n int64, between string) string {
+	text := strconv.FormatInt(n, 10)
+	first := len(strings.TrimPrefix(text, "-"))
+	if first < 5 {
+		return text
+	}
+	sign := text[:len(text)-first]
+	text = text[len(sign):]
+	parts := []string{}
+	for ; len(text) > 3; text = text[:len(text)-3] {
+		parts = append(parts, text[len(text)-3:])
+	}
+	parts = append(parts, text)
+	slices.Reverse(parts)
+	return sign + strings.Join(parts, between)
+}
+
 // fill puts arguments into a sentence. What they hold is not looked at again.
 func fill(english string, args Args) string {
 	if len(args) == 0 {
@@ -227,7 +246,11 @@ func fill(english string, args Args) string {
 			return b.String()
 		}
 		name, after, _ := strings.Cut(rest, "}}")
-		b.WriteString(ArgText(args[name]))
+		if n, ok := args[name].(int64); ok && name == CountArg {
+			b.WriteString(CountText(n, ","))
+		} else {
+			b.WriteString(ArgText(args[name]))
+		}
 		english = after
 	}
 }

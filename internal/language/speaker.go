@@ -83,6 +83,7 @@ func (s *Speaker) Say(m cofre.Message) string {
 	asked := &i18n.LocalizeConfig{MessageID: m.Code, TemplateData: data}
 	if n, ok := m.Args[cofre.CountArg].(int64); ok {
 		asked.PluralCount = n
+		data[cofre.CountArg] = cofre.CountText(n, ".")
 	}
 	text, _, err := s.say.LocalizeWithTag(asked)
 	if err != nil || text == "" {

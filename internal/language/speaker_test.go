@@ -27,7 +27,7 @@ func TestAnErrorIsRenderedLinkByLink(t *testing.T) {
 
 func TestPluralsAndNestedMessages(t *testing.T) {
 	pt := language.For(language.Portuguese)
-	for n, want := range map[int]string{0: "0 comparação", 1: "1 comparação", 2: "2 comparações", 1_000_000: "1000000 comparações"} {
+	for n, want := range map[int]string{0: "0 comparação", 1: "1 comparação", 2: "2 comparações", 1000: "1000 comparações", 10_000: "10.000 comparações", 1_000_000: "1.000.000 comparações"} {
 		compared := cofre.SayN("restored.comparisons", n, "1 comparison", "{{.n}} comparisons")
 		text := pt.Say(cofre.Say("restored.equal_part", "equal in what was compared: {{.compared}}", "compared", compared))
 		if text != "igual no que foi comparado: "+want {
@@ -66,5 +66,16 @@ func TestTheLocaleThatIsSetFirstCounts(t *testing.T) {
 		if got := language.FromEnvironment(func(name string) string { return c.env[name] }); got != c.want {
 			t.Errorf("%v: %s", c.env, got)
 		}
+	}
+}
+
+func TestCountsHaveTheirThousandsApart(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1000", 10_000: "10,000", 100_000: "100,000", 1_234_567: "1,234,567", -12_345: "-12,345"} {
+		if got := cofre.CountText(n, ","); got != want {
+			t.Errorf("%d: %s", n, got)
+		}
+	}
+	if m := cofre.SayN("restored.comparisons", 12_345, "1 comparison", "{{.n}} comparisons"); m.Text != "12,345 comparisons" {
+		t.Error(m.Text)
 	}
 }
