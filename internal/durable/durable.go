@@ -176,7 +176,11 @@ func renameNew(from, to string) error {
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
 		return err
 	}
-	// NFS and old kernels do not know it. A link never replaces either; the second name is one too many.
+	return linkNew(from, to) // NFS and old kernels do not know it
+}
+
+// linkNew is renameNew by a link, which never replaces either; the second name is one too many.
+func linkNew(from, to string) error {
 	if err := os.Link(from, to); err != nil {
 		return err
 	}
