@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -42,9 +43,10 @@ func TestTheKernelIsAskedToSync(t *testing.T) {
 	}
 	missing := filepath.Join(t.TempDir(), "missing")
 	for name, do := range map[string]func() error{
-		"SyncFile": func() error { return durable.SyncFile(missing) },
-		"SyncDir":  func() error { return durable.SyncDir(missing) },
-		"Rename":   func() error { return durable.Rename(missing, missing+"2") },
+		"SyncFile":  func() error { return durable.SyncFile(missing) },
+		"SyncDir":   func() error { return durable.SyncDir(missing) },
+		"Rename":    func() error { return durable.Rename(missing, missing+"2") },
+		"WriteFile": func() error { return durable.WriteFile(filepath.Join(missing, "file"), 0o600, text("x")) },
 	} {
 		if err := do(); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s of what is not there: %v, want that", name, err)
@@ -122,6 +124,13 @@ func TestDiscard(t *testing.T) {
 	}
 	if _, err := os.Stat(temp); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a discarded file is there: %v", err)
+	}
+	again = create()
+	if err := errors.Join(again.Discard(), os.WriteFile(temp, nil, 0o600), again.Discard()); err != nil {
+		t.Errorf("discard twice: %v", err)
+	}
+	if err := os.Remove(temp); err != nil {
+		t.Errorf("the second discard removed another's file: %v", err)
 	}
 	f = create()
 	if err := os.Remove(temp); err != nil {
@@ -232,4 +241,67 @@ func TestLockDir(t *testing.T) {
 	if _, err := durable.LockDir(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is not there: %v, want that", err)
 	}
+}
+
+func TestNothingStaysOpen(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	open := func() int {
+		t.Helper()
+		all, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	before := open()
+	for range 20 {
+		err := errors.Join(durable.WriteFile(path, 0o600, text("x")), durable.SyncFile(path), durable.SyncDir(dir))
+		if unlock, lockErr := durable.LockDir(dir); lockErr != nil {
+			err = errors.Join(err, lockErr)
+		} else {
+			_, second := durable.LockDir(dir)
+			if !errors.Is(second, cofre.ErrLocked) {
+				t.Fatalf("locked twice: %v", second)
+			}
+			err = errors.Join(err, unlock())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := open(); after > before+5 {
+		t.Errorf("%d files were open, and %d are", before, after)
+	}
+}
+
+// Whoever locks a directory has the one that bears the name, also while others remove it and make it again.
+func TestOneHoldsADirectoryThatComesAndGoes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dir")
+	var g sync.WaitGroup
+	for n := range 4 {
+		g.Go(func() {
+			for i := range 1000 {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					t.Error(err)
+					return
+				}
+				unlock, err := durable.LockDir(dir)
+				if errors.Is(err, cofre.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				gone := fmt.Sprintf("%s.%d.%d", dir, n, i)
+				err = errors.Join(os.Mkdir(filepath.Join(dir, "mine"), 0o700), os.Rename(dir, gone), unlock(), os.RemoveAll(gone))
+				if err != nil {
+					t.Errorf("two held the directory: %v", err)
+					return
+				}
+			}
+		})
+	}
+	g.Wait()
 }
