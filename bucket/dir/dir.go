@@ -241,7 +241,7 @@ func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
 
 // makeBucket makes the sub-folder, if nothing that may be written into is there.
 func (s *Store) makeBucket(id string) error {
-	if err := os.MkdirAll(s.root, 0o755); err != nil {
+	if err := durable.MkdirAll(s.root, 0o755); err != nil {
 		return err
 	}
 	root, err := s.open()
@@ -664,7 +664,7 @@ const ownTemp = ".cofre-tmp"
 
 // tempDir opens the folder in which files of a bucket are written before they have their name: on its file system.
 func (s *Store) tempDir(id string) (hold, error) {
-	if err := os.MkdirAll(s.root, 0o755); err != nil {
+	if err := durable.MkdirAll(s.root, 0o755); err != nil {
 		return hold{}, err
 	}
 	root, rel, err := s.tempRoot(id)
@@ -742,20 +742,28 @@ func (s *Store) Delete(_ context.Context, id, name string) error {
 		return fmt.Errorf("delete the record of %s/%s: %w", id, name, translate(err))
 	}
 	for d := filepath.Dir(path); d != s.bucketDir(id) && strings.HasPrefix(d, s.bucketDir(id)); d = filepath.Dir(d) {
-		if s.removeFolder(d) != nil {
-			break // not empty
+		removed, err := s.removeFolder(d)
+		if err != nil {
+			return fmt.Errorf("delete %s/%s: its empty folder %s: %w", id, name, d, translate(err))
+		}
+		if !removed {
+			break
 		}
 	}
 	return nil
 }
 
-func (s *Store) removeFolder(path string) error {
+// removeFolder removes a folder, unless something is in it or it may not go.
+func (s *Store) removeFolder(path string) (removed bool, err error) {
 	h, base, err := s.within(path, false)
 	if err != nil {
-		return err
+		return false, nil
 	}
 	defer h.Close()
-	return unix.Rmdir(h.at(base))
+	if unix.Rmdir(h.at(base)) != nil {
+		return false, nil
+	}
+	return true, durable.SyncDir(h.at("."))
 }
 
 // plain reports whether a name can be a path as it stands.

@@ -112,7 +112,7 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 	if err := checkBucket(f.Bucket); err != nil {
 		return false, err
 	}
-	if err := os.MkdirAll(s.root, 0o755); err != nil {
+	if err := durable.MkdirAll(s.root, 0o755); err != nil {
 		return false, translate(err)
 	}
 	h, base, err := s.within(s.folderPath(f), true)
@@ -141,7 +141,10 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 		return false, translate(errors.Join(err, os.Remove(made)))
 	}
 	if err := durable.Rename(made, h.at(base)); err != nil {
-		return false, translate(errors.Join(err, os.Remove(made)))
+		if rmErr := os.Remove(made); !errors.Is(rmErr, fs.ErrNotExist) { // it has its name if only that could not be synced
+			err = errors.Join(err, rmErr)
+		}
+		return false, translate(err)
 	}
 	return true, nil
 }
@@ -150,7 +153,7 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 // the file system knows of locks, from whatever machine.
 func (s *Store) Lock() (func() error, error) {
 	if s.Absent() {
-		if err := os.MkdirAll(s.root, 0o755); err != nil {
+		if err := durable.MkdirAll(s.root, 0o755); err != nil {
 			return nil, translate(err)
 		}
 		s.made = true
@@ -258,7 +261,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 		return fmt.Errorf("clean %s: %w", own, translate(err))
 	}
 	for i := len(folders) - 1; i >= 0; i-- {
-		_ = s.removeFolder(folders[i]) // one that is not empty stays
+		if _, err := s.removeFolder(folders[i]); err != nil {
+			return fmt.Errorf("clean %s: %w", own, translate(err))
+		}
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *Store) keptRoot(mark string) (*os.Root, error) {
 		return nil, err
 	}
 	if !filepath.IsLocal(rel) { // beside the folder, where those who write into it do not
-		if err := os.MkdirAll(at, 0o700); err != nil {
+		if err := durable.MkdirAll(at, 0o700); err != nil {
 			return nil, err
 		}
 		return os.OpenRoot(at)
@@ -74,7 +74,7 @@ func (s *Store) keptRoot(mark string) (*os.Root, error) {
 		return nil, err
 	}
 	defer root.Close()
-	if err := errors.Join(root.MkdirAll(reserved, 0o755), root.MkdirAll(rel, 0o700)); err != nil {
+	if err := errors.Join(makeIn(root, reserved, 0o755), makeIn(root, rel, 0o700)); err != nil {
 		return nil, err
 	}
 	return root.OpenRoot(rel)

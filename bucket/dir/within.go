@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // hold is a folder that is open. What is made, replaced or removed by a path of at is in that folder, whatever somebody puts
@@ -49,13 +50,39 @@ func (s *Store) within(path string, mk bool) (hold, string, error) {
 func (s *Store) open() (*os.Root, error) { return os.OpenRoot(s.root) }
 
 func holdIn(root *os.Root, rel string, mk bool) (hold, error) {
-	if mk {
-		if err := root.MkdirAll(rel, 0o755); err != nil {
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	if mk && errors.Is(err, fs.ErrNotExist) {
+		if err := makeIn(root, rel, 0o755); err != nil {
 			return hold{}, err
 		}
+		f, err = root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	}
-	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	return hold{f}, err
+}
+
+// makeIn makes a folder and those above it that are missing, each by a name that is durable before anything is put into it.
+func makeIn(root *os.Root, rel string, mode fs.FileMode) error {
+	above := "."
+	for step := range strings.SplitSeq(rel, "/") {
+		dir := filepath.Join(above, step)
+		err := root.Mkdir(dir, mode)
+		if err == nil {
+			err = syncIn(root, above)
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		above = dir
+	}
+	return nil
+}
+
+func syncIn(root *os.Root, rel string) error {
+	h, err := holdIn(root, rel, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncDir(h.at(".")), h.Close())
 }
 
 // bucketRoot opens the folder of a bucket to write into it: a sub-folder, a link to one, or the folder outside that the

@@ -4,7 +4,7 @@
 // it takes its name in one step, and the directory is synced. Without the first sync a crash can leave a whole name with
 // missing bytes; without the second it can leave whole bytes without a name. Nothing is answered before both are done.
 //
-// File is that order for one file; Rename, Remove and SyncDir are for names alone; Full turns what a disk says into the
+// File is that order for one file; MkdirAll, Rename, Remove and SyncDir are for names alone; Full turns what a disk says into the
 // conditions of package cofre. Read File first.
 //
 // Every step tells Watch before it is carried out, so that tests see the order and make single steps fail.
@@ -199,6 +199,32 @@ func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) error
 		return errors.Join(err, f.Discard())
 	}
 	return f.Publish()
+}
+
+// MkdirAll makes a directory and those above it that are missing, each by a name that is durable before anything is put into it.
+//
+// Errors: those of the operating system.
+func MkdirAll(dir string, mode fs.FileMode) error {
+	if fi, err := os.Stat(dir); err == nil {
+		if !fi.IsDir() {
+			return &fs.PathError{Op: "mkdir", Path: dir, Err: unix.ENOTDIR}
+		}
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent, mode); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, mode); errors.Is(err, fs.ErrExist) {
+		if fi, statErr := os.Stat(dir); statErr != nil || !fi.IsDir() {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	return SyncDir(parent)
 }
 
 // Rename gives a file or directory another name, and makes that durable. What is at to is replaced as by rename(2).

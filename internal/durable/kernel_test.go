@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -240,6 +241,32 @@ func TestLockDir(t *testing.T) {
 	}
 	if _, err := durable.LockDir(filepath.Join(dir, "missing")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("what is not there: %v, want that", err)
+	}
+}
+
+func TestMkdirAll(t *testing.T) {
+	root := t.TempDir()
+	at := func(name string) string { return filepath.Join(root, name) }
+	steps, err := watched("", nil, func() error { return durable.MkdirAll(at("a/b"), 0o700) })
+	if want := []durable.Step{{Op: durable.OpSyncDir, Path: root}, {Op: durable.OpSyncDir, Path: at("a")}}; err != nil || !slices.Equal(steps, want) {
+		t.Errorf("%v, %v, want %v", steps, err, want)
+	}
+	if steps, err := watched("", nil, func() error { return durable.MkdirAll(at("a/b"), 0o700) }); err != nil || len(steps) != 0 {
+		t.Errorf("what is there: %v, %v, want nothing done", steps, err)
+	}
+	if _, err := watched(durable.OpSyncDir, syscall.EIO, func() error { return durable.MkdirAll(at("c"), 0o700) }); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a name that is not durable: %v, want an I/O error", err)
+	}
+	if err := os.WriteFile(at("file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", at("link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "file/below", "link", "link/below"} {
+		if err := durable.MkdirAll(at(name), 0o700); err == nil {
+			t.Errorf("%s: a folder was made in the place of something else", name)
+		}
 	}
 }
 

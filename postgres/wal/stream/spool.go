@@ -73,7 +73,7 @@ type Item struct {
 // Errors: those of the file system.
 func OpenSpool(dir string, system cofre.SystemID, size int64, readers int) (*Spool, error) {
 	s := &Spool{dir: dir, system: system, size: size, readers: readers, changed: make(chan struct{})}
-	if err := makeDir(dir); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(diskFull(err))
 	}
 	entries, err := os.ReadDir(dir)
@@ -101,22 +101,6 @@ func OpenSpool(dir string, system cofre.SystemID, size int64, readers int) (*Spo
 		}
 	}
 	return s, nil
-}
-
-// makeDir makes a folder and those above it that are missing, by names that are durable.
-func makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
-		return nil
-	}
-	if parent := filepath.Dir(dir); parent != dir {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return durable.SyncDir(filepath.Dir(dir))
 }
 
 func (s *Spool) path(seg pgdata.Segment, suffix string) string {
