@@ -442,3 +442,76 @@ func TestASourceIsOpenedWhenItIsNeededAndTriedAgain(t *testing.T) {
 		t.Fatalf("returned %+v, %v after %d tries", p, err, tries)
 	}
 }
+
+// TestACancelledCheckIsNoFinding: a check that ends because the run does says nothing of what was captured.
+func TestACancelledCheckIsNoFinding(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("interrupted")
+	var warned []string
+	req := request(&source{kind: cofre.KindDatabase, name: "app"}, &source{kind: cofre.KindStorage, name: "storage"})
+	req.Checks = []cofre.PointCheck{cancelling{check{fail: context.Canceled}, func() { cancel(why) }}}
+	req.Observer = cofre.ObserverFunc(func(e cofre.Event) { warned = append(warned, e.Text) })
+	p, err := backup.Run(ctx, repo, req)
+	if p != nil || !errors.Is(err, why) || !strings.Contains(err.Error(), "check closure: ") || errors.Is(err, cofre.ErrPartial) {
+		t.Errorf("returned %+v, %v, want that it was interrupted in the check", p, err)
+	}
+	if all := strings.Join(warned, "\n"); strings.Contains(all, "not carried out") {
+		t.Errorf("told %s", all)
+	}
+	if ps := published(t, repo); len(ps) != 0 {
+		t.Errorf("published %+v", ps)
+	}
+}
+
+// TestWhatASourceTellsIsOfItAndItsPoint: who follows several runs can tell whose an event is.
+func TestWhatASourceTellsIsOfItAndItsPoint(t *testing.T) {
+	repo := repositorytest.NewMemory()
+	s := &source{kind: cofre.KindDatabase, name: "app"}
+	s.saw = func(c *cofre.Capture) {
+		c.Observer.Observe(cofre.Event{Type: cofre.TypeWarning, Text: "said by the source"})
+	}
+	var told []cofre.Event
+	req := request(s)
+	req.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+		if e.Text == "said by the source" {
+			told = append(told, e)
+		}
+	})
+	p, err := backup.Run(t.Context(), repo, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || told[0].Point != p.ID || told[0].Source != s.ID() || told[0].At.IsZero() {
+		t.Errorf("told %+v, want it of %v in %s", told, s.ID(), p.ID)
+	}
+}
+
+// TestASourceIsOpenedOnce: and if it is another than the one it is opened as, it is not captured.
+func TestASourceIsOpenedOnce(t *testing.T) {
+	id := cofre.SourceID{Installation: "tl", Kind: cofre.KindStorage, Name: "storage"}
+	opened := 0
+	storage := backup.Opening(id, func(context.Context) (cofre.Source, error) {
+		opened++
+		return &source{kind: cofre.KindStorage, name: "storage", text: "objects"}, nil
+	})
+	if c, ok := storage.(cofre.Checker); !ok {
+		t.Error("it has no doctor")
+	} else if _, err := c.Doctor(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if p, err := backup.Run(t.Context(), repositorytest.NewMemory(), request(storage)); err != nil || len(p.Components) != 1 || opened != 1 {
+		t.Errorf("returned %+v, %v, opened %d times", p, err, opened)
+	}
+	other := backup.Opening(id, func(context.Context) (cofre.Source, error) {
+		return &source{kind: cofre.KindStorage, name: "another"}, nil
+	})
+	if p, err := backup.Run(t.Context(), repositorytest.NewMemory(), request(other)); p != nil || err == nil || !strings.Contains(err.Error(), "opened source") {
+		t.Errorf("another source: %+v, %v", p, err)
+	}
+	if c, ok := other.(cofre.Checker); ok {
+		if _, err := c.Doctor(t.Context()); err == nil {
+			t.Error("the doctor of another source found nothing")
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,5 +178,100 @@ func TestLatestIsWholeAndSaysWhatItPassedOver(t *testing.T) {
 	}
 	if p, err := cat.Find(catalog.Latest, want); err != nil || p.ID != "2" {
 		t.Errorf("latest of partial ones is %q, %v", p.ID, err)
+	}
+}
+
+// TestPointsOfOneSecondAreInOrder: their ids, which end in chance, say nothing of it.
+func TestPointsOfOneSecondAreInOrder(t *testing.T) {
+	second := time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+	of := func(id string, part time.Duration) cofre.RecoveryPoint {
+		return cofre.RecoveryPoint{ID: cofre.PointID("20261124T020000Z-" + id), Installation: "tl", StartedAt: second.Add(part), Components: []cofre.Component{database("app")}}
+	}
+	first, next, last := of("zzzz", 100*time.Millisecond), of("mmmm", 200*time.Millisecond), of("aaaa", 300*time.Millisecond)
+	for _, listed := range []points{{first, next, last}, {last, next, first}, {next, last, first}} {
+		cat, err := catalog.Read(t.Context(), listed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []cofre.PointID
+		for p := range cat.List(catalog.Want{}) {
+			got = append(got, p.ID)
+		}
+		if want := []cofre.PointID{first.ID, next.ID, last.ID}; !slices.Equal(got, want) {
+			t.Errorf("the order is %v, want %v", got, want)
+		}
+		if p, err := cat.Find(catalog.Latest, catalog.Want{}); err != nil || p.ID != last.ID {
+			t.Errorf("latest is %s, %v, want %s", p.ID, err, last.ID)
+		}
+		if p, _, ok := cat.Newest(cofre.SourceID{Installation: "tl", Kind: cofre.KindDatabase, Name: "app"}, true); !ok || p.ID != last.ID {
+			t.Errorf("the newest is %s, want %s", p.ID, last.ID)
+		}
+	}
+}
+
+// TestWhatIsNotThereSaysWhatIs: an error of the catalog names the next step.
+func TestWhatIsNotThereSaysWhatIs(t *testing.T) {
+	cat, err := catalog.Read(t.Context(), history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := catalog.Read(t.Context(), points{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cat.Installations(); !slices.Equal(got, []string{"other", "tl"}) || empty.Len() != 0 || cat.Len() != len(history) {
+		t.Errorf("installations %v, want other and tl", got)
+	}
+	for _, c := range []struct {
+		cat  *catalog.Catalog
+		ref  string
+		want catalog.Want
+		hint string
+	}{
+		{empty, "20261122", catalog.Want{}, "the catalog is empty; make a point with: cofre backup"},
+		{cat, "20270101", catalog.Want{}, "the newest points are 20261124T030000Z-dddd"},
+		{cat, catalog.Latest, catalog.Want{Installation: "third"}, "the repository has points of other, tl: set name: other in cofre.yaml"},
+		{cat, catalog.Latest, catalog.Want{Installation: "other", Kind: cofre.KindStorage}, "see what there is with: cofre list"},
+	} {
+		_, err := c.cat.Find(c.ref, c.want)
+		if !errors.Is(err, cofre.ErrNotFound) || !strings.HasPrefix(cofre.Hint(err), c.hint) {
+			t.Errorf("%s of %+v: %v, hint %q, want %q", c.ref, c.want, err, cofre.Hint(err), c.hint)
+		}
+	}
+	p, err := cat.Find("20261122", catalog.Want{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []catalog.Want{{Kind: cofre.KindStorage}, {Kind: cofre.KindDatabase, Name: "audit"}} {
+		if _, c, err := cat.Component(string(p.ID), want); !errors.Is(err, cofre.ErrNotFound) {
+			t.Errorf("%+v: %+v, %v, want that it is not there", want, c, err)
+		}
+	}
+}
+
+// TestWhatALaterPointHoldsIsNotLacking: of each source the newest point counts.
+func TestWhatALaterPointHoldsIsNotLacking(t *testing.T) {
+	down := cofre.Finding{Check: cofre.CheckSource, Kind: cofre.KindDatabase, Object: "app", What: "not captured: unreachable"}
+	without, with := history[0], history[1]
+	without.Components, without.Findings = []cofre.Component{files}, []cofre.Finding{down}
+	for name, c := range map[string]struct {
+		points points
+		want   int
+	}{
+		"captured since": {points{without, with}, 0},
+		"not captured now": {points{with, func() cofre.RecoveryPoint {
+			p := without
+			p.ID, p.StartedAt = history[4].ID, history[4].StartedAt
+			return p
+		}()}, 1},
+		"another's, captured": {points{without, history[3]}, 1},
+	} {
+		cat, err := catalog.Read(t.Context(), c.points)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cat.Lacking(); len(got) != c.want {
+			t.Errorf("%s: lacking %+v, want %d", name, got, c.want)
+		}
 	}
 }

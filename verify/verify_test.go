@@ -103,3 +103,71 @@ func TestParseLevel(t *testing.T) {
 		t.Error("a drill is no level that can be asked for here")
 	}
 }
+
+// everything collects the events of a verification.
+type everything []cofre.Event
+
+func (all *everything) Observe(e cofre.Event) { *all = append(*all, e) }
+
+func (all everything) facts() (found []cofre.Finding, points []cofre.PointID, ended cofre.VerificationEnded, run cofre.RunEnded) {
+	for _, e := range all {
+		switch f := e.Fact.(type) {
+		case cofre.FindingMade:
+			found, points = append(found, f.Finding), append(points, e.Point)
+		case cofre.VerificationEnded:
+			ended = f
+		case cofre.RunEnded:
+			run = f
+		}
+	}
+	return found, points, ended, run
+}
+
+// TestWhoFollowsAVerificationSeesItsResult: every finding, with its point, and that a run which found something was no success.
+func TestWhoFollowsAVerificationSeesItsResult(t *testing.T) {
+	miss := cofre.Finding{Check: "closure", Object: "avatars/1.png", What: "has no object"}
+	damage := cofre.Finding{Check: "content", Object: "blob p1", What: "does not match its hash"}
+	for name, c := range map[string]struct {
+		repo   found
+		check  closure
+		found  []cofre.Finding
+		points []cofre.PointID
+		ended  cofre.VerificationEnded
+		code   error
+	}{
+		"nothing is wrong":       {found{}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1}, nil},
+		"of the repository":      {found{findings: []cofre.Finding{damage}}, closure{}, []cofre.Finding{damage}, []cofre.PointID{""}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelStructure, Points: 1, Findings: 1}, cofre.ErrFindings},
+		"of a point":             {found{}, closure{found: []cofre.Finding{miss}}, []cofre.Finding{miss}, []cofre.PointID{"a"}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1, Findings: 1}, cofre.ErrFindings},
+		"it was not carried out": {found{err: cofre.ErrUnreachable}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent}, cofre.ErrUnreachable},
+	} {
+		var all everything
+		c.repo.Repository = repositorytest.NewMemory()
+		req := verify.Request{Level: cofre.LevelContent, Points: []cofre.RecoveryPoint{{ID: "a"}}, Checks: []cofre.PointCheck{c.check}, Observer: &all}
+		if _, err := verify.Run(t.Context(), c.repo, req); (err != nil) != (c.repo.err != nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		findings, points, ended, run := all.facts()
+		if !reflect.DeepEqual(findings, c.found) || !reflect.DeepEqual(points, c.points) || ended != c.ended || run.Code != cofre.CodeOf(c.code) {
+			t.Errorf("%s: told %+v of %v, %+v, %+v", name, findings, points, ended, run)
+		}
+	}
+}
+
+// sparing is a check that does not concern every point.
+type sparing struct{ closure }
+
+func (sparing) Applies(p cofre.RecoveryPoint) bool { return p.ID == "b" }
+
+func TestAPointIsAskedOnlyWhatConcernsIt(t *testing.T) {
+	miss := cofre.Finding{Check: "closure", Object: "avatars/1.png"}
+	req := verify.Request{Level: cofre.LevelStructure, Points: []cofre.RecoveryPoint{{ID: "a"}, {ID: "b"}}, Checks: []cofre.PointCheck{sparing{closure{found: []cofre.Finding{miss}}}}}
+	res, err := verify.Run(t.Context(), found{repositorytest.NewMemory(), nil, nil}, req)
+	if err != nil || len(res.Points[0].Checks) != 0 || len(res.Points[0].Findings) != 0 || len(res.Points[1].Checks) != 1 || len(res.Points[1].Findings) != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+	// A check that cannot be carried out is no finding if nothing was found that could be its cause.
+	req.Checks = []cofre.PointCheck{sparing{closure{err: cofre.ErrCorrupt}}}
+	if res, err := verify.Run(t.Context(), found{repositorytest.NewMemory(), nil, nil}, req); !errors.Is(err, cofre.ErrCorrupt) || res.Count() != 0 {
+		t.Errorf("%+v, %v, want that the check failed", res, err)
+	}
+}
