@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // dir is an open directory. Every name below is a single one, and none is followed where it is a link: what a
@@ -133,7 +135,7 @@ func (d *dir) sync() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(durable.Sync(f), f.Close())
 }
 
 // exists reports whether the name is taken, by whatever it may be.

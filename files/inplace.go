@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"golang.org/x/sys/unix"
 )
 
@@ -276,6 +277,7 @@ func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *a
 				return err
 			}
 			r.madeDirs = append(r.madeDirs, a.wanted)
+			return in.sync()
 		case create, replace:
 			a.begun = true
 			lost, err := bring(ctx, r.tree, in, a.staged, a.wanted, func(n int64) { progress(string(a.Path), n) })
@@ -386,7 +388,9 @@ func (a *action) publish(root *dir) error {
 			if err != nil {
 				return err
 			}
-			_, err = dress(d, a.wanted)
+			if _, err = dress(d, a.wanted); err == nil {
+				err = durable.Sync(d)
+			}
 			return errors.Join(err, d.Close())
 		})
 	}

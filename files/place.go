@@ -14,6 +14,7 @@ import (
 
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/owner"
 	"github.com/trustlayer/cofre/internal/sparse"
 	"golang.org/x/sys/unix"
@@ -70,7 +71,7 @@ func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, pro
 	if err := setTime(d, name, w); err != nil {
 		return lost, err
 	}
-	return lost, f.Sync()
+	return lost, durable.Sync(f)
 }
 
 func fill(ctx context.Context, t cofre.Tree, f *os.File, w wanted, progress func(int64)) error {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/owner"
 	"golang.org/x/sys/unix"
 )
@@ -605,13 +606,13 @@ func dressFolder(root *dir, w wanted) (lost []cofre.Message, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := d.Sync(); err != nil {
-		return nil, err
-	}
 	if lost, err = dress(d, w); err != nil {
 		return lost, err
 	}
-	return lost, setTime(in, name, w)
+	if err := setTime(in, name, w); err != nil {
+		return lost, err
+	}
+	return lost, durable.Sync(d)
 }
 
 // makeRoom makes the folders on the way and the empty staging folder.

@@ -22,6 +22,7 @@ import (
 type entry struct {
 	inode uint64
 	dir   bool
+	mode  fs.FileMode
 	size  int64
 	mtime int64
 }
@@ -31,7 +32,7 @@ func entryOf(fi fs.FileInfo) entry {
 	if !ok {
 		panic("durabletest: internal error: no inode")
 	}
-	return entry{st.Ino, fi.IsDir(), fi.Size(), fi.ModTime().UnixNano()}
+	return entry{st.Ino, fi.IsDir(), fi.Mode(), fi.Size(), fi.ModTime().UnixNano()}
 }
 
 func look(path string) (entry, bool) {
@@ -91,6 +92,9 @@ func (d *disk) see(s durable.Step) {
 	switch {
 	case ok && e.dir:
 		d.names[e.inode] = list(s.Path)
+		if _, there := d.was[e.inode]; there {
+			d.was[e.inode] = e
+		}
 	case ok:
 		d.bytes[e.inode] = true
 	}
@@ -105,13 +109,16 @@ func (d *disk) lost() (out []string) {
 		}
 		if !e.dir {
 			before, there := d.was[e.inode]
-			same := there && before.size == e.size && before.mtime == e.mtime
+			same := there && before == e
 			if regular(path) && !same && !d.bytes[e.inode] && !d.paths[path] {
-				out = append(out, "the bytes of "+path)
+				out = append(out, "the bytes or the mode of "+path)
 			}
 			return nil
 		}
 		now, durably := list(path), d.names[e.inode]
+		if before, there := d.was[e.inode]; there && before.mode != e.mode {
+			out = append(out, "the mode of "+path)
+		}
 		for name, child := range now {
 			if durably[name].inode != child.inode {
 				out = append(out, "the name "+filepath.Join(path, name))

@@ -21,10 +21,12 @@ func TestWhatIsLostIsNamed(t *testing.T) {
 		}, nil},
 		"bytes": {func(root string) error {
 			return errors.Join(os.WriteFile(root+"/a", []byte("x"), 0o600), durable.SyncDir(root))
-		}, []string{"the bytes of /a"}},
+		}, []string{"the bytes or the mode of /a"}},
 		"bytes of what was there": {func(root string) error {
 			return os.WriteFile(root+"/old", []byte("longer"), 0o600)
-		}, []string{"the bytes of /old"}},
+		}, []string{"the bytes or the mode of /old"}},
+		"a mode":          {func(root string) error { return os.Chmod(root+"/old", 0o644) }, []string{"the bytes or the mode of /old"}},
+		"a folder's mode": {func(root string) error { return os.Chmod(root, 0o711) }, []string{"the mode of "}},
 		"a name": {func(root string) error {
 			return errors.Join(os.WriteFile(root+"/a", nil, 0o600), durable.SyncFile(root+"/a"))
 		}, []string{"the name /a"}},
