@@ -1,6 +1,7 @@
 package recovery_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -132,5 +133,111 @@ func TestWALOfATimelineThatWasLeftExpires(t *testing.T) {
 	other.SystemID++
 	if got := recovery.Expired([]recovery.BaseBackup{other}, &w.wal, time.Time{}); len(got) > 0 {
 		t.Errorf("of another cluster's base backup: %v may go", got)
+	}
+}
+
+// TestWALBesideTheWayExpires: what a failover left behind is on no way from a base backup of the new timeline. What is ahead of every
+// base backup stays: one that leads there may be on its way. So does the segment in which the timelines part, of both.
+func TestWALBesideTheWayExpires(t *testing.T) {
+	w := newWorld()
+	for range 40 {
+		w.write(size / 4)
+	}
+	const fork = 3
+	w.fork(fork*size + size/2)
+	w.backup(100)
+	for range 60 {
+		w.write(size / 4)
+	}
+	w.backup(100)
+	w.archive()
+	of := func(timeline cofre.Timeline, kept ...recovery.BaseBackup) (numbers []uint64) {
+		for _, s := range recovery.Expired(kept, &w.wal, time.Time{}) {
+			if s.Timeline == timeline {
+				numbers = append(numbers, s.Number)
+			}
+		}
+		return numbers
+	}
+	first, second := w.backups[0], w.backups[1]
+	if uint64(first.Start)/size != fork || uint64(second.Start)/size < 15 {
+		t.Fatalf("base backups began at %s and %s", first.Start, second.Start)
+	}
+	if got := of(1, first, second); !slices.Equal(got, []uint64{1, 2, 4, 5, 6, 7, 8, 9, 10, 11}) && !slices.Equal(got, []uint64{1, 2, 4, 5, 6, 7, 8, 9, 10}) {
+		t.Errorf("of timeline 1 %d may go, want all except %d, in which timeline 2 begins", got, fork)
+	}
+	if got := of(2, first, second); len(got) > 0 {
+		t.Errorf("of timeline 2 %d may go, want none", got)
+	}
+	if got := of(1, first); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("with one base backup, before most of it, of timeline 1 %d may go, want 1 and 2", got)
+	}
+}
+
+// TestABaseBackupNeedsTheWALBetweenItsStartAndStop: without any of it, no target is reached from there, and the gap is named.
+func TestABaseBackupNeedsTheWALBetweenItsStartAndStop(t *testing.T) {
+	w := newWorld()
+	w.write(size / 2)
+	w.backup(4*size + 100)
+	for range 8 {
+		w.write(size / 2)
+	}
+	at := w.clock
+	for range 8 {
+		w.write(size / 2)
+	}
+	w.archive()
+	b := w.backups[0]
+	targets := []cofre.RecoveryTarget{
+		{},
+		{Immediate: true},
+		{At: at},
+		{At: at, Exclusive: true},
+		{LSN: b.Stop + 2*size},
+		{LSN: b.Stop},
+		{LSN: b.Stop, Exclusive: true},
+		{XID: uint64(w.xid) - 3},
+		{Timeline: 1},
+		{Immediate: true, Timeline: 1},
+		{At: at, Timeline: 1},
+		{LSN: b.Stop + 2*size, Timeline: 1},
+		{XID: uint64(w.xid) - 3, Timeline: 1},
+		{Name: "before"},
+	}
+	w.put(64, pgdata.Moment{Kind: pgdata.MomentRestorePoint, Name: "before", At: w.clock})
+	w.write(100)
+	w.archive()
+	for _, target := range targets {
+		r, err := recovery.Recover(target, w.backups, &w.wal, w.scan)
+		if err != nil || r.Backup.Point != b.Point {
+			t.Errorf("%s: %v with all WAL", target, err)
+			continue
+		}
+		for _, s := range recovery.Needed(b, size) {
+			if !slices.Contains(r.Segments, s) {
+				t.Errorf("%s: the plan does not name %s", target, s.Name(size))
+			}
+			delete(w.wal.Segments, s)
+			_, err := recovery.Recover(target, w.backups, &w.wal, w.scan)
+			var gap *cofre.GapError
+			if !errors.As(err, &gap) || gap.From != s.Name(size) || cofre.Hint(err) == "" {
+				t.Errorf("%s without %s: %v, hint %q, want that gap", target, s.Name(size), err, cofre.Hint(err))
+			}
+			w.wal.Segments[s] = true
+		}
+	}
+	// The whole of the archive ends before the base backup did.
+	for s := range w.wal.Segments {
+		if s.Number >= uint64(b.Stop-1)/size {
+			delete(w.wal.Segments, s)
+		}
+	}
+	clear(w.wal.Unfinished)
+	for _, target := range targets {
+		var gap *cofre.GapError
+		var unreachable *cofre.UnreachableError
+		if r, err := recovery.Recover(target, w.backups, &w.wal, w.scan); !errors.As(err, &gap) && !errors.As(err, &unreachable) {
+			t.Errorf("%s, and the archive ends before the base backup: %+v, %v", target, r, err)
+		}
 	}
 }
