@@ -71,6 +71,7 @@ var heights = map[string]int{
 	"config":                         5,
 	"demo":                           5,
 	"installation":                   7, // the product as a library: adapters meet use cases
+	"installation/difference":        6, // what changed from one point to another
 	"installation/walstore":          6, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common
@@ -163,9 +164,13 @@ func isKit(dir string) bool {
 	return under(dir, []string{"internal/testkit"}) || strings.Contains(dir, "/") && strings.HasSuffix(dir, "test")
 }
 
-// most is how many lines a package may have without its tests: with more, nobody finds the room of a line. 4,000 is what we aim
-// at; the rest is for a change that is under way.
-const most = 4200
+// most is how many lines a package may have without its tests: with more, nobody finds the room of a line.
+const most = 4000
+
+// growing are packages that have more while a change is under way, which the reason names.
+var growing = map[string]int{
+	"postgres/logical/restoring": 4200, // what is restored of roles and settings grows; its preflight is the part that can leave
+}
 
 func TestNoPackageIsTooLarge(t *testing.T) {
 	for dir, files := range goFiles(t) {
@@ -180,8 +185,8 @@ func TestNoPackageIsTooLarge(t *testing.T) {
 			}
 			lines += strings.Count(string(text), "\n")
 		}
-		if lines > most {
-			t.Errorf("package %s has %d lines, more than %d: which of its ideas can have a package of its own?", dir, lines, most)
+		if lines > max(most, growing[dir]) {
+			t.Errorf("package %s has %d lines, more than %d: which of its ideas can have a package of its own?", dir, lines, max(most, growing[dir]))
 		}
 	}
 }

@@ -58,13 +58,13 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.Poin
 	if err != nil {
 		return "", err
 	}
-	write := func(w io.Writer) error { return export.ExportSQL(ctx, tree, o.Filter, w, in.observer) }
+	write := func(w io.Writer) error { return export.SQL(ctx, tree, o.Filter, w, in.observer) }
 	if o.Format == FormatCSV {
-		write = func(w io.Writer) error { return export.ExportCSV(ctx, tree, o.Table, w, in.observer) }
+		write = func(w io.Writer) error { return export.CSV(ctx, tree, o.Table, w, in.observer) }
 	}
 	switch {
 	case o.Format == FormatDirectory:
-		err = export.ExportDirectory(ctx, tree, o.To, in.observer)
+		err = export.Directory(ctx, tree, o.To, in.observer)
 	case o.Writer != nil:
 		err = write(o.Writer)
 	default:

@@ -48,6 +48,8 @@ func Open(_ context.Context, cfg *config.Config, observer cofre.Observer) (*Inst
 }
 
 // Close gives the repository back, also after ctx has ended. An installation that is closed may be used again.
+//
+// Errors: those of the repository's Close; ctx's error after a minute.
 func (in *Installation) Close(ctx context.Context) error {
 	if in.repo == nil {
 		return nil

@@ -17,7 +17,7 @@ import (
 // on the configured server, and counts its rows.
 type Database struct {
 	// RestoreOptions without Server is of the configured server. Jobs of 0 are the number of CPUs up to 4.
-	restoring.RestoreOptions
+	restoring.Options
 }
 
 func (Database) kind() cofre.Kind { return cofre.KindDatabase }
@@ -38,7 +38,7 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 	if err != nil {
 		return nil, err
 	}
-	o := d.RestoreOptions
+	o := d.Options
 	o.Server, o.Jobs, o.Check = server.With("postgres"), parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
 	o.Loss.Known = from.Lost()
 	o.Loss.Elsewhere = func(ctx context.Context, schema, table string) string {

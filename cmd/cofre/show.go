@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/difference"
 )
 
 type showCommand struct {
@@ -69,9 +70,9 @@ func showDifference(ctx context.Context, a *app, in *installation.Installation, 
 	}
 	if a.JSON {
 		return a.Document(struct {
-			From    cofre.PointID         `json:"from"`
-			To      cofre.PointID         `json:"to"`
-			Changes []installation.Change `json:"changes"`
+			From    cofre.PointID       `json:"from"`
+			To      cofre.PointID       `json:"to"`
+			Changes []difference.Change `json:"changes"`
 		}{d.From.ID, d.To.ID, d.Changes})
 	}
 	screen.Columns(a.Out, nil, [][]string{

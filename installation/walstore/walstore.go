@@ -39,6 +39,8 @@ func Config(r config.Repository) (store.Config, error) {
 }
 
 // Unlock returns the function that reads the key for WAL with the repository's password, which takes a moment on purpose.
+//
+// Errors, of that function: cofre.ErrConfig without a password that can be read; those of wal.Unlock.
 func Unlock(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
 	return func() (wal.Identity, error) {
 		password, err := r.Password.Read()

@@ -151,11 +151,11 @@ func TestOtherEncoding(t *testing.T) {
 	// A person writes names in UTF-8, and finds them.
 	server, table := postgres.Config{URL: s.URL(db)}, `"São"."Ação"`
 	var csv strings.Builder
-	if err := export.ExportCSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
+	if err := export.CSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
 		t.Errorf("%q, %v", csv.String(), err)
 	}
 	for _, f := range []logical.Filter{{Schemas: []string{"São"}}, {ExcludeTables: []string{table}}} {
-		if err := export.ExportSQL(t.Context(), tree, f, io.Discard, cofre.Discard); err != nil {
+		if err := export.SQL(t.Context(), tree, f, io.Discard, cofre.Discard); err != nil {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}

@@ -23,13 +23,13 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// ExportDirectory writes a component as a directory archive that `pg_restore -Fd -j N` restores, with facts and
+// Directory writes a component as a directory archive that `pg_restore -Fd -j N` restores, with facts and
 // globals beside it: dir/archive, dir/facts.json, dir/globals.sql. dir must be absent or empty. Every table is
 // compared with its recorded checksum on the way. The files are synced before it returns.
 //
 // Errors: cofre.ErrExists where dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
 // toc.dat, without which pg_restore takes nothing, is missing: it is written last.
-func ExportDirectory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
+func Directory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
 	c, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export to %s: %w", dir, err)
@@ -128,13 +128,13 @@ func (b *bound) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
-// ExportSQL writes a component as a script for psql: what pg_restore makes of the archive, and the rows between
+// SQL writes a component as a script for psql: what pg_restore makes of the archive, and the rows between
 // pre-data and post-data straight from the repository. No rows are kept on disk. The script begins and ends
 // with the \restrict lines of the pg_restore that is used; psql older than August 2025 does not know them.
 //
 // Errors: cofre.ErrNotFound where there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
 // what was written ends in the middle and says so nowhere: the caller removes it.
-func ExportSQL(ctx context.Context, tree cofre.Tree, f logical.Filter, w io.Writer, obs cofre.Observer) error {
+func SQL(ctx context.Context, tree cofre.Tree, f logical.Filter, w io.Writer, obs cofre.Observer) error {
 	c, err := logical.OpenComponent(ctx, tree)
 	if err == nil {
 		err = (&sqlExport{Component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
@@ -320,12 +320,12 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 	}
 }
 
-// ExportCSV writes the rows of one table as CSV with a header (RFC 4180, UTF-8, lines ending in CR LF). NULL is
+// CSV writes the rows of one table as CSV with a header (RFC 4180, UTF-8, lines ending in CR LF). NULL is
 // an empty field, the empty text is "", as PostgreSQL's own CSV has it. A partitioned table's partitions follow
 // one another under one header.
 //
 // Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
-func ExportCSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
+func CSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
 	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
 		return fmt.Errorf("export table %s: %w", table, err)

@@ -31,7 +31,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 
 	t.Run("directory", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "out")
-		if err := export.ExportDirectory(t.Context(), c.Tree, dir, cofre.Discard); err != nil {
+		if err := export.Directory(t.Context(), c.Tree, dir, cofre.Discard); err != nil {
 			t.Fatal(err)
 		}
 		to := s.Database(t)
@@ -39,12 +39,12 @@ func TestExportIsReadByStockTools(t *testing.T) {
 		if got := s.Dump(t, to); got != want {
 			t.Error(logicaltest.LineDiff(want, got))
 		}
-		if err := export.ExportDirectory(t.Context(), c.Tree, dir, cofre.Discard); !errors.Is(err, cofre.ErrExists) {
+		if err := export.Directory(t.Context(), c.Tree, dir, cofre.Discard); !errors.Is(err, cofre.ErrExists) {
 			t.Errorf("over an export: %v", err)
 		}
 		bad := logicaltest.Flipped{Tree: c.Tree, Path: logicaltest.AnswersFile(t, c)}
 		dir = t.TempDir()
-		if err := export.ExportDirectory(t.Context(), bad, dir, cofre.Discard); !errors.Is(err, cofre.ErrCorrupt) {
+		if err := export.Directory(t.Context(), bad, dir, cofre.Discard); !errors.Is(err, cofre.ErrCorrupt) {
 			t.Errorf("changed rows: %v", err)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "archive/toc.dat")); err == nil {
@@ -58,7 +58,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := errors.Join(export.ExportSQL(t.Context(), c.Tree, f, out, cofre.Discard), out.Close()); err != nil {
+			if err := errors.Join(export.SQL(t.Context(), c.Tree, f, out, cofre.Discard), out.Close()); err != nil {
 				t.Fatal(err)
 			}
 			to := s.Database(t)
@@ -87,7 +87,7 @@ func TestExportIsReadByStockTools(t *testing.T) {
 	})
 	t.Run("csv", func(t *testing.T) {
 		var out bytes.Buffer
-		if err := export.ExportCSV(t.Context(), c.Tree, "profiles", &out, cofre.Discard); err != nil {
+		if err := export.CSV(t.Context(), c.Tree, "profiles", &out, cofre.Discard); err != nil {
 			t.Fatal(err)
 		}
 		if text := out.String(); !strings.Contains(text, "\r\n900,\"\",\r\n") {

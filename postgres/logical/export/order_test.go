@@ -39,7 +39,7 @@ INSERT INTO public.a_last SELECT i, 10 - i, i, '2026-01-01' FROM generate_series
 			s.Exec(t, to, definitions+circle)
 			c := logicaltest.CaptureOf(t, s, from, dump.Options{})
 			var b bytes.Buffer
-			if err := export.ExportSQL(t.Context(), c.Tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
+			if err := export.SQL(t.Context(), c.Tree, logical.Filter{DataOnly: true}, &b, cofre.Discard); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := process.Output(t.Context(), process.Command{

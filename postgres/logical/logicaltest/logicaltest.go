@@ -305,12 +305,12 @@ COMMENT ON DATABASE %[1]s IS 'it''s'; ALTER DATABASE %[1]s CONNECTION LIMIT 77; 
 	return database, role
 }
 
-func Options(s *testkit.Server, name string) restoring.RestoreOptions {
-	return restoring.RestoreOptions{Server: postgres.Config{URL: s.URL("postgres")}, Name: name, Jobs: 2}
+func Options(s *testkit.Server, name string) restoring.Options {
+	return restoring.Options{Server: postgres.Config{URL: s.URL("postgres")}, Name: name, Jobs: 2}
 }
 
 // Restore carries out all of a restore, and discards what an error leaves.
-func Restore(t testing.TB, c Captured, o restoring.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
+func Restore(t testing.TB, c Captured, o restoring.Options) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
 	t.Helper()
 	ctx := t.Context()
 	target := restoring.NewTarget(o)
@@ -339,7 +339,7 @@ func Restore(t testing.TB, c Captured, o restoring.RestoreOptions) (*cofre.Plan,
 	return plan, proof, outcome, nil
 }
 
-func MustRestore(t testing.TB, s *testkit.Server, c Captured, o restoring.RestoreOptions) (*cofre.Plan, *cofre.Proof, *cofre.Outcome) {
+func MustRestore(t testing.TB, s *testkit.Server, c Captured, o restoring.Options) (*cofre.Plan, *cofre.Proof, *cofre.Outcome) {
 	t.Helper()
 	plan, proof, outcome, err := Restore(t, c, o)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	flow "github.com/trustlayer/cofre/restore"
 )
 
-func run(t *testing.T, c logicaltest.Captured, o restoring.RestoreOptions) (*flow.Result, error) {
+func run(t *testing.T, c logicaltest.Captured, o restoring.Options) (*flow.Result, error) {
 	t.Helper()
 	return flow.Run(t.Context(), c.Repo, flow.Request{Point: "p", Component: c.Component, Target: restoring.NewTarget(o), Accept: o.Accept})
 }
@@ -160,11 +160,11 @@ func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 			t.Errorf("%+v", res.Proof.Accepted())
 		}
 		// A component of before, and a part of a database, have the check of before.
-		for _, old := range []func(*logicaltest.Captured, *restoring.RestoreOptions){
-			func(c *logicaltest.Captured, _ *restoring.RestoreOptions) {
+		for _, old := range []func(*logicaltest.Captured, *restoring.Options){
+			func(c *logicaltest.Captured, _ *restoring.Options) {
 				c.Tree = hidden{c.Tree, logical.FingerprintFile}
 			},
-			func(_ *logicaltest.Captured, o *restoring.RestoreOptions) {
+			func(_ *logicaltest.Captured, o *restoring.Options) {
 				o.ExcludeTables = []string{"public.scratch"}
 			},
 		} {

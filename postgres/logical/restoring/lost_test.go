@@ -52,7 +52,7 @@ func (h *half) Read(p []byte) (int, error) {
 }
 
 // losing restores a component of which some files are lost, known beforehand or not.
-func losing(t testing.TB, c logicaltest.Captured, o restoring.RestoreOptions, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
+func losing(t testing.TB, c logicaltest.Captured, o restoring.Options, known bool, paths ...string) (*cofre.Plan, *cofre.Proof, *cofre.Outcome, error) {
 	t.Helper()
 	c.Tree = cut{c.Tree, paths}
 	if known {

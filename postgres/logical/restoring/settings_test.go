@@ -147,7 +147,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		server := postgres.Config{URL: s.URL(database), User: "operator"}
 		c := logicaltest.CaptureFrom(t, server, dump.Options{SplitBytes: 64 << 10})
 
-		o := restoring.RestoreOptions{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: restoring.CheckChecksum}
+		o := restoring.Options{Server: server.With("postgres"), Name: database + "_again", Jobs: 2, Check: restoring.CheckChecksum}
 		_, _, outcome := logicaltest.MustRestore(t, s, c, o)
 		reset(outcome.Restored)
 		if got := s.Dump(t, outcome.Restored); got != want {
@@ -195,7 +195,7 @@ CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION app.login(); ALTER EVENT TR
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(export.ExportSQL(t.Context(), c.Tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
+		if err := errors.Join(export.SQL(t.Context(), c.Tree, logical.Filter{}, f, cofre.Discard), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		logicaltest.Tool(t, s, "psql", "-X", "--set=ON_ERROR_STOP=1", "--quiet", "--output=/dev/null", "--dbname="+s.URL(to), "--file="+path)

@@ -23,8 +23,8 @@ const (
 	CheckChecksum CheckLevel = "checksum"
 )
 
-// RestoreOptions describe a restore of a whole database.
-type RestoreOptions struct {
+// Options describe a restore of a whole database.
+type Options struct {
 	Server  postgres.Config // leads to a database of the server that is not the one restored: postgres
 	Name    string          // of the database in the end; empty takes the captured one's
 	Replace bool            // Name may exist; it is then kept under another name
@@ -55,7 +55,7 @@ type RestoreOptions struct {
 // properties; then Check; then the rename. Until then the database that is replaced is not touched. A process
 // killed in the middle leaves the staged database, which the plan named.
 type Target struct {
-	o    RestoreOptions
+	o    Options
 	tree cofre.Tree
 	logical.Component
 	sel        *logical.Selection
@@ -78,7 +78,7 @@ type Target struct {
 var _ cofre.Target = (*Target)(nil)
 
 // NewTarget describes where a database is restored to. Nothing is contacted before Plan.
-func NewTarget(o RestoreOptions) *Target {
+func NewTarget(o Options) *Target {
 	if o.Jobs < 1 {
 		o.Jobs = 1
 	}

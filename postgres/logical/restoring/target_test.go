@@ -21,7 +21,7 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 	source := s.Database(t)
 	s.Exec(t, source, `CREATE TABLE public.answers (id int PRIMARY KEY, body text); INSERT INTO public.answers SELECT i, 'as captured' FROM generate_series(1, 1000) i`)
 	c := logicaltest.CaptureOf(t, s, source, dump.Options{})
-	place := func(live string, o restoring.RestoreOptions, promise cofre.Promise) func(*testing.T) targettest.Place {
+	place := func(live string, o restoring.Options, promise cofre.Promise) func(*testing.T) targettest.Place {
 		return func(t *testing.T) targettest.Place {
 			name := s.Database(t) + "_x"
 			o := o
@@ -57,13 +57,13 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 		}
 	}
 	t.Run("beside what there is", func(t *testing.T) {
-		targettest.Run(t, place("", restoring.RestoreOptions{}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}))
+		targettest.Run(t, place("", restoring.Options{}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}))
 	})
 	t.Run("in the place of another", func(t *testing.T) {
-		targettest.Run(t, place(`CREATE TABLE public.answers AS SELECT 1 AS id, 'the work of today' AS body`, restoring.RestoreOptions{Replace: true}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
+		targettest.Run(t, place(`CREATE TABLE public.answers AS SELECT 1 AS id, 'the work of today' AS body`, restoring.Options{Replace: true}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
 	})
 	t.Run("data alone, in a copy of what is there", func(t *testing.T) {
-		o := restoring.RestoreOptions{Replace: true, Filter: logical.Filter{DataOnly: true}}
+		o := restoring.Options{Replace: true, Filter: logical.Filter{DataOnly: true}}
 		targettest.Run(t, place("CREATE TABLE public.answers (id int PRIMARY KEY, body text)", o, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
 	})
 }
