@@ -98,6 +98,9 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	if err == nil {
 		_, err = wal.Archive{Store: st}.Find(ctx)
 	}
+	if err == nil && cfg.Cluster != nil && cfg.Cluster.WAL != "" {
+		err = wal.Readable(ctx, st, walstore.Unlock(ctx, r, st))
+	}
 	if err == nil {
 		err = store.Probe(ctx, st)
 	}

@@ -234,7 +234,7 @@ func (in *Installation) leaveKeys(ctx context.Context, dir string) error {
 		if err == nil {
 			recipient, err = wal.LoadRecipient(ctx, st)
 		}
-		if err == nil {
+		if err == nil || errors.Is(err, cofre.ErrCorrupt) {
 			_, err = wal.KeepIdentity(file, recipient, walstore.Unlock(ctx, repo, st))
 		}
 		if ctx.Err() != nil {

@@ -3,8 +3,10 @@ package installation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -64,7 +66,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 	}
 	found, inv, err := in.throughArchive(ctx, st, summary, target, backups)
 	if err != nil {
-		if w, ok := ownWAL(point, summary, target); ok && inv != nil {
+		if w, ok := ownWAL(point, summary, target); ok && (inv != nil || errors.Is(err, cofre.ErrCorrupt)) {
 			return w, nil
 		}
 		return way{}, err
@@ -91,17 +93,22 @@ func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.Syste
 // throughArchive plans a recovery with what the repository and its copies hold of a system's WAL. The inventory is returned as soon as it
 // was read.
 func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s physical.Summary, target cofre.RecoveryTarget, backups []recovery.BaseBackup) (*recovery.Recovery, *wal.Inventory, error) {
-	id, err := walstore.Unlock(ctx, in.cfg.Repository, st)()
-	if err != nil {
-		return nil, nil, err
+	unlock := sync.OnceValues(walstore.Unlock(ctx, in.cfg.Repository, st))
+	id, unusable := unlock()
+	if unusable != nil {
+		if len(in.cfg.Copies) == 0 || !errors.Is(unusable, cofre.ErrCorrupt) {
+			return nil, nil, unusable
+		}
+		in.warn(cofre.Say("wal.key_from_copies", "the WAL is read from the copies: {{.cause}}", "cause", unusable))
 	}
-	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, func() (wal.Identity, error) { return id, nil })
+	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, unlock)
 	if err != nil {
 		return nil, nil, err
 	}
 	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(cofre.Verbatim(text)) })
 	inv.Hear(backups)
-	found, err := recovery.Recover(target, backups, &inv.WAL, fetch.Scan(ctx, st, id, inv, copies...))
+	from := &fetch.Fetcher{Store: st, Identity: id, Unusable: unusable, Copies: copies}
+	found, err := recovery.Recover(target, backups, &inv.WAL, from.Scan(ctx, inv))
 	return found, inv, err
 }
 

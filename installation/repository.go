@@ -42,12 +42,17 @@ func initRepository(ctx context.Context, cfg *config.Config, r config.Repository
 	kit, err := repository.Init(ctx, c)
 	if errors.Is(err, cofre.ErrExists) {
 		// An init that was killed behind the repository itself has left it without its key for WAL.
-		return nil, errors.Join(err, createWALKeys(ctx, r))
+		made, keyErr := createWALKeys(ctx, r)
+		if made {
+			err = cofre.WithHint(err, cofre.Say("init.key_made", "it had no key for WAL, and has one now: use it as it is"))
+		}
+		return nil, errors.Join(err, keyErr)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return kit, createWALKeys(ctx, r)
+	_, err = createWALKeys(ctx, r)
+	return kit, err
 }
 
 // repositoryConfig reads the secrets of the repository and nothing else.

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -58,7 +59,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	switch n := res.Count(); {
 	case err != nil:
 	case n > 0:
-		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))), mends(res))
+		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))), mends(res, in.cfg.Repository.URL))
 	case len(lacking) > 0:
 		first := lacking[0]
 		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", named(first)), cofre.ErrPartial,
@@ -70,9 +71,12 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 
 // mends says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
 // server or a copy still has; where nobody has it, all that helps is a base backup that does not need it.
-func mends(res *verify.Result) cofre.Message {
+func mends(res *verify.Result, url string) cofre.Message {
 	if segment := damagedSegment(res); segment != "" {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
+	}
+	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
+		return wal.KeyLost(url)
 	}
 	return cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
 }

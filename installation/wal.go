@@ -19,18 +19,19 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
-// createWALKeys gives a new repository its key for WAL.
-func createWALKeys(ctx context.Context, r config.Repository) error {
+// createWALKeys gives a repository that has no key for WAL one, and reports whether it had none.
+func createWALKeys(ctx context.Context, r config.Repository) (made bool, err error) {
 	st, err := walstore.Open(ctx, r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	password, err := r.Password.Read()
 	if err != nil {
-		return err
+		return false, err
 	}
+	_, had := wal.LoadRecipient(ctx, st)
 	_, err = wal.CreateKeys(ctx, st, password)
-	return err
+	return err == nil && errors.Is(had, cofre.ErrNotFound), err
 }
 
 // checkWAL looks at the WAL of a repository, which no recovery point refers to: with LevelStructure at what segments say
@@ -180,6 +181,19 @@ func (a walArchive) Put(ctx context.Context, system cofre.SystemID, name string,
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// Readable looks at the keys of the repository and its copies.
+func (a walArchive) Readable(ctx context.Context) error {
+	for i, of := range a.all {
+		if of.Unusable != nil {
+			continue // whatever needs it says so
+		}
+		if err := wal.Readable(ctx, of.Store, walstore.Unlock(ctx, a.cfg.Repositories()[i], of.Store)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Mend looks at the repository and its copies, each of which may have what another has lost.

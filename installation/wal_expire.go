@@ -48,11 +48,16 @@ func (w WAL) Expire(ctx context.Context, found *WALExpiry) (*WALExpiry, error) {
 
 func (w WAL) expire(ctx context.Context, since time.Time, remove bool) (*WALExpiry, error) {
 	e := &WALExpiry{Since: since, Systems: []ExpiredWAL{}}
+	keys := keys{}
 	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		var errs []error
 		for i, h := range held {
 			if h.err != nil {
 				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+				continue
+			}
+			if err := wal.Readable(ctx, h.store, keys.of(ctx, h)); errors.Is(err, cofre.ErrCorrupt) {
+				errs = append(errs, err) // histories say what WAL is needed for
 				continue
 			}
 			gone, err := wal.Expire(ctx, h.store, h.inv, backups, since, remove)

@@ -3,6 +3,7 @@ package installation
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -23,6 +24,8 @@ type WALStatus struct {
 	// server could not be asked, which ArchiverErr then says.
 	Archiver    *archiving.Archiver
 	ArchiverErr error
+	// KeyErr says that nobody reads what one of the repositories holds, because its key for WAL is damaged or gone.
+	KeyErr error
 }
 
 // Status says which moments can be recovered, and what stands in the way of more.
@@ -30,11 +33,12 @@ type WALStatus struct {
 // Errors: those of the repository and of its WAL. One of a copy is in the status, and so is one of the server.
 func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
 	s := &WALStatus{Systems: []wal.Status{}}
-	keys := map[string]func() (wal.Identity, error){} // by address: each is derived once, which takes a moment on purpose
+	keys := keys{}
 	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		of, err := statusOf(ctx, held, backups)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
+			s.KeyErr = cmp.Or(s.KeyErr, unreadable(ctx, held, keys))
 		}
 		s.Systems = append(s.Systems, of)
 		return err
@@ -69,30 +73,50 @@ func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup
 	return s, nil
 }
 
+// keys read what repositories hold, by address: each is derived once, which takes a moment on purpose.
+type keys map[string]func() (wal.Identity, error)
+
+func (k keys) of(ctx context.Context, h holding) func() (wal.Identity, error) {
+	if k[h.repository.URL] == nil {
+		k[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, h.repository, h.store))
+	}
+	return k[h.repository.URL]
+}
+
+// unreadable finds a repository whose WAL nobody can read.
+func unreadable(ctx context.Context, held []holding, keys keys) error {
+	for _, h := range held {
+		if h.err != nil || len(h.inv.Segments) == 0 {
+			continue
+		}
+		if err := wal.Readable(ctx, h.store, keys.of(ctx, h)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // planMoments finds the first moment of each window that can be typed. That a base backup has ended by then is not enough: the
 // target must lie before the end of a transaction that is archived.
-func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []recovery.BaseBackup, keys map[string]func() (wal.Identity, error)) {
+func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []recovery.BaseBackup, keys keys) {
 	if len(s.Windows) == 0 {
 		return
 	}
 	backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return b.SystemID != s.System })
-	key := func(h holding) func() (wal.Identity, error) {
-		if keys[h.repository.URL] == nil {
-			keys[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, h.repository, h.store))
-		}
-		return keys[h.repository.URL]
-	}
-	id, err := key(held[0])()
+	id, err := keys.of(ctx, held[0])()
 	var copies []*fetch.Copy
 	for _, h := range held[1:] {
 		if h.err == nil {
 			copies = append(copies, &fetch.Copy{URL: h.repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
-				id, err := key(h)()
+				id, err := keys.of(ctx, h)()
 				return h.store, id, err
 			}})
 		}
 	}
-	scan := fetch.Scan(ctx, held[0].store, id, held[0].inv, copies...)
+	scan := (&fetch.Fetcher{Store: held[0].store, Identity: id, Unusable: err, Copies: copies}).Scan(ctx, held[0].inv)
+	if len(copies) > 0 && errors.Is(err, cofre.ErrCorrupt) {
+		err = nil // they are read in its place
+	}
 	for i := range s.Windows {
 		win := &s.Windows[i]
 		failed := err
@@ -106,7 +130,7 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []r
 				break
 			}
 		}
-		if failed != nil {
+		if failed != nil && err == nil {
 			win.NoMoment = cofre.OneLine(failed)
 		}
 	}
@@ -156,6 +180,9 @@ func (s *WALStatus) Trouble() error {
 	}
 	if !recoverable {
 		return cofre.WithHint(&cofre.UnreachableError{Reason: cofre.Say("wal.no_base_backup", "there is no base backup that archived WAL continues, or that carries its own WAL")}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
+	}
+	if s.KeyErr != nil {
+		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, s.KeyErr), cofre.HintOf(s.KeyErr))
 	}
 	if err := cmp.Or(gap, orphan, damagedHere(s.Systems)); err != nil {
 		return err

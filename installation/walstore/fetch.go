@@ -74,7 +74,7 @@ func (o FetchOptions) open(ctx context.Context, r config.Repository, file string
 		unlock = func() (wal.Identity, error) { return wal.Identity{}, errors.New("the recovery has ended") }
 	}
 	recipient, err := wal.LoadRecipient(ctx, st)
-	if err != nil {
+	if err != nil && !errors.Is(err, cofre.ErrCorrupt) { // to read, the identity is enough
 		return nil, wal.Identity{}, err
 	}
 	id, err := wal.KeepIdentity(file, recipient, unlock)

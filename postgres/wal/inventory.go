@@ -66,7 +66,7 @@ func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
 // ReadInventory lists what a store holds of a cluster's WAL. segmentSize is what the base backups say; 0 takes
 // PostgreSQL's default of 16 MiB. unlock is called only if timelines have a history that must be read.
 //
-// A history that cannot be read counts as none: its timeline is then one of the Orphans. A segment of which a verification has
+// A history that cannot be read, be it that the key is damaged, counts as none: its timeline is then one of the Orphans. A segment of which a verification has
 // found that it cannot be read is a break, until it is stored afresh.
 //
 // Errors: the store's; those of unlock.
@@ -178,8 +178,11 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	}
 	if len(histories) > 0 {
 		id, err := unlock()
-		if err != nil {
+		if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
 			return nil, fmt.Errorf("read timeline histories: %w", err)
+		}
+		if err != nil {
+			histories = nil // with the key all of them are damaged
 		}
 		for _, tli := range histories {
 			b, err := Open(ctx, st, id, ObjectName(system, pgdata.HistoryOf(tli)), 1<<20)

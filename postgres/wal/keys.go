@@ -46,11 +46,11 @@ func ParseRecipient(text string) (Recipient, error) {
 		}
 		r, err := age.ParseX25519Recipient(line)
 		if err != nil {
-			return Recipient{}, fmt.Errorf("read WAL recipient: %w", err)
+			return Recipient{}, fmt.Errorf("read WAL recipient: %w: %w", cofre.ErrCorrupt, err)
 		}
 		return Recipient{r}, nil
 	}
-	return Recipient{}, errors.New("read WAL recipient: none is there")
+	return Recipient{}, fmt.Errorf("read WAL recipient: none is there: %w", cofre.ErrCorrupt)
 }
 
 // String writes the recipient as age does: age1….
@@ -176,6 +176,31 @@ func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, err
 	return found, nil
 }
 
+// Readable proves that what is archived in a repository can be read: its key opens, and it is the one that WAL is encrypted for.
+// Whoever archives has the recipient alone, and goes on for years for a key that nobody has any more. It takes as long as unlock.
+//
+// Errors: cofre.ErrCorrupt, or cofre.ErrNotFound if there is no key, with what is left to do; those of unlock; the store's.
+func Readable(ctx context.Context, st cofre.Store, unlock func() (Identity, error)) error {
+	id, err := unlock()
+	if err == nil {
+		var recipient Recipient
+		recipient, err = LoadRecipient(ctx, st)
+		if err == nil && id.Recipient().String() != recipient.String() {
+			err = fmt.Errorf("%s of %s is not the recipient of %s: %w", RecipientObject, st.URL(), IdentityObject, cofre.ErrCorrupt)
+		}
+	}
+	if errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound) {
+		err = cofre.WithHint(err, KeyLost(st.URL()))
+	}
+	return err
+}
+
+// KeyLost is what to do about a key for WAL that is damaged or gone.
+func KeyLost(url string) cofre.Message {
+	return cofre.Say("wal.key_lost", "put {{.identity}} and {{.recipient}} of {{.url}} back as they were, from wherever they were copied to: without them nobody reads the WAL there. "+
+		"If nobody has them, move them and the folder wal out of the repository, and begin anew: cofre init, then cofre backup cluster", "identity", IdentityObject, "recipient", RecipientObject, "url", url)
+}
+
 // keep writes a file that saves work and is not needed: under a name of its own first, so that a process which
 // reads at this moment sees all or nothing.
 func keep(file, text string) {
@@ -207,11 +232,11 @@ func Unlock(ctx context.Context, st cofre.Store, password secret.Value) (Identit
 		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 			return Identity{}, fmt.Errorf("unlock WAL key of %s: %w", st.URL(), cofre.ErrWrongKey)
 		}
-		return Identity{}, fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt)
+		return Identity{}, cofre.WithHint(fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt), KeyLost(st.URL()))
 	}
 	text, err := io.ReadAll(r)
 	if err != nil {
-		return Identity{}, fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt)
+		return Identity{}, cofre.WithHint(fmt.Errorf("unlock WAL key of %s: %v: %w", st.URL(), err, cofre.ErrCorrupt), KeyLost(st.URL()))
 	}
 	return parseIdentity(string(text))
 }

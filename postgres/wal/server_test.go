@@ -147,7 +147,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		{cofre.RecoveryTarget{At: at}, "recovery_target_time = '" + // PostgreSQL knows no Z before its time zone abbreviations are read
 			at.Format("2006-01-02 15:04:05.999999-07:00") + "'", 4000},
 	} {
-		r, err := recovery.Recover(c.target, []recovery.BaseBackup{backup}, &inv.WAL, fetch.Scan(t.Context(), st, id, inv))
+		r, err := recovery.Recover(c.target, []recovery.BaseBackup{backup}, &inv.WAL, (&fetch.Fetcher{Store: st, Identity: id}).Scan(t.Context(), inv))
 		if err != nil {
 			t.Errorf("plan %s: %v", c.target, err)
 			continue
@@ -158,7 +158,7 @@ func TestServerArchivesIsKilledAndRecovers(t *testing.T) {
 		}
 	}
 	for _, target := range []cofre.RecoveryTarget{{Name: "never made"}, {XID: uint64(xid) + 1000}, {At: time.Now().Add(time.Hour)}} {
-		if r, err := recovery.Recover(target, []recovery.BaseBackup{backup}, &inv.WAL, fetch.Scan(t.Context(), st, id, inv)); err == nil {
+		if r, err := recovery.Recover(target, []recovery.BaseBackup{backup}, &inv.WAL, (&fetch.Fetcher{Store: st, Identity: id}).Scan(t.Context(), inv)); err == nil {
 			t.Errorf("%s is said to be reachable: %+v", target, r)
 		}
 	}

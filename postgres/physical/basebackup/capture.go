@@ -35,10 +35,10 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	if err := k.proveHistory(ctx); err != nil {
 		return err
 	}
-	if err := k.mend(ctx); err != nil {
+	if err := errors.Join(k.proveReadable(ctx), k.mend(ctx)); err != nil {
 		return err
 	}
-	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
+	keepWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != "" || k.unreadable
 	label := "cofre " + time.Now().UTC().Format(time.RFC3339)
 	k.note(cofre.Say("cluster.checkpoint", "waiting for the checkpoint that the backup begins with"))
 	r, slotErr, err := beginBackup(ctx, k.conn, k.facts.Major, label, !k.cfg.SpreadCheckpoint, keepWAL)

@@ -72,6 +72,22 @@ func (k *capture) proveHistory(ctx context.Context) error {
 	return nil
 }
 
+// proveReadable makes sure that what is archived can be read. A base backup that relied on an archive which nobody reads would not
+// restore: it carries its own WAL instead.
+func (k *capture) proveReadable(ctx context.Context) error {
+	if k.cfg.Archive == nil {
+		return nil
+	}
+	err := k.cfg.Archive.Readable(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if k.unreadable = err != nil; k.unreadable {
+		k.warn(cofre.Say("cluster.archive_unreadable", "the archived WAL cannot be read: {{.cause}}. The component carries its own WAL, and restores to the end of the backup. {{.hint}}", "cause", err, "hint", cofre.HintOf(err)))
+	}
+	return nil
+}
+
 // mend has the archive store afresh what is known to be damaged in it. What nobody has any more is told of: recovery from older
 // base backups ends before it.
 func (k *capture) mend(ctx context.Context) error {

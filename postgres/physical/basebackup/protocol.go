@@ -52,10 +52,10 @@ func (k *capture) protocol(ctx context.Context) error {
 	if err := k.proveHistory(ctx); err != nil {
 		return err
 	}
-	if err := k.mend(ctx); err != nil {
+	if err := errors.Join(k.proveReadable(ctx), k.mend(ctx)); err != nil {
 		return err
 	}
-	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != ""
+	includeWAL := k.cfg.Archive == nil || k.facts.FromStandby || k.foreign != "" || k.unreadable
 	begun, err := k.receive(ctx, since, includeWAL)
 	if err != nil && since != nil && !begun && ctx.Err() == nil {
 		k.note(cofre.Say("cluster.cannot_tell", "the server sends everything, because it cannot tell what has changed: {{.error}}", "error", err))

@@ -34,6 +34,8 @@ type Archive interface {
 	Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error)
 	// Put archives a file of pg_wal, and takes the place of one that is damaged.
 	Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error
+	// Readable says what keeps the archive, or a copy of it, from being read: its key may be damaged.
+	Readable(ctx context.Context) error
 	// Mend stores afresh what is known to be damaged of a cluster's WAL, where the server still has it, which read asks, or
 	// where another archive has it whole. healed and lost name each.
 	Mend(ctx context.Context, system cofre.SystemID, read func(ctx context.Context, name string) ([]byte, error)) (healed, lost []cofre.Message, err error)
@@ -128,6 +130,7 @@ type capture struct {
 	configuration map[string]string
 	seen          view.View // of the server's files
 	walDir        string    // pg_wal, where this process sees it
+	unreadable    bool      // nobody reads what the archive holds
 	foreign       string    // why the WAL in the archive is not this cluster's; empty where it is
 	suspects      map[string][]suspect
 	uid, gid      uint32 // of the data directory's files

@@ -82,6 +82,9 @@ func (a Archive) Put(_ context.Context, _ cofre.SystemID, name string, content [
 	return os.WriteFile(filepath.Join(string(a), name), content, 0o644)
 }
 
+// Readable has no key.
+func (Archive) Readable(context.Context) error { return nil }
+
 // Mend finds nothing: cp compares nothing.
 func (Archive) Mend(context.Context, cofre.SystemID, func(context.Context, string) ([]byte, error)) (healed, lost []cofre.Message, _ error) {
 	return nil, nil, nil

@@ -35,15 +35,15 @@ func unknown(err error) reply { return reply{answer: Unknown, err: err} }
 type place struct {
 	store    cofre.Store
 	identity wal.Identity
-	unusable error // why it could not be opened
+	unusable error // why it could not be opened; with a store, why its key could not: what is there is then known, and not read
 }
 
 // ask asks for a whole file.
 func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
-	if p.unusable != nil {
+	if p.store == nil {
 		return unknown(p.unusable)
 	}
-	content, err := wal.Read(ctx, p.store, p.identity, system, name)
+	content, err := p.read(ctx, system, name)
 	switch {
 	case err == nil:
 		return reply{answer: Delivered, content: content}
@@ -51,6 +51,17 @@ func (p place) ask(ctx context.Context, system cofre.SystemID, name pgdata.WALNa
 		return p.missing(ctx, system, name)
 	}
 	return unknown(err)
+}
+
+// read reads a file. Without a key it tells only that one is not there.
+func (p place) read(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	if p.unusable == nil {
+		return wal.Read(ctx, p.store, p.identity, system, name)
+	}
+	if _, err := p.store.Stat(ctx, wal.ObjectName(system, name)); err != nil {
+		return nil, err
+	}
+	return nil, p.unusable
 }
 
 // missing decides what it means that a file is not there: WAL may go on after it, the folder that holds the repository
@@ -69,7 +80,7 @@ func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.W
 		return p.absent(ctx, system)
 	}
 	// The file may have been archived a moment ago, and what comes after it too.
-	if content, err := wal.Read(ctx, p.store, p.identity, system, name); err == nil {
+	if content, err := p.read(ctx, system, name); err == nil {
 		return reply{answer: Delivered, content: content}
 	}
 	return reply{answer: Gap, err: gap}
@@ -112,7 +123,7 @@ func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 	}
 	// Timelines are numbered one after the other, as PostgreSQL looks for them.
 	for child := name.Timeline + 1; ; child++ {
-		b, err := wal.Open(ctx, p.store, p.identity, wal.ObjectName(system, pgdata.HistoryOf(child)), 1<<20)
+		b, err := p.read(ctx, system, pgdata.HistoryOf(child))
 		if errors.Is(err, cofre.ErrNotFound) {
 			return "", nil
 		}
@@ -154,6 +165,9 @@ func (p place) absent(ctx context.Context, system cofre.SystemID) reply {
 // beginning puts the beginning of a segment together: what a stream brought of it, or its .partial file. It
 // returns nil if there is neither.
 func (p place) beginning(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	if p.unusable != nil {
+		return nil, p.withoutBeginning(ctx, system, name)
+	}
 	content, err := wal.JoinParts(ctx, p.store, p.identity, system, name)
 	if err == nil && content != nil {
 		err = wal.CheckContent(system, name, content)
@@ -166,6 +180,23 @@ func (p place) beginning(ctx context.Context, system cofre.SystemID, name pgdata
 		return nil, err
 	}
 	return further(content, partial), nil
+}
+
+// withoutBeginning is no error if there is no beginning of a segment, which needs no key to be seen.
+func (p place) withoutBeginning(ctx context.Context, system cofre.SystemID, name pgdata.WALName) error {
+	if p.store == nil {
+		return p.unusable
+	}
+	object := wal.ObjectName(system, name)
+	for o, err := range p.store.List(ctx, object+".p") { // .parts/ and .partial
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(o.Name, object+".parts/") || o.Name == object+".partial" {
+			return p.unusable
+		}
+	}
+	return nil
 }
 
 // further is the beginning whose records go further: both are of the same segment, one followed by whatever.

@@ -6,15 +6,13 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
-// Scan reads moments out of archived WAL for the planner; what the store cannot give, out of its copies.
-func Scan(ctx context.Context, st cofre.Store, id wal.Identity, inv *wal.Inventory, copies ...*Copy) recovery.Scan {
-	f := &Fetcher{Store: st, Identity: id, Copies: copies}
+// Scan reads moments out of archived WAL for the planner; what the repository cannot give, out of its copies.
+func (f *Fetcher) Scan(ctx context.Context, inv *wal.Inventory) recovery.Scan {
 	return func(segments []pgdata.Segment, span recovery.Span) iter.Seq2[recovery.Found, error] {
 		return func(yield func(recovery.Found, error) bool) {
 			walk := recovery.NewWalk(inv.SegmentSize, span, yield)
