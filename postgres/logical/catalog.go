@@ -3,6 +3,7 @@ package logical
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -84,15 +85,17 @@ ORDER BY 1, 2, 3`, func(r pgx.CollectableRow) (p PolicyFacts, err error) {
 	})
 }
 
-// ReadSequences reads the state of every sequence, by schema and name.
-func ReadSequences(ctx context.Context, q Querier) ([]SequenceFacts, error) {
+// ReadSequences reads the state of the sequences for which wanted is true, by schema and name. An extension's may be
+// among them: an archive holds the state of those that pg_extension_config_dump named.
+func ReadSequences(ctx context.Context, q Querier, wanted func(SequenceFacts) bool) ([]SequenceFacts, error) {
 	names, err := Collect(ctx, q, "the sequences", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
-WHERE o.relkind = 'S' AND `+UserObject+` ORDER BY 1, 2`,
+WHERE o.relkind = 'S' ORDER BY 1, 2`,
 		func(r pgx.CollectableRow) (s SequenceFacts, err error) { return s, r.Scan(&s.Schema, &s.Name) })
 	if err != nil {
 		return nil, err
 	}
+	names = slices.DeleteFunc(names, func(s SequenceFacts) bool { return !wanted(s) })
 	// A sequence's is_called is in the sequence alone, so each is read; many in one statement.
 	const perStatement = 200
 	for at := 0; at < len(names); at += perStatement {

@@ -48,7 +48,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text,
        (SELECT pg_catalog.array_agg(a.attname ORDER BY k.i)::text[]
           FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(attnum, i)
           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-         WHERE i.indrelid = c.oid AND i.indisprimary),
+         WHERE i.indrelid = c.oid AND i.indisprimary AND k.i <= i.indnkeyatts),
        coalesce((SELECT e.extcondition[pg_catalog.array_position(e.extconfig, c.oid)]
           FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig) LIMIT 1), '')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_catalog.pg_am am ON am.oid = c.relam

@@ -252,7 +252,7 @@ func (m *Merge) bring(ctx context.Context, obs cofre.Observer) (err error) {
 		}
 		loss.Known = slices.DeleteFunc(slices.Clone(loss.Known), func(f cofre.Finding) bool { return f.Object == logical.FingerprintFile })
 	}
-	m.rows = NewTable(TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Loss: loss})
+	m.rows = NewTable(TableOptions{Server: m.o.Server, Table: m.o.Table, ToSchema: pgarchive.Quote(m.Schema), Loss: loss, keyed: true})
 	if err := m.rows.open(ctx, tree); err != nil {
 		return err
 	}
@@ -420,15 +420,8 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 			m.key = f.PrimaryKey
 		}
 	}
-	if m.key == nil {
-		// A partitioned table's own key is not among the facts of its partitions' rows.
-		m.key, err = logical.Collect(ctx, conn, "the primary key", fmt.Sprintf(`
-SELECT a.attname FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
-WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, logical.Literal(m.live)),
-			func(r pgx.CollectableRow) (s string, err error) { return s, r.Scan(&s) })
-		if err != nil {
-			return err
-		}
+	if err := m.findKey(ctx, conn); err != nil {
+		return err
 	}
 	always := m.share(live, captured)
 	if len(m.key) == 0 {
@@ -440,6 +433,26 @@ WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::re
 		}
 	}
 	return m.limit(always)
+}
+
+// findKey takes the live table's key if the point has none, or one that cannot be told from it: the key of a partitioned table is not
+// among the facts of its partitions' rows, and earlier points count the columns that an index includes (INCLUDE) among its key.
+func (m *Merge) findKey(ctx context.Context, conn *pgx.Conn) error {
+	var key []string
+	all, err := logical.Collect(ctx, conn, "the primary key", fmt.Sprintf(`
+SELECT a.attname, k.at <= i.indnkeyatts FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
+WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, logical.Literal(m.live)),
+		func(r pgx.CollectableRow) (name string, err error) {
+			var compared bool
+			if err = r.Scan(&name, &compared); compared {
+				key = append(key, name)
+			}
+			return name, err
+		})
+	if err == nil && (m.key == nil || slices.Equal(m.key, all)) {
+		m.key = key
+	}
+	return err
 }
 
 // share finds the columns that both tables have, says which ones it leaves out, and returns those whose values only the server

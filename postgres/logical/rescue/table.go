@@ -32,6 +32,8 @@ type TableOptions struct {
 
 	// Loss is what the repository has lost of the component.
 	Loss logical.LossOptions
+
+	keyed bool // the copy is of no use without its primary key
 }
 
 // TableOutcome says what a restore of one table made.
@@ -315,9 +317,19 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 		return err
 	}
 	for _, e := range slices.Concat(r.a.Post, r.a.Sets, r.a.Last) {
+		if r.dispensable(e) {
+			if err := r.attempt(ctx, tx, e, names.rewrite(e.Defn)); err != nil {
+				if ctx.Err() != nil || tx.Conn().IsClosed() {
+					return err
+				}
+				r.without[e.DumpID] = true
+				out.differs(notMade(logical.Named(e.Desc, e.Tag), err))
+			}
+			continue
+		}
 		if e.Desc == "PUBLICATION TABLE" {
 			// The publication is another object, and may be gone.
-			if err := r.attempt(ctx, tx, e); err != nil {
+			if err := r.attempt(ctx, tx, e, e.Defn); err != nil {
 				r.without[e.DumpID] = true
 				out.missing(cofre.Say("table.not_published", "its place in publication {{.name}}: {{.error}}", "name", e.Tag, "error", err))
 			}

@@ -289,3 +289,56 @@ TRUNCATE public.change_logs`)
 	}
 	testkit.Healthy(t, s, database)
 }
+
+// Columns that the index of a primary key includes are none of the key: rows are the same if the key is, and these are compared as others.
+func TestAPrimaryKeyThatIncludesOtherColumns(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database := s.Database(t)
+	s.Exec(t, database, `CREATE TABLE t (id int, note text, place box, PRIMARY KEY (id) INCLUDE (note, place)); INSERT INTO t SELECT i, 'note ' || i, '(1,1),(0,0)' FROM generate_series(1, 10) i`)
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
+	s.Exec(t, database, `UPDATE t SET note = 'x' WHERE id = 3; DELETE FROM t WHERE id = 4`)
+	m, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: postgres.Config{URL: s.URL(database)}, Table: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(t.Context())
+	if out, err := m.Apply(t.Context()); err != nil || out.Inserted != 1 || out.Updated != 1 || out.Deleted != 0 {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if got := s.Query(t, database, `SELECT count(*), count(*) FILTER (WHERE note = 'note ' || id) FROM t`); got != "10|10" {
+		t.Error(got)
+	}
+}
+
+// A copy beside the live table is there for its rows: what cannot be made on it is named, and does not keep them back.
+func TestACopyWhoseConstraintsCannotBeMade(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	database := s.Database(t)
+	s.Exec(t, database, `CREATE TABLE t (id int PRIMARY KEY, note text);
+CREATE FUNCTION of_row(t) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1.id > 0'; ALTER TABLE t ADD CONSTRAINT of_row CHECK (of_row(t.*));
+CREATE FUNCTION gone(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1'; CREATE INDEX t_gone ON t (public.gone(note)); CREATE INDEX t_note ON t (note);
+INSERT INTO t SELECT i, 'note ' || i FROM generate_series(1, 10) i`)
+	c := logicaltest.CaptureOf(t, s, database, dump.Options{})
+	s.Exec(t, database, `DROP FUNCTION gone CASCADE; DELETE FROM t WHERE id = 4`)
+	server := postgres.Config{URL: s.URL(database)}
+	out, err := logicaltest.RestoreTable(t.Context(), c.Tree, rescue.TableOptions{Server: server, Table: "t", ToSchema: "rescue"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(out.Differs, "; "); len(out.Differs) != 2 || !strings.Contains(got, "of_row") || !strings.Contains(got, "t_gone") {
+		t.Errorf("%q", out.Differs)
+	}
+	if got := s.Query(t, database, `SELECT (SELECT count(*) FROM rescue.t), (SELECT string_agg(indexrelid::regclass::text, ' ' ORDER BY indexrelid::regclass::text COLLATE "C") FROM pg_index WHERE indrelid = 'rescue.t'::regclass)`); got != "10|rescue.t_note rescue.t_pkey" {
+		t.Error(got)
+	}
+	m, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: server, Table: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close(t.Context())
+	if out, err := m.Apply(t.Context()); err != nil || out.Inserted != 1 {
+		t.Errorf("%+v, %v", out, err)
+	}
+}

@@ -123,7 +123,7 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 		if !isObject(e) {
 			// Of a view that was made here: its grants, comments, indexes, rows.
 			if slices.ContainsFunc(e.Depends, func(d int) bool { return made[d] }) {
-				if err := r.attempt(ctx, tx, e); err != nil {
+				if err := r.attempt(ctx, tx, e, e.Defn); err != nil {
 					out.missing(notMade(logical.Named(e.Desc, e.Tag), err))
 				}
 			}
@@ -141,7 +141,7 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 			out.missing(cofre.Say("table.function", "{{.object}}: it went with the table, and this command does not create it", "object", described(e)))
 			continue
 		}
-		if err := r.attempt(ctx, tx, e); err != nil {
+		if err := r.attempt(ctx, tx, e, e.Defn); err != nil {
 			if ctx.Err() != nil || tx.Conn().IsClosed() {
 				return err
 			}
@@ -154,10 +154,10 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 	return nil
 }
 
-// attempt makes an entry within a savepoint.
-func (r *tableRestore) attempt(ctx context.Context, tx pgx.Tx, e *pgarchive.Entry) error {
+// attempt makes an entry within a savepoint, with a definition that may have been rewritten.
+func (r *tableRestore) attempt(ctx context.Context, tx pgx.Tx, e *pgarchive.Entry, definition string) error {
 	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
-		if _, err := tx.Conn().PgConn().Exec(ctx, r.storage(e)+e.Defn).ReadAll(); err != nil {
+		if _, err := tx.Conn().PgConn().Exec(ctx, r.storage(e)+definition).ReadAll(); err != nil {
 			return err
 		}
 		if e.Desc != "VIEW" && e.Desc != "MATERIALIZED VIEW" {
@@ -171,6 +171,16 @@ func (r *tableRestore) attempt(ctx context.Context, tx pgx.Tx, e *pgarchive.Entr
 		}
 		return closeToOthers(ctx, tx, e.Desc, name)
 	})
+}
+
+// dispensable reports whether a copy beside the live table is of use without what an entry makes: it is there for its rows, of
+// which some may break the constraint, and a function that takes the live table's rows takes none of the copy's. A merge compares
+// by the primary key.
+func (r *tableRestore) dispensable(e *pgarchive.Entry) bool {
+	if r.to == r.a.Schema || r.a.Whole || r.o.keyed && strings.Contains(e.Defn, " PRIMARY KEY ") {
+		return false
+	}
+	return slices.Contains([]string{"CONSTRAINT", "CHECK CONSTRAINT", "INDEX", "INDEX ATTACH", "STATISTICS"}, e.Desc)
 }
 
 // there reports whether the object that an entry makes exists.

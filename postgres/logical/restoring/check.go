@@ -41,6 +41,7 @@ type checker struct {
 	*Target
 	obs   cofre.Observer
 	proof *cofre.Proof
+	gone  []string // members of extensions that the copy does not have: "table public.t"
 	// decoded has, in UTF-8, the names of an archive in another encoding; see decodeNames.
 	decoded map[string]string
 }
@@ -205,6 +206,7 @@ func (c *checker) wholly(ctx context.Context, conn *pgx.Conn) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	c.gone = beside.gone
 	c.failures()
 	c.proof.Checks = append(c.proof.Checks, beside.proof.Checks...)
 	return nil
@@ -357,16 +359,17 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 			chosen[pgarchive.Quote(c.name(e.Namespace), c.name(e.Tag))] = true
 		}
 	}
+	wanted := func(f logical.SequenceFacts) bool { return chosen[pgarchive.Quote(f.Schema, f.Name)] }
 	text := func(all []logical.SequenceFacts) []string {
 		var s []string
 		for _, f := range all {
-			if name := pgarchive.Quote(f.Schema, f.Name); chosen[name] {
-				s = append(s, fmt.Sprintf("%s at %d, called %t", name, f.LastValue, f.IsCalled))
+			if wanted(f) {
+				s = append(s, fmt.Sprintf("%s at %d, called %t", pgarchive.Quote(f.Schema, f.Name), f.LastValue, f.IsCalled))
 			}
 		}
 		return s
 	}
-	got, err := logical.ReadSequences(ctx, conn)
+	got, err := logical.ReadSequences(ctx, conn, wanted)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,6 +87,9 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		written <- err
 	}()
 	result, err := fingerprint.Compare(captured, r, c.leftOut(), func(d fingerprint.Difference) error {
+		if member, _, ok := strings.Cut(d.Name, " of extension "); ok && d.Got == fingerprint.Missing {
+			c.gone = append(c.gone, member)
+		}
 		c.proof.Checks = append(c.proof.Checks, asChecked(d).Because(d.Lost, c.leftOutReason(d.Name), c.lostReason(d.Name)))
 		return nil
 	})
@@ -95,6 +99,9 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("compare the catalogs: %w", err)
+	}
+	for i, check := range c.proof.Checks { // members come last
+		c.proof.Checks[i] = check.Because(c.goneReason(check))
 	}
 	for _, k := range result.Kinds {
 		if k.Difference == 0 && k.Want > 0 { // those that differ are named, each for itself
@@ -107,6 +114,60 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+// goneReason says why what a dump holds of a member of an extension cannot be there: the extension does not make that
+// member here. It was added by hand, and the dump has its privileges, labels and policies alone.
+func (c *checker) goneReason(check cofre.Checked) cofre.Message {
+	for _, member := range c.gone {
+		if !check.OK && (strings.HasSuffix(check.What, " on "+member) || check.What == "row-level security of "+member) {
+			return memberGone(member)
+		}
+		_, relation, _ := strings.Cut(member, " ")
+		if !check.OK && (strings.HasPrefix(check.What, "policy ") && strings.HasSuffix(check.What, " on "+relation) || strings.HasPrefix(check.What, "privileges on table column "+relation+".")) {
+			return memberGone(member)
+		}
+	}
+	return cofre.Message{}
+}
+
+// goneStatement says the same of a statement that failed.
+func (c *checker) goneStatement(what string) cofre.Message {
+	for _, e := range c.TOC.Entries {
+		if "statement "+entryName(&e) != what {
+			continue
+		}
+		kind, name := "table", e.Tag
+		switch e.Desc {
+		case "ACL", "SECURITY LABEL":
+			kind, name, _ = strings.Cut(e.Tag, " ")
+			if at := strings.LastIndex(name, "."); kind == "COLUMN" && at > 0 {
+				kind, name = "table", name[:at]
+			}
+		case "POLICY":
+			name, _, _ = strings.Cut(e.Tag, " ")
+		case "ROW SECURITY":
+		default:
+			continue
+		}
+		if !strings.Contains(name, "(") { // a function's is an identity already
+			name = pgarchive.Quote(name)
+		}
+		if e.Namespace != "" {
+			name = pgarchive.Quote(e.Namespace) + "." + name
+		}
+		if member := strings.ToLower(kind) + " " + name; slices.ContainsFunc(c.gone, func(g string) bool { return unquoted(g) == unquoted(member) }) {
+			return memberGone(member)
+		}
+	}
+	return cofre.Message{}
+}
+
+func memberGone(member string) cofre.Message {
+	return cofre.Say("database.differs_member", "{{.member}} was added to an extension by hand, and CREATE EXTENSION does not make it", "member", member)
+}
+
+// unquoted is a name without quotes, which the server sets only if it needs them.
+func unquoted(name string) string { return strings.ReplaceAll(name, `"`, "") }
 
 // asChecked is a difference with the words for an object that only one side has.
 func asChecked(d fingerprint.Difference) cofre.Checked {

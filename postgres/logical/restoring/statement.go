@@ -33,16 +33,21 @@ func (t *Target) pass(m message, dumpID int) bool {
 		if slices.Contains(foundations, e.Desc) && !strings.HasPrefix(m.command, "ALTER ") {
 			return false
 		}
-		name = "of " + strings.ToLower(e.Desc) + " " + e.Tag
-		if e.Namespace != "" {
-			name = "of " + strings.ToLower(e.Desc) + " " + e.Namespace + "." + e.Tag
-		}
+		name = entryName(e)
 	} else if dumpID != 0 {
 		return false
 	}
 	said := strings.TrimPrefix(m.text, "pg_restore: error: could not execute query: ")
 	t.failed = append(t.failed, failedStatement{What: "statement " + name, Said: strings.Join(strings.Fields(said), " ")})
 	return true
+}
+
+// entryName names the statement of an entry: "of policy public.answers own".
+func entryName(e *pgarchive.Entry) string {
+	if e.Namespace == "" {
+		return "of " + strings.ToLower(e.Desc) + " " + e.Tag
+	}
+	return "of " + strings.ToLower(e.Desc) + " " + e.Namespace + "." + e.Tag
 }
 
 // entryOf finds the entry that a message is about: pg_restore names it, except in parallel: then only the statement tells.
@@ -58,7 +63,7 @@ func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 // failures names the statements that failed as differences of their own.
 func (c *checker) failures() {
 	for _, f := range c.failed {
-		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(f.What), captured(), cofre.Verbatim(f.Said), false).Because(c.lostReason(f.What)))
+		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(f.What), captured(), cofre.Verbatim(f.Said), false).Because(c.lostReason(f.What), c.goneStatement(f.What)))
 	}
 }
 
