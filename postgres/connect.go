@@ -179,11 +179,12 @@ func Explain(err error) error {
 	return err
 }
 
-// IsConnectionLost reports whether err says that the session is gone: the server ended it, or the network did.
+// IsConnectionLost reports whether err says that the session is gone: the server ended it, or the network did. A server that
+// ends a session says so as FATAL or PANIC; as an ERROR it says that another server, of a foreign table, could not be reached.
 func IsConnectionLost(err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
-		return strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "08")
+		return server.SeverityUnlocalized != "ERROR" && (strings.HasPrefix(server.Code, "57P") || strings.HasPrefix(server.Code, "08"))
 	}
 	var file *fs.PathError
 	if errors.As(err, &file) {

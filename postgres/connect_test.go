@@ -142,6 +142,10 @@ func TestExplainLeavesTheFaultsOfOthers(t *testing.T) {
 	if ended := postgres.Explain(&pgconn.PgError{Code: "57P01"}); !errors.Is(ended, cofre.ErrUnreachable) || cofre.Hint(ended) == "" {
 		t.Errorf("an ended session is %v (hint %q)", ended, cofre.Hint(ended))
 	}
+	// What postgres_fdw says of a foreign table's server, in a session that goes on.
+	if foreign := (&pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "08001"}); postgres.IsConnectionLost(foreign) {
+		t.Error("a foreign server that does not answer ended the session")
+	}
 }
 
 // TestConnectToSilence: a server that accepts connections and says nothing is unreachable after connect_timeout, and has a
