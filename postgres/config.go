@@ -224,6 +224,7 @@ func (c Config) toolEnv(base []string, at net.Addr, options string) ([]string, e
 	delete(vars, "PGSERVICE")
 	delete(vars, "PGHOSTADDR")
 	delete(vars, "PGTARGETSESSIONATTRS")
+	delete(vars, "PGCLIENTENCODING") // of whoever started us: the database's own, unless a program is told another
 	vars["PGHOST"], vars["PGPORT"] = p.Host, fmt.Sprint(p.Port)
 	vars["PGUSER"], vars["PGDATABASE"] = p.User, p.Database
 	vars["PGAPPNAME"] = applicationName

@@ -83,3 +83,7 @@ SELECT CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system
 	}
 	return s, nil
 }
+
+// RawRoleName is, in SQL, the name of a row r of pg_roles as the server keeps it: the bytes with which the role was made, in
+// the encoding of the database over which that was done, which may be no text in that of another.
+const RawRoleName = `pg_catalog.replace(r.rolname::text, E'\\', E'\\\\')::bytea`

@@ -49,7 +49,7 @@ var pins = []pinned{
 	{name: "idle_session_timeout", value: "0"}, // from 14
 	{name: "transaction_timeout", value: "0"},  // from 17
 	// Text.
-	{name: "client_encoding", value: "UTF8", only: sessions},
+	{name: "client_encoding", value: utf8, only: sessions}, // or the database's own: clientEncoding
 	{name: "DateStyle", value: "ISO", only: sessions},
 	{name: "TimeZone", value: "UTC", only: sessions},
 	{name: "IntervalStyle", value: "postgres"},
@@ -94,6 +94,17 @@ const (
 	MoneySetting = "lc_monetary"
 	MoneyLocale  = "C"
 )
+
+const utf8 = "UTF8"
+
+// clientEncoding is, in SQL, the encoding of a session's texts: UTF-8, or that of the database if IsBytes.
+const clientEncoding = "CASE WHEN pg_catalog.current_setting('server_encoding') IN ('SQL_ASCII', 'MULE_INTERNAL') THEN pg_catalog.current_setting('server_encoding') ELSE '" + utf8 + "' END"
+
+// IsBytes reports whether the texts of a session in a database of this encoding are the bytes that they are: SQL_ASCII says
+// nothing of them, and from MULE_INTERNAL no server has a way to UTF-8. Connect leaves them so.
+//
+// Source: PostgreSQL, src/backend/utils/mb/mbutils.c, PrepareClientEncoding, and pg_conversion.
+func IsBytes(encoding string) bool { return encoding == "SQL_ASCII" || encoding == "MULE_INTERNAL" }
 
 // What is kept with a connection.
 const (
@@ -220,7 +231,11 @@ func (c Config) setAll(ctx context.Context, conn *pgx.Conn, local string) (b beg
 	}
 	for _, p := range pins {
 		if _, ours := c.Settings[p.name]; !ours && p.only != tools && !slices.Contains(c.asFound, p.name) {
-			add(p.name, literal(p.value), p.superuser)
+			value := literal(p.value)
+			if p.name == "client_encoding" {
+				value = clientEncoding
+			}
+			add(p.name, value, p.superuser)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Settings)) {

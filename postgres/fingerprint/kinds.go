@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/trustlayer/cofre/postgres"
 )
 
 // kind is one sort of object and how it is read.
@@ -149,7 +151,7 @@ func (k kind) query(encoding string, within []string) string {
 		fmt.Fprintf(&b, ",\n  (%s)::text AS a%d", a.sql, i)
 	}
 	order := `name COLLATE "C"`
-	if encoding != "UTF8" && encoding != "SQL_ASCII" {
+	if encoding != "UTF8" && !postgres.IsBytes(encoding) {
 		order = `pg_catalog.convert_to(name, 'UTF8')`
 	}
 	fmt.Fprintf(&b, "\nFROM %s) k WHERE name IS NOT NULL", k.from)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/trustlayer/cofre/postgres"
 )
 
 // The text of a fingerprint, of which docs/formats/database-component.md has the description. A line of COPY text
@@ -19,7 +21,7 @@ const (
 )
 
 // Write reads the catalogs of the connection's database, in the transaction that is open there, and writes the
-// fingerprint to w as it comes: one line for each object, in UTF-8 unless the database is in SQL_ASCII. If places are
+// fingerprint to w as it comes: one line for each object, in UTF-8 unless the database is in SQL_ASCII or MULE_INTERNAL. If places are
 // given, as At writes them, only what is there or stands on it is read. Expressions come out with their schemas only if search_path is empty.
 //
 // The server prints definitions as of the moment when it is asked, and not as of the transaction's snapshot.
@@ -36,8 +38,8 @@ FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`).Scan(&major, &superu
 	}
 	// These are many small queries, of which a server compiles what it thinks is dear.
 	client := "UTF8"
-	if encoding == "SQL_ASCII" {
-		client = encoding // whose names may be in no encoding at all
+	if postgres.IsBytes(encoding) {
+		client = encoding
 	}
 	if _, err := conn.Exec(ctx, "SET LOCAL jit = off; SET LOCAL client_encoding = "+client); err != nil {
 		return fmt.Errorf("prepare the transaction: %w", err)

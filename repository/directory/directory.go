@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
@@ -30,26 +28,6 @@ const (
 	IndirectPrefix  = "x"
 	FactsPrefix     = "g" // contents with a prefix go into packs of their own, which are kept twice
 )
-
-// bytesPrefix marks a name that is not UTF-8: JSON would change it, and with it which file is meant. What
-// follows is percent-encoded. A name that begins like this by itself is encoded too.
-const bytesPrefix = "%cofre:"
-
-func encodeName(name string) string {
-	if utf8.ValidString(name) && !strings.HasPrefix(name, bytesPrefix) {
-		return name
-	}
-	return bytesPrefix + url.PathEscape(name)
-}
-
-func decodeName(name string) string {
-	if escaped, ok := strings.CutPrefix(name, bytesPrefix); ok {
-		if plain, err := url.PathUnescape(escaped); err == nil {
-			return plain
-		}
-	}
-	return name
-}
 
 // sealedDir is a directory whose object is written.
 type sealedDir struct {

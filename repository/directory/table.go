@@ -13,6 +13,7 @@ import (
 	"github.com/kopia/kopia/snapshot"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/rawtext"
 )
 
 // Child is an entry of one directory.
@@ -190,14 +191,14 @@ func (c Child) dirEntry() (*snapshot.DirEntry, error) {
 		return nil, err
 	}
 	return &snapshot.DirEntry{
-		Name: encodeName(c.Name), Type: c.Kind, Permissions: snapshot.Permissions(c.Mode), FileSize: c.size,
+		Name: rawtext.Encode(c.Name), Type: c.Kind, Permissions: snapshot.Permissions(c.Mode), FileSize: c.size,
 		ModTime: kopiafs.UTCTimestamp(c.modTime), UserID: c.uid, GroupID: c.gid, ObjectID: id,
 	}, nil
 }
 
 func childOfDirEntry(d *snapshot.DirEntry) Child {
 	return Child{
-		Name: decodeName(d.Name), Kind: d.Type, Mode: uint32(d.Permissions), modTime: int64(d.ModTime),
+		Name: rawtext.Decode(d.Name), Kind: d.Type, Mode: uint32(d.Permissions), modTime: int64(d.ModTime),
 		uid: d.UserID, gid: d.GroupID, size: d.FileSize, Object: d.ObjectID.String(),
 	}
 }

@@ -34,7 +34,7 @@ func (d *dump) readGlobals(ctx context.Context) ([]byte, error) {
 
 func (d *dump) dumpAll(ctx context.Context, options ...string) ([]byte, error) {
 	// The database of the capture, which the role may certainly enter, and not postgres or template1.
-	b, err := d.dumpAllOver(ctx, d.server.Database, options)
+	b, err := d.dumpAllOver(ctx, d.server.Database, append(slices.Clone(options), "--encoding="+d.server.Encoding))
 	if isOtherEncoding(err) {
 		return d.dumpAllElsewhere(ctx, options, err)
 	}
@@ -65,6 +65,14 @@ func isOtherEncoding(err error) bool {
 	return errors.As(err, &tool) && strings.Contains(tool.Stderr, "invalid byte sequence for encoding")
 }
 
+// isOther reports whether the name of a role may be no text in the encoding: of those that are not UTF-8, the server alone knows.
+func isOther(name []byte, encoding string) bool {
+	if encoding == "UTF8" {
+		return !utf8.Valid(name)
+	}
+	return slices.ContainsFunc(name, func(b byte) bool { return b >= utf8.RuneSelf })
+}
+
 // dumpAllElsewhere has the globals dumped over a database in which all bytes are text. Roles belong to the server, and
 // one that another database made must not keep this one from being captured: without such a database the component is
 // published without globals, as one that lacks something.
@@ -74,13 +82,15 @@ func (d *dump) dumpAllElsewhere(ctx context.Context, options []string, cause err
 		return nil, err
 	}
 	defer postgres.Close(ctx, conn)
-	roles, err := logical.Collect(ctx, conn, "the names of the roles", `SELECT rolname FROM pg_catalog.pg_roles`, pgx.RowTo[string])
+	names, err := logical.Collect(ctx, conn, "the names of the roles", `SELECT `+postgres.RawRoleName+` FROM pg_catalog.pg_roles r`, pgx.RowTo[[]byte])
 	if err != nil {
 		return nil, err
 	}
-	roles = slices.DeleteFunc(roles, utf8.ValidString)
-	for i := range roles {
-		roles[i] = fmt.Sprintf("%q", roles[i])
+	var roles []string
+	for _, name := range names {
+		if isOther(name, d.server.Encoding) {
+			roles = append(roles, fmt.Sprintf("%q", name))
+		}
 	}
 	type place struct{ name, encoding string }
 	places, err := logical.Collect(ctx, conn, "the databases", `

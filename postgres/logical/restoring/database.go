@@ -10,10 +10,28 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
+
+// create makes the missing roles and the staged database.
+func (t *Target) create(ctx context.Context, obs cofre.Observer) error {
+	if !t.rolesInside() {
+		if err := t.createRoles(ctx, t.server.maintenance, obs); err != nil {
+			return err
+		}
+		return t.createDatabase(ctx)
+	}
+	if err := t.createDatabase(ctx); err != nil {
+		return err
+	}
+	if err := t.createRoles(ctx, t.o.Server.With(t.staged), obs); err != nil {
+		return err
+	}
+	return t.giveOwner(ctx)
+}
 
 // createDatabase makes the staged database, open to its owner and superusers only.
 func (t *Target) createDatabase(ctx context.Context) error {
@@ -68,7 +86,7 @@ func (t *Target) createStatement() string {
 		return b.String()
 	}
 	b.WriteString(" TEMPLATE template0")
-	if !t.o.NoOwner {
+	if !t.o.NoOwner && !t.rolesInside() {
 		fmt.Fprintf(&b, " OWNER %s", pgarchive.Quote(d.Owner))
 	}
 	fmt.Fprintf(&b, " ENCODING %s LC_COLLATE %s LC_CTYPE %s", logical.Literal(d.Encoding), logical.Literal(d.Collate), logical.Literal(d.CType))
@@ -146,7 +164,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		}
 		sql = append(sql, grants...)
 	}
-	conn, err := t.maintenance(ctx)
+	conn, err := logical.Connect(ctx, t.o.Server.With(t.staged), nil) // where roles have the names that were recorded
 	if err != nil {
 		return err
 	}

@@ -163,7 +163,7 @@ func (t *Target) neededRoles() []string {
 	need := map[string]bool{}
 	for _, e := range t.sel.TOC.Entries {
 		if t.sel.Has(&e) && e.Owner != "" && !t.o.NoOwner {
-			need[e.Owner] = true
+			need[logical.Decoded(t.ClientEncoding(), e.Owner)] = true
 		}
 	}
 	if t.sel.Sections[pgarchive.SectionPostData] {
@@ -205,15 +205,18 @@ func (t *Target) neededRoles() []string {
 const databaseOwner = "pg_database_owner"
 
 func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
-	rows, err := conn.Query(ctx, `SELECT rolname, pg_catalog.pg_has_role(current_user, oid, 'MEMBER') FROM pg_catalog.pg_roles`)
+	// The server keeps the bytes of a role's name; which name they are depends on the encoding of the database that says it.
+	rows, err := conn.Query(ctx, `SELECT `+postgres.RawRoleName+`, pg_catalog.pg_has_role(current_user, r.oid, 'MEMBER') FROM pg_catalog.pg_roles r`)
 	if err != nil {
 		return fmt.Errorf("list the roles: %w", err)
 	}
 	t.server.roles = map[string]bool{}
 	member := map[string]bool{}
-	var name string
+	encoding := t.ClientEncoding()
+	var raw []byte
 	var may bool
-	if _, err := pgx.ForEachRow(rows, []any{&name, &may}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&raw, &may}, func() error {
+		name := logical.Decoded(encoding, string(raw))
 		t.server.roles[name], member[name] = true, may
 		return nil
 	}); err != nil {
@@ -231,7 +234,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	if !t.server.Role.Superuser && !t.o.NoOwner {
 		var not []string
 		for _, r := range needed {
-			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return e.Owner == r }); owns && t.server.roles[r] && !member[r] && r != databaseOwner && !slices.Contains(missing, r) {
+			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return logical.Decoded(encoding, e.Owner) == r }); owns && t.server.roles[r] && !member[r] && r != databaseOwner && !slices.Contains(missing, r) {
 				not = append(not, r)
 			}
 		}
@@ -260,7 +263,9 @@ func quoted(names []string) string {
 // chooseRoles decides which roles are made, and says which are not: an application that cannot log in after a restore is
 // as good as none.
 func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan, needed []string) error {
-	statements, unknown, left := rolesToCreate(t.Globals, needed, t.server.roles)
+	// The script has names as the server keeps them; the facts have what they are in the encoding of this database.
+	globals := logical.Decoded(t.ClientEncoding(), t.Globals)
+	statements, unknown, left := rolesToCreate(globals, needed, t.server.roles)
 	names := roleNames(statements)
 	memberships, err := readMemberships(ctx, conn)
 	if err != nil {
@@ -270,7 +275,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	for _, m := range memberships {
 		have[m] = true
 	}
-	if absent := membershipsMissing(t.Globals, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
+	if absent := membershipsMissing(globals, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
 		p.Note(cofre.Say("database.memberships_absent", "these memberships were captured and are not on the server; their roles exist, and so they are not created: {{.sql}}", "sql", strings.Join(absent, "; ")))
 	}
 	if !t.o.Roles {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -229,12 +230,24 @@ func roleNames(statements []globalStatement) []string {
 	return names
 }
 
+// rolesInside reports whether roles can be named only over the staged database: the server keeps the bytes of a name, and
+// which name they are depends on the encoding of the database in which it is said.
+func (t *Target) rolesInside() bool {
+	names := roleNames(t.roles)
+	if !t.o.NoOwner && !t.fromTemplate() {
+		names = append(names, t.Facts.Database.Owner)
+	}
+	return slices.ContainsFunc(names, func(name string) bool {
+		return strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf })
+	})
+}
+
 // createRoles makes the missing roles in one transaction.
-func (t *Target) createRoles(ctx context.Context, obs cofre.Observer) error {
+func (t *Target) createRoles(ctx context.Context, over postgres.Config, obs cofre.Observer) error {
 	if len(t.roles) == 0 {
 		return nil
 	}
-	conn, err := t.maintenance(ctx)
+	conn, err := logical.Connect(ctx, over, nil)
 	if err != nil {
 		return err
 	}
@@ -244,6 +257,22 @@ func (t *Target) createRoles(ctx context.Context, obs cofre.Observer) error {
 	}
 	for _, r := range roleNames(t.roles) {
 		obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "create roles", Item: r}.Saying(cofre.Say("database.role_created", "role {{.role}} created", "role", r)))
+	}
+	return nil
+}
+
+// giveOwner makes the captured owner that of the staged database.
+func (t *Target) giveOwner(ctx context.Context) error {
+	if t.o.NoOwner || t.fromTemplate() {
+		return nil
+	}
+	conn, err := logical.Connect(ctx, t.o.Server.With(t.staged), nil)
+	if err != nil {
+		return err
+	}
+	defer postgres.Close(ctx, conn)
+	if _, err := conn.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.staged)+" OWNER TO "+pgarchive.Quote(t.Facts.Database.Owner)); err != nil {
+		return fmt.Errorf("set the owner of database %s: %w", t.staged, err)
 	}
 	return nil
 }

@@ -224,10 +224,7 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	if t.adopted {
 		return t.dressDatabase(ctx)
 	}
-	if err := t.createRoles(ctx, obs); err != nil {
-		return err
-	}
-	if err := t.createDatabase(ctx); err != nil {
+	if err := t.create(ctx, obs); err != nil {
 		return err
 	}
 	if err := t.setMeaning(ctx); err != nil {
