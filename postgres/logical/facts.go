@@ -1,6 +1,8 @@
 package logical
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -71,6 +73,15 @@ type Setting struct {
 	Role  string `json:"role,omitempty"`
 	Name  string `json:"name"`
 	Value string `json:"value"`
+}
+
+// meaning are the parameters on which the values of expressions depend that a restore evaluates: CHECKs and generated columns when rows
+// are loaded, indexes, materialized views. So do parameters of the application, which have two parts.
+var meaning = []string{"timezone", "datestyle", "default_text_search_config", "lc_time", "lc_numeric", "xmlbinary"}
+
+// HasMeaning reports whether values of expressions depend on the setting, for whoever restores.
+func (s Setting) HasMeaning() bool {
+	return s.Role == "" && (slices.Contains(meaning, strings.ToLower(s.Name)) || strings.Contains(s.Name, "."))
 }
 
 // TableFacts is what passed when one table's data was copied.

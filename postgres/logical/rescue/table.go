@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -113,7 +114,7 @@ func (t *Table) explained(err error) error {
 }
 
 func (t *Table) stage(ctx context.Context, obs cofre.Observer) (err error) {
-	if t.conn, err = logical.ConnectForLoad(ctx, t.c.RowsOn(t.o.Server), t.encode); err != nil {
+	if t.conn, err = logical.ConnectForLoad(ctx, t.c.RowsOn(t.o.Server).LeavingAsFound("TimeZone"), t.encode); err != nil {
 		return err
 	}
 	if t.tx, err = t.conn.Begin(ctx); err != nil {
@@ -131,6 +132,9 @@ func (t *Table) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	t.out.tell(&t.out.Lost, t.lost...)
 	t.made = &tableRestore{Component: t.c, a: t.a, tree: t.tree, o: t.o, to: t.to, obs: obs, without: map[int]bool{}, names: moved{}}
 	err = t.made.run(ctx, t.tx, &t.out)
+	if err == nil { // what is compared was read under it
+		_, err = t.tx.Exec(ctx, "SET LOCAL TimeZone = 'UTC'")
+	}
 	if logical.IsLost(err) && !errors.Is(err, cofre.ErrUnproven) && cofre.Hint(err) == "" {
 		err = cofre.WithHint(err, cofre.Say("table.met_loss", "nothing was restored; what can be read, with what is lost named: {{.command}}", "command", t.o.Loss.Command))
 	}
@@ -143,19 +147,26 @@ func (t *Table) stage(ctx context.Context, obs cofre.Observer) (err error) {
 // Errors: cofre.ErrLocked.
 func (t *Table) lock(ctx context.Context) error {
 	name := pgarchive.Quote(t.to, t.a.Name)
+	return lockName(ctx, t.tx, "table "+name, cofre.Say("table.busy", "another restore of table {{.table}} runs", "table", name))
+}
+
+// lockName takes the lock on what a restore makes until the transaction ends.
+//
+// Errors: cofre.ErrLocked, saying busy.
+func lockName(ctx context.Context, tx pgx.Tx, name string, busy cofre.Message) error {
 	// One that was interrupted may not have been taken back yet.
-	if _, err := t.tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'"); err != nil {
+	if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '5s'"); err != nil {
 		return err
 	}
-	_, err := t.tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))", "cofre restore table "+name)
+	_, err := tx.Exec(ctx, "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))", "cofre restore "+name)
 	if logical.HasCode(err, "55P03") { // lock_not_available
-		return cofre.WithHint(cofre.Fail(cofre.Say("table.busy", "another restore of table {{.table}} runs", "table", name), cofre.ErrLocked),
+		return cofre.WithHint(cofre.Fail(busy, cofre.ErrLocked),
 			cofre.Say("table.busy_wait", "wait until it has ended, or restore to another schema: --to SCHEMA"))
 	}
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.Exec(ctx, "SET LOCAL lock_timeout TO DEFAULT")
+	_, err = tx.Exec(ctx, "SET LOCAL lock_timeout TO DEFAULT")
 	return err
 }
 
@@ -301,6 +312,9 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 			names[[2]string{e.Namespace, e.Tag}] = r.in(e.Namespace)
 		}
 	}
+	if err := r.setMeaning(ctx, tx); err != nil {
+		return err
+	}
 	if err := r.makeSchema(ctx, tx); err != nil {
 		return err
 	}
@@ -427,7 +441,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 		for i, c := range columns {
 			list[i] = pgarchive.Quote(c)
 		}
-		if _, err := tx.Conn().PgConn().CopyTo(ctx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, logical.Literal(l.Encoding))); err != nil {
+		if err := readBack(ctx, tx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, logical.Literal(l.Encoding))); err != nil {
 			return sum, fmt.Errorf("read table %s back: %w", l.Table, err)
 		}
 		if err := l.Verify(&back, back.Rows); err != nil {
@@ -438,6 +452,43 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 		sum.Merge(&back)
 	}
 	return sum, nil
+}
+
+// setMeaning puts the settings in force on which expressions of the captured database depend: a CHECK is evaluated under them.
+// What only the server or the role had set is as it is found.
+func (r *tableRestore) setMeaning(ctx context.Context, tx pgx.Tx) error {
+	for _, s := range r.Facts.Database.Settings {
+		if !s.HasMeaning() {
+			continue
+		}
+		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, "SELECT pg_catalog.set_config($1, $2, true)", s.Name, s.Value)
+			return err
+		})
+		if err != nil && !logical.IsServerError(err) { // one that this role may not set, or this server does not know, stays
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, "SET LOCAL DateStyle = 'ISO'") // as rows are written; the order of day and month stays
+	return err
+}
+
+// readBack reads rows as they are written: under UTC.
+func readBack(ctx context.Context, tx pgx.Tx, to io.Writer, sql string) error {
+	return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
+		var zone string
+		if err := tx.QueryRow(ctx, "SELECT pg_catalog.current_setting('TimeZone')").Scan(&zone); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "SET LOCAL TimeZone = 'UTC'"); err != nil {
+			return err
+		}
+		if _, err := tx.Conn().PgConn().CopyTo(ctx, to, sql); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "SELECT pg_catalog.set_config('TimeZone', $1, true)", zone)
+		return err
+	})
 }
 
 func (t *Table) open(ctx context.Context, tree cofre.Tree) error {

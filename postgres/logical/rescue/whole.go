@@ -33,11 +33,18 @@ func (r *tableRestore) storage(e *pgarchive.Entry) string {
 
 // makeSchema makes the schema if it is missing: under its own name with its own owner and grants.
 func (r *tableRestore) makeSchema(ctx context.Context, tx pgx.Tx) error {
-	var there bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, r.to).Scan(&there); err != nil || there {
-		return err
-	}
 	name := pgarchive.Quote(r.to)
+	for _, locked := range []bool{false, true} {
+		if locked { // another restore that makes it is done with by then, or its end is not waited for
+			if err := lockName(ctx, tx, "schema "+name, cofre.Say("table.schema_busy", "another restore makes schema {{.name}}", "name", name)); err != nil {
+				return err
+			}
+		}
+		var there bool
+		if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)`, r.to).Scan(&there); err != nil || there {
+			return err
+		}
+	}
 	if _, err := tx.Exec(ctx, "CREATE SCHEMA "+name); err != nil {
 		return err
 	}

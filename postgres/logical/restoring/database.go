@@ -192,11 +192,7 @@ func (t *Target) properties(ctx context.Context) (d logical.DatabaseFacts, err e
 	return d, errors.Join(err, postgres.Close(ctx, old))
 }
 
-// meaning are the parameters on which the values of expressions depend that a restore evaluates: CHECKs and generated columns when rows
-// are loaded, indexes, materialized views. So do parameters of the application, which have two parts.
-var meaning = []string{"timezone", "datestyle", "default_text_search_config", "lc_time", "lc_numeric", "xmlbinary"}
-
-// setMeaning gives the staged database these settings before anything is made in it.
+// setMeaning gives the staged database the settings on which expressions depend before anything is made in it.
 func (t *Target) setMeaning(ctx context.Context) error {
 	d, err := t.properties(ctx)
 	if err != nil {
@@ -208,7 +204,7 @@ func (t *Target) setMeaning(ctx context.Context) error {
 	}
 	defer postgres.Close(ctx, conn)
 	for _, s := range d.Settings {
-		if s.Role != "" || !slices.Contains(meaning, strings.ToLower(s.Name)) && !strings.Contains(s.Name, ".") {
+		if !s.HasMeaning() {
 			continue
 		}
 		if _, err := conn.Exec(ctx, settingStatement(pgarchive.Quote(t.staged), s)); err != nil {

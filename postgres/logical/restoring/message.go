@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -148,12 +149,16 @@ func (l *listener) judge() {
 			return
 		}
 	}
+	// The statement was carried out. Whether the copy is what was captured is compared.
+	if strings.HasPrefix(m.text, "WARNING:  ") {
+		l.known(m, cofre.Say("database.harmless_warning", "the server carried the statement out; what came of it is compared"))
+		return
+	}
 	if l.ask != nil && noticeOfServer().MatchString(m.text) {
-		// The statement was carried out. Whether the copy is what was captured is compared.
 		l.known(m, cofre.Say("database.harmless_notice", "the server said it in its own language, of a statement that it carried out"))
 		return
 	}
-	if !l.reported && l.passed != nil && m.isStatement() && l.passed(m, l.entry) {
+	if !l.reported && l.passed != nil && m.isStatement() && !l.isEnd(m) && l.passed(m, l.entry) {
 		l.errors++
 		return
 	}
@@ -171,6 +176,26 @@ func (l *listener) isSame(m message, command, code string) bool {
 	}
 	return l.ask(m.command) == code
 }
+
+// isEnd reports whether a statement failed, in words that are not known, for a reason for which every other one would fail as well.
+//
+// Source: PostgreSQL, src/backend/utils/errcodes.txt, classes 08 (connection), 53 (resources), 57 (operator), 58 (system).
+func (l *listener) isEnd(m message) bool {
+	if l.ask == nil {
+		return false
+	}
+	switch code := l.ask(m.command); {
+	case code == "57014": // canceled: of this one statement
+		return false
+	case code == askingLost:
+		return true
+	default:
+		return len(code) == 5 && slices.Contains([]string{"08", "53", "57", "58"}, code[:2])
+	}
+}
+
+// askingLost is the answer of ask if the server could not be asked any more.
+const askingLost = "08006"
 
 var languageCommand = pattern.Lazy(`^CREATE (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE "?plpgsql"?;$`)
 

@@ -34,7 +34,7 @@ pg_restore: error: could not execute query: ERROR:  role "app" does not exist
 Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 `, `role "app" does not exist`, 0},
 		{"the same words about another command", "pg_restore: error: could not execute query: ERROR:  must be owner of extension x\nCommand was: DROP EXTENSION x;\n", "must be owner", 0},
-		{"grants that came to nothing", "WARNING:  no privileges were granted for \"answers\"\n", "no privileges were granted", 0},
+		{"grants that came to nothing", "WARNING:  no privileges were granted for \"answers\"\n", "", 1},
 		{"a notice", "NOTICE:  table \"x\" does not exist, skipping\n", "", 0},
 		{"a count that does not add up", strings.Replace(harmlessAndCounted, "restore: 2", "restore: 3", 1), "errors ignored on restore: 3", 2},
 		{"a crash", "pg_restore: error: could not read from input file: end of file", "end of file", 0},
@@ -52,6 +52,25 @@ Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 			if known != c.known || (c.unknown == "") != (unknown == "") || !strings.Contains(unknown, c.unknown) {
 				t.Errorf("%s, %d bytes at once: %d harmless, unknown %q", c.name, size, known, unknown)
 			}
+		}
+	}
+}
+
+// What ends every other statement as well is no failure of one, in any language.
+func TestEndsInAnotherLanguage(t *testing.T) {
+	said := "pg_restore: error: could not execute query: ERRO:  x\nCommand was: CREATE VIEW v AS SELECT 1;\n"
+	for code, ends := range map[string]bool{"53100": true, "53200": true, "58030": true, "57P01": true, askingLost: true, "57014": false, "42P07": false, "55P03": false, "": false} {
+		ended, passed := false, 0
+		l := &listener{
+			unknown: func(message) { ended = true }, known: func(message, cofre.Message) {}, passed: func(message, int) bool { passed++; return true },
+			ask: func(string) string { return code },
+		}
+		if _, err := l.Write([]byte(said)); err != nil {
+			t.Fatal(err)
+		}
+		l.end()
+		if ended != ends || (passed == 0) != ends {
+			t.Errorf("%s: ended %t, passed %d", code, ended, passed)
 		}
 	}
 }

@@ -129,12 +129,16 @@ func askInOurs(ctx context.Context, conn *pgx.Conn) (func(string) string, error)
 	}
 	return func(command string) (code string) {
 		err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			_, err := tx.Conn().PgConn().Exec(ctx, command).ReadAll()
+			// Another job of pg_restore's may have locked what the statement needs, and must not wait for this.
+			_, err := tx.Conn().PgConn().Exec(ctx, "SET LOCAL lock_timeout = '2s';"+command).ReadAll()
 			return errors.Join(err, errUndone)
 		})
 		var server *pgconn.PgError
-		if errors.As(err, &server) {
+		switch {
+		case errors.As(err, &server):
 			code = server.Code
+		case !errors.Is(err, errUndone):
+			code = askingLost
 		}
 		return code
 	}, nil
