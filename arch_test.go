@@ -61,7 +61,7 @@ var heights = map[string]int{
 	"repository":                     4,
 	"repository/seal":                1, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
-	"repository/directory":           1, // directories as Kopia has them
+	"repository/directory":           2, // directories as Kopia has them
 	"repository/repositorytest":      5,
 	"catalog":                        2, // use cases see contracts, never adapters
 	"backup":                         3,
