@@ -230,6 +230,9 @@ func checkNames(t *testing.T, m *spoken, e language.Entry) {
 		if wrong := differ(m.names, namesIn(text)); wrong != "" {
 			t.Errorf("%s: the translation of %s: %s", m.at, e.Context, wrong)
 		}
+		if text != "" && strings.Count(text, "\n") != strings.Count(e.ID, "\n") {
+			t.Errorf("the translation of %s has not as many lines as its English: is it there twice? %s", e.Context, text)
+		}
 		if strings.Count(text, "{{") != len(namesIn(text)) {
 			t.Errorf("the translation of %s has braces that are no argument: %s", e.Context, text)
 		}
