@@ -109,27 +109,22 @@ func (e *GapError) Message() Message {
 
 // UnreachableError says that a recovery target cannot be reached exactly, and which moments nearest to it can.
 type UnreachableError struct {
-	Target  string // empty if nothing at all can be recovered
-	Why     string
-	Reason  Message  // Why as a message
-	Nearest []string // in words, with times in RFC 3339 or LSNs
+	Target  Message // the zero one if nothing at all can be recovered
+	Why     Message
+	Nearest []Message // with the flags to type
 }
 
 func (e *UnreachableError) Error() string { return e.Message().Text }
 
 // Message is the error for a person.
 func (e *UnreachableError) Message() Message {
-	why := e.Reason
-	if why.IsZero() {
-		why = Verbatim(e.Why)
-	}
 	switch {
-	case e.Target == "":
-		return Say("target.nothing", "nothing can be recovered: {{.why}}", "why", why)
+	case e.Target.IsZero():
+		return Say("target.nothing", "nothing can be recovered: {{.why}}", "why", e.Why)
 	case len(e.Nearest) == 0:
-		return Say("target.unreachable", "recovery target {{.target}} cannot be reached: {{.why}}", "target", e.Target, "why", why)
+		return Say("target.unreachable", "recovery target {{.target}} cannot be reached: {{.why}}", "target", e.Target, "why", e.Why)
 	}
-	return Say("target.nearest", "recovery target {{.target}} cannot be reached: {{.why}} (reachable: {{.nearest}})", "target", e.Target, "why", why, "nearest", strings.Join(e.Nearest, ", "))
+	return Say("target.nearest", "recovery target {{.target}} cannot be reached: {{.why}} (reachable: {{.nearest}})", "target", e.Target, "why", e.Why, "nearest", List(e.Nearest...))
 }
 
 // ToolError says that a program cofre ran did not do what it was run for.

@@ -1,7 +1,5 @@
 package cofre
 
-import "fmt"
-
 // Kind says what a source is, and so what its component can restore.
 type Kind string
 
@@ -26,5 +24,5 @@ func ParseKind(s string) (Kind, error) {
 			return k, nil
 		}
 	}
-	return "", WithHint(fmt.Errorf("unknown kind of source %q", s), "use one of database, cluster, storage, config")
+	return "", WithHint(Fail(Say("kind.unknown", `unknown kind of source "{{.kind}}"`, "kind", s)), Say("kind.use", "use one of {{.kinds}}", "kinds", "database, cluster, storage, config"))
 }

@@ -184,6 +184,8 @@ func argument(v any) any {
 	switch v := v.(type) {
 	case Message, string, bool, int64, float64, time.Time, error:
 		return v
+	case Teller:
+		return v.Message()
 	case int:
 		return int64(v)
 	case fmt.Stringer:
@@ -356,7 +358,7 @@ func (f Finding) Saying(what Message) Finding {
 
 // Saying is the event with its sentence.
 func (e Event) Saying(m Message) Event {
-	e.Text, e.Messages = m.Text, Messages(nil).with(m)
+	e.Text, e.Messages = m.Text, slices.Clone(e.Messages).with(m)
 	return e
 }
 
@@ -379,7 +381,7 @@ func (o *Outcome) Did(m Message) {
 
 // Doing is the event with the name of its stretch of work.
 func (e Event) Doing(task Message) Event {
-	e.Task, e.Messages = task.Text, Messages(nil).with(task)
+	e.Task, e.Messages = task.Text, slices.Clone(e.Messages).with(task)
 	return e
 }
 

@@ -1,7 +1,7 @@
 package cofre
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -22,23 +22,26 @@ type RecoveryTarget struct {
 	Timeline Timeline `json:"timeline,omitempty"`
 }
 
-// String says the target in words.
-func (t RecoveryTarget) String() string {
-	s := "the end of the WAL"
+// String says the target in English.
+func (t RecoveryTarget) String() string { return t.Message().Text }
+
+// Message says the target in words.
+func (t RecoveryTarget) Message() Message {
+	m := Say("target.end_of_wal", "the end of the WAL")
 	switch {
 	case !t.At.IsZero():
-		s = "time " + t.At.UTC().Format(time.RFC3339Nano)
+		m = Say("target.time", "time {{.at}}", "at", t.At.UTC().Format(time.RFC3339Nano))
 	case t.LSN != 0:
-		s = "LSN " + t.LSN.String()
+		m = Say("target.lsn", "LSN {{.lsn}}", "lsn", t.LSN)
 	case t.XID != 0:
-		s = fmt.Sprintf("transaction %d", t.XID)
+		m = Say("target.transaction", "transaction {{.xid}}", "xid", strconv.FormatUint(t.XID, 10))
 	case t.Name != "":
-		s = fmt.Sprintf("restore point %q", t.Name)
+		m = Say("target.restore_point", `restore point "{{.name}}"`, "name", t.Name)
 	case t.Immediate:
-		s = "the end of the base backup"
+		m = Say("target.end_of_base_backup", "the end of the base backup")
 	}
 	if t.Exclusive {
-		s += " (exclusive)"
+		m = Say("target.exclusive", "{{.target}} (exclusive)", "target", m)
 	}
-	return s
+	return m
 }

@@ -902,7 +902,9 @@ func (r *run) emptied() []cofre.Message {
 
 func (r *run) event(t cofre.EventType) cofre.Event {
 	return cofre.Event{
-		At: time.Now(), Type: t, Source: r.cfg.Source, Task: "storage",
+		At: time.Now(), Type: t, Source: r.cfg.Source,
 		Done: r.done.Load(), Total: r.inventory.Bytes, Unit: cofre.UnitBytes,
-	}
+	}.Doing(storageTask())
 }
+
+func storageTask() cofre.Message { return cofre.Say("bucket.task_capture", "storage") }

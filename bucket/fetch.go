@@ -241,9 +241,9 @@ func (r *run) progress(n int64) {
 		return
 	}
 	r.c.Observer.Observe(cofre.Event{
-		At: time.Now(), Type: cofre.TypeTaskProgress, Source: r.cfg.Source, Task: "storage",
+		At: time.Now(), Type: cofre.TypeTaskProgress, Source: r.cfg.Source,
 		Done: done, Total: r.inventory.Bytes, Unit: cofre.UnitBytes,
-	})
+	}.Doing(storageTask()))
 }
 
 // lastObject is an object of the previous component.

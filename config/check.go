@@ -9,18 +9,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 )
 
 // check finds what is wrong though each value has the right type.
 func (c *Config) check(p *problems) {
 	if !nameForm().MatchString(c.Name) && !p.has("name") {
-		p.add("name", "is not a name", "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or a digit")
+		p.add("name", cofre.Say("config.not_a_name", "is not a name"), cofre.Say("config.name_form", "up to 63 letters, digits, dots, dashes and underscores, beginning with a letter or a digit"))
 	}
 	oneOf(p, "language", c.Language)
 	if c.Timezone != "" {
 		if _, err := time.LoadLocation(c.Timezone); err != nil {
-			p.add("timezone", "is not a known time zone", "as in America/Sao_Paulo, or UTC")
+			p.add("timezone", cofre.Say("config.not_a_zone", "is not a known time zone"), cofre.Say("config.zone_form", "as in America/Sao_Paulo, or UTC"))
 		}
 	}
 	c.checkRepositories(p)
@@ -42,7 +43,7 @@ func (c *Config) check(p *problems) {
 	} {
 		for i, command := range commands {
 			if strings.TrimSpace(command) == "" {
-				p.add(fmt.Sprintf("hooks.%s[%d]", name, i), "is an empty command", "")
+				p.add(fmt.Sprintf("hooks.%s[%d]", name, i), cofre.Say("config.empty_command", "is an empty command"), cofre.Message{})
 			}
 		}
 	}
@@ -57,7 +58,7 @@ var nameForm = pattern.Lazy(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 func oneOf(p *problems, at, value string) {
 	allowed := words(indexes().ReplaceAllString(at, ""))
 	if value != "" && !slices.Contains(allowed, value) {
-		p.add(at, "is not a word that is known here", "one of "+strings.Join(allowed, ", "))
+		p.add(at, cofre.Say("config.unknown_word", "is not a word that is known here"), cofre.Say("config.one_of", "one of {{.words}}", "words", strings.Join(allowed, ", ")))
 	}
 }
 
@@ -65,7 +66,7 @@ var indexes = pattern.Lazy(`\[[0-9]+\]`)
 
 func notNegative(p *problems, at string, n int) {
 	if n < 0 {
-		p.add(at, "is below zero", "")
+		p.add(at, cofre.Say("config.negative", "is below zero"), cofre.Message{})
 	}
 }
 
@@ -75,15 +76,15 @@ var Compressions = []string{"zstd-fastest", "s2"}
 func (c *Config) checkRepositories(p *problems) {
 	c.Repository.check(p, "repository")
 	if c.Repository.Password.IsZero() && !p.has("repository.password") {
-		p.add("repository.password", "is missing",
-			"write env:NAME or file:PATH here, or set "+PasswordVariable+" or "+PasswordFileVariable)
+		p.add("repository.password", cofre.Say("config.missing", "is missing"),
+			cofre.Say("config.password_form", "write env:NAME or file:PATH here, or set {{.variable}} or {{.file}}", "variable", PasswordVariable, "file", PasswordFileVariable))
 	}
 	seen := map[string]string{c.Repository.URL: "repository.url"}
 	for i, r := range c.Copies {
 		at := fmt.Sprintf("copies[%d]", i)
 		r.check(p, at)
 		if first, twice := seen[r.URL]; twice && r.URL != "" {
-			p.add(at+".url", "is the same place as "+first, "a copy is worth something on another disk, in another building")
+			p.add(at+".url", cofre.Say("config.same_place", "is the same place as {{.other}}", "other", first), cofre.Say("config.copy_elsewhere", "a copy is worth something on another disk, in another building"))
 		}
 		seen[r.URL] = at + ".url"
 	}
@@ -92,9 +93,9 @@ func (c *Config) checkRepositories(p *problems) {
 func (r Repository) check(p *problems, at string) {
 	if r.URL == "" {
 		if !p.has(at + ".url") {
-			p.add(at+".url", "is missing", "a folder, or s3://BUCKET/PREFIX?endpoint=URL")
+			p.add(at+".url", cofre.Say("config.missing", "is missing"), cofre.Say("config.repository_form", "a folder, or s3://BUCKET/PREFIX?endpoint=URL"))
 		}
-	} else if what, hint := wrongRepositoryURL(r.URL); what != "" {
+	} else if what, hint := wrongRepositoryURL(r.URL); !what.IsZero() {
 		p.add(at+".url", what, hint)
 	}
 	oneOf(p, at+".compression", r.Compression)
@@ -103,7 +104,7 @@ func (r Repository) check(p *problems, at string) {
 
 func (c Credentials) check(p *problems, at string) {
 	if c.AccessKey.IsZero() != c.SecretKey.IsZero() && !p.has(at) {
-		p.add(at, "has one key of two", "set access_key and secret_key, or neither")
+		p.add(at, cofre.Say("config.one_key", "has one key of two"), cofre.Say("config.both_keys", "set access_key and secret_key, or neither"))
 	}
 }
 
@@ -115,41 +116,41 @@ func folderOf(address string) (string, bool) {
 	return address, address != "" && !strings.Contains(address, "://")
 }
 
-func wrongRepositoryURL(address string) (what, hint string) {
+func wrongRepositoryURL(address string) (what, hint cofre.Message) {
 	if folder, ok := folderOf(address); ok {
 		if !strings.HasPrefix(folder, "/") {
-			return "is not an absolute path", ""
+			return cofre.Say("config.not_absolute", "is not an absolute path"), hint
 		}
 		if path.Clean(folder) == "/" {
-			return "is the root of the file system", "name a folder of its own, as /var/backups/trustlayer"
+			return cofre.Say("config.root", "is the root of the file system"), cofre.Say("config.own_folder", "name a folder of its own, as /var/backups/trustlayer")
 		}
-		return "", ""
+		return what, hint
 	}
-	const form = "s3://BUCKET/PREFIX?endpoint=URL&region=NAME"
+	form := cofre.Verbatim("s3://BUCKET/PREFIX?endpoint=URL&region=NAME")
 	u, err := url.Parse(address)
 	switch {
 	case err != nil:
-		return "is not a URL", form
+		return cofre.Say("config.not_a_url", "is not a URL"), form
 	case u.Scheme != "s3":
-		return "names a kind of store that cofre does not know", "a folder, or " + form
+		return cofre.Say("config.unknown_store", "names a kind of store that cofre does not know"), cofre.Say("config.folder_or", "a folder, or {{.form}}", "form", form)
 	case u.User != nil:
-		return "holds credentials in clear", "move them to credentials: {access_key: …, secret_key: …}, as references"
+		return cofre.Say("config.credentials_in_clear", "holds credentials in clear"), cofre.Say("config.move_credentials", "move them to credentials: {access_key: …, secret_key: …}, as references")
 	case u.Host == "":
-		return "names no bucket", form
+		return cofre.Say("config.no_bucket", "names no bucket"), form
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return "has a query that is not well-formed", form
+		return cofre.Say("config.bad_query", "has a query that is not well-formed"), form
 	}
 	for key := range query {
 		if strings.Contains(key, "key") || strings.Contains(key, "secret") || strings.Contains(key, "token") {
-			return "holds credentials in clear", "move them to credentials: {access_key: …, secret_key: …}, as references"
+			return cofre.Say("config.credentials_in_clear", "holds credentials in clear"), cofre.Say("config.move_credentials", "move them to credentials: {access_key: …, secret_key: …}, as references")
 		}
 	}
 	if e := query.Get("endpoint"); e != "" && !webURL(e) && !hostPort().MatchString(e) {
-		return "has an endpoint that is not a URL", "as in endpoint=https://s3.example.com"
+		return cofre.Say("config.bad_endpoint", "has an endpoint that is not a URL"), cofre.Say("config.as_in", "as in {{.example}}", "example", "endpoint=https://s3.example.com")
 	}
-	return "", ""
+	return what, hint
 }
 
 var hostPort = pattern.Lazy(`^[A-Za-z0-9.-]+(:[0-9]{1,5})?$`)
@@ -161,30 +162,30 @@ func webURL(text string) bool {
 
 // wrongPostgresURL never repeats the URL, nor the parser's complaint, which quotes parts of it: either may
 // hold a password.
-func wrongPostgresURL(text string) (what, hint string) {
-	const form = "postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full"
+func wrongPostgresURL(text string) (what, hint cofre.Message) {
+	form := cofre.Verbatim("postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full")
 	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
-		return "does not begin with postgres://", form
+		return cofre.Say("config.not_postgres", "does not begin with postgres://"), form
 	}
 	u, err := url.Parse(text)
 	if err != nil {
 		// What makes such a URL unreadable is most often a password with / or % in it.
-		return "is not a URL", form + "; the password goes to password: env:NAME or file:PATH"
+		return cofre.Say("config.not_a_url", "is not a URL"), cofre.Say("config.url_password", "{{.form}}; the password goes to password: env:NAME or file:PATH", "form", form)
 	}
 	_, inUser := u.User.Password()
 	query, err := url.ParseQuery(u.RawQuery)
 	if inUser || query.Has("password") || query.Has("sslpassword") {
-		return "holds a password in clear", "take it out of the URL, and write password: env:NAME or file:PATH below it"
+		return cofre.Say("config.password_in_clear", "holds a password in clear"), cofre.Say("config.password_below", "take it out of the URL, and write password: env:NAME or file:PATH below it")
 	}
 	if err != nil {
-		return "has a query that is not well-formed", form
+		return cofre.Say("config.bad_query", "has a query that is not well-formed"), form
 	}
 	for _, host := range strings.Split(u.Host, ",") {
 		if _, port, ok := strings.Cut(host[strings.LastIndex(host, "]")+1:], ":"); ok && !validPort(port) {
-			return "has a port that is not a number from 1 to 65535", form
+			return cofre.Say("config.bad_port", "has a port that is not a number from 1 to 65535"), form
 		}
 	}
-	return "", ""
+	return what, hint
 }
 
 func validPort(port string) bool {
@@ -209,20 +210,20 @@ func (d Database) DatabaseName() string { return databaseName(d.URL) }
 func checkPostgresURL(p *problems, at, text string) bool {
 	if text == "" {
 		if !p.has(at) {
-			p.add(at, "is missing", "postgres://USER@HOST:PORT/DATABASE")
+			p.add(at, cofre.Say("config.missing", "is missing"), cofre.Verbatim("postgres://USER@HOST:PORT/DATABASE"))
 		}
 		return false
 	}
 	what, hint := wrongPostgresURL(text)
-	if what != "" {
+	if !what.IsZero() {
 		p.add(at, what, hint)
 	}
-	return what == ""
+	return what.IsZero()
 }
 
 func (d *Database) check(p *problems) {
 	if checkPostgresURL(p, "database.url", d.URL) && d.DatabaseName() == "" {
-		p.add("database.url", "names no database", "postgres://USER@HOST:PORT/DATABASE")
+		p.add("database.url", cofre.Say("config.no_database", "names no database"), cofre.Verbatim("postgres://USER@HOST:PORT/DATABASE"))
 	}
 	d.Keep.check(p, "database.keep")
 	notNegative(p, "database.jobs", d.Jobs)
@@ -235,9 +236,9 @@ func (c *Cluster) check(p *problems) {
 	oneOf(p, "cluster.wal", c.WAL)
 	oneOf(p, "cluster.checkpoint", c.Checkpoint)
 	if c.Slot != "" && !slotForm().MatchString(c.Slot) {
-		p.add("cluster.slot", "is not the name of a replication slot", "up to 63 lower-case letters, digits and underscores")
+		p.add("cluster.slot", cofre.Say("config.not_a_slot", "is not the name of a replication slot"), cofre.Say("config.slot_form", "up to 63 lower-case letters, digits and underscores"))
 	} else if c.Slot != "" && c.WAL != WALStream && !p.has("cluster.wal") {
-		p.add("cluster.slot", "is used only where WAL is streamed", "set wal: stream, or take the slot out")
+		p.add("cluster.slot", cofre.Say("config.slot_unused", "is used only where WAL is streamed"), cofre.Say("config.slot_stream", "set wal: stream, or take the slot out"))
 	}
 }
 
@@ -249,57 +250,57 @@ func (s *Storage) check(p *problems) {
 	if s.Supabase != nil {
 		kinds++
 		if s.Supabase.URL == "" && !p.has("storage.supabase.url") {
-			p.add("storage.supabase.url", "is missing", "as in https://trustlayer.example.com")
+			p.add("storage.supabase.url", cofre.Say("config.missing", "is missing"), cofre.Say("config.as_in", "as in {{.example}}", "example", "https://trustlayer.example.com"))
 		} else if s.Supabase.URL != "" && !webURL(s.Supabase.URL) {
-			p.add("storage.supabase.url", "is not an http or https URL without credentials", "as in https://trustlayer.example.com")
+			p.add("storage.supabase.url", cofre.Say("config.not_http", "is not an http or https URL without credentials"), cofre.Say("config.as_in", "as in {{.example}}", "example", "https://trustlayer.example.com"))
 		}
 		if s.Supabase.ServiceRoleKey.IsZero() && !p.has("storage.supabase.service_role_key") {
-			p.add("storage.supabase.service_role_key", "is missing", "env:SUPABASE_SERVICE_ROLE_KEY, or file:PATH")
+			p.add("storage.supabase.service_role_key", cofre.Say("config.missing", "is missing"), cofre.Say("config.service_role_form", "env:SUPABASE_SERVICE_ROLE_KEY, or file:PATH"))
 		}
 	}
 	if s.S3 != nil {
 		kinds++
 		if s.S3.Endpoint != "" && !webURL(s.S3.Endpoint) {
-			p.add("storage.s3.endpoint", "is not an http or https URL without credentials", "as in https://s3.example.com")
+			p.add("storage.s3.endpoint", cofre.Say("config.not_http", "is not an http or https URL without credentials"), cofre.Say("config.as_in", "as in {{.example}}", "example", "https://s3.example.com"))
 		}
 		s.S3.Credentials.check(p, "storage.s3.credentials")
 		if len(s.S3.Buckets) > 0 && len(s.Buckets) > 0 && !slices.Equal(s.S3.Buckets, s.Buckets) {
-			p.add("storage.s3.buckets", "stands beside storage.buckets, which says something else", "keep one of them")
+			p.add("storage.s3.buckets", cofre.Say("config.buckets_differ", "stands beside storage.buckets, which says something else"), cofre.Say("config.keep_one", "keep one of them"))
 		}
 	}
 	if s.Folder != nil {
 		kinds++
 		if s.Folder.Path == "" && !p.has("storage.folder.path") {
-			p.add("storage.folder.path", "is missing", "the folder that holds one folder for each bucket")
+			p.add("storage.folder.path", cofre.Say("config.missing", "is missing"), cofre.Say("config.folder_of_buckets", "the folder that holds one folder for each bucket"))
 		}
 	}
 	if kinds != 1 && !p.has("storage.supabase") && !p.has("storage.s3") && !p.has("storage.folder") {
-		p.add("storage", fmt.Sprintf("names %d places, not one", kinds), "set one of supabase, s3 and folder")
+		p.add("storage", cofre.Say("config.places", "names {{.count}} places, not one", "count", kinds), cofre.Say("config.one_storage", "set one of supabase, s3 and folder"))
 	}
 	s.Keep.check(p, "storage.keep")
 	notNegative(p, "storage.jobs", s.Jobs)
 	for i, b := range s.Buckets {
 		if slices.Index(s.Buckets, b) < i {
-			p.add(fmt.Sprintf("storage.buckets[%d]", i), "stands twice", "")
+			p.add(fmt.Sprintf("storage.buckets[%d]", i), cofre.Say("config.twice", "stands twice"), cofre.Message{})
 		}
 	}
 }
 
 func (f *Files) check(p *problems) {
 	if len(f.Paths) == 0 && !f.PostgreSQL && !p.has("config") {
-		p.add("config.paths", "is missing", "the files and folders to keep, as [/opt/trustlayer/.env, /etc/nginx]")
+		p.add("config.paths", cofre.Say("config.missing", "is missing"), cofre.Say("config.paths_form", "the files and folders to keep, as [/opt/trustlayer/.env, /etc/nginx]"))
 	}
 	for i, pattern := range f.Paths {
 		at := fmt.Sprintf("config.paths[%d]", i)
 		if _, err := path.Match(pattern, ""); err != nil {
-			p.add(at, "is not a pattern", "close the bracket, or write a backslash before it")
+			p.add(at, cofre.Say("config.not_a_pattern", "is not a pattern"), cofre.Say("config.close_bracket", "close the bracket, or write a backslash before it"))
 		} else if path.Clean(pattern) == "/" {
-			p.add(at, "is the root of the file system", "name the files and folders that configure the installation")
+			p.add(at, cofre.Say("config.root", "is the root of the file system"), cofre.Say("config.name_files", "name the files and folders that configure the installation"))
 		}
 	}
 	for i, pattern := range f.Exclude {
 		if _, err := path.Match(pattern, ""); err != nil {
-			p.add(fmt.Sprintf("config.exclude[%d]", i), "is not a pattern", "close the bracket, or write a backslash before it")
+			p.add(fmt.Sprintf("config.exclude[%d]", i), cofre.Say("config.not_a_pattern", "is not a pattern"), cofre.Say("config.close_bracket", "close the bracket, or write a backslash before it"))
 		}
 	}
 	f.Keep.check(p, "config.keep")

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/nearest"
 )
 
@@ -29,8 +30,8 @@ type decoding struct {
 
 // textual is a value that is written as one scalar.
 type textual interface {
-	// decodeText returns what is wrong, or "", and a hint.
-	decodeText(d *decoding, text string) (what, hint string)
+	// decodeText returns what is wrong, or the zero message, and a hint.
+	decodeText(d *decoding, text string) (what, hint cofre.Message)
 }
 
 // parse reads the text as one YAML document. It returns nil, and the problem, where it is not one.
@@ -39,33 +40,33 @@ func (d *decoding) parse(text []byte) (root ast.Node) {
 		// YAML is large, and its parsers index into their tokens: a text that trips one is malformed, not fatal.
 		if r := recover(); r != nil {
 			root = nil
-			d.addAt(place{1, 1}, "", "is not YAML", "")
+			d.addAt(place{1, 1}, "", cofre.Say("config.not_yaml", "is not YAML"), cofre.Message{})
 		}
 	}()
 	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		where := place{1, 1}
-		what := "is not YAML"
+		what := cofre.Say("config.not_yaml", "is not YAML")
 		var at interface {
 			GetToken() *token.Token
 			GetMessage() string
 		}
 		if errors.As(err, &at) {
-			what = "is not YAML: " + strings.TrimSpace(at.GetMessage())
+			what = cofre.Say("config.not_yaml_why", "is not YAML: {{.why}}", "why", strings.TrimSpace(at.GetMessage()))
 			if t := at.GetToken(); t != nil && t.Position != nil {
 				where = place{t.Position.Line, t.Position.Column}
 			}
 		}
-		d.addAt(where, "", what, "")
+		d.addAt(where, "", what, cofre.Message{})
 		return nil
 	}
 	docs := slices.DeleteFunc(slices.Clone(file.Docs), func(doc *ast.DocumentNode) bool { return doc.Body == nil })
 	switch {
 	case len(docs) == 0:
-		d.addAt(place{1, 1}, "", "is empty", "cofre init --write-config writes one to begin with")
+		d.addAt(place{1, 1}, "", cofre.Say("config.empty", "is empty"), cofre.Say("config.write", "cofre init --write-config writes one to begin with"))
 		return nil
 	case len(docs) > 1:
-		d.addAt(placeOf(docs[1].Body), "", "holds more than one document", "keep everything above the line ---")
+		d.addAt(placeOf(docs[1].Body), "", cofre.Say("config.documents", "holds more than one document"), cofre.Say("config.one_document", "keep everything above the line ---"))
 		return nil
 	}
 	return docs[0].Body
@@ -77,7 +78,7 @@ func (d *decoding) value(n ast.Node, v reflect.Value, path string) {
 	d.depth++
 	defer func() { d.depth-- }()
 	if n == nil || d.depth > 30 {
-		d.add(path, "holds an alias that leads nowhere", "")
+		d.add(path, cofre.Say("config.alias", "holds an alias that leads nowhere"), cofre.Message{})
 		return
 	}
 	if _, ok := d.at[path]; !ok {
@@ -88,7 +89,7 @@ func (d *decoding) value(n ast.Node, v reflect.Value, path string) {
 		if !ok {
 			return
 		}
-		if what, hint := t.decodeText(d, text); what != "" {
+		if what, hint := t.decodeText(d, text); !what.IsZero() {
 			d.add(path, what, hint)
 		}
 		return
@@ -111,19 +112,19 @@ func (d *decoding) value(n ast.Node, v reflect.Value, path string) {
 	case reflect.Bool:
 		b, ok := n.(*ast.BoolNode)
 		if !ok {
-			d.add(path, "wants true or false, found "+kindOf(n), "")
+			d.add(path, cofre.Say("config.wants_bool", "wants true or false, found {{.found}}", "found", kindOf(n)), cofre.Message{})
 			return
 		}
 		v.SetBool(b.Value)
 	case reflect.Int:
 		i, ok := n.(*ast.IntegerNode)
 		if !ok {
-			d.add(path, "wants a whole number, found "+kindOf(n), "")
+			d.add(path, cofre.Say("config.wants_number", "wants a whole number, found {{.found}}", "found", kindOf(n)), cofre.Message{})
 			return
 		}
 		number, err := strconv.ParseInt(fmt.Sprint(i.Value), 10, 32)
 		if err != nil {
-			d.add(path, "is a number out of range", "")
+			d.add(path, cofre.Say("config.out_of_range", "is a number out of range"), cofre.Message{})
 			return
 		}
 		v.SetInt(number)
@@ -136,7 +137,7 @@ func (d *decoding) value(n ast.Node, v reflect.Value, path string) {
 func (d *decoding) text(n ast.Node, path string) (string, bool) {
 	switch n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		d.add(path, "wants text, found "+kindOf(n), "put it between quotation marks")
+		d.add(path, cofre.Say("config.wants_text", "wants text, found {{.found}}", "found", kindOf(n)), cofre.Say("config.quote", "put it between quotation marks"))
 		return "", false
 	}
 	return d.scalar(n, path)
@@ -155,15 +156,15 @@ func (d *decoding) scalar(n ast.Node, path string) (string, bool) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		text = nameOf(n)
 	default:
-		d.add(path, "wants text, found "+kindOf(n), "")
+		d.add(path, cofre.Say("config.wants_text", "wants text, found {{.found}}", "found", kindOf(n)), cofre.Message{})
 		return "", false
 	}
 	if text == "" {
-		d.add(path, "is empty", "leave the line out, or give it a value")
+		d.add(path, cofre.Say("config.empty", "is empty"), cofre.Say("config.give_value", "leave the line out, or give it a value"))
 		return "", false
 	}
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		d.add(path, "holds a control character", "")
+		d.add(path, cofre.Say("config.control_character", "holds a control character"), cofre.Message{})
 		return "", false
 	}
 	return text, true
@@ -172,7 +173,7 @@ func (d *decoding) scalar(n ast.Node, path string) (string, bool) {
 func (d *decoding) sequence(n ast.Node, v reflect.Value, path string) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.add(path, "wants a list, found "+kindOf(n), "write it as [first, second], or one a line after a dash")
+		d.add(path, cofre.Say("config.wants_list", "wants a list, found {{.found}}", "found", kindOf(n)), cofre.Say("config.list_form", "write it as [first, second], or one a line after a dash"))
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(s.Values), len(s.Values)))
@@ -184,7 +185,7 @@ func (d *decoding) sequence(n ast.Node, v reflect.Value, path string) {
 func (d *decoding) mapping(n ast.Node, v reflect.Value, path string) {
 	values, ok := mappingValues(n)
 	if !ok {
-		d.add(path, "wants a mapping of keys to values, found "+kindOf(n), "known keys: "+strings.Join(keysOf(v.Type()), ", "))
+		d.add(path, cofre.Say("config.wants_mapping", "wants a mapping of keys to values, found {{.found}}", "found", kindOf(n)), knownKeys(keysOf(v.Type())))
 		return
 	}
 	seen := map[string]place{}
@@ -192,7 +193,7 @@ func (d *decoding) mapping(n ast.Node, v reflect.Value, path string) {
 		where := placeOf(entry.Key)
 		key, ok := keyText(entry.Key)
 		if !ok {
-			d.addAt(where, path, "holds a key that is not plain text", "known keys: "+strings.Join(keysOf(v.Type()), ", "))
+			d.addAt(where, path, cofre.Say("config.key_not_text", "holds a key that is not plain text"), knownKeys(keysOf(v.Type())))
 			continue
 		}
 		full := key
@@ -200,18 +201,18 @@ func (d *decoding) mapping(n ast.Node, v reflect.Value, path string) {
 			full = path + "." + key
 		}
 		if first, twice := seen[key]; twice {
-			d.addAt(where, full, fmt.Sprintf("stands twice, first in line %d", first.line), "")
+			d.addAt(where, full, cofre.Say("config.twice_in_line", "stands twice, first in line {{.line}}", "line", first.line), cofre.Message{})
 			continue
 		}
 		seen[key] = where
 		field, known := fieldOf(v, key)
 		if !known {
-			d.addAt(where, full, "unknown key", suggestion(key, keysOf(v.Type())))
+			d.addAt(where, full, cofre.Say("config.unknown_key", "unknown key"), suggestion(key, keysOf(v.Type())))
 			continue
 		}
 		d.at[full] = where
 		if isNull(d.resolve(entry.Value)) {
-			d.add(full, "has no value", "leave the line out, or give it a value")
+			d.add(full, cofre.Say("config.no_value", "has no value"), cofre.Say("config.give_value", "leave the line out, or give it a value"))
 			continue
 		}
 		d.at[full] = placeOf(entry.Value)
@@ -296,22 +297,22 @@ func placeOf(n ast.Node) place {
 	return place{t.Position.Line, t.Position.Column}
 }
 
-func kindOf(n ast.Node) string {
+func kindOf(n ast.Node) cofre.Message {
 	switch n.(type) {
 	case *ast.StringNode, *ast.LiteralNode:
-		return "text"
+		return cofre.Say("config.kind_text", "text")
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return "a number"
+		return cofre.Say("config.kind_number", "a number")
 	case *ast.BoolNode:
-		return "true or false"
+		return cofre.Say("config.kind_bool", "true or false")
 	case *ast.NullNode:
-		return "nothing"
+		return cofre.Say("config.kind_nothing", "nothing")
 	case *ast.SequenceNode:
-		return "a list"
+		return cofre.Say("config.kind_list", "a list")
 	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
+		return cofre.Say("config.kind_mapping", "a mapping")
 	}
-	return "something else"
+	return cofre.Say("config.kind_else", "something else")
 }
 
 func fieldOf(v reflect.Value, key string) (reflect.Value, bool) {
@@ -334,9 +335,13 @@ func keysOf(t reflect.Type) []string {
 }
 
 // suggestion names the known key that a person probably meant, or all of them.
-func suggestion(key string, known []string) string {
+func suggestion(key string, known []string) cofre.Message {
 	if meant := nearest.Word(key, known); meant != "" {
-		return "did you mean " + meant + "?"
+		return cofre.Say("config.did_you_mean", "did you mean {{.key}}?", "key", meant)
 	}
-	return "known keys: " + strings.Join(known, ", ")
+	return knownKeys(known)
+}
+
+func knownKeys(keys []string) cofre.Message {
+	return cofre.Say("config.known_keys", "known keys: {{.keys}}", "keys", strings.Join(keys, ", "))
 }

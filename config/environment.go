@@ -41,7 +41,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		"copies[0].credentials": "AWS_ACCESS_KEY_ID", "storage.supabase.service_role_key": "SUPABASE_SERVICE_ROLE_KEY",
 	}}
 	if !HasEnvironment(getenv) {
-		found.add("", "none of the variables "+strings.Join(environmentVariables, ", ")+" is set", "")
+		found.add("", cofre.Say("config.no_variables", "none of the variables {{.names}} is set", "names", strings.Join(environmentVariables, ", ")), cofre.Message{})
 		return nil, cofre.WithHint(found.err(""), cofre.Say("config.begin", "write a cofre.yaml (cofre init --write-config begins one), or set DB_HOST, DB_NAME and {{.password}}", "password", PasswordVariable))
 	}
 	e := &environment{getenv, found}
@@ -104,7 +104,7 @@ func (e *environment) number(name string, otherwise, largest int) int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 || n > largest {
-		e.add(name, "is not a whole number from 1 to "+strconv.Itoa(largest), "")
+		e.add(name, cofre.Say("config.not_whole", "is not a whole number from 1 to {{.largest}}", "largest", largest), cofre.Message{})
 		return otherwise
 	}
 	return n
@@ -116,7 +116,7 @@ func (e *environment) repositories(c *Config) {
 		folder = "/var/backups/trustlayer"
 	}
 	if bucket != "" && !bucketForm(bucket) {
-		e.add("S3_BUCKET", "is not the name of a bucket", "the name alone, without s3://")
+		e.add("S3_BUCKET", cofre.Say("config.not_a_bucket", "is not the name of a bucket"), cofre.Say("config.bucket_alone", "the name alone, without s3://"))
 	}
 	if folder != "" {
 		c.Repository.URL = strings.TrimRight(folder, "/") + "/cofre"

@@ -66,18 +66,20 @@ type problems struct {
 	names map[string]string
 }
 
-func (p *problems) add(path, what, hint string) {
+func (p *problems) add(path string, what, hint cofre.Message) {
 	where := p.nearest(path)
 	p.addAt(where, path, what, hint)
 }
 
-func (p *problems) addAt(where place, path, what, hint string) {
+func (p *problems) addAt(where place, path string, what, hint cofre.Message) {
 	if p.names != nil {
 		if name, ok := p.names[path]; ok {
 			path = name
 		}
 	}
-	p.list = append(p.list, Problem{Path: path, Line: where.line, Column: where.column, What: what, Hint: hint})
+	p.list = append(p.list, Problem{
+		Path: path, Line: where.line, Column: where.column, What: what.Text, Hint: hint.Text, Messages: cofre.NewProblem(what, hint).Messages,
+	})
 }
 
 // nearest is the place of path, or of the closest parent that stands in the file.

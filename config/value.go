@@ -7,46 +7,49 @@ import (
 	"strings"
 	"time"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 )
 
-// What a secret is written as, for people who wrote the secret itself.
-const secretHint = "write env:NAME or file:PATH here, and keep the secret in that variable or file"
+// secretHint says what a secret is written as, to people who wrote the secret itself.
+func secretHint() cofre.Message {
+	return cofre.Say("config.secret_form", "write env:NAME or file:PATH here, and keep the secret in that variable or file")
+}
 
 var variableName = pattern.Lazy(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func (s *Secret) decodeText(d *decoding, text string) (string, string) {
+func (s *Secret) decodeText(d *decoding, text string) (what, hint cofre.Message) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch {
 	case scheme == "env" && variableName().MatchString(rest), scheme == "file" && rest != "":
 		*s = Secret{text, d.getenv}
-		return "", ""
+		return what, hint
 	case scheme == "env":
-		return "does not name a variable after env:", secretHint
+		return cofre.Say("config.no_variable", "does not name a variable after env:"), secretHint()
 	}
-	return "is a secret written in clear", secretHint
+	return cofre.Say("config.secret_in_clear", "is a secret written in clear"), secretHint()
 }
 
-func (s *Schedule) decodeText(_ *decoding, text string) (string, string) {
+func (s *Schedule) decodeText(_ *decoding, text string) (what, hint cofre.Message) {
 	parsed, err := ParseSchedule(text)
 	if err != nil {
-		return "is not a schedule: " + err.Error(), `five fields as in crontab: minute hour day month weekday; "0 2 * * *" is every day at 02:00`
+		return cofre.Say("config.not_a_schedule", "is not a schedule: {{.error}}", "error", err), cofre.Say("config.schedule_form", `five fields as in crontab: minute hour day month weekday; "0 2 * * *" is every day at 02:00`)
 	}
 	*s = parsed
-	return "", ""
+	return what, hint
 }
 
-func (v *Duration) decodeText(_ *decoding, text string) (string, string) {
-	const hint = "a number with a unit: 30s, 90m, 1h30m, 7d, 2w"
+func (v *Duration) decodeText(_ *decoding, text string) (what, hint cofre.Message) {
+	hint = cofre.Say("config.duration_form", "a number with a unit: 30s, 90m, 1h30m, 7d, 2w")
 	parsed, ok := parseDuration(text)
 	switch {
 	case !ok:
-		return "is not a duration", hint
+		return cofre.Say("config.not_a_duration", "is not a duration"), hint
 	case parsed <= 0:
-		return "must be greater than zero", hint
+		return cofre.Say("config.not_positive", "must be greater than zero"), hint
 	}
 	v.Duration = parsed
-	return "", ""
+	return what, hint
 }
 
 // String writes whole days as days, and everything else as time.Duration does.
@@ -76,24 +79,24 @@ func parseDuration(text string) (time.Duration, bool) {
 // openServices are the notification services whose URL says where to, and not by which right.
 var openServices = []string{"smtp", "smtps", "http", "https", "ntfy"}
 
-func (n *Notify) decodeText(d *decoding, text string) (string, string) {
+func (n *Notify) decodeText(d *decoding, text string) (what, hint cofre.Message) {
 	if strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") {
 		return n.Secret.decodeText(d, text)
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" {
-		return "is not a URL", "as in smtp://mail.example.com:587/?from=…&to=…"
+		return cofre.Say("config.not_a_url", "is not a URL"), cofre.Say("config.as_in", "as in {{.example}}", "example", "smtp://mail.example.com:587/?from=…&to=…")
 	}
 	if _, has := u.User.Password(); has {
-		return "holds a password in clear", secretHint
+		return cofre.Say("config.password_in_clear", "holds a password in clear"), secretHint()
 	}
 	for _, s := range openServices {
 		if u.Scheme == s {
 			n.URL = text
-			return "", ""
+			return what, hint
 		}
 	}
-	return "is a secret written in clear: a " + u.Scheme + ":// URL holds the token that opens the service", secretHint
+	return cofre.Say("config.token_in_clear", "is a secret written in clear: a {{.scheme}}:// URL holds the token that opens the service", "scheme", u.Scheme), secretHint()
 }
 
 // String is the URL, or the reference to it.

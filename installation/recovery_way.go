@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
@@ -44,7 +43,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 	}
 	if summary.OwnWALOnly {
 		if !named && target != (cofre.RecoveryTarget{}) {
-			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Reason: cofre.Say("recover.other_cluster", "the newest base backup, {{.point}}, is of a cluster whose WAL is not in the archive: another's is", "point", point.ID)},
+			return way{}, cofre.WithHint(&cofre.UnreachableError{Target: target.Message(), Why: cofre.Say("recover.other_cluster", "the newest base backup, {{.point}}, is of a cluster whose WAL is not in the archive: another's is", "point", point.ID)},
 				cofre.Say("target.name_base_backup", "name the base backup to begin with: cofre restore cluster POINT; cofre list names them"))
 		}
 		return withoutArchive(point, summary, target, cofre.Say("recover.other_wal", "the WAL in the archive is not of the cluster that this base backup was taken of"))
@@ -140,8 +139,8 @@ func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.
 		return way{point: point.ID, target: target}, nil
 	}
 	return way{}, cofre.WithHint(&cofre.UnreachableError{
-		Target: target.String(), Reason: why,
-		Nearest: []string{fmt.Sprintf("the end of base backup %s, %s: --immediate", point.ID, s.StoppedAt.UTC().Format(time.RFC3339))},
+		Target: target.Message(), Why: why,
+		Nearest: []cofre.Message{recovery.EndOf(point.ID, s.StoppedAt, "--immediate")},
 	}, cofre.Say("target.archive", "archive WAL with: archive_command = 'cofre wal archive %p'"))
 }
 

@@ -47,7 +47,7 @@ func (r *recoveryFlags) parse() (cofre.RecoveryTarget, error) {
 		return t, cofre.WithHint(cofre.Fail(cofre.Say("target.several", "more than one recovery target")), cofre.Say("target.one", "give one of --at, --lsn, --xid, --name and --immediate"))
 	}
 	if r.exclusive && r.at == "" && r.lsn == "" && r.xid == 0 {
-		return t, cofre.Fail(cofre.Say("target.exclusive", "--exclusive applies to --at, --lsn and --xid"))
+		return t, cofre.Fail(cofre.Say("usage.exclusive", "--exclusive applies to --at, --lsn and --xid"))
 	}
 	var err error
 	if r.at != "" {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
@@ -30,7 +28,7 @@ keeps its owner and mode.
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (c.To == "") != c.inPlace {
-				return cofre.WithHint(edge.UsageError(cmd, errors.New("a restore of files needs a place")), cofre.Say("restore.files_place", "give one of --to DIR and --in-place"))
+				return cofre.WithHint(edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.files_place", "a restore of files needs a place"))), cofre.Say("restore.files_place", "give one of --to DIR and --in-place"))
 			}
 			c.Point = args[0]
 			return a.restore(cmd.Context(), restored(c.Files), c.restoreOptions)

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
 )
@@ -34,7 +33,7 @@ Where the configured database is the storage's own, owners and times of the obje
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.KeepIn != "" && c.NoKeep {
-				return edge.UsageError(cmd, errors.New("--keep-in and --no-keep exclude each other"))
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.keep_excludes", "--keep-in and --no-keep exclude each other")))
 			}
 			c.Point = args[0]
 			return a.restore(cmd.Context(), restored(c.Storage), c.restoreOptions)

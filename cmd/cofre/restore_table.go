@@ -46,13 +46,13 @@ and stay as they are, are named.
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.merge && (c.ToSchema != "" || c.Full || c.Bare) {
-				return edge.UsageError(cmd, errors.New("--merge compares with the live table: it goes without --to, --full and --bare"))
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.merge_alone", "--merge compares with the live table: it goes without --to, --full and --bare")))
 			}
 			if len(c.columns) > 0 && (!c.merge || c.delete) {
-				return edge.UsageError(cmd, errors.New("--column limits what --merge brings back in rows that are there: it goes with --merge and without --delete-extra"))
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.column_merge", "--column limits what --merge brings back in rows that are there: it goes with --merge and without --delete-extra")))
 			}
 			if c.Full && c.Bare {
-				return edge.UsageError(cmd, errors.New("choose one of --full and --bare"))
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.full_or_bare", "choose one of --full and --bare")))
 			}
 			c.Table.Table, c.Point = args[0], args[1]
 			c.Table.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{args[0], string(point)}, "", nil) }

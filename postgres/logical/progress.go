@@ -10,7 +10,7 @@ import (
 // Progress tells an observer how far a task is, not more often than a person can see.
 type Progress struct {
 	Observer cofre.Observer
-	Task     string
+	Task     cofre.Message
 	Total    int64
 	done     atomic.Int64
 	told     atomic.Int64
@@ -18,12 +18,12 @@ type Progress struct {
 
 // Begin says that the task has begun.
 func (p *Progress) Begin() {
-	p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: p.Task, Total: p.Total, Unit: cofre.UnitBytes})
+	p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: p.Total, Unit: cofre.UnitBytes}.Doing(p.Task))
 }
 
 // End says that it has ended, and how.
 func (p *Progress) End(err error) {
-	p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: p.Task, Done: p.done.Load(), Total: p.Total, Unit: cofre.UnitBytes, Err: err})
+	p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: p.done.Load(), Total: p.Total, Unit: cofre.UnitBytes, Err: err}.Doing(p.Task))
 }
 
 // step is how many bytes pass between two events.
@@ -33,7 +33,7 @@ const step = 4 << 20
 func (p *Progress) Add(n int64, item string) {
 	done := p.done.Add(n)
 	if told := p.told.Load(); done-told >= step && p.told.CompareAndSwap(told, done) {
-		p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: p.Task, Item: item, Done: done, Total: p.Total, Unit: cofre.UnitBytes})
+		p.Observer.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: item, Done: done, Total: p.Total, Unit: cofre.UnitBytes}.Doing(p.Task))
 	}
 }
 

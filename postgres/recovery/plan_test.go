@@ -426,7 +426,7 @@ func TestAnyHistoryIsRecoveredExactlyOrRefused(t *testing.T) {
 		}
 		if unreachable != nil {
 			for _, n := range unreachable.Nearest {
-				if _, err := recovery.Recover(typed(t, n), w.backups, &w.wal, w.scan); err != nil {
+				if _, err := recovery.Recover(typed(t, n.Text), w.backups, &w.wal, w.scan); err != nil {
 					t.Fatalf("%s is refused with %v\nand %q is: %v", target, unreachable, n, err)
 				}
 			}

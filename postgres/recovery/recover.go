@@ -65,7 +65,7 @@ func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Sca
 		return b.StoppedAt.Compare(a.StoppedAt)
 	})
 	if len(p.backups) == 0 {
-		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.String(), Why: "there is no base backup of this system"}, cofre.Say("recovery.base_backup", "take one with: cofre backup cluster"))
+		return nil, cofre.WithHint(&cofre.UnreachableError{Target: target.Message(), Why: cofre.Say("recovery.no_base_backup", "there is no base backup of this system")}, cofre.Say("recovery.base_backup", "take one with: cofre backup cluster"))
 	}
 	found, err := p.plan()
 	if err != nil || !found.Backup.Partial && len(found.Torn) == 0 || target.Immediate {
@@ -153,7 +153,7 @@ func (p *planner) choose() (*Recovery, error) {
 		}
 	}
 	if len(candidates) == 0 {
-		return nil, p.unreachable(nil, fmt.Sprintf("no base backup leads to timeline %d", p.target.Timeline))
+		return nil, p.unreachable(nil, cofre.Say("recovery.no_way_to_timeline", "no base backup leads to timeline {{.timeline}}", "timeline", p.target.Timeline))
 	}
 	p.all = candidates
 	switch t := p.target; {
@@ -331,7 +331,7 @@ func (p *planner) byLSN(candidates []candidate) (*Recovery, error) {
 	target := p.target.LSN
 	i := slices.IndexFunc(candidates, func(c candidate) bool { return c.backup.Stop <= target })
 	if i < 0 {
-		return nil, p.unreachable(candidates, "every base backup ends after it")
+		return nil, p.unreachable(candidates, cofre.Say("recovery.base_backups_end_after", "every base backup ends after it"))
 	}
 	c := candidates[i]
 	if err := p.consistent(c); err != nil {
@@ -341,7 +341,7 @@ func (p *planner) byLSN(candidates []candidate) (*Recovery, error) {
 		if c.way.gap != nil {
 			return nil, p.gap(c)
 		}
-		return nil, p.unreachable(candidates, "the WAL ends at "+c.way.end.String())
+		return nil, p.unreachable(candidates, cofre.Say("recovery.wal_ends", "the WAL ends at {{.lsn}}", "lsn", c.way.end))
 	}
 	// Bytes may be there and no record in them: the end of the last segment is often empty.
 	last, err := p.firstRecordFrom(c, target)
@@ -352,7 +352,7 @@ func (p *planner) byLSN(candidates []candidate) (*Recovery, error) {
 		if c.way.gap != nil {
 			return nil, p.gap(c)
 		}
-		return nil, p.unreachable(candidates, fmt.Sprintf("the last record of the WAL starts at %s", last))
+		return nil, p.unreachable(candidates, lastRecordStarts(last))
 	}
 	return p.toRecord(c, target, !p.target.Exclusive)
 }
@@ -452,7 +452,7 @@ func (p *planner) byTimeFrom(candidates []candidate) (*Recovery, error) {
 		}
 	}
 	if !chosen {
-		return nil, p.unreachable(candidates, "every base backup ended after it")
+		return nil, p.unreachable(candidates, cofre.Say("recovery.base_backups_ended_after", "every base backup ended after it"))
 	}
 	size := p.wal.SegmentSize
 	from := slices.IndexFunc(c.way.segments, func(s pgdata.Segment) bool { return s.End(size) > c.backup.Stop })
@@ -496,9 +496,9 @@ func (p *planner) byTimeFrom(candidates []candidate) (*Recovery, error) {
 		if c.way.gap != nil {
 			return nil, p.gap(c)
 		}
-		why := "no transaction ended after the base backup"
+		why := cofre.Say("recovery.no_transaction", "no transaction ended after the base backup")
 		if !newest.IsZero() {
-			why = "the last transaction in the WAL ended at " + stamp(newest)
+			why = cofre.Say("recovery.last_transaction", "the last transaction in the WAL ended at {{.at}}", "at", stamp(newest))
 		}
 		return nil, cofre.WithHint(p.unreachable(candidates, why), cofre.Say("recovery.end", "the end of the WAL, without a target, holds everything up to then"))
 	}
@@ -581,7 +581,7 @@ func (p *planner) bySearch(candidates []candidate) (*Recovery, error) {
 		}
 		return nil, p.gap(c)
 	}
-	return nil, p.unreachable(candidates, "no WAL after a base backup holds it")
+	return nil, p.unreachable(candidates, cofre.Say("recovery.not_in_wal", "no WAL after a base backup holds it"))
 }
 
 // search walks from the end of c's base backup to the end of its WAL, or up to the segment that holds until.
@@ -617,8 +617,8 @@ func (p *planner) search(c candidate, until cofre.LSN, bounded bool) (pgdata.Mom
 }
 
 // unreachable says what could be reached instead, in the flags to type: each of them was planned, and can be.
-func (p *planner) unreachable(candidates []candidate, why string) error {
-	e := &cofre.UnreachableError{Target: p.target.String(), Why: why}
+func (p *planner) unreachable(candidates []candidate, why cofre.Message) error {
+	e := &cofre.UnreachableError{Target: p.target.Message(), Why: why}
 	if len(candidates) == 0 || p.trial {
 		return e
 	}
@@ -631,7 +631,7 @@ func (p *planner) unreachable(candidates []candidate, why string) error {
 			first = cofre.RecoveryTarget{At: ceil(c.backup.StoppedAt)}
 		}
 		if first, ok = p.reachable(first); ok {
-			e.Nearest = append(e.Nearest, "from "+p.typed(first))
+			e.Nearest = append(e.Nearest, cofre.Say("recovery.nearest_from", "from {{.target}}", "target", p.typed(first)))
 			break
 		}
 	}
@@ -640,16 +640,25 @@ func (p *planner) unreachable(candidates []candidate, why string) error {
 		last = cofre.RecoveryTarget{At: p.newest(p.all[0]).Add(-time.Microsecond)}
 	}
 	if last, ok = p.reachable(last); ok {
-		e.Nearest = append(e.Nearest, "to "+p.typed(last))
+		e.Nearest = append(e.Nearest, cofre.Say("recovery.nearest_to", "to {{.target}}", "target", p.typed(last)))
 	}
 	if len(e.Nearest) > 0 {
 		return e
 	}
 	end := cofre.RecoveryTarget{Immediate: true}
 	if _, err := p.try(end); err == nil {
-		e.Nearest = append(e.Nearest, "the end of base backup "+string(p.all[0].backup.Point)+", "+stamp(p.all[0].backup.StoppedAt)+": "+p.typed(end))
+		e.Nearest = append(e.Nearest, EndOf(p.all[0].backup.Point, p.all[0].backup.StoppedAt, p.typed(end)))
 	}
 	return e
+}
+
+// EndOf is the end of a base backup as a moment that can be reached, with the flags to type.
+func EndOf(point cofre.PointID, stopped time.Time, flags string) cofre.Message {
+	return cofre.Say("recovery.nearest_end", "the end of base backup {{.point}}, {{.at}}: {{.target}}", "point", point, "at", stamp(stopped), "target", flags)
+}
+
+func lastRecordStarts(at cofre.LSN) cofre.Message {
+	return cofre.Say("recovery.last_record", "the last record of the WAL starts at {{.lsn}}", "lsn", at)
 }
 
 // oldestFirst are the candidates whose base backup becomes consistent.

@@ -258,7 +258,7 @@ func (p *planner) toRecord(c candidate, lsn cofre.LSN, inclusive bool) (*Recover
 	at = l.stop()
 	at.start, at.reach = last.LastRecord, last.Reached
 	if last.LastRecord < lsn {
-		return nil, p.unreachable([]candidate{c}, fmt.Sprintf("the last record of the WAL starts at %s", last.LastRecord))
+		return nil, p.unreachable([]candidate{c}, lastRecordStarts(last.LastRecord))
 	}
 	if !inclusive {
 		at.start, at.reach = last.Before, last.ReachedBefore
@@ -356,7 +356,7 @@ func (p *planner) whole(c candidate, at stop, l *ledger) (*Recovery, error) {
 // torn is the refusal of a moment in the middle of an act. The positions that it names were planned.
 func (p *planner) torn(c candidate, a *act, why cofre.Message) error {
 	p.inside = a
-	e := &cofre.UnreachableError{Target: p.target.String(), Why: why.Text}
+	e := &cofre.UnreachableError{Target: p.target.Message(), Why: why}
 	if p.trial {
 		return e
 	}
@@ -364,11 +364,11 @@ func (p *planner) torn(c candidate, a *act, why cofre.Message) error {
 	name := func(t cofre.RecoveryTarget, before bool) {
 		typed := p.typed(t)
 		if before {
-			e.Nearest = append(e.Nearest, "before it: "+typed)
+			e.Nearest = append(e.Nearest, cofre.Say("recovery.nearest_before", "before it: {{.target}}", "target", typed))
 			hint = cofre.Say("recovery.before_removal", "to have what it removes: {{.target}}", "target", typed)
 			return
 		}
-		e.Nearest = append(e.Nearest, "after it: "+typed)
+		e.Nearest = append(e.Nearest, cofre.Say("recovery.after_removal", "after it: {{.target}}", "target", typed))
 		if hint.IsZero() {
 			hint = cofre.Say("recovery.after_removal", "after it: {{.target}}", "target", typed)
 		}

@@ -160,7 +160,7 @@ func (l *lines) tell(fact cofre.Fact) {
 		if l.screen.JSON {
 			return
 		}
-		l.screen.Line(l.w, cofre.Say("recovery.target", "recovery target: {{.target}}", "target", f.Target.String()+l.screen.Echo(f.Target.At)))
+		l.screen.Line(l.w, cofre.Say("recovery.target", "recovery target: {{.target}}{{.local}}", "target", f.Target, "local", l.screen.Echo(f.Target.At)))
 		if f.Stop != 0 {
 			l.screen.Line(l.w, cofre.SayN("recovery.reached", f.Segments, "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segment", "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segments", "lsn", f.Stop, "timeline", f.Timeline))
 		}

@@ -43,7 +43,7 @@ func (d *dump) copyAll(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p := &logical.Progress{Observer: d.observer(), Task: "copy " + d.server.Database}
+	p := &logical.Progress{Observer: d.observer(), Task: cofre.Say("database.task_copy", "copy {{.database}}", "database", d.server.Database)}
 	for _, t := range tasks {
 		p.Total += t.size()
 	}

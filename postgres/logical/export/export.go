@@ -56,7 +56,7 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 	for _, t := range c.Facts.Tables {
 		total += t.Bytes
 	}
-	p := &logical.Progress{Observer: obs, Task: "export", Total: total + c.Facts.LargeObjects.Bytes}
+	p := &logical.Progress{Observer: obs, Task: cofre.Say("export.task", "export"), Total: total + c.Facts.LargeObjects.Bytes}
 	p.Begin()
 	defer func() { p.End(err) }()
 	byFile := map[string]*logical.TableFacts{}
@@ -244,7 +244,7 @@ func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err e
 			total += f.Bytes
 		}
 	}
-	p := &logical.Progress{Observer: x.obs, Task: "export rows", Total: total}
+	p := &logical.Progress{Observer: x.obs, Task: cofre.Say("export.task_rows", "export rows"), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range entries {
@@ -349,7 +349,7 @@ func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table
 			total += f.Bytes
 		}
 	}
-	p := &logical.Progress{Observer: obs, Task: "export table " + a.Name, Total: total}
+	p := &logical.Progress{Observer: obs, Task: cofre.Say("export.task_table", "export table {{.table}}", "table", a.Name), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	out := bufio.NewWriterSize(w, 1<<16)

@@ -423,7 +423,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 			total += f.Bytes
 		}
 	}
-	p := &logical.Progress{Observer: r.obs, Task: "load table " + r.a.Name, Total: total}
+	p := &logical.Progress{Observer: r.obs, Task: cofre.Say("table.task_load", "load table {{.table}}", "table", r.a.Name), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
 	for _, e := range r.a.Data {

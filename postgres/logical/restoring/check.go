@@ -270,12 +270,12 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		tables = append(tables, table{quoted, sql, f})
 	}
 	slices.SortStableFunc(tables, func(a, b table) int { return cmp.Compare(b.facts.Bytes, a.facts.Bytes) })
-	c.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "check rows", Total: int64(len(tables)), Unit: cofre.UnitItems})
+	c.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
 	var mu sync.Mutex
 	var got, done int64
 	var differ []cofre.Checked
 	defer func() {
-		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "check rows", Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
+		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err}.Doing(rowsTask()))
 	}()
 	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := logical.Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
@@ -302,7 +302,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.Checksum() != t.facts.Checksum {
 			differ = append(differ, cofre.Checked{What: "checksum of " + t.name, Want: t.facts.Checksum, Got: tally.Checksum()})
 		}
-		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "check rows", Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems})
+		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
 		return nil
 	})
 	if err != nil {
@@ -570,7 +570,7 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
 		if missing := logical.OnlyIn(want, have); len(missing) > 0 {
 			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
-			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "check grants"}.Saying(cofre.Say("database.grants_differ", "on the newer server these owners and grants read otherwise: {{.grants}}", "grants", strings.Join(missing, "; "))))
+			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning}.Doing(grantsTask()).Saying(cofre.Say("database.grants_differ", "on the newer server these owners and grants read otherwise: {{.grants}}", "grants", strings.Join(missing, "; "))))
 			return nil
 		}
 	}
@@ -649,9 +649,9 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 	if err != nil {
 		return err
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "analyze", Total: int64(len(tables)), Unit: cofre.UnitItems})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(analyzeTask()))
 	defer func() {
-		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "analyze", Done: int64(len(tables)), Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err})
+		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: int64(len(tables)), Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err}.Doing(analyzeTask()))
 	}()
 	return eachParallel(ctx, jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
 		return logical.Connect(ctx, c, nil)
@@ -663,7 +663,7 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		if !logical.IsServerError(err) || postgres.IsConnectionLost(err) {
 			return fmt.Errorf("analyze %s: %w", t.name, err)
 		}
-		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Task: "analyze", Item: t.name}.Saying(cofre.Say("database.no_statistics", "table {{.table}} has no statistics: {{.error}}; when the cause is gone: ANALYZE {{.table}};", "table", t.name, "error", err)))
+		obs.Observe(cofre.Event{Type: cofre.TypeWarning, Item: t.name}.Doing(analyzeTask()).Saying(cofre.Say("database.no_statistics", "table {{.table}} has no statistics: {{.error}}; when the cause is gone: ANALYZE {{.table}};", "table", t.name, "error", err)))
 		for _, leaf := range t.leaves {
 			if _, err := conn.Exec(ctx, "ANALYZE "+leaf); err != nil && (!logical.IsServerError(err) || postgres.IsConnectionLost(err)) {
 				return fmt.Errorf("analyze %s: %w", leaf, err)
@@ -672,3 +672,9 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		return nil
 	})
 }
+
+func rowsTask() cofre.Message { return cofre.Say("database.task_rows", "check rows") }
+
+func grantsTask() cofre.Message { return cofre.Say("database.task_grants", "check grants") }
+
+func analyzeTask() cofre.Message { return cofre.Say("database.task_analyze", "analyze") }

@@ -109,7 +109,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 		}
 	}
 	if between := result.Between; between[0] != 0 {
-		c.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "check catalogs"}.Saying(cofre.Say("database.texts_not_compared",
+		c.obs.Observe(cofre.Event{Type: cofre.TypeNote}.Doing(catalogsTask()).Saying(cofre.Say("database.texts_not_compared",
 			"PostgreSQL {{.from}} and {{.to}} print expressions and definitions each in its own way: their texts were not compared, everything else was", "from", between[0], "to", between[1])))
 	}
 	return nil
@@ -196,3 +196,5 @@ func (c *checker) leftOut() fingerprint.Options {
 	}
 	return o
 }
+
+func catalogsTask() cofre.Message { return cofre.Say("database.task_catalogs", "check catalogs") }

@@ -78,7 +78,7 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []log
 	for i := range loads {
 		total += loads[i].Bytes()
 	}
-	progress := &logical.Progress{Observer: obs, Task: "load rows", Total: total}
+	progress := &logical.Progress{Observer: obs, Task: cofre.Say("database.task_load", "load rows"), Total: total}
 	progress.Begin()
 	defer func() { progress.End(err) }()
 
@@ -113,7 +113,7 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 	if len(entries) == 0 {
 		return nil
 	}
-	p := &logical.Progress{Observer: obs, Task: "load large objects", Total: t.Facts.LargeObjects.Bytes}
+	p := &logical.Progress{Observer: obs, Task: cofre.Say("database.task_large_objects", "load large objects"), Total: t.Facts.LargeObjects.Bytes}
 	p.Begin()
 	defer func() { p.End(err) }()
 	conn, err := logical.ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)), t.ClientEncoding())

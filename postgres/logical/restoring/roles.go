@@ -256,7 +256,7 @@ func (t *Target) createRoles(ctx context.Context, over postgres.Config, obs cofr
 		return err
 	}
 	for _, r := range roleNames(t.roles) {
-		obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: "create roles", Item: r}.Saying(cofre.Say("database.role_created", "role {{.role}} created", "role", r)))
+		obs.Observe(cofre.Event{Type: cofre.TypeNote, Item: r}.Doing(rolesTask()).Saying(cofre.Say("database.role_created", "role {{.role}} created", "role", r)))
 	}
 	return nil
 }
@@ -298,3 +298,5 @@ func withoutGrantor(sql string) string {
 	}
 	return sql
 }
+
+func rolesTask() cofre.Message { return cofre.Say("database.task_roles", "create roles") }

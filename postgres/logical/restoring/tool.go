@@ -58,9 +58,10 @@ func (r *restoreTool) close() error { return os.RemoveAll(r.dir) }
 // Errors: the first thing pg_restore said that is not understood; *cofre.ToolError.
 func (r *restoreTool) restore(ctx context.Context, section string, entries []*pgarchive.Entry, jobs int) (err error) {
 	task := "restore " + section
-	r.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: task, Total: int64(len(entries)), Unit: cofre.UnitItems})
+	doing := cofre.Say("database.task_section", "restore {{.section}}", "section", section)
+	r.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: int64(len(entries)), Unit: cofre.UnitItems}.Doing(doing))
 	defer func() {
-		r.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: task, Done: int64(len(entries)), Total: int64(len(entries)), Unit: cofre.UnitItems, Err: err})
+		r.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: int64(len(entries)), Total: int64(len(entries)), Unit: cofre.UnitItems, Err: err}.Doing(doing))
 	}()
 	list := filepath.Join(r.dir, section+".list")
 	if err := r.writeList(list, entries); err != nil {
@@ -85,7 +86,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	l := &listener{
 		unknown: func(m message) { failed = &m; stop(errors.New("pg_restore reported an error")) },
 		known: func(m message, why cofre.Message) {
-			r.obs.Observe(cofre.Event{Type: cofre.TypeNote, Task: task}.Saying(cofre.Say("database.harmless", "{{.said}}: {{.why}}", "said", m.String(), "why", why)))
+			r.obs.Observe(cofre.Event{Type: cofre.TypeNote}.Doing(doing).Saying(cofre.Say("database.harmless", "{{.said}}: {{.why}}", "said", m.String(), "why", why)))
 		},
 		passed: r.t.pass, parallel: jobs > 1,
 	}

@@ -139,9 +139,9 @@ func (k *capture) read(ctx context.Context, dir string, control *pgdata.Control)
 	}
 	r.total = s.bytes
 	obs := k.given.Observer
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "read cluster", Total: r.total, Unit: cofre.UnitBytes})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: r.total, Unit: cofre.UnitBytes}.Doing(readTask()))
 	err = r.all(ctx, s.files)
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "read cluster", Done: r.done.Load(), Total: r.total, Unit: cofre.UnitBytes, Err: err})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: r.done.Load(), Total: r.total, Unit: cofre.UnitBytes, Err: err}.Doing(readTask()))
 	if err != nil {
 		return err
 	}
@@ -274,8 +274,8 @@ func (r *reading) add(f found, reader *fileReader, pieceSize int64) {
 func (r *reading) progress(name string, n int64) {
 	done := r.done.Add(n)
 	r.k.given.Observer.Observe(cofre.Event{
-		Type: cofre.TypeTaskProgress, Task: "read cluster", Item: physical.ServerPath(name), Done: done, Total: r.total, Unit: cofre.UnitBytes,
-	})
+		Type: cofre.TypeTaskProgress, Item: physical.ServerPath(name), Done: done, Total: r.total, Unit: cofre.UnitBytes,
+	}.Doing(readTask()))
 }
 
 // counted tells the observer what passes, not more often than every tellEvery bytes.
@@ -518,3 +518,5 @@ func (k *capture) putManifest(ctx context.Context) error {
 	}
 	return k.putData(ctx, pgdata.BackupManifestFile, m.Encode())
 }
+
+func readTask() cofre.Message { return cofre.Say("cluster.task_read", "read cluster") }

@@ -109,12 +109,12 @@ func (k *capture) receive(ctx context.Context, since *since, includeWAL bool) (b
 		fast: !k.cfg.SpreadCheckpoint, wal: includeWAL, incremental: since != nil,
 	})
 	obs := k.given.Observer
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "receive cluster", Unit: cofre.UnitBytes})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Unit: cofre.UnitBytes}.Doing(receiveTask()))
 	err = s.receive(command)
 	if err == nil {
 		err = s.conclude()
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "receive cluster", Done: s.bytes, Total: s.bytes, Unit: cofre.UnitBytes, Err: err})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: s.bytes, Total: s.bytes, Unit: cofre.UnitBytes, Err: err}.Doing(receiveTask()))
 	return s.begun, err
 }
 
@@ -493,7 +493,7 @@ func (s *stream) received(e cofre.Entry, d digest, b []byte) {
 		s.control = b
 		s.k.uid, s.k.gid = e.UID, e.GID
 	}
-	s.k.given.Observer.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "receive cluster", Item: physical.ServerPath(e.Path), Done: s.bytes, Unit: cofre.UnitBytes})
+	s.k.given.Observer.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: physical.ServerPath(e.Path), Done: s.bytes, Unit: cofre.UnitBytes}.Doing(receiveTask()))
 }
 
 // conclude compares what came with the server's manifest and records what the server said.
@@ -549,3 +549,5 @@ func (s *stream) conclude() error {
 	}
 	return k.putData(s.ctx, pgdata.BackupManifestFile, s.manifest)
 }
+
+func receiveTask() cofre.Message { return cofre.Say("cluster.task_receive", "receive cluster") }

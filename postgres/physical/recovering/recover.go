@@ -166,7 +166,7 @@ func (r *recovering) configure(dir string) (args []string, err error) {
 
 func (r *recovering) run(ctx context.Context) (*Result, error) {
 	obs := r.o.Observer
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "recover cluster"}.Saying(cofre.Verbatim(r.o.Recovery.String())))
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan}.Doing(recoverTask()).Saying(cofre.Verbatim(r.o.Recovery.String())))
 	done, err := r.untilReached(ctx)
 	if err == nil {
 		done.Unusable, err = r.usable(ctx, done.Promoted)
@@ -174,7 +174,7 @@ func (r *recovering) run(ctx context.Context) (*Result, error) {
 	if err == nil {
 		err = r.settle(ctx, done)
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "recover cluster", Err: err})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Err: err}.Doing(recoverTask()))
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +306,7 @@ func (r *recovering) poll(ctx context.Context) (*Result, error) {
 		}
 		if time.Since(r.told) > recoverTell {
 			r.told = time.Now()
-			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster"}.Saying(at.message()))
+			r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote}.Doing(recoverTask()).Saying(at.message()))
 		}
 		select {
 		case <-ctx.Done():
@@ -442,7 +442,7 @@ func (r *recovering) raise(log string) (again bool, err error) {
 			return false, fmt.Errorf("raise %s: %w", m[1], err)
 		}
 		again = true
-		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote, Task: "recover cluster"}.Saying(cofre.Say("recover.raised", "{{.setting}} is raised to {{.value}}, as the WAL demands, and the server is started again", "setting", m[1], "value", n)))
+		r.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote}.Doing(recoverTask()).Saying(cofre.Say("recover.raised", "{{.setting}} is raised to {{.value}}, as the WAL demands, and the server is started again", "setting", m[1], "value", n)))
 	}
 	return again, nil
 }
@@ -502,3 +502,5 @@ func lastLines(log string) string {
 	}
 	return strings.Join(lines[first:], "\n")
 }
+
+func recoverTask() cofre.Message { return cofre.Say("recover.task", "recover cluster") }

@@ -1,8 +1,6 @@
 package recovering
 
 import (
-	"fmt"
-
 	"github.com/trustlayer/cofre"
 )
 
@@ -22,16 +20,16 @@ func checkReached(o Options, reached cofre.LSN, fromLog, promoted bool) error {
 	if reached == want || p.Consistent && (fromLog || reached > want) {
 		return nil
 	}
-	how := "ended at"
+	why := cofre.Say("recover.ended_at", "the plan ends at {{.want}}, and the recovery ended at {{.reached}}", "want", want, "reached", reached)
 	if reached > want {
-		how = "went past it, to"
+		why = cofre.Say("recover.went_past", "the plan ends at {{.want}}, and the recovery went past it, to {{.reached}}", "want", want, "reached", reached)
 	}
-	return notAsPlanned(o, fmt.Sprintf("the plan ends at %s, and the recovery %s %s", want, how, reached), promoted)
+	return notAsPlanned(o, why, promoted)
 }
 
 // notAsPlanned is the error of a recovery that did not end where its plan does.
-func notAsPlanned(o Options, why string, promoted bool) error {
-	err := error(&cofre.UnreachableError{Target: o.Recovery.String(), Why: why})
+func notAsPlanned(o Options, why cofre.Message, promoted bool) error {
+	err := error(&cofre.UnreachableError{Target: o.Recovery.Message(), Why: why})
 	if promoted { // a server that cannot pause, as no snapshot of the primary was whole, goes on by itself
 		return cofre.WithHint(err, cofre.Say("recover.promoted_itself", "the server has promoted the copy in {{.dir}} itself, there; it is not what was asked for: find what is wrong with cofre wal status and cofre verify --level content, then restore again with --delta", "dir", o.DataDir))
 	}
@@ -41,11 +39,11 @@ func notAsPlanned(o Options, why string, promoted bool) error {
 // endedEarly explains a server that has refused to go on without the rest of the WAL.
 func endedEarly(o Options, log string) error {
 	if o.Plan == nil {
-		return &cofre.UnreachableError{Target: o.Recovery.String(), Why: "the WAL ends before it"}
+		return &cofre.UnreachableError{Target: o.Recovery.Message(), Why: cofre.Say("recover.wal_ends_before", "the WAL ends before it")}
 	}
-	reached := "where, the server does not say"
+	why := cofre.Say("recover.wal_ended_somewhere", "the plan stops after the record at {{.want}}, and the WAL ended before it; the server does not say at which record", "want", o.Plan.Stop)
 	if lsn := redoDone(log); lsn != 0 {
-		reached = "after the record at " + lsn.String()
+		why = cofre.Say("recover.wal_ended_after", "the plan stops after the record at {{.want}}, and the WAL ended before it, after the record at {{.reached}}", "want", o.Plan.Stop, "reached", lsn)
 	}
-	return notAsPlanned(o, fmt.Sprintf("the plan stops after the record at %s, and the WAL ended before it, %s", o.Plan.Stop, reached), false)
+	return notAsPlanned(o, why, false)
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,9 +20,25 @@ import (
 type Unusable struct {
 	What string `json:"what"` // database "answers"
 	Why  string `json:"why"`
+
+	what, why cofre.Message
 }
 
-func (u Unusable) String() string { return u.What + " cannot be used: " + u.Why }
+// unusable is what cannot be used, and why.
+func unusable(o sharedObject, why cofre.Message) Unusable {
+	what := cofre.Say("recovered.tablespace", `tablespace "{{.name}}"`, "name", o.name)
+	if o.kind == "database" {
+		what = cofre.Say("recovered.database", `database "{{.name}}"`, "name", o.name)
+	}
+	return Unusable{What: what.Text, Why: why.Text, what: what, why: why}
+}
+
+func (u Unusable) String() string { return u.Message().Text }
+
+// Message says it to a person.
+func (u Unusable) Message() cofre.Message {
+	return cofre.Say("recovered.cannot_be_used", "{{.what}} cannot be used: {{.why}}", "what", u.what, "why", u.why)
+}
 
 // sharedObject is a database or tablespace, as a recovered server knows it.
 type sharedObject struct {
@@ -79,32 +94,29 @@ func (r *recovering) usable(ctx context.Context, promoted bool) ([]Unusable, err
 	asked.Timeline = 0
 	toEnd := asked == cofre.RecoveryTarget{} || asked.Immediate
 	var told []Unusable
-	var wrong []string
+	var wrong []cofre.Message
 	for _, o := range objects {
 		lacks := o.lacks(r.o.DataDir, version)
-		u := Unusable{What: fmt.Sprintf("%s %q", o.kind, o.name)}
 		switch {
 		case !o.invalid && lacks == "":
 			continue
 		case o.dropping != 0:
-			u.Why = fmt.Sprintf("transaction %d was dropping it", o.dropping)
+			u := unusable(o, cofre.Say("recovered.being_dropped", "transaction {{.xid}} was dropping it", "xid", fmt.Sprint(o.dropping)))
 			if toEnd { // nothing better can be had
 				told = append(told, u)
 				continue
 			}
+			wrong = append(wrong, u.Message())
 		case o.invalid:
-			u.Why = "a DROP DATABASE of it had begun, and not ended"
-			told = append(told, u)
-			continue
+			told = append(told, unusable(o, cofre.Say("recovered.drop_begun", "a DROP DATABASE of it had begun, and not ended")))
 		default:
-			u.Why = lacks + " is missing"
+			wrong = append(wrong, unusable(o, cofre.Say("recovered.file_missing", "{{.path}} is missing", "path", lacks)).Message())
 		}
-		wrong = append(wrong, u.String())
 	}
 	if len(wrong) == 0 {
 		return told, nil
 	}
-	return told, notUsable(r.o, strings.Join(wrong, "; "), promoted)
+	return told, notUsable(r.o, cofre.Series(wrong...), promoted)
 }
 
 // lacks is what of the files is missing without which nobody can connect to a database, or use a tablespace.
@@ -127,11 +139,11 @@ func (o sharedObject) lacks(dataDir, version string) string {
 }
 
 // notUsable is the error of a recovery that ended where its plan does, in a state that is not to be had.
-func notUsable(o Options, why string, promoted bool) error {
-	err := error(&cofre.UnreachableError{Target: o.Recovery.String(), Why: "in the copy, " + why})
-	how := "carries out what was asked for at the target"
+func notUsable(o Options, why cofre.Message, promoted bool) error {
+	err := error(&cofre.UnreachableError{Target: o.Recovery.Message(), Why: cofre.Say("recover.in_the_copy", "in the copy, {{.why}}", "why", why)})
+	how := cofre.Say("recover.carries_out", "carries out what was asked for at the target")
 	if promoted {
-		how = "starts it"
+		how = cofre.Say("recover.starts_it", "starts it")
 	}
 	return cofre.WithHint(err, cofre.Say("recover.unusable", "everything else in the copy is as it was, and pg_ctl start -D {{.dir}} {{.how}}; what cannot be used can then be dropped. To have it, ask for another moment, or begin with an older base backup: cofre restore cluster POINT; cofre list names them", "dir", o.DataDir, "how", how))
 }

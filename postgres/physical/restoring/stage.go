@@ -104,12 +104,12 @@ func (s *stage) run(ctx context.Context, obs cofre.Observer) error {
 	if err := s.makeSpaces(); err != nil {
 		return err
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Task: "restore files", Total: s.bytes, Unit: cofre.UnitBytes})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: s.bytes, Unit: cofre.UnitBytes}.Doing(filesTask()))
 	err := s.writeFiles(ctx, obs)
 	if err == nil {
 		err = diskFull(s.sync(ctx)) // allocation that was delayed comes to light here
 	}
-	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "restore files", Done: s.result.bytes.Load(), Total: s.bytes, Unit: cofre.UnitBytes, Err: err})
+	obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: s.result.bytes.Load(), Total: s.bytes, Unit: cofre.UnitBytes, Err: err}.Doing(filesTask()))
 	if err != nil {
 		return err
 	}
@@ -356,7 +356,7 @@ func (w *worker) piece(ctx context.Context, p piece) (err error) {
 		written = written || wrote
 		at += n
 		done := w.s.result.bytes.Add(n)
-		w.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "restore files", Item: physical.ServerPath(p.file.entry.Path), Done: done, Total: w.s.bytes, Unit: cofre.UnitBytes})
+		w.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: physical.ServerPath(p.file.entry.Path), Done: done, Total: w.s.bytes, Unit: cofre.UnitBytes}.Doing(filesTask()))
 	}
 	if written {
 		beginWriteback(out, p.from, p.until-p.from)
@@ -597,3 +597,5 @@ func (s *stage) publish() (*cofre.Outcome, error) {
 	}
 	return out, err
 }
+
+func filesTask() cofre.Message { return cofre.Say("cluster.task_restore", "restore files") }

@@ -228,7 +228,7 @@ func (t teller) warn(m cofre.Message) { t.say(cofre.TypeWarning, m) }
 func (t teller) note(m cofre.Message) { t.say(cofre.TypeNote, m) }
 
 func (t teller) say(kind cofre.EventType, m cofre.Message) {
-	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: kind, Source: t.source, Task: "stream WAL"}.Saying(m))
+	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: kind, Source: t.source}.Doing(streamTask()).Saying(m))
 }
 
 // timelines are the histories of the timelines that a run has met.
@@ -272,3 +272,5 @@ func (w *waker) wake() {
 		w.cancel()
 	}
 }
+
+func streamTask() cofre.Message { return cofre.Say("stream.task", "stream WAL") }
