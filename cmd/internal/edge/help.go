@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -87,24 +88,38 @@ func aligned(usages string) string {
 }
 
 // Wrap breaks the lines of a text so that none is wider than width, if its words allow that. Paragraphs are filled anew;
-// lines that begin with a blank are commands, which stay, and lists of words with what they mean.
+// lines that begin with a blank are commands, which stay, and lists of words with what they mean, which may go on in lines under it.
 func Wrap(text string, width int) string {
 	var out []string
 	var words []string
+	lead := "" // of the list's item whose meaning the words are
 	flush := func() {
 		if len(words) > 0 {
-			out = append(out, hang("", strings.Join(words, " "), width))
+			out = append(out, hang(lead, strings.Join(words, " "), width))
 		}
-		words = nil
+		words, lead = nil, ""
 	}
 	for line := range strings.SplitSeq(text, "\n") {
 		if line == "" || line[0] == ' ' || line[0] == '\t' {
-			flush()
-			if meaning := strings.LastIndex(line, "   ") + 3; meaning > 2 && len([]rune(line)) > width {
-				line = hang(line[:meaning], line[meaning:], width)
+			head := line[:strings.LastIndex(line, "   ")+1]
+			if head != "" {
+				head = line[:len(head)+2]
 			}
-			out = append(out, line)
+			goesOn := strings.TrimSpace(head) == "" && utf8.RuneCountInString(head) == utf8.RuneCountInString(lead)
+			if lead == "" || !goesOn {
+				flush()
+			}
+			switch {
+			case lead != "", strings.TrimSpace(head) != "":
+				lead = cmp.Or(lead, head)
+				words = append(words, strings.Fields(line[len(head):])...)
+			default:
+				out = append(out, line)
+			}
 			continue
+		}
+		if lead != "" {
+			flush()
 		}
 		words = append(words, strings.Fields(line)...)
 	}

@@ -45,4 +45,9 @@ func TestWrap(t *testing.T) {
 	if got := Wrap(text, 10); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	list := "of\ntwo\n\n  word   what it means,\n         and more\n  next   short\n\n  a command\nend"
+	want = "of two\n\n  word   what it\n         means, and\n         more\n  next   short\n\n  a command\nend"
+	if got := Wrap(list, 20); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
