@@ -64,6 +64,9 @@ var heights = map[string]int{
 	"repository/directory":           2, // directories as Kopia has them
 	"repository/repositorytest":      5,
 	"catalog":                        2, // use cases see contracts, never adapters
+	"retention":                      1, // pure: components, rules, holds and clocks to what is kept
+	"lease":                          3, // one process at a time, across machines
+	"journal":                        3, // what happened to a repository, never rewritten
 	"backup":                         3,
 	"restore":                        3,
 	"restore/targettest":             2, // the contract of a cofre.Target, for the tests of adapters

@@ -1,0 +1,130 @@
+package journal
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Checkpoint says what the journal was when it had Size entries.
+type Checkpoint struct {
+	Origin string // whose journal it is: the name of the key that signs it
+	Size   int64
+	Root   tlog.Hash
+}
+
+// String is the one line that is printed, copied and given back with --since: origin, size and root, separated by blanks.
+func (c Checkpoint) String() string { return fmt.Sprintf("%s %d %s", c.Origin, c.Size, c.Root) }
+
+// ParseCheckpoint reads what a person kept: the line of String, or a whole signed note, whose signature is not looked at.
+//
+// Errors: cofre.ErrConfig.
+func ParseCheckpoint(text string) (Checkpoint, error) {
+	fields := strings.Fields(text)
+	if len(fields) < 3 {
+		return Checkpoint{}, notACheckpoint(text, errors.New("it has fewer than three words"))
+	}
+	size, err := strconv.ParseInt(fields[1], 10, 64)
+	if err == nil && size < 0 {
+		err = errors.New("its size is negative")
+	}
+	if err != nil {
+		return Checkpoint{}, notACheckpoint(text, err)
+	}
+	root, err := tlog.ParseHash(fields[2])
+	if err != nil {
+		return Checkpoint{}, notACheckpoint(text, err)
+	}
+	return Checkpoint{fields[0], size, root}, nil
+}
+
+func notACheckpoint(text string, err error) error {
+	if len(text) > 80 {
+		text = text[:80] + "…"
+	}
+	return cofre.WithHint(fmt.Errorf("checkpoint %q: %w: %w", text, err, cofre.ErrConfig),
+		cofre.Say("journal.checkpoint_form", "give the whole line as it was printed: name, number and root"))
+}
+
+// rangeLine begins the extension line with the compact range.
+const rangeLine = "cofre-range"
+
+// compact are the roots of the perfect trees that a tree is made of, from left to right, largest first. From them and a new leaf the next
+// root is computed without reading anything else.
+type compact struct {
+	size  int64
+	roots []tlog.Hash
+}
+
+// add puts one more leaf at the end.
+func (c *compact) add(leaf tlog.Hash) {
+	c.roots = append(c.roots, leaf)
+	for n := c.size; n&1 == 1; n >>= 1 {
+		last := len(c.roots) - 1
+		c.roots = append(c.roots[:last-1], tlog.NodeHash(c.roots[last-1], c.roots[last]))
+	}
+	c.size++
+}
+
+// root is that of the whole tree.
+func (c *compact) root() tlog.Hash {
+	if c.size == 0 {
+		h, _ := tlog.TreeHash(0, nil) // of nothing, nothing is read
+		return h
+	}
+	h := c.roots[len(c.roots)-1]
+	for i := len(c.roots) - 2; i >= 0; i-- {
+		h = tlog.NodeHash(c.roots[i], h)
+	}
+	return h
+}
+
+// sign writes a checkpoint as a signed note: the text of C2SP's tlog-checkpoint, whose extension line is the compact range.
+func (c *compact) sign(s note.Signer) ([]byte, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%d\n%s\n%s", s.Name(), c.size, c.root(), rangeLine)
+	for _, h := range c.roots {
+		b.WriteString(" " + h.String())
+	}
+	b.WriteByte('\n')
+	return note.Sign(&note.Note{Text: b.String()}, s)
+}
+
+// openCheckpoint reads a signed note, and proves that the range is that of the root.
+//
+// Errors: cofre.ErrCorrupt.
+func openCheckpoint(text []byte, keys note.Verifiers) (Checkpoint, *compact, error) {
+	signed, err := note.Open(text, keys)
+	if err != nil {
+		return Checkpoint{}, nil, fmt.Errorf("%w: %w", cofre.ErrCorrupt, err)
+	}
+	c, err := ParseCheckpoint(signed.Text)
+	if err != nil {
+		return Checkpoint{}, nil, fmt.Errorf("%w: %w", cofre.ErrCorrupt, err)
+	}
+	r := &compact{size: c.Size}
+	for line := range strings.Lines(signed.Text) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] != rangeLine {
+			continue
+		}
+		for _, w := range words[1:] {
+			raw, err := base64.StdEncoding.DecodeString(w)
+			if err != nil || len(raw) != tlog.HashSize {
+				return Checkpoint{}, nil, fmt.Errorf("the range of checkpoint %d: %w", c.Size, cofre.ErrCorrupt)
+			}
+			r.roots = append(r.roots, tlog.Hash(raw))
+		}
+	}
+	if len(r.roots) != ones(c.Size) || r.root() != c.Root {
+		return Checkpoint{}, nil, fmt.Errorf("the range of checkpoint %d is not that of its root: %w", c.Size, cofre.ErrCorrupt)
+	}
+	return c, r, nil
+}

@@ -1,0 +1,100 @@
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// StatementType is that of an in-toto statement, version 1.
+const StatementType = "https://in-toto.io/Statement/v1"
+
+// predicates is where our predicates are documented; the type of an entry's predicate is this and its Event, and /v1.
+const predicates = "https://cofre.dev/journal/"
+
+// Event says what happened.
+type Event string
+
+// The events.
+const (
+	EventPublished    Event = "point-published"
+	EventFailed       Event = "run-failed"
+	EventVerified     Event = "verified"
+	EventExpired      Event = "expired"
+	EventHeld         Event = "held"
+	EventReleased     Event = "hold-released"
+	EventPruned       Event = "pruned"
+	EventRestored     Event = "restored"
+	EventDrilled      Event = "drilled"
+	EventKey          Event = "key-changed"
+	EventConfigured   Event = "configuration-changed"
+	EventGap          Event = "gap-found"
+	EventAcknowledged Event = "gap-acknowledged"
+	EventSignedOff    Event = "signed-off"
+)
+
+// Entry is one thing that happened, as it is stored.
+type Entry struct {
+	Type      string    `json:"_type"`
+	Subject   []Subject `json:"subject"`
+	Predicate string    `json:"predicateType"`
+	Body      Body      `json:"predicate"`
+}
+
+// Subject is what an entry is about: a recovery point, a report. Its digest is of the exact bytes that it names.
+type Subject struct {
+	Name   string            `json:"name"`
+	Digest map[string]string `json:"digest"` // sha256: hex
+}
+
+// Body is the predicate.
+type Body struct {
+	Event        Event           `json:"event"`
+	At           time.Time       `json:"at"` // by the clock of the host
+	Installation string          `json:"installation"`
+	Host         string          `json:"host"`
+	User         string          `json:"user"`
+	Version      string          `json:"cofre_version"`
+	Run          cofre.RunID     `json:"run,omitempty"`
+	Point        cofre.PointID   `json:"point,omitempty"`
+	Code         cofre.Code      `json:"code,omitempty"` // of a run that failed
+	Lease        *Fence          `json:"lease,omitempty"`
+	Facts        json.RawMessage `json:"facts,omitempty"` // of the event; no names of content
+	// Sealed names an encrypted object with what is not for everybody's eyes, by the SHA-256 of its stored bytes.
+	Sealed string `json:"sealed,omitempty"`
+	// Nonce tells two entries that say the same apart, and a writer whose answer was lost its own entry.
+	Nonce string `json:"nonce"`
+}
+
+// Fence is the lease under which something was done.
+type Fence struct {
+	Name       string `json:"name"`
+	Generation int64  `json:"generation"`
+}
+
+// New makes an entry of what happened.
+func New(b Body, about ...Subject) Entry {
+	b.At = b.At.UTC()
+	b.Nonce = rand.Text()
+	if about == nil {
+		about = []Subject{}
+	}
+	return Entry{StatementType, about, predicates + string(b.Event) + "/v1", b}
+}
+
+// parse reads an entry. What a later version adds is passed over.
+//
+// Errors: cofre.ErrCorrupt.
+func parse(text []byte) (Entry, error) {
+	var e Entry
+	if err := json.Unmarshal(text, &e); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", cofre.ErrCorrupt, err)
+	}
+	if e.Type != StatementType {
+		return Entry{}, fmt.Errorf("%w: it is no statement of in-toto, version 1", cofre.ErrCorrupt)
+	}
+	return e, nil
+}

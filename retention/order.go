@@ -1,0 +1,76 @@
+package retention
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+	"time"
+)
+
+// astray is how far a time may be out of the order of publication before it is not believed: captures that run beside each other are published in
+// another order than they began.
+const astray = 24 * time.Hour
+
+// settle orders components, and gives each the time that is believed of it. Of components whose order of publication is known, the
+// times of the longest row that rises are believed. One that is more than a day before that row was made by a clock that was behind, and
+// is taken to be as young as what was published after it. One that is ahead of the row stays as it says: that only keeps it longer.
+func settle(all []dated) {
+	slices.SortFunc(all, func(a, b dated) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), a.At.Compare(b.At), cmp.Compare(a.Point, b.Point))
+	})
+	correct(all)
+	slices.SortStableFunc(all, func(a, b dated) int { return a.at.Compare(b.at) })
+}
+
+// dated is a component with the time that is believed of it.
+type dated struct {
+	Component
+	at   time.Time
+	gone bool // it has expired before
+}
+
+// correct replaces the times that are not believed.
+func correct(all []dated) {
+	rising := longestRising(all)
+	var before time.Time
+	for i := range all {
+		if len(rising) > 0 && rising[0] == i {
+			before = all[i].At
+			rising = rising[1:]
+			continue
+		}
+		if before.Sub(all[i].At) <= astray {
+			continue
+		}
+		all[i].at = before
+		if len(rising) > 0 {
+			all[i].at = all[rising[0]].At
+		}
+	}
+}
+
+// longestRising returns the indexes of the longest row whose times do not fall.
+func longestRising(all []dated) []int {
+	tails := []int{} // the last index of the best row of each length
+	before := make([]int, len(all))
+	for i := range all {
+		n := sort.Search(len(tails), func(k int) bool { return all[tails[k]].At.After(all[i].At) })
+		before[i] = -1
+		if n > 0 {
+			before[i] = tails[n-1]
+		}
+		if n == len(tails) {
+			tails = append(tails, i)
+		} else {
+			tails[n] = i
+		}
+	}
+	row := make([]int, len(tails))
+	if len(tails) == 0 {
+		return row
+	}
+	for k, i := len(tails)-1, tails[len(tails)-1]; k >= 0; k, i = k-1, before[i] {
+		row[k] = i
+	}
+	return row
+}
