@@ -23,6 +23,8 @@ type Repository interface {
 	Tree(ctx context.Context, root ObjectID) (Tree, error)
 
 	// Points yields every published recovery point, oldest first.
+	//
+	// Errors: ErrCorrupt if what names the points cannot be read.
 	Points(ctx context.Context) iter.Seq2[RecoveryPoint, error]
 
 	// Publish makes p visible, after it has proven that everything p's components refer to is there. When it
@@ -38,11 +40,18 @@ type Repository interface {
 
 	// Verify checks points at a level and yields what is wrong: nothing yielded means nothing found. At
 	// LevelContent every stored byte of the repository is read back and compared, not only those of points.
+	//
+	// Errors: that the repository cannot be asked, which ends it. What is wrong in it is a finding.
 	Verify(ctx context.Context, points []RecoveryPoint, level Level, obs Observer) iter.Seq2[Finding, error]
 
 	// Stats says what the repository is and holds, for people.
+	//
+	// Errors: as of Points.
 	Stats(ctx context.Context) (RepositoryStats, error)
 
+	// Close releases the repository.
+	//
+	// Errors: that it could not be released. What was published is durable all the same.
 	Close(ctx context.Context) error
 }
 
@@ -50,10 +59,16 @@ type Repository interface {
 type Mender interface {
 	// Heal acts upon what is known to be damaged: the captures that begin after it store it afresh, where it still
 	// exists at their sources, and with it heal every older point that shares it. What is whole stays readable.
+	//
+	// Errors: ErrReadOnly; those of Repository.
 	Heal(ctx context.Context) error
 	// Damage says which points are known to have lost something that has not been stored afresh, oldest first.
+	//
+	// Errors: as of Repository.Points.
 	Damage(ctx context.Context) ([]Damage, error)
-	// Whole returns an ErrCorrupt where a component is known to have lost something.
+	// Whole says whether a component is known to have lost something.
+	//
+	// Errors: ErrCorrupt if it is; those of Repository.
 	Whole(ctx context.Context, c Component) error
 }
 
@@ -87,26 +102,42 @@ type SourceID struct {
 type Session interface {
 	// Put stores what r yields, to its end, as one object, and adds e to the tree. It returns e with Size and
 	// Object set. An error of r, or a Size that e promised and r did not keep, is Put's error and adds nothing.
+	//
+	// Errors: that of r, as it is; those of the repository: ErrUnreachable, ErrDiskFull. Once a write has failed, every
+	// later call returns that error.
 	Put(ctx context.Context, e Entry, r io.Reader) (Entry, error)
 
 	// Add adds an entry without bytes: a directory or a symbolic link. Parents of entries need not be added;
 	// they are made with mode 0755.
+	//
+	// Errors: as of Put; one if e is neither.
 	Add(ctx context.Context, e Entry) error
 
 	// Reuse adds e, whose Object is from a Tree of this repository, without reading its bytes. A directory
 	// brings everything below it.
+	//
+	// Errors: ErrNotFound if the repository does not hold the object any more, or is about to prune it; as of Put.
 	Reuse(ctx context.Context, e Entry) error
 
 	// Store stores what r yields as an object that is in no tree yet, for Concat.
+	//
+	// Errors: as of Put.
 	Store(ctx context.Context, layout Layout, r io.Reader) (ObjectID, int64, error)
 
 	// Concat adds e as the concatenation of objects stored before, without reading them again.
+	//
+	// Errors: ErrNotFound if the repository does not hold a part; one if e promised another size than the parts have; as of
+	// Put.
 	Concat(ctx context.Context, e Entry, parts []ObjectID) (Entry, error)
 
 	// Finish writes the tree, makes it durable, and returns where it is. It is invisible until published.
+	//
+	// Errors: as of Put; a second time is one.
 	Finish(ctx context.Context) (Content, error)
 
 	// Close gives up what Finish did not return and releases the session. Safe to call after Finish.
+	//
+	// Errors: that it could not be released. What Finish returned is durable all the same.
 	Close(ctx context.Context) error
 }
 
@@ -115,6 +146,8 @@ type Tree interface {
 	// Stat describes one entry; the empty path is the root. Errors: ErrNotFound.
 	Stat(ctx context.Context, path string) (Entry, error)
 	// List yields the entries directly inside a directory, with full paths, in byte order of their names.
+	//
+	// Errors: ErrNotFound if there is no such directory; ErrCorrupt if it cannot be read. Each ends the iteration.
 	List(ctx context.Context, dir string) iter.Seq2[Entry, error]
 	// Open reads one file. The reader is authenticated: bytes that were changed at rest are an error, never data.
 	//
@@ -131,6 +164,9 @@ type Skipper interface {
 
 // Store keeps plain named objects: the floor of a repository, and the home of WAL segments. Names are
 // slash-separated. Every write is durable when it returns nil, and no reader ever sees half an object.
+//
+// Errors, by errors.Is, from every method: ErrNoRepo if the folder or the bucket itself is not there, ErrDenied, ErrUnreachable;
+// from those that write, also ErrDiskFull and ErrReadOnly.
 type Store interface {
 	// Create stores an object that must not exist. Of several at once, one wins. Errors: ErrExists.
 	Create(ctx context.Context, name string, r io.Reader, size int64) error

@@ -10,9 +10,11 @@ type Source interface {
 	ID() SourceID
 
 	// Capture reads the source once, whole, into c.Session. It does not finish the session: its caller does.
-	// An error means that no component of it may be published; the other sources of the run are captured all the
-	// same. It must leave nothing behind on the source: no slot, no running backup, no open transaction, no child
+	// It must leave nothing behind on the source: no slot, no running backup, no open transaction, no child
 	// process. Whatever the configuration names and the component does not hold is in Captured.Findings, by name.
+	//
+	// Errors: ErrUnreachable, ErrDenied and others of the source; those of the session. An error means that no component of it
+	// may be published; the other sources of the run are captured all the same.
 	Capture(ctx context.Context, c *Capture) (Captured, error)
 }
 
@@ -21,6 +23,7 @@ type Source interface {
 // with in between cannot be lost to the point. It may leave work going, which ends when Capture begins or when ctx,
 // that of the whole run, ends.
 type Preparer interface {
+	// Errors: those of Capture. One that is not of the session spoils nothing: Capture does the work when its turn comes.
 	Prepare(ctx context.Context, c *Capture) error
 }
 
@@ -33,6 +36,7 @@ type PartialBase interface {
 // Checker is an optional power of a Source: it says what stands between the source and a backup or a promise.
 // doctor prints what it returns; an empty list means that a capture should work.
 type Checker interface {
+	// Errors: that looking could not go on: the connection is lost, or ctx has ended. What is found is a Diagnosis.
 	Doctor(ctx context.Context) ([]Diagnosis, error)
 }
 
@@ -86,5 +90,6 @@ type PointCheck interface {
 	Name() string
 	// Applies reports whether p has what the check needs.
 	Applies(p RecoveryPoint) bool
+	// Errors: those of open and of reading the trees. What does not belong together is a finding.
 	Check(ctx context.Context, p RecoveryPoint, open func(Component) (Tree, error)) ([]Finding, error)
 }

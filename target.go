@@ -11,6 +11,9 @@ import (
 type Target interface {
 	// Plan looks at the component and at the place it shall go to, and touches nothing. What forbids the
 	// restore is in Plan.Problems, all of it at once, not an error.
+	//
+	// Errors: that the component cannot be read (ErrCorrupt, those of t), or the place not be looked at (ErrUnreachable,
+	// ErrDenied).
 	Plan(ctx context.Context, c Component, t Tree) (*Plan, error)
 
 	// Promise says what of the following this restore keeps. It is asked after Plan.
@@ -18,17 +21,26 @@ type Target interface {
 
 	// Stage brings the bytes to where Promise.Staging says: a database under another name, an empty directory, the
 	// buckets themselves.
+	//
+	// Errors: ErrDiskFull, ErrDenied, ErrUnreachable of the place; ErrCorrupt and those of the repository; ErrLocked while
+	// another restore to the same place runs; that of ctx.
 	Stage(ctx context.Context, obs Observer) error
 
 	// Check compares what is staged with what was captured. A Proof that does not hold is an error of the restore.
+	//
+	// Errors: that what is staged, or the component, cannot be read.
 	Check(ctx context.Context, obs Observer) (*Proof, error)
 
 	// Publish gives what is staged its name, or takes what is staged into use. If the Promise says that what it replaces is
-	// kept, Outcome says where. A second time is an error, and does nothing.
+	// kept, Outcome says where.
+	//
+	// Errors: those of the place, as of Stage. A second time is one, and does nothing.
 	Publish(ctx context.Context) (*Outcome, error)
 
-	// Discard removes what Stage made, as far as the Promise says, and never anything else. What it cannot remove it
-	// names in its error, with the command that does. After Publish, and a second time, it does nothing.
+	// Discard removes what Stage made, as far as the Promise says, and never anything else. After Publish, and a
+	// second time, it does nothing.
+	//
+	// Errors: one that names what it cannot remove, with the command that does.
 	Discard(ctx context.Context) error
 }
 

@@ -14,6 +14,7 @@ import (
 // Recent is an optional power of an Inventory: only the objects that were written since an instant of the
 // service's clock. Without it every row is listed and most are passed over.
 type Recent interface {
+	// Errors: those of Inventory.Rows.
 	Since(ctx context.Context, t time.Time) iter.Seq2[Object, error]
 }
 

@@ -14,8 +14,10 @@ import (
 
 // Store is a set of buckets on one service. Safe for several goroutines.
 //
-// Conditions by errors.Is, from every method: cofre.ErrNotFound, cofre.ErrDenied, cofre.ErrUnreachable. An error
-// that is worth another attempt says so through cofre.Retryable; stores retry what is cheap to retry (a listing)
+// Errors, by errors.Is, from every method and from the readers of Open: cofre.ErrNotFound if the bucket or the object is not
+// there, cofre.ErrDenied if the key or the user may not, cofre.ErrUnreachable if the service does not answer, cofre.ErrRefused
+// if it does not take the request; from those that write, also cofre.ErrDiskFull and cofre.ErrReadOnly. An error that is worth
+// another attempt says so through cofre.Retryable; stores retry what is cheap to retry (a listing)
 // themselves and leave the bytes of objects to their caller, who knows how to look again.
 type Store interface {
 	// Describe says what the store is and can keep. It does not ask the service.
@@ -27,10 +29,13 @@ type Store interface {
 	Buckets(ctx context.Context, ids ...string) ([]Bucket, error)
 
 	// Ensure makes b exist with b's settings, whether it existed or not. Objects are not touched.
+	//
+	// Errors: cofre.ErrRefused if the store does not take such a name or such settings.
 	Ensure(ctx context.Context, b Bucket) error
 
-	// List yields the objects of a bucket whose names begin with prefix, in no particular order, each once. An
-	// *UnreadableError is about one object and does not end the iteration; any other error does.
+	// List yields the objects of a bucket whose names begin with prefix, in no particular order, each once.
+	//
+	// Errors: an *UnreadableError is about one object and does not end the iteration; any other error does.
 	List(ctx context.Context, bucket, prefix string) iter.Seq2[Object, error]
 
 	// Stat describes one object as the service does. On some services it goes on describing an object whose
@@ -44,6 +49,9 @@ type Store interface {
 	// Open reads the object that o describes (Bucket and Name are what counts) and returns it as it is served,
 	// with everything known about it. The reader must be closed. It yields whole objects or an error, never a
 	// silently short one.
+	//
+	// Errors: cofre.ErrNotFound; from reads too, one that is worth another attempt if the object is written to meanwhile or
+	// the connection breaks.
 	Open(ctx context.Context, o Object) (Object, io.ReadCloser, error)
 
 	// Put writes o, replacing what has its name, with its content type, cache control and metadata, from r's
@@ -53,18 +61,23 @@ type Store interface {
 	Put(ctx context.Context, o Object, r io.ReadSeeker) (Object, error)
 
 	// Delete removes an object. One that does not exist is no error.
+	//
+	// Errors: those of every method.
 	Delete(ctx context.Context, bucket, name string) error
 }
 
 // Prover is an optional power of a Store whose Stat does not look at the bytes: Prove reads as little as shows
 // that they are there, and returns the etag that the service computes from them.
 type Prover interface {
+	// Errors: what the service answers if the bytes are gone; cofre.ErrNotFound if there is no such object; those of Store.
 	Prove(ctx context.Context, o Object) (Object, error)
 }
 
 // Limiter is an optional power of a Store with limits on what it takes.
 type Limiter interface {
 	// MaxSize is the largest object the service takes whatever its bucket says, or -1.
+	//
+	// Errors: those of Store; a service that does not tell is none.
 	MaxSize(ctx context.Context) (int64, error)
 }
 
@@ -72,6 +85,9 @@ type Limiter interface {
 type Keeper interface {
 	// Keep gives the object that has this name a second place, with everything that is known of it:
 	// it is missing at no moment. A crash leaves it in both places.
+	//
+	// Errors: cofre.ErrNotFound if there is no such object; cofre.ErrRefused if the second place cannot be trusted; those
+	// of Store.
 	Keep(ctx context.Context, o Object, mark string) error
 	// KeptAt is where all that is kept under mark is, or will be.
 	KeptAt(mark string) string
@@ -81,12 +97,19 @@ type Keeper interface {
 type Foldered interface {
 	// Folders yields the folders of a bucket, itself first, a folder before what is in it; of bucket "" the folder of the
 	// store itself, without a time.
+	//
+	// Errors: those of Store, which end the iteration. A folder that may not be listed is named by Store.List.
 	Folders(ctx context.Context, bucket string) iter.Seq2[Folder, error]
 	// FitFolder is Fit for a folder.
 	FitFolder(f Folder) (fitted Folder, lost []cofre.Message)
 	// MakeFolder makes a folder as f says, if it is not there, and reports whether it did.
+	//
+	// Errors: cofre.ErrRefused if the path leads out of the store, or cannot be one; those of Store.
 	MakeFolder(ctx context.Context, f Folder) (made bool, err error)
 	// SetFolder gives a folder that exists its attributes and time.
+	//
+	// Errors: cofre.ErrNotFound if there is no such folder; cofre.ErrDenied if the user may not set what f says; those of
+	// Store.
 	SetFolder(ctx context.Context, f Folder) error
 	// Absent reports whether the place itself is still to be made, by the first thing that is written.
 	Absent() bool
@@ -96,8 +119,12 @@ type Foldered interface {
 	// is "" if nothing does.
 	InTheWay(bucket, name string, folder bool) (at string, what cofre.Message)
 	// MoveAside gives what is at a path of the bucket another place, whole, and returns it. A crash leaves it in one of them.
+	//
+	// Errors: cofre.ErrNotFound if nothing is there; cofre.ErrRefused if the other place cannot be trusted; those of Store.
 	MoveAside(ctx context.Context, bucket, at, mark string) (to string, err error)
 	// Sweep removes what a restore needed for its own work.
+	//
+	// Errors: those of Store.
 	Sweep(ctx context.Context) error
 }
 
@@ -116,6 +143,7 @@ type Warner interface {
 // Strayer is an optional power of a Store that can hold things beside its buckets: it names each, so that none is left
 // out without a word. What is kept for cofre itself is no stray.
 type Strayer interface {
+	// Errors: those of Store.
 	Strays(ctx context.Context) ([]Stray, error)
 }
 
@@ -276,6 +304,8 @@ func Unreadable(err error) (*UnreadableError, bool) {
 // Inventory lists objects from somewhere else than the store's own listing: the rows of storage.objects, in one
 // query, with the versions that a listing does not show.
 type Inventory interface {
+	// Errors: cofre.ErrNotFound if what is asked holds no such list, as a database that is not the service's; others if it
+	// cannot be asked now. Each ends the iteration.
 	Rows(ctx context.Context) iter.Seq2[Object, error]
 }
 

@@ -70,6 +70,8 @@ type Restore struct {
 type FixUp interface {
 	// FixUp sets each row that can be set, whatever becomes of the others, and never a row's version. It names the
 	// rows that are not as captured afterwards, the first of them.
+	//
+	// Errors: that of objects; that the service's database cannot be asked.
 	FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (FixedUp, error)
 }
 
