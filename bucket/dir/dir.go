@@ -66,7 +66,7 @@ var (
 
 // Open opens the folder at root.
 //
-// Errors: cofre.ErrNotFound where there is none.
+// Errors: cofre.ErrNotFound if there is none; cofre.ErrConfig if it is no folder; cofre.ErrDenied.
 func Open(root string) (*Store, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
@@ -83,6 +83,8 @@ func Open(root string) (*Store, error) {
 }
 
 // OpenNew is Open for a restore: a folder that is not there, as on a new machine, is made when something is written.
+//
+// Errors: those of Open, without cofre.ErrNotFound.
 func OpenNew(root string) (*Store, error) {
 	s, err := Open(root)
 	if !errors.Is(err, cofre.ErrNotFound) {
@@ -114,6 +116,9 @@ func (s *Store) Describe() bucket.Description {
 }
 
 // Buckets returns the sub-folders. A symbolic link to a folder is one: buckets are moved to larger disks so.
+//
+// Errors: cofre.ErrNotFound if a bucket that is named is no sub-folder, or cannot be one; cofre.ErrDenied; that the
+// settings kept of a bucket cannot be read.
 func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, error) {
 	if len(ids) == 0 && s.Absent() {
 		return nil, nil
@@ -173,6 +178,8 @@ func (s *Store) isBucket(e fs.DirEntry) bool {
 }
 
 // Strays names what lies in the folder itself: only what is in a sub-folder is in a bucket.
+//
+// Errors: cofre.ErrNotFound if the folder is gone; cofre.ErrDenied if it may not be listed.
 func (s *Store) Strays(_ context.Context) ([]bucket.Stray, error) {
 	entries, err := os.ReadDir(s.root)
 	if err != nil {
@@ -219,6 +226,9 @@ func special(b bucket.Bucket) bool {
 }
 
 // Ensure makes the sub-folder and keeps the settings, if there are any, below .cofre.
+//
+// Errors: cofre.ErrRefused if the name cannot be a folder's, or a symbolic link leads out of the store; cofre.ErrNotFound
+// if a file has the name; cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
 func (s *Store) Ensure(_ context.Context, b bucket.Bucket) error {
 	if err := checkBucket(b.ID); err != nil {
 		return err
@@ -281,6 +291,9 @@ func checkBucket(id string) error {
 
 // List yields the regular files of a bucket, and those of odd names. Symbolic links and special files are named
 // as unreadable: a bucket does not hold such things. So is a folder in it that cannot be read, its name with a slash.
+//
+// Errors: *bucket.UnreadableError for each of these, which does not end the list; cofre.ErrNotFound if there is no such
+// bucket; cofre.ErrDenied if it may not be listed itself; that of ctx.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		if _, err := s.Buckets(ctx, id); err != nil {
@@ -441,6 +454,9 @@ func changed(fi fs.FileInfo) int64 {
 }
 
 // Stat describes one object.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrRefused if the bucket's name cannot be a folder's; cofre.ErrDenied; that the record
+// of the object cannot be read.
 func (s *Store) Stat(_ context.Context, id, name string) (bucket.Object, error) {
 	path, err := s.find(id, name)
 	if err != nil {
@@ -472,6 +488,8 @@ func (s *Store) find(id, name string) (string, error) {
 }
 
 // Open reads one object. A file that is written to while it is read is an error worth another attempt.
+//
+// Errors: those of Stat; from reads, that of the file that was written to, which is Retryable.
 func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
 	path, err := s.find(o.Bucket, o.Name)
 	if err != nil {
@@ -530,6 +548,10 @@ func (e *changedError) Error() string   { return e.path + " was written to while
 func (e *changedError) Retryable() bool { return true }
 
 // Put writes one object durably.
+//
+// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrRefused if the object has no name, or a symbolic link on
+// its path leads elsewhere; io.ErrUnexpectedEOF if r is not as long as o.Size says; that of r; cofre.ErrDiskFull,
+// cofre.ErrReadOnly, cofre.ErrDenied.
 func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
 	if _, err := s.Buckets(context.Background(), o.Bucket); err != nil {
 		return bucket.Object{}, err
@@ -727,6 +749,9 @@ func writeTemp(temp hold, o bucket.Object, r io.Reader) (string, error) {
 }
 
 // Delete removes an object, its record, and folders that are empty without it.
+//
+// Errors: cofre.ErrRefused if the bucket's name cannot be a folder's; cofre.ErrDenied, cofre.ErrReadOnly. An object that is
+// not there is none.
 func (s *Store) Delete(_ context.Context, id, name string) error {
 	path, err := s.find(id, name)
 	if errors.Is(err, cofre.ErrNotFound) {

@@ -22,6 +22,8 @@ import (
 
 // Folders yields a bucket's folder and those in it, a folder before what is in it. One that may not be listed ends
 // nothing here: List names it.
+//
+// Errors: those of looking at a folder, and that of ctx; each ends the list. A bucket that is not there has no folders.
 func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder, error] {
 	return func(yield func(bucket.Folder, error) bool) {
 		if id == "" {
@@ -105,6 +107,10 @@ func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []cofre.Message) {
 
 // MakeFolder makes a folder with its attributes, so that nobody sees it more open than it is to be. Its owner may write
 // into it until SetFolder.
+//
+// Errors: cofre.ErrRefused if the bucket's name cannot be a folder's, or a symbolic link leads out of the store;
+// syscall.ENOTDIR if something else has the name, cofre.ErrNotFound if something else is above it; cofre.ErrDenied,
+// cofre.ErrDiskFull, cofre.ErrReadOnly.
 func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 	if f.Bucket == "" {
 		return s.makeItself(f)
@@ -151,6 +157,9 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 
 // Lock locks the folder itself, making it: whoever else restores into it sees that, with whatever state directory and, if
 // the file system knows of locks, from whatever machine.
+//
+// Errors: cofre.ErrLocked while another restore into the folder runs; cofre.ErrDenied, cofre.ErrDiskFull or
+// cofre.ErrReadOnly if it cannot be made or opened.
 func (s *Store) Lock() (func() error, error) {
 	if s.Absent() {
 		if err := durable.MkdirAll(s.root, 0o755); err != nil {
@@ -176,6 +185,9 @@ func (s *Store) makeItself(f bucket.Folder) (bool, error) {
 }
 
 // SetFolder gives a folder its attributes and time.
+//
+// Errors: cofre.ErrNotFound if it is not there, or no folder; cofre.ErrRefused if its bucket is a symbolic link that leads
+// out of the store; cofre.ErrDenied if the user may not give it this owner or mode; cofre.ErrReadOnly.
 func (s *Store) SetFolder(_ context.Context, f bucket.Folder) error {
 	if f.Bucket == "" {
 		return translate(dressPath(s.root+"/.", f.Attributes, f.ModifiedAt))
@@ -216,6 +228,8 @@ func dressPath(path string, a *bucket.Attributes, at time.Time) error {
 
 // Sweep removes what a restore needed for its own work, what one that was killed left of it, and records of earlier
 // versions that say nothing. What is left below .cofre is what files cannot say.
+//
+// Errors: cofre.ErrDenied or cofre.ErrReadOnly if something may not be removed; that of ctx.
 func (s *Store) Sweep(ctx context.Context) error {
 	if s.Absent() {
 		return nil // nothing was written

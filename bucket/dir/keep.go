@@ -30,6 +30,9 @@ func (s *Store) KeptAt(mark string) string {
 
 // Keep gives the file, and the record of it, a second name below KeptAt, at the same path: what is kept is itself a
 // folder that Open opens.
+//
+// Errors: cofre.ErrNotFound if there is no such object; cofre.ErrRefused if a symbolic link stands where it would be kept;
+// cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
 func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
 	path, err := s.find(o.Bucket, o.Name)
 	if err != nil {

@@ -65,6 +65,9 @@ func kindOf(fi fs.FileInfo) cofre.Message {
 }
 
 // MoveAside renames what is at a path of a bucket to the same path below KeptAt.
+//
+// Errors: cofre.ErrNotFound if nothing is there; cofre.ErrRefused if a symbolic link stands where it would be kept;
+// syscall.EXDEV if that is on another file system; cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
 func (s *Store) MoveAside(_ context.Context, id, at, mark string) (string, error) {
 	kept, err := s.keptRoot(mark)
 	if err != nil {
