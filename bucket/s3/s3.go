@@ -85,6 +85,9 @@ func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 }
 
 // Buckets lists the buckets that the key may list, or asks for each that is named.
+//
+// Errors: cofre.ErrNotFound if a bucket that is named does not exist; cofre.ErrDenied; cofre.ErrUnreachable once the
+// patience of the configuration is at an end.
 func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, error) {
 	if len(ids) == 0 {
 		var all []minio.BucketInfo
@@ -126,6 +129,9 @@ func (s *Store) settings(ctx context.Context, id string) bucket.Bucket {
 }
 
 // Ensure makes a bucket. Of the settings, S3 has only versioning, which is switched on but never off.
+//
+// Errors: cofre.ErrRefused if the server does not take the name, or somebody else has it; cofre.ErrDenied;
+// cofre.ErrUnreachable.
 func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
 	ok, err := s.exists(ctx, b.ID)
 	if err != nil {
@@ -165,6 +171,8 @@ func (s *Store) try(ctx context.Context, op, id string, request func() error) er
 }
 
 // List pages through ListObjectsV2. A page that cannot be had is asked for again, from the last object on.
+//
+// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrDenied; cofre.ErrUnreachable; that of ctx.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
@@ -189,6 +197,8 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 }
 
 // Stat describes an object by HEAD.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrDenied; cofre.ErrUnreachable.
 func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error) {
 	var info minio.ObjectInfo
 	err := s.try(ctx, "stat "+id+"/"+name, id, func() (err error) {
@@ -202,6 +212,9 @@ func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error
 }
 
 // Open reads an object in one request.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrDenied; cofre.ErrUnreachable, from reads too, which is Retryable: nothing is tried
+// again here.
 func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
 	r, info, _, err := s.core.GetObject(ctx, o.Bucket, o.Name, minio.GetObjectOptions{})
 	if err != nil {
@@ -275,6 +288,10 @@ const (
 )
 
 // Put writes an object, in parts where it is large. Nothing is seen of it before the last part.
+//
+// Errors: cofre.ErrRefused if the name is empty or not UTF-8, or the server does not take the name or the size;
+// io.ErrUnexpectedEOF if r is not as long as o.Size says; cofre.ErrNotFound if there is no such bucket; cofre.ErrDiskFull
+// if the server or a quota is full; cofre.ErrDenied; cofre.ErrUnreachable.
 func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
 	if !utf8.ValidString(o.Name) || o.Name == "" {
 		return o, fmt.Errorf("write %s: the name is empty or not UTF-8: %w", o.Path(), cofre.ErrRefused)
@@ -325,6 +342,8 @@ func (s *Store) putWhole(ctx context.Context, o bucket.Object, r io.ReadSeeker, 
 }
 
 // Delete removes an object; with versioning on, S3 keeps it under a delete marker.
+//
+// Errors: cofre.ErrDenied; cofre.ErrUnreachable. An object that is not there is none.
 func (s *Store) Delete(ctx context.Context, id, name string) error {
 	err := s.try(ctx, "delete "+id+"/"+name, id, func() error { return s.core.RemoveObject(ctx, id, name, minio.RemoveObjectOptions{}) })
 	if errors.Is(err, cofre.ErrNotFound) {
