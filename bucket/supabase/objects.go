@@ -105,6 +105,9 @@ type info struct {
 }
 
 // Stat describes an object by its row. Its bytes may be gone all the same: see Prove.
+//
+// Errors: *Error for what the server answers: cofre.ErrNotFound if there is no such row, cofre.ErrDenied for the key;
+// cofre.ErrUnreachable if it does not answer.
 func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error) {
 	var i info
 	op := "info " + id + "/" + name
@@ -121,6 +124,9 @@ func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error
 
 // Open reads an object's bytes, and its row too where the caller does not know the version and metadata: from a
 // listing, for instance.
+//
+// Errors: those of Stat; a Retryable one if row and bytes are not of the same moment, or, from reads too, the connection
+// breaks.
 func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
 	res, err := s.get(ctx, o, "")
 	if err != nil {
@@ -160,6 +166,8 @@ func (e *changedError) Error() string   { return "read " + e.path + ": its row a
 func (e *changedError) Retryable() bool { return true }
 
 // Prove asks for one byte. The server computes the etag of what it has, and answers with an error if that is gone.
+//
+// Errors: *Error if the bytes are gone; those of Stat.
 func (s *Store) Prove(ctx context.Context, o bucket.Object) (bucket.Object, error) {
 	row, err := s.Stat(ctx, o.Bucket, o.Name)
 	if err != nil {
@@ -239,6 +247,9 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 // Delete removes an object. The server also deletes a row whose bytes are gone.
+//
+// Errors: *Error: cofre.ErrDenied for the key, cofre.ErrNotFound if there is no such bucket; cofre.ErrUnreachable. An
+// object that is not there is none.
 func (s *Store) Delete(ctx context.Context, id, name string) error {
 	err := s.call(ctx, "delete "+id+"/"+name, http.MethodDelete, "/object/"+escape(id)+"/"+escape(name), nil, nil)
 	var answer *Error

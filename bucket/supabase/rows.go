@@ -28,6 +28,8 @@ type databaseFacts struct {
 }
 
 // Rows yields the rows of storage.objects that a captured database holds: see bucket.Rowed.
+//
+// Errors: those of DatabaseRows.
 func (s *Store) Rows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Seq2[bucket.Object, error], error) {
 	return DatabaseRows(ctx, c, t)
 }

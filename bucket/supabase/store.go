@@ -268,6 +268,9 @@ func (w wireBucket) bucket() bucket.Bucket {
 }
 
 // Buckets lists the buckets, or asks for each that is named: of a listing a missing one would just be absent.
+//
+// Errors: *Error: cofre.ErrNotFound if a bucket that is named does not exist, cofre.ErrDenied for the key;
+// cofre.ErrUnreachable; that the answer is not the storage server's.
 func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, error) {
 	if len(ids) == 0 {
 		var all []wireBucket
@@ -292,6 +295,9 @@ func (s *Store) Buckets(ctx context.Context, ids ...string) ([]bucket.Bucket, er
 }
 
 // Ensure creates a bucket, or sets what can be set of one that exists.
+//
+// Errors: *Error: cofre.ErrRefused if the server does not take the name or a setting, cofre.ErrDenied for the key;
+// cofre.ErrUnreachable.
 func (s *Store) Ensure(ctx context.Context, b bucket.Bucket) error {
 	settings := map[string]any{"public": b.Public, "file_size_limit": b.MaxSize, "allowed_mime_types": b.Types}
 	if len(b.Types) == 0 {

@@ -22,6 +22,10 @@ import (
 const chunk = 6 << 20
 
 // Put writes one object, resumably where it is large. The object keeps its id and its owner if it exists.
+//
+// Errors: io.ErrUnexpectedEOF if r is not as long as o.Size says; *Error: cofre.ErrRefused for a size, a type or a name
+// that the server does not take, cofre.ErrNotFound if there is no such bucket, cofre.ErrDenied for the key;
+// cofre.ErrCorrupt if the server says that it has what was not sent; cofre.ErrUnreachable.
 func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
 	if err := bucket.CheckLength(r, o.Size); err != nil {
 		return o, fmt.Errorf("write %s: %w", o.Path(), err)
@@ -237,6 +241,8 @@ func (s *Store) giveUp(ctx context.Context, where string) {
 }
 
 // MaxSize asks for the largest object the server takes, -1 where it does not say.
+//
+// Errors: cofre.ErrUnreachable; *Error if the server cannot answer now.
 func (s *Store) MaxSize(ctx context.Context) (int64, error) {
 	if known := s.maxSize.Load(); known != 0 {
 		return known - 1, nil
