@@ -105,6 +105,8 @@ func (s *Source) ID() cofre.SourceID { return s.cfg.Source }
 func (s *Source) TakesPartialBase() bool { return true }
 
 // Doctor lists the buckets and says what a person should know about the store, and what a capture would not take.
+//
+// Errors: that of ctx. What is wrong with the store is a diagnosis.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	r := &run{cfg: s.cfg, store: s.cfg.Store, desc: s.cfg.Store.Describe()}
 	subject := cofre.Verbatim("storage " + r.desc.URL)
@@ -135,6 +137,9 @@ func warnings(s Store) []cofre.Message {
 // Prepare reads the objects that the last component lacks into c.Session, before anything else is captured, and
 // goes on reading what is written until Capture begins or ctx ends, so that what an object is overwritten with from
 // now on cannot be lost to a point whose database names it. What cannot be read is left to Capture.
+//
+// Errors: cofre.ErrNotFound, cofre.ErrDenied, cofre.ErrUnreachable if the buckets or their inventory cannot be listed;
+// cofre.ErrCorrupt if the last component cannot be read; those of c.Session, and of the files in TempDir and StateDir.
 func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 	if _, ok := s.cfg.Store.(Rowed); !ok {
 		return nil // no database names the versions of other stores

@@ -51,6 +51,8 @@ func closureOf(p cofre.RecoveryPoint) (databases []cofre.Component, storage cofr
 
 // Check names each object that is missing, different or an orphan. A database of another application, which
 // names none, is no finding.
+//
+// Errors: those of open; cofre.ErrCorrupt and others of reading a component; of the files in TempDir; that of ctx.
 func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
 	databases, storage, ok := closureOf(p)
 	if !ok {

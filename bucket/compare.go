@@ -9,6 +9,8 @@ import (
 )
 
 // OpenAgain opens an object that was written a moment ago. A server may fail the first reads after an overwrite.
+//
+// Errors: those of Store.Open, once it is not tried again.
 func OpenAgain(ctx context.Context, s Store, o Object) (got Object, body io.ReadCloser, err error) {
 	err = Steadily(ctx, func() (err error) {
 		got, body, err = s.Open(ctx, o)

@@ -196,6 +196,9 @@ func btoi(b bool) int {
 const MaxLine = 16 << 20
 
 // ReadShard yields the lines of one shard's index.
+//
+// Errors: cofre.ErrCorrupt if a line is no entry; those of the tree. Each ends the iteration; a shard without an index has
+// no objects.
 func ReadShard(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexed, error] {
 	return func(yield func(Indexed, error) bool) {
 		r, err := t.Open(ctx, indexPath(shard))
@@ -257,6 +260,8 @@ func ReadShards(ctx context.Context, t cofre.Tree) (Shards, error) {
 }
 
 // ReadBuckets reads the bucket settings of a captured component.
+//
+// Errors: those of ReadJSON.
 func ReadBuckets(ctx context.Context, t cofre.Tree) ([]Bucket, error) {
 	var b []Bucket
 	err := ReadJSON(ctx, t, BucketsFile, &b)
@@ -265,6 +270,8 @@ func ReadBuckets(ctx context.Context, t cofre.Tree) ([]Bucket, error) {
 
 // ReadIndex yields every object of a captured component, shard by shard: also those that are missing or
 // superseded. The string is where the bytes are in the tree, empty for a missing one.
+//
+// Errors: those of ReadShards and ReadShard, which end the iteration.
 func ReadIndex(ctx context.Context, t cofre.Tree) iter.Seq2[Located, error] {
 	return func(yield func(Located, error) bool) {
 		s, err := ReadShards(ctx, t)

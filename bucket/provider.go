@@ -67,6 +67,8 @@ func CheckProvider(ctx context.Context, s Store, id string) (ProviderReport, err
 }
 
 // RemovePrefix deletes every object of a bucket below a prefix.
+//
+// Errors: those of Store.List, an *UnreadableError too, and of Store.Delete. The first one ends it.
 func RemovePrefix(ctx context.Context, s Store, id, prefix string) error {
 	var names []string
 	for o, err := range s.List(ctx, id, prefix) {

@@ -313,6 +313,8 @@ type Inventory interface {
 type InventoryFunc func(ctx context.Context) iter.Seq2[Object, error]
 
 // Rows calls f.
+//
+// Errors: those of f.
 func (f InventoryFunc) Rows(ctx context.Context) iter.Seq2[Object, error] { return f(ctx) }
 
 // AFolder and AFile are what most often stands in the way: see Foldered.

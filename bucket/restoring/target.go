@@ -145,6 +145,9 @@ func NewTarget(cfg Restore) *Target {
 }
 
 // Plan selects the objects, lists what the target has, and says what will happen.
+//
+// Errors: cofre.ErrNotFound if the tree is no storage component; cofre.ErrCorrupt if it cannot be read; those of listing
+// the target's store; that what StateDir remembers cannot be read. What forbids the restore is among the plan's problems.
 func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	t.tree, t.trees = tree, []cofre.Tree{tree}
 	plan := cofre.NewPlan(cofre.Say("bucket.plan", "restore storage to {{.url}}", "url", t.desc.URL))
@@ -490,6 +493,10 @@ func (t *Target) shard(shard string) ([]bucket.Located, map[string]bucket.Object
 }
 
 // Stage makes the buckets, lifts their limits, uploads what is absent and reads it back.
+//
+// Errors: cofre.ErrLocked while another restore to the same storage runs; cofre.ErrDenied, cofre.ErrDiskFull,
+// cofre.ErrReadOnly, cofre.ErrUnreachable of the store; those of reading the repository; that of ctx. An object that the
+// store refuses, or that the repository has lost, is left out by name.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	obs.Observe(t.event(cofre.TypeTaskBegan))
 	err := t.stage(ctx, obs)
@@ -757,6 +764,8 @@ func (t *Target) leaveObject(o bucket.Object, got cofre.Message) {
 }
 
 // Check says whether everything asked for is in the target, or about to be replaced there, apart from what is left.
+//
+// Errors: never one: what differs is in the proof.
 func (t *Target) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -985,6 +994,8 @@ func (t *Target) restored() iter.Seq2[bucket.Object, error] {
 // Discard gives buckets their limits back. Objects that were uploaded stay: each was read back and is as it was
 // captured, none took the place of another, and a second run does not upload them again. Of half a restore of
 // many hours, taking that away would be the greater damage.
+//
+// Errors: those of the store and of StateDir, for all buckets that could not be given their limits back, with a hint.
 func (t *Target) Discard(ctx context.Context) error {
 	if t.owed == nil || t.released {
 		return nil

@@ -46,6 +46,8 @@ const spillBlock = 8 << 10
 func New(dir string) *File { return &File{dir: dir} }
 
 // Add keeps one record under the shard of bucket and name.
+//
+// Errors: one if the record cannot be JSON; those of the file system, as they come.
 func (s *File) Add(bucket, name string, size int64, record any) error {
 	b, err := json.Marshal(record)
 	if err != nil {
@@ -92,6 +94,8 @@ func (s *File) flush(p *partition) error {
 
 // Each decodes the records of a shard, of one to MaxDigits digits, in the order they were added, and hands
 // them to f.
+//
+// Errors: that of f, which ends it; those of reading the file.
 func (s *File) Each(shard string, f func(json.RawMessage) error) error {
 	low := shard + strings.Repeat("0", MaxDigits-len(shard))
 	first, err := strconv.ParseUint(low, 16, 16)
@@ -139,6 +143,8 @@ func (s *File) read(p *partition) ([]byte, error) {
 }
 
 // Close releases the file.
+//
+// Errors: that of closing it.
 func (s *File) Close() error {
 	if s == nil || s.file == nil {
 		return nil
@@ -147,6 +153,8 @@ func (s *File) Close() error {
 }
 
 // Records decodes every record of a shard.
+//
+// Errors: those of Each; one if a record is not a T.
 func Records[T any](s *File, shard string) ([]T, error) {
 	var out []T
 	if s == nil {
