@@ -120,8 +120,12 @@ func cut() cofre.Message {
 	return cofre.Say("postgres.cut", "the connection to PostgreSQL was cut: its log says why (a restart, a crash, pg_terminate_backend, a network fault)")
 }
 
-// Explain adds to an error of a query the condition of package cofre that it is, and a hint where there is
-// one; other errors come back as they are. The server's own fields stay in the chain.
+// Explain adds to an error of a query the condition of package cofre that it is, and a hint if there is one. The server's own
+// fields stay in the chain.
+//
+// Errors: err with cofre.ErrDenied (SQLSTATE 42501), cofre.ErrLocked (55P03), cofre.ErrUnreachable (57P01, 57P02, 57P03, 57P05,
+// 08000, 08003, 08006, or a connection that is lost without a word of the server), cofre.ErrDiskFull (53100) or
+// cofre.ErrNotFound (3D000); others, and nil, as they are.
 func Explain(err error) error {
 	if err == nil {
 		return nil

@@ -326,6 +326,9 @@ func (c Config) refuseSharedSession(ctx context.Context, conn *pgx.Conn, pid str
 }
 
 // Close ends a session that Connect began. That of a pooler goes back as a new one would be.
+//
+// Errors: that of closing the connection; that the settings of the session could not be given back to a pooler. A
+// connection that is lost already is none of the latter.
 func Close(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

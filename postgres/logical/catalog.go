@@ -24,6 +24,8 @@ const UserObject = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.deptype = 'e' AND x.objid = o.oid AND x.classid = o.tableoid)`
 
 // ReadDatabase reads the properties of the current database.
+//
+// Errors: those of the queries, as they come: see postgres.Explain.
 func ReadDatabase(ctx context.Context, q Querier) (DatabaseFacts, error) {
 	var f DatabaseFacts
 	var version int
@@ -63,6 +65,8 @@ ORDER BY 1, 2`, func(r pgx.CollectableRow) (s Setting, err error) {
 }
 
 // ReadExtensions lists the installed extensions by name.
+//
+// Errors: those of Collect.
 func ReadExtensions(ctx context.Context, q Querier) ([]ExtensionFacts, error) {
 	return Collect(ctx, q, "the extensions", `
 SELECT e.extname, e.extversion, n.nspname
@@ -73,6 +77,8 @@ FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extna
 }
 
 // ReadPolicies lists the row-level security policies by table and name.
+//
+// Errors: those of Collect.
 func ReadPolicies(ctx context.Context, q Querier) ([]PolicyFacts, error) {
 	return Collect(ctx, q, "the policies", `
 SELECT n.nspname, o.relname, p.polname, p.polpermissive,
@@ -87,6 +93,8 @@ ORDER BY 1, 2, 3`, func(r pgx.CollectableRow) (p PolicyFacts, err error) {
 
 // ReadSequences reads the state of the sequences for which wanted is true, by schema and name. An extension's may be
 // among them: an archive holds the state of those that pg_extension_config_dump named.
+//
+// Errors: those of Collect: the server's, too, if the role may not read a sequence.
 func ReadSequences(ctx context.Context, q Querier, wanted func(SequenceFacts) bool) ([]SequenceFacts, error) {
 	names, err := Collect(ctx, q, "the sequences", `
 SELECT n.nspname, o.relname FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace n ON n.oid = o.relnamespace
@@ -126,6 +134,8 @@ WHERE o.relkind = 'S' ORDER BY 1, 2`,
 
 // ReadGrants reads owner and access list of relations, columns, schemas, functions, types, foreign servers and
 // wrappers, languages, and the default privileges.
+//
+// Errors: those of Collect.
 func ReadGrants(ctx context.Context, q Querier) ([]GrantFacts, error) {
 	acl := func(column string) string {
 		return `(SELECT pg_catalog.array_agg(a::text ORDER BY a::text COLLATE "C") FROM pg_catalog.unnest(` + column + `) a)`
@@ -167,6 +177,8 @@ FROM pg_catalog.pg_default_acl o LEFT JOIN pg_catalog.pg_namespace n ON n.oid = 
 }
 
 // Collect runs a query and reads all of its rows; what names them in an error.
+//
+// Errors: those of the query, of the connection and of scan, as they come: see postgres.Explain.
 func Collect[T any](ctx context.Context, q Querier, what, sql string, scan func(pgx.CollectableRow) (T, error)) ([]T, error) {
 	rows, err := q.Query(ctx, sql)
 	if err == nil {

@@ -20,6 +20,8 @@ func Connect(ctx context.Context, c postgres.Config, settings map[string]string)
 }
 
 // SetEncoding makes an encoding that of a session's texts.
+//
+// Errors: the server's if it does not know the encoding; of the connection.
 func SetEncoding(ctx context.Context, conn *pgx.Conn, encoding string) error {
 	if _, err := conn.Exec(ctx, "SET client_encoding = "+Literal(encoding)); err != nil {
 		return fmt.Errorf("set the client encoding %s: %w", encoding, err)

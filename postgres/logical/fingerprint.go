@@ -11,6 +11,8 @@ import (
 )
 
 // HasFingerprint reports whether a component has a fingerprint, and, if it must be, one with which a part can be compared.
+//
+// Errors: those of the tree; cofre.ErrCorrupt if a part is asked for, and the file is no fingerprint.
 func HasFingerprint(ctx context.Context, tree cofre.Tree, part bool) (ok bool, err error) {
 	_, err = tree.Stat(ctx, FingerprintFile)
 	if errors.Is(err, cofre.ErrNotFound) {

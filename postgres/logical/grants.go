@@ -75,6 +75,8 @@ type ACLItem struct {
 
 // ParseACLItem reads an aclitem's text: grantee=privileges/grantor.
 //
+// Errors: one that quotes a text of another form.
+//
 // Source: PostgreSQL, src/backend/utils/adt/acl.c, aclitemout.
 func ParseACLItem(s string) (ACLItem, error) {
 	name := func(s string) (string, string) {

@@ -168,6 +168,8 @@ func (r *RowReader) Read(p []byte) (int, error) {
 }
 
 // Finish reads the end marker, once all rows have been read.
+//
+// Errors: cofre.ErrCorrupt if the last row does not end; those of EndsWell.
 func (r *RowReader) Finish() error {
 	if err := r.Tally.End(); err != nil {
 		return fmt.Errorf("%v: %w", err, cofre.ErrCorrupt)
@@ -176,6 +178,8 @@ func (r *RowReader) Finish() error {
 }
 
 // EndsWell reads the end marker.
+//
+// Errors: cofre.ErrCorrupt if it is not there, or something follows it; those of r.
 func EndsWell(r io.Reader) error {
 	tail, err := io.ReadAll(io.LimitReader(r, int64(len(EndMarker))+1))
 	if err != nil {
@@ -188,10 +192,14 @@ func EndsWell(r io.Reader) error {
 }
 
 // Close gives the file back.
+//
+// Errors: that of closing it.
 func (r *RowReader) Close() error { return r.Source.Close() }
 
 // ConnectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
 // may ask for that.
+//
+// Errors: those of Connect, SetEncoding and ReplicaRole.
 func ConnectForLoad(ctx context.Context, c postgres.Config, encoding string) (*pgx.Conn, error) {
 	// Durable all the same: the rename is a commit that waits for all WAL before it.
 	conn, err := Connect(ctx, c, map[string]string{"synchronous_commit": "off"})
@@ -209,6 +217,8 @@ func ConnectForLoad(ctx context.Context, c postgres.Config, encoding string) (*p
 
 // ReplicaRole makes the session one in which ordinary triggers and foreign keys do not fire, and reports
 // whether the role was permitted to.
+//
+// Errors: of the connection, and of the server; not that the role is not permitted to.
 func ReplicaRole(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	_, err := conn.Exec(ctx, "SET session_replication_role = replica")
 	if IsDenied(err) {

@@ -74,6 +74,8 @@ func (t *Tally) Merge(o *Tally) {
 }
 
 // End reports a line that never ended.
+//
+// Errors: one if the last line did not end.
 func (t *Tally) End() error {
 	if t.open {
 		return errors.New("the last row does not end")

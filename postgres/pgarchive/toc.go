@@ -139,6 +139,8 @@ func (t *TOC) Entry(dumpID int) (*Entry, bool) {
 }
 
 // WriteList writes a list that `pg_restore --use-list` reads: the entries that keep accepts, in archive order.
+//
+// Errors: those of w.
 func (t *TOC) WriteList(w io.Writer, keep func(*Entry) bool) error {
 	for i := range t.Entries {
 		e := &t.Entries[i]

@@ -132,6 +132,9 @@ func (a *Archiver) system(path string) (cofre.SystemID, error) {
 }
 
 // ReadControl reads pg_control of a server that may be writing it: a read that meets a write is repeated.
+//
+// Errors: those of the file system; cofre.ErrCorrupt if its checksum does not hold after several reads; those of
+// pgdata.ParseControl.
 func ReadControl(path string) (*pgdata.Control, error) {
 	for try := 0; ; try++ {
 		b, err := os.ReadFile(path)
@@ -176,6 +179,9 @@ func mapFile(path string) (content []byte, unmap func(), err error) {
 }
 
 // CheckContent compares a file with its name and its system.
+//
+// Errors: cofre.ErrCorrupt if the content is not what the name says, or not whole; cofre.ErrRefused if it is of another
+// system: see Foreign.
 func CheckContent(system cofre.SystemID, name pgdata.WALName, content []byte) error {
 	switch name.Kind {
 	case pgdata.WALSegment, pgdata.WALPartial:

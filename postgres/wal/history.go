@@ -144,6 +144,8 @@ func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 }
 
 // HasSegments reports whether a store holds anything of a timeline.
+//
+// Errors: the store's.
 func HasSegments(ctx context.Context, st cofre.Store, system cofre.SystemID, tli cofre.Timeline) (bool, error) {
 	for _, err := range st.List(ctx, TimelinePrefix(system, tli)) {
 		return err == nil, err

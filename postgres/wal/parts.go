@@ -80,6 +80,9 @@ func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segme
 
 // JoinParts puts a segment together from its parts, filled up with zeros; nil if there are none that begin
 // at its beginning.
+//
+// Errors: cofre.ErrCorrupt if the parts are not of the same WAL, or are no segment of this name; cofre.ErrWrongKey; the
+// store's.
 func JoinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
 	parts, err := listParts(ctx, st, system, segment)
 	if err != nil || reach(parts) < pgdata.WALPageSize {

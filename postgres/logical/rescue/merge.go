@@ -313,6 +313,8 @@ func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
 }
 
 // Discard removes the captured rows and their schema. What Publish keeps, the undo, it leaves.
+//
+// Errors: those of the server, with the SQL that removes them as a hint; it may then be called again.
 func (m *Merge) Discard(ctx context.Context) error {
 	if !m.staged || m.ended {
 		return nil
@@ -358,8 +360,10 @@ func (m *Merge) refuseLost(ctx context.Context, c *logical.Component, a *logical
 	return nil
 }
 
-// Incomplete is cofre.ErrPartial with the captured rows that could not be read and so were neither compared nor brought back; nil if
-// there are none. Publish names them among what is left.
+// Incomplete says whether captured rows could not be read, and so were neither compared nor brought back. Publish names them
+// among what is left.
+//
+// Errors: cofre.ErrPartial, which names them.
 func (m *Merge) Incomplete() error {
 	if len(m.Lost) == 0 {
 		return nil

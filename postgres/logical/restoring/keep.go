@@ -92,6 +92,8 @@ WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE '{"cofre":%' AND d
 
 // Discard removes the staged database if Stage made it, and nothing else: neither roles that were created nor
 // the database that should have been replaced. A copy that an earlier restore kept stays.
+//
+// Errors: those of the server, with the SQL that removes the database as a hint; it may then be called again.
 func (t *Target) Discard(ctx context.Context) error {
 	if !t.created {
 		return nil

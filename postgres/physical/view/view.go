@@ -233,6 +233,8 @@ func sameProcess(proc string, data fs.FileInfo, started time.Time) bool {
 }
 
 // FindInPlace is Find, if everything that belongs to the cluster can be read through what this process sees.
+//
+// Errors: those of Find; one that names a link of the data directory that leads to what is not seen here.
 func FindInPlace(ctx context.Context, conn *pgx.Conn, server postgres.Server, dir string) (seen View, at string, c *pgdata.Control, why error) {
 	if seen, at, c, why = Find(ctx, conn, server, dir); why == nil {
 		why = seen.astray()
@@ -242,7 +244,10 @@ func FindInPlace(ctx context.Context, conn *pgx.Conn, server postgres.Server, di
 
 // Find finds what this process sees of a server's files, after making sure that the data directory is the one of the
 // server that conn leads to, not a copy or a standby beside it. dir is where this process sees the data directory, empty if
-// that is where the server does; at is what it comes to. Why says why nothing is seen.
+// that is where the server does; at is what it comes to.
+//
+// Errors: cofre.ErrCorrupt if pg_control never agrees with its checksum; that it, or postmaster.pid, cannot be read here;
+// those of the query; one if the directory is of another cluster or another server, or the role may not read where it is.
 func Find(ctx context.Context, conn *pgx.Conn, server postgres.Server, dir string) (seen View, at string, c *pgdata.Control, why error) {
 	none := View{}
 	if dir = cmp.Or(dir, server.DataDir); dir == "" {

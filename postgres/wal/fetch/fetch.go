@@ -89,7 +89,7 @@ type Fetcher struct {
 // Fetch delivers the archived file of the given name at path, as restore_command asks with %f and %p: relative to
 // the data directory, in which the command runs. The file appears at path whole and durable, or not at all.
 //
-// The error is nil if the answer is Delivered, and only then. Of Absent it wraps cofre.ErrNotFound; of Gap it is a
+// Errors: none if the answer is Delivered, and only then. Of Absent it wraps cofre.ErrNotFound; of Gap it is a
 // *cofre.GapError; of Unknown it is cofre.ErrNoRepo if the store is reached and holds no repository, or no WAL of this
 // system; cofre.ErrWrongKey; cofre.ErrCorrupt; the store's; the disk's.
 func (f *Fetcher) Fetch(ctx context.Context, name, path string) (Answer, error) {

@@ -182,6 +182,8 @@ func (s *Spool) Begin(seg pgdata.Segment) error {
 }
 
 // Close closes the file that is being written. What is in it stays for the next Begin, or the next run.
+//
+// Errors: that of closing it.
 func (s *Spool) Close() error {
 	if s.file == nil {
 		return nil
