@@ -250,6 +250,8 @@ func (r *Repository) Stats(ctx context.Context) (cofre.RepositoryStats, error) {
 }
 
 // Close releases the repository. Sessions must have been closed before.
+//
+// Errors: those of the store; every later call returns the same.
 func (r *Repository) Close(ctx context.Context) error {
 	r.closing.Do(func() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)

@@ -81,6 +81,9 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 }
 
 // Publish proves that everything p refers to is there, and then makes p visible, with one write.
+//
+// Errors: ErrReadOnly; ErrExists if there is a point of this id; ErrCorrupt if what p refers to is missing, by name, or the
+// indexes cannot be read; those of the store; that of ctx.
 func (r *Repository) Publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err := r.publish(ctx, p); err != nil {
 		return fmt.Errorf("publish %s: %w", p.ID, err)
@@ -233,6 +236,9 @@ func snapshotSource(installation string, c cofre.Component) snapshot.SourceInfo 
 }
 
 // Expire takes a point out of the catalog, and its snapshots with it.
+//
+// Errors: ErrReadOnly; ErrNotFound; ErrCorrupt if the indexes or the points cannot be read; those of the store; that of
+// ctx.
 func (r *Repository) Expire(ctx context.Context, id cofre.PointID) error {
 	if err := r.expire(ctx, id); err != nil {
 		return fmt.Errorf("expire %s: %w", id, err)

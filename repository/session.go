@@ -58,6 +58,8 @@ type session struct {
 }
 
 // Begin starts a capture.
+//
+// Errors: ErrReadOnly; ErrCorrupt if the indexes cannot be read; those of the store; that of ctx.
 func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Session, error) {
 	what := fmt.Sprintf("begin the capture of %s %s", source.Kind, source.Name)
 	if r.config.ReadOnly {

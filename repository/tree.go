@@ -32,6 +32,8 @@ type tree struct {
 }
 
 // Tree opens what Session.Finish returned.
+//
+// Errors: ErrNotFound if the repository holds no tree of this name; ErrCorrupt if it cannot be read; those of the store.
 func (r *Repository) Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error) {
 	what := fmt.Sprintf("open tree %q", root)
 	id, err := object.ParseID(string(root))

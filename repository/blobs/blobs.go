@@ -222,6 +222,8 @@ func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Met
 }
 
 // List yields every blob whose id begins with prefix. An error of the store ends the list.
+//
+// Errors: the store's.
 func (b *Storage) List(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
 	return func(yield func(blob.Metadata, error) bool) {
 		spares := b.spareSizes()
