@@ -18,6 +18,8 @@ func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32
 func (l LSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
+//
+// Errors: those of ParseLSN.
 func (l *LSN) UnmarshalText(b []byte) error {
 	v, err := ParseLSN(string(b))
 	*l = v
@@ -52,6 +54,8 @@ func (s SystemID) String() string { return strconv.FormatUint(uint64(s), 10) }
 func (s SystemID) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads what MarshalText wrote.
+//
+// Errors: one if b is no decimal number of 64 bits.
 func (s *SystemID) UnmarshalText(b []byte) error {
 	v, err := strconv.ParseUint(string(b), 10, 64)
 	if err != nil {

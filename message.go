@@ -88,6 +88,8 @@ func (m Message) String() string { return m.Text }
 func (m Message) IsZero() bool { return m.Code == "" && m.Text == "" }
 
 // UnmarshalJSON reads a message, or a text of a version that had no codes.
+//
+// Errors: those of package json.
 func (m *Message) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
 		*m = Message{}
@@ -98,6 +100,8 @@ func (m *Message) UnmarshalJSON(data []byte) error {
 }
 
 // MarshalJSON writes errors as their text.
+//
+// Errors: those of package json, if a value cannot be written.
 func (a Args) MarshalJSON() ([]byte, error) {
 	plain := make(map[string]any, len(a))
 	for name, v := range a {
@@ -110,6 +114,8 @@ func (a Args) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads arguments back: numbers that are whole as int64, objects as messages.
+//
+// Errors: those of package json.
 func (a *Args) UnmarshalJSON(data []byte) error {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(data, &raw); err != nil {

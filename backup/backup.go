@@ -367,7 +367,9 @@ func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
 	return &r.point, Partial(r.point)
 }
 
-// Partial returns an ErrPartial that says in one line what a point is known to lack, or nil.
+// Partial says whether a point is known to lack something.
+//
+// Errors: ErrPartial, which says in one line what it lacks, with the command that shows it.
 func Partial(p cofre.RecoveryPoint) error {
 	var lacking cofre.Message
 	add := func(m cofre.Message) { lacking = cofre.List(lacking, m) }

@@ -123,6 +123,8 @@ func (n Name) MarshalText() ([]byte, error) {
 }
 
 // UnmarshalText reads what MarshalText wrote.
+//
+// Errors: one if what follows the mark is not base64.
 func (n *Name) UnmarshalText(b []byte) error {
 	rest, marked := strings.CutPrefix(string(b), base64Mark)
 	if !marked {
@@ -143,6 +145,8 @@ func (m UnixMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil
 func (m UnixMode) String() string { return fmt.Sprintf("%04o", uint32(m)) }
 
 // UnmarshalText reads what MarshalText wrote.
+//
+// Errors: one if b is no octal number up to 7777.
 func (m *UnixMode) UnmarshalText(b []byte) error {
 	var v uint32
 	if _, err := fmt.Sscanf(string(b), "%o", &v); err != nil || v > 0o7777 {

@@ -107,6 +107,8 @@ func (s *Source) extra(ctx context.Context) ([]Virtual, error) {
 }
 
 // Doctor looks at each configured path.
+//
+// Errors: that of ctx. What is wrong with a path is a diagnosis.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	var list []cofre.Diagnosis
 	for _, p := range s.config.Paths {

@@ -69,7 +69,9 @@ func (l *Lines) Observe(e cofre.Event) {
 	}
 }
 
-// Err returns the first error of writing, or nil.
+// Err says whether everything was written.
+//
+// Errors: the first of writing.
 func (l *Lines) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -224,7 +224,9 @@ func (e *LeftError) Error() string { return fmt.Sprintf("%v; left behind: %v", e
 // Unwrap puts the reason first, so that its condition decides.
 func (e *LeftError) Unwrap() []error { return []error{e.Reason, e.Left} }
 
-// Preflight returns an ErrPreflight with everything that forbids a plan and the first hint, or nil.
+// Preflight says whether a plan may be carried out.
+//
+// Errors: ErrPreflight, with everything that forbids it and the first hint.
 func Preflight(plan *cofre.Plan) error {
 	if len(plan.Problems) == 0 {
 		return nil

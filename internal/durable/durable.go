@@ -158,6 +158,8 @@ func (f *File) publish(op Op, take func(from, to string) error) error {
 }
 
 // Discard removes the file. After Publish it does nothing, so that it can be deferred.
+//
+// Errors: those of the operating system; a file that is gone is none.
 func (f *File) Discard() error {
 	if f.done {
 		return nil
@@ -283,8 +285,10 @@ func sync(op Op, path string, flag int) error {
 	})
 }
 
-// Full adds the condition to an error that says that a disk takes no more: cofre.ErrDiskFull if it has no space (or no
-// quota, or the file may not grow), cofre.ErrReadOnly if it is mounted read-only. Other errors, and nil, stay as they are.
+// Full adds the condition to an error that says that a disk takes no more.
+//
+// Errors: err with cofre.ErrDiskFull if it has no space (or no quota, or the file may not grow), with cofre.ErrReadOnly if it is
+// mounted read-only. Other errors, and nil, stay as they are.
 func Full(err error) error {
 	switch {
 	case errors.Is(err, cofre.ErrDiskFull), errors.Is(err, cofre.ErrReadOnly):

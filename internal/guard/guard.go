@@ -11,7 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Run returns the error of f, or that of its panic, with the line that panicked.
+// Run runs f.
+//
+// Errors: that of f; if it panics, what it panicked with, and the line.
 func Run(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

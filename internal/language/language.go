@@ -56,6 +56,8 @@ func FromEnvironment(getenv func(string) string) Language {
 func (l Language) String() string { return string(l) }
 
 // Set makes a Language a flag.
+//
+// Errors: those of Parse.
 func (l *Language) Set(name string) error {
 	parsed, err := Parse(name)
 	if err != nil {

@@ -37,6 +37,8 @@ func (e Entry) Translated() bool {
 }
 
 // ParsePO reads one file of a catalogue. The header, whose ID is empty, is no entry.
+//
+// Errors: one that quotes the line that is of no PO file.
 func ParsePO(text string) ([]Entry, error) {
 	var all []Entry
 	var e Entry
@@ -105,6 +107,9 @@ func FileOf(context string) string {
 }
 
 // ReadCatalogue reads every file of a catalogue, in the order of their names.
+//
+// Errors: those of files; those of ParsePO, and that an entry stands in another file than its own, with the name of the
+// file.
 func ReadCatalogue(files fs.FS) ([]Entry, error) {
 	names, err := fs.Glob(files, "*.po")
 	if err != nil {
@@ -131,6 +136,8 @@ func ReadCatalogue(files fs.FS) ([]Entry, error) {
 }
 
 // WriteCatalogue writes the files of a catalogue into a folder, and removes those in which nothing stands any more.
+//
+// Errors: those of the operating system.
 func WriteCatalogue(dir string, entries []Entry) error {
 	byFile := map[string][]Entry{}
 	for _, e := range entries {

@@ -16,7 +16,9 @@ type Pace struct {
 	back  Backoff
 }
 
-// Wait returns when work may go on. Its error is that of ctx if ctx ends first.
+// Wait returns when work may go on.
+//
+// Errors: that of ctx if it ends first.
 func (p *Pace) Wait(ctx context.Context) error {
 	for {
 		p.mu.Lock()

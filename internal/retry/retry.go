@@ -41,10 +41,14 @@ func (b *Backoff) Next() time.Duration {
 // Reset begins again with First, after something has succeeded.
 func (b *Backoff) Reset() { b.failed = 0 }
 
-// Wait sleeps for the next pause. Its error is that of ctx if ctx ends first.
+// Wait sleeps for the next pause.
+//
+// Errors: that of ctx if it ends first.
 func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
 
-// Sleep waits for d, or until ctx ends, and then returns the error of ctx.
+// Sleep waits for d, or until ctx ends.
+//
+// Errors: that of ctx if it ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -123,8 +127,9 @@ func (p Policy) Begin() *Attempts {
 	return &Attempts{policy: p, back: Backoff{First: p.First, Most: p.Most}}
 }
 
-// Again is called when an attempt has failed with err. It returns nil after the pause before the next one, or the error to
-// give up with: see Do.
+// Again is called when an attempt has failed with err. It returns nil after the pause before the next one.
+//
+// Errors: the one to give up with, as of Do.
 func (a *Attempts) Again(ctx context.Context, err error) error {
 	p := a.policy
 	if a.failed++; a.failed == 1 {

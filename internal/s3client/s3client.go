@@ -142,7 +142,10 @@ func newTransport(c Config) (*http.Transport, error) {
 }
 
 // Condition returns the condition of package cofre that an error of a client or of a body it returned means, or
-// nil where there is none, as for a cancelled context.
+// nil if there is none, as for a cancelled context.
+//
+// Errors: cofre.ErrNotFound for an object, cofre.ErrNoRepo for a bucket that does not exist, cofre.ErrExists, cofre.ErrDenied,
+// cofre.ErrDiskFull (quotas, too), cofre.ErrUnreachable (a server that throttles or fails, too).
 func Condition(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return nil

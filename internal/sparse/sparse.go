@@ -22,6 +22,9 @@ type Writer struct {
 // NewWriter writes into f; blocks of zeros become holes if holes is set.
 func NewWriter(f *os.File, holes bool) *Writer { return &Writer{f: f, holes: holes} }
 
+// Write appends p.
+//
+// Errors: those of the operating system.
 func (w *Writer) Write(p []byte) (int, error) {
 	if !w.holes {
 		n, err := w.f.Write(p)
@@ -42,4 +45,6 @@ func (w *Writer) Write(p []byte) (int, error) {
 }
 
 // Finish gives the file its length.
+//
+// Errors: those of the operating system.
 func (w *Writer) Finish() error { return w.f.Truncate(w.at) }
