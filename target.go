@@ -26,7 +26,7 @@ type Target interface {
 	// another restore to the same place runs; that of ctx.
 	Stage(ctx context.Context, obs Observer) error
 
-	// Check compares what is staged with what was captured. A Proof that does not hold is an error of the restore.
+	// Check compares what is staged with what was captured. A Proof that does not hold is an error of the restore, not of Check.
 	//
 	// Errors: that what is staged, or the component, cannot be read.
 	Check(ctx context.Context, obs Observer) (*Proof, error)
@@ -48,12 +48,16 @@ type Target interface {
 type Keeper interface {
 	// Keep takes the place of Discard: it leaves the copy under its own name, marked as what it is, so that a later
 	// restore of the same component, asked to accept the differences, takes it as it is.
+	//
+	// Errors: that the copy could not be marked: it is then as it was.
 	Keep(ctx context.Context, p *Proof) (KeptCopy, error)
 }
 
 // Recoverer is a Target that goes on once what was restored has its name: a cluster, whose server replays WAL until a moment.
 type Recoverer interface {
-	// Recover follows Publish, and completes its outcome. What was published stays after an error: what it lacks is the recovery.
+	// Recover follows Publish, and completes its outcome.
+	//
+	// Errors: of the server, or of the WAL that it asks for. What was published stays after one: what it lacks is the recovery.
 	Recover(ctx context.Context, obs Observer, done *Outcome) error
 }
 

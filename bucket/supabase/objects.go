@@ -31,7 +31,8 @@ type listed struct {
 // used even where a server has nothing else: it merges folders that differ in case and skips rows when something
 // is deleted meanwhile.
 //
-// Errors: cofre.ErrRefused on a server without list v2.
+// Errors: *bucket.UnreadableError for an object whose metadata cannot be read, which does not end the list; cofre.ErrRefused on
+// a server without list v2; cofre.ErrCorrupt if it says that there is more and not where; those of Buckets.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		// A listing of a bucket that does not exist is an empty success.

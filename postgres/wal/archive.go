@@ -150,6 +150,8 @@ func ReadControl(path string) (*pgdata.Control, error) {
 }
 
 // Foreign is the error of WAL that is of another system than the one whose WAL belongs to an archive.
+//
+// Errors: cofre.ErrRefused, with a hint.
 func Foreign(is, want cofre.SystemID) error {
 	return cofre.WithHint(fmt.Errorf("it is of system %s, and the WAL of system %s belongs here: %w", is, want, cofre.ErrRefused),
 		cofre.Say("wal.own_repository", "give every cluster, and every copy that writes, a configuration and a repository of its own"))

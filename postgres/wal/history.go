@@ -91,6 +91,8 @@ func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata
 }
 
 // ErrNoHistory says that a timeline's history is not archived, and what mends that.
+//
+// Errors: *cofre.GapError, with a hint.
 func ErrNoHistory(tli cofre.Timeline) error {
 	return cofre.WithHint(&cofre.GapError{Timeline: tli, From: pgdata.HistoryName(tli), To: pgdata.HistoryName(tli)},
 		cofre.Say("wal.history", "cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/{{.name}}", "name", pgdata.HistoryName(tli)))

@@ -97,6 +97,8 @@ func (a Archiver) run() string {
 // Refuser is an Archive that knows what it has refused.
 type Refuser interface {
 	// Refused says why a file of a cluster cannot be archived, because another of that name is there; "" if it can.
+	//
+	// Errors: those of the archive; one if file is no name of WAL.
 	Refused(ctx context.Context, system cofre.SystemID, file string) (string, error)
 }
 

@@ -26,18 +26,28 @@ const defaultWALTimeout = 2 * time.Minute
 // Archive is a WAL archive, as far as a base backup asks it.
 type Archive interface {
 	// Missing returns those of the named segments of a cluster that the archive does not hold yet, in the order
-	// given. An error says that this could not be found out.
+	// given.
+	//
+	// Errors: that this could not be found out.
 	Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error)
 	// Holds reports whether what the archive has under the name of a file of pg_wal is exactly content.
 	//
 	// Errors: cofre.ErrNotFound where it has nothing under that name; cofre.ErrCorrupt if what it has is damaged.
 	Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error)
 	// Put archives a file of pg_wal, and takes the place of one that is damaged.
+	//
+	// Errors: cofre.ErrExists if another file has the name; cofre.ErrCorrupt or cofre.ErrRefused if the content is not what
+	// the name says; those of the store.
 	Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error
 	// Readable says what keeps the archive, or a copy of it, from being read: its key may be damaged.
+	//
+	// Errors: cofre.ErrCorrupt or cofre.ErrNotFound for its key, with what is left to do; those of unlocking it; those of
+	// the store.
 	Readable(ctx context.Context) error
 	// Mend stores afresh what is known to be damaged of a cluster's WAL, where the server still has it, which read asks, or
 	// where another archive has it whole. healed and lost name each.
+	//
+	// Errors: that it could not be found out what is damaged; that of ctx. What cannot be healed is in lost.
 	Mend(ctx context.Context, system cofre.SystemID, read func(ctx context.Context, name string) ([]byte, error)) (healed, lost []cofre.Message, err error)
 }
 
