@@ -19,7 +19,7 @@ type Repository interface {
 
 	// Tree opens the content that Session.Finish returned, published or not.
 	//
-	// Errors: ErrNotFound where the repository does not hold it.
+	// Errors: ErrNotFound if the repository does not hold it.
 	Tree(ctx context.Context, root ObjectID) (Tree, error)
 
 	// Points yields every published recovery point, oldest first.
@@ -30,7 +30,7 @@ type Repository interface {
 	// Publish makes p visible, after it has proven that everything p's components refer to is there. When it
 	// returns nil the point is durable; when it returns an error nothing is visible. Nobody sees half a point.
 	//
-	// Errors: ErrCorrupt where content is missing, with its name.
+	// Errors: ErrCorrupt if content is missing, with its name.
 	Publish(ctx context.Context, p RecoveryPoint) error
 
 	// Expire takes a point out of the catalog. Its bytes stay until they are pruned.

@@ -52,7 +52,7 @@ type Request struct {
 // Run makes one recovery point of everything requested and returns it as it was published. After an error that
 // is not ErrPartial nothing is visible and the point is nil.
 //
-// Errors: ErrPartial together with the point, where it was published but something that should be in it, a whole
+// Errors: ErrPartial together with the point, if it was published but something that should be in it, a whole
 // source even, is known to be missing; ErrConfig for a request that names no source or one twice; those of the
 // sources, all of them, where none could be captured; those of the repository.
 //

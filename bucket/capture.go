@@ -165,7 +165,7 @@ func (s *Source) Prepare(ctx context.Context, c *cofre.Capture) error {
 
 // Capture reads every bucket once. See the package comment for how.
 //
-// Errors: cofre.ErrRefused where nothing is left of a storage that was not empty; cofre.ErrDenied for a key that
+// Errors: cofre.ErrRefused if nothing is left of a storage that was not empty; cofre.ErrDenied for a key that
 // may not read everything; cofre.ErrUnreachable. A bucket or an object that cannot be read is no error: the component is
 // partial and names it. Nor is a storage that goes away: what was read before and what the last component holds is kept,
 // and each of the others is named.

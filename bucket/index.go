@@ -247,7 +247,7 @@ func filePath(shard, file string) string { return shardPath(shard) + "/" + file 
 
 // ReadShards reads what a component says of its shards.
 //
-// Errors: cofre.ErrNotFound where the tree is no storage component of this format.
+// Errors: cofre.ErrNotFound if the tree is no storage component of this format.
 func ReadShards(ctx context.Context, t cofre.Tree) (Shards, error) {
 	var s Shards
 	if err := ReadJSON(ctx, t, ShardsFile, &s); err != nil {

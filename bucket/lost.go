@@ -109,7 +109,7 @@ func (r *run) cutOff(e *bucketError) {
 
 // findBuckets asks for the configured buckets, each by itself where they are named, and for what lies beside them.
 //
-// Errors: those of the store, where there is nothing to capture at all.
+// Errors: those of the store, if there is nothing to capture at all.
 func (r *run) findBuckets(ctx context.Context) error {
 	if len(r.cfg.Buckets) == 0 {
 		var err error

@@ -57,7 +57,7 @@ type Store interface {
 	// Put writes o, replacing what has its name, with its content type, cache control and metadata, from r's
 	// start; o.Size is the length. It may read r more than once. Nobody sees half an object.
 	//
-	// Errors: cofre.ErrRefused where the store does not take such a name, size or type, with the store's reason.
+	// Errors: cofre.ErrRefused if the store does not take such a name, size or type, with the store's reason.
 	Put(ctx context.Context, o Object, r io.ReadSeeker) (Object, error)
 
 	// Delete removes an object. One that does not exist is no error.

@@ -99,7 +99,7 @@ func (c *Catalog) Installations() []string {
 // the newest point that has what want asks for, whole; where none is whole, the newest. Newer says what latest passed
 // over, and is to be told. An id finds its point whatever installation it is of.
 //
-// Errors: ErrNotFound; ErrAmbiguous where a prefix fits several points. Both carry the candidates as a hint.
+// Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points. Both carry the candidates as a hint.
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 	if ref == Latest {
 		return c.latest(want)
@@ -131,7 +131,7 @@ func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 
 // Component finds the recovery point as Find does, and the component of it that want asks for.
 //
-// Errors: those of Find; ErrAmbiguous where the point has several components of the kind and want names none.
+// Errors: those of Find; ErrAmbiguous if the point has several components of the kind and want names none.
 func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.Component, error) {
 	p, err := c.Find(ref, want)
 	if err != nil {

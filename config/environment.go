@@ -33,7 +33,7 @@ func HasEnvironment(getenv func(string) string) bool {
 // as they are), and S3_BUCKET is a copy of it. Where only S3_BUCKET is set, the repository is there. Without
 // either it is in /var/backups/trustlayer. AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_REGION count.
 //
-// Errors: *InvalidError (cofre.ErrConfig), whose paths are the variables' names; with a hint where none is set.
+// Errors: *InvalidError (cofre.ErrConfig), whose paths are the variables' names; with a hint if none is set.
 func FromEnvironment(getenv func(string) string) (*Config, error) {
 	found := &problems{at: map[string]place{}, names: map[string]string{
 		"repository.url": "BACKUP_DIR", "repository.password": PasswordVariable, "copies[0].url": "S3_BUCKET",

@@ -26,7 +26,7 @@ const maxSize = 1 << 20
 // Load reads the configuration file at path. Relative paths in it are relative to its folder. getenv resolves
 // env: references, now for none and later for those that are read.
 //
-// Errors: cofre.ErrNotFound where there is no file; *InvalidError (cofre.ErrConfig) with every problem at once.
+// Errors: cofre.ErrNotFound if there is no file; *InvalidError (cofre.ErrConfig) with every problem at once.
 func Load(path string, getenv func(string) string) (*Config, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {

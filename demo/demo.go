@@ -67,7 +67,7 @@ type timing struct {
 
 // Run carries out the demonstration.
 //
-// Errors: cofre.ErrPreflight with a hint where PostgreSQL is missing or the folder is taken; cofre.ErrUnproven
+// Errors: cofre.ErrPreflight with a hint if PostgreSQL is missing or the folder is taken; cofre.ErrUnproven
 // where anything that came back differs; the error of the command that failed. Whatever happens, also when ctx
 // ends, server and folder are removed, unless Keep is set and everything held.
 func Run(ctx context.Context, o Options) (err error) {

@@ -66,7 +66,7 @@ func (s *Source) ID() cofre.SourceID {
 
 // Capture reads every configured file once, whole.
 //
-// Errors: nothing to capture at all (cofre.ErrNotFound, with a hint, where a configured path does not exist); what the
+// Errors: nothing to capture at all (cofre.ErrNotFound, with a hint, if a configured path does not exist); what the
 // session says. What cannot be captured beside other files makes the component partial instead, and is a finding by name.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	found, err := s.look()

@@ -215,7 +215,7 @@ func readFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 
 // List yields what a config component holds, in the order of paths, for people and for comparisons.
 //
-// Errors: as of the tree; cofre.ErrCorrupt where the facts are not what a capture writes.
+// Errors: as of the tree; cofre.ErrCorrupt if the facts are not what a capture writes.
 func List(ctx context.Context, t cofre.Tree) ([]Fact, error) {
 	facts, err := readFacts(ctx, t)
 	if err != nil {

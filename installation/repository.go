@@ -33,7 +33,7 @@ func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpo
 
 // initRepository makes a configured repository, or a copy, with a key for WAL.
 //
-// Errors: cofre.ErrConfig, and those of repository.Init; with the kit, where only the key could not be stored.
+// Errors: cofre.ErrConfig, and those of repository.Init; with the kit, if only the key could not be stored.
 func initRepository(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
 	c, err := repositoryConfig(cfg, r)
 	if err != nil {

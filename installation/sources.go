@@ -61,7 +61,7 @@ func configured(cfg *config.Config) []cofre.Kind {
 // sources names the sources of the kinds asked for, or of all that are configured. Each is opened when it is needed,
 // so that a secret that cannot be read, or a storage that is down, stands in the way of its own source alone.
 //
-// Errors: cofre.ErrConfig where a kind is asked for that is not configured, or nothing is.
+// Errors: cofre.ErrConfig if a kind is asked for that is not configured, or nothing is.
 func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.Source, error) {
 	have := configured(cfg)
 	if len(kinds) == 0 {

@@ -43,7 +43,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o BackupOptions) (co
 
 // openStore opens the configured buckets: Supabase Storage, S3 or a folder.
 //
-// Errors: cofre.ErrConfig where no storage is configured; those of the store.
+// Errors: cofre.ErrConfig if no storage is configured; those of the store.
 func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	s := cfg.Storage
 	switch {

@@ -354,7 +354,7 @@ func AsFound(conn *pgx.Conn) []string {
 
 // toolsPinned are the options of a program that reaches the server as conn did.
 //
-// Errors: cofre.ErrPreflight where a pooler lets no options through and a parameter is what it must not be.
+// Errors: cofre.ErrPreflight if a pooler lets no options through and a parameter is what it must not be.
 func toolsPinned(conn *pgx.Conn, program string) (string, error) {
 	data := conn.PgConn().CustomData()
 	options, _ := data[keyOptions].(string)

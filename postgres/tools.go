@@ -134,7 +134,7 @@ func FindTools(ctx context.Context, server Version) (Tools, error) {
 // not nil the program reaches the very server that conn is connected to, of several that the URL may name, and its
 // session has the parameters that those of Connect have.
 //
-// Errors: cofre.ErrConfig; cofre.ErrPreflight where a pooler stands between the two and a parameter is wrong.
+// Errors: cofre.ErrConfig; cofre.ErrPreflight if a pooler stands between the two and a parameter is wrong.
 func (t Tools) Command(c Config, conn *pgx.Conn, name string, args ...string) (process.Command, error) {
 	var at net.Addr
 	var options string
@@ -163,7 +163,7 @@ var versionText = pattern.Lazy(`\) (\d+)(?:\.(\d+)|(?:devel|beta|rc)\d*)`)
 
 // VersionOf asks a PostgreSQL program for its version.
 //
-// Errors: cofre.ErrNotFound where there is none; *cofre.ToolError.
+// Errors: cofre.ErrNotFound if there is none; *cofre.ToolError.
 func VersionOf(ctx context.Context, program string) (Version, error) {
 	out, err := process.Output(ctx, process.Command{Path: program, Args: []string{"--version"}, Env: process.BaseEnv(), Dir: "/"})
 	if err != nil {

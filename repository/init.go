@@ -27,7 +27,7 @@ const abandonedInit = time.Minute
 
 // Init makes a repository at c.URL. Of several at once, one wins.
 //
-// Errors: ErrExists where there is one already; ErrConfig; those of the store.
+// Errors: ErrExists if there is one already; ErrConfig; those of the store.
 func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)

@@ -54,7 +54,7 @@ type Result struct {
 
 // Plan says what Run would do, and touches nothing.
 //
-// Errors: those of opening the component and of looking at the target; ErrPreflight together with the plan, where
+// Errors: those of opening the component and of looking at the target; ErrPreflight together with the plan, if
 // the plan has problems.
 func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error) {
 	tree, err := repo.Tree(ctx, req.Component.Root)
@@ -76,7 +76,7 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 // as the target's promise says; after any error what was staged is discarded, and what could not be is named. A copy that
 // was made whole and differs is not discarded if the target can keep it: Result.Kept says where it is.
 //
-// Errors: ErrPreflight where the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven where
+// Errors: ErrPreflight if the plan has problems, after Confirm has seen it; Confirm's own; ErrUnproven if
 // the staged copy differs from what was captured, with the differences; ErrPartial, after the copy was published,
 // if some of it differs and was accepted, or something was left that is not as it was captured; otherwise those of the
 // target. What is recovered after that, by a cofre.Recoverer, stays published whatever its error.

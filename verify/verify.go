@@ -77,7 +77,7 @@ func ParseLevel(s string) (cofre.Level, error) {
 
 // Run verifies points at a level. Findings are no error of Run: the result holds them.
 //
-// Errors: those of the repository, where the verification could not be carried out; the result then holds what
+// Errors: those of the repository, if the verification could not be carried out; the result then holds what
 // was found before.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	run := observe.Begin(req.Observer, cofre.RunVerify, "")

@@ -39,7 +39,7 @@ var _ bucket.Store = (*Store)(nil)
 
 // Open makes a store. It sends no request.
 //
-// Errors: cofre.ErrConfig where the endpoint or the CA file is not usable.
+// Errors: cofre.ErrConfig if the endpoint or the CA file is not usable.
 func Open(cfg s3client.Config) (*Store, error) {
 	client, err := s3client.New(cfg)
 	if err != nil {

@@ -36,7 +36,7 @@ func (s *Store) Rows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter
 
 // DatabaseRows yields the rows of storage.objects that a captured database holds.
 //
-// Errors: cofre.ErrNotFound where the component is no database or has no such table.
+// Errors: cofre.ErrNotFound if the component is no database or has no such table.
 func DatabaseRows(ctx context.Context, c cofre.Component, t cofre.Tree) (iter.Seq2[bucket.Object, error], error) {
 	if c.Kind != cofre.KindDatabase {
 		return nil, fmt.Errorf("component %s: no database: %w", c.Name, cofre.ErrNotFound)

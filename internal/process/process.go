@@ -104,7 +104,7 @@ func Output(ctx context.Context, c Command) ([]byte, error) {
 // Start starts c. When ctx ends, the program and everything in its process group is asked to end and then
 // killed.
 //
-// Errors: cofre.ErrNotFound where there is no such program; ctx's error where it has ended already.
+// Errors: cofre.ErrNotFound if there is no such program; ctx's error if it has ended already.
 func Start(ctx context.Context, c Command) (*Process, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -224,7 +224,7 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Signal sends sig to the program alone, not to its group.
 //
-// Errors: os.ErrProcessDone where it has ended.
+// Errors: os.ErrProcessDone if it has ended.
 func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
 
 // Kill ends the program and its group at once. Wait still has to be called.
@@ -241,7 +241,7 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Wait waits for the end of the program. It may be called more than once.
 //
-// Errors: *cofre.ToolError where the program failed; the cause of the context's end where that ended it.
+// Errors: *cofre.ToolError if the program failed; the cause of the context's end if that ended it.
 func (p *Process) Wait() error {
 	<-p.done
 	return p.err

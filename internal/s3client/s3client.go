@@ -60,7 +60,7 @@ type Config struct {
 
 // New makes a client. It sends no request.
 //
-// Errors: ErrConfig where the endpoint or the CA file is not usable.
+// Errors: ErrConfig if the endpoint or the CA file is not usable.
 func New(c Config) (*minio.Client, error) {
 	endpoint := c.Endpoint
 	if endpoint == "" {

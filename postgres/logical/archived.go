@@ -28,7 +28,7 @@ type ArchivedTable struct {
 
 // FindArchived collects a table and its partitions.
 //
-// Errors: cofre.ErrNotFound; cofre.ErrConfig where the name cannot be read.
+// Errors: cofre.ErrNotFound; cofre.ErrConfig if the name cannot be read.
 func FindArchived(toc *pgarchive.TOC, table string, whole bool) (*ArchivedTable, error) {
 	schema, name, err := TableName(table)
 	if err != nil {

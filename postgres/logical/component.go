@@ -30,7 +30,7 @@ type Component struct {
 
 // OpenComponent reads what a component says of itself: facts, table of contents and globals, no rows.
 //
-// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
+// Errors: cofre.ErrCorrupt; cofre.ErrNotFound if t is no database component.
 func OpenComponent(ctx context.Context, t cofre.Tree) (Component, error) {
 	var c Component
 	raw, err := ReadAll(ctx, t, FactsFile)
@@ -60,7 +60,7 @@ func OpenComponent(ctx context.Context, t cofre.Tree) (Component, error) {
 
 // ReadFacts reads the facts of a database component.
 //
-// Errors: cofre.ErrCorrupt; cofre.ErrNotFound where t is no database component.
+// Errors: cofre.ErrCorrupt; cofre.ErrNotFound if t is no database component.
 func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	raw, err := ReadAll(ctx, t, FactsFile)
 	if err != nil {

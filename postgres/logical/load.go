@@ -41,7 +41,7 @@ func (l *TableLoad) Bytes() int64 {
 // Copy loads one table in one transaction and compares what passed with what was recorded and with what the
 // server took.
 //
-// Errors: cofre.ErrCorrupt where they differ.
+// Errors: cofre.ErrCorrupt if they differ.
 func (l TableLoad) Copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, p *Progress) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return l.CopyInto(ctx, tx, tree, p) })
 }

@@ -88,7 +88,7 @@ func (t *Tally) Checksum() string { return fmt.Sprintf("%016x%016x", t.hi, t.lo)
 
 // Add makes f the facts of its own rows and those of o together.
 //
-// Errors: cofre.ErrCorrupt where a checksum is none.
+// Errors: cofre.ErrCorrupt if a checksum is none.
 func (f *TableFacts) Add(o *TableFacts) error {
 	var sum Tally
 	for _, c := range []string{f.Checksum, o.Checksum} {

@@ -58,7 +58,7 @@ func (f Filter) partial() bool { return len(f.Schemas) > 0 || len(f.ExcludeTable
 
 // sections returns which sections are meant.
 //
-// Errors: cofre.ErrConfig where the options contradict each other.
+// Errors: cofre.ErrConfig if the options contradict each other.
 func (f Filter) sections() (map[pgarchive.Section]bool, error) {
 	set := 0
 	for _, b := range []bool{f.SchemaOnly, f.DataOnly, f.Section != ""} {
@@ -143,7 +143,7 @@ func (s *Selection) Entries(section pgarchive.Section) []*pgarchive.Entry {
 
 // Choose applies a filter to a table of contents.
 //
-// Errors: cofre.ErrConfig; cofre.ErrNotFound where the archive has no such schema or table.
+// Errors: cofre.ErrConfig; cofre.ErrNotFound if the archive has no such schema or table.
 func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
 	sections, err := f.sections()
 	if err != nil {

@@ -17,7 +17,7 @@ const maxText = 1 << 30
 // *bufio.Reader is used as it is and is left standing at the first byte behind; of any other reader some bytes
 // more may have been taken.
 //
-// Errors: one that says what is wrong and at which byte; io.ErrUnexpectedEOF where the input ends early.
+// Errors: one that says what is wrong and at which byte; io.ErrUnexpectedEOF if the input ends early.
 func Parse(r io.Reader) (*TOC, error) {
 	br, ok := r.(*bufio.Reader)
 	if !ok {

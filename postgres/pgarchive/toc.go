@@ -177,7 +177,7 @@ func (e *Entry) ByRoot() bool {
 
 // CopyTarget takes apart the COPY statement of a TABLE DATA entry. Columns is nil for a table without columns.
 //
-// Errors: one that quotes the statement where it has another form.
+// Errors: one that quotes the statement if it has another form.
 func (e *Entry) CopyTarget() (schema, table string, columns []string, err error) {
 	wrong := func() (string, string, []string, error) {
 		return "", "", nil, fmt.Errorf("statement %q of archive entry %d is not COPY schema.table (columns) FROM stdin", e.Copy, e.DumpID)

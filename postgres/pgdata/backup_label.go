@@ -57,7 +57,7 @@ func parseLogTime(s string) (time.Time, bool) {
 // ParseBackupLabel reads backup_label or a backup history file. Lines that are not known are left alone, as
 // PostgreSQL does, for a later version may add some.
 //
-// Errors: cofre.ErrCorrupt where a line that recovery needs is missing or not readable.
+// Errors: cofre.ErrCorrupt if a line that recovery needs is missing or not readable.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogbackup.c, build_backup_content.
 func ParseBackupLabel(b []byte) (*BackupLabel, error) {

@@ -117,7 +117,7 @@ var controlCRC = map[uint32]int{1300: 288, 1700: 288, 1800: 292}
 
 // ParseControl reads the content of pg_control: at least the part that carries data.
 //
-// Errors: cofre.ErrCorrupt where the bytes contradict themselves; another where the format is not known.
+// Errors: cofre.ErrCorrupt if the bytes contradict themselves; another if the format is not known.
 //
 // Source: PostgreSQL 13 to 18, src/include/catalog/pg_control.h, ControlFileData. The offsets are those of the
 // 64-bit ABI; wal_level of version 1700 lies in what was padding of the checkpoint, so nothing else moved.

@@ -236,7 +236,7 @@ func ParseEdits(text string) ([]Edit, error) {
 
 // Apply makes the edits that fall into a segment, whose content it is given.
 //
-// Errors: cofre.ErrCorrupt where the segment is not the one that the edits were made for.
+// Errors: cofre.ErrCorrupt if the segment is not the one that the edits were made for.
 func Apply(edits []Edit, s Segment, content []byte) error {
 	start, size := s.Start(int64(len(content))), int64(len(content))
 	for _, e := range edits {

@@ -61,7 +61,7 @@ func (p *WALPage) HeaderSize() int {
 
 // ParseWALPage reads the header of a page of WAL.
 //
-// Errors: cofre.ErrCorrupt where it is none.
+// Errors: cofre.ErrCorrupt if it is none.
 //
 // Source: PostgreSQL, src/include/access/xlog_internal.h, XLogLongPageHeaderData.
 func ParseWALPage(b []byte) (WALPage, error) {

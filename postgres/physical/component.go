@@ -154,7 +154,7 @@ func (f *Facts) EncodeHashes() []byte {
 
 // ReadFacts reads the facts of a cluster component and, beside them, the hashes of its blocks.
 //
-// Errors: cofre.ErrNotFound, cofre.ErrCorrupt; another where the format is of a later cofre.
+// Errors: cofre.ErrNotFound, cofre.ErrCorrupt; another if the format is of a later cofre.
 func ReadFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	b, err := ReadAll(ctx, t, FactsFile)
 	if err != nil {

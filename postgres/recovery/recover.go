@@ -47,7 +47,7 @@ type Recovery struct {
 
 // Recover finds the way to a target.
 //
-// Errors: *cofre.UnreachableError where the target is outside of what can be reached, with what is nearest;
+// Errors: *cofre.UnreachableError if the target is outside of what can be reached, with what is nearest;
 // *cofre.GapError, possibly inside one, where missing WAL is what stands between; what scan returns.
 func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Scan) (*Recovery, error) {
 	p := &planner{target: target, wal: w, scan: scan, probed: map[pgdata.Segment]*probe{}}

@@ -200,7 +200,7 @@ func (l *ledger) underWay(at cofre.LSN) (out []*act) {
 // follow reads the records of c from its base backup's start, as the server will: to the first that starts at until or
 // after it. The way ends where another timeline goes on, or the WAL does.
 //
-// Errors: *cofre.GapError where a record on the way is damaged; what scan returns.
+// Errors: *cofre.GapError if a record on the way is damaged; what scan returns.
 func (p *planner) follow(c candidate, until cofre.LSN, see func(Found) (more bool)) (last Found, err error) {
 	segments := make([]pgdata.Segment, 0, len(c.way.segments))
 	for _, s := range c.way.segments {

@@ -87,7 +87,7 @@ const (
 
 // Start makes and starts a server and returns when it answers. Close must be called.
 //
-// Errors: *cofre.ToolError from initdb; an error with the end of the server's log where it does not start.
+// Errors: *cofre.ToolError from initdb; an error with the end of the server's log if it does not start.
 // After an error nothing is left, but for what a data directory of the caller's holds.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s, err := prepare(ctx, o)
@@ -377,7 +377,7 @@ func (s *Server) Log() string {
 
 // Stop stops the server and waits for its end. A server that has ended already is no error.
 //
-// Errors: ctx's, where it ends first; the server then goes on stopping.
+// Errors: ctx's, if it ends first; the server then goes on stopping.
 func (s *Server) Stop(ctx context.Context, mode Mode) error {
 	if !s.Running() {
 		return nil

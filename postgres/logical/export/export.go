@@ -27,7 +27,7 @@ import (
 // globals beside it: dir/archive, dir/facts.json, dir/globals.sql. dir must be absent or empty. Every table is
 // compared with its recorded checksum on the way. The files are synced before it returns.
 //
-// Errors: cofre.ErrExists where dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
+// Errors: cofre.ErrExists if dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
 // toc.dat, without which pg_restore takes nothing, is missing: it is written last.
 func Directory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
 	c, err := logical.OpenComponent(ctx, tree)
@@ -132,7 +132,7 @@ func (b *bound) Read(p []byte) (int, error) {
 // pre-data and post-data straight from the repository. No rows are kept on disk. The script begins and ends
 // with the \restrict lines of the pg_restore that is used; psql older than August 2025 does not know them.
 //
-// Errors: cofre.ErrNotFound where there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
+// Errors: cofre.ErrNotFound if there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
 // what was written ends in the middle and says so nowhere: the caller removes it.
 func SQL(ctx context.Context, tree cofre.Tree, f logical.Filter, w io.Writer, obs cofre.Observer) error {
 	c, err := logical.OpenComponent(ctx, tree)
@@ -324,7 +324,7 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 // an empty field, the empty text is "", as PostgreSQL's own CSV has it. A partitioned table's partitions follow
 // one another under one header.
 //
-// Errors: cofre.ErrNotFound where the point has no such table; cofre.ErrCorrupt.
+// Errors: cofre.ErrNotFound if the point has no such table; cofre.ErrCorrupt.
 func CSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
 	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {

@@ -143,7 +143,7 @@ func (m *Merge) explained(err error) error {
 
 // Plan finds the table in the point and in the database, and the columns that both have. Nothing is changed.
 //
-// Errors: cofre.ErrNotFound where the point or the database has no such table; cofre.ErrPreflight where the
+// Errors: cofre.ErrNotFound if the point or the database has no such table; cofre.ErrPreflight if the
 // table has no primary key or that key is not in both.
 func (m *Merge) Plan(ctx context.Context, _ cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	p, err := m.plan(ctx, tree)
@@ -278,7 +278,7 @@ func (m *Merge) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 
 // Publish brings the live table to what was compared, and removes the captured rows. Nothing is done to a table that lacks nothing.
 //
-// Errors: cofre.ErrRefused where the table has changed since it was compared; cofre.ErrLocked where it is in
+// Errors: cofre.ErrRefused if the table has changed since it was compared; cofre.ErrLocked if it is in
 // use for longer than 30 s; cofre.ErrUnproven where the result is not what was compared; a violated foreign key,
 // by name. After an error nothing has changed.
 func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {

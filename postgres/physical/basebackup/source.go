@@ -32,7 +32,7 @@ type Archive interface {
 	Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error)
 	// Holds reports whether what the archive has under the name of a file of pg_wal is exactly content.
 	//
-	// Errors: cofre.ErrNotFound where it has nothing under that name; cofre.ErrCorrupt if what it has is damaged.
+	// Errors: cofre.ErrNotFound if it has nothing under that name; cofre.ErrCorrupt if what it has is damaged.
 	Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error)
 	// Put archives a file of pg_wal, and takes the place of one that is damaged.
 	//
@@ -106,7 +106,7 @@ func (s *Source) ID() cofre.SourceID {
 // would be helped by having no backup of it. It is Partial too where the archive holds WAL of another server under the
 // names of this one's: it then carries its own, and nothing continues it.
 //
-// Errors: cofre.ErrPreflight where the server is not set up for backups; cofre.ErrDenied; those of package
+// Errors: cofre.ErrPreflight if the server is not set up for backups; cofre.ErrDenied; those of package
 // postgres and of the session.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	conn, err := postgres.Connect(ctx, s.cfg.Server)

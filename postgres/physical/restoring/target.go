@@ -87,7 +87,7 @@ func (t *Target) Promise() cofre.Promise {
 // that was recorded when it was captured, and syncs everything. What is there already and has the right hash is
 // not brought again.
 //
-// Errors: cofre.ErrCorrupt where the repository yields other bytes than were captured; cofre.ErrLocked and cofre.ErrRefused where the
+// Errors: cofre.ErrCorrupt if the repository yields other bytes than were captured; cofre.ErrLocked and cofre.ErrRefused if the
 // directory is another restore's, or is not what was planned for, and nothing was touched.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	if t.plan == nil {
@@ -102,7 +102,7 @@ func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 // Check says what was compared: the size of every file on disk, every block's hash as it was written or found,
 // and, if asked, what pg_verifybackup says.
 //
-// Errors: *cofre.ToolError from pg_verifybackup; cofre.ErrNotFound where it was asked for and is not installed.
+// Errors: *cofre.ToolError from pg_verifybackup; cofre.ErrNotFound if it was asked for and is not installed.
 func (t *Target) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, error) {
 	if t.stage == nil {
 		return nil, fmt.Errorf("check %s: %w: nothing is staged", t.o.Dir, cofre.ErrRefused)
@@ -126,7 +126,7 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 
 // Discard removes what Stage made in a place of its own. What a delta has overwritten cannot be brought back.
 //
-// Errors: of the removal; one that names the directory where something is left on purpose.
+// Errors: of the removal; one that names the directory if something is left on purpose.
 func (t *Target) Discard(context.Context) error {
 	if t.stage == nil || !t.stage.touched {
 		return nil
