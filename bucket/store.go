@@ -262,7 +262,7 @@ func (o Object) Path() string { return o.Bucket + "/" + o.Name }
 // CheckLength goes to the end of r, and refuses what is not as long as it was announced: a server that waits for the rest
 // of it looks like one that is away.
 //
-// Errors: io.ErrUnexpectedEOF.
+// Errors: io.ErrUnexpectedEOF if it is longer or shorter; that of seeking.
 func CheckLength(r io.Seeker, want int64) error {
 	n, err := r.Seek(0, io.SeekEnd)
 	if err == nil && n != want {

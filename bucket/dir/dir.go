@@ -549,9 +549,9 @@ func (e *changedError) Retryable() bool { return true }
 
 // Put writes one object durably.
 //
-// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrRefused if the object has no name, or a symbolic link on
-// its path leads elsewhere; io.ErrUnexpectedEOF if r is not as long as o.Size says; that of r; cofre.ErrDiskFull,
-// cofre.ErrReadOnly, cofre.ErrDenied.
+// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrRefused if the object has no name, or a symbolic link
+// is on its path, or its bucket is one that leads out of the store; io.ErrUnexpectedEOF if r is not as long as o.Size says;
+// that of r; cofre.ErrDiskFull, cofre.ErrReadOnly, cofre.ErrDenied.
 func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
 	if _, err := s.Buckets(context.Background(), o.Bucket); err != nil {
 		return bucket.Object{}, err

@@ -213,8 +213,8 @@ func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error
 
 // Open reads an object in one request.
 //
-// Errors: cofre.ErrNotFound; cofre.ErrDenied; cofre.ErrUnreachable, from reads too, which is Retryable: nothing is tried
-// again here.
+// Errors: cofre.ErrNotFound; cofre.ErrDenied; cofre.ErrUnreachable, from reads too, which is Retryable: to try again
+// is left to the caller.
 func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
 	r, info, _, err := s.core.GetObject(ctx, o.Bucket, o.Name, minio.GetObjectOptions{})
 	if err != nil {
