@@ -103,8 +103,8 @@ type Session interface {
 	// Put stores what r yields, to its end, as one object, and adds e to the tree. It returns e with Size and
 	// Object set. An error of r, or a Size that e promised and r did not keep, is Put's error and adds nothing.
 	//
-	// Errors: that of r, as it is; those of the repository: ErrUnreachable, ErrDiskFull. Once a write has failed, every
-	// later call returns that error.
+	// Errors: that of r, as it is; ErrExists if the tree has this path already; those of the repository: ErrUnreachable,
+	// ErrDiskFull. Once a write has failed, every later call returns that error.
 	Put(ctx context.Context, e Entry, r io.Reader) (Entry, error)
 
 	// Add adds an entry without bytes: a directory or a symbolic link. Parents of entries need not be added;

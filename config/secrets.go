@@ -22,7 +22,7 @@ func (c Credentials) Into(access, secretKey, session *secret.Value) []Reference 
 
 // ReadSecrets reads secrets now, and says of all that could not be read which they are.
 //
-// Errors: cofre.ErrConfig.
+// Errors: cofre.ErrConfig for each that cannot be read, all at once.
 func ReadSecrets(of string, secrets ...Reference) error {
 	var problems []error
 	for _, s := range secrets {
@@ -37,7 +37,7 @@ func ReadSecrets(of string, secrets ...Reference) error {
 
 // Address is the URL of a repository with everything that belongs to it and is no secret.
 //
-// Errors: cofre.ErrConfig.
+// Errors: cofre.ErrConfig if there is a CA file, and the URL to which it belongs is none.
 func (r Repository) Address() (string, error) {
 	if r.CA == "" {
 		return r.URL, nil

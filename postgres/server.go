@@ -40,7 +40,7 @@ type Role struct {
 
 // ReadServer asks the server what it is.
 //
-// Errors: of the connection.
+// Errors: those of the server and of the connection, as Explain gives them.
 func ReadServer(ctx context.Context, conn *pgx.Conn) (Server, error) {
 	s := Server{Settings: map[string]string{}}
 	rows, err := conn.Query(ctx, `SELECT name, setting FROM pg_catalog.pg_settings`)

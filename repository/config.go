@@ -43,7 +43,8 @@ type Config struct {
 
 // Validate reports everything that is wrong with c, joined.
 //
-// Errors: ErrConfig.
+// Errors: ErrConfig if the address or the password is missing, the state directory is no absolute path, or the compression is not
+// known.
 func (c Config) Validate() error {
 	var problems []error
 	if c.URL == "" {

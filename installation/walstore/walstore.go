@@ -28,7 +28,7 @@ func Open(ctx context.Context, r config.Repository) (cofre.Store, error) {
 
 // Config is how the floor of a repository is reached.
 //
-// Errors: cofre.ErrConfig.
+// Errors: those of Repository.Address; cofre.ErrConfig if its credentials cannot be read.
 func Config(r config.Repository) (store.Config, error) {
 	address, err := r.Address()
 	if err != nil {

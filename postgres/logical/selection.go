@@ -458,7 +458,7 @@ func all[T any](s []T, ok func(T) bool) bool {
 
 // TableName reads schema.name as a person types it; a name alone is in public.
 //
-// Errors: cofre.ErrConfig.
+// Errors: cofre.ErrConfig if it cannot be read, or has more parts, with a hint.
 func TableName(s string) (schema, name string, err error) {
 	parts, err := pgarchive.ParseName(s)
 	switch {

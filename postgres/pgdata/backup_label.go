@@ -141,7 +141,7 @@ type Tablespace struct {
 
 // ParseTablespaceMap reads tablespace_map. An empty one is valid: a cluster without tablespaces.
 //
-// Errors: cofre.ErrCorrupt.
+// Errors: cofre.ErrCorrupt if a line is not an OID and a path, or the last one ends in a backslash.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, read_tablespace_map: a backslash makes the
 // next byte part of the path, line ends too.

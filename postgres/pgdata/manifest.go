@@ -62,7 +62,7 @@ const manifestTime = "2006-01-02 15:04:05 MST"
 
 // ParseManifest reads a backup manifest and compares it with its own checksum.
 //
-// Errors: cofre.ErrCorrupt.
+// Errors: cofre.ErrCorrupt if it is none, or its checksum is another; another if its version is not known.
 //
 // Source: PostgreSQL, documentation of the backup manifest format; src/common/parse_manifest.c.
 func ParseManifest(b []byte) (*Manifest, error) {

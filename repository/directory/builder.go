@@ -53,7 +53,7 @@ var errPath = errors.New("a path is relative, without empty, . or .. segments")
 
 // CheckPath refuses a path that does not lead to one place below the root.
 //
-// Errors: the rule.
+// Errors: one that says the rule: relative, without empty, . or .. segments.
 func CheckPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." || strings.Contains(segment, "\x00") {
@@ -117,7 +117,7 @@ func (b *Builder) AddFile(e cofre.Entry) error {
 // AddDir takes a directory, or the description of one that was only implied. With reused it brings everything
 // below it, and nothing may be there.
 //
-// Errors: cofre.ErrExists.
+// Errors: cofre.ErrExists if the path is taken, something is there already, or it lies below what is reused.
 func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error {
 	if e.Path == "" {
 		if len(b.root.dirs) > 0 || b.root.files.Len() > 0 || b.root.reused != nil {
@@ -145,7 +145,7 @@ func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error 
 
 // Write stores all directories, the deepest first, and forgets each as soon as it is stored.
 //
-// Errors: of the writer.
+// Errors: those of the writer; that of ctx.
 func (b *Builder) Write(ctx context.Context, w repo.RepositoryWriter, comp compression.Name) (object.ID, kopiafs.DirectorySummary, error) {
 	return writeNode(ctx, w, comp, "", b.root)
 }
