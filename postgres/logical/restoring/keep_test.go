@@ -127,7 +127,7 @@ CREATE MATERIALIZED VIEW public.factors AS SELECT public.factor(id) AS f FROM pu
 // Each of these was restored rightly, and refused.
 func TestObjectsThatDumpsWriteInAnotherWay(t *testing.T) {
 	t.Parallel()
-	objects, err := os.ReadFile("../fingerprint/testdata/objects.sql")
+	objects, err := os.ReadFile("../../fingerprint/testdata/objects.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
