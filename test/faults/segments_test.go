@@ -159,13 +159,21 @@ func TestSegments(t *testing.T) {
 			if _, err := os.Stat(to); r.code != 126 || err == nil {
 				t.Errorf("%s", r)
 			}
-			// It is still in pg_wal, and archiving it again must neither replace what is there nor call it archived.
-			if r := i.in(i.dataDir(), "wal", "archive", paths[1]); c.stored != nil && r.code == 0 && (c.what == "torn in its header" || c.what == "empty") {
-				t.Errorf("%s", r)
-			} else if c.stored == nil {
-				if r.code != 0 || !i.archived(f, paths[1]) {
+			// It is still in pg_wal: archiving it again brings it back. What says that it is another file is left alone until somebody with the
+			// key has found that it is wrong.
+			again := func() {
+				t.Helper()
+				if r := i.in(i.dataDir(), "wal", "archive", paths[1]); r.code != 0 || !i.archived(f, paths[1]) {
 					t.Errorf("%s", r)
 				}
+			}
+			if c.what == "another's bytes" {
+				if r := i.in(i.dataDir(), "wal", "archive", paths[1]); r.code == 0 {
+					t.Errorf("%s", r)
+				}
+			}
+			if c.stored == nil {
+				again()
 				if err := f.Store.Delete(t.Context(), at(name)); err != nil {
 					t.Fatal(err)
 				}
@@ -197,6 +205,7 @@ func TestSegments(t *testing.T) {
 			if got := recovered(t, i, strings.Fields(lsn)...); got != want["p0"] {
 				t.Errorf("to %q, as it says: %s, want %s: %s", lsn, got, want["p0"], r)
 			}
+			again()
 		})
 	}
 
