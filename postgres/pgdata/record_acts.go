@@ -164,7 +164,7 @@ func (r Record) prepared(m Moment) (Moment, bool) {
 	if !ok || len(data) < 32 {
 		return Moment{}, false
 	}
-	m.Kind, m.At, m.XID = MomentPrepare, timestamp(data[24:]), binary.LittleEndian.Uint32(data[8:])
+	m.Kind, m.At, m.XID = MomentPrepare, timestamp(data[16:]), binary.LittleEndian.Uint32(data[8:])
 	return m, true
 }
 
