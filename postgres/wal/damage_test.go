@@ -17,23 +17,6 @@ import (
 	"github.com/trustlayer/cofre/store"
 )
 
-func bytesOf(t *testing.T, st cofre.Store, object string) []byte {
-	t.Helper()
-	r, err := st.Open(t.Context(), object, 0, -1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	return must(io.ReadAll(r))(t)
-}
-
-func overwrite(t *testing.T, st cofre.Store, object string, b []byte) {
-	t.Helper()
-	if err := st.Replace(t.Context(), object, bytes.NewReader(b), int64(len(b))); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestArchiveOverDamage archives a segment of which the repository holds a damaged object, in every way in which one can be
 // damaged: the server has the only good copy, and gives it up once the call has succeeded.
 func TestArchiveOverDamage(t *testing.T) {
@@ -75,9 +58,9 @@ func TestArchiveOverDamage(t *testing.T) {
 				must(a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)))(t)
 			}
 			at := object(t, system, segments[1])
-			good := bytesOf(t, st, at)
+			good := readObject(t, st, at)
 			bad := c.damage(bytes.Clone(good))
-			overwrite(t, st, at, bad)
+			replaceObject(t, st, at, bad)
 
 			out, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[1]))
 			if err != nil || out.Stored != 0 || (len(out.Healed) == 1) != c.healed {
@@ -95,7 +78,7 @@ func TestArchiveOverDamage(t *testing.T) {
 				switch {
 				case strings.Contains(o.Name, "/object-"):
 					kept++
-					if !bytes.Equal(bytesOf(t, st, o.Name), bad) {
+					if !bytes.Equal(readObject(t, st, o.Name), bad) {
 						t.Error("what was there is not kept as it was")
 					}
 				case strings.Contains(o.Name, "/healed-"):
@@ -105,7 +88,7 @@ func TestArchiveOverDamage(t *testing.T) {
 			if wantKept := c.healed && len(bad) > 0; (notes == 1) != c.healed || (kept == 1) != wantKept {
 				t.Errorf("%d kept, %d notes", kept, notes)
 			}
-			if !c.healed && !bytes.Equal(bytesOf(t, st, at), good) {
+			if !c.healed && !bytes.Equal(readObject(t, st, at), good) {
 				t.Error("a good object was replaced")
 			}
 			if again, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[1])); err != nil || len(again.Healed) > 0 {
@@ -135,8 +118,8 @@ func TestDamageGivesNoWay(t *testing.T) {
 				must(a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)))(t)
 			}
 			at := object(t, system, segments[1])
-			bad := c.damage(bytesOf(t, st, at))
-			overwrite(t, st, at, bad)
+			bad := c.damage(readObject(t, st, at))
+			replaceObject(t, st, at, bad)
 			path := filepath.Join(dir, "pg_wal", segments[1])
 			b := mustRead(t, path)
 			b[len(b)-100] ^= 0x55
@@ -150,7 +133,7 @@ func TestDamageGivesNoWay(t *testing.T) {
 			if cofre.Hint(err) == "" {
 				t.Errorf("no hint: %v", err)
 			}
-			if !bytes.Equal(bytesOf(t, st, at), bad) {
+			if !bytes.Equal(readObject(t, st, at), bad) {
 				t.Error("what was there was replaced")
 			}
 		})
@@ -195,7 +178,7 @@ func TestDamageIsRemembered(t *testing.T) {
 		return inv.Unreadable()
 	}
 	at := object(t, system, segments[1])
-	good := bytesOf(t, st, at)
+	good := readObject(t, st, at)
 	damage(t, st, at)
 	found := must(check.Segments(t.Context(), st, id))(t)
 	if len(found) == 0 || found[0].Object != at {
@@ -209,7 +192,7 @@ func TestDamageIsRemembered(t *testing.T) {
 		t.Errorf("known: %+v", known)
 	}
 	// It was the reading that went wrong.
-	overwrite(t, st, at, good)
+	replaceObject(t, st, at, good)
 	if found := must(check.Segments(t.Context(), st, id))(t); len(found) > 0 {
 		t.Errorf("found %+v", found)
 	}
