@@ -125,10 +125,18 @@ func (s *Shipper) Run(ctx context.Context) error {
 // due reports whether it is time for the beginning of the present segment.
 func (s *Shipper) due(flushed time.Time) bool {
 	if s.synchronous {
-		_, received, open := s.spool.Current()
-		return open && received > s.Stored()
+		seg, received, open := s.spool.Current()
+		return open && (int64(received-seg.Start(s.spool.size)) > s.archive.Reached(seg) || s.behind(seg.Timeline, received))
 	}
 	return s.flush > 0 && time.Since(flushed) >= s.flush
+}
+
+// behind reports whether a position is further than what is known as stored. Of a timeline that nobody waits for it says
+// no: between Forget and From nothing can be confirmed, and one that is behind then would be asked without end.
+func (s *Shipper) behind(tli cofre.Timeline, received cofre.LSN) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return tli == s.of && received > s.stored
 }
 
 // wait waits for something new in the spool, or until the next beginning is due.

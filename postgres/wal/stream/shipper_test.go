@@ -314,6 +314,24 @@ func TestSynchronousShipper(t *testing.T) {
 		run.end()
 		<-run.done
 	})
+	// Where nothing is waited for, before From and after Forget, it stores what is there, once.
+	bubble(t, 1, func(t *testing.T, s *Spool, all []segment) {
+		run := ship(t, s, func(s *Shipper) { s.synchronous, s.flush = true, -1 })
+		synctest.Wait()
+		expect(t, "told before there is anything", run.moved, 0)
+		run.From(1, all[0].Start(size))
+		write(t, s, all[0], 0, 100)
+		s.Announce()
+		synctest.Wait()
+		run.Forget()
+		write(t, s, all[0], 100, 200)
+		s.Announce()
+		synctest.Wait()
+		expect(t, "told", run.moved, 2)
+		expect(t, "stored", run.kept.said(), "0s: beginning 8 100, 0s: beginning 8 200")
+		run.end()
+		<-run.done
+	})
 }
 
 // A position counts for its timeline, and not for WAL that was received before a loss.
