@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -249,6 +250,22 @@ func TestWhatPostgreSQLCallsKnowsNoEngine(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// A program that was built in the checkout is soon committed by accident, and every clone carries it for ever.
+func TestNothingLargeIsInTheHistory(t *testing.T) {
+	if _, err := os.Stat(".git"); err != nil {
+		t.Skip("not a checkout")
+	}
+	out, err := exec.Command("git", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if info, err := os.Lstat(name); err == nil && info.Size() > 1<<20 {
+			t.Errorf("%s has %d bytes; files of the project have at most 1 MiB", name, info.Size())
 		}
 	}
 }
