@@ -13,7 +13,7 @@ type Layout int
 
 // The layouts. Stream finds equal stretches wherever they have moved to: dumps, objects, files. The others cut at fixed
 // offsets and suit data files, whose pages change in place: every 128 KiB; WidePages every 1 MiB, which compresses
-// better and costs more where one page changes; FinePages every 64 KiB, the other way round. Facts are what a source wrote
+// better and costs more if one page changes; FinePages every 64 KiB, the other way round. Facts are what a source wrote
 // itself about its capture: cut as a stream, and kept twice, because no source can give them again.
 const (
 	LayoutStream Layout = iota
@@ -32,7 +32,7 @@ type Entry struct {
 	ModTime time.Time
 	UID     uint32
 	GID     uint32
-	Size    int64  // bytes; -1 where a source does not know it before it has read
+	Size    int64  // bytes; -1 if a source does not know it before it has read
 	Link    string // the target of a symbolic link, as read
 	Layout  Layout
 	// Object is set on entries read from a Tree. Session.Reuse takes such an entry without reading its bytes.

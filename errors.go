@@ -78,7 +78,7 @@ func OneLine(err error) string {
 // on with what is before it.
 type GapError struct {
 	Timeline Timeline
-	From, To string // first and last missing segment, by name; where WAL breaks, the segment that it breaks in
+	From, To string // first and last missing segment, by name; if WAL breaks, the segment that it breaks in
 
 	BreaksAt LSN    `json:",omitempty"` // where it breaks: what is needed from here on is not what is there
 	Why      string `json:",omitempty"` // what is found there; without BreaksAt, why the segment cannot be read at all
@@ -129,7 +129,7 @@ func (e *UnreachableError) Message() Message {
 
 // ToolError says that a program cofre ran did not do what it was run for.
 type ToolError struct {
-	Program string // base name, with its version where known
+	Program string // base name, with its version if known
 	Exit    int    // exit status; -1 when a signal ended it
 	Stderr  string // the end of what it said, secrets removed
 }

@@ -96,7 +96,7 @@ type Component struct {
 	Facts json.RawMessage `json:"facts,omitempty"`
 	// Warnings are things the operator should know though the capture is whole.
 	Warnings []string `json:"warnings,omitempty"`
-	// Partial is true where something that should be in the component is known to be missing; the findings
+	// Partial is true if something that should be in the component is known to be missing; the findings
 	// of the point or the facts name it. A partial component is published, never called a success.
 	Partial bool `json:"partial,omitempty"`
 

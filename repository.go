@@ -57,7 +57,7 @@ type Repository interface {
 
 // Mender is a Repository that remembers what of it is damaged, and has it stored afresh.
 type Mender interface {
-	// Heal acts upon what is known to be damaged: the captures that begin after it store it afresh, where it still
+	// Heal acts upon what is known to be damaged: the captures that begin after it store it afresh, if it still
 	// exists at their sources, and with it heal every older point that shares it. What is whole stays readable.
 	//
 	// Errors: ErrReadOnly; those of Repository.
@@ -180,7 +180,7 @@ type Store interface {
 	List(ctx context.Context, prefix string) iter.Seq2[StoredObject, error]
 	// Delete removes an object; one that does not exist is no error.
 	Delete(ctx context.Context, name string) error
-	// Free returns the bytes that can still be stored, or -1 where the store does not say.
+	// Free returns the bytes that can still be stored, or -1 if the store does not say.
 	Free(ctx context.Context) (int64, error)
 	// URL is where the store is, without credentials.
 	URL() string

@@ -9,7 +9,7 @@ import (
 // the place of whatever is left after an error. How far what exists is safe until Publish, and what becomes of what
 // is replaced, is the target's Promise; restore/targettest holds every target to its own.
 type Target interface {
-	// Plan looks at the component and at the place it shall go to, and touches nothing. What forbids the
+	// Plan looks at the component and at the place it is to go to, and touches nothing. What forbids the
 	// restore is in Plan.Problems, all of it at once, not an error.
 	//
 	// Errors: that the component cannot be read (ErrCorrupt, those of t), or the place not be looked at (ErrUnreachable,
@@ -23,7 +23,7 @@ type Target interface {
 	// buckets themselves.
 	//
 	// Errors: ErrDiskFull, ErrDenied, ErrUnreachable of the place; ErrCorrupt and those of the repository; ErrLocked while
-	// another restore to the same place runs; that of ctx.
+	// another restore to the same place runs; the error of ctx.
 	Stage(ctx context.Context, obs Observer) error
 
 	// Check compares what is staged with what was captured. A Proof that does not hold is an error of the restore, not of Check.

@@ -54,9 +54,9 @@ type Request struct {
 //
 // Errors: ErrPartial together with the point, if it was published but something that should be in it, a whole
 // source even, is known to be missing; ErrConfig for a request that names no source or one twice; those of the
-// sources, all of them, where none could be captured; those of the repository.
+// sources, all of them, if none could be captured; those of the repository.
 //
-// Where the repository is known to be damaged, what still exists at the sources is stored afresh, and the observer is
+// If the repository is known to be damaged, what still exists at the sources is stored afresh, and the observer is
 // told which older points are whole again and which have lost something for good. Damage that comes to light when the
 // point is about to be published is healed by capturing once more.
 func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
@@ -254,7 +254,7 @@ func (r *run) prepare(ctx context.Context, c *capturing) error {
 	return nil
 }
 
-// capture makes a component of a source, or a finding where it cannot be captured.
+// capture makes a component of a source, or a finding if it cannot be captured.
 //
 // Errors: those of the repository; that of the context.
 func (r *run) capture(ctx context.Context, c *capturing) error {

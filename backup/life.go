@@ -22,7 +22,7 @@ const (
 // is told so. Once ctx ends, the step has releaseBound to return: a system call cannot be interrupted, and nobody is to
 // have to kill the process for it. A step that was left behind keeps its session.
 //
-// Errors: those of the step; that of ctx.
+// Errors: those of the step; the error of ctx.
 func (r *run) step(ctx context.Context, c *capturing, what cofre.Message, step func() error) error {
 	c.life.begin(what)
 	defer c.life.end()

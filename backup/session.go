@@ -28,7 +28,7 @@ func (s *session) failed() error {
 	return s.broken
 }
 
-// note keeps err where nothing but the repository can have caused it. That a name is taken, or that what is to be
+// note keeps err if nothing but the repository can have caused it. That a name is taken, or that what is to be
 // reused is not there, is an answer.
 func (s *session) note(ctx context.Context, err error) {
 	answer := errors.Is(err, cofre.ErrExists) || errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrRefused)

@@ -16,7 +16,7 @@ import (
 // benchCluster compares base backups and restores of a cluster: full, unchanged, after a minute of two kinds of load,
 // into an empty directory and onto one of which 1 % differs. About 1 GB at scale 1. Neither side archives WAL here:
 // cofre copies what makes its backup consistent into it, pgBackRest runs with archive-check=n. Both verify page
-// checksums, both encrypt; pgBackRest bundles files and, where its version can, stores increments by block.
+// checksums, both encrypt; pgBackRest bundles files and, if its version can, stores increments by block.
 func benchCluster(ctx context.Context, b *bench) error {
 	version, err := pgbackrestVersion()
 	if err != nil {
@@ -48,7 +48,7 @@ type clusterBench struct {
 	target   string // of restores
 }
 
-// backup is a base backup by cofre. Where compression is given, into a new repository.
+// backup is a base backup by cofre. If compression is given, into a new repository.
 func (c *clusterBench) backup(label, repository, compression string) *variant {
 	v := &variant{
 		name:    label,

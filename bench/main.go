@@ -53,7 +53,7 @@ func main() {
 	flag.DurationVar(&b.load, "load", time.Minute, "how long a cluster is written to between two backups")
 	flag.BoolVar(&verbose, "v", false, "print what each program says")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [subject ...]\n\nsubjects (all that have what they need, where none is named):\n")
+		fmt.Fprintf(flag.CommandLine.Output(), "usage: bench [flags] [subject ...]\n\nsubjects (all that have what they need, if none is named):\n")
 		for _, s := range subjects {
 			fmt.Fprintf(flag.CommandLine.Output(), "  %-8s %s\n", s.name, s.what)
 		}

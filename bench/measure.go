@@ -19,7 +19,7 @@ type sample struct {
 	wall   time.Duration
 	cpu    time.Duration // user and system, the program and its children; a server's share is not in it
 	memory int64         // bytes: the largest single process among the program and its children
-	stored int64         // bytes on disk that the run left, where the variant says how to measure it
+	stored int64         // bytes on disk that the run left, if the variant says how to measure it
 }
 
 // variant is one way of doing the work of a subject. before and after are not measured.

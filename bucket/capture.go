@@ -38,12 +38,12 @@ type Config struct {
 	Source  cofre.SourceID
 	Store   Store
 	Buckets []string // none: all there are
-	// Inventory lists the objects where the store's own listing knows less; nil lists the store, and so does an
+	// Inventory lists the objects if the store's own listing knows less; nil lists the store, and so does an
 	// Inventory whose first error is cofre.ErrNotFound. A database captured in the same run that names the objects (Rowed)
 	// goes before both.
 	Inventory Inventory
-	Jobs      int    // objects read at once: DefaultJobs where 0, never more than MaxJobs
-	TempDir   string // for inventories of more than some ten thousand objects; the system's where empty
+	Jobs      int    // objects read at once: DefaultJobs if 0, never more than MaxJobs
+	TempDir   string // for inventories of more than some ten thousand objects; the system's if empty
 	// StateDir is where this machine remembers what a capture has read, so that one that was killed goes on; it
 	// holds names of objects, and may be deleted at any time. Empty: a killed capture reads everything again.
 	StateDir string
@@ -106,7 +106,7 @@ func (s *Source) TakesPartialBase() bool { return true }
 
 // Doctor lists the buckets and says what a person should know about the store, and what a capture would not take.
 //
-// Errors: that of ctx. What is wrong with the store is a diagnosis.
+// Errors: the error of ctx. What is wrong with the store is a diagnosis.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	r := &run{cfg: s.cfg, store: s.cfg.Store, desc: s.cfg.Store.Describe()}
 	subject := cofre.Verbatim("storage " + r.desc.URL)
@@ -321,7 +321,7 @@ func (r *run) takeRows(rows iter.Seq2[Object, error]) error {
 		} else if err != nil {
 			return err
 		}
-		// A named bucket is the only one wanted. Where all are, a row of a bucket that is gone by now still is a
+		// A named bucket is the only one wanted. If all are, a row of a bucket that is gone by now still is a
 		// promise of the database, and missing.
 		if len(r.cfg.Buckets) > 0 && !wanted[x.Bucket] {
 			continue

@@ -153,7 +153,7 @@ func (c *chase) remember(o Object) {
 	c.fetched[chaseKey(o)] = true
 }
 
-// chaseKey leaves the version out where a listing, which does not show it, is what is compared.
+// chaseKey leaves the version out if a listing, which does not show it, is what is compared.
 func chaseKey(o Object) string {
 	return o.Path() + "\x00" + o.ETag + o.ModifiedAt.UTC().Format(time.RFC3339Nano)
 }

@@ -17,7 +17,7 @@ import (
 type Closure struct {
 	// Rows yields the objects that a captured database names: see Rowed.
 	Rows    func(ctx context.Context, database cofre.Component, t cofre.Tree) (iter.Seq2[Object, error], error)
-	TempDir string // for inventories of more than some ten thousand objects; the system's where empty
+	TempDir string // for inventories of more than some ten thousand objects; the system's if empty
 }
 
 var _ cofre.PointCheck = Closure{}
@@ -52,7 +52,7 @@ func closureOf(p cofre.RecoveryPoint) (databases []cofre.Component, storage cofr
 // Check names each object that is missing, different or an orphan. A database of another application, which
 // names none, is no finding.
 //
-// Errors: those of open; cofre.ErrCorrupt and others of reading a component; of the files in TempDir; that of ctx.
+// Errors: those of open; cofre.ErrCorrupt and others of reading a component; of the files in TempDir; the error of ctx.
 func (cl Closure) Check(ctx context.Context, p cofre.RecoveryPoint, open func(cofre.Component) (cofre.Tree, error)) ([]cofre.Finding, error) {
 	databases, storage, ok := closureOf(p)
 	if !ok {

@@ -186,8 +186,8 @@ func sameKind(a, b string) bool {
 	return IsMD5(a) == IsMD5(b) && strings.Contains(a, "-") == strings.Contains(b, "-")
 }
 
-// knownSum is the MD5 that an object's bytes must have: as it is served, or where a gateway drops or rewrites that, as
-// its row says; "" where neither tells.
+// knownSum is the MD5 that an object's bytes must have: as it is served, or if a gateway drops or rewrites that, as
+// its row says; "" if neither tells.
 func knownSum(served, promised string, opaque bool) string {
 	switch {
 	case opaque:

@@ -48,7 +48,7 @@ type Digest struct {
 // Indexed is one line of a shard's index: an object as it was captured.
 type Indexed struct {
 	Object
-	File   string `json:"file,omitempty"` // beside the index; empty where Missing is set
+	File   string `json:"file,omitempty"` // beside the index; empty if Missing is set
 	SHA256 string `json:"sha256,omitempty"`
 	MD5    string `json:"md5,omitempty"`
 	// Missing says why an object that the inventory names is not in the component.

@@ -107,7 +107,7 @@ func (r *run) cutOff(e *bucketError) {
 	}
 }
 
-// findBuckets asks for the configured buckets, each by itself where they are named, and for what lies beside them.
+// findBuckets asks for the configured buckets, each by itself if they are named, and for what lies beside them.
 //
 // Errors: those of the store, if there is nothing to capture at all.
 func (r *run) findBuckets(ctx context.Context) error {

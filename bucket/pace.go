@@ -38,7 +38,7 @@ func Away(err error) bool { return errors.Is(err, cofre.ErrUnreachable) || retry
 
 // Steadily tries again what a server fails beside an overwrite, a few times, and for minutes if the server is away.
 //
-// Errors: that of the last attempt, with that of ctx if it ends during a pause.
+// Errors: that of the last attempt, with the error of ctx if it ends during a pause.
 func Steadily(ctx context.Context, try func() error) error {
 	waiting, settled := patience.Begin(), settling.Begin()
 	for {

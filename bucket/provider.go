@@ -45,7 +45,7 @@ type ProviderCheck struct {
 // CheckProvider runs every check in an existing bucket, below a prefix of its own that it empties in the end.
 // Nothing else in the bucket is touched.
 //
-// Errors: that of preparing or of cleaning up; what a check finds is in the report.
+// Errors: of preparing or of cleaning up; what a check finds is in the report.
 func CheckProvider(ctx context.Context, s Store, id string) (ProviderReport, error) {
 	report := ProviderReport{Store: s.Describe(), Bucket: id}
 	if _, err := s.Buckets(ctx, id); err != nil {

@@ -23,7 +23,7 @@ type Store interface {
 	// Describe says what the store is and can keep. It does not ask the service.
 	Describe() Description
 
-	// Buckets returns the buckets named, each confirmed by the service, or all of them where none is named.
+	// Buckets returns the buckets named, each confirmed by the service, or all of them if none is named.
 	//
 	// Errors: cofre.ErrNotFound for a named bucket that does not exist, with its name.
 	Buckets(ctx context.Context, ids ...string) ([]Bucket, error)
@@ -202,7 +202,7 @@ type Rowed interface {
 // Bucket is one bucket and its settings.
 type Bucket struct {
 	ID       string    `json:"id"`
-	Name     string    `json:"name,omitempty"` // where it differs from ID
+	Name     string    `json:"name,omitempty"` // if it differs from ID
 	Public   bool      `json:"public,omitempty"`
 	MaxSize  *int64    `json:"file_size_limit,omitempty"` // bytes; nil is no limit
 	Types    []string  `json:"allowed_mime_types,omitempty"`
@@ -219,10 +219,10 @@ type Object struct {
 	Bucket string `json:"bucket"`
 	Name   string `json:"name"`
 
-	// Version names one immutable content of the object: equal versions are equal bytes. Empty where the
+	// Version names one immutable content of the object: equal versions are equal bytes. Empty if the
 	// service has none.
 	Version string `json:"version,omitempty"`
-	// ETag as the service gives it, without quotes. It is an MD5 only where IsMD5 says so.
+	// ETag as the service gives it, without quotes. It is an MD5 only if IsMD5 says so.
 	ETag       string    `json:"etag,omitempty"`
 	Size       int64     `json:"size"`
 	ModifiedAt time.Time `json:"modified_at,omitzero"`
@@ -262,7 +262,7 @@ func (o Object) Path() string { return o.Bucket + "/" + o.Name }
 // CheckLength goes to the end of r, and refuses what is not as long as it was announced: a server that waits for the rest
 // of it looks like one that is away.
 //
-// Errors: io.ErrUnexpectedEOF if it is longer or shorter; that of seeking.
+// Errors: io.ErrUnexpectedEOF if it is longer or shorter; an error of seeking.
 func CheckLength(r io.Seeker, want int64) error {
 	n, err := r.Seek(0, io.SeekEnd)
 	if err == nil && n != want {

@@ -96,7 +96,7 @@ func (c *Catalog) Installations() []string {
 }
 
 // Find returns the recovery point that ref names: an id, an unambiguous prefix of one, or "latest", which is
-// the newest point that has what want asks for, whole; where none is whole, the newest. Newer says what latest passed
+// the newest point that has what want asks for, whole; if none is whole, the newest. Newer says what latest passed
 // over, and is to be told. An id finds its point whatever installation it is of.
 //
 // Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points. Both carry the candidates as a hint.
@@ -155,7 +155,7 @@ func (c *Catalog) Component(ref string, want Want) (cofre.RecoveryPoint, cofre.C
 }
 
 // Captured yields the components of a source, the newest first, with the points they are in. Partial
-// components count only where partial is true.
+// components count only if partial is true.
 func (c *Catalog) Captured(source cofre.SourceID, partial bool) iter.Seq2[cofre.RecoveryPoint, cofre.Component] {
 	return func(yield func(cofre.RecoveryPoint, cofre.Component) bool) {
 		for _, p := range slices.Backward(c.points) {
@@ -169,8 +169,8 @@ func (c *Catalog) Captured(source cofre.SourceID, partial bool) iter.Seq2[cofre.
 	}
 }
 
-// Newest returns the newest component of a source and the point it is in; ok is false where there is none. Partial
-// components count only where partial is true.
+// Newest returns the newest component of a source and the point it is in; ok is false if there is none. Partial
+// components count only if partial is true.
 func (c *Catalog) Newest(source cofre.SourceID, partial bool) (point cofre.RecoveryPoint, component cofre.Component, ok bool) {
 	for p, comp := range c.Captured(source, partial) {
 		return p, comp, true

@@ -238,7 +238,7 @@ func (c *Cluster) check(p *problems) {
 	if c.Slot != "" && !slotForm().MatchString(c.Slot) {
 		p.add("cluster.slot", cofre.Say("config.not_a_slot", "is not the name of a replication slot"), cofre.Say("config.slot_form", "up to 63 lower-case letters, digits and underscores"))
 	} else if c.Slot != "" && c.WAL != WALStream && !p.has("cluster.wal") {
-		p.add("cluster.slot", cofre.Say("config.slot_unused", "is used only where WAL is streamed"), cofre.Say("config.slot_stream", "set wal: stream, or take the slot out"))
+		p.add("cluster.slot", cofre.Say("config.slot_unused", "is used only if WAL is streamed"), cofre.Say("config.slot_stream", "set wal: stream, or take the slot out"))
 	}
 }
 

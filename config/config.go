@@ -1,4 +1,4 @@
-// Package config reads cofre.yaml, or the environment variables of the guide where there is none, and says
+// Package config reads cofre.yaml, or the environment variables of the guide if there is none, and says
 // everything that is wrong with it at once, each problem with its path and its place in the file.
 //
 // It holds plain values: what connects, and each adapter's own settings, are made from them in package installation.
@@ -17,7 +17,7 @@ import (
 
 // Config is one installation: what is backed up, when, where to, and for how long it is kept.
 type Config struct {
-	// Path is the file this was read from, absolute; empty where it came from the environment.
+	// Path is the file this was read from, absolute; empty if it came from the environment.
 	Path string `yaml:"-"`
 
 	Name string `yaml:"name"` // of the installation; the host's name if it is left out
@@ -66,7 +66,7 @@ type Repository struct {
 	// URL is an absolute folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME. It carries no credentials.
 	URL         string      `yaml:"url"`
 	Password    Secret      `yaml:"password"`
-	Compression string      `yaml:"compression"` // zstd-fastest where empty
+	Compression string      `yaml:"compression"` // zstd-fastest if empty
 	Credentials Credentials `yaml:"credentials"`
 	CA          string      `yaml:"ca"` // PEM file with the authorities of the endpoint
 }
@@ -157,8 +157,8 @@ type Folder struct {
 
 // Files are the configuration files of the installation: the source of kind config.
 type Files struct {
-	Paths    []string `yaml:"paths"`   // absolute; with *, ?, [] and ** where something may match or not
-	Exclude  []string `yaml:"exclude"` // patterns: of a whole path where they hold a slash, of a name otherwise
+	Paths    []string `yaml:"paths"`   // absolute; a pattern with *, ?, [] or ** may match nothing
+	Exclude  []string `yaml:"exclude"` // patterns: of a whole path if they hold a slash, of a name otherwise
 	Schedule Schedule `yaml:"schedule"`
 	Keep     Keep     `yaml:"keep"`
 	// PostgreSQL also stores the server's own configuration files, read over SQL.
@@ -231,7 +231,7 @@ func (s Secret) Read() (secret.Value, error) {
 
 // Notify says where notifications go: a URL that holds no secret, or a reference to one.
 type Notify struct {
-	URL string // of the service; empty where Secret is set
+	URL string // of the service; empty if Secret is set
 	Secret
 }
 

@@ -34,7 +34,7 @@ type textual interface {
 	decodeText(d *decoding, text string) (what, hint cofre.Message)
 }
 
-// parse reads the text as one YAML document. It returns nil, and the problem, where it is not one.
+// parse reads the text as one YAML document. It returns nil, and the problem, if it is not one.
 func (d *decoding) parse(text []byte) (root ast.Node) {
 	defer func() {
 		// YAML is large, and its parsers index into their tokens: a text that trips one is malformed, not fatal.

@@ -30,7 +30,7 @@ func HasEnvironment(getenv func(string) string) bool {
 // database daily at 02:00 and the storage every six hours, kept RETENTION_DAYS (30).
 //
 // The repository is the folder cofre inside BACKUP_DIR (beside the dumps of the guide's script, which stay
-// as they are), and S3_BUCKET is a copy of it. Where only S3_BUCKET is set, the repository is there. Without
+// as they are), and S3_BUCKET is a copy of it. If only S3_BUCKET is set, the repository is there. Without
 // either it is in /var/backups/trustlayer. AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_REGION count.
 //
 // Errors: *InvalidError (cofre.ErrConfig), whose paths are the variables' names; with a hint if none is set.
@@ -46,7 +46,7 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 	}
 	e := &environment{getenv, found}
 	c := &Config{NameGuessed: true, FromVariables: true, Repository: Repository{Password: passwordFromEnvironment(getenv)}}
-	c.Name, _ = os.Hostname() // check complains where there is none
+	c.Name, _ = os.Hostname() // check complains if there is none
 	e.repositories(c)
 	days := e.number("RETENTION_DAYS", 30, 36500)
 	if e.anySet("DB_HOST", "DB_NAME", "DB_USER", "DB_PASSWORD", "DB_PORT") || getenv("SUPABASE_URL") == "" {

@@ -14,7 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// The variables that hold, or lead to, the repository's password where the configuration names none.
+// The variables that hold, or lead to, the repository's password if the configuration names none.
 const (
 	PasswordVariable     = "COFRE_PASSWORD"
 	PasswordFileVariable = "COFRE_PASSWORD_FILE"

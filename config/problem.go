@@ -11,7 +11,7 @@ import (
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
 	Path   string `json:"path"`           // database.keep.days, copies[1].url, or the variable's name
-	Line   int    `json:"line,omitempty"` // from 1; 0 where the configuration came from the environment
+	Line   int    `json:"line,omitempty"` // from 1; 0 if the configuration came from the environment
 	Column int    `json:"column,omitempty"`
 	What   string `json:"what"`
 	Hint   string `json:"hint,omitempty"`
@@ -62,7 +62,7 @@ type place struct{ line, column int }
 type problems struct {
 	list []Problem
 	at   map[string]place
-	// names gives the variable from which a path came, where there is no file.
+	// names gives the variable from which a path came, if there is no file.
 	names map[string]string
 }
 
@@ -107,7 +107,7 @@ func inside(path, outer string) bool {
 	return ok && (rest == "" || outer == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// err is nil where nothing is wrong. Problems come in the order of the file.
+// err is nil if nothing is wrong. Problems come in the order of the file.
 func (p *problems) err(file string) error {
 	if len(p.list) == 0 {
 		return nil

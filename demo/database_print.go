@@ -152,7 +152,7 @@ func dimensions(ctx context.Context, server *throwaway.Server) (rows, size int64
 }
 
 // tryApplication does what the application does: it comes in as its own role, for one organisation, and inserts
-// an answer, in a transaction that is taken back. It fails where a sequence stayed behind, a trigger is
+// an answer, in a transaction that is taken back. It fails if a sequence stayed behind, a trigger is
 // missing, or a policy shows too little or too much. It returns the answers seen.
 func tryApplication(ctx context.Context, server *throwaway.Server) (seen int64, err error) {
 	conn, err := pgx.Connect(ctx, server.URL(databaseName))

@@ -21,9 +21,9 @@ import (
 // Options say how the demonstration runs. The zero value runs it in a temporary folder and removes everything.
 type Options struct {
 	Keep    bool      // leave the server and the repository, and say how to look at them and how to end them
-	Dir     string    // a folder that does not exist or is empty; a temporary one where empty
-	Program string    // the cofre whose commands run; this program where empty
-	BinDir  string    // of the PostgreSQL to use; the newest found where empty
+	Dir     string    // a folder that does not exist or is empty; a temporary one if empty
+	Program string    // the cofre whose commands run; this program if empty
+	BinDir  string    // of the PostgreSQL to use; the newest found if empty
 	Out     io.Writer // everything that is said; commands write to it too
 	// Text says a message in the language of the person; nil in English. Language is that of the commands; empty is that of the environment.
 	Text     func(cofre.Message) string
@@ -55,7 +55,7 @@ type stage struct {
 	before print
 	took   []timing
 	failed []string // what differs, by name
-	dir    string   // where commands run, and as whom: in Dir, as this user, up to the last act
+	dir    string   // where commands run, and as which user: in Dir, as this user, up to the last act
 	as     *syscall.Credential
 }
 
@@ -68,7 +68,7 @@ type timing struct {
 // Run carries out the demonstration.
 //
 // Errors: cofre.ErrPreflight with a hint if PostgreSQL is missing or the folder is taken; cofre.ErrUnproven
-// where anything that came back differs; the error of the command that failed. Whatever happens, also when ctx
+// if anything that came back differs; the error of the command that failed. Whatever happens, also when ctx
 // ends, server and folder are removed, unless Keep is set and everything held.
 func Run(ctx context.Context, o Options) (err error) {
 	s := &stage{Options: o}
@@ -143,7 +143,7 @@ func (s *stage) open(ctx context.Context) (err error) {
 			err = errors.Join(err, os.RemoveAll(s.Dir))
 		}
 	}()
-	// The server runs as another user where this one is root, and must be able to pass.
+	// The server runs as another user if this one is root, and must be able to pass.
 	if err := os.Chmod(s.Dir, 0o711); err != nil {
 		return err
 	}

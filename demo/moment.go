@@ -22,8 +22,8 @@ import (
 // archivedBound is how long the server may take to archive its last segment.
 const archivedBound = time.Minute
 
-// moment goes back to just before a disaster. It happens in a folder of the server's user, as whom its commands
-// run: archive_command and restore_command are run by the server.
+// moment goes back to just before a disaster. It happens in a folder of the server's user, who runs its
+// commands: the server runs archive_command and restore_command.
 func (s *stage) moment(ctx context.Context) error {
 	if err := s.archive(ctx); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *stage) silently(ctx context.Context, args ...string) error {
 	return s.cofre(ctx, args...)
 }
 
-// becomeServer gives the folder to the server's user, where that is another, with a program that this user can reach.
+// becomeServer gives the folder to the server's user, if that is another, with a program that this user can reach.
 func (s *stage) becomeServer() error {
 	if os.Geteuid() != 0 {
 		return nil

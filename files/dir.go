@@ -12,7 +12,7 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
-// dir is an open directory. Every name below is a single one, and none is followed where it is a link: what a
+// dir is an open directory. Every name below is a single one, and none is followed if it is a link: what a
 // restore writes stays where its plan said, whoever else may write into these directories.
 type dir struct {
 	f    *os.File // opened with O_PATH: to search it is enough to be allowed to pass
@@ -48,7 +48,7 @@ func (d *dir) sub(name string) (*dir, error) {
 }
 
 // descend opens the directory at a relative path below d. missing is called for a directory that does not
-// exist, with the directory it shall be in; nil leaves that an error.
+// exist, with the directory that it is to be in; nil leaves that an error.
 func (d *dir) descend(rel string, missing func(in *dir, name string) error) (*dir, error) {
 	at, err := d.sub(".")
 	if err != nil {
@@ -79,7 +79,7 @@ func (d *dir) mkdir(name string) error {
 	return d.wrap("mkdir", name, unix.Mkdirat(d.fd(), name, 0o700))
 }
 
-// create makes a new file that only its owner may read, and fails where the name is taken.
+// create makes a new file that only its owner may read, and fails if the name is taken.
 func (d *dir) create(name string) (*os.File, error) {
 	return d.openAs(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 }

@@ -74,7 +74,7 @@ type Fact struct {
 	Path Name   `json:"path"`
 	Type string `json:"type"`
 	// Parent marks a directory that is here only because something below it was captured. A restore makes it
-	// where it is missing and leaves one that exists as it is.
+	// if it is missing and leaves one that exists as it is.
 	Parent  bool      `json:"parent,omitempty"`
 	Virtual bool      `json:"virtual,omitempty"`
 	Mode    UnixMode  `json:"mode"` // permissions, set-id and sticky bits
@@ -89,7 +89,7 @@ type Fact struct {
 	Link    Name      `json:"link,omitempty"`   // the target of a link, as read
 	// Xattrs are the extended attributes, POSIX access lists and capabilities among them. Not kept of links.
 	Xattrs map[string][]byte `json:"xattrs,omitempty"`
-	// Changed is true where the file still changed while it was read for the last time.
+	// Changed is true if the file still changed while it was read for the last time.
 	Changed bool `json:"changed,omitempty"`
 }
 

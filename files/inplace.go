@@ -364,7 +364,7 @@ func (a *action) publish(root *dir) error {
 		})
 	case replace:
 		return a.at(root, func(in *dir, name string) error {
-			// A second name, so that the first is never missing. Where links are forbidden (another owner's file,
+			// A second name, so that the first is never missing. If links are forbidden (another owner's file,
 			// see protected_hardlinks in proc(5); a file system without any) the old file moves away instead.
 			if err := in.link(name, a.kept); err != nil {
 				if err := in.rename(name, a.kept); err != nil {
@@ -497,7 +497,7 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// Discard removes what is still staged, and the folders that Stage made where they are empty.
+// Discard removes what is still staged, and the folders that Stage made if they are empty.
 func (r *inPlace) Discard(context.Context) error {
 	if r.published {
 		return nil

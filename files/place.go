@@ -20,14 +20,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wanted is what an entry shall be on this machine.
+// wanted is what an entry should be on this machine.
 type wanted struct {
 	Fact
 	uid, gid int
 	owner    bool // whether the owner is given back: without the right to, files are given away to nobody
 }
 
-// want says what an entry shall be here.
+// want says what an entry should be here.
 func (j *job) want(who *owner.Here, e Fact) wanted {
 	w := wanted{Fact: e}
 	w.uid, w.gid = who.IDs(e.User, e.Group, e.UID, e.GID)
@@ -167,7 +167,7 @@ func setTime(d *dir, name string, w wanted) error {
 }
 
 // differences says in which ways what is at name is not what w wants. Times of directories are not looked at
-// where ignoreTimes is set: the restore itself writes into them.
+// if ignoreTimes is set: the restore itself writes into them.
 func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTimes bool) ([]cofre.Message, error) {
 	st, err := d.stat(name)
 	if errors.Is(err, os.ErrNotExist) {

@@ -26,9 +26,9 @@ import (
 // Config says which files make up the configuration of an installation.
 type Config struct {
 	Installation string
-	Name         string   // of the source; "config" where empty
+	Name         string   // of the source; "config" if empty
 	Paths        []string // absolute paths and patterns (*, ?, [], **)
-	Exclude      []string // patterns: of a whole path where they hold a slash, of a name otherwise
+	Exclude      []string // patterns: of a whole path if they hold a slash, of a name otherwise
 	// Never are folders that are not captured, whatever Paths say: the repository itself, cofre's own state. One that
 	// lies in a configured folder is named in a warning; a configured path that lies in one makes the component partial.
 	Never []Never
@@ -108,7 +108,7 @@ func (s *Source) extra(ctx context.Context) ([]Virtual, error) {
 
 // Doctor looks at each configured path.
 //
-// Errors: that of ctx. What is wrong with a path is a diagnosis.
+// Errors: the error of ctx. What is wrong with a path is a diagnosis.
 func (s *Source) Doctor(ctx context.Context) ([]cofre.Diagnosis, error) {
 	var list []cofre.Diagnosis
 	for _, p := range s.config.Paths {
@@ -285,7 +285,7 @@ func (f *found) configured(pattern, p string) {
 	}
 	err := f.top(p, 0)
 	if errors.Is(err, fs.ErrNotExist) && !isPattern(pattern) {
-		absent := cofre.WithHint(cofre.Fail(cofre.Say("files.path", "path {{.path}}", "path", p), cofre.ErrNotFound), cofre.Say("files.pattern", "correct config.paths, or write a pattern where a file may be there or not: {{.path}}*", "path", p))
+		absent := cofre.WithHint(cofre.Fail(cofre.Say("files.path", "path {{.path}}", "path", p), cofre.ErrNotFound), cofre.Say("files.pattern", "correct config.paths, or if the file may be missing, write a pattern: {{.path}}*", "path", p))
 		f.absent = cmp.Or(f.absent, absent)
 		f.missing(p, cofre.Say("files.absent", "does not exist"))
 		return

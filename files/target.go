@@ -757,7 +757,7 @@ func (f *folder) Discard(context.Context) error {
 		}
 	}
 	for _, made := range f.madeIn {
-		_ = os.Remove(made) // stays where something else is in it by now
+		_ = os.Remove(made) // stays if something else is in it by now
 	}
 	return nil
 }

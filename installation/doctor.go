@@ -140,7 +140,7 @@ func lastStored(ctx context.Context, repo cofre.Repository) (int64, error) {
 // leastRoom is the room that a repository has at least, in bytes: two segments of WAL.
 const leastRoom = 32 << 20
 
-// roomFor says how much space is free, -1 where the store does not say, and that it is not enough for another backup of
+// roomFor says how much space is free, -1 if the store does not say, and that it is not enough for another backup of
 // the size of the last.
 func roomFor(ctx context.Context, st cofre.Store, last int64) (int64, error) {
 	free, err := st.Free(ctx)

@@ -21,7 +21,7 @@ import (
 type way struct {
 	point    cofre.PointID
 	target   cofre.RecoveryTarget
-	recovery *recovery.Recovery // nil where the WAL in the base backup itself is enough
+	recovery *recovery.Recovery // nil if the WAL in the base backup itself is enough
 	used     cofre.Timeline     // the highest that a base backup of the cluster is on
 }
 
@@ -129,8 +129,8 @@ func historyOf(cat *catalog.Catalog, w way, inv *wal.Inventory, want catalog.Wan
 	return err
 }
 
-// withoutArchive is the way where no WAL was archived that goes on from the base backup: only its end can be reached, and only
-// where it carries the WAL that makes it consistent.
+// withoutArchive is the way if no WAL was archived that goes on from the base backup: only its end can be reached, and only
+// if it carries the WAL that makes it consistent.
 func withoutArchive(point cofre.RecoveryPoint, s physical.Summary, target cofre.RecoveryTarget, why cofre.Message) (way, error) {
 	if w, ok := ownWAL(point, s, target); ok {
 		return w, nil

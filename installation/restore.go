@@ -39,7 +39,7 @@ type RestoreOptions struct {
 	// Confirm is shown the plan, problems and all, and what gives way, before anything is touched. Its error ends the restore, as
 	// it is. Nil confirms.
 	Confirm func(plan *cofre.Plan, replaces cofre.Message) error
-	// Approve is asked of a Merge, once it is compared, whether what it would change shall be changed. If it says no, all is as it was,
+	// Approve is asked of a Merge, once it is compared, whether to change what it would change. If it says no, all is as it was,
 	// and that is no error. Nil approves.
 	Approve func() (publish bool, err error)
 }

@@ -12,10 +12,10 @@ import (
 // Storage says which objects are restored into the configured storage, and how. The zero value brings back what is missing.
 type Storage struct {
 	Buckets  []string // nil is all
-	Prefix   string   // only objects whose names begin so
+	Prefix   string   // only objects whose names begin with `PREFIX`
 	Object   string   // only the object of this name
 	ToBucket string   // another bucket
-	ToPrefix string   // put before each name
+	ToPrefix string   // `PREFIX` to put before each name
 
 	Replace     bool   // objects that exist with other bytes or metadata are replaced, and kept
 	DeleteExtra bool   // objects that were not captured are deleted, and kept

@@ -8,7 +8,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
-// Table is one table that is brought back, reading nothing else. The zero value but for Table makes it under its own name, in the
+// Table is one table that is brought back, reading nothing else. With only Table set it is made under its own name, in the
 // configured database.
 type Table struct {
 	// TableOptions without Server is of the configured one.

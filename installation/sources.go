@@ -19,7 +19,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/basebackup"
 )
 
-// maxJobs is how many things are read at once where nobody said: beyond it a database is disturbed more than a
+// maxJobs is how many things are read at once if nobody said: beyond it a database is disturbed more than a
 // backup is sped up.
 const maxJobs = 4
 

@@ -70,7 +70,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 }
 
 // mends says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
-// server or a copy still has; where nobody has it, all that helps is a base backup that does not need it.
+// server or a copy still has; if nobody has it, all that helps is a base backup that does not need it.
 func mends(res *verify.Result, url string) cofre.Message {
 	if segment := damagedSegment(res); segment != "" {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)

@@ -120,7 +120,7 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []r
 	for i := range s.Windows {
 		win := &s.Windows[i]
 		failed := err
-		// As it is printed, and where that lies behind the last transaction, as exactly as PostgreSQL counts.
+		// As it is printed, and if that lies behind the last transaction, as exactly as PostgreSQL counts.
 		for _, at := range []time.Time{ceil(win.FromAt, time.Second), ceil(win.FromAt, time.Microsecond)} {
 			if err != nil {
 				break
@@ -215,7 +215,7 @@ func alarming(gaps []wal.StatusGap) error {
 			return cofre.WithHint(&g.GapError, cofre.Say("wal.damaged_here",
 				"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", g.From))
 		} else if g.Alarm {
-			return cofre.WithHint(&g.GapError, cofre.Say("wal.acknowledge", "take a base backup with: cofre backup cluster; or, where the loss is known: cofre wal acknowledge {{.from}} {{.to}} --why …", "from", g.From, "to", g.To))
+			return cofre.WithHint(&g.GapError, cofre.Say("wal.acknowledge", "take a base backup with: cofre backup cluster; or, if the loss is known: cofre wal acknowledge {{.from}} {{.to}} --why …", "from", g.From, "to", g.To))
 		}
 	}
 	return nil
@@ -237,7 +237,7 @@ func unreached(repositories []wal.Holding) error {
 	return nil
 }
 
-// Acknowledge records in the repository that a gap is known, so that it alarms no more. Without a system the only one is
+// Acknowledge records in the repository that a gap is known, so that it raises no alarm any more. Without a system the only one is
 // meant whose WAL is there. It returns what was recorded.
 //
 // Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge.

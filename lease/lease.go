@@ -143,7 +143,7 @@ func (l *Lease) storeNow(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	_ = l.store.Delete(ctx, name) // where it may not be deleted it stays, and means nothing
+	_ = l.store.Delete(ctx, name) // if it may not be deleted it stays, and means nothing
 	return o.ModifiedAt, nil
 }
 
@@ -184,7 +184,7 @@ func (l *Lease) next(ctx context.Context, r Record) error {
 	l.generation, l.record, l.until = generation, r, l.sent+l.term
 	l.mu.Unlock()
 	if old := generation - remembered; old > 0 {
-		_ = l.store.Delete(ctx, name(l.name, old)) // where it may not be deleted it stays, and means nothing
+		_ = l.store.Delete(ctx, name(l.name, old)) // if it may not be deleted it stays, and means nothing
 	}
 	return nil
 }

@@ -29,9 +29,9 @@ type Config struct {
 	// URL is a connection URI or a key=value string, as libpq reads them. What it leaves out comes from the
 	// PG* variables. It may hold a password and is therefore never printed: String leaves it out.
 	URL      string
-	Database string       // instead of the URL's, where not empty
-	User     string       // instead of the URL's, where not empty
-	Password secret.Value // instead of any other, where not zero
+	Database string       // instead of the URL's, if not empty
+	User     string       // instead of the URL's, if not empty
+	Password secret.Value // instead of any other, if not zero
 	// Settings are run-time parameters of the session, instead of those that Connect sets: synchronous_commit,
 	// lock_timeout. "replication" makes it a session of the replication protocol.
 	Settings map[string]string
@@ -140,7 +140,7 @@ func (c Config) parse() (*pgx.ConnConfig, error) {
 	return p, nil
 }
 
-// connectTimeout is how long a server that was reached may take until it has let a session in, where connect_timeout says
+// connectTimeout is how long a server that was reached may take until it has let a session in, if connect_timeout says
 // nothing else: one that accepts connections and is silent would hold a backup for ever, and all other sources with it.
 const connectTimeout = 45 * time.Second
 
@@ -201,7 +201,7 @@ var (
 	backslashed = pattern.Lazy(`\\(.)`)
 )
 
-// toolEnv is the environment with which libpq in a client program reaches the same database. Where at is not
+// toolEnv is the environment with which libpq in a client program reaches the same database. If at is not
 // nil it is the address that Connect ended at, so that of several hosts the programs reach the same one. Options are
 // added to those that the URL or the environment has.
 func (c Config) toolEnv(base []string, at net.Addr, options string) ([]string, error) {

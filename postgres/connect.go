@@ -20,8 +20,8 @@ import (
 // a login trigger may have set are what they have to be (settings.go). Close ends it.
 //
 // Errors: cofre.ErrConfig, ErrUnreachable, ErrDenied (who may come in), ErrNotFound (no such database),
-// ErrPreflight (a pooler that shares sessions by transactions), with a hint; the server's own error, where it sent
-// one, is *pgconn.PgError in the chain. ctx's error where it ends.
+// ErrPreflight (a pooler that shares sessions by transactions), with a hint; the server's own error, if it sent
+// one, is *pgconn.PgError in the chain. ctx's error if it ends.
 func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	p, err := c.parse()
 	if err != nil {

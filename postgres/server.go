@@ -18,9 +18,9 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.
 type Server struct {
 	Version     Version
 	VersionText string         // as the server prints it: 15.18 (Debian 15.18-0+deb12u1)
-	SystemID    cofre.SystemID // 0 where the role may not read it
+	SystemID    cofre.SystemID // 0 if the role may not read it
 	InRecovery  bool           // a standby, or a cluster being recovered
-	DataDir     string         // empty where the role may not read it
+	DataDir     string         // empty if the role may not read it
 	Database    string
 	Encoding    string // of the database
 	Role        Role

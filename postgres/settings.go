@@ -24,7 +24,7 @@ import (
 // as it is; so does what code of the database itself depends on when it is run: default_text_search_config,
 // lc_time, lc_numeric, xmlbinary, the order of day and month in DateStyle.
 //
-// Source: pg_settings of PostgreSQL 13 to 18 where context is user or superuser.
+// Source: pg_settings of PostgreSQL 13 to 18 whose context is user or superuser.
 
 // pinned is a parameter and the value that our sessions have.
 type pinned struct {
@@ -68,7 +68,7 @@ var pins = []pinned{
 	{name: "escape_string_warning", value: "off"},
 	{name: "operator_precedence_warning", value: "off"}, // up to 13
 	{name: "transform_null_equals", value: "off"},
-	{name: "row_security", value: "off", only: sessions}, // an error, not fewer rows, where a policy would hide some
+	{name: "row_security", value: "off", only: sessions}, // an error, not fewer rows, if a policy would hide some
 	{name: "restrict_nonsystem_relation_kind", value: ""},
 	{name: "gin_fuzzy_search_limit", value: "0"},
 	{name: "synchronize_seqscans", value: "off"},
@@ -174,7 +174,7 @@ func (c Config) pin(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	if begun.pooled {
-		// Nothing has been left in the server's session: set does so only where it is ours alone.
+		// Nothing has been left in the server's session: set does so only if it is ours alone.
 		if err := c.refuseSharedSession(ctx, conn, begun.pid); err != nil {
 			return err
 		}
@@ -223,7 +223,7 @@ func (c Config) set(ctx context.Context, conn *pgx.Conn) (beginning, error) {
 	return c.setAll(ctx, conn, "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) "+pid)
 }
 
-// setAll sets all parameters, for the one transaction that it is where local is true in SQL.
+// setAll sets all parameters; for one transaction only if local is true in SQL.
 func (c Config) setAll(ctx context.Context, conn *pgx.Conn, local string) (b beginning, err error) {
 	var values []string
 	add := func(name, value string, superuser bool) {
@@ -327,7 +327,7 @@ func (c Config) refuseSharedSession(ctx context.Context, conn *pgx.Conn, pid str
 
 // Close ends a session that Connect began. That of a pooler goes back as a new one would be.
 //
-// Errors: that of closing the connection; that the settings of the session could not be given back to a pooler. A
+// Errors: of closing the connection; that the settings of the session could not be given back to a pooler. A
 // connection that is lost already is none of the latter.
 func Close(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

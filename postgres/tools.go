@@ -130,7 +130,7 @@ func FindTools(ctx context.Context, server Version) (Tools, error) {
 	return best, nil
 }
 
-// Command runs a program of t against the database of c with nothing secret among its arguments. Where conn is
+// Command runs a program of t against the database of c with nothing secret among its arguments. If conn is
 // not nil the program reaches the very server that conn is connected to, of several that the URL may name, and its
 // session has the parameters that those of Connect have.
 //

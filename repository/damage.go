@@ -273,7 +273,7 @@ func damageOf(known knownDamage, lost map[content.ID]string, there map[cofre.Poi
 
 const damageCheck = "damage"
 
-// Whole says whether everything that a component refers to is there, as far as is known: where nothing is known to be
+// Whole says whether everything that a component refers to is there, as far as is known: if nothing is known to be
 // damaged it asks nothing. Its error says what is not.
 //
 // Errors: ErrCorrupt; those of the store.

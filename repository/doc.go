@@ -5,7 +5,7 @@
 //
 //   - the bytes rest in a cofre.Store (package blobs), because Kopia's own folder storage never calls fsync and its
 //     connection file keeps the credentials of S3 in clear;
-//   - every blob is sealed (package seal): its hash is kept beside it, so that one changed byte is named, also where
+//   - every blob is sealed (package seal): its hash is kept beside it, so that one changed byte is named, also if
 //     Kopia's encryption does not look (verify.go);
 //   - directories are written by us (package directory), one entry at a time, so that a million of them fit in memory;
 //   - objects are written by our own loop (session.go), several at once, each cut as its content wants, flushed

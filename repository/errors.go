@@ -19,7 +19,7 @@ var conditions = []error{
 	cofre.ErrWrongKey, cofre.ErrExists, cofre.ErrNotFound, cofre.ErrConfig, cofre.ErrInterrupted, context.Canceled, context.DeadlineExceeded,
 }
 
-// explain gives an error of Kopia its address and, where it has none, its condition: what a store did not fail
+// explain gives an error of Kopia its address and, if it has none, its condition: what a store did not fail
 // at is something in the repository that Kopia could not read.
 func (r *Repository) explain(verb string, err error) error {
 	if err == nil {

@@ -140,7 +140,7 @@ func (r *Repository) readable(ctx context.Context, id content.ID) (bool, error) 
 //
 // A content that is then stored afresh has a newer entry in the index, which heals every older point that shares it.
 // A crash between any two steps leaves records that the next call acts upon again; nothing that could be read before
-// can not be read after it. Where nothing is known to be damaged it costs one listing.
+// can not be read after it. If nothing is known to be damaged it costs one listing.
 //
 // Errors: ErrReadOnly; those of the store.
 func (r *Repository) Heal(ctx context.Context) error {

@@ -33,7 +33,7 @@ import (
 type Repository struct {
 	config Config
 	store  cofre.Store
-	notes  cofre.Store // the same, also to write what was found damaged where the rest is opened to read
+	notes  cofre.Store // the same, also to write what was found damaged if the rest is opened to read
 	blobs  *blobs.Storage
 	kopia  repo.DirectRepositoryWriter
 	now    func() time.Time // nil is the clock of the machine

@@ -83,7 +83,7 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 // Publish proves that everything p refers to is there, and then makes p visible, with one write.
 //
 // Errors: ErrReadOnly; ErrExists if there is a point of this id; ErrCorrupt if what p refers to is missing, by name, or the
-// indexes cannot be read; those of the store; that of ctx.
+// indexes cannot be read; those of the store; the error of ctx.
 func (r *Repository) Publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err := r.publish(ctx, p); err != nil {
 		return fmt.Errorf("publish %s: %w", p.ID, err)

@@ -25,9 +25,9 @@ import (
 // Facts of measurement behind these numbers: docs/decisions/0001-kopia-as-a-library.md.
 const (
 	streamSplitter = "DYNAMIC-1M-BUZHASH" // finds equal stretches of a dump wherever they moved to
-	pagesSplitter  = "FIXED-128K"         // 1.6 times less stored than 1 MiB where pages change here and there
-	wideSplitter   = "FIXED-1M"           // up to a seventh less stored where they do not
-	finePiece      = 64 << 10             // where pages change all over; Kopia has no splitter for it
+	pagesSplitter  = "FIXED-128K"         // 1.6 times less stored than 1 MiB if pages change here and there
+	wideSplitter   = "FIXED-1M"           // up to a seventh less stored if they do not
+	finePiece      = 64 << 10             // if pages change all over; Kopia has no splitter for it
 	streamAsync    = 2                    // pieces of one stream hashed and compressed at once
 
 	// flushEvery is how much of a capture a crash can cost: what was flushed is found again by the next one.
@@ -59,7 +59,7 @@ type session struct {
 
 // Begin starts a capture.
 //
-// Errors: ErrReadOnly; ErrCorrupt if the indexes cannot be read; those of the store; that of ctx.
+// Errors: ErrReadOnly; ErrCorrupt if the indexes cannot be read; those of the store; the error of ctx.
 func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Session, error) {
 	what := fmt.Sprintf("begin the capture of %s %s", source.Kind, source.Name)
 	if r.config.ReadOnly {
@@ -511,7 +511,7 @@ func (s *session) Finish(ctx context.Context) (cofre.Content, error) {
 	return c, nil
 }
 
-// Close releases the session. Where it was given up before Finish, what it has written is flushed, so that the
+// Close releases the session. If it was given up before Finish, what it has written is flushed, so that the
 // next capture of the same bytes need not store them again; that this fails is no error of giving up. A store that
 // has just failed is not waited for once more.
 func (s *session) Close(ctx context.Context) error {

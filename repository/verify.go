@@ -34,7 +34,7 @@ const (
 // the points refer to is in one of them. At LevelContent every byte of every file is read and compared with its
 // seal as well. What others keep in the same store, such as WAL segments, is theirs to verify.
 //
-// Errors: those of the store; that of ctx. Whatever is wrong with what is stored is a finding, with the name of the file.
+// Errors: those of the store; the error of ctx. Whatever is wrong with what is stored is a finding, with the name of the file.
 func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {
 	return func(yield func(cofre.Finding, error) bool) {
 		v := &verification{repo: r, level: level, obs: obs, yield: yield}

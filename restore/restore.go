@@ -35,14 +35,14 @@ type Request struct {
 	// Confirm is shown the plan, problems and all, before anything is touched. Its error ends the restore, as it
 	// is. Nil confirms.
 	Confirm func(*cofre.Plan) error
-	// Approve is asked, once the copy is staged and proven, whether it shall be published: what is to change may be known only then. If
+	// Approve is asked, once the copy is staged and proven, whether to publish it: what is to change may be known only then. If
 	// it says no, the copy is discarded, and that is no error. Nil publishes.
 	Approve func() (publish bool, err error)
 	// Accept are names of differences that are taken as they are.
 	Accept []string
 }
 
-// Result is what a restore did. Its later fields are nil where it did not get so far.
+// Result is what a restore did. Its later fields are nil if it did not get so far.
 type Result struct {
 	Plan    *cofre.Plan    `json:"plan"`
 	Proof   *cofre.Proof   `json:"proof,omitempty"`
@@ -200,7 +200,7 @@ func partial(c cofre.Component, p *cofre.Proof) error {
 	return cofre.Fail(cofre.SayN("restore.accepted", len(accepted), "restored {{.kind}} {{.name}} with 1 difference that was accepted", "restored {{.kind}} {{.name}} with {{.n}} differences that were accepted", "kind", c.Kind, "name", c.Name), cofre.ErrPartial)
 }
 
-// discard removes what was staged even where ctx has ended, and joins what it could not remove to the reason.
+// discard removes what was staged even if ctx has ended, and joins what it could not remove to the reason.
 func discard(ctx context.Context, req Request, reason error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardBound)
 	defer cancel()

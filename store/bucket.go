@@ -242,7 +242,7 @@ type bucketReader struct {
 	bucket *bucket
 	name   string
 	body   io.ReadCloser
-	goOn   func() (io.ReadCloser, error) // from read on; nil where nothing is left
+	goOn   func() (io.ReadCloser, error) // from read on; nil if nothing is left
 	read   int64
 	tried  int
 }
@@ -315,7 +315,7 @@ func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[cofre.Stored
 	}
 }
 
-// listFrom lists what comes after last, and returns the last that it gave. more is false where the caller has enough.
+// listFrom lists what comes after last, and returns the last that it gave. more is false if the caller has enough.
 func (b *bucket) listFrom(ctx context.Context, prefix, last string, yield func(cofre.StoredObject, error) bool) (string, bool, error) {
 	options := minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true, StartAfter: last}
 	for info := range b.client.ListObjectsIter(ctx, b.name, options) {

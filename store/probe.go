@@ -11,7 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// probeName is the object that a probe writes. Where it may not be deleted it stays, once, and means nothing.
+// probeName is the object that a probe writes. If it may not be deleted it stays, once, and means nothing.
 const (
 	probeName  = "cofre/probe"
 	probeBytes = "cofre probe\n"

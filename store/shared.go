@@ -17,8 +17,8 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// WritableBy says what keeps another user of this machine from archiving WAL into a folder, or nil: where nothing does,
-// where the address is no folder, and where access lists make it more than modes can tell.
+// WritableBy says what keeps another user of this machine from archiving WAL into a folder, or nil: if nothing does,
+// if the address is no folder, and if access lists make it more than modes can tell.
 //
 // Errors: ErrDenied, with the command that shares the folder.
 func WritableBy(address string, uid int) error {

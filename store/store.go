@@ -18,8 +18,8 @@ import (
 type Config struct {
 	// URL is the path of a folder, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&ca=PATH&timeout=DURATION&patience=DURATION.
 	// Without endpoint it is Amazon's; ca is a PEM file with the authority of the server's certificate; timeout
-	// is how long the server may say and take nothing, 45s where it is left out; patience is how long a server that
-	// throttles, fails or has gone away is waited for, with each request, 5m where it is left out.
+	// is how long the server may say and take nothing, 45s if it is left out; patience is how long a server that
+	// throttles, fails or has gone away is waited for, with each request, 5m if it is left out.
 	URL string
 
 	// Credentials of S3. Left out, the environment (AWS_ACCESS_KEY_ID …), the shared credentials file and the
@@ -28,7 +28,7 @@ type Config struct {
 	SecretKey    secret.Value
 	SessionToken secret.Value
 
-	// Create makes the folder where it does not exist. Without it a folder that is not there is ErrNoRepo: it
+	// Create makes the folder if it does not exist. Without it a folder that is not there is ErrNoRepo: it
 	// may be a disk that is not mounted, and what is written under its mount point would be on the wrong one.
 	Create bool
 	// ReadOnly refuses every write with ErrReadOnly.

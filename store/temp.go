@@ -47,7 +47,7 @@ func abandoned(path string) bool {
 	fields := strings.Split(strings.TrimPrefix(name, tempPrefix), "-")
 	if len(fields) == 3 && fields[0] == hostTag() {
 		if pid, err := strconv.Atoi(fields[1]); err == nil && pid > 0 {
-			// Where the number has been given to another process meanwhile, the file waits for that one to end.
+			// If the number has been given to another process meanwhile, the file waits for that one to end.
 			return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 		}
 	}

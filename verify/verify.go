@@ -36,7 +36,7 @@ type Request struct {
 // Result is what a verification established.
 type Result struct {
 	Asked cofre.Level `json:"level_asked"`
-	// Reached is the deepest level at which nothing was found; empty where structure itself has findings.
+	// Reached is the deepest level at which nothing was found; empty if structure itself has findings.
 	Reached   cofre.Level   `json:"level_reached"`
 	StartedAt time.Time     `json:"started_at"`
 	EndedAt   time.Time     `json:"ended_at"`

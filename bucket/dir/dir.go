@@ -293,7 +293,7 @@ func checkBucket(id string) error {
 // as unreadable: a bucket does not hold such things. So is a folder in it that cannot be read, its name with a slash.
 //
 // Errors: *bucket.UnreadableError for each of these, which does not end the list; cofre.ErrNotFound if there is no such
-// bucket; cofre.ErrDenied if it may not be listed itself; that of ctx.
+// bucket; cofre.ErrDenied if it may not be listed itself; the error of ctx.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		if _, err := s.Buckets(ctx, id); err != nil {

@@ -23,7 +23,7 @@ import (
 // Folders yields a bucket's folder and those in it, a folder before what is in it. One that may not be listed ends
 // nothing here: List names it.
 //
-// Errors: those of looking at a folder, and that of ctx; each ends the list. A bucket that is not there has no folders.
+// Errors: those of looking at a folder, and the error of ctx; each ends the list. A bucket that is not there has no folders.
 func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder, error] {
 	return func(yield func(bucket.Folder, error) bool) {
 		if id == "" {
@@ -229,7 +229,7 @@ func dressPath(path string, a *bucket.Attributes, at time.Time) error {
 // Sweep removes what a restore needed for its own work, what one that was killed left of it, and records of earlier
 // versions that say nothing. What is left below .cofre is what files cannot say.
 //
-// Errors: cofre.ErrDenied or cofre.ErrReadOnly if something may not be removed; that of ctx.
+// Errors: cofre.ErrDenied or cofre.ErrReadOnly if something may not be removed; the error of ctx.
 func (s *Store) Sweep(ctx context.Context) error {
 	if s.Absent() {
 		return nil // nothing was written

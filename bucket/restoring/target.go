@@ -40,8 +40,8 @@ type Restore struct {
 	Prefix  string   // only names that begin with it
 	Object  string   // only this name
 
-	ToBucket string // another bucket for everything selected; the captured one where empty
-	ToPrefix string // put before each name, as it stands
+	ToBucket string // another bucket for everything selected; the captured one if empty
+	ToPrefix string // `PREFIX` to put before each name, as it stands
 
 	Replace     bool // objects that exist with other bytes or metadata, and settings of buckets
 	DeleteExtra bool // objects of the buckets, below the prefix, that were not captured
@@ -495,7 +495,7 @@ func (t *Target) shard(shard string) ([]bucket.Located, map[string]bucket.Object
 // Stage makes the buckets, lifts their limits, uploads what is absent and reads it back.
 //
 // Errors: cofre.ErrLocked while another restore to the same storage runs; cofre.ErrDenied, cofre.ErrDiskFull,
-// cofre.ErrReadOnly, cofre.ErrUnreachable of the store; those of reading the repository; that of ctx. An object that the
+// cofre.ErrReadOnly, cofre.ErrUnreachable of the store; those of reading the repository; the error of ctx. An object that the
 // store refuses, or that the repository has lost, is left out by name.
 func (t *Target) Stage(ctx context.Context, obs cofre.Observer) error {
 	obs.Observe(t.event(cofre.TypeTaskBegan))

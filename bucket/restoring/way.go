@@ -30,7 +30,7 @@ func (o obstacle) said() cofre.Message {
 // is reports whether two are the same.
 func (o obstacle) is(other obstacle) bool { return o.bucket == other.bucket && o.at == other.at }
 
-// inTheWay returns what stands in the way of an object or a folder. Where an object and a "folder" of its name were both
+// inTheWay returns what stands in the way of an object or a folder. If an object and a "folder" of its name were both
 // captured there is room for both in the store.
 func (t *Target) inTheWay(id, name string, folder bool) (obstacle, bool) {
 	s, ok := t.cfg.To.(bucket.Foldered)

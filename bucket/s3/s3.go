@@ -172,7 +172,7 @@ func (s *Store) try(ctx context.Context, op, id string, request func() error) er
 
 // List pages through ListObjectsV2. A page that cannot be had is asked for again, from the last object on.
 //
-// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrDenied; cofre.ErrUnreachable; that of ctx.
+// Errors: cofre.ErrNotFound if there is no such bucket; cofre.ErrDenied; cofre.ErrUnreachable; the error of ctx.
 func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
@@ -287,7 +287,7 @@ const (
 	maxParts = 1000
 )
 
-// Put writes an object, in parts where it is large. Nothing is seen of it before the last part.
+// Put writes an object, in parts if it is large. Nothing is seen of it before the last part.
 //
 // Errors: cofre.ErrRefused if the name is empty or not UTF-8, or the server does not take the name or the size;
 // io.ErrUnexpectedEOF if r is not as long as o.Size says; cofre.ErrNotFound if there is no such bucket; cofre.ErrDiskFull
@@ -301,7 +301,7 @@ func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (buck
 	}
 	meta := bucket.MetadataStrings(o.Metadata)
 	for k, v := range meta {
-		meta[k] = mime.BEncoding.Encode("utf-8", v) // as it stands where it is ASCII
+		meta[k] = mime.BEncoding.Encode("utf-8", v) // as it stands if it is ASCII
 	}
 	options := minio.PutObjectOptions{
 		UserMetadata: meta, ContentType: o.ContentType, CacheControl: o.CacheControl, ContentEncoding: o.Encoding,

@@ -144,7 +144,7 @@ func (s *File) read(p *partition) ([]byte, error) {
 
 // Close releases the file.
 //
-// Errors: that of closing it.
+// Errors: of closing it.
 func (s *File) Close() error {
 	if s == nil || s.file == nil {
 		return nil

@@ -28,7 +28,7 @@ type listed struct {
 }
 
 // List pages through list v2: flat, full names, in byte order, with a cursor that survives deletes. List v1 is not
-// used even where a server has nothing else: it merges folders that differ in case and skips rows when something
+// used even if a server has nothing else: it merges folders that differ in case and skips rows when something
 // is deleted meanwhile.
 //
 // Errors: *bucket.UnreadableError for an object whose metadata cannot be read, which does not end the list; cofre.ErrRefused on
@@ -123,7 +123,7 @@ func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error
 	}, nil
 }
 
-// Open reads an object's bytes, and its row too where the caller does not know the version and metadata: from a
+// Open reads an object's bytes, and its row too if the caller does not know the version and metadata: from a
 // listing, for instance.
 //
 // Errors: those of Stat; a Retryable one if row and bytes are not of the same moment, or, from reads too, the connection
@@ -226,7 +226,7 @@ func served(o bucket.Object, res *http.Response) bucket.Object {
 		Bucket: o.Bucket, Name: o.Name, ETag: bucket.TrimETag(h.Get("Etag")), ContentType: h.Get("Content-Type"),
 		CacheControl: h.Get("Cache-Control"), ModifiedAt: o.ModifiedAt, Row: o.Row,
 	}
-	// The server says none where nothing was set.
+	// The server says none if nothing was set.
 	if r := h.Get("X-Robots-Tag"); r != "none" {
 		got.Robots = r
 	}

@@ -260,7 +260,7 @@ func goBack(t *testing.T, conn *pgx.Conn, id string) {
 	}
 }
 
-// dump is every row of a bucket but for what an upload must change: the version.
+// dump is every row of a bucket except for what an upload must change: the version.
 func dump(t *testing.T, conn *pgx.Conn, id string) string {
 	t.Helper()
 	var out string

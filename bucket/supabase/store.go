@@ -42,7 +42,7 @@ type Config struct {
 	CA  string       // path of a PEM file with more certificate authorities; optional
 	// Patience is how long a server is waited for that throttles, fails or has gone away, with each request; 5 minutes if 0.
 	Patience time.Duration
-	// ResumableAbove is the size in bytes above which an upload is resumable (TUS); 50 MB where 0.
+	// ResumableAbove is the size in bytes above which an upload is resumable (TUS); 50 MB if 0.
 	ResumableAbove int64
 }
 

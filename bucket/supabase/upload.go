@@ -21,7 +21,7 @@ import (
 // hosted service takes.
 const chunk = 6 << 20
 
-// Put writes one object, resumably where it is large. The object keeps its id and its owner if it exists.
+// Put writes one object, resumably if it is large. The object keeps its id and its owner if it exists.
 //
 // Errors: io.ErrUnexpectedEOF if r is not as long as o.Size says; *Error: cofre.ErrRefused for a size, a type or a name
 // that the server does not take, cofre.ErrNotFound if there is no such bucket, cofre.ErrDenied for the key;
@@ -240,7 +240,7 @@ func (s *Store) giveUp(ctx context.Context, where string) {
 	}
 }
 
-// MaxSize asks for the largest object the server takes, -1 where it does not say.
+// MaxSize asks for the largest object the server takes, -1 if it does not say.
 //
 // Errors: cofre.ErrUnreachable; *Error if the server cannot answer now.
 func (s *Store) MaxSize(ctx context.Context) (int64, error) {

@@ -23,10 +23,10 @@ func newAdoptCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt DIR",
 		Short: "Make a restored cluster the original: it archives, and acts, again",
-		Long: `Make the restored cluster in DIR the original. Until then it is a copy that acts on nobody.
+		Long: `Make the restored cluster in DIR the original. Until then it is a copy that acts on nothing.
 
 The history of its timeline, and what it has written since its promotion, are archived; then the settings that kept it
-from acting are removed, exactly those, and with --restart a copy that runs is restarted and backed up at once. Where
+from acting are removed, exactly those, and with --restart a copy that runs is restarted and backed up at once. If
 the archive has another timeline of this number, nothing is changed. Interrupted anywhere, the same command goes on.
 
 The original must not run any more: both would archive, follow the same subscriptions and run the same jobs.
@@ -43,7 +43,7 @@ The original must not run any more: both would archive, follow the same subscrip
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan, and do nothing")
 	f.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&c.Restart, "restart", false, "restart a copy that runs, and take a base backup of it")
-	f.StringVar(&c.Superuser, "superuser", "postgres", "the `ROLE` to ask a copy that runs with")
+	f.StringVar(&c.Superuser, "superuser", "postgres", "the `ROLE` to connect with to a copy that runs")
 	return cmd
 }
 

@@ -23,8 +23,8 @@ func newBackupCommand(a *app) *cobra.Command {
 		Short: "Capture what is configured into one recovery point",
 		Long: `Capture the named kinds, or everything that is configured, and publish it as one recovery point.
 
-Nothing is visible before everything is stored and checked. Each source is its own: where one cannot be captured, the
-others are published without it, the point names it and the cause, and the command exits with 3. Where none can, or the
+Nothing is visible before everything is stored and checked. Each source is its own: if one cannot be captured, the
+others are published without it, the point names it and the cause, and the command exits with 3. If none can, or the
 repository fails, there is no recovery point. A backup that is interrupted or killed leaves none either; what it stored
 is found again by the next one.`,
 		ValidArgs: []string{"database", "cluster", "storage", "config"},
@@ -39,7 +39,7 @@ is found again by the next one.`,
 	cmd.Flags().BoolVar(&c.dryRun, "dry-run", false, "print what would be done, and do nothing")
 	cmd.Flags().IntVarP(&c.Jobs, "jobs", "j", 0, "`N` things to read at once (default: as configured, or the number of CPUs up to 4)")
 	cmd.Flags().DurationVar(&c.LockTimeout, "lock-timeout", 0, "how long to wait for a lock on a table (default: as configured)")
-	cmd.Flags().BoolVar(&c.AllowEmpty, "allow-empty", false, "take a storage for empty though the last backup found objects in it")
+	cmd.Flags().BoolVar(&c.AllowEmpty, "allow-empty", false, "accept that a storage is empty although the last backup found objects in it")
 	return cmd
 }
 

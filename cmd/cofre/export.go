@@ -47,7 +47,7 @@ func newExportCommand(a *app) *cobra.Command {
 	f.StringVar(&c.format, "format", "directory", "`FORMAT`: directory, sql or csv-table")
 	f.StringVar(&c.To, "to", "", "`PATH` that does not exist, or - for stdout")
 	f.StringVar(&c.Table, "table", "", "`SCHEMA.TABLE`, with csv-table")
-	f.StringVar(&c.Source, "source", "", "`NAME` of the database, where the point has several")
+	f.StringVar(&c.Source, "source", "", "`NAME` of the database, if the point has several")
 	f.BoolVar(&c.Loss.Without, "without-lost", false, "write what can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	addFilterFlags(cmd, &c.Filter)
 	return cmd

@@ -68,7 +68,7 @@ type initDocument struct {
 	Copies []*repository.RecoveryKit `json:"copies,omitempty"`
 }
 
-// offer writes a configuration where there is none at all and somebody is there to say yes.
+// offer writes a configuration if there is none at all and somebody is there to say yes.
 func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
 	path, err := a.ConfigPath()
 	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !screen.IsTerminal(a.In) {

@@ -29,8 +29,8 @@ func newListCommand(a *app) *cobra.Command {
 		Long: `List the recovery points of the configured installation, oldest first.
 
 SIZE is what was read from the sources, NEW what the point added to the repository, compressed and encrypted.
-STATE says what was known when the point was published, and "damaged" where something of it is known to be lost since:
-to a verification, a backup or a restore. "cofre verify" says what holds now, and "cofre show" names what is lost.`,
+STATE says what was known when the point was published, and "damaged" if a verification, a backup or a restore has
+found since that something of it is lost. "cofre verify" says what holds now, and "cofre show" names what is lost.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			kind, err := c.wanted()

@@ -95,7 +95,7 @@ func parseMoment(text, zone string) (time.Time, error) {
 		if err != nil {
 			continue
 		}
-		// Where clocks are set back the same digits come twice. Go takes the first; say so rather than guess.
+		// When clocks are set back, the same digits come twice. Go takes the first; say so rather than guess.
 		if again := t.Add(time.Hour); again.Format(layout) == t.Format(layout) {
 			return time.Time{}, cofre.WithHint(cofre.Fail(cofre.Say("target.comes_twice", "time \"{{.time}}\" comes twice in {{.zone}}", "time", text, "zone", zone)), cofre.Say("target.twice", "write it with its offset: {{.first}} or {{.second}}", "first", t.Format(time.RFC3339), "second", again.Format(time.RFC3339)))
 		}

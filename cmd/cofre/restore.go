@@ -24,7 +24,7 @@ made in a new place, and take their name by a rename. Objects are brought into t
 rewrites a directory where it is. The plan says what is touched before the copy is proven, what is replaced, and where
 that is kept; --dry-run prints it and stops.
 
-POINT is an id, an unambiguous prefix of one, or latest: the newest point that holds what is asked for whole. Where newer
+POINT is an id, an unambiguous prefix of one, or latest: the newest point that has all of what is asked for. If newer
 points do not, each is named with the reason before anything is done.`,
 	}
 	cmd.AddCommand(newRestoreDatabaseCommand(a), newRestoreTableCommand(a), newRestoreClusterCommand(a), newRestoreConfigCommand(a), newRestoreStorageCommand(a))
@@ -44,7 +44,7 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command) {
 	o.Command = func(point cofre.PointID) string { return commandLine(cmd, []string{string(point)}, "", nil) }
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and do nothing")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask before something is replaced")
-	cmd.Flags().StringVar(&o.Source, "source", "", "`NAME` of the component, where the point has several of the kind")
+	cmd.Flags().StringVar(&o.Source, "source", "", "`NAME` of the component, if the point has several of the kind")
 }
 
 // restoreDocument is the JSON document of a restore.
@@ -113,7 +113,7 @@ func (a *app) printRestored(ctx context.Context, r *installation.Restored, err e
 		doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
 		return cmp.Or(a.Document(doc), err)
 	}
-	// Also where what followed has failed: it says what was replaced, and where that is now.
+	// Also if what followed has failed: it says what was replaced, and where that is now.
 	if r.Outcome != nil {
 		a.ShowRestored(r.Result, r.Recovered)
 	}

@@ -29,7 +29,7 @@ func newRestoreClusterCommand(a *app) *cobra.Command {
 or without one of them to the end of the WAL. The base backup is chosen by the target, or is that of POINT.
 
 A target that cannot be reached exactly is refused, with the moments nearest to it that can. The restored cluster
-pauses at the target until it is promoted, unless --action says else. Until cofre adopt it is a copy that acts on nobody:
+pauses at the target until it is promoted, unless --action says otherwise. Until cofre adopt it is a copy that acts on nothing:
 archiving, subscriptions, jobs and connections from elsewhere are off, by settings in a file of its own.
 
 With --start cofre runs the server on a private socket until the target is reached, carries the action out, and says
@@ -66,13 +66,13 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f.StringVar(&c.Dir, "to", "", "the data `DIR` to make")
 	f.StringVar(&c.action, "action", "", "`ACTION` at the target: pause, promote or shutdown (default: pause, and promote at the end of the WAL)")
 	f.BoolVar(&c.Start, "start", false, "run the server until the target is reached, and carry out the action")
-	f.StringVar(&c.Superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to ask with")
+	f.StringVar(&c.Superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to connect with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
 	f.BoolVar(&c.Delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
 	f.BoolVar(&c.MoveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
 	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` files at once (default: the number of CPUs up to 4)")
-	f.StringVar(&c.Owner, "owner", "", "`USER` to own the files, where cofre runs as root (default: found out)")
-	f.BoolVar(&c.KeepArchiving, "keep-archiving", false, "it is the original at once, archiving and all; only where that is gone for good")
+	f.StringVar(&c.Owner, "owner", "", "`USER` to own the files, if cofre runs as root (default: found out)")
+	f.BoolVar(&c.KeepArchiving, "keep-archiving", false, "it is the original at once, archiving and all; only if the other one is gone for good")
 	f.StringArrayVar(&c.KeepLibraries, "keep-library", nil, "`NAME` in shared_preload_libraries to load although it acts, or is not known; may be repeated")
 	f.BoolVar(&c.VerifyBackup, "pg-verifybackup", false, "have pg_verifybackup read everything back once more")
 	f.BoolVar(&c.KeepPartial, "keep-partial", false, "leave what was brought when the restore fails, for the next one to go on with")

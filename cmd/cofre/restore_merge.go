@@ -12,7 +12,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
-// mergeDocument is the JSON document of a merge. Outcome is nil where nothing was applied.
+// mergeDocument is the JSON document of a merge. Outcome is nil if nothing was applied.
 type mergeDocument struct {
 	Point      cofre.PointID          `json:"point"`
 	Comparison rescue.Comparison      `json:"comparison"`
@@ -54,9 +54,9 @@ func (c *restoreTableCommand) runMerge(ctx context.Context, a *app, in *installa
 	return err
 }
 
-// approve shows a comparison, and asks whether the live table shall be changed.
+// approve shows a comparison, and asks whether to change the live table.
 func (c *restoreTableCommand) approve(ctx context.Context, a *app, m *rescue.Merge) (bool, error) {
-	// What differs is what was asked for; where nothing does, nothing is wrong.
+	// What differs is what was asked for; if nothing does, nothing is wrong.
 	if !a.JSON && (!a.Quiet || m.Comparison != (rescue.Comparison{Same: m.Comparison.Same})) {
 		a.ShowComparison(m)
 	}

@@ -20,7 +20,7 @@ func newRestoreStorageCommand(a *app) *cobra.Command {
 		Short: "Bring back objects and their buckets",
 		Long: `Bring back the objects of a recovery point into the configured storage, with content type, cache control and
 metadata; into a folder also with mode, owner, time and extended attributes. What is missing is brought back and compared
-first. Objects and settings of buckets that are otherwise than captured are left, named, and make the exit code 3;
+first. Objects and settings of buckets that differ from what was captured are left and named, and the exit code is 3;
 --replace replaces them, and --delete-extra deletes objects that were not captured. What is replaced or deleted is kept:
 beside a folder, otherwise in a new private bucket. What the place cannot hold, the plan says before.
 
@@ -29,7 +29,7 @@ beside a folder, otherwise in a new private bucket. What the place cannot hold, 
   cofre restore storage latest --to-bucket evidence-before
   cofre restore storage latest --for-database   # after the database was restored to an earlier time
 
-Where the configured database is the storage's own, owners and times of the objects are set in it as well.`,
+If the configured database is the storage's own, owners and times of the objects are set in it as well.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.KeepIn != "" && c.NoKeep {
@@ -42,10 +42,10 @@ Where the configured database is the storage's own, owners and times of the obje
 	c.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&c.Buckets, "bucket", nil, "only this `BUCKET`, may be repeated")
-	f.StringVar(&c.Prefix, "prefix", "", "only objects whose names begin so")
+	f.StringVar(&c.Prefix, "prefix", "", "only objects whose names begin with `PREFIX`")
 	f.StringVar(&c.Object, "object", "", "only the object of this `NAME`")
 	f.StringVar(&c.ToBucket, "to-bucket", "", "into another `BUCKET`")
-	f.StringVar(&c.ToPrefix, "to-prefix", "", "put before each name")
+	f.StringVar(&c.ToPrefix, "to-prefix", "", "`PREFIX` to put before each name")
 	f.BoolVar(&c.Replace, "replace", false, "replace objects that exist with other bytes or metadata")
 	f.BoolVar(&c.DeleteExtra, "delete-extra", false, "delete objects that were not captured")
 	f.StringVar(&c.KeepIn, "keep-in", "", "keep what is replaced or deleted in this `BUCKET`, which exists")

@@ -29,10 +29,10 @@ func newRestoreTableCommand(a *app) *cobra.Command {
 		Long: `Bring back one table, reading nothing else. It is filled, read back and compared in one transaction: it is
 there whole and proven, or not at all.
 
-Under its own name, where it must not exist, a table comes back with everything it had: owner, grants, row-level
+Under its own name, which must be free, a table comes back with everything it had: owner, grants, row-level
 security, policies, triggers, rules, foreign keys, indexes, publications; views and foreign keys that went with it are
-made again. With --to SCHEMA it stands beside the live one, with its columns, rows, keys and indexes, and nobody but
-who restores it may read it. Default privileges of the database never open it.
+made again. With --to SCHEMA it stands beside the live one, with its columns, rows, keys and indexes, and only the
+role that restores it may read it. Default privileges of the database never open it.
 
 With --merge the captured rows are compared with the live table by primary key. What is missing, changed and extra is
 shown, and on confirmation applied in one transaction, without firing triggers; the rows as they were stay in an undo
@@ -67,12 +67,12 @@ and stay as they are, are named.
 	}
 	c.addFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&c.ToSchema, "to", "", "`SCHEMA` to make the table in (default: its own, where it must not exist)")
+	f.StringVar(&c.ToSchema, "to", "", "`SCHEMA` to make the table in (default: its own, in which the name must be free)")
 	f.StringVar(&c.Server.URL, "server", "", "`URL` of the database to restore into (default: the configured one)")
 	f.StringVar(&c.Database, "database", "", "`NAME` of the database to restore into (default: the configured one)")
 	f.BoolVar(&c.Full, "full", false, "with --to: with foreign keys, triggers, policies, owner and grants, as under its own name")
-	f.BoolVar(&c.Bare, "bare", false, "columns, rows, keys and indexes alone, as with --to; refused where row-level security was on")
-	f.BoolVar(&c.WithoutSecurity, "without-row-security", false, "with --bare: also where row-level security was on")
+	f.BoolVar(&c.Bare, "bare", false, "columns, rows, keys and indexes alone, as with --to; refused if row-level security was on")
+	f.BoolVar(&c.WithoutSecurity, "without-row-security", false, "with --bare: also if row-level security was on")
 	f.BoolVar(&c.Loss.Without, "without-lost", false, "bring back the rows that can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	f.BoolVar(&c.merge, "merge", false, "compare with the live table, and bring back what is missing or changed")
 	f.BoolVar(&c.delete, "delete-extra", false, "with --merge: delete live rows that the point does not have")

@@ -29,7 +29,7 @@ func newVerifyCommand(a *app) *cobra.Command {
               records are walked from segment to segment
 
 Neither is a restore. Findings are printed by name and exit with 20. What a point was published without is printed as
-well; it exits with 3 where the point was asked for by name, or where a source has no newer point that holds it whole.`,
+well; it exits with 3 if the point was asked for by name, or if a source has no newer point that holds it whole.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			level, err := verify.ParseLevel(c.level)

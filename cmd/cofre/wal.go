@@ -70,7 +70,7 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 	var c walAcknowledgeCommand
 	cmd := &cobra.Command{
 		Use:   "acknowledge FROM TO",
-		Short: "Record that a gap is known, so that it alarms no more",
+		Short: "Record that a gap is known, so that it raises no alarm any more",
 		Args:  cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.why == "" {
@@ -82,7 +82,7 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&c.why, "why", "", "`TEXT` for whoever finds the gap later")
-	cmd.Flags().Uint64Var(&c.system, "system", 0, "system `IDENTIFIER`, where the repository holds WAL of several")
+	cmd.Flags().Uint64Var(&c.system, "system", 0, "system `IDENTIFIER`, if the repository holds WAL of several")
 	return cmd
 }
 

@@ -35,7 +35,7 @@ repository, and stops cleanly at SIGINT or SIGTERM.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.spool, "spool", "", "`DIR` of this machine for what waits for the repository (default: in state_dir)")
-	f.StringVar(&c.slot, "slot", "", "`NAME` of the replication slot, made where it does not exist (default: as configured, or cofre)")
+	f.StringVar(&c.slot, "slot", "", "`NAME` of the replication slot, made if it does not exist (default: as configured, or cofre)")
 	f.BoolVar(&c.synchronous, "synchronous", false, "tell the server only of WAL that the repository has")
 	f.DurationVar(&c.flush, "flush", 5*time.Second, "how often the beginning of the segment being written goes to the repository")
 	f.StringVar(&c.limit, "spool-limit", "4GiB", "how many `BYTES` may wait for the repository before the server has to keep its WAL")

@@ -11,7 +11,7 @@ import (
 
 const page = 2 << 20
 
-// Make allocates a buffer of n bytes. Where the kernel knows of no large pages, or has none left, it is as any other.
+// Make allocates a buffer of n bytes. If the kernel knows of no large pages, or has none left, it is as any other.
 //
 // Source: madvise(2), MADV_HUGEPAGE.
 func Make(n int) []byte {

@@ -1,4 +1,4 @@
-// Package owner finds whom captured files belong to on this machine, and whether this process may give files away.
+// Package owner finds the user and group that captured files belong to on this machine, and whether this process may give files away.
 package owner
 
 import (

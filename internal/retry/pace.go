@@ -18,7 +18,7 @@ type Pace struct {
 
 // Wait returns when work may go on.
 //
-// Errors: that of ctx if it ends first.
+// Errors: the error of ctx if it ends first.
 func (p *Pace) Wait(ctx context.Context) error {
 	for {
 		p.mu.Lock()

@@ -43,12 +43,12 @@ func (b *Backoff) Reset() { b.failed = 0 }
 
 // Wait sleeps for the next pause.
 //
-// Errors: that of ctx if it ends first.
+// Errors: the error of ctx if it ends first.
 func (b *Backoff) Wait(ctx context.Context) error { return Sleep(ctx, b.Next()) }
 
 // Sleep waits for d, or until ctx ends.
 //
-// Errors: that of ctx if it ends first.
+// Errors: the error of ctx if it ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -98,7 +98,7 @@ type Policy struct {
 // Do calls try until it succeeds, or fails with what does not pass, or there is no attempt or no time left.
 //
 // Errors: that of the last attempt. If ctx ends during a pause, both: the attempt's, which says why there was a pause,
-// and that of ctx.
+// and the error of ctx.
 func (p Policy) Do(ctx context.Context, try func() error) error {
 	for a := p.Begin(); ; {
 		err := try()

@@ -37,7 +37,7 @@ type Patience struct {
 // Do calls request until it succeeds, until its error is one that stays, or until the patience is at an end. request
 // must be one that can be made again. A server that asks for a pause (Retry-After) gets it.
 //
-// Errors: that of the last request, as it came: see Condition; with that of ctx if it ends during a pause.
+// Errors: that of the last request, as it came: see Condition; with the error of ctx if it ends during a pause.
 func (p *Patience) Do(ctx context.Context, what string, request func() error) error {
 	return retry.Policy{
 		First: firstPause, Most: longestPause, For: cmp.Or(p.For, defaultPatience), Passing: p.passing,

@@ -30,7 +30,7 @@ const (
 	defaultEndpoint = "https://s3.amazonaws.com"
 
 	// How long a host may take to accept a connection, and a server to say or take anything at all once it
-	// is connected, where Config.Timeout does not say otherwise. Together with attempts they bound how long an
+	// is connected, if Config.Timeout does not say otherwise. Together with attempts they bound how long an
 	// unreachable endpoint goes unnoticed: three minutes for one that accepts connections and says nothing.
 	dialTimeout  = 4 * time.Second
 	stallTimeout = 45 * time.Second

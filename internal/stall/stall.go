@@ -9,7 +9,7 @@ import (
 
 // Dial returns the dialer's DialContext, whose connections give a read or a write up that took nothing for timeout, with
 // os.ErrDeadlineExceeded. Without it a peer that vanished without a word, or that says nothing more in the middle of a
-// body, holds a transfer for as long as the kernel lets it: for ever, where it only reads.
+// body, holds a transfer for as long as the kernel lets it: for ever, if it only reads.
 func Dial(d *net.Dialer, timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := d.DialContext(ctx, network, addr)

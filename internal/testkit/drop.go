@@ -12,7 +12,7 @@ import (
 )
 
 // HeldDrop is a DROP DATABASE that stands still after it has marked the database, when nobody can connect to it any more,
-// and before it removes a file. It stands for as long as anything else needs the processes of the server, but for those
+// and before it removes a file. It stands for as long as anything else needs the processes of the server, except those
 // that wait for every backend: another DROP DATABASE.
 type HeldDrop struct {
 	t       testing.TB

@@ -243,7 +243,7 @@ func (s *Server) Dump(t testing.TB, database string, args ...string) string {
 	return strings.Join(kept, "\n")
 }
 
-// Healthy fails the test where something of ours was left on the server: a session, a slot, a prepared
+// Healthy fails the test if something of ours was left on the server: a session, a slot, a prepared
 // transaction, a database of a restore. On the shared server name the test's own databases: tests that run in
 // parallel have sessions of theirs. It waits a little, because a server notices a closed connection only when
 // it next looks at it. A running backup is a session too, or a wait for one.

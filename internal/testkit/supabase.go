@@ -24,12 +24,12 @@ import (
 	"time"
 )
 
-// SupabaseStorage stands in for the Supabase Storage server where the real one (Node.js, and a database) cannot be
+// SupabaseStorage stands in for the Supabase Storage server if the real one (Node.js, and a database) cannot be
 // had. It was written from what the real server, version 1.70.6 with the file backend, was observed to answer, its
 // traps above all: status 400 with the real one in the body, empty lists for weak keys, capped pages, rows without
 // bytes, a 500 beside an overwrite, a public host in the address of a resumable upload.
 //
-// It is no proof: the suites run against the real server too, where COFRE_SUPABASE_URL names one.
+// It is no proof: the suites run against the real server too, if COFRE_SUPABASE_URL names one.
 type SupabaseStorage struct {
 	URL    string // of the bare server
 	Key    string // role service_role

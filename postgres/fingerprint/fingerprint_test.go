@@ -123,7 +123,7 @@ func namesOf(all []fingerprint.Difference) []string {
 	return names
 }
 
-// A copy that stock tools made is equal, but for the column that was added to the parent of an inheritance.
+// A copy that stock tools made is equal, except for the column that was added to the parent of an inheritance.
 func TestACopyIsEqual(t *testing.T) {
 	t.Parallel()
 	testkit.EachMajor(t, func(t *testing.T, major int) {

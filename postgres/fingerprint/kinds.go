@@ -87,7 +87,7 @@ func granted(acl, owner string) string {
   FROM pg_catalog.aclexplode(` + acl + `) a GROUP BY a.grantee, a.privilege_type) g)`
 }
 
-// privileges is granted with what holds where no list is kept. kind is acldefault's letter.
+// privileges is granted with what holds if no list is kept. kind is acldefault's letter.
 func privileges(acl, letter, owner string) attribute {
 	list := `coalesce(` + acl + `, pg_catalog.acldefault(` + letter + `::"char", ` + owner + `))`
 	return attribute{name: privilegesAttribute, sql: granted(list, owner)}

@@ -243,7 +243,7 @@ func about() []kind {
 }
 
 // initial reads the privileges of objects that a dump does not make, the server's own and those of extensions,
-// where they are no longer those with which the objects came.
+// if they are no longer those with which the objects came.
 func initial(catalog, acl, own, letter, namespace string) kind {
 	from := `pg_catalog.` + catalog + ` o`
 	where := ` WHERE (o.oid < ` + firstNormal + ` OR ` + member(catalog, "o.oid") + `)`

@@ -17,7 +17,7 @@ const (
 // Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, selectDumpableNamespace, checkExtensionMembership and
 // selectDumpableObject; getTriggers, for which triggers it asks.
 func undumped() []kind {
-	// The bootstrap superuser, to whom initdb gives everything.
+	// The bootstrap superuser, which initdb makes the owner of everything.
 	const bootstrap = "10"
 	return []kind{
 		{

@@ -68,7 +68,7 @@ type DatabaseFacts struct {
 	Bytes            int64     `json:"bytes"` // pg_database_size
 }
 
-// Setting is one ALTER DATABASE … SET, for all roles where Role is empty.
+// Setting is one ALTER DATABASE … SET, for all roles if Role is empty.
 type Setting struct {
 	Role  string `json:"role,omitempty"`
 	Name  string `json:"name"`

@@ -69,7 +69,7 @@ $$;
 // ACLItem is one grant of an access list.
 type ACLItem struct {
 	Grantee    string // empty is PUBLIC
-	Privileges string // letters, each followed by * where it may be granted on
+	Privileges string // letters, each followed by * if it may be granted on
 	Grantor    string
 }
 

@@ -21,12 +21,12 @@ type TableLoad struct {
 	Path    string // in the tree
 	Table   string // quoted
 	Columns []string
-	Facts   *TableFacts // nil where nothing was recorded
+	Facts   *TableFacts // nil if nothing was recorded
 	Fresh   bool        // the table was made by this restore and is empty
 	Entry   *pgarchive.Entry
 	Whole   bool // never loaded in parts: the table takes rows of others too
 	Parted  bool // loaded in parts, of which some may be in when another fails
-	// encoding is that of the rows, where it is not the session's.
+	// encoding is that of the rows, if it is not the session's.
 	Encoding string
 }
 
@@ -193,10 +193,10 @@ func EndsWell(r io.Reader) error {
 
 // Close gives the file back.
 //
-// Errors: that of closing it.
+// Errors: of closing it.
 func (r *RowReader) Close() error { return r.Source.Close() }
 
-// ConnectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers where the role
+// ConnectForLoad opens a session that takes rows as pg_dump wrote them, without firing triggers if the role
 // may ask for that.
 //
 // Errors: those of Connect, SetEncoding and ReplicaRole.

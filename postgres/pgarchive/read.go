@@ -85,7 +85,7 @@ func (d *decoder) int() int32 {
 	return int32(v)
 }
 
-// text reads a string; null is set in *n at bit where it was NULL.
+// text reads a string; null is set in *n at bit if it was NULL.
 func (d *decoder) text(n *nulls, bit int) string {
 	size := d.int()
 	if d.err != nil {

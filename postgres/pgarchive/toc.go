@@ -99,7 +99,7 @@ type Entry struct {
 	Owner      string
 	Depends    []int // dump ids
 
-	// File is the name of the data's file inside a directory archive, empty where there is none.
+	// File is the name of the data's file inside a directory archive, empty if there is none.
 	File string
 	// DataState and Offset are a custom archive's: 1 position not set, 2 set, 3 no data.
 	DataState byte
@@ -115,7 +115,7 @@ type nulls uint32
 func (n nulls) has(bit int) bool { return n&(1<<bit) != 0 }
 
 // FileName is the name under which pg_dump would store the entry's data in a directory without compression,
-// empty where it has none.
+// empty if it has none.
 func (t *TOC) FileName(e *Entry) string {
 	switch {
 	case e.Desc == "BLOBS" && t.Version.atLeast(16):

@@ -38,7 +38,7 @@ type BackupLabel struct {
 	StopTimeline cofre.Timeline
 }
 
-// StartedAt is StartTime as an instant, where its zone says which: UTC, GMT or a numeric offset. An
+// StartedAt is StartTime as an instant, if its zone says which: UTC, GMT or a numeric offset. An
 // abbreviation such as BRT is not an offset, and ok is false.
 func (l *BackupLabel) StartedAt() (at time.Time, ok bool) { return parseLogTime(l.StartTime) }
 

@@ -15,17 +15,17 @@ type Chain struct {
 	// Overwritten says that the record which was to go on here was lost in a crash, and others take its place.
 	Overwritten bool
 
-	First cofre.LSN // where the first record starts that starts here; 0 where none is known to
+	First cofre.LSN // where the first record starts that starts here; 0 if none is known to
 	Prev  cofre.LSN // where the record before that starts, as it says
-	Last  cofre.LSN // where the last record starts that is whole here, or ends here; 0 where there is none
-	Open  cofre.LSN // where the record starts that goes on in the next segment; 0 where none does that starts here
+	Last  cofre.LSN // where the last record starts that is whole here, or ends here; 0 if there is none
+	Open  cofre.LSN // where the record starts that goes on in the next segment; 0 if none does that starts here
 	Wants int64     // how many of its bytes, or of one that began even before, are to follow there
 
-	Break cofre.LSN // where the records end before the segment does; 0 where they do not
+	Break cofre.LSN // where the records end before the segment does; 0 if they do not
 	Why   string    // what was found there
 }
 
-// ChainOf walks the records of a segment, or of its beginning, where segments have size bytes.
+// ChainOf walks the records of a segment of size bytes, or of its beginning.
 func ChainOf(content []byte, size int64) Chain {
 	var c Chain
 	w := NewWalker(size)
@@ -60,7 +60,7 @@ func ChainOf(content []byte, size int64) Chain {
 	return c
 }
 
-// Follows compares the chains of two neighbouring segments: next is the one after c. It returns "" where next goes on
+// Follows compares the chains of two neighbouring segments: next is the one after c. It returns "" if next goes on
 // where c ends, as far as both say, and else what does not agree.
 //
 // A break inside of c leaves nothing to compare with: it is found by itself.

@@ -70,7 +70,7 @@ type Control struct {
 	SystemID       cofre.SystemID
 	Version        uint32 // PG_CONTROL_VERSION: 1300 for 13 to 16, 1700, 1800
 	CatalogVersion uint32
-	Major          int // of PostgreSQL, from CatalogVersion; 0 where that is of no release known here
+	Major          int // of PostgreSQL, from CatalogVersion; 0 if that is of no release known here
 	State          State
 	ModifiedAt     time.Time
 

@@ -286,7 +286,7 @@ func timestamp(b []byte) time.Time {
 //
 // Where records end it stops, as recovery does: at zeros, at a page that belongs elsewhere, at a record whose
 // checksum is wrong. That is the end of WAL, not an error, and End says where. Pages that come after the end are looked
-// at too: where they belong there, WAL was written that no recovery reaches, and Broken says so. A segment that ends so and is not
+// at too: if they belong there, WAL was written that no recovery reaches, and Broken says so. A segment that ends so and is not
 // the last of its timeline is damaged: the caller knows which it is.
 type Walker struct {
 	size    int64
@@ -412,7 +412,7 @@ func (w *Walker) page(h WALPage, page []byte, yield func(Record) bool) {
 }
 
 // rest reads what a page begins with of a record that began before, and returns where the first record begins that
-// does not; false where the page holds nothing more, or WAL has ended.
+// does not; false if the page holds nothing more, or WAL has ended.
 func (w *Walker) rest(h WALPage, page []byte, begun bool, yield func(Record) bool) (pos int, more bool) {
 	pos = h.HeaderSize()
 	room := WALPageSize - pos
@@ -439,7 +439,7 @@ func (w *Walker) rest(h WALPage, page []byte, begun bool, yield func(Record) boo
 		return align(pos + n), true
 	case begun && (h.Continued != (w.passing > 0) || h.Continued && int64(h.Remaining) != w.passing):
 		w.broken = true
-		w.stop(h.Address, fmt.Sprintf("a page that says %s, where the one before it leaves %d to follow", remaining(h), w.passing))
+		w.stop(h.Address, fmt.Sprintf("a page that says %s, although the one before it leaves %d to follow", remaining(h), w.passing))
 		return 0, false
 	case h.Continued:
 		if w.passing = int64(h.Remaining) - int64(room); w.passing > 0 {
@@ -502,7 +502,7 @@ func checksum(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[recordHeaderSize:], castagnoli), castagnoli, b[:20])
 }
 
-// emit checks a whole record and passes it on. It returns false where the walk is over.
+// emit checks a whole record and passes it on. It returns false if the walk is over.
 func (w *Walker) emit(b []byte, start, end cofre.LSN, yield func(Record) bool) bool {
 	le := binary.LittleEndian
 	r := Record{

@@ -126,7 +126,7 @@ func (r Record) Change() (m Moment, ok bool) {
 	return Moment{Kind: MomentDatabaseChange, Start: r.Start, End: r.End, XID: r.XID, OID: dir.Database, Dirs: []DatabaseDir{dir}}, true
 }
 
-// tail returns the data of the resource manager, which ends a record, where headers are those of its parts that
+// tail returns the data of the resource manager, which ends a record; headers are those of its parts that
 // follow the only block.
 func tail(headers, body []byte) ([]byte, bool) {
 	for len(headers) >= 2 {

@@ -35,7 +35,7 @@ var walMajors = map[uint16]int{0xD106: 13, 0xD10D: 14, 0xD110: 15, 0xD113: 16, 0
 // WALPage is the header of a page of WAL.
 type WALPage struct {
 	Magic     uint16
-	Major     int // of PostgreSQL; 0 where Magic is of no release known here
+	Major     int // of PostgreSQL; 0 if Magic is of no release known here
 	Timeline  cofre.Timeline
 	Address   cofre.LSN // of the page's first byte
 	Remaining uint32    // bytes of the record that began before, on this page and after

@@ -57,11 +57,11 @@ type Summary struct {
 	// what it carries, to the end of the backup, and never with the archive.
 	OwnWALOnly bool `json:"own_wal_only,omitempty"`
 	// ForeignWAL is the first segment that the server had written and of which the archive holds another, of another
-	// server: nothing in the archive continues this base backup. Empty where there is none.
+	// server: nothing in the archive continues this base backup. Empty if there is none.
 	ForeignWAL  string              `json:"foreign_wal,omitempty"`
 	Tablespaces []Tablespace        `json:"tablespaces,omitempty"`
 	Dropping    []recovery.Dropping `json:"dropping,omitempty"`  // databases, just after the backup had begun
-	Superuser   string              `json:"superuser,omitempty"` // the bootstrap superuser, whom a restored cluster surely has
+	Superuser   string              `json:"superuser,omitempty"` // the bootstrap superuser, which every restored cluster has
 	Settings    map[string]string   `json:"settings"`            // those that recovery depends on
 	// Configuration names the files of data that lay outside of the data directory, or took something from there: see configuration.go.
 	Configuration []string  `json:"configuration,omitempty"`
@@ -96,7 +96,7 @@ type Facts struct {
 // FileFacts is one file below DataDir or TablespacesDir, WAL among them.
 type FileFacts struct {
 	Path       string `json:"path,omitempty"`
-	PathBytes  []byte `json:"path_bytes,omitempty"` // instead of Path where that is not UTF-8
+	PathBytes  []byte `json:"path_bytes,omitempty"` // instead of Path if that is not UTF-8
 	Size       int64  `json:"size"`
 	ModifiedNS int64  `json:"mtime_ns,omitempty"` // of the file read, before its first byte was
 	Inode      uint64 `json:"inode,omitempty"`

@@ -21,13 +21,13 @@ type Recovery struct {
 	Branches        []pgdata.Branch // the timelines it passes through, from the backup's on
 	Segments        []pgdata.Segment
 	// Stop is the start of the last record that is replayed: of the commit, abort or prepare before the moment, for a
-	// time. It is recovery_target_lsn, inclusive, so that nothing after it acts. Where Consistent is set it is where the
+	// time. It is recovery_target_lsn, inclusive, so that nothing after it acts. If Consistent is set it is where the
 	// base backup became consistent, and the recovery ends there: no transaction ended between it and the target.
 	Stop       cofre.LSN
 	Consistent bool
 	// Reach is the position that a server which has replayed it says it is at.
 	Reach cofre.LSN
-	// CommitAt is the time of the last transaction that ended up to there, where one did since the base backup began.
+	// CommitAt is the time of the last transaction that ended up to there, if one did since the base backup began.
 	CommitAt time.Time
 	// Tablespaces are those that the WAL up to there creates, in its order; one may be dropped again.
 	Tablespaces []Tablespace
@@ -48,7 +48,7 @@ type Recovery struct {
 // Recover finds the way to a target.
 //
 // Errors: *cofre.UnreachableError if the target is outside of what can be reached, with what is nearest;
-// *cofre.GapError, possibly inside one, where missing WAL is what stands between; what scan returns.
+// *cofre.GapError, possibly inside one, if missing WAL is what stands between; what scan returns.
 func Recover(target cofre.RecoveryTarget, backups []BaseBackup, w *WAL, scan Scan) (*Recovery, error) {
 	p := &planner{target: target, wal: w, scan: scan, probed: map[pgdata.Segment]*probe{}}
 	for _, b := range backups {
@@ -289,7 +289,7 @@ func (p *planner) recovery(c candidate, at stop) *Recovery {
 // readAhead is more WAL than PostgreSQL decodes ahead of what it replays, in bytes: the default of wal_decode_buffer_size is half of it.
 const readAhead = 1 << 20
 
-// onto is c along the timeline on which at lies, where all of its WAL is there. Along one that left it later PostgreSQL reads
+// onto is c along the timeline on which at lies, if all of its WAL is there. Along one that left it later PostgreSQL reads
 // the segment of the fork under the child's name alone, and does not find in it what a prepared transaction has written: the
 // end of the recovery is then FATAL. And it would write into the history of the timeline that begins that it had passed the
 // fork, so that a base backup of the parent that ended after the stop would seem to lead there.
@@ -375,7 +375,7 @@ func (p *planner) firstRecordFrom(c candidate, lsn cofre.LSN) (cofre.LSN, error)
 	return last, nil
 }
 
-// lastBefore is the start of the last record before the WAL of c is interrupted, for a hint; where it cannot be
+// lastBefore is the start of the last record before the WAL of c is interrupted, for a hint; if it cannot be
 // read, the end itself is the better answer.
 func (p *planner) lastBefore(c candidate) cofre.LSN {
 	for _, s := range slices.Backward(c.way.segments) {
@@ -532,7 +532,7 @@ func (p *planner) lateInside(c candidate, late func(pgdata.Moment) bool) (bool, 
 	return false, nil
 }
 
-// first walks segments for the first transaction end that past accepts; the Kind of the answer is zero where
+// first walks segments for the first transaction end that past accepts; the Kind of the answer is zero if
 // there is none.
 func (p *planner) first(segments []pgdata.Segment, end cofre.LSN, past func(pgdata.Moment) bool) (pgdata.Moment, error) {
 	if len(segments) == 0 {
@@ -698,7 +698,7 @@ func (p *planner) reachable(t cofre.RecoveryTarget) (cofre.RecoveryTarget, bool)
 	return t, false
 }
 
-// try plans another target than the one that was asked for; where that lies inside an act, it returns the act.
+// try plans another target than the one that was asked for; if that lies inside an act, it returns the act.
 func (p *planner) try(t cofre.RecoveryTarget) (*act, error) {
 	other := *p
 	other.target, other.trial, other.inside, other.older = t, true, nil, false

@@ -13,7 +13,7 @@ import (
 // Tablespace is one that WAL creates.
 type Tablespace struct {
 	OID  uint32
-	Path string    // on the original; empty where it lies in pg_tblspc
+	Path string    // on the original; empty if it lies in pg_tblspc
 	At   cofre.LSN // of the record
 	// InPlace are the changes to the WAL that have it made in pg_tblspc; see pgdata.Edit.
 	InPlace string
@@ -36,8 +36,8 @@ type act struct {
 	began cofre.LSN
 	// earlier says that it had begun before the base backup had, which is at began.
 	earlier bool
-	ended   cofre.LSN     // where the record starts that ends its transaction; 0 where it is not known
-	done    pgdata.Moment // its commit, where it is known
+	ended   cofre.LSN     // where the record starts that ends its transaction; 0 if it is not known
+	done    pgdata.Moment // its commit, if it is known
 	// before is the last transaction end before it.
 	before pgdata.Moment
 }

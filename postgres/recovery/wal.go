@@ -20,7 +20,7 @@ type BaseBackup struct {
 	Bytes     int64
 	OwnWAL    bool // it carries the WAL from Start to Stop
 	// OwnWALOnly says that the archive has WAL of another cluster under the names of this one's: nothing in it continues the
-	// backup. ForeignWAL is the first such segment, where it is one.
+	// backup. ForeignWAL is the first such segment, if it is one.
 	OwnWALOnly bool
 	ForeignWAL string
 	Partial    bool // something of it is known not to be as it was: a damaged page
@@ -122,7 +122,7 @@ type way struct {
 	segments []pgdata.Segment
 	end      cofre.LSN      // the byte after the last that is there
 	missing  pgdata.Segment // the first that is not
-	// gap is set where WAL goes on after what is missing: it was lost, or has not arrived yet.
+	// gap is set if WAL goes on after what is missing: it was lost, or has not arrived yet.
 	gap *cofre.GapError
 }
 
@@ -140,7 +140,7 @@ func (w way) until(end cofre.LSN, size int64) way {
 // along follows h from the segment that holds from.
 //
 // The segment in which a timeline forks exists under both names. The child's begins with a copy of the parent's
-// bytes and goes on with its own records, so that the child's is the one that leads on; where it is missing the
+// bytes and goes on with its own records, so that the child's is the one that leads on; if it is missing the
 // parent's still leads up to the fork.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI.
@@ -228,7 +228,7 @@ func (w *WAL) onWay(h pgdata.History, s pgdata.Segment) bool {
 	return false
 }
 
-// gapAt names the gap that begins with first, or returns nil where nothing follows: the WAL ends there.
+// gapAt names the gap that begins with first, or returns nil if nothing follows: the WAL ends there.
 func (w *WAL) gapAt(h pgdata.History, first pgdata.Segment) *cofre.GapError {
 	last := w.last(h)
 	if last.Number <= first.Number {

@@ -11,7 +11,7 @@ import (
 // Scan reads the records of consecutive segments, in order, as one walk, so that records which cross from one
 // into the next are seen. It yields every Moment, and with each the start of the last record before the yield;
 // after the last segment it yields one Found without a Moment, so that the caller learns how far records go. Changes of a
-// database are yielded where it was copied from before: the first after each copy.
+// database are yielded if it was copied from before: the first after each copy.
 // A Walk does all of it but the reading.
 //
 // Errors: *UnreadableError; those of whatever is read from.
@@ -38,10 +38,10 @@ type Found struct {
 	Moment     pgdata.Moment // Kind is zero on the last Found of a walk
 	LastRecord cofre.LSN     // where the last record that was read starts
 	Reached    cofre.LSN     // where LastRecord ends, as a server says that has replayed it
-	// Before and ReachedBefore are the same of the record before that one; 0 where the walk began with it.
+	// Before and ReachedBefore are the same of the record before that one; 0 if the walk began with it.
 	Before, ReachedBefore cofre.LSN
 
-	// End is set on the last Found of a walk where records ended before their segments did, or where they could not be
+	// End is set on the last Found of a walk if records ended before their segments did, or if they could not be
 	// read any further. Broken says that WAL goes on after it: something is damaged there.
 	End    cofre.LSN
 	Broken bool

@@ -21,7 +21,7 @@ type Window struct {
 	Moment   time.Time `json:"first_moment,omitzero"`
 	NoMoment string    `json:"no_moment,omitempty"`
 	To       cofre.LSN `json:"to"` // the byte after the last that is there
-	// Gap is what ends the window though WAL goes on after it; nil where the WAL itself ends.
+	// Gap is what ends the window though WAL goes on after it; nil if the WAL itself ends.
 	Gap *cofre.GapError `json:"gap,omitempty"`
 }
 

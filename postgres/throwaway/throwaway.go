@@ -37,7 +37,7 @@ const startTimeout = 2 * time.Minute
 type Options struct {
 	BinDir string // of one major version, as postgres.BinDir finds it; empty takes the newest found
 
-	// DataDir is used as it is where it holds a cluster, and initialised where it is empty or absent. Empty
+	// DataDir is used as it is if it holds a cluster, and initialised if it is empty or absent. Empty
 	// means a temporary one, removed by Close.
 	DataDir string
 	// Template is a data directory of a stopped cluster that is copied instead of running initdb.
@@ -46,7 +46,7 @@ type Options struct {
 	TCP      bool     // listen on 127.0.0.1 too, at a free port; Password is then needed there
 	Conf     []string // lines of postgresql.conf: "wal_level = logical"
 	InitArgs []string // further arguments of initdb: "--wal-segsize=1"
-	Durable  bool     // fsync as usual, where the cluster is new
+	Durable  bool     // fsync as usual, if the cluster is new
 	Args     []string // further arguments of postgres, which override its configuration files: "-c", "ssl=off"
 	Env      []string // further variables of the server's environment, which its commands get: NAME=VALUE
 
@@ -88,7 +88,7 @@ const (
 // Start makes and starts a server and returns when it answers. Close must be called.
 //
 // Errors: *cofre.ToolError from initdb; an error with the end of the server's log if it does not start.
-// After an error nothing is left, but for what a data directory of the caller's holds.
+// After an error nothing is left, except what a data directory of the caller holds.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s, err := prepare(ctx, o)
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Server) own(path string) error {
 }
 
 func (s *Server) copyTemplate(ctx context.Context) error {
-	// cp keeps owners and modes and clones extents where the file system can.
+	// cp keeps owners and modes and clones extents if the file system can.
 	return process.Run(ctx, process.Command{
 		Path: "cp", Args: []string{"-a", "--reflink=auto", s.opts.Template, s.DataDir}, Env: process.BaseEnv(),
 	})
@@ -422,7 +422,7 @@ func (s *Server) Close() error {
 // LogFile is where the server's log goes.
 func (s *Server) LogFile() string { return s.log }
 
-// TempDir is the private directory of socket and log, and of the data directory where that is temporary.
+// TempDir is the private directory of socket and log, and of the data directory if that is temporary.
 func (s *Server) TempDir() string { return s.temp }
 
 func freePort() (int, error) {
@@ -434,7 +434,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// account is whom the server runs as: this user, and postgres where this user is root, since PostgreSQL
+// account is the user that the server runs as: this one, and postgres if this user is root, since PostgreSQL
 // refuses to run as root.
 func account() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {

@@ -61,7 +61,7 @@ const aheadTime = 10 * time.Second
 // It is safe to call again for a file that is archived already, and at any moment in several processes: the
 // object is created only if there is none, and one that is there is accepted only if it holds the same bytes.
 //
-// Where Spool is set, what waits behind the segment asked for (NAME.ready in archive_status) is archived with it, and
+// If Spool is set, what waits behind the segment asked for (NAME.ready in archive_status) is archived with it, and
 // each leaves a mark in Spool once it is durable in every store. A later call that finds the mark of its file answers
 // at once. What a crash leaves is harmless in every order: a segment stored without its mark is compared and accepted,
 // a mark is written only after the segment is durable, and it names the very file (size, modification time, inode) and

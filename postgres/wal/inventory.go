@@ -30,7 +30,7 @@ type Inventory struct {
 	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
 }
 
-// Acknowledgement records that a person knows of a gap, so that it alarms no more.
+// Acknowledgement records that a person knows of a gap, so that it raises no alarm any more.
 type Acknowledgement struct {
 	Timeline cofre.Timeline `json:"timeline"`
 	From     string         `json:"from"` // first missing segment

@@ -286,7 +286,7 @@ func readBeginning(ctx context.Context, st cofre.Store, object string) ([]byte, 
 	return io.ReadAll(r)
 }
 
-// Restore stores a file's content in an archive where that has none, or one that is damaged, and reports why it replaced
+// Restore stores a file's content in an archive if that has none, or one that is damaged, and reports why it replaced
 // what was there; "" if it is new, or was there and is proven whole.
 //
 // Errors: cofre.ErrExists if another file is there; cofre.ErrCorrupt, cofre.ErrRefused if the content is not what its name

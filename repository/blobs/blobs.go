@@ -137,7 +137,7 @@ func (b *Storage) putSealed(ctx context.Context, id blob.ID, name string, reader
 	return nil
 }
 
-// FailedSince returns how many writes have failed, and the last error where that is more than seen. Kopia keeps
+// FailedSince returns how many writes have failed, and the last error if that is more than seen. Kopia keeps
 // the error of a write in the background to itself until the object is whole, and a dump may be a terabyte.
 //
 // Errors: that one.

@@ -67,7 +67,7 @@ func (a *Attempt) Done(err error) error {
 // impatient is a store that ends the attempt it is read in when it cannot be asked.
 type impatient struct{ cofre.Store }
 
-// failed does not count what was called off: Kopia reads several indexes at once, and calls the others off where one
+// failed does not count what was called off: Kopia reads several indexes at once, and calls the others off if one
 // is damaged. The context says so and not the error, for a silence of the store is a deadline that was exceeded, too.
 func (s impatient) failed(ctx context.Context, err error) {
 	a, ok := ctx.Value(attemptKey{}).(*Attempt)

@@ -9,7 +9,7 @@ import (
 
 // What a repository cannot be read without, and what no source can give again, is kept twice: the format, the indexes,
 // and the packs of directories, lists and manifests, some thousandths of all bytes. A spare holds the same bytes under
-// another name. It is used where the seal says that the first is not as it was written and the spare is.
+// another name. It is used if the seal says that the first is not as it was written and the spare is.
 const SparePrefix = "cofre/spare/"
 
 // SpareName is the name of the second copy of a blob.
@@ -28,7 +28,7 @@ func (b *Storage) putSpare(ctx context.Context, id blob.ID, data blob.Bytes) err
 	return b.Store.Replace(ctx, SpareName(id), in, int64(data.Length()))
 }
 
-// From is the name that a blob is read from: its own, or that of its spare where it is known to be damaged.
+// From is the name that a blob is read from: its own, or that of its spare if it is known to be damaged.
 func (b *Storage) From(id blob.ID) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

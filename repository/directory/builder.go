@@ -65,7 +65,7 @@ func CheckPath(path string) error {
 
 func (b *Builder) hash(path string) uint64 { return maphash.String(b.seed, path) }
 
-// dir returns the node of a directory, made where it is missing.
+// dir returns the node of a directory, made if it is missing.
 func (b *Builder) dir(path string) (*node, error) {
 	n := b.root
 	if n.reused != nil {
@@ -145,7 +145,7 @@ func (b *Builder) AddDir(e cofre.Entry, reused *kopiafs.DirectorySummary) error 
 
 // Write stores all directories, the deepest first, and forgets each as soon as it is stored.
 //
-// Errors: those of the writer; that of ctx.
+// Errors: those of the writer; the error of ctx.
 func (b *Builder) Write(ctx context.Context, w repo.RepositoryWriter, comp compression.Name) (object.ID, kopiafs.DirectorySummary, error) {
 	return writeNode(ctx, w, comp, "", b.root)
 }

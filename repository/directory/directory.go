@@ -161,7 +161,7 @@ func ReadSummary(r io.Reader) (kopiafs.DirectorySummary, error) {
 	return *s, nil
 }
 
-// decodeDirectory calls each with every entry. Where each is nil, it stops as soon as it has the summary, which
+// decodeDirectory calls each with every entry. If each is nil, it stops as soon as it has the summary, which
 // in directories of ours is at once.
 func decodeDirectory(r io.Reader, each func(*snapshot.DirEntry) error) (*kopiafs.DirectorySummary, error) {
 	d := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))

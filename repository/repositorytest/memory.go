@@ -555,7 +555,7 @@ func (t *memoryTree) Open(ctx context.Context, path string) (io.ReadSeekCloser, 
 	return &memoryFile{Reader: bytes.NewReader(b), path: path, intact: hashOf(b) == e.Object}, nil
 }
 
-// memoryFile reads bytes, or refuses them all where they changed since they were stored.
+// memoryFile reads bytes, or refuses them all if they changed since they were stored.
 type memoryFile struct {
 	*bytes.Reader
 	path   string

@@ -260,7 +260,7 @@ func (w *way) set(t testing.TB, f fault) {
 }
 
 // installation is a cluster, a store behind a way, and a configuration. Everything in dir can be read by the
-// server's user, as whom archive_command and restore_command run.
+// server's user, which runs archive_command and restore_command.
 type installation struct {
 	t       testing.TB
 	dir     string

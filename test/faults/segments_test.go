@@ -327,7 +327,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	i.clean()
 
-	// The other way: a segment, or a cluster, that does not fit where it shall go.
+	// The other way: a segment, or a cluster, that does not fit where it is to go.
 	small := filepath.Join(t.TempDir(), "small")
 	mountTmpfs(t, small, "size=4m")
 	r := i.in(i.dataDir(), "wal", "fetch", filepath.Base(path), filepath.Join(small, "fetched"))

@@ -254,7 +254,7 @@ func descends(t testing.TB, dir string, tli cofre.Timeline) {
 	}
 }
 
-// awaitTarget waits until a server that recovers by itself is where it shall be.
+// awaitTarget waits until a server that recovers by itself is where it should be.
 func awaitTarget(t testing.TB, s *testkit.Server, w way, target cofre.RecoveryTarget) {
 	t.Helper()
 	noTarget := target == cofre.RecoveryTarget{Timeline: target.Timeline}

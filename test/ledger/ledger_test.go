@@ -368,7 +368,7 @@ func (s *scene) endOfWAL(t testing.TB) {
 	}
 }
 
-// toolsToo reports whether PostgreSQL's own tools shall read what was restored: in the short form, where there is most.
+// toolsToo reports whether PostgreSQL's own tools read what was restored too: in the short form, which has the most.
 func (s *scene) toolsToo(t testing.TB) bool { return soak(t) > 0 || s.space != "" }
 
 // amcheck has pg_amcheck, which is there from 14 on, read every table and index.

@@ -270,7 +270,7 @@ func number(t testing.TB, name string, without int) int {
 
 func major(t testing.TB) int { return number(t, "COFRE_PG", testkit.DefaultMajor) }
 
-// soak is how many restores the long form shall do, 0 where it is not asked for.
+// soak is how many restores the long form does, 0 if it is not asked for.
 func soak(t testing.TB) int { return number(t, "COFRE_SOAK", 0) }
 
 // newServer starts a server with segments of 1 MiB that keeps all its WAL for pg_waldump.

@@ -205,11 +205,11 @@ type ErrorDocument struct {
 	Exit    int        `json:"exit"`
 	// Messages are of the hint, and of the sentences and conditions that the message is made of.
 	Messages cofre.Messages `json:"messages,omitempty"`
-	// Problems is everything that is wrong with a configuration, where that is the error.
+	// Problems is everything that is wrong with a configuration, if that is the error.
 	Problems []config.Problem `json:"problems,omitempty"`
 }
 
-// DocumentOf is an error as it looks in JSON, or nil where there is none.
+// DocumentOf is an error as it looks in JSON, or nil if there is none.
 func DocumentOf(err error) *ErrorDocument {
 	if err == nil {
 		return nil
@@ -223,7 +223,7 @@ func DocumentOf(err error) *ErrorDocument {
 	return doc
 }
 
-// finish reports how a command ended: one line and a hint on stderr and, with --json, a document on stdout where
+// finish reports how a command ended: one line and a hint on stderr and, with --json, a document on stdout if
 // the command has not printed its own.
 func (a *App) finish(ctx context.Context, err error) int {
 	err = Interrupted(ctx, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// The exit codes. They are API: scripts and CronJobs decide by them. 0 to 130 follow restic where the meaning is
+// The exit codes. They are API: scripts and CronJobs decide by them. 0 to 130 follow restic if the meaning is
 // the same; from 20 they are cofre's own.
 const (
 	ExitOK           = 0

@@ -43,7 +43,7 @@ func (a *App) settings() (*config.Config, error) {
 	return cfg, err
 }
 
-// ConfigPath is the configuration file that counts, or "" where there is none.
+// ConfigPath is the configuration file that counts, or "" if there is none.
 func (a *App) ConfigPath() (string, error) {
 	if a.ConfigFile != "" {
 		return a.ConfigFile, nil

@@ -78,7 +78,7 @@ func (s *Screen) State(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	return strings.Join(known, ", ")
 }
 
-// Kinds lists what a point has, with how many where there are several of a kind.
+// Kinds lists what a point has, with how many if there are several of a kind.
 func Kinds(p cofre.RecoveryPoint) string {
 	n := map[cofre.Kind]int{}
 	for _, c := range p.Components {

@@ -74,7 +74,7 @@ func (s *Source) ID() cofre.SourceID { return s.id }
 //  4. The facts are written.
 //
 // Errors: as of postgres.Connect; cofre.ErrDenied with the tables that the role may not read; cofre.ErrLocked
-// with who holds the lock; cofre.ErrUnreachable where a connection is cut; *cofre.ToolError. Nothing is left on
+// with who holds the lock; cofre.ErrUnreachable if a connection is cut; *cofre.ToolError. Nothing is left on
 // the server after any of them: no session, no lock, no child.
 func (s *Source) Capture(ctx context.Context, c *cofre.Capture) (cofre.Captured, error) {
 	var captured cofre.Captured

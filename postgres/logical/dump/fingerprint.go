@@ -28,7 +28,7 @@ func (d *dump) readFingerprint(ctx context.Context) error {
 		written <- err
 	}()
 	id, _, err := d.c.Session.Store(ctx, cofre.LayoutStream, r)
-	_ = r.CloseWithError(err) // where the store failed, nobody reads on
+	_ = r.CloseWithError(err) // if the store failed, nobody reads on
 	if werr := <-written; werr != nil && !errors.Is(werr, io.ErrClosedPipe) {
 		err = werr
 	}

@@ -23,7 +23,7 @@ type relation struct {
 	Kind       string // pg_class.relkind: r or p
 	Readable   bool
 	RowHidden  bool // row-level security would hide rows from the role
-	Extension  bool // made by an extension: in the archive only where that registered it
+	Extension  bool // made by an extension: in the archive only if that registered it
 	Unlogged   bool
 	Heap       bool
 	PrimaryKey []string
@@ -32,7 +32,7 @@ type relation struct {
 	bytes  int64 // with its TOAST table, about
 	blocks int64
 
-	columns []string // where the database is not in UTF-8
+	columns []string // if the database is not in UTF-8
 }
 
 func (r relation) String() string { return pgarchive.Quote(r.Schema, r.Name) }

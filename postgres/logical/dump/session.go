@@ -114,7 +114,7 @@ type copyReader struct {
 	told error // what the server said went wrong; returned when it is ready again
 }
 
-// Read returns what has arrived, many rows at once, and waits only where nothing has.
+// Read returns what has arrived, many rows at once, and waits only if nothing has.
 func (c *copyReader) Read(p []byte) (n int, err error) {
 	s := c.s
 	for n < len(p) && c.err == nil {
@@ -245,8 +245,8 @@ func (c *copyReader) fail(err error) {
 	c.err, c.s.dead = err, err
 }
 
-// settle returns the error that explains why the use of c failed with err: what ended the stream, where
-// something did. Where the user of the stream failed by itself, the statement is unfinished and the session
+// settle returns the error that explains why the use of c failed with err: what ended the stream, if
+// something did. If the user of the stream failed by itself, the statement is unfinished and the session
 // of no further use.
 func (c *copyReader) settle(err error) error {
 	if c.err == nil {

@@ -29,13 +29,13 @@ const tablesPerTransaction = 50
 // task is a piece of the copying: a table, a part of one, some large objects.
 type task interface {
 	size() int64 // about, in bytes
-	// lock is the statement that makes another session's copy safe, empty where none is needed.
+	// lock is the statement that makes another session's copy safe, empty if none is needed.
 	lock() string
 	run(ctx context.Context, d *dump, s *session, prefix string, p *logical.Progress) error
 }
 
 // copyAll copies everything that has data, with as many sessions as there are jobs. The first is the one that
-// holds the snapshot and all locks. The others lock what they copy without waiting: where somebody waits to
+// holds the snapshot and all locks. The others lock what they copy without waiting: if somebody waits to
 // alter that table, a lock would queue behind them, and they behind us. Such a table is left to the first
 // session, which needs no lock any more.
 func (d *dump) copyAll(ctx context.Context) (err error) {
@@ -202,7 +202,7 @@ type table struct {
 	columns string // as in the COPY statement: " (a, b)", or ""
 	filter  string
 	bytes   int64
-	blocks  int64 // of each part; 0 where there is one part only
+	blocks  int64 // of each part; 0 if there is one part only
 	parts   []part
 	left    atomic.Int32
 }
@@ -299,7 +299,7 @@ func (p *tablePart) statement() string {
 	return "COPY " + t.name + " (" + columns + ") TO STDOUT"
 }
 
-// run copies the part and, where it is the last one to be done, puts the table together.
+// run copies the part and, if it is the last one to be done, puts the table together.
 func (p *tablePart) run(ctx context.Context, d *dump, s *session, prefix string, pr *logical.Progress) error {
 	t := p.t
 	shown := pgarchive.Quote(t.facts.Schema, t.facts.Name)

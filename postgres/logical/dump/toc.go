@@ -146,7 +146,7 @@ func (d *dump) readFacts(ctx context.Context) (err error) {
 	return d.readSizes(ctx)
 }
 
-// readColumns reads the names of the columns of a table's COPY text as UTF-8, where the archive has them in
+// readColumns reads the names of the columns of a table's COPY text as UTF-8, if the archive has them in
 // another encoding.
 func (d *dump) readColumns(ctx context.Context) error {
 	type columns struct {

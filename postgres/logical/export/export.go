@@ -191,7 +191,7 @@ func (x *sqlExport) run(ctx context.Context, f logical.Filter) (err error) {
 		if err := x.section(ctx, tools, dir, section, defined); err != nil {
 			return err
 		}
-		// Where the definitions are there already, so are the foreign keys.
+		// If the definitions are there already, so are the foreign keys.
 		if f.DataOnly || f.Section == "data" {
 			var circle bool
 			if rows, circle = loadOrder(x.TOC, rows); circle {

@@ -7,7 +7,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
-// loadOrder puts the entries of rows in an order in which they load where the foreign keys are there already: a
+// loadOrder puts the entries of rows in an order in which they load if the foreign keys are there already: a
 // table comes after those that it refers to. Tables that refer to one another in a circle have no such order; they
 // come as they are in the archive, and circle is true.
 func loadOrder(toc *pgarchive.TOC, entries []*pgarchive.Entry) (ordered []*pgarchive.Entry, circle bool) {

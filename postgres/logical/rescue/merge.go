@@ -279,7 +279,7 @@ func (m *Merge) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
 // Publish brings the live table to what was compared, and removes the captured rows. Nothing is done to a table that lacks nothing.
 //
 // Errors: cofre.ErrRefused if the table has changed since it was compared; cofre.ErrLocked if it is in
-// use for longer than 30 s; cofre.ErrUnproven where the result is not what was compared; a violated foreign key,
+// use for longer than 30 s; cofre.ErrUnproven if the result is not what was compared; a violated foreign key,
 // by name. After an error nothing has changed.
 func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if err := ctx.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 type moved map[[2]string]string
 
 // rewrite replaces the names of moved objects in a statement of pg_dump's, which writes every name with its
-// schema. Text in quotes is left alone, but for a literal that is such a name as a whole: nextval's argument.
+// schema. Text in quotes is left alone, except a literal that is such a name as a whole: nextval's argument.
 func (m moved) rewrite(sql string) string {
 	return rewriteNames(sql, func(name [2]string) (string, bool) {
 		to, ok := m[name]

@@ -63,7 +63,7 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *logical.TableFacts) (logical.T
 	ours := t.Made[[2]string{schema, table}] != nil
 	return logical.TableLoad{
 		Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f,
-		// A configuration table belongs to its extension, which may have put rows there; and where the
+		// A configuration table belongs to its extension, which may have put rows there; and if the
 		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
 		Fresh: ours && !t.fromTemplate() && !e.ByRoot(),
 		Entry: e, Whole: !ours || e.ByRoot(),

@@ -11,7 +11,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
 
-// The owner of a database is no superuser, and is the one member of pg_database_owner there, to whom schema public belongs.
+// The owner of a database is no superuser, and is the one member of pg_database_owner there, which owns schema public.
 func TestRestoreByTheOwnerOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	testkit.EachMajor(t, func(t *testing.T, major int) {

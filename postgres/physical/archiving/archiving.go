@@ -41,7 +41,7 @@ type Archiver struct {
 	// Waiting is how many files wait, and Oldest since when the first of them does; -1 if the role may not look.
 	Waiting int       `json:"waiting"`
 	Oldest  time.Time `json:"oldest_waiting_at,omitzero"`
-	// Behind is how many whole segments lie between the last archived and the one being written; -1 where it cannot be
+	// Behind is how many whole segments lie between the last archived and the one being written; -1 if it cannot be
 	// told: on a standby, or when nothing was archived since the statistics were reset.
 	Behind int64     `json:"behind"`
 	Now    time.Time `json:"now"` // by the server's clock
@@ -175,8 +175,8 @@ func (a *Archiver) behind(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// waitingFiles lists what waits to be archived, with since when: in the data directory where it is visible, or as the server
-// lists it for roles that may look. It returns nil where neither is so.
+// waitingFiles lists what waits to be archived, with since when: in the data directory if it is visible, or as the server
+// lists it for roles that may look. It returns nil if neither is so.
 //
 // Source: PostgreSQL, src/backend/utils/adt/genfile.c, pg_ls_archive_statusdir, which pg_monitor may call.
 func waitingFiles(ctx context.Context, conn *pgx.Conn, server postgres.Server, dataDirectory string) (map[string]time.Time, error) {

@@ -78,7 +78,7 @@ func (k *capture) files(ctx context.Context, dir string, control *pgdata.Control
 	return k.proveWAL(ctx, func(ctx context.Context) error { return k.includeWAL(ctx, k.walDir) })
 }
 
-// lossOf is why a watched context ended where its parent has not: the session was lost.
+// lossOf is why a watched context ended if its parent has not: the session was lost.
 func lossOf(watched, parent context.Context) error {
 	if parent.Err() == nil && watched.Err() != nil {
 		return context.Cause(watched)

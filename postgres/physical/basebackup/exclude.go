@@ -12,7 +12,7 @@ import (
 // they are captured empty.
 //
 // Source: PostgreSQL, src/backend/backup/basebackup.c, excludeDirContents; and pg_wal, which comes from the
-// archive, or from this package where there is none.
+// archive, or from this package if there is none.
 var emptied = map[string]bool{
 	"pg_stat_tmp": true, "pg_replslot": true, "pg_dynshmem": true, "pg_notify": true,
 	"pg_serial": true, "pg_snapshots": true, "pg_subtrans": true, "pg_wal": true,
@@ -21,8 +21,8 @@ var emptied = map[string]bool{
 // omitted are files and folders of the top of the data directory that are of the running server, of an earlier backup or of
 // an earlier recovery.
 //
-// Source: PostgreSQL, src/backend/backup/basebackup.c, excludeFiles. The signal files are ours to add: what a
-// restored cluster shall do, its restore says.
+// Source: PostgreSQL, src/backend/backup/basebackup.c, excludeFiles. The signal files are ours to add: the
+// restore decides what the restored cluster does.
 var omitted = map[string]bool{
 	"postmaster.pid": true, "postmaster.opts": true, "postgresql.auto.conf.tmp": true, "current_logfiles.tmp": true,
 	"standby.signal": true, "recovery.signal": true, "lost+found": true,

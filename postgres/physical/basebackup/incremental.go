@@ -27,7 +27,7 @@ type since struct {
 	previous *previous // finds entries
 }
 
-// since opens the previous component, where the server may be able to say what has changed since.
+// since opens the previous component, if the server may be able to say what has changed since.
 func (k *capture) since(ctx context.Context) (*since, error) {
 	c := k.given
 	if k.facts.Major < 17 || k.server.Settings["summarize_wal"] != "on" || c.Previous == nil || c.PreviousTree == nil || k.cfg.ReadEverything {
@@ -74,7 +74,7 @@ func incrementalOf(in string) (string, bool) {
 // incremental makes a whole file of the blocks that the server sends and those of the previous component.
 //
 // Source: PostgreSQL 17, src/backend/backup/basebackup.c, sendFile: the header, as many block numbers, zeros up to a
-// whole block where there are any, the blocks. src/bin/pg_combinebackup/reconstruct.c says what the rest is.
+// whole block if there are any, the blocks. src/bin/pg_combinebackup/reconstruct.c says what the rest is.
 func (s *stream) incremental(ctx context.Context, g *guard.Group, e cofre.Entry, name string, in io.Reader) error {
 	came, as := &crcReader{r: in}, physical.ServerPath(e.Path)
 	record := func() { s.sent[as] = sent{came.n, came.crc} }

@@ -18,9 +18,9 @@ import (
 
 // A segment of the right name in the archive may be another cluster's: of a clone, or of a second recovery that took the
 // same timeline. A restore would replay it without a word. So a base backup that relies on the archive compares what is
-// there with what the server has; where that differs it carries its own WAL and says that no archive is to be used with it.
+// there with what the server has; if that differs it carries its own WAL and says that no archive is to be used with it.
 
-// timelineNow is the timeline that the server writes; 0 where it writes none.
+// timelineNow is the timeline that the server writes; 0 if it writes none.
 func (k *capture) timelineNow(ctx context.Context) (cofre.Timeline, error) {
 	if k.server.InRecovery {
 		return 0, nil
@@ -33,7 +33,7 @@ func (k *capture) timelineNow(ctx context.Context) (cofre.Timeline, error) {
 	return w.Timeline, err
 }
 
-// proveHistory makes sure that the archive has the history of the timeline that the server writes, and archives it where
+// proveHistory makes sure that the archive has the history of the timeline that the server writes, and archives it if
 // it is missing: a server that was promoted while it archived nothing never hands it over.
 func (k *capture) proveHistory(ctx context.Context) error {
 	if k.cfg.Archive == nil {

@@ -35,7 +35,7 @@ const partSize = 8 << 20
 // after it has sent all of it.
 const dataCorrupted = "XX001"
 
-// protocol captures a cluster whose data directory is not visible here: the server sends it. Where the server knows
+// protocol captures a cluster whose data directory is not visible here: the server sends it. If the server knows
 // which blocks were changed since the previous component, it sends those alone.
 //
 // Source: https://www.postgresql.org/docs/18/protocol-replication.html, BASE_BACKUP
@@ -406,7 +406,7 @@ func (s *stream) tar(ctx context.Context, g *guard.Group, oid string) error {
 			err = s.k.given.Session.Add(ctx, e)
 		case tar.TypeReg:
 			if root == physical.DataDir && isOmitted(h.Name) && h.Name != pgdata.BackupLabelFile {
-				continue // a signal file: what the restored cluster shall do, its restore says
+				continue // a signal file: the restore decides what the restored cluster does
 			}
 			switch name, isIncremental := incrementalOf(e.Path); {
 			case s.since != nil && isIncremental:
@@ -444,7 +444,7 @@ type sent struct {
 	crc  uint32
 }
 
-// file stores one file, in parts where it is large.
+// file stores one file, in parts if it is large.
 func (s *stream) file(ctx context.Context, g *guard.Group, e cofre.Entry, in io.Reader) (digest, error) {
 	var (
 		d     digest
@@ -482,7 +482,7 @@ func (s *stream) file(ctx context.Context, g *guard.Group, e cofre.Entry, in io.
 	return d, err
 }
 
-// received records a file. b is all of it where it is small.
+// received records a file. b is all of it if it is small.
 func (s *stream) received(e cofre.Entry, d digest, b []byte) {
 	s.files = append(s.files, physical.FileFacts{Path: e.Path, Size: d.size, ModifiedNS: e.ModTime.UnixNano(), CRC32C: d.crc, Hashes: d.hashes})
 	s.bytes += d.size

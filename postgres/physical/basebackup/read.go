@@ -23,7 +23,7 @@ type digest struct {
 	hashes []uint64
 }
 
-// add takes the next bytes: whole blocks, but for the last call.
+// add takes the next bytes: whole blocks, except in the last call.
 func (d *digest) add(b []byte) {
 	d.size += int64(len(b))
 	d.crc = crc32.Update(d.crc, castagnoli, b)

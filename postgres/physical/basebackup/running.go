@@ -39,7 +39,7 @@ type stopped struct {
 	spaceMap []byte // tablespace_map; empty without tablespaces
 }
 
-// beginBackup begins a backup on conn, which nobody else may use until the backup has ended. Where keepWAL is
+// beginBackup begins a backup on conn, which nobody else may use until the backup has ended. If keepWAL is
 // set, a temporary slot keeps the WAL from here on in pg_wal; slotErr says why there is none.
 //
 // Errors: *pgconn.PgError of the server.
@@ -148,7 +148,7 @@ func branches(h pgdata.History, tli cofre.Timeline, start, stop cofre.LSN) ([]pg
 	return out, nil
 }
 
-// segments names the segments that hold the WAL of the branches. Where a timeline ends inside a segment, both
+// segments names the segments that hold the WAL of the branches. If a timeline ends inside a segment, both
 // timelines have one of it; the child's repeats the parent's, and only it is certain to be whole.
 func segments(of []pgdata.Branch, size int64) []string {
 	var names []string

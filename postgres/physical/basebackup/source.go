@@ -44,10 +44,10 @@ type Archive interface {
 	// Errors: cofre.ErrCorrupt or cofre.ErrNotFound for its key, with what is left to do; those of unlocking it; those of
 	// the store.
 	Readable(ctx context.Context) error
-	// Mend stores afresh what is known to be damaged of a cluster's WAL, where the server still has it, which read asks, or
-	// where another archive has it whole. healed and lost name each.
+	// Mend stores afresh what is known to be damaged of a cluster's WAL, if the server still has it, which read asks, or
+	// if another archive has it whole. healed and lost name each.
 	//
-	// Errors: that it could not be found out what is damaged; that of ctx. What cannot be healed is in lost.
+	// Errors: that it could not be found out what is damaged; the error of ctx. What cannot be healed is in lost.
 	Mend(ctx context.Context, system cofre.SystemID, read func(ctx context.Context, name string) ([]byte, error)) (healed, lost []cofre.Message, err error)
 }
 
@@ -58,12 +58,12 @@ type Config struct {
 	// DataDirectory is where this process sees the data directory, if elsewhere than the server says: a volume
 	// mounted from a container. Empty asks the server.
 	DataDirectory string
-	Method        physical.Method // empty: files where the data directory is visible, else protocol
+	Method        physical.Method // empty: files if the data directory is visible, else protocol
 
 	// Archive keeps the WAL of the cluster. Nil: nothing does, and every component carries the WAL that makes it
 	// consistent, so that it restores on its own, to the moment at which the backup ended.
 	Archive Archive
-	// Slot is the replication slot by which WAL is streamed into Archive; empty where archive_command brings it there.
+	// Slot is the replication slot by which WAL is streamed into Archive; empty if archive_command brings it there.
 	Slot string
 	// WALTimeout bounds the wait for Archive; after it the component carries its WAL, with a warning. 0 is two
 	// minutes.
@@ -103,7 +103,7 @@ func (s *Source) ID() cofre.SourceID {
 //
 // Pages that do not match their checksum are captured as they are and named in the facts and in a warning, and
 // the component is Partial: a page that should be whole is known not to be. Nothing else that is in the cluster
-// would be helped by having no backup of it. It is Partial too where the archive holds WAL of another server under the
+// would be helped by having no backup of it. It is Partial too if the archive holds WAL of another server under the
 // names of this one's: it then carries its own, and nothing continues it.
 //
 // Errors: cofre.ErrPreflight if the server is not set up for backups; cofre.ErrDenied; those of package
@@ -141,7 +141,7 @@ type capture struct {
 	seen          view.View // of the server's files
 	walDir        string    // pg_wal, where this process sees it
 	unreadable    bool      // nobody reads what the archive holds
-	foreign       string    // why the WAL in the archive is not this cluster's; empty where it is
+	foreign       string    // why the WAL in the archive is not this cluster's; empty if it is
 	suspects      map[string][]suspect
 	uid, gid      uint32 // of the data directory's files
 }

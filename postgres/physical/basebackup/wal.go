@@ -23,7 +23,7 @@ const (
 )
 
 // proveWAL waits until the archive holds every segment that the backup needs. A server that is idle does not make
-// it wait: ending a backup on a primary switches to a new segment. Where the archive does not receive them in
+// it wait: ending a backup on a primary switches to a new segment. If the archive does not receive them in
 // time, otherwise takes them into the component: a base backup that restores is worth more than none.
 func (k *capture) proveWAL(ctx context.Context, otherwise func(context.Context) error) error {
 	names := segments(k.branches, k.facts.WALSegmentSize)

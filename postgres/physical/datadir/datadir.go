@@ -99,7 +99,7 @@ func LivePostmaster(dir string) int {
 // CopyName is the cluster_name of a copy: what runs shows in the list of processes, and to whoever backs it up, that it is one.
 const CopyName = "restored by cofre"
 
-// OwnerOf is the user whom a data directory belongs to, for this process to run a program as; nil where that is itself.
+// OwnerOf is the user that owns a data directory, for this process to run a program as; nil if that is this process's own user.
 //
 // Errors: that the directory cannot be looked at.
 func OwnerOf(dir string) (*syscall.Credential, error) {
@@ -141,7 +141,7 @@ var dataDirectory = regexp.MustCompile(`(?mi)^[ \t]*data_directory[ \t]*[= \t]`)
 // NamesDataDirectory reports whether a postgresql.conf names a data directory: a server that is started with the file uses that one.
 func NamesDataDirectory(conf []byte) bool { return dataDirectory.Match(conf) }
 
-// StartCommand starts the server of a directory. Where its postgresql.conf names another data directory, it would be that
+// StartCommand starts the server of a directory. If its postgresql.conf names another data directory, it would be that
 // one's that is started: the command line counts over the file.
 func StartCommand(dir string, conf []byte) string {
 	command := "pg_ctl start -D " + shell.Quote(dir)

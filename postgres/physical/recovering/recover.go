@@ -64,7 +64,7 @@ type Result struct {
 	Took     time.Duration  `json:"took_ns"`               // from the start of the server
 	Raised   []string       `json:"raised,omitempty"`      // settings that the WAL demanded more of
 	Unusable []Unusable     `json:"unusable,omitempty"`    // in the copy, as in the original at that moment
-	// Paused is how to reach a detached server that is paused at its target; nil where there is none.
+	// Paused is how to reach a detached server that is paused at its target; nil if there is none.
 	Paused *Paused `json:"paused,omitempty"`
 
 	// Server runs, reachable over its private socket only, until it is closed. It is nil after ActionShutdown.
@@ -182,7 +182,7 @@ func (r *recovering) run(ctx context.Context) (*Result, error) {
 	return done, nil
 }
 
-// untilReached starts the server, again with a setting raised where the WAL demands it, until it has reached the
+// untilReached starts the server, again with a setting raised if the WAL demands it, until it has reached the
 // target or its recovery has ended.
 func (r *recovering) untilReached(ctx context.Context) (*Result, error) {
 	for range maxRaises {
@@ -242,7 +242,7 @@ func (r *recovering) launch(ctx context.Context) error {
 	return nil
 }
 
-// await polls until recovery has paused at its target or ended. It returns nil where the server must be started
+// await polls until recovery has paused at its target or ended. It returns nil if the server must be started
 // again, with a setting that it has raised.
 func (r *recovering) await(ctx context.Context) (*Result, error) {
 	done, err := r.poll(ctx)
@@ -288,7 +288,7 @@ func (r *recovering) poll(ctx context.Context) (*Result, error) {
 				return nil, err
 			}
 		}
-		// A server pauses at its target, and where the WAL demands more than it has: which, its log says, a moment later.
+		// A server pauses at its target, and if the WAL demands more than it has: which, its log says, a moment later.
 		if at.paused && strings.Contains(log, pausing) || !at.recovering {
 			done := &Result{LSN: at.lsn, CommitAt: at.commit, Promoted: !at.recovering, Server: r.server, Stopped: stoppedText(log)}
 			fromLog := done.LSN == 0

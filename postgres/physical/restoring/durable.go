@@ -13,7 +13,7 @@ import (
 // journal takes several in one commit.
 const syncers = 8
 
-// syncAll makes files and directories durable. Where writeback has begun already, most of it is done.
+// syncAll makes files and directories durable. If writeback has begun already, most of it is done.
 //
 // Errors: every failed fsync: what a restore could not make durable it has not restored.
 func syncAll(files, dirs []string) error {

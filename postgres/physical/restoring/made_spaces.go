@@ -133,9 +133,9 @@ func (s *stage) editOwnWAL() error {
 	return nil
 }
 
-// planMadeSpaces plans the tablespaces that the WAL creates. PostgreSQL makes them where the original had them: where
+// planMadeSpaces plans the tablespaces that the WAL creates. PostgreSQL makes them where the original had them: if
 // the original still lives, that would write into its files. So the WAL is changed as it is fetched: they are made in
-// the data directory, or in the directory that --tablespace names, and at the original's own place only where that is
+// the data directory, or in the directory that --tablespace names, and at the original's own place only if that is
 // asked for and nothing is there.
 func (p *plan) planMadeSpaces(out *cofre.Plan) {
 	for i := range p.made {

@@ -181,7 +181,7 @@ func (s *stage) keepWAL() error {
 		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
 	}
 	s.kept = append(s.kept, "the WAL that was there: "+to)
-	// Where pg_wal is a link, what it leads to must be there again.
+	// If pg_wal is a link, what it leads to must be there again.
 	return os.MkdirAll(wal, 0o700)
 }
 

@@ -22,20 +22,20 @@ type Options struct {
 	MoveAside bool
 
 	Jobs  int    // pieces restored at once; below 1 means 1
-	Owner string // user to own the files, where this process is root; empty finds out
+	Owner string // user to own the files, if this process is root; empty finds out
 
 	Recovery cofre.RecoveryTarget
 	// Plan is how Recovery is reached, from this component; nil leaves it to the server, to the end of the component's own
 	// WAL.
 	Plan           *recovery.Recovery
 	Action         settings.Action
-	RestoreCommand string // of postgresql.conf; empty where the component's own WAL is enough
+	RestoreCommand string // of postgresql.conf; empty if the component's own WAL is enough
 	EndCommand     string // recovery_end_command of postgresql.conf: run once, when the recovery ends in a promotion
-	KeepArchiving  bool   // it takes the place of the original at once, archiving and all. Only where that is gone for good
+	KeepArchiving  bool   // it takes the place of the original at once, archiving and all. Only if that is gone for good
 	// KeepLibraries are libraries of shared_preload_libraries to load although they act, or are not known.
 	KeepLibraries []string
 
-	// VerifyBackup has pg_verifybackup of the component's major version, where it is installed, read everything
+	// VerifyBackup has pg_verifybackup of the component's major version, if it is installed, read everything
 	// back once more.
 	VerifyBackup bool
 	// Lost names the files of the component that the repository is known to have lost: nothing is begun then. Instead is the
@@ -110,7 +110,7 @@ func (t *Target) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, err
 	return t.stage.check(ctx)
 }
 
-// Publish gives the directory its name where it was built beside another, and then pg_control its own: the last
+// Publish gives the directory its name if it was built beside another, and then pg_control its own: the last
 // act, so that a crash anywhere before leaves a directory that no server starts on.
 //
 // Errors: cofre.ErrRefused if nothing is staged; those of the renames.

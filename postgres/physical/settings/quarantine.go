@@ -55,7 +55,7 @@ var passive = []string{
 // library is one element of shared_preload_libraries, and what becomes of it on a restored copy.
 type library struct {
 	name string
-	left cofre.Message // why it is left out; empty where it is loaded
+	left cofre.Message // why it is left out; empty if it is loaded
 }
 
 // libraries decides about each library of the original's shared_preload_libraries. One that is not known is left out:

@@ -185,7 +185,7 @@ func (c *check) remember(ctx context.Context, object string, found error) error 
 	return unlessReading(wal.RememberDamage(ctx, c.st, object, found))
 }
 
-// unlessReading drops the error of writing where nothing can be written: what was found is said all the same.
+// unlessReading drops the error of writing if nothing can be written: what was found is said all the same.
 func unlessReading(err error) error {
 	for _, cannot := range []error{cofre.ErrDenied, cofre.ErrReadOnly, cofre.ErrDiskFull, cofre.ErrNotFound} {
 		if errors.Is(err, cannot) {

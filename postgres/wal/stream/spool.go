@@ -183,7 +183,7 @@ func (s *Spool) Begin(seg pgdata.Segment) error {
 
 // Close closes the file that is being written. What is in it stays for the next Begin, or the next run.
 //
-// Errors: that of closing it.
+// Errors: of closing it.
 func (s *Spool) Close() error {
 	if s.file == nil {
 		return nil
@@ -200,7 +200,7 @@ func (s *Spool) Close() error {
 func (s *Spool) Append(at cofre.LSN, b []byte) error {
 	seg, received, open := s.Current()
 	if !open || at != received {
-		return fmt.Errorf("the server sent WAL of %s where %s was to come", at, received)
+		return fmt.Errorf("the server sent WAL of %s instead of %s", at, received)
 	}
 	for len(b) > 0 {
 		n := min(int64(len(b)), int64(seg.End(s.size)-at))
