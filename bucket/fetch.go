@@ -15,6 +15,9 @@ import (
 // changeAttempts is how often an object is tried that is overwritten each time it is read.
 const changeAttempts = 20
 
+// relistAttempts is how often an object is tried that is listed and not found: it may have been written again in between.
+const relistAttempts = 3
+
 // fetched is what reading one object came to.
 type fetched struct {
 	indexed     Indexed
@@ -43,7 +46,7 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 	overwritten := false
 	waiting, unread := outage.Begin(), broken.Begin()
 	asked := false
-	var failed, changed int
+	var failed, changed, relisted int
 	for {
 		if err := r.pace.Wait(ctx); err != nil {
 			return fetched{}, err
@@ -86,7 +89,15 @@ func (r *run) fetch(ctx context.Context, shard string, row Object) (fetched, err
 		now, statErr := r.store.Stat(ctx, row.Bucket, row.Name)
 		switch {
 		case errors.Is(statErr, cofre.ErrNotFound):
-			return r.vanished(ctx, row)
+			now, listed := r.relist(ctx, row)
+			if listed && relisted < relistAttempts {
+				relisted++
+				if !SameContent(now, want) && !sameRow(now, want) {
+					want, overwritten = refreshed(want, now), true
+				}
+				continue
+			}
+			return r.vanished(ctx, row, listed)
 		case statErr == nil && !SameContent(now, want) && !sameRow(now, want):
 			if changed++; changed >= changeAttempts {
 				return fetched{missing: cofre.Say("bucket.changing", "changes faster than it can be read: {{.cause}}", "cause", err)}, nil

@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -20,12 +21,13 @@ import (
 // it names was perhaps not yet durable in the repository when the process died; Session.Reuse says so, and the
 // object is read again.
 type journal struct {
-	mu   sync.Mutex
-	file *os.File
+	mu     sync.Mutex
+	file   *os.File
+	broken bool // it could not be written, as to a full disk: it has remembered what it will
 }
 
-// openJournal returns the journal of a source and what it remembers, nil without a directory for it. A journal that
-// was last written before previous ended has served.
+// openJournal returns the journal of a source and what it remembers, nil without a directory for it, and while another
+// capture of the same source writes it. A journal that was last written before previous ended has served.
 func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Component, temp string) (*journal, *spill.File, error) {
 	if dir == "" {
 		return nil, nil, nil
@@ -34,31 +36,32 @@ func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Comp
 		return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
 	}
 	path := filepath.Join(dir, "storage-"+spill.Key(id.Installation, id.Name, url)[:16]+".journal")
-	if fi, err := os.Stat(path); err == nil && previous != nil && !fi.ModTime().After(previous.EndedAt.Add(time.Second)) {
-		if err := os.Remove(path); err != nil {
-			return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
-		}
-	}
-	remembered, err := readJournal(path, temp)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the journal of the capture: %w", err)
+		return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, nil, f.Close()
+	} // a file system without locks has the journal all the same
+	remembered, err := takeJournal(f, previous, temp)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open the journal of the capture: %w", err), remembered.Close())
+		return nil, nil, errors.Join(fmt.Errorf("read the journal of the capture: %w", err), f.Close())
 	}
 	return &journal{file: f}, remembered, nil
 }
 
-func readJournal(path, temp string) (*spill.File, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+func takeJournal(f *os.File, previous *cofre.Component, temp string) (*spill.File, error) {
+	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	if previous != nil && !fi.ModTime().After(previous.EndedAt.Add(time.Second)) {
+		return nil, f.Truncate(0)
+	}
+	return readJournal(f, temp)
+}
+
+func readJournal(f io.Reader, temp string) (*spill.File, error) {
 	s := spill.New(temp)
 	sc := bufio.NewScanner(f)
 	sc.Buffer(make([]byte, 0, 64<<10), MaxLine)
@@ -77,7 +80,7 @@ func readJournal(path, temp string) (*spill.File, error) {
 	return s, nil
 }
 
-// add remembers one object. It is not synced: a line that is lost costs one download.
+// add remembers one object, if it can. It is not synced: a line that is lost costs one download.
 func (j *journal) add(k kept) error {
 	if j == nil {
 		return nil
@@ -88,8 +91,9 @@ func (j *journal) add(k kept) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := j.file.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("write the journal of the capture: %w", err)
+	if !j.broken {
+		_, err := j.file.Write(append(b, '\n'))
+		j.broken = err != nil
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trustlayer/cofre"
 )
@@ -28,6 +29,8 @@ type lost struct {
 	mu     sync.Mutex
 	err    error
 	silent int // objects in a row that got no answer
+
+	goneSeen atomic.Int64 // objects that were not found, and not listed any more either
 }
 
 // gone returns why the service is not asked any more, or nil.
@@ -79,15 +82,42 @@ func (r *run) unanswered(ctx context.Context, err error) (fetched, error) {
 	return fetched{missing: cofre.Say("bucket.unreadable", "cannot be read, however often it is tried: {{.cause}}", "cause", err)}, nil
 }
 
-// vanished is what becomes of an object that is not there any more: deleted, unless its whole bucket is not there, which
-// a file system that was unmounted looks like.
-func (r *run) vanished(ctx context.Context, row Object) (fetched, error) {
+// goneMost is how many objects are looked for in the listing once more before a service that answers "not found" is
+// believed: each look may cost it as much as a listing.
+const goneMost = 64
+
+// relist looks whether the service's listing names an object that the service does not find, and returns it as listed.
+func (r *run) relist(ctx context.Context, row Object) (Object, bool) {
+	if r.lost.goneSeen.Load() >= goneMost {
+		return Object{}, false
+	}
+	for o, err := range r.store.List(ctx, row.Bucket, row.Name) {
+		if u, about := Unreadable(err); about {
+			o, err = u.Object, nil
+		}
+		if err != nil {
+			return Object{}, false // what is wrong with all of them is said by whatever asks next
+		}
+		if o.Name == row.Name {
+			return o, true
+		}
+	}
+	r.lost.goneSeen.Add(1)
+	return Object{}, false
+}
+
+// vanished is what becomes of an object that is not there any more: deleted, unless the service still lists it, or its whole
+// bucket is not there, which a file system that was unmounted looks like.
+func (r *run) vanished(ctx context.Context, row Object, listed bool) (fetched, error) {
 	_, err := r.store.Buckets(ctx, row.Bucket)
 	if ctx.Err() != nil {
 		return fetched{}, ctx.Err()
 	}
 	if err != nil {
 		return fetched{missing: cofre.Say("bucket.bucket_gone", "neither it nor its bucket is there any more: {{.cause}}", "cause", err)}, nil
+	}
+	if listed {
+		return fetched{missing: cofre.Say("bucket.listed_only", "it is listed, and is not found if it is read")}, nil
 	}
 	return fetched{vanished: true}, nil
 }

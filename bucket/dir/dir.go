@@ -170,6 +170,9 @@ func (s *Store) isBucket(e fs.DirEntry) bool {
 	if e.Name() == reserved {
 		return false
 	}
+	if !utf8.ValidString(e.Name()) {
+		return false // no component can hold its name
+	}
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e.IsDir()
 	}
@@ -192,14 +195,38 @@ func (s *Store) Strays(_ context.Context) ([]bucket.Stray, error) {
 		}
 		why := cofre.Say("bucket.stray_file", "a file beside the buckets: only what is in a sub-folder is captured")
 		switch {
+		case !utf8.ValidString(e.Name()):
+			why = notUTF8(e.Name())
 		case e.Type()&fs.ModeSymlink != 0:
 			why = cofre.Say("bucket.stray_link", "a symbolic link that leads to no folder: no bucket")
 		case !e.Type().IsRegular():
 			why = cofre.Say("bucket.stray_special", "neither a folder nor a file: no bucket")
 		}
-		strays = append(strays, bucket.Stray{Name: strings.ToValidUTF8(e.Name(), "\uFFFD"), Why: why})
+		strays = append(strays, bucket.Stray{Name: spelled(e.Name()), Why: why})
 	}
 	return strays, nil
+}
+
+// spelled is a name as text: what is not UTF-8 in it is escaped, so that two names stay two.
+func spelled(name string) string {
+	if utf8.ValidString(name) {
+		return name
+	}
+	var b strings.Builder
+	for len(name) > 0 {
+		r, n := utf8.DecodeRuneInString(name)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, name[0])
+		} else {
+			b.WriteString(name[:n])
+		}
+		name = name[n:]
+	}
+	return b.String()
+}
+
+func notUTF8(name string) cofre.Message {
+	return cofre.Say("bucket.name_encoding", "its name {{.name}} is not UTF-8", "name", fmt.Sprintf("%q", name))
 }
 
 func cmpErr(err, otherwise error) error {
@@ -213,7 +240,7 @@ func cmpErr(err, otherwise error) error {
 func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 	a, lost := s.place.fit(o.Attributes)
 	o.Attributes = a
-	if !plain(o.Name) {
+	if !s.plain(o.Bucket, o.Name) {
 		lost = append(lost, cofre.Say("bucket.lost_path", "a path of its name, which cannot be one: its bytes will be below {{.folder}}", "folder", reserved+"/odd"))
 	}
 	return o, lost
@@ -304,6 +331,9 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if d != nil && d.IsDir() && err == nil {
+				return send(yield, s.unreadable(id, name+"/", notUTF8(name)))
+			}
 			if err != nil {
 				return send(yield, s.unreadable(id, name+"/", cofre.Say("bucket.folder_unreadable", "the folder, and what is in it, cannot be read: {{.cause}}", "cause", err)))
 			}
@@ -315,7 +345,7 @@ func (s *Store) List(ctx context.Context, id, prefix string) iter.Seq2[bucket.Ob
 			case errors.Is(err, fs.ErrNotExist):
 				return nil // deleted since the folder was read
 			case !utf8.ValidString(name):
-				return send(yield, s.unreadable(id, name, cofre.Say("bucket.name_encoding", "its name {{.name}} is not UTF-8", "name", fmt.Sprintf("%q", name))))
+				return send(yield, s.unreadable(id, name, notUTF8(name)))
 			case err != nil:
 				return send(yield, s.unreadable(id, name, cofre.SayError(err)))
 			case !d.Type().IsRegular():
@@ -344,15 +374,16 @@ func send(yield func(bucket.Object, error) bool, about *bucket.UnreadableError) 
 
 func (s *Store) unreadable(id, name string, why cofre.Message) *bucket.UnreadableError {
 	return &bucket.UnreadableError{
-		Object: bucket.Object{Bucket: id, Name: strings.ToValidUTF8(name, "\uFFFD"), Size: -1}, Why: why,
+		Object: bucket.Object{Bucket: id, Name: spelled(name), Size: -1}, Why: why,
 	}
 }
 
-// walk visits the files of plain names, then those of odd ones, and with an error the folders that cannot be read.
+// walk visits the files of plain names, then those of odd ones, with an error the folders that cannot be read, and without
+// one a folder whose name is not UTF-8, into which it does not go.
 func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEntry, err error) error) error {
 	base := s.bucketDir(id)
 	start := base
-	if i := strings.LastIndexByte(prefix, '/'); i > 0 && plain(prefix[:i]) {
+	if i := strings.LastIndexByte(prefix, '/'); i > 0 && s.plain(id, prefix[:i]) {
 		start = filepath.Join(base, filepath.FromSlash(prefix[:i]))
 	}
 	// With the slash, a bucket that is a symbolic link is entered.
@@ -369,6 +400,12 @@ func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEn
 			return fs.SkipDir
 		case err != nil && (d == nil || rel == "."):
 			return err // of the bucket itself
+		case err == nil && d.IsDir() && !utf8.ValidString(d.Name()):
+			// With what is in it, also if that is nothing.
+			if err := visit(filepath.ToSlash(rel), path, d, nil); err != nil {
+				return err
+			}
+			return fs.SkipDir
 		case err == nil && d.IsDir():
 			return nil
 		}
@@ -474,7 +511,7 @@ func (s *Store) find(id, name string) (string, error) {
 	if err := checkBucket(id); err != nil {
 		return "", err
 	}
-	if plain(name) {
+	if s.plain(id, name) {
 		path := s.plainFile(id, name)
 		if fi, err := os.Lstat(path); err == nil && fi.Mode().IsRegular() {
 			return path, nil
@@ -601,7 +638,7 @@ func (s *Store) before(path string) *bucket.Attributes {
 
 // pathFor makes the folders on an object's path, and returns it, or its place among the odd ones.
 func (s *Store) pathFor(o bucket.Object) (string, error) {
-	if plain(o.Name) {
+	if s.plain(o.Bucket, o.Name) {
 		to := s.plainFile(o.Bucket, o.Name)
 		if err := s.refuseLinks(o); err != nil {
 			return "", err
@@ -791,9 +828,9 @@ func (s *Store) removeFolder(path string) (removed bool, err error) {
 	return true, durable.SyncDir(h.at("."))
 }
 
-// plain reports whether a name can be a path as it stands.
-func plain(name string) bool {
-	if name == "" || len(name) > 3000 || strings.IndexByte(name, 0) >= 0 {
+// plain reports whether a name can be a path as it stands: whatever is listed by its path has to be found by it.
+func (s *Store) plain(id, name string) bool {
+	if name == "" || len(s.plainFile(id, name)) >= unix.PathMax || strings.IndexByte(name, 0) >= 0 {
 		return false
 	}
 	return !slices.ContainsFunc(strings.Split(name, "/"), func(seg string) bool {

@@ -20,10 +20,10 @@ import (
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
-// Folders yields a bucket's folder and those in it, a folder before what is in it. One that may not be listed ends
-// nothing here: List names it.
+// Folders yields a bucket's folder and those in it, a folder before what is in it. One that may not be looked at or listed
+// ends nothing here: List names it.
 //
-// Errors: those of looking at a folder, and the error of ctx; each ends the list. A bucket that is not there has no folders.
+// Errors: those of looking at the bucket's folder, and the error of ctx; each ends the list. A bucket that is not there has no folders.
 func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder, error] {
 	return func(yield func(bucket.Folder, error) bool) {
 		if id == "" {
@@ -46,9 +46,12 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			if err != nil || !d.IsDir() {
 				return err
 			}
+			if !utf8.ValidString(d.Name()) {
+				return fs.SkipDir // named by List
+			}
 			f, err := s.folder(id, path)
-			if errors.Is(err, fs.ErrNotExist) || err == nil && !utf8.ValidString(f.Name) {
-				return nil
+			if err != nil && path != base+"/" {
+				return fs.SkipDir // it is gone, or List names it, as nothing in it can be read either
 			}
 			if !yield(f, err) {
 				return stopped
@@ -87,7 +90,7 @@ func (s *Store) folder(id, path string) (bucket.Folder, error) {
 		rel = ""
 	}
 	a, err := s.attributes(fi, path)
-	if errors.Is(err, fs.ErrPermission) { // List names what cannot be read
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // List names what cannot be read
 		a, err = s.place.read(fi, func() ([]string, error) { return nil, nil }, nil)
 	}
 	return bucket.Folder{Bucket: id, Name: filepath.ToSlash(rel), ModifiedAt: fi.ModTime().UTC(), Attributes: a}, err

@@ -18,7 +18,7 @@ import (
 // asked about, or nothing at all. The bucket itself may be a symbolic link to a folder: within this one, or to where it led when it
 // was captured.
 func (s *Store) InTheWay(id, name string, folder bool) (at string, what cofre.Message) {
-	if checkBucket(id) != nil || !folder && !plain(name) {
+	if checkBucket(id) != nil || !folder && !s.plain(id, name) {
 		return "", cofre.Message{}
 	}
 	fi, err := os.Stat(s.bucketDir(id))
