@@ -162,15 +162,6 @@ func (a *ArchivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 			}
 		}
 	}
-	for i := range toc.Entries {
-		switch e := &toc.Entries[i]; {
-		case e.Desc == "SEQUENCE SET" && touches(e):
-			a.Sets = append(a.Sets, e)
-		case e.Desc == "INDEX ATTACH" && all(e.Depends, func(d int) bool { return in[d] }):
-			// A partition that is restored alone has no parent's index to be attached to.
-			a.Post = append(a.Post, e)
-		}
-	}
 	// The archive's order is one in which each finds what it needs: a partition's default its parent's sequence.
 	a.Pre = append(a.Pre, attach...)
 	at := make(map[int]int, len(toc.Entries))
@@ -178,8 +169,6 @@ func (a *ArchivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 		at[toc.Entries[i].DumpID] = i
 	}
 	slices.SortFunc(a.Pre, func(x, y *pgarchive.Entry) int { return cmp.Compare(at[x.DumpID], at[y.DumpID]) })
-	// Grants come last: some of what is made before them is made by the table's owner alone.
-	slices.SortStableFunc(a.Post, func(x, y *pgarchive.Entry) int { return cmp.Compare(postRank(x), postRank(y)) })
 	for _, e := range append(slices.Clone(a.Pre), a.Post...) {
 		switch e.Desc {
 		case "TABLE", "SEQUENCE", "INDEX":
@@ -191,6 +180,38 @@ func (a *ArchivedTable) collect(toc *pgarchive.TOC, in map[int]bool, attach []*p
 					a.Names = append(a.Names, [2]string{e.Namespace, c})
 				}
 			}
+		}
+	}
+	for i := range toc.Entries {
+		switch e := &toc.Entries[i]; {
+		case e.Desc == "SEQUENCE SET" && touches(e):
+			a.Sets = append(a.Sets, e)
+		case e.Desc == "INDEX ATTACH" && a.attaches(e):
+			a.Post = append(a.Post, e)
+		}
+	}
+	// Grants come last: some of what is made before them is made by the table's owner alone.
+	slices.SortStableFunc(a.Post, func(x, y *pgarchive.Entry) int { return cmp.Compare(postRank(x), postRank(y)) })
+}
+
+// attaches reports whether both indexes of an INDEX ATTACH are made: that of a partition which is restored alone has no parent's
+// to be attached to. What the entry depends on does not tell: that of a key depends on the keys of all tables above, too.
+//
+// Source: PostgreSQL, src/bin/pg_dump/pg_dump.c, dumpIndexAttach.
+func (a *ArchivedTable) attaches(e *pgarchive.Entry) bool {
+	const verb, with = "ALTER INDEX ", " ATTACH PARTITION "
+	names, ok := strings.CutPrefix(e.Defn, verb)
+	if !ok || !slices.Contains(a.Names, [2]string{e.Namespace, e.Tag}) {
+		return false
+	}
+	for at := 0; ; at++ { // a name may hold the words
+		next := strings.Index(names[at:], with)
+		if next < 0 {
+			return false
+		}
+		at += next
+		if parent, err := pgarchive.ParseName(names[:at]); err == nil && len(parent) == 2 {
+			return slices.Contains(a.Names, [2]string{parent[0], parent[1]})
 		}
 	}
 }

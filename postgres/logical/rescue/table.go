@@ -426,32 +426,73 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 	p := &logical.Progress{Observer: r.obs, Task: cofre.Say("table.task_load", "load table {{.table}}", "table", r.a.Name), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
+	var loads []logical.TableLoad
 	for _, e := range r.a.Data {
-		schema, name, columns, err := e.CopyTarget()
+		l, err := r.tableLoad(e, facts[e.DumpID])
 		if err != nil {
-			return sum, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+			return sum, err
 		}
-		f := facts[e.DumpID]
-		l := logical.TableLoad{Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.in(schema), name), Columns: columns, Facts: f, Encoding: r.ClientEncoding()}
 		if err := l.CopyInto(ctx, tx, r.tree, p); err != nil {
 			return sum, err
 		}
-		var back logical.Tally
-		list := make([]string, len(columns))
-		for i, c := range columns {
-			list[i] = pgarchive.Quote(c)
+		// The root spreads the rows of all its partitions anew: they are compared together.
+		at := slices.IndexFunc(loads, func(o logical.TableLoad) bool { return o.Table == l.Table })
+		if at < 0 {
+			if l.Facts != nil {
+				together := *l.Facts
+				l.Facts = &together
+			}
+			loads = append(loads, l)
+		} else if loads[at].Facts != nil && l.Facts != nil {
+			if err := loads[at].Facts.Add(l.Facts); err != nil {
+				return sum, err
+			}
 		}
-		if err := readBack(ctx, tx, &back, fmt.Sprintf("COPY (SELECT %s FROM ONLY %s) TO STDOUT WITH (ENCODING %s)", strings.Join(list, ", "), l.Table, logical.Literal(l.Encoding))); err != nil {
-			return sum, fmt.Errorf("read table %s back: %w", l.Table, err)
+	}
+	for _, l := range loads {
+		back, err := r.readLoaded(ctx, tx, l)
+		if err != nil {
+			return sum, err
 		}
-		if err := l.Verify(&back, back.Rows); err != nil {
-			return sum, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
-		}
-		rows := cofre.Say("table.rows", "{{.rows}}, checksum {{.checksum}}", "rows", back.Rows, "checksum", back.Checksum())
-		r.checks = append(r.checks, cofre.NewChecked(cofre.Say("table.rows_of", "rows of {{.table}}", "table", l.Table), rows, rows, true)) // Verify has compared them
-		sum.Merge(&back)
+		sum.Merge(back)
 	}
 	return sum, nil
+}
+
+// tableLoad says where the rows of an entry go. Those of a partition whose root is not made go into the partition.
+func (r *tableRestore) tableLoad(e *pgarchive.Entry, f *logical.TableFacts) (logical.TableLoad, error) {
+	schema, name, columns, err := e.CopyTarget()
+	if err != nil {
+		return logical.TableLoad{}, fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
+	}
+	byRoot := e.ByRoot()
+	if byRoot && !slices.ContainsFunc(r.a.Tables, func(t *pgarchive.Entry) bool { return t.Namespace == schema && t.Tag == name }) {
+		schema, name, byRoot = e.Namespace, e.Tag, false
+	}
+	return logical.TableLoad{
+		Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.in(schema), name), Columns: columns,
+		Facts: f, Encoding: r.ClientEncoding(), Whole: byRoot,
+	}, nil
+}
+
+// readLoaded reads the rows of a table back and compares them.
+//
+// Errors: cofre.ErrUnproven.
+func (r *tableRestore) readLoaded(ctx context.Context, tx pgx.Tx, l logical.TableLoad) (*logical.Tally, error) {
+	from := "ONLY " + l.Table
+	if l.Whole {
+		from = l.Table
+	}
+	var back logical.Tally
+	if err := readBack(ctx, tx, &back, fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT WITH (ENCODING %s)", logical.ColumnList("", l.Columns), from, logical.Literal(l.Encoding))); err != nil {
+		return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
+	}
+	if err := l.Verify(&back, back.Rows); err != nil {
+		return nil, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
+	}
+	rows := cofre.Say("table.rows", "{{.rows}}, checksum {{.checksum}}", "rows", back.Rows, "checksum", back.Checksum())
+	r.checks = append(r.checks, cofre.NewChecked(cofre.Say("table.rows_of", "rows of {{.table}}", "table", l.Table), rows, rows, true)) // Verify has compared them
+	return &back, nil
 }
 
 // setMeaning puts the settings in force on which expressions of the captured database depend: a CHECK is evaluated under them.
