@@ -106,11 +106,10 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx, out *MergeOutcome) error {
 		missing = "false"
 	}
 	var set []string
-	for _, c := range m.columns {
-		if !slices.Contains(m.key, c) {
-			set = append(set, fmt.Sprintf("%[1]s = r.%[1]s", pgarchive.Quote(c)))
-		}
+	for _, c := range m.compared() {
+		set = append(set, fmt.Sprintf("%[1]s = r.%[1]s", pgarchive.Quote(c)))
 	}
+	kept := logical.ColumnList("l", m.withDerived(m.all))
 	run := func(n *int64, format string, args ...any) error {
 		tag, err := tx.Exec(ctx, fmt.Sprintf(format, args...))
 		if n != nil {
@@ -119,13 +118,13 @@ func (m *Merge) write(ctx context.Context, tx pgx.Tx, out *MergeOutcome) error {
 		return err
 	}
 	if err := run(nil, `CREATE TABLE %s AS SELECT 'updated'::text AS cofre_action, %s FROM %s JOIN %s r ON %s WHERE %s
-UNION ALL SELECT 'deleted', %s FROM %s WHERE %s`, undo, logical.ColumnList("l", m.all), m.liveFrom(), m.captured, m.sameKey(), m.differ(), logical.ColumnList("l", m.all), m.liveFrom(), extra); logical.HasCode(err, "42883") || logical.HasCode(err, "42804") {
+UNION ALL SELECT 'deleted', %s FROM %s WHERE %s`, undo, kept, m.liveFrom(), m.captured, m.sameKey(), m.differ(), kept, m.liveFrom(), extra); logical.HasCode(err, "42883") || logical.HasCode(err, "42804") {
 		return fmt.Errorf("keep the rows as they are: %w", err)
 	} else if err != nil {
 		return err
 	}
 	// The keys of the rows to come, before they are there.
-	if err := run(nil, "INSERT INTO %s (cofre_action, %s) SELECT 'inserted', %s FROM %s r WHERE %s", undo, logical.ColumnList("", m.key), logical.ColumnList("r", m.key), m.captured, missing); err != nil {
+	if err := run(nil, "INSERT INTO %s (cofre_action, %s) SELECT 'inserted', %s FROM %s r WHERE %s", undo, logical.ColumnList("", m.keys()), logical.ColumnList("r", m.keys()), m.captured, missing); err != nil {
 		return err
 	}
 	if m.o.DeleteExtra {
@@ -178,33 +177,32 @@ WHERE NOT g.tgisinternal AND g.tgenabled <> 'D' ORDER BY 1, 2`, logical.Literal(
 // foreignKey is a validated foreign key from or to the live table.
 type foreignKey struct {
 	name, from, to string
+	only, onlyTo   bool // of a table that is not partitioned: rows of tables that inherit from it are not its own
 	columns, refs  []string
+	equal          []string // operators: referenced = referencing
+	full, period   bool
 }
 
 // checkForeignKeys looks for rows that a validated foreign key forbids, of this table and of those that lead to it.
 func (m *Merge) checkForeignKeys(ctx context.Context, tx pgx.Tx) error {
+	// conperiod came with PostgreSQL 18.
 	keys, err := logical.Collect(ctx, tx, "the foreign keys", fmt.Sprintf(`
-SELECT c.conname, c.conrelid::regclass::text, c.confrelid::regclass::text,
+SELECT c.conname, c.conrelid::regclass::text, c.confrelid::regclass::text, f.relkind = 'r', t.relkind = 'r', c.confmatchtype = 'f', coalesce((pg_catalog.to_jsonb(c) ->> 'conperiod')::bool, false),
   (SELECT pg_catalog.array_agg(a.attname ORDER BY k.at) FROM pg_catalog.unnest(c.conkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.n),
-  (SELECT pg_catalog.array_agg(a.attname ORDER BY k.at) FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n)
-FROM pg_catalog.pg_constraint c
+  (SELECT pg_catalog.array_agg(a.attname ORDER BY k.at) FROM pg_catalog.unnest(c.confkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.n),
+  (SELECT pg_catalog.array_agg(pg_catalog.format('OPERATOR(%%I.%%s)', n.nspname, o.oprname) ORDER BY k.at) FROM pg_catalog.unnest(c.conpfeqop) WITH ORDINALITY k(op, at) JOIN pg_catalog.pg_operator o ON o.oid = k.op JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace)
+FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_class f ON f.oid = c.conrelid JOIN pg_catalog.pg_class t ON t.oid = c.confrelid
 WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regclass IN (c.conrelid, c.confrelid)`, logical.Literal(m.live)),
 		func(r pgx.CollectableRow) (k foreignKey, err error) {
-			return k, r.Scan(&k.name, &k.from, &k.to, &k.columns, &k.refs)
+			return k, r.Scan(&k.name, &k.from, &k.to, &k.only, &k.onlyTo, &k.full, &k.period, &k.columns, &k.refs, &k.equal)
 		})
 	if err != nil {
 		return err
 	}
 	for _, k := range keys {
-		var join, set []string
-		for i := range k.columns {
-			join = append(join, fmt.Sprintf("p.%s = c.%s", pgarchive.Quote(k.refs[i]), pgarchive.Quote(k.columns[i])))
-			set = append(set, fmt.Sprintf("c.%s IS NOT NULL", pgarchive.Quote(k.columns[i])))
-		}
 		var broken int64
 		var example *string
-		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), min((%s)::text) FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s)`,
-			"ROW("+logical.ColumnList("c", k.columns)+")", k.from, strings.Join(set, " AND "), k.to, strings.Join(join, " AND "))).Scan(&broken, &example)
+		err := tx.QueryRow(ctx, fmt.Sprintf(`SELECT count(*), min((ROW(%s))::text) FROM %s c WHERE %s`, logical.ColumnList("c", k.columns), only(k.only)+k.from, k.broken())).Scan(&broken, &example)
 		if err != nil {
 			return fmt.Errorf("check foreign key %s: %w", k.name, err)
 		}
@@ -214,6 +212,37 @@ WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regcla
 		}
 	}
 	return nil
+}
+
+func only(yes bool) string {
+	if yes {
+		return "ONLY "
+	}
+	return ""
+}
+
+// broken is the condition of rows c that refer to nothing. A period is covered by all rows of its key together.
+//
+// Source: PostgreSQL, src/backend/utils/adt/ri_triggers.c, RI_FKey_check and RI_Initial_Check.
+func (k foreignKey) broken() string {
+	var join, set, period []string
+	for i, column := range k.columns {
+		set = append(set, fmt.Sprintf("c.%s IS NOT NULL", pgarchive.Quote(column)))
+		if k.period && i == len(k.columns)-1 {
+			period = []string{pgarchive.Quote(column), pgarchive.Quote(k.refs[i])}
+			continue
+		}
+		join = append(join, fmt.Sprintf("p.%s %s c.%s", pgarchive.Quote(k.refs[i]), k.equal[i], pgarchive.Quote(column)))
+	}
+	refers := strings.Join(set, " AND ")
+	if k.full { // some and not all of the columns are null: forbidden, too
+		refers = strings.Join(set, " OR ")
+	}
+	from := fmt.Sprintf("FROM %s p WHERE %s", only(k.onlyTo)+k.to, strings.Join(append(join, "true"), " AND "))
+	if period != nil {
+		return fmt.Sprintf("(%s) AND NOT coalesce(c.%s OPERATOR(pg_catalog.<@) (SELECT pg_catalog.range_agg(p.%s) %s), false)", refers, period[0], period[1], from)
+	}
+	return fmt.Sprintf("(%s) AND NOT EXISTS (SELECT %s)", refers, from)
 }
 
 // moveSequences moves the sequences that columns of the table own past the rows that are there now, never back.
@@ -262,16 +291,11 @@ WHERE m.v IS NOT NULL AND (m.v %s s.last_value OR m.v = s.last_value AND NOT s.i
 // undoSQL takes the merge back from the undo table. Rows that were written since are not protected.
 func (m *Merge) undoSQL(replica bool) string {
 	undo := m.undo
-	var same, set []string
-	for _, k := range m.key {
-		same = append(same, fmt.Sprintf("u.%[1]s = l.%[1]s", pgarchive.Quote(k)))
+	var set []string
+	for _, c := range m.compared() {
+		set = append(set, fmt.Sprintf("%[1]s = u.%[1]s", pgarchive.Quote(c)))
 	}
-	for _, c := range m.columns {
-		if !slices.Contains(m.key, c) {
-			set = append(set, fmt.Sprintf("%[1]s = u.%[1]s", pgarchive.Quote(c)))
-		}
-	}
-	where := strings.Join(same, " AND ")
+	where := m.keyOf("u")
 	sql := []string{"BEGIN;"}
 	if replica {
 		sql = append(sql, "SET LOCAL session_replication_role = replica;")

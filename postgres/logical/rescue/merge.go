@@ -94,9 +94,19 @@ type Merge struct {
 	captured string // quoted
 	undo     string // quoted
 	only     string // "ONLY " unless the live table is partitioned
-	key      []string
-	columns  []string // of both, key included
+	key      []keyColumn
+	columns  []string // of both, key included, without generated ones
 	all      []string // of the live table, without generated ones
+}
+
+// keyColumn is a column by which rows are found.
+type keyColumn struct {
+	name  string
+	equal string // the operator of the primary key: nothing is in the search path
+	// exact says that values that are equal are the same. 1.0 equals 1.00, and what a collation or citext takes for equal may
+	// be written in two ways.
+	exact   bool
+	derived bool // generated: compared, and never written
 }
 
 var _ cofre.Target = (*Merge)(nil)
@@ -414,49 +424,106 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 	if err != nil {
 		return err
 	}
-	var captured []string
+	var captured, known []string
 	facts := c.TableFacts()
 	for _, e := range a.Data {
 		if _, _, captured, err = e.CopyTarget(); err != nil {
 			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
 		}
-		if f := facts[e.DumpID]; f != nil && m.key == nil {
-			m.key = f.PrimaryKey
+		if f := facts[e.DumpID]; f != nil && known == nil {
+			known = f.PrimaryKey
 		}
 	}
-	if err := m.findKey(ctx, conn); err != nil {
+	if err := m.findKey(ctx, conn, known); err != nil {
 		return err
 	}
 	always := m.share(live, captured)
 	if len(m.key) == 0 {
 		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it beside the live one with --to and a schema, and compare by hand"))
 	}
-	for _, k := range m.key {
-		if !slices.Contains(m.columns, k) {
-			return fmt.Errorf("the primary key's column %s is not in both tables: %w", pgarchive.Quote(k), cofre.ErrPreflight)
+	for i, k := range m.key {
+		m.key[i].derived = slices.ContainsFunc(live, func(l liveColumn) bool { return l.generated && l.name == k.name })
+		if !m.key[i].derived && !slices.Contains(m.columns, k.name) {
+			return fmt.Errorf("the primary key's column %s is not in both tables: %w", pgarchive.Quote(k.name), cofre.ErrPreflight)
 		}
+		// Only the server makes it, out of integers.
+		m.key[i].exact = k.exact || m.key[i].derived || slices.ContainsFunc(live, func(l liveColumn) bool { return l.always && l.name == k.name })
 	}
 	return m.limit(always)
 }
 
 // findKey takes the live table's key if the point has none, or one that cannot be told from it: the key of a partitioned table is not
 // among the facts of its partitions' rows, and earlier points count the columns that an index includes (INCLUDE) among its key.
-func (m *Merge) findKey(ctx context.Context, conn *pgx.Conn) error {
-	var key []string
+//
+// Source: PostgreSQL, documentation, "B-Tree Support Functions": equalimage is the fourth.
+func (m *Merge) findKey(ctx context.Context, conn *pgx.Conn, known []string) error {
+	var live []keyColumn
 	all, err := logical.Collect(ctx, conn, "the primary key", fmt.Sprintf(`
-SELECT a.attname, k.at <= i.indnkeyatts FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n
+SELECT a.attname, k.at <= i.indnkeyatts, coalesce(o.operator, '='), coalesce(o.exact, false)
+FROM pg_catalog.pg_index i CROSS JOIN pg_catalog.unnest(i.indkey) WITH ORDINALITY k(n, at) JOIN pg_catalog.pg_attribute a ON a.attnum = k.n LEFT JOIN LATERAL (
+ SELECT pg_catalog.format('OPERATOR(%%I.%%s)', n.nspname, o.oprname) AS operator, EXISTS (SELECT FROM pg_catalog.pg_amproc s
+  WHERE s.amprocfamily = c.opcfamily AND s.amproclefttype = c.opcintype AND s.amprocrighttype = c.opcintype AND s.amprocnum = 4 AND s.amproc = 'pg_catalog.btequalimage(oid)'::pg_catalog.regprocedure) AS exact
+ FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_am h ON h.oid = c.opcmethod AND h.amname = 'btree'
+ JOIN pg_catalog.pg_amop s ON s.amopfamily = c.opcfamily AND s.amoplefttype = c.opcintype AND s.amoprighttype = c.opcintype AND s.amopstrategy = 3
+ JOIN pg_catalog.pg_operator o ON o.oid = s.amopopr JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+ WHERE k.at <= i.indnkeyatts AND c.oid = i.indclass[k.at::int - 1]) o ON true
 WHERE i.indrelid = %[1]s::regclass AND i.indisprimary AND a.attrelid = %[1]s::regclass ORDER BY k.at`, logical.Literal(m.live)),
 		func(r pgx.CollectableRow) (name string, err error) {
+			var k keyColumn
 			var compared bool
-			if err = r.Scan(&name, &compared); compared {
-				key = append(key, name)
+			if err = r.Scan(&k.name, &compared, &k.equal, &k.exact); compared {
+				live = append(live, k)
 			}
-			return name, err
+			return k.name, err
 		})
-	if err == nil && (m.key == nil || slices.Equal(m.key, all)) {
-		m.key = key
+	if err != nil {
+		return err
 	}
-	return err
+	if known == nil || slices.Equal(known, all) {
+		m.key = live
+		return nil
+	}
+	for _, name := range known {
+		k := keyColumn{name: name, equal: "="}
+		if at := slices.IndexFunc(live, func(l keyColumn) bool { return l.name == name }); at >= 0 {
+			k = live[at]
+		}
+		m.key = append(m.key, k)
+	}
+	return nil
+}
+
+// isKey reports whether rows are found by a column.
+func (m *Merge) isKey(name string) bool {
+	return slices.ContainsFunc(m.key, func(k keyColumn) bool { return k.name == name })
+}
+
+// keys are the names of the key's columns.
+func (m *Merge) keys() []string {
+	names := make([]string, len(m.key))
+	for i, k := range m.key {
+		names[i] = k.name
+	}
+	return names
+}
+
+// compared are the columns whose values are compared and brought back: those of the key that may be equal and not the same, too,
+// unless only some columns were asked for.
+func (m *Merge) compared() []string {
+	return slices.DeleteFunc(slices.Clone(m.columns), func(c string) bool {
+		return slices.ContainsFunc(m.key, func(k keyColumn) bool { return k.name == c && (k.exact || m.partial()) })
+	})
+}
+
+// withDerived adds the generated columns of the key.
+func (m *Merge) withDerived(columns []string) []string {
+	columns = slices.Clone(columns)
+	for _, k := range m.key {
+		if k.derived {
+			columns = append(columns, k.name)
+		}
+	}
+	return columns
 }
 
 // share finds the columns that both tables have, says which ones it leaves out, and returns those whose values only the server
@@ -472,7 +539,7 @@ func (m *Merge) share(live []liveColumn, captured []string) (always []string) {
 			notes = append(notes, cofre.Say("merge.column_new", "column {{.column}} is not in the point: missing rows get its default, changed rows keep its value", "column", pgarchive.Quote(l.name)))
 			continue
 		}
-		if l.always && !slices.Contains(m.key, l.name) {
+		if l.always && !m.isKey(l.name) {
 			always = append(always, l.name)
 			continue
 		}
@@ -511,7 +578,7 @@ func (m *Merge) limit(always []string) error {
 				cofre.Say("merge.column_quote", "a name that is not plain stands in double quotes, as the shell takes it: {{.example}}", "example", shell.Quote(pgarchive.Quote(typed))))
 		}
 		switch name := parts[0]; {
-		case slices.Contains(m.key, name):
+		case m.isKey(name):
 			return cofre.Fail(cofre.Say("merge.column_key", "column {{.column}} is of the primary key, by which rows are compared: it has nothing to bring back", "column", pgarchive.Quote(name)), cofre.ErrPreflight)
 		case slices.Contains(always, name):
 			return cofre.Fail(cofre.Say("merge.column_identity", "column {{.column}} is an identity that is always generated: only the server changes it", "column", pgarchive.Quote(name)), cofre.ErrPreflight)
@@ -522,7 +589,7 @@ func (m *Merge) limit(always []string) error {
 			asked = append(asked, name)
 		}
 	}
-	m.columns = slices.DeleteFunc(m.columns, func(c string) bool { return !slices.Contains(m.key, c) && !slices.Contains(asked, c) })
+	m.columns = slices.DeleteFunc(m.columns, func(c string) bool { return !m.isKey(c) && !slices.Contains(asked, c) })
 	m.note(cofre.Say("merge.column_only", "only these columns are compared and brought back, in rows that the live table has: {{.columns}}", "columns", logical.ColumnList("", asked)))
 	return nil
 }
@@ -557,7 +624,7 @@ func (m *Merge) leave(ctx context.Context, q logical.Querier, c Comparison) ([]L
 			continue
 		}
 		keys, err := logical.Collect(ctx, q, "the keys of rows that are left", fmt.Sprintf("SELECT %s FROM %s ORDER BY %s LIMIT %d",
-			shortTexts(l.alias, m.key), l.from, logical.ColumnList(l.alias, m.key), namedKeys), func(r pgx.CollectableRow) (k []string, err error) {
+			shortTexts(l.alias, m.keys()), l.from, logical.ColumnList(l.alias, m.keys()), namedKeys), func(r pgx.CollectableRow) (k []string, err error) {
 			return k, r.Scan(&k)
 		})
 		if err != nil {
@@ -589,9 +656,14 @@ func shortTexts(alias string, columns []string) string {
 
 // sameKey joins captured rows r and live rows l.
 func (m *Merge) sameKey() string {
+	return m.keyOf("r")
+}
+
+// keyOf joins rows with the live rows l that have their key.
+func (m *Merge) keyOf(alias string) string {
 	parts := make([]string, len(m.key))
 	for i, k := range m.key {
-		parts[i] = fmt.Sprintf("r.%[1]s = l.%[1]s", pgarchive.Quote(k))
+		parts[i] = fmt.Sprintf("%s.%s %s l.%[2]s", alias, pgarchive.Quote(k.name), k.equal)
 	}
 	return strings.Join(parts, " AND ")
 }
@@ -599,10 +671,8 @@ func (m *Merge) sameKey() string {
 // differ compares texts: every type has one, not every type has an operator for equality, and 1.0 is not 1.00.
 func (m *Merge) differ() string {
 	var parts []string
-	for _, c := range m.columns {
-		if !slices.Contains(m.key, c) {
-			parts = append(parts, fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c)))
-		}
+	for _, c := range m.compared() {
+		parts = append(parts, fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c)))
 	}
 	if len(parts) == 0 {
 		return "false"
@@ -617,7 +687,7 @@ func (m *Merge) count(ctx context.Context, q logical.Querier) (c Comparison, err
 SELECT count(*) FILTER (WHERE l.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND %s),
        count(*) FILTER (WHERE r.cofre IS NULL), count(*) FILTER (WHERE l.cofre IS NOT NULL AND r.cofre IS NOT NULL AND NOT %s)
 FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s FROM %s) l ON %s`,
-		m.differ(), m.differ(), logical.ColumnList("r", m.columns), m.captured, logical.ColumnList("l", m.columns), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
+		m.differ(), m.differ(), logical.ColumnList("r", m.withDerived(m.columns)), m.captured, logical.ColumnList("l", m.withDerived(m.columns)), m.liveFrom(), m.sameKey())).Scan(&c.Missing, &c.Changed, &c.Extra, &c.Same)
 	return c, err
 }
 
@@ -625,11 +695,12 @@ FROM (SELECT true AS cofre, %s FROM %s r) r FULL JOIN (SELECT true AS cofre, %s 
 const longestShown = 200
 
 func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
-	order := func(alias string) string { return " ORDER BY " + logical.ColumnList(alias, m.key) }
+	compared := m.compared()
+	order := func(alias string) string { return " ORDER BY " + logical.ColumnList(alias, m.keys()) }
 	for _, part := range []struct{ kind, sql string }{
-		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("r", m.key), m.missingFrom(), order("r"))},
-		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", shortTexts("r", m.key), shortTexts("r", m.columns), shortTexts("l", m.columns), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
-		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("l", m.key), m.extraFrom(), order("l"))},
+		{"missing", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("r", m.keys()), m.missingFrom(), order("r"))},
+		{"changed", fmt.Sprintf("SELECT %s, %s, %s, %s FROM %s r JOIN %s ON %s WHERE %s%s", shortTexts("r", m.keys()), shortTexts("r", compared), shortTexts("l", compared), m.differing(), m.captured, m.liveFrom(), m.sameKey(), m.differ(), order("r"))},
+		{"extra", fmt.Sprintf("SELECT %s, NULL::text[], NULL::text[], NULL::bool[] FROM %s%s", shortTexts("l", m.keys()), m.extraFrom(), order("l"))},
 	} {
 		rows, err := logical.Collect(ctx, tx, part.kind+" rows", fmt.Sprintf("%s LIMIT %d", part.sql, m.o.Preview), func(r pgx.CollectableRow) (RowDifference, error) {
 			d := RowDifference{Kind: part.kind}
@@ -640,7 +711,7 @@ func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
 			}
 			for i := range differ {
 				if differ[i] {
-					d.Columns = append(d.Columns, ColumnDifference{m.columns[i], captured[i], live[i]})
+					d.Columns = append(d.Columns, ColumnDifference{compared[i], captured[i], live[i]})
 				}
 			}
 			return d, nil
@@ -654,9 +725,10 @@ func (m *Merge) preview(ctx context.Context, tx pgx.Tx) error {
 }
 
 func (m *Merge) differing() string {
-	q := make([]string, len(m.columns))
-	for i, c := range m.columns {
+	compared := m.compared()
+	q := make([]string, len(compared))
+	for i, c := range compared {
 		q[i] = fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c))
 	}
-	return "ARRAY[" + strings.Join(q, ", ") + "]"
+	return "ARRAY[" + strings.Join(q, ", ") + "]::bool[]"
 }
