@@ -62,6 +62,7 @@ var heights = map[string]int{
 	"repository":                     4,
 	"repository/seal":                1, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
+	"repository/manifests":           2, // the catalog as Kopia keeps it
 	"repository/directory":           2, // directories as Kopia has them
 	"repository/repositorytest":      5,
 	"catalog":                        2, // use cases see contracts, never adapters

@@ -35,6 +35,8 @@ type RecoveryPoint struct {
 	// take (CheckCapture), and what the checks between components said, such as an object that the captured database
 	// names and the captured storage lacks. Empty means: checked, nothing found.
 	Findings []Finding `json:"findings,omitempty"`
+	// Expired are the components that the point had and that left it. Everything else of it is as it was.
+	Expired []ExpiredComponent `json:"expired,omitempty"`
 }
 
 // The Checks of findings that a backup makes by itself. CheckSource is of a source that could not be captured at all,

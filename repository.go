@@ -33,10 +33,11 @@ type Repository interface {
 	// Errors: ErrCorrupt if content is missing, with its name.
 	Publish(ctx context.Context, p RecoveryPoint) error
 
-	// Expire takes a point out of the catalog. Its bytes stay until they are pruned.
+	// Expire takes components of points, or whole points, out of the catalog: all that is named, or nothing. It returns what left
+	// it, one for each expiry and in their order. Their bytes stay until they are pruned.
 	//
-	// Errors: ErrNotFound.
-	Expire(ctx context.Context, id PointID) error
+	// Errors: ErrNotFound if a point or a component of it is not there; ErrLocked if somebody else is expiring.
+	Expire(ctx context.Context, what ...Expiry) ([]Expired, error)
 
 	// Verify checks points at a level and yields what is wrong: nothing yielded means nothing found. At
 	// LevelContent every stored byte of the repository is read back and compared, not only those of points.

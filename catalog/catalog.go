@@ -10,6 +10,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
 )
@@ -335,6 +336,11 @@ func components(p cofre.RecoveryPoint, want Want) cofre.Message {
 	for _, f := range p.Missing() {
 		if f.Kind == want.Kind && (want.Name == "" || f.Object == want.Name) {
 			return cofre.Say("catalog.absent", "{{.components}}, and {{.name}} was {{.what}}", "components", all, "name", f.Object, "what", f.Messages.Of(f.What))
+		}
+	}
+	for _, e := range p.Expired {
+		if e.Kind == want.Kind && (want.Name == "" || e.Name == want.Name) {
+			return cofre.Say("catalog.expired", "{{.components}}, and {{.kind}} {{.name}} expired at {{.at}}", "components", all, "kind", e.Kind, "name", e.Name, "at", e.ExpiredAt.UTC().Format(time.RFC3339))
 		}
 	}
 	return all

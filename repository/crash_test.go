@@ -127,7 +127,7 @@ func TestTwoAtOnce(t *testing.T) {
 			t.Errorf("found %+v", found)
 		}
 	}
-	if err := repositories[0].Expire(t.Context(), points(t, repositories[1])[0].ID); err != nil {
+	if _, err := repositories[0].Expire(t.Context(), cofre.Expiry{Point: points(t, repositories[1])[0].ID}); err != nil {
 		t.Fatal(err)
 	}
 	if got := len(points(t, repositories[1])); got != 5 {
@@ -218,7 +218,7 @@ func TestOpenedToRead(t *testing.T) {
 	if !errors.Is(err, cofre.ErrReadOnly) {
 		t.Errorf("begin: %v, want ErrReadOnly", err)
 	}
-	if err := reader.Expire(t.Context(), points(t, reader)[0].ID); !errors.Is(err, cofre.ErrReadOnly) {
+	if _, err := reader.Expire(t.Context(), cofre.Expiry{Point: points(t, reader)[0].ID}); !errors.Is(err, cofre.ErrReadOnly) {
 		t.Errorf("expire: %v, want ErrReadOnly", err)
 	}
 	if after := len(files(t, c.URL)); after != before {

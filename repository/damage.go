@@ -228,9 +228,11 @@ func (r *Repository) Damage(ctx context.Context) ([]cofre.Damage, error) {
 	if err != nil {
 		return nil, err
 	}
-	there := map[cofre.PointID]bool{}
+	there := map[componentID]bool{}
 	for _, p := range points {
-		there[p.ID] = true
+		for _, c := range p.Components {
+			there[componentID{p.ID, c.Kind, c.Name}] = true
+		}
 	}
 	lost, err := r.lost(ctx, known)
 	if err != nil {
@@ -239,19 +241,25 @@ func (r *Repository) Damage(ctx context.Context) ([]cofre.Damage, error) {
 	return damageOf(known, lost, there), nil
 }
 
-func damageOf(known knownDamage, lost map[content.ID]string, there map[cofre.PointID]bool) []cofre.Damage {
+// componentID names a component: what expired has lost nothing.
+type componentID struct {
+	point cofre.PointID
+	kind  cofre.Kind
+	name  string
+}
+
+func damageOf(known knownDamage, lost map[content.ID]string, there map[componentID]bool) []cofre.Damage {
 	type place struct {
-		point      cofre.PointID
-		kind       cofre.Kind
-		name, path string
+		componentID
+		path string
 	}
 	said := map[place]bool{}
 	by := map[cofre.PointID]*cofre.Damage{}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		rec := known[name]
 		for _, e := range rec.Entries {
-			at := place{e.Point, e.Kind, e.Name, e.Path}
-			if said[at] || !there[e.Point] || !slices.ContainsFunc(e.Contents, func(i int) bool { _, is := lost[rec.Contents[i].ID]; return is }) {
+			at := place{componentID{e.Point, e.Kind, e.Name}, e.Path}
+			if said[at] || !there[at.componentID] || !slices.ContainsFunc(e.Contents, func(i int) bool { _, is := lost[rec.Contents[i].ID]; return is }) {
 				continue
 			}
 			said[at] = true

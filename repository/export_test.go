@@ -2,9 +2,11 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
 )
 
 // FlushEvery changes how often a capture begun from now on is flushed.
@@ -21,4 +23,36 @@ func AwaitFlush(s cofre.Session) {
 func WithStore(r *Repository, wrap func(cofre.Store) cofre.Store) {
 	s := wrap(r.store)
 	r.store, r.notes, r.blobs.Store, r.blobs.Seals.Store = s, s, s, s
+}
+
+// InitOn makes a repository on a store of any kind.
+func InitOn(ctx context.Context, c Config, s cofre.Store) error {
+	if err := initialize(ctx, c, blobs.New(s)); err != nil {
+		return err
+	}
+	r, err := openOn(ctx, c, s, s)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.disownMaintenance(ctx), r.Close(ctx))
+}
+
+// OpenOn opens the repository on a store of any kind.
+func OpenOn(ctx context.Context, c Config, s cofre.Store) (*Repository, error) {
+	return openOn(ctx, c, s, s)
+}
+
+// Forget has a repository know no more than one that was just opened: what it was about to write down when its store died is gone.
+func Forget(r *Repository) {
+	r.blobs.Seals.Forget()
+	r.blobs.Forget()
+}
+
+// WithClock opens a repository once more, by another clock.
+func WithClock(ctx context.Context, r *Repository, now func() time.Time) (*Repository, error) {
+	other, err := r.withClock(ctx, now)
+	if other != nil {
+		other.flushEvery = flushEvery
+	}
+	return other, err
 }

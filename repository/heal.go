@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -308,8 +307,8 @@ func (r *Repository) condemn(ctx context.Context, bad []content.Info) (err error
 	if len(bad) == 0 {
 		return nil
 	}
-	past := &Repository{config: r.config, store: r.store, notes: r.notes, blobs: blobs.New(r.store), computing: blobs.NewTurns(), now: func() time.Time { return condemnedAt }}
-	if err := past.connect(ctx); err != nil {
+	past, err := r.withClock(ctx, func() time.Time { return condemnedAt })
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, past.Close(ctx)) }()

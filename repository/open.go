@@ -80,6 +80,10 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 			return nil, fmt.Errorf("open repository: %w", noRepo(err, c.URL))
 		}
 	}
+	return openOn(ctx, c, s, notes)
+}
+
+func openOn(ctx context.Context, c Config, s, notes cofre.Store) (*Repository, error) {
 	r := &Repository{config: c, store: s, notes: notes, blobs: blobs.New(s), flushEvery: flushEvery, computing: blobs.NewTurns()}
 	if err := r.mended(ctx, func() error { return r.connect(ctx) }); err != nil {
 		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))

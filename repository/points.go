@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/trustlayer/cofre/repository/directory"
+	"github.com/trustlayer/cofre/repository/manifests"
 
 	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
@@ -18,15 +19,6 @@ import (
 	"github.com/kopia/kopia/snapshot"
 
 	"github.com/trustlayer/cofre"
-)
-
-// A recovery point is a manifest of Kopia's, and beside it each component is one that Kopia knows as a snapshot:
-// its garbage collection keeps what snapshots reach and nothing else, and its commands list and restore them.
-const (
-	pointType  = "cofre-recovery-point"
-	pointLabel = "cofre-point"
-	// Kopia's command line shows tags with this prefix and only those.
-	tagPrefix = "tag:"
 )
 
 // Points yields every published point, oldest first.
@@ -55,7 +47,7 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 	var found []*manifest.EntryMetadata
 	err := r.mended(ctx, func() (err error) {
 		if err = r.refresh(ctx); err == nil {
-			found, err = r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: pointType})
+			found, err = r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: manifests.PointType})
 		}
 		return err
 	})
@@ -63,6 +55,7 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 		return nil, r.diagnosed(ctx, r.explain(verb, err))
 	}
 	points := make([]cofre.RecoveryPoint, 0, len(found))
+	at := make(map[cofre.PointID]int, len(found))
 	for _, m := range found {
 		var p cofre.RecoveryPoint
 		_, err := r.kopia.GetManifest(ctx, m.ID, &p)
@@ -70,8 +63,13 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 			continue // expired since it was found
 		}
 		if err != nil {
-			return nil, r.explain(verb+": "+m.Labels[pointLabel], err)
+			return nil, r.explain(verb+": "+m.Labels[manifests.PointLabel], err)
 		}
+		if i, twice := at[p.ID]; twice {
+			points[i] = manifests.Both(points[i], p)
+			continue
+		}
+		at[p.ID] = len(points)
 		points = append(points, p)
 	}
 	slices.SortFunc(points, func(a, b cofre.RecoveryPoint) int {
@@ -104,8 +102,11 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err := r.prove(ctx, p); err != nil {
 		return err
 	}
-	return r.writeManifests(ctx, "publish", func(w repo.RepositoryWriter) error {
-		there, err := w.FindManifests(ctx, pointLabels(p.ID))
+	if err := r.compactManifests(ctx); err != nil {
+		return err
+	}
+	return r.writeManifests(ctx, "publish", func(w repo.DirectRepositoryWriter) error {
+		there, err := w.FindManifests(ctx, manifests.Labels(p.ID))
 		if err != nil {
 			return r.explain("look for a point of this id", err)
 		}
@@ -117,22 +118,16 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 				return err
 			}
 		}
-		_, err = w.PutManifest(ctx, pointLabels(p.ID), p)
+		_, err = w.PutManifest(ctx, manifests.Labels(p.ID), p)
 		return r.explain("write the point", err)
 	})
 }
 
-func pointLabels(id cofre.PointID) map[string]string {
-	return map[string]string{manifest.TypeLabelKey: pointType, pointLabel: string(id)}
-}
-
 // writeManifests gives write a writer of its own and flushes once. Manifests that wait for one flush become one
 // content in one pack, named by one index: all of them are visible or none.
-func (r *Repository) writeManifests(ctx context.Context, purpose string, write func(repo.RepositoryWriter) error) error {
+func (r *Repository) writeManifests(ctx context.Context, purpose string, write func(repo.DirectRepositoryWriter) error) error {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
-	r.blobs.Compacting.Store(true)
-	defer r.blobs.Compacting.Store(false)
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: purpose})
 	if err != nil {
 		return r.explain("begin to write", err)
@@ -219,7 +214,7 @@ func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, 
 			Name: string(c.Kind), Type: snapshot.EntryTypeDirectory, Permissions: snapshot.Permissions(directory.UnixMode(directory.ImpliedMode)),
 			ObjectID: id, DirSummary: &summary, ModTime: kopiafs.UTCTimestampFromTime(c.StartedAt),
 		},
-		Tags: map[string]string{tagPrefix + pointLabel: string(p.ID), tagPrefix + "cofre-kind": string(c.Kind)},
+		Tags: map[string]string{manifests.TagPrefix + manifests.PointLabel: string(p.ID), manifests.TagPrefix + "cofre-kind": string(c.Kind)},
 		// A pin keeps Kopia's own retention, should somebody run it, from deleting the snapshot.
 		Pins: []string{"cofre"},
 	}
@@ -232,47 +227,5 @@ func snapshotSource(installation string, c cofre.Component) snapshot.SourceInfo 
 	if installation == "" {
 		installation = "cofre"
 	}
-	return snapshot.SourceInfo{UserName: clientUser, Host: installation, Path: "/" + string(c.Kind) + "/" + c.Name}
-}
-
-// Expire takes a point out of the catalog, and its snapshots with it.
-//
-// Errors: ErrReadOnly; ErrNotFound; ErrCorrupt if the indexes or the points cannot be read; those of the store; that of
-// ctx.
-func (r *Repository) Expire(ctx context.Context, id cofre.PointID) error {
-	if err := r.expire(ctx, id); err != nil {
-		return fmt.Errorf("expire %s: %w", id, err)
-	}
-	return nil
-}
-
-func (r *Repository) expire(ctx context.Context, id cofre.PointID) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if r.config.ReadOnly {
-		return fmt.Errorf("repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
-	}
-	if err := r.refresh(ctx); err != nil {
-		return r.explain("read its indexes", err)
-	}
-	return r.writeManifests(ctx, "expire", func(w repo.RepositoryWriter) error {
-		points, err := w.FindManifests(ctx, pointLabels(id))
-		if err != nil {
-			return r.explain("look for it", err)
-		}
-		if len(points) == 0 {
-			return cofre.ErrNotFound
-		}
-		snapshots, err := w.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType, tagPrefix + pointLabel: string(id)})
-		if err != nil {
-			return r.explain("look for its snapshots", err)
-		}
-		for _, m := range append(points, snapshots...) {
-			if err := w.DeleteManifest(ctx, m.ID); err != nil {
-				return r.explain("delete its manifests", err)
-			}
-		}
-		return nil
-	})
+	return snapshot.SourceInfo{UserName: clientUser, Host: installation, Path: manifests.Path(c)}
 }

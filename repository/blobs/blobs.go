@@ -289,6 +289,13 @@ func (b *Storage) DropMarkers(ctx context.Context) {
 	}
 }
 
+// Forget drops what was known of writes that failed and of markers: whoever wrote them died.
+func (b *Storage) Forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.markers, b.failures, b.failure = map[blob.ID]bool{}, 0, nil
+}
+
 // GetCapacity is not asked by anything this package uses.
 //
 // Errors: always blob.ErrNotAVolume.

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) cofre.Repository) {
 		"points come oldest first":                  pointsInOrder,
 		"a point without its content is refused":    publishProves,
 		"an expired point is gone":                  expire,
+		"an expired component is gone":              expireComponents,
 		"an intact repository verifies":             verifyIntact,
 		"what is not there is not found":            notFound,
 		"a cancelled context starts nothing":        cancelled,
@@ -572,16 +573,74 @@ func expire(t *testing.T, r cofre.Repository) {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Expire(t.Context(), a.ID); err != nil {
+	if _, err := r.Expire(t.Context(), cofre.Expiry{Point: b.ID}, cofre.Expiry{Point: "20200101T000000Z-none"}); !errors.Is(err, cofre.ErrNotFound) {
+		t.Errorf("expire one that is not there: %v, want ErrNotFound", err)
+	}
+	if got := points(t, r); len(got) != 2 {
+		t.Errorf("%d points after an expiry that was refused, want both", len(got))
+	}
+	gone, err := r.Expire(t.Context(), cofre.Expiry{Point: a.ID})
+	if err != nil {
 		t.Fatal(err)
+	}
+	if len(gone) != 1 || !gone[0].Whole || gone[0].Point.ID != a.ID || len(gone[0].Components) != 1 {
+		t.Errorf("expired is %+v, want all of %s", gone, a.ID)
 	}
 	if got := points(t, r); len(got) != 1 || got[0].ID != b.ID {
 		t.Errorf("points are %v, want %s alone", got, b.ID)
 	}
-	if err := r.Expire(t.Context(), a.ID); !errors.Is(err, cofre.ErrNotFound) {
+	if _, err := r.Expire(t.Context(), cofre.Expiry{Point: a.ID}); !errors.Is(err, cofre.ErrNotFound) {
 		t.Errorf("expire again: %v, want ErrNotFound", err)
 	}
 	read(t, tree(t, r, b.Components[0].Root), "f")
+}
+
+func expireComponents(t *testing.T, r cofre.Repository) {
+	s := begin(t, r)
+	put(t, s, "f", []byte("f"))
+	p := point(finish(t, s), time.Unix(1_700_000_000, 0))
+	for _, name := range []string{"second", "third"} {
+		s := begin(t, r)
+		put(t, s, name, []byte(name))
+		c := p.Components[0]
+		c.Name, c.Content = name, finish(t, s)
+		p.Components = append(p.Components, c)
+	}
+	if err := r.Publish(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	of := func(i int) cofre.SourceID {
+		return cofre.SourceID{Kind: p.Components[i].Kind, Name: p.Components[i].Name}
+	}
+	gone, err := r.Expire(t.Context(), cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{of(1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gone) != 1 || gone[0].Whole || len(gone[0].Components) != 1 || gone[0].Components[0].Name != "second" {
+		t.Errorf("expired is %+v, want the second component", gone)
+	}
+	got := points(t, r)
+	if len(got) != 1 || len(got[0].Components) != 2 || len(got[0].Expired) != 1 || got[0].Expired[0].Name != "second" || got[0].Expired[0].ExpiredAt.IsZero() {
+		t.Fatalf("points are %+v, want one with two components that says which one went", got)
+	}
+	read(t, tree(t, r, p.Components[0].Root), "f")
+	read(t, tree(t, r, p.Components[2].Root), "third")
+	for f, err := range r.Verify(t.Context(), got, cofre.LevelContent, cofre.Discard) {
+		t.Errorf("verify what is left: %+v, %v", f, err)
+	}
+	if _, err := r.Expire(t.Context(), cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{of(0), of(1)}}); !errors.Is(err, cofre.ErrNotFound) {
+		t.Errorf("expire what went before: %v, want ErrNotFound", err)
+	}
+	gone, err = r.Expire(t.Context(), cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{of(0)}}, cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{of(2)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gone) != 2 || gone[0].Whole || !gone[1].Whole {
+		t.Errorf("expired is %+v, want the point to go with its last component", gone)
+	}
+	if got := points(t, r); len(got) != 0 {
+		t.Errorf("points are %+v, want none", got)
+	}
 }
 
 func verifyIntact(t *testing.T, r cofre.Repository) {

@@ -125,11 +125,11 @@ func (r *faultyRepository) Publish(ctx context.Context, p cofre.RecoveryPoint) e
 	return r.Repository.Publish(ctx, p)
 }
 
-func (r *faultyRepository) Expire(ctx context.Context, id cofre.PointID) error {
+func (r *faultyRepository) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.Expired, error) {
 	if err := r.set.check(OpExpire, ""); err != nil {
-		return err
+		return nil, err
 	}
-	return r.Repository.Expire(ctx, id)
+	return r.Repository.Expire(ctx, what...)
 }
 
 func (r *faultyRepository) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {

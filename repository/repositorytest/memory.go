@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trustlayer/cofre"
 )
@@ -117,18 +118,38 @@ func (m *Memory) Publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	return nil
 }
 
-// Expire takes a point out of the catalog.
-func (m *Memory) Expire(ctx context.Context, id cofre.PointID) error {
+// Expire takes components, or points, out of the catalog.
+func (m *Memory) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.Expired, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.points[id] == nil {
-		return fmt.Errorf("expire %s: %w", id, cofre.ErrNotFound)
+	points := maps.Clone(m.points)
+	var expired []cofre.Expired
+	for _, e := range what {
+		var p cofre.RecoveryPoint
+		if points[e.Point] == nil {
+			return nil, fmt.Errorf("expire %s: %w", e.Point, cofre.ErrNotFound)
+		}
+		if err := json.Unmarshal(points[e.Point], &p); err != nil {
+			return nil, fmt.Errorf("expire %s: %w", e.Point, err)
+		}
+		left, gone, err := e.From(p, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("expire %s: %w", e.Point, err)
+		}
+		b, err := json.Marshal(left)
+		if err != nil {
+			return nil, fmt.Errorf("expire %s: %w", e.Point, err)
+		}
+		if points[e.Point] = b; gone.Whole {
+			delete(points, e.Point)
+		}
+		expired = append(expired, gone)
 	}
-	delete(m.points, id)
-	return nil
+	m.points = points
+	return expired, nil
 }
 
 // Verify checks that what the points refer to is there and, at LevelContent, that it still has its hash.

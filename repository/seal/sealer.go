@@ -72,6 +72,13 @@ func (s *Sealer) Flush(ctx context.Context) error {
 	return err
 }
 
+// Forget drops what is pending: whoever was to write it down died.
+func (s *Sealer) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pending = nil
+}
+
 func (s *Sealer) restore(pending []Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

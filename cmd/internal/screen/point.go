@@ -38,6 +38,7 @@ func (s *Screen) ShowPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 			fmt.Fprintln(s.Out, "  "+s.Word(warning())+s.Beside(w, c.Messages))
 		}
 	}
+	s.showExpired(p.Expired)
 	if found := append(slices.Clone(p.Findings), damage...); len(found) > 0 {
 		fmt.Fprintln(s.Out)
 		var rows [][]string
@@ -45,6 +46,17 @@ func (s *Screen) ShowPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 			rows = append(rows, []string{f.Check, string(f.Kind), f.Object, s.Beside(f.What, f.Messages)})
 		}
 		Columns(s.Out, []string{s.Text(cofre.Say("heading.check", "CHECK")), s.Text(cofre.Say("heading.kind", "KIND")), s.Text(cofre.Say("heading.object", "OBJECT")), s.Text(cofre.Say("heading.finding", "FINDING"))}, rows)
+	}
+}
+
+// showExpired says what the point had.
+func (s *Screen) showExpired(expired []cofre.ExpiredComponent) {
+	for _, c := range expired {
+		fmt.Fprintf(s.Out, "\n%s %s\n", c.Kind, c.Name)
+		Columns(s.Out, nil, [][]string{
+			s.labelled(cofre.Say("label.captured", "captured"), s.Clock(c.StartedAt)),
+			s.labelled(cofre.Say("label.expired", "expired"), s.Text(cofre.Say("show.expired", "{{.at}}; it can no longer be restored, and everything else of the point can", "at", s.Clock(c.ExpiredAt)))),
+		})
 	}
 }
 
@@ -56,6 +68,9 @@ func (s *Screen) State(p cofre.RecoveryPoint, damage []cofre.Finding) string {
 	}
 	for _, f := range p.Missing() {
 		known = append(known, s.Text(cofre.Say("state.missing", "{{.kind}} missing", "kind", f.Kind)))
+	}
+	for _, c := range p.Expired {
+		known = append(known, s.Text(cofre.Say("state.expired", "{{.kind}} expired", "kind", c.Kind)))
 	}
 	for _, c := range p.Components {
 		if c.Partial {

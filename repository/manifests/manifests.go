@@ -1,0 +1,161 @@
+// Package manifests is the catalog as Kopia keeps it: a manifest for each recovery point, and one for the snapshot of each of its
+// components. Read Expire first.
+package manifests
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/snapshot"
+
+	"github.com/trustlayer/cofre"
+)
+
+// A recovery point is a manifest of Kopia's, and beside it each component is one that Kopia knows as a snapshot:
+// its garbage collection keeps what snapshots reach and nothing else, and its commands list and restore them.
+const (
+	PointType  = "cofre-recovery-point"
+	PointLabel = "cofre-point"
+	// TagPrefix is that of the tags which Kopia's command line shows, and only those.
+	TagPrefix = "tag:"
+)
+
+// Labels are those of the manifest of a point.
+func Labels(id cofre.PointID) map[string]string {
+	return map[string]string{manifest.TypeLabelKey: PointType, PointLabel: string(id)}
+}
+
+// Path is where Kopia shows a component to be from.
+func Path(c cofre.Component) string { return "/" + string(c.Kind) + "/" + c.Name }
+
+// Catalog is what the manifests say, and what is to become of it.
+type Catalog struct {
+	points map[cofre.PointID]*point
+	order  []cofre.PointID // that were changed
+}
+
+type point struct {
+	point     cofre.RecoveryPoint
+	manifests []*manifest.EntryMetadata // one, but after a race
+	snapshots []*manifest.EntryMetadata
+	deletes   []*manifest.EntryMetadata // of the snapshots
+	whole     bool
+}
+
+// Read reads every manifest of a point, and lists those of their snapshots.
+//
+// Errors: those of the library.
+func Read(ctx context.Context, w repo.RepositoryWriter) (*Catalog, error) {
+	c := &Catalog{points: map[cofre.PointID]*point{}}
+	found, err := w.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: PointType})
+	if err != nil {
+		return nil, fmt.Errorf("list recovery points: %w", err)
+	}
+	for _, m := range found {
+		c.at(m.Labels[PointLabel]).manifests = append(c.at(m.Labels[PointLabel]).manifests, m)
+	}
+	if found, err = w.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType}); err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	for _, m := range found {
+		at := c.at(m.Labels[TagPrefix+PointLabel])
+		at.snapshots = append(at.snapshots, m)
+	}
+	for id, at := range c.points {
+		for i, m := range at.manifests {
+			var p cofre.RecoveryPoint
+			if _, err := w.GetManifest(ctx, m.ID, &p); err != nil {
+				return nil, fmt.Errorf("read %s: %w", id, err)
+			}
+			if i > 0 {
+				p = Both(at.point, p)
+			}
+			at.point = p
+		}
+	}
+	return c, nil
+}
+
+func (c *Catalog) at(id string) *point {
+	if c.points[cofre.PointID(id)] == nil {
+		c.points[cofre.PointID(id)] = &point{}
+	}
+	return c.points[cofre.PointID(id)]
+}
+
+// Both is what two manifests of one point leave of it.
+func Both(a, b cofre.RecoveryPoint) cofre.RecoveryPoint {
+	a.Components = slices.DeleteFunc(slices.Clone(a.Components), func(c cofre.Component) bool {
+		_, there := b.Component(c.Kind, c.Name)
+		return !there
+	})
+	for _, e := range b.Expired {
+		if !slices.ContainsFunc(a.Expired, func(other cofre.ExpiredComponent) bool { return other.Kind == e.Kind && other.Name == e.Name }) {
+			a.Expired = append(slices.Clone(a.Expired), e)
+		}
+	}
+	return a
+}
+
+// Expire takes what e names out of the catalog; nothing is written yet.
+//
+// Errors: cofre.ErrNotFound.
+func (c *Catalog) Expire(e cofre.Expiry, now time.Time) (cofre.Expired, error) {
+	at := c.points[e.Point]
+	if at == nil || len(at.manifests) == 0 || at.whole {
+		return cofre.Expired{}, cofre.ErrNotFound
+	}
+	left, gone, err := e.From(at.point, now)
+	if err != nil {
+		return gone, err
+	}
+	if !slices.Contains(c.order, e.Point) {
+		c.order = append(c.order, e.Point)
+	}
+	at.point, at.whole = left, gone.Whole
+	for _, m := range at.snapshots {
+		stays := slices.ContainsFunc(left.Components, func(comp cofre.Component) bool { return m.Labels[snapshot.PathLabel] == Path(comp) })
+		if (gone.Whole || !stays) && !slices.Contains(at.deletes, m) {
+			at.deletes = append(at.deletes, m)
+		}
+	}
+	return gone, nil
+}
+
+// Newest is the time of the newest manifest that goes.
+func (c *Catalog) Newest() time.Time {
+	var newest time.Time
+	for _, id := range c.order {
+		for _, m := range slices.Concat(c.points[id].manifests, c.points[id].deletes) {
+			if m.ModTime.After(newest) {
+				newest = m.ModTime
+			}
+		}
+	}
+	return newest
+}
+
+// Write writes what was changed.
+//
+// Errors: those of the library.
+func (c *Catalog) Write(ctx context.Context, w repo.RepositoryWriter) error {
+	for _, id := range c.order {
+		at := c.points[id]
+		for _, m := range slices.Concat(at.manifests, at.deletes) {
+			if err := w.DeleteManifest(ctx, m.ID); err != nil {
+				return err
+			}
+		}
+		if at.whole {
+			continue
+		}
+		if _, err := w.PutManifest(ctx, Labels(id), at.point); err != nil {
+			return err
+		}
+	}
+	return nil
+}
