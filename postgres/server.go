@@ -36,6 +36,7 @@ type Role struct {
 	CreateRole  bool
 	CreateDB    bool
 	ReadAllData bool // a member of pg_read_all_data, which 14 introduced
+	Inherit     bool // it has the rights of the roles that it is a member of; up to 15 always, later unless a grant says otherwise
 }
 
 // ReadServer asks the server what it is.
@@ -61,12 +62,12 @@ func ReadServer(ctx context.Context, conn *pgx.Conn) (Server, error) {
 	s.Version, s.VersionText, s.DataDir = Version(number), s.Settings["server_version"], s.Settings["data_directory"]
 	err = conn.QueryRow(ctx, `
 SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_database(), pg_catalog.pg_encoding_to_char(d.encoding),
-       r.rolname, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb,
+       r.rolname, r.rolsuper, r.rolbypassrls, r.rolreplication, r.rolcreaterole, r.rolcreatedb, r.rolinherit,
        EXISTS (SELECT FROM pg_catalog.pg_roles p WHERE p.rolname = 'pg_read_all_data' AND pg_catalog.pg_has_role(r.oid, p.oid, 'USAGE'))
 FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
 WHERE r.rolname = current_user AND d.datname = pg_catalog.current_database()`).Scan(
 		&s.InRecovery, &s.Database, &s.Encoding, &s.Role.Name, &s.Role.Superuser, &s.Role.BypassRLS,
-		&s.Role.Replication, &s.Role.CreateRole, &s.Role.CreateDB, &s.Role.ReadAllData)
+		&s.Role.Replication, &s.Role.CreateRole, &s.Role.CreateDB, &s.Role.Inherit, &s.Role.ReadAllData)
 	if err != nil {
 		return s, Explain(fmt.Errorf("read the role of the session: %w", err))
 	}

@@ -123,11 +123,7 @@ func (x *examination) tables(ctx context.Context) error {
 	role := pgx.Identifier{x.server.Role.Name}.Sanitize()
 	privileges := cofre.Say("doctor.table_privileges", "privileges on tables")
 	if len(denied) > 0 {
-		hint := cofre.Verbatim("GRANT pg_read_all_data TO " + role)
-		if x.server.Version.Major() < 14 {
-			hint = printGrants()
-		}
-		x.add(privileges, false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", role, "names", some(denied)), hint)
+		x.add(privileges, false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", role, "names", some(denied)), x.readAllData())
 	} else {
 		x.add(privileges, true, cofre.SayN("doctor.tables_readable", len(all), "1 table, readable", "{{.n}} tables, all readable"), cofre.Message{})
 	}
@@ -150,16 +146,33 @@ SELECT pg_catalog.format('%I.%I', n.nspname, o.relname) FROM pg_catalog.pg_class
 WHERE o.relkind = 'S' AND `+logical.UserObject+` AND NOT (pg_catalog.has_sequence_privilege(o.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(denied) > 0 {
-		x.add(cofre.Say("doctor.sequence_privileges", "privileges on sequences"), false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", pgx.Identifier{x.server.Role.Name}.Sanitize(), "names", some(denied)), printGrants())
+		x.add(cofre.Say("doctor.sequence_privileges", "privileges on sequences"), false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", pgx.Identifier{x.server.Role.Name}.Sanitize(), "names", some(denied)), x.readAllData())
 	}
 	return err
+}
+
+// readAllData is what lets the role read every table and sequence. A role that does not inherit has nothing of a grant alone.
+func (x *examination) readAllData() cofre.Message {
+	grant, role := "GRANT pg_read_all_data TO ", pgx.Identifier{x.server.Role.Name}.Sanitize()
+	switch major := x.server.Version.Major(); {
+	case major < 14:
+		return printGrants()
+	case major >= 16:
+		return cofre.Verbatim(grant + role + " WITH INHERIT TRUE")
+	case !x.server.Role.Inherit:
+		return cofre.Verbatim("ALTER ROLE " + role + " INHERIT; " + grant + role)
+	}
+	return cofre.Verbatim(grant + role)
 }
 
 func (x *examination) largeObjects(ctx context.Context) error {
 	var n int64
 	var readable bool
 	err := x.conn.QueryRow(ctx, `
-SELECT pg_catalog.count(*), pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT') FROM pg_catalog.pg_largeobject_metadata`).Scan(&n, &readable)
+SELECT pg_catalog.count(*), `+readsPages+` OR NOT coalesce(pg_catalog.bool_or(NOT (
+  pg_catalog.current_setting('lo_compat_privileges')::bool OR pg_catalog.pg_has_role(o.lomowner, 'USAGE')
+  OR EXISTS (SELECT FROM pg_catalog.aclexplode(o.lomacl) a WHERE a.privilege_type = 'SELECT' AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE'))))), false)
+FROM pg_catalog.pg_largeobject_metadata o`).Scan(&n, &readable)
 	if err == nil && n > 0 {
 		x.add(cofre.Say("doctor.large_objects", "large objects"), readable, cofre.Verbatim(strconv.FormatInt(n, 10)),
 			cofre.Verbatim("GRANT SELECT ON pg_catalog.pg_largeobject TO "+pgx.Identifier{x.server.Role.Name}.Sanitize()))

@@ -282,3 +282,54 @@ func TestRoleNamedInAnotherEncoding(t *testing.T) {
 		}
 	})
 }
+
+// The owner of a database who is no superuser, as on a managed server, captures the large objects that it may read, as pg_dump does:
+// nobody there can grant the right on the catalog of their pages.
+func TestLargeObjectsOfAnOwner(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major)
+		db := s.Database(t)
+		role := db + "_owner"
+		s.Exec(t, db, fmt.Sprintf(`CREATE ROLE %[1]s LOGIN; ALTER DATABASE "%[2]s" OWNER TO %[1]s; SET ROLE %[1]s;
+SELECT lo_create(71), lo_from_bytea(72, '\x000102'), lo_from_bytea(73, pg_catalog.decode(repeat('5c0a00', 70000), 'hex')), lo_from_bytea(74, '\x01');
+SELECT lo_put(74, 100000, '\xff'); RESET ROLE; SELECT lo_from_bytea(75, '\x07'); GRANT SELECT ON LARGE OBJECT 75 TO %[1]s`, role, db))
+		t.Cleanup(func() { s.Drop(t, db); s.Exec(t, "postgres", "DROP ROLE "+role) })
+		_, want, _ := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
+		_, got, _ := logicaltest.Capture(t, asRole(s, db, role, dump.Options{}), 2)
+		if want.LargeObjects != got.LargeObjects || got.LargeObjects.Count != 5 {
+			t.Errorf("as the owner %+v, as a superuser %+v", got.LargeObjects, want.LargeObjects)
+		}
+		checkDiagnosed(t, asRole(s, db, role, dump.Options{}))
+
+		s.Exec(t, db, "REVOKE SELECT ON LARGE OBJECT 75 FROM "+role)
+		if err := logicaltest.Failing(t, asRole(s, db, role, dump.Options{})); !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), "large object 75") {
+			t.Errorf("of another's: %v", err)
+		}
+		checkDiagnosed(t, asRole(s, db, role, dump.Options{}), "large objects")
+	})
+}
+
+// What doctor says is followed by a role that does not inherit.
+func TestDoctorOfARoleThatDoesNotInherit(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if major < 14 {
+			t.Skip("pg_read_all_data came with 14")
+		}
+		s := testkit.Postgres(t, major)
+		db := s.Database(t)
+		role := db + "_reader"
+		s.Exec(t, db, "CREATE TABLE public.t (id serial); CREATE ROLE "+role+" LOGIN NOINHERIT")
+		t.Cleanup(func() { s.Exec(t, "postgres", "DROP ROLE "+role) })
+		source := asRole(s, db, role, dump.Options{})
+		found, err := source.Doctor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range found {
+			if !d.OK {
+				s.Exec(t, db, d.Hint)
+			}
+		}
+		checkDiagnosed(t, source)
+	})
+}
