@@ -124,7 +124,7 @@ func cut() cofre.Message {
 // fields stay in the chain.
 //
 // Errors: err with cofre.ErrDenied (SQLSTATE 42501), cofre.ErrLocked (55P03), cofre.ErrUnreachable (57P01, 57P02, 57P03, 57P05,
-// 08000, 08003, 08006, or a connection that is lost without a word of the server), cofre.ErrDiskFull (53100) or
+// 08000, 08003, 08006 if they end the session, or a connection that is lost without a word of the server), cofre.ErrDiskFull (53100) or
 // cofre.ErrNotFound (3D000); others, and nil, as they are.
 func Explain(err error) error {
 	if err == nil {
@@ -157,6 +157,9 @@ func Explain(err error) error {
 	case "55P03":
 		condition = cofre.ErrLocked
 	case "57P01", "57P02", "57P03", "08000", "08003", "08006", "57P05":
+		if !IsConnectionLost(err) {
+			break // of another server, as of a foreign table: this one has answered
+		}
 		condition = cofre.ErrUnreachable
 		if hint.IsZero() {
 			hint = cut()

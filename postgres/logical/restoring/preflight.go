@@ -226,7 +226,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	missing := slices.DeleteFunc(slices.Clone(needed), func(r string) bool { return t.server.roles[r] })
 	if len(missing) > 0 && !t.o.Roles {
 		p.Refuse(cofre.SayN("database.roles_missing", len(missing), "1 role is missing on the server: {{.roles}}", "{{.n}} roles are missing on the server: {{.roles}}", "roles", strings.Join(missing, ", ")),
-			cofre.Say("database.roles_flags", "--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants"))
+			t.withoutRoles(missing))
 	}
 	if err := t.chooseRoles(ctx, conn, p, needed); err != nil {
 		return err
@@ -249,6 +249,32 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 		}
 	}
 	return nil
+}
+
+// withoutRoles says how a restore goes on without roles that the server does not have. No flag leaves out what a policy says of
+// whom it is for: without the role it would be for others, or for nobody.
+func (t *Target) withoutRoles(missing []string) cofre.Message {
+	var named []string
+	if t.sel.Sections[pgarchive.SectionPostData] {
+		for _, r := range missing {
+			if slices.ContainsFunc(t.Facts.Policies, func(p logical.PolicyFacts) bool { return slices.Contains(p.Roles, r) }) {
+				named = append(named, r)
+			}
+		}
+	}
+	if len(named) == 0 {
+		return cofre.Say("database.roles_flags", "--roles creates them as they were captured; --no-owner and --no-privileges do without owners and grants")
+	}
+	return cofre.Say("database.roles_policies", "--roles creates them as they were captured; policies name {{.roles}}, which --no-owner and --no-privileges do not leave out: without --roles, in psql: {{.sql}}", "roles", strings.Join(named, ", "), "sql", createRoles(named))
+}
+
+// createRoles are the statements that make roles with which nobody can log in.
+func createRoles(names []string) string {
+	sql := make([]string, len(names))
+	for i, n := range names {
+		sql[i] = "CREATE ROLE " + pgarchive.Quote(n) + ";"
+	}
+	return strings.Join(sql, " ")
 }
 
 // quoted are names as they stand in SQL.
@@ -287,7 +313,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	}
 	t.roles = statements
 	if len(unknown) > 0 {
-		p.Refuse(cofre.Say("database.roles_unknown", "the globals of the point do not have {{.roles}}", "roles", strings.Join(unknown, ", ")), cofre.Say("database.roles_by_hand", "create these roles by hand: CREATE ROLE …"))
+		p.Refuse(cofre.Say("database.roles_unknown", "the globals of the point do not have {{.roles}}", "roles", strings.Join(unknown, ", ")), cofre.Say("database.roles_by_hand", "create these roles by hand, in psql: {{.sql}}", "sql", createRoles(unknown)))
 	}
 	if len(statements) > 0 && !t.server.Role.Superuser && !t.server.Role.CreateRole {
 		p.Refuse(cofre.Say("database.no_createrole", "role {{.role}} may not create roles", "role", t.server.user), cofre.Say("database.createrole", "connect as a superuser, or as a role with CREATEROLE"))
