@@ -1,13 +1,19 @@
 package journal
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
 )
@@ -15,28 +21,36 @@ import (
 // Check is the name of the findings of Verify.
 const Check = "journal"
 
+// VerifyOptions say what a journal is held against. The zero value holds it against what it says of itself.
+type VerifyOptions struct {
+	Since []Checkpoint // that somebody kept elsewhere
+	// Full reads every object. Without it, entries that are in a bundle, and that nobody has touched since it was made, as far as the store
+	// says, are read from there, and their checkpoints are not looked at.
+	Full bool
+	// Visit is given every entry that can be read, in order. Nil looks at none.
+	Visit func(Numbered)
+}
+
 // Verified is what Verify found.
 type Verified struct {
 	Entries  int64           `json:"entries"`
 	Newest   Checkpoint      `json:"newest"`   // whose signature and root are right
 	Unsigned int64           `json:"unsigned"` // entries that no checkpoint covers yet: a writer ended between the two
+	Objects  int64           `json:"objects"`  // that were read
 	Findings []cofre.Finding `json:"findings"`
 }
 
-// Verify reads the whole journal, and compares it with every checkpoint that it has, and with those that somebody kept elsewhere. What was
-// dropped, changed, put in another order, cut off at the end, forked or taken back is named. It needs no password. What nobody kept a
-// checkpoint of can be rewritten whole by whoever has the signing key: that is what since is for.
+// Verify reads the whole journal, and compares it with its checkpoints, and with those that somebody kept elsewhere. What was dropped,
+// changed, put in another order, cut off at the end, forked or taken back is named. It needs no password. What nobody kept a checkpoint of
+// can be rewritten whole by whoever has the signing key: that is what Since is for.
 //
 // Errors: those of the store.
-func (j *Journal) Verify(ctx context.Context, since ...Checkpoint) (*Verified, error) {
-	v := &verifier{j: j, kept: map[int64][]Checkpoint{}, res: &Verified{Findings: []cofre.Finding{}}}
-	for _, c := range since {
+func (j *Journal) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
+	v := &verifier{j: j, o: o, kept: map[int64][]Checkpoint{}, sealed: map[string]bool{}, res: &Verified{Findings: []cofre.Finding{}}}
+	for _, c := range o.Since {
 		v.kept[c.Size] = append(v.kept[c.Size], c)
 	}
-	var err error
-	if v.entries, err = v.numbers(ctx, entriesPrefix); err == nil {
-		v.checkpoints, err = v.numbers(ctx, checkpointsPrefix)
-	}
+	err := v.list(ctx)
 	if err == nil {
 		err = v.walk(ctx)
 	}
@@ -47,128 +61,368 @@ func (j *Journal) Verify(ctx context.Context, since ...Checkpoint) (*Verified, e
 }
 
 type verifier struct {
-	j                    *Journal
-	kept                 map[int64][]Checkpoint // by size
-	entries, checkpoints map[int64]bool         // by number: what is there
-	tree                 compact                // of what was read
-	res                  *Verified
+	j      *Journal
+	o      VerifyOptions
+	kept   map[int64][]Checkpoint // by size
+	sealed map[string]bool        // digests of sealed objects that are there
+
+	// What is there, by number.
+	entries, checkpoints, bundles map[int64]cofre.StoredObject
+
+	tree   *compact // of what was read; nil behind a hole
+	end    int64    // how far the walk has come
+	signed int64    // how far a checkpoint goes that was right
+	res    *Verified
 }
 
-// numbers lists what is there. A name that is no number is a finding: nothing of ours has such a name.
-func (v *verifier) numbers(ctx context.Context, prefix string) (map[int64]bool, error) {
-	there := map[int64]bool{}
-	for o, err := range v.j.store.List(ctx, prefix) {
+// list finds what is there. A name that is none of ours is a finding.
+func (v *verifier) list(ctx context.Context) error {
+	v.entries, v.checkpoints, v.bundles = map[int64]cofre.StoredObject{}, map[int64]cofre.StoredObject{}, map[int64]cofre.StoredObject{}
+	bundles := map[string]cofre.StoredObject{}
+	for o, err := range v.j.store.List(ctx, Prefix) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		n, err := strconv.ParseInt(strings.TrimPrefix(o.Name, prefix), 10, 64)
-		if err != nil || len(o.Name) != len(prefix)+digits || n < 0 {
+		switch {
+		case o.Name == PublicObject:
+		case strings.HasPrefix(o.Name, sealedPrefix):
+			v.sealed[strings.TrimPrefix(o.Name, sealedPrefix)] = true
+		case strings.HasPrefix(o.Name, bundlesPrefix):
+			bundles[o.Name] = o
+		case numbered(v.entries, entriesPrefix, o), numbered(v.checkpoints, checkpointsPrefix, o):
+		default:
 			v.find(o.Name, cofre.Say("journal.foreign", "it is not of a journal"))
-			continue
 		}
-		there[n] = true
 	}
-	return there, nil
+	for n := int64(0); len(bundles) > 0 && n < (int64(len(v.entries))+width)/width+int64(len(bundles)); n++ {
+		if o, ok := bundles[bundleName(n)]; ok {
+			v.bundles[n] = o
+			delete(bundles, o.Name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(bundles)) {
+		v.find(name, cofre.Say("journal.foreign", "it is not of a journal"))
+	}
+	return nil
+}
+
+// numbered takes an object whose name is a prefix and a number.
+func numbered(into map[int64]cofre.StoredObject, prefix string, o cofre.StoredObject) bool {
+	n, err := strconv.ParseInt(strings.TrimPrefix(o.Name, prefix), 10, 64)
+	if !strings.HasPrefix(o.Name, prefix) || err != nil || len(o.Name) != len(prefix)+digits || n < 0 {
+		return false
+	}
+	into[n] = o
+	return true
 }
 
 func (v *verifier) find(object string, what cofre.Message) {
 	v.res.Findings = append(v.res.Findings, cofre.Finding{Check: Check, Object: object}.Saying(what))
 }
 
-// walk reads the entries in order. After each it looks at the checkpoint of that size.
+// walk reads the entries in order, as many at a time as a bundle has.
 func (v *verifier) walk(ctx context.Context) error {
+	v.tree = &compact{}
+	places := v.places()
 	last := int64(-1)
 	for n := range v.entries {
 		last = max(last, n)
 	}
-	end := last + 1
-	for n := range v.checkpoints {
-		end = max(end, n)
-	}
-	signed := int64(0)
-	for n := int64(0); n < end; n++ {
-		if err := v.entry(ctx, n, last); err != nil {
+	for len(places) > 0 {
+		block := places[0] / width
+		n := 1
+		for n < len(places) && places[n]/width == block {
+			n++
+		}
+		whole, err := v.fromBundle(ctx, block)
+		if err == nil && !whole {
+			err = v.oneByOne(ctx, block, places[:n], last)
+		}
+		if err != nil {
 			return err
 		}
-		if v.checkpoints[n+1] {
-			ok, err := v.checkpoint(ctx, n+1)
-			if err != nil {
-				return err
-			}
-			if ok {
-				signed = n + 1
-			}
-		}
-		v.compare(n + 1)
+		places = places[n:]
 	}
-	v.res.Entries, v.res.Unsigned = last+1, max(0, last+1-signed)
-	for size, kept := range v.kept {
-		if size > end {
-			for _, c := range kept {
-				v.find(c.String(), cofre.SayN("journal.taken_back", int(end), "the journal was taken back: it has 1 entry, and had more when this was signed", "the journal was taken back: it has {{.n}} entries, and had more when this was signed"))
+	v.res.Entries = int64(len(v.entries))
+	v.res.Unsigned = max(0, v.end-v.signed)
+	for _, size := range slices.Sorted(maps.Keys(v.kept)) {
+		for _, c := range v.kept[size] {
+			if size > v.end {
+				v.find(c.String(), takenBack(v.res.Entries))
 			}
 		}
 	}
 	return nil
 }
 
-// entry reads one entry. What cannot be read counts in the tree as what it is not, so that the next checkpoint finds it, too, and is then
-// gone on from.
-func (v *verifier) entry(ctx context.Context, n, last int64) error {
-	if !v.entries[n] {
-		what := cofre.Say("journal.missing", "it was removed: there are later ones")
-		if n > last {
-			what = cofre.Say("journal.cut", "it was removed from the end: a checkpoint says that it was there")
+// places are the numbers of entries of which anything is there: the entry, or the checkpoint behind it.
+func (v *verifier) places() []int64 {
+	there := map[int64]bool{}
+	for n := range v.entries {
+		there[n] = true
+	}
+	for n := range v.checkpoints {
+		if n == 0 {
+			v.find(checkpointName(0), cofre.Say("journal.foreign", "it is not of a journal"))
+			continue
 		}
-		v.find(entryName(n), what)
-		v.tree.add(tlog.Hash{})
-		return nil
+		there[n-1] = true
 	}
-	text, err := v.j.read(ctx, entryName(n), maxEntry)
-	if err == nil {
-		_, parseErr := parse(text)
-		if parseErr != nil {
-			v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", parseErr))
-		}
-		v.tree.add(tlog.RecordHash(text))
-		return nil
-	}
-	if !errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrNotFound) {
-		return err
-	}
-	v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", err))
-	v.tree.add(tlog.Hash{})
-	return nil
+	return slices.Sorted(maps.Keys(there))
 }
 
-// checkpoint compares a signed checkpoint with what was read up to it. If they differ, the last entry before it is named: the checkpoint
-// before it was right. The walk then goes on from what was signed, so that each change is named once.
-func (v *verifier) checkpoint(ctx context.Context, size int64) (ok bool, err error) {
-	c, r, err := v.j.open(ctx, size)
-	if errors.Is(err, cofre.ErrCorrupt) {
-		v.find(checkpointName(size), cofre.Say("journal.checkpoint_unsigned", "no admitted key has signed it: {{.err}}", "err", err))
+// fromBundle reads the entries of a bundle if they are all there and nobody has touched one since. It reports whether they are what was
+// signed behind the last of them; if not, they are looked at one by one.
+func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
+	if v.o.Full || v.tree == nil || v.end != block*width || !v.untouched(block) {
+		return false, nil
+	}
+	texts, err := v.j.readBundle(ctx, block)
+	if errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if v.tree.root() != c.Root {
-		if v.entries[size-1] {
-			v.find(entryName(size-1), cofre.Say("journal.changed", "it is not what was signed, or one of those before it that have no checkpoint of their own"))
-		}
-		v.tree = *r
+	c, _, err := v.j.open(ctx, v.end+width)
+	v.res.Objects += 2
+	if errors.Is(err, cofre.ErrCorrupt) {
+		return false, nil
 	}
-	v.res.Newest = c
+	if err != nil {
+		return false, err
+	}
+	tree := v.tree.clone()
+	roots := map[int64]tlog.Hash{}
+	for i, text := range texts {
+		if int64(len(text)) != v.entries[v.end+int64(i)].Size {
+			return false, nil
+		}
+		tree.add(tlog.RecordHash(text))
+		if len(v.kept[tree.size]) > 0 {
+			roots[tree.size] = tree.root()
+		}
+	}
+	if tree.root() != c.Root {
+		return false, nil
+	}
+	v.res.Newest, v.signed = c, c.Size
+	for i, text := range texts {
+		v.content(v.end+int64(i), text)
+	}
+	for size, root := range roots {
+		v.compare(size, &root)
+	}
+	v.tree, v.end = tree, tree.size
 	return true, nil
 }
 
-// compare holds what was read against what somebody kept.
-func (v *verifier) compare(size int64) {
-	for _, c := range v.kept[size] {
-		if v.res.Newest.Origin != "" && v.res.Newest.Origin != c.Origin {
-			v.find(c.String(), cofre.Say("journal.another", "it is of another journal: this one is of {{.origin}}", "origin", v.res.Newest.Origin))
-		} else if v.tree.root() != c.Root {
-			v.find(c.String(), cofre.Say("journal.rewritten", "the journal was rewritten: what it begins with is not what was signed here"))
+// untouched reports whether a bundle is there, with all its entries and the checkpoint behind them, and each is older than it. Clocks of
+// stores tick slowly: what has the bundle's own time may have been touched.
+func (v *verifier) untouched(block int64) bool {
+	b, ok := v.bundles[block]
+	if _, signed := v.checkpoints[(block+1)*width]; !ok || !signed {
+		return false
+	}
+	for n := block * width; n < (block+1)*width; n++ {
+		e, ok := v.entries[n]
+		c, signed := v.checkpoints[n+1]
+		if !ok || !e.ModifiedAt.Before(b.ModifiedAt) || signed && !c.ModifiedAt.Before(b.ModifiedAt) {
+			return false
 		}
 	}
+	return true
+}
+
+// oneByOne reads entries and the checkpoints behind them. Objects are read ahead, several at once.
+func (v *verifier) oneByOne(ctx context.Context, block int64, places []int64, last int64) error {
+	read, err := v.readAhead(ctx, places)
+	if err != nil {
+		return err
+	}
+	var texts [][]byte
+	for _, n := range places {
+		if n > v.end {
+			v.hole(v.end, n-1, last)
+		}
+		if text := v.entry(n, last, read[entryName(n)]); text != nil {
+			texts = append(texts, text)
+		}
+		v.end = n + 1
+		if signed, ok := read[checkpointName(n+1)]; ok {
+			v.checkpoint(n+1, signed)
+		}
+		v.compare(n+1, nil)
+	}
+	if b, ok := v.bundles[block]; ok && int64(len(texts)) == width {
+		return v.bundle(ctx, b, block, texts)
+	}
+	return nil
+}
+
+// object is what was read of one.
+type object struct {
+	text []byte
+	err  error // cofre.ErrCorrupt or cofre.ErrNotFound
+}
+
+func (v *verifier) readAhead(ctx context.Context, places []int64) (map[string]object, error) {
+	var names []string
+	for _, n := range places {
+		if _, ok := v.entries[n]; ok {
+			names = append(names, entryName(n))
+		}
+		if _, ok := v.checkpoints[n+1]; ok {
+			names = append(names, checkpointName(n+1))
+		}
+	}
+	objects := make([]object, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for i, name := range names {
+		group.Go(func() error {
+			o := &objects[i]
+			if o.text, o.err = v.j.read(ctx, name, maxEntry); o.err != nil && !errors.Is(o.err, cofre.ErrCorrupt) && !errors.Is(o.err, cofre.ErrNotFound) {
+				return o.err
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	v.res.Objects += int64(len(names))
+	read := make(map[string]object, len(names))
+	for i, name := range names {
+		read[name] = objects[i]
+	}
+	return read, nil
+}
+
+// hole names entries of which nothing is there. What follows is not compared before a checkpoint says what it was.
+func (v *verifier) hole(from, to, last int64) {
+	object := entryName(from)
+	if to > from {
+		object += " … " + entryName(to)
+	}
+	v.find(object, removed(to, last))
+	v.tree = nil
+	for _, size := range slices.Sorted(maps.Keys(v.kept)) {
+		if size > from && size <= to {
+			v.compare(size, nil)
+		}
+	}
+}
+
+func removed(n, last int64) cofre.Message {
+	if n > last {
+		return cofre.Say("journal.cut", "it was removed from the end: a checkpoint says that it was there")
+	}
+	return cofre.Say("journal.missing", "it was removed: there are later ones")
+}
+
+// entry looks at one entry, and returns its text if it could be read.
+func (v *verifier) entry(n, last int64, o object) []byte {
+	if _, there := v.entries[n]; !there {
+		v.find(entryName(n), removed(n, last))
+		v.tree = nil
+		return nil
+	}
+	if o.err != nil {
+		v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", o.err))
+		v.tree = nil
+		return nil
+	}
+	if v.tree != nil {
+		v.tree.add(tlog.RecordHash(o.text))
+	}
+	v.content(n, o.text)
+	return o.text
+}
+
+// content looks at what an entry says.
+func (v *verifier) content(n int64, text []byte) {
+	e, err := parse(text)
+	if err != nil {
+		v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", err))
+		return
+	}
+	if e.Body.Sealed != "" && !v.sealed[e.Body.Sealed] {
+		v.find(entryName(n), cofre.Say("journal.sealed_missing", "the encrypted object that it names was removed"))
+	}
+	if v.o.Visit != nil {
+		v.o.Visit(Numbered{n, e})
+	}
+}
+
+// checkpoint compares a signed checkpoint with what was read up to it. If they differ, the last entry before it is named: the checkpoint
+// before it was right. The walk then goes on from what was signed, so that each change is named once.
+func (v *verifier) checkpoint(size int64, o object) {
+	c, r, err := Checkpoint{}, (*compact)(nil), o.err
+	if err == nil {
+		c, r, err = openOf(size, o.text, v.j.keys)
+	}
+	if err != nil {
+		v.find(checkpointName(size), cofre.Say("journal.checkpoint_unsigned", "no admitted key has signed it: {{.err}}", "err", err))
+		return
+	}
+	if v.tree != nil && v.tree.root() != c.Root {
+		v.find(entryName(size-1), cofre.Say("journal.changed", "it is not what was signed, or one of those before it that have no checkpoint of their own"))
+	}
+	v.tree = r
+	v.res.Newest, v.signed = c, size
+}
+
+// bundle compares a bundle with the entries that it is of.
+func (v *verifier) bundle(ctx context.Context, b cofre.StoredObject, block int64, texts [][]byte) error {
+	there, err := v.j.readBundle(ctx, block)
+	v.res.Objects++
+	if err != nil && !errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrNotFound) {
+		return err
+	}
+	if err != nil || !slices.EqualFunc(there, texts, bytes.Equal) {
+		v.find(b.Name, cofre.Say("journal.bundle_differs", "it does not hold the entries that are there"))
+	}
+	return nil
+}
+
+// compare holds what was read against what somebody kept. root is nil for that of the tree.
+func (v *verifier) compare(size int64, root *tlog.Hash) {
+	for _, c := range v.kept[size] {
+		switch {
+		case v.res.Newest.Origin != "" && v.res.Newest.Origin != c.Origin:
+			v.find(c.String(), another(v.res.Newest.Origin))
+		case root == nil && (v.tree == nil || v.tree.root() != c.Root), root != nil && *root != c.Root:
+			v.find(c.String(), rewritten())
+		}
+	}
+}
+
+func another(origin string) cofre.Message {
+	return cofre.Say("journal.another", "it is of another journal: this one is of {{.origin}}", "origin", origin)
+}
+
+func rewritten() cofre.Message {
+	return cofre.Say("journal.rewritten", "the journal was rewritten: what it begins with is not what was signed here")
+}
+
+func takenBack(entries int64) cofre.Message {
+	return cofre.SayN("journal.taken_back", int(entries), "the journal was taken back: it has 1 entry, and had more when this was signed", "the journal was taken back: it has {{.n}} entries, and had more when this was signed")
+}
+
+// CheckSealed reads the encrypted objects that entries name, and says which are not what was named.
+//
+// Errors: those of the store.
+func (j *Journal) CheckSealed(ctx context.Context, digests []string) ([]cofre.Finding, error) {
+	var found []cofre.Finding
+	for _, d := range digests {
+		text, err := j.read(ctx, sealedPrefix+d, maxSealed)
+		if err != nil && !errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrNotFound) {
+			return found, fmt.Errorf("verify the journal: %w", err)
+		}
+		if sum := sha256.Sum256(text); err != nil || hex.EncodeToString(sum[:]) != d {
+			found = append(found, cofre.Finding{Check: Check, Object: sealedPrefix + d}.Saying(cofre.Say("journal.sealed_changed", "it is not what the entry names")))
+		}
+	}
+	return found, nil
 }

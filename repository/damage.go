@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
@@ -204,17 +203,7 @@ func (r *Repository) openDamage(b []byte) (damageRecord, error) {
 	return rec, nil
 }
 
-func (r *Repository) damageCipher() (cipher.AEAD, error) {
-	key, err := r.kopia.DeriveKey(damagePurpose, 32)
-	if err != nil {
-		return nil, r.explain("derive the key of records of damage", err)
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCM(block)
-}
+func (r *Repository) damageCipher() (cipher.AEAD, error) { return r.cipher(damagePurpose) }
 
 // Damage says which points are known to have lost something that has not been stored afresh since, oldest first.
 //
