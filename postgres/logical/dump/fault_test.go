@@ -122,6 +122,34 @@ func TestAlteredWhileCopied(t *testing.T) {
 	testkit.Healthy(t, s, db)
 }
 
+// A table is altered right after the capture has locked it, and before pg_dump does: pg_dump waits behind the ALTER, which waits for the
+// capture. The capture lets it through and begins again.
+func TestAlteredBeforeThePGDump(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	s.Exec(t, db, "CREATE TABLE public.t (i int); INSERT INTO public.t VALUES (1)")
+	waiting := s.Conn(t, db)
+	var altered sync.WaitGroup
+	altered.Go(func() {
+		// Asked in one session, so that pg_dump has no time to come first.
+		if _, err := waiting.Exec(t.Context(), `DO $$BEGIN
+ FOR i IN 1 .. 100000 LOOP
+  EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE relation = 'public.t'::regclass AND mode = 'AccessShareLock' AND granted);
+  PERFORM pg_sleep(0.001);
+ END LOOP;
+END$$; ALTER TABLE public.t ADD COLUMN late int`); err != nil {
+			t.Error(err)
+		}
+	})
+	_, facts := captureObserved(t, logicaltest.Source(s, db, dump.Options{}), cofre.Discard)
+	altered.Wait()
+	if facts.Rows != 1 {
+		t.Errorf("captured %d rows", facts.Rows)
+	}
+	testkit.Healthy(t, s, db)
+}
+
 func captureObserved(t *testing.T, src *dump.Source, o cofre.Observer) (cofre.Tree, logical.Facts) {
 	t.Helper()
 	repo := repositorytest.NewMemory()

@@ -24,7 +24,7 @@ import (
 
 // tocLockTimeout bounds pg_dump's wait for locks. Ours are held by then, so it waits only behind somebody who
 // waits for us: the capture lets them through by beginning again, rather than make everybody wait.
-const tocLockTimeout = 10 * time.Second
+const tocLockTimeout = 2 * time.Second
 
 // readTOC has pg_dump write the archive under the snapshot and reads the table of contents, which comes first.
 // The data behind it stays unread: pg_dump is ended, and cancels its statement as it goes. Left alone it would
@@ -81,9 +81,6 @@ func (d *dump) explainDump(ctx context.Context, err error) error {
 		return err
 	}
 	switch said := tool.Stderr; {
-	case strings.Contains(said, "due to lock timeout"), strings.Contains(said, "could not obtain lock"):
-		return cofre.WithHint(fmt.Errorf("dump the table of contents: %s: %w: %w", d.lockHolders(ctx), cofre.ErrLocked, errChanged),
-			cofre.Say("database.lock_holder", "let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout"))
 	case strings.Contains(said, "permission denied"):
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %w: %w", cofre.ErrDenied, err),
 			cofre.Say("database.grants", "cofre doctor --print-grants prints the SQL for a role that may read everything"))
@@ -92,6 +89,11 @@ func (d *dump) explainDump(ctx context.Context, err error) error {
 	case strings.Contains(said, "max_locks_per_transaction"):
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %w", err),
 			cofre.Say("database.max_locks", "too many tables for the lock table: ALTER SYSTEM SET max_locks_per_transaction = 256, then restart PostgreSQL"))
+	case strings.Contains(said, "LOCK TABLE ") && !strings.Contains(said, "FATAL") && !strings.Contains(said, "server closed the connection"):
+		// pg_dump bounds its wait by statement_timeout, and what the server then says has many languages: the statement that
+		// failed has one.
+		return cofre.WithHint(fmt.Errorf("dump the table of contents: %s: %w: %w", d.lockHolders(ctx), cofre.ErrLocked, errChanged),
+			cofre.Say("database.lock_holder", "let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout"))
 	}
 	return fmt.Errorf("dump the table of contents: %w", err)
 }
