@@ -3,6 +3,7 @@ package fingerprint
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -275,7 +276,7 @@ func (c *comparison) compareObject(n *Counted, pairs []pair) error {
 			continue
 		}
 		different = true
-		if err := c.tell(kind, p.name, Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lost(kind, p.name, w)}); err != nil {
+		if err := c.tell(kind, p.name, Difference{Name: w.name + ": " + p.name, Want: want, Got: got, Lost: c.lostOf(kind, p.name, w, want, got)}); err != nil {
 			return err
 		}
 	}
@@ -286,6 +287,62 @@ func (c *comparison) compareObject(n *Counted, pairs []pair) error {
 		n.Difference++
 	}
 	return nil
+}
+
+// lostOf says why no dump brings the value of an attribute back.
+func (c *comparison) lostOf(kind, attribute string, o object, want, got string) cofre.Message {
+	if why := c.lost(kind, attribute, o); !why.IsZero() {
+		return why
+	}
+	if attribute == privilegesAttribute && strings.HasPrefix(kind, changedPrivileges) && byOwnerAlone(want, got) {
+		return cofre.Say("undumped.maker", "what an extension or the server itself makes belongs to the role that makes it there")
+	}
+	return cofre.Message{}
+}
+
+// held is one privilege of one role, as granted writes it.
+var held = pattern.Lazy(`("(?:[^"]|"")*"|[^ "=]*)=([A-Z]+)\*?`)
+
+// byOwnerAlone reports whether two lists of privileges differ in nothing but the owner, who holds everything that he may grant.
+func byOwnerAlone(want, got string) bool {
+	w, g := holders(want), holders(got)
+	for was, all := range w {
+		if _, ok := g[was]; ok {
+			continue
+		}
+		for is, now := range g {
+			if is == "PUBLIC" || !maps.Equal(all, now) || !subset(w[is], all) {
+				continue
+			}
+			rest := maps.Clone(w)
+			delete(rest, was)
+			rest[is] = all
+			if maps.EqualFunc(rest, g, maps.Equal[map[string]bool, map[string]bool]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func holders(privileges string) map[string]map[string]bool {
+	found := map[string]map[string]bool{}
+	for _, m := range held().FindAllStringSubmatch(privileges, -1) {
+		if found[m[1]] == nil {
+			found[m[1]] = map[string]bool{}
+		}
+		found[m[1]][m[2]] = true
+	}
+	return found
+}
+
+func subset(a, b map[string]bool) bool {
+	for k := range a {
+		if !b[k] {
+			return false
+		}
+	}
+	return true
 }
 
 // meaning is two values as they are compared: a privilege that the older of two majors does not know is none.
