@@ -128,6 +128,14 @@ type Foldered interface {
 	Sweep(ctx context.Context) error
 }
 
+// Folding is an optional power of a Store whose names are a file system's, which may take two of them for one: they differ
+// in case, or in how Unicode composes them.
+type Folding interface {
+	// Folded returns what the place takes a path for, BUCKET/NAME or a part of one, and false if it keeps all names apart. Of a
+	// Locker it is known once that is locked.
+	Folded(path string) (folded string, folds bool)
+}
+
 // Locker is an optional power of a Store: it keeps other restores to it out until unlock is called.
 //
 // Errors: cofre.ErrLocked while one runs.

@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
 	"github.com/trustlayer/cofre/bucket/restoring"
 )
@@ -132,5 +134,60 @@ func TestAFolderThatIsGoneIsMade(t *testing.T) {
 	}
 	if len(r.plan.Steps) == 0 || r.plan.Steps[0].Verb != "create" || !strings.Contains(r.plan.Steps[0].Object, root) {
 		t.Errorf("the plan says: %v", r.plan.Steps)
+	}
+}
+
+// folding is a folder on a file system that takes names for one that differ in case.
+type folding struct{ *dir.Store }
+
+func (f folding) Folded(path string) (string, bool) { return strings.ToLower(path), true }
+
+func (f folding) MakeFolder(ctx context.Context, x bucket.Folder) (bool, error) {
+	if x.Name == "Reports" {
+		return false, nil // reports is there
+	}
+	return f.Store.MakeFolder(ctx, x)
+}
+
+func (f folding) SetFolder(ctx context.Context, x bucket.Folder) error {
+	if x.Name == "Reports" {
+		return nil
+	}
+	return f.Store.SetFolder(ctx, x)
+}
+
+// TestNamesThatThePlaceTakesForOne: one of the objects is restored, and what was there is never overwritten; the others are named.
+func TestNamesThatThePlaceTakesForOne(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{"evidence/a", "evidence/A", "evidence/live", "evidence/reports/x", "evidence/Reports/y"} {
+		must(t, os.MkdirAll(filepath.Dir(root+"/"+name), 0o755))
+		must(t, os.WriteFile(root+"/"+name, []byte(name), 0o600))
+	}
+	r := newRoom(t)
+	store, err := dir.Open(root)
+	must(t, err)
+	r.config.Store = store
+	r.capture()
+	to := emptied(t, root)
+	must(t, os.Mkdir(root+"/evidence", 0o755))
+	must(t, os.WriteFile(root+"/evidence/LIVE", []byte("not captured"), 0o600))
+	out, err := r.tryRestore(restoring.Restore{To: folding{to}, Replace: true})
+	must(t, err)
+	got := left(out)
+	for _, pair := range [][]string{{"evidence/a", "evidence/A"}, {"evidence/reports/x", "evidence/Reports/y"}, {"evidence/LIVE", "evidence/live"}} {
+		var there []string
+		for _, name := range pair {
+			if _, err := os.Lstat(root + "/" + name); err == nil {
+				there = append(there, name)
+			} else if !strings.Contains(got, "object "+name+": the file system takes its name for that of evidence/") {
+				t.Errorf("%s is not named: %s", name, got)
+			}
+		}
+		if len(there) != 1 {
+			t.Errorf("of %v there are %v", pair, there)
+		}
+	}
+	if b, err := os.ReadFile(root + "/evidence/LIVE"); err != nil || string(b) != "not captured" {
+		t.Errorf("what was there is %q, %v", b, err)
 	}
 }

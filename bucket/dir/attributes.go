@@ -26,11 +26,15 @@ type place struct {
 	here   *owner.Here
 	names  map[string]string // of numbers
 	xattrs bool              // whether the file system has extended attributes
+
+	root   string
+	tried  sync.Once // see fitTime
+	traits traits
 }
 
 func newPlace(root string) *place {
 	_, err := xattr.LGet(root, "user.cofre")
-	return &place{here: owner.Current(), names: map[string]string{}, xattrs: !noAttributes(err)}
+	return &place{root: root, here: owner.Current(), names: map[string]string{}, xattrs: !noAttributes(err)}
 }
 
 func noAttributes(err error) bool {

@@ -239,6 +239,10 @@ func cmpErr(err, otherwise error) error {
 // Fit holds everything but what the file system or this user does not. A name that is no path is named.
 func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 	a, lost := s.place.fit(o.Attributes)
+	if o.Attributes != nil { // otherwise the time is that of the upload
+		at, kept := s.place.fitTime(o.ModifiedAt)
+		o.ModifiedAt, lost = at, append(lost, kept...)
+	}
 	o.Attributes = a
 	if !s.plain(o.Bucket, o.Name) {
 		lost = append(lost, cofre.Say("bucket.lost_path", "a path of its name, which cannot be one: its bytes will be below {{.folder}}", "folder", reserved+"/odd"))

@@ -66,3 +66,35 @@ func TestAFileThatIsWrittenWhileItIsRead(t *testing.T) {
 		t.Errorf("its etag is %s still, %v", after.ETag, err)
 	}
 }
+
+// TestTimesThatTheFileSystemDoesNotKeep are restored as near as they can be, and said before.
+func TestTimesThatTheFileSystemDoesNotKeep(t *testing.T) {
+	first, last := time.Unix(-1<<31, 0).UTC(), time.Unix(1<<31-1, 0).UTC()
+	for _, test := range []struct{ captured, kept time.Time }{
+		{time.Unix(1_700_000_001, 123_456_789), time.Unix(1_700_000_001, 0)},
+		{time.Unix(-1_000_000, 999_999_999), time.Unix(-1_000_000, 0)},
+		{time.Unix(1_700_000_001, 0), time.Unix(1_700_000_001, 0)},
+		{time.Date(1890, 1, 1, 0, 0, 0, 0, time.UTC), first},
+		{time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC), last},
+	} {
+		s, err := dir.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Coarse(time.Second, first, last)
+		o := bucket.Object{Bucket: "docs", Name: "a", ModifiedAt: test.captured, Attributes: &bucket.Attributes{
+			Mode: "0600", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
+		}}
+		fitted, lost := s.Fit(o)
+		if !fitted.ModifiedAt.Equal(test.kept) || len(lost) == 0 != test.kept.Equal(test.captured) {
+			t.Errorf("%v becomes %v, not %v: %v", test.captured, fitted.ModifiedAt, test.kept, lost)
+		}
+		if err := s.Ensure(t.Context(), bucket.Bucket{ID: "docs"}); err != nil {
+			t.Fatal(err)
+		}
+		put, err := s.Put(t.Context(), fitted, bytes.NewReader(nil))
+		if err != nil || !bucket.Differing(fitted, put, true).IsZero() {
+			t.Errorf("written %+v, %v", put, err)
+		}
+	}
+}

@@ -104,8 +104,9 @@ func (s *Store) attributes(fi fs.FileInfo, path string) (*bucket.Attributes, err
 // FitFolder says what of a captured folder can be had here.
 func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []cofre.Message) {
 	a, lost := s.place.fit(f.Attributes)
-	f.Attributes = a
-	return f, lost
+	at, kept := s.place.fitTime(f.ModifiedAt)
+	f.Attributes, f.ModifiedAt = a, at
+	return f, append(lost, kept...)
 }
 
 // MakeFolder makes a folder with its attributes, so that nobody sees it more open than it is to be. Its owner may write
@@ -173,6 +174,9 @@ func (s *Store) Lock() (func() error, error) {
 	unlock, err := durable.LockDir(s.root)
 	if errors.Is(err, cofre.ErrLocked) {
 		return nil, fmt.Errorf("another restore into %s runs: %w", s.root, err)
+	}
+	if err == nil {
+		s.tryTraits()
 	}
 	return unlock, translate(err)
 }

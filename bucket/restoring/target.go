@@ -117,6 +117,7 @@ type Target struct {
 	kept   []cofre.Message // what was replaced that is no object
 	ways   []obstacle      // to be moved aside when published
 	keptAt cofre.Message
+	claims claims
 
 	unlock   func() error // of the place, from Stage on
 	released bool
@@ -126,7 +127,7 @@ type Target struct {
 type Checked = cofre.Checked
 
 type restoreCounts struct {
-	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing, served, kept, left, lost int64
+	wanted, created, repaired, equal, deferred, replaced, differ, failed, extra, deleted, missing, served, kept, left, lost, folded int64
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -513,6 +514,9 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) error {
 	if err := t.lock(); err != nil {
 		return err
 	}
+	if err := t.claimPresent(); err != nil {
+		return err
+	}
 	if err := t.makeFolders(ctx); err != nil {
 		return err
 	}
@@ -582,6 +586,10 @@ func (t *Target) everyShard(ctx context.Context, f func(ctx context.Context, l b
 
 // settle decides about one object and brings it if nothing that exists is touched by it.
 func (t *Target) settle(ctx context.Context, l bucket.Located, o bucket.Object, exists bool) error {
+	if other := t.folded(l); !other.IsZero() {
+		t.leaveObject(l.Object, other)
+		return nil
+	}
 	if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
 		if !t.cfg.Replace {
 			t.leaveObject(l.Object, way.said())
@@ -827,7 +835,10 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if t.counts.lost > 0 {
 		next(cofre.Say("bucket.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"))
 	}
-	if int64(len(t.apart)) > t.counts.lost && !t.cfg.Replace {
+	if t.counts.folded > 0 {
+		next(cofre.Say("bucket.folded_elsewhere", "bring an object whose name is taken here under another: --bucket BUCKET --object NAME --to-prefix OTHER/"))
+	}
+	if int64(len(t.apart)) > t.counts.lost+t.counts.folded && !t.cfg.Replace {
 		next(cofre.Say("bucket.look_at_differing", "look at the objects that differ; with --replace the captured ones take their place, and those are kept"))
 	}
 	if c.extra > c.deleted {
