@@ -266,6 +266,7 @@ func walk(t testing.TB, dir string, yield func(pgdata.Record)) *pgdata.Walker {
 func TestWalkerAgreesWithPgWaldump(t *testing.T) {
 	eachMajor(t, func(t *testing.T, major int, dir string) {
 		var want, got []string
+		prepared := 0
 		for line := range strings.Lines(string(read(t, filepath.Join(dir, "waldump.txt.gz")))) {
 			m := walPage.FindStringSubmatch(line)
 			if m == nil {
@@ -280,7 +281,7 @@ func TestWalkerAgreesWithPgWaldump(t *testing.T) {
 				return regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} UTC`).FindString(rest)
 			}
 			switch verb {
-			case "COMMIT", "ABORT":
+			case "COMMIT", "ABORT", "PREPARE":
 				s += fmt.Sprintf(" %s %s %s", verb, tx, at())
 			case "COMMIT_PREPARED", "ABORT_PREPARED":
 				id, _, _ := strings.Cut(rest, ":")
@@ -299,6 +300,9 @@ func TestWalkerAgreesWithPgWaldump(t *testing.T) {
 					s += fmt.Sprintf(" COMMIT %d %s", m.XID, at)
 				case pgdata.MomentAbort:
 					s += fmt.Sprintf(" ABORT %d %s", m.XID, at)
+				case pgdata.MomentPrepare:
+					s += fmt.Sprintf(" PREPARE %d %s", m.XID, at)
+					prepared++
 				case pgdata.MomentRestorePoint:
 					s += " RESTORE_POINT " + m.Name
 				}
@@ -309,8 +313,8 @@ func TestWalkerAgreesWithPgWaldump(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
-		if len(got) < 200 {
-			t.Errorf("%d records", len(got))
+		if len(got) < 200 || prepared != 2 {
+			t.Errorf("%d records, %d of PREPARE TRANSACTION", len(got), prepared)
 		}
 		if end, ok := w.End(); ok {
 			t.Errorf("ended at %s", end)
