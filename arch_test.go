@@ -77,6 +77,8 @@ var heights = map[string]int{
 	"demo":                           5,
 	"installation":                   7, // the product as a library: adapters meet use cases
 	"installation/difference":        6, // what changed from one point to another
+	"installation/walcheck":          6, // the WAL of each repository, proven by itself
+	"installation/walmend":           6, // what one repository has lost of it, from another
 	"installation/walstore":          6, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common

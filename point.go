@@ -119,7 +119,10 @@ type Finding struct {
 	Kind   Kind   `json:"kind,omitempty"`   // of the component it is about
 	Name   string `json:"name,omitempty"`   // of the component, if the check knows it
 	Object string `json:"object,omitempty"` // what is affected, by name
-	What   string `json:"what"`             // what is wrong, in a sentence without a period
+	// Repository is the address of the one that it is in, if there are several.
+	Repository string `json:"repository,omitempty"`
+
+	What string `json:"what"` // what is wrong, in a sentence without a period
 
 	Messages Messages `json:"messages,omitempty"`
 }

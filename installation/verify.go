@@ -11,6 +11,8 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/walcheck"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/verify"
@@ -51,15 +53,24 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		points, lacking = []cofre.RecoveryPoint{p}, catalog.Lacking(p, catalog.Want{})
 	}
 	level := cmp.Or(o.Level, cofre.LevelStructure)
+	backups, sizes, err := baseBackups(cat, "")
+	if err != nil {
+		return nil, err
+	}
+	beside := walcheck.Options{Level: level, Backups: backups, Sizes: sizes, Since: in.WAL().promisedSince()}
 	res, err := verify.Run(ctx, repo, verify.Request{
 		Points: points, Level: level, Checks: pointChecks(), Observer: in.observer,
-		Beside: func(ctx context.Context) ([]cofre.Finding, error) { return checkWAL(ctx, in.cfg, cat, level) },
+		Beside: func(ctx context.Context) []verify.WAL { return walcheck.Run(ctx, in.walRepositories(ctx), beside) },
 		Name:   func(found []cofre.Finding) { nameVerified(ctx, repo, points, found) },
 	})
 	switch n := res.Count(); {
-	case err != nil:
+	case err != nil && (n == 0 || !unread(res)):
 	case n > 0:
-		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))), mends(res, in.cfg.Repository.URL))
+		found := cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))
+		if err != nil { // the WAL of a repository was not read; what was found counts for more
+			found = errors.Join(found, err)
+		}
+		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, found), mends(res, in.cfg.Repository.URL))
 	case len(lacking) > 0:
 		first := lacking[0]
 		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", named(first)), cofre.ErrPartial,
@@ -69,9 +80,28 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	return res, err
 }
 
+// walRepositories opens the floor of every repository.
+func (in *Installation) walRepositories(ctx context.Context) []walcheck.Repository {
+	var all []walcheck.Repository
+	for _, r := range in.cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		all = append(all, walcheck.Repository{URL: r.URL, Store: st, Unlock: walstore.Unlock(ctx, r, st), Err: err})
+	}
+	return all
+}
+
+// unread reports whether all that was asked for was looked at but the WAL of some repository.
+func unread(res *verify.Result) bool {
+	return slices.ContainsFunc(res.WAL, func(w verify.WAL) bool { return w.Err != nil })
+}
+
 // mends says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
 // server or a copy still has; if nobody has it, all that helps is a base backup that does not need it.
 func mends(res *verify.Result, url string) cofre.Message {
+	ofOne := func(f cofre.Finding) bool { return f.Repository != "" && strings.HasPrefix(f.Object, "wal/") }
+	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !ofOne(f) }) {
+		return cofre.Say("verify.wal_mend", "cofre wal mend stores in each repository what it has lost of WAL and another has; then: cofre verify --level content. What nobody has any more, cofre backup cluster stores afresh if the server still has it, and is a base backup that does not need it")
+	}
 	if segment := damagedSegment(res); segment != "" {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
 	}

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
-	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
@@ -32,74 +30,6 @@ func createWALKeys(ctx context.Context, r config.Repository) (made bool, err err
 	_, had := wal.LoadRecipient(ctx, st)
 	_, err = wal.CreateKeys(ctx, st, password)
 	return err == nil && errors.Is(had, cofre.ErrNotFound), err
-}
-
-// checkWAL looks at the WAL of a repository, which no recovery point refers to: with LevelStructure at what segments say
-// of one another; with LevelContent it reads all of it back, and the key, too.
-func checkWAL(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, level cofre.Level) ([]cofre.Finding, error) {
-	r := cfg.Repository
-	st, err := walstore.Open(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	unlock := sync.OnceValues(walstore.Unlock(ctx, r, st))
-	if level == cofre.LevelContent {
-		found, err := wal.CheckKeys(ctx, st, unlock)
-		if err != nil || len(found) > 0 {
-			return found, err
-		}
-	}
-	found, err := checkChains(ctx, cfg, cat, st, unlock)
-	if err != nil || level != cofre.LevelContent {
-		return found, err
-	}
-	id, err := unlock()
-	if errors.Is(err, cofre.ErrNotFound) {
-		return found, nil // a repository without a key for WAL holds none
-	}
-	if err != nil {
-		return found, err
-	}
-	read, err := check.Segments(ctx, st, id)
-	if err == nil {
-		var histories []cofre.Finding
-		histories, err = wal.CheckHistories(ctx, st, id)
-		read = append(read, histories...)
-	}
-	for _, f := range read {
-		if !slices.ContainsFunc(found, func(known cofre.Finding) bool { return known.Object == f.Object }) {
-			found = append(found, f)
-		}
-	}
-	return found, err
-}
-
-func checkChains(ctx context.Context, cfg *config.Config, cat *catalog.Catalog, st cofre.Store, unlock func() (wal.Identity, error)) ([]cofre.Finding, error) {
-	_, sizes, err := baseBackups(cat, cfg.Name)
-	if err != nil {
-		return nil, err
-	}
-	systems, err := wal.Systems(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	var found []cofre.Finding
-	for _, system := range systems {
-		inv, err := wal.ReadInventory(ctx, st, system, sizes[system], unlock)
-		if err != nil {
-			// What cannot be read is found where it is read back.
-			if errors.Is(err, cofre.ErrCorrupt) {
-				continue
-			}
-			return found, err
-		}
-		broken, err := check.Chain(ctx, st, inv)
-		if err != nil {
-			return found, err
-		}
-		found = append(found, broken...)
-	}
-	return found, nil
 }
 
 // baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.
@@ -198,67 +128,19 @@ func (a walArchive) Readable(ctx context.Context) error {
 
 // Mend looks at the repository and its copies, each of which may have what another has lost.
 func (a walArchive) Mend(ctx context.Context, system cofre.SystemID, read func(context.Context, string) ([]byte, error)) (healed, lost []cofre.Message, err error) {
-	unlocked := make([]func() (wal.Identity, error), len(a.all))
-	for i, of := range a.all {
-		unlocked[i] = sync.OnceValues(func() (wal.Identity, error) {
-			if of.Unusable != nil {
-				return wal.Identity{}, of.Unusable
-			}
-			return walstore.Unlock(ctx, a.cfg.Repositories()[i], of.Store)()
-		})
-	}
-	var errs []error
-	for i, to := range a.all {
-		if to.Unusable != nil {
-			continue // whatever needs it says so
-		}
-		known, err := wal.KnownDamage(ctx, to.Store, system)
-		errs = append(errs, err)
-		for _, d := range known {
-			from, why := a.mend(ctx, i, d, read, unlocked)
-			switch {
-			case ctx.Err() != nil:
-				return healed, lost, context.Cause(ctx)
-			case why == nil:
-				healed = append(healed, cofre.Say("wal.healed", "{{.name}} was damaged in {{.url}}, and is stored afresh, from {{.from}}", "name", d.Name, "url", to.URL(), "from", from))
-			case !d.Acknowledged:
-				lost = append(lost, cofre.Say("wal.lost", "{{.name}} is damaged in {{.url}} and could not be stored afresh ({{.why}}): recovery from an older base backup ends before it", "name", d.Name, "url", to.URL(), "why", cofre.OneLine(why)))
-			}
+	m := walmend.Mender{All: a.all, Unlock: unlocking(ctx, a.cfg, a.all), Read: read}
+	wanted, err := m.Damaged(ctx, system)
+	holes, holesErr := m.Holes(ctx, system)
+	mended, mendErr := m.Mend(ctx, append(wanted, holes...))
+	for _, f := range mended {
+		switch {
+		case f.From != "":
+			healed = append(healed, f.Message())
+		case !f.Acknowledged:
+			lost = append(lost, f.Message())
 		}
 	}
-	return healed, lost, errors.Join(errs...)
-}
-
-// mend stores one file afresh in an archive, from the first that has it whole.
-func (a walArchive) mend(ctx context.Context, in int, d wal.Damage, read func(context.Context, string) ([]byte, error), unlocked []func() (wal.Identity, error)) (from string, err error) {
-	var why []error
-	if content, err := read(ctx, d.Name.String()); err == nil {
-		if _, err = wal.Restore(ctx, a.all[in], d.System, d.Name, content); err == nil {
-			return "the server", nil
-		}
-		why = append(why, err)
-	}
-	for i, of := range a.all {
-		if i == in {
-			continue
-		}
-		id, err := unlocked[i]()
-		var content []byte
-		if err == nil {
-			content, err = wal.Read(ctx, of.Store, id, d.System, d.Name)
-		}
-		if err == nil {
-			_, err = wal.Restore(ctx, a.all[in], d.System, d.Name, content)
-		}
-		if err == nil {
-			return of.URL(), nil
-		}
-		why = append(why, err)
-	}
-	if len(why) == 0 {
-		why = append(why, errors.New("the server no longer has it, and there is no copy"))
-	}
-	return "", errors.Join(why...)
+	return healed, lost, errors.Join(err, holesErr, mendErr)
 }
 
 // Missing asks for each segment by name.

@@ -103,11 +103,12 @@ func compared(all []holding) []wal.Holding {
 			inventories = append(inventories, h.inv)
 		}
 	}
+	together := wal.Together(inventories...)
 	var out []wal.Holding
 	for _, h := range all {
 		o := wal.Holding{URL: h.repository.URL, Err: h.err}
 		if h.err == nil {
-			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Missing(h.inv, inventories...)
+			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Spans(wal.Missing(h.inv, together), h.inv.SegmentSize)
 			o.Damaged = h.inv.Unreadable()
 		} else {
 			o.Error = cofre.OneLine(h.err)

@@ -237,19 +237,18 @@ func unreached(repositories []wal.Holding) error {
 	return nil
 }
 
-// Acknowledge records in the repository that a gap is known, so that it raises no alarm any more. Without a system the only one is
-// meant whose WAL is there. It returns what was recorded.
+// Acknowledge records in the repository and in every copy that a gap is known, so that it raises no alarm any more. Without a
+// system the only one is meant whose WAL is there. It returns what was recorded.
 //
-// Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge.
+// Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge. One of a
+// copy comes once the others know.
 func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.Acknowledgement) (wal.Acknowledgement, error) {
-	st, err := walstore.Open(ctx, w.in.cfg.Repository)
+	held, systems, err := w.stores(ctx)
 	if err != nil {
 		return known, err
 	}
-	systems, err := wal.Systems(ctx, st)
-	if err != nil {
-		return known, err
-	}
+	slices.Sort(systems)
+	systems = slices.Compact(systems)
 	if system == 0 {
 		if len(systems) != 1 {
 			return known, cofre.WithHint(fmt.Errorf("WAL of %d systems: %w", len(systems), cofre.ErrAmbiguous), cofre.Say("wal.systems", "name one with --system: {{.systems}}", "systems", systems))
@@ -257,5 +256,16 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 		system = systems[0]
 	}
 	known.At = time.Now().UTC()
-	return known, wal.Acknowledge(ctx, st, system, known)
+	var errs []error
+	for i, h := range held {
+		err := h.err
+		if err == nil {
+			err = wal.Acknowledge(ctx, h.store, system, known)
+		}
+		if err != nil && i > 0 {
+			err = fmt.Errorf("copies[%d]: %w", i-1, err)
+		}
+		errs = append(errs, err)
+	}
+	return known, errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -27,8 +28,8 @@ type Request struct {
 	Level    cofre.Level // LevelStructure or LevelContent
 	Checks   []cofre.PointCheck
 	Observer cofre.Observer // nil observes nothing
-	// Beside finds what is wrong with what no point refers to, such as archived WAL. Nil looks at nothing else.
-	Beside func(context.Context) ([]cofre.Finding, error)
+	// Beside looks at archived WAL, which no point refers to, in each repository. Nil looks at none.
+	Beside func(context.Context) []WAL
 	// Name gives what was found the names that people know. Nil leaves them.
 	Name func([]cofre.Finding)
 }
@@ -41,8 +42,22 @@ type Result struct {
 	StartedAt time.Time     `json:"started_at"`
 	EndedAt   time.Time     `json:"ended_at"`
 	Points    []PointResult `json:"points"`
-	// Findings are of the repository as a whole: content is shared between points.
+	// Findings are of the repository as a whole: content is shared between points. Those of WAL are of all repositories.
 	Findings []cofre.Finding `json:"findings"`
+	// WAL is what was established of the archived WAL of each repository, in the order of the configuration.
+	WAL []WAL `json:"wal,omitempty"`
+}
+
+// WAL is what was established of the archived WAL of one repository.
+type WAL struct {
+	URL      string      `json:"url"`
+	Segments int         `json:"segments"` // whole ones that it holds, damaged ones too
+	Reached  cofre.Level `json:"level_reached"`
+	// Findings are also among those of the result.
+	Findings []cofre.Finding `json:"-"`
+	// Err is why not all of it was looked at: Reached is then empty.
+	Err   error  `json:"-"`
+	Error string `json:"error,omitempty"`
 }
 
 // PointResult is what the checks between the components of one point said.
@@ -78,7 +93,7 @@ func ParseLevel(s string) (cofre.Level, error) {
 // Run verifies points at a level. Findings are no error of Run: the result holds them.
 //
 // Errors: those of the repository, if the verification could not be carried out; the result then holds what
-// was found before.
+// was found before. If the WAL of a repository could not be looked at, it holds everything else.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	run := observe.Begin(req.Observer, cofre.RunVerify, "")
 	req.Observer = run
@@ -89,9 +104,7 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		err = between(ctx, repo, req, res)
 	}
 	if err == nil && req.Beside != nil {
-		var found []cofre.Finding
-		found, err = req.Beside(ctx)
-		res.add(found...)
+		err = res.add(req.Beside(ctx))
 	}
 	if req.Name != nil {
 		req.Name(res.Findings)
@@ -124,10 +137,19 @@ func tell(run *observe.Run, res *Result) {
 	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count()})
 }
 
-// add adds what was found beside the points, and takes back the level that it denies.
-func (r *Result) add(found ...cofre.Finding) {
-	r.Findings = append(r.Findings, found...)
-	r.Reached = reached(r.Asked, r.Findings)
+// add adds what was found of WAL, and takes back the level that it denies. It returns why not all of it was looked at.
+func (r *Result) add(all []WAL) error {
+	var errs []error
+	for i := range all {
+		w := &all[i]
+		if w.Reached = reached(r.Asked, w.Findings); w.Err != nil {
+			w.Reached, w.Error = "", cofre.OneLine(w.Err)
+			errs = append(errs, w.Err)
+		}
+		r.Findings = append(r.Findings, w.Findings...)
+	}
+	r.WAL, r.Reached = all, reached(r.Asked, r.Findings)
+	return errors.Join(errs...)
 }
 
 func stored(ctx context.Context, repo repository, req Request, res *Result) error {

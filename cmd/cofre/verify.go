@@ -28,6 +28,9 @@ func newVerifyCommand(a *app) *cobra.Command {
   content     every stored byte of the repository is read back and compared with its hash, archived WAL too, whose
               records are walked from segment to segment
 
+The WAL of every copy is looked at as that of the repository is, and each is said by itself; what one lacks and another has is
+found. A copy that cannot be reached is named, and the command fails.
+
 Neither is a restore. Findings are printed by name and exit with 20. What a point was published without is printed as
 well; it exits with 3 if the point was asked for by name, or if a source has no newer point that holds it whole.`,
 		Args: cobra.MaximumNArgs(1),
@@ -62,6 +65,6 @@ func runVerify(ctx context.Context, a *app, in *installation.Installation, o ins
 	if a.JSON {
 		return cmp.Or(a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}), err)
 	}
-	a.ShowVerified(res, err == nil || res.Count() > 0 || errors.Is(err, cofre.ErrPartial))
+	a.ShowVerified(res, err == nil || res.Count() > 0 || len(res.WAL) > 0 || errors.Is(err, cofre.ErrPartial))
 	return err
 }

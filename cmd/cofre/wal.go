@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -18,7 +20,7 @@ func newWALCommand(a *app) *cobra.Command {
 		Use:   "wal",
 		Short: "Archive and fetch WAL, and say which moments can be recovered",
 	}
-	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALExpireCommand(a))
+	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALMendCommand(a), newWALExpireCommand(a))
 	return cmd
 }
 
@@ -59,6 +61,37 @@ func walStatus(ctx context.Context, a *app, in *installation.Installation) error
 	}
 	a.ShowArchiving(status.Archiver, status.ArchiverErr)
 	return alarm
+}
+
+func newWALMendCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "mend",
+		Short: "Store in each repository what it has lost of WAL and another has",
+		Long: `Store in the repository and in every copy what it has lost of WAL and another of them has: segments and histories that are
+missing, and those that are known to be damaged. Each is read back and proven before it is stored; a good one is never replaced, and what
+was damaged is kept beside. A copy that was added later gets the WAL that recovery from the base backups needs.
+
+What could not be stored is named, and exits with 3. No server is asked: cofre backup cluster asks it, too.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return walMend(ctx, a, in) })
+		},
+	}
+}
+
+func walMend(ctx context.Context, a *app, in *installation.Installation) error {
+	done, err := in.WAL().Mend(ctx)
+	if a.JSON {
+		doc := struct {
+			Files []walmend.File      `json:"files"`
+			Error *edge.ErrorDocument `json:"error,omitempty"`
+		}{done, edge.DocumentOf(err)}
+		return cmp.Or(a.Document(doc), err)
+	}
+	if len(done) > 0 || err == nil {
+		a.ShowMended(done)
+	}
+	return err
 }
 
 type walAcknowledgeCommand struct {

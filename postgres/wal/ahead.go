@@ -49,6 +49,7 @@ type outgoing struct {
 	done      chan struct{} // closed when the file behind it may be stored
 	stored    int           // in how many archives it is new
 	whole     bool          // every archive has it
+	sizes     []int64       // by archive: of its object there
 	unrelated string
 	healed    []string // what was damaged and is stored afresh
 	err       error
@@ -82,7 +83,7 @@ func (l *line) run(ctx context.Context) (first *outgoing, ahead int, err error) 
 	}
 	wg.Wait()
 	for _, f := range l.files[1:] {
-		if f.whole && f.chain.Break == 0 && f.unrelated == "" && l.mark(ctx, l.system, f.path) == nil {
+		if f.whole && f.chain.Break == 0 && f.unrelated == "" && l.mark(ctx, f) == nil {
 			ahead++
 		}
 	}
@@ -179,6 +180,7 @@ func (l *line) link(f *outgoing, before *tail, n int) *link {
 // put stores a file whose turn it is.
 func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]byte, before *tail) {
 	unrelated, healed := make([]string, len(l.Archives)), make([]string, len(l.Archives))
+	f.sizes = make([]int64, len(l.Archives))
 	stored, errs := inEach(l.Archives, func(n int, a Archive) (bool, error) {
 		if err := f.failed[n]; err != nil {
 			return false, err
@@ -191,6 +193,7 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 			return false, err
 		}
 		done, err := create(ctx, a.Store, l.deposit(f, object, sealed[n], n))
+		f.sizes[n] = done.size
 		if healed[n] = done.healed; done.healed != "" {
 			healed[n] = fmt.Sprintf("%s in %s: %s", f.name, a.URL(), done.healed)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -62,9 +63,9 @@ const aheadTime = 10 * time.Second
 // object is created only if there is none, and one that is there is accepted only if it holds the same bytes.
 //
 // If Spool is set, what waits behind the segment asked for (NAME.ready in archive_status) is archived with it, and
-// each leaves a mark in Spool once it is durable in every store. A later call that finds the mark of its file answers
-// at once. What a crash leaves is harmless in every order: a segment stored without its mark is compared and accepted,
-// a mark is written only after the segment is durable, and it names the very file (size, modification time, inode) and
+// each leaves a mark in Spool once it is durable in every store. A later call that finds the mark of its file looks whether
+// every store still has that very object, and answers at once. What a crash leaves is harmless in every order: a segment
+// stored without its mark is compared and accepted, a mark is written only after the segment is durable, and it names the very file (size, modification time, inode) and
 // the repositories with their keys, so that one left over from another life of the server counts for nothing.
 // PostgreSQL still recycles a segment only after the command succeeded for it by name.
 //
@@ -283,14 +284,17 @@ func (a *Archiver) markPath(system cofre.SystemID, path string) string {
 	return filepath.Join(a.Spool, "archived", system.String(), filepath.Base(path))
 }
 
-// mark remembers that the file at path is durable in every store. It is not synced: a lost mark costs a
+// mark remembers that a file is durable in every store, and as which object. It is not synced: a lost mark costs a
 // comparison.
-func (a *Archiver) mark(ctx context.Context, system cofre.SystemID, path string) error {
-	text, err := a.fingerprint(ctx, path)
+func (l *line) mark(ctx context.Context, f *outgoing) error {
+	text, err := l.fingerprint(ctx, f.path)
 	if err != nil {
 		return err
 	}
-	mark := a.markPath(system, path)
+	for n, d := range f.digests {
+		text += fmt.Sprintf("%s %d\n", d, f.sizes[n])
+	}
+	mark := l.markPath(l.system, f.path)
 	err = os.WriteFile(mark, []byte(text), 0o600)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(mark), 0o700); err == nil {
@@ -300,8 +304,9 @@ func (a *Archiver) mark(ctx context.Context, system cofre.SystemID, path string)
 	return err
 }
 
-// takeMark reports whether the very file at path was archived ahead, and takes the mark away. A file that a torn
-// mark, or one of another file, belongs to is archived as any other.
+// takeMark reports whether the very file at path was archived ahead and is still in every store, and takes the mark away. A file
+// that a torn mark, or one of another file, belongs to is archived as any other, and so is one that a store has lost since:
+// once this call succeeds, the server gives it up.
 func (a *Archiver) takeMark(ctx context.Context, system cofre.SystemID, path string) bool {
 	if a.Spool == "" {
 		return false
@@ -318,5 +323,23 @@ func (a *Archiver) takeMark(ctx context.Context, system cofre.SystemID, path str
 	}
 	want, err := a.fingerprint(ctx, path)
 	_ = os.Remove(mark)
-	return err == nil && want == string(b)
+	rest, ok := strings.CutPrefix(string(b), want)
+	objects := strings.Split(rest, "\n")
+	if err != nil || !ok || len(objects) != len(a.Archives)+1 {
+		return false
+	}
+	name, err := pgdata.ParseWALName(filepath.Base(path))
+	if err != nil {
+		return false
+	}
+	_, errs := inEach(a.Archives, func(n int, to Archive) (bool, error) {
+		var d digest
+		text, size, _ := strings.Cut(objects[n], " ")
+		bytes, err := strconv.ParseInt(size, 10, 64)
+		if err := errors.Join(err, d.decode(text)); err != nil {
+			return false, err
+		}
+		return false, stillHas(ctx, to.Store, ObjectName(system, name), d, bytes)
+	})
+	return errors.Join(errs...) == nil
 }

@@ -5,14 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // Archive is one repository as WAL sees it. Each has a key of its own, and its objects are encrypted for that alone:
@@ -113,6 +114,7 @@ func inEach(archives []Archive, do func(int, Archive) (isNew bool, err error)) (
 // Merge adds to inv what a copy holds of the same system: what can be recovered from all of them together.
 func (inv *Inventory) Merge(of *Inventory) {
 	inv.Notes = append(inv.Notes, of.Notes...)
+	inv.Acknowledged = append(inv.Acknowledged, of.Acknowledged...)
 	for s := range of.Segments {
 		// What one of them has is taken from the first that has it and can give it.
 		b, broken := of.Breaks[s]
@@ -171,30 +173,112 @@ func (inv *Inventory) Unreadable() []string {
 	return names
 }
 
-// Missing lists, oldest first, the whole segments that one of the others holds and inv does not.
-func Missing(inv *Inventory, others ...*Inventory) []Span {
-	missing := map[pgdata.Segment]bool{}
-	for _, other := range others {
-		for s := range other.Segments {
-			if !inv.Segments[s] {
-				missing[s] = true
-			}
+// Together is what several repositories hold of the same system, if each gives what it has. It is nil of none.
+func Together(all ...*Inventory) *Inventory {
+	var one *Inventory
+	for _, of := range all {
+		if one == nil {
+			one = newInventory(of.SystemID, of.SegmentSize)
+		}
+		one.Merge(of)
+	}
+	return one
+}
+
+// Missing lists, oldest first, the whole segments that another repository has and can give, as all of them together have them, and
+// inv does not hold.
+func Missing(inv, together *Inventory) []pgdata.Segment {
+	var missing []pgdata.Segment
+	for s := range together.Segments {
+		if !inv.Segments[s] && !together.Breaks[s].Unreadable {
+			missing = append(missing, s)
 		}
 	}
-	sorted := slices.SortedFunc(maps.Keys(missing), func(a, b pgdata.Segment) int {
+	slices.SortFunc(missing, func(a, b pgdata.Segment) int {
 		return cmp.Or(cmp.Compare(a.Timeline, b.Timeline), cmp.Compare(a.Number, b.Number))
 	})
-	var spans []Span
+	return missing
+}
+
+// MissingOf is Missing without what recovery from the base backups no longer needs for moments since the given one, and
+// without what a person has acknowledged.
+func MissingOf(inv, together *Inventory, backups []recovery.BaseBackup, since time.Time) []pgdata.Segment {
+	expired := map[pgdata.Segment]bool{}
+	for _, s := range recovery.Expired(backups, &together.WAL, since) {
+		expired[s] = true
+	}
+	return slices.DeleteFunc(Missing(inv, together), func(s pgdata.Segment) bool { return expired[s] || together.acknowledged(s) })
+}
+
+// Trails reports whether inv holds nothing newer of a timeline than a span of it.
+func (inv *Inventory) Trails(of Span) bool {
+	for s := range inv.Segments {
+		if s.Timeline == of.Timeline && s.Name(inv.SegmentSize) > of.To {
+			return false
+		}
+	}
+	return true
+}
+
+// Spans puts segments together that follow one another. They are given in order.
+func Spans(segments []pgdata.Segment, size int64) []Span {
+	var all []Span
 	var last pgdata.Segment
-	for i, s := range sorted {
-		name := s.Name(inv.SegmentSize)
+	for i, s := range segments {
+		name := s.Name(size)
 		if i > 0 && s == last.Next() {
-			spans[len(spans)-1].To = name
-			spans[len(spans)-1].Segments++
+			all[len(all)-1].To = name
+			all[len(all)-1].Segments++
 		} else {
-			spans = append(spans, Span{Timeline: s.Timeline, From: name, To: name, Segments: 1})
+			all = append(all, Span{Timeline: s.Timeline, From: name, To: name, Segments: 1})
 		}
 		last = s
 	}
-	return spans
+	return all
+}
+
+// Files lists the segments and the histories that a store holds of a cluster, by name alone.
+//
+// Errors: the store's.
+func Files(ctx context.Context, st cofre.Store, system cofre.SystemID) (map[pgdata.WALName]bool, error) {
+	all := map[pgdata.WALName]bool{}
+	for o, err := range st.List(ctx, Prefix(system)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		_, text, _ := strings.Cut(strings.TrimPrefix(o.Name, Prefix(system)), "/")
+		if n, err := pgdata.ParseWALName(text); err == nil && (n.Kind == pgdata.WALSegment || n.Kind == pgdata.WALHistory) {
+			all[n] = true
+		}
+	}
+	return all, nil
+}
+
+// Holes lists, oldest first, the files of the others that one does not have and whose neighbours it has: segments older and newer
+// than each, of the same timeline. A history is always one of them.
+func Holes(one map[pgdata.WALName]bool, others ...map[pgdata.WALName]bool) []pgdata.WALName {
+	type ends struct{ first, last string }
+	has := map[cofre.Timeline]ends{}
+	for n := range one {
+		if text := n.String(); n.Kind == pgdata.WALSegment {
+			e, ok := has[n.Timeline]
+			if !ok || text < e.first {
+				e.first = text
+			}
+			e.last = max(e.last, text)
+			has[n.Timeline] = e
+		}
+	}
+	var all []pgdata.WALName
+	for _, other := range others {
+		for n := range other {
+			e := has[n.Timeline]
+			within := n.Kind == pgdata.WALHistory || e.first < n.String() && n.String() < e.last
+			if within && !one[n] && !slices.Contains(all, n) {
+				all = append(all, n)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b pgdata.WALName) int { return strings.Compare(a.String(), b.String()) })
+	return all
 }

@@ -88,11 +88,11 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 	// The planner's view: what each misses, and what all have together.
 	inv := must(wal.ReadInventory(t.Context(), st, system, 0, nil))(t)
 	other := must(wal.ReadInventory(t.Context(), second, system, 0, nil))(t)
-	missing := wal.Missing(inv, inv, other)
+	missing := wal.Spans(wal.Missing(inv, wal.Together(inv, other)), inv.SegmentSize)
 	if len(missing) != 1 || missing[0].From != segments[1] || missing[0].To != segments[1] || missing[0].Segments != 1 {
 		t.Errorf("missing: %+v", missing)
 	}
-	if nothing := wal.Missing(other, inv, other); len(nothing) != 0 {
+	if nothing := wal.Missing(other, wal.Together(inv, other)); len(nothing) != 0 {
 		t.Errorf("missing in the copy: %+v", nothing)
 	}
 	inv.Merge(other)

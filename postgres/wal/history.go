@@ -22,28 +22,48 @@ func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WA
 	if err != nil {
 		return false, err
 	}
-	b, err := readBeginning(ctx, a.Store, object)
+	d, _, err := look(ctx, a.Store, object)
+	return err == nil && d == digestOf(r, object, content), err
+}
+
+// stillHas looks whether a store has the object of a digest and a size, as far as its header, its size and a verification say.
+//
+// Errors: those of look; cofre.ErrCorrupt if it is another, or of another size.
+func stillHas(ctx context.Context, st cofre.Store, object string, want digest, size int64) error {
+	d, n, err := look(ctx, st, object)
+	if err == nil && (d != want || n != size) {
+		err = fmt.Errorf("%s is not as it was stored: %w", object, cofre.ErrCorrupt)
+	}
+	return err
+}
+
+// look returns the digest and the size of a stored object, without the key.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt if cofre did not write it, or if it is damaged as far as its header or a
+// verification says; the store's.
+func look(ctx context.Context, st cofre.Store, object string) (digest, int64, error) {
+	o, err := st.Stat(ctx, object)
 	if err != nil {
-		return false, err
+		return digest{}, 0, err
+	}
+	b, err := readBeginning(ctx, st, object)
+	if err != nil {
+		return digest{}, 0, err
 	}
 	h, is, err := judge(object, b)
 	if err != nil {
-		return false, err
+		return digest{}, 0, err
 	}
 	if is == headDamaged {
-		return false, fmt.Errorf("the header of %s is damaged: %w", object, cofre.ErrCorrupt)
+		return digest{}, 0, fmt.Errorf("the header of %s is damaged: %w", object, cofre.ErrCorrupt)
 	}
-	id, err := storedIdent(ctx, a.Store, object)
-	if err != nil {
-		return false, err
-	}
-	switch n, err := readDamage(ctx, a.Store, damageName(object, "found", id)); {
+	switch n, err := readDamage(ctx, st, damageName(object, "found", identify(b, o.Size))); {
 	case err == nil:
-		return false, fmt.Errorf("%s %s: %w", object, n.What, cofre.ErrCorrupt)
+		return digest{}, 0, fmt.Errorf("%s %s: %w", object, n.What, cofre.ErrCorrupt)
 	case !errors.Is(err, cofre.ErrNotFound):
-		return false, err
+		return digest{}, 0, err
 	}
-	return h.digest == digestOf(r, object, content), nil
+	return h.digest, o.Size, nil
 }
 
 // ArchiveHistory stores the history of a timeline in every archive, for a server that was promoted while it archived

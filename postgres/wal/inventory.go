@@ -74,14 +74,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	if segmentSize == 0 {
 		segmentSize = 16 << 20
 	}
-	inv := &Inventory{
-		WAL: recovery.WAL{
-			SystemID: system, SegmentSize: segmentSize,
-			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
-			Breaks: map[pgdata.Segment]recovery.Break{},
-		},
-		objects: map[pgdata.Segment][]string{},
-	}
+	inv := newInventory(system, segmentSize)
 	var histories []cofre.Timeline
 	type finding struct{ object, id string }
 	damaged := map[pgdata.WALName][]finding{}
@@ -199,6 +192,17 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		}
 	}
 	return inv, inv.believe(ctx, st)
+}
+
+func newInventory(system cofre.SystemID, segmentSize int64) *Inventory {
+	return &Inventory{
+		WAL: recovery.WAL{
+			SystemID: system, SegmentSize: segmentSize,
+			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
+			Breaks: map[pgdata.Segment]recovery.Break{},
+		},
+		objects: map[pgdata.Segment][]string{},
+	}
 }
 
 // believe takes what notes say for the breaks that they tell of, and drops those of a file that did not come to be stored:

@@ -121,6 +121,7 @@ type deposit struct {
 // took is what became of a deposit.
 type took struct {
 	isNew bool
+	size  int64 // of the object that is there now, in bytes
 	// healed is why what was there was replaced, if it was.
 	healed string
 }
@@ -132,39 +133,40 @@ type took struct {
 func create(ctx context.Context, st cofre.Store, p deposit) (took, error) {
 	err := st.Create(ctx, p.object, bytes.NewReader(p.sealed), int64(len(p.sealed)))
 	if err == nil {
-		return took{isNew: true}, nil
+		return took{isNew: true, size: int64(len(p.sealed))}, nil
 	}
 	if errors.Is(err, cofre.ErrExists) {
-		var why string
-		if why, err = p.settle(ctx, st); err == nil {
-			return took{healed: why}, nil
+		var done took
+		if done, err = p.settle(ctx, st); err == nil {
+			return done, nil
 		}
 	}
 	return took{}, fmt.Errorf("repository %s: %w", st.URL(), err)
 }
 
-// settle compares what is stored under the name of a deposit with it, and replaces it if it is damaged: why says so then.
+// settle compares what is stored under the name of a deposit with it, and replaces it if it is damaged: healed says why then.
 //
 // A good object is never replaced by another. What is replaced was proven not to be as it was made, or says of itself that it
 // holds this very file; and of one whose header cannot be believed, nothing around it says that it held another. What is
 // there is read twice and kept beside first, so that a crash, and a mistake, leave it.
-func (p deposit) settle(ctx context.Context, st cofre.Store) (why string, err error) {
+func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 	was, err := readAll(ctx, st, p.object, maxObject)
 	if err != nil {
-		return "", fmt.Errorf("compare with what is there: %w", err)
+		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}
 	h, is, err := judge(p.object, was)
 	if err != nil {
-		return "", fmt.Errorf("compare with what is there: %w", err)
+		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}
 	known, err := remembered(ctx, st, p.object, was)
 	if err != nil {
-		return "", fmt.Errorf("ask what is known of %s: %w", p.object, err)
+		return took{}, fmt.Errorf("ask what is known of %s: %w", p.object, err)
 	}
+	why := ""
 	same := is != headDamaged && h.digest == p.digest
 	switch {
 	case same && is == whole && known == "":
-		return "", nil
+		return took{size: int64(len(was))}, nil
 	case is == bodyDamaged && same:
 		why = "its bytes are not those that were stored"
 	case same && known == "":
@@ -174,14 +176,18 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (why string, err er
 	case known != "":
 		why = known
 	default:
-		return "", another(p.object)
+		return took{}, another(p.object)
 	}
 	if !same {
-		if err := p.belongs(ctx, st); err != nil {
-			return "", err
+		against, err := p.against(ctx, st)
+		if err != nil {
+			return took{}, err
+		}
+		if against != "" {
+			return took{}, fmt.Errorf("%s is damaged, and was another (%s): %w", p.object, against, another(p.object))
 		}
 	}
-	return why, p.replace(ctx, st, was, why)
+	return took{healed: why, size: int64(len(p.sealed))}, p.replace(ctx, st, was, why)
 }
 
 func another(object string) error {
@@ -189,16 +195,17 @@ func another(object string) error {
 		cofre.Say("wal.two_servers", "two servers write the same timeline, or the data directory was restored outside of cofre: look at both before anything is removed"))
 }
 
-// belongs looks whether the neighbours of a damaged object, which does not say what it held, speak against the deposit.
+// against says in which way the neighbours of a segment that is not there, or is damaged and does not say what it held, speak
+// against the deposit; "" if none does.
 //
-// Errors: cofre.ErrExists if one does; the store's.
-func (p deposit) belongs(ctx context.Context, st cofre.Store) error {
+// Errors: the store's.
+func (p deposit) against(ctx context.Context, st cofre.Store) (string, error) {
 	if p.size == 0 {
-		return nil
+		return "", nil
 	}
 	seg, err := p.name.Segment(p.size)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, by := range []int{1, -1} {
 		if by < 0 && seg.Number == 0 {
@@ -210,21 +217,21 @@ func (p deposit) belongs(ctx context.Context, st cofre.Store) error {
 		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt), err == nil && h.link == nil:
 			continue
 		case err != nil:
-			return err
+			return "", err
 		}
 		why := ""
 		if by < 0 {
 			why = h.link.chain.Follows(p.chain)
 		} else if h.link.before == p.digest {
-			return nil // it names this very file
+			return "", nil // it names this very file
 		} else if why = p.chain.Follows(h.link.chain); h.link.before != (digest{}) {
 			why = "the segment after it was written behind another"
 		}
 		if why != "" {
-			return fmt.Errorf("%s is damaged, and was another (%s): %w", p.object, why, another(p.object))
+			return why, nil
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // replace puts the deposit in the place of what was there, which it keeps beside, and reads it back.
@@ -289,7 +296,7 @@ func readBeginning(ctx context.Context, st cofre.Store, object string) ([]byte, 
 // Restore stores a file's content in an archive if that has none, or one that is damaged, and reports why it replaced
 // what was there; "" if it is new, or was there and is proven whole.
 //
-// Errors: cofre.ErrExists if another file is there; cofre.ErrCorrupt, cofre.ErrRefused if the content is not what its name
+// Errors: cofre.ErrExists if another file is there, or was by what the segments beside it say; cofre.ErrCorrupt, cofre.ErrRefused if the content is not what its name
 // says; the store's.
 func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WALName, content []byte) (healed string, err error) {
 	if err := CheckContent(system, name, content); err != nil {
@@ -312,6 +319,15 @@ func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.
 	}
 	if p.sealed, err = seal(r, p.object, p.digest, l, compress(content, 1)); err != nil {
 		return "", err
+	}
+	if _, err := a.Store.Stat(ctx, p.object); errors.Is(err, cofre.ErrNotFound) {
+		against, err := p.against(ctx, a.Store)
+		if err != nil {
+			return "", err
+		}
+		if against != "" {
+			return "", fmt.Errorf("archive %s: repository %s has lost another (%s): %w", name, a.URL(), against, another(p.object))
+		}
 	}
 	done, err := create(ctx, a.Store, p)
 	if err != nil {

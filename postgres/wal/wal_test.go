@@ -365,7 +365,7 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 	}
 	before := counted.calls()
 	if out, err := a.Archive(t.Context(), at(1)); err != nil || out.Stored != 0 || counted.calls() != before {
-		t.Errorf("a segment archived ahead asked the store: %+v, %v", out, err)
+		t.Errorf("a segment archived ahead is stored once more: %+v, %v", out, err)
 	}
 	// Another repository at the same address: it has nothing yet, whatever the marks say.
 	fresh, err := age.GenerateX25519Identity()
@@ -397,6 +397,65 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 	os.Truncate(marks[0], 5)
 	if out, err := a.Archive(t.Context(), at(3)); err != nil || counted.calls() == before {
 		t.Errorf("a torn mark was believed: %+v, %v", out, err)
+	}
+}
+
+// TestAMarkIsNotBelievedUnlessTheRepositoryStillHasIt loses and spoils objects that were archived ahead: the server gives its
+// file up once the call for it has succeeded.
+func TestAMarkIsNotBelievedUnlessTheRepositoryStillHasIt(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what   string
+		spoil  func(t *testing.T, st cofre.Store, object string)
+		afresh bool
+	}{
+		{"as it was", func(*testing.T, cofre.Store, string) {}, false},
+		{"it is gone", func(t *testing.T, st cofre.Store, object string) {
+			if err := st.Delete(t.Context(), object); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"it is cut off", func(t *testing.T, st cofre.Store, object string) {
+			b := readObject(t, st, object)
+			replaceObject(t, st, object, b[:len(b)-1])
+		}, true},
+		{"its header is damaged", func(t *testing.T, st cofre.Store, object string) {
+			b := readObject(t, st, object)
+			b[40] ^= 1
+			replaceObject(t, st, object, b)
+		}, true},
+		{"it was found damaged", func(t *testing.T, st cofre.Store, object string) {
+			b := readObject(t, st, object)
+			b[len(b)-1] ^= 1
+			replaceObject(t, st, object, b)
+			if err := wal.RememberDamage(t.Context(), st, object, errors.New("a bit")); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			_, st, id := repository(t)
+			_, second, secondID := repository(t)
+			dir, system, segments := dataDir(t)
+			readyAll(t, dir, segments...)
+			a := &wal.Archiver{Archives: []wal.Archive{{Store: st}, {Store: second}}, Spool: filepath.Join(dir, "spool")}
+			at := func(i int) string { return filepath.Join(dir, "pg_wal", segments[i]) }
+			if out, err := a.Archive(t.Context(), at(0)); err != nil || out.Ahead != len(segments)-1 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			c.spoil(t, second, object(t, system, segments[1]))
+			out, err := a.Archive(t.Context(), at(1))
+			if err != nil || (out.Stored+len(out.Healed) > 0) != c.afresh {
+				t.Errorf("%+v, %v", out, err)
+			}
+			for i, st := range []cofre.Store{st, second} {
+				b, err := wal.Read(t.Context(), st, []wal.Identity{id, secondID}[i], system, must(pgdata.ParseWALName(segments[1]))(t))
+				if err != nil || !bytes.Equal(b, mustRead(t, at(1))) {
+					t.Errorf("repository %d does not have the segment that the server may give up: %v", i, err)
+				}
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package screen
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/words"
@@ -12,7 +13,7 @@ import (
 func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
 	var rows [][]string
 	for _, f := range res.Findings {
-		rows = append(rows, []string{"", f.Check, string(f.Kind), f.Object, s.Beside(f.What, f.Messages)})
+		rows = append(rows, []string{"", f.Check, string(f.Kind), objectIn(f), s.Beside(f.What, f.Messages)})
 	}
 	for _, p := range res.Points {
 		for _, f := range slices.Concat(p.Findings, p.Known) {
@@ -25,9 +26,34 @@ func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
 	if !whole || s.Quiet && len(rows) == 0 {
 		return
 	}
-	reached := cofre.Verbatim(string(res.Reached))
-	if res.Reached == "" {
-		reached = cofre.Say("verify.no_level", "none")
+	s.Line(s.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", levelWord(res.Reached), "at", s.Clocks(res.EndedAt), "time", words.Took(res.EndedAt.Sub(res.StartedAt))))
+	for _, w := range res.WAL {
+		s.showVerifiedWAL(w, len(res.WAL) > 1)
 	}
-	s.Line(s.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", reached, "at", s.Clocks(res.EndedAt), "time", words.Took(res.EndedAt.Sub(res.StartedAt))))
+}
+
+// objectIn is what a finding is about, with the address of the repository that it is in if there are several.
+func objectIn(f cofre.Finding) string {
+	if f.Repository == "" {
+		return f.Object
+	}
+	return strings.TrimSuffix(f.Repository, "/") + "/" + f.Object
+}
+
+// showVerifiedWAL says what was proven of the WAL of one repository, or that it was not looked at.
+func (s *Screen) showVerifiedWAL(w verify.WAL, several bool) {
+	switch {
+	case w.Err != nil:
+		s.Say(cofre.Say("verify.wal_unread", "WAL in {{.url}}: not verified: {{.cause}}", "url", w.URL, "cause", w.Err))
+	case w.Segments == 0 && !several:
+	default:
+		s.Say(cofre.SayN("verify.wal_reached", w.Segments, "WAL in {{.url}}: 1 segment, level reached: {{.level}}", "WAL in {{.url}}: {{.n}} segments, level reached: {{.level}}", "url", w.URL, "level", levelWord(w.Reached)))
+	}
+}
+
+func levelWord(level cofre.Level) cofre.Message {
+	if level == "" {
+		return cofre.Say("verify.no_level", "none")
+	}
+	return cofre.Verbatim(string(level))
 }

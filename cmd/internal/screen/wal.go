@@ -6,6 +6,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -58,10 +59,10 @@ func (s *Screen) showHolding(r wal.Holding) {
 	}
 	s.Say(cofre.SayN("wal.holding", r.Segments, "{{.url}}: 1 WAL segment, newest {{.newest}}", "{{.url}}: {{.n}} WAL segments, newest {{.newest}}", "url", r.URL, "newest", s.Clock(r.NewestAt)))
 	for _, m := range r.Missing {
-		s.Say(cofre.SayN("wal.misses", int(m.Segments), "{{.url}}: misses 1 segment that another has: {{.from}}", "{{.url}}: misses {{.n}} segments that another has: {{.from}} to {{.to}}", "url", r.URL, "from", m.From, "to", m.To))
+		s.Say(cofre.SayN("wal.misses", m.Segments, "{{.url}}: misses 1 segment that another has: {{.from}}: cofre wal mend stores it there, too", "{{.url}}: misses {{.n}} segments that another has: {{.from}} to {{.to}}: cofre wal mend stores them there, too", "url", r.URL, "from", m.From, "to", m.To))
 	}
 	for _, name := range r.Damaged {
-		s.Say(cofre.Say("wal.is_damaged", "{{.url}}: segment {{.name}} is damaged: cofre backup cluster stores it afresh, if another repository or the server has it", "url", r.URL, "name", name))
+		s.Say(cofre.Say("wal.is_damaged", "{{.url}}: segment {{.name}} is damaged: cofre wal mend stores it afresh if another repository has it, and cofre backup cluster if the server has it, too", "url", r.URL, "name", name))
 	}
 }
 
@@ -115,4 +116,14 @@ func stateOfGap(state string) cofre.Message {
 		return cofre.Say("wal.open", "open")
 	}
 	return cofre.Verbatim(state)
+}
+
+// ShowMended shows what became of the WAL that a repository had lost.
+func (s *Screen) ShowMended(done []walmend.File) {
+	for _, f := range done {
+		s.Say(f.Message())
+	}
+	if len(done) == 0 && !s.Quiet {
+		s.Line(s.Out, cofre.Say("wal.nothing_to_mend", "nothing to mend: each repository has what another has, and nothing is known to be damaged"))
+	}
 }

@@ -1,0 +1,92 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walmend"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// Mend stores in each repository what it has lost of WAL and another has: what is missing, and what is known to be damaged. No
+// server is asked. What is taken from a repository is proven to be what was archived, and what is stored is never put in the place of
+// a good object. It returns what became of each file; segments that are not whole yet are left to those that stream them.
+//
+// Errors: cofre.ErrPartial with what was done, if something could not be stored and nobody has acknowledged that; those of the
+// repository; those of a copy, once the others are mended.
+func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
+	archives := walstore.Archives(ctx, w.in.cfg)
+	m := walmend.Mender{All: archives, Unlock: unlocking(ctx, w.in.cfg, archives)}
+	done := []walmend.File{}
+	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+		var errs []error
+		for i, h := range held {
+			if h.err != nil {
+				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+			}
+		}
+		wanted, err := m.Damaged(ctx, held[0].inv.SystemID)
+		mended, mendErr := m.Mend(ctx, append(wanted, missingIn(held, backups, w)...))
+		done = append(done, mended...)
+		return errors.Join(append(errs, err, mendErr)...)
+	})
+	if err != nil {
+		return done, err
+	}
+	if n := slices.IndexFunc(done, func(f walmend.File) bool { return f.From == "" && !f.Acknowledged }); n >= 0 {
+		f := done[n]
+		return done, cofre.WithHint(cofre.Fail(f.Message(), cofre.ErrPartial), cofre.Say("wal.mend_otherwise",
+			"cofre backup cluster stores it afresh if the server still has it, and is a base backup that does not need it; if it says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'lost in the repository'", "segment", f.Name))
+	}
+	return done, nil
+}
+
+// missingIn lists what each repository does not hold, another has, and a promised moment needs.
+func missingIn(held []holding, backups []recovery.BaseBackup, w WAL) (wanted []walmend.Lost) {
+	var inventories []*wal.Inventory
+	for _, h := range held {
+		if h.err == nil {
+			inventories = append(inventories, h.inv)
+		}
+	}
+	together := wal.Together(inventories...)
+	add := func(in int, n pgdata.WALName) {
+		wanted = append(wanted, walmend.Lost{In: in, Damage: wal.Damage{System: together.SystemID, Name: n}, Missing: true})
+	}
+	for i, h := range held {
+		if h.err != nil {
+			continue
+		}
+		for tli := range together.Histories {
+			if _, ok := h.inv.Histories[tli]; !ok {
+				add(i, pgdata.HistoryOf(tli))
+			}
+		}
+		for _, s := range wal.MissingOf(h.inv, together, backups, w.promisedSince()) {
+			add(i, s.File(h.inv.SegmentSize))
+		}
+	}
+	return wanted
+}
+
+// unlocking reads the key of each archive when it is needed, once.
+func unlocking(ctx context.Context, cfg *config.Config, all []wal.Archive) []func() (wal.Identity, error) {
+	unlock := make([]func() (wal.Identity, error), len(all))
+	for i, of := range all {
+		unlock[i] = sync.OnceValues(func() (wal.Identity, error) {
+			if of.Unusable != nil {
+				return wal.Identity{}, of.Unusable
+			}
+			return walstore.Unlock(ctx, cfg.Repositories()[i], of.Store)()
+		})
+	}
+	return unlock
+}
