@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
@@ -173,5 +174,54 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 	}
 	if reached(second) < written {
 		t.Errorf("the one that was down ends at %s, want %s", reached(second), written)
+	}
+}
+
+// TestWhatIsMissingIsFilledIfItBelongs brings a segment from one repository into another that has lost it, and never one of another
+// history, which the segments beside it speak against.
+func TestWhatIsMissingIsFilledIfItBelongs(t *testing.T) {
+	t.Parallel()
+	_, st, _ := repository(t)
+	_, second, secondID := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st}, {Store: second}}}
+	for _, s := range segments[:4] {
+		must(a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)))(t)
+	}
+	lost := must(pgdata.ParseWALName(segments[1]))(t)
+	for _, name := range segments[1:4] { // the last is no hole: it may be on its way
+		if name != segments[2] {
+			if err := st.Delete(t.Context(), object(t, system, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	files := func(st cofre.Store) map[pgdata.WALName]bool { return must(wal.Files(t.Context(), st, system))(t) }
+	if holes := wal.Holes(files(st), files(st), files(second)); len(holes) != 1 || holes[0] != lost {
+		t.Errorf("holes: %v", holes)
+	}
+	if holes := wal.Holes(files(second), files(st), files(second)); len(holes) != 0 {
+		t.Errorf("holes of the other: %v", holes)
+	}
+	content := must(wal.Read(t.Context(), second, secondID, system, lost))(t)
+	to := wal.Archive{Store: st}
+	if _, err := wal.Restore(t.Context(), to, system, lost, rewritten(t, content)); !errors.Is(err, cofre.ErrExists) || stored(t, st, system, segments[1]) {
+		t.Errorf("a segment of another history: %v, and it is stored: %t", err, stored(t, st, system, segments[1]))
+	}
+	if healed, err := wal.Restore(t.Context(), to, system, lost, content); err != nil || healed != "" || !stored(t, st, system, segments[1]) {
+		t.Errorf("the lost segment: %q, %v", healed, err)
+	}
+	// A base backup that needs none of it leaves nothing to be missed.
+	inv, other := must(wal.ReadInventory(t.Context(), st, system, 1<<20, nil))(t), must(wal.ReadInventory(t.Context(), second, system, 1<<20, nil))(t)
+	together := wal.Together(inv, other)
+	last := must(pgdata.ParseSegment(segments[3], inv.SegmentSize))(t)
+	at := func(start cofre.LSN) []recovery.BaseBackup {
+		return []recovery.BaseBackup{{Point: "p", SystemID: system, Timeline: 1, Start: start, Stop: start + 100}}
+	}
+	if m := wal.MissingOf(inv, together, at(last.Start(inv.SegmentSize)), time.Time{}); len(m) != 1 || m[0] != last || !inv.Trails(wal.Spans(m, inv.SegmentSize)[0]) {
+		t.Errorf("missing for a base backup in the last: %v", m)
+	}
+	if m := wal.MissingOf(inv, together, at(last.Next().Start(inv.SegmentSize)), time.Time{}); len(m) != 0 {
+		t.Errorf("missing for a base backup behind it: %v", m)
 	}
 }

@@ -153,7 +153,7 @@ func TestAppendCompletesSegmentsDurably(t *testing.T) {
 	if s.Bytes() != size || !slices.Equal(s.Waiting(), []pgdata.Segment{all[0].Segment}) {
 		t.Errorf("%d bytes wait, %v", s.Bytes(), s.Waiting())
 	}
-	if err := s.Append(all[1].Start(size)+400, []byte("x")); err == nil || !strings.Contains(err.Error(), "was to come") {
+	if err := s.Append(all[1].Start(size)+400, []byte("x")); err == nil || !strings.Contains(err.Error(), "instead of") {
 		t.Errorf("WAL that is not the next: %v", err)
 	}
 	for _, failing := range []durable.Op{durable.OpSync, durable.OpRename, durable.OpSyncDir} {
