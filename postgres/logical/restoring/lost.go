@@ -415,6 +415,7 @@ func (c *checker) losses() {
 		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(l.What), l.captured(), got, false).Because(reason))
 		c.proof.Part = c.proof.Part || l.What == lostCatalogs
 	}
+	c.openedKeys(reason)
 	for _, name := range c.filledWithout() {
 		c.proof.Omits(cofre.Say("database.unread_view", "the rows of materialized view {{.name}}: it was filled without those that are lost", "name", name))
 	}
@@ -488,6 +489,9 @@ func (t *Target) bringLost(ctx context.Context) []cofre.Message {
 	}
 	for _, k := range t.brokenKeys() {
 		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.validate()))
+	}
+	for _, k := range t.opened {
+		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.Next()))
 	}
 	return next
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -70,9 +71,10 @@ type Target struct {
 	failed     []failedStatement
 	without    []string // extensions that insist on another database, and are left out
 	losing     sync.Mutex
-	lost       []lost          // by losing while rows are loaded
-	broken     []int           // by losing: dump ids of rows that could not be read to their end
-	afterwards []cofre.Message // what can be done when the copy has its name
+	lost       []lost           // by losing while rows are loaded
+	broken     []int            // by losing: dump ids of rows that could not be read to their end
+	opened     []foreignkey.Key // foreign keys that were there, and say no more that they hold
+	afterwards []cofre.Message  // what can be done when the copy has its name
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -246,6 +248,9 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 	}
 	if t.sel.Sections[pgarchive.SectionData] {
 		if err := t.load(ctx, obs, tool); err != nil {
+			return err
+		}
+		if err := t.openKeys(ctx); err != nil {
 			return err
 		}
 		if err := tool.writeTOC(); err != nil { // what is lost may have come to light
