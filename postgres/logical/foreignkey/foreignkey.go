@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -27,6 +28,14 @@ type Key struct {
 // String names the key and its table.
 func (k Key) String() string {
 	return pgarchive.Quote(k.Name) + " on " + pgarchive.Quote(k.Schema, k.Table)
+}
+
+// State says what became of the key.
+func (k Key) State() cofre.Message {
+	if k.Gone {
+		return cofre.Say("database.key_dropped", "dropped: rows have no parent in {{.table}}, whose rows are lost, and this server takes no such key that is not validated", "table", k.To)
+	}
+	return cofre.Say("database.key_opened", "not validated: rows have no parent in {{.table}}, whose rows are lost", "table", k.To)
 }
 
 // Next is the statement for when the rows are back.

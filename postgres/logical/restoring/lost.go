@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -221,7 +222,7 @@ func (t *Target) tellLost(p *cofre.Plan) {
 	}
 	if len(refused) == 0 {
 		for _, k := range t.brokenKeys() {
-			p.Note(cofre.Say("database.key_not_valid", "foreign key {{.name}} leads to rows that are left out, and is created without being validated", "name", k.name()))
+			p.Note(cofre.Say("database.key_not_valid", "foreign key {{.name}} leads to rows that are left out, and is created without being validated", "name", k.String()))
 		}
 		return
 	}
@@ -293,21 +294,10 @@ func (t *Target) emptyHalves(ctx context.Context, loads []logical.TableLoad) err
 	return nil
 }
 
-// brokenKey is one that leads to a table whose rows are lost, from a table with rows. Names are UTF-8.
+// brokenKey is one that leads to a table whose rows are lost, from a table with rows.
 type brokenKey struct {
-	entry                     *pgarchive.Entry
-	schema, table, constraint string
-	to                        string // quoted
-}
-
-// name is what the comparison of catalogs calls it.
-func (k brokenKey) name() string {
-	return pgarchive.Quote(k.constraint) + " on " + pgarchive.Quote(k.schema, k.table)
-}
-
-// validate is the statement that has the server look at the rows, when they are back.
-func (k brokenKey) validate() string {
-	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Quote(k.schema, k.table), pgarchive.Quote(k.constraint))
+	foreignkey.Key
+	entry *pgarchive.Entry
 }
 
 // brokenKeys are the foreign keys that the rows left out would break. A table of which nothing can be read has no row that could.
@@ -340,10 +330,10 @@ func (t *Target) brokenKeys() []brokenKey {
 			continue // a key from a table to itself is empty with it
 		}
 		in := t.ClientEncoding()
-		keys = append(keys, brokenKey{
-			entry: e, schema: logical.Decoded(in, from.Namespace), table: logical.Decoded(in, from.Tag),
-			constraint: logical.Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), to: logical.Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
-		})
+		keys = append(keys, brokenKey{foreignkey.Key{
+			Schema: logical.Decoded(in, from.Namespace), Table: logical.Decoded(in, from.Tag),
+			Name: logical.Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), To: logical.Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
+		}, e})
 	}
 	return keys
 }
@@ -437,10 +427,10 @@ func (c *checker) lostReason(name string) cofre.Message {
 	}
 	bare := func(s string) string { return strings.ReplaceAll(s, `"`, "") } // the server quotes what needs it
 	for _, k := range c.brokenKeys() {
-		of := bare("constraint " + k.name())
-		statement := bare("statement of fk constraint " + k.schema + "." + k.table + " " + k.constraint)
+		of := bare("constraint " + k.String())
+		statement := bare("statement of fk constraint " + k.Schema + "." + k.Table + " " + k.Name)
 		if n := bare(name); n == of || n == statement || strings.HasPrefix(n, of+": ") {
-			return cofre.Say("database.differs_lost", "it leads to {{.table}}, whose rows are lost", "table", k.to)
+			return cofre.Say("database.differs_lost", "it leads to {{.table}}, whose rows are lost", "table", k.To)
 		}
 	}
 	return cofre.Message{}
@@ -487,10 +477,11 @@ func (t *Target) bringLost(ctx context.Context) []cofre.Message {
 		}
 		next = append(next, cofre.Say("database.lost_elsewhere", "to bring the rows of {{.table}} from the newest other point that has them: {{.command}}", "table", pgarchive.Quote(l.Schema, l.Table), "command", command))
 	}
+	keys := t.opened
 	for _, k := range t.brokenKeys() {
-		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.validate()))
+		keys = append(keys, k.Key)
 	}
-	for _, k := range t.opened {
+	for _, k := range keys {
 		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.Next()))
 	}
 	return next
