@@ -21,21 +21,47 @@ func NewRunID(at time.Time) RunID {
 // RunKind says what a run does.
 type RunKind string
 
-// The kinds of runs.
+// The kinds of runs: one for each thing that is done with an installation. What only lists what is recorded, or plans, is no run.
 const (
-	RunBackup  RunKind = "backup"
-	RunRestore RunKind = "restore"
-	RunVerify  RunKind = "verify"
+	RunInit          RunKind = "init"
+	RunBackup        RunKind = "backup"
+	RunRestore       RunKind = "restore" // What says of what: a cluster is recovered
+	RunVerify        RunKind = "verify"
+	RunAdopt         RunKind = "adopt"
+	RunExport        RunKind = "export"
+	RunDifference    RunKind = "difference"
+	RunDoctor        RunKind = "doctor"
+	RunCheckProvider RunKind = "check_provider"
+	RunWALArchive    RunKind = "wal_archive"
+	RunWALStream     RunKind = "wal_stream"
+	RunWALStatus     RunKind = "wal_status"
+	RunWALCheck      RunKind = "wal_check"
+	RunWALExpire     RunKind = "wal_expire"
+	RunAcknowledge   RunKind = "wal_acknowledge"
 )
+
+// Actor is who does something, and where. The installation that it is done to is in the source of each event.
+type Actor struct {
+	Host    string `json:"host,omitempty"`
+	User    string `json:"user,omitempty"`
+	Version string `json:"cofre_version,omitempty"`
+}
 
 // RunBegan is the first event of a run.
 type RunBegan struct {
-	Kind RunKind `json:"kind"`
+	Kind   RunKind `json:"kind"`
+	What   string  `json:"what,omitempty"`   // of a restore: database, table, merge, storage, config or cluster
+	Within RunID   `json:"within,omitempty"` // the run of another kind that this one is done for
+	By     Actor   `json:"actor,omitzero"`
+	// Configuration is the SHA-256 of the configuration that the run is done with; a secret is in it as the reference that leads to it.
+	Configuration string `json:"configuration_sha256,omitempty"`
 }
 
 // RunEnded is the last event of a run, also of one that failed.
 type RunEnded struct {
 	Kind    RunKind `json:"kind"`
+	What    string  `json:"what,omitempty"`
+	By      Actor   `json:"actor,omitzero"`
 	Code    Code    `json:"code"`              // CodeOK, or why not
 	Message string  `json:"message,omitempty"` // of the error, on one line
 	Hint    string  `json:"hint,omitempty"`
@@ -47,6 +73,19 @@ type RunEnded struct {
 // ComponentCaptured says that one source was captured. It is not yet published.
 type ComponentCaptured struct {
 	Component Component `json:"component"`
+}
+
+// RepositoryMade says that there is a repository now, or a copy of one.
+type RepositoryMade struct {
+	URL  string `json:"url"`
+	Copy bool   `json:"copy,omitempty"`
+}
+
+// KeyMade says that a repository has a key that it had not before.
+type KeyMade struct {
+	Repository string `json:"repository"` // its address
+	Key        string `json:"key"`        // what it is for: "wal"
+	Public     string `json:"public"`     // the half that is no secret
 }
 
 // PointPublished says that a recovery point is visible from now on.
@@ -80,12 +119,57 @@ type RestorePublished struct {
 	Promise Promise  `json:"promise"`
 }
 
+// CopyKept says that a restored copy differs from what was captured, in the comparisons that do not hold, and was not published: it waits for a person to decide.
+type CopyKept struct {
+	Copy  KeptCopy `json:"copy"`
+	Proof *Proof   `json:"proof"`
+}
+
+// ClusterRecovered is how far the server of a restored cluster has come.
+type ClusterRecovered struct {
+	LSN      LSN       `json:"lsn"` // the last that was replayed
+	Timeline Timeline  `json:"timeline"`
+	CommitAt time.Time `json:"commit_at,omitzero"` // of the last transaction that was replayed
+	Promoted bool      `json:"promoted"`           // it takes writes
+	Paused   bool      `json:"paused"`             // it runs, read-only
+}
+
+// ClusterAdopted says that a restored cluster is the original now.
+type ClusterAdopted struct {
+	Dir       string   `json:"dir"`
+	System    SystemID `json:"system_identifier"`
+	Timeline  Timeline `json:"timeline"`
+	Archived  []string `json:"archived"` // files of pg_wal that are in every repository now
+	Restarted bool     `json:"restarted"`
+}
+
+// Exported says that what a point holds was written for programs that know nothing of cofre, and so leaves its encryption.
+type Exported struct {
+	Format string `json:"format"`
+	To     string `json:"to,omitempty"`    // a path; empty is a stream
+	Table  string `json:"table,omitempty"` // if it is of one
+}
+
+// Compared says in how many ways one point differs from another.
+type Compared struct {
+	From    PointID `json:"from"`
+	To      PointID `json:"to"`
+	Changes int     `json:"changes"`
+}
+
+// Diagnosed is one thing that doctor looked at.
+type Diagnosed struct {
+	Diagnosis Diagnosis `json:"diagnosis"`
+}
+
 // VerificationEnded is what a verification established.
 type VerificationEnded struct {
 	Asked    Level `json:"level_asked"`
 	Reached  Level `json:"level_reached"`
 	Points   int   `json:"points"`
 	Findings int   `json:"findings"`
+	// Verified are the points that were looked at.
+	Verified []PointID `json:"verified"`
 }
 
 // InstallationAssumed says that nobody chose the installation's name, and that of the only one in the repository was taken.
@@ -122,7 +206,15 @@ type HookRan struct {
 func (RunBegan) EventType() EventType            { return "run_began" }
 func (RunEnded) EventType() EventType            { return "run_ended" }
 func (ComponentCaptured) EventType() EventType   { return "component_captured" }
+func (RepositoryMade) EventType() EventType      { return "repository_made" }
+func (KeyMade) EventType() EventType             { return "key_made" }
 func (PointPublished) EventType() EventType      { return TypePublished }
+func (CopyKept) EventType() EventType            { return "copy_kept" }
+func (ClusterRecovered) EventType() EventType    { return "cluster_recovered" }
+func (ClusterAdopted) EventType() EventType      { return "cluster_adopted" }
+func (Exported) EventType() EventType            { return "exported" }
+func (Compared) EventType() EventType            { return "compared" }
+func (Diagnosed) EventType() EventType           { return "diagnosed" }
 func (FindingMade) EventType() EventType         { return "finding" }
 func (RestorePlanned) EventType() EventType      { return "restore_planned" }
 func (RestoreStaged) EventType() EventType       { return "restore_staged" }

@@ -93,9 +93,9 @@ type RepositoryStats struct {
 
 // SourceID identifies a source within an installation, whatever machine it is captured from.
 type SourceID struct {
-	Installation string
-	Kind         Kind
-	Name         string
+	Installation string `json:"installation"`
+	Kind         Kind   `json:"kind"`
+	Name         string `json:"name"`
 }
 
 // Session is one capture's way of writing. Put, Reuse and Concat may be called by several goroutines at once.

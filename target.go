@@ -123,6 +123,13 @@ func (p *Proof) Holds() bool {
 	return true
 }
 
+// Differing is the proof without what was equal or accepted: what stands in the way.
+func (p *Proof) Differing() *Proof {
+	differing := *p
+	differing.Checks = slices.DeleteFunc(slices.Clone(p.Checks), func(c Checked) bool { return c.OK || c.Accepted != "" })
+	return &differing
+}
+
 // Omits adds what was not compared.
 func (p *Proof) Omits(what Message) {
 	p.NotCompared = append(p.NotCompared, what.Text)

@@ -60,7 +60,7 @@ type Request struct {
 // told which older points are whole again and which have lost something for good. Damage that comes to light when the
 // point is about to be published is healed by capturing once more.
 func Run(ctx context.Context, repo repository, req Request) (*cofre.RecoveryPoint, error) {
-	run := observe.Begin(req.Observer, cofre.RunBackup, "")
+	run := observe.Begin(req.Observer, cofre.RunBackup, observe.About{Of: cofre.SourceID{Installation: req.Installation}})
 	req.Observer = run
 	point, err := carryOut(ctx, repo, req)
 	run.End(ctx, err)

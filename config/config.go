@@ -19,6 +19,8 @@ import (
 type Config struct {
 	// Path is the file this was read from, absolute; empty if it came from the environment.
 	Path string `yaml:"-"`
+	// Digest is the SHA-256 of the file or, without one, of what the environment says, in hexadecimal. Secrets are in it by reference.
+	Digest string `yaml:"-"`
 
 	Name string `yaml:"name"` // of the installation; the host's name if it is left out
 	// NameGuessed says that nobody chose Name: it is the host's, or the database's of the environment.

@@ -66,7 +66,19 @@ func FromEnvironment(getenv func(string) string) (*Config, error) {
 		return nil, err
 	}
 	c.inherit()
+	c.Digest = e.digest()
 	return c, nil
+}
+
+// digest is of the variables that hold no secret.
+func (e *environment) digest() string {
+	var b strings.Builder
+	for _, name := range environmentVariables {
+		if name != "DB_PASSWORD" && name != "SUPABASE_SERVICE_ROLE_KEY" {
+			b.WriteString(name + "=" + e.getenv(name) + "\n")
+		}
+	}
+	return digest([]byte(b.String()))
 }
 
 type environment struct {

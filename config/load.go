@@ -1,6 +1,8 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +81,7 @@ func decode(text []byte, path string, getenv func(string) string) (*Config, erro
 	if root == nil {
 		return nil, found.err(path)
 	}
-	c := &Config{Path: path}
+	c := &Config{Path: path, Digest: digest(text)}
 	d.value(root, reflect.ValueOf(c).Elem(), "")
 	c.complete(filepath.Dir(path), getenv)
 	c.check(found)
@@ -89,6 +91,11 @@ func decode(text []byte, path string, getenv func(string) string) (*Config, erro
 	// After the checks: what is inherited would be found wrong twice.
 	c.inherit()
 	return c, nil
+}
+
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // preset is what holds for a config section that does not say otherwise.

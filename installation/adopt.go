@@ -20,16 +20,14 @@ type AdoptOptions struct {
 	Dir       string // its data directory
 	Superuser string // the role to ask a copy that runs with
 	Restart   bool   // a copy that runs is restarted, and backed up
+
+	// Confirm is shown the plan before anything is changed. Its error ends the adoption, as it is. Nil confirms.
+	Confirm func(*cofre.Plan) error
 }
 
-// Adoption is a restored cluster that can be made the original.
-type Adoption struct {
-	in       *Installation
-	adoption *adopting.Adoption
-}
-
-// Adopted is what an adoption did.
+// Adopted is what an adoption did. Result is nil if nothing was changed.
 type Adopted struct {
+	Plan *cofre.Plan
 	*adopting.Result
 	Point *cofre.RecoveryPoint // of the base backup that followed; nil without one
 }
@@ -37,7 +35,15 @@ type Adopted struct {
 // PlanAdoption looks at a restored cluster and changes nothing.
 //
 // Errors: those of adopting.Plan; cofre.ErrPreflight if the original still answers at the configured address.
-func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*Adoption, error) {
+func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*cofre.Plan, error) {
+	adoption, err := in.adoption(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return adoption.Plan(), nil
+}
+
+func (in *Installation) adoption(ctx context.Context, o AdoptOptions) (*adopting.Adoption, error) {
 	p := adopting.Options{Dir: o.Dir, Superuser: o.Superuser, Restart: o.Restart}
 	p.Env, _ = walstore.Environment(in.cfg)
 	if c := in.cfg.Cluster; c != nil && c.WAL != "" {
@@ -53,25 +59,33 @@ func (in *Installation) PlanAdoption(ctx context.Context, o AdoptOptions) (*Adop
 	if err := in.noOther(ctx, adoption); err != nil {
 		return nil, err
 	}
-	return &Adoption{in, adoption}, nil
+	return adoption, nil
 }
 
-// Plan is what Adopt will do.
-func (a *Adoption) Plan() *cofre.Plan { return a.adoption.Plan() }
-
-// Adopt makes the cluster the original, and backs it up if it was restarted. Interrupted anywhere, another adoption goes on. What was done is
-// returned with an error, too; nil if nothing was.
+// Adopt makes a restored cluster the original, and backs it up if it was restarted. Interrupted anywhere, another adoption goes on. What was
+// done is returned with an error, too; nil if it was not begun.
 //
-// Errors: those of adopting.Adoption.Adopt and, with the cluster adopted, of Backup.
-func (a *Adoption) Adopt(ctx context.Context) (*Adopted, error) {
-	done, err := a.adoption.Adopt(ctx)
-	if done == nil {
+// Errors: those of PlanAdoption; that of Confirm; those of adopting.Adoption.Adopt and, with the cluster adopted, of Backup.
+func (in *Installation) Adopt(ctx context.Context, o AdoptOptions) (_ *Adopted, err error) {
+	end := in.begin(ctx, cofre.RunAdopt, aboutCluster())
+	defer func() { end(err) }()
+	adoption, err := in.adoption(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	adopted := &Adopted{Result: done}
-	if err == nil {
-		adopted.Point, err = a.in.backUpAdopted(ctx, done)
+	adopted := &Adopted{Plan: adoption.Plan()}
+	if o.Confirm != nil {
+		if err := o.Confirm(adopted.Plan); err != nil {
+			return nil, err
+		}
 	}
+	done, err := adoption.Adopt(ctx)
+	adopted.Result = done
+	if err != nil {
+		return adopted, err
+	}
+	cofre.Tell(in.observer, cofre.ClusterAdopted{Dir: done.Dir, System: done.SystemID, Timeline: done.Timeline, Archived: done.Archived, Restarted: done.Restarted})
+	adopted.Point, err = in.backUpAdopted(ctx, done)
 	return adopted, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // BackupOptions says what is captured and how. Its zero value captures everything that is configured, as configured.
@@ -26,7 +27,7 @@ type BackupOptions struct {
 // Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
 // of the repository, of backup.Run and of the hooks.
 func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
-	end := in.begin(ctx, cofre.RunBackup)
+	end := in.begin(ctx, cofre.RunBackup, observe.About{})
 	defer func() { end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
@@ -44,7 +45,9 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 }
 
 // capture is Backup without hooks.
-func (in *Installation) capture(ctx context.Context, o BackupOptions) (*cofre.RecoveryPoint, error) {
+func (in *Installation) capture(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
+	end := in.begin(ctx, cofre.RunBackup, observe.About{})
+	defer func() { end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/difference"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // Difference is what changed from one point to another.
@@ -18,7 +19,9 @@ type Difference struct {
 // bytes are read, and of tables no rows. A point is given by its id, an unambiguous prefix of one, or latest.
 //
 // Errors: cofre.ErrNotFound and cofre.ErrAmbiguous for a point; those of the repository.
-func (in *Installation) Difference(ctx context.Context, from, to string) (*Difference, error) {
+func (in *Installation) Difference(ctx context.Context, from, to string) (_ *Difference, err error) {
+	end := in.begin(ctx, cofre.RunDifference, observe.About{})
+	defer func() { end(err) }()
 	repo, cat, err := in.open(ctx)
 	if err != nil {
 		return nil, err
@@ -33,5 +36,6 @@ func (in *Installation) Difference(ctx context.Context, from, to string) (*Diffe
 	if d.Changes, err = difference.Between(ctx, repo, d.From, d.To); err != nil {
 		return nil, err
 	}
+	cofre.Tell(in.observer, cofre.Compared{From: d.From.ID, To: d.To.ID, Changes: len(d.Changes)})
 	return &d, nil
 }

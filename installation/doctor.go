@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/store"
@@ -21,7 +22,26 @@ import (
 // Doctor looks at everything that a backup needs: the configuration, each repository and copy, and every source, each by
 // itself, so that one that cannot be reached hides nothing of the others. Nothing is changed. What stands in the way is not
 // OK, and its hint is the command, SQL or line that changes it.
-func (in *Installation) Doctor(ctx context.Context) []cofre.Diagnosis {
+//
+// Errors: one that says how many things are to be changed, if there are any.
+func (in *Installation) Doctor(ctx context.Context) (looked []cofre.Diagnosis, err error) {
+	end := in.begin(ctx, cofre.RunDoctor, observe.About{})
+	defer func() { end(err) }()
+	wrong := 0
+	for _, d := range in.look(ctx) {
+		looked = append(looked, d)
+		cofre.Tell(in.observer, cofre.Diagnosed{Diagnosis: d})
+		if !d.OK {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		err = cofre.Fail(cofre.SayN("doctor.to_change", wrong, "1 thing to change", "{{.n}} things to change"))
+	}
+	return looked, err
+}
+
+func (in *Installation) look(ctx context.Context) []cofre.Diagnosis {
 	cfg := in.cfg
 	looked := []cofre.Diagnosis{lookAtConfig(cfg)}
 	for i, r := range cfg.Repositories() {
@@ -55,13 +75,19 @@ func (in *Installation) ServerMajor(ctx context.Context) (int, error) {
 // CheckProvider tries whether the configured storage does what backups and restores need of it, in a bucket that exists,
 // below a prefix of its own that is emptied in the end.
 //
-// Errors: cofre.ErrConfig without a storage; those of bucket.CheckProvider. A check that fails is in the report.
-func (in *Installation) CheckProvider(ctx context.Context, id string) (bucket.ProviderReport, error) {
+// Errors: cofre.ErrConfig without a storage; those of bucket.CheckProvider; cofre.ErrFindings, with the report, if a check fails.
+func (in *Installation) CheckProvider(ctx context.Context, id string) (report bucket.ProviderReport, err error) {
+	end := in.begin(ctx, cofre.RunCheckProvider, observe.About{Of: cofre.SourceID{Kind: cofre.KindStorage, Name: storageName}})
+	defer func() { end(err) }()
 	to, err := openStore(ctx, in.cfg)
 	if err != nil {
 		return bucket.ProviderReport{}, err
 	}
-	return bucket.CheckProvider(ctx, to, id)
+	report, err = bucket.CheckProvider(ctx, to, id)
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("check %s: %w", report.Store.URL, cofre.ErrFindings)
+	}
+	return report, err
 }
 
 func lookAtConfig(cfg *config.Config) cofre.Diagnosis {

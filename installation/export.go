@@ -8,9 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/export"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -48,7 +50,9 @@ type ExportOptions struct {
 //
 // Errors: those of the repository and its catalog; cofre.ErrPreflight if something is lost that is not to be left out; cofre.ErrPartial,
 // after all was written, with what was left out; cofre.ErrExists if To does; those of logical's exports and of writing.
-func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.PointID, error) {
+func (in *Installation) Export(ctx context.Context, o ExportOptions) (_ cofre.PointID, err error) {
+	end := in.begin(ctx, cofre.RunExport, observe.About{})
+	defer func() { end(err) }()
 	point, tree, known, err := in.capturedDatabase(ctx, o.Point, o.Source)
 	if err != nil {
 		return "", err
@@ -72,6 +76,12 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (cofre.Poin
 	}
 	if logical.IsLost(err) && o.Loss.Command != "" && cofre.Hint(err) == "" {
 		err = cofre.WithHint(err, cofre.Say("export.met_loss", "what is written is not whole; what can be read, with what is lost named: {{.command}}", "command", o.Loss.Command))
+	}
+	if err == nil {
+		in.observer.Observe(cofre.Event{
+			At: time.Now(), Type: cofre.Exported{}.EventType(), Point: point.ID, Source: cofre.SourceID{Kind: cofre.KindDatabase, Name: known.from.Component.Name},
+			Fact: cofre.Exported{Format: string(o.Format), To: o.To, Table: o.Table},
+		})
 	}
 	if err == nil && len(lost) > 0 {
 		err = cofre.Fail(cofre.Say("export.without", "exported, without what the repository has lost: {{.what}}", "what", cofre.Series(lost...)), cofre.ErrPartial)

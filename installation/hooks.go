@@ -17,9 +17,10 @@ const hookBound = 10 * time.Minute
 
 // begin begins a run, to which everything belongs that the installation does until its end: hooks, what is chosen, warnings, and the use case
 // itself.
-func (in *Installation) begin(ctx context.Context, kind cofre.RunKind) (end func(error)) {
+func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about observe.About) (end func(error)) {
 	outer := in.observer
-	run := observe.Begin(outer, kind, "")
+	about.Of.Installation, about.By, about.Configuration = in.cfg.Name, observe.Here(in.Version), in.cfg.Digest
+	run := observe.Begin(outer, kind, about)
 	in.observer = run
 	return func(err error) {
 		in.observer = outer

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
@@ -38,7 +39,7 @@ type Cluster struct {
 // Errors: *cofre.UnreachableError and *cofre.GapError if the target cannot be reached exactly; those of Restore, and of
 // recovering.Run, after which what was restored stays: what it lacks is the recovery.
 func (in *Installation) Recover(ctx context.Context, c Cluster, o RestoreOptions) (_ *Restored, err error) {
-	end := in.begin(ctx, cofre.RunRestore)
+	end := in.begin(ctx, cofre.RunRestore, observe.About{What: "cluster"})
 	defer func() { end(err) }()
 	r, err := in.recovery(ctx, c, &o)
 	if err != nil {
@@ -117,6 +118,7 @@ func (t clusterTarget) Recover(ctx context.Context, obs cofre.Observer, done *co
 }
 
 func (*clusterRestore) kind() cofre.Kind { return cofre.KindCluster }
+func (*clusterRestore) called() string   { return "cluster" }
 
 func (r *clusterRestore) replaces(cofre.Component) cofre.Message {
 	if !r.Delta && !r.MoveAside {
@@ -174,6 +176,9 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 	found, reached, err := r.run(ctx, obs, done.Restored)
 	if err != nil {
 		return found, err
+	}
+	if found != nil {
+		cofre.Tell(obs, cofre.ClusterRecovered{LSN: found.LSN, Timeline: found.Timeline, CommitAt: found.CommitAt, Promoted: found.Promoted, Paused: found.Paused != nil})
 	}
 	if err := r.next(reached, found, done); err != nil {
 		return found, err

@@ -34,15 +34,15 @@ func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpo
 // initRepository makes a configured repository, or a copy, with a key for WAL.
 //
 // Errors: cofre.ErrConfig, and those of repository.Init; with the kit, if only the key could not be stored.
-func initRepository(ctx context.Context, cfg *config.Config, r config.Repository) (*repository.RecoveryKit, error) {
-	c, err := repositoryConfig(cfg, r)
+func (in *Installation) initRepository(ctx context.Context, r config.Repository, isCopy bool) (*repository.RecoveryKit, error) {
+	c, err := repositoryConfig(in.cfg, r)
 	if err != nil {
 		return nil, err
 	}
 	kit, err := repository.Init(ctx, c)
 	if errors.Is(err, cofre.ErrExists) {
 		// An init that was killed behind the repository itself has left it without its key for WAL.
-		made, keyErr := createWALKeys(ctx, r)
+		made, keyErr := in.createWALKeys(ctx, r)
 		if made {
 			err = cofre.WithHint(err, cofre.Say("init.key_made", "it had no key for WAL, and has one now: use it as it is"))
 		}
@@ -51,7 +51,8 @@ func initRepository(ctx context.Context, cfg *config.Config, r config.Repository
 	if err != nil {
 		return nil, err
 	}
-	_, err = createWALKeys(ctx, r)
+	cofre.Tell(in.observer, cofre.RepositoryMade{URL: r.URL, Copy: isCopy})
+	_, err = in.createWALKeys(ctx, r)
 	return kit, err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -15,6 +16,7 @@ import (
 // Restorable is what is restored, and where to: a Database, a *Table, a *Merge, Files or a Storage. A cluster is recovered: see Recover.
 type Restorable interface {
 	kind() cofre.Kind
+	called() string // what events call it
 	// replaces says what gives way; nothing if nothing does.
 	replaces(cofre.Component) cofre.Message
 	target(context.Context, *Installation, reader, Choice) (cofre.Target, error)
@@ -58,7 +60,7 @@ type Restored struct {
 // Errors: those of the repository and its catalog; cofre.ErrConfig if nothing says where to; those of Confirm, of restore.Run, of
 // recovery and of the hooks.
 func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreOptions) (_ *Restored, err error) {
-	end := in.begin(ctx, cofre.RunRestore)
+	end := in.begin(ctx, cofre.RunRestore, observe.About{What: what.called()})
 	defer func() { end(err) }()
 	c, err := in.prepare(ctx, what, o)
 	if err != nil {

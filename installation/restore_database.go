@@ -21,6 +21,7 @@ type Database struct {
 }
 
 func (Database) kind() cofre.Kind { return cofre.KindDatabase }
+func (Database) called() string   { return "database" }
 
 func (Database) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
 	return newestWhole(from)

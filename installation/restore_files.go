@@ -15,6 +15,7 @@ type Files struct {
 }
 
 func (Files) kind() cofre.Kind { return cofre.KindConfig }
+func (Files) called() string   { return "config" }
 
 func (Files) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
 	return newestWhole(from)

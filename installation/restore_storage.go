@@ -26,6 +26,7 @@ type Storage struct {
 }
 
 func (Storage) kind() cofre.Kind { return cofre.KindStorage }
+func (Storage) called() string   { return "storage" }
 
 func (Storage) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
 	return newestWhole(from)

@@ -30,6 +30,8 @@ func (t *Table) Made() *rescue.TableOutcome {
 
 func (*Table) kind() cofre.Kind { return cofre.KindDatabase }
 
+func (*Table) called() string { return "table" }
+
 func (*Table) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 
 func (*Table) ofOneTable() {}
@@ -64,6 +66,8 @@ type Merge struct {
 func (m *Merge) Made() *rescue.Merge { return m.made }
 
 func (*Merge) kind() cofre.Kind { return cofre.KindDatabase }
+
+func (*Merge) called() string { return "merge" }
 
 func (*Merge) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 

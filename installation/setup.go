@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/repository"
 )
 
@@ -20,11 +21,13 @@ type Initialized struct {
 // once, so also if only the key for WAL could not be stored.
 //
 // Errors: cofre.ErrConfig; cofre.ErrExists if there was nothing to be made; those of repository.Init.
-func (in *Installation) Init(ctx context.Context) (Initialized, error) {
+func (in *Installation) Init(ctx context.Context) (_ Initialized, err error) {
+	end := in.begin(ctx, cofre.RunInit, observe.About{})
+	defer func() { end(err) }()
 	made := Initialized{Of: len(in.cfg.Repositories())}
 	var errs, there []error
 	for i, r := range in.cfg.Repositories() {
-		kit, err := initRepository(ctx, in.cfg, r)
+		kit, err := in.initRepository(ctx, r, i > 0)
 		switch {
 		case kit == nil && errors.Is(err, cofre.ErrExists):
 			there = append(there, err)
@@ -42,7 +45,8 @@ func (in *Installation) Init(ctx context.Context) (Initialized, error) {
 	if len(made.Kits) == 0 {
 		errs = append(errs, there...)
 	}
-	return made, errors.Join(errs...)
+	err = errors.Join(errs...)
+	return made, err
 }
 
 // Kits returns the recovery kit of the repository and of each copy.

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/verify"
@@ -29,7 +30,7 @@ type VerifyOptions struct {
 // Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrPartial with it, if what is stored is whole and a point that
 // counts is known to lack something; those of the repository, with what was found before.
 func (in *Installation) Verify(ctx context.Context, o VerifyOptions) (_ *verify.Result, err error) {
-	end := in.begin(ctx, cofre.RunVerify)
+	end := in.begin(ctx, cofre.RunVerify, observe.About{})
 	defer func() { end(err) }()
 	res, err := in.verify(ctx, o)
 	if errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrFindings) {

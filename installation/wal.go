@@ -18,7 +18,7 @@ import (
 )
 
 // createWALKeys gives a repository that has no key for WAL one, and reports whether it had none.
-func createWALKeys(ctx context.Context, r config.Repository) (made bool, err error) {
+func (in *Installation) createWALKeys(ctx context.Context, r config.Repository) (made bool, err error) {
 	st, err := walstore.Open(ctx, r)
 	if err != nil {
 		return false, err
@@ -28,8 +28,11 @@ func createWALKeys(ctx context.Context, r config.Repository) (made bool, err err
 		return false, err
 	}
 	_, had := wal.LoadRecipient(ctx, st)
-	_, err = wal.CreateKeys(ctx, st, password)
-	return err == nil && errors.Is(had, cofre.ErrNotFound), err
+	recipient, err := wal.CreateKeys(ctx, st, password)
+	if made = err == nil && errors.Is(had, cofre.ErrNotFound); made {
+		cofre.Tell(in.observer, cofre.KeyMade{Repository: r.URL, Key: "wal", Public: recipient.String()})
+	}
+	return made, err
 }
 
 // baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.

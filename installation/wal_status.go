@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -31,10 +32,18 @@ type WALStatus struct {
 // Status says which moments can be recovered, and what stands in the way of more.
 //
 // Errors: those of the repository and of its WAL. One of a copy is in the status, and so is one of the server.
-func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
-	s := &WALStatus{Systems: []wal.Status{}}
+func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
+	end := w.in.begin(ctx, cofre.RunWALStatus, aboutCluster())
+	defer func() {
+		if err == nil {
+			end(s.Trouble())
+			return
+		}
+		end(err)
+	}()
+	s = &WALStatus{Systems: []wal.Status{}}
 	keys := keys{}
-	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+	err = w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		of, err := statusOf(ctx, held, backups)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
@@ -47,7 +56,20 @@ func (w WAL) Status(ctx context.Context) (*WALStatus, error) {
 		return nil, err
 	}
 	s.Archiver, s.ArchiverErr = w.archiver(ctx)
+	w.tellStatus(s)
 	return s, nil
+}
+
+// tellStatus tells of the gaps that were found, and of what waits for archive_command.
+func (w WAL) tellStatus(s *WALStatus) {
+	for _, of := range s.Systems {
+		for _, g := range of.Gaps {
+			cofre.Tell(w.in.observer, cofre.GapFound{System: of.System, Timeline: g.Timeline, From: g.From, To: g.To, BreaksAt: g.BreaksAt, Why: g.Why, State: string(g.State), Alarm: g.Alarm})
+		}
+	}
+	if a := s.Archiver; a != nil && a.Archives() && a.Waiting > 0 {
+		cofre.Tell(w.in.observer, cofre.WALLag{Files: a.Waiting, Since: a.Oldest})
+	}
 }
 
 // statusOf is the status of one system.
@@ -242,7 +264,10 @@ func unreached(repositories []wal.Holding) error {
 //
 // Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge. One of a
 // copy comes once the others know.
-func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.Acknowledgement) (wal.Acknowledgement, error) {
+func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.Acknowledgement) (_ wal.Acknowledgement, err error) {
+	end := w.in.begin(ctx, cofre.RunAcknowledge, aboutCluster())
+	defer func() { end(err) }()
+	known.By = cmp.Or(known.By, observe.Here("").User)
 	held, systems, err := w.stores(ctx)
 	if err != nil {
 		return known, err
@@ -264,6 +289,9 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 		}
 		if err != nil && i > 0 {
 			err = fmt.Errorf("copies[%d]: %w", i-1, err)
+		}
+		if err == nil && i == 0 {
+			cofre.Tell(w.in.observer, cofre.GapAcknowledged{System: system, Timeline: known.Timeline, From: known.From, To: known.To, By: known.By, Why: known.Why})
 		}
 		errs = append(errs, err)
 	}

@@ -29,7 +29,9 @@ type StreamOptions struct {
 //
 // Errors: cofre.ErrConfig without a cluster; those of the repositories that are there and cannot be used, and of
 // stream.Run.
-func (w WAL) Stream(ctx context.Context, o StreamOptions) error {
+func (w WAL) Stream(ctx context.Context, o StreamOptions) (err error) {
+	end := w.in.begin(ctx, cofre.RunWALStream, aboutCluster())
+	defer func() { end(err) }()
 	cfg := w.in.cfg
 	if cfg.Cluster == nil {
 		return cofre.WithHint(cofre.Fail(cofre.Say("wal.no_cluster", "stream WAL: no cluster is configured"), cofre.ErrConfig), cfg.Adding(cofre.KindCluster))
@@ -72,7 +74,9 @@ type CheckOptions struct {
 // returned beside an error.
 //
 // Errors: cofre.ErrConfig if no WAL is configured; those of probe.Probe.
-func (w WAL) Check(ctx context.Context, o CheckOptions) (*probe.Probed, error) {
+func (w WAL) Check(ctx context.Context, o CheckOptions) (_ *probe.Probed, err error) {
+	end := w.in.begin(ctx, cofre.RunWALCheck, aboutCluster())
+	defer func() { end(err) }()
 	cfg := w.in.cfg
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
 		return nil, cofre.WithHint(cofre.Fail(cofre.Say("wal.kept_none", "check the way of WAL: the configuration keeps none"), cofre.ErrConfig),
@@ -93,5 +97,11 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (*probe.Probed, error) {
 		p.Archives = append(p.Archives, wal.Archive{Store: st})
 		p.Unlock = append(p.Unlock, walstore.Unlock(ctx, r, st))
 	}
-	return p.Run(ctx)
+	done, err := p.Run(ctx)
+	if done != nil {
+		for _, r := range done.Read {
+			cofre.Tell(w.in.observer, cofre.WALReadBack{System: done.System, Segment: done.Segment, LSN: done.LSN, Repository: r.URL, Took: time.Duration(r.Seconds * float64(time.Second))})
+		}
+	}
+	return done, err
 }

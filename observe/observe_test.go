@@ -82,7 +82,7 @@ func TestASubscriptionEndsWithItsContext(t *testing.T) {
 func TestLinesAreFacts(t *testing.T) {
 	var b bytes.Buffer
 	l := observe.NewLines(&b)
-	run := observe.Begin(observe.Tee(l, cofre.Discard), cofre.RunVerify, "p")
+	run := observe.Begin(observe.Tee(l, cofre.Discard), cofre.RunVerify, observe.About{Point: "p"})
 	run.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "x", Done: 1})
 	run.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Task: "x", Err: errors.New("a\nb")})
 	cofre.Tell(run, cofre.FindingMade{Finding: cofre.Finding{Check: "content", Object: "a", What: "damaged"}})
@@ -128,7 +128,7 @@ func TestAnInterruptionIsHowARunEnded(t *testing.T) {
 		if f, ok := e.Fact.(cofre.RunEnded); ok {
 			code = f.Code
 		}
-	}), cofre.RunBackup, "")
+	}), cofre.RunBackup, observe.About{})
 	run.End(ctx, errors.New("a child was ended"))
 	if code != cofre.CodeInterrupted {
 		t.Errorf("code %s", code)
@@ -138,9 +138,9 @@ func TestAnInterruptionIsHowARunEnded(t *testing.T) {
 // Hooks and what is chosen are of the run of the use case that they surround.
 func TestARunWithinARunIsAPartOfIt(t *testing.T) {
 	var b bytes.Buffer
-	outer := observe.Begin(observe.NewLines(&b), cofre.RunRestore, "")
+	outer := observe.Begin(observe.NewLines(&b), cofre.RunRestore, observe.About{})
 	cofre.Tell(outer, cofre.HookRan{When: "before_restore"})
-	inner := observe.Begin(outer, cofre.RunRestore, "p")
+	inner := observe.Begin(outer, cofre.RunRestore, observe.About{Point: "p"})
 	cofre.Tell(inner, cofre.RestoreStaged{})
 	inner.End(t.Context(), nil)
 	cofre.Tell(outer, cofre.HookRan{When: "after_restore"})
@@ -170,7 +170,7 @@ func TestLogLevels(t *testing.T) {
 	log := observe.Log(slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	log.Observe(cofre.Event{Type: cofre.TypeNote, Text: "quiet"})
 	log.Observe(cofre.Event{Type: cofre.TypeWarning, Text: "loud"})
-	run := observe.Begin(log, cofre.RunBackup, "")
+	run := observe.Begin(log, cofre.RunBackup, observe.About{})
 	run.End(t.Context(), cofre.ErrUnreachable)
 	text := b.String()
 	if strings.Contains(text, "quiet") || !strings.Contains(text, "level=WARN msg=warning text=loud") || !strings.Contains(text, "level=ERROR msg=run_ended") || !strings.Contains(text, "code=unreachable") {

@@ -81,7 +81,7 @@ func Plan(ctx context.Context, repo repository, req Request) (*cofre.Plan, error
 // if some of it differs and was accepted, or something was left that is not as it was captured; otherwise those of the
 // target. What is recovered after that, by a cofre.Recoverer, stays published whatever its error.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
-	r := observe.Begin(req.Observer, cofre.RunRestore, req.Point)
+	r := observe.Begin(req.Observer, cofre.RunRestore, observe.About{Point: req.Point, Of: cofre.SourceID{Kind: req.Component.Kind, Name: req.Component.Name}})
 	req.Observer = r
 	res, err := run(ctx, repo, req)
 	r.End(ctx, err)
@@ -188,6 +188,7 @@ func keep(ctx context.Context, req Request, res *Result, reason error) error {
 		return errors.Join(reason, fmt.Errorf("keep the restored %s %s: %w", req.Component.Kind, req.Component.Name, err))
 	}
 	res.Kept = &kept
+	cofre.Tell(req.Observer, cofre.CopyKept{Copy: kept, Proof: res.Proof.Differing()})
 	return reason
 }
 

@@ -95,7 +95,7 @@ func ParseLevel(s string) (cofre.Level, error) {
 // Errors: those of the repository, if the verification could not be carried out; the result then holds what
 // was found before. If the WAL of a repository could not be looked at, it holds everything else.
 func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
-	run := observe.Begin(req.Observer, cofre.RunVerify, "")
+	run := observe.Begin(req.Observer, cofre.RunVerify, observe.About{})
 	req.Observer = run
 	res := &Result{Asked: req.Level, StartedAt: time.Now().UTC()}
 	err := stored(ctx, repo, req, res)
@@ -134,7 +134,11 @@ func tell(run *observe.Run, res *Result) {
 			run.Observe(cofre.Event{Type: cofre.FindingMade{}.EventType(), Point: p.ID, Fact: cofre.FindingMade{Finding: f}})
 		}
 	}
-	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count()})
+	looked := make([]cofre.PointID, len(res.Points))
+	for i, p := range res.Points {
+		looked[i] = p.ID
+	}
+	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count(), Verified: looked})
 }
 
 // add adds what was found of WAL, and takes back the level that it denies. It returns why not all of it was looked at.

@@ -135,10 +135,10 @@ func TestWhoFollowsAVerificationSeesItsResult(t *testing.T) {
 		ended  cofre.VerificationEnded
 		code   error
 	}{
-		"nothing is wrong":       {found{}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1}, nil},
-		"of the repository":      {found{findings: []cofre.Finding{damage}}, closure{}, []cofre.Finding{damage}, []cofre.PointID{""}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelStructure, Points: 1, Findings: 1}, cofre.ErrFindings},
-		"of a point":             {found{}, closure{found: []cofre.Finding{miss}}, []cofre.Finding{miss}, []cofre.PointID{"a"}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1, Findings: 1}, cofre.ErrFindings},
-		"it was not carried out": {found{err: cofre.ErrUnreachable}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent}, cofre.ErrUnreachable},
+		"nothing is wrong":       {found{}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1, Verified: []cofre.PointID{"a"}}, nil},
+		"of the repository":      {found{findings: []cofre.Finding{damage}}, closure{}, []cofre.Finding{damage}, []cofre.PointID{""}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelStructure, Points: 1, Findings: 1, Verified: []cofre.PointID{"a"}}, cofre.ErrFindings},
+		"of a point":             {found{}, closure{found: []cofre.Finding{miss}}, []cofre.Finding{miss}, []cofre.PointID{"a"}, cofre.VerificationEnded{Asked: cofre.LevelContent, Reached: cofre.LevelContent, Points: 1, Findings: 1, Verified: []cofre.PointID{"a"}}, cofre.ErrFindings},
+		"it was not carried out": {found{err: cofre.ErrUnreachable}, closure{}, nil, nil, cofre.VerificationEnded{Asked: cofre.LevelContent, Verified: []cofre.PointID{}}, cofre.ErrUnreachable},
 	} {
 		var all everything
 		c.repo.Repository = repositorytest.NewMemory()
@@ -147,7 +147,7 @@ func TestWhoFollowsAVerificationSeesItsResult(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		findings, points, ended, run := all.facts()
-		if !reflect.DeepEqual(findings, c.found) || !reflect.DeepEqual(points, c.points) || ended != c.ended || run.Code != cofre.CodeOf(c.code) {
+		if !reflect.DeepEqual(findings, c.found) || !reflect.DeepEqual(points, c.points) || !reflect.DeepEqual(ended, c.ended) || run.Code != cofre.CodeOf(c.code) {
 			t.Errorf("%s: told %+v of %v, %+v, %+v", name, findings, points, ended, run)
 		}
 	}

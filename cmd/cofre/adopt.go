@@ -56,26 +56,25 @@ type adoptDocument struct {
 }
 
 func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
-	adoption, err := in.PlanAdoption(ctx, c.AdoptOptions)
-	if err != nil {
-		return err
-	}
-	plan := adoption.Plan()
 	if c.dryRun {
+		plan, err := in.PlanAdoption(ctx, c.AdoptOptions)
+		if err != nil {
+			return err
+		}
 		return a.PrintPlan(plan, nil)
 	}
-	if !a.JSON && !a.Quiet {
-		a.WritePlan(a.Err, plan)
+	c.AdoptOptions.Confirm = func(plan *cofre.Plan) error {
+		if !a.JSON && !a.Quiet {
+			a.WritePlan(a.Err, plan)
+		}
+		return a.Confirm(ctx, c.yes, cofre.Say("adopt.question", "make {{.dir}} the original", "dir", c.Dir))
 	}
-	if err := a.Confirm(ctx, c.yes, cofre.Say("adopt.question", "make {{.dir}} the original", "dir", c.Dir)); err != nil {
+	done, err := in.Adopt(ctx, c.AdoptOptions)
+	a.EndProgress()
+	if done == nil {
 		return err
 	}
-	done, err := adoption.Adopt(ctx)
-	a.EndProgress()
-	doc := adoptDocument{Plan: plan}
-	if done != nil {
-		doc.Adopted, doc.Point = done.Result, done.Point
-	}
+	doc := adoptDocument{Plan: done.Plan, Adopted: done.Result, Point: done.Point}
 	if a.JSON {
 		doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
 		return cmp.Or(a.Document(doc), err)

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,11 +30,8 @@ cofre knows has to pass. Names that a provider refuses are told; a name it mista
 
 func checkProvider(ctx context.Context, a *app, in *installation.Installation, id string) error {
 	report, err := in.CheckProvider(ctx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, cofre.ErrFindings) {
 		return err
-	}
-	if !report.OK() {
-		err = fmt.Errorf("check %s: %w", report.Store.URL, cofre.ErrFindings)
 	}
 	if a.JSON {
 		if perr := a.Document(report); perr != nil {

@@ -40,17 +40,8 @@ that changes what stands in the way. Nothing is changed.`,
 	return cmd
 }
 
-func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Installation) (err error) {
-	looked := in.Doctor(ctx)
-	wrong := 0
-	for _, d := range looked {
-		if !d.OK {
-			wrong++
-		}
-	}
-	if wrong > 0 {
-		err = cofre.Fail(cofre.SayN("doctor.to_change", wrong, "1 thing to change", "{{.n}} things to change"))
-	}
+func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
+	looked, err := in.Doctor(ctx)
 	if a.JSON {
 		if perr := a.Document(struct {
 			Looked []cofre.Diagnosis   `json:"looked_at"`

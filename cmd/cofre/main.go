@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,6 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/observe"
 )
 
 func main() {
@@ -25,8 +23,6 @@ func main() {
 // app is what every command may ask for.
 type app struct {
 	screen.Screen
-	eventsFile string
-	events     *observe.Lines // of --events; nil without it
 }
 
 // Settings reads the configuration, and takes its time zone for the screen if the person has not typed one.
@@ -38,19 +34,6 @@ func (a *app) Settings() (*config.Config, error) {
 		a.Zone = cfg.Location()
 	}
 	return cfg, err
-}
-
-// follow opens the file of --events. It is appended to: each run of a cron job adds its own.
-func (a *app) follow() error {
-	if a.eventsFile == "" {
-		return nil
-	}
-	f, err := os.OpenFile(a.eventsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return fmt.Errorf("open the file of --events: %w", err)
-	}
-	a.events = observe.NewLines(f) // the end of the process closes it
-	return nil
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -67,8 +50,6 @@ A first time:
   cofre backup                   one recovery point of everything configured
   cofre restore database latest --dry-run`,
 	}, commands(a)...)
-	root.PersistentFlags().StringVar(&a.eventsFile, "events", "", "append every event to `FILE`, one JSON document a line")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.follow() }
 	completing(a, root)
 	return root
 }

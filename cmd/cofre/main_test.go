@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 )
 
@@ -101,16 +103,27 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // runs EVENTS FILE: writes a line for each run in EVENTS, with its events in their order, tasks, notes and warnings left out, and one for what is
-// of no run.
+// of no run. The same event several times in a row is there once, with a +. Each event of a run must say when and of which installation it is, and
+// each run by whom it is done, where, and with which configuration.
 func cmdRuns(ts *testscript.TestScript, _ bool, args []string) {
 	var runs []string
 	lines := map[string]string{}
 	for text := range strings.Lines(ts.ReadFile(args[0])) {
 		var e struct {
 			Run, Type string
-			Fact      struct{ Kind, Code, When string }
+			At        time.Time
+			Source    struct{ Installation string }
+			Fact      struct {
+				Kind, What, Code, When, State, Within string
+				Actor                                 cofre.Actor
+				Configuration                         string `json:"configuration_sha256"`
+			}
 		}
 		ts.Check(json.Unmarshal([]byte(text), &e))
+		by := e.Fact.Actor
+		if e.Run != "" && (e.At.IsZero() || e.Source.Installation == "") || e.Type == "run_began" && (by.Host == "" || by.User == "" || by.Version == "" || len(e.Fact.Configuration) != 64) {
+			ts.Fatalf("this event does not say enough: %s", text)
+		}
 		if strings.HasPrefix(e.Type, "task_") || e.Type == "note" || e.Type == "warning" {
 			continue
 		}
@@ -120,13 +133,22 @@ func cmdRuns(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		switch e.Type {
 		case "run_began":
-			lines[e.Run] = e.Fact.Kind + ":"
+			lines[e.Run] = strings.TrimSpace(e.Fact.Kind+" "+e.Fact.What) + ":"
+			if e.Fact.Within != "" {
+				lines[e.Run] = "within " + strings.Fields(lines[e.Fact.Within])[0] + " " + lines[e.Run]
+			}
 		case "run_ended":
 			lines[e.Run] += " ended " + e.Fact.Code
 		case "hook_began", "hook_ran":
 			lines[e.Run] += " " + e.Type + "(" + e.Fact.When + ")"
+		case "gap_found":
+			lines[e.Run] += " gap_found(" + e.Fact.State + ")"
 		default:
-			lines[e.Run] += " " + e.Type
+			if before := strings.TrimSuffix(lines[e.Run], "+"); strings.HasSuffix(before, " "+e.Type) {
+				lines[e.Run] = before + "+"
+			} else {
+				lines[e.Run] += " " + e.Type
+			}
 		}
 	}
 	var b strings.Builder

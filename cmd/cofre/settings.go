@@ -11,10 +11,7 @@ import (
 
 // observer shows events, and writes them to the file of --events.
 func (a *app) observer(ctx context.Context) cofre.Observer {
-	if a.events == nil {
-		return a.Follow(ctx)
-	}
-	return observe.Tee(a.Follow(ctx), a.events)
+	return observe.Tee(a.Follow(ctx), a.Events())
 }
 
 // open runs a command on the configured installation, whose events are shown, and gives it back in the end.

@@ -34,21 +34,13 @@ all WAL since. Without a base backup, nothing goes.`,
 }
 
 func (c *walExpireCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
-	e, err := in.WAL().Expirable(ctx)
+	e, err := in.WAL().Expire(ctx, installation.ExpireOptions{DryRun: c.dryRun, Confirm: func(found *installation.WALExpiry) error {
+		return a.Confirm(ctx, c.yes, cofre.SayN("wal.remove_question", found.Segments, "remove 1 WAL segment from before {{.since}}", "remove {{.n}} WAL segments from before {{.since}}", "since", found.Since.UTC()))
+	}})
 	if err != nil {
 		return err
 	}
-	since := e.Since.UTC()
-	removed := false
-	if !c.dryRun && len(e.Systems) > 0 {
-		if err := a.Confirm(ctx, c.yes, cofre.SayN("wal.remove_question", e.Segments, "remove 1 WAL segment from before {{.since}}", "remove {{.n}} WAL segments from before {{.since}}", "since", since)); err != nil {
-			return err
-		}
-		if e, err = in.WAL().Expire(ctx, e); err != nil {
-			return err
-		}
-		removed = true
-	}
+	since, removed := e.Since.UTC(), e.Removed
 	if a.JSON {
 		return a.Document(struct {
 			Since   string                    `json:"promised_since"`

@@ -80,14 +80,3 @@ func (o FetchOptions) open(ctx context.Context, r config.Repository, file string
 	id, err := wal.KeepIdentity(file, recipient, unlock)
 	return st, id, err
 }
-
-// Archiver archives to the repository and its copies. Spool is where it keeps what is known of segments archived ahead; "" is in the
-// folder for caches, or nowhere if this machine has none: a server may run without a home directory.
-func Archiver(ctx context.Context, cfg *config.Config, spool string) *wal.Archiver {
-	if spool == "" {
-		if state, err := cfg.StateFolder(); err == nil {
-			spool = filepath.Join(state, "archive", cfg.Name)
-		}
-	}
-	return &wal.Archiver{Archives: Archives(ctx, cfg), Spool: spool}
-}

@@ -506,6 +506,8 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 type Expired struct {
 	Segments int
 	Objects  int
+	// First and Last are the names of the first and the last segment; empty if only parts went.
+	First, Last string
 }
 
 // Expire removes the WAL that no kept base backup and no moment since the beginning of the promised window
@@ -518,21 +520,25 @@ type Expired struct {
 func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []recovery.BaseBackup, since time.Time, remove bool) (Expired, error) {
 	var out Expired
 	drop := func(object string) error {
-		out.Objects++
-		if !remove {
-			return nil
+		if remove {
+			if err := st.Delete(ctx, object); err != nil {
+				return err
+			}
 		}
-		return st.Delete(ctx, object)
+		out.Objects++
+		return nil
 	}
 	gone := map[pgdata.Segment]bool{}
 	for _, s := range recovery.Expired(kept, &inv.WAL, since) {
 		gone[s] = true
-		out.Segments++
 		for _, object := range inv.objects[s] {
 			if err := drop(object); err != nil {
 				return out, fmt.Errorf("expire segment %s: %w", s.Name(inv.SegmentSize), err)
 			}
 		}
+		out.Segments++
+		out.Last = s.Name(inv.SegmentSize)
+		out.First = cmp.Or(out.First, out.Last)
 	}
 	var whole []pgdata.Segment
 	for s := range inv.Segments {

@@ -26,10 +26,28 @@ type Sequence struct {
 	WholeOnly bool
 	// Warn is told where the WAL breaks.
 	Warn func(cofre.Message)
+	// Tell is told of each segment that is stored whole, and where the WAL breaks; nil is not.
+	Tell func(cofre.Fact)
 
 	parts    map[pgdata.Segment][]levelled
 	last     tail           // of what this run stored last
 	compared pgdata.Segment // the first segment of this run, once its beginning was compared with what is before it
+}
+
+func (s *Sequence) tell(f cofre.Fact) {
+	if s.Tell != nil {
+		s.Tell(f)
+	}
+}
+
+// BreakIn is what is found of a segment that is there and that recovery does not get past: its records end at a position, or, if that is 0,
+// it does not go on where the one before it ends.
+func BreakIn(system cofre.SystemID, segment string, at cofre.LSN, why string) cofre.GapFound {
+	gap := cofre.GapFound{System: system, From: segment, To: segment, BreaksAt: at, Why: why, State: string(GapOpen), Alarm: true}
+	if name, err := pgdata.ParseWALName(segment); err == nil {
+		gap.Timeline = name.Timeline
+	}
+	return gap
 }
 
 // URL is where the archive is.
@@ -91,6 +109,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		return err
 	}
 	if why != "" || k.chain.Break != 0 {
+		s.tell(BreakIn(s.System, name.String(), k.chain.Break, cmp.Or(why, k.chain.Why)))
 		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why)))
 	}
 	done, err := create(ctx, st, deposit{object, sealed, d, s.System, name, s.Size, k.chain})
@@ -103,6 +122,11 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 	}
 	if err == nil {
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}
+		archived := cofre.WALArchived{System: s.System, File: name.String(), Repository: st.URL()}
+		if done.isNew {
+			archived.Stored = 1
+		}
+		s.tell(archived)
 	}
 	return err
 }

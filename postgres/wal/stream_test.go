@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ func smallSegments(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=
 type streaming struct {
 	mu     sync.Mutex
 	said   []string
+	found  []cofre.GapFound
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -39,6 +41,9 @@ func startStream(t *testing.T, s stream.Config) *streaming {
 	s.Observer = cofre.ObserverFunc(func(e cofre.Event) {
 		run.mu.Lock()
 		defer run.mu.Unlock()
+		if gap, ok := e.Fact.(cofre.GapFound); ok {
+			run.found = append(run.found, gap)
+		}
 		run.said = append(run.said, fmt.Sprintf("%s: %s", e.Type, e.Text))
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -81,6 +86,13 @@ func (r *streaming) saidSo(text string) string {
 		}
 	}
 	return strings.Join(out, "\n")
+}
+
+// gaps are those that were told of.
+func (r *streaming) gaps() []cofre.GapFound {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.found)
 }
 
 func systemOf(t *testing.T, s *testkit.Server) cofre.SystemID {
@@ -373,6 +385,10 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 	s.Exec(t, "postgres", "insert into t values ('x')")
 	s.Exec(t, "postgres", "select pg_switch_wal()")
 	stored(after)
+	told := run.gaps()
+	if len(told) != 1 || told[0].System != system || told[0].Timeline != 1 || told[0].From <= before || told[0].To < told[0].From || told[0].To >= after || !told[0].Alarm {
+		t.Errorf("told of the gaps %+v", told)
+	}
 	inv, err := wal.ReadInventory(t.Context(), st, system, 1<<20, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/internal/language"
 	"github.com/trustlayer/cofre/internal/s3client"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -36,6 +37,9 @@ type App struct {
 
 	lang    typedLanguage
 	speaker *language.Speaker // of the person; nil speaks English
+
+	eventsFile string
+	events     *observe.Lines // of --events; nil without it
 
 	// printed is true once a JSON document is on stdout: there is exactly one.
 	printed bool
@@ -66,6 +70,8 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	flags.StringVarP(&a.ConfigFile, "config", "c", "", "configuration `FILE` (default ./cofre.yaml, then /etc/cofre/cofre.yaml, then the environment)")
 	flags.Var(&a.lang, "lang", "`LANGUAGE` of what is printed: en or pt-BR (default: that of the configuration, or of LANG)")
 	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
+	flags.StringVar(&a.eventsFile, "events", "", "append every event to `FILE`, one JSON document a line")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.follow() }
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print nothing if nothing is wrong, apart from what was asked for")
 	for _, c := range commands {
 		if c.GroupID != "" && !root.ContainsGroup(c.GroupID) {

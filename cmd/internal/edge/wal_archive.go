@@ -43,7 +43,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	done, err := walstore.Archiver(ctx, cfg, c.spool).Archive(ctx, path)
+	done, err := walstore.Archive(ctx, cfg, path, walstore.ArchiveOptions{Spool: c.spool, Version: Version(), Observer: a.Events()})
 	if err != nil {
 		return err
 	}

@@ -120,6 +120,7 @@ func (r *run) elsewhere(s server, p place, err error) (place, error) {
 	next := place{s.timeline, s.reserved().Start(s.size)}
 	r.tell.warn(cofre.Say("stream.gap", "WAL from {{.from}} of timeline {{.timeline}} on cannot be received any more ({{.said}}); streaming goes on at {{.at}} of timeline {{.next}}: take a base backup now, with cofre backup cluster",
 		"from", p.at, "timeline", p.timeline, "said", said.Message, "at", next.at, "next", next.timeline))
+	r.tell.fact(r.gap(p, next, said.Message))
 	if aside := r.spool.SetAside(); aside != nil {
 		return p, errors.Join(err, aside)
 	}
@@ -127,6 +128,18 @@ func (r *run) elsewhere(s server, p place, err error) (place, error) {
 		s.Forget()
 	}
 	return next, nil
+}
+
+// gap is what lies between a place that cannot be received any more and the next.
+func (r *run) gap(p, next place, why string) cofre.GapFound {
+	from := pgdata.SegmentAt(p.timeline, p.at, r.size)
+	to := from
+	if next.timeline == p.timeline && next.at > p.at {
+		to = pgdata.SegmentAt(p.timeline, next.at-1, r.size)
+	}
+	return cofre.GapFound{
+		System: r.system, Timeline: p.timeline, From: from.Name(r.size), To: to.Name(r.size), Why: why, State: string(wal.GapOpen), Alarm: true,
+	}
 }
 
 func history(ctx context.Context, pg *pgconn.PgConn, tli cofre.Timeline) ([]byte, error) {

@@ -24,6 +24,7 @@ type archive interface {
 // what is lost with the host is then only what no archive had been given.
 type Shipper struct {
 	archive     archive
+	system      cofre.SystemID
 	spool       *Spool
 	flush       time.Duration // how often the beginning of the present segment goes; less than 0: never
 	synchronous bool          // it goes whenever there is more of it
@@ -80,6 +81,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 	var last *Item
 	flushed := time.Now()
 	failing := false
+	lag := lagging{shipper: s}
 	for ctx.Err() == nil {
 		changed, ended := s.spool.Changed(), s.spool.Ended() // before Next, which then has all of it
 		item := s.spool.Next(last)
@@ -107,6 +109,7 @@ func (s *Shipper) Run(ctx context.Context) error {
 				s.tell.note(cofre.Say("stream.takes_again", "{{.repository}} takes WAL again", "repository", s.archive.URL()))
 				failing = false
 			}
+			lag.end()
 			back.Reset()
 			s.progressed()
 		case permanent(err):
@@ -116,10 +119,37 @@ func (s *Shipper) Run(ctx context.Context) error {
 				s.tell.warn(cofre.Say("stream.not_taken", "WAL waits on this host, because {{.repository}} did not take it: {{.error}}", "repository", s.archive.URL(), "error", err))
 				failing = true
 			}
+			lag.goesOn()
 			_ = back.Wait(ctx)
 		}
 	}
 	return nil
+}
+
+// lagging tells how far an archive is behind that does not take WAL: when that begins, once a minute, and when it has ended.
+type lagging struct {
+	shipper       *Shipper
+	since, toldAt time.Time // zero if it is not behind
+}
+
+func (l *lagging) goesOn() {
+	if l.since.IsZero() {
+		l.since = time.Now()
+	}
+	if time.Since(l.toldAt) < time.Minute {
+		return
+	}
+	l.toldAt = time.Now()
+	s := l.shipper
+	_, received, _ := s.spool.Current()
+	s.tell.fact(cofre.WALLag{Repository: s.archive.URL(), System: s.system, Received: received, Stored: s.Stored(), Bytes: s.spool.Bytes(), Since: l.since.UTC()})
+}
+
+func (l *lagging) end() {
+	if !l.since.IsZero() {
+		l.since, l.toldAt = time.Time{}, time.Time{}
+		l.shipper.tell.fact(cofre.WALLag{Repository: l.shipper.archive.URL(), System: l.shipper.system})
+	}
 }
 
 // due reports whether it is time for the beginning of the present segment.

@@ -97,6 +97,7 @@ type shipping struct {
 	*Shipper
 	kept  *kept
 	told  []string
+	lag   []cofre.WALLag
 	moved int // how often progressed was called
 	end   context.CancelFunc
 	done  chan error
@@ -107,6 +108,10 @@ func ship(t *testing.T, s *Spool, change func(*Shipper)) *shipping {
 	t.Helper()
 	run := &shipping{kept: newKept(), done: make(chan error, 1)}
 	run.Shipper = &Shipper{archive: run.kept, spool: s, flush: 5 * time.Second, progressed: func() { run.moved++ }, tell: teller{cofre.ObserverFunc(func(e cofre.Event) {
+		if lag, ok := e.Fact.(cofre.WALLag); ok {
+			run.lag = append(run.lag, lag)
+			return
+		}
 		run.told = append(run.told, fmt.Sprintf("%s: %s", e.Type, e.Text))
 	}), cofre.SourceID{}}}
 	if change != nil {
@@ -218,6 +223,12 @@ func TestShipperWaitsForAStoreThatIsDown(t *testing.T) {
 		expect(t, "told", len(down.told), 2)
 		if !strings.Contains(down.told[0], "warning: WAL waits on this host, because memory did not take it") || down.told[1] != "note: memory takes WAL again" {
 			t.Errorf("told: %v", down.told)
+		}
+		// How far it is behind is told about once a minute, and that it has ended.
+		last := len(down.lag) - 1
+		if last < 9 || last > 11 || down.lag[1] != (cofre.WALLag{Repository: "memory", Received: all[1].End(size), Stored: all[0].Start(size), Bytes: 2 * size, Since: down.lag[0].Since}) ||
+			down.lag[0].Since.IsZero() || down.lag[last] != (cofre.WALLag{Repository: "memory"}) || len(up.lag) > 0 {
+			t.Errorf("lag: %+v; of the other: %+v", down.lag, up.lag)
 		}
 		// It fails once more: told again, and asked again as soon as the first time.
 		down.kept.said()

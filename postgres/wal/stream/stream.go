@@ -200,8 +200,9 @@ func (r *run) prepare(system cofre.SystemID, size int64, ship func(*Shipper)) er
 				Archive: a, System: system, Size: size, WholeOnly: r.Flush < 0 && !r.Synchronous,
 				Before: func(seg pgdata.Segment) (pgdata.Segment, bool) { return r.lines.before(seg, size) },
 				Warn:   r.tell.warn,
+				Tell:   r.tell.fact,
 			},
-			spool: spool, flush: r.Flush, synchronous: r.Synchronous, tell: r.tell, progressed: r.wake.wake,
+			system: system, spool: spool, flush: r.Flush, synchronous: r.Synchronous, tell: r.tell, progressed: r.wake.wake,
 		}
 		r.shippers = append(r.shippers, s)
 		ship(s)
@@ -226,6 +227,10 @@ type teller struct {
 
 func (t teller) warn(m cofre.Message) { t.say(cofre.TypeWarning, m) }
 func (t teller) note(m cofre.Message) { t.say(cofre.TypeNote, m) }
+
+func (t teller) fact(f cofre.Fact) {
+	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: f.EventType(), Source: t.source, Fact: f})
+}
 
 func (t teller) say(kind cofre.EventType, m cofre.Message) {
 	t.observer.Observe(cofre.Event{At: time.Now().UTC(), Type: kind, Source: t.source}.Doing(streamTask()).Saying(m))

@@ -1,0 +1,30 @@
+package edge
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
+)
+
+// follow opens the file of --events. It is appended to: each run of a cron job, and each segment of WAL, adds its own.
+func (a *App) follow() error {
+	if a.eventsFile == "" {
+		return nil
+	}
+	f, err := os.OpenFile(a.eventsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return fmt.Errorf("open the file of --events: %w", err)
+	}
+	a.events = observe.NewLines(f) // the end of the process closes it
+	return nil
+}
+
+// Events is the observer that writes the file of --events; without one it forgets everything.
+func (a *App) Events() cofre.Observer {
+	if a.events == nil {
+		return cofre.Discard
+	}
+	return a.events
+}
