@@ -41,7 +41,8 @@ type Config struct {
 	Hooks      Hooks      `yaml:"hooks"`
 	Notify     []Notify   `yaml:"notify"`
 	Log        Log        `yaml:"log"`
-	// StateDir holds caches and connection files of this machine; everything in it may be deleted at any time.
+	// StateDir holds caches and connection files of this machine, and what it has seen of the journal: without that, a repository that was taken
+	// back is not noticed. Everything else in it may be deleted at any time.
 	// Empty: the default of the command line.
 	StateDir string `yaml:"state_dir"`
 }

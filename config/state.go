@@ -11,7 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// StateFolder is where caches and connection files of this machine are. Everything in it may be deleted at any time. Without
+// StateFolder is where caches and connection files of this machine are, and what it has seen of the journal. Without
 // HOME, as in a container, it is /var/cache/cofre for root and a folder of the user's own among the temporary ones
 // otherwise.
 //

@@ -28,7 +28,7 @@ type BackupOptions struct {
 // of the repository, of backup.Run and of the hooks.
 func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
 	end := in.begin(ctx, cofre.RunBackup, observe.About{})
-	defer func() { end(err) }()
+	defer func() { err = end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 // capture is Backup without hooks.
 func (in *Installation) capture(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
 	end := in.begin(ctx, cofre.RunBackup, observe.About{})
-	defer func() { end(err) }()
+	defer func() { err = end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err

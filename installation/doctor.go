@@ -47,6 +47,7 @@ func (in *Installation) look(ctx context.Context) []cofre.Diagnosis {
 	for i, r := range cfg.Repositories() {
 		looked = append(looked, lookAtRepository(ctx, cfg, i, r))
 	}
+	looked = append(looked, lookAtJournal(ctx, cfg))
 	looked = append(looked, lookAtArchiver(ctx, cfg)...)
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {

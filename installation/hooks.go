@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/observe"
 )
@@ -16,15 +17,26 @@ import (
 const hookBound = 10 * time.Minute
 
 // begin begins a run, to which everything belongs that the installation does until its end: hooks, what is chosen, warnings, and the use case
-// itself.
-func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about observe.About) (end func(error)) {
-	outer := in.observer
+// itself. The outermost one is written into the journal. end returns the error that the run ends with.
+func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about observe.About) (end func(error) error) {
+	before, outermost := in.observer, in.recording == nil
+	outer := before
+	if outermost {
+		in.recording = journaling.NewRecording()
+		outer = observe.Tee(before, in.recording)
+	}
 	about.Of.Installation, about.By, about.Configuration = in.cfg.Name, observe.Here(in.Version), in.cfg.Digest
 	run := observe.Begin(outer, kind, about)
 	in.observer = run
-	return func(err error) {
-		in.observer = outer
+	return func(err error) error {
+		in.observer = before
+		err = in.journaled(kind, err)
 		run.End(ctx, err)
+		if outermost {
+			in.noteEnd(ctx)
+			in.recording = nil
+		}
+		return err
 	}
 }
 

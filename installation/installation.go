@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/journaling"
 )
 
 // closeBound is how long giving the repository back may take after a command ended or was interrupted.
@@ -30,6 +31,11 @@ type Installation struct {
 	observer cofre.Observer
 	repo     cofre.Repository // nil before it was opened
 	purpose  access           // of repo
+
+	recording   *journaling.Recording // of the run under way; nil between runs
+	book        *journaling.Book      // the journal of repo; nil before it was opened
+	unjournaled error                 // why it could not be
+	beginning   bool                  // the repository was made right now, and the kit is printed with the journal's key
 }
 
 // Open returns the installation that a configuration describes. It opens nothing yet and cannot fail for what is down. The observer is
@@ -57,7 +63,7 @@ func (in *Installation) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeBound)
 	defer cancel()
 	err := in.repo.Close(ctx)
-	in.repo = nil
+	in.repo, in.book, in.unjournaled = nil, nil, nil
 	if err != nil {
 		return fmt.Errorf("close the repository: %w", err)
 	}
@@ -95,6 +101,7 @@ func (in *Installation) reading(ctx context.Context) (reader, error) {
 // Errors: those of reading.
 func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
 	if in.repo != nil && in.purpose == toWrite {
+		in.keepJournal(ctx, true)
 		return in.repo, nil
 	}
 	repo, err := openOne(ctx, in.cfg, in.cfg.Repository, toWrite)
@@ -105,6 +112,7 @@ func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
 		return nil, errors.Join(err, repo.Close(ctx))
 	}
 	in.repo, in.purpose = repo, toWrite
+	in.keepJournal(ctx, true)
 	return repo, nil
 }
 

@@ -39,6 +39,10 @@ func (in *Installation) Init(ctx context.Context) (_ Initialized, err error) {
 		if kit != nil {
 			made.Kits = append(made.Kits, kit)
 		}
+		if kit != nil && i == 0 {
+			// What fails here the next backup makes good.
+			errs = append(errs, in.beginJournal(ctx), in.recording.Wait(), in.vouch(ctx, kit))
+		}
 	}
 	made.There = len(there)
 	// A copy may be added to a repository that is in use.
@@ -54,7 +58,7 @@ func (in *Installation) Init(ctx context.Context) (_ Initialized, err error) {
 // Errors: cofre.ErrConfig, and those of repository.Kit.
 func (in *Installation) Kits(ctx context.Context) ([]*repository.RecoveryKit, error) {
 	var kits []*repository.RecoveryKit
-	for _, r := range in.cfg.Repositories() {
+	for i, r := range in.cfg.Repositories() {
 		c, err := repositoryConfig(in.cfg, r)
 		if err != nil {
 			return nil, err
@@ -62,6 +66,11 @@ func (in *Installation) Kits(ctx context.Context) ([]*repository.RecoveryKit, er
 		kit, err := repository.Kit(ctx, c)
 		if err != nil {
 			return nil, err
+		}
+		if i == 0 {
+			if err := in.vouch(ctx, kit); err != nil {
+				return nil, err
+			}
 		}
 		kits = append(kits, kit)
 	}

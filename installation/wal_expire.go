@@ -56,6 +56,7 @@ func (w WAL) Expire(ctx context.Context, o ExpireOptions) (_ *WALExpiry, err err
 			return found, err
 		}
 	}
+	w.in.keepJournal(ctx, true) // what is removed is written down as it goes
 	return w.expire(ctx, since, true)
 }
 

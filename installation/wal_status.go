@@ -280,6 +280,9 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 		}
 		system = systems[0]
 	}
+	if _, err := w.in.writing(ctx); err != nil { // the journal needs the password; an acknowledgement does not
+		w.in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
+	}
 	known.At = time.Now().UTC()
 	var errs []error
 	for i, h := range held {

@@ -30,6 +30,12 @@ func (c Checkpoint) String() string { return fmt.Sprintf("%s %d %s", c.Origin, c
 // Errors: cofre.ErrConfig.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	fields := strings.Fields(text)
+	if len(fields) > 3 {
+		// As a backup prints it, behind the word for what it is of.
+		if _, err := strconv.ParseInt(fields[1], 10, 64); err != nil {
+			fields = fields[1:]
+		}
+	}
 	if len(fields) < 3 {
 		return Checkpoint{}, notACheckpoint(text, errors.New("it has fewer than three words"))
 	}

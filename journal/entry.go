@@ -33,6 +33,8 @@ const (
 	EventConfigured   Event = "configuration-changed"
 	EventGap          Event = "gap-found"
 	EventAcknowledged Event = "gap-acknowledged"
+	EventAdopted      Event = "adopted"
+	EventExported     Event = "exported"
 	EventSignedOff    Event = "signed-off"
 )
 
@@ -52,17 +54,19 @@ type Subject struct {
 
 // Body is the predicate.
 type Body struct {
-	Event        Event           `json:"event"`
-	At           time.Time       `json:"at"` // by the clock of the host
-	Installation string          `json:"installation"`
-	Host         string          `json:"host"`
-	User         string          `json:"user"`
-	Version      string          `json:"cofre_version"`
-	Run          cofre.RunID     `json:"run,omitempty"`
-	Point        cofre.PointID   `json:"point,omitempty"`
-	Code         cofre.Code      `json:"code,omitempty"` // of a run that failed
-	Lease        *Fence          `json:"lease,omitempty"`
-	Facts        json.RawMessage `json:"facts,omitempty"` // of the event; no names of content
+	Event        Event         `json:"event"`
+	At           time.Time     `json:"at"` // by the clock of the host
+	Installation string        `json:"installation"`
+	Host         string        `json:"host"`
+	User         string        `json:"user"`
+	Version      string        `json:"cofre_version"`
+	Run          cofre.RunID   `json:"run,omitempty"`
+	Point        cofre.PointID `json:"point,omitempty"`
+	Code         cofre.Code    `json:"code,omitempty"` // of a run that failed
+	Lease        *Fence        `json:"lease,omitempty"`
+	// Configuration is the SHA-256 of the one with which it was done.
+	Configuration string          `json:"configuration_sha256,omitempty"`
+	Facts         json.RawMessage `json:"facts,omitempty"` // of the event; no names of content
 	// Sealed names an encrypted object with what is not for everybody's eyes, by the SHA-256 of its stored bytes.
 	Sealed string `json:"sealed,omitempty"`
 	// Nonce tells two entries that say the same apart, and a writer whose answer was lost its own entry.

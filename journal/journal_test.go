@@ -292,7 +292,7 @@ func TestParseCheckpoint(t *testing.T) {
 	h := newHost(t)
 	h.append(t, 3)
 	c := h.lines[2]
-	for _, text := range []string{c.String(), "  " + c.String() + "\n", string(h.get(t, checkpoint(3)))} {
+	for _, text := range []string{c.String(), "  " + c.String() + "\n", "journal " + c.String(), string(h.get(t, checkpoint(3)))} {
 		if got, err := journal.ParseCheckpoint(text); err != nil || got != c {
 			t.Errorf("%q: %v %v", text, got, err)
 		}

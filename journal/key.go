@@ -175,6 +175,11 @@ func keyLost(url string) cofre.Message {
 	return cofre.Say("journal.key_lost", "bring {{.secret}} and {{.public}} of {{.url}} back as they were, from wherever they were copied to; if nobody has them, move them and the folder journal out of the repository, and the next backup begins a new journal", "secret", SecretObject, "public", PublicObject, "url", url)
 }
 
+// KeyChanged says that a key is not the one that was known.
+func KeyChanged(known, there string) cofre.Message {
+	return cofre.Say("journal.key_changed", "the key of the journal is another: this machine knows {{.known}}, and {{.there}} is there", "known", known, "there", there)
+}
+
 // PublicKey reads the public half that lies beside the journal. Nobody vouches for it.
 //
 // Errors: cofre.ErrNotFound if there is none; those of the store.

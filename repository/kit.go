@@ -16,6 +16,9 @@ type RecoveryKit struct {
 	URL            string `json:"url"`
 	PasswordSource string `json:"password_source"`
 	Text           string `json:"text"` // in words, to be printed and kept
+	// JournalKey and Checkpoint are those of the journal: whoever has them sees whether history was rewritten.
+	JournalKey string `json:"journal_key,omitempty"`
+	Checkpoint string `json:"checkpoint,omitempty"`
 
 	Messages cofre.Messages `json:"messages,omitempty"` // of Text
 }
@@ -67,6 +70,21 @@ Without cofre, the free program Kopia (https://kopia.io) reads the same reposito
 Use Kopia there to read only: its maintenance is turned off on purpose.
 `, "url", s.URL(), "password", source, "connect", connect)
 	return &RecoveryKit{URL: s.URL(), PasswordSource: source.Text, Text: text.Text, Messages: cofre.Messages{text}}
+}
+
+// Vouch adds the public half of the journal's key, and the newest checkpoint.
+func (k *RecoveryKit) Vouch(key, checkpoint string) {
+	text := cofre.Say("kit.journal", `{{.kit}}
+The journal of what happened to the repository is signed by
+
+    {{.key}}
+
+and begins with what this line covers. Whoever has both can prove whether history
+was rewritten: cofre journal verify --key KEY --since LINE
+
+    {{.checkpoint}}
+`, "kit", k.Messages.Of(k.Text), "key", key, "checkpoint", checkpoint)
+	k.JournalKey, k.Checkpoint, k.Text, k.Messages = key, checkpoint, text.Text, cofre.Messages{text}
 }
 
 // s3Flags turns an address into the flags of Kopia's command.

@@ -57,8 +57,9 @@ func parseKinds(args []string) ([]cofre.Kind, error) {
 
 // backupDocument is the JSON document of a backup.
 type backupDocument struct {
-	Point *cofre.RecoveryPoint `json:"point"`
-	Error *edge.ErrorDocument  `json:"error,omitempty"`
+	Point      *cofre.RecoveryPoint `json:"point"`
+	Checkpoint string               `json:"checkpoint,omitempty"` // of the journal
+	Error      *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
 func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
@@ -78,11 +79,12 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 		return err
 	}
 	if a.JSON {
-		if perr := a.Document(backupDocument{point, edge.DocumentOf(err)}); perr != nil {
+		if perr := a.Document(backupDocument{point, in.Checkpoint(), edge.DocumentOf(err)}); perr != nil {
 			return perr
 		}
 		return err
 	}
 	a.ShowBackup(point, err == nil)
+	a.ShowCheckpoint(in.Checkpoint())
 	return err
 }

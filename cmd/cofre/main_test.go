@@ -60,6 +60,7 @@ func runScripts(t *testing.T, dir string, major int) {
 			"ctl":        cmdCtl,
 			"settled":    cmdSettled,
 			"runs":       cmdRuns,
+			"line":       cmdLine,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()
@@ -156,6 +157,17 @@ func cmdRuns(ts *testscript.TestScript, _ bool, args []string) {
 		b.WriteString(lines[r] + "\n")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
+}
+
+// line NAME FILE: sets $NAME to the checkpoint of the journal that a backup has printed.
+func cmdLine(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		if checkpoint, ok := strings.CutPrefix(line, "journal "); ok {
+			ts.Setenv(args[0], strings.TrimSpace(checkpoint))
+			return
+		}
+	}
+	ts.Fatalf("%s has no line of the journal", args[1])
 }
 
 // s3: a real object store of the script's own; $S3URL is an address in it, and its keys are in the environment.

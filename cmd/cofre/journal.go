@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/journal"
+)
+
+type journalCommand struct {
+	since string
+	lines []string
+	key   string
+	full  bool
+}
+
+func newJournalCommand(a *app) *cobra.Command {
+	var c journalCommand
+	cmd := &cobra.Command{
+		Use:   "journal",
+		Short: "Show what happened to the repository, in order, and prove that it is all of it",
+		Long: `Show what happened to the repository: points published, runs that failed, verifications, restores, what was removed, gaps
+acknowledged, keys and configurations changed. Nothing in the journal is ever rewritten. It needs no password.
+
+What is shown is compared with the signed checkpoints, and with the newest one that this machine has seen.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.list(ctx, a, in) })
+		},
+	}
+	cmd.Flags().StringVar(&c.since, "since", "", "only what is newer than this `TIME`, RFC 3339 with an offset, or than a checkpoint, the whole line")
+	cmd.AddCommand(newJournalVerifyCommand(a))
+	return cmd
+}
+
+func newJournalVerifyCommand(a *app) *cobra.Command {
+	var c journalCommand
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that nobody has rewritten the journal",
+		Long: `Read the journal, and compare it with its signed checkpoints, with the newest one that this machine has seen, and with the
+lines that you give. What was dropped, changed, put in another order, cut off, forked or taken back is named, and exits with 20.
+
+It needs neither the password nor the recovery points. Whoever holds the repository and its key can write a whole journal anew: a
+line that somebody kept elsewhere, on paper or in a mail, shows it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.verify(ctx, a, in) })
+		},
+	}
+	cmd.Flags().StringArrayVar(&c.lines, "since", nil, "a checkpoint that somebody kept, the whole `LINE`; may be repeated")
+	cmd.Flags().StringVar(&c.key, "key", "", "the public `KEY` that must have signed it, as the recovery kit has it (default: the one that this machine knows)")
+	cmd.Flags().BoolVar(&c.full, "full", false, "read every entry and checkpoint, also those that are bundled and that nobody has touched since")
+	return cmd
+}
+
+func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Installation) error {
+	var o installation.JournalOptions
+	var after time.Time
+	if c.since != "" {
+		line, err := journal.ParseCheckpoint(c.since)
+		if err == nil {
+			o.Since = append(o.Since, line)
+		} else if after, err = parseMoment(c.since, ""); err != nil {
+			return edge.Usage(err)
+		}
+	}
+	entries := []journal.Numbered{}
+	o.Visit = func(e journal.Numbered) {
+		if (len(o.Since) == 0 || e.Number >= o.Since[0].Size) && e.Body.At.After(after) {
+			entries = append(entries, e)
+		}
+	}
+	res, err := in.Journal().Verify(ctx, o)
+	if res == nil {
+		return err
+	}
+	if a.JSON {
+		return cmp.Or(a.Document(journalDocument{entries, res, edge.DocumentOf(err)}), err)
+	}
+	a.ShowJournal(entries)
+	if err != nil {
+		a.ShowJournalVerified(res.Verified, res.Key, res.Known)
+	}
+	return err
+}
+
+// journalDocument is the JSON document of the journal, and of its verification.
+type journalDocument struct {
+	Entries  []journal.Numbered            `json:"entries,omitempty"`
+	Verified *installation.VerifiedJournal `json:"verified"`
+	Error    *edge.ErrorDocument           `json:"error,omitempty"`
+}
+
+func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.Installation) error {
+	o := installation.JournalOptions{Key: c.key, Full: c.full}
+	for _, text := range c.lines {
+		line, err := journal.ParseCheckpoint(text)
+		if err != nil {
+			return edge.Usage(err)
+		}
+		o.Since = append(o.Since, line)
+	}
+	res, err := in.Journal().Verify(ctx, o)
+	if res == nil {
+		return err
+	}
+	if a.JSON {
+		return cmp.Or(a.Document(journalDocument{nil, res, edge.DocumentOf(err)}), err)
+	}
+	a.ShowJournalVerified(res.Verified, res.Key, res.Known)
+	return err
+}

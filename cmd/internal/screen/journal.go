@@ -1,0 +1,85 @@
+package screen
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/journal"
+)
+
+// ShowJournal shows entries, one a line.
+func (s *Screen) ShowJournal(entries []journal.Numbered) {
+	rows := make([][]string, len(entries))
+	for i, e := range entries {
+		rows[i] = []string{fmt.Sprint(e.Number), s.minute(e.Body.At), s.Text(happened(e.Body)), e.Body.User + "@" + e.Body.Host}
+	}
+	Columns(s.Out, []string{s.Text(cofre.Say("heading.number", "NO")), s.Text(cofre.Say("heading.when", "WHEN")), s.Text(cofre.Say("heading.what", "WHAT")), s.Text(cofre.Say("heading.by", "BY"))}, rows, 0)
+}
+
+// minute is a clock for many lines.
+func (s *Screen) minute(t time.Time) string {
+	return t.In(s.location()).Format("2006-01-02 15:04 -07:00")
+}
+
+// happened says what an entry is of.
+func happened(b journal.Body) cofre.Message {
+	switch b.Event {
+	case journal.EventPublished:
+		return cofre.Say("journal.event_published", "published {{.point}}", "point", b.Point)
+	case journal.EventFailed:
+		return cofre.Say("journal.event_failed", "a run failed: {{.code}}", "code", b.Code)
+	case journal.EventVerified:
+		if b.Code == cofre.CodeOK {
+			return cofre.Say("journal.event_verified", "verified")
+		}
+		return cofre.Say("journal.event_verified_findings", "verified: {{.code}}", "code", b.Code)
+	case journal.EventRestored:
+		return cofre.Say("journal.event_restored", "restored {{.point}}", "point", b.Point)
+	case journal.EventExpired:
+		return cofre.Say("journal.event_expired", "expired")
+	case journal.EventKey:
+		return cofre.Say("journal.event_key", "a key was made or changed")
+	case journal.EventConfigured:
+		return cofre.Say("journal.event_configured", "configuration changed")
+	case journal.EventAcknowledged:
+		return cofre.Say("journal.event_acknowledged", "a gap was acknowledged")
+	case journal.EventAdopted:
+		return cofre.Say("journal.event_adopted", "a cluster was adopted")
+	case journal.EventExported:
+		return cofre.Say("journal.event_exported", "exported {{.point}}", "point", b.Point)
+	}
+	return cofre.Verbatim(string(b.Event))
+}
+
+// ShowCheckpoint shows the newest checkpoint of the journal, if there is one: whoever keeps the line can prove later that nothing was rewritten.
+func (s *Screen) ShowCheckpoint(line string) {
+	if line != "" && !s.Quiet {
+		s.Line(s.Out, cofre.Say("journal.checkpoint", "journal {{.checkpoint}}", "checkpoint", line))
+	}
+}
+
+// ShowJournalVerified shows what is wrong with the journal, or that nothing was found, and the newest checkpoint.
+func (s *Screen) ShowJournalVerified(v *journal.Verified, key string, known bool) {
+	var rows [][]string
+	for _, f := range v.Findings {
+		rows = append(rows, []string{f.Object, s.Beside(f.What, f.Messages)})
+	}
+	if len(rows) > 0 {
+		Columns(s.Out, nil, rows)
+	} else if !s.Quiet {
+		s.Line(s.Out, cofre.SayN("journal.whole", int(v.Entries), "the journal is whole: 1 entry", "the journal is whole: {{.n}} entries"))
+	}
+	if s.Quiet {
+		return
+	}
+	if v.Unsigned > 0 {
+		s.Line(s.Out, cofre.SayN("journal.unsigned", int(v.Unsigned), "1 entry is not covered by a checkpoint yet: the next one covers it", "{{.n}} entries are not covered by a checkpoint yet: the next one covers them"))
+	}
+	s.Line(s.Out, cofre.Say("journal.key_line", "key     {{.key}}", "key", key))
+	s.ShowCheckpoint(v.Newest.String())
+	if !known {
+		edge.Say(s.Err, s.Word(warning()), s.Text(cofre.Say("journal.key_unknown", "nobody vouches for this key: it lies beside the journal; compare it with the recovery kit, or give that one with --key")))
+	}
+}

@@ -1,0 +1,263 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/journal"
+	"github.com/trustlayer/cofre/repository"
+)
+
+// journalBound is how long it may take, after a run, to write what the journal is to say of it.
+const journalBound = time.Minute
+
+// keepJournal opens the journal of the repository that is open, and has what the run does written into it. A journal that is damaged does not
+// stand in the way: why it is not written is in.unjournaled.
+func (in *Installation) keepJournal(ctx context.Context, make bool) {
+	v, ok := in.repo.(journaling.Vault)
+	if !ok || in.recording == nil || in.book != nil {
+		return
+	}
+	state, err := in.cfg.StateFolder()
+	if err == nil {
+		in.book, err = journaling.Open(ctx, v, journaling.Options{StateDir: state, Installation: in.cfg.Name, Make: make})
+	}
+	if in.unjournaled = err; err != nil {
+		return
+	}
+	if in.book.Made() {
+		cofre.Tell(in.observer, cofre.KeyMade{Repository: in.cfg.Repository.URL, Key: "journal", Public: in.book.Key()})
+		if !in.beginning {
+			in.warn(cofre.Say("journal.made", "this repository had no journal, and has one from now on; its key is in the recovery kit: print that again with: cofre kit"))
+		}
+	}
+	in.recording.Into(context.WithoutCancel(ctx), in.book)
+}
+
+// Checkpoint is the newest one of the journal, as it is printed; "" if nothing was written into it or read of it.
+func (in *Installation) Checkpoint() string {
+	if in.book == nil || in.book.Checkpoint().Size == 0 {
+		return ""
+	}
+	return in.book.Checkpoint().String()
+}
+
+// journaled waits until what was published is in the journal.
+//
+// Errors: cofre.ErrPartial if it is not, or if the journal is not what this machine has seen; those of the run, in any case.
+func (in *Installation) journaled(kind cofre.RunKind, err error) error {
+	if in.recording == nil || kind != cofre.RunBackup || err != nil && !errors.Is(err, cofre.ErrPartial) {
+		return err
+	}
+	cause := in.unjournaled
+	if in.book != nil {
+		cause = errors.Join(in.recording.Wait(), in.book.Found())
+	}
+	if cause == nil {
+		return err
+	}
+	hint := cofre.HintOf(cause)
+	if hint.IsZero() {
+		hint = cofre.Say("journal.look", "see what has become of it: cofre journal verify")
+	}
+	return errors.Join(err, cofre.WithHint(cofre.Fail(cofre.Say("journal.not_written", "what was published is whole, and the journal is not"), cofre.ErrPartial, cause), hint))
+}
+
+// noteEnd writes what is left of a run. What cannot be written is a warning: the run itself has ended as it has.
+func (in *Installation) noteEnd(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalBound)
+	defer cancel()
+	if in.recording.Waiting() && in.repo != nil && in.unjournaled == nil {
+		in.keepJournal(ctx, in.purpose == toWrite)
+	}
+	err := in.recording.Wait()
+	if in.recording.Waiting() {
+		err = in.unjournaled
+	}
+	// A repository of before has no journal before it is written to.
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+		in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
+	}
+}
+
+// Journal leads to what is done with the journal of the repository.
+func (in *Installation) Journal() Journal { return Journal{in} }
+
+// Journal is what happened to the repository. To read it, neither password nor indexes are needed.
+type Journal struct{ in *Installation }
+
+// JournalOptions say what the journal is held against. The zero value holds it against what this machine has seen of it.
+type JournalOptions struct {
+	Since []journal.Checkpoint // that somebody kept
+	Key   string               // the public half that must have signed it; "" is what this machine knows, or else what lies beside the journal
+	Full  bool                 // reads every object, also what is in a bundle
+	// Visit is given every entry, in order.
+	Visit func(journal.Numbered)
+}
+
+// VerifiedJournal is what was found, by which key.
+type VerifiedJournal struct {
+	*journal.Verified
+	Key string `json:"key"`
+	// Known is whether somebody vouches for the key: the person who gave it, or this machine, which has seen it before.
+	Known bool `json:"key_known"`
+}
+
+// Verify reads the journal, and compares it with what is kept of it. Nothing is changed, except that this machine remembers the newest
+// checkpoint if nothing was found.
+//
+// Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrNotFound if there is no journal and none was known;
+// cofre.ErrConfig if the key is none; those of the store.
+func (j Journal) Verify(ctx context.Context, o JournalOptions) (*VerifiedJournal, error) {
+	k, err := j.in.knownJournal(ctx, o.Key)
+	if err != nil {
+		return nil, err
+	}
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return nil, err
+	}
+	if seen := k.memory.Seen(); seen.Size > 0 {
+		o.Since = append(o.Since, seen)
+	}
+	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Visit: o.Visit})
+	if err != nil {
+		return nil, err
+	}
+	res := &VerifiedJournal{v, k.key, k.known}
+	if k.beside != k.key {
+		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
+	}
+	if n := len(v.Findings); n > 0 {
+		err := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings")))
+		return res, journal.Forget(err, k.file)
+	}
+	if o.Key == "" && v.Newest.Size > 0 {
+		k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
+		return res, k.memory.Keep(k.file)
+	}
+	return res, nil
+}
+
+// knownJournal is what is known of a journal before it is read.
+type knownJournal struct {
+	store  cofre.Store
+	file   string
+	memory journal.Memory
+	beside string // the key that lies beside it
+	key    string // the one that must have signed it
+	known  bool
+}
+
+func (in *Installation) knownJournal(ctx context.Context, given string) (*knownJournal, error) {
+	st, err := walstore.Open(ctx, in.cfg.Repository)
+	if err != nil {
+		return nil, err
+	}
+	state, err := in.cfg.StateFolder()
+	if err != nil {
+		return nil, err
+	}
+	k := &knownJournal{store: st, file: journal.MemoryFile(state, st.URL())}
+	if k.memory, err = journal.Recall(k.file); err != nil {
+		return nil, err
+	}
+	k.beside, err = journal.PublicKey(ctx, st)
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+		return nil, err
+	}
+	k.key, k.known = cmp.Or(given, k.memory.Key, k.beside), given != "" || k.memory.Key != ""
+	if k.key == "" {
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("journal.none", "there is no journal in {{.url}}", "url", st.URL()), cofre.ErrNotFound), cofre.Say("journal.begin", "the next backup begins one: cofre backup"))
+	}
+	return k, nil
+}
+
+// vouch adds to the recovery kit of the repository the key of its journal and the newest checkpoint. A repository of before has none.
+//
+// Errors: cofre.ErrCorrupt if the key is not the one that this machine knows; those of the store.
+func (in *Installation) vouch(ctx context.Context, kit *repository.RecoveryKit) error {
+	k, err := in.knownJournal(ctx, "")
+	if errors.Is(err, cofre.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if k.beside != "" && k.beside != k.key {
+		return journal.Forget(cofre.Fail(journal.KeyChanged(k.key, k.beside), cofre.ErrCorrupt), k.file)
+	}
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return err
+	}
+	c, err := log.Newest(ctx, k.memory.Seen().Size)
+	if err != nil {
+		return err
+	}
+	kit.Vouch(k.key, c.String())
+	return nil
+}
+
+// beginJournal begins the journal of a repository that was just made.
+func (in *Installation) beginJournal(ctx context.Context) error {
+	in.beginning = true
+	defer func() { in.beginning = false }()
+	if _, err := in.writing(ctx); err != nil {
+		return err
+	}
+	state, err := in.cfg.StateFolder()
+	if err != nil {
+		return err
+	}
+	if v, ok := in.repo.(journaling.Vault); ok {
+		before, err := journal.SetAside(journal.MemoryFile(state, v.URL()))
+		if err != nil {
+			return err
+		}
+		if before {
+			in.warn(cofre.Say("journal.set_aside", "this machine has seen another journal at this address; what it knows of it is kept in {{.folder}}", "folder", state+"/journal"))
+		}
+	}
+	in.keepJournal(ctx, true)
+	return in.unjournaled
+}
+
+// lookAtJournal compares the journal with what this machine has seen of it.
+func lookAtJournal(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
+	subject := cofre.Say("doctor.journal", "journal")
+	in := &Installation{cfg: cfg}
+	k, err := in.knownJournal(ctx, "")
+	if errors.Is(err, cofre.ErrNotFound) {
+		return cofre.NewDiagnosis(subject, true, cofre.Say("doctor.no_journal", "there is none yet: the next backup begins one"), cofre.Message{})
+	}
+	if err != nil {
+		return failed(subject, err)
+	}
+	if k.beside != k.key {
+		return failed(subject, journal.Forget(cofre.Fail(journal.KeyChanged(k.key, cmp.Or(k.beside, "-")), cofre.ErrCorrupt), k.file))
+	}
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return failed(subject, err)
+	}
+	newest, found, err := log.Compare(ctx, k.memory.Seen())
+	if err == nil && !found.IsZero() {
+		err = journal.Forget(cofre.Fail(found, cofre.ErrCorrupt), k.file)
+	}
+	if err != nil {
+		return failed(subject, err)
+	}
+	detail := cofre.SayN("doctor.journal_entries", int(newest.Size), "1 entry, signed by {{.origin}}", "{{.n}} entries, signed by {{.origin}}", "origin", newest.Origin)
+	if k.memory.Checkpoint == "" {
+		detail = cofre.Say("doctor.journal_unknown", "{{.entries}}; this machine knows nothing of its past: compare it with a line that somebody kept: cofre journal verify --since LINE", "entries", detail)
+	}
+	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+}

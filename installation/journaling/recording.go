@@ -1,0 +1,273 @@
+package journaling
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/journal"
+)
+
+// Recording makes entries of what one call of the product does. It is an observer: it never blocks the work that it is told of, and writes in
+// a goroutine of its own, one entry after another, from the moment that it has a book. What it is told before waits for it.
+type Recording struct {
+	mu      sync.Mutex
+	runs    map[cofre.RunID]*run
+	entries []entry
+	book    *Book
+	write   func(entry) error // with the book; nil without one
+	running bool
+	errs    []error
+	done    sync.WaitGroup
+}
+
+// run is what is known of one.
+type run struct {
+	journal.Body
+	kind      cofre.RunKind
+	published bool
+	what      string
+	verified  *cofre.VerificationEnded
+	restored  *cofre.RestorePublished
+	findings  []cofre.Finding
+}
+
+// entry is one that is to be written.
+type entry struct {
+	body          journal.Body
+	facts, sealed any
+	about         []journal.Subject
+	point         bool // it is of a recovery point that was published
+}
+
+// NewRecording returns one without a book.
+func NewRecording() *Recording { return &Recording{runs: map[cofre.RunID]*run{}} }
+
+// Into has everything written into a book, now and from now on. ctx is for what is written, and is not to end before Wait.
+func (r *Recording) Into(ctx context.Context, b *Book) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.book != nil {
+		return
+	}
+	asked := false
+	r.book = b
+	r.write = func(e entry) error {
+		if !asked && e.body.Configuration != "" {
+			asked = true
+			if err := b.configured(ctx, e.body); err != nil {
+				return err
+			}
+		}
+		if e.body.Event == "" {
+			return nil
+		}
+		return b.write(ctx, e.body, e.facts, e.sealed, e.about...)
+	}
+	// Whether the configuration has changed is asked while the work begins, and not when its point is published.
+	for _, of := range r.runs {
+		if of.kind == cofre.RunBackup {
+			r.entries = slices.Insert(r.entries, 0, entry{body: of.Body})
+			break
+		}
+	}
+	r.start()
+}
+
+func (b *Book) configured(ctx context.Context, body journal.Body) error {
+	changed, err := b.changed(ctx, body)
+	if err != nil || !changed {
+		return err
+	}
+	body.Event, body.Point, body.Code, body.At = journal.EventConfigured, "", "", time.Now()
+	return b.write(ctx, body, nil, nil)
+}
+
+// start has what waits written, if there is a book and nobody is at it. The lock is held.
+func (r *Recording) start() {
+	if r.book == nil || r.running || len(r.entries) == 0 {
+		return
+	}
+	r.running = true
+	r.done.Go(r.drain)
+}
+
+func (r *Recording) drain() {
+	for {
+		r.mu.Lock()
+		if len(r.entries) == 0 {
+			r.running = false
+			r.mu.Unlock()
+			return
+		}
+		e := r.entries[0]
+		r.entries = r.entries[1:]
+		write := r.write
+		r.mu.Unlock()
+		err := write(e)
+		if err != nil && e.point {
+			err = &unwritten{e.body.Point, err}
+		}
+		if err != nil {
+			r.mu.Lock()
+			r.errs = append(r.errs, err)
+			r.mu.Unlock()
+		}
+	}
+}
+
+// unwritten is why the journal does not say that a point was published.
+type unwritten struct {
+	point cofre.PointID
+	error
+}
+
+func (u *unwritten) Unwrap() error { return u.error }
+
+// Waiting reports whether something waits for a book.
+func (r *Recording) Waiting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.entries) > 0 && r.book == nil
+}
+
+// Wait waits until everything is written, and returns what could not be. It is then forgotten.
+func (r *Recording) Wait() error {
+	r.done.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := errors.Join(r.errs...)
+	r.errs = nil
+	if r.book != nil {
+		err = errors.Join(err, r.book.remember())
+	}
+	return err
+}
+
+// Observe takes a fact.
+func (r *Recording) Observe(e cofre.Event) {
+	if e.Fact == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	of := r.runs[e.Run]
+	if began, ok := e.Fact.(cofre.RunBegan); ok {
+		r.runs[e.Run] = begun(e, began)
+		return
+	}
+	if of == nil {
+		return
+	}
+	if e.Source.Installation != "" {
+		of.Installation = e.Source.Installation
+	}
+	if made, ok := of.entry(e); ok {
+		r.entries = append(r.entries, made)
+		r.start()
+	}
+}
+
+func begun(e cofre.Event, began cofre.RunBegan) *run {
+	return &run{kind: began.Kind, what: began.What, Body: journal.Body{
+		Installation: e.Source.Installation, Host: began.By.Host, User: began.By.User, Version: began.By.Version, Run: e.Run, Configuration: began.Configuration,
+	}}
+}
+
+// entry makes an entry of a fact that is one by itself.
+func (of *run) entry(e cofre.Event) (entry, bool) {
+	made := entry{body: of.Body}
+	made.body.At, made.body.Point = e.At, e.Point
+	is := func(event journal.Event, facts, sealed any) (entry, bool) {
+		made.body.Event, made.facts, made.sealed = event, facts, sealed
+		return made, true
+	}
+	switch f := e.Fact.(type) {
+	case cofre.PointPublished:
+		of.published = true
+		made.point, made.about = true, []journal.Subject{PointSubject(f.Point)}
+		return is(journal.EventPublished, publishedFacts(f.Point), nil)
+	case cofre.KeyMade:
+		return is(journal.EventKey, map[string]string{"key": f.Key, "public": f.Public}, nil)
+	case cofre.WALExpired:
+		return is(journal.EventExpired, map[string]any{
+			"what": "wal", "system_identifier": f.System, "promised_since": f.Since, "segments": f.Segments, "objects": f.Objects, "first": f.First, "last": f.Last,
+		}, map[string]string{"repository": f.Repository})
+	case cofre.GapAcknowledged:
+		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
+	case cofre.ClusterAdopted:
+		return is(journal.EventAdopted, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "restarted": f.Restarted}, f)
+	case cofre.Exported:
+		return is(journal.EventExported, map[string]string{"format": f.Format}, f)
+	case cofre.VerificationEnded:
+		of.verified = &f
+	case cofre.RestorePublished:
+		of.restored = &f
+	case cofre.FindingMade:
+		of.findings = append(of.findings, f.Finding)
+	case cofre.RunEnded:
+		made.body.Code = f.Code
+		return of.ended(f, is)
+	}
+	return entry{}, false
+}
+
+// maxFindings is how many findings a sealed object names: what is wrong with a whole repository is in its verification.
+const maxFindings = 500
+
+// ended makes an entry of a run that has ended.
+func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, bool)) (entry, bool) {
+	why := map[string]string{"message": f.Message, "hint": f.Hint}
+	switch {
+	case of.verified != nil:
+		facts := map[string]any{"level_asked": of.verified.Asked, "level_reached": of.verified.Reached, "points": of.verified.Points, "findings": of.verified.Findings}
+		if len(of.findings) == 0 {
+			return is(journal.EventVerified, facts, nil)
+		}
+		return is(journal.EventVerified, facts, map[string]any{"findings": of.findings[:min(len(of.findings), maxFindings)]})
+	case of.restored != nil:
+		return is(journal.EventRestored, map[string]string{"what": of.what}, map[string]any{"outcome": of.restored.Outcome, "error": why})
+	case f.Code == cofre.CodeOK || f.Code == cofre.CodeUsage || of.published || !slices.Contains(failing, f.Kind):
+		return entry{}, false
+	}
+	return is(journal.EventFailed, map[string]any{"kind": f.Kind, "what": of.what}, why)
+}
+
+// failing are the kinds of runs whose failure is remembered: those that change something, or prove it.
+var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunWALExpire}
+
+// PointSubject names a recovery point by the digest of its manifest: the bytes with which it is published.
+func PointSubject(p cofre.RecoveryPoint) journal.Subject {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return journal.Subject{Name: string(p.ID)}
+	}
+	sum := sha256.Sum256(text)
+	return journal.Subject{Name: string(p.ID), Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}
+}
+
+type componentFacts struct {
+	Kind    cofre.Kind `json:"kind"`
+	Bytes   int64      `json:"bytes"`
+	Stored  int64      `json:"stored"`
+	Partial bool       `json:"partial,omitempty"`
+}
+
+func publishedFacts(p cofre.RecoveryPoint) any {
+	facts := struct {
+		StartedAt   time.Time        `json:"started_at"`
+		PublishedAt time.Time        `json:"published_at"`
+		Components  []componentFacts `json:"components"`
+		Findings    int              `json:"findings,omitempty"`
+	}{StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings)}
+	for _, c := range p.Components {
+		facts.Components = append(facts.Components, componentFacts{c.Kind, c.Bytes, c.Stored, c.Partial})
+	}
+	return facts
+}
