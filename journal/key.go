@@ -87,6 +87,13 @@ func CreateKey(ctx context.Context, s cofre.Store, with Sealer, name string) (_ 
 	if !errors.Is(err, cofre.ErrNotFound) {
 		return k, false, err
 	}
+	if _, err := s.Stat(ctx, PublicObject); err == nil {
+		// Another machine has made it right now, or its secret half was removed: another key in its place would be another journal.
+		if k, err := LoadKey(ctx, s, with); !errors.Is(err, cofre.ErrNotFound) {
+			return k, false, err
+		}
+		return nil, false, cofre.WithHint(fmt.Errorf("%s is there, and %s is not: %w", PublicObject, SecretObject, cofre.ErrCorrupt), keyLost(s.URL()))
+	}
 	secret, public, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		return nil, false, fmt.Errorf("make the key of the journal: %w", err)
