@@ -225,6 +225,8 @@ type run struct {
 
 	digits     int
 	previous   Shards
+	untold     bool                   // the previous component was made before tags were captured
+	tagless    sync.Map               // buckets of which this run was not told the tags of an object
 	dirs       map[string]cofre.Entry // shard directories of the previous component, by name
 	prepared   *preparation
 	keeping    *spill.File // set while preparing
@@ -394,6 +396,8 @@ func (r *run) readPrevious(ctx context.Context) error {
 	if r.previous, err = ReadShards(ctx, r.c.PreviousTree); err != nil {
 		return fmt.Errorf("read the last storage component: %w", err)
 	}
+	var last Facts
+	r.untold = r.desc.Tags && (json.Unmarshal(r.c.Previous.Facts, &last) != nil || !last.Kept().Tags)
 	r.dirs = map[string]cofre.Entry{}
 	if len(r.previous.Digests) == 0 {
 		return nil
@@ -474,7 +478,7 @@ func (l listedShard) rows() ([]Indexed, error) {
 // unchanged reports whether the last component holds the shard as it is listed now.
 func (r *run) unchanged(shard, digest string) bool {
 	d, ok := r.previous.Digests[shard]
-	return ok && r.previous.Digits == r.digits && d.Rows != "" && d.Rows == digest && r.dirs[shard].Object != ""
+	return ok && !r.untold && r.previous.Digits == r.digits && d.Rows != "" && d.Rows == digest && r.dirs[shard].Object != ""
 }
 
 // prepareShard brings what the last component lacks.
@@ -699,6 +703,9 @@ func (r *run) resume(ctx context.Context, shard string, resumed []kept, now Obje
 func (r *run) reuse(ctx context.Context, shard string, l lastObject, now Object) (Indexed, error) {
 	x := l.Indexed
 	x.Object, x.Superseded = Enrich(now, l.Object), false
+	if err := r.learnTags(ctx, &x.Object); err != nil {
+		return Indexed{}, err
+	}
 	if err := r.reuseObject(ctx, shard, x, l.id); err != nil {
 		return Indexed{}, err
 	}
@@ -706,6 +713,29 @@ func (r *run) reuse(ctx context.Context, shard string, l lastObject, now Object)
 	r.facts.Reused++
 	r.mu.Unlock()
 	return x, nil
+}
+
+// learnTags asks for the tags of an object that was captured without them: by a version of before, or with a key that might
+// not read them.
+func (r *run) learnTags(ctx context.Context, o *Object) error {
+	if _, denied := r.tagless.Load(o.Bucket); !r.desc.Tags || o.Tags != nil || denied && o.TagsUnread == "" {
+		return nil
+	}
+	now, err := r.store.Stat(ctx, o.Bucket, o.Name)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		o.TagsUnread = err.Error()
+	case !SameContent(now, *o):
+		o.TagsUnread = "the object was overwritten during the backup"
+	default:
+		o.Tags, o.TagsUnread = now.Tags, now.TagsUnread
+		if o.Tags == nil && o.TagsUnread == "" {
+			r.tagless.Store(o.Bucket, true)
+		}
+	}
+	return nil
 }
 
 func (r *run) reuseObject(ctx context.Context, shard string, x Indexed, id cofre.ObjectID) error {
@@ -738,6 +768,9 @@ func Enrich(now, known Object) Object {
 	fill(&now.Language, known.Language)
 	if now.Metadata == nil {
 		now.Metadata = known.Metadata
+	}
+	if now.Tags == nil && now.TagsUnread == "" {
+		now.Tags, now.TagsUnread = known.Tags, known.TagsUnread
 	}
 	if now.Attributes == nil {
 		now.Attributes = known.Attributes
@@ -819,6 +852,15 @@ func (r *run) writeIndex(ctx context.Context, shard, digest string, index []Inde
 		if r.racy(x.Object) {
 			d.Rows = ""
 		}
+		if r.desc.Tags && x.Tags == nil {
+			d.Rows = ""
+		}
+		if x.TagsUnread != "" && x.Missing == "" {
+			r.facts.TagsUnreadN++
+			if r.facts.TagsUnread.Object == "" || x.Path() < r.facts.TagsUnread.Object {
+				r.facts.TagsUnread = MissingFacts{Object: x.Path(), Why: x.TagsUnread}
+			}
+		}
 	}
 	r.digests[shard] = d
 	r.facts.Objects += d.Objects
@@ -870,6 +912,9 @@ func (r *run) captured() (cofre.Captured, error) {
 	raw, err := json.Marshal(f)
 	if err != nil {
 		return cofre.Captured{}, err
+	}
+	if f.TagsUnreadN > 0 {
+		r.find(f.TagsUnread.Object, cofre.SayN("bucket.tags_not_captured", int(f.TagsUnreadN), "the tags of 1 object are not captured: {{.cause}}", "the tags of {{.n}} objects are not captured, of this one first: {{.cause}}", "cause", f.TagsUnread.why()))
 	}
 	out := cofre.Captured{
 		Facts: raw, Findings: append(r.findings, r.objectFindings()...),

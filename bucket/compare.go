@@ -3,6 +3,9 @@ package bucket
 import (
 	"context"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -47,6 +50,25 @@ func Differing(want, got Object, exact bool) cofre.Message {
 		return DifferingTime(got.ModifiedAt, want.ModifiedAt)
 	}
 	return want.Attributes.Differing(got.Attributes)
+}
+
+// DifferingTags says how the tags of got are not those of want, or nothing. Tags of want that are not known are not compared.
+func DifferingTags(want, got Object) cofre.Message {
+	if want.Tags == nil || maps.Equal(want.Tags, got.Tags) && got.TagsUnread == "" {
+		return cofre.Message{}
+	}
+	if got.TagsUnread != "" {
+		return cofre.Say("bucket.tags_unread", "its tags cannot be read: {{.cause}}", "cause", cofre.Verbatim(got.TagsUnread))
+	}
+	return differs(cofre.Say("bucket.tags", "tags"), tagsText(got.Tags), tagsText(want.Tags))
+}
+
+func tagsText(tags map[string]string) string {
+	var all []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		all = append(all, k+"="+tags[k])
+	}
+	return strings.Join(all, " ")
 }
 
 func differs(what cofre.Message, got, want string) cofre.Message {

@@ -82,6 +82,9 @@ type Facts struct {
 	Missing    []MissingFacts `json:"missing_objects,omitempty"` // the first of them; the index names all
 	SuspectN   int64          `json:"suspect,omitempty"`
 	Superseded int64          `json:"superseded,omitempty"`
+	// TagsUnreadN is of how many objects the tags could not be read, TagsUnread the first of them.
+	TagsUnreadN int64        `json:"tags_unread,omitempty"`
+	TagsUnread  MissingFacts `json:"tags_unread_first,omitzero"`
 }
 
 // Kept is what the captured store keeps. Points of before name its kind alone.

@@ -184,6 +184,9 @@ type Keeps struct {
 	// Headers is true if each object is served with its headers, so that an empty one was captured as such. Of others an empty
 	// header may just be unknown.
 	Headers bool `json:"headers,omitempty"`
+	// Tags is true if objects have tags. No listing shows them and no ETag changes with them: those of a capture are as they
+	// were when it, or one before, read the object's bytes.
+	Tags bool `json:"tags,omitempty"`
 	// Files is true if objects are files: with mode, owner and exact time, in folders that have these too. What such a store says
 	// of a bucket's settings is what somebody has told it, or nothing.
 	Files bool `json:"files,omitempty"`
@@ -243,6 +246,11 @@ type Object struct {
 	Language     string `json:"content_language,omitempty"`    // S3
 	// Metadata is the user's, a JSON object. On S3 its values are strings.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
+
+	// Tags are S3's: nil if they are not known, empty if there are none. TagsUnread says why they are not known of an object
+	// that may have some.
+	Tags       map[string]string `json:"tags,omitzero"`
+	TagsUnread string            `json:"tags_unread,omitempty"`
 
 	// Attributes are those of the file, if the object is one.
 	Attributes *Attributes `json:"attributes,omitempty"`

@@ -243,6 +243,7 @@ func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 		at, kept := s.place.fitTime(o.ModifiedAt)
 		o.ModifiedAt, lost = at, append(lost, kept...)
 	}
+	o.Tags = nil // named by the restore for all objects together
 	o.Attributes = a
 	if !s.plain(o.Bucket, o.Name) {
 		lost = append(lost, cofre.Say("bucket.lost_path", "a path of its name, which cannot be one: its bytes will be below {{.folder}}", "folder", reserved+"/odd"))

@@ -73,7 +73,7 @@ func (t *Target) compare(ctx context.Context, l bucket.Located, listed bucket.Ob
 		}
 		return otherBytes(), otherContent, nil
 	case unknown:
-		same, err := t.readsAs(ctx, l)
+		same, _, err := t.readsAs(ctx, l) // of its tags, now tells
 		if err != nil {
 			return cofre.Message{}, 0, err
 		}
@@ -83,6 +83,9 @@ func (t *Target) compare(ctx context.Context, l bucket.Located, listed bucket.Ob
 	case alike:
 	}
 	if d := t.differingProperty(l.Object, now); !d.IsZero() {
+		return d, otherContent, nil
+	}
+	if d := t.differingTags(l.Object, now); !d.IsZero() {
 		return d, otherContent, nil
 	}
 	return cofre.Message{}, sameAll, nil
@@ -97,21 +100,22 @@ func (t *Target) look(ctx context.Context, o bucket.Object) (bucket.Object, erro
 
 func otherBytes() cofre.Message { return cofre.Say("bucket.other_bytes", "other bytes") }
 
-// readsAs reads an object of the target, whole, and says what differs from what was captured, or nothing.
-func (t *Target) readsAs(ctx context.Context, l bucket.Located) (cofre.Message, error) {
+// readsAs reads an object of the target, whole, and says what differs from what was captured, or nothing; of its
+// tags apart.
+func (t *Target) readsAs(ctx context.Context, l bucket.Located) (different, tags cofre.Message, err error) {
 	got, sum, err := t.readSum(ctx, l.Object)
 	if err != nil {
-		return cofre.Message{}, err
+		return cofre.Message{}, cofre.Message{}, err
 	}
 	switch {
 	case sum.size != l.Size:
-		return cofre.Say("bucket.other_size", "{{.size}} bytes, not {{.want}}", "size", sum.size, "want", l.Size), nil
+		return cofre.Say("bucket.other_size", "{{.size}} bytes, not {{.want}}", "size", sum.size, "want", l.Size), cofre.Message{}, nil
 	case sum.sha != l.SHA256:
-		return otherBytes(), nil
+		return otherBytes(), cofre.Message{}, nil
 	case bucket.IsMD5(got.ETag) && got.ETag != sum.md5:
-		return cofre.Say("bucket.wrong_etag", "etag {{.etag}}, and the bytes have the MD5 {{.md5}}", "etag", got.ETag, "md5", sum.md5), nil
+		return cofre.Say("bucket.wrong_etag", "etag {{.etag}}, and the bytes have the MD5 {{.md5}}", "etag", got.ETag, "md5", sum.md5), cofre.Message{}, nil
 	}
-	return t.differingProperty(l.Object, got), nil
+	return t.differingProperty(l.Object, got), t.differingTags(l.Object, got), nil
 }
 
 // summed is what the bytes of an object come to.
@@ -145,4 +149,11 @@ func (t *Target) readSum(ctx context.Context, o bucket.Object) (got bucket.Objec
 func (t *Target) differingProperty(want, got bucket.Object) cofre.Message {
 	want, _ = t.cfg.To.Fit(want)
 	return bucket.Differing(want, got, t.facts.Kept().Headers)
+}
+
+func (t *Target) differingTags(want, got bucket.Object) cofre.Message {
+	if !t.desc.Tags {
+		return cofre.Message{}
+	}
+	return bucket.DifferingTags(want, got)
 }

@@ -43,6 +43,9 @@ func (t *Target) keep(ctx context.Context, o bucket.Object) error {
 	case err != nil:
 		return nil // listed, and not served again and again: there is nothing to lose
 	}
+	if got.TagsUnread != "" {
+		return errors.Join(fmt.Errorf("its tags would be lost: %s", got.TagsUnread), body.Close())
+	}
 	id, prefix, err := t.keepingBucket(ctx)
 	if err != nil {
 		return errors.Join(err, body.Close())
@@ -57,11 +60,11 @@ func (t *Target) keep(ctx context.Context, o bucket.Object) error {
 	if _, err := t.cfg.To.Put(ctx, copied.Object, spooled); err != nil {
 		return err
 	}
-	_, back, err := t.readSum(ctx, copied.Object)
+	as, back, err := t.readSum(ctx, copied.Object)
 	if err != nil {
 		return err
 	}
-	if back != sum {
+	if back != sum || !t.differingTags(copied.Object, as).IsZero() {
 		return fmt.Errorf("%w: the kept copy is served otherwise", errReadBack)
 	}
 	t.keptIn(cofre.Say("bucket.kept_in", "bucket {{.bucket}}, below {{.prefix}}BUCKET/NAME", "bucket", id, "prefix", prefix))

@@ -308,7 +308,7 @@ func (t *Target) listPresent(ctx context.Context) error {
 func (t *Target) compareListings(plan *cofre.Plan) error {
 	var absent, same, unsure int64
 	var differ []string
-	fit := newFitting()
+	fit, tags := newFitting(), untagged{}
 	twice := ""
 	var blocked int64
 	var firstBlocked cofre.Message
@@ -335,6 +335,7 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 				lost = append(lost, cofre.Say("bucket.lost_twofold", "a path of its name, next to a folder of that name: one of the two will be below {{.folder}}", "folder", ".cofre/odd"))
 			}
 			fit.add(l.Path(), lost)
+			tags.add(l.Object, t.desc.Tags)
 			o, ok := have[l.Path()]
 			delete(have, l.Path())
 			if way, in := t.inTheWay(l.Bucket, l.Name, false); in {
@@ -367,6 +368,8 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 		plan.Refuse(cofre.Say("bucket.twice", "objects of several buckets would become one, {{.object}}", "object", twice), cofre.Say("bucket.one_at_a_time", "restore one bucket at a time, each into its own: --bucket NAME --to-bucket OTHER"))
 	}
 	fit.note(plan, t.desc.Kind)
+	tags.leave(t)
+	tags.note(plan, t.facts.Kind)
 	if len(differ) > 0 && !t.cfg.Replace {
 		plan.Note(cofre.SayN("bucket.other_content", int(t.counts.differ), "1 object has other content in the target and stays as it is: {{.first}}; --replace puts the captured content in its place, --to-bucket or --to-prefix beside it",
 			"{{.n}} objects have other content in the target and stay as they are, the first {{.first}}; --replace puts the captured content in their place, --to-bucket or --to-prefix beside them", "first", differ[0]))
@@ -727,12 +730,15 @@ func (t *Target) uploadOnce(ctx context.Context, l bucket.Located) error {
 	} else if err != nil {
 		return err
 	}
-	different, err := t.readsAs(ctx, l)
+	different, tags, err := t.readsAs(ctx, l)
 	if err != nil {
 		return err
 	}
 	if !different.IsZero() {
 		return cofre.Fail(different, errReadBack)
+	}
+	if !tags.IsZero() {
+		t.leave(object(l.Path()), asCaptured(), tags) // its bytes are right: the target, or the key, keeps no tags
 	}
 	return nil
 }

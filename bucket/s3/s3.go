@@ -2,7 +2,7 @@
 // endpoint.
 //
 // It uses the smallest part of the protocol that all of them share: ListObjectsV2, GET, HEAD, PUT and multipart
-// uploads, DELETE. It takes no locks, sets no policies and reads the newest version only. It is not the repository's
+// uploads, DELETE; and GetObjectTagging, of objects that have tags. It takes no locks, sets no policies and reads the newest version only. It is not the repository's
 // store (package store is).
 package s3
 
@@ -18,7 +18,9 @@ import (
 	"iter"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/minio/minio-go/v7"
@@ -33,9 +35,13 @@ type Store struct {
 	core     minio.Core
 	config   s3client.Config
 	patience s3client.Patience
+	tagless  sync.Map // by bucket: false if objects that seem to have no tags have none, true if the key is not told
 }
 
-var _ bucket.Store = (*Store)(nil)
+var (
+	_ bucket.Store  = (*Store)(nil)
+	_ bucket.Warner = (*Store)(nil)
+)
 
 // Open makes a store. It sends no request.
 //
@@ -52,7 +58,7 @@ func Open(cfg s3client.Config) (*Store, error) {
 func (s *Store) Describe() bucket.Description {
 	return bucket.Description{
 		Kind: "s3", URL: s.core.EndpointURL().String(),
-		Keeps: bucket.Keeps{Settings: bucket.Settings{Versions: true}, Headers: true}, TextMetadata: true, SlashIsFolder: true,
+		Keeps: bucket.Keeps{Settings: bucket.Settings{Versions: true}, Headers: true, Tags: true}, TextMetadata: true, SlashIsFolder: true,
 	}
 }
 
@@ -208,7 +214,70 @@ func (s *Store) Stat(ctx context.Context, id, name string) (bucket.Object, error
 	if err != nil {
 		return bucket.Object{}, err
 	}
-	return describe(id, name, info), nil
+	o := describe(id, name, info)
+	return o, s.readTags(ctx, &o, info.UserTagCount)
+}
+
+// readTags asks for the tags of an object that has some. A key that may not read them is not even told that there are any, so
+// the first object of a bucket that seems to have none is asked for them, too.
+//
+// Errors: cofre.ErrUnreachable. That they may not be read is said in o.
+//
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (x-amz-tagging-count).
+func (s *Store) readTags(ctx context.Context, o *bucket.Object, count int) error {
+	o.Tags = map[string]string{}
+	if denied, asked := s.tagless.Load(o.Bucket); asked && count == 0 {
+		if denied.(bool) {
+			o.Tags = nil
+		}
+		return nil
+	}
+	err := s.try(ctx, "read the tags of "+o.Path(), o.Bucket, func() error {
+		found, err := s.core.GetObjectTagging(ctx, o.Bucket, o.Name, minio.GetObjectTaggingOptions{VersionID: o.Version})
+		if err == nil {
+			o.Tags = found.ToMap()
+		}
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, cofre.ErrNotFound) && count == 0: // deleted since, or it has none
+		return nil
+	case errors.Is(err, cofre.ErrUnreachable) && !unknownRequest(err):
+		return err
+	case err != nil && count > 0:
+		o.Tags, o.TagsUnread = nil, err.Error()
+	case errors.Is(err, cofre.ErrDenied):
+		o.Tags = nil
+	}
+	if count == 0 { // a server that knows no tags refuses the question
+		s.tagless.Store(o.Bucket, o.Tags == nil)
+	}
+	return nil
+}
+
+// unknownRequest tells a server that does not know a request from one that is away.
+func unknownRequest(err error) bool {
+	var answer minio.ErrorResponse
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotImplemented
+}
+
+// Warnings names the buckets whose tags the key may not read, as far as that was seen.
+func (s *Store) Warnings() []cofre.Message {
+	var ids []string
+	s.tagless.Range(func(id, denied any) bool {
+		if denied.(bool) {
+			ids = append(ids, id.(string))
+		}
+		return true
+	})
+	slices.Sort(ids)
+	var out []cofre.Message
+	for _, id := range ids {
+		out = append(out, cofre.Say("s3.tags_denied", "bucket {{.bucket}}: the key may not read the tags of objects (s3:GetObjectTagging), so these are not captured, if there are any", "bucket", id))
+	}
+	return out
 }
 
 // Open reads an object in one request.
@@ -223,6 +292,9 @@ func (s *Store) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.Re
 	got := describe(o.Bucket, o.Name, info)
 	if o.ETag == got.ETag && o.ModifiedAt.Unix() == got.ModifiedAt.Unix() {
 		got.ModifiedAt = o.ModifiedAt // the header has whole seconds
+	}
+	if err := s.readTags(ctx, &got, info.UserTagCount); err != nil {
+		return bucket.Object{}, nil, errors.Join(err, r.Close())
 	}
 	return got, &body{ReadCloser: r, store: s, o: o}, nil
 }
@@ -313,12 +385,23 @@ func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (buck
 	if o.Size <= partSize {
 		put = s.putWhole
 	}
-	return o, s.try(ctx, "write "+o.Path(), o.Bucket, func() error {
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		return put(ctx, o, r, options)
-	})
+	write := func() error {
+		return s.try(ctx, "write "+o.Path(), o.Bucket, func() error {
+			if _, err := r.Seek(0, io.SeekStart); err != nil {
+				return err
+			}
+			return put(ctx, o, r, options)
+		})
+	}
+	options.UserTags = o.Tags
+	err := write()
+	if len(o.Tags) > 0 && (errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrRefused)) {
+		// The key may not set tags, or the server knows none: the object without them is better than nothing, and is told apart
+		// when it is read.
+		options.UserTags = nil
+		err = write()
+	}
+	return o, err
 }
 
 func (s *Store) putParts(ctx context.Context, o bucket.Object, r io.ReadSeeker, options minio.PutObjectOptions) error {

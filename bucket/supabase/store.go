@@ -230,6 +230,7 @@ func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
 			lost = append(lost, p.what)
 		}
 	}
+	o.Tags = nil // named by the restore for all objects together
 	o.Encoding, o.Disposition, o.Language, o.Attributes = "", "", "", nil
 	if o.CacheControl == "" {
 		o.CacheControl = "no-cache"
