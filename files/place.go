@@ -3,6 +3,7 @@ package files
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,12 +12,14 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/owner"
 	"github.com/trustlayer/cofre/internal/sparse"
+	"github.com/trustlayer/cofre/internal/traits"
 	"golang.org/x/sys/unix"
 )
 
@@ -166,6 +169,38 @@ func setTime(d *dir, name string, w wanted) error {
 	return d.wrap("set times", name, unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
 }
 
+// keptTime is the time that what w wants can have in d, by a trial: a file system may keep times less exactly, or in a
+// smaller range. Where it cannot be tried, all times are taken to be kept.
+func keptTime(d *dir, w wanted) time.Time {
+	t, ok := timesIn(d)
+	if !ok {
+		return w.ModTime
+	}
+	return t.Time(w.ModTime)
+}
+
+// timesIn tries what becomes of times in d, on a file that nobody sees, or that is gone at once.
+func timesIn(d *dir) (t traits.Traits, ok bool) {
+	f, err := traits.Nameless(d.fd())
+	if err != nil {
+		name := newMark + rand.Text()
+		was, err := d.stat(".")
+		if err != nil {
+			return t, false
+		}
+		if f, err = d.create(name); err != nil {
+			return t, false
+		}
+		defer func() {
+			_ = d.remove(name) // empty, and its name says whose it is
+			_ = unix.UtimesNanoAt(d.fd(), ".", []unix.Timespec{was.Atim, was.Mtim}, 0)
+		}()
+	}
+	defer f.Close() // nothing is written to it
+	t.TryTimes(f)
+	return t, t.Times
+}
+
 // differences says in which ways what is at name is not what w wants. Times of directories are not looked at
 // if ignoreTimes is set: the restore itself writes into them.
 func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTimes bool) ([]cofre.Message, error) {
@@ -183,7 +218,7 @@ func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTime
 	if w.owner && (int(st.Uid) != w.uid || int(st.Gid) != w.gid) {
 		found = append(found, cofre.Say("files.other_owner", "owner is {{.owner}}, not {{.want}}", "owner", fmt.Sprintf("%d:%d", st.Uid, st.Gid), "want", fmt.Sprintf("%d:%d", w.uid, w.gid)))
 	}
-	if at := timeOf(syscall.Timespec(st.Mtim)); !ignoreTimes && !at.Equal(w.ModTime) {
+	if at := timeOf(syscall.Timespec(st.Mtim)); !ignoreTimes && !at.Equal(w.ModTime) && !at.Equal(keptTime(d, w)) {
 		found = append(found, cofre.Say("files.other_time", "time is {{.time}}, not {{.want}}", "time", at.Format("2006-01-02T15:04:05.999999999Z"), "want", w.ModTime.Format("2006-01-02T15:04:05.999999999Z")))
 	}
 	if w.Type == TypeLink {

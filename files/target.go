@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/owner"
+	"github.com/trustlayer/cofre/internal/traits"
 	"golang.org/x/sys/unix"
 )
 
@@ -483,6 +484,32 @@ func (f *folder) look(plan *cofre.Plan) {
 		plan.Refuse(cofre.Say("files.unwritable", "nothing can be written into {{.folder}}: {{.cause}}", "folder", above, "cause", err), cofre.Say("files.other_place", "restore as a user who may write there, or into another folder: --to DIR"))
 	}
 	spaceFor(plan, above, f.bytes)
+	f.noteTimes(plan, above)
+}
+
+// noteTimes says if the place will not keep every time, as far as that can be tried without a trace.
+func (f *folder) noteTimes(plan *cofre.Plan, where string) {
+	d, err := openDir(where)
+	if err != nil {
+		return // writing there says it better
+	}
+	defer d.close()
+	file, err := traits.Nameless(d.fd())
+	if err != nil {
+		return
+	}
+	defer file.Close() // nothing is written to it
+	var t traits.Traits
+	t.TryTimes(file)
+	n := 0
+	for _, w := range f.wants {
+		if !t.Time(w.ModTime).Equal(w.ModTime) {
+			n++
+		}
+	}
+	if n > 0 {
+		plan.Note(cofre.SayN("files.coarse_times", n, "the file system of {{.folder}} cannot keep the time of 1 entry exactly: it gets the nearest that it can keep", "the file system of {{.folder}} cannot keep the times of {{.n}} entries exactly: they get the nearest that it can keep", "folder", where))
+	}
 }
 
 // mayLook is the way to what this user may not look at.

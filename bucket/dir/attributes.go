@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/owner"
+	"github.com/trustlayer/cofre/internal/traits"
 )
 
 // place is what this process may do where the folder is. Safe for several goroutines.
@@ -29,7 +30,7 @@ type place struct {
 
 	root   string
 	tried  sync.Once // see fitTime
-	traits traits
+	traits traits.Traits
 }
 
 func newPlace(root string) *place {
@@ -151,17 +152,5 @@ func dress(f *os.File, a *bucket.Attributes, at time.Time) error {
 	if err := unix.Fchmod(int(f.Fd()), modeOf(a.Mode)); err != nil {
 		return fmt.Errorf("set mode %s: %w", a.Mode, err)
 	}
-	return setTime(f, at)
-}
-
-func setTime(f *os.File, at time.Time) error {
-	if at.IsZero() {
-		return nil
-	}
-	// Not by UnixNano, which ends in the year 2262.
-	t := unix.Timespec{Sec: at.Unix(), Nsec: int64(at.Nanosecond())}
-	if err := unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), []unix.Timespec{t, t}, 0); err != nil {
-		return fmt.Errorf("set times: %w", err)
-	}
-	return nil
+	return traits.SetTime(f, at)
 }
