@@ -7,15 +7,16 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/secret"
+	"github.com/trustlayer/cofre/repository/compressors"
 	"github.com/trustlayer/cofre/store"
 )
 
 // The compressions that a repository can be made with.
 const (
 	// CompressionZstd is the default: it costs twice the CPU of S2 and 0.6 of its space.
-	CompressionZstd = "zstd-fastest"
+	CompressionZstd = compressors.Zstd
 	// CompressionS2 is for hosts that are short of CPU.
-	CompressionS2 = "s2-default"
+	CompressionS2 = compressors.S2
 )
 
 // Config says where a repository is and how it is opened.

@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/lease"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/manifests"
+	"github.com/trustlayer/cofre/repository/pruning"
 )
 
 // catalogLease is the right to take something out of the manifests: to expire, and to write many of them as one. Manifests of two
@@ -50,6 +51,11 @@ func (r *Repository) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.
 	if err != nil {
 		return nil, fmt.Errorf("expire: %w", err)
 	}
+	about, err := pruning.Intend(ctx, r.store)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("expire: %w", err), r.giveBack(ctx, held))
+	}
+	defer about.End(ctx)
 	expired, err := r.expire(ctx, held, what)
 	return expired, errors.Join(err, r.giveBack(ctx, held))
 }
@@ -111,9 +117,9 @@ func (r *Repository) withClock(ctx context.Context, now func() time.Time) (*Repo
 	return other, other.connect(ctx)
 }
 
-// compactManifests writes the manifests as one content if they are many, and if nobody expires at this moment.
-func (r *Repository) compactManifests(ctx context.Context) error {
-	if n, err := r.manifestContents(ctx); err != nil || n < manyManifests {
+// compactManifests writes the manifests as one content if they are in many, and if nobody expires at this moment.
+func (r *Repository) compactManifests(ctx context.Context, many int) error {
+	if n, err := r.manifestContents(ctx); err != nil || n < many {
 		return err
 	}
 	held, err := lease.Acquire(ctx, r.store, catalogLease, lease.Options{For: "write manifests as one"})
@@ -123,15 +129,26 @@ func (r *Repository) compactManifests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.blobs.Compacting.Store(true)
-	err = r.refresh(ctx)
+	about, err := pruning.Intend(ctx, r.store)
+	if err == nil {
+		defer about.End(ctx)
+		err = r.refresh(ctx)
+	}
 	if err == nil {
 		err = r.writeManifests(ctx, "write manifests as one", func(w repo.DirectRepositoryWriter) error {
-			_, err := w.FindManifests(ctx, manifests.Labels("")) // reads all of them, and writes them as one
-			return err
+			m, err := manifest.NewManager(ctx, w.ContentManager(), manifest.ManagerOptions{}, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := m.Find(ctx, manifests.Labels("")); err != nil { // reads all of them
+				return err
+			}
+			if err := m.Compact(ctx); err != nil {
+				return err
+			}
+			return held.Commit(ctx, "write manifests as one")
 		})
 	}
-	r.blobs.Compacting.Store(false)
 	return errors.Join(r.explain("write manifests as one", err), r.giveBack(ctx, held))
 }
 

@@ -44,8 +44,12 @@ func OpenOn(ctx context.Context, c Config, s cofre.Store) (*Repository, error) {
 
 // Forget has a repository know no more than one that was just opened: what it was about to write down when its store died is gone.
 func Forget(r *Repository) {
-	r.blobs.Seals.Forget()
-	r.blobs.Forget()
+	for _, r := range []*Repository{r, r.pastSelf} {
+		if r != nil {
+			r.blobs.Seals.Forget()
+			r.blobs.Forget()
+		}
+	}
 }
 
 // WithClock opens a repository once more, by another clock.

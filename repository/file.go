@@ -2,12 +2,14 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"sort"
 	"sync"
 
+	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
@@ -90,6 +92,9 @@ func (f *file) readPiece(i int) piece {
 func (r *Repository) readObject(ctx context.Context, id object.ID) ([]byte, error) {
 	if cid, packed, ok := id.ContentID(); ok && !packed {
 		b, err := r.kopia.ContentManager().GetContent(ctx, cid)
+		if errors.Is(err, blob.ErrBlobNotFound) && r.refresh(ctx) == nil {
+			b, err = r.kopia.ContentManager().GetContent(ctx, cid) // it was moved since the indexes were read
+		}
 		r.notice(ctx, id, err)
 		return b, err
 	}

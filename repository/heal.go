@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -274,6 +275,11 @@ func (r *Repository) move(ctx context.Context, good []content.Info, back []conte
 	if len(good)+len(back) == 0 {
 		return nil
 	}
+	about, err := pruning.Intend(ctx, r.store)
+	if err != nil {
+		return err
+	}
+	defer about.End(ctx)
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: "heal"})
 	if err != nil {
 		return r.explain("begin to write", err)
@@ -303,15 +309,14 @@ var condemnedAt = time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 // which makes it one second younger than the damaged entry and older than whatever is stored from now on.
 //
 // Source: kopia v0.22.3, content.WriteManager.contentWriteTime and index.contentInfoGreaterThanStruct.
-func (r *Repository) condemn(ctx context.Context, bad []content.Info) (err error) {
+func (r *Repository) condemn(ctx context.Context, bad []content.Info) error {
 	if len(bad) == 0 {
 		return nil
 	}
-	past, err := r.withClock(ctx, func() time.Time { return condemnedAt })
+	past, err := r.past(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, past.Close(ctx)) }()
 	_, w, err := past.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: "condemn"})
 	if err != nil {
 		return r.explain("begin to write", err)

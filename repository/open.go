@@ -25,6 +25,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/compressors"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -41,6 +42,9 @@ type Repository struct {
 	noticing sync.Mutex
 	noticed  map[object.ID]bool // what could not be read, to be remembered by Close
 	fixed    []string           // what was read from its spare, or put right from it
+
+	pastLock sync.Mutex
+	pastSelf *Repository // by a clock that stands in the past, once it was needed
 
 	flushEvery time.Duration
 	computing  blobs.Turns
@@ -101,7 +105,7 @@ func noRepo(err error, url string) error {
 // connect opens Kopia's repository in the store.
 func (r *Repository) connect(ctx context.Context) error {
 	blobs.Register()
-	adoptCompressors()
+	compressors.Adopt()
 	id, err := r.readUniqueID(ctx)
 	if err != nil {
 		return err
@@ -264,8 +268,11 @@ func (r *Repository) Close(ctx context.Context) error {
 		if !r.config.ReadOnly {
 			r.blobs.DropMarkers(bounded)
 		}
+		if r.pastSelf != nil {
+			r.closed = r.pastSelf.Close(ctx)
+		}
 		if err := r.kopia.Close(bounded); err != nil {
-			r.closed = r.explain("close repository", err)
+			r.closed = errors.Join(r.closed, r.explain("close repository", err))
 		}
 	})
 	return r.closed
@@ -276,10 +283,20 @@ func (r *Repository) Close(ctx context.Context) error {
 // Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1).
 const keyMemory = 64 << 20
 
-// flush makes what a writer has written visible.
+// flush makes what a writer has written visible. An index that was written into an epoch which has ended meanwhile may be passed over:
+// the library then says so, and writes it into the newest one when it is asked again.
+//
+// Source: kopia v0.22.3, internal/epoch, ErrVerySlowIndexWrite.
 func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
-	ctx, a := blobs.Try(ctx)
-	return a.Done(w.Flush(ctx))
+	var err error
+	for range 5 {
+		attempt, a := blobs.Try(ctx)
+		err = a.Done(w.Flush(attempt))
+		if err == nil || !strings.Contains(err.Error(), "extremely slow index write") {
+			return err
+		}
+	}
+	return err
 }
 
 // damagedMetadata names the files that Kopia cannot be opened without, or lists no points without, and that are

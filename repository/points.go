@@ -10,9 +10,11 @@ import (
 
 	"github.com/trustlayer/cofre/repository/directory"
 	"github.com/trustlayer/cofre/repository/manifests"
+	"github.com/trustlayer/cofre/repository/pruning"
 
 	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/repo/object"
@@ -96,13 +98,50 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	if r.config.ReadOnly {
 		return fmt.Errorf("repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
 	}
+	// From here on nobody prunes what p refers to, or what is pruned is seen: see package pruning.
+	var roots []cofre.ObjectID
+	for _, c := range p.Components {
+		roots = append(roots, c.Root)
+	}
+	about, err := pruning.Intend(ctx, r.store, roots...)
+	if err != nil {
+		return err
+	}
+	defer about.End(ctx)
+	err = r.proveAndWrite(ctx, p)
+	if errors.Is(err, blob.ErrBlobNotFound) {
+		err = r.proveAndWrite(ctx, p) // it was moved since the indexes were read
+	}
+	if err != nil {
+		return err
+	}
+	stood, err := about.Stands(ctx)
+	if stood {
+		return nil
+	}
+	// It slept so long that it was taken for dead, or nobody can say.
+	if proven := r.prove(ctx, p, nil); err == nil && proven == nil {
+		return nil
+	} else if !errors.Is(proven, cofre.ErrCorrupt) {
+		return errors.Join(err, proven)
+	} else {
+		_, expireErr := r.Expire(ctx, cofre.Expiry{Point: p.ID})
+		return errors.Join(&damagedError{proven}, expireErr)
+	}
+}
+
+func (r *Repository) proveAndWrite(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err := r.refresh(ctx); err != nil {
 		return r.explain("read its indexes", err)
 	}
-	if err := r.prove(ctx, p); err != nil {
+	saved, err := pruning.NewRescue(ctx, r.store)
+	if err != nil {
 		return err
 	}
-	if err := r.compactManifests(ctx); err != nil {
+	if err := r.prove(ctx, p, saved); err != nil {
+		return err
+	}
+	if err := r.compactManifests(ctx, manyManifests); err != nil {
 		return err
 	}
 	return r.writeManifests(ctx, "publish", func(w repo.DirectRepositoryWriter) error {
@@ -112,6 +151,9 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 		}
 		if len(there) > 0 {
 			return cofre.ErrExists
+		}
+		if err := saved.Write(ctx, w); err != nil {
+			return r.explain("copy what is about to be pruned", err)
 		}
 		for _, c := range p.Components {
 			if err := r.saveSnapshot(ctx, w, p, c); err != nil {
@@ -144,7 +186,7 @@ func (r *Repository) writeManifests(ctx context.Context, purpose string, write f
 
 // prove walks every component. What is not there is remembered as damaged, so that a capture which begins after it
 // stores it afresh: the error is then one that is Retryable.
-func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint) error {
+func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint, saved *pruning.Rescue) error {
 	known, err := r.readDamage(ctx)
 	if err != nil {
 		return err
@@ -167,6 +209,9 @@ func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint) error {
 			b.add(ctx, contents, what)
 			return true
 		}}
+		if saved != nil {
+			w.seen = saved.Look
+		}
 		if err := w.component(ctx, c); err != nil {
 			return err
 		}

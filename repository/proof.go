@@ -168,7 +168,10 @@ func (w *walker) content(ctx context.Context, id object.ID) (string, error) {
 	case err != nil:
 		return "", w.repo.explain("look up content "+cid.String(), err)
 	case info.Deleted:
-		return "is marked as damaged, or to be pruned", nil
+		// Nobody referred to it when it was looked at, or it is damaged and nobody remembers.
+		if whole, err := w.repo.readable(ctx, cid); err != nil || !whole {
+			return "is marked as damaged, or to be pruned, and cannot be read", err
+		}
 	}
 	length, there := w.packs[info.PackBlobID]
 	if what := w.repo.outside(info.PackBlobID, int64(info.PackOffset)+int64(info.PackedLength), length, there); what != "" {

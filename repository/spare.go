@@ -134,6 +134,9 @@ func (r *Repository) keepSpares(ctx context.Context) error {
 // mended calls do again after what it needs was put right, if it fails because something is damaged and can be.
 func (r *Repository) mended(ctx context.Context, do func() error) error {
 	err := do()
+	if errors.Is(err, blob.ErrBlobNotFound) && r.kopia != nil && r.refresh(ctx) == nil {
+		err = do() // it was moved into another pack, long ago, and this process has the indexes of before
+	}
 	if err == nil || seal.IsOutside(err) || ctx.Err() != nil {
 		return err
 	}

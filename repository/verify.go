@@ -87,6 +87,9 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	problems = append(problems, found...)
+	if problems, err = v.stillThere(ctx, problems); err != nil {
+		return err
+	}
 	d, err := v.examine(ctx, problems)
 	if err != nil {
 		return err
@@ -328,6 +331,24 @@ func (v *verification) checkSpares(ctx context.Context, l *seal.Ledger) ([]seal.
 	return found, nil
 }
 
+// stillThere leaves out what was removed on purpose since the seals were read.
+func (v *verification) stillThere(ctx context.Context, problems []seal.Problem) ([]seal.Problem, error) {
+	if !slices.ContainsFunc(problems, func(p seal.Problem) bool { return p.What == "is missing" }) {
+		return problems, nil
+	}
+	l, err := seal.ReadLedger(ctx, v.repo.store)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(problems, func(p seal.Problem) bool {
+		id, _ := v.repo.blobs.Naming.ID(p.Name)
+		if spare, ok := strings.CutPrefix(p.Name, blobs.SparePrefix); ok {
+			id = blob.ID(spare)
+		}
+		return l.Removed[p.Name] || id != "" && l.Removed[v.repo.blobs.Naming.Name(id)]
+	}), nil
+}
+
 func (v *verification) checkRecord(ctx context.Context, rec seal.Record, objects map[string]int64) (string, error) {
 	size, listed := objects[rec.Name]
 	if !listed {
@@ -386,6 +407,7 @@ func (v *verification) checkUnsealed(ctx context.Context, l *seal.Ledger, object
 				found = append(found, seal.Problem{Name: name, What: fmt.Sprintf("is damaged: %v", err)})
 			}
 			v.progress(name, objects[name])
+		case l.Removed[name]: // whoever removed it was killed before it was gone
 		default:
 			found = append(found, seal.Problem{Name: name, What: "has no seal, so that nothing says whether it is as it was written"})
 		}

@@ -29,6 +29,7 @@ const (
 // Ledger is what all seals together say.
 type Ledger struct {
 	Records  map[string]Record // by name in the store; stored or announced
+	Removed  map[string]bool   // what was removed on purpose, and is not there or is about to go
 	Problems []Problem         // with the seals themselves
 }
 
@@ -39,15 +40,62 @@ type Problem struct{ Name, What string }
 //
 // Errors: of the store.
 func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
+	for tries := 1; ; tries++ {
+		l, vanished, err := readLedger(ctx, st)
+		if err != nil || !vanished || tries == readAgain {
+			return l, err
+		}
+	}
+}
+
+// readAgain is how often seals are listed that vanish before they are read: somebody writes them as one at that moment.
+const readAgain = 5
+
+func readLedger(ctx context.Context, st cofre.Store) (l *Ledger, vanished bool, err error) {
 	var names []string
 	for o, err := range st.List(ctx, Prefix) {
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		names = append(names, o.Name)
 	}
 	seals := make([]Seal, len(names))
-	l := &Ledger{Records: map[string]Record{}}
+	l = &Ledger{Records: map[string]Record{}, Removed: map[string]bool{}}
+	err = eachSeal(ctx, st, names, func(i int, s Seal, err error) {
+		vanished = vanished || errors.Is(err, cofre.ErrNotFound)
+		if err != nil {
+			l.Problems = append(l.Problems, Problem{names[i], fmt.Sprintf("the seal is damaged: %v", err)})
+		}
+		seals[i] = s
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("read seals: %w", err)
+	}
+	// In the order of their names, which is that of their making: of two records of a name the later one holds.
+	for _, s := range seals {
+		for _, rec := range s.Records {
+			if l.Removed[rec.Name] = rec.State == Removed; rec.State == Removed {
+				delete(l.Records, rec.Name)
+				continue
+			}
+			l.Records[rec.Name] = rec
+		}
+	}
+	slices.SortFunc(l.Problems, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
+	// Seals that were written as one pair are removed one by one.
+	l.Problems = slices.DeleteFunc(l.Problems, func(p Problem) bool { return l.Removed[p.Name] })
+	lone, err := lonePairs(ctx, st, names, seals, l.Removed)
+	if err != nil {
+		return nil, false, err
+	}
+	l.Problems = append(l.Problems, lone...)
+	return l, vanished, nil
+}
+
+// eachSeal reads seals, several at once, and calls do with each, one at a time, or with what is wrong with it.
+//
+// Errors: of the store.
+func eachSeal(ctx context.Context, st cofre.Store, names []string, do func(i int, s Seal, err error)) error {
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(sealReaders)
@@ -59,43 +107,24 @@ func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				l.Problems = append(l.Problems, Problem{name, fmt.Sprintf("the seal is damaged: %v", err)})
-			}
-			seals[i] = s
+			do(i, s, err)
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, fmt.Errorf("read seals: %w", err)
-	}
-	// In the order of their names, which is that of their making: of two records of a name the later one holds.
-	for _, s := range seals {
-		for _, rec := range s.Records {
-			if rec.State == Removed {
-				delete(l.Records, rec.Name)
-				continue
-			}
-			l.Records[rec.Name] = rec
-		}
-	}
-	slices.SortFunc(l.Problems, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
-	lone, err := lonePairs(ctx, st, names, seals)
-	if err != nil {
-		return nil, err
-	}
-	l.Problems = append(l.Problems, lone...)
-	return l, nil
+	return group.Wait()
 }
 
 // lonePairs finds seals whose other half is gone.
-func lonePairs(ctx context.Context, st cofre.Store, names []string, seals []Seal) ([]Problem, error) {
+func lonePairs(ctx context.Context, st cofre.Store, names []string, seals []Seal, removed map[string]bool) ([]Problem, error) {
 	there := map[string]int{}
 	for i, name := range names {
 		there[name] = i
 	}
 	var found []Problem
 	for i, name := range names {
+		if removed[name] {
+			continue
+		}
 		if pair, ok := strings.CutSuffix(name, secondOfPair); ok {
 			if _, ok := there[pair+firstOfPair]; !ok {
 				found = append(found, Problem{pair + firstOfPair, "the seal is missing"})
@@ -250,7 +279,7 @@ func mendPair(ctx context.Context, st cofre.Store, pair string) error {
 		}
 		second.Records = append(second.Records, rec)
 	}
-	text := second.encode()
+	text := second.Encode()
 	err = st.Create(ctx, pair+secondOfPair, bytes.NewReader(text), int64(len(text)))
 	if errors.Is(err, cofre.ErrExists) {
 		return nil

@@ -96,7 +96,7 @@ func (k *kept) drop(name string) {
 // seal writes a seal of its own name.
 func (k *kept) seal(name string, s Seal) {
 	k.t.Helper()
-	text := s.encode()
+	text := s.Encode()
 	if err := k.st.Replace(k.t.Context(), name, bytes.NewReader(text), int64(len(text))); err != nil {
 		k.t.Fatal(err)
 	}

@@ -59,8 +59,8 @@ func Names(at time.Time) (first, second string) {
 	return pair + firstOfPair, pair + secondOfPair
 }
 
-// encode writes a seal as text that ends with the hash of itself.
-func (s Seal) encode() []byte {
+// Encode writes a seal as text that ends with the hash of itself.
+func (s Seal) Encode() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nat %s\n", sealHead, s.At.UTC().Format(time.RFC3339Nano))
 	for _, r := range s.Records {
@@ -73,7 +73,7 @@ func (s Seal) encode() []byte {
 
 var errSeal = errors.New("not the text of a seal")
 
-// Parse reads what encode wrote. Anything else, down to one changed bit, is an error.
+// Parse reads what Encode wrote. Anything else, down to one changed bit, is an error.
 //
 // Errors: one that says where the text is not that of a seal.
 func Parse(text []byte) (Seal, error) {

@@ -17,7 +17,7 @@ func sampleSeal() Seal {
 
 func TestSealComesBack(t *testing.T) {
 	for _, want := range []Seal{sampleSeal(), {At: time.Unix(0, 0).UTC()}} {
-		got, err := Parse(want.encode())
+		got, err := Parse(want.Encode())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("came back as %+v, %v; want %+v", got, err, want)
 		}
@@ -25,7 +25,7 @@ func TestSealComesBack(t *testing.T) {
 }
 
 func TestSealNoticesEveryBit(t *testing.T) {
-	text := sampleSeal().encode()
+	text := sampleSeal().Encode()
 	for i := range text {
 		for bit := range 8 {
 			changed := bytes.Clone(text)
@@ -41,15 +41,15 @@ func TestSealNoticesEveryBit(t *testing.T) {
 }
 
 func FuzzParseSeal(f *testing.F) {
-	f.Add(sampleSeal().encode())
-	f.Add(Seal{}.encode())
+	f.Add(sampleSeal().Encode())
+	f.Add(Seal{}.Encode())
 	f.Add([]byte("cofre seals 1\nat \nend "))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, err := Parse(text)
 		if err != nil {
 			return
 		}
-		again, err := Parse(s.encode())
+		again, err := Parse(s.Encode())
 		if err != nil || len(again.Records) != len(s.Records) {
 			t.Errorf("what was parsed is not encoded as it was: %v", err)
 		}

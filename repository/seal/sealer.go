@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,6 +73,29 @@ func (s *Sealer) Flush(ctx context.Context) error {
 	return err
 }
 
+// Follow has the seals from now on sort after every one that there is, whatever the clock of who wrote it: what they say is removed
+// must hold against it.
+//
+// Errors: of the store.
+func (s *Sealer) Follow(ctx context.Context) error {
+	var newest time.Time
+	for o, err := range s.Store.List(ctx, Prefix) {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(o.Name, Prefix)
+		if at, err := time.Parse(TimeLayout, name[:min(len(name), len(TimeLayout))]); err == nil && at.After(newest) {
+			newest = at
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if newest.After(s.last) {
+		s.last = newest
+	}
+	return nil
+}
+
 // Forget drops what is pending: whoever was to write it down died.
 func (s *Sealer) Forget() {
 	s.mu.Lock()
@@ -86,7 +110,7 @@ func (s *Sealer) restore(pending []Record) {
 }
 
 func (s *Sealer) write(ctx context.Context, name string, records []Record) error {
-	text := Seal{At: time.Now(), Records: records}.encode()
+	text := Seal{At: time.Now(), Records: records}.Encode()
 	return s.Store.Create(ctx, name, bytes.NewReader(text), int64(len(text)))
 }
 

@@ -1,4 +1,6 @@
-package repository
+// Package compressors are the compressions of a repository, put in the place of the library's own: the same formats, faster. Read
+// Adopt first.
+package compressors
 
 import (
 	"bytes"
@@ -12,19 +14,25 @@ import (
 	"github.com/kopia/kopia/repo/compression"
 )
 
+// The names of the compressions, as in the library.
+const (
+	Zstd = "zstd-fastest"
+	S2   = "s2-default"
+)
+
 // Kopia compresses a piece as if it were a stream: through two goroutines and a buffer of 64 KiB, copied three
 // times. A piece is in memory and small, so that here it is one call. What comes out is the same format under the
 // same header: stock Kopia reads it, and this package what stock Kopia wrote.
 
-// adoptCompressors puts ours in the place of Kopia's. Before the first repository is opened, and once: the
+// Adopt puts ours in the place of Kopia's. Before the first repository is opened, and once: the
 // library's table has no lock.
-var adoptCompressors = sync.OnceFunc(func() {
+var Adopt = sync.OnceFunc(func() {
 	adopt := func(name compression.Name, ours *compressor) {
 		ours.id = compression.ByName[name].HeaderID()
 		compression.ByHeaderID[ours.id], compression.ByName[name] = ours, ours
 	}
-	adopt(CompressionZstd, newZstd())
-	adopt(CompressionS2, newS2())
+	adopt(Zstd, newZstd())
+	adopt(S2, newS2())
 })
 
 // maxPiece is more than any splitter yields. A piece that claims to unpack to more is damaged.

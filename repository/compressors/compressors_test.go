@@ -1,4 +1,4 @@
-package repository
+package compressors
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 
 // stockCompressors are Kopia's own, as they were before this package put others in their place.
 var stockCompressors = map[compression.Name]compression.Compressor{
-	CompressionZstd: compression.ByName[CompressionZstd],
-	CompressionS2:   compression.ByName[CompressionS2],
+	Zstd: compression.ByName[Zstd],
+	S2:   compression.ByName[S2],
 }
 
 // TestCompressionIsKopias reads with Kopia's compressors what ours wrote, and with ours what Kopia's wrote.
@@ -24,7 +24,7 @@ func TestCompressionIsKopias(t *testing.T) {
 		"nothing": nil, "a byte": {7}, "noise": noise, "zeros": make([]byte, 5<<20),
 		"text": []byte(strings.Repeat("a row of a table; ", 60_000)), "some": noise[:128<<10],
 	}
-	adoptCompressors()
+	Adopt()
 	for name, stock := range stockCompressors {
 		ours := compression.ByName[name]
 		if ours == stock {

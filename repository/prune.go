@@ -1,0 +1,144 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/snapshot"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/lease"
+	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/pruning"
+	"github.com/trustlayer/cofre/repository/seal"
+)
+
+// pruneLease is the right to prune.
+const pruneLease = "prune"
+
+// Prune gives back what no point refers to, and writes many small files as few. It works beside captures, publications and restores, on
+// whatever machine; package pruning says why. Bytes are deleted by the second run, a day after the first has announced them.
+// dryRun does nothing, needs no right to write, and says what would be done.
+//
+// Errors: ErrReadOnly; ErrLocked if somebody else prunes, or has taken the lease meanwhile; ErrCorrupt if something that names what a
+// point needs cannot be read: nothing is pruned then; those of the store; that of ctx. After any error every point is as it was, and
+// the next call goes on.
+func (r *Repository) Prune(ctx context.Context, dryRun bool) (*cofre.Pruned, error) {
+	done, err := r.prune(ctx, dryRun, pruning.Usual)
+	if err != nil {
+		return nil, fmt.Errorf("prune repository %s: %w", r.URL(), err)
+	}
+	return done, nil
+}
+
+func (r *Repository) prune(ctx context.Context, dryRun bool, limits pruning.Limits) (*cofre.Pruned, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := &pruning.Pruner{
+		Store: r.store, Kopia: r.kopia, Blobs: r.blobs, Limits: limits, DryRun: dryRun,
+		Refresh: func(ctx context.Context) error { return r.explain("read its indexes", r.refresh(ctx)) },
+		Flush:   func(ctx context.Context, w repo.RepositoryWriter) error { return r.explain("flush", r.flush(ctx, w)) },
+		Past: func(ctx context.Context) (repo.DirectRepositoryWriter, error) {
+			past, err := r.past(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return past.kopia, nil
+		},
+		Roots:     r.roots,
+		Directory: r.readDirectory,
+		Lost: func(ctx context.Context) (map[content.ID]string, error) {
+			known, err := r.readDamage(ctx)
+			if err != nil || len(known) == 0 {
+				return nil, err
+			}
+			return r.lost(ctx, known)
+		},
+	}
+	if dryRun {
+		ctx, a := blobs.Try(ctx)
+		done, err := p.Run(ctx)
+		return done, a.Done(err)
+	}
+	if r.config.ReadOnly {
+		return nil, fmt.Errorf("it was opened to read: %w", cofre.ErrReadOnly)
+	}
+	held, err := lease.Acquire(ctx, r.store, pruneLease, lease.Options{For: "prune"})
+	if err != nil {
+		return nil, err
+	}
+	p.Commit = held.Commit
+	during, stop := held.Keep(ctx)
+	done, err := r.pruneUnder(during, p)
+	if lost := context.Cause(during); err != nil && ctx.Err() == nil && lost != nil {
+		err = errors.Join(lost, err)
+	}
+	stop()
+	return done, errors.Join(err, r.giveBack(ctx, held))
+}
+
+func (r *Repository) pruneUnder(ctx context.Context, p *pruning.Pruner) (*cofre.Pruned, error) {
+	if err := seal.Mend(ctx, r.store); err != nil {
+		return nil, err
+	}
+	if err := r.compactManifests(ctx, 2); err != nil {
+		return nil, err
+	}
+	// The library asks for ever for what a store that is gone does not answer.
+	ctx, a := blobs.Try(ctx)
+	done, err := p.Run(ctx)
+	return done, a.Done(err)
+}
+
+// past is the repository by a clock that stands in the past, for marks that never win against what is stored meanwhile: see condemn.
+// It is opened once, for that takes the derivation of a key, and closed with r.
+func (r *Repository) past(ctx context.Context) (*Repository, error) {
+	r.pastLock.Lock()
+	defer r.pastLock.Unlock()
+	if r.pastSelf == nil {
+		past, err := r.withClock(ctx, func() time.Time { return condemnedAt })
+		if err != nil {
+			return nil, err
+		}
+		r.pastSelf = past
+	}
+	return r.pastSelf, r.explain("read its indexes", r.pastSelf.refresh(ctx))
+}
+
+// roots are the objects that points and snapshots, also those of others, refer to.
+func (r *Repository) roots(ctx context.Context) ([]string, error) {
+	points, err := r.points(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var roots []string
+	for _, p := range points {
+		for _, c := range p.Components {
+			roots = append(roots, string(c.Root))
+		}
+	}
+	found, err := r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType})
+	if err != nil {
+		return nil, r.explain("list snapshots", err)
+	}
+	for _, m := range found {
+		var s snapshot.Manifest
+		_, err := r.kopia.GetManifest(ctx, m.ID, &s)
+		if errors.Is(err, manifest.ErrNotFound) {
+			continue // expired since it was found
+		}
+		if err != nil {
+			return nil, r.explain("read a snapshot", err)
+		}
+		if s.RootEntry != nil {
+			roots = append(roots, s.RootEntry.ObjectID.String())
+		}
+	}
+	return roots, nil
+}
