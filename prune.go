@@ -1,6 +1,9 @@
 package cofre
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Pruned says what pruning freed, and what is not free yet and why. Sizes are those of the store.
 type Pruned struct {
@@ -24,6 +27,14 @@ type Pruned struct {
 	// Indexes and Seals are how many files of each are read, or looked at, when the repository is opened and verified.
 	Indexes Change `json:"indexes"`
 	Seals   Change `json:"seals"`
+}
+
+// Pruner is a Repository that gives bytes back.
+type Pruner interface {
+	// Prune deletes what no recovery point refers to, beside whoever writes. dryRun changes nothing and says what would be done.
+	//
+	// Errors: ErrReadOnly; ErrLocked if somebody else prunes; ErrCorrupt if something that names what a point needs cannot be read.
+	Prune(ctx context.Context, dryRun bool) (*Pruned, error)
 }
 
 // Heap is a number of files, or of pieces of files, and their bytes.

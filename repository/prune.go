@@ -18,6 +18,8 @@ import (
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
+var _ cofre.Pruner = (*Repository)(nil)
+
 // pruneLease is the right to prune.
 const pruneLease = "prune"
 

@@ -25,16 +25,10 @@ const (
 	markerPrefix = "xe"
 	newPrefix    = "xn"
 	singlePrefix = "xs"
-	rangePrefix  = "xr"
 )
 
 // compactIndexes writes the indexes of each epoch that has ended as one.
 func (p *Pruner) compactIndexes(ctx context.Context) error {
-	var err error
-	if p.report.Indexes.Before, err = p.countIndexes(ctx); err != nil {
-		return err
-	}
-	p.report.Indexes.After = p.report.Indexes.Before
 	if err := p.Refresh(ctx); err != nil {
 		return err
 	}
@@ -44,6 +38,13 @@ func (p *Pruner) compactIndexes(ctx context.Context) error {
 	}
 	now, err := em.Current(ctx)
 	if err != nil {
+		return err
+	}
+	var ranges [][]blob.Metadata
+	for _, r := range now.LongestRangeCheckpointSets {
+		ranges = append(ranges, r.Blobs)
+	}
+	if _, p.report.Indexes.Before, err = p.superseded(ctx, now.WriteEpoch, now.SingleEpochCompactionSets, ranges); err != nil {
 		return err
 	}
 	if len(now.UncompactedEpochSets[now.WriteEpoch]) >= manyIndexes {
@@ -80,17 +81,27 @@ func (p *Pruner) compactIndexes(ctx context.Context) error {
 	if now, err = em.Current(ctx); err != nil {
 		return err
 	}
-	replaced := map[int]bool{} // epochs of which one index is read
-	inRange := map[int]bool{}  // that are in an index of many
-	for epoch, set := range now.SingleEpochCompactionSets {
-		replaced[epoch] = epoch <= now.WriteEpoch-2 && p.settled(set)
-	}
+	ranges = nil
 	for _, r := range now.LongestRangeCheckpointSets {
-		for epoch := r.MinEpoch; epoch <= r.MaxEpoch; epoch++ {
-			inRange[epoch] = p.settled(r.Blobs)
+		ranges = append(ranges, r.Blobs)
+	}
+	over, left, err := p.superseded(ctx, now.WriteEpoch, now.SingleEpochCompactionSets, ranges)
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(over, removedAtOnce) {
+		if err := p.remove(ctx, some); err != nil {
+			return err
 		}
 	}
-	return p.dropIndexes(ctx, now.WriteEpoch, replaced, inRange)
+	p.report.Indexes.After = left
+	return p.Refresh(ctx)
+}
+
+// replacement is what has taken the place of the indexes of an epoch.
+type replacement struct {
+	read    bool // in their place
+	settled bool // and for so long that nobody reads them any more
 }
 
 // settled reports whether all of some indexes have been there long enough for everybody to have seen them.
@@ -121,45 +132,51 @@ func (p *Pruner) beginEpoch(ctx context.Context, epoch int) error {
 	})
 }
 
-// dropIndexes deletes the indexes that others have taken the place of.
-func (p *Pruner) dropIndexes(ctx context.Context, epoch int, replaced, inRange map[int]bool) error {
-	var over []blob.ID
-	left := 0
+// superseded finds the indexes that others have taken the place of, one of their epoch or one of many, and that nobody reads any more.
+// It counts those that are read.
+func (p *Pruner) superseded(ctx context.Context, epoch int, singles map[int][]blob.Metadata, ranges [][]blob.Metadata) (over []blob.ID, read int, err error) {
+	single, many := map[int]replacement{}, map[int]replacement{}
+	for of, set := range singles {
+		single[of] = replacement{read: of <= epoch-2, settled: p.settled(set)}
+	}
+	for _, set := range ranges {
+		first, last := rangeOf(string(set[0].BlobID))
+		for of := first; of <= last; of++ {
+			many[of] = replacement{read: true, settled: p.settled(set)}
+		}
+	}
 	for m, err := range p.Blobs.List(ctx, "x") {
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 		id := string(m.BlobID)
 		of := epochOf(id)
+		var by []replacement
 		switch {
-		case strings.HasPrefix(id, newPrefix) && (replaced[of] || inRange[of]), strings.HasPrefix(id, singlePrefix) && inRange[of]:
+		case strings.HasPrefix(id, newPrefix):
+			by = []replacement{single[of], many[of]}
+		case strings.HasPrefix(id, singlePrefix):
+			by = []replacement{many[of]}
+		case strings.HasPrefix(id, markerPrefix):
+			if of < epoch-1 && p.now.Sub(m.Timestamp) >= p.Limits.Index {
+				over = append(over, m.BlobID)
+			}
+			continue
+		}
+		switch {
+		case slices.ContainsFunc(by, func(r replacement) bool { return r.read && r.settled }):
 			over = append(over, m.BlobID)
-		case strings.HasPrefix(id, markerPrefix) && of < epoch-1 && p.now.Sub(m.Timestamp) >= p.Limits.Index:
-			over = append(over, m.BlobID)
-		case strings.HasPrefix(id, newPrefix), strings.HasPrefix(id, singlePrefix), strings.HasPrefix(id, rangePrefix):
-			left++
+		case !slices.ContainsFunc(by, func(r replacement) bool { return r.read }):
+			read++
 		}
 	}
-	for some := range slices.Chunk(over, removedAtOnce) {
-		if err := p.remove(ctx, some); err != nil {
-			return err
-		}
-	}
-	p.report.Indexes.After = left
-	return p.Refresh(ctx)
+	return over, read, nil
 }
 
-func (p *Pruner) countIndexes(ctx context.Context) (int, error) {
-	n := 0
-	for m, err := range p.Blobs.List(ctx, "x") {
-		if err != nil {
-			return 0, err
-		}
-		if !strings.HasPrefix(string(m.BlobID), markerPrefix) {
-			n++
-		}
-	}
-	return n, nil
+// rangeOf are the epochs in the name of an index of many.
+func rangeOf(id string) (first, last int) {
+	_, rest, _ := strings.Cut(id, "_")
+	return epochOf(id), epochOf("xx" + rest)
 }
 
 // epochOf is the number of the epoch in the name of an index, or -1.

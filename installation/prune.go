@@ -1,0 +1,30 @@
+package installation
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Prune gives back the bytes of the repository that no recovery point refers to any more: what is announced now is deleted by a run
+// a day later. With dryRun nothing is changed. It expires nothing.
+//
+// Errors: those of the repository; cofre.ErrLocked if somebody else prunes.
+func (in *Installation) Prune(ctx context.Context, dryRun bool) (*cofre.Pruned, error) {
+	var repo any
+	var err error
+	if dryRun {
+		repo, err = in.reading(ctx)
+	} else {
+		repo, err = in.writing(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, ok := repo.(cofre.Pruner)
+	if !ok {
+		return nil, fmt.Errorf("prune: a repository of this kind gives nothing back: %w", cofre.ErrConfig)
+	}
+	return p.Prune(ctx, dryRun)
+}
