@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -170,7 +169,7 @@ var errDamageRecord = errors.New("not a record of damage")
 
 // sealDamage encrypts a record: it names files of points.
 func (r *Repository) sealDamage(rec damageRecord) ([]byte, error) {
-	aead, err := r.damageCipher()
+	key, err := r.key(damagePurpose)
 	if err != nil {
 		return nil, err
 	}
@@ -178,32 +177,24 @@ func (r *Repository) sealDamage(rec damageRecord) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, aead.NonceSize())
-	_, _ = rand.Read(nonce) // never fails
-	return aead.Seal(append([]byte(damageHead), nonce...), nonce, text, []byte(damageHead)), nil
+	return seal.Encrypt(key, damageHead, text)
 }
 
 func (r *Repository) openDamage(b []byte) (damageRecord, error) {
-	aead, err := r.damageCipher()
-	if err != nil {
-		return damageRecord{}, err
-	}
-	rest, ok := bytes.CutPrefix(b, []byte(damageHead))
-	if !ok || len(rest) < aead.NonceSize() {
-		return damageRecord{}, errDamageRecord
-	}
-	text, err := aead.Open(nil, rest[:aead.NonceSize()], rest[aead.NonceSize():], []byte(damageHead))
-	if err != nil {
-		return damageRecord{}, fmt.Errorf("%w: %w", errDamageRecord, err)
-	}
 	var rec damageRecord
-	if err := json.Unmarshal(text, &rec); err != nil {
+	key, err := r.key(damagePurpose)
+	if err != nil {
+		return rec, err
+	}
+	text, err := seal.Decrypt(key, damageHead, b)
+	if err == nil {
+		err = json.Unmarshal(text, &rec)
+	}
+	if err != nil {
 		return damageRecord{}, fmt.Errorf("%w: %w", errDamageRecord, err)
 	}
 	return rec, nil
 }
-
-func (r *Repository) damageCipher() (cipher.AEAD, error) { return r.cipher(damagePurpose) }
 
 // Damage says which points are known to have lost something that has not been stored afresh since, oldest first.
 //

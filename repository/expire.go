@@ -7,9 +7,6 @@ import (
 	"time"
 
 	"github.com/kopia/kopia/repo"
-	"github.com/kopia/kopia/repo/content"
-	"github.com/kopia/kopia/repo/content/index"
-	"github.com/kopia/kopia/repo/manifest"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/lease"
@@ -119,8 +116,8 @@ func (r *Repository) withClock(ctx context.Context, now func() time.Time) (*Repo
 
 // compactManifests writes the manifests as one content if they are in many, and if nobody expires at this moment.
 func (r *Repository) compactManifests(ctx context.Context, many int) error {
-	if n, err := r.manifestContents(ctx); err != nil || n < many {
-		return err
+	if n, err := manifests.Contents(ctx, r.kopia); err != nil || n < many {
+		return r.explain("count manifests", err)
 	}
 	held, err := lease.Acquire(ctx, r.store, catalogLease, lease.Options{For: "write manifests as one"})
 	if errors.Is(err, cofre.ErrLocked) {
@@ -136,27 +133,11 @@ func (r *Repository) compactManifests(ctx context.Context, many int) error {
 	}
 	if err == nil {
 		err = r.writeManifests(ctx, "write manifests as one", func(w repo.DirectRepositoryWriter) error {
-			m, err := manifest.NewManager(ctx, w.ContentManager(), manifest.ManagerOptions{}, nil)
-			if err != nil {
-				return err
-			}
-			if _, err := m.Find(ctx, manifests.Labels("")); err != nil { // reads all of them
-				return err
-			}
-			if err := m.Compact(ctx); err != nil {
+			if err := manifests.Compact(ctx, w); err != nil {
 				return err
 			}
 			return held.Commit(ctx, "write manifests as one")
 		})
 	}
 	return errors.Join(r.explain("write manifests as one", err), r.giveBack(ctx, held))
-}
-
-func (r *Repository) manifestContents(ctx context.Context) (int, error) {
-	n := 0
-	err := r.kopia.ContentReader().IterateContents(ctx, content.IterateOptions{Range: index.PrefixRange(manifest.ContentPrefix)}, func(content.Info) error {
-		n++
-		return nil
-	})
-	return n, r.explain("count manifests", err)
 }

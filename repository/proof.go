@@ -170,7 +170,7 @@ func (w *walker) content(ctx context.Context, id object.ID) (string, error) {
 	case info.Deleted:
 		// Nobody referred to it when it was looked at, or it is damaged and nobody remembers.
 		if whole, err := w.repo.readable(ctx, cid); err != nil || !whole {
-			return "is marked as damaged, or to be pruned, and cannot be read", err
+			return "is marked as damaged, or to be pruned", err
 		}
 	}
 	length, there := w.packs[info.PackBlobID]

@@ -8,12 +8,11 @@ import (
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
-	"github.com/kopia/kopia/repo/manifest"
-	"github.com/kopia/kopia/snapshot"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/lease"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 )
@@ -119,27 +118,13 @@ func (r *Repository) roots(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var roots []string
-	for _, p := range points {
-		for _, c := range p.Components {
-			roots = append(roots, string(c.Root))
-		}
-	}
-	found, err := r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType})
+	roots, err := manifests.Snapshots(ctx, r.kopia)
 	if err != nil {
 		return nil, r.explain("list snapshots", err)
 	}
-	for _, m := range found {
-		var s snapshot.Manifest
-		_, err := r.kopia.GetManifest(ctx, m.ID, &s)
-		if errors.Is(err, manifest.ErrNotFound) {
-			continue // expired since it was found
-		}
-		if err != nil {
-			return nil, r.explain("read a snapshot", err)
-		}
-		if s.RootEntry != nil {
-			roots = append(roots, s.RootEntry.ObjectID.String())
+	for _, p := range points {
+		for _, c := range p.Components {
+			roots = append(roots, string(c.Root))
 		}
 	}
 	return roots, nil

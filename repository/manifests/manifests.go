@@ -4,11 +4,14 @@ package manifests
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/content/index"
 	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/snapshot"
 
@@ -158,4 +161,54 @@ func (c *Catalog) Write(ctx context.Context, w repo.RepositoryWriter) error {
 		}
 	}
 	return nil
+}
+
+// Snapshots are the objects that snapshots refer to, also those of others.
+//
+// Errors: those of the library.
+func Snapshots(ctx context.Context, r repo.Repository) ([]string, error) {
+	found, err := r.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: snapshot.ManifestType})
+	if err != nil {
+		return nil, err
+	}
+	var roots []string
+	for _, m := range found {
+		var s snapshot.Manifest
+		_, err := r.GetManifest(ctx, m.ID, &s)
+		if errors.Is(err, manifest.ErrNotFound) {
+			continue // expired since it was found
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.RootEntry != nil {
+			roots = append(roots, s.RootEntry.ObjectID.String())
+		}
+	}
+	return roots, nil
+}
+
+// Contents is how many contents hold manifests.
+//
+// Errors: those of the library.
+func Contents(ctx context.Context, r repo.DirectRepository) (n int, err error) {
+	err = r.ContentReader().IterateContents(ctx, content.IterateOptions{Range: index.PrefixRange(manifest.ContentPrefix)}, func(content.Info) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+// Compact has w write all manifests as one content.
+//
+// Errors: those of the library.
+func Compact(ctx context.Context, w repo.DirectRepositoryWriter) error {
+	m, err := manifest.NewManager(ctx, w.ContentManager(), manifest.ManagerOptions{}, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := m.Find(ctx, Labels("")); err != nil { // reads all of them
+		return err
+	}
+	return m.Compact(ctx)
 }
