@@ -65,7 +65,7 @@ var heights = map[string]int{
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/pruning":             3, // gives back what no point refers to
 	"repository/compressors":         1, // the library's, faster
-	"repository/manifests":           2, // the catalog as Kopia keeps it
+	"repository/manifests":           3, // the catalog as Kopia keeps it
 	"repository/directory":           2, // directories as Kopia has them
 	"repository/repositorytest":      5,
 	"catalog":                        2, // use cases see contracts, never adapters

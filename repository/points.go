@@ -8,17 +8,13 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/trustlayer/cofre/repository/directory"
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
 
-	kopiafs "github.com/kopia/kopia/fs"
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/manifest"
-	"github.com/kopia/kopia/repo/object"
-	"github.com/kopia/kopia/snapshot"
 
 	"github.com/trustlayer/cofre"
 )
@@ -156,8 +152,8 @@ func (r *Repository) proveAndWrite(ctx context.Context, p cofre.RecoveryPoint) e
 			return r.explain("copy what is about to be pruned", err)
 		}
 		for _, c := range p.Components {
-			if err := r.saveSnapshot(ctx, w, p, c); err != nil {
-				return err
+			if err := manifests.SaveSnapshot(ctx, w, clientUser, p, c); err != nil {
+				return r.explain(fmt.Sprintf("write the snapshot of %s %s", c.Kind, c.Name), err)
 			}
 		}
 		_, err = w.PutManifest(ctx, manifests.Labels(p.ID), p)
@@ -233,44 +229,3 @@ type damagedError struct{ error }
 
 func (e *damagedError) Unwrap() error   { return e.error }
 func (e *damagedError) Retryable() bool { return true }
-
-// saveSnapshot makes a component something that Kopia knows.
-func (r *Repository) saveSnapshot(ctx context.Context, w repo.RepositoryWriter, p cofre.RecoveryPoint, c cofre.Component) error {
-	what := fmt.Sprintf("write the snapshot of %s %s", c.Kind, c.Name)
-	id, err := object.ParseID(string(c.Root))
-	if err != nil {
-		return r.explain(what, err)
-	}
-	reader, err := w.OpenObject(ctx, id)
-	if err != nil {
-		return r.explain(what, err)
-	}
-	defer reader.Close()
-	summary, err := directory.ReadSummary(reader)
-	if err != nil {
-		return r.explain(what, err)
-	}
-	m := &snapshot.Manifest{
-		Source:      snapshotSource(p.Installation, c),
-		Description: fmt.Sprintf("cofre %s: %s %s", p.ID, c.Kind, c.Name),
-		StartTime:   kopiafs.UTCTimestampFromTime(c.StartedAt),
-		EndTime:     kopiafs.UTCTimestampFromTime(c.EndedAt),
-		RootEntry: &snapshot.DirEntry{
-			Name: string(c.Kind), Type: snapshot.EntryTypeDirectory, Permissions: snapshot.Permissions(directory.UnixMode(directory.ImpliedMode)),
-			ObjectID: id, DirSummary: &summary, ModTime: kopiafs.UTCTimestampFromTime(c.StartedAt),
-		},
-		Tags: map[string]string{manifests.TagPrefix + manifests.PointLabel: string(p.ID), manifests.TagPrefix + "cofre-kind": string(c.Kind)},
-		// A pin keeps Kopia's own retention, should somebody run it, from deleting the snapshot.
-		Pins: []string{"cofre"},
-	}
-	_, err = snapshot.SaveSnapshot(ctx, w, m)
-	return r.explain(what, err)
-}
-
-// snapshotSource is what Kopia shows as the origin: cofre@trustlayer:/database/trustlayer.
-func snapshotSource(installation string, c cofre.Component) snapshot.SourceInfo {
-	if installation == "" {
-		installation = "cofre"
-	}
-	return snapshot.SourceInfo{UserName: clientUser, Host: installation, Path: manifests.Path(c)}
-}
