@@ -155,3 +155,13 @@ func TestTwoCapturesAtOnce(t *testing.T) {
 		t.Errorf("the first captured %+v", facts)
 	}
 }
+
+func TestABucketThatDoesNotExistIsSaidToBeThat(t *testing.T) {
+	r := newRoom(t)
+	r.fill()
+	r.config.Buckets = []string{"evidence", "nowhere"}
+	_, captured := r.capture()
+	if f := captured.Findings; !captured.Partial || len(f) != 1 || f[0].Object != "nowhere" || !strings.Contains(f[0].What, "there is no such bucket") {
+		t.Errorf("found %+v", captured.Findings)
+	}
+}

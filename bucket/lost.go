@@ -133,6 +133,10 @@ func (r *run) cutOff(e *bucketError) {
 	}
 	if !r.unlisted[e.bucket] {
 		r.unlisted[e.bucket] = true
+		if errors.Is(e.err, cofre.ErrNotFound) {
+			r.find(e.bucket, cofre.Say("bucket.no_bucket", "there is no such bucket, or no more: {{.cause}}", "cause", e.err))
+			return
+		}
 		r.find(e.bucket, cofre.Say("bucket.cut_off", "the bucket could not be listed to its end, so some of its objects are not here: {{.cause}}", "cause", e.err))
 	}
 }
