@@ -379,26 +379,8 @@ func NewChecked(what, want, got Message, ok bool) Checked {
 	return Checked{What: what.Text, Want: want.Text, Got: got.Text, OK: ok, Messages: Messages(nil).with(what, want, got)}
 }
 
-// Did sets what the restore did, if that is more than a name or a path.
-func (o *Outcome) Did(m Message) {
-	o.Restored = m.Text
-	o.Messages = o.Messages.with(m)
-}
-
 // Doing is the event with the name of its stretch of work.
 func (e Event) Doing(task Message) Event {
 	e.Task, e.Messages = task.Text, slices.Clone(e.Messages).with(task)
 	return e
-}
-
-// Then adds a command that the operator will want next.
-func (o *Outcome) Then(next Message) {
-	o.Next = append(o.Next, next.Text)
-	o.Messages = o.Messages.with(next)
-}
-
-// Keeps adds what was replaced, and where it is now.
-func (o *Outcome) Keeps(what Message) {
-	o.Kept = append(o.Kept, what.Text)
-	o.Messages = o.Messages.with(what)
 }

@@ -262,7 +262,7 @@ func renewed(entries []language.Entry, messages map[string]*spoken) []language.E
 // sentences are the fields in which a text for a person stands, by their type.
 var sentences = map[string][]string{
 	"Problem": {"What", "Hint"}, "Step": {"Verb", "Object", "Detail"}, "Finding": {"What"}, "Diagnosis": {"Detail", "Hint"},
-	"Plan": {"Title", "Notes"}, "Outcome": {"Next"}, "Event": {"Text"}, "Captured": {"Warnings"},
+	"Plan": {"Title", "Notes"}, "Event": {"Text"}, "Captured": {"Warnings"},
 }
 
 // notYetSaid is how many places of a package are left that give a person a sentence without a code. They may only grow fewer: write

@@ -184,17 +184,3 @@ func (c Checked) Because(reasons ...Message) Checked {
 	}
 	return c
 }
-
-// Outcome is what a restore left.
-type Outcome struct {
-	Restored string   `json:"restored"`       // the name or path under which it is now
-	Kept     []string `json:"kept,omitempty"` // what it replaced, and where that is now
-	// Left is what is not as it was captured although the restore did what it was asked to: an object with other
-	// bytes that it was not told to replace, what the component lacks. It makes the restore incomplete.
-	Left []Checked `json:"left,omitempty"`
-	// Hint says what to do about what is left; zero if there is nothing to say.
-	Hint Message  `json:"-"`
-	Next []string `json:"next,omitempty"` // commands the operator will want: drop the old one, start the application
-
-	Messages Messages `json:"messages,omitempty"`
-}

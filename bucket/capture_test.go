@@ -270,8 +270,8 @@ func TestEverythingComesBackAsItWas(t *testing.T) {
 
 	puts := r.server.Count("put")
 	out := r.restore(restoring.Restore{})
-	if n := r.server.Count("put") - puts; n != 0 || !strings.Contains(out.Restored, "52 objects equal already") {
-		t.Errorf("a second restore uploaded %d objects: %s", n, out.Restored)
+	if n := r.server.Count("put") - puts; n != 0 || !strings.Contains(out.Done.Text, "52 objects equal already") {
+		t.Errorf("a second restore uploaded %d objects: %s", n, out.Done.Text)
 	}
 }
 

@@ -170,7 +170,7 @@ func TestAPlainFolderComesBackAsAPlainFolder(t *testing.T) {
 		t.Error(strings.Join(d, "\n"))
 	}
 	beside, err := filepath.Glob(root + ".cofre-kept-*")
-	if err != nil || len(beside) != 1 || !strings.Contains(strings.Join(out.Kept, "\n"), "2 objects as they were before, in "+beside[0]) {
+	if err != nil || len(beside) != 1 || !strings.Contains(fmt.Sprint(out.Kept), "2 objects as they were before, in "+beside[0]) {
 		t.Fatalf("beside: %v, %v; said %v", beside, err, out.Kept)
 	}
 	aside := look(t, beside[0])

@@ -80,12 +80,12 @@ func TestWhatIsOtherwiseIsLeftNamedAndReplacedOnlyWhenTold(t *testing.T) {
 	now := contents(t, r.store)
 	aside := kept(now)
 	if d := differences(before, now); len(d) > 0 {
-		t.Errorf("%s: %s", out.Restored, strings.Join(d, "\n"))
+		t.Errorf("%s: %s", out.Done.Text, strings.Join(d, "\n"))
 	}
 	if len(aside) != 2 || aside["evidence/clash"] != changed["evidence/clash"] || aside["evidence/extra"] != changed["evidence/extra"] {
 		t.Errorf("kept %v", aside)
 	}
-	if got := strings.Join(out.Kept, "\n"); !strings.Contains(got, "2 objects as they were before, in bucket cofre-kept-") || !strings.Contains(got, "the settings of bucket avatars were: private") {
+	if got := fmt.Sprint(out.Kept); !strings.Contains(got, "2 objects as they were before, in bucket cofre-kept-") || !strings.Contains(got, "the settings of bucket avatars were: private") {
 		t.Errorf("said to be kept: %s", got)
 	}
 	if planned := r.plan.Promise; planned.Replaced != cofre.ReplacedKept || !strings.Contains(planned.KeptAt.Text, "in the new private bucket cofre-kept-") {

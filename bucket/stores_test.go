@@ -86,7 +86,7 @@ func TestS3ComesBackAsItWas(t *testing.T) {
 	if d := differences(before, contents(t, store)); len(d) > 0 {
 		t.Fatalf("after the restore: %s", strings.Join(d, "\n"))
 	}
-	if out := r.restore(restoring.Restore{To: store}); !strings.Contains(out.Restored, "8 objects equal already") {
-		t.Errorf("a second restore: %s", out.Restored)
+	if out := r.restore(restoring.Restore{To: store}); !strings.Contains(out.Done.Text, "8 objects equal already") {
+		t.Errorf("a second restore: %s", out.Done.Text)
 	}
 }

@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func TestWhatIsInTheWayIsNamedAndMovedAsideWhenTold(t *testing.T) {
 	}
 	aside := look(t, beside[0])
 	for _, path := range []string{"evidence/sparse/below/mine", "avatars/a.png", "avatars/empty", "avatars/long", "evidence/empty folder", "nothing"} {
-		if aside[path] != cluttered[path] || !strings.Contains(strings.Join(out.Kept, "\n"), beside[0]) {
+		if aside[path] != cluttered[path] || !strings.Contains(fmt.Sprint(out.Kept), beside[0]) {
 			t.Errorf("kept %s: %s, was %s; said %v", path, aside[path], cluttered[path], out.Kept)
 		}
 	}

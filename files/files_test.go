@@ -296,7 +296,7 @@ func TestInPlaceReplacesWhatDiffersAndKeepsIt(t *testing.T) {
 	write(t, root+"/new", "stays\n", 0o644)
 
 	outcome := restore(t, from, files.TargetConfig{})
-	if len(outcome.Kept) != 3 || !strings.HasSuffix(outcome.Kept[1], "/bin: mode 0777, owner "+fmt.Sprintf("%d:%d before", os.Getuid(), os.Getgid())) || len(outcome.Next) != 1 {
+	if len(outcome.Kept) != 3 || !strings.HasSuffix(outcome.Kept[1].Said.Text, "/bin: mode 0777, owner "+fmt.Sprintf("%d:%d before", os.Getuid(), os.Getgid())) || len(outcome.Next) != 1 {
 		t.Errorf("kept %q, next %q", outcome.Kept, outcome.Next)
 	}
 	after := describe(t, root, false)
@@ -328,7 +328,7 @@ func TestInPlaceReplacesWhatDiffersAndKeepsIt(t *testing.T) {
 	if o := restore(t, from, files.TargetConfig{}); len(o.Kept) != 0 {
 		t.Errorf("a second restore replaced %q", o.Kept)
 	}
-	must(t, exec.Command("sh", "-c", outcome.Next[0]).Run())
+	must(t, exec.Command("sh", "-c", outcome.Next[0].Command).Run())
 	if left, _ := filepath.Glob(root + "/.*cofre-kept*"); len(left) > 0 {
 		t.Errorf("the command printed left %q", left)
 	}

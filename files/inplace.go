@@ -457,19 +457,20 @@ func (r *inPlace) outcome() *cofre.Outcome {
 		}
 		if a.verb == replace {
 			kept := path.Join(path.Dir(string(a.Path)), a.kept)
-			o.Keeps(cofre.Say("files.kept_as", "{{.path}} as {{.kept}}", "path", string(a.Path), "kept", kept))
+			o.Keeps(cofre.ThingFile, string(a.Path), kept, cofre.Say("files.kept_as", "{{.path}} as {{.kept}}", "path", string(a.Path), "kept", kept))
 			drop = append(drop, quote(kept))
 		}
 		if a.verb == adjust {
-			o.Keeps(cofre.Say("restore.files.was", "{{.path}}: mode {{.mode}}, owner {{.uid}}:{{.gid}} before", "path", string(a.Path),
+			o.Keeps(cofre.ThingMode, string(a.Path), "", cofre.Say("restore.files.was", "{{.path}}: mode {{.mode}}, owner {{.uid}}:{{.gid}} before", "path", string(a.Path),
 				"mode", fmt.Sprintf("%04o", a.before.mode), "uid", a.before.uid, "gid", a.before.gid))
 		}
 	}
-	o.Did(inPlaceDone(counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave]))
-	if len(drop) > 0 {
-		o.Then(cofre.Verbatim("rm " + strings.Join(drop, " ")))
-	}
+	o.Done = inPlaceDone(counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave])
 	r.lookElsewhere(o)
+	if len(drop) > 0 {
+		command := "rm " + strings.Join(drop, " ")
+		o.Then(cofre.DoDropKept, command, cofre.Verbatim(command))
+	}
 	return o
 }
 

@@ -185,13 +185,8 @@ func (j *job) lookElsewhere(o *cofre.Outcome) {
 	if len(j.damaged) == 0 {
 		return
 	}
-	rest := o.Next
-	o.Next = nil
 	o.Hint = cofre.Say("files.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup")
-	o.Then(o.Hint)
-	for _, n := range rest {
-		o.Then(o.Messages.Of(n))
-	}
+	o.Then(cofre.DoLookForLost, "cofre list", o.Hint)
 }
 
 func asCaptured() cofre.Message { return cofre.Say("files.as_captured", "as captured") }

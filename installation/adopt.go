@@ -112,7 +112,7 @@ func (in *Installation) backUpAdopted(ctx context.Context, done *adopting.Result
 	}
 	const command = "cofre backup cluster"
 	if !done.Restarted {
-		done.Next = append(done.Next, command)
+		done.Next = append(done.Next, cofre.Next{Do: cofre.DoBackUp, Command: command, Said: cofre.Verbatim(command)})
 		return nil, nil
 	}
 	point, err := in.capture(ctx, BackupOptions{Kinds: []cofre.Kind{cofre.KindCluster}})

@@ -266,16 +266,13 @@ func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Out
 		return nil
 	case promoted:
 		next, err := r.made.Next(true)
-		done.Next = nil
-		for _, n := range next {
-			done.Then(n)
-		}
+		done.Next = next
 		return err
 	case notPromoted:
 		return nil
 	}
 	if r.RestoreCommand != "" {
-		done.Then(forget("", done.Restored))
+		forget(done, "")
 	}
 	return nil
 }
@@ -286,15 +283,18 @@ func whilePaused(done *cofre.Outcome, p *recovering.Paused, superuser string) {
 	dir := shell.Quote(done.Restored)
 	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shell.Quote(p.Socket), p.Port, shell.Quote(superuser))
 	stop := "pg_ctl stop -D " + dir
-	done.Then(cofre.Say("recover.to_look", "to look: {{.command}}", "command", reach))
-	done.Then(cofre.Say("recover.to_keep", "to keep this moment: {{.command}}", "command", fmt.Sprintf("%s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, dir)))
-	done.Then(cofre.Say("recover.to_adopt", "if it was promoted and is to be the original: {{.command}}", "command", "cofre adopt "+dir))
-	done.Then(cofre.Say("recover.to_go_on", "before another moment is restored to, with cofre restore cluster --delta: {{.command}}", "command", stop))
-	done.Then(forget(stop+" && ", done.Restored))
+	promote, adopt := fmt.Sprintf("%s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, dir), "cofre adopt "+dir
+	done.Then(cofre.DoLook, reach, cofre.Say("recover.to_look", "to look: {{.command}}", "command", reach))
+	done.Then(cofre.DoPromote, promote, cofre.Say("recover.to_keep", "to keep this moment: {{.command}}", "command", promote))
+	done.Then(cofre.DoAdopt, adopt, cofre.Say("recover.to_adopt", "if it was promoted and is to be the original: {{.command}}", "command", adopt))
+	done.Then(cofre.DoStop, stop, cofre.Say("recover.to_go_on", "before another moment is restored to, with cofre restore cluster --delta: {{.command}}", "command", stop))
+	forget(done, stop+" && ")
 }
 
-func forget(before, dir string) cofre.Message {
-	return cofre.Say("recover.to_forget", "if it is never promoted, to remove the key that reads the archived WAL: {{.command}}", "command", before+"rm -r "+shell.Quote(filepath.Join(dir, datadir.SpoolDir)))
+// forget adds how the key is removed that reads the archived WAL.
+func forget(done *cofre.Outcome, before string) {
+	command := before + "rm -r " + shell.Quote(filepath.Join(done.Restored, datadir.SpoolDir))
+	done.Then(cofre.DoForgetKey, command, cofre.Say("recover.to_forget", "if it is never promoted, to remove the key that reads the archived WAL: {{.command}}", "command", command))
 }
 
 // forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches

@@ -208,7 +208,7 @@ type recovering struct{ target }
 
 func (t *recovering) Recover(_ context.Context, _ cofre.Observer, done *cofre.Outcome) error {
 	t.calls = append(t.calls, "recover")
-	done.Next = []string{"started"}
+	done.Next = []cofre.Next{{Do: cofre.DoStart, Command: "started"}}
 	return t.fail["recover"]
 }
 
@@ -229,7 +229,7 @@ func TestWhatIsRecoveredStaysPublished(t *testing.T) {
 		if !errors.Is(err, tt.err) || !slices.Equal(to.calls, tt.want) {
 			t.Errorf("%v, %q", err, to.calls)
 		}
-		if tt.fail["publish"] == nil && res.Outcome.Next[0] != "started" {
+		if tt.fail["publish"] == nil && res.Outcome.Next[0].Command != "started" {
 			t.Errorf("outcome %+v", res.Outcome)
 		}
 	}

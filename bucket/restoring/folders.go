@@ -105,7 +105,7 @@ func (t *Target) setFolders(ctx context.Context) error {
 			t.leave(folder(f), asCaptured(), differ)
 			set.Attributes = is.Attributes
 		default:
-			t.kept = append(t.kept, cofre.Say("bucket.folder_was", "folder {{.path}} had mode {{.mode}} and owner {{.uid}}:{{.gid}}", "path", f.Path(), "mode", is.Attributes.Mode, "uid", is.Attributes.UID, "gid", is.Attributes.GID))
+			t.keeping(cofre.ThingMode, f.Path(), "", cofre.Say("bucket.folder_was", "folder {{.path}} had mode {{.mode}} and owner {{.uid}}:{{.gid}}", "path", f.Path(), "mode", is.Attributes.Mode, "uid", is.Attributes.UID, "gid", is.Attributes.GID))
 		}
 		if ok && set.Attributes.Differing(is.Attributes).IsZero() && (f.Bucket == "" || set.ModifiedAt.Equal(is.ModifiedAt)) {
 			continue

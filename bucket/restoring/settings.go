@@ -237,7 +237,7 @@ func (t *Target) decideSettings(plan *cofre.Plan) {
 			continue
 		}
 		if t.cfg.Replace {
-			t.kept = append(t.kept, cofre.Say("bucket.settings_were", "the settings of bucket {{.bucket}} were: {{.settings}}", "bucket", b.ID, "settings", describe(s, now)))
+			t.keeping(cofre.ThingSettings, b.ID, "", cofre.Say("bucket.settings_were", "the settings of bucket {{.bucket}} were: {{.settings}}", "bucket", b.ID, "settings", describe(s, now)))
 		} else {
 			plan.Note(cofre.Say("bucket.settings_stay", "bucket {{.bucket}} stays {{.now}}; it was captured {{.captured}}; --replace sets it so", "bucket", b.ID, "now", differ, "captured", describe(s, b)))
 		}

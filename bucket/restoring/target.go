@@ -114,7 +114,7 @@ type Target struct {
 	failed []Checked       // uploaded, and served otherwise: the first of them
 	left   []Checked       // known to be otherwise than captured: the first of them
 	apart  map[string]bool // the paths of objects that were not brought
-	kept   []cofre.Message // what was replaced that is no object
+	kept   []cofre.Kept    // what was replaced that is no object
 	ways   []obstacle      // to be moved aside when published
 	keptAt cofre.Message
 	claims claims
@@ -822,35 +822,36 @@ func (t *Target) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	t.release()
 	c := t.counts
-	out := &cofre.Outcome{Left: append(t.left, t.failed...)}
-	out.Did(t.did())
-	for _, k := range t.kept {
-		out.Keeps(k)
-	}
+	out := &cofre.Outcome{Restored: t.desc.URL, Done: t.did(), Kept: t.kept, Left: append(t.left, t.failed...)}
 	if more := c.left + c.failed - int64(len(out.Left)); more > 0 {
 		out.Left = append(out.Left, cofre.NewChecked(cofre.SayN("bucket.left_more", int(more), "and 1 more", "and {{.n}} more"), asCaptured(), cofre.Say("bucket.something_else", "something else"), false))
 	}
 	if c.kept > 0 {
-		out.Keeps(cofre.SayN("bucket.kept", int(c.kept), "1 object as it was before, in {{.where}}", "{{.n}} objects as they were before, in {{.where}}", "where", t.keptAt))
+		out.Keeps(cofre.ThingObjects, "", t.keptAt.Text, cofre.SayN("bucket.kept", int(c.kept), "1 object as it was before, in {{.where}}", "{{.n}} objects as they were before, in {{.where}}", "where", t.keptAt))
 	}
-	next := func(m cofre.Message) {
-		if out.Then(m); out.Hint.IsZero() {
+	next := func(do cofre.Do, m cofre.Message) {
+		if out.Then(do, "", m); out.Hint.IsZero() {
 			out.Hint = m
 		}
 	}
 	if t.counts.lost > 0 {
-		next(cofre.Say("bucket.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"))
+		next(cofre.DoLookForLost, cofre.Say("bucket.look_elsewhere", "look for what the repository has lost in another point: cofre list; a backup stores afresh what its source still holds: cofre backup"))
 	}
 	if t.counts.folded > 0 {
-		next(cofre.Say("bucket.folded_elsewhere", "bring an object whose name is taken here under another: --bucket BUCKET --object NAME --to-prefix OTHER/"))
+		next(cofre.DoRenameThere, cofre.Say("bucket.folded_elsewhere", "bring an object whose name is taken here under another: --bucket BUCKET --object NAME --to-prefix OTHER/"))
 	}
 	if int64(len(t.apart)) > t.counts.lost+t.counts.folded && !t.cfg.Replace {
-		next(cofre.Say("bucket.look_at_differing", "look at the objects that differ; with --replace the captured ones take their place, and those are kept"))
+		next(cofre.DoReplace, cofre.Say("bucket.look_at_differing", "look at the objects that differ; with --replace the captured ones take their place, and those are kept"))
 	}
 	if c.extra > c.deleted {
-		next(cofre.SayN("bucket.extra_left", int(c.extra-c.deleted), "1 object in the target is in no capture; --delete-extra makes an exact mirror", "{{.n}} objects in the target are in no capture; --delete-extra makes an exact mirror"))
+		next(cofre.DoMirror, cofre.SayN("bucket.extra_left", int(c.extra-c.deleted), "1 object in the target is in no capture; --delete-extra makes an exact mirror", "{{.n}} objects in the target are in no capture; --delete-extra makes an exact mirror"))
 	}
 	return out, nil
+}
+
+// keeping notes what is not as it was, and where it is, if it is anywhere.
+func (t *Target) keeping(thing cofre.Thing, was, where string, said cofre.Message) {
+	t.kept = append(t.kept, cofre.Kept{Thing: thing, Was: was, Where: where, Said: said})
 }
 
 // did says what became of the objects: what did not happen is left out.

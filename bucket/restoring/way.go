@@ -86,7 +86,7 @@ func (t *Target) deleteStray(ctx context.Context, o obstacle) error {
 	t.count(&t.counts.deleted)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.kept = append(t.kept, cofre.Say("bucket.kept_stray", "{{.path}}, {{.what}}, as {{.to}}", "path", o.path(), "what", o.what, "to", to))
+	t.keeping(cofre.ThingFile, o.path(), to, cofre.Say("bucket.kept_stray", "{{.path}}, {{.what}}, as {{.to}}", "path", o.path(), "what", o.what, "to", to))
 	return nil
 }
 
@@ -109,7 +109,7 @@ func (t *Target) clearTheWay(ctx context.Context) error {
 		case err != nil:
 			t.leave(cofre.Verbatim(o.path()), cofre.Say("bucket.out_of_the_way", "out of the way"), cofre.SayError(err))
 		default:
-			t.kept = append(t.kept, cofre.Say("bucket.kept_way", "{{.what}} that was in the way, {{.path}}, as {{.to}}", "what", o.what, "path", o.path(), "to", to))
+			t.keeping(cofre.ThingFile, o.path(), to, cofre.Say("bucket.kept_way", "{{.what}} that was in the way, {{.path}}, as {{.to}}", "what", o.what, "path", o.path(), "to", to))
 		}
 	}
 	if err := t.makeFolders(ctx); err != nil {

@@ -278,5 +278,5 @@ func (m *measuring) restore() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.t.Log(out.Restored)
+	m.t.Log(out.Done.Text)
 }

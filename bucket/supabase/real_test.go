@@ -96,7 +96,7 @@ func TestTheDatabaseGoesBackBehindTheFiles(t *testing.T) {
 	}
 
 	out := m.restoreTo(restoring.Restore{To: s, ForDatabase: sqlInventory(db), FixUp: fixUp{storagerows.Table{Server: postgres.Config{URL: db}}}, Replace: true})
-	t.Log(out.Restored)
+	t.Log(out.Done.Text)
 	if got := serve(t, s, id); got != served {
 		t.Errorf("served before:\n%s\nand after:\n%s", served, got)
 	}

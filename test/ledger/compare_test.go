@@ -180,7 +180,7 @@ type restored struct {
 		} `json:"paused"`
 	} `json:"recovered"`
 	Outcome struct {
-		Next []string `json:"next"`
+		Next []struct{ Command string } `json:"next"`
 	} `json:"outcome"`
 	Error *struct {
 		Message string

@@ -19,6 +19,6 @@ func (s *Screen) ShowAdopted(d *adopting.Result, point *cofre.RecoveryPoint) {
 		s.ShowBackup(point, false)
 	}
 	for _, n := range d.Next {
-		s.Next(cofre.Verbatim(n))
+		s.Next(n.Said)
 	}
 }

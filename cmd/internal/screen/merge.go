@@ -61,7 +61,7 @@ func (s *Screen) ShowMerge(o *rescue.MergeOutcome, left []rescue.LeftRows) {
 	edge.Say(s.Out, s.Word(cofre.Say("word.kept", "kept")), s.Text(cofre.Say("merge.kept", "the rows as they were, in table {{.table}}", "table", o.UndoTable)))
 	s.Line(s.Out, cofre.Say("merge.undo", "undo: {{.command}}", "command", o.Undo))
 	for _, n := range o.Next {
-		s.Next(o.Messages.Of(n))
+		s.Next(n.Said)
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result)
 	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
 		return
 	}
-	s.Line(s.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", res.Outcome.Messages.Of(res.Outcome.Restored), "time", words.Took(res.Took)))
+	s.Line(s.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", whatWasDone(res.Outcome), "time", words.Took(res.Took)))
 	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
 	case len(accepted) > 0:
 		s.Line(s.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
@@ -44,11 +44,18 @@ func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result)
 		s.Line(s.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
 	}
 	for _, k := range res.Outcome.Kept {
-		fmt.Fprintln(s.Out, s.Word(cofre.Say("word.kept", "kept"))+s.Beside(k, res.Outcome.Messages))
+		fmt.Fprintln(s.Out, s.Word(cofre.Say("word.kept", "kept"))+s.Text(k.Said))
 	}
 	for _, n := range res.Outcome.Next {
-		s.Next(res.Outcome.Messages.Of(n))
+		s.Next(n.Said)
 	}
+}
+
+func whatWasDone(o *cofre.Outcome) cofre.Message {
+	if o.Done.IsZero() {
+		return cofre.Verbatim(o.Restored)
+	}
+	return o.Done
 }
 
 // shortOf is one side of a comparison: its message, or as much of a value as a line has room for.

@@ -346,7 +346,11 @@ func MustRestore(t testing.TB, s *testkit.Server, c Captured, o restoring.Option
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, name := range append(outcome.Kept, outcome.Restored) {
+		names := []string{outcome.Restored}
+		for _, k := range outcome.Kept {
+			names = append(names, k.Where)
+		}
+		for _, name := range names {
 			s.Exec(t, "postgres", `DROP DATABASE IF EXISTS "`+name+`" WITH (FORCE)`)
 		}
 	})

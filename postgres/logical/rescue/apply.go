@@ -43,8 +43,8 @@ func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 		return nil, err
 	}
 	out.Undo = m.undoSQL(replica)
-	next := cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", "DROP SCHEMA "+pgarchive.Quote(m.Schema)+" CASCADE;")
-	out.Next, out.Messages = []string{next.Text}, cofre.Messages{next}
+	drop := "DROP SCHEMA " + pgarchive.Quote(m.Schema) + " CASCADE;"
+	out.Next = []cofre.Next{{Do: cofre.DoDropKept, Command: drop, Said: cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", drop)}}
 	return out, nil
 }
 

@@ -117,8 +117,7 @@ type MergeOutcome struct {
 	Sequences                  []string // set anew: "public.answers_id_seq to 2000"
 	UndoTable                  string   // quoted; holds the rows as they were, and cofre_action
 	Undo                       string   // SQL
-	Next                       []string
-	Messages                   cofre.Messages // of Next
+	Next                       []cofre.Next
 }
 
 // NewMerge makes a target. Nothing is contacted before Plan.
@@ -298,18 +297,15 @@ func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if m.ended || !m.staged {
 		return nil, fmt.Errorf("merge table %s: %w: nothing is staged", m.o.Table, cofre.ErrRefused)
 	}
-	o := &cofre.Outcome{}
-	o.Did(cofre.Say("kind.table", "table {{.name}}", "name", m.live))
+	o := &cofre.Outcome{Restored: m.live, Done: cofre.Say("kind.table", "table {{.name}}", "name", m.live)}
 	if m.Changes() != (Comparison{}) {
 		done, err := m.apply(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("merge table %s: %w", m.o.Table, postgres.Explain(err))
 		}
 		m.done = done
-		o.Keeps(cofre.Verbatim(done.UndoTable))
-		for _, n := range done.Next {
-			o.Then(done.Messages.Of(n))
-		}
+		o.Keeps(cofre.ThingRows, m.live, done.UndoTable, cofre.Verbatim(done.UndoTable))
+		o.Next = append(o.Next, done.Next...)
 	}
 	if len(m.Lost) > 0 {
 		o.Left = append(o.Left, cofre.NewChecked(cofre.Say("kind.table", "table {{.name}}", "name", m.live), asCaptured(), m.without(), false))

@@ -204,8 +204,8 @@ func (t *Table) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	t.done = true
 	_ = postgres.Close(ctx, t.conn) // it has nothing to say any more
-	o, table := &cofre.Outcome{}, cofre.Say("kind.table", "table {{.name}}", "name", t.out.Table)
-	o.Did(table)
+	table := cofre.Say("kind.table", "table {{.name}}", "name", t.out.Table)
+	o := &cofre.Outcome{Restored: t.out.Table, Done: table}
 	left := func(what cofre.Message, all []string) {
 		for _, text := range all {
 			o.Left = append(o.Left, cofre.NewChecked(what, asCaptured(), t.out.Messages.Of(text), false))

@@ -45,7 +45,10 @@ func (t *Target) leaveBound(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) 
 		}
 		p.Note(cofre.Say("database.extension_elsewhere", "extension {{.name}} is left out, with its tables: it can be created in database {{.database}} alone ({{.parameter}})", "name", e.Tag, "database", *database, "parameter", b.parameter))
 		if *database == t.o.Name {
-			t.afterwards = append(t.afterwards, cofre.Say("database.extension_now", "extension {{.name}} can be created now, in database {{.database}}: CREATE EXTENSION {{.name}};", "name", e.Tag, "database", t.o.Name))
+			t.afterwards = append(t.afterwards, cofre.Next{
+				Do: cofre.DoFinish, Command: "CREATE EXTENSION " + e.Tag + ";",
+				Said: cofre.Say("database.extension_now", "extension {{.name}} can be created now, in database {{.database}}: CREATE EXTENSION {{.name}};", "name", e.Tag, "database", t.o.Name),
+			})
 		}
 	}
 	return nil

@@ -40,12 +40,11 @@ GRANT USAGE ON SCHEMA cron TO worker; SELECT cron.schedule('0 0 1 1 *', 'SELECT 
 			t.Errorf("%+v", d)
 		}
 	}
-	i := slices.IndexFunc(res.Outcome.Next, func(n string) bool { return strings.HasSuffix(n, "CREATE EXTENSION pg_cron;") })
+	i := slices.IndexFunc(res.Outcome.Next, func(n cofre.Next) bool { return n.Command == "CREATE EXTENSION pg_cron;" })
 	if i < 0 {
 		t.Fatalf("%q", res.Outcome.Next)
 	}
-	_, sql, _ := strings.Cut(res.Outcome.Next[i], "jobs: ")
-	s.Exec(t, "jobs", sql)
+	s.Exec(t, "jobs", res.Outcome.Next[i].Command)
 	if n := s.Query(t, "jobs", `SELECT count(*) FROM public.t`); n != "2" {
 		t.Errorf("%s rows", n)
 	}

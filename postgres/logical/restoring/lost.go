@@ -461,8 +461,8 @@ func (t *Target) filledWithout() []string {
 }
 
 // bringLost says, when the copy has its name, where what was left out is found.
-func (t *Target) bringLost(ctx context.Context) []cofre.Message {
-	var next []cofre.Message
+func (t *Target) bringLost(ctx context.Context) []cofre.Next {
+	var next []cofre.Next
 	for _, l := range t.lost {
 		if l.Table == "" {
 			continue
@@ -472,17 +472,17 @@ func (t *Target) bringLost(ctx context.Context) []cofre.Message {
 			command = t.o.Loss.Elsewhere(ctx, l.Schema, l.Table)
 		}
 		if command == "" {
-			next = append(next, cofre.Say("database.lost_nowhere", "no other point is known to hold the rows of {{.table}}", "table", pgarchive.Quote(l.Schema, l.Table)))
+			next = append(next, cofre.Next{Do: cofre.DoLookForLost, Said: cofre.Say("database.lost_nowhere", "no other point is known to hold the rows of {{.table}}", "table", pgarchive.Quote(l.Schema, l.Table))})
 			continue
 		}
-		next = append(next, cofre.Say("database.lost_elsewhere", "to bring the rows of {{.table}} from the newest other point that has them: {{.command}}", "table", pgarchive.Quote(l.Schema, l.Table), "command", command))
+		next = append(next, cofre.Next{Do: cofre.DoBringLost, Command: command, Said: cofre.Say("database.lost_elsewhere", "to bring the rows of {{.table}} from the newest other point that has them: {{.command}}", "table", pgarchive.Quote(l.Schema, l.Table), "command", command)})
 	}
 	keys := t.opened
 	for _, k := range t.brokenKeys() {
 		keys = append(keys, k.Key)
 	}
 	for _, k := range keys {
-		next = append(next, cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.Next()))
+		next = append(next, cofre.Next{Do: cofre.DoFinish, Command: k.Next(), Said: cofre.Say("database.key_validate", "when the rows are back, in psql: {{.sql}}", "sql", k.Next())})
 	}
 	return next
 }

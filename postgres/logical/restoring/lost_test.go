@@ -154,7 +154,7 @@ func TestRestoreWithoutWhatIsLost(t *testing.T) {
 			if !slices.ContainsFunc(proof.NotCompared, func(n string) bool { return strings.Contains(n, "public.counted") }) {
 				t.Errorf("known %t: not compared: %q", known, proof.NotCompared)
 			}
-			next := strings.Join(outcome.Next, "\n")
+			next := fmt.Sprint(outcome.Next)
 			for _, w := range []string{"bring plain", `no other point is known to hold the rows of "public"."low"`, `ALTER TABLE "public"."to plain" VALIDATE CONSTRAINT "leads there";`} {
 				if !strings.Contains(next, w) {
 					t.Errorf("known %t: %s is not among what is next: %s", known, w, next)

@@ -64,13 +64,11 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 				cofre.Say("database.sessions", "stop what opens them; the restored database is {{.name}}", "name", t.staged))
 		}
 	}
-	o := &cofre.Outcome{Restored: t.o.Name}
-	for _, next := range slices.Concat(t.afterwards, t.bringLost(ctx)) {
-		o.Then(next)
-	}
+	o := &cofre.Outcome{Restored: t.o.Name, Next: slices.Concat(t.afterwards, t.bringLost(ctx))}
 	if exists {
-		o.Keeps(cofre.Verbatim(t.kept))
-		o.Then(cofre.Say("database.drop_old", "when the old one is no longer needed: {{.sql}}", "sql", t.dropCommand(t.kept)))
+		drop := t.dropCommand(t.kept)
+		o.Keeps(cofre.ThingDatabase, t.o.Name, t.kept, cofre.Verbatim(t.kept))
+		o.Then(cofre.DoDropKept, drop, cofre.Say("database.drop_old", "when the old one is no longer needed: {{.sql}}", "sql", drop))
 	}
 	return o, nil
 }

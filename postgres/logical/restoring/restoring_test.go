@@ -133,15 +133,15 @@ func TestReplaceKeepsTheOldOneUnderOpenSessions(t *testing.T) {
 	if got := s.Query(t, outcome.Restored, `SELECT count(*) FROM public.answers`); got != "2001" {
 		t.Errorf("%s answers", got)
 	}
-	if len(outcome.Kept) != 1 || len(outcome.Next) == 0 || !strings.Contains(outcome.Next[0], outcome.Kept[0]) {
+	if len(outcome.Kept) != 1 || len(outcome.Next) == 0 || outcome.Next[0].Do != cofre.DoDropKept || !strings.Contains(outcome.Next[0].Command, outcome.Kept[0].Where) {
 		t.Fatalf("%+v", outcome)
 	}
-	if got := s.Query(t, outcome.Kept[0], `SELECT id FROM public.empty`); got != "42" {
+	if got := s.Query(t, outcome.Kept[0].Where, `SELECT id FROM public.empty`); got != "42" {
 		t.Errorf("the old database holds %s", got)
 	}
 	stop()
 	<-ended
-	s.Exec(t, "postgres", `DROP DATABASE "`+outcome.Kept[0]+`" WITH (FORCE)`)
+	s.Exec(t, "postgres", `DROP DATABASE "`+outcome.Kept[0].Where+`" WITH (FORCE)`)
 }
 
 func TestCorruptRowsAreNeverPublished(t *testing.T) {

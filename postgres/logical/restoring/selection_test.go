@@ -188,7 +188,7 @@ func TestTheLastSectionIsCompared(t *testing.T) {
 			t.Errorf("%s: %+v", section, proof)
 		}
 		for _, k := range outcome.Kept {
-			if name, ok := strings.CutPrefix(k, o.Name+"_replaced"); ok {
+			if name, ok := strings.CutPrefix(k.Where, o.Name+"_replaced"); ok {
 				s.Drop(t, o.Name+"_replaced"+name)
 			}
 		}

@@ -74,7 +74,7 @@ type Target struct {
 	lost       []lost           // by losing while rows are loaded
 	broken     []int            // by losing: dump ids of rows that could not be read to their end
 	opened     []foreignkey.Key // foreign keys that were there, and say no more that they hold
-	afterwards []cofre.Message  // what can be done when the copy has its name
+	afterwards []cofre.Next     // what can be done when the copy has its name
 }
 
 var _ cofre.Target = (*Target)(nil)

@@ -50,7 +50,7 @@ func TestADatabaseKeepsWhatItPromises(t *testing.T) {
 				Undo: func(t *testing.T, done *cofre.Outcome) {
 					s.Drop(t, done.Restored)
 					for _, kept := range done.Kept {
-						s.Exec(t, "postgres", "ALTER DATABASE "+kept+" RENAME TO "+name)
+						s.Exec(t, "postgres", "ALTER DATABASE "+kept.Where+" RENAME TO "+name)
 					}
 				},
 			}
@@ -133,7 +133,7 @@ UPDATE public.answers SET body = 'the work of today ' || id WHERE id < 10; INSER
 			m := rescue.NewMerge(rescue.MergeOptions{Server: server, Table: "answers", DeleteExtra: true})
 			return m, func(t *testing.T) {
 				s.Exec(t, server.DatabaseName(), m.Done().Undo)
-				s.Exec(t, server.DatabaseName(), m.Done().Next[0][strings.Index(m.Done().Next[0], "DROP SCHEMA"):])
+				s.Exec(t, server.DatabaseName(), m.Done().Next[0].Command)
 			}
 		}, cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacedKept, Undoable: true}))
 	})

@@ -58,7 +58,7 @@ type Result struct {
 	Archived  []string       `json:"archived"`         // files of pg_wal that are in every repository now
 	Settings  []string       `json:"settings_removed"` // that kept the copy from acting
 	Restarted bool           `json:"restarted"`
-	Next      []string       `json:"next,omitempty"`
+	Next      []cofre.Next   `json:"next,omitempty"`
 }
 
 // Plan looks at a copy and changes nothing but that one which runs writes a checkpoint.
@@ -300,12 +300,17 @@ func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
 	}
 	switch {
 	case a.Running && !done.Restarted:
-		done.Next = append(done.Next, "pg_ctl restart -D "+shell.Quote(dir))
+		done.Next = append(done.Next, command(cofre.DoRestart, "pg_ctl restart -D "+shell.Quote(dir)))
 	case !a.Running:
 		conf, _ := os.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
-		done.Next = append(done.Next, datadir.StartCommand(dir, conf))
+		done.Next = append(done.Next, command(cofre.DoStart, datadir.StartCommand(dir, conf)))
 	}
 	return done, nil
+}
+
+// command is what to do next, if the command says it all.
+func command(do cofre.Do, line string) cofre.Next {
+	return cofre.Next{Do: do, Command: line, Said: cofre.Verbatim(line)}
 }
 
 // restart restarts the copy as whoever owns it, with the arguments that it was started with.

@@ -516,27 +516,32 @@ func isMount(dir string) bool {
 
 // next are the commands for a cluster that was published, each at the end of its line; promoted says that it has been
 // recovered, and takes writes.
-func (p *plan) next(promoted bool) ([]cofre.Message, error) {
+func (p *plan) next(promoted bool) ([]cofre.Next, error) {
 	dir := p.o.Dir
 	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	start := datadir.StartCommand(dir, conf)
-	next := []cofre.Message{cofre.Say("cluster.next_start", "to start it: {{.command}}", "command", start)}
+	how := cofre.Say("cluster.next_start", "to start it: {{.command}}", "command", start)
 	if promoted {
-		next[0] = cofre.Say("cluster.next_promoted", "it is recovered, and takes writes; to start it: {{.command}}", "command", start)
+		how = cofre.Say("cluster.next_promoted", "it is recovered, and takes writes; to start it: {{.command}}", "command", start)
 	}
+	next := []cofre.Next{{Do: cofre.DoStart, Command: start, Said: how}}
 	if r := p.recovery(); !promoted && r.Signals() && r.Then() == string(settings.ActionPause) {
 		// The lock of a DROP TABLE is replayed before its commit, and others may have committed in between.
-		next = append(next, cofre.Say("cluster.next_promote", "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: {{.command}}",
-			"command", p.psql()+" -c 'SELECT pg_promote()' template1"))
+		promote := p.psql() + " -c 'SELECT pg_promote()' template1"
+		next = append(next, cofre.Next{
+			Do: cofre.DoPromote, Command: promote,
+			Said: cofre.Say("cluster.next_promote", "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: {{.command}}", "command", promote),
+		})
 	}
 	if p.o.KeepArchiving {
-		return append(next, cofre.Say("cluster.next_archives", "it archives; to take a base backup at once: cofre backup cluster")), nil
+		return append(next, cofre.Next{Do: cofre.DoBackUp, Command: "cofre backup cluster", Said: cofre.Say("cluster.next_archives", "it archives; to take a base backup at once: cofre backup cluster")}), nil
 	}
-	return append(next, cofre.Say("cluster.next_look", "to look, with nobody else there: {{.command}}", "command", p.psql()),
-		cofre.Say("cluster.next_adopt", "when it is to be the original: cofre adopt {{.dir}}", "dir", shell.Quote(dir))), nil
+	return append(next,
+		cofre.Next{Do: cofre.DoLook, Command: p.psql(), Said: cofre.Say("cluster.next_look", "to look, with nobody else there: {{.command}}", "command", p.psql())},
+		cofre.Next{Do: cofre.DoAdopt, Command: "cofre adopt " + shell.Quote(dir), Said: cofre.Say("cluster.next_adopt", "when it is to be the original: cofre adopt {{.dir}}", "dir", shell.Quote(dir))}), nil
 }
 
 // psql is how the cluster is reached: a copy in quarantine through the socket in its directory.

@@ -85,7 +85,7 @@ func TestUnchangedAndDelta(t *testing.T) {
 		t.Fatalf("kept %v", outcome.Kept)
 	}
 	for _, kept := range outcome.Kept {
-		if names, err := os.ReadDir(kept); err != nil || len(names) == 0 {
+		if names, err := os.ReadDir(kept.Where); err != nil || len(names) == 0 {
 			t.Errorf("kept %s: %d files, %v", kept, len(names), err)
 		}
 	}

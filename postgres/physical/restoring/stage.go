@@ -61,7 +61,7 @@ type stage struct {
 	work    []*staged    // the files, largest first
 	touched bool         // the directory is claimed, and what is in it ours to discard
 	unlock  func() error // of the directory, while it is touched
-	kept    []string     // where what stood in the way is now
+	kept    []cofre.Kept // where what stood in the way is now
 	result  stageResult
 }
 
@@ -180,7 +180,7 @@ func (s *stage) keepWAL() error {
 	} else if err != nil {
 		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
 	}
-	s.kept = append(s.kept, "the WAL that was there: "+to)
+	s.keep(cofre.ThingWAL, wal, to, cofre.Say("cluster.kept_wal", "the WAL that was there: {{.to}}", "to", to))
 	// If pg_wal is a link, what it leads to must be there again.
 	return os.MkdirAll(wal, 0o700)
 }
@@ -495,13 +495,13 @@ func (s *stage) swap() error {
 			at := filepath.Join(dir, v)
 			if _, err := os.Lstat(at); err == nil {
 				moves = append(moves, move{at, s.aside(at)})
-				s.kept = append(s.kept, s.aside(at))
+				s.keep(cofre.ThingDirectory, at, s.aside(at), cofre.Verbatim(s.aside(at)))
 			}
 			moves = append(moves, move{filepath.Join(dir, s.version(v)), at})
 		}
 	}
 	moves = append(moves, move{s.o.Dir, s.aside(s.o.Dir)}, move{s.built, s.o.Dir})
-	s.kept = append(s.kept, s.aside(s.o.Dir))
+	s.keep(cofre.ThingDirectory, s.o.Dir, s.aside(s.o.Dir), cofre.Verbatim(s.aside(s.o.Dir)))
 	for _, m := range moves {
 		if err := durable.Rename(m.from, m.to); err != nil {
 			return err
@@ -509,6 +509,11 @@ func (s *stage) swap() error {
 	}
 	s.built = s.o.Dir
 	return nil
+}
+
+// keep notes what is given another name.
+func (s *stage) keep(thing cofre.Thing, was, where string, said cofre.Message) {
+	s.kept = append(s.kept, cofre.Kept{Thing: thing, Was: was, Where: where, Said: said})
 }
 
 // check compares what is on disk, and what was counted, with the component.
@@ -591,11 +596,7 @@ func (s *stage) publish() (*cofre.Outcome, error) {
 	s.touched = false
 	s.release()
 	next, err := s.next(false)
-	out := &cofre.Outcome{Restored: dir, Kept: s.kept}
-	for _, n := range next {
-		out.Then(n)
-	}
-	return out, err
+	return &cofre.Outcome{Restored: dir, Kept: s.kept, Next: next}, err
 }
 
 func filesTask() cofre.Message { return cofre.Say("cluster.task_restore", "restore files") }

@@ -138,7 +138,7 @@ func (t *Target) Discard(context.Context) error {
 // recovered, and takes writes.
 //
 // Errors: of reading its postgresql.conf.
-func (t *Target) Next(promoted bool) ([]cofre.Message, error) { return t.plan.next(promoted) }
+func (t *Target) Next(promoted bool) ([]cofre.Next, error) { return t.plan.next(promoted) }
 
 // Torn is that of the recovery, which the plan or the component's own WAL knows.
 func (t *Target) Torn() []cofre.Message {

@@ -48,7 +48,7 @@ func TestAClusterKeepsWhatItPromises(t *testing.T) {
 				Undo: func(t *testing.T, done *cofre.Outcome) {
 					err := os.RemoveAll(o.Dir)
 					if err == nil && len(done.Kept) == 1 {
-						err = os.Rename(done.Kept[0], o.Dir)
+						err = os.Rename(done.Kept[0].Where, o.Dir)
 					}
 					if err != nil {
 						t.Fatal(err)
