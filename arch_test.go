@@ -83,6 +83,8 @@ var heights = map[string]int{
 	"installation/walcheck":          6, // the WAL of each repository, proven by itself
 	"installation/walmend":           6, // what one repository has lost of it, from another
 	"installation/journaling":        6, // the journal of what the product does, from its facts
+	"installation/loss":              5, // what is known to be lost, by the names that people know
+	"installation/expiry":            6, // what goes, what stays, and why
 	"installation/walstore":          6, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common

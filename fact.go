@@ -36,7 +36,7 @@ const (
 	RunWALStream     RunKind = "wal_stream"
 	RunWALStatus     RunKind = "wal_status"
 	RunWALCheck      RunKind = "wal_check"
-	RunWALExpire     RunKind = "wal_expire"
+	RunExpire        RunKind = "expire"
 	RunAcknowledge   RunKind = "wal_acknowledge"
 )
 

@@ -322,4 +322,7 @@ func (k Keep) check(p *problems, at string) {
 	} {
 		notNegative(p, at+"."+rule.name, rule.n)
 	}
+	if k.Everything && k != (Keep{Everything: true}) {
+		p.add(at+".everything", cofre.Say("config.keep_everything", "stands beside rules that let something go"), cofre.Say("config.keep_one", "keep one of them"))
+	}
 }

@@ -170,8 +170,11 @@ type Files struct {
 	Cofre bool `yaml:"cofre"`
 }
 
-// Keep is a retention policy: a recovery point stays while any of its rules holds. All zero keeps everything.
+// Keep is a retention policy: a component stays while any of its rules holds.
 type Keep struct {
+	// Everything lets nothing expire. It stands alone.
+	Everything bool `yaml:"everything"`
+
 	Days    int `yaml:"days"`   // younger than this many days
 	Last    int `yaml:"last"`   // this many newest
 	Hourly  int `yaml:"hourly"` // the newest of each of this many hours, …
@@ -183,7 +186,7 @@ type Keep struct {
 	Verified int `yaml:"verified"`
 }
 
-// IsZero reports whether nothing is configured: everything is kept.
+// IsZero reports whether nothing is configured.
 func (k Keep) IsZero() bool { return k == Keep{} }
 
 // Objectives are what is promised; status and drills measure against them.

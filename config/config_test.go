@@ -280,8 +280,8 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"database.schedule", "database.keep", "cluster.schedule", "storage.schedule", "storage.keep",
-		"config.schedule", "config.keep", "objectives", "notify", "log",
+		"database.schedule", "cluster.schedule", "storage.schedule",
+		"config.schedule", "objectives", "notify", "log",
 	}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {
 		t.Error(diff)

@@ -95,7 +95,7 @@ var databaseKeys = []Key{
 	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password. `&connect_timeout=120` changes how many seconds a server may take to open a session, 45", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha. `&connect_timeout=120` muda quantos segundos um servidor pode levar para abrir uma sessão, 45", nil, "", first, "backup, restore"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, restore"},
 	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, notYet},
-	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "tables copied at once", "tabelas copiadas ao mesmo tempo", nil, "the number of CPUs, up to 4", first, "backup"},
 	{"lock_timeout", "the longest wait for the lock on a table, as `30s`. A backup then fails, instead of standing in the way of a migration", "a espera máxima pelo bloqueio (lock) de uma tabela, como `30s`. Depois dela o backup falha, em vez de atrapalhar uma migração", nil, "", first, "backup"},
 	{"role_passwords", "`true` also stores the hashes of passwords; needs a superuser", "`true` guarda também os hashes das senhas; exige um superusuário", nil, "`false`", first, "backup"},
@@ -106,7 +106,7 @@ var clusterKeys = []Key{
 	{"url", "as of `database`; a role that may replicate", "como em `database`; um papel que pode replicar", nil, "", first, "backup, wal stream"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, wal stream"},
 	{"schedule", "of base backups", "dos backups base (base backups)", nil, "", first, notYet},
-	{"keep", "`keep.days` is the window that `cofre wal status` looks at, and that `cofre wal expire` keeps", "`keep.days` é a janela que `cofre wal status` examina, e que `cofre wal expire` mantém", nil, "everything is kept", first, "wal status, wal expire"},
+	{"keep", "how long its base backups are kept; every moment of the last `keep.days` days stays reachable, and `cofre wal status` looks at them", "por quanto tempo seus backups base são mantidos; cada momento dos últimos `keep.days` dias continua alcançável, e `cofre wal status` os examina", nil, "`{days: 7}`", first, "expire, wal status"},
 	{"wal", "`archive`: the server's `archive_command` calls `cofre wal archive`; `stream`: cofre receives it", "`archive`: o `archive_command` do servidor chama `cofre wal archive`; `stream`: o cofre recebe o WAL", []string{WALStream, WALArchive}, "WAL is not kept", first, "backup, doctor"},
 	{"slot", "name of the replication slot, with `stream`", "nome do slot de replicação, com `stream`", nil, "`cofre`", first, "wal stream"},
 	{"data_directory", "where cofre sees it, if not where the server says", "onde o cofre o vê, se não for onde o servidor diz", nil, "asked from the server", first, "backup"},
@@ -120,7 +120,7 @@ var storageKeys = []Key{
 	{"folder", "a folder with one bucket for each sub-folder", "uma pasta com um bucket para cada subpasta", nil, "", first, "backup, restore"},
 	{"buckets", "list of names", "lista de nomes", nil, "all", first, "backup"},
 	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
-	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "objects read at once", "objetos lidos ao mesmo tempo", nil, "`8`", first, "backup"},
 }
 
@@ -146,20 +146,21 @@ var filesKeys = []Key{
 	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist makes the backup partial (exit 3), by name; a pattern may match nothing, and the point says which did", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe torna o backup parcial (saída 3), pelo nome; um padrão pode não encontrar nada, e o ponto diz quais não encontraram", nil, "", first, "backup"},
 	{"exclude", "patterns: of a whole path if they hold a slash (`**/cache`), otherwise of a name in any folder (`*.log`)", "padrões: de um caminho inteiro se têm barra (`**/cache`), senão de um nome em qualquer pasta (`*.log`)", nil, "", first, "backup"},
 	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
-	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "everything is kept", first, notYet},
+	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 90}`", first, "expire"},
 	{"postgresql", "`true` also stores `postgresql.conf`, `pg_hba.conf` and the like, read over SQL", "`true` guarda também `postgresql.conf`, `pg_hba.conf` e semelhantes, lidos por SQL", nil, "`false`", first, "backup"},
 	{"cofre", "`false` leaves out the configuration file of cofre itself", "`false` deixa de fora o arquivo de configuração do próprio cofre", nil, "`true`", first, "backup"},
 }
 
 var keepKeys = []Key{
-	{"days", "younger than this many days", "mais novos que este número de dias", nil, "", first, "wal status, wal expire"},
-	{"last", "this many newest", "este número dos mais novos", nil, "", first, notYet},
-	{"hourly", "the newest of each of this many hours", "o mais novo de cada uma deste número de horas", nil, "", first, notYet},
-	{"daily", "… days", "… dias", nil, "", first, notYet},
-	{"weekly", "… weeks", "… semanas", nil, "", first, notYet},
-	{"monthly", "… months", "… meses", nil, "", first, notYet},
-	{"yearly", "… years", "… anos", nil, "", first, notYet},
-	{"verified", "the number of verified recovery points that always stay", "o número de pontos de recuperação verificados que sempre ficam", nil, "", first, notYet},
+	{"everything", "`true`: nothing expires. It stands alone", "`true`: nada expira. Fica sozinha", nil, "`false`", first, "expire"},
+	{"days", "younger than this many days", "mais novos que este número de dias", nil, "", first, "expire, wal status"},
+	{"last", "this many newest", "este número dos mais novos", nil, "", first, "expire"},
+	{"hourly", "the newest of each of this many hours", "o mais novo de cada uma deste número de horas", nil, "", first, "expire"},
+	{"daily", "… days", "… dias", nil, "", first, "expire"},
+	{"weekly", "… weeks", "… semanas", nil, "", first, "expire"},
+	{"monthly", "… months", "… meses", nil, "", first, "expire"},
+	{"yearly", "… years", "… anos", nil, "", first, "expire"},
+	{"verified", "the number of verified recovery points that always stay", "o número de pontos de recuperação verificados que sempre ficam", nil, "", first, "expire"},
 }
 
 var objectiveKeys = []Key{
@@ -187,7 +188,6 @@ var standards = map[string]string{
 	"`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names": "`COFRE_PASSWORD`, ou o arquivo que `COFRE_PASSWORD_FILE` indica",
 	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia de costume: variáveis `AWS_*`, arquivo, papel da instância",
 	"`PGPASSWORD`, `~/.pgpass`, or none":                             "`PGPASSWORD`, `~/.pgpass`, ou nenhuma",
-	"everything is kept":                                             "tudo é mantido",
 	"the number of CPUs, up to 4":                                    "o número de CPUs, até 4",
 	"WAL is not kept":                                                "o WAL não é guardado",
 	"asked from the server":                                          "pergunta-se ao servidor",

@@ -120,8 +120,14 @@ func (c *Config) complete(base string, getenv func(string) string) {
 	}
 }
 
-// inherit gives copies what they have from the repository, and the storage what it has from its kind.
+// inherit gives copies what they have from the repository, the storage what it has from its kind, and what says nothing of it the
+// time that it is kept.
 func (c *Config) inherit() {
+	for _, k := range c.keeps() {
+		if k.keep.IsZero() {
+			k.keep.Days = k.kind.days()
+		}
+	}
 	for i := range c.Copies {
 		if c.Copies[i].Password.IsZero() {
 			c.Copies[i].Password = c.Repository.Password

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -62,7 +63,7 @@ func (in *Installation) toBackup(ctx context.Context, o BackupOptions) (cofre.Re
 		return nil, backup.Request{}, err
 	}
 	req, err := in.backupRequest(o)
-	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return namedDamage(ctx, repo, d) }
+	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return loss.Damage(ctx, repo, d) }
 	return repo, req, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -19,12 +20,7 @@ type Choice struct {
 }
 
 // Lost is what the repository is known to have lost of the component.
-func (c Choice) Lost() []cofre.Finding { return lostOf(c.Damage[c.Point.ID], c.Component) }
-
-// lostOf is what of damage is of one component.
-func lostOf(damage []cofre.Finding, c cofre.Component) []cofre.Finding {
-	return slices.DeleteFunc(slices.Clone(damage), func(f cofre.Finding) bool { return f.Kind != c.Kind || f.Name != c.Name })
-}
+func (c Choice) Lost() []cofre.Finding { return loss.Of(c.Damage[c.Point.ID], c.Component) }
 
 // Whole is the component of another point that is not known to have lost anything, if there is one: as Others has them.
 func (c Choice) Whole() (Choice, bool) {
@@ -39,7 +35,7 @@ func (c Choice) Whole() (Choice, bool) {
 // LostNames are what the component is known to have lost, by the names that people know.
 func (c Choice) LostNames(ctx context.Context, repo reader) []string {
 	found := c.Lost()
-	nameFindings(ctx, repo, c.Point, found)
+	loss.Name(ctx, repo, c.Point, found)
 	var names []string
 	for _, f := range found {
 		names = append(names, f.Object)

@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -52,7 +53,7 @@ func (in *Installation) Points(ctx context.Context, o PointsOptions) (*Points, e
 	}
 	listed := &Points{Points: []Point{}, Installations: cat.Installations()}
 	for _, p := range points {
-		nameFindings(ctx, repo, p, damage[p.ID])
+		loss.Name(ctx, repo, p, damage[p.ID])
 		listed.Points = append(listed.Points, Point{p, damage[p.ID]})
 	}
 	return listed, nil
@@ -89,7 +90,7 @@ func (in *Installation) Content(ctx context.Context, ref string, o ContentOption
 	if err != nil {
 		return nil, err
 	}
-	nameFindings(ctx, repo, p, damage[p.ID])
+	loss.Name(ctx, repo, p, damage[p.ID])
 	c := &Content{Point: Point{p, damage[p.ID]}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
 	for _, comp := range p.Components {
 		switch {

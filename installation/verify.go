@@ -11,6 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
@@ -62,7 +63,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	res, err := verify.Run(ctx, repo, verify.Request{
 		Points: points, Level: level, Checks: pointChecks(), Observer: in.observer,
 		Beside: func(ctx context.Context) []verify.WAL { return walcheck.Run(ctx, in.walRepositories(ctx), beside) },
-		Name:   func(found []cofre.Finding) { nameVerified(ctx, repo, points, found) },
+		Name:   func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },
 	})
 	switch n := res.Count(); {
 	case err != nil && (n == 0 || !unread(res)):

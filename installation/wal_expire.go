@@ -4,66 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
-// ExpiredWAL is what of one system's WAL is, or would be, removed from one repository.
-type ExpiredWAL struct {
-	System   cofre.SystemID `json:"system_identifier"`
-	Segments int            `json:"segments"`
-	Objects  int            `json:"objects"`
-	Copy     string         `json:"copy,omitempty"` // empty for the repository itself
-}
-
-// WALExpiry is what nothing kept and nothing promised needs.
-type WALExpiry struct {
-	Since    time.Time // where the window begins that the configuration promises
-	Segments int       // of all repositories
-	Systems  []ExpiredWAL
-	Removed  bool // or only found
-}
-
-// ExpireOptions say whether WAL is removed. The zero value removes what is found.
-type ExpireOptions struct {
-	DryRun bool // removes nothing
-	// Confirm is told what was found, if it is anything, before anything is removed. Its error ends the expiry, as it is. Nil confirms.
-	Confirm func(*WALExpiry) error
-}
-
-// Expire removes the WAL that no base backup in the catalog needs and that is older than the window that the configuration promises: what
-// it found, and what has become like it since. It returns what was removed, or found. A crash leaves some of it, which the next call finds.
+// expire finds, or removes, the WAL that nothing kept and nothing promised needs: it keeps what the base backups need, without those of the points that go,
+// and every moment since the beginning of the promised time. A crash leaves some of it, which the next call finds.
 //
-// Errors: cofre.ErrConfig if every moment is promised; that of Confirm; those of the repository, and of each copy beside what the others
-// have.
-func (w WAL) Expire(ctx context.Context, o ExpireOptions) (_ *WALExpiry, err error) {
-	end := w.in.begin(ctx, cofre.RunWALExpire, aboutCluster())
-	defer func() { end(err) }()
-	since := w.promisedSince()
-	if since.IsZero() {
-		return nil, cofre.WithHint(cofre.Fail(cofre.Say("wal.all_promised", "expire WAL: every moment is promised"), cofre.ErrConfig), cofre.Say("wal.keep_days", "say how far back a moment must be reachable: cluster.keep.days"))
-	}
-	found, err := w.expire(ctx, since, false)
-	if err != nil || o.DryRun || len(found.Systems) == 0 {
-		return found, err
-	}
-	if o.Confirm != nil {
-		if err := o.Confirm(found); err != nil {
-			return found, err
-		}
-	}
-	w.in.keepJournal(ctx, true) // what is removed is written down as it goes
-	return w.expire(ctx, since, true)
-}
-
-func (w WAL) expire(ctx context.Context, since time.Time, remove bool) (*WALExpiry, error) {
-	e := &WALExpiry{Since: since, Systems: []ExpiredWAL{}, Removed: remove}
+// Errors: those of the repository, and of each copy beside what the others have.
+func (w WAL) expire(ctx context.Context, since time.Time, goes map[cofre.PointID]bool, remove bool) (*expiry.WAL, error) {
+	e := &expiry.WAL{Since: since, Systems: []expiry.OfSystem{}, Removed: remove}
 	keys := keys{}
 	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+		backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return goes[b.Point] })
 		var errs []error
 		for i, h := range held {
 			if h.err != nil {
@@ -80,7 +39,7 @@ func (w WAL) expire(ctx context.Context, since time.Time, remove bool) (*WALExpi
 				continue
 			}
 			w.tellExpired(h, gone, since, remove)
-			of := ExpiredWAL{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
+			of := expiry.OfSystem{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
 			if i > 0 {
 				of.Copy = h.repository.URL
 			}

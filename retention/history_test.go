@@ -140,6 +140,12 @@ func (h *history) expire(t *rapid.T) {
 	for _, s := range sources {
 		h.judged(t, s, keep[s])
 	}
+	for _, s := range plan.Sources {
+		days := h.rules[s.ID].Days
+		if !s.Since.IsZero() && (days == 0 || s.Frozen != nil || s.Since.After(in.Now.AddDate(0, 0, -days))) {
+			t.Fatalf("%s: %d days are promised, and moments before %s are not", s.ID.Kind, days, s.Since)
+		}
+	}
 	h.there = slices.DeleteFunc(h.there, func(c made) bool {
 		if keep[c.Source][c.Point] {
 			return false

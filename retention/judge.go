@@ -274,8 +274,25 @@ func days(d time.Duration) string {
 	return fmt.Sprintf("%.0f d", d.Hours()/24)
 }
 
+// since is where the time begins in which every moment stays reachable: as many days ago as the rule says, or with the oldest component
+// that is young enough by it, since days on which nothing was captured do not count.
+func (j *judge) since() time.Time {
+	if j.source.Rules.Days == 0 || j.source.Frozen != nil {
+		return time.Time{}
+	}
+	window := time.Duration(j.source.Rules.Days) * 24 * time.Hour
+	since := j.in.now().Add(-window)
+	for i, c := range j.components[:j.future] {
+		if j.decisions[i].Age.Counted < window && c.At.Before(since) {
+			since = c.At
+		}
+	}
+	return since
+}
+
 func (j *judge) summary() Source {
 	s := j.source
+	s.Since = j.since()
 	for _, d := range j.decisions {
 		if d.Whole && s.Oldest.IsZero() {
 			s.Oldest = d.At

@@ -91,7 +91,10 @@ type Source struct {
 	Expired int
 	Oldest  time.Time // of the whole components, before; zero if there is none
 	Moves   time.Time // the oldest whole one that stays; the same as Oldest if none of them goes
-	Frees   int64
+	// Since is the beginning of the time in which every moment stays reachable, by Rules.Days. Zero promises every moment: without
+	// Days, and while the source is frozen.
+	Since time.Time
+	Frees int64
 }
 
 // Plan is a decision about everything. It is ordered by source, then oldest first.

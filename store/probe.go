@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
 )
@@ -49,4 +50,18 @@ func readProbe(ctx context.Context, s cofre.Store) error {
 		return fmt.Errorf("try to read what was written: %w", err)
 	}
 	return nil
+}
+
+// Clock returns what time it is by the store, which for a folder is the clock of the file system. It writes as Probe does.
+//
+// Errors: of the store.
+func Clock(ctx context.Context, s cofre.Store) (time.Time, error) {
+	if err := s.Replace(ctx, probeName, strings.NewReader(probeBytes), int64(len(probeBytes))); err != nil {
+		return time.Time{}, fmt.Errorf("ask the store for its time: %w", err)
+	}
+	o, err := s.Stat(ctx, probeName)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask the store for its time: %w", err)
+	}
+	return o.ModifiedAt, nil
 }

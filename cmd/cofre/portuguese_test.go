@@ -34,7 +34,7 @@ func TestPortuguesePrintsNoEnglishLine(t *testing.T) {
 		"list", "init", "init", "kit", "doctor", "backup", "backup nada", "list", "list --all", "list --last x", "show latest", "show nada", "verify", "verify --level content",
 		"restore config latest --to restored --dry-run", "restore config latest --to restored", "restore config latest --to restored", "restore config latest",
 		"restore storage latest", "restore storage latest --keep-in a --no-keep", "restore database latest", "restore cluster --to x --at 10:00", "restore table a latest --full --bare",
-		"export latest", "wal status", "wal expire", "wal acknowledge 1 2", "adopt nada", "check", "lits", "list --config wrong.yaml", "list --config none.yaml",
+		"export latest", "wal status", "expire", "wal acknowledge 1 2", "adopt nada", "check", "lits", "list --config wrong.yaml", "list --config none.yaml",
 	} {
 		words := strings.Fields(args)
 		if strings.Contains(args, "--config") {

@@ -199,6 +199,8 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		return is(journal.EventExpired, map[string]any{
 			"what": "wal", "system_identifier": f.System, "promised_since": f.Since, "segments": f.Segments, "objects": f.Objects, "first": f.First, "last": f.Last,
 		}, map[string]string{"repository": f.Repository})
+	case cofre.PointExpired:
+		return is(journal.EventExpired, map[string]any{"what": "components", "whole": f.Whole, "components": expiredFacts(f.Components)}, f)
 	case cofre.GapAcknowledged:
 		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.ClusterAdopted:
@@ -240,7 +242,7 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 }
 
 // failing are the kinds of runs whose failure is remembered: those that change something, or prove it.
-var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunWALExpire}
+var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire}
 
 // PointSubject names a recovery point by the digest of its manifest: the bytes with which it is published.
 func PointSubject(p cofre.RecoveryPoint) journal.Subject {
@@ -252,11 +254,21 @@ func PointSubject(p cofre.RecoveryPoint) journal.Subject {
 	return journal.Subject{Name: string(p.ID), Digest: map[string]string{"sha256": hex.EncodeToString(sum[:])}}
 }
 
+// expiredFacts are what left a point, without names.
+func expiredFacts(components []cofre.ExpiredComponent) []componentFacts {
+	var facts []componentFacts
+	for _, c := range components {
+		facts = append(facts, componentFacts{Kind: c.Kind, StartedAt: c.StartedAt, Bytes: c.Bytes, Partial: c.Partial})
+	}
+	return facts
+}
+
 type componentFacts struct {
-	Kind    cofre.Kind `json:"kind"`
-	Bytes   int64      `json:"bytes"`
-	Stored  int64      `json:"stored"`
-	Partial bool       `json:"partial,omitempty"`
+	Kind      cofre.Kind `json:"kind"`
+	StartedAt time.Time  `json:"started_at,omitzero"`
+	Bytes     int64      `json:"bytes"`
+	Stored    int64      `json:"stored,omitempty"`
+	Partial   bool       `json:"partial,omitempty"`
 }
 
 func publishedFacts(p cofre.RecoveryPoint) any {

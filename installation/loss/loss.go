@@ -1,9 +1,11 @@
-package installation
+// Package loss says what is known to be lost of recovery points, by the names that people know. Read Name first.
+package loss
 
 import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -14,9 +16,20 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical"
 )
 
-// nameFindings gives what is damaged in a point the names that people know: of tables, objects and files. What cannot be
+// reader is what is asked for names.
+type reader interface {
+	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
+	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
+}
+
+// Of is what of damage is of one component.
+func Of(damage []cofre.Finding, c cofre.Component) []cofre.Finding {
+	return slices.DeleteFunc(slices.Clone(damage), func(f cofre.Finding) bool { return f.Kind != c.Kind || f.Name != c.Name })
+}
+
+// Name gives what is damaged in a point the names that people know: of tables, objects and files. What cannot be
 // named keeps its path in the repository: the names may be lost too.
-func nameFindings(ctx context.Context, repo reader, p cofre.RecoveryPoint, findings []cofre.Finding) {
+func Name(ctx context.Context, repo reader, p cofre.RecoveryPoint, findings []cofre.Finding) {
 	for _, c := range p.Components {
 		var names map[string]string
 		for i, f := range findings {
@@ -57,22 +70,22 @@ func renamed(m cofre.Message, path, name string) cofre.Message {
 	return m
 }
 
-// namedDamage returns damage with the names that people know.
-func namedDamage(ctx context.Context, repo reader, d cofre.Damage) cofre.Damage {
+// Damage returns damage with the names that people know.
+func Damage(ctx context.Context, repo reader, d cofre.Damage) cofre.Damage {
 	for p, err := range repo.Points(ctx) {
 		if err != nil {
 			return d
 		}
 		if p.ID == d.Point {
 			d.Findings = slices.Clone(d.Findings)
-			nameFindings(ctx, repo, p, d.Findings)
+			Name(ctx, repo, p, d.Findings)
 		}
 	}
 	return d
 }
 
-// nameVerified does the same for the findings of a verification, whose sentences end in the point.
-func nameVerified(ctx context.Context, repo reader, points []cofre.RecoveryPoint, findings []cofre.Finding) {
+// NameVerified does the same for the findings of a verification, whose sentences end in the point.
+func NameVerified(ctx context.Context, repo reader, points []cofre.RecoveryPoint, findings []cofre.Finding) {
 	for _, p := range points {
 		var at []int
 		var of []cofre.Finding
@@ -84,7 +97,7 @@ func nameVerified(ctx context.Context, repo reader, points []cofre.RecoveryPoint
 		if len(of) == 0 {
 			continue
 		}
-		nameFindings(ctx, repo, p, of)
+		Name(ctx, repo, p, of)
 		for i, f := range of {
 			findings[at[i]] = f
 		}

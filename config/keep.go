@@ -1,0 +1,119 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+)
+
+// keeping is the retention policy of one section.
+type keeping struct {
+	kind section
+	keep *Keep
+}
+
+type section cofre.Kind
+
+// days is how long backups of a kind are kept if the configuration does not say: as long as the guide that this program replaces kept them.
+func (s section) days() int {
+	switch cofre.Kind(s) {
+	case cofre.KindCluster:
+		return 7
+	case cofre.KindConfig:
+		return 90
+	}
+	return 30
+}
+
+// keeps leads to the retention policies of the sections that are there.
+func (c *Config) keeps() []keeping {
+	var all []keeping
+	if c.Database != nil {
+		all = append(all, keeping{section(cofre.KindDatabase), &c.Database.Keep})
+	}
+	if c.Cluster != nil {
+		all = append(all, keeping{section(cofre.KindCluster), &c.Cluster.Keep})
+	}
+	if c.Storage != nil {
+		all = append(all, keeping{section(cofre.KindStorage), &c.Storage.Keep})
+	}
+	if c.Files != nil {
+		all = append(all, keeping{section(cofre.KindConfig), &c.Files.Keep})
+	}
+	return all
+}
+
+// Keeping returns the configuration with other retention policies: each assignment is KEY=VALUE with a key of the file, such as
+// database.keep.days=7, or without the section, keep.days=7, for every section. The rules of a section that is named are those that are
+// given here and no others. The receiver is not changed.
+//
+// Errors: cofre.ErrConfig, with every assignment that is wrong.
+func (c *Config) Keeping(assignments ...string) (*Config, error) {
+	found := &problems{}
+	other := *c
+	other.Database, other.Cluster, other.Storage, other.Files = shallow(c.Database), shallow(c.Cluster), shallow(c.Storage), shallow(c.Files)
+	given := map[*Keep]Keep{}
+	for _, a := range assignments {
+		other.assign(a, given, found)
+	}
+	for _, k := range other.keeps() {
+		if rules, ok := given[k.keep]; ok {
+			rules.check(found, string(k.kind)+".keep")
+			*k.keep = rules
+		}
+	}
+	return &other, found.err("--what-if")
+}
+
+func shallow[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
+// assign adds one assignment to the rules that are given.
+func (c *Config) assign(assignment string, given map[*Keep]Keep, found *problems) {
+	key, value, _ := strings.Cut(assignment, "=")
+	at, rule, ok := strings.Cut(key, "keep.")
+	at = strings.TrimSuffix(at, ".")
+	i := slices.IndexFunc(keepKeys, func(k Key) bool { return k.Name == rule })
+	if !ok || i < 0 || (at != "" && !slices.ContainsFunc(c.keeps(), func(k keeping) bool { return string(k.kind) == at })) {
+		found.add(assignment, cofre.Say("config.not_a_rule", "is not a rule of a section that is configured"), cofre.Say("config.a_rule", "write it as keep.days=7, or database.keep.monthly=12"))
+		return
+	}
+	for _, k := range c.keeps() {
+		if at != "" && at != string(k.kind) {
+			continue
+		}
+		rules := given[k.keep]
+		if !rules.set(rule, value) {
+			found.add(assignment, cofre.Say("config.not_a_rule_value", "has no value that the rule takes"), cofre.Say("config.a_rule", "write it as keep.days=7, or database.keep.monthly=12"))
+			return
+		}
+		given[k.keep] = rules
+	}
+}
+
+// set gives one rule its value, and reports whether the value is one.
+func (k *Keep) set(rule, value string) bool {
+	v := reflect.ValueOf(k).Elem()
+	for i := range v.NumField() {
+		if v.Type().Field(i).Tag.Get("yaml") != rule {
+			continue
+		}
+		if v.Field(i).Kind() == reflect.Bool {
+			b, err := strconv.ParseBool(value)
+			v.Field(i).SetBool(b)
+			return err == nil
+		}
+		n, err := strconv.Atoi(value)
+		v.Field(i).SetInt(int64(n))
+		return err == nil
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package installation
+
+import (
+	"context"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/observe"
+	"github.com/trustlayer/cofre/retention"
+	"github.com/trustlayer/cofre/store"
+)
+
+// ExpireOptions say what goes. The zero value carries out what the configuration says.
+type ExpireOptions struct {
+	DryRun bool // removes nothing
+	// Keep are other rules than those of the configuration, as config.Config.Keeping takes them. They are only simulated.
+	Keep []string
+	// Confirm is told what goes, if it is anything, before anything does. Its error ends the expiry, as it is. Nil confirms.
+	Confirm func(*expiry.Expiry) error
+}
+
+// Expire takes out of the catalog what no rule of the configuration keeps, component by component, and then removes the WAL that nothing
+// kept and nothing promised needs. The bytes of components stay until they are pruned. Interrupted anywhere, the next call goes on.
+//
+// Errors: cofre.ErrConfig if the rules are wrong; that of Confirm; those of the repository and of cofre.Repository.Expire; of copies, beside
+// what the others have. What is gone is returned with an error, too.
+func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.Expiry, err error) {
+	end := in.begin(ctx, cofre.RunExpire, observe.About{})
+	defer func() { end(err) }()
+	cfg, err := in.cfg.Keeping(o.Keep...)
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun || len(o.Keep) > 0 {
+		repo, err := in.reading(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return in.planExpiry(ctx, cfg, repo, time.Time{})
+	}
+	repo, err := in.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := storeClock(ctx, cfg.Repository)
+	if err != nil {
+		return nil, err
+	}
+	e, err := in.planExpiry(ctx, cfg, repo, now)
+	if err != nil || e.Empty() {
+		return e, err
+	}
+	if o.Confirm != nil {
+		if err := o.Confirm(e); err != nil {
+			return e, err
+		}
+	}
+	return e, in.carryOut(ctx, repo, e)
+}
+
+// carryOut lets go what an expiry has decided: components first, since WAL that goes before the base backups that need it would leave them
+// without use.
+func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *expiry.Expiry) error {
+	gone, err := repo.Expire(ctx, e.Expiries()...)
+	if err != nil {
+		return err
+	}
+	e.Gone = gone
+	for _, g := range gone {
+		fact := cofre.PointExpired{Point: g.Point.ID, Whole: g.Whole, Messages: e.Reasons(g.Point.ID)}
+		for _, c := range g.Components {
+			fact.Components = append(fact.Components, cofre.ExpiredComponent{
+				Kind: c.Kind, Name: c.Name, StartedAt: c.StartedAt, EndedAt: c.EndedAt, Bytes: c.Bytes, Partial: c.Partial, ExpiredAt: time.Now().UTC(),
+			})
+		}
+		in.observer.Observe(cofre.Event{Type: fact.EventType(), Point: g.Point.ID, Fact: fact})
+	}
+	since, goes := e.Promised()
+	if since.IsZero() {
+		return nil
+	}
+	e.WAL, err = in.WAL().expire(ctx, since, goes, true)
+	return err
+}
+
+// planExpiry decides. storeNow is what the clock of the store has just said; zero if it was not asked.
+func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo reader, storeNow time.Time) (*expiry.Expiry, error) {
+	now := time.Now()
+	cat, err := in.catalog(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	damage, err := damageOf(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	input := expiry.Input(cfg, cat.List(catalog.Want{Installation: in.Name()}), damage)
+	input.Now, input.StoreNow = now, storeNow
+	e := &expiry.Expiry{Plan: retention.Decide(input)}
+	e.Tell(in.observer)
+	if since, goes := e.Promised(); !since.IsZero() {
+		e.WAL, err = in.WAL().expire(ctx, since, goes, false)
+	}
+	return e, err
+}
+
+func storeClock(ctx context.Context, r config.Repository) (time.Time, error) {
+	st, err := walstore.Open(ctx, r)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return store.Clock(ctx, st)
+}
