@@ -82,6 +82,7 @@ type GapError struct {
 
 	BreaksAt LSN    `json:",omitempty"` // where it breaks: what is needed from here on is not what is there
 	Why      string `json:",omitempty"` // what is found there; without BreaksAt, why the segment cannot be read at all
+	Said     Teller `json:"-"`          // Why as a message, of a type that can be compared; nil if it has none
 }
 
 // Breaks reports whether the WAL is there and does not go on: everything but a part of one segment can be read.
@@ -90,15 +91,23 @@ func (e *GapError) Breaks() bool { return e.BreaksAt != 0 }
 // Damaged reports whether the segment is there, and cannot be read.
 func (e *GapError) Damaged() bool { return e.Why != "" && e.BreaksAt == 0 }
 
+// why is what was found, for a person.
+func (e *GapError) why() Message {
+	if e.Said == nil {
+		return Verbatim(e.Why)
+	}
+	return e.Said.Message()
+}
+
 func (e *GapError) Error() string { return e.Message().Text }
 
 // Message is the error for a person.
 func (e *GapError) Message() Message {
 	switch {
 	case e.Damaged():
-		return Say("gap.damaged", "gap in the WAL of timeline {{.timeline}}: segment {{.segment}} cannot be read: {{.why}}", "timeline", e.Timeline, "segment", e.From, "why", e.Why)
+		return Say("gap.damaged", "gap in the WAL of timeline {{.timeline}}: segment {{.segment}} cannot be read: {{.why}}", "timeline", e.Timeline, "segment", e.From, "why", e.why())
 	case e.Why != "":
-		return Say("gap.breaks", "the WAL of timeline {{.timeline}} breaks at {{.lsn}}, in segment {{.segment}}: {{.why}}", "timeline", e.Timeline, "lsn", e.BreaksAt, "segment", e.From, "why", e.Why)
+		return Say("gap.breaks", "the WAL of timeline {{.timeline}} breaks at {{.lsn}}, in segment {{.segment}}: {{.why}}", "timeline", e.Timeline, "lsn", e.BreaksAt, "segment", e.From, "why", e.why())
 	case strings.HasSuffix(e.From, ".history"):
 		return Say("gap.history", "the history of timeline {{.timeline}} is not archived: {{.file}} is missing, and nothing is recovered along it", "timeline", e.Timeline, "file", e.From)
 	case e.From == e.To:

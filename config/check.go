@@ -265,7 +265,7 @@ func (s *Storage) check(p *problems) {
 		}
 		s.S3.Credentials.check(p, "storage.s3.credentials")
 		if len(s.S3.Buckets) > 0 && len(s.Buckets) > 0 && !slices.Equal(s.S3.Buckets, s.Buckets) {
-			p.add("storage.s3.buckets", cofre.Say("config.buckets_differ", "stands beside storage.buckets, which says something else"), cofre.Say("config.keep_one", "keep one of them"))
+			p.add("storage.s3.buckets", cofre.Say("config.buckets_differ", "is set as well as storage.buckets, and says something else"), cofre.Say("config.keep_one", "keep one of them"))
 		}
 	}
 	if s.Folder != nil {

@@ -52,7 +52,7 @@ func (d *decoding) parse(text []byte) (root ast.Node) {
 			GetMessage() string
 		}
 		if errors.As(err, &at) {
-			what = cofre.Say("config.not_yaml_why", "is not YAML: {{.why}}", "why", strings.TrimSpace(at.GetMessage()))
+			what = cofre.Say("config.not_yaml_why", "is not YAML: {{.why}}", "why", cofre.Verbatim(strings.TrimSpace(at.GetMessage())))
 			if t := at.GetToken(); t != nil && t.Position != nil {
 				where = place{t.Position.Line, t.Position.Column}
 			}

@@ -78,7 +78,7 @@ var rootKeys = []Key{
 }
 
 var repositoryKeys = []Key{
-	{"url", "a folder, or `s3://BUCKET/PREFIX?endpoint=https://…&region=…` (path style). `&timeout=20s` changes how long the service may say nothing before a request is given up, 45 s; `&patience=10m` how long one that throttles, fails or has gone away is waited for with each request, 5 minutes", "uma pasta, ou `s3://BUCKET/PREFIXO?endpoint=https://…&region=…` (path style). `&timeout=20s` muda por quanto tempo o serviço pode ficar calado antes que um pedido seja abandonado, 45 s; `&patience=10m`, por quanto tempo cada pedido espera por um serviço que limita, falha ou caiu, 5 minutos", nil, "", first, "every command"},
+	{"url", "a folder, or `s3://BUCKET/PREFIX?endpoint=https://…&region=…` (path style). `&timeout=20s` changes how long the service may say nothing before a request is given up, 45 s; `&patience=10m` how long one that throttles, fails or has gone away is waited for with each request, 5 minutes", "uma pasta, ou `s3://BUCKET/PREFIXO?endpoint=https://…&region=…` (path style). `&timeout=20s` muda por quanto tempo o serviço pode ficar sem responder antes que uma requisição seja abandonada, 45 s; `&patience=10m`, por quanto tempo cada requisição espera por um serviço que limita a taxa, falha ou está fora do ar, 5 minutos", nil, "", first, "every command"},
 	{"password", "reference to the repository's password", "referência à senha do repositório", nil, "`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names", first, "every command"},
 	{"compression", "`s2` takes half the CPU and more space", "`s2` usa metade da CPU e mais espaço", Compressions, "`zstd-fastest`", first, "backup"},
 	{"credentials", "of an object store", "de um armazenamento de objetos", nil, "the usual chain: `AWS_*` variables, shared file, instance role", first, "every command"},
@@ -186,7 +186,7 @@ var standards = map[string]string{
 	"the machine's":   "o da máquina",
 	"that of `LC_ALL`, `LC_MESSAGES` or `LANG`":                      "o de `LC_ALL`, `LC_MESSAGES` ou `LANG`",
 	"`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names": "`COFRE_PASSWORD`, ou o arquivo que `COFRE_PASSWORD_FILE` indica",
-	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia de costume: variáveis `AWS_*`, arquivo, papel da instância",
+	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia usual: variáveis `AWS_*`, arquivo, papel da instância",
 	"`PGPASSWORD`, `~/.pgpass`, or none":                             "`PGPASSWORD`, `~/.pgpass`, ou nenhuma",
 	"the number of CPUs, up to 4":                                    "o número de CPUs, até 4",
 	"WAL is not kept":                                                "o WAL não é guardado",

@@ -135,7 +135,7 @@ func (r *inPlace) Promise() cofre.Promise {
 	p := cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing}
 	for _, a := range r.actions {
 		if a.verb == replace || a.verb == adjust {
-			p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.files.kept", "each file beside its place, as .NAME{{.mark}}…", "mark", keptMark)
+			p.Replaced, p.KeptAt = cofre.ReplacedKept, cofre.Say("restore.files.kept", "each file next to its place, as .NAME{{.mark}}…", "mark", keptMark)
 		}
 	}
 	return p
@@ -442,7 +442,7 @@ func (r *inPlace) takeBack(root *dir) error {
 		a.done = err != nil
 	}
 	if len(errs) > 0 {
-		return cofre.WithHint(errors.Join(errs...), cofre.Say("files.beside", "the files that were replaced are beside them, as .NAME{{.mark}}…", "mark", keptMark))
+		return cofre.WithHint(errors.Join(errs...), cofre.Say("files.beside", "the files that were replaced are next to them, as .NAME{{.mark}}…", "mark", keptMark))
 	}
 	return nil
 }

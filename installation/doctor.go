@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -51,8 +52,7 @@ func (in *Installation) look(ctx context.Context) []cofre.Diagnosis {
 	looked = append(looked, lookAtArchiver(ctx, cfg)...)
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {
-		looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.archived_wal", "cluster: archived WAL"), true,
-			cofre.Say("doctor.wal_not_looked_at", "not examined here: which moments can be recovered, and whether all segments are there: cofre wal status"), cofre.Message{}))
+		looked = append(looked, lookAtWAL(ctx, cfg)...)
 	}
 	return looked
 }
@@ -147,6 +147,49 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 		detail = cofre.Say("doctor.wal_alone", "{{.stats}}; WAL is archived to it too, and this version brings no recovery points", "stats", detail)
 	}
 	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+}
+
+// lookAtWAL looks for WAL that is known to be damaged. It reads no segment: what is missing, and what follows what, cofre wal status says.
+func lookAtWAL(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
+	subject := cofre.Say("doctor.archived_wal", "cluster: archived WAL")
+	var looked []cofre.Diagnosis
+	for _, r := range cfg.Repositories() {
+		damaged, err := damagedWAL(ctx, r)
+		switch {
+		case err != nil:
+			looked = append(looked, failed(subject, err))
+		case len(damaged) > 0:
+			looked = append(looked, cofre.NewDiagnosis(subject, false,
+				cofre.SayN("doctor.wal_damaged", len(damaged), "1 file is damaged in {{.url}}: {{.first}}", "{{.n}} files are damaged in {{.url}}, the first {{.first}}", "url", r.URL, "first", damaged[0].Name),
+				cofre.Say("doctor.wal_mend", "cofre backup cluster stores afresh what the server or a copy still has; cofre wal status says which moments can be recovered meanwhile")))
+		}
+	}
+	if looked == nil {
+		looked = append(looked, cofre.NewDiagnosis(subject, true,
+			cofre.Say("doctor.wal_undamaged", "nothing is known to be damaged; which moments can be recovered, and whether all segments are there, is not examined here: cofre wal status"), cofre.Message{}))
+	}
+	return looked
+}
+
+// damagedWAL is what is known to be damaged of the WAL in a repository, without what a person knows of.
+func damagedWAL(ctx context.Context, r config.Repository) ([]wal.Damage, error) {
+	st, err := walstore.Open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	var all []wal.Damage
+	for _, system := range systems {
+		damaged, err := wal.KnownDamage(ctx, st, system)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, slices.DeleteFunc(damaged, func(d wal.Damage) bool { return d.Acknowledged })...)
+	}
+	return all, nil
 }
 
 // lastStored is what the newest point added to the repository.

@@ -153,7 +153,7 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []r
 			}
 		}
 		if failed != nil && err == nil {
-			win.NoMoment = cofre.OneLine(failed)
+			win.NoMoment, win.Unplanned = cofre.OneLine(failed), failed
 		}
 	}
 }

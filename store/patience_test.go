@@ -62,9 +62,9 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 			c := onServer(server, strings.Replace(server.URL(fmt.Sprintf("outage-%d", status)), url.QueryEscape(server.Endpoint), url.QueryEscape(o.URL), 1))
 			s := openStore(t, c)
 			var told atomic.Int64
-			ctx := s3client.WithTeller(t.Context(), func(text string) {
-				if !strings.Contains(text, "trying again in") {
-					t.Errorf("told %q", text)
+			ctx := s3client.WithTeller(t.Context(), func(m cofre.Message) {
+				if !strings.Contains(m.Text, "trying again in") {
+					t.Errorf("told %q", m.Text)
 				}
 				told.Add(1)
 			})

@@ -193,7 +193,7 @@ func (s *Store) Strays(_ context.Context) ([]bucket.Stray, error) {
 		if e.Name() == reserved || s.isBucket(e) {
 			continue
 		}
-		why := cofre.Say("bucket.stray_file", "a file beside the buckets: only what is in a sub-folder is captured")
+		why := cofre.Say("bucket.stray_file", "a file next to the buckets: only what is in a sub-folder is captured")
 		switch {
 		case !utf8.ValidString(e.Name()):
 			why = notUTF8(e.Name())

@@ -371,7 +371,7 @@ func (t *Target) compareListings(plan *cofre.Plan) error {
 	tags.leave(t)
 	tags.note(plan, t.facts.Kind)
 	if len(differ) > 0 && !t.cfg.Replace {
-		plan.Note(cofre.SayN("bucket.other_content", int(t.counts.differ), "1 object has other content in the target and stays as it is: {{.first}}; --replace puts the captured content in its place, --to-bucket or --to-prefix beside it",
+		plan.Note(cofre.SayN("bucket.other_content", int(t.counts.differ), "1 object has other content in the target and stays as it is: {{.first}}; --replace puts the captured content in its place, --to-bucket or --to-prefix next to it",
 			"{{.n}} objects have other content in the target and stay as they are, the first {{.first}}; --replace puts the captured content in their place, --to-bucket or --to-prefix beside them", "first", differ[0]))
 	}
 	t.steps(plan, absent, same, unsure)

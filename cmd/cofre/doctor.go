@@ -65,7 +65,9 @@ func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Instal
 	screen.Columns(a.Out, nil, rows)
 	for _, d := range looked {
 		if !d.OK && d.Hint != "" {
-			fmt.Fprintf(a.Out, "\n%s: %s\n  %s\n", a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages), a.Beside(d.Hint, d.Messages))
+			fmt.Fprintln(a.Out)
+			edge.Say(a.Out, "", a.Beside(d.Subject, d.Messages)+": "+a.Beside(d.Detail, d.Messages))
+			edge.Say(a.Out, "  ", a.Beside(d.Hint, d.Messages))
 		}
 	}
 	return err

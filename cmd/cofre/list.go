@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -88,7 +87,7 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	screen.Columns(a.Out, header, rows, 3, 4)
 	for _, p := range points {
 		if len(p.Damage) > 0 {
-			fmt.Fprintln(a.Err, a.Word(edge.HintWord())+a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
+			edge.Say(a.Err, a.Word(edge.HintWord()), a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
 			break
 		}
 	}

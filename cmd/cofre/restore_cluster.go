@@ -69,7 +69,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f.StringVar(&c.Superuser, "superuser", "postgres", "with --start, the `ROLE` of the restored cluster to connect with")
 	f.StringArrayVar(&c.tablespaces, "tablespace", nil, "`OLD=NEW`: another directory for a tablespace, may be repeated")
 	f.BoolVar(&c.Delta, "delta", false, "DIR holds an older copy: rewrite what differs in place, and delete what is not in the point")
-	f.BoolVar(&c.MoveAside, "move-aside", false, "DIR is in use: restore beside it, then give it another name")
+	f.BoolVar(&c.MoveAside, "move-aside", false, "DIR is in use: restore next to it, then give it another name")
 	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` files at once (default: the number of CPUs up to 4)")
 	f.StringVar(&c.Owner, "owner", "", "`USER` to own the files, if cofre runs as root (default: found out)")
 	f.BoolVar(&c.KeepArchiving, "keep-archiving", false, "it is the original at once, archiving and all; only if the other one is gone for good")

@@ -20,7 +20,7 @@ func newRestoreConfigCommand(a *app) *cobra.Command {
 		Use:   "config POINT",
 		Short: "Bring back configuration files",
 		Long: `Bring back the configuration files of a recovery point: into a folder, or to where they were. In place, each file
-is staged and compared beside its place, and what it replaces is kept beside it. A folder that exists must be empty, and
+is staged and compared next to its place, and what it replaces is kept next to it. A folder that exists must be empty, and
 keeps its owner and mode.
 
   cofre restore config latest --to /tmp/before
@@ -36,7 +36,7 @@ keeps its owner and mode.
 	}
 	c.addFlags(cmd)
 	cmd.Flags().StringVar(&c.To, "to", "", "a `DIR` that does not exist or is empty")
-	cmd.Flags().BoolVar(&c.inPlace, "in-place", false, "to where the files were captured; what is there is kept beside them")
+	cmd.Flags().BoolVar(&c.inPlace, "in-place", false, "to where the files were captured; what is there is kept next to them")
 	cmd.Flags().BoolVar(&c.NoOwner, "no-owner", false, "everything belongs to the user who restores, without set-id bits")
 	cmd.Flags().StringArrayVar(&c.Paths, "path", nil, "only this `PATH` or pattern, may be repeated")
 	return cmd

@@ -22,7 +22,7 @@ func newRestoreStorageCommand(a *app) *cobra.Command {
 metadata; into a folder also with mode, owner, time and extended attributes. What is missing is brought back and compared
 first. Objects and settings of buckets that differ from what was captured are left and named, and the exit code is 3;
 --replace replaces them, and --delete-extra deletes objects that were not captured. What is replaced or deleted is kept:
-beside a folder, otherwise in a new private bucket. What the place cannot hold, the plan says before.
+next to a folder, otherwise in a new private bucket. What the place cannot hold, the plan says before.
 
   cofre restore storage latest --dry-run
   cofre restore storage latest --bucket evidence --prefix 2026/

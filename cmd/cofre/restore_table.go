@@ -31,7 +31,7 @@ there whole and proven, or not at all.
 
 Under its own name, which must be free, a table comes back with everything it had: owner, grants, row-level
 security, policies, triggers, rules, foreign keys, indexes, publications; views and foreign keys that went with it are
-made again. With --to SCHEMA it stands beside the live one, with its columns, rows, keys and indexes, and only the
+made again. With --to SCHEMA it stands next to the live one, with its columns, rows, keys and indexes, and only the
 role that restores it may read it. Default privileges of the database never open it.
 
 With --merge the captured rows are compared with the live table by primary key. What is missing, changed and extra is

@@ -22,7 +22,7 @@ func newShowCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show POINT [POINT2]",
 		Short: "Show one recovery point, or what changed between two",
-		Long: `Show what a recovery point holds and what was recorded beside it. With a second point, show what changed from
+		Long: `Show what a recovery point holds and what was recorded with it. With a second point, show what changed from
 the first to the second: tables, rows, sequences, roles, policies, grants and files.
 
 POINT is an id, an unambiguous prefix of one, or latest.`,

@@ -136,6 +136,9 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installatio
 	if a.JSON {
 		return a.Document(known)
 	}
+	if a.Quiet {
+		return nil
+	}
 	a.Line(a.Out, cofre.Say("gap.acknowledged", "acknowledged: segments {{.from}} to {{.to}}", "from", from, "to", to))
 	return nil
 }

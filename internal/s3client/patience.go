@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -42,7 +41,7 @@ func (p *Patience) Do(ctx context.Context, what string, request func() error) er
 	return retry.Policy{
 		First: firstPause, Most: longestPause, For: cmp.Or(p.For, defaultPatience), Passing: p.passing,
 		Tell: func(err error, pause, left time.Duration) {
-			tell(ctx, fmt.Sprintf("%s: %v; trying again in %v, for %v more", what, reason(err), pause.Round(time.Second/10), left.Round(time.Second)))
+			tell(ctx, cofre.Say("s3.again", "{{.what}}: {{.cause}}; trying again in {{.pause}}, for {{.left}} more", "what", cofre.Verbatim(what), "cause", reason(err), "pause", pause.Round(time.Second/10), "left", left.Round(time.Second)))
 		},
 	}.Do(ctx, func() error {
 		err := request()
@@ -102,22 +101,22 @@ func permanent(err error) bool {
 }
 
 // reason is what of an error says why.
-func reason(err error) string {
+func reason(err error) cofre.Message {
 	if code, status := answerOf(err); status != 0 {
-		return fmt.Sprintf("the server answers %d %s", status, code)
+		return cofre.Say("s3.server_answers", "the server answers {{.status}} {{.code}}", "status", status, "code", code)
 	}
-	return err.Error()
+	return cofre.SayError(err)
 }
 
 type tellerKey struct{}
 
 // WithTeller returns a context under which tell is called with a sentence before each wait.
-func WithTeller(ctx context.Context, tell func(string)) context.Context {
+func WithTeller(ctx context.Context, tell func(cofre.Message)) context.Context {
 	return context.WithValue(ctx, tellerKey{}, tell)
 }
 
-func tell(ctx context.Context, text string) {
-	if t, ok := ctx.Value(tellerKey{}).(func(string)); ok {
-		t(text)
+func tell(ctx context.Context, m cofre.Message) {
+	if t, ok := ctx.Value(tellerKey{}).(func(cofre.Message)); ok {
+		t(m)
 	}
 }

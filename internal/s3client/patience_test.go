@@ -45,9 +45,9 @@ func TestPatience(t *testing.T) {
 					_ = p.Do(t.Context(), "stat a", func() error { return c.before })
 				}
 				told := 0
-				ctx := WithTeller(t.Context(), func(text string) {
-					if told++; !strings.HasPrefix(text, "stat a: ") || !strings.Contains(text, "trying again in") {
-						t.Errorf("told %q", text)
+				ctx := WithTeller(t.Context(), func(m cofre.Message) {
+					if told++; !strings.HasPrefix(m.Text, "stat a: ") || !strings.Contains(m.Text, "trying again in") {
+						t.Errorf("told %q", m.Text)
 					}
 				})
 				n, began := 0, time.Now()

@@ -227,7 +227,7 @@ func (p *planner) refuse(c candidate, gap *cofre.GapError) error {
 	case ok && p.behind(c) != "":
 		return cofre.WithHint(err, cofre.Say("recovery.around", "everything before it can be recovered: {{.target}}; what comes after it, from base backup {{.point}} on", "target", before, "point", p.behind(c)))
 	case ok:
-		return cofre.WithHint(err, cofre.Say("recovery.up_to", "everything before it can be recovered: {{.target}}; what comes after it needs a base backup that is younger: cofre backup cluster takes one now", "target", before))
+		return cofre.WithHint(err, cofre.Say("recovery.up_to", "everything before it can be recovered: {{.target}}; what comes after it needs a newer base backup: cofre backup cluster takes one now", "target", before))
 	case p.behind(c) != "":
 		return cofre.WithHint(err, cofre.Say("recovery.only_behind", "nothing before it can be recovered; what comes after it, from base backup {{.point}} on", "point", p.behind(c)))
 	}

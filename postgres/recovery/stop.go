@@ -237,7 +237,8 @@ func (p *planner) broken(c candidate, last Found) error {
 		}
 	}
 	name := s.Name(p.wal.SegmentSize)
-	gap := &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: at, Why: cmp.Or(last.Why, "what follows does not follow it")}
+	why := cmp.Or(last.Why, "what follows does not follow it")
+	gap := &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: at, Why: why, Said: Reason(why)}
 	c.way = c.way.until(at, p.wal.SegmentSize)
 	c.way.missing, c.way.gap = s, gap
 	return p.refuse(c, gap)

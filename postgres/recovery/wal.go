@@ -2,6 +2,7 @@ package recovery
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -72,7 +73,7 @@ func (w *WAL) Damaged(s pgdata.Segment, why string) bool {
 	if w.Breaks == nil {
 		w.Breaks = map[pgdata.Segment]Break{}
 	}
-	w.Breaks[s] = Break{At: s.Start(w.SegmentSize), Why: why, Unreadable: true}
+	w.Breaks[s] = Break{At: s.Start(w.SegmentSize), Why: strings.TrimPrefix(why, unread), Unreadable: true}
 	return true
 }
 
@@ -167,7 +168,7 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 		out.missing, out.gap = s, w.gapAt(h, s)
 		if b := w.Breaks[s]; b.Unreadable {
 			name := s.Name(size)
-			out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, Why: b.Why}
+			out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, Why: b.Why, Said: Reason(b.Why)}
 		}
 		return out
 	}
@@ -180,7 +181,7 @@ func (w *WAL) breakIn(out *way, s pgdata.Segment, b Break) {
 	}
 	name := s.Name(w.SegmentSize)
 	out.end, out.missing = b.At, s
-	out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
+	out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why, Said: Reason(b.Why)}
 }
 
 // part adds a segment that is of use up to a position only, if it leads on.

@@ -18,9 +18,10 @@ type Window struct {
 	From     cofre.LSN      `json:"from"`
 	FromAt   time.Time      `json:"from_at"`
 	// Moment is the first that was planned, to be typed as a recovery target; zero if none was, and NoMoment says why.
-	Moment   time.Time `json:"first_moment,omitzero"`
-	NoMoment string    `json:"no_moment,omitempty"`
-	To       cofre.LSN `json:"to"` // the byte after the last that is there
+	Moment    time.Time `json:"first_moment,omitzero"`
+	NoMoment  string    `json:"no_moment,omitempty"`
+	Unplanned error     `json:"-"`  // that NoMoment is the text of
+	To        cofre.LSN `json:"to"` // the byte after the last that is there
 	// Gap is what ends the window though WAL goes on after it; nil if the WAL itself ends.
 	Gap *cofre.GapError `json:"gap,omitempty"`
 }

@@ -89,7 +89,7 @@ func (t Table) Set(ctx context.Context, rows iter.Seq2[Row, error]) (Done, error
 		return nil
 	})
 	if s.touched > 0 {
-		s.leave(fmt.Sprintf("updated_at of %d rows of storage.objects", s.touched), "as captured", "the time of the restore: this role may not set session_replication_role")
+		s.leave(cofre.SayN("rows.updated_at", s.touched, "updated_at of 1 row of storage.objects", "updated_at of {{.n}} rows of storage.objects"), cofre.Say("rows.as_captured", "as captured"), cofre.Say("rows.restore_time", "the time of the restore: this role may not set session_replication_role"))
 	}
 	return s.done, err
 }
@@ -112,11 +112,15 @@ type setting struct {
 	touched int // rows whose updated_at is another
 }
 
-func (s *setting) leave(what, want, got string) {
+func (s *setting) leave(what, want, got cofre.Message) {
 	if len(s.done.Left) < mostLeft {
-		s.done.Left = append(s.done.Left, cofre.Checked{What: what, Want: want, Got: got})
+		s.done.Left = append(s.done.Left, cofre.NewChecked(what, want, got, false))
 	}
 }
+
+func rowOf(path string) cofre.Message { return cofre.Say("rows.row_of", "row of object {{.path}}", "path", path) }
+
+func ownerAndTimes() cofre.Message { return cofre.Say("rows.owner_and_times", "owner and times as captured") }
 
 // set sets a batch or, if the server refuses it, each of its rows.
 func (s *setting) set(ctx context.Context, tx pgx.Tx, batch []Row) error {
@@ -126,7 +130,7 @@ func (s *setting) set(ctx context.Context, tx pgx.Tx, batch []Row) error {
 		return err
 	}
 	if len(batch) == 1 {
-		s.leave("row of object "+batch[0].path(), "owner and times as captured", refused.Message)
+		s.leave(rowOf(batch[0].path()), ownerAndTimes(), cofre.Verbatim(refused.Message))
 		return nil
 	}
 	for one := range slices.Chunk(batch, 1) {
@@ -171,7 +175,7 @@ func (s *setting) setAll(ctx context.Context, tx pgx.Tx, batch []Row) error {
 	s.touched += touched
 	s.done.Rows += int64(len(batch) - len(unset))
 	for _, p := range slices.Sorted(maps.Keys(unset)) {
-		s.leave("row of object "+p, "owner and times as captured", "not set, or set otherwise by the server")
+		s.leave(rowOf(p), ownerAndTimes(), cofre.Say("rows.not_set", "not set, or set otherwise by the server"))
 	}
 	return nil
 }

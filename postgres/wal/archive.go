@@ -48,7 +48,7 @@ type Archived struct {
 	// Unrelated says in which way a segment does not go on where the one before it ends; empty if it does, as far as
 	// is known. It is archived all the same, for the same reason.
 	Unrelated string `json:"unrelated,omitempty"`
-	// Healed is what was stored and could not be proven whole, and is stored afresh; what was there is kept beside it.
+	// Healed is what was stored and could not be proven whole, and is stored afresh; what was there is kept next to it.
 	Healed []string `json:"healed,omitempty"`
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // Sequence stores the WAL that one run of streaming receives, in one archive: whole segments, each with what it says of
@@ -110,7 +111,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 	}
 	if why != "" || k.chain.Break != 0 {
 		s.tell(BreakIn(s.System, name.String(), k.chain.Break, cmp.Or(why, k.chain.Why)))
-		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why)))
+		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", recovery.Told(cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why))))
 	}
 	done, err := create(ctx, st, deposit{object, sealed, d, s.System, name, s.Size, k.chain})
 	if errors.Is(err, cofre.ErrExists) {
@@ -118,7 +119,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		return errors.Join(err, refused.leave(ctx, st, s.System, name, d))
 	}
 	if done.healed != "" {
-		s.Warn(cofre.Say("wal.stored_again", "segment {{.segment}} in {{.repository}} was stored again: {{.why}}; what was there is kept beside it", "segment", name, "repository", st.URL(), "why", done.healed))
+		s.Warn(cofre.Say("wal.stored_again", "segment {{.segment}} in {{.repository}} was stored again: {{.why}}; what was there is kept next to it", "segment", name, "repository", st.URL(), "why", recovery.Told(done.healed)))
 	}
 	if err == nil {
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}

@@ -167,7 +167,7 @@ func (m *Memory) Verify(ctx context.Context, points []cofre.RecoveryPoint, level
 					}
 				}
 			}
-			obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Task: "verify", Point: p.ID, Unit: cofre.UnitItems})
+			obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Point: p.ID, Unit: cofre.UnitItems}.Doing(cofre.Say("repository.task_verify", "verify repository")))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,11 @@ type App struct {
 	ConfigFile string
 	JSON       bool
 	Quiet      bool
+
+	// Zone is that of the times on the screen; nil is the machine's.
+	Zone *time.Location
+	// Refused is said instead of the error of a plan that was refused, if the plan is on the screen; nil if none is.
+	Refused error
 
 	lang    typedLanguage
 	speaker *language.Speaker // of the person; nil speaks English
@@ -91,7 +97,11 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 
 // Run carries out one command line and returns the exit code.
 func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
-	ctx = s3client.WithTeller(ctx, func(text string) { a.Line(a.Err, cofre.Say("edge.waiting", "waiting: {{.what}}", "what", text)) })
+	ctx = s3client.WithTeller(ctx, func(m cofre.Message) {
+		if !a.Quiet { // what ends well was nothing, and what does not is the error
+			a.Line(a.Err, cofre.Say("edge.waiting", "waiting: {{.what}}", "what", m))
+		}
+	})
 	// A wrong flag ends the reading of the command line, possibly before --json is read.
 	a.JSON = slices.Contains(args, "--json")
 	a.speaker = language.For(a.spoken(args))
@@ -237,6 +247,10 @@ func (a *App) finish(ctx context.Context, err error) int {
 	if err == nil {
 		return code
 	}
+	if a.Refused != nil && errors.Is(err, cofre.ErrPreflight) {
+		Say(a.Err, "cofre: ", a.forTerminal(a.Refused))
+		return code
+	}
 	Say(a.Err, "cofre: ", a.forTerminal(err))
 	if hint := cofre.HintOf(err); !hint.IsZero() {
 		Say(a.Err, a.Text(HintWord())+": ", a.Text(hint))
@@ -268,7 +282,7 @@ func (a *App) forTerminal(err error) string {
 	if errors.As(err, &invalid) {
 		return invalid.In(a.speaker.Say)
 	}
-	return a.speaker.Error(err)
+	return a.Error(err)
 }
 
 // leftBehind is what a failed restore could not remove.

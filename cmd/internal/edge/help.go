@@ -72,7 +72,7 @@ func (a *App) helpFunctions() map[string]any {
 			for _, c := range parent.Commands() {
 				width = max(width, len(c.Name()))
 			}
-			return hang(fmt.Sprintf("  %-*s  ", width, cmd.Name()), cmd.Short, helpWidth)
+			return Hang(fmt.Sprintf("  %-*s  ", width, cmd.Name()), cmd.Short, helpWidth)
 		},
 	}
 }
@@ -95,7 +95,7 @@ func Wrap(text string, width int) string {
 	lead := "" // of the list's item whose meaning the words are
 	flush := func() {
 		if len(words) > 0 {
-			out = append(out, hang(lead, strings.Join(words, " "), width))
+			out = append(out, Hang(lead, strings.Join(words, " "), width))
 		}
 		words, lead = nil, ""
 	}
@@ -127,8 +127,8 @@ func Wrap(text string, width int) string {
 	return strings.Join(out, "\n")
 }
 
-// hang writes text after lead, and under it as far as it takes more than one line.
-func hang(lead, text string, width int) string {
+// Hang writes text after lead, and under it as far as it takes more than one line.
+func Hang(lead, text string, width int) string {
 	indent := strings.Repeat(" ", utf8.RuneCountInString(lead))
 	var b strings.Builder
 	line := lead

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/language"
+	figures "github.com/trustlayer/cofre/internal/words"
 )
 
 // typedLanguage is the flag --lang. It comes before the configuration and the environment.
@@ -55,13 +55,26 @@ func (a *App) configured(name string) {
 func (a *App) Speaker() *language.Speaker { return a.speaker }
 
 // Text is a message in the language of the person.
-func (a *App) Text(m cofre.Message) string { return a.speaker.Say(m) }
+func (a *App) Text(m cofre.Message) string { return a.clocked(a.speaker.Say(m), m) }
+
+// Count writes a number with its thousands apart, as the language of the person has it: 200,000 or 200.000.
+func (a *App) Count(n int64) string {
+	if a.speaker.English() {
+		return figures.Count(n)
+	}
+	return strings.ReplaceAll(figures.Count(n), ",", ".")
+}
+
+// Error is an error on one line, in the language of the person.
+func (a *App) Error(err error) string {
+	return a.clocked(a.speaker.Error(err), cofre.MessagesOf(err)...)
+}
 
 // Line prints a message on a line of its own.
-func (a *App) Line(w io.Writer, m cofre.Message) { fmt.Fprintln(w, a.Text(m)) }
+func (a *App) Line(w io.Writer, m cofre.Message) { Say(w, "", a.Text(m)) }
 
 // Beside is a text in the language of the person, by the messages that stand beside it.
-func (a *App) Beside(text string, beside cofre.Messages) string { return a.speaker.Text(text, beside) }
+func (a *App) Beside(text string, beside cofre.Messages) string { return a.Text(beside.Of(text)) }
 
 // translate puts the help of every command into the language of the person. The English of a text is its name in the catalogue.
 func (a *App) translate(root *cobra.Command) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/trustlayer/cofre/internal/pattern"
 )
 
 // errOutput says that what a command had to say could not be written.
@@ -30,24 +32,39 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// command is one that ends a sentence, to be pasted.
+var command = pattern.Lazy(`^(.*?[^ ]): ((?:cofre|cofre-wal|psql|pg_ctl|pg_restore|pg_dump|createdb|dropdb|pg_checksums|kopia|rm|mkdir|chown|chmod|df|ps|sudo|ALTER|SELECT|GRANT|DROP|REINDEX|COMMIT) .*)$`)
+
 // Say writes one line for a person. On a terminal that is narrower it breaks between words and goes on under its text; a
-// command of cofre that ends it has a line of its own, so that it can be pasted. Elsewhere it stays one line, as
+// command that ends it has a line of its own, whole, so that it can be pasted. Elsewhere it stays one line, as
 // logs and grep want it.
-func Say(w io.Writer, lead, text string) {
-	columns := width(w)
+func Say(w io.Writer, lead, text string) { SayWithin(w, TerminalWidth(w), lead, text) }
+
+// SayWithin is Say for a terminal of so many columns; 0 is none.
+func SayWithin(w io.Writer, columns int, lead, text string) {
 	if columns == 0 || len([]rune(lead+text)) <= columns || strings.Contains(text, "\n") {
 		fmt.Fprintln(w, lead+text)
 		return
 	}
-	if prose, command, ok := strings.Cut(text, ": cofre "); ok {
-		fmt.Fprintf(w, "%s:\n  cofre %s\n", hang(lead, prose, columns-1), command)
+	if m := command().FindStringSubmatch(text); m != nil {
+		fmt.Fprintf(w, "%s:\n  %s\n", Hang(lead, m[1], columns-1), m[2])
 		return
 	}
-	fmt.Fprintln(w, hang(lead, text, columns))
+	fmt.Fprintln(w, Hang(lead, text, columns))
 }
 
-// width is how many columns a stream has, if it is a terminal, or else 0: what goes to a file or a log keeps its lines.
-func width(stream any) int {
+// SayCommand writes a command after a word such as next. On a terminal that is too narrow for both it has a line of its own.
+func SayCommand(w io.Writer, word, command string) {
+	if columns := TerminalWidth(w); columns > 0 && len([]rune(word+": "+command)) > columns {
+		word += ":\n "
+	} else {
+		word += ":"
+	}
+	fmt.Fprintln(w, word+" "+command)
+}
+
+// TerminalWidth is how many columns a stream has, if it is a terminal, or else 0: what goes to a file or a log keeps its lines.
+func TerminalWidth(stream any) int {
 	if o, ok := stream.(*output); ok {
 		stream = o.Writer
 	}
@@ -64,7 +81,7 @@ func width(stream any) int {
 
 // Width is how many columns a terminal has, 80 if it does not say.
 func Width(stream any) int {
-	if columns := width(stream); columns > 0 {
+	if columns := TerminalWidth(stream); columns > 0 {
 		return columns
 	}
 	return helpWidth

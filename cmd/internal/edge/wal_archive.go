@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 type walArchiveCommand struct {
@@ -48,13 +49,13 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 		return err
 	}
 	for _, what := range done.Healed {
-		a.warn(cofre.Say("wal.stored_afresh", "stored afresh: {{.what}}; what was there is kept beside it", "what", what))
+		a.warn(cofre.Say("wal.stored_afresh", "stored afresh: {{.what}}; what was there is kept next to it", "what", recovery.Told(what)))
 	}
 	if done.Damaged != 0 {
 		a.warn(cofre.Say("archive.ends_early", "the records of {{.segment}} end at {{.lsn}}, before the segment does: recovery cannot read past it; take a base backup with: cofre backup cluster", "segment", done.Name, "lsn", done.Damaged))
 	}
 	if done.Unrelated != "" {
-		a.warn(cofre.Say("archive.unrelated", "{{.segment}}: {{.why}}: recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", done.Name, "why", done.Unrelated))
+		a.warn(cofre.Say("archive.unrelated", "{{.segment}}: {{.why}}: recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", done.Name, "why", recovery.Told(done.Unrelated)))
 	}
 	if a.JSON {
 		return a.Document(done)

@@ -13,10 +13,10 @@ import (
 // ShowComparison shows how a captured table differs from the live one: rows by kind, what is promised, and some rows.
 func (s *Screen) ShowComparison(m *rescue.Merge) {
 	Columns(s.Out, nil, [][]string{
-		{s.Text(rowKind("missing")), words.Count(m.Comparison.Missing), s.Text(cofre.Say("merge.missing_means", "captured, and not in the live table"))},
-		{s.Text(rowKind("changed")), words.Count(m.Comparison.Changed), s.Text(cofre.Say("merge.changed_means", "other values in the live table"))},
-		{s.Text(rowKind("extra")), words.Count(m.Comparison.Extra), s.Text(cofre.Say("merge.extra_means", "in the live table, and not captured"))},
-		{s.Text(rowKind("same")), words.Count(m.Comparison.Same), ""},
+		{s.Text(rowKind("missing")), s.Count(m.Comparison.Missing), s.Text(cofre.Say("merge.missing_means", "captured, and not in the live table"))},
+		{s.Text(rowKind("changed")), s.Count(m.Comparison.Changed), s.Text(cofre.Say("merge.changed_means", "other values in the live table"))},
+		{s.Text(rowKind("extra")), s.Count(m.Comparison.Extra), s.Text(cofre.Say("merge.extra_means", "in the live table, and not captured"))},
+		{s.Text(rowKind("same")), s.Count(m.Comparison.Same), ""},
 	}, 1)
 	for _, told := range m.Promise().Told() {
 		edge.Say(s.Err, s.Word(note()), s.Text(told))
@@ -47,7 +47,7 @@ func valueOf(s *string) string {
 // ShowMerge shows what a merge has changed, if it has changed anything, which rows stay different, and how it is undone.
 func (s *Screen) ShowMerge(o *rescue.MergeOutcome, left []rescue.LeftRows) {
 	if o != nil {
-		s.Line(s.Out, cofre.Say("merge.done", "merged: {{.inserted}} inserted, {{.updated}} updated, {{.deleted}} deleted", "inserted", words.Count(o.Inserted), "updated", words.Count(o.Updated), "deleted", words.Count(o.Deleted)))
+		s.Line(s.Out, cofre.Say("merge.done", "merged: {{.inserted}} inserted, {{.updated}} updated, {{.deleted}} deleted", "inserted", s.Count(o.Inserted), "updated", s.Count(o.Updated), "deleted", s.Count(o.Deleted)))
 		for _, sequence := range o.Sequences {
 			s.Line(s.Out, cofre.Say("merge.sequence", "sequence: {{.sequence}}", "sequence", sequence))
 		}

@@ -21,7 +21,16 @@ func (s *Screen) PrintPlan(p *cofre.Plan, refused error) error {
 		}{p, edge.DocumentOf(refused)})
 	}
 	s.WritePlan(s.Out, p)
+	s.saidAlready(p)
 	return nil
+}
+
+// saidAlready has the error of a refused plan that is on the screen say no more than that it is refused: each problem stands there
+// with its hint.
+func (s *Screen) saidAlready(p *cofre.Plan) {
+	if len(p.Problems) > 0 {
+		s.Refused = cofre.Fail(p.Messages.Of(p.Title), cofre.ErrPreflight)
+	}
 }
 
 // WritePlan writes a plan for a person: to Out if it was asked for, to Err if a question follows.
@@ -60,7 +69,13 @@ func finding() cofre.Message { return cofre.Say("word.finding", "finding") }
 func NextWord() cofre.Message { return cofre.Say("word.next", "next") }
 
 // Next says what to do next.
-func (s *Screen) Next(m cofre.Message) { edge.Say(s.Out, s.Word(NextWord()), s.Text(m)) }
+func (s *Screen) Next(m cofre.Message) {
+	if m.Code == "" {
+		edge.SayCommand(s.Out, s.Text(NextWord()), m.Text)
+		return
+	}
+	edge.Say(s.Out, s.Word(NextWord()), s.Text(m))
+}
 
 // Word is one of them, as it stands before the sentence.
 func (s *Screen) Word(m cofre.Message) string { return s.Text(m) + ": " }
@@ -74,6 +89,9 @@ func (s *Screen) Say(m cofre.Message) { edge.Say(s.Out, "", s.Text(m)) }
 func (s *Screen) ConfirmPlan(ctx context.Context, plan *cofre.Plan, replaces cofre.Message, yes bool) error {
 	if !s.JSON && !s.Quiet || len(plan.Problems) > 0 {
 		s.WritePlan(s.Err, plan)
+	}
+	if !s.JSON {
+		s.saidAlready(plan)
 	}
 	if len(plan.Problems) > 0 || replaces.IsZero() {
 		return nil

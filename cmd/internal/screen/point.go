@@ -6,8 +6,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -32,10 +34,10 @@ func (s *Screen) ShowPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 		}
 		Columns(s.Out, nil, append(rows, s.described(c)...))
 		if c.Partial {
-			fmt.Fprintln(s.Out, "  "+s.Text(cofre.Say("show.incomplete", "incomplete: something that should be here is known to be missing; see the findings")))
+			edge.Say(s.Out, "  ", s.Text(cofre.Say("show.incomplete", "incomplete: something that should be here is known to be missing; see the findings")))
 		}
 		for _, w := range c.Warnings {
-			fmt.Fprintln(s.Out, "  "+s.Word(warning())+s.Beside(w, c.Messages))
+			edge.Say(s.Out, "  "+s.Word(warning()), s.Beside(w, c.Messages))
 		}
 	}
 	s.showExpired(p.Expired)
@@ -125,12 +127,12 @@ func (s *Screen) described(c cofre.Component) [][]string {
 		}
 		rows := [][]string{
 			s.labelled(cofre.Say("label.snapshot", "snapshot"), s.Clock(sum.TakenAt)),
-			s.labelled(cofre.Say("label.content", "content"), s.Text(cofre.SayN("show.tables", sum.Tables, "{{.rows}} rows in 1 table", "{{.rows}} rows in {{.n}} tables", "rows", words.Count(sum.Rows)))),
+			s.labelled(cofre.Say("label.content", "content"), s.Text(cofre.SayN("show.tables", sum.Tables, "{{.rows}} rows in 1 table", "{{.rows}} rows in {{.n}} tables", "rows", s.Count(sum.Rows)))),
 			s.labelled(cofre.Say("label.server", "server"), "PostgreSQL "+sum.ServerVersion),
 			s.labelled(cofre.Say("label.position", "position"), s.Text(cofre.Say("show.position", "LSN {{.lsn}} of system {{.system}}", "lsn", sum.LSN, "system", sum.SystemID))),
 		}
 		if sum.LargeObjects > 0 {
-			rows = append(rows, s.labelled(cofre.Say("label.large_objects", "large objects"), words.Count(sum.LargeObjects)))
+			rows = append(rows, s.labelled(cofre.Say("label.large_objects", "large objects"), s.Count(sum.LargeObjects)))
 		}
 		if sum.Flavour != "" {
 			rows = append(rows, s.labelled(cofre.Say("label.flavour", "flavour"), sum.Flavour))
@@ -150,9 +152,12 @@ func (s *Screen) plainFacts(raw json.RawMessage) [][]string {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch v := m[k].(type) {
 		case string:
+			if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
+				v = s.Clock(at)
+			}
 			rows = append(rows, s.labelled(factLabel(k), v))
 		case float64:
-			rows = append(rows, s.labelled(factLabel(k), words.Count(int64(v))))
+			rows = append(rows, s.labelled(factLabel(k), s.Count(int64(v))))
 		case bool:
 			yes := cofre.Say("show.no", "no")
 			if v {

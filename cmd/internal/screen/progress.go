@@ -19,7 +19,7 @@ import (
 func (s *Screen) Follow(ctx context.Context) cofre.Observer {
 	s.drawn = &progress{
 		context: context.WithoutCancel(ctx), stderr: s.Err, draws: !s.Quiet && IsTerminal(s.Err),
-		lines: &lines{w: s.Err, quiet: s.Quiet, began: map[task]time.Time{}, screen: s},
+		lines: &lines{w: s.Err, width: edge.TerminalWidth(s.Err), quiet: s.Quiet, began: map[task]time.Time{}, screen: s},
 	}
 	return s.drawn
 }
@@ -114,6 +114,7 @@ func (t *told) first(text string) bool {
 type lines struct {
 	mu     sync.Mutex
 	w      io.Writer
+	width  int // of the terminal, also behind the bars; 0 if it is none
 	quiet  bool
 	began  map[task]time.Time
 	screen *Screen
@@ -139,11 +140,11 @@ func (l *lines) Observe(e cofre.Event) {
 		delete(l.began, t)
 	case cofre.TypeWarning:
 		if l.screen.told.first(about(e, e.Text)) {
-			edge.Say(l.w, l.screen.Word(warning()), about(e, l.screen.Beside(e.Text, e.Messages)))
+			edge.SayWithin(l.w, l.width, l.screen.Word(warning()), about(e, l.screen.Beside(e.Text, e.Messages)))
 		}
 	case cofre.TypeNote:
 		if !l.quiet {
-			fmt.Fprintln(l.w, l.screen.Word(note())+about(e, l.screen.Beside(e.Text, e.Messages)))
+			edge.SayWithin(l.w, l.width, l.screen.Word(note()), about(e, l.screen.Beside(e.Text, e.Messages)))
 		}
 	}
 	if !l.quiet {
@@ -222,6 +223,22 @@ type bar struct {
 	*mpb.Bar
 	mu   sync.Mutex
 	item string
+	at   cofre.Event // the newest
+}
+
+// counted is how much is done, of how much if that is known.
+func (d *bar) counted() string {
+	count := words.Count
+	if d.at.Unit == cofre.UnitBytes {
+		count = words.Size
+	}
+	switch {
+	case d.at.Total > 0:
+		return " " + count(d.at.Done) + " / " + count(d.at.Total)
+	case d.at.Done > 0:
+		return " " + count(d.at.Done)
+	}
+	return ""
 }
 
 func (b *bars) Observe(e cofre.Event) {
@@ -244,18 +261,14 @@ func (b *bars) Observe(e cofre.Event) {
 }
 
 func (b *bars) draw(t task, e cofre.Event) *bar {
-	drawn := &bar{item: e.Item}
-	counters := decor.CountersNoUnit(" %d/%d")
-	if e.Unit == cofre.UnitBytes {
-		counters = decor.CountersKibiByte(" % .1f / % .1f")
-	}
+	drawn := &bar{item: e.Item, at: e}
 	options := []mpb.BarOption{
 		mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(head(b.screen.task(t, e), b.fit.name)+" "), decor.Percentage(decor.WC{W: 5})),
-		mpb.AppendDecorators(counters, decor.Any(func(decor.Statistics) string {
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			drawn.mu.Lock()
 			defer drawn.mu.Unlock()
-			return " " + tail(drawn.item, b.fit.item)
+			return drawn.counted() + " " + tail(drawn.item, b.fit.item)
 		})),
 	}
 	if b.fit.bar == 0 {
@@ -291,7 +304,7 @@ func (d *bar) observe(e cofre.Event) {
 	switch e.Type {
 	case cofre.TypeTaskProgress:
 		d.mu.Lock()
-		d.item = e.Item
+		d.item, d.at = e.Item, e
 		d.mu.Unlock()
 		if e.Total > 0 {
 			d.SetTotal(max(e.Total, e.Done+1), false) // a bar that reaches its total is taken for finished

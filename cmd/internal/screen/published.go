@@ -39,6 +39,6 @@ func (s *Screen) showWarnings(p *cofre.RecoveryPoint) {
 		if f.Check == cofre.CheckSource {
 			continue // the error says it
 		}
-		fmt.Fprintf(s.Err, "%s%s: %s: %s\n", s.Word(finding()), f.Check, f.Object, s.Beside(f.What, f.Messages))
+		edge.Say(s.Err, s.Word(finding()), fmt.Sprintf("%s: %s: %s", f.Check, f.Object, s.Beside(f.What, f.Messages)))
 	}
 }

@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -14,7 +13,7 @@ import (
 // ShowRestored shows what was restored and proven, what differs, what is kept of what gave way, and what to do next.
 func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result) {
 	accepted := res.Proof.Accepted()
-	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && recovered == nil {
+	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && (recovered == nil || recovered.Paused == nil && len(recovered.Unusable) == 0) {
 		return
 	}
 	s.Line(s.Out, cofre.Say("restored.done", "restored {{.what}} in {{.time}}", "what", whatWasDone(res.Outcome), "time", words.Took(res.Took)))
@@ -35,7 +34,7 @@ func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result)
 	}
 	for _, c := range accepted {
 		s.Line(s.Out, cofre.Say("restored.differs", "differs: {{.what}} ({{.accepted}}): captured {{.want}}, restored {{.got}}",
-			"what", c.What, "accepted", c.Messages.Of(c.Accepted), "want", shortOf(c, c.Want), "got", shortOf(c, c.Got)))
+			"what", c.Messages.Of(c.What), "accepted", c.Messages.Of(c.Accepted), "want", shortOf(c, c.Want), "got", shortOf(c, c.Got)))
 	}
 	if recovered != nil {
 		s.showRecovered(recovered)
@@ -44,7 +43,7 @@ func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result)
 		s.Line(s.Out, cofre.Say("restored.left", "not as captured: {{.what}}: {{.got}}", "what", l.Messages.Of(l.What), "got", l.Messages.Of(l.Got)))
 	}
 	for _, k := range res.Outcome.Kept {
-		fmt.Fprintln(s.Out, s.Word(cofre.Say("word.kept", "kept"))+s.Text(k.Said))
+		edge.Say(s.Out, s.Word(cofre.Say("word.kept", "kept")), s.Text(k.Said))
 	}
 	for _, n := range res.Outcome.Next {
 		s.Next(n.Said)

@@ -4,16 +4,12 @@
 package screen
 
 import (
-	"time"
-
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 // Screen is one call of a program that a person follows. The zero value is of no use: edge.System gives it its streams.
 type Screen struct {
 	edge.App
-	// Zone is that of the times on the screen; nil is the machine's.
-	Zone *time.Location
 
 	told  told
 	drawn *progress // of the events, nil before Follow

@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -25,18 +26,18 @@ func (s *Screen) ShowWAL(of wal.Status) {
 		s.Line(s.Out, cofre.Say("wal.no_window", "nothing can be recovered from the archived WAL: there is no base backup that it continues"))
 	}
 	for _, w := range of.Windows {
-		if w.NoMoment != "" {
-			s.Say(cofre.Say("wal.no_moment", "timeline {{.timeline}} from base backup {{.point}}: no moment to type yet: {{.why}}; without a target a restore recovers everything there is", "timeline", w.Timeline, "point", w.Backup, "why", w.NoMoment))
+		if w.Unplanned != nil {
+			s.Say(cofre.Say("wal.no_moment", "timeline {{.timeline}} from base backup {{.point}}: no moment to type yet: {{.why}}; without a target a restore recovers everything there is", "timeline", w.Timeline, "point", w.Backup, "why", w.Unplanned))
 		}
 	}
 	for _, tli := range of.Orphans {
-		fmt.Fprintln(s.Out, s.Speaker().Error(wal.ErrNoHistory(tli)))
+		edge.Say(s.Out, "", s.Error(wal.ErrNoHistory(tli)))
 	}
 	for _, g := range of.Gaps {
 		s.Say(cofre.Say("wal.gap_line", "{{.kind}}, {{.state}}: {{.gap}}", "kind", kindOfGap(g.GapError), "state", stateOfGap(string(g.State)), "gap", g.Message()))
 	}
 	for _, n := range of.Refused {
-		s.Say(cofre.Say("wal.refused", "refused: {{.what}}", "what", n.Offered()))
+		s.Say(cofre.Say("wal.refused", "refused: {{.what}}", "what", recovery.Told(n.Offered())))
 	}
 	if of.Unlinked > 0 {
 		s.Say(cofre.SayN("wal.unlinked", of.Unlinked, "1 segment was archived by an earlier version: only cofre verify --level content compares it with its neighbours", "{{.n}} segments were archived by an earlier version: only cofre verify --level content compares them with their neighbours"))

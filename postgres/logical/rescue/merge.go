@@ -282,7 +282,9 @@ func (m *Merge) bring(ctx context.Context, obs cofre.Observer) (err error) {
 
 // Check says that the rows that the live ones were compared with are the captured ones.
 func (m *Merge) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
-	return &cofre.Proof{Checks: m.rows.made.checks, Of: "the captured rows of table " + m.live}, nil
+	p := &cofre.Proof{Checks: m.rows.made.checks}
+	p.Covers(cofre.Say("merge.captured_rows_of", "the captured rows of table {{.table}}", "table", m.live))
+	return p, nil
 }
 
 // Publish brings the live table to what was compared, and removes the captured rows. Nothing is done to a table that lacks nothing.
@@ -435,7 +437,7 @@ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnu
 	}
 	always := m.share(live, captured)
 	if len(m.key) == 0 {
-		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it beside the live one with --to and a schema, and compare by hand"))
+		return cofre.WithHint(fmt.Errorf("table %s has no primary key to compare by: %w", m.live, cofre.ErrPreflight), cofre.Say("merge.no_key", "restore it next to the live one with --to and a schema, and compare by hand"))
 	}
 	for i, k := range m.key {
 		m.key[i].derived = slices.ContainsFunc(live, func(l liveColumn) bool { return l.generated && l.name == k.name })

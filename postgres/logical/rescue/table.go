@@ -178,7 +178,8 @@ func (t *Table) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, erro
 	if err := t.made.compare(ctx, t.tx, t.made.names, &t.out); err != nil {
 		return nil, t.explained(err)
 	}
-	p := &cofre.Proof{Checks: t.made.checks, Of: "table " + t.out.Table}
+	p := &cofre.Proof{Checks: t.made.checks}
+	p.Covers(cofre.Say("kind.table", "table {{.name}}", "name", t.out.Table))
 	same := func(what cofre.Message) {
 		p.Checks = append(p.Checks, cofre.NewChecked(what, asCaptured(), asCaptured(), true))
 	}
@@ -304,7 +305,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 			return err
 		}
 		if exists {
-			return cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(names[n], n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it beside the one that is there with --to and another schema, or compare the two with --merge"))
+			return cofre.WithHint(fmt.Errorf("%s: %w", pgarchive.Quote(names[n], n[1]), cofre.ErrExists), cofre.Say("table.beside", "restore it next to the one that is there with --to and another schema, or compare the two with --merge"))
 		}
 	}
 	for _, e := range r.a.Post {

@@ -47,15 +47,19 @@ type checker struct {
 	decoded map[string]string
 }
 
-func (c *checker) add(what, want, got string) {
-	c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: what, Want: want, Got: got, OK: want == got})
+func (c *checker) add(what cofre.Message, want, got string) {
+	c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(what, cofre.Verbatim(want), cofre.Verbatim(got), want == got))
 }
+
+func number(n int64) cofre.Message { return cofre.Verbatim(strconv.FormatInt(n, 10)) }
+
+func ownersAndGrants() cofre.Message { return cofre.Say("database.check_owners", "owners and grants") }
 
 func gotMissing() cofre.Message  { return cofre.Say("database.got_missing", "missing") }
 func wantNothing() cofre.Message { return cofre.Say("database.want_nothing", "nothing") }
 
 // compare adds one comparison of two sets and one for each thing that is in only one of them.
-func (c *checker) compare(what string, want, got []string) {
+func (c *checker) compare(what cofre.Message, want, got []string) {
 	if slices.ContainsFunc(want, func(s string) bool { return strings.ContainsRune(s, utf8.RuneError) }) {
 		want, got = recorded(want), recorded(got)
 	}
@@ -65,7 +69,7 @@ func (c *checker) compare(what string, want, got []string) {
 		return
 	}
 	differs := func(want, got cofre.Message) {
-		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(cofre.Verbatim(what), want, got, false))
+		c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(what, want, got, false))
 	}
 	differs(cofre.Verbatim(strconv.Itoa(len(want))), cofre.Say("database.got_some", "{{.got}}, {{.same}} of them as captured", "got", len(got), "same", len(want)-len(missing)))
 	for _, m := range missing {
@@ -314,21 +318,21 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		if !t.config {
 			got += tally.Rows
 		}
-		differs := func(what, want, got string) {
-			check := cofre.Checked{What: what + t.name, Want: want, Got: got}
+		differs := func(what, want, got cofre.Message) {
+			check := cofre.NewChecked(what, want, got, false)
 			if t.config && tally.Rows > t.facts.Rows {
 				check = check.Because(cofre.Say("database.differs_config", "CREATE EXTENSION puts rows of its own there, which the extension does not tell from others"))
 			}
 			differ = append(differ, check)
 		}
 		if tally.Rows != t.facts.Rows {
-			differs("rows of ", fmt.Sprint(t.facts.Rows), fmt.Sprint(tally.Rows))
+			differs(cofre.Say("database.check_rows_of", "rows of {{.table}}", "table", t.name), number(t.facts.Rows), number(tally.Rows))
 		}
 		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.Checksum() != t.facts.Checksum {
 			if !t.config {
 				unequal++
 			}
-			differs("checksum of ", t.facts.Checksum, tally.Checksum())
+			differs(cofre.Say("database.check_checksum_of", "checksum of {{.table}}", "table", t.name), cofre.Verbatim(t.facts.Checksum), cofre.Verbatim(tally.Checksum()))
 		}
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
 		return nil
@@ -337,13 +341,13 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		return err
 	}
 	all := len(tables) - configs
-	c.add(fmt.Sprintf("rows of %d tables", all), fmt.Sprint(want), fmt.Sprint(got))
+	c.add(cofre.SayN("database.check_rows", all, "rows of 1 table", "rows of {{.n}} tables"), fmt.Sprint(want), fmt.Sprint(got))
 	if c.o.Check == CheckChecksum {
-		c.add("checksums of tables", fmt.Sprint(all), fmt.Sprint(all-unequal))
+		c.add(cofre.Say("database.check_checksums", "checksums of tables"), fmt.Sprint(all), fmt.Sprint(all-unequal))
 	}
 	if configs > 0 {
 		of := fmt.Sprint(configs)
-		c.add("configuration tables of extensions", of, of) // those that differ are named, each for itself
+		c.add(cofre.Say("database.check_config_tables", "configuration tables of extensions"), of, of) // those that differ are named, each for itself
 	}
 	c.proof.Checks = append(c.proof.Checks, differ...)
 	return nil
@@ -405,7 +409,7 @@ func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	c.compare("sequences", text(c.Facts.Sequences), text(got))
+	c.compare(cofre.Say("database.check_sequences", "sequences"), text(c.Facts.Sequences), text(got))
 	return nil
 }
 
@@ -421,7 +425,7 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("list the large objects: %w", err)
 	}
-	c.add("large objects", fmt.Sprint(c.Facts.LargeObjects.Count), fmt.Sprint(len(oids)))
+	c.add(cofre.Say("database.check_large_objects", "large objects"), fmt.Sprint(c.Facts.LargeObjects.Count), fmt.Sprint(len(oids)))
 	if c.o.Check != CheckChecksum || c.Facts.LargeObjects.Checksum == "" {
 		return nil
 	}
@@ -445,7 +449,7 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 		h := hash.Sum128()
 		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
 	}
-	c.add("checksum of large objects", c.Facts.LargeObjects.Checksum, sum.Checksum())
+	c.add(cofre.Say("database.check_large_objects_sum", "checksum of large objects"), c.Facts.LargeObjects.Checksum, sum.Checksum())
 	return nil
 }
 
@@ -467,7 +471,7 @@ func (c *checker) extensions(ctx context.Context, conn *pgx.Conn) error {
 			names = append(names, e.Name)
 		}
 	}
-	c.compare("extensions", want, names)
+	c.compare(cofre.Say("database.check_extensions", "extensions"), want, names)
 	return nil
 }
 
@@ -500,7 +504,7 @@ WHERE o.relkind IN ('r','p','f','v','m','S') AND `+logical.UserObject, func(r pg
 	// A view that another object needs early is made as a dummy and named twice; identity sequences have
 	// entries of their own.
 	slices.Sort(want)
-	c.compare("tables, views and sequences", slices.Compact(want), got)
+	c.compare(cofre.Say("database.check_relations", "tables, views and sequences"), slices.Compact(want), got)
 	return nil
 }
 
@@ -525,10 +529,10 @@ func (c *checker) policies(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	want, have := text(c.Facts.Policies), text(got)
-	c.add("row-level security policies", fmt.Sprint(len(chosen)), fmt.Sprint(len(have)))
+	c.add(cofre.Say("database.check_policies", "row-level security policies"), fmt.Sprint(len(chosen)), fmt.Sprint(len(have)))
 	if major := logical.MajorOf(c.Facts.ServerVersion); major == c.server.version.Major() {
 		// Another major may print the same expression in another way.
-		c.compare("policies as captured", want, have)
+		c.compare(cofre.Say("database.check_policy_texts", "policies as captured"), want, have)
 	}
 	return nil
 }
@@ -553,7 +557,7 @@ WHERE o.relrowsecurity AND `+logical.UserObject, func(r pgx.CollectableRow) ([2]
 	for i, r := range rows {
 		got[i] = pgarchive.Quote(r[0], r[1])
 	}
-	c.compare("tables with row-level security", want, got)
+	c.compare(cofre.Say("database.check_row_security", "tables with row-level security"), want, got)
 	return nil
 }
 
@@ -567,7 +571,7 @@ func (c *checker) validity(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("look for invalid indexes: %w", err)
 	}
-	c.compare("invalid indexes", nil, invalid)
+	c.compare(cofre.Say("database.check_invalid_indexes", "invalid indexes"), nil, invalid)
 	return nil
 }
 
@@ -602,12 +606,12 @@ func (c *checker) grants(ctx context.Context, conn *pgx.Conn) error {
 		// A newer major has privileges and objects of its own; what was captured must be there.
 		have = slices.DeleteFunc(have, func(s string) bool { return !slices.Contains(want, s) })
 		if missing := logical.OnlyIn(want, have); len(missing) > 0 {
-			c.proof.Checks = append(c.proof.Checks, cofre.Checked{What: "owners and grants", Want: fmt.Sprint(len(want)), Got: fmt.Sprint(len(have)), OK: true})
+			c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(ownersAndGrants(), cofre.Verbatim(strconv.Itoa(len(want))), cofre.Verbatim(strconv.Itoa(len(have))), true))
 			c.obs.Observe(cofre.Event{Type: cofre.TypeWarning}.Doing(grantsTask()).Saying(cofre.Say("database.grants_differ", "on the newer server these owners and grants read otherwise: {{.grants}}", "grants", strings.Join(missing, "; "))))
 			return nil
 		}
 	}
-	c.compare("owners and grants", want, have)
+	c.compare(ownersAndGrants(), want, have)
 	return nil
 }
 

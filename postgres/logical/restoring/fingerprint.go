@@ -105,7 +105,7 @@ func (c *checker) catalogs(ctx context.Context) (err error) {
 	}
 	for _, k := range result.Kinds {
 		if k.Difference == 0 && k.Want > 0 { // those that differ are named, each for itself
-			c.add(k.Kind, fmt.Sprint(k.Want), fmt.Sprint(k.Want))
+			c.add(cofre.Verbatim(k.Kind), fmt.Sprint(k.Want), fmt.Sprint(k.Want))
 		}
 	}
 	if between := result.Between; between[0] != 0 {

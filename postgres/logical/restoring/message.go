@@ -29,7 +29,7 @@ var harmless = []struct {
 	{pattern.Lazy(`schema "public" already exists`), "CREATE SCHEMA public", cofre.Say("database.harmless_there", "every new database has it"), "42P06"},
 	{pattern.Lazy(`language "plpgsql" already exists`), "CREATE ", cofre.Say("database.harmless_there", "every new database has it"), "42710"},
 	{pattern.Lazy(`must be owner of extension `), "COMMENT ON EXTENSION", cofre.Say("database.harmless_comment", "the comment on an extension that the server brought; only a superuser may write it"), "42501"},
-	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", cofre.Say("database.harmless_collation", "indexes are built anew with the collation of this server"), ""},
+	{pattern.Lazy(`(?s)database "[^"]*" has a collation version mismatch`), "", cofre.Say("database.harmless_collation", "indexes are built again with the collation of this server"), ""},
 	{pattern.Lazy(`wal_level is insufficient to publish logical changes`), "", cofre.Say("database.harmless_publication", "the publication is there; the server's setting decides whether it can be used"), ""},
 	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", cofre.Say("database.harmless_subscription", "subscriptions are restored disabled, as pg_dump writes them"), ""},
 }

@@ -469,7 +469,7 @@ func (t *Target) lookAtLocale(ctx context.Context, conn *pgx.Conn, p *cofre.Plan
 				return fmt.Errorf("read the version of the collation: %w", err)
 			}
 			if here != nil && *here != d.CollationVersion {
-				p.Note(cofre.Say("database.collation_version", "the collation's version is {{.here}} here, and {{.captured}} was captured: text may sort differently; indexes are built anew", "here", *here, "captured", d.CollationVersion))
+				p.Note(cofre.Say("database.collation_version", "the collation's version is {{.here}} here, and {{.captured}} was captured: text may sort differently; indexes are built again", "here", *here, "captured", d.CollationVersion))
 			}
 		}
 	}
@@ -520,7 +520,7 @@ func (t *Target) lookAtTables(ctx context.Context, _ *pgx.Conn, p *cofre.Plan) e
 	}
 	if len(full) > 0 {
 		p.Refuse(cofre.SayN("database.tables_full", len(full), "1 table of database {{.name}} has rows already: {{.tables}}", "{{.n}} tables of database {{.name}} have rows already: {{.tables}}", "name", t.o.Name, "tables", strings.Join(full, ", ")),
-			cofre.Say("database.restore_beside", "restore each table beside the one that is there (cofre restore table TABLE POINT --to SCHEMA), or leave the tables out with --exclude-table"))
+			cofre.Say("database.restore_beside", "restore each table next to the one that is there (cofre restore table TABLE POINT --to SCHEMA), or leave the tables out with --exclude-table"))
 	}
 	if objects {
 		p.Refuse(cofre.Say("database.objects_full", "database {{.name}} has large objects already", "name", t.o.Name),

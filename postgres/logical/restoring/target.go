@@ -24,6 +24,14 @@ const (
 	CheckChecksum CheckLevel = "checksum"
 )
 
+// said is what a plan says of the level.
+func (l CheckLevel) said() cofre.Message {
+	if l == CheckChecksum {
+		return cofre.Say("database.level_checksum", "checksum")
+	}
+	return cofre.Say("database.level_counts", "counts")
+}
+
 // Options describe a restore of a whole database.
 type Options struct {
 	Server  postgres.Config // leads to a database of the server that is not the one restored: postgres
@@ -193,7 +201,7 @@ func database(name string) cofre.Message {
 }
 
 func (t *Target) lastSteps(p *cofre.Plan) {
-	p.Do(cofre.Say("step.check", "check"), database(t.staged), cofre.Say("database.step_check", "{{.level}}, sequences, policies, grants, extensions, indexes", "level", t.o.Check))
+	p.Do(cofre.Say("step.check", "check"), database(t.staged), cofre.Say("database.step_check", "{{.level}}, sequences, policies, grants, extensions, indexes", "level", t.o.Check.said()))
 	rename := cofre.Say("step.rename", "rename")
 	to := func(name string) cofre.Message { return cofre.Say("step.to", "to {{.name}}", "name", name) }
 	if t.server.targetExists {

@@ -167,7 +167,7 @@ func (a *Adoption) ask(ctx context.Context) error {
 	}
 	conn, err := postgres.Connect(ctx, postgres.Config{URL: fmt.Sprintf("postgres:///template1?host=%s&port=%s&sslmode=disable", socket, port), User: a.o.Superuser})
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser whom it lets in: --superuser", "dir", shell.Quote(a.o.Dir)))
+		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser that it lets in: --superuser", "dir", shell.Quote(a.o.Dir)))
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var recovering bool

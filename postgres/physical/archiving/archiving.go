@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical/view"
+	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
 // Bounds beyond which archiving counts as behind: so many segments wait, or one has waited so long while nothing was
@@ -66,7 +67,7 @@ func (a Archiver) Trouble() (what, hint cofre.Message) {
 			what = cofre.SayN("archiving.fails_waits", a.Waiting, "{{.fails}}, 1 file waits", "{{.fails}}, {{.n}} files wait", "fails", what)
 		}
 		if a.Cause != "" {
-			return cofre.Say("archiving.cause", "{{.fails}}: {{.cause}}", "fails", what, "cause", a.Cause),
+			return cofre.Say("archiving.cause", "{{.fails}}: {{.cause}}", "fails", what, "cause", recovery.Told(a.Cause)),
 				cofre.Say("archiving.two_servers", "two servers archive as one cluster. End the archiving of the one that is a copy (archive_mode = off, and restart it), "+
 					"move what it has archived from there on out of the repository, and then: cofre backup cluster")
 		}

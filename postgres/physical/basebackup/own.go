@@ -105,7 +105,7 @@ func (k *capture) mend(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		k.warn(cofre.Say("cluster.wal_not_healed", "what is damaged in the archive could not be stored afresh: {{.why}}", "why", cofre.OneLine(err)))
+		k.warn(cofre.Say("cluster.wal_not_healed", "what is damaged in the archive could not be stored afresh: {{.why}}", "why", err))
 	}
 	return nil
 }

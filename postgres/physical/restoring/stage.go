@@ -530,17 +530,18 @@ func (s *stage) check(ctx context.Context) (*cofre.Proof, error) {
 		}
 	}
 	p := &cofre.Proof{}
-	count := func(what string, want, got int64) {
-		p.Checks = append(p.Checks, cofre.Checked{What: what, Want: strconv.FormatInt(want, 10), Got: strconv.FormatInt(got, 10), OK: want == got})
+	count := func(what cofre.Message, want, got int64) {
+		p.Checks = append(p.Checks, cofre.NewChecked(what, cofre.Verbatim(strconv.FormatInt(want, 10)), cofre.Verbatim(strconv.FormatInt(got, 10)), want == got))
 	}
-	count("files restored", int64(len(s.files)), s.result.files.Load())
-	count("files of their size", int64(len(s.files)), rightSize)
-	count("blocks of 128 KiB equal to those captured", wantBlocks, s.result.blocks.Load())
+	count(cofre.Say("cluster.check_files", "files restored"), int64(len(s.files)), s.result.files.Load())
+	count(cofre.Say("cluster.check_sizes", "files of their size"), int64(len(s.files)), rightSize)
+	count(cofre.Say("cluster.check_blocks", "blocks of 128 KiB equal to those captured"), wantBlocks, s.result.blocks.Load())
 	if s.o.VerifyBackup {
 		if err := s.verifyBackup(ctx); err != nil {
 			return nil, err
 		}
-		p.Checks = append(p.Checks, cofre.Checked{What: "pg_verifybackup", Want: "backup successfully verified", Got: "backup successfully verified", OK: true})
+		verified := cofre.Verbatim("backup successfully verified") // its own words
+		p.Checks = append(p.Checks, cofre.NewChecked(cofre.Verbatim("pg_verifybackup"), verified, verified, true))
 	}
 	return p, nil
 }

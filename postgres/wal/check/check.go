@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -30,7 +31,7 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	for s, b := range inv.Breaks {
 		file := s.File(inv.SegmentSize)
 		name := file.String()
-		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why}
+		e := cofre.GapError{Timeline: s.Timeline, From: name, To: name, BreaksAt: b.At, Why: b.Why, Said: recovery.Reason(b.Why)}
 		level := cofre.LevelStructure
 		if b.Unreadable {
 			e.BreaksAt, level = 0, cofre.LevelContent
@@ -268,7 +269,7 @@ func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
 	object, text := wal.ObjectName(r.system, name), name.String()
 	if !r.acknowledged(object) {
-		r.add(object, &cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why})
+		r.add(object, &cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why, Said: recovery.Reason(why)})
 	}
 }
 
