@@ -30,6 +30,7 @@ var heights = map[string]int{
 	"postgres/storagerows":           3, // storage.objects of Supabase, read and set
 	"postgres/throwaway":             3, // a PostgreSQL server that ends with its user
 	"postgres/logical":               4, // the component of a dump
+	"postgres/logical/globals":       4, // the script of roles, as statements
 	"postgres/logical/foreignkey":    4, // keys over rows that are lost
 	"postgres/logical/dump":          5, // a component, from a database
 	"postgres/logical/restoring":     5, // a database, from a component

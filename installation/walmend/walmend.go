@@ -41,9 +41,9 @@ func (f File) Message() cofre.Message {
 	case f.From != "":
 		return cofre.Say("wal.healed", "{{.name}} was damaged in {{.url}}, and is stored afresh, from {{.from}}", "name", f.Name, "url", f.URL, "from", f.From)
 	case f.Was == missing:
-		return cofre.Say("wal.not_filled", "{{.name}} is missing in {{.url}} and could not be stored there ({{.why}})", "name", f.Name, "url", f.URL, "why", f.Why)
+		return cofre.Say("wal.not_filled", "{{.name}} is missing in {{.url}} and could not be stored there ({{.why}})", "name", f.Name, "url", f.URL, "why", cofre.Verbatim(f.Why))
 	}
-	return cofre.Say("wal.lost", "{{.name}} is damaged in {{.url}} and could not be stored afresh ({{.why}}): recovery from an older base backup ends before it", "name", f.Name, "url", f.URL, "why", f.Why)
+	return cofre.Say("wal.lost", "{{.name}} is damaged in {{.url}} and could not be stored afresh ({{.why}}): recovery from an older base backup ends before it", "name", f.Name, "url", f.URL, "why", cofre.Verbatim(f.Why))
 }
 
 // Mender stores afresh what a repository has lost of WAL.

@@ -118,9 +118,13 @@ func (s *setting) leave(what, want, got cofre.Message) {
 	}
 }
 
-func rowOf(path string) cofre.Message { return cofre.Say("rows.row_of", "row of object {{.path}}", "path", path) }
+func rowOf(path string) cofre.Message {
+	return cofre.Say("rows.row_of", "row of object {{.path}}", "path", path)
+}
 
-func ownerAndTimes() cofre.Message { return cofre.Say("rows.owner_and_times", "owner and times as captured") }
+func ownerAndTimes() cofre.Message {
+	return cofre.Say("rows.owner_and_times", "owner and times as captured")
+}
 
 // set sets a batch or, if the server refuses it, each of its rows.
 func (s *setting) set(ctx context.Context, tx pgx.Tx, batch []Row) error {

@@ -104,48 +104,6 @@ func TestMessagesInAnotherLanguage(t *testing.T) {
 	}
 }
 
-func TestRolesToCreate(t *testing.T) {
-	const script = `--
--- PostgreSQL database cluster dump
---
-\restrict abc
-SET default_transaction_read_only = off;
-
-CREATE ROLE app;
-ALTER ROLE app WITH NOSUPERUSER INHERIT NOCREATEROLE NOCREATEDB LOGIN NOREPLICATION NOBYPASSRLS PASSWORD 'SCRAM-SHA-256$4096:a;b''c==';
-COMMENT ON ROLE app IS 'two; parts
-CREATE ROLE intruder;';
-CREATE ROLE "My ""Role""";
-ALTER ROLE "My ""Role""" WITH NOLOGIN;
-CREATE ROLE postgres;
-ALTER ROLE postgres WITH SUPERUSER;
-ALTER ROLE app SET search_path TO 'a', 'b;c';
-CREATE TABLESPACE fast OWNER app LOCATION '/x';
-GRANT "My ""Role""" TO app WITH ADMIN OPTION GRANTED BY postgres;
-GRANT pg_read_all_data TO postgres GRANTED BY postgres;
-CREATE ROLE authenticator;
-CREATE ROLE reader;
-CREATE ROLE stranger;
-GRANT app TO authenticator;
-GRANT pg_read_all_data TO reader;
-`
-	got, unknown, left := rolesToCreate(script, []string{"app", "gone"}, map[string]bool{"postgres": true, "pg_read_all_data": true})
-	if !slices.Equal(unknown, []string{"gone"}) || !slices.Equal(roleNames(got), []string{"app", `My "Role"`, "authenticator", "reader"}) || !slices.Equal(left, []string{"stranger"}) {
-		t.Errorf("%q, unknown %q, left %q", roleNames(got), unknown, left)
-	}
-	var verbs []string
-	for _, s := range got {
-		verbs = append(verbs, string(s.verb)+" "+strings.Join(s.roles, ">"))
-	}
-	want := []string{"create role app", "alter role app", "comment on role app", `create role My "Role"`, `alter role My "Role"`, "role setting app", `membership My "Role">app`, "create role authenticator", "create role reader", "membership app>authenticator", "membership pg_read_all_data>reader"}
-	if !slices.Equal(verbs, want) {
-		t.Errorf("%q", verbs)
-	}
-	if last := withoutGrantor(got[6].sql); last != `GRANT "My ""Role""" TO app WITH ADMIN OPTION` {
-		t.Error(last)
-	}
-}
-
 func TestListSettingsKeepTheirParts(t *testing.T) {
 	for in, want := range map[logical.Setting]string{
 		{Name: "search_path", Value: `"$user", public, "a, ""b"`}: `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a, "b'`,
@@ -164,7 +122,5 @@ func FuzzListener(f *testing.F) {
 		l := &listener{unknown: func(message) {}, known: func(message, cofre.Message) {}}
 		_, _ = l.Write(said)
 		l.end()
-		_ = splitStatements(string(said))
-		_ = parseGlobals(string(said))
 	})
 }

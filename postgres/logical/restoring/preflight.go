@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/globals"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -290,9 +291,9 @@ func quoted(names []string) string {
 // as good as none.
 func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan, needed []string) error {
 	// The script has names as the server keeps them; the facts have what they are in the encoding of this database.
-	globals := logical.Decoded(t.ClientEncoding(), t.Globals)
-	statements, unknown, left := rolesToCreate(globals, needed, t.server.roles)
-	names := roleNames(statements)
+	script := logical.Decoded(t.ClientEncoding(), t.Globals)
+	statements, unknown, left := globals.ToCreate(script, needed, t.server.roles)
+	names := globals.Roles(statements)
 	memberships, err := readMemberships(ctx, conn)
 	if err != nil {
 		return err
@@ -301,7 +302,7 @@ func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan,
 	for _, m := range memberships {
 		have[m] = true
 	}
-	if absent := membershipsMissing(globals, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
+	if absent := globals.MissingMemberships(script, t.server.roles, have); len(absent) > 0 && !t.sel.Partial {
 		p.Note(cofre.Say("database.memberships_absent", "these memberships were captured and are not on the server; their roles exist, and so they are not created: {{.sql}}", "sql", strings.Join(absent, "; ")))
 	}
 	if !t.o.Roles {

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
+	"github.com/trustlayer/cofre/postgres/logical/globals"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -73,9 +74,9 @@ type Target struct {
 	kept       string // what the replaced database is called, after the rename
 	created    bool
 	published  bool
-	adopted    bool              // staged was made, and kept, by an earlier restore
-	root       cofre.ObjectID    // of the component
-	roles      []globalStatement // to be run before anything else
+	adopted    bool                // staged was made, and kept, by an earlier restore
+	root       cofre.ObjectID      // of the component
+	roles      []globals.Statement // to be run before anything else
 	failed     []failedStatement
 	without    []string // extensions that insist on another database, and are left out
 	losing     sync.Mutex
@@ -147,7 +148,7 @@ func stagedName(base, verb string, at time.Time) string {
 
 func (t *Target) steps(p *cofre.Plan) {
 	create := cofre.Say("step.create", "create")
-	for _, r := range roleNames(t.roles) {
+	for _, r := range globals.Roles(t.roles) {
 		p.Do(create, cofre.Say("object.role", "role {{.name}}", "name", r), cofre.Say("database.step_role", "as the globals of the point have it"))
 	}
 	staged := database(t.staged)
