@@ -279,7 +279,7 @@ func publishedFacts(p cofre.RecoveryPoint) any {
 		Findings    int              `json:"findings,omitempty"`
 	}{StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings)}
 	for _, c := range p.Components {
-		facts.Components = append(facts.Components, componentFacts{c.Kind, c.Bytes, c.Stored, c.Partial})
+		facts.Components = append(facts.Components, componentFacts{Kind: c.Kind, Bytes: c.Bytes, Stored: c.Stored, Partial: c.Partial})
 	}
 	return facts
 }

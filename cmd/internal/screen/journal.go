@@ -20,7 +20,7 @@ func (s *Screen) ShowJournal(entries []journal.Numbered) {
 
 // minute is a clock for many lines.
 func (s *Screen) minute(t time.Time) string {
-	return t.In(s.location()).Format("2006-01-02 15:04 -07:00")
+	return t.In(s.Location()).Format("2006-01-02 15:04 -07:00")
 }
 
 // happened says what an entry is of.

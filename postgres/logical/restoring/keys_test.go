@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
