@@ -1,6 +1,7 @@
 package files_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,7 @@ func TestNamesThatAPlaceTakesForOneAreNamed(t *testing.T) {
 	if got := strings.Join(left, " "); got != "app.conf sites sites/b" {
 		t.Errorf("left %q: %+v", got, out.Left)
 	}
-	if got := strings.Join(out.Next, "\n"); !strings.Contains(got, "--path "+etc+"/app.conf") {
+	if got := fmt.Sprint(out.Next); !strings.Contains(got, "--path "+etc+"/app.conf") {
 		t.Errorf("next: %s", got)
 	}
 	for _, name := range []string{"App.conf", "Sites/a", "other"} {

@@ -735,7 +735,7 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	f.lookElsewhere(o)
 	if len(f.folded) > 0 {
 		alone := cofre.Say("files.folded_alone", "restore what has no name of its own there to another place: cofre restore config POINT --to DIR --path {{.path}}", "path", quote(f.folded[0].What))
-		if o.Then(alone); o.Hint.IsZero() {
+		if o.Then(cofre.DoRenameThere, "", alone); o.Hint.IsZero() {
 			o.Hint = alone
 		}
 	}
