@@ -37,6 +37,9 @@ const (
 	RunWALStatus     RunKind = "wal_status"
 	RunWALCheck      RunKind = "wal_check"
 	RunExpire        RunKind = "expire"
+	RunPrune         RunKind = "prune"
+	RunHold          RunKind = "hold"
+	RunLiftHold      RunKind = "lift_hold"
 	RunAcknowledge   RunKind = "wal_acknowledge"
 )
 

@@ -29,6 +29,9 @@ type Pruned struct {
 	Seals   Change `json:"seals"`
 }
 
+// EventType names the fact that a repository was pruned.
+func (Pruned) EventType() EventType { return "pruned" }
+
 // Pruner is a Repository that gives bytes back.
 type Pruner interface {
 	// Prune deletes what no recovery point refers to, beside whoever writes. dryRun changes nothing and says what would be done.

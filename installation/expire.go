@@ -30,7 +30,7 @@ type ExpireOptions struct {
 // what the others have. What is gone is returned with an error, too.
 func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.Expiry, err error) {
 	end := in.begin(ctx, cofre.RunExpire, observe.About{})
-	defer func() { end(err) }()
+	defer func() { err = end(err) }()
 	cfg, err := in.cfg.Keeping(o.Keep...)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *
 				Kind: c.Kind, Name: c.Name, StartedAt: c.StartedAt, EndedAt: c.EndedAt, Bytes: c.Bytes, Partial: c.Partial, ExpiredAt: time.Now().UTC(),
 			})
 		}
-		in.observer.Observe(cofre.Event{Type: fact.EventType(), Point: g.Point.ID, Fact: fact})
+		in.tellOf(g.Point.ID, fact)
 	}
 	since, goes := e.Promised()
 	if since.IsZero() {
@@ -98,7 +98,12 @@ func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo
 	if err != nil {
 		return nil, err
 	}
-	input := expiry.Input(cfg, cat.List(catalog.Want{Installation: in.Name()}), damage)
+	history, holds, err := in.history(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	input := expiry.Input(cfg, cat.List(catalog.Want{Installation: in.Name()}), damage, history)
+	input.Holds = holds
 	input.Now, input.StoreNow = now, storeNow
 	e := &expiry.Expiry{Plan: retention.Decide(input)}
 	e.Tell(in.observer)

@@ -5,15 +5,17 @@ import (
 	"fmt"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/observe"
 )
 
 // Prune gives back the bytes of the repository that no recovery point refers to any more: what is announced now is deleted by a run
 // a day later. With dryRun nothing is changed. It expires nothing.
 //
 // Errors: those of the repository; cofre.ErrLocked if somebody else prunes.
-func (in *Installation) Prune(ctx context.Context, dryRun bool) (*cofre.Pruned, error) {
+func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned, err error) {
+	end := in.begin(ctx, cofre.RunPrune, observe.About{})
+	defer func() { err = end(err) }()
 	var repo any
-	var err error
 	if dryRun {
 		repo, err = in.reading(ctx)
 	} else {
@@ -26,5 +28,9 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (*cofre.Pruned, 
 	if !ok {
 		return nil, fmt.Errorf("prune: a repository of this kind gives nothing back: %w", cofre.ErrConfig)
 	}
-	return p.Prune(ctx, dryRun)
+	done, err := p.Prune(ctx, dryRun)
+	if err == nil && !dryRun {
+		cofre.Tell(in.observer, *done)
+	}
+	return done, err
 }

@@ -23,7 +23,7 @@ type history struct {
 	rules    map[cofre.SourceID]retention.Rules
 	there    []made
 	gone     []retention.Component
-	holds    []retention.Hold
+	holds    []cofre.Hold
 	attempts map[cofre.SourceID]*retention.Attempt
 	order    int64
 	now      time.Time
@@ -90,7 +90,7 @@ func (h *history) verify(t *rapid.T) {
 func (h *history) hold(t *rapid.T) {
 	if len(h.there) > 0 {
 		c := rapid.SampledFrom(h.there).Draw(t, "held")
-		h.holds = append(h.holds, retention.Hold{Point: c.Point, Owner: "ana", Reason: "because", Until: h.now.Add(20 * day)})
+		h.holds = append(h.holds, cofre.Hold{Point: c.Point, Owner: "ana", Reason: "because", Until: h.now.Add(20 * day)})
 	}
 }
 

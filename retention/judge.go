@@ -152,7 +152,7 @@ func (j *judge) byHolds() {
 		}
 		for i, c := range j.components {
 			if c.Point == h.Point && (h.Kind == "" || h.Kind == c.Source.Kind) {
-				j.keep(i, cofre.Say("retention.hold", "held by {{.owner}}: {{.reason}}", "owner", h.Owner, "reason", h.Reason))
+				j.keep(i, cofre.Say("retention.hold", "held by {{.owner}}: {{.reason}}", "owner", h.Owner, "reason", cofre.Verbatim(h.Reason)))
 			}
 		}
 	}

@@ -37,16 +37,6 @@ type Component struct {
 	Bytes  int64           // what the store would free at least if it goes, 0 if that is not known
 }
 
-// Hold keeps what it names whatever the rules say, until it ends or is lifted.
-type Hold struct {
-	ID     string
-	Point  cofre.PointID
-	Kind   cofre.Kind // only its components of this kind; empty for all
-	Owner  string
-	Reason string
-	Until  time.Time // zero for no end
-}
-
 // Attempt is how the newest captures of a source went. A source without one is taken for healthy.
 type Attempt struct {
 	Source       cofre.SourceID
@@ -64,7 +54,7 @@ type Input struct {
 	// look like captures with silence between them.
 	Gone     []Component
 	Rules    func(cofre.SourceID) Rules
-	Holds    []Hold
+	Holds    []cofre.Hold
 	Attempts []Attempt
 }
 

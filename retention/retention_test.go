@@ -85,7 +85,7 @@ func TestTheWindowOfAClusterBeginsInABaseBackup(t *testing.T) {
 func TestWhatIsAboveTheRules(t *testing.T) {
 	one := retention.Rules{Last: 1}
 	held := input(daily(5), one)
-	held.Holds = []retention.Hold{
+	held.Holds = []cofre.Hold{
 		{Point: held.Components[0].Point, Owner: "ana", Reason: "lawsuit 12"},
 		{Point: held.Components[1].Point, Owner: "ana", Reason: "over", Until: noon},
 		{Point: held.Components[2].Point, Kind: cofre.KindStorage, Owner: "ana", Reason: "of the storage"},

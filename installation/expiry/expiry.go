@@ -108,24 +108,30 @@ func (e *Expiry) Tell(to cofre.Observer) {
 
 // Input is what retention decides about: the components of one installation, and what left them before. Points come oldest first; damage is
 // what is known to be lost of each.
-func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[cofre.PointID][]cofre.Finding) retention.Input {
+func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[cofre.PointID][]cofre.Finding, h *History) retention.Input {
 	input := retention.Input{Location: cfg.Location(), Rules: func(id cofre.SourceID) retention.Rules { return rules(cfg, id.Kind) }}
 	failing := map[cofre.SourceID]time.Time{}
 	for p := range points {
 		for _, c := range p.Components {
 			id := cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
-			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0})
+			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Order: h.order[p.ID], Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0})
 			delete(failing, id)
 		}
 		for _, x := range p.Expired {
 			id := cofre.SourceID{Installation: p.Installation, Kind: x.Kind, Name: x.Name}
-			input.Gone = append(input.Gone, retention.Component{Point: p.ID, Source: id, At: x.StartedAt, Whole: !x.Partial})
+			input.Gone = append(input.Gone, retention.Component{Point: p.ID, Source: id, At: x.StartedAt, Order: h.order[p.ID], Whole: !x.Partial})
 		}
 		for _, f := range p.Missing() {
 			id := cofre.SourceID{Installation: p.Installation, Kind: f.Kind, Name: f.Object}
 			if failing[id].IsZero() {
 				failing[id] = p.StartedAt
 			}
+		}
+	}
+	// A backup that failed as a whole does not say which sources it was of: none of them ages.
+	for _, c := range input.Components {
+		if failing[c.Source].IsZero() && !h.failing.IsZero() {
+			failing[c.Source] = h.failing
 		}
 	}
 	for id, since := range failing {

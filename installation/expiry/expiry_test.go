@@ -29,8 +29,14 @@ var (
 	files    = cofre.Component{Kind: cofre.KindConfig, Name: "config"}
 )
 
+func decideBy(cfg *config.Config, h *expiry.History, points ...cofre.RecoveryPoint) *expiry.Expiry {
+	in := expiry.Input(cfg, slices.Values(points), nil, h)
+	in.Now, in.Location = now, time.UTC
+	return &expiry.Expiry{Plan: retention.Decide(in)}
+}
+
 func decide(cfg *config.Config, damage map[cofre.PointID][]cofre.Finding, points ...cofre.RecoveryPoint) *expiry.Expiry {
-	in := expiry.Input(cfg, slices.Values(points), damage)
+	in := expiry.Input(cfg, slices.Values(points), damage, &expiry.History{})
 	in.Now, in.Location = now, time.UTC
 	return &expiry.Expiry{Plan: retention.Decide(in)}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -201,6 +202,12 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		}, map[string]string{"repository": f.Repository})
 	case cofre.PointExpired:
 		return is(journal.EventExpired, map[string]any{"what": "components", "whole": f.Whole, "components": expiredFacts(f.Components)}, f)
+	case cofre.Pruned:
+		return is(journal.EventPruned, map[string]any{"freed": f.Freed, "announced": f.Announced}, nil)
+	case cofre.PointHeld:
+		return is(journal.EventHeld, expiry.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.Hold.Owner, Since: f.Hold.Since, Until: f.Hold.Until}, map[string]string{"reason": f.Hold.Reason})
+	case cofre.HoldLifted:
+		return is(journal.EventReleased, expiry.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.By}, map[string]string{"reason": f.Why})
 	case cofre.GapAcknowledged:
 		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.ClusterAdopted:
@@ -242,7 +249,7 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 }
 
 // failing are the kinds of runs whose failure is remembered: those that change something, or prove it.
-var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire}
+var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune}
 
 // PointSubject names a recovery point by the digest of its manifest: the bytes with which it is published.
 func PointSubject(p cofre.RecoveryPoint) journal.Subject {

@@ -38,7 +38,16 @@ func happened(b journal.Body) cofre.Message {
 	case journal.EventRestored:
 		return cofre.Say("journal.event_restored", "restored {{.point}}", "point", b.Point)
 	case journal.EventExpired:
-		return cofre.Say("journal.event_expired", "expired")
+		if b.Point == "" {
+			return cofre.Say("journal.event_wal_expired", "WAL expired")
+		}
+		return cofre.Say("journal.event_expired", "expired {{.point}}", "point", b.Point)
+	case journal.EventPruned:
+		return cofre.Say("journal.event_pruned", "pruned")
+	case journal.EventHeld:
+		return cofre.Say("journal.event_held", "held {{.point}}", "point", b.Point)
+	case journal.EventReleased:
+		return cofre.Say("journal.event_lifted", "hold of {{.point}} lifted", "point", b.Point)
 	case journal.EventKey:
 		return cofre.Say("journal.event_key", "a key was made or changed")
 	case journal.EventConfigured:

@@ -1,0 +1,97 @@
+package expiry
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/journal"
+)
+
+// History is what the journal says of an installation that retention goes by. The zero value knows nothing.
+type History struct {
+	Installation string
+
+	order   map[cofre.PointID]int64 // numbers of publication
+	holds   map[string]held
+	failing time.Time // of the first backup that failed as a whole since the last point
+}
+
+// held is a hold, and the sealed object that has its reason.
+type held struct {
+	cofre.Hold
+	sealed string
+}
+
+// HoldFacts is what an entry says of a hold for everybody to read.
+type HoldFacts struct {
+	ID    string     `json:"id"`
+	Kind  cofre.Kind `json:"kind,omitempty"`
+	Owner string     `json:"owner,omitempty"`
+	Since time.Time  `json:"since,omitzero"`
+	Until time.Time  `json:"until,omitzero"`
+}
+
+// Take takes the next entry of the journal.
+func (h *History) Take(e journal.Numbered) {
+	if h.order == nil {
+		h.order, h.holds = map[cofre.PointID]int64{}, map[string]held{}
+	}
+	b := e.Body
+	if b.Installation != h.Installation {
+		return
+	}
+	switch b.Event {
+	case journal.EventPublished:
+		h.order[b.Point] = e.Number + 1
+		h.failing = time.Time{}
+	case journal.EventFailed:
+		if h.failing.IsZero() && failed(b) {
+			h.failing = b.At
+		}
+	case journal.EventHeld:
+		var f HoldFacts
+		// What cannot be read holds: its point is in the entry, and it has no end.
+		_ = json.Unmarshal(b.Facts, &f)
+		id := f.ID
+		if id == "" {
+			id = b.Nonce
+		}
+		h.holds[id] = held{cofre.Hold{ID: id, Point: b.Point, Kind: f.Kind, Owner: f.Owner, Since: f.Since, Until: f.Until}, b.Sealed}
+	case journal.EventReleased:
+		var f HoldFacts
+		if json.Unmarshal(b.Facts, &f) == nil {
+			delete(h.holds, f.ID)
+		}
+	}
+}
+
+// failed reports whether an entry is of a backup that failed, and was not called off or kept waiting by another.
+func failed(b journal.Body) bool {
+	var f struct {
+		Kind cofre.RunKind `json:"kind"`
+	}
+	return json.Unmarshal(b.Facts, &f) == nil && f.Kind == cofre.RunBackup && b.Code != cofre.CodeInterrupted && b.Code != cofre.CodeLocked
+}
+
+// Holds are the holds that were not lifted, also those that have ended, in the order in which they were made. Reason asks for what a sealed object
+// says; what cannot be had is said to be unknown.
+func (h *History) Holds(reason func(sealed string) (string, error)) []cofre.Hold {
+	var all []cofre.Hold
+	for _, k := range h.holds {
+		why, err := reason(k.sealed)
+		if k.Reason = why; err != nil {
+			k.Reason = "?"
+		}
+		all = append(all, k.Hold)
+	}
+	slices.SortFunc(all, func(a, b cofre.Hold) int {
+		if c := a.Since.Compare(b.Since); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return all
+}

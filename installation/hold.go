@@ -1,0 +1,144 @@
+package installation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/journal"
+	"github.com/trustlayer/cofre/observe"
+)
+
+// HoldOptions say what is held, and why. Point and Why must be set.
+type HoldOptions struct {
+	Point string     // as catalog.Catalog.Find takes it
+	Kind  cofre.Kind // only components of this kind; empty for all
+	Why   string
+	Until time.Time // zero for no end
+}
+
+// Hold keeps a recovery point, or its components of a kind, whatever retention says. It is durable, in the journal, when Hold returns nil.
+//
+// Errors: cofre.ErrConfig without a reason, or with an end that is past; those of the repository and of catalog.Catalog.Find; any of the journal.
+func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold, err error) {
+	end := in.begin(ctx, cofre.RunHold, observe.About{})
+	defer func() { err = end(err) }()
+	now := time.Now().UTC()
+	if o.Why == "" {
+		return nil, cofre.Fail(cofre.Say("hold.why", "hold a recovery point: without a reason"), cofre.ErrConfig)
+	}
+	if !o.Until.IsZero() && !o.Until.After(now) {
+		return nil, cofre.Fail(cofre.Say("hold.past", "hold a recovery point until {{.until}}: that is past", "until", o.Until), cofre.ErrConfig)
+	}
+	repo, err := in.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cat, err := in.catalog(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	p, err := cat.Find(o.Point, catalog.Want{Installation: in.Name(), Kind: o.Kind})
+	if err != nil {
+		return nil, err
+	}
+	by := observe.Here(in.Version)
+	h := cofre.Hold{ID: cofre.NewHoldID(), Point: p.ID, Kind: o.Kind, Owner: by.User + "@" + by.Host, Reason: o.Why, Since: now, Until: o.Until.UTC()}
+	if o.Until.IsZero() {
+		h.Until = time.Time{}
+	}
+	in.tellOf(p.ID, cofre.PointHeld{Hold: h})
+	return &h, in.written()
+}
+
+// LiftHold ends a hold. It is durable, in the journal, when LiftHold returns nil.
+//
+// Errors: cofre.ErrConfig without a reason; cofre.ErrNotFound if there is no such hold; those of Holds; any of the journal.
+func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.Hold, err error) {
+	end := in.begin(ctx, cofre.RunLiftHold, observe.About{})
+	defer func() { err = end(err) }()
+	if why == "" {
+		return nil, cofre.Fail(cofre.Say("hold.lift_why", "lift a hold: without a reason"), cofre.ErrConfig)
+	}
+	if _, err := in.writing(ctx); err != nil {
+		return nil, err
+	}
+	holds, err := in.Holds(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range holds {
+		if h.ID == id {
+			by := observe.Here(in.Version)
+			in.tellOf(h.Point, cofre.HoldLifted{Hold: h, By: by.User + "@" + by.Host, Why: why})
+			return &h, in.written()
+		}
+	}
+	return nil, cofre.WithHint(cofre.Fail(cofre.Say("hold.none", "hold {{.id}}", "id", id), cofre.ErrNotFound), cofre.Say("hold.list", "cofre hold lists them"))
+}
+
+// Holds are the holds that were not lifted, oldest first, also those that have ended.
+//
+// Errors: cofre.ErrFindings if the journal is not whole: a hold may be missing from it; those of the repository.
+func (in *Installation) Holds(ctx context.Context) ([]cofre.Hold, error) {
+	repo, err := in.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, holds, err := in.history(ctx, repo)
+	return holds, err
+}
+
+func (in *Installation) tellOf(point cofre.PointID, fact cofre.Fact) {
+	in.observer.Observe(cofre.Event{Type: fact.EventType(), Point: point, Fact: fact})
+}
+
+// written waits until the journal has what was told.
+func (in *Installation) written() error {
+	cause := in.unjournaled
+	if in.book == nil && cause == nil {
+		cause = cofre.ErrNotFound
+	}
+	if in.book != nil {
+		cause = errors.Join(in.recording.Wait(), in.book.Found())
+	}
+	if cause == nil {
+		return nil
+	}
+	return cofre.WithHint(cofre.Fail(cofre.Say("hold.not_written", "the journal does not have it, so it does not count"), cause), cofre.Say("journal.look", "see what has become of it: cofre journal verify"))
+}
+
+// history reads of the journal what retention goes by. A repository of before has none.
+func (in *Installation) history(ctx context.Context, repo reader) (*expiry.History, []cofre.Hold, error) {
+	h := &expiry.History{Installation: in.Name()}
+	_, err := in.Journal().Verify(ctx, JournalOptions{Visit: h.Take})
+	if errors.Is(err, cofre.ErrNotFound) {
+		return h, nil, nil
+	}
+	if err != nil {
+		hint := cofre.HintOf(err)
+		if hint.IsZero() {
+			hint = cofre.Say("journal.look", "see what has become of it: cofre journal verify")
+		}
+		return nil, nil, cofre.WithHint(cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err), hint)
+	}
+	return h, h.Holds(func(sealed string) (string, error) { return in.reason(ctx, repo, sealed) }), nil
+}
+
+// reason reads why something is held.
+func (in *Installation) reason(ctx context.Context, repo reader, sealed string) (string, error) {
+	v, ok := repo.(journaling.Vault)
+	if !ok || sealed == "" {
+		return "", cofre.ErrNotFound
+	}
+	var said struct {
+		Reason string `json:"reason"`
+	}
+	err := journal.Open(v.Floor(), nil, nil).Unseal(ctx, v, sealed, &said)
+	return cmp.Or(said.Reason, "?"), err
+}
