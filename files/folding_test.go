@@ -22,7 +22,7 @@ func oneCase(t *testing.T) string {
 	if err := os.Truncate(image, 16<<20); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"mkfs.ntfs", "-q", "-F", "-f", image}, {"ntfs-3g", "-o", "ignore_case,permissions", image, at}} {
+	for _, args := range [][]string{{"mkfs.ntfs", "-q", "-F", "-f", image}, {"lowntfs-3g", "-o", "ignore_case,permissions", image, at}} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
 			testkit.Missing(t, "mount", strings.Join(args, " ")+": "+err.Error()+": "+string(out))
 		}

@@ -26,11 +26,11 @@ func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
 	if !whole || s.Quiet && len(rows) == 0 {
 		return
 	}
-	if len(res.Points) == 0 && len(res.WAL) == 0 {
+	if len(res.Points) == 0 {
 		s.Say(cofre.Say("verify.nothing", "there is no recovery point to verify"))
-		return
+	} else {
+		s.Line(s.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", levelWord(res.Reached), "at", s.Clocks(res.EndedAt), "time", words.Took(res.EndedAt.Sub(res.StartedAt))))
 	}
-	s.Line(s.Out, cofre.SayN("verify.reached", len(res.Points), "level reached: {{.level}}, by 1 recovery point, at {{.at}}, in {{.time}}", "level reached: {{.level}}, by {{.n}} recovery points, at {{.at}}, in {{.time}}", "level", levelWord(res.Reached), "at", s.Clocks(res.EndedAt), "time", words.Took(res.EndedAt.Sub(res.StartedAt))))
 	for _, w := range res.WAL {
 		s.showVerifiedWAL(w, len(res.WAL) > 1)
 	}
