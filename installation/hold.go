@@ -116,7 +116,7 @@ func (in *Installation) written() error {
 // history reads of the journal what retention goes by. A repository of before has none.
 func (in *Installation) history(ctx context.Context, repo reader) (*expiry.History, []cofre.Hold, error) {
 	h := &expiry.History{Installation: in.Name()}
-	_, err := in.Journal().Verify(ctx, JournalOptions{Visit: h.Take})
+	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take})
 	if errors.Is(err, cofre.ErrNotFound) {
 		return h, nil, nil
 	}

@@ -1,10 +1,8 @@
 package installation
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -93,70 +91,19 @@ func (in *Installation) Journal() Journal { return Journal{in} }
 // Journal is what happened to the repository. To read it, neither password nor indexes are needed.
 type Journal struct{ in *Installation }
 
-// JournalOptions say what the journal is held against. The zero value holds it against what this machine has seen of it.
-type JournalOptions struct {
-	Since []journal.Checkpoint // that somebody kept
-	Key   string               // the public half that must have signed it; "" is what this machine knows, or else what lies beside the journal
-	Full  bool                 // reads every object, also what is in a bundle
-	// Visit is given every entry, in order.
-	Visit func(journal.Numbered)
-}
-
-// VerifiedJournal is what was found, by which key.
-type VerifiedJournal struct {
-	*journal.Verified
-	Key string `json:"key"`
-	// Known is whether somebody vouches for the key: the person who gave it, or this machine, which has seen it before.
-	Known bool `json:"key_known"`
-}
-
 // Verify reads the journal, and compares it with what is kept of it. Nothing is changed, except that this machine remembers the newest
-// checkpoint if nothing was found.
+// checkpoint if nothing was found. key is the public half that must have signed it; "" is what this machine knows, or else what lies beside it.
 //
-// Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrNotFound if there is no journal and none was known;
-// cofre.ErrConfig if the key is none; those of the store.
-func (j Journal) Verify(ctx context.Context, o JournalOptions) (*VerifiedJournal, error) {
-	k, err := j.in.knownJournal(ctx, o.Key)
+// Errors: those of journaling.Know and journaling.Known.Verify, with the result if something was found.
+func (j Journal) Verify(ctx context.Context, key string, o journaling.Reading) (*journaling.Verified, error) {
+	k, err := j.in.knownJournal(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	log, err := journal.OpenPublic(k.store, k.key)
-	if err != nil {
-		return nil, err
-	}
-	if seen := k.memory.Seen(); seen.Size > 0 {
-		o.Since = append(o.Since, seen)
-	}
-	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Visit: o.Visit})
-	if err != nil {
-		return nil, err
-	}
-	res := &VerifiedJournal{v, k.key, k.known}
-	if k.beside != k.key {
-		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
-	}
-	if n := len(v.Findings); n > 0 {
-		err := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings")))
-		return res, journal.Forget(err, k.file)
-	}
-	if o.Key == "" && v.Newest.Size > 0 {
-		k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
-		return res, k.memory.Keep(k.file)
-	}
-	return res, nil
+	return k.Verify(ctx, o)
 }
 
-// knownJournal is what is known of a journal before it is read.
-type knownJournal struct {
-	store  cofre.Store
-	file   string
-	memory journal.Memory
-	beside string // the key that lies beside it
-	key    string // the one that must have signed it
-	known  bool
-}
-
-func (in *Installation) knownJournal(ctx context.Context, given string) (*knownJournal, error) {
+func (in *Installation) knownJournal(ctx context.Context, key string) (*journaling.Known, error) {
 	st, err := walstore.Open(ctx, in.cfg.Repository)
 	if err != nil {
 		return nil, err
@@ -165,24 +112,12 @@ func (in *Installation) knownJournal(ctx context.Context, given string) (*knownJ
 	if err != nil {
 		return nil, err
 	}
-	k := &knownJournal{store: st, file: journal.MemoryFile(state, st.URL())}
-	if k.memory, err = journal.Recall(k.file); err != nil {
-		return nil, err
-	}
-	k.beside, err = journal.PublicKey(ctx, st)
-	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
-		return nil, err
-	}
-	k.key, k.known = cmp.Or(given, k.memory.Key, k.beside), given != "" || k.memory.Key != ""
-	if k.key == "" {
-		return nil, cofre.WithHint(cofre.Fail(cofre.Say("journal.none", "there is no journal in {{.url}}", "url", st.URL()), cofre.ErrNotFound), cofre.Say("journal.begin", "the next backup begins one: cofre backup"))
-	}
-	return k, nil
+	return journaling.Know(ctx, st, state, key)
 }
 
 // vouch adds to the recovery kit of the repository the key of its journal and the newest checkpoint. A repository of before has none.
 //
-// Errors: cofre.ErrCorrupt if the key is not the one that this machine knows; those of the store.
+// Errors: those of journaling.Known.Newest.
 func (in *Installation) vouch(ctx context.Context, kit *repository.RecoveryKit) error {
 	k, err := in.knownJournal(ctx, "")
 	if errors.Is(err, cofre.ErrNotFound) {
@@ -191,19 +126,11 @@ func (in *Installation) vouch(ctx context.Context, kit *repository.RecoveryKit) 
 	if err != nil {
 		return err
 	}
-	if k.beside != "" && k.beside != k.key {
-		return journal.Forget(cofre.Fail(journal.KeyChanged(k.key, k.beside), cofre.ErrCorrupt), k.file)
+	key, newest, err := k.Newest(ctx)
+	if err == nil {
+		kit.Vouch(key, newest)
 	}
-	log, err := journal.OpenPublic(k.store, k.key)
-	if err != nil {
-		return err
-	}
-	c, err := log.Newest(ctx, k.memory.Seen().Size)
-	if err != nil {
-		return err
-	}
-	kit.Vouch(k.key, c.String())
-	return nil
+	return err
 }
 
 // beginJournal begins the journal of a repository that was just made.
@@ -233,31 +160,16 @@ func (in *Installation) beginJournal(ctx context.Context) error {
 // lookAtJournal compares the journal with what this machine has seen of it.
 func lookAtJournal(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
 	subject := cofre.Say("doctor.journal", "journal")
-	in := &Installation{cfg: cfg}
-	k, err := in.knownJournal(ctx, "")
+	k, err := (&Installation{cfg: cfg}).knownJournal(ctx, "")
 	if errors.Is(err, cofre.ErrNotFound) {
 		return cofre.NewDiagnosis(subject, true, cofre.Say("doctor.no_journal", "there is none yet: the next backup begins one"), cofre.Message{})
 	}
 	if err != nil {
 		return failed(subject, err)
 	}
-	if k.beside != k.key {
-		return failed(subject, journal.Forget(cofre.Fail(journal.KeyChanged(k.key, cmp.Or(k.beside, "-")), cofre.ErrCorrupt), k.file))
-	}
-	log, err := journal.OpenPublic(k.store, k.key)
+	detail, err := k.Look(ctx)
 	if err != nil {
 		return failed(subject, err)
-	}
-	newest, found, err := log.Compare(ctx, k.memory.Seen())
-	if err == nil && !found.IsZero() {
-		err = journal.Forget(cofre.Fail(found, cofre.ErrCorrupt), k.file)
-	}
-	if err != nil {
-		return failed(subject, err)
-	}
-	detail := cofre.SayN("doctor.journal_entries", int(newest.Size), "1 entry, signed by {{.origin}}", "{{.n}} entries, signed by {{.origin}}", "origin", newest.Origin)
-	if k.memory.Checkpoint == "" {
-		detail = cofre.Say("doctor.journal_unknown", "{{.entries}}; this machine knows nothing of its past: compare it with a line that somebody kept: cofre journal verify --since LINE", "entries", detail)
 	}
 	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
 }

@@ -102,3 +102,12 @@ func parse(text []byte) (Entry, error) {
 	}
 	return e, nil
 }
+
+// HoldFacts is what an entry says of a hold for everybody to read.
+type HoldFacts struct {
+	ID    string     `json:"id"`
+	Kind  cofre.Kind `json:"kind,omitempty"`
+	Owner string     `json:"owner,omitempty"`
+	Since time.Time  `json:"since,omitzero"`
+	Until time.Time  `json:"until,omitzero"`
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -60,7 +61,7 @@ line that somebody kept elsewhere, on paper or in a mail, shows it.`,
 }
 
 func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Installation) error {
-	var o installation.JournalOptions
+	var o journaling.Reading
 	var after time.Time
 	if c.since != "" {
 		line, err := journal.ParseCheckpoint(c.since)
@@ -76,7 +77,7 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 			entries = append(entries, e)
 		}
 	}
-	res, err := in.Journal().Verify(ctx, o)
+	res, err := in.Journal().Verify(ctx, c.key, o)
 	if res == nil {
 		return err
 	}
@@ -92,13 +93,13 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 
 // journalDocument is the JSON document of the journal, and of its verification.
 type journalDocument struct {
-	Entries  []journal.Numbered            `json:"entries,omitempty"`
-	Verified *installation.VerifiedJournal `json:"verified"`
-	Error    *edge.ErrorDocument           `json:"error,omitempty"`
+	Entries  []journal.Numbered   `json:"entries,omitempty"`
+	Verified *journaling.Verified `json:"verified"`
+	Error    *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
 func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.Installation) error {
-	o := installation.JournalOptions{Key: c.key, Full: c.full}
+	o := journaling.Reading{Full: c.full}
 	for _, text := range c.lines {
 		line, err := journal.ParseCheckpoint(text)
 		if err != nil {
@@ -106,7 +107,7 @@ func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.In
 		}
 		o.Since = append(o.Since, line)
 	}
-	res, err := in.Journal().Verify(ctx, o)
+	res, err := in.Journal().Verify(ctx, c.key, o)
 	if res == nil {
 		return err
 	}

@@ -25,15 +25,6 @@ type held struct {
 	sealed string
 }
 
-// HoldFacts is what an entry says of a hold for everybody to read.
-type HoldFacts struct {
-	ID    string     `json:"id"`
-	Kind  cofre.Kind `json:"kind,omitempty"`
-	Owner string     `json:"owner,omitempty"`
-	Since time.Time  `json:"since,omitzero"`
-	Until time.Time  `json:"until,omitzero"`
-}
-
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
@@ -52,7 +43,7 @@ func (h *History) Take(e journal.Numbered) {
 			h.failing = b.At
 		}
 	case journal.EventHeld:
-		var f HoldFacts
+		var f journal.HoldFacts
 		// What cannot be read holds: its point is in the entry, and it has no end.
 		_ = json.Unmarshal(b.Facts, &f)
 		id := f.ID
@@ -61,7 +52,7 @@ func (h *History) Take(e journal.Numbered) {
 		}
 		h.holds[id] = held{cofre.Hold{ID: id, Point: b.Point, Kind: f.Kind, Owner: f.Owner, Since: f.Since, Until: f.Until}, b.Sealed}
 	case journal.EventReleased:
-		var f HoldFacts
+		var f journal.HoldFacts
 		if json.Unmarshal(b.Facts, &f) == nil {
 			delete(h.holds, f.ID)
 		}

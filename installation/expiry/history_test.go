@@ -39,12 +39,12 @@ func because(sealed string) (string, error) {
 func TestHoldsOfAHistory(t *testing.T) {
 	until := now.AddDate(0, 1, 0)
 	h := told(
-		journal.Body{Event: journal.EventHeld, Point: "a", Facts: facts(expiry.HoldFacts{ID: "1", Owner: "ana", Since: now, Until: until}), Sealed: "s"},
-		journal.Body{Event: journal.EventHeld, Point: "b", Facts: facts(expiry.HoldFacts{ID: "2", Kind: cofre.KindConfig, Since: now.Add(time.Hour)})},
-		journal.Body{Event: journal.EventHeld, Point: "c", Facts: facts(expiry.HoldFacts{ID: "3", Since: now})},
-		journal.Body{Event: journal.EventHeld, Point: "d", Installation: "other", Facts: facts(expiry.HoldFacts{ID: "4", Since: now})},
-		journal.Body{Event: journal.EventReleased, Point: "c", Facts: facts(expiry.HoldFacts{ID: "3"})},
-		journal.Body{Event: journal.EventReleased, Point: "a", Installation: "other", Facts: facts(expiry.HoldFacts{ID: "1"})},
+		journal.Body{Event: journal.EventHeld, Point: "a", Facts: facts(journal.HoldFacts{ID: "1", Owner: "ana", Since: now, Until: until}), Sealed: "s"},
+		journal.Body{Event: journal.EventHeld, Point: "b", Facts: facts(journal.HoldFacts{ID: "2", Kind: cofre.KindConfig, Since: now.Add(time.Hour)})},
+		journal.Body{Event: journal.EventHeld, Point: "c", Facts: facts(journal.HoldFacts{ID: "3", Since: now})},
+		journal.Body{Event: journal.EventHeld, Point: "d", Installation: "other", Facts: facts(journal.HoldFacts{ID: "4", Since: now})},
+		journal.Body{Event: journal.EventReleased, Point: "c", Facts: facts(journal.HoldFacts{ID: "3"})},
+		journal.Body{Event: journal.EventReleased, Point: "a", Installation: "other", Facts: facts(journal.HoldFacts{ID: "1"})},
 	)
 	got := h.Holds(because)
 	want := []cofre.Hold{

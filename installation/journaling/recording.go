@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -205,9 +204,9 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 	case cofre.Pruned:
 		return is(journal.EventPruned, map[string]any{"freed": f.Freed, "announced": f.Announced}, nil)
 	case cofre.PointHeld:
-		return is(journal.EventHeld, expiry.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.Hold.Owner, Since: f.Hold.Since, Until: f.Hold.Until}, map[string]string{"reason": f.Hold.Reason})
+		return is(journal.EventHeld, journal.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.Hold.Owner, Since: f.Hold.Since, Until: f.Hold.Until}, map[string]string{"reason": f.Hold.Reason})
 	case cofre.HoldLifted:
-		return is(journal.EventReleased, expiry.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.By}, map[string]string{"reason": f.Why})
+		return is(journal.EventReleased, journal.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.By}, map[string]string{"reason": f.Why})
 	case cofre.GapAcknowledged:
 		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.ClusterAdopted:

@@ -16,6 +16,9 @@ func (s *Screen) ShowPruned(p *cofre.Pruned) {
 	if !s.Quiet || p.DryRun {
 		fmt.Fprintln(s.Out, s.Text(freed))
 	}
+	if p.Unreadable > 0 {
+		fmt.Fprintln(s.Out, s.Text(cofre.SayN("prune.unreadable", p.Unreadable, "1 piece cannot be read and stays where it is; find out what is damaged: cofre verify --level content", "{{.n}} pieces cannot be read and stay where they are; find out what is damaged: cofre verify --level content")))
+	}
 	if s.Quiet {
 		return
 	}
@@ -32,9 +35,6 @@ func (s *Screen) ShowPruned(p *cofre.Pruned) {
 		if left.Count > 0 {
 			fmt.Fprintln(s.Out, s.Text(left.Message))
 		}
-	}
-	if p.Unreadable > 0 {
-		fmt.Fprintln(s.Out, s.Text(cofre.SayN("prune.unreadable", p.Unreadable, "1 piece cannot be read and stays where it is; find out what is damaged: cofre verify --level content", "{{.n}} pieces cannot be read and stay where they are; find out what is damaged: cofre verify --level content")))
 	}
 	if !p.DryRun {
 		fmt.Fprintln(s.Out, s.Text(cofre.Say("prune.fewer", "indexes: {{.indexes_before}} before, {{.indexes}} now; seals: {{.seals_before}} before, {{.seals}} now",

@@ -1,0 +1,134 @@
+package journaling
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/journal"
+)
+
+// Reading says what the journal is held against. The zero value holds it against what this machine has seen of it.
+type Reading struct {
+	Since []journal.Checkpoint // that somebody kept
+	Full  bool                 // reads every object, also what is in a bundle
+	// Visit is given every entry, in order.
+	Visit func(journal.Numbered)
+}
+
+// Verified is what was found, by which key.
+type Verified struct {
+	*journal.Verified
+	Key string `json:"key"`
+	// Known is whether somebody vouches for the key: the person who gave it, or this machine, which has seen it before.
+	Known bool `json:"key_known"`
+}
+
+// Known is what is known of the journal of a repository before it is read. To read it, neither password nor indexes are needed.
+type Known struct {
+	store  cofre.Store
+	file   string
+	memory journal.Memory
+	given  bool   // the key
+	beside string // the key that lies beside it
+	key    string // the one that must have signed it
+	known  bool
+}
+
+// Know says what is known of the journal in a store: by this machine, whose state directory is given, and by who gives the key, which
+// is empty if nobody does.
+//
+// Errors: cofre.ErrNotFound if there is no journal and none was known; those of the store.
+func Know(ctx context.Context, st cofre.Store, stateDir, key string) (*Known, error) {
+	k := &Known{store: st, file: journal.MemoryFile(stateDir, st.URL()), given: key != ""}
+	var err error
+	if k.memory, err = journal.Recall(k.file); err != nil {
+		return nil, err
+	}
+	k.beside, err = journal.PublicKey(ctx, st)
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+		return nil, err
+	}
+	k.key, k.known = cmp.Or(key, k.memory.Key, k.beside), k.given || k.memory.Key != ""
+	if k.key == "" {
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("journal.none", "there is no journal in {{.url}}", "url", st.URL()), cofre.ErrNotFound), cofre.Say("journal.begin", "the next backup begins one: cofre backup"))
+	}
+	return k, nil
+}
+
+// Verify reads the journal, and compares it with what is kept of it. Nothing is changed, except that this machine remembers the newest
+// checkpoint if nothing was found.
+//
+// Errors: cofre.ErrFindings with the result, if something is wrong; cofre.ErrConfig if the key is none; those of the store.
+func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return nil, err
+	}
+	if seen := k.memory.Seen(); seen.Size > 0 {
+		o.Since = append(o.Since, seen)
+	}
+	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Visit: o.Visit})
+	if err != nil {
+		return nil, err
+	}
+	res := &Verified{v, k.key, k.known}
+	if k.beside != k.key {
+		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
+	}
+	if n := len(v.Findings); n > 0 {
+		err := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings")))
+		return res, journal.Forget(err, k.file)
+	}
+	if !k.given && v.Newest.Size > 0 {
+		k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
+		return res, k.memory.Keep(k.file)
+	}
+	return res, nil
+}
+
+// Newest returns the key and the newest checkpoint, as the recovery kit has them.
+//
+// Errors: cofre.ErrCorrupt if the key is not the one that this machine knows; those of the store.
+func (k *Known) Newest(ctx context.Context) (key, checkpoint string, err error) {
+	if k.beside != "" && k.beside != k.key {
+		return "", "", k.otherKey()
+	}
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return "", "", err
+	}
+	c, err := log.Newest(ctx, k.memory.Seen().Size)
+	return k.key, c.String(), err
+}
+
+func (k *Known) otherKey() error {
+	return journal.Forget(cofre.Fail(journal.KeyChanged(k.key, cmp.Or(k.beside, "-")), cofre.ErrCorrupt), k.file)
+}
+
+// Look compares the journal with what this machine has seen of it, and returns what there is to say of it.
+//
+// Errors: cofre.ErrCorrupt if it is not what was seen; those of the store.
+func (k *Known) Look(ctx context.Context) (cofre.Message, error) {
+	if k.beside != k.key {
+		return cofre.Message{}, k.otherKey()
+	}
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return cofre.Message{}, err
+	}
+	newest, found, err := log.Compare(ctx, k.memory.Seen())
+	if err == nil && !found.IsZero() {
+		err = journal.Forget(cofre.Fail(found, cofre.ErrCorrupt), k.file)
+	}
+	if err != nil {
+		return cofre.Message{}, err
+	}
+	detail := cofre.SayN("doctor.journal_entries", int(newest.Size), "1 entry, signed by {{.origin}}", "{{.n}} entries, signed by {{.origin}}", "origin", newest.Origin)
+	if k.memory.Checkpoint == "" {
+		detail = cofre.Say("doctor.journal_unknown", "{{.entries}}; this machine knows nothing of its past: compare it with a line that somebody kept: cofre journal verify --since LINE", "entries", detail)
+	}
+	return detail, nil
+}
