@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres/physical/adopting"
@@ -94,7 +95,7 @@ func (in *Installation) noOther(ctx context.Context, adoption *adopting.Adoption
 	if in.cfg.Cluster == nil {
 		return nil
 	}
-	server, err := serverOf(in.cfg.Cluster.URL, in.cfg.Cluster.Password)
+	server, err := sources.ServerOf(in.cfg.Cluster.URL, in.cfg.Cluster.Password)
 	if err != nil {
 		return err
 	}

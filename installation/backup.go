@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/backup"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -84,7 +85,7 @@ func (in *Installation) PlanBackup(ctx context.Context, o BackupOptions) (*cofre
 }
 
 func (in *Installation) backupRequest(o BackupOptions) (backup.Request, error) {
-	sources, err := sources(in.cfg, o.Kinds, o)
+	captured, err := sources.All(in.cfg, o.Kinds, sources.Options{Jobs: o.Jobs, LockTimeout: o.LockTimeout, AllowEmpty: o.AllowEmpty})
 	if err != nil {
 		return backup.Request{}, err
 	}
@@ -93,7 +94,7 @@ func (in *Installation) backupRequest(o BackupOptions) (backup.Request, error) {
 		return backup.Request{}, fmt.Errorf("read the name of this machine: %w", err)
 	}
 	return backup.Request{
-		Installation: in.cfg.Name, Sources: sources, Checks: pointChecks(), Jobs: parallel(o.Jobs),
+		Installation: in.cfg.Name, Sources: captured, Checks: sources.PointChecks(), Jobs: sources.Parallel(o.Jobs),
 		Observer: in.observer, Host: host, Version: in.Version,
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/observe"
@@ -61,7 +62,7 @@ func (in *Installation) look(ctx context.Context) []cofre.Diagnosis {
 //
 // Errors: cofre.ErrConfig if none is configured; those of postgres.Connect.
 func (in *Installation) ServerMajor(ctx context.Context) (int, error) {
-	to, err := restoreServer(in.cfg, "")
+	to, err := sources.Server(in.cfg, "")
 	if err != nil {
 		return 0, err
 	}
@@ -78,9 +79,9 @@ func (in *Installation) ServerMajor(ctx context.Context) (int, error) {
 //
 // Errors: cofre.ErrConfig without a storage; those of bucket.CheckProvider; cofre.ErrFindings, with the report, if a check fails.
 func (in *Installation) CheckProvider(ctx context.Context, id string) (report bucket.ProviderReport, err error) {
-	end := in.begin(ctx, cofre.RunCheckProvider, observe.About{Of: cofre.SourceID{Kind: cofre.KindStorage, Name: storageName}})
+	end := in.begin(ctx, cofre.RunCheckProvider, observe.About{Of: cofre.SourceID{Kind: cofre.KindStorage, Name: sources.StorageName}})
 	defer func() { end(err) }()
-	to, err := openStore(ctx, in.cfg)
+	to, err := sources.Store(ctx, in.cfg)
 	if err != nil {
 		return bucket.ProviderReport{}, err
 	}
@@ -244,7 +245,7 @@ func lookAtArchiver(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 func serverUser(ctx context.Context, c *config.Cluster) (int, bool) {
 	dir := c.DataDirectory
 	if dir == "" {
-		server, err := serverOf(c.URL, c.Password)
+		server, err := sources.ServerOf(c.URL, c.Password)
 		if err != nil {
 			return 0, false
 		}
@@ -270,8 +271,8 @@ func serverUser(ctx context.Context, c *config.Cluster) (int, bool) {
 // lookAtSources asks each source by itself: one that cannot be reached hides nothing of the others.
 func lookAtSources(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	var looked []cofre.Diagnosis
-	for _, kind := range configured(cfg) {
-		made, err := sources(cfg, []cofre.Kind{kind}, BackupOptions{})
+	for _, kind := range sources.Configured(cfg) {
+		made, err := sources.All(cfg, []cofre.Kind{kind}, sources.Options{})
 		if err != nil {
 			looked = append(looked, failed(cofre.Verbatim(string(kind)), err))
 			continue

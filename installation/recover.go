@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/observe"
@@ -84,7 +85,7 @@ func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptio
 	}
 	cofre.Tell(in.observer, chosen)
 	o.Point = string(w.point)
-	c.Recovery, c.Plan, c.RestoreCommand, c.Jobs = w.target, w.recovery, command, parallel(c.Jobs)
+	c.Recovery, c.Plan, c.RestoreCommand, c.Jobs = w.target, w.recovery, command, sources.Parallel(c.Jobs)
 	if command != "" {
 		// The key of the repository's WAL must not stay in a cluster that serves.
 		c.EndCommand = "rm -rf " + datadir.SpoolDir

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
@@ -40,7 +41,7 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 		return nil, err
 	}
 	o := d.Options
-	o.Server, o.Jobs, o.Check = server.With("postgres"), parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
+	o.Server, o.Jobs, o.Check = server.With("postgres"), sources.Parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
 	o.Loss.Known = from.Lost()
 	o.Loss.Elsewhere = func(ctx context.Context, schema, table string) string {
 		return d.elsewhere(ctx, in, repo, from, schema, table)
@@ -87,5 +88,5 @@ func (in *Installation) server(named postgres.Config) (postgres.Config, error) {
 	if named.URL != "" {
 		return named, nil
 	}
-	return restoreServer(in.cfg, "")
+	return sources.Server(in.cfg, "")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/sources"
 )
 
 // Storage says which objects are restored into the configured storage, and how. The zero value brings back what is missing.
@@ -44,7 +45,7 @@ func (s Storage) replaces(cofre.Component) cofre.Message {
 
 func (s Storage) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
 	p, comp := from.Point, from.Component
-	store, err := openTarget(ctx, in.cfg)
+	store, err := sources.Target(ctx, in.cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 		Buckets: s.Buckets, Prefix: s.Prefix, Object: s.Object, ToBucket: s.ToBucket, ToPrefix: s.ToPrefix,
 		Replace: s.Replace, DeleteExtra: s.DeleteExtra, KeepIn: s.KeepIn, NoKeep: s.NoKeep, Jobs: s.Jobs, StateDir: state,
 	}
-	rows, ok, err := storageRowsOf(in.cfg)
+	rows, ok, err := sources.RowsOf(in.cfg)
 	if err != nil {
 		return nil, err
 	}

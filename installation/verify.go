@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
@@ -61,7 +62,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	}
 	beside := walcheck.Options{Level: level, Backups: backups, Sizes: sizes, Since: in.WAL().promisedSince()}
 	res, err := verify.Run(ctx, repo, verify.Request{
-		Points: points, Level: level, Checks: pointChecks(), Observer: in.observer,
+		Points: points, Level: level, Checks: sources.PointChecks(), Observer: in.observer,
 		Beside: func(ctx context.Context) []verify.WAL { return walcheck.Run(ctx, in.walRepositories(ctx), beside) },
 		Name:   func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },
 	})

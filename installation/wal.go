@@ -8,9 +8,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -84,95 +82,4 @@ func walCopies(ctx context.Context, cfg *config.Config, inv *wal.Inventory, warn
 		copies = append(copies, &fetch.Copy{URL: r.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) { return st, id, nil }})
 	}
 	return copies
-}
-
-// walArchive lets a base backup ask which of its segments have been archived.
-type walArchive struct {
-	cfg   *config.Config
-	store cofre.Store
-	all   []wal.Archive // the repository and its copies
-}
-
-// Holds asks the repository.
-func (a walArchive) Holds(ctx context.Context, system cofre.SystemID, name string, content []byte) (bool, error) {
-	file, err := pgdata.ParseWALName(name)
-	if err != nil {
-		return false, err
-	}
-	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, file, content)
-}
-
-// Put puts it into the repository and its copies.
-func (a walArchive) Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error {
-	file, err := pgdata.ParseWALName(name)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, to := range a.all {
-		_, err := wal.Restore(ctx, to, system, file, content)
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// Readable looks at the keys of the repository and its copies.
-func (a walArchive) Readable(ctx context.Context) error {
-	for i, of := range a.all {
-		if of.Unusable != nil {
-			continue // whatever needs it says so
-		}
-		if err := wal.Readable(ctx, of.Store, walstore.Unlock(ctx, a.cfg.Repositories()[i], of.Store)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Mend looks at the repository and its copies, each of which may have what another has lost.
-func (a walArchive) Mend(ctx context.Context, system cofre.SystemID, read func(context.Context, string) ([]byte, error)) (healed, lost []cofre.Message, err error) {
-	m := walmend.Mender{All: a.all, Unlock: unlocking(ctx, a.cfg, a.all), Read: read}
-	wanted, err := m.Damaged(ctx, system)
-	holes, holesErr := m.Holes(ctx, system)
-	mended, mendErr := m.Mend(ctx, append(wanted, holes...))
-	for _, f := range mended {
-		switch {
-		case f.From != "":
-			healed = append(healed, f.Message())
-		case !f.Acknowledged:
-			lost = append(lost, f.Message())
-		}
-	}
-	return healed, lost, errors.Join(err, holesErr, mendErr)
-}
-
-// Missing asks for each segment by name.
-func (a walArchive) Missing(ctx context.Context, system cofre.SystemID, segments []string) ([]string, error) {
-	var missing []string
-	for _, s := range segments {
-		file, err := pgdata.ParseWALName(s)
-		if err != nil {
-			return nil, err
-		}
-		switch _, err := a.store.Stat(ctx, wal.ObjectName(system, file)); {
-		case errors.Is(err, cofre.ErrNotFound):
-			missing = append(missing, s)
-		case err != nil:
-			return nil, err
-		}
-	}
-	return missing, nil
-}
-
-// Refused says what the archive has noted about a file that it holds another of.
-func (a walArchive) Refused(ctx context.Context, system cofre.SystemID, file string) (string, error) {
-	name, err := pgdata.ParseWALName(file)
-	if err != nil {
-		return "", err
-	}
-	notes, err := wal.Refused(ctx, a.store, system, name)
-	if err != nil || len(notes) == 0 {
-		return "", err
-	}
-	return fmt.Sprintf("the repository holds another %s; %s", file, notes[len(notes)-1].Offered()), nil
 }

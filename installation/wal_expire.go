@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -75,5 +76,5 @@ func (w WAL) promisedSince() time.Time {
 
 // aboutCluster is what a run of WAL is about.
 func aboutCluster() observe.About {
-	return observe.About{Of: cofre.SourceID{Kind: cofre.KindCluster, Name: clusterName}}
+	return observe.About{Of: cofre.SourceID{Kind: cofre.KindCluster, Name: sources.ClusterName}}
 }

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -24,7 +23,7 @@ import (
 // repository; those of a copy, once the others are mended.
 func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 	archives := walstore.Archives(ctx, w.in.cfg)
-	m := walmend.Mender{All: archives, Unlock: unlocking(ctx, w.in.cfg, archives)}
+	m := walmend.Mender{All: archives, Unlock: sources.Unlocking(ctx, w.in.cfg, archives)}
 	done := []walmend.File{}
 	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		var errs []error
@@ -75,18 +74,4 @@ func missingIn(held []holding, backups []recovery.BaseBackup, w WAL) (wanted []w
 		}
 	}
 	return wanted
-}
-
-// unlocking reads the key of each archive when it is needed, once.
-func unlocking(ctx context.Context, cfg *config.Config, all []wal.Archive) []func() (wal.Identity, error) {
-	unlock := make([]func() (wal.Identity, error), len(all))
-	for i, of := range all {
-		unlock[i] = sync.OnceValues(func() (wal.Identity, error) {
-			if of.Unusable != nil {
-				return wal.Identity{}, of.Unusable
-			}
-			return walstore.Unlock(ctx, cfg.Repositories()[i], of.Store)()
-		})
-	}
-	return unlock
 }

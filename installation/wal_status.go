@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
@@ -177,7 +178,7 @@ func (w WAL) archiver(ctx context.Context) (*archiving.Archiver, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, archivingBound)
 	defer cancel()
-	source, err := clusterSource(ctx, cfg, BackupOptions{})
+	source, err := sources.Cluster(ctx, cfg, sources.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/probe"
@@ -36,7 +37,7 @@ func (w WAL) Stream(ctx context.Context, o StreamOptions) (err error) {
 	if cfg.Cluster == nil {
 		return cofre.WithHint(cofre.Fail(cofre.Say("wal.no_cluster", "stream WAL: no cluster is configured"), cofre.ErrConfig), cfg.Adding(cofre.KindCluster))
 	}
-	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+	server, err := sources.ServerOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (w WAL) Stream(ctx context.Context, o StreamOptions) (err error) {
 	return stream.Run(ctx, stream.Config{
 		Postgres: server, Slot: cmp.Or(o.Slot, cfg.Cluster.Slot), Archives: archives,
 		Spool: spool, SpoolLimit: o.SpoolLimit, Flush: o.Flush, Synchronous: o.Synchronous, Observer: w.in.observer,
-		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: clusterName},
+		Source: cofre.SourceID{Installation: cfg.Name, Kind: cofre.KindCluster, Name: sources.ClusterName},
 	})
 }
 
@@ -82,7 +83,7 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (_ *probe.Probed, err er
 		return nil, cofre.WithHint(cofre.Fail(cofre.Say("wal.kept_none", "check the way of WAL: the configuration keeps none"), cofre.ErrConfig),
 			cofre.Say("wal.configure", "say in the section cluster how it comes to the repository: wal: archive, or wal: stream"))
 	}
-	server, err := serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+	server, err := sources.ServerOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	if err != nil {
 		return nil, err
 	}

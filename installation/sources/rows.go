@@ -1,4 +1,4 @@
-package installation
+package sources
 
 import (
 	"context"
@@ -14,31 +14,31 @@ import (
 	"github.com/trustlayer/cofre/postgres/storagerows"
 )
 
-// storageRows gives a capture and a restore of objects the table in which Supabase Storage keeps what it knows of them.
-type storageRows struct{ table storagerows.Table }
+// Rows gives a capture and a restore of objects the table in which Supabase Storage keeps what it knows of them.
+type Rows struct{ table storagerows.Table }
 
 var (
-	_ bucket.Recent    = storageRows{}
-	_ bucket.Inventory = storageRows{}
-	_ restoring.FixUp  = storageRows{}
+	_ bucket.Recent    = Rows{}
+	_ bucket.Inventory = Rows{}
+	_ restoring.FixUp  = Rows{}
 )
 
-// storageRowsOf returns the table behind the configured storage, false if no database of it is configured.
-func storageRowsOf(cfg *config.Config) (storageRows, bool, error) {
+// RowsOf returns the table behind the configured storage, false if no database of it is configured.
+func RowsOf(cfg *config.Config) (Rows, bool, error) {
 	if cfg.Storage == nil || cfg.Storage.Supabase == nil || cfg.Database == nil {
-		return storageRows{}, false, nil
+		return Rows{}, false, nil
 	}
-	server, err := serverOf(cfg.Database.URL, cfg.Database.Password)
-	return storageRows{storagerows.Table{Server: server}}, err == nil, err
+	server, err := ServerOf(cfg.Database.URL, cfg.Database.Password)
+	return Rows{storagerows.Table{Server: server}}, err == nil, err
 }
 
 // Rows yields every row. Its first error is cofre.ErrNotFound if the database has no such table.
-func (s storageRows) Rows(ctx context.Context) iter.Seq2[bucket.Object, error] {
+func (s Rows) Rows(ctx context.Context) iter.Seq2[bucket.Object, error] {
 	return s.Since(ctx, time.Time{})
 }
 
 // Since yields the rows that were written since t, by the server's clock.
-func (s storageRows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Object, error] {
+func (s Rows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Object, error] {
 	return func(yield func(bucket.Object, error) bool) {
 		enough := false
 		err := s.table.Read(ctx, t, func(columns []string, rows io.Reader) error {
@@ -56,7 +56,7 @@ func (s storageRows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Ob
 }
 
 // FixUp sets owners and times. In another database than the storage's there is nothing to set.
-func (s storageRows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
+func (s Rows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
 	done, err := s.table.Set(ctx, rowsOf(objects))
 	if errors.Is(err, storagerows.ErrNoTable) {
 		err = nil

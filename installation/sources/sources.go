@@ -1,4 +1,6 @@
-package installation
+// Package sources makes of a configuration what is captured, and leads to the servers and stores that it names, for captures and restores. Each source is
+// opened when it is needed. Read All first.
+package sources
 
 import (
 	"cmp"
@@ -6,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
@@ -19,28 +22,35 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/basebackup"
 )
 
+// Options say how sources are captured. The zero value is as configured.
+type Options struct {
+	Jobs        int           // things read at once; 0 is as configured
+	LockTimeout time.Duration // for a lock on a table; 0 is as configured
+	AllowEmpty  bool          // takes a storage for empty though the last backup found objects in it
+}
+
 // maxJobs is how many things are read at once if nobody said: beyond it a database is disturbed more than a
 // backup is sped up.
 const maxJobs = 4
 
-// clusterName names the only cluster source of a configuration.
-const clusterName = "cluster"
+// ClusterName names the only cluster source of a configuration.
+const ClusterName = "cluster"
 
-// parallel is how many things are done at once: as asked for, or as many as there are CPUs, up to maxJobs.
-func parallel(jobs int) int {
+// Parallel is how many things are done at once: as asked for, or as many as there are CPUs, up to maxJobs.
+func Parallel(jobs int) int {
 	if jobs > 0 {
 		return jobs
 	}
 	return min(runtime.NumCPU(), maxJobs)
 }
 
-// pointChecks are the checks between the components of one point.
-func pointChecks() []cofre.PointCheck {
+// PointChecks are the checks between the components of one point.
+func PointChecks() []cofre.PointCheck {
 	return []cofre.PointCheck{bucket.Closure{Rows: supabase.DatabaseRows}}
 }
 
-// configured lists the kinds that the configuration has a section for.
-func configured(cfg *config.Config) []cofre.Kind {
+// Configured lists the kinds that the configuration has a section for.
+func Configured(cfg *config.Config) []cofre.Kind {
 	var kinds []cofre.Kind
 	for _, s := range []struct {
 		kind cofre.Kind
@@ -58,12 +68,12 @@ func configured(cfg *config.Config) []cofre.Kind {
 	return kinds
 }
 
-// sources names the sources of the kinds asked for, or of all that are configured. Each is opened when it is needed,
+// All names the sources of the kinds asked for, or of all that are configured. Each is opened when it is needed,
 // so that a secret that cannot be read, or a storage that is down, stands in the way of its own source alone.
 //
 // Errors: cofre.ErrConfig if a kind is asked for that is not configured, or nothing is.
-func sources(cfg *config.Config, kinds []cofre.Kind, o BackupOptions) ([]cofre.Source, error) {
-	have := configured(cfg)
+func All(cfg *config.Config, kinds []cofre.Kind, o Options) ([]cofre.Source, error) {
+	have := Configured(cfg)
 	if len(kinds) == 0 {
 		kinds = have
 	}
@@ -90,19 +100,19 @@ func sourceID(cfg *config.Config, kind cofre.Kind) cofre.SourceID {
 	case cofre.KindDatabase:
 		id.Name = postgres.Config{URL: cfg.Database.URL}.DatabaseName()
 	case cofre.KindCluster:
-		id.Name = clusterName
+		id.Name = ClusterName
 	case cofre.KindStorage:
-		id.Name = storageName
+		id.Name = StorageName
 	}
 	return id
 }
 
-func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o BackupOptions) (cofre.Source, error) {
+func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o Options) (cofre.Source, error) {
 	switch kind {
 	case cofre.KindDatabase:
 		return databaseSource(cfg, o)
 	case cofre.KindCluster:
-		return clusterSource(ctx, cfg, o)
+		return Cluster(ctx, cfg, o)
 	case cofre.KindStorage:
 		return storageSource(ctx, cfg, o)
 	case cofre.KindConfig:
@@ -111,9 +121,9 @@ func source(ctx context.Context, cfg *config.Config, kind cofre.Kind, o BackupOp
 	return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.cannot", "this version cannot capture {{.kind}}", "kind", kind), cofre.ErrConfig), cofre.Say("sources.remove", "remove the section {{.kind}}", "kind", kind))
 }
 
-func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
+func databaseSource(cfg *config.Config, o Options) (cofre.Source, error) {
 	d := cfg.Database
-	server, err := serverOf(d.URL, d.Password)
+	server, err := ServerOf(d.URL, d.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -123,14 +133,14 @@ func databaseSource(cfg *config.Config, o BackupOptions) (cofre.Source, error) {
 	}), nil
 }
 
-func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*basebackup.Source, error) {
+func Cluster(ctx context.Context, cfg *config.Config, o Options) (*basebackup.Source, error) {
 	c := cfg.Cluster
-	server, err := serverOf(c.URL, c.Password)
+	server, err := ServerOf(c.URL, c.Password)
 	if err != nil {
 		return nil, err
 	}
 	p := basebackup.Config{
-		Name: clusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
+		Name: ClusterName, Server: server, DataDirectory: c.DataDirectory, SpreadCheckpoint: c.Checkpoint == config.CheckpointSpread,
 		Jobs: cmp.Or(o.Jobs, c.Jobs),
 	}
 	if c.WAL != "" {
@@ -138,7 +148,7 @@ func clusterSource(ctx context.Context, cfg *config.Config, o BackupOptions) (*b
 		if err != nil {
 			return nil, err
 		}
-		p.Archive = walArchive{cfg, st, walstore.Archives(ctx, cfg)}
+		p.Archive = archive{cfg, st, walstore.Archives(ctx, cfg)}
 		if c.WAL == config.WALStream {
 			p.Slot = cmp.Or(c.Slot, "cofre")
 		}
@@ -161,7 +171,7 @@ func configSource(cfg *config.Config) (cofre.Source, error) {
 		c.Paths = append(slices.Clone(c.Paths), cfg.Path)
 	}
 	if cfg.Files.PostgreSQL {
-		server, err := restoreServer(cfg, "")
+		server, err := Server(cfg, "")
 		if err != nil {
 			return nil, err
 		}
@@ -182,24 +192,24 @@ func serverConfiguration(server postgres.Config) func(context.Context) ([]files.
 	}
 }
 
-// restoreServer leads to the PostgreSQL server that the configuration names, or to another by URL.
-func restoreServer(cfg *config.Config, address string) (postgres.Config, error) {
+// Server leads to the PostgreSQL server that the configuration names, or to another by URL.
+func Server(cfg *config.Config, address string) (postgres.Config, error) {
 	switch {
 	case address != "":
 		return postgres.Config{URL: address}, nil
 	case cfg.Database != nil:
-		return serverOf(cfg.Database.URL, cfg.Database.Password)
+		return ServerOf(cfg.Database.URL, cfg.Database.Password)
 	case cfg.Cluster != nil:
-		return serverOf(cfg.Cluster.URL, cfg.Cluster.Password)
+		return ServerOf(cfg.Cluster.URL, cfg.Cluster.Password)
 	}
 	return postgres.Config{}, cofre.WithHint(cofre.Fail(cofre.Say("sources.no_server", "no server"), cofre.ErrConfig), cfg.Hint(
 		cofre.Say("sources.server", "add a section database to the configuration, or give --server URL"),
 		cofre.Say("sources.set_server", "set DB_HOST and DB_NAME, or give --server URL")))
 }
 
-// serverOf makes the connection of a URL. Without a configured password the PG* variables and the password file
+// ServerOf makes the connection of a URL. Without a configured password the PG* variables and the password file
 // count, as for psql.
-func serverOf(address string, password config.Secret) (postgres.Config, error) {
+func ServerOf(address string, password config.Secret) (postgres.Config, error) {
 	p, err := password.Read()
 	if err != nil {
 		return postgres.Config{}, fmt.Errorf("read the database password: %w: %w", cofre.ErrConfig, err)

@@ -1,4 +1,4 @@
-package installation
+package sources
 
 import (
 	"cmp"
@@ -14,11 +14,11 @@ import (
 	"github.com/trustlayer/cofre/internal/s3client"
 )
 
-// storageName names the only storage source of a configuration.
-const storageName = "storage"
+// StorageName names the only storage source of a configuration.
+const StorageName = "storage"
 
-func storageSource(ctx context.Context, cfg *config.Config, o BackupOptions) (cofre.Source, error) {
-	store, err := openStore(ctx, cfg)
+func storageSource(ctx context.Context, cfg *config.Config, o Options) (cofre.Source, error) {
+	store, err := Store(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o BackupOptions) (co
 		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.Jobs, cfg.Storage.Jobs), StateDir: state,
 		AllowEmpty: o.AllowEmpty,
 	}
-	rows, ok, err := storageRowsOf(cfg)
+	rows, ok, err := RowsOf(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -41,10 +41,10 @@ func storageSource(ctx context.Context, cfg *config.Config, o BackupOptions) (co
 	return bucket.NewSource(c), nil
 }
 
-// openStore opens the configured buckets: Supabase Storage, S3 or a folder.
+// Store opens the configured buckets: Supabase Storage, S3 or a folder.
 //
 // Errors: cofre.ErrConfig if no storage is configured; those of the store.
-func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
+func Store(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	s := cfg.Storage
 	switch {
 	case s == nil:
@@ -63,12 +63,12 @@ func openStore(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	return nil, fmt.Errorf("storage: none of supabase, s3 and folder is set: %w", cofre.ErrConfig)
 }
 
-// openTarget opens the same for a restore, which makes a folder that is not there.
-func openTarget(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
+// Target opens the same for a restore, which makes a folder that is not there.
+func Target(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	if s := cfg.Storage; s != nil && s.Supabase == nil && s.S3 == nil && s.Folder != nil {
 		return dir.OpenNew(s.Folder.Path)
 	}
-	return openStore(ctx, cfg)
+	return Store(ctx, cfg)
 }
 
 func openS3(s *config.S3) (bucket.Store, error) {
