@@ -86,7 +86,7 @@ func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.
 //
 // Errors: cofre.ErrFindings if the journal is not whole: a hold may be missing from it; those of the repository.
 func (in *Installation) Holds(ctx context.Context) ([]cofre.Hold, error) {
-	repo, err := in.reading(ctx)
+	repo, _, err := in.open(ctx) // the catalog says whose installation is meant
 	if err != nil {
 		return nil, err
 	}
