@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/journal"
@@ -172,4 +173,36 @@ func lookAtJournal(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
 		return failed(subject, err)
 	}
 	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+}
+
+// journalSize is how many entries the journal has now; 0 without one.
+func (in *Installation) journalSize(ctx context.Context) (int64, error) {
+	k, err := in.knownJournal(ctx, "")
+	if errors.Is(err, cofre.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return k.Size(ctx)
+}
+
+// recorded compares the points of the catalog with the journal: one that was published, among the first entries of a number, and did not expire must be
+// there. Entries after these are of points that may have been published since the catalog was read. What is wrong with the journal itself is found, too.
+func (in *Installation) recorded(ctx context.Context, points []cofre.RecoveryPoint, first int64) ([]cofre.Finding, error) {
+	h := &expiry.History{Installation: in.Name()}
+	res, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take})
+	switch {
+	case errors.Is(err, cofre.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, cofre.ErrFindings):
+		return res.Findings, nil
+	case err != nil:
+		return nil, err
+	}
+	var found []cofre.Finding
+	for _, id := range h.Missing(points, first) {
+		found = append(found, cofre.Finding{Check: journal.Check, Object: string(id)}.Saying(cofre.Say("journal.point_gone", "the journal says that it was published and not that it expired, and the catalog does not have it")))
+	}
+	return found, nil
 }

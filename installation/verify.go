@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -43,6 +44,7 @@ func (in *Installation) Verify(ctx context.Context, o VerifyOptions) (_ *verify.
 }
 
 func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Result, error) {
+	since, unread := in.journalSize(ctx) // before the catalog is read: what is published later is not asked for
 	repo, cat, err := in.open(ctx)
 	if err != nil {
 		return nil, err
@@ -61,13 +63,22 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		return nil, err
 	}
 	beside := walcheck.Options{Level: level, Backups: backups, Sizes: sizes, Since: in.WAL().promisedSince()}
-	res, err := verify.Run(ctx, repo, verify.Request{
+	req := verify.Request{
 		Points: points, Level: level, Checks: sources.PointChecks(), Observer: in.observer,
 		Beside: func(ctx context.Context) []verify.WAL { return walcheck.Run(ctx, in.walRepositories(ctx), beside) },
 		Name:   func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },
-	})
+	}
+	if o.Point == "" {
+		req.Recorded = func(ctx context.Context) ([]cofre.Finding, error) {
+			if unread != nil {
+				return nil, unread
+			}
+			return in.recorded(ctx, points, since)
+		}
+	}
+	res, err := verify.Run(ctx, repo, req)
 	switch n := res.Count(); {
-	case err != nil && (n == 0 || !unread(res)):
+	case err != nil && (n == 0 || !walUnread(res)):
 	case n > 0:
 		found := cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings"))
 		if err != nil { // the WAL of a repository was not read; what was found counts for more
@@ -93,8 +104,8 @@ func (in *Installation) walRepositories(ctx context.Context) []walcheck.Reposito
 	return all
 }
 
-// unread reports whether all that was asked for was looked at but the WAL of some repository.
-func unread(res *verify.Result) bool {
+// walUnread reports whether all that was asked for was looked at but the WAL of some repository.
+func walUnread(res *verify.Result) bool {
 	return slices.ContainsFunc(res.WAL, func(w verify.WAL) bool { return w.Err != nil })
 }
 
@@ -107,6 +118,9 @@ func mends(res *verify.Result, url string) cofre.Message {
 	}
 	if segment := damagedSegment(res); segment != "" {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
+	}
+	if !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Check != journal.Check }) && len(res.Findings) == res.Count() {
+		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE")
 	}
 	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
 		return wal.KeyLost(url)

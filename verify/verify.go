@@ -30,6 +30,9 @@ type Request struct {
 	Observer cofre.Observer // nil observes nothing
 	// Beside looks at archived WAL, which no point refers to, in each repository. Nil looks at none.
 	Beside func(context.Context) []WAL
+	// Recorded compares what the catalog has with what is on record of it. What it finds is of no level: the bytes are what they are. Nil
+	// compares nothing.
+	Recorded func(context.Context) ([]cofre.Finding, error)
 	// Name gives what was found the names that people know. Nil leaves them.
 	Name func([]cofre.Finding)
 }
@@ -105,6 +108,10 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 	}
 	if err == nil && req.Beside != nil {
 		err = res.add(req.Beside(ctx))
+	}
+	if req.Recorded != nil && ctx.Err() == nil {
+		found, recordedErr := req.Recorded(ctx)
+		res.Findings, err = append(res.Findings, found...), errors.Join(err, recordedErr)
 	}
 	if req.Name != nil {
 		req.Name(res.Findings)

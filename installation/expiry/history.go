@@ -14,7 +14,8 @@ import (
 type History struct {
 	Installation string
 
-	order   map[cofre.PointID]int64 // numbers of publication
+	order   map[cofre.PointID]int64 // numbers of publication, from 1
+	expired map[cofre.PointID]bool  // nothing of them is left
 	holds   map[string]held
 	failing time.Time // of the first backup that failed as a whole since the last point
 }
@@ -28,7 +29,7 @@ type held struct {
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
-		h.order, h.holds = map[cofre.PointID]int64{}, map[string]held{}
+		h.order, h.expired, h.holds = map[cofre.PointID]int64{}, map[cofre.PointID]bool{}, map[string]held{}
 	}
 	b := e.Body
 	if b.Installation != h.Installation {
@@ -41,6 +42,13 @@ func (h *History) Take(e journal.Numbered) {
 	case journal.EventFailed:
 		if h.failing.IsZero() && failed(b) {
 			h.failing = b.At
+		}
+	case journal.EventExpired:
+		var f struct {
+			Whole bool `json:"whole"`
+		}
+		if json.Unmarshal(b.Facts, &f) == nil && f.Whole {
+			h.expired[b.Point] = true
 		}
 	case journal.EventHeld:
 		var f journal.HoldFacts
@@ -85,4 +93,20 @@ func (h *History) Holds(reason func(sealed string) (string, error)) []cofre.Hold
 		return strings.Compare(a.ID, b.ID)
 	})
 	return all
+}
+
+// Missing are the points that were published among the first entries of a number, did not expire as a whole, and are not among those that are there.
+func (h *History) Missing(there []cofre.RecoveryPoint, first int64) []cofre.PointID {
+	have := make(map[cofre.PointID]bool, len(there))
+	for _, p := range there {
+		have[p.ID] = true
+	}
+	var missing []cofre.PointID
+	for id, number := range h.order {
+		if number <= first && !h.expired[id] && !have[id] {
+			missing = append(missing, id)
+		}
+	}
+	slices.Sort(missing)
+	return missing
 }

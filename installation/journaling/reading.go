@@ -89,6 +89,17 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	return res, nil
 }
 
+// Size is how many entries there are.
+//
+// Errors: those of the store.
+func (k *Known) Size(ctx context.Context) (int64, error) {
+	log, err := journal.OpenPublic(k.store, k.key)
+	if err != nil {
+		return 0, err
+	}
+	return log.Size(ctx, k.memory.Seen().Size)
+}
+
 // Newest returns the key and the newest checkpoint, as the recovery kit has them.
 //
 // Errors: cofre.ErrCorrupt if the key is not the one that this machine knows; those of the store.
