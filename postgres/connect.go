@@ -34,7 +34,17 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	if p.RuntimeParams["replication"] != "" {
 		return conn, nil // which takes no SQL, and gives files and WAL as they are
 	}
-	if err := c.pin(ctx, conn); err != nil {
+	err = c.pin(ctx, conn)
+	if err != nil && ctx.Err() == nil && cutShort(conn, err) {
+		// Role or database give a session so little time that it ended before it could be told anything.
+		_ = conn.Close(context.WithoutCancel(ctx))
+		addOptions(p.RuntimeParams, "-c idle_session_timeout=0")
+		if conn, err = login(ctx, p); err != nil {
+			return nil, connectError(ctx, c, err)
+		}
+		err = c.pin(ctx, conn)
+	}
+	if err != nil {
 		_ = conn.Close(context.WithoutCancel(ctx))
 		var known *failure
 		if errors.As(err, &known) {
@@ -43,6 +53,16 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 		return nil, connectError(ctx, c, fmt.Errorf("set the parameters of the session: %w", err))
 	}
 	return conn, nil
+}
+
+// cutShort reports whether the server may have ended a session because it was told nothing for a moment: idle_session_timeout, from 14. What it
+// says of that is lost if it comes while the session is written to.
+func cutShort(conn *pgx.Conn, err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return server.Code == "57P05"
+	}
+	return conn.IsClosed() && !strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "13")
 }
 
 // failure is a condition with the error that led to it, and a text that says it once.

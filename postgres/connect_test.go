@@ -22,6 +22,31 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 )
 
+// A role that gives its sessions hardly any time to be idle has sessions all the same: the server ends one that stalls before its first
+// statement, and another is begun that it does not end.
+func TestConnectThoughSessionsAreSoonIdle(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if major < 14 {
+			t.Skip("idle_session_timeout is from 14 on")
+		}
+		s := testkit.Postgres(t, major, testkit.Own())
+		s.Exec(t, "postgres", "CREATE ROLE hurried LOGIN SUPERUSER; ALTER ROLE hurried SET idle_session_timeout = '1ms'")
+		c := s.Config("postgres")
+		c.User = "hurried"
+		for range 20 {
+			conn, err := postgres.Connect(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var value string
+			if err := conn.QueryRow(t.Context(), "SHOW idle_session_timeout").Scan(&value); err != nil || value != "0" {
+				t.Errorf("idle_session_timeout %q, %v", value, err)
+			}
+			postgres.Close(t.Context(), conn)
+		}
+	})
+}
+
 func TestConnectErrors(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	wrong := s.TCPConfig("postgres")

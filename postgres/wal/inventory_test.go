@@ -115,7 +115,7 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	if !slices.Equal(left, want) {
 		t.Errorf("left %v\nwant %v", left, want)
 	}
-	if want := (wal.Expired{Segments: 7, Objects: len(before) - len(want)}); done != want {
+	if want := (wal.Expired{Segments: 7, Objects: len(before) - len(want), First: segment(1), Last: segment(11)}); done != want {
 		t.Errorf("said %+v, want %+v", done, want)
 	}
 	if again, err := wal.Expire(t.Context(), st, read(), backups, day(12), true); err != nil || again != (wal.Expired{}) {

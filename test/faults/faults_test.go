@@ -450,7 +450,7 @@ func (i *installation) fails(r result, codes ...int) {
 		if strings.HasPrefix(line, "cofre: ") {
 			said++
 		}
-		if strings.HasPrefix(line, "hint: ") {
+		if strings.HasPrefix(line, "hint: ") || strings.HasPrefix(line, "  hint: ") { // that of a problem stands below it
 			hints++
 		}
 	}

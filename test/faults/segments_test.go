@@ -325,6 +325,18 @@ func TestFullDisk(t *testing.T) {
 	if r := i.in(i.dataDir(), "wal", "archive", path); r.code != 0 || !i.archived(f, path) {
 		t.Errorf("with space again: %s", r)
 	}
+	// What the server ended before it and nobody archived would be a gap.
+	waiting, err := filepath.Glob(filepath.Join(i.dataDir(), "pg_wal", strings.Repeat("[0-9A-F]", 24)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, earlier := range waiting {
+		if filepath.Base(earlier) < filepath.Base(path) {
+			if r := i.in(i.dataDir(), "wal", "archive", filepath.Join("pg_wal", filepath.Base(earlier))); r.code != 0 {
+				t.Error(r)
+			}
+		}
+	}
 	i.clean()
 
 	// The other way: a segment, or a cluster, that does not fit where it is to go.
