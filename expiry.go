@@ -31,6 +31,11 @@ type ExpiredComponent struct {
 	ExpiredAt time.Time `json:"expired_at"`
 }
 
+// Expire is what is remembered of a component that leaves its point.
+func (c Component) Expire(at time.Time) ExpiredComponent {
+	return ExpiredComponent{Kind: c.Kind, Name: c.Name, StartedAt: c.StartedAt, EndedAt: c.EndedAt, Bytes: c.Bytes, Partial: c.Partial, ExpiredAt: at.UTC()}
+}
+
 // From takes what e names out of p, which stays as it is. It returns what is left of p and what left it.
 //
 // Errors: ErrNotFound if p has no component of one of the sources.
@@ -49,9 +54,7 @@ func (e Expiry) From(p RecoveryPoint, at time.Time) (left RecoveryPoint, gone Ex
 			continue
 		}
 		gone.Components = append(gone.Components, c)
-		left.Expired = append(left.Expired, ExpiredComponent{
-			Kind: c.Kind, Name: c.Name, StartedAt: c.StartedAt, EndedAt: c.EndedAt, Bytes: c.Bytes, Partial: c.Partial, ExpiredAt: at.UTC(),
-		})
+		left.Expired = append(left.Expired, c.Expire(at))
 	}
 	gone.Whole = len(left.Components) == 0
 	return left, gone, nil

@@ -98,6 +98,14 @@ type SourceID struct {
 	Name         string `json:"name"`
 }
 
+// Label is the source as a person calls it: its kind and, if that says more, its name.
+func (id SourceID) Label() string {
+	if id.Name == "" || id.Name == string(id.Kind) {
+		return string(id.Kind)
+	}
+	return string(id.Kind) + " " + id.Name
+}
+
 // Session is one capture's way of writing. Put, Reuse and Concat may be called by several goroutines at once.
 // What is written before a crash is found again by the next capture of the same bytes.
 type Session interface {

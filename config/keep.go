@@ -11,15 +11,13 @@ import (
 
 // keeping is the retention policy of one section.
 type keeping struct {
-	kind section
+	kind cofre.Kind
 	keep *Keep
 }
 
-type section cofre.Kind
-
-// days is how long backups of a kind are kept if the configuration does not say: as long as the guide that this program replaces kept them.
-func (s section) days() int {
-	switch cofre.Kind(s) {
+// keptDays is how long backups of a kind are kept if the configuration does not say: as long as the guide that this program replaces kept them.
+func keptDays(kind cofre.Kind) int {
+	switch kind {
 	case cofre.KindCluster:
 		return 7
 	case cofre.KindConfig:
@@ -32,16 +30,16 @@ func (s section) days() int {
 func (c *Config) keeps() []keeping {
 	var all []keeping
 	if c.Database != nil {
-		all = append(all, keeping{section(cofre.KindDatabase), &c.Database.Keep})
+		all = append(all, keeping{cofre.KindDatabase, &c.Database.Keep})
 	}
 	if c.Cluster != nil {
-		all = append(all, keeping{section(cofre.KindCluster), &c.Cluster.Keep})
+		all = append(all, keeping{cofre.KindCluster, &c.Cluster.Keep})
 	}
 	if c.Storage != nil {
-		all = append(all, keeping{section(cofre.KindStorage), &c.Storage.Keep})
+		all = append(all, keeping{cofre.KindStorage, &c.Storage.Keep})
 	}
 	if c.Files != nil {
-		all = append(all, keeping{section(cofre.KindConfig), &c.Files.Keep})
+		all = append(all, keeping{cofre.KindConfig, &c.Files.Keep})
 	}
 	return all
 }

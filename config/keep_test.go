@@ -23,7 +23,7 @@ config: {paths: [/etc/x]}
 func rules(c *Config) map[cofre.Kind]Keep {
 	m := map[cofre.Kind]Keep{}
 	for _, k := range c.keeps() {
-		m[cofre.Kind(k.kind)] = *k.keep
+		m[k.kind] = *k.keep
 	}
 	return m
 }

@@ -125,7 +125,7 @@ func (c *Config) complete(base string, getenv func(string) string) {
 func (c *Config) inherit() {
 	for _, k := range c.keeps() {
 		if k.keep.IsZero() {
-			k.keep.Days = k.kind.days()
+			k.keep.Days = keptDays(k.kind)
 		}
 	}
 	for i := range c.Copies {

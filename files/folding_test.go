@@ -3,7 +3,6 @@ package files_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,24 +14,7 @@ import (
 // oneCase mounts a file system that takes names for one which differ in case.
 func oneCase(t *testing.T) string {
 	t.Helper()
-	image, at := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, 16<<20); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"mkfs.ntfs", "-q", "-F", "-f", image}, {"lowntfs-3g", "-o", "ignore_case,permissions", image, at}} {
-		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			testkit.Missing(t, "mount", strings.Join(args, " ")+": "+err.Error()+": "+string(out))
-		}
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return at
+	return testkit.Mounted(t, 16<<20, []string{"mkfs.ntfs", "-q", "-F", "-f"}, []string{"lowntfs-3g", "-o", "ignore_case,permissions"})
 }
 
 func TestNamesThatAPlaceTakesForOneAreNamed(t *testing.T) {

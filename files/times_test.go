@@ -2,7 +2,6 @@ package files_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,24 +15,7 @@ import (
 // secondsOnly mounts a file system that keeps times to the second, and until 2038.
 func secondsOnly(t *testing.T) string {
 	t.Helper()
-	image, at := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(image, 8<<20); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-I", "128", image}, {"mount", "-o", "loop", image, at}} {
-		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			testkit.Missing(t, "mount", strings.Join(args, " ")+": "+err.Error()+": "+string(out))
-		}
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	})
-	return at
+	return testkit.Mounted(t, 8<<20, []string{"mkfs.ext4", "-q", "-I", "128"}, []string{"mount", "-o", "loop"})
 }
 
 func TestTimesAreWhatThePlaceKeeps(t *testing.T) {

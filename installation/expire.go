@@ -70,12 +70,11 @@ func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *
 		return err
 	}
 	e.Gone = gone
+	why, now := e.Reasons(), time.Now()
 	for _, g := range gone {
-		fact := cofre.PointExpired{Point: g.Point.ID, Whole: g.Whole, Messages: e.Reasons(g.Point.ID)}
+		fact := cofre.PointExpired{Point: g.Point.ID, Whole: g.Whole, Messages: why[g.Point.ID]}
 		for _, c := range g.Components {
-			fact.Components = append(fact.Components, cofre.ExpiredComponent{
-				Kind: c.Kind, Name: c.Name, StartedAt: c.StartedAt, EndedAt: c.EndedAt, Bytes: c.Bytes, Partial: c.Partial, ExpiredAt: time.Now().UTC(),
-			})
+			fact.Components = append(fact.Components, c.Expire(now))
 		}
 		in.tellOf(g.Point.ID, fact)
 	}

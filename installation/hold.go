@@ -100,17 +100,14 @@ func (in *Installation) tellOf(point cofre.PointID, fact cofre.Fact) {
 
 // written waits until the journal has what was told.
 func (in *Installation) written() error {
-	cause := in.unjournaled
+	cause := in.unwritten()
 	if in.book == nil && cause == nil {
 		cause = cofre.ErrNotFound
-	}
-	if in.book != nil {
-		cause = errors.Join(in.recording.Wait(), in.book.Found())
 	}
 	if cause == nil {
 		return nil
 	}
-	return cofre.WithHint(cofre.Fail(cofre.Say("hold.not_written", "the journal does not have it, so it does not count"), cause), cofre.Say("journal.look", "see what has become of it: cofre journal verify"))
+	return lookAtIt(cofre.Fail(cofre.Say("hold.not_written", "the journal does not have it, so it does not count"), cause))
 }
 
 // history reads of the journal what retention goes by. A repository of before has none.
@@ -121,11 +118,7 @@ func (in *Installation) history(ctx context.Context, repo reader) (*expiry.Histo
 		return h, nil, nil
 	}
 	if err != nil {
-		hint := cofre.HintOf(err)
-		if hint.IsZero() {
-			hint = cofre.Say("journal.look", "see what has become of it: cofre journal verify")
-		}
-		return nil, nil, cofre.WithHint(cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err), hint)
+		return nil, nil, lookAtIt(cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err))
 	}
 	return h, h.Holds(func(sealed string) (string, error) { return in.reason(ctx, repo, sealed) }), nil
 }

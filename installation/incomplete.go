@@ -27,9 +27,4 @@ func incomplete(cat *catalog.Catalog, ref string, p cofre.RecoveryPoint, want ca
 }
 
 // named is a source as a person calls it.
-func named(n catalog.Incomplete) string {
-	if n.Name == string(n.Kind) {
-		return n.Name
-	}
-	return string(n.Kind) + " " + n.Name
-}
+func named(n catalog.Incomplete) string { return cofre.SourceID{Kind: n.Kind, Name: n.Name}.Label() }

@@ -55,18 +55,29 @@ func (in *Installation) journaled(kind cofre.RunKind, err error) error {
 	if in.recording == nil || kind != cofre.RunBackup || err != nil && !errors.Is(err, cofre.ErrPartial) {
 		return err
 	}
-	cause := in.unjournaled
-	if in.book != nil {
-		cause = errors.Join(in.recording.Wait(), in.book.Found())
-	}
+	cause := in.unwritten()
 	if cause == nil {
 		return err
 	}
-	hint := cofre.HintOf(cause)
+	return errors.Join(err, lookAtIt(cofre.Fail(cofre.Say("journal.not_written", "what was published is whole, and the journal is not"), cofre.ErrPartial, cause)))
+}
+
+// unwritten waits until everything that was told is in the journal, and returns why something is not, or why the journal is not what this machine
+// has seen.
+func (in *Installation) unwritten() error {
+	if in.book == nil {
+		return in.unjournaled
+	}
+	return errors.Join(in.recording.Wait(), in.book.Found())
+}
+
+// lookAtIt gives an error of the journal the hint to look at it, unless it has one.
+func lookAtIt(err error) error {
+	hint := cofre.HintOf(err)
 	if hint.IsZero() {
 		hint = cofre.Say("journal.look", "see what has become of it: cofre journal verify")
 	}
-	return errors.Join(err, cofre.WithHint(cofre.Fail(cofre.Say("journal.not_written", "what was published is whole, and the journal is not"), cofre.ErrPartial, cause), hint))
+	return cofre.WithHint(err, hint)
 }
 
 // noteEnd writes what is left of a run. What cannot be written is a warning: the run itself has ended as it has.

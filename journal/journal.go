@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"math/bits"
 	"sort"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 const (
@@ -322,20 +322,7 @@ type Numbered struct {
 }
 
 func (j *Journal) read(ctx context.Context, name string, limit int64) ([]byte, error) {
-	return read(ctx, j.store, name, limit)
-}
-
-func read(ctx context.Context, s cofre.Store, name string, limit int64) ([]byte, error) {
-	r, err := s.Open(ctx, name, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }() // it was read
-	text, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(text)) > limit {
-		err = fmt.Errorf("%s has more than %d bytes: %w", name, limit, cofre.ErrCorrupt)
-	}
-	return text, err
+	return bounded.Read(ctx, j.store, name, limit)
 }
 
 func entryName(n int64) string      { return fmt.Sprintf("%s%0*d", entriesPrefix, digits, n) }

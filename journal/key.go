@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // The objects that hold the key of a journal. The secret half is encrypted under a key that the repository's password opens, and is kept
@@ -134,7 +135,7 @@ func LoadKey(ctx context.Context, s cofre.Store, with Sealer) (*Key, error) {
 }
 
 func readKey(ctx context.Context, s cofre.Store, with Sealer, name string) ([]byte, *Key, error) {
-	sealed, err := read(ctx, s, name, maxKey)
+	sealed, err := bounded.Read(ctx, s, name, maxKey)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,10 +157,10 @@ func readKey(ctx context.Context, s cofre.Store, with Sealer, name string) ([]by
 
 // keepObject stores what is missing. What is there, if it must be the same, is compared.
 func keepObject(ctx context.Context, s cofre.Store, name string, text []byte, same bool) error {
-	there, err := read(ctx, s, name, maxKey)
+	there, err := bounded.Read(ctx, s, name, maxKey)
 	if errors.Is(err, cofre.ErrNotFound) {
 		if err = s.Create(ctx, name, bytes.NewReader(text), int64(len(text))); errors.Is(err, cofre.ErrExists) {
-			there, err = read(ctx, s, name, maxKey)
+			there, err = bounded.Read(ctx, s, name, maxKey)
 		} else {
 			return writable(err)
 		}
@@ -191,7 +192,7 @@ func KeyChanged(known, there string) cofre.Message {
 //
 // Errors: cofre.ErrNotFound if there is none; those of the store.
 func PublicKey(ctx context.Context, s cofre.Store) (string, error) {
-	text, err := read(ctx, s, PublicObject, maxKey)
+	text, err := bounded.Read(ctx, s, PublicObject, maxKey)
 	if err != nil {
 		return "", fmt.Errorf("read the key of the journal: %w", err)
 	}

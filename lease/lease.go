@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // Term is how long a lease lasts that is not renewed. It is longer than what a store or a network usually takes to come back.
@@ -320,12 +320,7 @@ func newest(ctx context.Context, s cofre.Store, lease string) (generation int64,
 }
 
 func read(ctx context.Context, s cofre.Store, lease string, generation int64) (Record, error) {
-	body, err := s.Open(ctx, name(lease, generation), 0, -1)
-	if err != nil {
-		return Record{}, err
-	}
-	defer func() { _ = body.Close() }() // it was read
-	text, err := io.ReadAll(io.LimitReader(body, maxRecord))
+	text, err := bounded.Read(ctx, s, name(lease, generation), maxRecord)
 	if err != nil {
 		return Record{}, err
 	}

@@ -93,7 +93,7 @@ func Log(to *slog.Logger) cofre.Observer {
 			}
 		}
 		add("run", string(e.Run))
-		add("source", sourceOf(e.Source))
+		add("source", e.Source.Label())
 		add("point", string(e.Point))
 		add("task", e.Task)
 		add("text", e.Text)
@@ -125,11 +125,4 @@ func Log(to *slog.Logger) cofre.Observer {
 		}
 		to.LogAttrs(context.Background(), level, string(e.Type), attrs...)
 	})
-}
-
-func sourceOf(id cofre.SourceID) string {
-	if id.Name == "" || id.Name == string(id.Kind) {
-		return string(id.Kind)
-	}
-	return string(id.Kind) + " " + id.Name
 }

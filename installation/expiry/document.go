@@ -22,10 +22,13 @@ type Source struct {
 	Goes   int        `json:"goes"`
 	Oldest time.Time  `json:"oldest,omitzero"`       // of the whole ones, before
 	After  time.Time  `json:"oldest_after,omitzero"` // and after
-	Frozen *struct {
-		Since    time.Time      `json:"since"`
-		Messages cofre.Messages `json:"messages"`
-	} `json:"frozen,omitempty"`
+	Frozen *Frozen    `json:"frozen,omitempty"`
+}
+
+// Frozen says since when nothing of a source expires, and why.
+type Frozen struct {
+	Since    time.Time      `json:"since"`
+	Messages cofre.Messages `json:"messages"`
 }
 
 // Decision is what becomes of one component.
@@ -50,10 +53,7 @@ func (e *Expiry) Document() Document {
 	for _, s := range e.Sources {
 		of := Source{Kind: s.ID.Kind, Name: s.ID.Name, Kept: s.Kept, Goes: s.Expired, Oldest: s.Oldest, After: s.Moves}
 		if f := s.Frozen; f != nil {
-			of.Frozen = &struct {
-				Since    time.Time      `json:"since"`
-				Messages cofre.Messages `json:"messages"`
-			}{f.Since, cofre.Messages{f.Reason}}
+			of.Frozen = &Frozen{f.Since, cofre.Messages{f.Reason}}
 		}
 		d.Sources = append(d.Sources, of)
 	}

@@ -66,13 +66,11 @@ func (e *Expiry) Expiries() []cofre.Expiry {
 	return all
 }
 
-// Reasons are why the components of a point go that do.
-func (e *Expiry) Reasons(point cofre.PointID) cofre.Messages {
-	var why cofre.Messages
+// Reasons are why components go, by point.
+func (e *Expiry) Reasons() map[cofre.PointID]cofre.Messages {
+	why := map[cofre.PointID]cofre.Messages{}
 	for _, d := range e.Expired() {
-		if d.Point == point {
-			why = append(why, d.Reasons...)
-		}
+		why[d.Point] = append(why[d.Point], d.Reasons...)
 	}
 	return why
 }

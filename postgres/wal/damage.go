@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -85,7 +86,7 @@ func remembered(ctx context.Context, st cofre.Store, object string, b []byte) (s
 
 func readDamage(ctx context.Context, st cofre.Store, object string) (damageNote, error) {
 	var n damageNote
-	b, err := readAll(ctx, st, object, 1<<16)
+	b, err := bounded.Read(ctx, st, object, 1<<16)
 	if err == nil {
 		if json.Unmarshal(b, &n) != nil || n.What == "" {
 			n.What = "was found damaged" // a note that is damaged itself

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 )
@@ -384,7 +385,7 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 
 func readAcknowledgement(ctx context.Context, st cofre.Store, object string) (Acknowledgement, error) {
 	var a Acknowledgement
-	b, err := readAll(ctx, st, object, 1<<16)
+	b, err := bounded.Read(ctx, st, object, 1<<16)
 	if err == nil {
 		err = json.Unmarshal(b, &a)
 	}

@@ -14,6 +14,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/internal/secret"
 )
@@ -137,7 +138,7 @@ func newIdentity(ctx context.Context, st cofre.Store, password secret.Value) (Id
 //
 // Errors: cofre.ErrNotFound if the repository has no key for WAL; the store's.
 func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
-	b, err := readAll(ctx, st, RecipientObject, 4096)
+	b, err := bounded.Read(ctx, st, RecipientObject, 4096)
 	if err != nil {
 		return Recipient{}, fmt.Errorf("read WAL recipient of %s: %w", st.URL(), err)
 	}
@@ -218,7 +219,7 @@ func keep(file, text string) {
 //
 // Errors: cofre.ErrWrongKey; cofre.ErrNotFound if the repository has no key for WAL; the store's.
 func Unlock(ctx context.Context, st cofre.Store, password secret.Value) (Identity, error) {
-	b, err := readAll(ctx, st, IdentityObject, 1<<16)
+	b, err := bounded.Read(ctx, st, IdentityObject, 1<<16)
 	if err != nil {
 		return Identity{}, fmt.Errorf("read WAL key of %s: %w", st.URL(), err)
 	}
@@ -272,18 +273,4 @@ func KeepIdentity(file string, want Recipient, unlock func() (Identity, error)) 
 	}
 	keep(file, id.i.String()+"\n")
 	return id, nil
-}
-
-// readAll reads a small object whole.
-func readAll(ctx context.Context, st cofre.Store, name string, limit int64) ([]byte, error) {
-	r, err := st.Open(ctx, name, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("read %s: larger than %d bytes: %w", name, limit, cofre.ErrCorrupt)
-	}
-	return b, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -110,7 +111,7 @@ func (n Note) Offered() string {
 
 func readNote(ctx context.Context, st cofre.Store, object string) (Note, error) {
 	var n Note
-	b, err := readAll(ctx, st, object, 1<<16)
+	b, err := bounded.Read(ctx, st, object, 1<<16)
 	if err != nil {
 		return n, err
 	}

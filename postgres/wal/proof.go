@@ -16,6 +16,7 @@ import (
 	"github.com/zeebo/blake3"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -150,7 +151,7 @@ func create(ctx context.Context, st cofre.Store, p deposit) (took, error) {
 // holds this very file; and of one whose header cannot be believed, nothing around it says that it held another. What is
 // there is read twice and kept beside first, so that a crash, and a mistake, leave it.
 func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
-	was, err := readAll(ctx, st, p.object, maxObject)
+	was, err := bounded.Read(ctx, st, p.object, maxObject)
 	if err != nil {
 		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}
@@ -244,7 +245,7 @@ func (p deposit) replace(ctx context.Context, st cofre.Store, was []byte, why st
 		}
 	}
 	// A read that went wrong, or another who was faster, must not cost a good object.
-	again, err := readAll(ctx, st, p.object, maxObject)
+	again, err := bounded.Read(ctx, st, p.object, maxObject)
 	if err == nil && !bytes.Equal(again, was) {
 		err = fmt.Errorf("what is stored was read twice, and differed: %w", cofre.ErrUnreachable)
 	}
@@ -252,7 +253,7 @@ func (p deposit) replace(ctx context.Context, st cofre.Store, was []byte, why st
 		err = st.Replace(ctx, p.object, bytes.NewReader(p.sealed), int64(len(p.sealed)))
 	}
 	if err == nil {
-		again, err = readAll(ctx, st, p.object, maxObject)
+		again, err = bounded.Read(ctx, st, p.object, maxObject)
 	}
 	if err == nil && !bytes.Equal(again, p.sealed) {
 		if h, is, jerr := judge(p.object, again); jerr != nil || is != whole || h.digest != p.digest {

@@ -21,7 +21,7 @@ func (s *Screen) ShowExpiry(e *expiry.Expiry, all bool) {
 			verdict = cofre.Say("expire.stays", "stays")
 		}
 		if all || !d.Keep {
-			rows = append(rows, []string{sourceName(d.Source), string(d.Point), s.Text(verdict), s.reasons(d)})
+			rows = append(rows, []string{d.Source.Label(), string(d.Point), s.Text(verdict), s.reasons(d)})
 		}
 	}
 	if len(rows) > 0 {
@@ -36,13 +36,6 @@ func (s *Screen) ShowExpiry(e *expiry.Expiry, all bool) {
 	}
 }
 
-func sourceName(id cofre.SourceID) string {
-	if id.Name == string(id.Kind) {
-		return id.Name
-	}
-	return string(id.Kind) + " " + id.Name
-}
-
 func (s *Screen) reasons(d retention.Decision) string {
 	texts := make([]string, len(d.Reasons))
 	for i, r := range d.Reasons {
@@ -52,7 +45,7 @@ func (s *Screen) reasons(d retention.Decision) string {
 }
 
 func (s *Screen) showSource(of retention.Source) {
-	name := sourceName(of.ID)
+	name := of.ID.Label()
 	if of.Frozen != nil {
 		s.Say(cofre.Say("expire.frozen", "{{.source}}: nothing expires since {{.since}}: {{.why}}", "source", name, "since", s.Clock(of.Frozen.Since), "why", of.Frozen.Reason))
 	}
