@@ -374,11 +374,11 @@ func Partial(p cofre.RecoveryPoint) error {
 	var lacking cofre.Message
 	add := func(m cofre.Message) { lacking = cofre.List(lacking, m) }
 	for _, f := range p.Missing() {
-		add(cofre.Say("backup.lacks", "{{.source}} {{.what}}", "source", label(f.Kind, f.Object), "what", f.Messages.Of(f.What)))
+		add(cofre.Say("backup.lacks", "{{.source}} {{.what}}", "source", cofre.SourceID{Kind: f.Kind, Name: f.Object}.Label(), "what", f.Messages.Of(f.What)))
 	}
 	for _, c := range p.Components {
 		if c.Partial {
-			add(cofre.Say("backup.component_partial", "{{.source}} is not whole", "source", label(c.Kind, c.Name)))
+			add(cofre.Say("backup.component_partial", "{{.source}} is not whole", "source", cofre.SourceID{Kind: c.Kind, Name: c.Name}.Label()))
 		}
 	}
 	if n := len(p.Findings) - len(p.Missing()); n > 0 {
@@ -429,11 +429,4 @@ func named(o cofre.Observer, id cofre.SourceID, point cofre.PointID) cofre.Obser
 }
 
 // name is a source as a person calls it.
-func name(s cofre.Source) string { return label(s.ID().Kind, s.ID().Name) }
-
-func label(kind cofre.Kind, name string) string {
-	if name == string(kind) {
-		return name
-	}
-	return string(kind) + " " + name
-}
+func name(s cofre.Source) string { return s.ID().Label() }
