@@ -22,6 +22,25 @@ type RecoveryTarget struct {
 	Timeline Timeline `json:"timeline,omitempty"`
 }
 
+// Check says what is wrong with a target that a person chose.
+//
+// Errors: ones for that person: more than one target, exclusion of a target that has no moment before it.
+func (t RecoveryTarget) Check() error {
+	given := 0
+	for _, set := range []bool{!t.At.IsZero(), t.LSN != 0, t.XID != 0, t.Name != "", t.Immediate} {
+		if set {
+			given++
+		}
+	}
+	if given > 1 {
+		return WithHint(Fail(Say("target.several", "more than one recovery target")), Say("target.one", "give one of --at, --lsn, --xid, --name and --immediate"))
+	}
+	if t.Exclusive && t.At.IsZero() && t.LSN == 0 && t.XID == 0 {
+		return Fail(Say("usage.exclusive", "--exclusive applies to --at, --lsn and --xid"))
+	}
+	return nil
+}
+
 // String says the target in English.
 func (t RecoveryTarget) String() string { return t.Message().Text }
 

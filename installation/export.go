@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -43,6 +44,27 @@ type ExportOptions struct {
 	// Loss.Without writes what can be read; Loss.Command is for hints. Command is the command that exports the same from another point.
 	Loss    logical.LossOptions
 	Command func(cofre.PointID) string
+}
+
+// Check says what is wrong with the options that a person chose.
+//
+// Errors: ones for that person: an unknown format, no place, a table or a filter that the format would not heed.
+func (o *ExportOptions) Check() error {
+	switch {
+	case !slices.Contains(Formats(), o.Format):
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.unknown_format", "unknown format \"{{.format}}\"", "format", o.Format)), cofre.Say("export.formats", "use directory, sql or csv-table"))
+	case o.To == "":
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.no_place", "an export needs a place")), cofre.Say("export.place", "give --to PATH"))
+	case o.Format == FormatCSV && o.Table == "":
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.one_table", "csv-table is of one table")), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
+	case o.Format != FormatCSV && o.Table != "":
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.not_one_table", "--table goes with --format csv-table: {{.format}} is of the whole database", "format", o.Format)), cofre.Say("export.table_alone", "add --format csv-table; or leave --table out"))
+	case o.Format != FormatSQL && !o.Filter.All():
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.not_filtered", "nothing can be left out of {{.format}}", "format", o.Format)), cofre.Say("export.filtered", "add --format sql; or have pg_restore choose from the whole archive"))
+	case o.Format == FormatDirectory && o.To == "-":
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.directory_stdout", "a directory cannot be written to stdout")), cofre.Say("export.no_stdout", "give --to DIR, or --format sql"))
+	}
+	return nil
 }
 
 // Export writes the database of a recovery point as files for programs that know nothing of cofre, and returns the point. A file that was

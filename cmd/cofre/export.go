@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +33,8 @@ func newExportCommand(a *app) *cobra.Command {
 --to - writes sql and csv-table to stdout.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.check(); err != nil {
+			c.Format = installation.Format(c.format)
+			if err := c.Check(); err != nil {
 				return edge.UsageError(cmd, err)
 			}
 			c.Point = args[0]
@@ -51,21 +51,6 @@ func newExportCommand(a *app) *cobra.Command {
 	f.BoolVar(&c.Loss.Without, "without-lost", false, "write what can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	addFilterFlags(cmd, &c.Filter)
 	return cmd
-}
-
-func (c *exportCommand) check() error {
-	c.Format = installation.Format(c.format)
-	switch {
-	case !slices.Contains(installation.Formats(), c.Format):
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.unknown_format", "unknown format \"{{.format}}\"", "format", c.format)), cofre.Say("export.formats", "use directory, sql or csv-table"))
-	case c.To == "":
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.no_place", "an export needs a place")), cofre.Say("export.place", "give --to PATH"))
-	case c.Format == installation.FormatCSV && c.Table == "":
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.one_table", "csv-table is of one table")), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
-	case c.Format == installation.FormatDirectory && c.To == "-":
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.directory_stdout", "a directory cannot be written to stdout")), cofre.Say("export.no_stdout", "give --to DIR, or --format sql"))
-	}
-	return nil
 }
 
 func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Installation) error {

@@ -53,7 +53,7 @@ func (c *holdCommand) options(args []string) (o installation.HoldOptions, err er
 		}
 	}
 	if c.until != "" {
-		if o.Until, err = parseMoment(c.until, ""); err != nil {
+		if o.Until, err = cofre.ParseMoment(c.until, ""); err != nil {
 			return o, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/journaling"
@@ -67,7 +68,7 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 		line, err := journal.ParseCheckpoint(c.since)
 		if err == nil {
 			o.Since = append(o.Since, line)
-		} else if after, err = parseMoment(c.since, ""); err != nil {
+		} else if after, err = cofre.ParseMoment(c.since, ""); err != nil {
 			return edge.Usage(err)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,13 +51,14 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 					return edge.UsageError(cmd, cofre.Fail(cofre.Say("usage.empty", "--{{.flag}} is empty", "flag", name)))
 				}
 			}
-			if err := c.read(cmd); err != nil {
+			zone, err := c.read(cmd)
+			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
 				c.Point = args[0]
 			}
-			a.Zone = c.until.zone()
+			a.Zone = zone
 			return a.restore(cmd.Context(), untilMoment(c.Cluster), c.restoreOptions)
 		},
 	}
@@ -79,17 +81,17 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	return cmd
 }
 
-// read makes what the flags say of a recovery.
-func (c *restoreClusterCommand) read(cmd *cobra.Command) (err error) {
-	if c.Recovery, err = c.until.parse(); err != nil {
-		return edge.UsageError(cmd, err)
+// read makes what the flags say of a recovery, and returns the zone in which its time was typed.
+func (c *restoreClusterCommand) read(cmd *cobra.Command) (zone *time.Location, err error) {
+	if c.Recovery, zone, err = c.until.parse(); err != nil {
+		return nil, edge.UsageError(cmd, err)
 	}
 	c.Action = settings.Action(c.action)
 	if !slices.Contains([]settings.Action{"", settings.ActionPause, settings.ActionPromote, settings.ActionShutdown}, c.Action) {
-		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("target.unknown_action", "unknown action \"{{.action}}\"", "action", c.action))), cofre.Say("target.actions", "use pause, promote or shutdown"))
+		return nil, cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("target.unknown_action", "unknown action \"{{.action}}\"", "action", c.action))), cofre.Say("target.actions", "use pause, promote or shutdown"))
 	}
 	c.Tablespaces, err = pairs(c.tablespaces)
-	return err
+	return zone, err
 }
 
 // pairs reads OLD=NEW words.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -120,16 +119,12 @@ func newWALAcknowledgeCommand(a *app) *cobra.Command {
 }
 
 func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installation.Installation, from, to string) error {
-	if len(from) != 24 || len(to) != 24 || from[:8] != to[:8] || to < from {
-		return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("gap.not_two", "gap {{.from}} to {{.to}}: not two segments of one timeline, in order", "from", from, "to", to))), cofre.Say("gap.names", "cofre wal status names the gaps"))
-	}
-	timeline, err := strconv.ParseUint(from[:8], 16, 32)
+	known, err := wal.Known(from, to)
 	if err != nil {
-		return edge.Usage(cofre.Fail(cofre.Say("gap.timeline", "segment \"{{.segment}}\": its timeline is not hexadecimal", "segment", from)))
+		return edge.Usage(err)
 	}
-	known, err := in.WAL().Acknowledge(ctx, cofre.SystemID(c.system), wal.Acknowledgement{
-		Timeline: cofre.Timeline(timeline), From: from, To: to, By: person(a.Getenv), Why: c.why,
-	})
+	known.Why = c.why
+	known, err = in.WAL().Acknowledge(ctx, cofre.SystemID(c.system), known)
 	if err != nil {
 		return err
 	}
@@ -141,14 +136,4 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installatio
 	}
 	a.Line(a.Out, cofre.Say("gap.acknowledged", "acknowledged: segments {{.from}} to {{.to}}", "from", from, "to", to))
 	return nil
-}
-
-// person is who runs cofre, as far as the environment says.
-func person(getenv func(string) string) string {
-	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
-		if v := getenv(name); v != "" {
-			return v
-		}
-	}
-	return "unknown"
 }

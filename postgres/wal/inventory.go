@@ -41,6 +41,17 @@ type Acknowledgement struct {
 	Why      string         `json:"why"`
 }
 
+// Known acknowledges a gap by the names of its first and its last missing segment. Who, when and why are for the caller to add.
+//
+// Errors: one for a person, if these are not two segments of one timeline, in order.
+func Known(from, to string) (Acknowledgement, error) {
+	first, err := pgdata.ParseWALName(from)
+	if err == nil && first.Kind == pgdata.WALSegment && pgdata.IsSegmentName(to) && from[:8] == to[:8] && from <= to {
+		return Acknowledgement{Timeline: first.Timeline, From: from, To: to}, nil
+	}
+	return Acknowledgement{}, cofre.WithHint(cofre.Fail(cofre.Say("gap.not_two", "gap {{.from}} to {{.to}}: not two segments of one timeline, in order", "from", from, "to", to)), cofre.Say("gap.names", "cofre wal status names the gaps"))
+}
+
 // Covers reports whether the whole of a gap was acknowledged. A gap that has grown was not.
 func (a Acknowledgement) Covers(g cofre.GapError) bool {
 	return a.Timeline == g.Timeline && a.From <= g.From && g.To <= a.To
