@@ -73,6 +73,7 @@ var heights = map[string]int{
 	"retention":                      1, // pure: components, rules, holds and clocks to what is kept
 	"lease":                          3, // one process at a time, across machines
 	"journal":                        3, // what happened to a repository, never rewritten
+	"coverage":                       3, // what was read back, and what is due
 	"backup":                         3,
 	"restore":                        3,
 	"restore/targettest":             2, // the contract of a cofre.Target, for the tests of adapters

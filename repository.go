@@ -200,6 +200,9 @@ type StoredObject struct {
 	Name       string
 	Size       int64
 	ModifiedAt time.Time
+	// Version is another one if the object was written again, as far as the store knows: the etag of S3, the change time of a file, which
+	// cannot be set. Empty if it does not say.
+	Version string
 }
 
 // Level is how deep a verification went.

@@ -105,7 +105,7 @@ func (p *Plan) Expired() []Decision {
 }
 
 // Skew is how far two clocks may be apart, and a component's time ahead of now, before no clock is trusted.
-const Skew = 5 * time.Minute
+const Skew = cofre.ClockSkew
 
 // Decide says of each component whether it is kept, and why. The same input always gives the same plan, whatever the order of the
 // components. It costs as much as sorting them.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -214,7 +215,16 @@ func (f *folder) Stat(ctx context.Context, name string) (cofre.StoredObject, err
 	if err != nil {
 		return cofre.StoredObject{}, f.explain("stat", f.path(name), err)
 	}
-	return cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}, nil
+	return described(name, info), nil
+}
+
+// described is a file as an object.
+func described(name string, info fs.FileInfo) cofre.StoredObject {
+	o := cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		o.Version = strconv.FormatInt(st.Ctim.Nano(), 36)
+	}
+	return o
 }
 
 func (f *folder) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
@@ -271,7 +281,7 @@ func (f *folder) walk(ctx context.Context, dir, prefix string, yield func(cofre.
 		if err != nil {
 			return false, err
 		}
-		if !yield(cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}, nil) {
+		if !yield(described(name, info), nil) {
 			return false, nil
 		}
 	}
