@@ -94,6 +94,7 @@ type tableDocument struct {
 	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
 	Differs  []string      `json:"differences,omitempty"`    // of the table, with the reason if no dump holds it
 	Lost     []string      `json:"lost,omitempty"`           // which rows could not be read
+	Next     []cofre.Next  `json:"next,omitempty"`
 	Seconds  float64       `json:"took_seconds"`
 
 	Messages cofre.Messages `json:"messages,omitempty"`
@@ -117,7 +118,7 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	done := c.Table.Made()
 	if a.JSON {
 		return errors.Join(err, a.Document(tableDocument{
-			r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Took.Seconds(), done.Messages,
+			r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Outcome.Next, r.Took.Seconds(), done.Messages,
 		}))
 	}
 	if a.Quiet && len(done.Left) == 0 {
@@ -140,6 +141,9 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	}
 	for _, m := range done.Made {
 		a.Line(a.Out, cofre.Say("rescued.made_again", "made again: {{.what}}", "what", done.Messages.Of(m)))
+	}
+	for _, n := range r.Outcome.Next {
+		a.Next(n.Said)
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 //
 // Errors: one that quotes the text.
 func ParseName(s string) ([]string, error) {
-	parts, rest, err := splitName(s)
+	parts, rest, err := SplitName(s)
 	if err == nil && rest != "" {
 		err = fmt.Errorf("unexpected %q", rest)
 	}
@@ -21,7 +21,10 @@ func ParseName(s string) ([]string, error) {
 	return parts, nil
 }
 
-func splitName(s string) (parts []string, rest string, err error) {
+// SplitName reads the name that s begins with, as ParseName does, and returns what follows it.
+//
+// Errors: that s begins with none.
+func SplitName(s string) (parts []string, rest string, err error) {
 	for {
 		part, after, err := splitIdentifier(s)
 		if err != nil {

@@ -186,7 +186,7 @@ func (e *Entry) CopyTarget() (schema, table string, columns []string, err error)
 	if !ok {
 		return wrong()
 	}
-	name, rest, err := splitName(rest)
+	name, rest, err := SplitName(rest)
 	if err != nil || len(name) != 2 {
 		return wrong()
 	}

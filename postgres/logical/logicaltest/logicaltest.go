@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -375,19 +376,57 @@ func LineDiff(want, got string) string {
 	return b.String()
 }
 
-func AnswersFile(t testing.TB, c Captured) string {
+func AnswersFile(t testing.TB, c Captured) string { return FileOf(t, c, "answers") }
+
+// FileOf is the path of a table's rows.
+func FileOf(t testing.TB, c Captured, table string) string {
 	t.Helper()
 	f, err := logical.ReadFacts(t.Context(), c.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tab := range f.Tables {
-		if tab.Name == "answers" {
+		if tab.Name == table {
 			return logical.ArchiveDir + "/" + tab.File
 		}
 	}
-	t.Fatal("no table answers")
+	t.Fatalf("no table %s", table)
 	return ""
+}
+
+// Cut is a tree of which the second half of some files is lost.
+type Cut struct {
+	cofre.Tree
+	Paths []string
+}
+
+// Open gives the first half of what is cut.
+func (c Cut) Open(ctx context.Context, path string) (io.ReadSeekCloser, error) {
+	r, err := c.Tree.Open(ctx, path)
+	if err != nil || !slices.Contains(c.Paths, path) {
+		return r, err
+	}
+	e, err := c.Stat(ctx, path)
+	return &half{ReadSeekCloser: r, left: e.Size / 2}, err
+}
+
+type half struct {
+	io.ReadSeekCloser
+	left int64
+}
+
+func (h *half) Seek(at int64, from int) (int64, error) {
+	h.left -= at
+	return h.ReadSeekCloser.Seek(at, from)
+}
+
+func (h *half) Read(p []byte) (int, error) {
+	if h.left <= 0 {
+		return 0, fmt.Errorf("block: %w", cofre.ErrCorrupt)
+	}
+	n, err := h.ReadSeekCloser.Read(p[:min(int64(len(p)), h.left)])
+	h.left -= int64(n)
+	return n, err
 }
 
 // Flipped is a tree in which one file comes with one byte changed.

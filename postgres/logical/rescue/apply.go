@@ -43,8 +43,9 @@ func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 		return nil, err
 	}
 	out.Undo = m.undoSQL(replica)
+	out.Next = finish(m.Open)
 	drop := "DROP SCHEMA " + pgarchive.Quote(m.Schema) + " CASCADE;"
-	out.Next = []cofre.Next{{Do: cofre.DoDropKept, Command: drop, Said: cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", drop)}}
+	out.Next = append(out.Next, cofre.Next{Do: cofre.DoDropKept, Command: drop, Said: cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", drop)})
 	return out, nil
 }
 
@@ -63,7 +64,7 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 	if err != nil {
 		return err
 	}
-	if err := m.write(ctx, tx, out); err != nil {
+	if err := m.writeOver(ctx, tx, out); err != nil {
 		return err
 	}
 	for _, sql := range enable {
@@ -71,7 +72,7 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 			return err
 		}
 	}
-	if err := m.checkForeignKeys(ctx, tx); err != nil {
+	if err := m.lookAtKeys(ctx, tx); err != nil {
 		return err
 	}
 	if out.Sequences, err = m.moveSequences(ctx, tx); err != nil {
@@ -207,8 +208,11 @@ WHERE c.contype = 'f' AND c.convalidated AND c.conparentid = 0 AND %[1]s::regcla
 			return fmt.Errorf("check foreign key %s: %w", k.name, err)
 		}
 		if broken > 0 {
-			return cofre.WithHint(fmt.Errorf("%d rows of %s would break foreign key %s to %s, %s among them: %w", broken, k.from, k.name, k.to, *example, cofre.ErrPreflight),
-				cofre.Say("merge.first", "restore or merge table {{.table}} first", "table", k.to))
+			hint := cofre.Say("merge.first", "restore or merge table {{.table}} first", "table", k.to)
+			if m.o.Loss.Command != "" {
+				hint = cofre.Say("merge.first_lost", "restore or merge table {{.table}} first; if its rows are gone for good, this leaves the key as not validated, and names it: {{.command}}", "table", k.to, "command", m.o.Loss.Command)
+			}
+			return cofre.WithHint(fmt.Errorf("%d rows of %s would break foreign key %s to %s, %s among them: %w", broken, k.from, k.name, k.to, *example, errBroken), hint)
 		}
 	}
 	return nil
@@ -307,8 +311,12 @@ func (m *Merge) undoSQL(replica bool) string {
 		sql = append(sql, fmt.Sprintf("UPDATE %s SET %s FROM %s u WHERE u.cofre_action = 'updated' AND %s;", m.liveFrom(), strings.Join(set, ", "), undo, where))
 	}
 	sql = append(sql, fmt.Sprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s u WHERE u.cofre_action = 'deleted';", m.live, logical.ColumnList("", m.all), logical.ColumnList("u", m.all), undo))
+	sql = append(sql, "SET CONSTRAINTS ALL IMMEDIATE;") // what waits for the end would keep tables from being altered
 	if !replica {
 		sql = append(sql, "ALTER TABLE "+m.live+" ENABLE TRIGGER USER;")
+	}
+	for _, k := range m.Open {
+		sql = append(sql, k.Next())
 	}
 	return strings.Join(append(sql, "COMMIT;"), "\n")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -75,10 +76,11 @@ type Merge struct {
 	Comparison Comparison
 	Preview    []RowDifference
 	Notes      []string
-	Messages   cofre.Messages  // of Notes
-	Left       []LeftRows      // what Publish leaves; after it, what it has left
-	Lost       []cofre.Message // which captured rows could not be read, and were left out as asked for
-	Schema     string          // where the captured rows are, and the undo will be
+	Messages   cofre.Messages   // of Notes
+	Left       []LeftRows       // what Publish leaves; after it, what it has left
+	Lost       []cofre.Message  // which captured rows could not be read, and were left out as asked for
+	Open       []foreignkey.Key // of Publish: keys that do not hold over rows that are lost, and say so
+	Schema     string           // where the captured rows are, and the undo will be
 
 	o        MergeOptions
 	tree     cofre.Tree
@@ -173,6 +175,9 @@ func (m *Merge) plan(ctx context.Context, tree cofre.Tree) (*cofre.Plan, error) 
 	m.c, m.encode = &c, encoding
 	if err := m.refuseLost(ctx, &c, a); err != nil {
 		return nil, err
+	}
+	if m.o.Loss.Without {
+		m.note(cofre.Say("merge.open_keys", "foreign keys that do not hold over what is lost are left as not validated, and named"))
 	}
 	m.schema, m.table, m.live = a.Schema, a.Name, pgarchive.Quote(a.Schema, a.Name)
 	conn, err := m.connect(ctx)
@@ -308,6 +313,9 @@ func (m *Merge) Publish(ctx context.Context) (*cofre.Outcome, error) {
 		m.done = done
 		o.Keeps(cofre.ThingRows, m.live, done.UndoTable, cofre.Verbatim(done.UndoTable))
 		o.Next = append(o.Next, done.Next...)
+	}
+	for _, k := range m.Open {
+		o.Left = append(o.Left, cofre.NewChecked(cofre.Verbatim("constraint "+k.String()), cofre.Say("database.key_valid", "validated"), k.State(), false))
 	}
 	if len(m.Lost) > 0 {
 		o.Left = append(o.Left, cofre.NewChecked(cofre.Say("kind.table", "table {{.name}}", "name", m.live), asCaptured(), m.without(), false))

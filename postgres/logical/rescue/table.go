@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -41,13 +42,14 @@ type TableOptions struct {
 type TableOutcome struct {
 	Table    string // quoted
 	Rows     int64
-	Bytes    int64    // of rows read from the repository
-	Checksum string   // of the rows as read back from the table, of each partition added up
-	Lost     []string // which rows could not be read and were left out as asked for, and what else of the component
-	Left     []string // what of the table was left out as asked for: "foreign key answers_profile_fkey"
-	Missing  []string // what others had that leads to the table and could not be made again, with the reason
-	Differs  []string // what of the table is otherwise than it was captured, with the reason if no dump holds it
-	Made     []string // what others had that leads to the table and was made again: "view happy"
+	Bytes    int64            // of rows read from the repository
+	Checksum string           // of the rows as read back from the table, of each partition added up
+	Lost     []string         // which rows could not be read and were left out as asked for, and what else of the component
+	Left     []string         // what of the table was left out as asked for: "foreign key answers_profile_fkey"
+	Missing  []string         // what others had that leads to the table and could not be made again, with the reason
+	Differs  []string         // what of the table is otherwise than it was captured, with the reason if no dump holds it
+	Made     []string         // what others had that leads to the table and was made again: "view happy"
+	Open     []foreignkey.Key // keys that do not hold over rows that are lost, and say so; Differs names them, too
 
 	Messages cofre.Messages // of Lost, Left, Missing, Differs and Made
 }
@@ -214,6 +216,7 @@ func (t *Table) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	}
 	left(table, slices.Concat(t.out.Lost, t.out.Differs))
 	left(cofre.Say("table.led", "what led to table {{.table}}", "table", t.out.Table), t.out.Missing)
+	o.Next = finish(t.out.Open)
 	if len(t.out.Lost)+len(t.out.Differs) == 0 && len(t.out.Missing) > 0 {
 		o.Hint = cofre.Say("restore.table_definitions", "cofre export --format sql --schema-only has the definitions; make these by hand once the cause is gone")
 	}
@@ -285,6 +288,7 @@ type tableRestore struct {
 	checks []cofre.Checked // of the rows
 	// without are entries that could not be made, and are named.
 	without map[int]bool
+	open    []foreignkey.Key // that do not hold over rows that are lost, as they were captured
 }
 
 // in is the schema in which an object of the archive is made: under its own name a partition may be in another one than
@@ -350,6 +354,12 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 			}
 			continue
 		}
+		if e.Desc == "FK CONSTRAINT" {
+			if err := r.makeKey(ctx, tx, e, names.rewrite(e.Defn), out); err != nil {
+				return r.explainKey(e, err)
+			}
+			continue
+		}
 		if err := r.make(ctx, tx, names, e); err != nil {
 			return err
 		}
@@ -372,9 +382,6 @@ func (r *tableRestore) make(ctx context.Context, tx pgx.Tx, names moved, e *pgar
 	// The definition may hold several statements: the simple protocol runs them all.
 	if _, err := tx.Conn().PgConn().Exec(ctx, r.storage(e)+sql).ReadAll(); err != nil {
 		err = fmt.Errorf("make %s %s: %w", strings.ToLower(e.Desc), e.Tag, err)
-		if e.Desc == "FK CONSTRAINT" {
-			return cofre.WithHint(err, cofre.Say("table.leads_to", "restore the table that it leads to first, or bring this one back without what ties it to others: --bare"))
-		}
 		// Undefined table, function, object, schema.
 		if logical.HasCode(err, "42P01") || logical.HasCode(err, "42883") || logical.HasCode(err, "42704") || logical.HasCode(err, "3F000") {
 			err = cofre.WithHint(err, cofre.Say("table.needs", "the table needs something that this database does not have: make it first, or restore the schema into a database of its own (cofre restore database --schema)"))

@@ -148,11 +148,20 @@ func (r *tableRestore) makeOthers(ctx context.Context, tx pgx.Tx, out *TableOutc
 			out.missing(cofre.Say("table.function", "{{.object}}: it went with the table, and this command does not create it", "object", described(e)))
 			continue
 		}
-		if err := r.attempt(ctx, tx, e, e.Defn); err != nil {
+		attempt := r.attempt
+		if e.Desc == "FK CONSTRAINT" {
+			attempt = func(ctx context.Context, tx pgx.Tx, e *pgarchive.Entry, sql string) error {
+				return r.makeKey(ctx, tx, e, sql, out)
+			}
+		}
+		if err := attempt(ctx, tx, e, e.Defn); err != nil {
 			if ctx.Err() != nil || tx.Conn().IsClosed() {
 				return err
 			}
 			out.missing(notMade(described(e), err))
+			continue
+		}
+		if r.without[e.DumpID] {
 			continue
 		}
 		made[e.DumpID] = true

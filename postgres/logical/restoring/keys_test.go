@@ -48,7 +48,7 @@ func TestKeysThatAreThereDoNotHoldOverLostRows(t *testing.T) {
 		t.Cleanup(func() { s.Drop(t, o.Name) })
 		o.Filter = logical.Filter{DataOnly: true}
 		o.Replace, o.Loss.Without = true, true
-		_, proof, outcome, err := losing(t, c, o, true, fileOf(t, c, "plain"), fileOf(t, c, "low"), fileOf(t, c, "tree"))
+		_, proof, outcome, err := losing(t, c, o, true, logicaltest.FileOf(t, c, "plain"), logicaltest.FileOf(t, c, "low"), logicaltest.FileOf(t, c, "tree"))
 		if err != nil {
 			t.Fatal(err)
 		}

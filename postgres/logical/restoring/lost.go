@@ -312,28 +312,17 @@ func (t *Target) brokenKeys() []brokenKey {
 		if e.Desc != "FK CONSTRAINT" {
 			continue
 		}
-		var from, to *pgarchive.Entry
-		for _, d := range e.Depends {
-			on, ok := t.TOC.Entry(d)
-			switch {
-			case !ok || on.Desc != "TABLE":
-			case isOf(e, on):
-				from = on
-			case without[d]:
-				to = on
-			}
-		}
-		if from == nil || to == nil {
+		key, fromTable, toTable, ok := foreignkey.Archived(e.Defn)
+		from, to := t.Made[fromTable], t.Made[toTable]
+		if !ok || from == nil || to == nil || !without[to.DumpID] {
 			continue
 		}
 		if some, lost := gone[from.DumpID]; lost && !some {
 			continue // a key from a table to itself is empty with it
 		}
-		in := t.ClientEncoding()
-		keys = append(keys, brokenKey{foreignkey.Key{
-			Schema: logical.Decoded(in, from.Namespace), Table: logical.Decoded(in, from.Tag),
-			Name: logical.Decoded(in, strings.TrimPrefix(e.Tag, from.Tag+" ")), To: logical.Decoded(in, pgarchive.Quote(to.Namespace, to.Tag)),
-		}, e})
+		key = key.Decoded(func(s string) string { return logical.Decoded(t.ClientEncoding(), s) })
+		key.Gone = slices.ContainsFunc(t.failed, func(f failedStatement) bool { return f.What == "statement "+entryName(e) })
+		keys = append(keys, brokenKey{key, e})
 	}
 	return keys
 }
@@ -377,20 +366,6 @@ func (t *Target) withRoots(tables map[int]bool) map[int]bool {
 	return all
 }
 
-// isOf reports whether a constraint is one of a table: its tag is both names, its statement begins with the table's.
-func isOf(constraint, table *pgarchive.Entry) bool {
-	if constraint.Namespace != table.Namespace || !strings.HasPrefix(constraint.Tag, table.Tag+" ") {
-		return false
-	}
-	bare := strings.NewReplacer(`"`, "", "ONLY ", "")
-	return strings.HasPrefix(bare.Replace(constraint.Defn), bare.Replace("ALTER TABLE "+table.Namespace+"."+table.Tag+"\n"))
-}
-
-// notValid is the statement of a foreign key that says nothing about the rows that are there.
-func notValid(defn string) string {
-	return strings.TrimSuffix(strings.TrimRight(defn, " \n"), ";") + " NOT VALID;\n"
-}
-
 // losses adds what is lost to the proof: as differences that are accepted if they were to be left out.
 func (c *checker) losses() {
 	var reason cofre.Message
@@ -425,11 +400,8 @@ func (c *checker) lostReason(name string) cofre.Message {
 	if !c.o.Loss.Without {
 		return cofre.Message{}
 	}
-	bare := func(s string) string { return strings.ReplaceAll(s, `"`, "") } // the server quotes what needs it
 	for _, k := range c.brokenKeys() {
-		of := bare("constraint " + k.String())
-		statement := bare("statement of fk constraint " + k.Schema + "." + k.Table + " " + k.Name)
-		if n := bare(name); n == of || n == statement || strings.HasPrefix(n, of+": ") {
+		if k.Is(name) || name == "statement "+entryName(k.entry) {
 			return cofre.Say("database.differs_lost", "it leads to {{.table}}, whose rows are lost", "table", k.To)
 		}
 	}

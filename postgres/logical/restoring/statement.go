@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -53,7 +54,7 @@ func entryName(e *pgarchive.Entry) string {
 // entryOf finds the entry that a message is about: pg_restore names it, except in parallel: then only the statement tells.
 func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
 	for i := range t.TOC.Entries {
-		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(notValid(e.Defn)) == m.command) {
+		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(foreignkey.NotValid(e.Defn)) == m.command) {
 			return e
 		}
 	}
@@ -103,7 +104,7 @@ func (t *Target) adapted() ([]byte, error) {
 	for i := range toc.Entries {
 		e := &toc.Entries[i]
 		if broken[e.DumpID] {
-			e.Defn = notValid(e.Defn)
+			e.Defn = foreignkey.NotValid(e.Defn)
 		}
 		if e.Desc == "SEARCHPATH" && t.o.SearchPath != "" {
 			e.Defn = "SELECT pg_catalog.set_config('search_path', " + strings.TrimSpace(logical.Literal(t.o.SearchPath)) + ", false);\n"
