@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/traits"
 	"golang.org/x/sys/unix"
 )
 
@@ -189,6 +191,10 @@ func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) (cofre.Me
 				a.verb = adjust
 				return why, nil
 			}
+			if across.Mounted(fmt.Sprintf("/proc/self/fd/%d/%s", in.fd(), path.Base(p))) {
+				return refused(cofre.Say("files.mounted", "{{.path}} is a mount point and cannot be replaced", "path", p),
+					cofre.Say("files.into_mount", "restore it to another folder, and write it from there: cofre restore config POINT --path {{.path}} --to DIR, then cat DIR{{.path}} > {{.path}}", "path", quote(p)))
+			}
 		}
 	}
 	if err := unix.Faccessat(in.fd(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
@@ -239,6 +245,14 @@ func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	defer root.close()
+	r.claims.in = func(folder string) (t traits.Traits, err error) {
+		in, err := root.descend(folder, nil)
+		if err != nil {
+			return t, err
+		}
+		err = t.TryNames(fmt.Sprintf("/proc/self/fd/%d/.", in.fd()))
+		return t, errors.Join(err, in.close())
+	}
 	var there []*action
 	files := 0
 	for i, a := range r.actions {
@@ -246,7 +260,14 @@ func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 			return err
 		}
 		before := len(r.damaged)
-		if err := r.stage(ctx, obs, root, a, progress); err != nil {
+		folded, err := r.isFolded(a.wanted)
+		if folded {
+			continue
+		}
+		if err == nil {
+			err = r.stage(ctx, obs, root, a, progress)
+		}
+		if err != nil {
 			r.actions = append(there, r.actions[i:]...) // Discard looks at them
 			return fmt.Errorf("restore %s: %w", string(a.Path), err)
 		}
@@ -448,7 +469,7 @@ func (r *inPlace) takeBack(root *dir) error {
 }
 
 func (r *inPlace) outcome() *cofre.Outcome {
-	o := &cofre.Outcome{Left: r.left()}
+	o := &cofre.Outcome{Left: append(r.left(), r.folded...)}
 	counts := map[verb]int{}
 	var drop []string
 	for _, a := range r.actions {
@@ -467,6 +488,7 @@ func (r *inPlace) outcome() *cofre.Outcome {
 	}
 	o.Done = inPlaceDone(counts[create]+counts[makeDir], counts[replace]+counts[adjust], counts[leave])
 	r.lookElsewhere(o)
+	r.foldedElsewhere(o)
 	if len(drop) > 0 {
 		command := "rm " + strings.Join(drop, " ")
 		o.Then(cofre.DoDropKept, command, cofre.Verbatim(command))

@@ -64,6 +64,8 @@ type job struct {
 	bytes     int64
 	lost      []cofre.Message // extended attributes that could not be set
 	damaged   []cofre.Checked // files that the repository holds no more as they were captured
+	claims    claims
+	folded    []cofre.Checked // what has no name of its own in the place
 	marked    string          // random, in the names of what is staged
 }
 
@@ -394,9 +396,6 @@ type folder struct {
 	madeIn    []string
 	moved     []string // what Publish moved into the folder that exists
 	published bool
-	names     traits.Traits     // what the place takes for one name
-	claims    map[string]string // who has a name there, if the place takes several for one
-	folded    []cofre.Checked   // what has no name of its own there
 }
 
 // Plan looks at the component and at the folder.
@@ -562,17 +561,21 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		return err
 	}
 	defer root.close()
-	if err := f.names.TryNames(f.staging); err != nil {
+	var names traits.Traits
+	if err := names.TryNames(f.staging); err != nil {
 		return err
 	}
-	f.claims = map[string]string{}
+	f.claims.in = func(string) (traits.Traits, error) { return names, nil }
 	var folders, there []wanted
 	files := 0
 	for _, w := range f.wants {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if f.isFolded(w) {
+		if folded, err := f.isFolded(w); folded || err != nil {
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		gone := false
@@ -610,24 +613,6 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 		f.loses(obs, lost)
 	}
 	return nil
-}
-
-// isFolded names what would have to have a name that is another's: the place takes the two for one. The first keeps it.
-func (f *folder) isFolded(w wanted) bool {
-	if _, folds := f.names.Fold(""); !folds {
-		return false
-	}
-	steps := strings.Split(w.relative(), "/")
-	for i := range steps {
-		at := strings.Join(steps[:i+1], "/")
-		name, _ := f.names.Fold(at)
-		if has, taken := f.claims[name]; taken && has != at {
-			f.folded = append(f.folded, cofre.NewChecked(cofre.Verbatim(string(w.Path)), asCaptured(), cofre.Say("files.folded", "the file system takes its name for that of {{.other}}, which is there", "other", "/"+has), false))
-			return true
-		}
-		f.claims[name] = at
-	}
-	return false
 }
 
 func isFile(w wanted) int {
@@ -733,12 +718,7 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	f.published = true
 	o := &cofre.Outcome{Restored: f.to, Left: append(f.left(), f.folded...)}
 	f.lookElsewhere(o)
-	if len(f.folded) > 0 {
-		alone := cofre.Say("files.folded_alone", "restore what has no name of its own there to another place: cofre restore config POINT --to DIR --path {{.path}}", "path", quote(f.folded[0].What))
-		if o.Then(cofre.DoRenameThere, "", alone); o.Hint.IsZero() {
-			o.Hint = alone
-		}
-	}
+	f.foldedElsewhere(o)
 	return o, nil
 }
 

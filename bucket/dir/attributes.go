@@ -30,6 +30,7 @@ type place struct {
 
 	root   string
 	tried  sync.Once // see fitTime
+	named  sync.Once // see placeOf
 	traits traits.Traits
 }
 

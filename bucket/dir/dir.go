@@ -36,6 +36,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/sparse"
 )
@@ -51,9 +52,12 @@ type Store struct {
 	root  string
 	place *place
 
-	made  bool // by Lock
-	mu    sync.Mutex
-	links map[string]string // see FollowLink
+	made   bool // by Lock
+	mu     sync.Mutex
+	links  map[string]string // see FollowLink
+	temps  []string          // see tempAbove
+	places map[uint64]*place // by mounts other than the folder's, see placeOf
+	locked bool
 }
 
 var (
@@ -238,9 +242,10 @@ func cmpErr(err, otherwise error) error {
 
 // Fit holds everything but what the file system or this user does not. A name that is no path is named.
 func (s *Store) Fit(o bucket.Object) (bucket.Object, []cofre.Message) {
-	a, lost := s.place.fit(o.Attributes)
+	in := s.placeOf(o.Bucket, s.plainFile(o.Bucket, o.Name))
+	a, lost := in.fit(o.Attributes)
 	if o.Attributes != nil { // otherwise the time is that of the upload
-		at, kept := s.place.fitTime(o.ModifiedAt)
+		at, kept := in.fitTime(o.ModifiedAt)
 		o.ModifiedAt, lost = at, append(lost, kept...)
 	}
 	o.Tags = nil // named by the restore for all objects together
@@ -401,7 +406,7 @@ func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEn
 			return relErr
 		}
 		switch {
-		case rel == ownTemp && d != nil && d.IsDir():
+		case d != nil && d.IsDir() && isOwnTemp(rel, path):
 			return fs.SkipDir
 		case err != nil && (d == nil || rel == "."):
 			return err // of the bucket itself
@@ -611,7 +616,7 @@ func (s *Store) Put(_ context.Context, o bucket.Object, r io.ReadSeeker) (bucket
 	if o.Attributes == nil {
 		o.Attributes, o.ModifiedAt = s.before(path), time.Time{}
 	}
-	temp, err := s.tempDir(o.Bucket)
+	temp, err := s.tempFor(o.Bucket, path)
 	if err != nil {
 		return bucket.Object{}, fmt.Errorf("write %s: %w", o.Path(), translate(err))
 	}
@@ -723,8 +728,63 @@ func (s *Store) publish(o bucket.Object, tmp, path string) error {
 	return s.remove(record)
 }
 
-// ownTemp is what takes the place of .cofre/tmp in a bucket that is on another disk.
+// ownTemp is what takes the place of .cofre/tmp in a bucket that is on another disk, and in a folder of one at which another is mounted.
 const ownTemp = ".cofre-tmp"
+
+func isOwnTemp(rel, path string) bool {
+	return rel == ownTemp || filepath.Base(rel) == ownTemp && across.Mounted(filepath.Dir(path))
+}
+
+// tempFor opens the folder in which a file is written before it has a name that is a path of a bucket: of the same mount, so that a rename
+// gives it that.
+func (s *Store) tempFor(id, path string) (hold, error) {
+	in, _, err := s.within(path, false)
+	if err != nil {
+		return hold{}, err
+	}
+	defer in.Close()
+	here, err := across.Mount(in.at("."))
+	if err != nil {
+		return hold{}, err
+	}
+	for _, of := range []string{id, ""} { // the second for what is no path, which is below the store's folder
+		temp, err := s.tempDir(of)
+		if err != nil {
+			return hold{}, err
+		}
+		if there, err := across.Mount(temp.at(".")); err != nil || there == here {
+			return temp, err
+		}
+		if err := temp.Close(); err != nil {
+			return hold{}, err
+		}
+	}
+	return s.tempAbove(in, path, here)
+}
+
+// tempAbove opens the folder for what is written in a folder of a bucket at which something is mounted.
+func (s *Store) tempAbove(in hold, path string, mount uint64) (hold, error) {
+	at := "."
+	for path = filepath.Dir(path); len(path) > len(s.root); path, at = filepath.Dir(path), at+"/.." {
+		if above, err := across.Mount(in.at(at + "/..")); err != nil || above != mount {
+			break
+		}
+	}
+	top, err := os.OpenRoot(in.at(at))
+	if err != nil {
+		return hold{}, err
+	}
+	defer top.Close()
+	if err := top.Mkdir(ownTemp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return hold{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if temp := filepath.Join(path, ownTemp); !slices.Contains(s.temps, temp) {
+		s.temps = append(s.temps, temp)
+	}
+	return holdIn(top, ownTemp, false)
+}
 
 // tempDir opens the folder in which files of a bucket are written before they have their name: on its file system.
 func (s *Store) tempDir(id string) (hold, error) {
@@ -749,8 +809,9 @@ func (s *Store) tempDir(id string) (hold, error) {
 }
 
 func (s *Store) tempRoot(id string) (*os.Root, string, error) {
-	var root, base unix.Stat_t
-	if unix.Stat(s.root, &root) == nil && unix.Stat(s.bucketDir(id), &base) == nil && root.Dev != base.Dev {
+	root, rootErr := across.Mount(s.root + "/.")
+	base, baseErr := across.Mount(s.bucketDir(id) + "/.")
+	if rootErr == nil && baseErr == nil && root != base {
 		r, err := s.bucketRoot(id)
 		return r, ownTemp, err
 	}

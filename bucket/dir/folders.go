@@ -40,7 +40,7 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if d != nil && d.IsDir() && (err != nil || path == filepath.Join(base, ownTemp)) {
+			if d != nil && d.IsDir() && (err != nil || isOwnTemp(strings.TrimPrefix(path, base+"/"), path)) {
 				return fs.SkipDir
 			}
 			if err != nil || !d.IsDir() {
@@ -103,8 +103,9 @@ func (s *Store) attributes(fi fs.FileInfo, path string) (*bucket.Attributes, err
 
 // FitFolder says what of a captured folder can be had here.
 func (s *Store) FitFolder(f bucket.Folder) (bucket.Folder, []cofre.Message) {
-	a, lost := s.place.fit(f.Attributes)
-	at, kept := s.place.fitTime(f.ModifiedAt)
+	in := s.placeOf(f.Bucket, filepath.Join(s.folderPath(f), "any"))
+	a, lost := in.fit(f.Attributes)
+	at, kept := in.fitTime(f.ModifiedAt)
 	f.Attributes, f.ModifiedAt = a, at
 	return f, append(lost, kept...)
 }
@@ -136,7 +137,7 @@ func (s *Store) MakeFolder(_ context.Context, f bucket.Folder) (bool, error) {
 		}
 		return false, nil
 	}
-	temp, err := s.tempDir(f.Bucket)
+	temp, err := s.tempFor(f.Bucket, s.folderPath(f))
 	if err != nil {
 		return false, translate(err)
 	}
@@ -252,6 +253,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 			}
 		}
 	}
+	if err := s.sweepMounts(); err != nil {
+		return err
+	}
 	own := filepath.Join(s.root, reserved)
 	if fi, err := os.Lstat(own); errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
 		return nil // nothing of cofre's; behind a symbolic link somebody else's files are
@@ -286,6 +290,26 @@ func (s *Store) Sweep(ctx context.Context) error {
 			return fmt.Errorf("clean %s: %w", own, translate(err))
 		}
 	}
+	return nil
+}
+
+func (s *Store) sweepMounts() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, temp := range s.temps {
+		in, base, err := s.within(temp, false)
+		if err != nil {
+			return fmt.Errorf("clean %s: %w", temp, translate(err))
+		}
+		root, err := os.OpenRoot(in.at("."))
+		if err == nil {
+			err = errors.Join(root.RemoveAll(base), root.Close())
+		}
+		if err = errors.Join(err, in.Close()); err != nil {
+			return fmt.Errorf("clean %s: %w", temp, translate(err))
+		}
+	}
+	s.temps = nil
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
 )
 
@@ -21,7 +21,7 @@ import (
 func (s *Store) KeptAt(mark string) string {
 	beside := s.root + "." + mark
 	var here, above unix.Stat_t
-	if unix.Stat(s.root, &here) != nil || unix.Stat(filepath.Dir(s.root), &above) != nil || here.Dev != above.Dev ||
+	if unix.Stat(s.root, &here) != nil || unix.Stat(filepath.Dir(s.root), &above) != nil || here.Dev != above.Dev || across.Mounted(s.root) ||
 		unix.Access(filepath.Dir(s.root), unix.W_OK|unix.X_OK) != nil {
 		return filepath.Join(s.root, reserved, mark)
 	}
@@ -33,7 +33,7 @@ func (s *Store) KeptAt(mark string) string {
 //
 // Errors: cofre.ErrNotFound if there is no such object; cofre.ErrRefused if a symbolic link stands where it would be kept;
 // cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
-func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
+func (s *Store) Keep(ctx context.Context, o bucket.Object, mark string) error {
 	path, err := s.find(o.Bucket, o.Name)
 	if err != nil {
 		return err
@@ -43,12 +43,12 @@ func (s *Store) Keep(_ context.Context, o bucket.Object, mark string) error {
 		return translate(err)
 	}
 	defer kept.Close()
-	err = s.link(kept, s.metaFile(o.Bucket, o.Name))
+	err = s.link(ctx, kept, s.metaFile(o.Bucket, o.Name))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // a file without a record
 	}
 	if err == nil {
-		err = s.link(kept, path)
+		err = s.link(ctx, kept, path)
 	}
 	if err != nil {
 		return fmt.Errorf("keep %s: %w", o.Path(), translate(err))
@@ -83,7 +83,7 @@ func (s *Store) keptRoot(mark string) (*os.Root, error) {
 	return root.OpenRoot(rel)
 }
 
-func (s *Store) link(kept *os.Root, path string) error {
+func (s *Store) link(ctx context.Context, kept *os.Root, path string) error {
 	rel, err := filepath.Rel(s.root, path)
 	if err != nil {
 		return err
@@ -104,14 +104,7 @@ func (s *Store) link(kept *os.Root, path string) error {
 	err = os.Link(from.at(base), to.at(base))
 	if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.ENOSYS) {
 		// A bucket on another disk, a file system without links, or another owner's file (protected_hardlinks in proc(5)): its bytes.
-		err = durable.WriteFile(to.at(base), 0o600, func(w io.Writer) error {
-			f, err := os.OpenFile(from.at(base), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
-			if err != nil {
-				return err
-			}
-			_, err = io.Copy(w, f)
-			return errors.Join(err, f.Close())
-		})
+		err = across.Copy(ctx, from.at(base), to.at(base))
 	}
 	if err != nil {
 		return err

@@ -1,13 +1,18 @@
 package dir
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/across"
 )
 
 // tryPlan tries what leaves no trace, by a file without a name, so that a plan can say it.
@@ -21,16 +26,61 @@ func (p *place) tryPlan() {
 	p.traits.TryTimes(f)
 }
 
-// tryTraits tries what can only be tried by names, where the store writes its own. What cannot be tried is taken to be kept.
+// placeOf is the place of a path: the store's, or, at which another file system is mounted, one of its own. What can only be tried by names
+// is tried as soon as the store is locked.
+func (s *Store) placeOf(id, path string) *place {
+	at := filepath.Dir(path)
+	here, err := across.Mount(at + "/.")
+	for errors.Is(err, fs.ErrNotExist) && len(at) > len(s.root) {
+		at = filepath.Dir(at)
+		here, err = across.Mount(at + "/.")
+	}
+	root, rootErr := across.Mount(s.root + "/.")
+	if err != nil || rootErr != nil || here == root {
+		return s.place
+	}
+	s.mu.Lock()
+	p, known := s.places[here]
+	if !known {
+		p = newPlace(at)
+		if s.places == nil {
+			s.places = map[uint64]*place{}
+		}
+		s.places[here] = p
+	}
+	locked := s.locked
+	s.mu.Unlock()
+	if locked {
+		p.named.Do(func() {
+			temp, err := s.tempFor(id, filepath.Join(at, "any"))
+			if err != nil {
+				return
+			}
+			p.tryNames(temp)
+			temp.Close() // nothing was written by it
+		})
+	}
+	return p
+}
+
+// tryTraits tries what can only be tried by names, where the store writes its own.
 func (s *Store) tryTraits() {
+	s.mu.Lock()
+	s.locked = true
+	s.mu.Unlock()
 	in, err := s.tempDir("")
 	if err != nil {
 		return
 	}
 	defer in.Close()
-	s.place.mu.Lock()
-	defer s.place.mu.Unlock()
-	_ = s.place.traits.TryNames(in.at("."))
+	s.place.tryNames(in)
+}
+
+// tryNames tries what names and times become. What cannot be tried is taken to be kept.
+func (p *place) tryNames(in hold) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = p.traits.TryNames(in.at("."))
 }
 
 // fitTime is the time that a file can have here, and what is lost with that.
@@ -51,8 +101,10 @@ func (p *place) fitTime(at time.Time) (time.Time, []cofre.Message) {
 // Folded returns what the place takes a path for: two paths with one result are one here. It is known once the store is
 // locked.
 func (s *Store) Folded(path string) (string, bool) {
-	s.place.mu.Lock()
-	t := s.place.traits
-	s.place.mu.Unlock()
+	id, _, _ := strings.Cut(path, "/")
+	p := s.placeOf(id, filepath.Join(s.root, path))
+	p.mu.Lock()
+	t := p.traits
+	p.mu.Unlock()
 	return t.Fold(path)
 }

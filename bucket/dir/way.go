@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/shell"
 )
 
 // InTheWay looks along the path of an object, or of a folder: every step must be a folder, and the last one what is
@@ -45,6 +48,9 @@ func (s *Store) InTheWay(id, name string, folder bool) (at string, what cofre.Me
 			return "", cofre.Message{} // nothing is there, or what is done with it says why not
 		}
 		object := i == len(steps)-1 && !folder
+		if object && fi.IsDir() && across.Mounted(s.plainFile(id, at)) {
+			return at, cofre.Say("bucket.a_mount", "a mount point")
+		}
 		if object && !fi.Mode().IsRegular() || !object && !fi.IsDir() {
 			return at, kindOf(fi)
 		}
@@ -64,11 +70,12 @@ func kindOf(fi fs.FileInfo) cofre.Message {
 	return cofre.Say("bucket.way_neither", "something that is neither a file nor a folder")
 }
 
-// MoveAside renames what is at a path of a bucket to the same path below KeptAt.
+// MoveAside gives what is at a path of a bucket the same path below KeptAt, by a rename, or, if that is on another file system, by a copy
+// that is compared and synced before anything is removed.
 //
-// Errors: cofre.ErrNotFound if nothing is there; cofre.ErrRefused if a symbolic link stands where it would be kept;
-// syscall.EXDEV if that is on another file system; cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
-func (s *Store) MoveAside(_ context.Context, id, at, mark string) (string, error) {
+// Errors: cofre.ErrNotFound if nothing is there; cofre.ErrRefused if a symbolic link stands where it would be kept, or if something is mounted
+// there; cofre.ErrDenied, cofre.ErrDiskFull, cofre.ErrReadOnly.
+func (s *Store) MoveAside(ctx context.Context, id, at, mark string) (string, error) {
 	kept, err := s.keptRoot(mark)
 	if err != nil {
 		return "", translate(err)
@@ -86,10 +93,27 @@ func (s *Store) MoveAside(_ context.Context, id, at, mark string) (string, error
 		return "", translate(err)
 	}
 	defer to.Close()
-	if err := durable.Rename(from.at(base), to.at(base)); err != nil {
+	if across.Mounted(from.at(base)) {
+		return "", isMounted(path)
+	}
+	err = durable.Rename(from.at(base), to.at(base))
+	if errors.Is(err, syscall.EXDEV) {
+		err = across.Move(ctx, from.at(base), to.at(base))
+	}
+	var below *across.MountedError
+	if errors.As(err, &below) {
+		return "", isMounted(filepath.Join(filepath.Dir(path), below.Path))
+	}
+	if err != nil {
 		return "", fmt.Errorf("move %s aside: %w", path, translate(err))
 	}
 	return filepath.Join(s.KeptAt(mark), rel), nil
+}
+
+// isMounted refuses to move what is mounted.
+func isMounted(path string) error {
+	command := "umount " + shell.Quote(path)
+	return cofre.WithHint(cofre.Fail(cofre.Say("bucket.mounted", "{{.path}} is a mount point: it can be moved after {{.command}}", "path", path, "command", command), cofre.ErrRefused), cofre.Verbatim(command))
 }
 
 // unlinked refuses a path in which a step below the folder is a symbolic link: whoever may write into the folder could

@@ -20,7 +20,7 @@ func (t *Target) claimPresent() error {
 	if !ok {
 		return nil
 	}
-	if _, folds := f.Folded("a"); !folds {
+	if !slices.ContainsFunc(t.buckets, func(b bucket.Bucket) bool { _, folds := f.Folded(b.ID + "/a"); return folds }) {
 		return nil
 	}
 	t.claims = claims{}

@@ -16,9 +16,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -271,7 +270,7 @@ func (p *plan) planDirectory(out *cofre.Plan) error {
 		} else if _, err := os.Lstat(p.built); !errors.Is(err, fs.ErrNotExist) {
 			out.Refuse(cofre.Say("cluster.left", "{{.dir}} is left of another restore", "dir", p.built), cofre.Say("cluster.remove_left", "remove it: rm -r {{.dir}}", "dir", shell.Quote(p.built)))
 		}
-		if isMount(dir) {
+		if across.Mounted(dir) {
 			out.Refuse(cofre.Say("cluster.mount_point", "{{.dir}} is a mount point and cannot be renamed", "dir", dir), cofre.Say("cluster.below_mount", "restore to a directory below it, or with --delta"))
 		}
 	default:
@@ -504,14 +503,6 @@ func readMarker(dir string) (marker, bool) {
 		return marker{}, false
 	}
 	return m, true
-}
-
-func isMount(dir string) bool {
-	var a, b unix.Stat_t
-	if unix.Stat(dir, &a) != nil || unix.Stat(filepath.Dir(dir), &b) != nil {
-		return false
-	}
-	return a.Dev != b.Dev
 }
 
 // next are the commands for a cluster that was published, each at the end of its line; promoted says that it has been

@@ -3,9 +3,11 @@ package restoring_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -94,6 +96,71 @@ func TestUnchangedAndDelta(t *testing.T) {
 		t.Errorf("beside the old directory: %s rows", got)
 	}
 	testkit.Healthy(t, s)
+}
+
+// TestDeltaKeepsTheWALOfADiskOfItsOwn: pg_wal is often a mount, which cannot be renamed, or a link to one.
+func TestDeltaKeepsTheWALOfADiskOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, link := range []bool{false, true} {
+		t.Run(fmt.Sprintf("link %v", link), func(t *testing.T) {
+			dir := physicaltest.Room(t)
+			s := testkit.Postgres(t, 0, testkit.Own())
+			s.Exec(t, "postgres", "CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g; CHECKPOINT")
+			repo := repositorytest.NewMemory()
+			c := physicaltest.Backup(t, repo, basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres")}), nil)
+			to := filepath.Join(dir, "data")
+			physicaltest.Restore(t, repo, c, restoring.Options{Dir: to})
+			disk, wal := onDisk(t), filepath.Join(to, "pg_wal")
+			run := func(args ...string) {
+				t.Helper()
+				if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+					t.Fatal(err, string(out))
+				}
+			}
+			run("cp", "-a", wal+"/.", disk)
+			run("chown", "-R", "--reference="+to, disk)
+			if link {
+				run("rm", "-r", wal)
+				run("ln", "-s", disk, wal)
+			} else {
+				run("mount", "--bind", disk, wal)
+				defer exec.Command("umount", wal).Run()
+			}
+			segment := filepath.Join(wal, "0000000100000000000000AA")
+			if err := os.WriteFile(segment, []byte("never archived"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second finds what the first has kept
+				out := physicaltest.Restore(t, repo, c, restoring.Options{Dir: to, Delta: true})
+				if len(out.Kept) != 1 || !strings.HasPrefix(out.Kept[0].Where, disk) && !strings.HasPrefix(out.Kept[0].Where, wal+"/") {
+					t.Fatalf("kept %v", out.Kept)
+				}
+			}
+			kept, err := filepath.Glob(wal + "/cofre-kept.pg_wal.before-*/" + filepath.Base(segment))
+			if err != nil || len(kept) != 1 {
+				t.Fatalf("kept %v, %v", kept, err)
+			}
+			r := physicaltest.Recovered(t, recovering.Options{DataDir: to})
+			if got := physicaltest.Query(t, r, "SELECT sum(g) FROM t"); got != "500500" {
+				t.Errorf("after the delta: %s", got)
+			}
+			if err := r.Server.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// onDisk is a small disk of its own, with what mkfs makes.
+func onDisk(t *testing.T) string {
+	t.Helper()
+	at := testkit.Mounted(t, 128<<20, []string{"mkfs.ext4", "-q"}, []string{"mount", "-o", "loop"})
+	for dir := at; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) { // for the server's user
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return at
 }
 
 // TestInterrupted leaves no backup and no slot on the server, and a restore that can be gone on with.

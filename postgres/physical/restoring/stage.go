@@ -170,19 +170,50 @@ func (s *stage) keepWAL() error {
 	if !slices.ContainsFunc(names, func(d fs.DirEntry) bool { return pgdata.IsSegmentName(d.Name()) }) {
 		return nil
 	}
-	to := s.aside(s.o.Dir + ".pg_wal")
-	if err := os.Rename(wal, to); errors.Is(err, syscall.EXDEV) {
-		to = s.aside(wal)
-		err = os.Rename(wal, to)
+	for _, to := range []string{s.aside(s.o.Dir + ".pg_wal"), s.aside(wal)} {
+		err := os.Rename(wal, to)
+		if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EBUSY) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("keep the WAL in %s: %w", wal, err)
 		}
-	} else if err != nil {
+		s.keptWAL(wal, to)
+		// If pg_wal is a link, what it leads to must be there again.
+		return os.MkdirAll(wal, 0o700)
+	}
+	if err := s.keepWALInside(wal, names); err != nil {
 		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
 	}
+	return nil
+}
+
+func (s *stage) keptWAL(wal, to string) {
 	s.keep(cofre.ThingWAL, wal, to, cofre.Say("cluster.kept_wal", "the WAL that was there: {{.to}}", "to", to))
-	// If pg_wal is a link, what it leads to must be there again.
-	return os.MkdirAll(wal, 0o700)
+}
+
+// keptInside begins the name of a folder in pg_wal with the WAL that was there, if a disk of its own is mounted at it: a mount cannot be
+// renamed. PostgreSQL passes it over, as its name is none of WAL, and so does a later delta.
+const keptInside = "cofre-kept."
+
+func (s *stage) keepWALInside(wal string, names []fs.DirEntry) error {
+	to := filepath.Join(wal, filepath.Base(s.aside(keptInside+"pg_wal")))
+	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := s.own(to); err != nil {
+		return err
+	}
+	for _, d := range names {
+		if strings.HasPrefix(d.Name(), keptInside) || d.Name() == "lost+found" {
+			continue
+		}
+		if err := os.Rename(filepath.Join(wal, d.Name()), filepath.Join(to, d.Name())); err != nil {
+			return err
+		}
+	}
+	s.keptWAL(wal, to)
+	return errors.Join(durable.SyncDir(to), durable.SyncDir(wal))
 }
 
 // makeDirs makes the directories, parents first, and the links of the tablespaces.
@@ -250,6 +281,9 @@ func (s *stage) removeExtras() error {
 		err := filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
 			if err != nil || at == root || wanted[at] || d.Name() == "lost+found" {
 				return err
+			}
+			if strings.HasPrefix(d.Name(), keptInside) && filepath.Dir(at) == filepath.Join(s.built, "pg_wal") {
+				return fs.SkipDir
 			}
 			if err := os.RemoveAll(at); err != nil {
 				return err
