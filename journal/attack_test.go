@@ -5,12 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
-	"maps"
 	mathrand "math/rand/v2"
-	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,104 +16,33 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
-// memory is a store in memory, whose clock ticks with every write.
+// memory is a store in memory that counts what is read. Its clock ticks with every write.
 type memory struct {
-	mu      sync.Mutex
-	now     int64
-	objects map[string]stored
-	reads   int
+	*storetest.Memory
+	ticks atomic.Int64
+	reads int
 }
 
-type stored struct {
-	text []byte
-	at   int64
+func newMemory() *memory {
+	m := &memory{}
+	m.Memory = storetest.NewMemory(func() time.Time { return time.Unix(m.ticks.Add(1), 0) })
+	return m
 }
 
-func newMemory() *memory { return &memory{objects: map[string]stored{}} }
+func (m *memory) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	m.reads++
+	return m.Memory.Open(ctx, name, offset, length)
+}
 
 func (m *memory) clone() *memory {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return &memory{now: m.now, objects: maps.Clone(m.objects)}
+	c := newMemory()
+	c.ticks.Store(m.ticks.Load())
+	c.Restore(m.State())
+	return c
 }
-
-func (m *memory) put(name string, r io.Reader, replace bool) error {
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.objects[name]; ok && !replace {
-		return cofre.ErrExists
-	}
-	m.now++
-	m.objects[name] = stored{text, m.now}
-	return nil
-}
-
-func (m *memory) Create(_ context.Context, name string, r io.Reader, _ int64) error {
-	return m.put(name, r, false)
-}
-
-func (m *memory) Replace(_ context.Context, name string, r io.Reader, _ int64) error {
-	return m.put(name, r, true)
-}
-
-func (m *memory) Open(_ context.Context, name string, _, _ int64) (io.ReadCloser, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.reads++
-	o, ok := m.objects[name]
-	if !ok {
-		return nil, cofre.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(o.text)), nil
-}
-
-func (m *memory) describe(name string) cofre.StoredObject {
-	o := m.objects[name]
-	return cofre.StoredObject{Name: name, Size: int64(len(o.text)), ModifiedAt: time.Unix(o.at, 0)}
-}
-
-func (m *memory) Stat(_ context.Context, name string) (cofre.StoredObject, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, ok := m.objects[name]; !ok {
-		return cofre.StoredObject{}, cofre.ErrNotFound
-	}
-	return m.describe(name), nil
-}
-
-func (m *memory) List(_ context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var found []cofre.StoredObject
-	for _, name := range slices.Sorted(maps.Keys(m.objects)) {
-		if strings.HasPrefix(name, prefix) {
-			found = append(found, m.describe(name))
-		}
-	}
-	return func(yield func(cofre.StoredObject, error) bool) {
-		for _, o := range found {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (m *memory) Delete(_ context.Context, name string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.objects, name)
-	return nil
-}
-
-func (m *memory) Free(context.Context) (int64, error) { return -1, nil }
-func (m *memory) URL() string                         { return "memory" }
 
 // attack does one thing to the files of a journal of size entries, as somebody can who holds all of them and the key, and returns how many
 // entries stay as they were. before are the files of an earlier day, when it had early entries.

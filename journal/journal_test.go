@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 type host struct {
@@ -267,19 +268,15 @@ func TestAWriterThatDied(t *testing.T) {
 	}
 }
 
-// lossy loses the answers of creates.
-type lossy struct{ cofre.Store }
-
-func (l lossy) Create(ctx context.Context, name string, r io.Reader, size int64) error {
-	if err := l.Store.Create(ctx, name, r, size); err != nil {
-		return err
-	}
-	return fmt.Errorf("no answer: %w", cofre.ErrUnreachable)
-}
-
 func TestALostAnswerMakesNoSecondEntry(t *testing.T) {
 	h := newHost(t)
-	n, c, err := journal.Open(lossy{h.store}, h.keys, h.sign).Append(t.Context(), journal.New(journal.Body{Event: journal.EventFailed}))
+	lossy := &storetest.Through{Store: h.store, Do: func(_ context.Context, verb storetest.Verb, _ string, do func() error) error {
+		if err := do(); err != nil || verb != storetest.Create {
+			return err
+		}
+		return fmt.Errorf("no answer: %w", cofre.ErrUnreachable)
+	}}
+	n, c, err := journal.Open(lossy, h.keys, h.sign).Append(t.Context(), journal.New(journal.Body{Event: journal.EventFailed}))
 	if err != nil || n != 0 || c.Size != 1 {
 		t.Fatal(n, c, err)
 	}

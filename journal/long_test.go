@@ -173,12 +173,12 @@ func BenchmarkProof(b *testing.B) {
 	m := newMemory()
 	l := long(b, m, 10_000)
 	l.store = on
-	for name, o := range m.objects {
+	for name, o := range m.State() {
 		if !strings.HasPrefix(name, journal.Prefix+"checkpoint/") {
 			continue
 		}
 		path := filepath.Join(on.URL(), name) // without a sync for each: it is read
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, o.text, 0o600)); err != nil {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, o.Bytes, 0o600)); err != nil {
 			b.Fatal(err)
 		}
 	}

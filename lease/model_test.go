@@ -1,18 +1,13 @@
 package lease_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
-	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -20,22 +15,30 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/lease"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 const term = time.Minute
 
 // world is a store whose answers are late, lost, or come of a request that is carried out twice, and whose clock leaps.
 type world struct {
-	mu      sync.Mutex
-	rng     *rand.Rand
-	objects map[string]object
-	leap    time.Duration // how far the store's clock is off
-	calm    bool          // its clock does not leap
+	cofre.Store
+	mu   sync.Mutex
+	rng  *rand.Rand
+	leap time.Duration // how far the store's clock is off
+	calm bool          // its clock does not leap
 }
 
-type object struct {
-	body []byte
-	at   time.Time
+func newWorld(seed uint64) *world {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), calm: seed%2 == 0}
+	w.Store = &storetest.Through{Store: storetest.NewMemory(w.clock), Do: w.request}
+	return w
+}
+
+func (w *world) clock() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.leap)
 }
 
 // chance is true once in n times.
@@ -49,7 +52,7 @@ func (w *world) upTo(d time.Duration) time.Duration {
 
 // request carries something out after a while. Its answer may be lost, before or after it was carried out, or much before: it then
 // still waits somewhere. It may be carried out once more, much later.
-func (w *world) request(ctx context.Context, do func() error) error {
+func (w *world) request(ctx context.Context, _ storetest.Verb, _ string, do func() error) error {
 	if !w.calm && w.chance(40) {
 		leap := w.upTo(10*term) - 5*term
 		w.mu.Lock()
@@ -85,86 +88,6 @@ func (w *world) request(ctx context.Context, do func() error) error {
 	}
 	return err
 }
-
-func (w *world) Create(ctx context.Context, name string, r io.Reader, _ int64) error {
-	body, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	return w.request(ctx, func() error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if _, ok := w.objects[name]; ok {
-			return cofre.ErrExists
-		}
-		w.objects[name] = object{body, time.Now().Add(w.leap)}
-		return nil
-	})
-}
-
-func (w *world) Delete(ctx context.Context, name string) error {
-	return w.request(ctx, func() error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.objects, name)
-		return nil
-	})
-}
-
-func (w *world) Open(ctx context.Context, name string, _, _ int64) (io.ReadCloser, error) {
-	var found object
-	err := w.request(ctx, func() error { return w.look(name, &found) })
-	return io.NopCloser(bytes.NewReader(found.body)), err
-}
-
-func (w *world) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
-	var found object
-	err := w.request(ctx, func() error { return w.look(name, &found) })
-	return cofre.StoredObject{Name: name, Size: int64(len(found.body)), ModifiedAt: found.at}, err
-}
-
-func (w *world) look(name string, into *object) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	found, ok := w.objects[name]
-	if !ok {
-		return cofre.ErrNotFound
-	}
-	*into = found
-	return nil
-}
-
-func (w *world) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
-	return func(yield func(cofre.StoredObject, error) bool) {
-		var all []cofre.StoredObject
-		err := w.request(ctx, func() error {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			all = nil
-			for _, name := range slices.Sorted(maps.Keys(w.objects)) {
-				if strings.HasPrefix(name, prefix) {
-					all = append(all, cofre.StoredObject{Name: name, ModifiedAt: w.objects[name].at})
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			yield(cofre.StoredObject{}, err)
-			return
-		}
-		for _, o := range all {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (w *world) Replace(context.Context, string, io.Reader, int64) error {
-	panic("a lease replaces nothing")
-}
-func (w *world) Free(context.Context) (int64, error) { return -1, nil }
-func (w *world) URL() string                         { return "model" }
 
 // believed is a generation that a holder was told is its own.
 type believed struct {
@@ -239,7 +162,7 @@ func TestModel(t *testing.T) {
 }
 
 func schedule(t *testing.T, seed uint64) (commits int) {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), objects: map[string]object{}, calm: seed%2 == 0}
+	w := newWorld(seed)
 	var mu sync.Mutex
 	var told []believed
 	var held []*lease.Lease

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // outage stands between a store and its server, and answers by itself while it lasts.
@@ -68,11 +69,11 @@ func TestAnOutageIsWaitedOut(t *testing.T) {
 				}
 				told.Add(1)
 			})
-			if err := create(ctx, s, "there", "text"); err != nil {
+			if err := storetest.Put(ctx, s, "there", "text"); err != nil {
 				t.Fatal(err)
 			}
 			for name, request := range map[string]func() error{
-				"create":  func() error { return create(ctx, s, "new", "text") },
+				"create":  func() error { return storetest.Put(ctx, s, "new", "text") },
 				"replace": func() error { return s.Replace(ctx, "there", strings.NewReader("text"), 4) },
 				"stat":    func() error { _, err := s.Stat(ctx, "there"); return err },
 				"delete":  func() error { return s.Delete(ctx, "nothing") },
@@ -130,7 +131,7 @@ func TestWhatWillNotPassIsNotWaitedFor(t *testing.T) {
 		c := onServer(server, server.URL("p"))
 		change(&c)
 		began := time.Now()
-		err := create(t.Context(), openStore(t, c), "a", "x")
+		err := storetest.Put(t.Context(), openStore(t, c), "a", "x")
 		if err == nil || time.Since(began) > 15*time.Second {
 			t.Errorf("%s: %v after %v", name, err, time.Since(began))
 		}
@@ -144,7 +145,7 @@ func TestPatienceEnds(t *testing.T) {
 	o.left.Store(1 << 40)
 	c := onServer(server, strings.Replace(server.URL("p"), url.QueryEscape(server.Endpoint), url.QueryEscape(o.URL), 1)+"&patience=2s")
 	began := time.Now()
-	if err := create(t.Context(), openStore(t, c), "a", "x"); !errors.Is(err, cofre.ErrUnreachable) {
+	if err := storetest.Put(t.Context(), openStore(t, c), "a", "x"); !errors.Is(err, cofre.ErrUnreachable) {
 		t.Errorf("create: %v, want ErrUnreachable", err)
 	}
 	if took := time.Since(began); took < time.Second || took > 20*time.Second {
@@ -154,7 +155,7 @@ func TestPatienceEnds(t *testing.T) {
 	defer cancel()
 	c.URL = strings.Replace(c.URL, "&patience=2s", "", 1)
 	began = time.Now()
-	if err := create(ctx, openStore(t, c), "a", "x"); err == nil || time.Since(began) > 15*time.Second {
+	if err := storetest.Put(ctx, openStore(t, c), "a", "x"); err == nil || time.Since(began) > 15*time.Second {
 		t.Errorf("with a context that ends: %v after %v", err, time.Since(began))
 	}
 }

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -23,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -34,16 +32,16 @@ func TestMain(m *testing.M) {
 }
 
 func TestFolder(t *testing.T) {
-	contract(t, func(t *testing.T) cofre.Store { return openStore(t, store.Config{URL: t.TempDir()}) })
+	storetest.Run(t, func(t *testing.T) cofre.Store { return openStore(t, store.Config{URL: t.TempDir()}) })
 }
 
 func TestS3(t *testing.T) {
 	server := testkit.S3(t)
 	var n atomic.Int64
-	contract(t, func(t *testing.T) cofre.Store {
+	storetest.Run(t, func(t *testing.T) cofre.Store {
 		return openStore(t, onServer(server, server.URL(fmt.Sprintf("stores/%d", n.Add(1)))))
 	})
-	contract(t, func(t *testing.T) cofre.Store { // a bucket of its own, without a prefix
+	storetest.Run(t, func(t *testing.T) cofre.Store { // a bucket of its own, without a prefix
 		name := fmt.Sprintf("own-%d", n.Add(1))
 		server.MakeBucket(t, name)
 		return openStore(t, onServer(server, strings.Replace(server.URL(""), "//"+server.Bucket+"/", "//"+name, 1)))
@@ -62,200 +60,6 @@ func openStore(t *testing.T, c store.Config) cofre.Store {
 	}
 	return s
 }
-
-func create(ctx context.Context, s cofre.Store, name, text string) error {
-	return s.Create(ctx, name, strings.NewReader(text), int64(len(text)))
-}
-
-func read(t *testing.T, s cofre.Store, name string, offset, length int64) string {
-	t.Helper()
-	r, err := s.Open(t.Context(), name, offset, length)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func names(t *testing.T, s cofre.Store, prefix string) []string {
-	t.Helper()
-	var found []string
-	for o, err := range s.List(t.Context(), prefix) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		found = append(found, o.Name)
-	}
-	return found
-}
-
-// contract is what every store keeps.
-func contract(t *testing.T, open func(t *testing.T) cofre.Store) {
-	check := func(name string, f func(t *testing.T, s cofre.Store)) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f(t, open(t))
-		})
-	}
-	check("create is once", func(t *testing.T, s cofre.Store) {
-		if err := create(t.Context(), s, "wal/7/1/0001", "first"); err != nil {
-			t.Fatal(err)
-		}
-		if err := create(t.Context(), s, "wal/7/1/0001", "second"); !errors.Is(err, cofre.ErrExists) {
-			t.Errorf("create again: %v, want ErrExists", err)
-		}
-		if got := read(t, s, "wal/7/1/0001", 0, -1); got != "first" {
-			t.Errorf("holds %q", got)
-		}
-	})
-	check("of several creates one wins", func(t *testing.T, s cofre.Store) {
-		var won atomic.Int64
-		var wg sync.WaitGroup
-		for i := range 8 {
-			wg.Go(func() {
-				err := create(t.Context(), s, "lease", strings.Repeat(fmt.Sprint(i), 100_000))
-				switch {
-				case err == nil:
-					won.Add(1)
-				case !errors.Is(err, cofre.ErrExists):
-					t.Error(err)
-				}
-			})
-		}
-		wg.Wait()
-		if won.Load() != 1 {
-			t.Errorf("%d won", won.Load())
-		}
-		if got := read(t, s, "lease", 0, -1); len(got) != 100_000 || strings.Count(got, got[:1]) != len(got) {
-			t.Error("the object is not of one writer")
-		}
-	})
-	check("replace replaces", func(t *testing.T, s cofre.Store) {
-		for _, text := range []string{"one", "", "three"} {
-			if err := s.Replace(t.Context(), "state", strings.NewReader(text), int64(len(text))); err != nil {
-				t.Fatal(err)
-			}
-			if got := read(t, s, "state", 0, -1); got != text {
-				t.Errorf("holds %q, want %q", got, text)
-			}
-		}
-	})
-	check("ranges", func(t *testing.T, s cofre.Store) {
-		if err := create(t.Context(), s, "a/b", "0123456789"); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range []struct {
-			offset, length int64
-			want           string
-		}{{0, -1, "0123456789"}, {3, -1, "3456789"}, {3, 4, "3456"}, {0, 1, "0"}, {8, 10, "89"}, {4, 0, ""}, {10, -1, ""}} {
-			if got := read(t, s, "a/b", r.offset, r.length); got != r.want {
-				t.Errorf("%d bytes from %d are %q, want %q", r.length, r.offset, got, r.want)
-			}
-		}
-		o, err := s.Stat(t.Context(), "a/b")
-		if err != nil || o.Name != "a/b" || o.Size != 10 || time.Since(o.ModifiedAt).Abs() > time.Hour {
-			t.Errorf("stat: %+v, %v", o, err)
-		}
-	})
-	check("what is not there", func(t *testing.T, s cofre.Store) {
-		if _, err := s.Open(t.Context(), "no/such", 0, -1); !errors.Is(err, cofre.ErrNotFound) {
-			t.Errorf("open: %v, want ErrNotFound", err)
-		}
-		if _, err := s.Open(t.Context(), "no/such", 5, 0); !errors.Is(err, cofre.ErrNotFound) {
-			t.Errorf("open nothing of it: %v, want ErrNotFound", err)
-		}
-		if _, err := s.Stat(t.Context(), "no/such"); !errors.Is(err, cofre.ErrNotFound) {
-			t.Errorf("stat: %v, want ErrNotFound", err)
-		}
-		if err := s.Delete(t.Context(), "no/such"); err != nil {
-			t.Errorf("delete: %v", err)
-		}
-		if got := names(t, s, ""); len(got) != 0 {
-			t.Errorf("an empty store lists %q", got)
-		}
-	})
-	check("list in byte order", func(t *testing.T, s cofre.Store) {
-		want := []string{"a", "a!b", "a.f", "a/b", "a/b-c", "a/b/c", "a0", "ab", "b", "b/ç", "b/ção"}
-		for _, n := range want {
-			if strings.Contains(n, "/") || !(n == "a" || n == "b") {
-				if err := create(t.Context(), s, strings.Replace(n, "a/b/c", "a/bb/c", 1), n); err != nil {
-					t.Fatal(err)
-				}
-			}
-		}
-		all := names(t, s, "")
-		if !slices.IsSorted(all) || len(all) != 9 {
-			t.Errorf("lists %q", all)
-		}
-		for prefix, want := range map[string][]string{"a/": {"a/b", "a/b-c", "a/bb/c"}, "a/b": {"a/b", "a/b-c", "a/bb/c"}, "a/bb/": {"a/bb/c"}, "b/ç": {"b/ç", "b/ção"}, "zz": nil, "a0": {"a0"}} {
-			if got := names(t, s, prefix); !slices.Equal(got, want) {
-				t.Errorf("%q lists %q, want %q", prefix, got, want)
-			}
-		}
-		for range s.List(t.Context(), "") {
-			break // leaving early must not hurt
-		}
-		if err := s.Delete(t.Context(), "a/b"); err != nil {
-			t.Fatal(err)
-		}
-		if got := names(t, s, "a/"); !slices.Equal(got, []string{"a/b-c", "a/bb/c"}) {
-			t.Errorf("after a delete it lists %q", got)
-		}
-	})
-	check("names stay inside", func(t *testing.T, s cofre.Store) {
-		for _, n := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a"} {
-			if err := create(t.Context(), s, n, "x"); err == nil {
-				t.Errorf("%q was taken", n)
-			}
-		}
-	})
-	check("a short reader leaves nothing", func(t *testing.T, s cofre.Store) {
-		torn := errors.New("the source broke off")
-		for name, r := range map[string]io.Reader{
-			"short":  strings.NewReader("abc"),
-			"broken": io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) { return 0, torn })),
-		} {
-			if err := s.Create(t.Context(), name, r, 1000); err == nil {
-				t.Errorf("%s was taken", name)
-			}
-		}
-		if got := names(t, s, ""); len(got) != 0 {
-			t.Errorf("lists %q", got)
-		}
-	})
-	check("a cancelled context starts nothing", func(t *testing.T, s cofre.Store) {
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := create(ctx, s, "x", "x"); !errors.Is(err, context.Canceled) {
-			t.Errorf("create: %v, want context.Canceled", err)
-		}
-		for _, err := range s.List(ctx, "") {
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("list: %v, want context.Canceled", err)
-			}
-		}
-		if got := names(t, s, ""); len(got) != 0 {
-			t.Errorf("lists %q", got)
-		}
-	})
-	check("a large object", func(t *testing.T, s cofre.Store) {
-		want := bytes.Repeat([]byte("cofre..."), 3<<20) // 24 MB: above what S3 clients cut into parts
-		if err := s.Create(t.Context(), "large", bytes.NewReader(want), int64(len(want))); err != nil {
-			t.Fatal(err)
-		}
-		if got := read(t, s, "large", 0, -1); got != string(want) {
-			t.Error("came back differently")
-		}
-	})
-}
-
-type readerFunc func([]byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestAddresses(t *testing.T) {
 	for address, want := range map[string]string{
@@ -297,13 +101,13 @@ func TestMissingFolderIsNotMade(t *testing.T) {
 		t.Errorf("open: %v, want ErrNoRepo and a hint", err)
 	}
 	s := openStore(t, store.Config{URL: dir, Create: true})
-	if err := create(t.Context(), s, "a/b", "x"); err != nil {
+	if err := storetest.Put(t.Context(), s, "a/b", "x"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := create(t.Context(), s, "a/c", "x"); !errors.Is(err, cofre.ErrNoRepo) {
+	if err := storetest.Put(t.Context(), s, "a/c", "x"); !errors.Is(err, cofre.ErrNoRepo) {
 		t.Errorf("write after the folder went away: %v, want ErrNoRepo", err)
 	}
 	for _, err := range s.List(t.Context(), "") {
@@ -315,7 +119,7 @@ func TestMissingFolderIsNotMade(t *testing.T) {
 
 func TestReadOnlyConfig(t *testing.T) {
 	s := openStore(t, store.Config{URL: t.TempDir(), ReadOnly: true})
-	if err := create(t.Context(), s, "a", "x"); !errors.Is(err, cofre.ErrReadOnly) {
+	if err := storetest.Put(t.Context(), s, "a", "x"); !errors.Is(err, cofre.ErrReadOnly) {
 		t.Errorf("create: %v, want ErrReadOnly", err)
 	}
 	if err := s.Delete(t.Context(), "a"); !errors.Is(err, cofre.ErrReadOnly) {
@@ -342,7 +146,7 @@ func TestFullDisk(t *testing.T) {
 	dir := mountTmpfs(t, "size=1m")
 	s := openStore(t, store.Config{URL: dir})
 	text := strings.Repeat("x", 2<<20)
-	err := create(t.Context(), s, "big", text)
+	err := storetest.Put(t.Context(), s, "big", text)
 	if !errors.Is(err, cofre.ErrDiskFull) || cofre.Hint(err) == "" {
 		t.Errorf("create: %v, want ErrDiskFull and a hint", err)
 	}
@@ -360,7 +164,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := create(t.Context(), s, "a", "x"); !errors.Is(err, cofre.ErrReadOnly) || cofre.Hint(err) == "" {
+	if err := storetest.Put(t.Context(), s, "a", "x"); !errors.Is(err, cofre.ErrReadOnly) || cofre.Hint(err) == "" {
 		t.Errorf("create: %v, want ErrReadOnly and a hint", err)
 	}
 }
@@ -370,7 +174,7 @@ func TestS3Conditions(t *testing.T) {
 	ask := func(c store.Config) error {
 		s := openStore(t, c)
 		start := time.Now()
-		err := create(t.Context(), s, "a", "x")
+		err := storetest.Put(t.Context(), s, "a", "x")
 		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("the answer took %v", took)
 		}
@@ -436,7 +240,7 @@ func TestKilledWriterIsSweptAndALivingOneIsNot(t *testing.T) {
 	}
 	s := openStore(t, store.Config{URL: dir})
 	left := func() int {
-		if got := names(t, s, ""); len(got) != 0 {
+		if got := storetest.Names(t, s, ""); len(got) != 0 {
 			t.Errorf("lists %q", got)
 		}
 		entries, err := os.ReadDir(filepath.Join(dir, "sub"))
@@ -456,3 +260,7 @@ func TestKilledWriterIsSweptAndALivingOneIsNot(t *testing.T) {
 		t.Errorf("%d temporary files of a dead writer stay", n)
 	}
 }
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -102,7 +102,7 @@ func TestCopiesHaveKeysOfTheirOwn(t *testing.T) {
 	}
 
 	// One that is down fails the call, and the other has the segment.
-	down := &failing{Store: last}
+	down := newFailing(last)
 	down.down.Store(true)
 	a = &wal.Archiver{Archives: []wal.Archive{{Store: down}, {Store: empty}}}
 	_, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", segments[0]))
@@ -120,7 +120,7 @@ func TestStreamServesEachCopyByItself(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	_, second, secondID := repository(t)
-	down := &failing{Store: second}
+	down := newFailing(second)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica", "wal_keep_size = 64MB"))
 	system := systemOf(t, s)
 	s.Exec(t, "postgres", "create table t (x text)")

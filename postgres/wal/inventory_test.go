@@ -2,7 +2,6 @@ package wal_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // What status says, what is acknowledged, and what retention removes need the names of the objects alone.
@@ -131,19 +131,18 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	read()
 }
 
-// deleting remembers what is removed, and refuses from some moment on.
-type deleting struct {
-	cofre.Store
-	names []string
-	most  int
-}
-
-func (d *deleting) Delete(ctx context.Context, name string) error {
-	if len(d.names) == d.most {
-		return cofre.ErrDenied
-	}
-	d.names = append(d.names, name)
-	return d.Store.Delete(ctx, name)
+// deleting is a store that notes what is removed, and refuses once it has removed so many.
+func deleting(st cofre.Store, names *[]string, most int) cofre.Store {
+	return storetest.Before(st, func(verb storetest.Verb, name string) error {
+		if verb != storetest.Delete {
+			return nil
+		}
+		if len(*names) == most {
+			return cofre.ErrDenied
+		}
+		*names = append(*names, name)
+		return nil
+	})
 }
 
 // Segments go oldest first, each with all that belongs to it, so that what is left after a failure has no hole. A store
@@ -179,17 +178,17 @@ func TestExpiryLeavesNoHole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for most := range 9 {
-		d := &deleting{Store: st, most: most}
-		_, err := wal.Expire(t.Context(), d, inv, kept, since, true)
+		var names []string
+		_, err := wal.Expire(t.Context(), deleting(st, &names, most), inv, kept, since, true)
 		if !errors.Is(err, cofre.ErrDenied) && most < 8 {
 			t.Errorf("a store that refuses after %d: %v", most, err)
 		}
-		if !slices.IsSortedFunc(d.names, func(a, b string) int { return strings.Compare(a[:39], b[:39]) }) {
-			t.Errorf("in this order: %v", d.names)
+		if !slices.IsSortedFunc(names, func(a, b string) int { return strings.Compare(a[:39], b[:39]) }) {
+			t.Errorf("in this order: %v", names)
 		}
 	}
-	all := &deleting{Store: st, most: 100}
-	if _, err := wal.Expire(t.Context(), all, inv, kept, since, true); err != nil || len(all.names) != 9 {
-		t.Errorf("%d objects went: %v, %v", len(all.names), all.names, err)
+	var all []string
+	if _, err := wal.Expire(t.Context(), deleting(st, &all, 100), inv, kept, since, true); err != nil || len(all) != 9 {
+		t.Errorf("%d objects went: %v, %v", len(all), all, err)
 	}
 }

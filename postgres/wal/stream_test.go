@@ -3,7 +3,6 @@ package wal_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 func smallSegments(o *throwaway.Options) { o.InitArgs = []string{"--wal-segsize=1"} }
@@ -404,17 +404,21 @@ func TestStreamGoesOnBehindWhatTheServerHasRemoved(t *testing.T) {
 	run.stop(t)
 }
 
-// failing refuses everything while it is told to.
+// failing stores nothing while it is told to be down.
 type failing struct {
 	cofre.Store
 	down atomic.Bool
 }
 
-func (f *failing) Create(ctx context.Context, name string, r io.Reader, size int64) error {
-	if f.down.Load() {
-		return fmt.Errorf("store %s: %w", name, cofre.ErrUnreachable)
-	}
-	return f.Store.Create(ctx, name, r, size)
+func newFailing(st cofre.Store) *failing {
+	f := &failing{}
+	f.Store = storetest.Before(st, func(verb storetest.Verb, name string) error {
+		if verb == storetest.Create && f.down.Load() {
+			return fmt.Errorf("store %s: %w", name, cofre.ErrUnreachable)
+		}
+		return nil
+	})
+	return f
 }
 
 // While the repository is down WAL waits in a bounded spool; the server waits when that is full; nothing is lost.
@@ -422,7 +426,7 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 	t.Parallel()
 	root, st, id := repository(t)
 	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
-	down := &failing{Store: st}
+	down := newFailing(st)
 	st0 := stream.Config{
 		Postgres: s.Config("postgres"), Slot: "cofre_down", Archives: []wal.Archive{{Store: down, Recipient: id.Recipient()}},
 		Spool: filepath.Join(root, "streamed"), SpoolLimit: 5 << 20, Flush: 100 * time.Millisecond,

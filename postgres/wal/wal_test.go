@@ -26,6 +26,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // A server that archives runs this very binary: with COFRE_TEST_WAL set it is archive_command or
@@ -356,15 +357,27 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 	for _, s := range segments {
 		os.WriteFile(filepath.Join(dir, "pg_wal/archive_status", s+".ready"), nil, 0o644)
 	}
-	counted := &counting{Store: st}
+	var mu sync.Mutex
+	var calls, made int
+	counted := &storetest.Through{Store: st, Do: func(_ context.Context, verb storetest.Verb, _ string, do func() error) error {
+		err := do()
+		mu.Lock()
+		defer mu.Unlock()
+		if verb == storetest.Create {
+			if calls++; err == nil {
+				made++
+			}
+		}
+		return err
+	}}
 	a := &wal.Archiver{Archives: []wal.Archive{{Store: counted, Recipient: id.Recipient()}}, Spool: filepath.Join(dir, "spool")}
 	at := func(i int) string { return filepath.Join(dir, "pg_wal", segments[i]) }
 	out, err := a.Archive(t.Context(), at(0))
-	if err != nil || out.Ahead != len(segments)-1 || counted.created() != len(segments) {
-		t.Fatalf("%+v, %v, %d created", out, err, counted.created())
+	if err != nil || out.Ahead != len(segments)-1 || made != len(segments) {
+		t.Fatalf("%+v, %v, %d created", out, err, made)
 	}
-	before := counted.calls()
-	if out, err := a.Archive(t.Context(), at(1)); err != nil || out.Stored != 0 || counted.calls() != before {
+	before := calls
+	if out, err := a.Archive(t.Context(), at(1)); err != nil || out.Stored != 0 || calls != before {
 		t.Errorf("a segment archived ahead is stored once more: %+v, %v", out, err)
 	}
 	// Another repository at the same address: it has nothing yet, whatever the marks say.
@@ -377,10 +390,10 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	anew := &wal.Archiver{Archives: []wal.Archive{{Store: counted, Recipient: renewed}}, Spool: a.Spool}
-	if _, err := anew.Archive(t.Context(), at(4)); counted.calls() == before {
+	if _, err := anew.Archive(t.Context(), at(4)); calls == before {
 		t.Errorf("a mark was believed for another repository: %v", err)
 	}
-	before = counted.calls()
+	before = calls
 	// Another file under the same name, as after a restore in place: its bytes decide, not the mark.
 	b, _ := os.ReadFile(at(2))
 	b[len(b)-1] ^= 1
@@ -395,7 +408,7 @@ func TestArchiveAheadLeavesMarksThatHoldForTheSameFileOnly(t *testing.T) {
 		t.Fatalf("marks %v", marks)
 	}
 	os.Truncate(marks[0], 5)
-	if out, err := a.Archive(t.Context(), at(3)); err != nil || counted.calls() == before {
+	if out, err := a.Archive(t.Context(), at(3)); err != nil || calls == before {
 		t.Errorf("a torn mark was believed: %+v, %v", out, err)
 	}
 }
@@ -458,28 +471,6 @@ func TestAMarkIsNotBelievedUnlessTheRepositoryStillHasIt(t *testing.T) {
 		})
 	}
 }
-
-// counting counts what is asked of a real store.
-type counting struct {
-	cofre.Store
-	mu      sync.Mutex
-	creates int
-	all     int
-}
-
-func (c *counting) Create(ctx context.Context, name string, r io.Reader, size int64) error {
-	err := c.Store.Create(ctx, name, r, size)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all++
-	if err == nil {
-		c.creates++
-	}
-	return err
-}
-
-func (c *counting) created() int { c.mu.Lock(); defer c.mu.Unlock(); return c.creates }
-func (c *counting) calls() int   { c.mu.Lock(); defer c.mu.Unlock(); return c.all }
 
 func TestFetchTellsTheEndOfWALFromEveryFailure(t *testing.T) {
 	t.Parallel()

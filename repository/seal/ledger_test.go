@@ -2,10 +2,7 @@ package seal
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"io"
-	"iter"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -17,54 +14,15 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
-// faulty is a store whose named operations fail.
-type faulty struct {
-	cofre.Store
-	fail func(op, name string) error
-}
-
-func (f *faulty) failed(op, name string) error {
-	if f.fail == nil {
-		return nil
-	}
-	return f.fail(op, name)
-}
-
-func (f *faulty) Create(ctx context.Context, name string, r io.Reader, size int64) error {
-	if err := f.failed("create", name); err != nil {
-		return err
-	}
-	return f.Store.Create(ctx, name, r, size)
-}
-
-func (f *faulty) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	if err := f.failed("open", name); err != nil {
-		return nil, err
-	}
-	return f.Store.Open(ctx, name, offset, length)
-}
-
-func (f *faulty) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
-	if err := f.failed("stat", name); err != nil {
-		return cofre.StoredObject{}, err
-	}
-	return f.Store.Stat(ctx, name)
-}
-
-func (f *faulty) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
-	if err := f.failed("list", prefix); err != nil {
-		return func(yield func(cofre.StoredObject, error) bool) { yield(cofre.StoredObject{}, err) }
-	}
-	return f.Store.List(ctx, prefix)
-}
-
-// kept is a folder of objects and the seals over them.
+// kept is a folder of objects and the seals over them, whose requests fail as a test says.
 type kept struct {
-	t   *testing.T
-	dir string
-	st  *faulty
+	t    *testing.T
+	dir  string
+	st   cofre.Store
+	fail func(verb storetest.Verb, name string) error
 }
 
 func keep(t *testing.T) *kept {
@@ -74,7 +32,14 @@ func keep(t *testing.T) *kept {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &kept{t, dir, &faulty{Store: st}}
+	k := &kept{t: t, dir: dir}
+	k.st = storetest.Before(st, func(verb storetest.Verb, name string) error {
+		if k.fail == nil {
+			return nil
+		}
+		return k.fail(verb, name)
+	})
+	return k
 }
 
 // put stores an object, and returns the record that seals it.
@@ -194,8 +159,8 @@ func TestNothingSealedIsForgotten(t *testing.T) {
 		want := k.put("p1", "new")
 		s.Add(Record{State: Removed, Name: "p1"})
 		s.Add(want)
-		k.st.fail = func(op, name string) error {
-			if op == "create" && c.fails != "" && strings.HasSuffix(name, c.fails) {
+		k.fail = func(op storetest.Verb, name string) error {
+			if op == storetest.Create && c.fails != "" && strings.HasSuffix(name, c.fails) {
 				return full
 			}
 			return nil
@@ -203,7 +168,7 @@ func TestNothingSealedIsForgotten(t *testing.T) {
 		if err := c.do(s); !errors.Is(err, full) {
 			t.Errorf("%s: %v, want that the store is full", name, err)
 		}
-		k.st.fail = nil
+		k.fail = nil
 		if n := len(k.seals()); n != c.writes {
 			t.Errorf("%s: %d seals were written, want %d", name, n, c.writes)
 		}
@@ -272,8 +237,8 @@ func TestASecondSealIsWaitedFor(t *testing.T) {
 	first, second := Names(time.Now())
 	k.seal(first, Seal{At: time.Now(), Records: []Record{announced(k.put("x", "index"))}})
 	asked := 0
-	k.st.fail = func(op, name string) error {
-		if op == "stat" && name == second {
+	k.fail = func(op storetest.Verb, name string) error {
+		if op == storetest.Stat && name == second {
 			if asked++; asked == 2 {
 				k.seal(second, Seal{At: time.Now()})
 			}
@@ -297,8 +262,8 @@ func TestAStoreThatCannotBeAskedIsNoFinding(t *testing.T) {
 	k.seal(first, Seal{At: time.Now().Add(-time.Hour), Records: []Record{announced(k.put("x", "index"))}})
 	k.age(first)
 	rec := k.put("p", "pack")
-	for _, op := range []string{"list", "open", "stat"} {
-		k.st.fail = func(o, _ string) error {
+	for _, op := range []storetest.Verb{storetest.List, storetest.Open, storetest.Stat} {
+		k.fail = func(o storetest.Verb, _ string) error {
 			if o == op {
 				return cofre.ErrUnreachable
 			}
@@ -307,18 +272,18 @@ func TestAStoreThatCannotBeAskedIsNoFinding(t *testing.T) {
 		if l, err := ReadLedger(t.Context(), k.st); !errors.Is(err, cofre.ErrUnreachable) {
 			t.Errorf("%s: the ledger is %+v, %v", op, l, err)
 		}
-		if op == "stat" {
+		if op == storetest.Stat {
 			continue
 		}
 		if err := Mend(t.Context(), k.st); !errors.Is(err, cofre.ErrUnreachable) {
 			t.Errorf("%s: mended: %v", op, err)
 		}
-		if what, err := Check(t.Context(), k.st, rec); op == "open" && (what != "" || !errors.Is(err, cofre.ErrUnreachable)) {
+		if what, err := Check(t.Context(), k.st, rec); op == storetest.Open && (what != "" || !errors.Is(err, cofre.ErrUnreachable)) {
 			t.Errorf("checked: %q, %v", what, err)
 		}
 	}
-	k.st.fail = func(op, name string) error {
-		if op == "open" && name == "x" || op == "create" {
+	k.fail = func(op storetest.Verb, name string) error {
+		if op == storetest.Open && name == "x" || op == storetest.Create {
 			return cofre.ErrUnreachable
 		}
 		return nil
@@ -337,12 +302,12 @@ func TestCheck(t *testing.T) {
 		"is missing":                func() { k.drop("p") },
 		"has 7 bytes and 6 were":    func() { k.put("p", "a pack!") },
 		"does not hold the bytes":   func() { k.put("p", "a pock") },
-		"cannot be read: i/o error": func() { k.st.fail = func(string, string) error { return broken } },
+		"cannot be read: i/o error": func() { k.fail = func(storetest.Verb, string) error { return broken } },
 	} {
 		k.put("p", "a pack")
 		change()
 		what, err := Check(t.Context(), k.st, rec)
-		k.st.fail = nil
+		k.fail = nil
 		if err != nil || !strings.HasPrefix(what, want) || want == "" && what != "" {
 			t.Errorf("%q, %v, want %q", what, err, want)
 		}
@@ -402,8 +367,8 @@ func TestMendLeavesWholePairsAndTheWorkOfOthers(t *testing.T) {
 	k.seal(first, Seal{Records: []Record{announced(k.put("x", "index"))}})
 	k.age(first)
 	whole := Seal{At: time.Unix(5, 0).UTC()}
-	k.st.fail = func(op, name string) error {
-		if op == "create" {
+	k.fail = func(op storetest.Verb, name string) error {
+		if op == storetest.Create {
 			k.seal(second, whole) // another mends at the same time, and is first
 		}
 		return nil
@@ -415,8 +380,8 @@ func TestMendLeavesWholePairsAndTheWorkOfOthers(t *testing.T) {
 		if got, err := readSeal(t.Context(), k.st, second); err != nil || !got.At.Equal(whole.At) {
 			t.Errorf("the second seal is %+v, %v, want what another wrote", got, err)
 		}
-		k.st.fail = func(op, name string) error {
-			if op == "create" {
+		k.fail = func(op storetest.Verb, name string) error {
+			if op == storetest.Create {
 				t.Errorf("a pair that is whole is mended: %s", name)
 			}
 			return nil
