@@ -1,9 +1,11 @@
 package config_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -288,5 +290,74 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 	}
 	if c, err = config.Load("testdata/minimal.good.yml", nothing); err != nil || len(c.Unused()) > 0 {
 		t.Errorf("%v, %v", c.Unused(), err)
+	}
+}
+
+func TestRelativePathsAreBesideTheFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "cofre.yaml")
+	text := "name: t\nrepository: {url: 's3://b/p', password: file:pw, ca: ca.pem}\ntimezone: America/Sao_Paulo\n" +
+		"storage: {s3: {endpoint: 'https://s3.example.com', ca: store.pem}}\ndatabase: {url: 'postgres://u@h:65535/?dbname=grc'}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path, nothing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Storage.S3.CA != filepath.Join(dir, "store.pem") || c.Repository.CA != filepath.Join(dir, "ca.pem") {
+		t.Errorf("the authorities are in %s and %s", c.Storage.S3.CA, c.Repository.CA)
+	}
+	if got := c.Database.DatabaseName(); got != "grc" {
+		t.Errorf("the database is %q", got)
+	}
+	if got := c.Location().String(); got != "America/Sao_Paulo" {
+		t.Errorf("the zone is %s", got)
+	}
+	if got, err := c.Repositories()[0].Address(); err != nil || got != "s3://b/p?ca="+url.QueryEscape(c.Repository.CA) {
+		t.Errorf("the address is %s, %v", got, err)
+	}
+}
+
+func TestAConfigurationThatCannotBeReadIsAnError(t *testing.T) {
+	if _, err := config.Load(t.TempDir(), nothing); err == nil || errors.Is(err, cofre.ErrNotFound) {
+		t.Errorf("a folder for a file: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "cofre.yaml")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("# long\n"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(path, nothing); err == nil {
+		t.Error("7 MB were taken for a configuration")
+	}
+}
+
+func TestStateFolder(t *testing.T) {
+	c := &config.Config{}
+	t.Setenv("XDG_CACHE_HOME", "/var/cache/of-mine")
+	if got, err := c.StateFolder(); err != nil || got != "/var/cache/of-mine/cofre" {
+		t.Error(got, err)
+	}
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Setenv("HOME", "")
+	t.Setenv("TMPDIR", t.TempDir())
+	got, err := c.StateFolder()
+	if os.Geteuid() == 0 {
+		if got != "/var/cache/cofre" || err != nil {
+			t.Error(got, err)
+		}
+	} else if info, statErr := os.Stat(got); err != nil || statErr != nil || info.Mode().Perm() != 0o700 {
+		t.Error(got, err, statErr)
+	} else {
+		if err := os.Chmod(got, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.StateFolder(); !errors.Is(err, cofre.ErrConfig) {
+			t.Errorf("a folder that all may write to: %v", err)
+		}
+	}
+	c.StateDir = "/state"
+	if got, err := c.StateFolder(); err != nil || got != "/state" {
+		t.Error(got, err)
 	}
 }
