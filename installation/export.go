@@ -3,11 +3,8 @@ package installation
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"time"
 
@@ -67,8 +64,8 @@ func (o *ExportOptions) Check() error {
 	return nil
 }
 
-// Export writes the database of a recovery point as files for programs that know nothing of cofre, and returns the point. A file that was
-// not written to its end is removed; what a Writer has is not whole with an error.
+// Export writes the database of a recovery point as files for programs that know nothing of cofre, and returns the point. A file takes
+// its name when it is whole and durable; what a Writer has is not whole with an error.
 //
 // Errors: those of the repository and its catalog; cofre.ErrPreflight if something is lost that is not to be left out; cofre.ErrPartial,
 // after all was written, with what was left out; cofre.ErrExists if To does; those of logical's exports and of writing.
@@ -94,7 +91,7 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (_ cofre.Po
 	case o.Writer != nil:
 		err = write(o.Writer)
 	default:
-		err = newFile(o.To, write)
+		err = export.File(o.To, write)
 	}
 	if logical.IsLost(err) && o.Loss.Command != "" && cofre.Hint(err) == "" {
 		err = cofre.WithHint(err, cofre.Say("export.met_loss", "what is written is not whole; what can be read, with what is lost named: {{.command}}", "command", o.Loss.Command))
@@ -137,21 +134,6 @@ func (o ExportOptions) leave(ctx context.Context, tree cofre.Tree) (cofre.Tree, 
 		}
 	}
 	return o.Loss.Leave(ctx, tree, &c, o.Loss.Of(&c, entries, others...))
-}
-
-// newFile writes a file that does not exist, and removes it if it was not written to its end: half a script looks whole.
-func newFile(path string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
-	}
-	if err != nil {
-		return fmt.Errorf("write export: %w", err)
-	}
-	if err = errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		err = errors.Join(err, os.Remove(path))
-	}
-	return err
 }
 
 // capturedDatabase finds the database component that a point holds, by the source's name if there are several, and opens it.

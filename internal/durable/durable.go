@@ -40,10 +40,12 @@ const (
 	OpRemove  Op = "remove"   // a name goes
 )
 
-// Step is one step, before it is carried out. Path is the file or directory it acts on: of a rename, the new name.
+// Step is one step, before it is carried out. Path is the file or directory it acts on: of a rename, the new name. At is
+// where a file stands that is on its way to Path; empty if it has that name.
 type Step struct {
 	Op   Op
 	Path string
+	At   string
 }
 
 // watchers are the functions of Watch. It is nil in a program.
@@ -78,11 +80,13 @@ func swap(change func([]*func(Step) error) []*func(Step) error) {
 	}
 }
 
-func step(op Op, path string, do func() error) error {
+func step(op Op, path string, do func() error) error { return stepAt(op, "", path, do) }
+
+func stepAt(op Op, at, path string, do func() error) error {
 	if all := watchers.Load(); all != nil {
-		named := named(path)
+		s := Step{Op: op, Path: named(path), At: named(at)}
 		for _, fn := range *all {
-			if err := (*fn)(Step{op, named}); err != nil {
+			if err := (*fn)(s); err != nil {
 				return err
 			}
 		}
@@ -146,9 +150,9 @@ func (f *File) Publish() error { return f.publish(OpRename, os.Rename) }
 func (f *File) PublishNew() error { return f.publish(OpCreate, renameNew) }
 
 func (f *File) publish(op Op, take func(from, to string) error) error {
-	err := errors.Join(step(OpSync, f.path, f.Sync), f.Close())
+	err := errors.Join(stepAt(OpSync, f.Name(), f.path, f.Sync), f.Close())
 	if err == nil {
-		err = step(op, f.path, func() error { return take(f.Name(), f.path) })
+		err = stepAt(op, f.Name(), f.path, func() error { return take(f.Name(), f.path) })
 	}
 	if err != nil {
 		return errors.Join(err, f.Discard())
@@ -233,7 +237,7 @@ func MkdirAll(dir string, mode fs.FileMode) error {
 //
 // Errors: those of the operating system.
 func Rename(from, to string) error {
-	if err := step(OpRename, to, func() error { return os.Rename(from, to) }); err != nil {
+	if err := stepAt(OpRename, from, to, func() error { return os.Rename(from, to) }); err != nil {
 		return err
 	}
 	err := SyncDir(filepath.Dir(to))

@@ -34,7 +34,10 @@ func text(s string) func(io.Writer) error {
 // watched does something and returns its steps and its error. The steps named failing fail.
 func watched(failing durable.Op, err error, do func() error) (steps []durable.Step, _ error) {
 	stop := durable.Watch(func(s durable.Step) error {
-		steps = append(steps, s)
+		if f, err := os.Stat(s.At); s.At != "" && (err != nil || !f.Mode().IsRegular()) {
+			return fmt.Errorf("%s is at %s: %w", s.Path, s.At, err)
+		}
+		steps = append(steps, durable.Step{Op: s.Op, Path: s.Path})
 		if s.Op == failing {
 			return err
 		}
@@ -60,15 +63,15 @@ func TestTheOrderOfSteps(t *testing.T) {
 	}{
 		{
 			"write", func() error { return durable.WriteFile(path, 0o644, text("one")) },
-			[]durable.Step{{durable.OpSync, path}, {durable.OpRename, path}, {durable.OpSyncDir, dir}},
+			[]durable.Step{{Op: durable.OpSync, Path: path}, {Op: durable.OpRename, Path: path}, {Op: durable.OpSyncDir, Path: dir}},
 		},
 		{
 			"rename into another directory", func() error { return durable.Rename(path, moved) },
-			[]durable.Step{{durable.OpRename, moved}, {durable.OpSyncDir, other}, {durable.OpSyncDir, dir}},
+			[]durable.Step{{Op: durable.OpRename, Path: moved}, {Op: durable.OpSyncDir, Path: other}, {Op: durable.OpSyncDir, Path: dir}},
 		},
 		{
 			"remove", func() error { return durable.Remove(moved) },
-			[]durable.Step{{durable.OpRemove, moved}, {durable.OpSyncDir, other}},
+			[]durable.Step{{Op: durable.OpRemove, Path: moved}, {Op: durable.OpSyncDir, Path: other}},
 		},
 		{
 			"create", func() error {
@@ -78,7 +81,7 @@ func TestTheOrderOfSteps(t *testing.T) {
 				}
 				return f.PublishNew()
 			},
-			[]durable.Step{{durable.OpSync, path}, {durable.OpCreate, path}, {durable.OpSyncDir, dir}},
+			[]durable.Step{{Op: durable.OpSync, Path: path}, {Op: durable.OpCreate, Path: path}, {Op: durable.OpSyncDir, Path: dir}},
 		},
 	} {
 		steps, err := watched("", nil, c.do)

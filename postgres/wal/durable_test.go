@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/durable/durabletest"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
@@ -56,6 +58,62 @@ func TestADeliveredSegmentIsSynced(t *testing.T) {
 		if !errors.Is(err, syscall.EIO) || answer.Exit() < 126 {
 			t.Errorf("%s fails: exit %d, %v", failing, answer.Exit(), err)
 		}
+	}
+}
+
+// TestWhatIsFetchedSurvivesACrash: from the repository, and out of the spool, which itself may be lost.
+func TestWhatIsFetchedSurvivesACrash(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
+	for _, name := range segments[:3] {
+		if _, err := a.Archive(t.Context(), filepath.Join(dir, "pg_wal", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, get := range map[string]func(f *fetch.Fetcher, to string) error{
+		"from the repository": func(f *fetch.Fetcher, to string) error {
+			_, err := f.Fetch(t.Context(), segments[1], to)
+			return err
+		},
+		"out of the spool": func(f *fetch.Fetcher, to string) error {
+			f.Spool = filepath.Join(filepath.Dir(filepath.Dir(to)), "spool")
+			_, err := f.Fetch(t.Context(), segments[0], to)
+			if err == nil {
+				err = f.PrefetchAfter(t.Context(), segments[0])
+			}
+			if _, statErr := os.Stat(filepath.Join(f.Spool, "fetched", system.String(), segments[1])); err == nil && statErr != nil {
+				t.Errorf("nothing is in the spool: %v", statErr)
+			}
+			if err == nil {
+				f.Store = nil // it would be asked
+				_, err = f.Fetch(t.Context(), segments[1], to)
+			}
+			return err
+		},
+	} {
+		prepare := func() (string, func() error) {
+			root := t.TempDir()
+			to := filepath.Join(root, "pg_wal", "RECOVERYXLOG")
+			if err := os.Mkdir(filepath.Dir(to), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return root, func() error { return get(&fetch.Fetcher{Store: st, Identity: id, System: system}, to) }
+		}
+		root, do := prepare()
+		lost, err := durabletest.Lost(root, do, "spool")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, what := range lost {
+			t.Errorf("%s: a crash takes %s", name, strings.ReplaceAll(what, root, ""))
+		}
+		if want, got := mustRead(t, filepath.Join(dir, "pg_wal", segments[1])), mustRead(t, filepath.Join(root, "pg_wal", "RECOVERYXLOG")); !bytes.Equal(got, want) {
+			t.Errorf("%s: another segment was delivered", name)
+		}
+		// What the spool cannot take is fetched when it is asked for.
+		durabletest.StepsFail(t, func(s durable.Step) bool { return !strings.Contains(s.Path, "/spool/") }, prepare)
 	}
 }
 

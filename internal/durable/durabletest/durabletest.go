@@ -4,6 +4,7 @@
 package durabletest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,13 +61,12 @@ type disk struct {
 	mu    sync.Mutex
 	root  string
 	names map[uint64]map[string]entry // of directories, when they were synced last, or before all
-	bytes map[uint64]bool             // of files that were synced, or were there
-	paths map[string]bool             // of files that were synced under the name that they were about to have
+	bytes map[uint64]entry            // files as they were synced
 	was   map[uint64]entry
 }
 
 func newDisk(root string) *disk {
-	d := &disk{root: root, names: map[uint64]map[string]entry{}, bytes: map[uint64]bool{}, paths: map[string]bool{}, was: map[uint64]entry{}}
+	d := &disk{root: root, names: map[uint64]map[string]entry{}, bytes: map[uint64]entry{}, was: map[uint64]entry{}}
 	_ = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		e, ok := look(path)
 		if err != nil || !ok {
@@ -87,8 +87,7 @@ func (d *disk) see(s durable.Step) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.paths[s.Path] = true
-	e, ok := look(s.Path)
+	e, ok := look(cmp.Or(s.At, s.Path))
 	switch {
 	case ok && e.dir:
 		d.names[e.inode] = list(s.Path)
@@ -96,7 +95,7 @@ func (d *disk) see(s durable.Step) {
 			d.was[e.inode] = e
 		}
 	case ok:
-		d.bytes[e.inode] = true
+		d.bytes[e.inode] = e
 	}
 }
 
@@ -110,7 +109,7 @@ func (d *disk) lost() (out []string) {
 		if !e.dir {
 			before, there := d.was[e.inode]
 			same := there && before == e
-			if regular(path) && !same && !d.bytes[e.inode] && !d.paths[path] {
+			if regular(path) && !same && d.bytes[e.inode] != e {
 				out = append(out, "the bytes or the mode of "+path)
 			}
 			return nil
@@ -168,12 +167,18 @@ func Lost(root string, do func() error, passing ...string) ([]string, error) {
 // them were done. Whatever fails must be an error of do. prepare returns the directory below which the steps are.
 func EachStepFails(t *testing.T, prepare func() (root string, do func() error)) {
 	t.Helper()
+	StepsFail(t, func(durable.Step) bool { return true }, prepare)
+}
+
+// StepsFail is EachStepFails for the steps that are among those to fail.
+func StepsFail(t *testing.T, among func(durable.Step) bool, prepare func() (root string, do func() error)) {
+	t.Helper()
 	for at := 0; ; at++ {
 		root, do := prepare()
 		var mu sync.Mutex
 		n, failed := 0, durable.Step{}
 		stop := durable.Watch(func(s durable.Step) error {
-			if !below(root, s.Path) {
+			if !below(root, s.Path) || !among(s) {
 				return nil
 			}
 			mu.Lock()

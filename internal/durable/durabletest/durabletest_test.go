@@ -2,6 +2,7 @@ package durabletest_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,16 @@ func TestWhatIsLostIsNamed(t *testing.T) {
 			return errors.Join(os.MkdirAll(root+"/a/b", 0o700), durable.SyncDir(root+"/a"))
 		}, []string{"the name /a"}},
 		"a removal": {func(root string) error { return os.Remove(root + "/old") }, []string{"that /old is gone"}},
+		"bytes that came after": {func(root string) error {
+			return errors.Join(os.WriteFile(root+"/a", nil, 0o600), durable.SyncFile(root+"/a"), durable.SyncDir(root), os.WriteFile(root+"/a", []byte("x"), 0o600))
+		}, []string{"the bytes or the mode of /a"}},
+		"all is well with a folder that takes its name": {func(root string) error {
+			return errors.Join(durable.MkdirAll(root+"/new", 0o700), durable.WriteFile(root+"/new/a", 0o600, func(io.Writer) error { return nil }), durable.Rename(root+"/new", root+"/b"))
+		}, nil},
+		"bytes under a name that others were synced under": {func(root string) error {
+			return errors.Join(durable.WriteFile(root+"/a", 0o600, func(io.Writer) error { return nil }), os.Remove(root+"/a"), durable.Remove(root+"/old"),
+				os.WriteFile(root+"/b", []byte("x"), 0o600), durable.Rename(root+"/b", root+"/a"))
+		}, []string{"the bytes or the mode of /a"}},
 		"a passing": {func(root string) error { return os.Mkdir(root+"/tmp", 0o700) }, nil},
 		"a replaced": {func(root string) error {
 			return errors.Join(os.WriteFile(root+"/a", nil, 0o600), durable.SyncFile(root+"/a"), durable.SyncDir(root), os.Rename(root+"/a", root+"/old"))

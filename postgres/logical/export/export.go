@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,7 +50,7 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), cofre.Say("place.new", "name one that does not exist"))
 	}
 	archive := filepath.Join(dir, logical.ArchiveDir)
-	if err := os.MkdirAll(archive, 0o700); err != nil {
+	if err := durable.MkdirAll(archive, 0o700); err != nil {
 		return err
 	}
 	var total int64
@@ -75,14 +76,44 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	// toc.dat comes last: without it, what an interrupted export leaves is no archive.
-	for _, name := range []string{logical.FactsFile, logical.GlobalsFile, logical.TOCFile} {
-		err := exportFile(ctx, tree, name, filepath.Join(dir, filepath.FromSlash(name)), nil, p)
+	for _, name := range []string{logical.FactsFile, logical.GlobalsFile} {
+		err := exportFile(ctx, tree, name, filepath.Join(dir, name), nil, p)
 		if err != nil && !(name == logical.GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return errors.Join(durable.SyncDir(archive), durable.SyncDir(dir))
+	if err := errors.Join(durable.SyncDir(archive), durable.SyncDir(dir)); err != nil {
+		return err
+	}
+	// toc.dat comes last, when all else is on the disk: without it, what an interrupted export or a crash leaves is no archive.
+	if err := exportFile(ctx, tree, logical.TOCFile, filepath.Join(dir, filepath.FromSlash(logical.TOCFile)), nil, p); err != nil {
+		return fmt.Errorf("%s: %w", logical.TOCFile, err)
+	}
+	return durable.SyncDir(archive)
+}
+
+// File writes a file that does not exist. It has its name only when all of it is written and on the disk: half a script looks
+// whole. Until then it is beside it, under a name that begins with a dot and ends in .tmp.
+//
+// Errors: cofre.ErrExists if something has the name; those of write and of the operating system.
+func File(path string, write func(io.Writer) error) error {
+	exists := func(err error) error {
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return exists(fs.ErrExist)
+	}
+	f, err := durable.Create(path, 0o600)
+	if err != nil {
+		return fmt.Errorf("write export: %w", err)
+	}
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return exists(f.PublishNew())
 }
 
 func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *logical.TableFacts, p *logical.Progress) (err error) {

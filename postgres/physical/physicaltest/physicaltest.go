@@ -186,8 +186,18 @@ func SummaryOf(t *testing.T, c cofre.Component) physical.Summary {
 	return s
 }
 
-// Restore carries a target through and returns its proof.
+// Restore carries a target through.
 func Restore(t *testing.T, repo cofre.Repository, c cofre.Component, o restoring.Options) *cofre.Outcome {
+	t.Helper()
+	outcome, err := TryRestore(t, repo, c, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outcome
+}
+
+// TryRestore carries a target through, up to its first error, and then discards it.
+func TryRestore(t *testing.T, repo cofre.Repository, c cofre.Component, o restoring.Options) (_ *cofre.Outcome, err error) {
 	t.Helper()
 	o.Jobs = 2
 	target := restoring.NewTarget(o)
@@ -202,21 +212,22 @@ func Restore(t *testing.T, repo cofre.Repository, c cofre.Component, o restoring
 	if len(plan.Problems) > 0 {
 		t.Fatalf("plan: %+v", plan.Problems)
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, target.Discard(t.Context()))
+		}
+	}()
 	if err := target.Stage(t.Context(), cofre.Discard); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	proof, err := target.Check(t.Context(), cofre.Discard)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if !proof.Holds() {
 		t.Fatalf("proof: %+v", proof.Checks)
 	}
-	outcome, err := target.Publish(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return outcome
+	return target.Publish(t.Context())
 }
 
 // Recovered recovers and hands back a server that the test ends.

@@ -17,7 +17,7 @@ func (s *stage) claim() (err error) {
 	if err := s.lookAgain(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.built, 0o700); err != nil {
+	if err := durable.MkdirAll(s.built, 0o700); err != nil {
 		return err
 	}
 	if s.unlock, err = durable.LockDir(s.built); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -168,14 +169,14 @@ func (s *stage) makeSpaces() error {
 		if _, known := s.spaces[m.OID]; known || m.to == "" {
 			continue
 		}
-		if err := os.MkdirAll(m.to, 0o700); err != nil {
+		if err := durable.MkdirAll(m.to, 0o700); err != nil {
 			return err
 		}
 		if err := s.own(m.to); err != nil {
 			return err
 		}
 		if m.own {
-			if err := os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(s.control))); err != nil {
+			if err := errors.Join(os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(s.control))), durable.SyncDir(m.to)); err != nil {
 				return err
 			}
 		}

@@ -124,7 +124,7 @@ func (s *stage) run(ctx context.Context, obs cofre.Observer) error {
 
 // begin makes the directory one that no server can start on and that says what it is becoming.
 func (s *stage) begin() error {
-	if err := os.MkdirAll(s.built, 0o700); err != nil {
+	if err := durable.MkdirAll(s.built, 0o700); err != nil {
 		return err
 	}
 	if err := s.own(s.built); err != nil {
@@ -171,7 +171,7 @@ func (s *stage) keepWAL() error {
 		return nil
 	}
 	for _, to := range []string{s.aside(s.o.Dir + ".pg_wal"), s.aside(wal)} {
-		err := os.Rename(wal, to)
+		err := durable.Rename(wal, to)
 		if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EBUSY) {
 			continue
 		}
@@ -180,7 +180,7 @@ func (s *stage) keepWAL() error {
 		}
 		s.keptWAL(wal, to)
 		// If pg_wal is a link, what it leads to must be there again.
-		return os.MkdirAll(wal, 0o700)
+		return durable.MkdirAll(wal, 0o700)
 	}
 	if err := s.keepWALInside(wal, names); err != nil {
 		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
@@ -228,11 +228,16 @@ func (s *stage) makeDirs() error {
 				return err
 			}
 		}
-		if err := os.MkdirAll(at, 0o700); err != nil {
+		// What is above a tablespace's own directory is synced with nothing else.
+		outside, mkdir := path.Dir(d.Path) == physical.TablespacesDir, os.MkdirAll
+		if outside {
+			mkdir = durable.MkdirAll
+		}
+		if err := mkdir(at, 0o700); err != nil {
 			return err
 		}
-		// A tablespace's own directory may have been made by the administrator, with a mode that has a reason.
-		if path.Dir(d.Path) != physical.TablespacesDir {
+		// It may have been made by the administrator, with a mode that has a reason.
+		if !outside {
 			if err := os.Chmod(at, d.Mode.Perm()); err != nil {
 				return err
 			}
