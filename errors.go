@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // Conditions that a caller may ask for with errors.Is, whatever adapter they come from.
@@ -54,11 +55,15 @@ func WithHint[M Message | string](err error, hint M, args ...any) error {
 // Hint returns the next step that the chain of err carries, in English, or "".
 func Hint(err error) string { return HintOf(err).Text }
 
-// HintOf returns the next step that the chain of err carries, or the zero message. The outermost hint of a chain counts.
+// HintOf returns the next step that the chain of err carries, or the zero message. The outermost hint of a chain counts. A full disk
+// has one that goes without saying.
 func HintOf(err error) Message {
 	var h *hinted
-	if errors.As(err, &h) {
+	switch {
+	case errors.As(err, &h):
 		return h.hint
+	case is(ErrDiskFull, syscall.ENOSPC, syscall.EDQUOT)(err):
+		return Say("error.make_room", "free space on the disk that this is about (df -h), then run the same command again")
 	}
 	return Message{}
 }

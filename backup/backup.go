@@ -187,11 +187,22 @@ func order(sources []cofre.Source) ([]cofre.Source, error) {
 // repository has lost is no obstacle to a new backup, and never built upon: what a source would not read again because
 // it has not changed is read again then.
 func (r *run) recall(ctx context.Context, past *catalog.Catalog, c *capturing) error {
+	var newest cofre.PointID
+	var why error
+	n := 0
+	defer func() {
+		if n > 0 {
+			r.warn(c, cofre.SayN("backup.not_whole", n, "the component of point {{.point}} is not whole, and is not built upon: {{.cause}}",
+				"{{.n}} components of {{.name}} are not whole, the newest of point {{.point}}, and are not built upon: {{.cause}}; all of them: cofre verify", "point", newest, "cause", why, "name", name(c.source)))
+		}
+	}()
 	for p, comp := range past.Captured(c.source.ID(), takesPartialBase(c.source)) {
 		tree, err := r.whole(ctx, comp)
 		switch {
 		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
-			r.warn(c, cofre.Say("backup.not_whole", "the component of point {{.point}} is not whole, and is not built upon: {{.cause}}", "point", p.ID, "cause", err))
+			if n++; n == 1 {
+				newest, why = p.ID, err
+			}
 			continue
 		case err != nil:
 			return fmt.Errorf("open the previous component of %s: %w", name(c.source), err)
@@ -322,7 +333,9 @@ func (r *run) lose(ctx context.Context, c *capturing, err error) {
 		what = cofre.Say("backup.not_captured_hint", "not captured: {{.cause}} ({{.hint}})", "cause", cause, "hint", hint)
 	}
 	r.find(c.given.Observer, cofre.Finding{Check: cofre.CheckSource, Kind: id.Kind, Object: id.Name}.Saying(what))
-	r.warn(c, cofre.Say("backup.without", "{{.cause}}; the other sources are captured without it", "cause", err))
+	if len(r.point.Components) > 0 || c != r.captures[len(r.captures)-1] { // otherwise the run ends with err
+		r.warn(c, cofre.Say("backup.without", "{{.cause}}; the other sources are captured without it", "cause", err))
+	}
 	r.giveUp(ctx, c)
 }
 

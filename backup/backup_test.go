@@ -255,6 +255,33 @@ func TestAPreviousComponentThatIsGoneIsNotBuiltUpon(t *testing.T) {
 	}
 }
 
+// A repository that has lost many says so once.
+func TestWhatIsNotWholeIsSaidOnce(t *testing.T) {
+	memory := repositorytest.NewMemory()
+	for i := range 5 {
+		if _, err := backup.Run(t.Context(), memory, request(&source{kind: cofre.KindDatabase, name: "app", text: fmt.Sprint(i)})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := published(t, memory)
+	slices.SortFunc(newest, func(a, b cofre.RecoveryPoint) int { return b.StartedAt.Compare(a.StartedAt) })
+	var given *cofre.Capture
+	var warned []string
+	req := request(&source{kind: cofre.KindDatabase, name: "app", text: "new", saw: func(c *cofre.Capture) { given = c }})
+	req.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+		if e.Type == cofre.TypeWarning {
+			warned = append(warned, e.Text)
+		}
+	})
+	if _, err := backup.Run(t.Context(), repositorytest.Faulty(t, memory, repositorytest.Fault{Op: repositorytest.OpTree, Err: cofre.ErrNotFound, Repeat: 2}), req); err != nil {
+		t.Fatal(err)
+	}
+	want := "3 components of database app are not whole, the newest of point " + string(newest[0].ID)
+	if given.Previous == nil || len(warned) != 1 || !strings.HasPrefix(warned[0], want) || !strings.HasSuffix(warned[0], "all of them: cofre verify") {
+		t.Errorf("given %+v, warned %q", given.Previous, warned)
+	}
+}
+
 func TestPlanTouchesNothingAndSaysTheOrder(t *testing.T) {
 	repo := repositorytest.NewMemory()
 	var log []string
@@ -347,6 +374,41 @@ func TestEachSourceIsItsOwn(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What is said of one that fails is true of the others: there are some, and they are captured.
+func TestTheOthersAreOnlySpokenOfIfThereAreOthers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		down []cofre.Kind
+		of   []cofre.Kind
+		want int
+	}{
+		{"the only one", []cofre.Kind{cofre.KindConfig}, []cofre.Kind{cofre.KindConfig}, 0},
+		{"the first", []cofre.Kind{cofre.KindDatabase}, []cofre.Kind{cofre.KindDatabase, cofre.KindConfig}, 1},
+		{"the last", []cofre.Kind{cofre.KindConfig}, []cofre.Kind{cofre.KindDatabase, cofre.KindConfig}, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var sources []cofre.Source
+			for _, k := range c.of {
+				s := &source{kind: k, name: string(k), text: "of"}
+				if slices.Contains(c.down, k) {
+					s.fail = errors.New("boom")
+				}
+				sources = append(sources, s)
+			}
+			said := 0
+			req := request(sources...)
+			req.Observer = cofre.ObserverFunc(func(e cofre.Event) {
+				if strings.Contains(e.Text, "the other sources are captured without it") {
+					said++
+				}
+			})
+			if _, err := backup.Run(t.Context(), repositorytest.NewMemory(), req); err == nil || said != c.want {
+				t.Errorf("said %d times: %v", said, err)
+			}
+		})
 	}
 }
 

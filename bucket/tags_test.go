@@ -186,3 +186,29 @@ func TestTagsThatCannotBeReadAreNamed(t *testing.T) {
 	r.tagsAre(s, "tagged", tags)
 	r.tagsAre(s, "untold", tags)
 }
+
+// TestTagsOfEveryLanguage: S3 takes letters beyond ASCII, which the library refuses to read and to send.
+func TestTagsOfEveryLanguage(t *testing.T) {
+	t.Parallel()
+	r := newTagRoom(t)
+	s := r.open()
+	small, large := map[string]string{"situação": "concluída", "日本": "語 1"}, map[string]string{"órgão": "Ação civil", "ascii": "a b"}
+	r.putTagged(s, "small é", 1000, small)
+	r.putTagged(s, "large", 20<<20, large)
+	_, captured := r.capture()
+	if captured.Partial || len(captured.Findings) > 0 {
+		t.Fatalf("captured %v", captured.Findings)
+	}
+	must(t, bucket.RemovePrefix(t.Context(), s, r.id, ""))
+	if out := r.leaves(restoring.Restore{To: s}); len(out.Left) > 0 {
+		t.Errorf("left: %s", left(out))
+	}
+	r.tagsAre(s, "small é", small)
+	r.tagsAre(s, "large", large)
+	r.denied.Store(true)
+	r.last, r.lastTree = nil, nil
+	r.open()
+	if _, captured = r.capture(); len(captured.Findings) != 1 || !strings.Contains(captured.Findings[0].What, "the tags of 2 objects are not captured") {
+		t.Errorf("findings %+v", captured.Findings)
+	}
+}

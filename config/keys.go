@@ -170,9 +170,9 @@ var objectiveKeys = []Key{
 
 var hookKeys = []Key{
 	{"before_backup", "list of shell commands. One that fails stops the backup", "lista de comandos do shell. Um que falha impede o backup", nil, "", first, "backup"},
-	{"after_backup", "list of shell commands", "lista de comandos do shell", nil, "", first, "backup"},
+	{"after_backup", "list of shell commands, run whatever became of the backup: `COFRE_OUTCOME` is `ok`, or says what it ended with. Not run if the first command of `before_backup` fails", "lista de comandos do shell, executados qualquer que tenha sido o resultado do backup: `COFRE_OUTCOME` é `ok`, ou diz como ele terminou. Não são executados se o primeiro comando de `before_backup` falha", nil, "", first, "backup"},
 	{"before_restore", "list of shell commands, run if a restore replaces something: not if it brings everything to a new place, such as `restore database --to NEW`. One that fails stops the restore", "lista de comandos do shell, executados se uma restauração substitui algo: não se ela traz tudo para um lugar novo, como `restore database --to NOVO`. Um que falha impede a restauração", nil, "", first, "restore"},
-	{"after_restore", "list of shell commands", "lista de comandos do shell", nil, "", first, "restore"},
+	{"after_restore", "list of shell commands, run if those of `before_restore` were, whatever became of the restore: `COFRE_OUTCOME` is `ok`, or says what it ended with. Not run if the first command of `before_restore` fails", "lista de comandos do shell, executados se os de `before_restore` foram, qualquer que tenha sido o resultado da restauração: `COFRE_OUTCOME` é `ok`, ou diz como ela terminou. Não são executados se o primeiro comando de `before_restore` falha", nil, "", first, "restore"},
 }
 
 var logKeys = []Key{

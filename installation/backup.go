@@ -40,7 +40,11 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 		in.warn(cofre.Say("backup.copies", "this version brings only WAL to copies: the recovery point will be in {{.repository}}, and not in {{.copies}}", "repository", in.cfg.Repository.URL, "copies", urlsOf(copies)))
 	}
 	var point *cofre.RecoveryPoint
-	if err = in.runHooks(ctx, "before_backup", in.cfg.Hooks.BeforeBackup); err == nil {
+	ran, err := in.runHooks(ctx, "before_backup", in.cfg.Hooks.BeforeBackup)
+	if err != nil && ran == 0 {
+		return nil, err // nothing was done that is to be undone
+	}
+	if err == nil {
 		point, err = backup.Run(ctx, repo, req)
 	}
 	return point, in.hooksAfter(ctx, "after_backup", in.cfg.Hooks.AfterBackup, err)

@@ -41,8 +41,8 @@ func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about obs
 }
 
 // runHooks runs the commands of the configuration one after another through sh, with the environment of this process,
-// and stops at the first that fails. What they say goes to HookOutput.
-func (in *Installation) runHooks(ctx context.Context, when string, commands []string) error {
+// and stops at the first that fails, which it says in ran. What they say goes to HookOutput. env is added to their environment.
+func (in *Installation) runHooks(ctx context.Context, when string, commands []string, env ...string) (ran int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, hookBound)
 	defer cancel()
 	out := in.HookOutput
@@ -53,21 +53,21 @@ func (in *Installation) runHooks(ctx context.Context, when string, commands []st
 		cofre.Tell(in.observer, cofre.HookBegan{When: when, N: i, Command: command})
 		began := time.Now()
 		err := process.Run(ctx, process.Command{
-			Path: "sh", Args: []string{"-c", command}, Env: process.BaseEnv(), Stdout: out, Stderr: out,
+			Path: "sh", Args: []string{"-c", command}, Env: append(process.BaseEnv(), env...), Stdout: out, Stderr: out,
 			Name: fmt.Sprintf("hook %s[%d]", when, i),
 		})
 		cofre.Tell(in.observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
 		if err != nil {
-			return cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
+			return i, cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
 		}
 	}
-	return nil
+	return len(commands), nil
 }
 
 // hooksAfter runs hooks whatever happened before them, an interruption included: an application that was stopped
-// must come back. It returns the work's own error if there is one, and tells the observer that of the hooks.
+// must come back. COFRE_OUTCOME tells them how the work ended. It returns the work's own error if there is one, and tells the observer that of the hooks.
 func (in *Installation) hooksAfter(ctx context.Context, when string, commands []string, err error) error {
-	herr := in.runHooks(context.WithoutCancel(ctx), when, commands)
+	_, herr := in.runHooks(context.WithoutCancel(ctx), when, commands, "COFRE_OUTCOME="+string(cofre.CodeOf(err)))
 	if err == nil || herr == nil {
 		return cmp.Or(err, herr)
 	}

@@ -68,8 +68,9 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 	}
 	stopped := false
 	stop := func() error {
-		stopped = true
-		return in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+		ran, err := in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+		stopped = err == nil || ran > 0
+		return err
 	}
 	c.request.Confirm = func(plan *cofre.Plan) error {
 		replaces := what.replaces(c.request.Component)

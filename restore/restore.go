@@ -169,7 +169,7 @@ func carryOut(ctx context.Context, req Request, res *Result) (err error) {
 		return context.Cause(ctx)
 	}
 	if res.Outcome, err = req.Target.Publish(ctx); err != nil {
-		return fmt.Errorf("publish the restored %s %s: %w", req.Component.Kind, req.Component.Name, err)
+		return fmt.Errorf("restore %s %s: %w", req.Component.Kind, req.Component.Name, err)
 	}
 	cofre.Tell(req.Observer, cofre.RestorePublished{Outcome: res.Outcome, Promise: *res.Plan.Promise})
 	return nil

@@ -33,6 +33,7 @@ import (
 // Store is the buckets of one S3 account. Safe for several goroutines.
 type Store struct {
 	core     minio.Core
+	plain    *http.Client // for what the library does not know, see tags.go
 	config   s3client.Config
 	patience s3client.Patience
 	tagless  sync.Map // by bucket: false if objects that seem to have no tags have none, true if the key is not told
@@ -51,7 +52,11 @@ func Open(cfg s3client.Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{core: minio.Core{Client: client}, config: cfg, patience: s3client.Patience{For: cfg.Patience}}, nil
+	plain, err := s3client.Plain(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{core: minio.Core{Client: client}, plain: plain, config: cfg, patience: s3client.Patience{For: cfg.Patience}}, nil
 }
 
 // Describe says what S3 keeps. Its listings show neither content type nor metadata.
@@ -233,9 +238,9 @@ func (s *Store) readTags(ctx context.Context, o *bucket.Object, count int) error
 		return nil
 	}
 	err := s.try(ctx, "read the tags of "+o.Path(), o.Bucket, func() error {
-		found, err := s.core.GetObjectTagging(ctx, o.Bucket, o.Name, minio.GetObjectTaggingOptions{VersionID: o.Version})
+		found, err := s.getTags(ctx, *o)
 		if err == nil {
-			o.Tags = found.ToMap()
+			o.Tags = found
 		}
 		return err
 	})
@@ -392,6 +397,16 @@ func (s *Store) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (buck
 			}
 			return put(ctx, o, r, options)
 		})
+	}
+	if unfit(o.Tags) {
+		if err := write(); err != nil {
+			return o, err
+		}
+		err := s.try(ctx, "set the tags of "+o.Path(), o.Bucket, func() error { return s.setTags(ctx, o) })
+		if errors.Is(err, cofre.ErrDenied) || errors.Is(err, cofre.ErrRefused) {
+			err = nil // told apart when the object is read
+		}
+		return o, err
 	}
 	options.UserTags = o.Tags
 	err := write()

@@ -37,13 +37,23 @@ const (
 func (f File) Message() cofre.Message {
 	switch {
 	case f.From != "" && f.Was == missing:
-		return cofre.Say("wal.filled", "{{.name}} was missing in {{.url}}, and is stored there, from {{.from}}", "name", f.Name, "url", f.URL, "from", f.From)
+		return cofre.Say("wal.filled", "{{.name}} was missing in {{.url}}, and is stored there, from {{.from}}", "name", f.Name, "url", f.URL, "from", f.from())
 	case f.From != "":
-		return cofre.Say("wal.healed", "{{.name}} was damaged in {{.url}}, and is stored afresh, from {{.from}}", "name", f.Name, "url", f.URL, "from", f.From)
+		return cofre.Say("wal.healed", "{{.name}} was damaged in {{.url}}, and is stored afresh, from {{.from}}", "name", f.Name, "url", f.URL, "from", f.from())
 	case f.Was == missing:
 		return cofre.Say("wal.not_filled", "{{.name}} is missing in {{.url}} and could not be stored there ({{.why}})", "name", f.Name, "url", f.URL, "why", cofre.Verbatim(f.Why))
 	}
 	return cofre.Say("wal.lost", "{{.name}} is damaged in {{.url}} and could not be stored afresh ({{.why}}): recovery from an older base backup ends before it", "name", f.Name, "url", f.URL, "why", cofre.Verbatim(f.Why))
+}
+
+// fromServer is what From says if the server had it.
+const fromServer = "the server"
+
+func (f File) from() cofre.Message {
+	if f.From == fromServer {
+		return cofre.Say("wal.the_server", "the server")
+	}
+	return cofre.Verbatim(f.From)
 }
 
 // Mender stores afresh what a repository has lost of WAL.
@@ -143,7 +153,7 @@ func (m Mender) one(ctx context.Context, w Lost) (from string, err error) {
 	if m.Read != nil {
 		if content, err := m.Read(ctx, w.Name.String()); err == nil {
 			if _, err = wal.Restore(ctx, m.All[w.In], w.System, w.Name, content); err == nil {
-				return "the server", nil
+				return fromServer, nil
 			}
 			why = append(why, err)
 		}

@@ -93,6 +93,17 @@ func New(c Config) (*minio.Client, error) {
 	return client, nil
 }
 
+// Plain makes a client for requests that the library only signs.
+//
+// Errors: ErrConfig if the CA file is not usable.
+func Plain(c Config) (*http.Client, error) {
+	transport, err := newTransport(c)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: asked{transport}}, nil
+}
+
 // bucketLookup takes the path style everywhere but at Amazon, which is giving it up.
 func bucketLookup(host string) minio.BucketLookupType {
 	if strings.HasSuffix(strings.ToLower(host), ".amazonaws.com") {
