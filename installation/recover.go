@@ -96,10 +96,12 @@ func (in *Installation) recovery(ctx context.Context, c Cluster, o *RestoreOptio
 // clusterRestore is the Restorable of a cluster of which is known how its target is reached.
 type clusterRestore struct {
 	Cluster
-	asked   cofre.RecoveryTarget // Recovery before the way to it was known
-	command func(cofre.PointID) string
-	in      *Installation
-	made    *restoring.Target
+	asked     cofre.RecoveryTarget     // Recovery before the way to it was known
+	relations map[string]cofre.Message // what the files are of which something was lost, by path
+	without   string                   // the command that goes on without what is lost; empty if there is none
+	command   func(cofre.PointID) string
+	in        *Installation
+	made      *restoring.Target
 	// recovered is how far the server came; nil if none was started.
 	recovered *recovering.Result
 }
@@ -118,8 +120,9 @@ func (t clusterTarget) Recover(ctx context.Context, obs cofre.Observer, done *co
 	return err
 }
 
-func (*clusterRestore) kind() cofre.Kind { return cofre.KindCluster }
-func (*clusterRestore) called() string   { return "cluster" }
+func (*clusterRestore) kind() cofre.Kind  { return cofre.KindCluster }
+func (*clusterRestore) called() string    { return "cluster" }
+func (r *clusterRestore) goingOn() string { return r.without }
 
 func (r *clusterRestore) replaces(cofre.Component) cofre.Message {
 	if !r.Delta && !r.MoveAside {
@@ -130,11 +133,7 @@ func (r *clusterRestore) replaces(cofre.Component) cofre.Message {
 
 func (r *clusterRestore) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
 	o := r.Options
-	if o.Lost = from.LostNames(ctx, repo); len(o.Lost) > 0 && r.command != nil {
-		if other, ok := r.instead(ctx, in, from); ok {
-			o.Instead = r.command(other)
-		}
-	}
+	r.waysOn(ctx, in, repo, from, &o.Loss)
 	r.made = restoring.NewTarget(o)
 	return clusterTarget{r.made, r}, nil
 }
@@ -184,6 +183,11 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 	if err := r.next(reached, found, done); err != nil {
 		return found, err
 	}
+	if r.made.Losses() && (reached == promoted || reached == notPromoted) {
+		if err := r.tellEmpty(obs, done); err != nil {
+			return found, err
+		}
+	}
 	if torn := r.made.Torn(); len(torn) > 0 {
 		return found, cofre.WithHint(cofre.Fail(cofre.Say("recover.restored", "restored cluster"), cofre.ErrPartial, cofre.Fail(cofre.Series(torn...))),
 			cofre.Say("recover.torn", "everything else is as it was. To have that database: begin with a base backup that was not being taken then, cofre restore cluster POINT; cofre list names them"))
@@ -213,6 +217,9 @@ func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string
 		return found, paused, nil
 	}
 	if found != nil && found.Server != nil {
+		if err == nil && r.made.Losses() {
+			r.relations = found.Relations(ctx, r.Superuser, r.made.LostPaths())
+		}
 		err = errors.Join(err, found.Server.Close())
 	}
 	if err = errors.Join(err, forgetSpool(ctx, dir)); err != nil {

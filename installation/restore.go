@@ -30,6 +30,11 @@ type deciding interface{ changes() bool }
 // single is a Restorable of so little of its component that what else is lost does not concern it.
 type single interface{ ofOneTable() }
 
+// lossy is a Restorable of a component that can be restored without what is lost of it.
+type lossy interface {
+	goingOn() string // the command that does; "" if this one does already
+}
+
 // RestoreOptions are what every restore may be told. The zero value restores from the newest point that holds the component whole,
 // accepts no difference, and asks nobody.
 type RestoreOptions struct {
@@ -135,6 +140,7 @@ type prepared struct {
 	request  restore.Request
 	warnings []cofre.Message
 	other    func(context.Context) string // the command that restores from another point; "" if there is none
+	without  func() string                // the command that goes on with what can be read; "" if there is none
 }
 
 func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreOptions) (*prepared, error) {
@@ -168,6 +174,10 @@ func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreO
 	if err != nil {
 		return nil, err
 	}
+	p.without = func() string { return "" }
+	if l, ok := what.(lossy); ok {
+		p.without = l.goingOn
+	}
 	p.request = restore.Request{Point: point.ID, Component: comp, Target: target, Accept: o.Accept, Observer: in.observer}
 	return p, nil
 }
@@ -199,7 +209,14 @@ func (p *prepared) elsewhere(ctx context.Context, err error) error {
 	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || cofre.Hint(err) != "" {
 		return err
 	}
-	if command := p.other(ctx); command != "" {
+	other, without := p.other(ctx), p.without()
+	if other != "" && without != "" {
+		return cofre.WithHint(err, cofre.Say("restore.other_or_without", "from another point that is not known to be damaged: {{.command}}; or all that can be read of this one, with what is lost named: {{.without}}", "command", other, "without", without))
+	}
+	if without != "" {
+		return cofre.WithHint(err, cofre.Say("restore.without", "all that can be read, with what is lost named: {{.command}}", "command", without))
+	}
+	if command := other; command != "" {
 		return cofre.WithHint(err, cofre.Say("restore.other_point", "from another point that is not known to be damaged: {{.command}}", "command", command))
 	}
 	return cofre.WithHint(err, cofre.Say("restore.no_other_point", "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show {{.point}}", "point", p.request.Point))

@@ -113,16 +113,15 @@ func run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		return res, discard(ctx, req, err)
 	}
 	res.Took = time.Since(startedAt)
+	if r, ok := req.Target.(cofre.Recoverer); ok {
+		if err := r.Recover(ctx, req.Observer, res.Outcome); err != nil {
+			return res, err
+		}
+	}
 	if err := partial(req.Component, res.Proof); err != nil {
 		return res, err
 	}
-	if err := incomplete(req.Component, res.Outcome); err != nil {
-		return res, err
-	}
-	if r, ok := req.Target.(cofre.Recoverer); ok {
-		return res, r.Recover(ctx, req.Observer, res.Outcome)
-	}
-	return res, nil
+	return res, incomplete(req.Component, res.Outcome)
 }
 
 // incomplete names what was left. Nothing is discarded for it.

@@ -33,6 +33,10 @@ A target that cannot be reached exactly is refused, with the moments nearest to 
 pauses at the target until it is promoted, unless --action says otherwise. Until cofre adopt it is a copy that acts on nothing:
 archiving, subscriptions, jobs and connections from elsewhere are off, by settings in a file of its own.
 
+If the repository has lost some of a base backup, another that is whole and leads to the same moment is named. If there is none,
+--without-lost brings back all that can be read: pages that are lost are empty, until WAL brings back those that it holds whole.
+What comes of it is no moment of the original, and not adopted: take out of it what can be read, with pg_dump.
+
 With --start cofre runs the server on a private socket until the target is reached, carries the action out, and says
 where the recovery has stopped. Paused at the target, the server goes on running, to be read, and cofre says how to
 reach it, how to promote it and how to move on; otherwise it is shut down, to be started as any other cluster.
@@ -77,6 +81,7 @@ reach it, how to promote it and how to move on; otherwise it is shut down, to be
 	f.BoolVar(&c.KeepArchiving, "keep-archiving", false, "it is the original at once, archiving and all; only if the other one is gone for good")
 	f.StringArrayVar(&c.KeepLibraries, "keep-library", nil, "`NAME` in shared_preload_libraries to load although it acts, or is not known; may be repeated")
 	f.BoolVar(&c.VerifyBackup, "pg-verifybackup", false, "have pg_verifybackup read everything back once more")
+	f.BoolVar(&c.Loss.Without, "without-lost", false, "restore all that can be read: pages that the repository has lost are empty, and named; the outcome is then incomplete (3)")
 	f.BoolVar(&c.KeepPartial, "keep-partial", false, "leave what was brought when the restore fails, for the next one to go on with")
 	return cmd
 }

@@ -136,6 +136,9 @@ func (a *Adoption) isCopy() error {
 		return refuse(cofre.Say("adopt.no_directory", "{{.dir}} is no data directory", "dir", dir), cofre.Say("adopt.name_directory", "name the data directory of a restored cluster"))
 	case !exists(datadir.RecoveryFile) && !a.left:
 		return refuse(cofre.Say("adopt.no_copy", "{{.dir}} is no copy that cofre has restored, or was adopted before", "dir", dir), cofre.Say("adopt.acts_already", "there is nothing to do: it acts as its configuration says"))
+	case exists(datadir.LossFile) && !a.left:
+		return refuse(cofre.Say("adopt.lost", "{{.dir}} was restored without what the repository had lost, and is no moment of the original: {{.file}} names it", "dir", dir, "file", datadir.LossFile),
+			cofre.Say("adopt.take_out", "take out of it what can be read: pg_dump -h {{.dir}}, into another cluster; if it is to be the original all the same: rm {{.file}}", "dir", a.quoted(), "file", shell.Quote(filepath.Join(dir, datadir.LossFile))))
 	case exists("standby.signal"):
 		return refuse(cofre.Say("adopt.standby", "{{.dir}} is a standby", "dir", dir), cofre.Say("adopt.promote_standby", "remove standby.signal and promote it first, if it is to take the place of the original"))
 	case exists(datadir.SignalFile):

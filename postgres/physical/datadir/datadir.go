@@ -27,12 +27,14 @@ import (
 // says that a directory is a restore of ours that has not ended, and of what: the next restore of the same component goes on
 // with it. adoptFile says that an adoption has begun. It stays until all is done, so that an adoption that was interrupted after
 // the last setting is gone is told from a directory that never was a copy. adoptLog is where a copy that is restarted says what
-// it has to say before its own log is open.
+// it has to say before its own log is open. lossFile names what of the directory is not as it was captured, because the repository had
+// lost it: it is no moment of the original.
 const (
 	RecoveryFile = "cofre-recovery.conf"
 	MarkerFile   = "cofre-restore.json"
 	AdoptFile    = "cofre-adopt"
 	AdoptLog     = "cofre-adopt.log"
+	LossFile     = "cofre-lost.txt"
 )
 
 // Files of PostgreSQL's in a data directory.

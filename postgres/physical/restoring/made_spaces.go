@@ -77,6 +77,10 @@ func (p *plan) findMade(ctx context.Context) error {
 		})
 		for _, name := range p.ownSegments() {
 			b, err := physical.ReadAll(ctx, p.tree, path.Join(physical.DataDir, "pg_wal", name))
+			if p.o.Loss.Without && isLost(err) {
+				p.walLost = true
+				break
+			}
 			if err != nil {
 				return err
 			}
@@ -112,6 +116,9 @@ func (s *stage) editOwnWAL() error {
 	}
 	for _, name := range s.ownSegments() {
 		at := s.path(path.Join(physical.DataDir, "pg_wal", name))
+		if s.lost.find(path.Join(physical.DataDir, "pg_wal", name)) != nil {
+			continue
+		}
 		segment, err := pgdata.ParseSegment(name, s.facts.WALSegmentSize)
 		if err != nil {
 			return err

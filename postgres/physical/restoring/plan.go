@@ -61,6 +61,8 @@ type plan struct {
 	existed bool   // o.Dir is there, empty
 	inPlace bool   // files may be there already: Delta, or going on
 	promise cofre.Promise
+	lost    *losses
+	walLost bool // that the component carries
 }
 
 // file is one of the component's, with what was recorded of it.
@@ -71,12 +73,12 @@ type file struct {
 
 // newPlan looks at the component and at the directory. What forbids the restore is in out.
 func newPlan(ctx context.Context, o Options, c cofre.Component, tree cofre.Tree) (p *plan, out *cofre.Plan, err error) {
-	p = &plan{o: o, now: time.Now().UTC(), root: c.Root, tree: tree}
+	p = &plan{o: o, now: time.Now().UTC(), root: c.Root, tree: tree, lost: &losses{}}
 	p.stamp = stamp.New(p.now)
 	if c.Kind != cofre.KindCluster {
 		return p, nil, fmt.Errorf("a component of kind %s is not a cluster: %w", c.Kind, cofre.ErrPreflight)
 	}
-	if err := p.read(ctx); err != nil {
+	if err := p.read(ctx, c); err != nil {
 		return p, nil, err
 	}
 	if p.o.Dir, err = filepath.Abs(o.Dir); err != nil {
@@ -98,6 +100,11 @@ func newPlan(ctx context.Context, o Options, c cofre.Component, tree cofre.Tree)
 	if p.o.RestoreCommand == "" && !s.WALIncluded {
 		out.Refuse(cofre.Say("cluster.no_restore_command", "the component does not carry the WAL that makes it consistent, and no restore command was given"),
 			cofre.Say("cluster.give_restore_command", "give the command that fetches WAL, such as: cofre wal fetch %f %p"))
+	}
+	if p.o.RestoreCommand == "" && p.walLost {
+		l := p.o.Loss
+		l.Command = ""
+		out.Refuse(cofre.Say("cluster.lost_wal", "the repository has lost the WAL that makes the base backup consistent, and no archive has it: no server starts on it"), l.Hint())
 	}
 	if p.owner, err = p.findOwner(); err != nil {
 		out.Refuse(cofre.SayError(err), cofre.Say("cluster.owner", "name an existing user with --owner"))
@@ -122,21 +129,40 @@ func (p *plan) promises() cofre.Promise {
 	return cofre.Promise{Staging: cofre.StagedApart, Replaced: cofre.ReplacesNothing, Undoable: true}
 }
 
-// planLost refuses a component that is known to be damaged: a cluster without one of its files starts, and is wrong.
+// planLost refuses a component that is known to be damaged, unless what is lost is to be left out: a cluster without one of its files
+// starts, and is wrong.
 func (p *plan) planLost(c cofre.Component, out *cofre.Plan) {
-	if len(p.o.Lost) == 0 {
+	l := p.o.Loss
+	if len(l.Known) == 0 {
 		return
 	}
 	const shown = 5
-	names := cofre.Verbatim(strings.Join(p.o.Lost[:min(shown, len(p.o.Lost))], ", "))
-	if more := len(p.o.Lost) - shown; more > 0 {
+	names := cofre.Verbatim(strings.Join(l.Known[:min(shown, len(l.Known))], ", "))
+	if more := len(l.Known) - shown; more > 0 {
 		names = cofre.SayN("list.and_more", more, "{{.names}} and 1 more", "{{.names}} and {{.n}} more", "names", names)
 	}
-	hint := cofre.Say("cluster.lost_nowhere", "no other base backup is known to be whole and to lead there; a dump may hold the databases: cofre list --kind database")
-	if p.o.Instead != "" {
-		hint = cofre.Say("cluster.lost_instead", "from the base backup that is whole and leads there: {{.command}}", "command", p.o.Instead)
+	what := cofre.Say("cluster.lost", "the repository has lost files of the base backup of {{.at}}: {{.files}}", "at", c.StartedAt, "files", names)
+	if l.Without {
+		out.Note(what)
+		out.Note(cofre.Say("cluster.lost_pages", "pages that are lost are empty, until WAL brings back those that it holds whole; what comes of it is no moment of the original: take out of it what can be read"))
+		return
 	}
-	out.Refuse(cofre.Say("cluster.lost", "the repository has lost files of the base backup of {{.at}}: {{.files}}", "at", c.StartedAt, "files", names), hint)
+	out.Refuse(what, l.Hint())
+}
+
+// Hint is the way on without what is lost, the best one first.
+func (l LossOptions) Hint() cofre.Message {
+	if l.Instead != "" {
+		return cofre.Say("cluster.lost_instead", "from the base backup that is whole and leads there: {{.command}}", "command", l.Instead)
+	}
+	hint := cofre.Say("cluster.lost_nowhere", "no other base backup is known to be whole and to lead there")
+	if l.Dump != "" {
+		hint = cofre.Series(hint, cofre.Say("cluster.lost_dump", "the databases, from the newest dump that is whole: {{.command}}", "command", l.Dump))
+	}
+	if l.Command != "" {
+		hint = cofre.Series(hint, cofre.Say("cluster.lost_without", "all that can be read of the base backup that has lost least, with what is lost named: {{.command}}", "command", l.Command))
+	}
+	return hint
 }
 
 // noteConfiguration says where the configuration is that the restored cluster will be started with, if that needs
@@ -158,6 +184,9 @@ func (p *plan) noteConfiguration(ctx context.Context, out *cofre.Plan) error {
 		out.Note(cofre.Say("cluster.configuration_inside", "{{.files}}: what lay outside of the data directory, or was named there, is restored into it; the original's is {{.path}}", "files", strings.Join(came, ", "), "path", p.facts.Settings["config_file"]))
 	}
 	b, err := physical.ReadAll(ctx, p.tree, conf)
+	if p.o.Loss.Without && isLost(err) {
+		return nil // named when it is not brought
+	}
 	if err == nil && datadir.NamesDataDirectory(b) {
 		out.Note(cofre.Say("cluster.names_directory", "postgresql.conf names a data_directory: start the server as it is printed at the end, or remove that line: else the server of that directory starts instead"))
 	}
@@ -165,8 +194,8 @@ func (p *plan) noteConfiguration(ctx context.Context, out *cofre.Plan) error {
 }
 
 // read loads what the component consists of.
-func (p *plan) read(ctx context.Context) (err error) {
-	if p.facts, err = physical.ReadFacts(ctx, p.tree); err != nil {
+func (p *plan) read(ctx context.Context, c cofre.Component) (err error) {
+	if err = p.readFacts(ctx, c); err != nil {
 		return err
 	}
 	facts := make(map[string]*physical.FileFacts, len(p.facts.Files))
@@ -179,7 +208,7 @@ func (p *plan) read(ctx context.Context) (err error) {
 	walk = func(dir string) error {
 		for e, err := range p.tree.List(ctx, dir) {
 			if err != nil {
-				return fmt.Errorf("list %s of the component: %w", dir, err)
+				return p.leave(dir, fmt.Errorf("list %s of the component: %w", dir, err))
 			}
 			switch {
 			case e.IsDir():
@@ -191,6 +220,9 @@ func (p *plan) read(ctx context.Context) (err error) {
 				p.links = append(p.links, e)
 			default:
 				f := facts[e.Path]
+				if p.lost.gone {
+					f = &physical.FileFacts{Path: e.Path, Size: e.Size}
+				}
 				if f == nil || f.Size != e.Size {
 					return fmt.Errorf("%s of the component is not the file that its facts describe: %w", e.Path, cofre.ErrCorrupt)
 				}
@@ -216,14 +248,12 @@ func (p *plan) read(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if len(facts) > 0 {
-		return fmt.Errorf("%s of the component is missing: %w", slices.Sorted(maps.Keys(facts))[0], cofre.ErrCorrupt)
+	for _, missing := range slices.Sorted(maps.Keys(facts)) {
+		if err := p.leave(missing, fmt.Errorf("%s of the component is missing: %w", missing, cofre.ErrCorrupt)); err != nil {
+			return err
+		}
 	}
-	if p.raw, err = physical.ReadAll(ctx, p.tree, control); err != nil {
-		return err
-	}
-	p.control, err = pgdata.ParseControl(p.raw)
-	return err
+	return p.readControl(ctx)
 }
 
 // planDirectory decides what is done with the directory that is there.
@@ -484,7 +514,7 @@ func notAbsolute(dir string, oid uint32) cofre.Message {
 }
 
 func (p *plan) recovery() settings.Recovery {
-	r := settings.Recovery{Target: p.o.Recovery, Plan: p.o.Plan, InPlace: p.inPlaceSpaces(), Action: p.o.Action, RestoreCommand: p.o.RestoreCommand, EndCommand: p.o.EndCommand, KeepArchiving: p.o.KeepArchiving, KeepLibraries: p.o.KeepLibraries}
+	r := settings.Recovery{InvalidPages: !p.lost.none() || p.o.Loss.Without, Target: p.o.Recovery, Plan: p.o.Plan, InPlace: p.inPlaceSpaces(), Action: p.o.Action, RestoreCommand: p.o.RestoreCommand, EndCommand: p.o.EndCommand, KeepArchiving: p.o.KeepArchiving, KeepLibraries: p.o.KeepLibraries}
 	if r.Action == "" {
 		r.Action = settings.ActionPause
 	}
@@ -526,6 +556,10 @@ func (p *plan) next(promoted bool) ([]cofre.Next, error) {
 			Do: cofre.DoPromote, Command: promote,
 			Said: cofre.Say("cluster.next_promote", "it pauses at the target, read-only, and tables that a transaction which was open there had locked cannot be read until it is promoted; to let it take writes: {{.command}}", "command", promote),
 		})
+	}
+	if !p.lost.none() {
+		look := p.psql()
+		return append(next, cofre.Next{Do: cofre.DoLook, Command: look, Said: cofre.Say("cluster.next_take", "to look at what can be read, and take it out, database by database, with pg_dump -h {{.dir}}: {{.command}}; indexes of what is lost: REINDEX. It is no moment of the original, and nothing to go on with", "dir", shell.Quote(dir), "command", look)}), nil
 	}
 	if p.o.KeepArchiving {
 		return append(next, cofre.Next{Do: cofre.DoBackUp, Command: "cofre backup cluster", Said: cofre.Say("cluster.next_archives", "it archives; to take a base backup at once: cofre backup cluster")}), nil

@@ -38,10 +38,8 @@ type Options struct {
 	// VerifyBackup has pg_verifybackup of the component's major version, if it is installed, read everything
 	// back once more.
 	VerifyBackup bool
-	// Lost names the files of the component that the repository is known to have lost: nothing is begun then. Instead is the
-	// command that restores from a base backup that is whole, for the hint; empty if there is none.
-	Lost    []string
-	Instead string
+	// Loss is what the repository has lost of the component.
+	Loss LossOptions
 	// KeepPartial leaves what was staged when a restore fails, so that the next one goes on with it.
 	KeepPartial bool
 }

@@ -54,6 +54,8 @@ type Recovery struct {
 	EndCommand     string
 	KeepArchiving  bool // it is the original: no quarantine
 	KeepLibraries  []string
+	// InvalidPages has the recovery go on if WAL is about pages that are not there: they are lost.
+	InvalidPages bool
 }
 
 // Signals reports whether the cluster is to read WAL from the archive. Without it, it replays what is in pg_wal
@@ -126,6 +128,9 @@ func (r Recovery) settings(s physical.Summary, c *pgdata.Control) []setting {
 	}
 	if r.InPlace {
 		add("allow_in_place_tablespaces", "on")
+	}
+	if r.InvalidPages {
+		add("ignore_invalid_pages", "on")
 	}
 	add("archive_cleanup_command", "")
 	add("recovery_end_command", r.EndCommand)
