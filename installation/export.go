@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/export"
@@ -154,13 +155,13 @@ func (in *Installation) capturedDatabase(ctx context.Context, ref, source string
 		return point, nil, losses{}, err
 	}
 	tree, err := repo.Tree(ctx, comp.Root)
-	return point, tree, losses{repo, Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}}, err
+	return point, tree, losses{repo, loss.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}}, err
 }
 
 // losses are what is known to be lost of one component, and where all of it is.
 type losses struct {
 	repo reader
-	from Choice
+	from loss.Choice
 }
 
 // into tells it to whoever reads the component; command brings the same from another point.

@@ -95,7 +95,7 @@ func (in *Installation) Content(ctx context.Context, ref string, o ContentOption
 	for _, comp := range p.Components {
 		switch {
 		case o.Tables && comp.Kind == cofre.KindDatabase:
-			c.Databases[comp.Name], err = databaseFacts(ctx, repo, comp)
+			c.Databases[comp.Name], err = loss.DatabaseFacts(ctx, repo, comp)
 		case o.Files && comp.Kind == cofre.KindConfig:
 			c.Files[comp.Name], err = configFacts(ctx, repo, comp)
 		}
@@ -124,7 +124,7 @@ func (in *Installation) Tables(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	facts, err := databaseFacts(ctx, repo, comp)
+	facts, err := loss.DatabaseFacts(ctx, repo, comp)
 	if err != nil {
 		return nil, err
 	}
@@ -145,15 +145,4 @@ func configFacts(ctx context.Context, repo reader, c cofre.Component) ([]files.F
 		return nil, fmt.Errorf("read the facts of config %s: %w", c.Name, err)
 	}
 	return facts, nil
-}
-
-// databaseFacts reads what was recorded in the snapshot of a dump.
-//
-// Errors: cofre.ErrNotFound if the component has no facts; cofre.ErrCorrupt.
-func databaseFacts(ctx context.Context, repo reader, c cofre.Component) (*logical.Facts, error) {
-	tree, err := repo.Tree(ctx, c.Root)
-	if err != nil {
-		return nil, err
-	}
-	return logical.ReadFacts(ctx, tree)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
@@ -131,7 +132,7 @@ func (r *clusterRestore) replaces(cofre.Component) cofre.Message {
 	return cofre.Say("replace.cluster", "replace the data directory {{.dir}}", "dir", r.Dir)
 }
 
-func (r *clusterRestore) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+func (r *clusterRestore) target(ctx context.Context, in *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
 	o := r.Options
 	r.waysOn(ctx, in, repo, from, &o.Loss)
 	r.made = restoring.NewTarget(o)
@@ -140,7 +141,7 @@ func (r *clusterRestore) target(ctx context.Context, in *Installation, repo read
 
 // instead is another base backup that reaches the same target and is not known to have lost anything: the newest of before, or else of
 // after. The end of another base backup is another moment.
-func (r *clusterRestore) instead(ctx context.Context, in *Installation, from Choice) (cofre.PointID, bool) {
+func (r *clusterRestore) instead(ctx context.Context, in *Installation, from loss.Choice) (cofre.PointID, bool) {
 	if r.asked.Immediate {
 		return "", false
 	}

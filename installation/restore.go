@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
@@ -19,9 +20,9 @@ type Restorable interface {
 	called() string // what events call it
 	// replaces says what gives way; nothing if nothing does.
 	replaces(cofre.Component) cofre.Message
-	target(context.Context, *Installation, reader, Choice) (cofre.Target, error)
+	target(context.Context, *Installation, reader, loss.Choice) (cofre.Target, error)
 	// instead is another point that is not known to have lost anything and does as well.
-	instead(context.Context, *Installation, Choice) (cofre.PointID, bool)
+	instead(context.Context, *Installation, loss.Choice) (cofre.PointID, bool)
 }
 
 // deciding is a Restorable that knows what it will change once it is staged.
@@ -160,7 +161,7 @@ func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreO
 	if err != nil {
 		return nil, err
 	}
-	from := Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}
+	from := loss.Choice{Point: point, Component: comp, Catalog: cat, Damage: damage}
 	p.other = func(ctx context.Context) string {
 		if other, ok := what.instead(ctx, in, from); ok && o.Command != nil {
 			return o.Command(other)
@@ -184,7 +185,7 @@ func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreO
 
 // warnOfLoss names what the component is known to have lost, and where all of it is. The plan of a database or a cluster
 // says what that means for it.
-func (p *prepared) warnOfLoss(ctx context.Context, in *Installation, from Choice) {
+func (p *prepared) warnOfLoss(ctx context.Context, in *Installation, from loss.Choice) {
 	names := from.LostNames(ctx, p.repo)
 	if len(names) == 0 {
 		return
@@ -223,7 +224,7 @@ func (p *prepared) elsewhere(ctx context.Context, err error) error {
 }
 
 // newestWhole is another point that does as well for what does not depend on a moment.
-func newestWhole(from Choice) (cofre.PointID, bool) {
+func newestWhole(from loss.Choice) (cofre.PointID, bool) {
 	o, ok := from.Whole()
 	return o.Point.ID, ok
 }

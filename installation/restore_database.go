@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/shell"
@@ -24,7 +25,7 @@ type Database struct {
 func (Database) kind() cofre.Kind { return cofre.KindDatabase }
 func (Database) called() string   { return "database" }
 
-func (Database) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
+func (Database) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
 	return newestWhole(from)
 }
 
@@ -35,7 +36,7 @@ func (d Database) replaces(c cofre.Component) cofre.Message {
 	return cofre.Say("replace.database", "replace database {{.database}}", "database", cmp.Or(d.Name, c.Name))
 }
 
-func (d Database) target(_ context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+func (d Database) target(_ context.Context, in *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
 	server, err := in.server(d.Server)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 }
 
 // elsewhere is the command that brings the rows of a table from another point, beside what was restored; "" if none holds them.
-func (d Database) elsewhere(ctx context.Context, in *Installation, repo reader, from Choice, schema, table string) string {
+func (d Database) elsewhere(ctx context.Context, in *Installation, repo reader, from loss.Choice, schema, table string) string {
 	point, facts, ok := from.Holder(ctx, repo, schema, table)
 	if !ok {
 		return ""

@@ -5,6 +5,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation/loss"
 )
 
 // Files is where configuration files are restored to. The zero value brings all of them back to where they were.
@@ -17,7 +18,7 @@ type Files struct {
 func (Files) kind() cofre.Kind { return cofre.KindConfig }
 func (Files) called() string   { return "config" }
 
-func (Files) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
+func (Files) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
 	return newestWhole(from)
 }
 
@@ -28,6 +29,6 @@ func (f Files) replaces(cofre.Component) cofre.Message {
 	return cofre.Say("replace.files", "replace the files that are there")
 }
 
-func (f Files) target(_ context.Context, in *Installation, _ reader, from Choice) (cofre.Target, error) {
+func (f Files) target(_ context.Context, in *Installation, _ reader, from loss.Choice) (cofre.Target, error) {
 	return files.NewTarget(files.TargetConfig{Installation: in.cfg.Name, Name: from.Component.Name, To: f.To, Paths: f.Paths, NoOwner: f.NoOwner}), nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/restoring"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
 )
 
@@ -29,7 +30,7 @@ type Storage struct {
 func (Storage) kind() cofre.Kind { return cofre.KindStorage }
 func (Storage) called() string   { return "storage" }
 
-func (Storage) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
+func (Storage) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
 	return newestWhole(from)
 }
 
@@ -43,7 +44,7 @@ func (s Storage) replaces(cofre.Component) cofre.Message {
 	return cofre.Message{}
 }
 
-func (s Storage) target(ctx context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+func (s Storage) target(ctx context.Context, in *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
 	p, comp := from.Point, from.Component
 	store, err := sources.Target(ctx, in.cfg)
 	if err != nil {
@@ -79,7 +80,7 @@ func (s Storage) target(ctx context.Context, in *Installation, repo reader, from
 }
 
 // otherPoints are the storage components of the other points of this installation, newest first.
-func otherPoints(repo reader, from Choice) []restoring.Held {
+func otherPoints(repo reader, from loss.Choice) []restoring.Held {
 	var held []restoring.Held
 	name := from.Component.Name
 	for other := range from.Catalog.List(catalog.Want{Installation: from.Point.Installation, Kind: cofre.KindStorage, Name: name}) {

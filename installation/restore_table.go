@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
@@ -36,11 +37,11 @@ func (*Table) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 
 func (*Table) ofOneTable() {}
 
-func (t *Table) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
+func (t *Table) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
 	return newestWhole(from)
 }
 
-func (t *Table) target(_ context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+func (t *Table) target(_ context.Context, in *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
 	o := t.TableOptions
 	losses{repo, from}.into(&o.Loss, t.Command)
 	var err error
@@ -75,11 +76,11 @@ func (*Merge) ofOneTable() {}
 
 func (m *Merge) changes() bool { return m.made.Changes() != (rescue.Comparison{}) }
 
-func (m *Merge) instead(_ context.Context, _ *Installation, from Choice) (cofre.PointID, bool) {
+func (m *Merge) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
 	return newestWhole(from)
 }
 
-func (m *Merge) target(_ context.Context, in *Installation, repo reader, from Choice) (cofre.Target, error) {
+func (m *Merge) target(_ context.Context, in *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
 	o := m.MergeOptions
 	losses{repo, from}.into(&o.Loss, m.Command)
 	var err error

@@ -1,4 +1,4 @@
-// Package loss says what is known to be lost of recovery points, by the names that people know. Read Name first.
+// Package loss says what is known to be lost of recovery points, by the names that people know, and which others hold it. Read Name first.
 package loss
 
 import (
