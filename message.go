@@ -208,11 +208,12 @@ func argument(v any) any {
 	return fmt.Sprint(v)
 }
 
-// ArgText is an argument as it is written into a sentence in English. Times are RFC 3339, in UTC.
+// ArgText is an argument as it is written into a sentence in English. Times are RFC 3339, in UTC. A text came from outside, perhaps: it
+// has no lines of its own, and no control characters.
 func ArgText(v any) string {
 	switch v := v.(type) {
 	case string:
-		return v
+		return Printable(v)
 	case Message:
 		return v.Text
 	case time.Time:

@@ -55,7 +55,7 @@ func newExportCommand(a *app) *cobra.Command {
 
 func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	if c.To == "-" {
-		c.Writer = a.Out
+		c.Writer = edge.Raw(a.Out)
 	}
 	point, err := in.Export(ctx, c.ExportOptions)
 	a.EndProgress()

@@ -71,7 +71,7 @@ type initDocument struct {
 // offer writes a configuration if there is none at all and somebody is there to say yes.
 func (c *initCommand) offer(ctx context.Context, a *app, reason error) error {
 	path, err := a.ConfigPath()
-	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !screen.IsTerminal(a.In) {
+	if err != nil || path != "" || config.HasEnvironment(a.Getenv) || !edge.IsTerminal(a.In) {
 		return reason
 	}
 	if err := a.Confirm(ctx, false, cofre.Say("init.question", "there is no configuration: write a commented {{.file}} here", "file", edge.ConfigName)); err != nil {

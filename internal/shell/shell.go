@@ -4,14 +4,20 @@ package shell
 import (
 	"net/url"
 	"strings"
+
+	"github.com/trustlayer/cofre"
 )
 
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-%"
 
-// Quote quotes a word for a POSIX shell if it needs it.
+// Quote quotes a word for a POSIX shell if it needs it. Control characters are written as escapes, on one line, in the form of POSIX 2024
+// (XCU 2.2.4) that bash, zsh and ksh have long read.
 func Quote(s string) string {
 	if s != "" && strings.Trim(s, plain) == "" {
 		return s
+	}
+	if shown := cofre.Printable(s); shown != s {
+		return "$'" + strings.ReplaceAll(cofre.Printable(strings.ReplaceAll(s, `\`, `\\`)), "'", `\'`) + "'"
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -108,15 +108,15 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	ctx, stop := a.interruptible(ctx)
 	defer stop()
 	a.translate(root)
-	out := &output{Writer: a.Out}
-	a.Out = out
+	out := newOutput(a.Out)
+	a.Out, a.Err = out, newOutput(a.Err)
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	called, err := root.ExecuteContextC(ctx)
-	if out.err != nil {
-		err = errors.Join(err, fmt.Errorf("%w: %w", errOutput, out.err))
+	if out.raw.err != nil {
+		err = errors.Join(err, fmt.Errorf("%w: %w", errOutput, out.raw.err))
 	}
 	return a.finish(ctx, forServer(called, err))
 }
@@ -267,7 +267,7 @@ func (a *App) finish(ctx context.Context, err error) int {
 // Document prints the JSON document of a command.
 func (a *App) Document(v any) error {
 	a.printed = true
-	enc := json.NewEncoder(a.Out)
+	enc := json.NewEncoder(Raw(a.Out)) // names stay as they are
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(noNulls(v)); err != nil {

@@ -16,20 +16,59 @@ import (
 // errOutput says that what a command had to say could not be written.
 var errOutput = errors.New("write the output")
 
-// output is stdout. It remembers the first write that failed, since what prints a table looks at no error: whoever reads
-// the result must not take half of it, or none, for all.
+// output is stdout or stderr, as a person sees it: what came from outside acts on no terminal. It remembers the first write that
+// failed, since what prints a table looks at no error: whoever reads the result must not take half of it, or none, for all.
 type output struct {
+	raw   *remembering
+	shown printable
+}
+
+func newOutput(w io.Writer) *output {
+	o := &output{raw: &remembering{Writer: w}}
+	o.shown.to = o.raw
+	return o
+}
+
+func (o *output) Write(p []byte) (int, error) { return o.shown.Write(p) }
+
+// remembering is a writer that fails once it has failed.
+type remembering struct {
 	io.Writer
 	err error
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *remembering) Write(p []byte) (int, error) {
 	if o.err != nil {
 		return 0, o.err
 	}
 	n, err := o.Writer.Write(p)
 	o.err = err
 	return n, err
+}
+
+// Raw is what a stream of an App writes to: for data, which stays as it is, and for bars, which draw with control characters.
+func Raw(stream io.Writer) io.Writer {
+	if o, ok := stream.(*output); ok {
+		return o.raw
+	}
+	return stream
+}
+
+// Printable is a stream on which nothing that came from outside acts.
+func Printable(stream io.Writer) io.Writer { return &printable{to: stream} }
+
+// IsTerminal reports whether a stream of an App is a terminal.
+func IsTerminal(stream any) bool {
+	f, ok := file(stream)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+func file(stream any) (*os.File, bool) {
+	if o, ok := stream.(*output); ok {
+		stream = o.raw.Writer
+	}
+	f, ok := stream.(*os.File)
+	return f, ok
 }
 
 // command is one that ends a sentence, to be pasted.
@@ -65,10 +104,7 @@ func SayCommand(w io.Writer, word, command string) {
 
 // TerminalWidth is how many columns a stream has, if it is a terminal, or else 0: what goes to a file or a log keeps its lines.
 func TerminalWidth(stream any) int {
-	if o, ok := stream.(*output); ok {
-		stream = o.Writer
-	}
-	f, ok := stream.(*os.File)
+	f, ok := file(stream)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0
 	}

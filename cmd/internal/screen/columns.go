@@ -10,12 +10,14 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
 
 // Columns prints rows under a header, aligned, without lines: what is printed can be cut and searched. Columns
 // named in right are numbers. On a terminal that is narrower each row goes on in lines under it, between columns.
 func Columns(w io.Writer, header []string, rows [][]string, right ...int) {
+	rows = onLines(rows)
 	lines := aligned(header, rows, right)
 	if width := edge.TerminalWidth(w); width > 0 && slices.ContainsFunc(lines, func(l string) bool { return utf8.RuneCountInString(l) > width }) {
 		lines = folded(width, header, rows, right)
@@ -23,6 +25,17 @@ func Columns(w io.Writer, header []string, rows [][]string, right ...int) {
 	for _, line := range lines {
 		fmt.Fprintln(w, line)
 	}
+}
+
+// onLines has each cell on one line, as the name of a thing may not be.
+func onLines(rows [][]string) [][]string {
+	plain := make([][]string, len(rows))
+	for i, r := range rows {
+		for _, cell := range r {
+			plain[i] = append(plain[i], cofre.Printable(cell))
+		}
+	}
+	return plain
 }
 
 func aligned(header []string, rows [][]string, right []int) (lines []string) {

@@ -4,19 +4,11 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
-	"golang.org/x/term"
-
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 )
-
-// IsTerminal reports whether a stream of the call is a terminal.
-func IsTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
 
 // Confirm asks before something that cannot be taken back. Only the typed word yes confirms; without a terminal
 // there is nobody to ask, and only --yes does.
@@ -26,7 +18,7 @@ func (s *Screen) Confirm(ctx context.Context, yes bool, question cofre.Message) 
 	if yes {
 		return nil
 	}
-	if !IsTerminal(s.In) {
+	if !edge.IsTerminal(s.In) {
 		return cofre.WithHint(cofre.Fail(question, cofre.ErrRefused, cofre.Fail(cofre.Say("confirm.no_terminal", "it needs a confirmation, and stdin is no terminal"))), cofre.Say("confirm.yes", "add --yes"))
 	}
 	fmt.Fprint(s.Err, s.Text(cofre.Say("confirm.ask", "{{.question}}? type yes to go on: ", "question", question)))

@@ -18,7 +18,7 @@ import (
 // Follow returns an observer that shows events on stderr, until EndProgress.
 func (s *Screen) Follow(ctx context.Context) cofre.Observer {
 	s.drawn = &progress{
-		context: context.WithoutCancel(ctx), stderr: s.Err, draws: !s.Quiet && IsTerminal(s.Err),
+		context: context.WithoutCancel(ctx), stderr: s.Err, draws: !s.Quiet && edge.IsTerminal(s.Err),
 		lines: &lines{w: s.Err, width: edge.TerminalWidth(s.Err), quiet: s.Quiet, began: map[task]time.Time{}, screen: s},
 	}
 	return s.drawn
@@ -47,9 +47,9 @@ func (s *progress) Observe(e cofre.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bars == nil && s.draws && e.Type == cofre.TypeTaskBegan {
-		p := mpb.NewWithContext(s.context, mpb.WithOutput(s.stderr), mpb.WithWidth(40))
+		p := mpb.NewWithContext(s.context, mpb.WithOutput(edge.Raw(s.stderr)), mpb.WithWidth(40))
 		s.bars = &bars{lines: s.lines, progress: p, running: map[task]*bar{}, fit: fitting(edge.Width(s.stderr))}
-		s.lines.to(p) // what is said appears above the bars
+		s.lines.to(edge.Printable(p)) // what is said appears above the bars
 	}
 	if s.bars != nil {
 		s.bars.Observe(e)
