@@ -82,6 +82,7 @@ var heights = map[string]int{
 	"demo":                           5,
 	"installation":                   7, // the product as a library: adapters meet use cases
 	"installation/difference":        6, // what changed from one point to another
+	"installation/needs":             6, // what a restore needs that a point does not have
 	"installation/walcheck":          6, // the WAL of each repository, proven by itself
 	"installation/walmend":           5, // what one repository has lost of it, from another
 	"installation/journaling":        6, // the journal of what the product does, from its facts

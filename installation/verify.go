@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/installation/needs"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/installation/walstore"
@@ -67,6 +68,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		Points: points, Level: level, Checks: sources.PointChecks(), Observer: in.observer,
 		Beside: func(ctx context.Context) []verify.WAL { return walcheck.Run(ctx, in.walRepositories(ctx), beside) },
 		Name:   func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },
+		Needs:  needs.Of(points),
 	}
 	if o.Point == "" {
 		req.Recorded = func(ctx context.Context) ([]cofre.Finding, error) {

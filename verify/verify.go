@@ -33,6 +33,8 @@ type Request struct {
 	// Recorded compares what the catalog has with what is on record of it. What it finds is of no level: the bytes are what they are. Nil
 	// compares nothing.
 	Recorded func(context.Context) ([]cofre.Finding, error)
+	// Needs says what a restore of a point needs that it does not have by itself. Nil says nothing.
+	Needs func(cofre.RecoveryPoint) []cofre.Finding
 	// Name gives what was found the names that people know. Nil leaves them.
 	Name func([]cofre.Finding)
 }
@@ -71,6 +73,8 @@ type PointResult struct {
 	// Known is what the captures themselves could not take, as the point was published with: nothing that a
 	// verification could find out, and nothing that it may be silent about.
 	Known []cofre.Finding `json:"known,omitempty"`
+	// Needs is what a restore needs that it does not have by itself: what is stored is whole.
+	Needs []cofre.Finding `json:"needs,omitempty"`
 }
 
 // Count returns the number of findings.
@@ -178,6 +182,9 @@ func stored(ctx context.Context, repo repository, req Request, res *Result) erro
 func between(ctx context.Context, repo repository, req Request, res *Result) error {
 	for _, p := range req.Points {
 		pr := PointResult{ID: p.ID, Known: known(p)}
+		if req.Needs != nil {
+			pr.Needs = req.Needs(p)
+		}
 		for _, check := range req.Checks {
 			if !check.Applies(p) {
 				continue

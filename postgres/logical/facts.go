@@ -1,11 +1,13 @@
 package logical
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/shell"
 )
 
 // The tree of a database component. ArchiveDir is a directory-format archive that stock pg_restore reads once
@@ -30,6 +32,40 @@ type Summary struct {
 	Rows          int64          `json:"rows"`
 	LargeObjects  int64          `json:"large_objects"`
 	Flavour       string         `json:"flavour,omitempty"` // "supabase" or empty
+	// Relies names functions that only a restore with a search path can call: MaxReliances of them, and their number.
+	Relies     []Reliance `json:"relies_on_search_path,omitempty"`
+	RelyCount  int        `json:"relies_on_search_path_count,omitempty"`
+	SearchPath string     `json:"search_path,omitempty"` // of the database's sessions, if there are any
+}
+
+// MaxReliances bounds what the catalog names of them.
+const MaxReliances = 10
+
+// Reliance is a function that a restore calls, for a stored expression, and that names something without its schema: archives are restored with
+// an empty search path.
+type Reliance struct {
+	Function string   `json:"function"`
+	Missing  string   `json:"missing"` // what it names: "relation codes"
+	Users    []string `json:"users"`   // what calls it
+}
+
+// Said says it.
+func (r Reliance) Said() cofre.Message {
+	return cofre.Say("doctor.search_path_relied", "function {{.function}} names something without its schema ({{.missing}}), and is called when these are restored: {{.users}}", "function", r.Function, "missing", r.Missing, "users", Some(r.Users))
+}
+
+// WayOut is the flag with which cofre restore database calls them.
+func (s Summary) WayOut() string {
+	return "--search-path " + shell.Quote(cmp.Or(s.SearchPath, "public"))
+}
+
+// Some names the first few of a list and counts the rest.
+func Some(names []string) cofre.Message {
+	const shown = 5
+	if len(names) <= shown {
+		return cofre.Verbatim(strings.Join(names, ", "))
+	}
+	return cofre.SayN("list.and_more", len(names)-shown, "{{.names}} and 1 more", "{{.names}} and {{.n}} more", "names", strings.Join(names[:shown], ", "))
 }
 
 // Facts is what was recorded inside the snapshot of the dump, stored as FactsFile beside the archive.

@@ -16,7 +16,7 @@ func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
 		rows = append(rows, []string{"", f.Check, string(f.Kind), objectIn(f), s.Beside(f.What, f.Messages)})
 	}
 	for _, p := range res.Points {
-		for _, f := range slices.Concat(p.Findings, p.Known) {
+		for _, f := range slices.Concat(p.Findings, p.Known, p.Needs) {
 			rows = append(rows, []string{string(p.ID), f.Check, string(f.Kind), f.Object, s.Beside(f.What, f.Messages)})
 		}
 	}

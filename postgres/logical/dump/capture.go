@@ -211,6 +211,7 @@ func (d *dump) describe(ctx context.Context) error {
 		d.globals, err = d.readGlobals(gctx)
 		return err
 	})
+	g.Go(func() error { return d.noteReliances(gctx) })
 	g.Go(func() error {
 		if err := d.readFacts(gctx); err != nil {
 			return err

@@ -123,18 +123,18 @@ func (x *examination) tables(ctx context.Context) error {
 	role := pgx.Identifier{x.server.Role.Name}.Sanitize()
 	privileges := cofre.Say("doctor.table_privileges", "privileges on tables")
 	if len(denied) > 0 {
-		x.add(privileges, false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", role, "names", some(denied)), x.readAllData())
+		x.add(privileges, false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", role, "names", logical.Some(denied)), x.readAllData())
 	} else {
 		x.add(privileges, true, cofre.SayN("doctor.tables_readable", len(all), "1 table, readable", "{{.n}} tables, all readable"), cofre.Message{})
 	}
 	security := cofre.Say("doctor.row_security", "row-level security")
 	if len(hidden) > 0 {
-		x.add(security, false, cofre.Say("doctor.rows_hidden", "policies would hide rows from role {{.role}} in {{.names}}", "role", role, "names", some(hidden)), cofre.Say("database.bypassrls", "ALTER ROLE {{.role}} BYPASSRLS", "role", role))
+		x.add(security, false, cofre.Say("doctor.rows_hidden", "policies would hide rows from role {{.role}} in {{.names}}", "role", role, "names", logical.Some(hidden)), cofre.Say("database.bypassrls", "ALTER ROLE {{.role}} BYPASSRLS", "role", role))
 	} else {
 		x.add(security, true, cofre.Say("doctor.nothing_hidden", "hides nothing from role {{.role}}", "role", role), cofre.Message{})
 	}
 	if len(unlogged) > 0 {
-		x.add(cofre.Say("doctor.unlogged", "unlogged tables"), false, cofre.Say("doctor.unlogged_standby", "a standby has no rows of {{.names}}", "names", some(unlogged)),
+		x.add(cofre.Say("doctor.unlogged", "unlogged tables"), false, cofre.Say("doctor.unlogged_standby", "a standby has no rows of {{.names}}", "names", logical.Some(unlogged)),
 			cofre.Say("doctor.set_logged", "capture from the primary, or ALTER TABLE … SET LOGGED"))
 	}
 	return nil
@@ -146,7 +146,7 @@ SELECT pg_catalog.format('%I.%I', n.nspname, o.relname) FROM pg_catalog.pg_class
 WHERE o.relkind = 'S' AND `+logical.UserObject+` AND NOT (pg_catalog.has_sequence_privilege(o.oid, 'SELECT') AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'))
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(denied) > 0 {
-		x.add(cofre.Say("doctor.sequence_privileges", "privileges on sequences"), false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", pgx.Identifier{x.server.Role.Name}.Sanitize(), "names", some(denied)), x.readAllData())
+		x.add(cofre.Say("doctor.sequence_privileges", "privileges on sequences"), false, cofre.Say("doctor.may_not_read", "role {{.role}} may not read {{.names}}", "role", pgx.Identifier{x.server.Role.Name}.Sanitize(), "names", logical.Some(denied)), x.readAllData())
 	}
 	return err
 }
@@ -196,7 +196,7 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted A
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY 1`, pgx.RowTo[string])
 	if err == nil && len(held) > 0 {
-		x.add(cofre.Say("doctor.locked", "locked tables"), false, some(held), cofre.Say("doctor.locked_wait", "a backup waits for these sessions, as long as --lock-timeout says"))
+		x.add(cofre.Say("doctor.locked", "locked tables"), false, logical.Some(held), cofre.Say("doctor.locked_wait", "a backup waits for these sessions, as long as --lock-timeout says"))
 	}
 	return err
 }
@@ -220,7 +220,7 @@ func (x *examination) prepared(ctx context.Context) error {
 SELECT pg_catalog.quote_literal(gid) FROM pg_catalog.pg_prepared_xacts
 WHERE database = pg_catalog.current_database() AND prepared < pg_catalog.now() - interval '1 hour' ORDER BY prepared`, pgx.RowTo[string])
 	if err == nil && len(old) > 0 {
-		x.add(cofre.Say("doctor.prepared", "prepared transactions"), false, cofre.Say("doctor.prepared_old", "older than an hour: {{.names}}", "names", some(old)),
+		x.add(cofre.Say("doctor.prepared", "prepared transactions"), false, cofre.Say("doctor.prepared_old", "older than an hour: {{.names}}", "names", logical.Some(old)),
 			cofre.Say("doctor.prepared_end", "COMMIT PREPARED {{.name}}, or ROLLBACK PREPARED {{.name}}", "name", old[0]))
 	}
 	return err

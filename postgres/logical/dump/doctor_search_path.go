@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -54,49 +56,83 @@ ORDER BY 2`
 // called is a function that a restore calls.
 type called struct {
 	oid            uint32
-	name           string
 	language, body string
-	users          []string
+	logical.Reliance
 }
 
-// searchPath finds functions that a restore calls and that name something without its schema: archives are restored with an empty
+func (x *examination) searchPath(ctx context.Context) error {
+	all, err := reliances(ctx, x.conn)
+	for _, r := range all {
+		x.found = append(x.found, cofre.NewDiagnosis(cofre.Say("doctor.search_path", "search path"), false, r.Said(),
+			cofre.Say("doctor.search_path_set", "ALTER FUNCTION {{.function}} SET search_path = …; points of before are restored with cofre restore database --search-path", "function", r.Function)))
+	}
+	return err
+}
+
+// reliances finds functions that a restore calls and that name something without its schema: archives are restored with an empty
 // search path, so that they fail on the bad day. No code of the database is run, which may be anybody's: the server parses a
 // function in SQL as CREATE FUNCTION does; in the body of one in PL/pgSQL, names of relations and functions are looked for where a
 // query or a call has them.
-func (x *examination) searchPath(ctx context.Context) error {
-	all, err := logical.Collect(ctx, x.conn, "the functions of stored expressions", evaluated, func(r pgx.CollectableRow) (c called, err error) {
-		return c, r.Scan(&c.oid, &c.name, &c.language, &c.body, &c.users)
+func reliances(ctx context.Context, conn *pgx.Conn) ([]logical.Reliance, error) {
+	all, err := logical.Collect(ctx, conn, "the functions of stored expressions", evaluated, func(r pgx.CollectableRow) (c called, err error) {
+		return c, r.Scan(&c.oid, &c.Function, &c.language, &c.body, &c.Users)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(c called) bool { return len(c.users) == 0 })
+	all = slices.DeleteFunc(all, func(c called) bool { return len(c.Users) == 0 })
 	if len(all) == 0 {
-		return nil
+		return nil, nil
 	}
-	known, err := x.namesOutsideCatalog(ctx)
+	known, err := namesOutsideCatalog(ctx, conn)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var found []logical.Reliance
 	for _, c := range all {
-		missing := c.unqualified(known)
+		c.Missing = c.unqualified(known)
 		if c.language == "sql" {
-			if missing, err = x.validate(ctx, c); err != nil {
-				return err
+			if c.Missing, err = validate(ctx, conn, c); err != nil {
+				return nil, err
 			}
 		}
-		if missing != "" {
-			x.found = append(x.found, cofre.NewDiagnosis(cofre.Say("doctor.search_path", "search path"), false,
-				cofre.Say("doctor.search_path_relied", "function {{.function}} names something without its schema ({{.missing}}), and is called when these are restored: {{.users}}", "function", c.name, "missing", missing, "users", some(c.users)),
-				cofre.Say("doctor.search_path_set", "ALTER FUNCTION {{.function}} SET search_path = …; points of before are restored with cofre restore database --search-path", "function", c.name)))
+		if c.Missing != "" {
+			found = append(found, c.Reliance)
 		}
+	}
+	return found, nil
+}
+
+// maxSearch bounds how long a capture looks for them: a note is not worth a backup that is late.
+const maxSearch = 30 * time.Second
+
+// noteReliances writes into the facts which functions rely on a search path, so that a verification and the plan of a restore can say it. It
+// has a session of its own, as what it asks for may fail; then nothing is known.
+//
+// Errors: that of ctx.
+func (d *dump) noteReliances(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, maxSearch)
+	defer cancel()
+	conn, err := postgres.Connect(bounded, d.s.config)
+	if err != nil {
+		return ctx.Err()
+	}
+	defer postgres.Close(ctx, conn)
+	all, err := reliances(bounded, conn)
+	if err != nil || len(all) == 0 {
+		return ctx.Err()
+	}
+	d.facts.Relies, d.facts.RelyCount = all[:min(len(all), logical.MaxReliances)], len(all)
+	// What sessions of the role have in this database, and not this one, which has none.
+	if err := conn.QueryRow(bounded, "SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'search_path'").Scan(&d.facts.SearchPath); err != nil {
+		return ctx.Err()
 	}
 	return nil
 }
 
 // validate has the server parse a function in SQL with an empty search path, and returns what it does not find.
-func (x *examination) validate(ctx context.Context, c called) (missing string, err error) {
-	err = pgx.BeginFunc(ctx, x.conn, func(tx pgx.Tx) error {
+func validate(ctx context.Context, conn *pgx.Conn, c called) (missing string, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL check_function_bodies = on"); err != nil {
 			return err
 		}
@@ -114,8 +150,8 @@ func (x *examination) validate(ctx context.Context, c called) (missing string, e
 }
 
 // namesOutsideCatalog are the names of relations and functions that an empty search path does not lead to.
-func (x *examination) namesOutsideCatalog(ctx context.Context) (map[string]bool, error) {
-	names, err := logical.Collect(ctx, x.conn, "the names of relations and functions", `
+func namesOutsideCatalog(ctx context.Context, conn *pgx.Conn) (map[string]bool, error) {
+	names, err := logical.Collect(ctx, conn, "the names of relations and functions", `
 SELECT DISTINCT 'r' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'v', 'm', 'f', 'p') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 AND NOT EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relname = c.relname AND o.relnamespace = 'pg_catalog'::pg_catalog.regnamespace)

@@ -106,7 +106,7 @@ WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_ca
 		}
 		b, err := d.dumpAllOver(ctx, p.name, append(slices.Clone(options), "--encoding="+p.encoding))
 		if err == nil {
-			d.warning(cofre.Say("database.globals_elsewhere", "the globals were read over database {{.database}}, because names of roles are no text in {{.encoding}}: {{.roles}}", "database", p.name, "encoding", d.server.Encoding, "roles", some(roles)))
+			d.warning(cofre.Say("database.globals_elsewhere", "the globals were read over database {{.database}}, because names of roles are no text in {{.encoding}}: {{.roles}}", "database", p.name, "encoding", d.server.Encoding, "roles", logical.Some(roles)))
 			return b, nil
 		}
 		if ctx.Err() != nil {
@@ -115,7 +115,7 @@ WHERE datallowconn AND pg_catalog.pg_encoding_max_length(encoding) = 1 AND pg_ca
 	}
 	d.lacking.Store(true)
 	d.warning(cofre.Say("database.no_globals", "the roles of the server are not captured: their names are no text in {{.encoding}}: {{.roles}} ({{.error}}); rename them over a database in the encoding in which they were made: ALTER ROLE … RENAME TO …",
-		"encoding", d.server.Encoding, "roles", some(roles), "error", cause))
+		"encoding", d.server.Encoding, "roles", logical.Some(roles), "error", cause))
 	return []byte("-- not captured: names of roles are no text in this database's encoding\n"), nil
 }
 

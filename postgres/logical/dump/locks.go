@@ -82,11 +82,11 @@ func (d *dump) lockTables(ctx context.Context) error {
 		}
 	}
 	if len(denied) > 0 {
-		return cofre.WithHint(fmt.Errorf("role %s may not read %s: %w", d.server.Role.Name, some(denied), cofre.ErrDenied),
+		return cofre.WithHint(fmt.Errorf("role %s may not read %s: %w", d.server.Role.Name, logical.Some(denied), cofre.ErrDenied),
 			cofre.Say("database.grants", "cofre doctor --print-grants prints the SQL for a role that may read everything"))
 	}
 	if len(hidden) > 0 {
-		return cofre.WithHint(fmt.Errorf("row-level security hides rows from role %s in %s: %w", d.server.Role.Name, some(hidden), cofre.ErrDenied),
+		return cofre.WithHint(fmt.Errorf("row-level security hides rows from role %s in %s: %w", d.server.Role.Name, logical.Some(hidden), cofre.ErrDenied),
 			cofre.Say("database.bypassrls", "ALTER ROLE {{.role}} BYPASSRLS", "role", pgx.Identifier{d.server.Role.Name}.Sanitize()))
 	}
 	if _, err := d.conn.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = '%dms'", d.s.o.LockTimeout.Milliseconds())); err != nil {
@@ -117,7 +117,7 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND c.
 		return err
 	}
 	if len(changed) > 0 {
-		return cofre.WithHint(fmt.Errorf("table %s: %w", some(changed), errChanged), cofre.Say("database.rewritten", "run the backup while no table is truncated or rewritten all the time"))
+		return cofre.WithHint(fmt.Errorf("table %s: %w", logical.Some(changed), errChanged), cofre.Say("database.rewritten", "run the backup while no table is truncated or rewritten all the time"))
 	}
 	return nil
 }
@@ -157,14 +157,5 @@ ORDER BY l.granted DESC, 1`, pgx.RowTo[string])
 	if err != nil || len(holders) == 0 {
 		return "a table was locked, and is no more"
 	}
-	return some(holders).Text
-}
-
-// some names the first few of a list and counts the rest.
-func some(names []string) cofre.Message {
-	const shown = 5
-	if len(names) <= shown {
-		return cofre.Verbatim(strings.Join(names, ", "))
-	}
-	return cofre.SayN("list.and_more", len(names)-shown, "{{.names}} and 1 more", "{{.names}} and {{.n}} more", "names", strings.Join(names[:shown], ", "))
+	return logical.Some(holders).Text
 }

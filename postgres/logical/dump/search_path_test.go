@@ -1,11 +1,13 @@
 package dump_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 )
@@ -18,6 +20,7 @@ func TestDoctorNoticesReliedSearchPaths(t *testing.T) {
 		db := s.Database(t)
 		s.Exec(t, db, `
 SET search_path = app, public;
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = app, public', current_database()); END $$;
 CREATE SCHEMA app;
 CREATE TABLE app.codes (code text PRIMARY KEY); INSERT INTO app.codes VALUES ('a');
 CREATE FUNCTION app.plain(i int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';
@@ -63,6 +66,19 @@ CREATE TABLE app.defaults (i int DEFAULT app.sqlf(1));
 					t.Errorf("%+v", d)
 				}
 			}
+		}
+		var facts logical.Summary
+		_, _, captured := logicaltest.Capture(t, logicaltest.Source(s, db, dump.Options{}), 2)
+		if err := json.Unmarshal(captured.Facts, &facts); err != nil {
+			t.Fatal(err)
+		}
+		var noted []string
+		for _, r := range facts.Relies {
+			name, _, _ := strings.Cut(r.Function, "(")
+			noted = append(noted, name+": "+strings.Join(r.Users, ", "))
+		}
+		if !slices.Equal(noted, want) || facts.RelyCount != len(want) || facts.WayOut() != "--search-path 'app, public'" {
+			t.Errorf("captured\n%s\n%s", strings.Join(noted, "\n"), facts.WayOut())
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
