@@ -1,12 +1,15 @@
 package wal_test
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -467,6 +470,93 @@ func TestStreamOutlivesARepositoryThatIsDown(t *testing.T) {
 		}
 	}
 	run.stop(t)
+}
+
+// A second stream on the spool of one that runs takes nothing for left over: it ends, and the first one goes on.
+func TestStreamsDoNotShareASpool(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
+	c := stream.Config{
+		Postgres: s.Config("postgres"), Slot: "cofre_one", Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}},
+		Spool: filepath.Join(root, "streamed"), Flush: 50 * time.Millisecond,
+	}
+	run := startStream(t, c)
+	s.Exec(t, "postgres", "create table t as select 1 as x")
+	system := systemOf(t, s)
+	reached := func() bool {
+		t.Helper()
+		file, err := pgdata.ParseWALName(strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_flush_lsn())")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		to, err := strconv.Atoi(strings.TrimSpace(s.Query(t, "postgres", "select file_offset from pg_walfile_name_offset(pg_current_wal_flush_lsn())")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := wal.JoinParts(t.Context(), st, id, system, file)
+		want := mustRead(t, filepath.Join(s.DataDir, "pg_wal", file.String()))
+		return err == nil && len(got) >= to && bytes.Equal(got[:to], want[:to])
+	}
+	testkit.Await(t, "the beginning in the repository", 20*time.Second, reached)
+	for _, slot := range []string{"cofre_one", "cofre_two"} {
+		other := c
+		other.Slot = slot
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		err := stream.Run(ctx, other)
+		cancel()
+		if !errors.Is(err, cofre.ErrLocked) || !strings.Contains(cofre.Hint(err), "--spool") {
+			t.Errorf("a second stream with slot %s: %v", slot, err)
+		}
+	}
+	for range 5 {
+		s.Exec(t, "postgres", "insert into t select 1 from generate_series(1, 100)")
+		testkit.Await(t, "what was written since", 20*time.Second, reached)
+	}
+	if said := run.saidSo("warning"); said != "" {
+		t.Errorf("the first says: %s", said)
+	}
+	run.stop(t)
+	if n := s.Query(t, "postgres", "select count(*) from pg_replication_slots where slot_name = 'cofre_two'"); strings.TrimSpace(n) != "0" {
+		t.Errorf("the refused one has made its slot")
+	}
+}
+
+// What a stream that is ended could not bring to the repository is said to be on this host.
+func TestStreamSaysWhatItLeavesBehind(t *testing.T) {
+	t.Parallel()
+	root, st, id := repository(t)
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
+	down := newFailing(st)
+	c := stream.Config{
+		Postgres: s.Config("postgres"), Slot: "cofre_left", Archives: []wal.Archive{{Store: down, Recipient: id.Recipient()}},
+		Spool: filepath.Join(root, "streamed"), Flush: 50 * time.Millisecond,
+	}
+	run := startStream(t, c)
+	testkit.Await(t, "a slot", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
+	})
+	down.down.Store(true)
+	s.Exec(t, "postgres", "create table t as select 1 as x")
+	testkit.Await(t, "a warning", 10*time.Second, func() bool { return run.saidSo("did not take it") != "" })
+	run.stop(t)
+	if run.saidSo("stays in "+c.Spool) == "" {
+		t.Errorf("it says: %s", run.saidSo(""))
+	}
+	down.down.Store(false)
+	run = startStream(t, c)
+	testkit.Await(t, "a beginning in the repository", 20*time.Second, func() bool {
+		file, err := pgdata.ParseWALName(strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_current_wal_flush_lsn())")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := wal.JoinParts(t.Context(), st, id, systemOf(t, s), file)
+		return err == nil && got != nil
+	})
+	run.stop(t)
+	if said := run.saidSo("stays in"); said != "" {
+		t.Errorf("with nothing left it says: %s", said)
+	}
 }
 
 // With Synchronous the store has every commit before the client hears of it.

@@ -32,6 +32,10 @@ func (r *run) session(ctx context.Context, ship func(*Shipper)) error {
 	if err != nil {
 		return err
 	}
+	// Before anything is made on the server that would stay there.
+	if err := r.lock(s.system); err != nil {
+		return err
+	}
 	if err := r.reserve(ctx, &s); err != nil {
 		return err
 	}
@@ -262,12 +266,12 @@ func (r *Receiver) more() bool {
 // report tells the server how far WAL is received and durable, and may ask it for a sign of life.
 func (r *Receiver) report(ctx context.Context, answer bool) error {
 	_, received, _ := r.spool.Current()
-	flushed := min(received, r.stored())
-	if !r.synchronous {
-		var err error
-		if flushed, err = r.spool.Sync(); err != nil {
-			return err
-		}
+	flushed, err := min(received, r.stored()), r.spool.Intact()
+	if !r.synchronous && err == nil {
+		flushed, err = r.spool.Sync()
+	}
+	if err != nil {
+		return err
 	}
 	r.confirmed = flushed
 	return pglogrepl.SendStandbyStatusUpdate(ctx, r.pg, pglogrepl.StandbyStatusUpdate{

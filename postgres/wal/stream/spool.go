@@ -252,11 +252,34 @@ func (s *Spool) Sync() (cofre.LSN, error) {
 	if err != nil {
 		return synced, unusable(diskFull(err))
 	}
+	if err := s.Intact(); err != nil {
+		return synced, err
+	}
 	s.named = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.synced = received
 	return received, nil
+}
+
+// Intact makes sure that the file that is being written still has its name: what nobody finds again is not received.
+//
+// Errors: one that names the file, if something else has removed or replaced it.
+func (s *Spool) Intact() error {
+	seg, _, open := s.Current()
+	if !open || s.file == nil {
+		return nil
+	}
+	here, err := s.file.Stat()
+	if err != nil {
+		return unusable(err)
+	}
+	path := s.path(seg, partSuffix)
+	if named, err := os.Stat(path); err != nil || !os.SameFile(here, named) {
+		return cofre.WithHint(unusable(cofre.Fail(cofre.Say("stream.spool_changed", "{{.file}} was removed or replaced while it was written", "file", path), cofre.ErrRefused)),
+			cofre.Say("stream.spool_alone", "leave the spool to cofre alone, and start cofre wal stream again: the server still has what was in it"))
+	}
+	return nil
 }
 
 // SetAside lets the beginning of a segment that will never be completed wait for the archives: a timeline has ended in

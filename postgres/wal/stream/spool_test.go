@@ -213,6 +213,40 @@ func TestSyncIsOfBytesAndName(t *testing.T) {
 	}
 }
 
+// What the server is told to be flushed is found again by its name, whoever cleans up or starts a second stream there.
+func TestTheFileThatIsWrittenKeepsItsName(t *testing.T) {
+	all := fixtures(t)
+	for what, harm := range map[string]func(part string) error{
+		"removed": os.Remove,
+		"renamed": func(part string) error { return os.Rename(part, strings.TrimSuffix(part, ".part")+".left") },
+		"replaced": func(part string) error {
+			return errors.Join(os.Rename(part, part+".old"), os.WriteFile(part, []byte("of another run"), 0o600))
+		},
+	} {
+		dir := filepath.Join(t.TempDir(), "spool")
+		s := openSpool(t, dir, all[0], 1)
+		begin(t, s, all[0])
+		write(t, s, all[0], 0, 100)
+		if err := s.Intact(); err != nil {
+			t.Errorf("before: %v", err)
+		}
+		durably, err := s.Sync()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := harm(filepath.Join(dir, all[0].Name(size)+".part")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, all[0], 100, 200)
+		if got, err := s.Sync(); got != durably || !permanent(err) || cofre.Hint(err) == "" {
+			t.Errorf("%s: durable up to %s after %s, %v", what, got, durably, err)
+		}
+		if err := s.Intact(); !permanent(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // A new folder has a name that is durable, and those above it.
 func TestTheFolderOfASpoolIsDurable(t *testing.T) {
 	all := fixtures(t)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/retry"
 	"github.com/trustlayer/cofre/postgres"
@@ -100,6 +101,7 @@ type run struct {
 	system   cofre.SystemID
 	size     int64
 	spool    *Spool
+	unlock   func() error // the spool; nil if it is not locked
 	shippers []*Shipper
 	receiver *Receiver
 
@@ -141,7 +143,11 @@ func (r *run) run(ctx context.Context) error {
 	}
 	shippers.Wait()
 	if r.spool != nil {
+		r.left(shipping.Err() != nil)
 		_ = r.spool.Close()
+	}
+	if r.unlock != nil {
+		_ = r.unlock()
 	}
 	select {
 	case failed := <-failures:
@@ -149,6 +155,15 @@ func (r *run) run(ctx context.Context) error {
 	default:
 		return err
 	}
+}
+
+// left says that a run ends before an archive has everything.
+func (r *run) left(early bool) {
+	_, received, open := r.spool.Current()
+	if !early || r.spool.Bytes() == 0 && (!open || r.stored() >= received) {
+		return
+	}
+	r.tell.warn(cofre.Say("stream.left", "WAL that not every repository has stays in {{.directory}}: the next cofre wal stream on this host stores it", "directory", r.spool.dir))
 }
 
 // receive holds sessions one after the other until ctx ends; its error is one that does not pass. ship is called for
@@ -187,7 +202,7 @@ func (r *run) prepare(system cofre.SystemID, size int64, ship func(*Shipper)) er
 	if r.spool != nil {
 		return nil
 	}
-	spool, err := OpenSpool(filepath.Join(r.Spool, "stream", system.String()), system, size, len(r.Archives))
+	spool, err := OpenSpool(r.spoolDir(system), system, size, len(r.Archives))
 	if err != nil {
 		return err
 	}
@@ -207,6 +222,31 @@ func (r *run) prepare(system cofre.SystemID, size int64, ship func(*Shipper)) er
 		r.shippers = append(r.shippers, s)
 		ship(s)
 	}
+	return nil
+}
+
+func (r *run) spoolDir(system cofre.SystemID) string {
+	return filepath.Join(r.Spool, "stream", system.String())
+}
+
+// lock makes the spool this run's own until it ends: another would take what is being received here for what an earlier run has left.
+func (r *run) lock(system cofre.SystemID) error {
+	if r.unlock != nil {
+		return nil
+	}
+	dir := r.spoolDir(system)
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
+		return unusable(diskFull(err))
+	}
+	unlock, err := durable.LockDir(dir)
+	if errors.Is(err, cofre.ErrLocked) {
+		return cofre.WithHint(unusable(cofre.Fail(cofre.Say("stream.spool_in_use", "another cofre wal stream uses the spool {{.directory}}", "directory", dir), cofre.ErrLocked)),
+			cofre.Say("stream.spool_of_its_own", "end the other one first; or, to stream twice, give this one a slot and a spool of its own: --slot NAME --spool DIR"))
+	}
+	if err != nil {
+		return unusable(err)
+	}
+	r.unlock = unlock
 	return nil
 }
 
