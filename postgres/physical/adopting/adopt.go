@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
@@ -70,11 +73,10 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 		return nil, err
 	}
 	o.Dir, o.Superuser = dir, cmp.Or(o.Superuser, "postgres")
-	a := &Adoption{o: o}
-	if err := a.isCopy(); err != nil {
+	a := &Adoption{o: o, Running: datadir.LivePostmaster(dir) != 0}
+	if err := a.isCopy(ctx); err != nil {
 		return nil, err
 	}
-	a.Running = datadir.LivePostmaster(dir) != 0
 	if a.Running {
 		if err := a.ask(ctx); err != nil {
 			return nil, err
@@ -87,7 +89,7 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	a.SystemID, a.Timeline, a.major = c.SystemID, c.Timeline, c.Major
 	if !a.Running && c.State != pgdata.StateShutDown {
 		return nil, refuse(cofre.Say("adopt.not_shut_down", "{{.dir}} was not shut down as it should be: it is {{.state}}", "dir", dir, "state", c.State),
-			cofre.Say("adopt.start_and_stop", "start and stop it once: pg_ctl start -D {{.dir}}, pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
+			cofre.Say("adopt.start_and_stop", "start and stop it once: pg_ctl start -D {{.dir}} && pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
 	}
 	// A server that is stopped after it has removed recovery.signal, and before it is on its new timeline, starts again on that
 	// of the original, and past the target.
@@ -122,7 +124,7 @@ func refuse(what, hint cofre.Message) error {
 func (a *Adoption) quoted() string { return shell.Quote(a.o.Dir) }
 
 // isCopy makes sure that the directory is a restored copy, whole and promoted.
-func (a *Adoption) isCopy() error {
+func (a *Adoption) isCopy(ctx context.Context) error {
 	dir := a.o.Dir
 	exists := func(name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
@@ -134,16 +136,15 @@ func (a *Adoption) isCopy() error {
 		return refuse(cofre.Say("adopt.in_part", "{{.dir}} is restored in part only", "dir", dir), cofre.Say("adopt.restore_again", "restore it again, to its end"))
 	case !exists(pgdata.ControlFile):
 		return refuse(cofre.Say("adopt.no_directory", "{{.dir}} is no data directory", "dir", dir), cofre.Say("adopt.name_directory", "name the data directory of a restored cluster"))
-	case !exists(datadir.RecoveryFile) && !a.left:
-		return refuse(cofre.Say("adopt.no_copy", "{{.dir}} is no copy that cofre has restored, or was adopted before", "dir", dir), cofre.Say("adopt.acts_already", "there is nothing to do: it acts as its configuration says"))
+	case !exists(datadir.RecoveryFile) && !a.left && !a.actsAsCopy(ctx):
+		return refuse(cofre.Say("adopt.no_copy", "{{.dir}} is no copy that cofre has restored, or was adopted before", "dir", dir), cofre.Say("adopt.acts_already", "it acts as its configuration says; to take a base backup of it: cofre backup cluster"))
 	case exists(datadir.LossFile) && !a.left:
 		return refuse(cofre.Say("adopt.lost", "{{.dir}} was restored without what the repository had lost, and is no moment of the original: {{.file}} names it", "dir", dir, "file", datadir.LossFile),
 			cofre.Say("adopt.take_out", "take out of it what can be read: pg_dump -h {{.dir}}, into another cluster; if it is to be the original all the same: rm {{.file}}", "dir", a.quoted(), "file", shell.Quote(filepath.Join(dir, datadir.LossFile))))
 	case exists("standby.signal"):
 		return refuse(cofre.Say("adopt.standby", "{{.dir}} is a standby", "dir", dir), cofre.Say("adopt.promote_standby", "remove standby.signal and promote it first, if it is to take the place of the original"))
 	case exists(datadir.SignalFile):
-		return refuse(cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", dir),
-			cofre.Say("adopt.start_and_promote", "start it with pg_ctl start -D {{.dir}}, look at it, and promote it: psql -h {{.dir}} -c 'SELECT pg_promote()'", "dir", a.quoted()))
+		return a.recovering()
 	}
 	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -159,16 +160,50 @@ func (a *Adoption) isCopy() error {
 	return nil
 }
 
+// recovering is the refusal of a copy that has not been promoted.
+func (a *Adoption) recovering() error {
+	what := cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", a.o.Dir)
+	if set, _ := os.ReadFile(filepath.Join(a.o.Dir, datadir.RecoveryFile)); strings.Contains(string(set), "recovery_target_action = 'shutdown'") {
+		return refuse(what, cofre.Say("adopt.shuts_down", "each time that it is started it shuts down at its target: restore it again with --delta, --start and --action promote"))
+	}
+	if socket, port, err := whereItListens(a.o.Dir); a.Running && err == nil {
+		promote := fmt.Sprintf("psql -h %s -p %s -U %s -c 'SELECT pg_promote()' template1", shell.Quote(socket), port, shell.Quote(a.o.Superuser))
+		return refuse(what, cofre.Say("adopt.promote", "promote it: {{.command}}", "command", promote))
+	}
+	conf, _ := os.ReadFile(filepath.Join(a.o.Dir, "postgresql.conf")) // it may be elsewhere
+	return refuse(what, cofre.Say("adopt.start_and_promote", "start it, and look at it; cofre adopt then says how it is promoted: {{.command}}", "command", datadir.StartCommand(a.o.Dir, conf)))
+}
+
+// actsAsCopy reports whether a copy that runs counts the settings of the restore still, which are gone from its files: its adoption
+// has not come to the restart.
+func (a *Adoption) actsAsCopy(ctx context.Context) (acts bool) {
+	if !a.Running {
+		return false
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE sourcefile LIKE '%/' || $1)", datadir.RecoveryFile).Scan(&acts)
+	return err == nil && acts
+}
+
+// connect connects to a copy that runs, through its socket.
+func (a *Adoption) connect(ctx context.Context) (*pgx.Conn, error) {
+	socket, port, err := whereItListens(a.o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Connect(ctx, postgres.Config{URL: fmt.Sprintf("postgres:///template1?host=%s&port=%s&sslmode=disable", url.PathEscape(socket), port), User: a.o.Superuser})
+}
+
 // ask asks a copy that runs whether it takes writes, and has it write down which timeline it is on.
 func (a *Adoption) ask(ctx context.Context) error {
 	if a.private {
 		return refuse(cofre.Say("adopt.private", "{{.dir}} is run by its recovery, on a private socket", "dir", a.o.Dir), cofre.Say("adopt.stop_first", "stop it first: pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
 	}
-	socket, port, err := whereItListens(a.o.Dir)
-	if err != nil {
-		return err
-	}
-	conn, err := postgres.Connect(ctx, postgres.Config{URL: fmt.Sprintf("postgres:///template1?host=%s&port=%s&sslmode=disable", socket, port), User: a.o.Superuser})
+	conn, err := a.connect(ctx)
 	if err != nil {
 		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser that it lets in: --superuser", "dir", shell.Quote(a.o.Dir)))
 	}
@@ -178,7 +213,7 @@ func (a *Adoption) ask(ctx context.Context) error {
 		return err
 	}
 	if recovering {
-		return refuse(cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", a.o.Dir), cofre.Say("adopt.promote", "promote it: psql -h {{.dir}} -c 'SELECT pg_promote()'", "dir", a.quoted()))
+		return a.recovering()
 	}
 	// pg_control names the timeline of a promoted server only after a checkpoint.
 	if _, err := conn.Exec(ctx, "CHECKPOINT"); err != nil {

@@ -172,3 +172,58 @@ func sameSettings(a, b string) bool {
 	}
 	return clean(a) == clean(b)
 }
+
+// TestARunningCopyIsAdoptedToItsRestart follows what is said, by paste, from the pause at the target to the restart, with the adoption ended
+// before that: until the server counts the configuration of the original it is a copy, whatever its files say.
+func TestARunningCopyIsAdoptedToItsRestart(t *testing.T) {
+	dir := physicaltest.Room(t)
+	a := physicaltest.Archive(physicaltest.Shared(t, dir, "archive"))
+	socket := physicaltest.Shared(t, dir, "socket")
+	s := testkit.Postgres(t, 0, a.Conf(), testkit.Own(), testkit.Conf("listen_addresses = ''"))
+	s.Exec(t, "postgres", "ALTER SYSTEM SET unix_socket_directories = '"+socket+"'")
+	s.Exec(t, "postgres", "ALTER SYSTEM SET port = 5439")
+	repo := repositorytest.NewMemory()
+	c := physicaltest.Backup(t, repo, basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres"), Archive: a}), nil)
+	to := filepath.Join(dir, "a copy")
+	physicaltest.Restore(t, repo, c, restoring.Options{Dir: to, RestoreCommand: a.RestoreCommand(), Recovery: cofre.RecoveryTarget{Immediate: true}})
+	plan := func() (*adopting.Adoption, error) {
+		return adopting.Plan(t.Context(), adopting.Options{Dir: to, Restart: true, BinDir: s.BinDir, Archive: func(context.Context, string) error { return nil }})
+	}
+	paste := func(hint string) {
+		t.Helper()
+		_, command, _ := strings.Cut(hint, ": ")
+		t.Logf("pasted: %s", command)
+		physicaltest.Paste(t, s.BinDir, to, command)
+	}
+	_, err := plan()
+	if err == nil || !strings.Contains(cofre.Hint(err), "start it") {
+		t.Fatalf("a copy that does not run: %v, hint %q", err, cofre.Hint(err))
+	}
+	copied := physicaltest.Started{Bin: s.BinDir, Dir: to}
+	paste(cofre.Hint(err))
+	t.Cleanup(func() { copied.Ctl(t, "stop", "-m", "immediate") })
+	if _, err = plan(); err == nil || !strings.Contains(cofre.Hint(err), "promote it") {
+		t.Fatalf("a copy that is paused: %v, hint %q", err, cofre.Hint(err))
+	}
+	paste(cofre.Hint(err))
+
+	first, err := plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Running = false // as if it had ended just before its restart
+	if done, err := first.Adopt(t.Context()); err != nil || done.Restarted || len(done.Settings) == 0 {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	again, err := plan()
+	if err != nil {
+		t.Fatalf("a server that still counts the settings of the copy: %v", err)
+	}
+	if done, err := again.Adopt(t.Context()); err != nil || !done.Restarted {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	_, err = plan()
+	if !errors.Is(err, cofre.ErrPreflight) || !strings.Contains(err.Error(), "adopted before") || !strings.HasSuffix(cofre.Hint(err), ": cofre backup cluster") {
+		t.Errorf("once more: %v, hint %q", err, cofre.Hint(err))
+	}
+}

@@ -296,6 +296,23 @@ func (s Started) Ctl(t *testing.T, args ...string) {
 	}
 }
 
+// Paste runs a line as a person does who is the user of servers, with the programs of bin, and what it starts keeps its log in dir.
+func Paste(t *testing.T, bin, dir, line string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", line)
+	asServer(t, cmd)
+	f, err := os.OpenFile(filepath.Join(dir, "pg_ctl.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.Env = f, f, "/", append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
+	if err := cmd.Run(); err != nil {
+		said, _ := os.ReadFile(f.Name())
+		t.Fatalf("%s: %v\n%s", line, err, said)
+	}
+}
+
 func (s Started) Ask(t *testing.T, database, sql string) string {
 	t.Helper()
 	out, err := exec.Command(filepath.Join(s.Bin, "psql"), "-XAtqh", s.Dir, "-U", "postgres", "-d", database, "-c", sql).CombinedOutput()
