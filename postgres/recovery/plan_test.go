@@ -468,6 +468,10 @@ func typed(t *rapid.T, text string) (target cofre.RecoveryTarget) {
 			target.LSN, err = cofre.ParseLSN(value)
 		case "immediate":
 			target.Immediate = true
+		case "name":
+			target.Name = strings.Trim(value, "'")
+		case "xid":
+			_, err = fmt.Sscan(value, &target.XID)
 		case "exclusive":
 			target.Exclusive = true
 		case "timeline":
@@ -665,6 +669,51 @@ func TestRefusalsNameWhatIsNearest(t *testing.T) {
 	}
 	if _, err := recovery.Recover(cofre.RecoveryTarget{}, nil, &w.wal, w.scan); err == nil {
 		t.Error("recovered without a base backup")
+	}
+}
+
+// TestWhatLiesOnAnotherTimelineIsNamed: a copy was promoted at an earlier moment, and is the original now; what came after that moment
+// is not along its timeline.
+func TestWhatLiesOnAnotherTimelineIsNamed(t *testing.T) {
+	w := newWorld()
+	w.backup(1000)
+	fork := w.end[1]
+	w.write(100)
+	xid := w.xid
+	w.tick()
+	w.commits[1] = append(w.commits[1], pgdata.Moment{Kind: pgdata.MomentRestorePoint, Start: w.end[1], End: w.end[1] + 100, At: w.clock, Name: "it's here"})
+	w.end[1] += 100
+	last := w.clock
+	w.write(100)
+	w.fork(fork)
+	w.archive()
+	for _, c := range []struct {
+		target cofre.RecoveryTarget
+		flags  string
+	}{
+		{cofre.RecoveryTarget{Name: "it's here"}, `--name 'it'\''s here' --timeline 1`},
+		{cofre.RecoveryTarget{XID: uint64(xid)}, fmt.Sprintf("--xid %d --timeline 1", xid)},
+		{cofre.RecoveryTarget{XID: uint64(xid), Exclusive: true}, fmt.Sprintf("--xid %d --exclusive --timeline 1", xid)},
+		{cofre.RecoveryTarget{LSN: fork + 120}, fmt.Sprintf("--lsn %s --timeline 1", fork+120)},
+		{cofre.RecoveryTarget{At: last}, "--at " + last.Format(time.RFC3339) + " --timeline 1"},
+	} {
+		_, err := recovery.Recover(c.target, w.backups, &w.wal, w.scan)
+		var unreachable *cofre.UnreachableError
+		if !errors.As(err, &unreachable) {
+			t.Errorf("%s: %v", c.target, err)
+			continue
+		}
+		if got := unreachable.Nearest[len(unreachable.Nearest)-1].Text; got != "on timeline 1: "+c.flags {
+			t.Errorf("%s: %q, want %s at the end of %v", c.target, got, c.flags, err)
+		}
+		c.target.Timeline = 1
+		if _, err := recovery.Recover(c.target, w.backups, &w.wal, w.scan); err != nil {
+			t.Errorf("what is named: %v", err)
+		}
+		c.target.Timeline = 2
+		if _, err := recovery.Recover(c.target, w.backups, &w.wal, w.scan); err == nil || strings.Contains(err.Error(), "--timeline 1") {
+			t.Errorf("a timeline that was asked for: %v", err)
+		}
 	}
 }
 

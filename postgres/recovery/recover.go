@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -622,6 +623,7 @@ func (p *planner) unreachable(candidates []candidate, why cofre.Message) error {
 	if len(candidates) == 0 || p.trial {
 		return e
 	}
+	defer func() { e.Nearest = append(e.Nearest, p.onOthers()...) }()
 	var first, last cofre.RecoveryTarget
 	var ok bool
 	byTime := !p.target.At.IsZero() || p.target.XID != 0 || p.target.Name != ""
@@ -650,6 +652,28 @@ func (p *planner) unreachable(candidates []candidate, why cofre.Message) error {
 		e.Nearest = append(e.Nearest, EndOf(p.all[0].backup.Point, p.all[0].backup.StoppedAt, p.typed(end)))
 	}
 	return e
+}
+
+// onOthers are the timelines along which the target itself can be reached, if none was asked for: whoever promoted a copy at an earlier
+// moment, and made it the original, finds what came after that moment on the timeline that was left.
+func (p *planner) onOthers() (nearest []cofre.Message) {
+	if t := p.target; t.Timeline != 0 || t.Immediate || t == (cofre.RecoveryTarget{Exclusive: t.Exclusive}) {
+		return nil
+	}
+	timelines := p.wal.Timelines()
+	for _, b := range p.backups {
+		timelines = append(timelines, b.Timeline)
+	}
+	slices.Sort(timelines)
+	for _, tli := range slices.Compact(timelines) {
+		other := *p
+		other.trial, other.inside, other.older = true, nil, false
+		other.target.Timeline = tli
+		if _, err := other.plan(); err == nil {
+			nearest = append(nearest, cofre.Say("recovery.nearest_on", "on timeline {{.timeline}}: {{.target}}", "timeline", tli, "target", other.typed(p.target)))
+		}
+	}
+	return nearest
 }
 
 // EndOf is the end of a base backup as a moment that can be reached, with the flags to type.
@@ -715,6 +739,10 @@ func (p *planner) typed(t cofre.RecoveryTarget) string {
 		s = "--at " + stamp(t.At)
 	case t.Immediate:
 		s = "--immediate"
+	case t.Name != "":
+		s = "--name " + shell.Quote(t.Name)
+	case t.XID != 0:
+		s = fmt.Sprintf("--xid %d", t.XID)
 	}
 	if t.Exclusive {
 		s += " --exclusive"
