@@ -3,6 +3,7 @@ package basebackup_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -156,6 +157,39 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	testkit.Healthy(t, s)
+}
+
+// TestDoctorNeverDropsTheSlotOfTheStream: it keeps what has not been streamed yet, which is lost with it.
+func TestDoctorNeverDropsTheSlotOfTheStream(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0, testkit.Conf("wal_level = replica"))
+	amiss := func() map[string]string {
+		t.Helper()
+		looked, err := basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres"), Archive: physicaltest.Archive("/nowhere"), Slot: "cofre"}).Doctor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]string{}
+		for _, d := range looked {
+			if !d.OK && (d.Subject == "WAL stream" || strings.HasPrefix(d.Subject, "replication slot")) {
+				found[d.Subject] = d.Hint + " | " + d.Detail
+			}
+		}
+		return found
+	}
+	const start = "start it, and keep it running: cofre wal stream | "
+	missing := map[string]string{"WAL stream": start + "replication slot cofre is not there: nothing streams the WAL"}
+	if got := amiss(); !maps.Equal(got, missing) {
+		t.Errorf("without the slot: %q", got)
+	}
+	s.Exec(t, "postgres", "SELECT pg_create_physical_replication_slot('cofre', true), pg_create_physical_replication_slot('left', true)")
+	idle := map[string]string{
+		"WAL stream":            start + "nothing streams from replication slot cofre, its WAL is reserved",
+		"replication slot left": "start what uses it, or: SELECT pg_drop_replication_slot('left') | not in use, its WAL is reserved",
+	}
+	if got := amiss(); !maps.Equal(got, idle) {
+		t.Errorf("with slots that nobody uses: %q", got)
+	}
 }
 
 // TestDoctor finds what stands in the way of a role and of a server that were made for nothing of the kind.

@@ -149,18 +149,22 @@ func (d *doctor) archiving(ctx context.Context) error {
 	return nil
 }
 
-// streaming looks at the slot by which WAL is streamed. One that is there and idle is told of with the other slots.
+// streaming looks at the slot by which WAL is streamed. Nobody is told to drop it: it keeps what has not been streamed yet.
 func (d *doctor) streaming(ctx context.Context) error {
-	var there bool
-	err := d.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1)`, d.s.cfg.Slot).Scan(&there)
-	if err != nil {
+	slot := d.s.cfg.Slot
+	var status string
+	var active bool
+	err := d.conn.QueryRow(ctx, `SELECT coalesce(wal_status, ''), active FROM pg_catalog.pg_replication_slots WHERE slot_name = $1`, slot).Scan(&status, &active)
+	detail := cofre.Say("doctor.slot_there", "replication slot {{.slot}} is there", "slot", slot)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		detail = cofre.Say("doctor.slot_missing", "replication slot {{.slot}} is not there: nothing streams the WAL", "slot", slot)
+	case err != nil:
 		return postgres.Explain(fmt.Errorf("look at the replication slot: %w", err))
+	case !active:
+		detail = cofre.Say("doctor.slot_unused", "nothing streams from replication slot {{.slot}}, its WAL is {{.status}}", "slot", slot, "status", status)
 	}
-	detail := cofre.Say("doctor.slot_there", "replication slot {{.slot}} is there", "slot", d.s.cfg.Slot)
-	if !there {
-		detail = cofre.Say("doctor.slot_missing", "replication slot {{.slot}} is not there: nothing streams the WAL", "slot", d.s.cfg.Slot)
-	}
-	d.say(cofre.Say("doctor.wal_stream", "WAL stream"), there, cofre.Say("doctor.start_stream", "start it, and keep it running: cofre wal stream"), detail)
+	d.say(cofre.Say("doctor.wal_stream", "WAL stream"), err == nil && active, cofre.Say("doctor.start_stream", "start it, and keep it running: cofre wal stream"), detail)
 	return nil
 }
 
@@ -292,7 +296,7 @@ SELECT has_function_privilege('pg_catalog.' || $1, 'EXECUTE'), has_function_priv
 func (d *doctor) slots(ctx context.Context) error {
 	rows, err := d.conn.Query(ctx, `
 SELECT slot_name, coalesce(wal_status, ''), active FROM pg_catalog.pg_replication_slots
-WHERE NOT temporary AND (wal_status IN ('lost', 'unreserved') OR NOT active)`)
+WHERE NOT temporary AND (slot_name <> $1 OR active) AND (wal_status IN ('lost', 'unreserved') OR NOT active)`, d.s.cfg.Slot)
 	if err != nil {
 		return postgres.Explain(fmt.Errorf("look at the replication slots: %w", err))
 	}
