@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -556,6 +557,73 @@ func TestStreamSaysWhatItLeavesBehind(t *testing.T) {
 	run.stop(t)
 	if said := run.saidSo("stays in"); said != "" {
 		t.Errorf("with nothing left it says: %s", said)
+	}
+}
+
+// A spool that has filled its disk is brought to the repository as soon as that is there, by the run that filled it and by one that begins with it. A disk
+// that something else has filled ends the run.
+func TestAStreamEmptiesASpoolThatFillsItsDisk(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	s := testkit.Postgres(t, testedMajor(t), smallSegments, testkit.Conf("wal_level = replica"))
+	down := newFailing(st)
+	c := stream.Config{
+		Postgres: s.Config("postgres"), Slot: "cofre_disk", Archives: []wal.Archive{{Store: down, Recipient: id.Recipient()}},
+		Spool: testkit.Mounted(t, 5<<20, []string{"true"}, []string{"mount", "-t", "tmpfs", "-o", "size=5m"}), Flush: 50 * time.Millisecond,
+	}
+	run := startStream(t, c)
+	testkit.Await(t, "a slot", 10*time.Second, func() bool {
+		return strings.TrimSpace(s.Query(t, "postgres", "select count(*) from pg_replication_slots where active")) == "1"
+	})
+	s.Exec(t, "postgres", "create table t (x text)")
+	more := func() string {
+		t.Helper()
+		s.Exec(t, "postgres", "insert into t select repeat(md5(i::text), 30) from generate_series(1, 9000) i")
+		return strings.TrimSpace(s.Query(t, "postgres", "select pg_walfile_name(pg_switch_wal())"))
+	}
+	full := func() {
+		t.Helper()
+		testkit.Await(t, "a full disk", 20*time.Second, func() bool { return run.saidSo("the disk of the spool is full") != "" })
+	}
+	arrives := func(last string) {
+		t.Helper()
+		testkit.Await(t, last, 60*time.Second, func() bool {
+			_, err := st.Stat(t.Context(), object(t, systemOf(t, s), last))
+			return err == nil
+		})
+		inv, err := wal.ReadInventory(t.Context(), st, systemOf(t, s), 1<<20, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seg := range inv.Segments {
+			if next := seg.Next(); next.Name(1<<20) <= last && !inv.Segments[next] {
+				t.Errorf("%s is missing", next.Name(1<<20))
+			}
+		}
+	}
+	down.down.Store(true)
+	last := more()
+	full()
+	down.down.Store(false)
+	arrives(last)
+
+	down.down.Store(true)
+	last = more()
+	run.stop(t)
+	run = startStream(t, c)
+	full()
+	down.down.Store(false)
+	arrives(last)
+	run.stop(t)
+
+	if err := os.WriteFile(filepath.Join(c.Spool, "of another"), make([]byte, 6<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	more()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := stream.Run(ctx, c); !errors.Is(err, cofre.ErrDiskFull) || cofre.Hint(err) == "" {
+		t.Errorf("a disk that others have filled: %v", err)
 	}
 }
 

@@ -105,6 +105,8 @@ type run struct {
 	shippers []*Shipper
 	receiver *Receiver
 
+	fullDisk bool // that the spool's disk was full was said
+
 	resume *place         // where to go on after WAL that is lost; nil if none is
 	newest cofre.Timeline // that was received in this run
 }
@@ -172,13 +174,19 @@ func (r *run) receive(ctx context.Context, ship func(*Shipper)) error {
 	back := retry.Backoff{First: 200 * time.Millisecond, Most: 15 * time.Second}
 	last := ""
 	for {
+		if ctx.Err() != nil {
+			return nil
+		}
 		began := time.Now()
 		err := r.session(ctx, ship)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if permanent(err) {
-			return err
+			if !r.drains(ctx, err) {
+				return err
+			}
+			continue
 		}
 		if time.Since(began) > time.Minute {
 			back.Reset()
@@ -191,6 +199,32 @@ func (r *run) receive(ctx context.Context, ship func(*Shipper)) error {
 			return nil
 		}
 	}
+}
+
+// drains waits, if the spool's disk is full of what waits there, until an archive has taken some of it: ended, the run could not
+// bring it away either, and each next one would end as it begins. It returns false if nothing waits: something else fills the disk.
+func (r *run) drains(ctx context.Context, err error) bool {
+	if r.spool == nil || !errors.Is(err, errSpool) || !errors.Is(err, cofre.ErrDiskFull) {
+		return false
+	}
+	before := r.spool.Bytes()
+	if before == 0 {
+		return false
+	}
+	if !r.fullDisk {
+		r.fullDisk = true
+		r.tell.warn(cofre.Say("stream.disk_full", "the disk of the spool is full ({{.error}}): nothing more is received until the repository has taken what waits there, and the server keeps its WAL", "error", err))
+	}
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for r.spool.Bytes() >= before {
+		select {
+		case <-ctx.Done():
+			return true
+		case <-look.C:
+		}
+	}
+	return true
 }
 
 func permanent(err error) bool {
