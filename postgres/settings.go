@@ -367,19 +367,34 @@ func toolsPinned(conn *pgx.Conn, program string) (string, error) {
 	}
 	found, _ := data[keyFound].(map[string]string)
 	var wrong []string
-	for _, name := range []string{"array_nulls", "quote_all_identifiers", "standard_conforming_strings", "transform_null_equals", "default_transaction_read_only", MoneySetting} {
+	for _, name := range []string{"array_nulls", "quote_all_identifiers", "standard_conforming_strings", "transform_null_equals", "default_transaction_read_only"} {
 		i := slices.IndexFunc(pins, func(p pinned) bool { return p.name == name })
-		switch is := found[name]; {
-		case is == pins[i].value, name == MoneySetting && (!dumps || plainMoney(is)):
-		default:
+		if is := found[name]; is != pins[i].value {
 			wrong = append(wrong, name+" = "+is)
 		}
 	}
 	if len(wrong) > 0 {
-		return "", cofre.WithHint(fmt.Errorf("%s would run with %s, and the pooler lets no options through: %w", program, strings.Join(wrong, ", "), cofre.ErrPreflight),
-			cofre.Say("postgres.pooler_settings", "connect to the server itself, or take the setting from the role and the database (ALTER ROLE … RESET, ALTER DATABASE … RESET)"))
+		return "", unpinned(program, strings.Join(wrong, ", "))
 	}
 	return "", nil
+}
+
+func unpinned(program, setting string) error {
+	return cofre.WithHint(fmt.Errorf("%s would run with %s, and the pooler lets no options through: %w", program, setting, cofre.ErrPreflight),
+		cofre.Say("postgres.pooler_settings", "connect to the server itself, or take the setting from the role and the database (ALTER ROLE … RESET, ALTER DATABASE … RESET)"))
+}
+
+// ToolsMoney refuses a program that reaches the server as conn did, if it would write values of type money as the server's locale has them: a
+// pooler lets no options through. Most databases have none in their definitions, and only those are written by a program.
+//
+// Errors: cofre.ErrPreflight.
+func ToolsMoney(conn *pgx.Conn, program string) error {
+	data := conn.PgConn().CustomData()
+	found, _ := data[keyFound].(map[string]string)
+	if is := found[MoneySetting]; data[keyPooled] != nil && !plainMoney(is) {
+		return unpinned(program, MoneySetting+" = "+is)
+	}
+	return nil
 }
 
 // plainMoney reports whether values of type money are written as under C.

@@ -66,6 +66,13 @@ func (d *dump) readTOC(ctx context.Context) (_ *pgarchive.TOC, err error) {
 	end(errRead)
 	_ = p.Stdout.Close()
 	_ = p.Wait() // ended on purpose, or by itself if there was little to write
+	for i := range toc.Entries {
+		if e := &toc.Entries[i]; strings.Contains(e.Defn, "::money") {
+			if err := postgres.ToolsMoney(d.conn, "pg_dump"); err != nil {
+				return nil, fmt.Errorf("the definition of %s %s has an amount of money: %w", strings.ToLower(e.Desc), e.Tag, err)
+			}
+		}
+	}
 	for _, line := range strings.Split(p.StderrTail(), "\n") {
 		if text, ok := strings.CutPrefix(line, "pg_dump: warning: "); ok {
 			d.warning(cofre.Verbatim("pg_dump: " + text))
