@@ -36,7 +36,7 @@ var heights = map[string]int{
 	"postgres/logical/restoring":     5, // a database, from a component
 	"postgres/logical/rescue":        5, // one table, from a component
 	"postgres/logical/export":        5, // files that stock tools read, from a component
-	"postgres/logical/logicaltest":   6,
+	"postgres/logical/logicaltest":   7,
 	"postgres/physical":              3, // the component of a base backup
 	"postgres/physical/datadir":      2, // a data directory on disk
 	"postgres/physical/view":         3, // a server's files, as this process sees them
@@ -47,7 +47,7 @@ var heights = map[string]int{
 	"postgres/physical/restoring":    5, // a data directory, from a component
 	"postgres/physical/recovering":   5, // the server of one, until its target
 	"postgres/physical/adopting":     5, // a copy becomes the original
-	"postgres/physical/physicaltest": 6,
+	"postgres/physical/physicaltest": 7,
 	"postgres/wal":                   3,
 	"postgres/wal/fetch":             4, // brings it back, for a server or a reader
 	"postgres/wal/check":             5, // reads all of it back
@@ -61,14 +61,15 @@ var heights = map[string]int{
 	"bucket/dir":                     3,
 	"bucket/buckettest":              3,
 	"files":                          2,
-	"repository":                     4,
+	"repository":                     5,
 	"repository/seal":                1, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
+	"repository/readback":            4, // what the store holds, compared with its seals
 	"repository/pruning":             3, // gives back what no point refers to
 	"repository/compressors":         1, // the library's, faster
 	"repository/manifests":           3, // the catalog as Kopia keeps it
 	"repository/directory":           2, // directories as Kopia has them
-	"repository/repositorytest":      5,
+	"repository/repositorytest":      6,
 	"catalog":                        2, // use cases see contracts, never adapters
 	"retention":                      1, // pure: components, rules, holds and clocks to what is kept
 	"lease":                          3, // one process at a time, across machines

@@ -40,10 +40,10 @@ type Repository interface {
 	Expire(ctx context.Context, what ...Expiry) ([]Expired, error)
 
 	// Verify checks points at a level and yields what is wrong: nothing yielded means nothing found. At
-	// LevelContent every stored byte of the repository is read back and compared, not only those of points.
+	// LevelContent every stored byte of the repository that is due is read back and compared, not only those of points.
 	//
 	// Errors: that the repository cannot be asked, which ends it. What is wrong in it is a finding.
-	Verify(ctx context.Context, points []RecoveryPoint, level Level, obs Observer) iter.Seq2[Finding, error]
+	Verify(ctx context.Context, points []RecoveryPoint, how Verification) iter.Seq2[Finding, error]
 
 	// Stats says what the repository is and holds, for people.
 	//

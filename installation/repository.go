@@ -15,7 +15,7 @@ import (
 type reader interface {
 	Points(ctx context.Context) iter.Seq2[cofre.RecoveryPoint, error]
 	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
-	Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error]
+	Verify(ctx context.Context, points []cofre.RecoveryPoint, how cofre.Verification) iter.Seq2[cofre.Finding, error]
 	Stats(ctx context.Context) (cofre.RepositoryStats, error)
 }
 

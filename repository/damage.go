@@ -18,6 +18,7 @@ import (
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -116,6 +117,20 @@ func (k knownDamage) suspects() map[blob.ID]string {
 		}
 	}
 	return packs
+}
+
+// names are the files that open records name.
+func (k knownDamage) names(naming blobs.Naming) map[string]bool {
+	names := map[string]bool{}
+	for id := range k.suspects() {
+		names[naming.Name(id)] = true
+	}
+	for _, name := range k.open() {
+		for _, file := range k[name].Files {
+			names[file] = true
+		}
+	}
+	return names
 }
 
 // lost are the contents that are still as a record found them, and why.

@@ -195,7 +195,7 @@ func readFile(t testing.TB, r cofre.Repository, root cofre.ObjectID, path string
 func findings(t testing.TB, r cofre.Repository, p []cofre.RecoveryPoint, level cofre.Level) []cofre.Finding {
 	t.Helper()
 	var found []cofre.Finding
-	for f, err := range r.Verify(t.Context(), p, level, cofre.Discard) {
+	for f, err := range r.Verify(t.Context(), p, cofre.Verification{Level: level}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,22 +8,21 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/readback"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
 const (
-	verifyReaders = 2
+	verifyReaders = 2 // of contents
 	// mostFindings bounds what one component reports: a pack that is lost may hold ten thousand files.
 	mostFindings = 50
 )
@@ -31,20 +30,26 @@ const (
 // Verify checks the repository and what the points refer to in it.
 //
 // At LevelStructure every file that was ever written and not removed is there with its length, and everything
-// the points refer to is in one of them. At LevelContent every byte of every file is read and compared with its
-// seal as well. What others keep in the same store, such as WAL segments, is theirs to verify.
+// the points refer to is in one of them. At LevelContent every byte of every file that is due is read and compared with
+// its seal as well. What others keep in the same store, such as WAL segments, is theirs to verify.
 //
 // Errors: those of the store; the error of ctx. Whatever is wrong with what is stored is a finding, with the name of the file.
-func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {
+func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, how cofre.Verification) iter.Seq2[cofre.Finding, error] {
+	obs := how.Observer
+	if obs == nil {
+		obs = cofre.Discard
+	}
 	return func(yield func(cofre.Finding, error) bool) {
-		v := &verification{repo: r, level: level, obs: obs, yield: yield}
+		v := &verification{repo: r, Verification: how, yield: yield}
+		v.Observer = obs
+		v.files = &readback.Check{Store: r.store, Naming: r.blobs.Naming, Level: how.Level, Proven: how.Proven, Progress: v.progress}
 		began := cofre.Event{At: time.Now(), Type: cofre.TypeTaskBegan, Unit: cofre.UnitBytes}.Doing(verifyTask())
 		obs.Observe(began)
 		err := v.run(ctx, points)
 		if err != nil {
 			err = fmt.Errorf("verify repository %s: %w", r.URL(), err)
 		}
-		obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskEnded, Unit: cofre.UnitBytes, Done: v.done.Load(), Total: v.total, Err: err}.Doing(verifyTask()))
+		obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskEnded, Unit: cofre.UnitBytes, Done: v.done.Load(), Total: v.files.Total, Err: err}.Doing(verifyTask()))
 		if err != nil && !v.enough {
 			yield(cofre.Finding{}, err)
 		}
@@ -52,42 +57,45 @@ func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, l
 }
 
 type verification struct {
+	cofre.Verification
 	repo   *Repository
-	level  cofre.Level
-	obs    cofre.Observer
 	yield  func(cofre.Finding, error) bool
 	enough bool // the caller wants no more
-
-	done  atomic.Int64
-	total int64
+	files  *readback.Check
+	known  knownDamage
+	done   atomic.Int64
 }
 
 func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) error {
 	// The blobs are listed before the seals are read: an index that is listed was sealed before it was written.
-	objects, err := v.listBlobs(ctx)
-	if err != nil {
+	if err := v.files.List(ctx); err != nil {
 		return err
 	}
 	ledger, err := seal.ReadLedger(ctx, v.repo.store)
 	if err != nil {
 		return err
 	}
+	if v.known, err = v.repo.readDamage(ctx); err != nil {
+		return err
+	}
+	v.files.Known = v.known.names(v.repo.blobs.Naming)
+	v.files.Ask(ledger)
 	problems := ledger.Problems
-	found, err := v.checkSealed(ctx, ledger, objects)
+	found, err := v.files.Sealed(ctx)
 	if err != nil {
 		return err
 	}
 	problems = append(problems, found...)
-	if found, err = v.checkSpares(ctx, ledger); err != nil {
+	if found, err = v.files.Spares(ctx); err != nil {
 		return err
 	}
 	problems = append(problems, found...)
-	unsealed, found, err := v.checkUnsealed(ctx, ledger, objects)
+	unsealed, found, err := v.checkUnsealed(ctx, ledger)
 	if err != nil {
 		return err
 	}
 	problems = append(problems, found...)
-	if problems, err = v.stillThere(ctx, problems); err != nil {
+	if problems, err = v.files.StillThere(ctx, problems); err != nil {
 		return err
 	}
 	d, err := v.examine(ctx, problems)
@@ -141,9 +149,7 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	if d.packs, err = v.repo.listPacks(ctx); err != nil {
 		return nil, err
 	}
-	if d.known, err = v.repo.readDamage(ctx); err != nil {
-		return nil, err
-	}
+	d.known = v.known
 	if d.found, err = v.repo.examine(ctx, d.packs, d.suspects); err != nil {
 		return nil, err
 	}
@@ -221,7 +227,7 @@ func (v *verification) supersede(d *damage) {
 		confirmed := len(rec.Files) > 0 && len(d.record.rec.Files) > 0 || slices.ContainsFunc(rec.Packs, func(p damagedPack) bool { return d.record.packs[p.Pack] }) ||
 			slices.ContainsFunc(rec.Contents, func(c lostContent) bool { _, is := d.record.index[c.ID]; return is })
 		structural := !slices.ContainsFunc(rec.Packs, func(p damagedPack) bool { return !strings.HasPrefix(p.What, "is missing") })
-		if !confirmed && (v.level == cofre.LevelContent || structural) {
+		if !confirmed && (v.Level == cofre.LevelContent || structural) {
 			d.record.rec.Settles = append(d.record.rec.Settles, name)
 		}
 	}
@@ -250,170 +256,47 @@ func (v *verification) report(f cofre.Finding) bool {
 	if v.enough {
 		return false
 	}
-	f.Check = string(v.level)
+	f.Check = string(v.Level)
 	v.enough = !v.yield(f, nil)
 	return !v.enough
 }
 
-// listBlobs lists what is Kopia's, with the sizes.
-func (v *verification) listBlobs(ctx context.Context) (map[string]int64, error) {
-	objects := map[string]int64{}
-	for o, err := range v.repo.store.List(ctx, "") {
-		if err != nil {
-			return nil, err
-		}
-		if _, ok := v.repo.blobs.Naming.ID(o.Name); ok || o.Name == blobs.ShardsName {
-			objects[o.Name] = o.Size
-			v.total += o.Size
-		}
-	}
-	return objects, nil
-}
-
-// checkSealed compares every object that has a seal.
-func (v *verification) checkSealed(ctx context.Context, l *seal.Ledger, objects map[string]int64) ([]seal.Problem, error) {
-	var mu sync.Mutex
-	var found []seal.Problem
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(verifyReaders)
-	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
-		if groupCtx.Err() != nil {
-			break
-		}
-		rec := l.Records[name]
-		group.Go(func() error {
-			what, err := v.checkRecord(groupCtx, rec, objects)
-			if err != nil {
-				return err
-			}
-			if what != "" {
-				mu.Lock()
-				found = append(found, seal.Problem{Name: rec.Name, What: what})
-				mu.Unlock()
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(found, func(a, b seal.Problem) int { return strings.Compare(a.Name, b.Name) })
-	return found, ctx.Err()
-}
-
-// checkSpares compares the second copies that there are. One that is missing the next backup makes.
-func (v *verification) checkSpares(ctx context.Context, l *seal.Ledger) ([]seal.Problem, error) {
-	sizes := map[string]int64{}
-	for o, err := range v.repo.store.List(ctx, blobs.SparePrefix) {
-		if err != nil {
-			return nil, err
-		}
-		sizes[o.Name] = o.Size
-	}
-	var found []seal.Problem
-	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
-		rec := l.Records[name]
-		id, ok := v.repo.blobs.Naming.ID(name)
-		if rec.Name = blobs.SpareName(id); !ok || !blobs.HasSpare(id) {
-			continue
-		}
-		if _, ok := sizes[rec.Name]; !ok {
-			continue
-		}
-		what, err := v.checkRecord(ctx, rec, sizes)
-		if err != nil {
-			return nil, err
-		}
-		if what != "" {
-			found = append(found, seal.Problem{Name: rec.Name, What: what})
-		}
-	}
-	return found, nil
-}
-
-// stillThere leaves out what was removed on purpose since the seals were read.
-func (v *verification) stillThere(ctx context.Context, problems []seal.Problem) ([]seal.Problem, error) {
-	if !slices.ContainsFunc(problems, func(p seal.Problem) bool { return p.What == "is missing" }) {
-		return problems, nil
-	}
-	l, err := seal.ReadLedger(ctx, v.repo.store)
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(problems, func(p seal.Problem) bool {
-		id, _ := v.repo.blobs.Naming.ID(p.Name)
-		if spare, ok := strings.CutPrefix(p.Name, blobs.SparePrefix); ok {
-			id = blob.ID(spare)
-		}
-		return l.Removed[p.Name] || id != "" && l.Removed[v.repo.blobs.Naming.Name(id)]
-	}), nil
-}
-
-func (v *verification) checkRecord(ctx context.Context, rec seal.Record, objects map[string]int64) (string, error) {
-	size, listed := objects[rec.Name]
-	if !listed {
-		// It may have been written, sealed and not listed yet.
-		o, err := v.repo.store.Stat(ctx, rec.Name)
-		if errors.Is(err, cofre.ErrNotFound) {
-			if rec.State == seal.Announced {
-				return "", nil // the capture that announced it was killed before it wrote it
-			}
-			return "is missing", nil
-		}
-		if err != nil {
-			return seal.Unreadable(err)
-		}
-		size = o.Size
-	}
-	if v.level == cofre.LevelStructure {
-		if size != rec.Size {
-			return fmt.Sprintf("has %d bytes and %d were written", size, rec.Size), nil
-		}
-		return "", nil
-	}
-	what, err := seal.Check(ctx, v.repo.store, rec)
-	v.progress(rec.Name, size)
-	return what, err
-}
-
 func (v *verification) progress(item string, size int64) {
-	v.obs.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskProgress, Item: item, Unit: cofre.UnitBytes, Done: v.done.Add(size), Total: v.total}.Doing(verifyTask()))
+	v.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeTaskProgress, Item: item, Unit: cofre.UnitBytes, Done: v.done.Add(size), Total: v.files.Total}.Doing(verifyTask()))
 }
 
 // checkUnsealed looks at what no seal names: what a capture wrote that was killed, or is at work, and what was
 // named by a seal that is lost. It returns the packs among it, which are a problem only if a point needs them.
-func (v *verification) checkUnsealed(ctx context.Context, l *seal.Ledger, objects map[string]int64) (map[blob.ID]bool, []seal.Problem, error) {
+func (v *verification) checkUnsealed(ctx context.Context, l *seal.Ledger) (map[blob.ID]bool, []seal.Problem, error) {
 	packs := map[blob.ID]bool{}
 	var found []seal.Problem
 	markers := false
-	for _, name := range slices.Sorted(maps.Keys(objects)) {
-		if _, ok := l.Records[name]; ok {
-			continue
-		}
+	names := v.files.Unsealed()
+	for _, name := range names {
 		id, _ := v.repo.blobs.Naming.ID(name)
 		switch {
 		case blobs.IsMarker(id):
 			markers = true
 		case blobs.IsPack(id):
 			packs[id] = true
-			if v.level == cofre.LevelStructure {
+			if !v.files.Due(name) {
 				continue
 			}
-			err := v.repo.decodePack(ctx, id, objects[name])
+			err := v.repo.decodePack(ctx, id, v.files.Size(name))
 			if err != nil && seal.IsOutside(err) {
 				return nil, nil, err
 			}
 			if err != nil && !errors.Is(err, blob.ErrBlobNotFound) {
 				found = append(found, seal.Problem{Name: name, What: fmt.Sprintf("is damaged: %v", err)})
 			}
-			v.progress(name, objects[name])
+			v.files.Note(ctx, name, err == nil)
 		case l.Removed[name]: // whoever removed it was killed before it was gone
 		default:
 			found = append(found, seal.Problem{Name: name, What: "has no seal, so that nothing says whether it is as it was written"})
 		}
 	}
-	if markers && v.level != cofre.LevelStructure {
-		p, err := v.checkMarkers(ctx, objects)
+	if markers && v.Level != cofre.LevelStructure {
+		p, err := v.checkMarkers(ctx, names)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -446,7 +329,7 @@ func (r *Repository) decodePack(ctx context.Context, id blob.ID, length int64) e
 }
 
 // checkMarkers decrypts the markers of sessions that are at work or were killed.
-func (v *verification) checkMarkers(ctx context.Context, objects map[string]int64) ([]seal.Problem, error) {
+func (v *verification) checkMarkers(ctx context.Context, names []string) ([]seal.Problem, error) {
 	_, err := v.repo.kopia.ContentReader().ListActiveSessions(ctx)
 	if err == nil {
 		return nil, nil
@@ -454,7 +337,7 @@ func (v *verification) checkMarkers(ctx context.Context, objects map[string]int6
 	if seal.IsOutside(err) {
 		return nil, err
 	}
-	for name := range objects {
+	for _, name := range names {
 		id, _ := v.repo.blobs.Naming.ID(name)
 		if blobs.IsMarker(id) && strings.Contains(err.Error(), string(id)) {
 			return []seal.Problem{{Name: name, What: fmt.Sprintf("is damaged: %v", err)}}, nil
@@ -466,24 +349,29 @@ func (v *verification) checkMarkers(ctx context.Context, objects map[string]int6
 // checkPoints walks what the points refer to.
 func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryPoint, d *damage, unsealed map[blob.ID]bool) error {
 	needed := map[blob.ID]bool{} // unsealed packs that something refers to
-	walked := map[cofre.ObjectID][]brokenEntry{}
+	walked := map[cofre.ObjectID]walkedTree{}
+	read := v.files.ReadAt()
 	for _, p := range points {
 		for _, c := range p.Components {
 			// A tree that several points share is walked once and reported for each.
-			found, ok := walked[c.Root]
+			tree, ok := walked[c.Root]
 			if !ok {
 				w := &walker{repo: v.repo, packs: d.packs, lost: d.found.lost, seen: func(i content.Info) {
 					if unsealed[i.PackBlobID] {
 						needed[i.PackBlobID] = true
 					}
+					tree.took(read[i.PackBlobID])
 				}}
 				var err error
-				if found, err = v.walk(ctx, w, c, d.record); err != nil {
+				if tree.broken, err = v.walk(ctx, w, c, d.record); err != nil {
 					return err
 				}
-				walked[c.Root] = found
+				walked[c.Root] = tree
 			}
-			if !v.reportEntries(p, c, found, d.record) {
+			if v.Proven != nil {
+				v.Proven.Component(tree.proof(p, c))
+			}
+			if !v.reportEntries(p, c, tree.broken, d.record) {
 				return nil
 			}
 		}
@@ -501,6 +389,30 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 type brokenEntry struct {
 	path, what string
 	contents   []int
+}
+
+// walkedTree is what the walk of a component has found.
+type walkedTree struct {
+	broken []brokenEntry
+	read   time.Time // the oldest reading back of a pack that it needs
+	unread bool      // one of them never was
+}
+
+func (t *walkedTree) took(at time.Time) {
+	if t.unread = t.unread || at.IsZero(); t.read.IsZero() || at.Before(t.read) {
+		t.read = at
+	}
+}
+
+func (t *walkedTree) proof(p cofre.RecoveryPoint, c cofre.Component) cofre.ComponentProof {
+	proof := cofre.ComponentProof{Point: p.ID, Source: cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}, Root: c.Root, Damaged: len(t.broken) > 0}
+	if proof.Damaged {
+		return proof
+	}
+	if proof.Structure = time.Now().UTC(); !t.unread {
+		proof.Content = t.read
+	}
+	return proof
 }
 
 func (v *verification) walk(ctx context.Context, w *walker, c cofre.Component, b *recordBuilder) ([]brokenEntry, error) {

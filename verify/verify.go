@@ -19,7 +19,7 @@ import (
 // repository is what a verification needs of one.
 type repository interface {
 	Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree, error)
-	Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error]
+	Verify(ctx context.Context, points []cofre.RecoveryPoint, how cofre.Verification) iter.Seq2[cofre.Finding, error]
 }
 
 // Request says what to verify and how deep.
@@ -28,6 +28,7 @@ type Request struct {
 	Level    cofre.Level // LevelStructure or LevelContent
 	Checks   []cofre.PointCheck
 	Observer cofre.Observer // nil observes nothing
+	Proven   cofre.Proven   // what was read back before; nil remembers nothing: everything is read
 	// Beside looks at archived WAL, which no point refers to, in each repository. Nil looks at none.
 	Beside func(context.Context) []WAL
 	// Recorded compares what the catalog has with what is on record of it. What it finds is of no level: the bytes are what they are. Nil
@@ -168,7 +169,7 @@ func (r *Result) add(all []WAL) error {
 }
 
 func stored(ctx context.Context, repo repository, req Request, res *Result) error {
-	for f, err := range repo.Verify(ctx, req.Points, req.Level, req.Observer) {
+	for f, err := range repo.Verify(ctx, req.Points, cofre.Verification{Level: req.Level, Proven: req.Proven, Observer: req.Observer}) {
 		if err != nil {
 			return fmt.Errorf("verify %s: %w", req.Level, err)
 		}

@@ -19,7 +19,7 @@ type found struct {
 	err      error
 }
 
-func (r found) Verify(context.Context, []cofre.RecoveryPoint, cofre.Level, cofre.Observer) iter.Seq2[cofre.Finding, error] {
+func (r found) Verify(context.Context, []cofre.RecoveryPoint, cofre.Verification) iter.Seq2[cofre.Finding, error] {
 	return func(yield func(cofre.Finding, error) bool) {
 		for _, f := range r.findings {
 			if !yield(f, nil) {

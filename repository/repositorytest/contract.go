@@ -625,7 +625,7 @@ func expireComponents(t *testing.T, r cofre.Repository) {
 	}
 	read(t, tree(t, r, p.Components[0].Root), "f")
 	read(t, tree(t, r, p.Components[2].Root), "third")
-	for f, err := range r.Verify(t.Context(), got, cofre.LevelContent, cofre.Discard) {
+	for f, err := range r.Verify(t.Context(), got, cofre.Verification{Level: cofre.LevelContent}) {
 		t.Errorf("verify what is left: %+v, %v", f, err)
 	}
 	if _, err := r.Expire(t.Context(), cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{of(0), of(1)}}); !errors.Is(err, cofre.ErrNotFound) {
@@ -655,7 +655,7 @@ func verifyIntact(t *testing.T, r cofre.Repository) {
 		t.Fatal(err)
 	}
 	for _, level := range []cofre.Level{cofre.LevelStructure, cofre.LevelContent} {
-		for f, err := range r.Verify(t.Context(), points(t, r), level, cofre.Discard) {
+		for f, err := range r.Verify(t.Context(), points(t, r), cofre.Verification{Level: level}) {
 			t.Errorf("verify %s: %+v, %v", level, f, err)
 		}
 	}

@@ -132,11 +132,11 @@ func (r *faultyRepository) Expire(ctx context.Context, what ...cofre.Expiry) ([]
 	return r.Repository.Expire(ctx, what...)
 }
 
-func (r *faultyRepository) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {
+func (r *faultyRepository) Verify(ctx context.Context, points []cofre.RecoveryPoint, how cofre.Verification) iter.Seq2[cofre.Finding, error] {
 	if err := r.set.check(OpVerify, ""); err != nil {
 		return func(yield func(cofre.Finding, error) bool) { yield(cofre.Finding{}, err) }
 	}
-	return r.Repository.Verify(ctx, points, level, obs)
+	return r.Repository.Verify(ctx, points, how)
 }
 
 func (r *faultyRepository) Stats(ctx context.Context) (cofre.RepositoryStats, error) {

@@ -153,7 +153,10 @@ func (m *Memory) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.Expi
 }
 
 // Verify checks that what the points refer to is there and, at LevelContent, that it still has its hash.
-func (m *Memory) Verify(ctx context.Context, points []cofre.RecoveryPoint, level cofre.Level, obs cofre.Observer) iter.Seq2[cofre.Finding, error] {
+func (m *Memory) Verify(ctx context.Context, points []cofre.RecoveryPoint, how cofre.Verification) iter.Seq2[cofre.Finding, error] {
+	if how.Observer == nil {
+		how.Observer = cofre.Discard
+	}
 	return func(yield func(cofre.Finding, error) bool) {
 		for _, p := range points {
 			for _, c := range p.Components {
@@ -161,13 +164,13 @@ func (m *Memory) Verify(ctx context.Context, points []cofre.RecoveryPoint, level
 					yield(cofre.Finding{}, err)
 					return
 				}
-				for _, f := range m.examine(c, level) {
+				for _, f := range m.examine(c, how.Level) {
 					if !yield(f, nil) {
 						return
 					}
 				}
 			}
-			obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Point: p.ID, Unit: cofre.UnitItems}.Doing(cofre.Say("repository.task_verify", "verify repository")))
+			how.Observer.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Point: p.ID, Unit: cofre.UnitItems}.Doing(cofre.Say("repository.task_verify", "verify repository")))
 		}
 	}
 }

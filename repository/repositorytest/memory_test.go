@@ -30,7 +30,7 @@ func TestMemoryNamesWhatIsDamaged(t *testing.T) {
 	}
 	p := cofre.RecoveryPoint{ID: cofre.NewPointID(time.Now()), Components: []cofre.Component{{Kind: cofre.KindConfig, Content: c}}}
 	count := func(level cofre.Level) (n int) {
-		for f, err := range m.Verify(t.Context(), []cofre.RecoveryPoint{p}, level, cofre.Discard) {
+		for f, err := range m.Verify(t.Context(), []cofre.RecoveryPoint{p}, cofre.Verification{Level: level}) {
 			if err != nil || f.Object != "dir/file" {
 				t.Errorf("found %+v, %v", f, err)
 			}
