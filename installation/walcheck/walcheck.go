@@ -36,7 +36,8 @@ type Options struct {
 	// Backups are the base backups of every installation, for WAL belongs to a system, and Sizes the size of segments by system.
 	Backups []recovery.BaseBackup
 	Sizes   map[cofre.SystemID]int64
-	Since   time.Time // where the promised window begins; zero promises every moment
+	Since   time.Time    // where the promised window begins; zero promises every moment
+	Proven  cofre.Proven // what was read back before; nil remembers nothing: everything is read
 }
 
 // check is one look at all of them.
@@ -49,6 +50,7 @@ type check struct {
 type look struct {
 	verify.WAL
 	store       cofre.Store
+	copy        string // its address, if it is one
 	inventories map[cofre.SystemID]*wal.Inventory
 }
 
@@ -56,9 +58,11 @@ type look struct {
 // is damaged is remembered in the repository that holds it. What keeps one repository from being looked at is said of that one.
 func Run(ctx context.Context, repositories []Repository, o Options) []verify.WAL {
 	c := &check{Options: o}
-	for _, r := range repositories {
+	for i, r := range repositories {
 		l := &look{inventories: map[cofre.SystemID]*wal.Inventory{}}
-		l.URL, l.store = r.URL, r.Store
+		if l.URL, l.store = r.URL, r.Store; i > 0 {
+			l.copy = r.URL
+		}
 		if l.Err = r.Err; l.Err == nil {
 			l.Err = c.look(ctx, l, sync.OnceValues(r.Unlock))
 		}
@@ -92,8 +96,12 @@ func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, 
 			return err
 		}
 	}
-	if err := c.chains(ctx, l, unlock); err != nil || c.Level != cofre.LevelContent {
+	if err := c.chains(ctx, l, unlock); err != nil {
 		return err
+	}
+	of := reading.Options{Proven: c.Proven, Copy: l.copy}
+	if c.Level != cofre.LevelContent {
+		return reading.Count(ctx, l.store, of)
 	}
 	id, err := unlock()
 	if errors.Is(err, cofre.ErrNotFound) {
@@ -102,7 +110,7 @@ func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, 
 	if err != nil {
 		return err
 	}
-	read, err := reading.Segments(ctx, l.store, id)
+	read, err := reading.Segments(ctx, l.store, id, of)
 	if err == nil {
 		var histories []cofre.Finding
 		histories, err = wal.CheckHistories(ctx, l.store, id)

@@ -180,7 +180,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	at := object(t, system, segments[1])
 	good := readObject(t, st, at)
 	damage(t, st, at)
-	found := must(check.Segments(t.Context(), st, id))(t)
+	found := must(check.Segments(t.Context(), st, id, check.Options{}))(t)
 	if len(found) == 0 || found[0].Object != at {
 		t.Fatalf("found %+v", found)
 	}
@@ -193,7 +193,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	}
 	// It was the reading that went wrong.
 	replaceObject(t, st, at, good)
-	if found := must(check.Segments(t.Context(), st, id))(t); len(found) > 0 {
+	if found := must(check.Segments(t.Context(), st, id, check.Options{}))(t); len(found) > 0 {
 		t.Errorf("found %+v", found)
 	}
 	if names := unreadable(); len(names) != 0 {
@@ -201,7 +201,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	}
 	// Stored afresh.
 	damage(t, st, at)
-	must(check.Segments(t.Context(), st, id))(t)
+	must(check.Segments(t.Context(), st, id, check.Options{}))(t)
 	name := must(pgdata.ParseWALName(segments[1]))(t)
 	if healed, err := wal.Restore(t.Context(), wal.Archive{Store: st}, system, name, mustRead(t, filepath.Join(dir, "pg_wal", segments[1]))); err != nil || healed == "" {
 		t.Fatalf("healed %q, %v", healed, err)
@@ -216,7 +216,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	// A verification that may only read says what it finds.
 	damage(t, st, at)
 	ro := must(store.Open(t.Context(), store.Config{URL: filepath.Join(url, "repository"), ReadOnly: true}))(t)
-	if found, err := check.Segments(t.Context(), ro, id); err != nil || len(found) == 0 {
+	if found, err := check.Segments(t.Context(), ro, id, check.Options{}); err != nil || len(found) == 0 {
 		t.Errorf("read only: %+v, %v", found, err)
 	}
 }

@@ -50,6 +50,12 @@ func parsePart(name string) (segment pgdata.WALName, p part, ok bool) {
 	return segment, part{from: from, to: to}, true
 }
 
+// IsPart reports whether an object holds a part of a segment, by its name below the prefix of its timeline.
+func IsPart(name string) bool {
+	_, _, ok := parsePart(name)
+	return ok
+}
+
 // reach is up to where parts cover a segment without a hole from its beginning.
 func reach(parts []part) int64 {
 	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.from, b.from) })

@@ -45,15 +45,22 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	return all, nil
 }
 
-// Segments reads back everything that a store holds of WAL, of every system, and compares it with its digest, its
+// Options say what is read back of WAL. The zero value reads everything.
+type Options struct {
+	Proven cofre.Proven // what was read back before; nil remembers nothing
+	Copy   string       // the address, if it is the WAL of a copy
+}
+
+// Segments reads back everything that is due of what a store holds of WAL, of every system, and compares it with its digest, its
 // name, its system and its size; and it walks the records of the segments that follow one another, as recovery does. What
-// is missing between what is there it does not say: wal.StatusOf does.
+// is missing between what is there it does not say: wal.StatusOf does. Segments become due sixteen at a time, for they are walked together.
 //
 // Errors: the store's, if it cannot be asked.
-func Segments(ctx context.Context, st cofre.Store, id wal.Identity) ([]cofre.Finding, error) {
+func Segments(ctx context.Context, st cofre.Store, id wal.Identity, o Options) ([]cofre.Finding, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	c := &check{st: st, id: id, known: map[cofre.SystemID][]span{}, suspects: map[string]bool{}}
+	c := newCheck(st, o)
+	c.id = id
 	work, err := c.list(ctx)
 	if err != nil {
 		return nil, err
@@ -77,24 +84,55 @@ func Segments(ctx context.Context, st cofre.Store, id wal.Identity) ([]cofre.Fin
 	return c.found, context.Cause(ctx)
 }
 
+// Count tells what there is of WAL, and reads nothing of it.
+//
+// Errors: the store's.
+func Count(ctx context.Context, st cofre.Store, o Options) error {
+	_, err := newCheck(st, o).list(ctx)
+	return err
+}
+
 // check is one reading of all WAL.
 type check struct {
-	st    cofre.Store
-	id    wal.Identity
-	known map[cofre.SystemID][]span // acknowledged
+	Options
+	st      cofre.Store
+	id      wal.Identity
+	objects map[string]cofre.ReadBack
+	known   map[cofre.SystemID][]span // acknowledged
 	// suspects are the objects of which an earlier reading has left that they could not be read.
 	suspects map[string]bool
 
 	mu    sync.Mutex
 	found []cofre.Finding
+	bad   map[string]bool // objects that are not as they were written, also those that a person knows of
+}
+
+func newCheck(st cofre.Store, o Options) *check {
+	return &check{Options: o, st: st, objects: map[string]cofre.ReadBack{}, known: map[cofre.SystemID][]span{}, suspects: map[string]bool{}, bad: map[string]bool{}}
+}
+
+// due reports whether an object is to be read. It is to be called once for each.
+func (c *check) due(object string) bool {
+	return c.Proven == nil || c.Proven.Due(c.objects[object]) || c.suspects[object]
+}
+
+// unproven reports whether nobody has read an object, as it is now.
+func (c *check) unproven(object string) bool {
+	return c.Proven == nil || c.Proven.At(c.objects[object]).IsZero()
+}
+
+// note tells that an object was read. What was found of it, by whoever walked into it, counts for more.
+func (c *check) note(ctx context.Context, object string) {
+	c.mu.Lock()
+	whole := !c.bad[object]
+	c.mu.Unlock()
+	if o, listed := c.objects[object]; listed && c.Proven != nil {
+		c.Proven.Note(ctx, o, whole)
+	}
 }
 
 // span is segments of one timeline, by the names of the first and the last.
 type span struct{ from, to string }
-
-// runLength is how many segments that follow one another are walked by one worker, which reads the first of the next run
-// once more.
-const runLength = 16
 
 // list makes the work: runs of segments, and everything else by itself.
 func (c *check) list(ctx context.Context) ([]func(context.Context) error, error) {
@@ -105,6 +143,7 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 	}
 	segments := map[timeline][]pgdata.WALName{} // in order, as the store lists them
 	var order []timeline
+	var others []string
 	for o, err := range c.st.List(ctx, "wal/") {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", c.st.URL(), err)
@@ -125,31 +164,60 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 			continue
 		}
 		_, text, _ = strings.Cut(rest, "/")
-		if name, err := pgdata.ParseWALName(text); err == nil && name.Kind == pgdata.WALSegment {
+		name, err := pgdata.ParseWALName(text)
+		if err != nil && !wal.IsPart(text) {
+			continue // not ours: a later version's perhaps
+		}
+		e := cofre.ReadBack{StoredObject: o, Part: cofre.Part{What: cofre.PartWAL, Repository: c.Copy}}
+		if err == nil && name.Kind == pgdata.WALSegment {
 			t := timeline{system, name.Timeline}
 			if segments[t] == nil {
 				order = append(order, t)
 			}
 			segments[t] = append(segments[t], name)
-			continue
+			e.With = runOf(o.Name)
+		} else {
+			others = append(others, o.Name)
 		}
-		work = append(work, func(ctx context.Context) error {
-			_, err := c.object(ctx, o.Name)
-			return err
-		})
+		c.objects[o.Name] = e
+	}
+	for _, object := range others {
+		if c.due(object) {
+			work = append(work, func(ctx context.Context) error {
+				_, err := c.object(ctx, object)
+				return err
+			})
+		}
 	}
 	for _, t := range order {
-		names := segments[t]
-		for i := 0; i < len(names); i += runLength {
-			r := run{check: c, system: t.system, names: names[i:min(i+runLength, len(names))], first: i == 0}
-			if i+runLength < len(names) {
-				r.next = &names[i+runLength]
+		for names := segments[t]; len(names) > 0; {
+			r := run{check: c, system: t.system, names: names, first: len(names) == len(segments[t])}
+			object := func(i int) string { return wal.ObjectName(t.system, names[i]) }
+			end := 1
+			for end < len(names) && runOf(object(end)) == runOf(object(0)) {
+				end++
 			}
-			work = append(work, r.walk)
+			r.names, names = names[:end:end], names[end:]
+			due := false
+			for _, name := range r.names {
+				due = c.due(wal.ObjectName(t.system, name)) || due
+			}
+			if len(names) > 0 {
+				r.next = &names[0]
+				// Whoever has walked from the one into the other has walked into another one.
+				due = due || c.unproven(object(0))
+			}
+			if due {
+				work = append(work, r.walk)
+			}
 		}
 	}
 	return work, nil
 }
+
+// runOf is the name of segments that follow one another and are walked by one worker, which reads the first behind them once more. There
+// are up to sixteen: all but the last digit of their names.
+func runOf(object string) string { return object[:len(object)-1] }
 
 func (c *check) add(object string, what error) {
 	c.mu.Lock()
@@ -162,8 +230,14 @@ func (c *check) add(object string, what error) {
 func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 	content, err := wal.ReadBack(ctx, c.st, c.id, object)
 	switch {
-	case err == nil, errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
+	case errors.Is(err, cofre.ErrNotFound): // it has expired, or was joined with others
+		return nil, nil
+	case err == nil:
+		if content == nil {
+			c.note(ctx, object)
+		}
 	case wal.Damaging(err):
+		c.spoilt(ctx, object)
 		if !c.acknowledged(object) {
 			c.add(object, err)
 		}
@@ -175,6 +249,14 @@ func (c *check) object(ctx context.Context, object string) ([]byte, error) {
 		return content, unlessReading(wal.ForgetDamage(ctx, c.st, object))
 	}
 	return content, nil
+}
+
+// spoilt tells that an object is not as it was written, or does not follow the one before it.
+func (c *check) spoilt(ctx context.Context, object string) {
+	c.mu.Lock()
+	c.bad[object] = true
+	c.mu.Unlock()
+	c.note(ctx, object)
 }
 
 // remember leaves in the store that an object cannot be read. Whoever may only read finds it again, and has said it.
@@ -222,7 +304,8 @@ func (r run) walk(ctx context.Context) error {
 		if i == 0 && r.first {
 			r.fromParent(ctx, name, int64(len(content)))
 		}
-		r.step(name, content, true)
+		r.step(ctx, name, content, true)
+		r.note(ctx, wal.ObjectName(r.system, name))
 	}
 	if r.next == nil || r.walker == nil {
 		return nil
@@ -230,14 +313,14 @@ func (r run) walk(ctx context.Context) error {
 	// What is wrong with that one by itself, its own run finds.
 	content, err := wal.Read(ctx, r.st, r.id, r.system, *r.next)
 	if err == nil {
-		r.step(*r.next, content, false)
+		r.step(ctx, *r.next, content, false)
 	}
 	return nil
 }
 
 // step walks the records of the next segment. A break at its beginning is told of as such; one within it only if own
 // is set.
-func (r *run) step(name pgdata.WALName, content []byte, own bool) {
+func (r *run) step(ctx context.Context, name pgdata.WALName, content []byte, own bool) {
 	size := int64(len(content))
 	before := r.before
 	r.before = name
@@ -254,20 +337,21 @@ func (r *run) step(name pgdata.WALName, content []byte, own bool) {
 	at, ended := r.walker.End()
 	if crossing != nil {
 		if end, _ := crossing.End(); !ended || end < at {
-			r.broken(name, end, fmt.Sprintf("it does not follow %s: %s", before, crossing.Why()))
+			r.broken(ctx, name, end, fmt.Sprintf("it does not follow %s: %s", before, crossing.Why()))
 		}
 	}
 	if ended {
 		if own {
-			r.broken(name, at, r.walker.Why())
+			r.broken(ctx, name, at, r.walker.Why())
 		}
 		r.walker = nil
 	}
 }
 
 // broken adds a break, unless a person knows of it.
-func (r *run) broken(name pgdata.WALName, at cofre.LSN, why string) {
+func (r *run) broken(ctx context.Context, name pgdata.WALName, at cofre.LSN, why string) {
 	object, text := wal.ObjectName(r.system, name), name.String()
+	r.spoilt(ctx, object)
 	if !r.acknowledged(object) {
 		r.add(object, &cofre.GapError{Timeline: name.Timeline, From: text, To: text, BreaksAt: at, Why: why, Said: recovery.Reason(why)})
 	}
