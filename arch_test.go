@@ -86,6 +86,7 @@ var heights = map[string]int{
 	"installation/needs":             6, // what a restore needs that a point does not have
 	"installation/walcheck":          6, // the WAL of each repository, proven by itself
 	"installation/walmend":           5, // what one repository has lost of it, from another
+	"installation/remedy":            6, // what mends what a verification found
 	"installation/journaling":        6, // the journal of what the product does, from its facts
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know

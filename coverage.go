@@ -22,6 +22,8 @@ type Proven interface {
 	At(o ReadBack) time.Time
 	// Note tells that an object was read back, and whether it was as it was written.
 	Note(ctx context.Context, o ReadBack, whole bool)
+	// Drop tells that nothing needs an object any more, whatever it holds.
+	Drop(o ReadBack)
 	// Component tells what is proven of a component.
 	Component(c ComponentProof)
 }

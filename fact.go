@@ -173,6 +173,21 @@ type VerificationEnded struct {
 	Findings int   `json:"findings"`
 	// Verified are the points that were looked at.
 	Verified []PointID `json:"verified"`
+	// Coverage is nil if nobody remembers what was read back.
+	Coverage *CoverageFacts `json:"coverage,omitempty"`
+	// Components are those of which something else is proven than the journal says.
+	Components []ComponentProof `json:"components,omitempty"`
+}
+
+// CoverageFacts are how much of what is stored was read back.
+type CoverageFacts struct {
+	Window  time.Duration `json:"window_ns"` // within which everything is to be read back
+	Bytes   int64         `json:"bytes"`
+	Proven  int64         `json:"proven_bytes"` // read back within the window
+	Read    int64         `json:"read_bytes"`   // by this verification
+	Deepest Level         `json:"deepest_level"`
+	// Objects are the SHA-256 of the objects of the store that say what was read back.
+	Objects []string `json:"objects,omitempty"`
 }
 
 // InstallationAssumed says that nobody chose the installation's name, and that of the only one in the repository was taken.

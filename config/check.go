@@ -37,6 +37,9 @@ func (c *Config) check(p *problems) {
 	if c.Files != nil {
 		c.Files.check(p)
 	}
+	if w := c.Verify.Window.Duration; w != 0 && w < 24*time.Hour {
+		p.add("verify.window", cofre.Say("config.short_window", "is shorter than a day"), cofre.Say("config.window_form", "as in 30d: the time within which everything is read back"))
+	}
 	for name, commands := range map[string][]string{
 		"before_backup": c.Hooks.BeforeBackup, "after_backup": c.Hooks.AfterBackup,
 		"before_restore": c.Hooks.BeforeRestore, "after_restore": c.Hooks.AfterRestore,

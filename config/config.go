@@ -37,6 +37,7 @@ type Config struct {
 	Storage  *Storage  `yaml:"storage"`
 	Files    *Files    `yaml:"config"`
 
+	Verify     Verify     `yaml:"verify"`
 	Objectives Objectives `yaml:"objectives"`
 	Hooks      Hooks      `yaml:"hooks"`
 	Notify     []Notify   `yaml:"notify"`
@@ -188,6 +189,12 @@ type Keep struct {
 
 // IsZero reports whether nothing is configured.
 func (k Keep) IsZero() bool { return k == Keep{} }
+
+// Verify says how what is stored is read back.
+type Verify struct {
+	// Window is the time within which verifications at the level content read everything back; 0 leaves it to cofre.
+	Window Duration `yaml:"window"`
+}
 
 // Objectives are what is promised; status and drills measure against them.
 type Objectives struct {

@@ -51,6 +51,7 @@ func Sections() []Section {
 		{"storage.folder", folderKeys, reflect.TypeFor[Folder]()},
 		{"config", filesKeys, reflect.TypeFor[Files]()},
 		{"keep", keepKeys, reflect.TypeFor[Keep]()},
+		{"verify", verifyKeys, reflect.TypeFor[Verify]()},
 		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
 		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
 		{"log", logKeys, reflect.TypeFor[Log]()},
@@ -70,6 +71,7 @@ var rootKeys = []Key{
 	{"cluster", "the whole data directory, base backups and WAL", "o diretório de dados inteiro, backups base e WAL", nil, "", first, "backup, wal"},
 	{"storage", "the buckets", "os buckets", nil, "", first, "backup"},
 	{"config", "the configuration files", "os arquivos de configuração", nil, "", first, "backup"},
+	{"verify", "how what is stored is read back", "como o que está armazenado é lido de volta", nil, "", first, "verify"},
 	{"objectives", "what is promised", "o que é prometido", nil, "", first, notYet},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
@@ -161,6 +163,10 @@ var keepKeys = []Key{
 	{"monthly", "… months", "… meses", nil, "", first, "expire"},
 	{"yearly", "… years", "… anos", nil, "", first, "expire"},
 	{"verified", "the number of verified recovery points that always stay", "o número de pontos de recuperação verificados que sempre ficam", nil, "", first, "expire"},
+}
+
+var verifyKeys = []Key{
+	{"window", "the time within which `verify --level content`, run again and again, reads everything back: each run reads what is new, and its share of the rest. At least `1d`", "o tempo dentro do qual `verify --level content`, executado repetidas vezes, lê tudo de volta: cada execução lê o que é novo e a sua parte do resto. No mínimo `1d`", nil, "`30d`", first, "verify"},
 }
 
 var objectiveKeys = []Key{

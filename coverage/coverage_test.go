@@ -179,7 +179,7 @@ func (h *house) verify(damaged ...string) (due []string, e *Established) {
 	h.t.Helper()
 	l := h.open(Options{})
 	due = h.read(l, damaged...)
-	e, err := l.Finish(context.Background(), true)
+	e, err := l.Finish(context.Background(), nil)
 	if err != nil || e.Unsaved != nil {
 		h.t.Fatal(err, e.Unsaved)
 	}
@@ -281,7 +281,7 @@ func TestDamageIsReadAgain(t *testing.T) {
 	h.verify()
 	l := h.open(Options{Again: true})
 	h.read(l, "p000003")
-	if _, err := l.Finish(t.Context(), true); err != nil {
+	if _, err := l.Finish(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	due, e := h.verify("p000003")
@@ -366,7 +366,7 @@ func TestTwoAtOnce(t *testing.T) {
 		l.Note(t.Context(), o, true)
 	}
 	for _, l := range []*Ledger{a, b} {
-		if _, err := l.Finish(t.Context(), true); err != nil {
+		if _, err := l.Finish(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -421,7 +421,7 @@ func TestWhatCannotBeStoredIsSaid(t *testing.T) {
 	h.refuse = cofre.ErrDenied
 	l := h.open(Options{})
 	h.read(l)
-	e, err := l.Finish(t.Context(), true)
+	e, err := l.Finish(t.Context(), nil)
 	if err != nil || !errors.Is(e.Unsaved, cofre.ErrDenied) || e.Share(h.clock) != 1 {
 		t.Errorf("%v, %v", err, e.Unsaved)
 	}
@@ -429,23 +429,29 @@ func TestWhatCannotBeStoredIsSaid(t *testing.T) {
 
 func TestComponentsThatWereNotLookedAtKeepWhatIsKnown(t *testing.T) {
 	h := newHouse(t, 1)
-	component := func(point cofre.PointID, at time.Time) cofre.ComponentProof {
-		return cofre.ComponentProof{Point: point, Source: cofre.SourceID{Installation: "i", Kind: cofre.KindDatabase, Name: "d"}, Content: at}
+	var points []cofre.RecoveryPoint
+	for _, id := range []cofre.PointID{"a", "b", "c", "gone"} {
+		points = append(points, cofre.RecoveryPoint{ID: id, Installation: "i", Components: []cofre.Component{{Kind: cofre.KindDatabase, Name: "d", Content: cofre.Content{Root: "k" + cofre.ObjectID(id)}}}})
+	}
+	tell := func(l *Ledger, p cofre.RecoveryPoint) {
+		l.Component(cofre.ComponentProof{Point: p.ID, Root: p.Components[0].Root, Content: h.clock})
 	}
 	l := h.open(Options{})
-	l.Component(component("a", began))
-	l.Component(component("b", began))
-	if _, err := l.Finish(t.Context(), true); err != nil {
+	for _, i := range []int{0, 1, 3} {
+		tell(l, points[i])
+	}
+	if _, err := l.Finish(t.Context(), points); err != nil {
 		t.Fatal(err)
 	}
 	h.clock = began.Add(day)
 	l = h.open(Options{})
-	l.Component(component("b", h.clock))
-	if _, err := l.Finish(t.Context(), false); err != nil {
+	tell(l, points[1])
+	if _, err := l.Finish(t.Context(), points[:3]); err != nil {
 		t.Fatal(err)
 	}
 	c, _, err := Read(t.Context(), h.shelf, h.key, h.clock)
-	if err != nil || len(c.Components) != 2 || !c.Of("a", cofre.KindDatabase, "d").Content.Equal(began) || !c.Of("b", cofre.KindDatabase, "d").Content.Equal(h.clock) {
+	is := func(id cofre.PointID) time.Time { return c.Of(id, cofre.KindDatabase, "d").Content }
+	if err != nil || len(c.Components) != 3 || !is("a").Equal(began) || !is("b").Equal(h.clock) || !is("c").IsZero() {
 		t.Errorf("%+v, %v", c.Components, err)
 	}
 }

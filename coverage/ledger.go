@@ -19,6 +19,9 @@ const (
 	manyObjects = 16
 )
 
+// UsualWindow is the window of a program whose configuration says nothing of it.
+const UsualWindow = 30 * 24 * time.Hour
+
 // Options say what is due.
 type Options struct {
 	Window time.Duration // within which everything is to be read back
@@ -40,6 +43,7 @@ type Ledger struct {
 	pending    map[fingerprint]proof  // not stored yet
 	saved      time.Time
 	components []cofre.ComponentProof
+	read       int64 // bytes, by this verification
 	digests    []string
 	unsaved    error
 
@@ -106,6 +110,7 @@ func (l *Ledger) Note(ctx context.Context, o cofre.ReadBack, whole bool) {
 	now := l.options.Now()
 	l.mu.Lock()
 	l.live[f] = object{o.Part, o.Size}
+	l.read += o.Size
 	if was, noted := l.pending[f]; !noted || was.whole {
 		p := proof{minuteOf(now), whole}
 		l.loaded.proofs[f], l.pending[f] = p, p
@@ -118,6 +123,13 @@ func (l *Ledger) Note(ctx context.Context, o cofre.ReadBack, whole bool) {
 	if save {
 		l.save(ctx)
 	}
+}
+
+// Drop takes an object out of what coverage is a share of.
+func (l *Ledger) Drop(o cofre.ReadBack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.live, fingerprintOf(o))
 }
 
 // Component keeps in mind what is proven of a component.
@@ -163,6 +175,7 @@ func (l *Ledger) put(ctx context.Context, under string, text []byte) error {
 // Established is what a verification has established.
 type Established struct {
 	cofre.Coverage
+	Read int64 // bytes that it has read back
 	// Objects are the SHA-256 of the objects that say so.
 	Objects []string
 	// Unsaved is why some of it could not be stored: the next verification reads it again. Nil if all of it was.
@@ -170,26 +183,23 @@ type Established struct {
 }
 
 // Save stores what is left of what was read back. It is for a verification that did not come to its end.
+//
+// Errors: those of the store.
 func (l *Ledger) Save(ctx context.Context) error {
 	l.save(ctx)
 	return l.unsaved
 }
 
-// Finish stores what is left, and what all of it says together: everything that is there must have been asked for. every is whether each
-// component was looked at; those that were not keep what was known of them. It is to be called once, when nobody uses the ledger any more.
+// Finish stores what is left, and what all of it says together: everything that is there must have been asked for. points are all that there
+// are; components of them that were not looked at keep what was known of them. It is to be called once, when nobody uses the ledger any more.
 //
 // Errors: those of the store from reading.
-func (l *Ledger) Finish(ctx context.Context, every bool) (*Established, error) {
+func (l *Ledger) Finish(ctx context.Context, points []cofre.RecoveryPoint) (*Established, error) {
 	l.save(ctx)
-	e := &Established{Coverage: l.coverage()}
-	if !every {
-		before, found, err := Read(ctx, l.store, l.key, e.At)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			e.Components = together(before.Components, e.Components)
-		}
+	e := &Established{Coverage: l.coverage(), Read: l.read}
+	var err error
+	if e.Components, err = l.complete(ctx, points, e.At); err != nil {
+		return nil, err
 	}
 	if err := l.compact(ctx); err != nil {
 		return nil, err
@@ -202,27 +212,50 @@ func (l *Ledger) Finish(ctx context.Context, every bool) (*Established, error) {
 	return e, nil
 }
 
-// together are components of which some were looked at again.
-func together(before, now []cofre.ComponentProof) []cofre.ComponentProof {
-	type name struct {
-		point  cofre.PointID
-		source cofre.SourceID
+// complete returns what is known of every component of points, in their order.
+func (l *Ledger) complete(ctx context.Context, points []cofre.RecoveryPoint, now time.Time) ([]cofre.ComponentProof, error) {
+	type id struct {
+		point cofre.PointID
+		root  cofre.ObjectID
 	}
-	looked := map[name]bool{}
-	for _, c := range now {
-		looked[name{c.Point, c.Source}] = true
+	known := map[id]cofre.ComponentProof{}
+	for _, c := range l.components {
+		known[id{c.Point, c.Root}] = c
 	}
-	all := slices.DeleteFunc(before, func(c cofre.ComponentProof) bool { return looked[name{c.Point, c.Source}] })
-	all = append(all, now...)
-	slices.SortStableFunc(all, func(a, b cofre.ComponentProof) int { return cmp.Compare(a.Point, b.Point) })
-	return all
+	count := 0
+	for _, p := range points {
+		count += len(p.Components)
+	}
+	if count > len(l.components) {
+		before, _, err := Read(ctx, l.store, l.key, now)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range before.Components {
+			if _, ok := known[id{c.Point, c.Root}]; !ok {
+				known[id{c.Point, c.Root}] = c
+			}
+		}
+	}
+	all := make([]cofre.ComponentProof, 0, count)
+	for _, p := range points {
+		for _, c := range p.Components {
+			proof, ok := known[id{p.ID, c.Root}]
+			if !ok {
+				proof = cofre.ComponentProof{Point: p.ID, Root: c.Root}
+			}
+			proof.Source = cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
+			all = append(all, proof)
+		}
+	}
+	return all, nil
 }
 
 // coverage adds up what is there.
 func (l *Ledger) coverage() cofre.Coverage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := cofre.Coverage{At: l.options.Now().UTC(), Window: l.options.Window, Parts: []cofre.CoveredPart{}, Components: l.components}
+	c := cofre.Coverage{At: l.options.Now().UTC(), Window: l.options.Window, Parts: []cofre.CoveredPart{}}
 	parts := map[cofre.Part]*cofre.CoveredPart{}
 	hours := map[cofre.Part]map[time.Time]int64{}
 	for f, o := range l.live {

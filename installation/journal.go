@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/verify"
 )
 
 // journalBound is how long it may take, after a run, to write what the journal is to say of it.
@@ -200,20 +201,22 @@ func (in *Installation) journalSize(ctx context.Context) (int64, error) {
 
 // recorded compares the points of the catalog with the journal: one that was published, among the first entries of a number, and did not expire must be
 // there. Entries after these are of points that may have been published since the catalog was read. What is wrong with the journal itself is found, too.
-func (in *Installation) recorded(ctx context.Context, points []cofre.RecoveryPoint, first int64) ([]cofre.Finding, error) {
-	h := &expiry.History{Installation: in.Name()}
-	res, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take})
+func (in *Installation) recorded(ctx context.Context, h *expiry.History, points []cofre.RecoveryPoint, first int64) (rec verify.Record, err error) {
+	res, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+		rec.Entries++
+		h.Take(e)
+	}})
 	switch {
 	case errors.Is(err, cofre.ErrNotFound):
-		return nil, nil
+		return rec, nil
 	case errors.Is(err, cofre.ErrFindings):
-		return res.Findings, nil
+		rec.Findings = res.Findings
+		return rec, nil
 	case err != nil:
-		return nil, err
+		return rec, err
 	}
-	var found []cofre.Finding
 	for _, id := range h.Missing(points, first) {
-		found = append(found, cofre.Finding{Check: journal.Check, Object: string(id)}.Saying(cofre.Say("journal.point_gone", "the journal says that it was published and not that it expired, and the catalog does not have it")))
+		rec.Findings = append(rec.Findings, cofre.Finding{Check: journal.Check, Object: string(id)}.Saying(cofre.Say("journal.point_gone", "the journal says that it was published and not that it expired, and the catalog does not have it")))
 	}
-	return found, nil
+	return rec, nil
 }

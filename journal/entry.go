@@ -111,3 +111,37 @@ type HoldFacts struct {
 	Since time.Time  `json:"since,omitzero"`
 	Until time.Time  `json:"until,omitzero"`
 }
+
+// VerifiedFacts is what an entry says of a verification for everybody to read.
+type VerifiedFacts struct {
+	Asked    cofre.Level `json:"level_asked"`
+	Reached  cofre.Level `json:"level_reached"`
+	Points   int         `json:"points"`
+	Findings int         `json:"findings"`
+	// Coverage is nil if nobody remembers what was read back.
+	Coverage *CoverageFacts `json:"coverage,omitempty"`
+	// Components are those of which something else is proven than the entries before say.
+	Components []ProvenFacts `json:"components,omitempty"`
+	// Continued says that the entry has more components of the verification that the one before is of.
+	Continued bool `json:"continued,omitempty"`
+}
+
+// CoverageFacts are how much of what is stored was read back.
+type CoverageFacts struct {
+	Window  int64       `json:"window_s"`
+	Bytes   int64       `json:"bytes"`
+	Proven  int64       `json:"proven_bytes"`
+	Read    int64       `json:"read_bytes"`
+	Deepest cofre.Level `json:"deepest_level"`
+	// Objects are the SHA-256 of the objects that say what was read back.
+	Objects []string `json:"objects,omitempty"`
+}
+
+// ProvenFacts name a component by its point, its kind and its root, which says nothing of what is in it.
+type ProvenFacts struct {
+	Point cofre.PointID  `json:"point"`
+	Kind  cofre.Kind     `json:"kind"`
+	Root  cofre.ObjectID `json:"root"`
+	Level cofre.Level    `json:"level"` // the deepest that is proven; "" if it is known to be damaged
+	At    time.Time      `json:"at,omitzero"`
+}

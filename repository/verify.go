@@ -159,7 +159,11 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	}
 	d.problems = slices.DeleteFunc(d.problems, func(p seal.Problem) bool {
 		id, ok := v.repo.blobs.Naming.ID(p.Name)
-		return ok && blobs.IsPack(id) && !holds[id] && !slices.Contains(d.mendable, p.Name)
+		over := ok && blobs.IsPack(id) && !holds[id] && !slices.Contains(d.mendable, p.Name)
+		if over {
+			v.files.Drop(p.Name)
+		}
+		return over
 	})
 	return d, nil
 }

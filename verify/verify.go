@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/coverage"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -28,14 +29,19 @@ type Request struct {
 	Level    cofre.Level // LevelStructure or LevelContent
 	Checks   []cofre.PointCheck
 	Observer cofre.Observer // nil observes nothing
-	Proven   cofre.Proven   // what was read back before; nil remembers nothing: everything is read
+	// Ledger is what was read back before, and All every point that there is, for what it says at the end. Nil remembers nothing: everything
+	// is read.
+	Ledger *coverage.Ledger
+	All    []cofre.RecoveryPoint
 	// Beside looks at archived WAL, which no point refers to, in each repository. Nil looks at none.
 	Beside func(context.Context) []WAL
 	// Recorded compares what the catalog has with what is on record of it. What it finds is of no level: the bytes are what they are. Nil
 	// compares nothing.
-	Recorded func(context.Context) ([]cofre.Finding, error)
+	Recorded func(context.Context) (Record, error)
 	// Needs says what a restore of a point needs that it does not have by itself. Nil says nothing.
 	Needs func(cofre.RecoveryPoint) []cofre.Finding
+	// News are the components of which the record does not say what is proven of them now. Nil takes all that are proven.
+	News func([]cofre.ComponentProof) []cofre.ComponentProof
 	// Name gives what was found the names that people know. Nil leaves them.
 	Name func([]cofre.Finding)
 }
@@ -52,6 +58,29 @@ type Result struct {
 	Findings []cofre.Finding `json:"findings"`
 	// WAL is what was established of the archived WAL of each repository, in the order of the configuration.
 	WAL []WAL `json:"wal,omitempty"`
+	// Journal is nil if there is none, and if it was not asked.
+	Journal  *Record  `json:"journal,omitempty"`
+	Coverage *Covered `json:"coverage,omitempty"`
+}
+
+// Record is what was established of the journal.
+type Record struct {
+	Entries  int64           `json:"entries"`
+	Findings []cofre.Finding `json:"-"` // also among those of the result
+}
+
+// Covered says how much of what is stored was read back within the window, by this verification or before.
+type Covered struct {
+	cofre.Coverage
+	Bytes  int64   `json:"bytes"`
+	Proven int64   `json:"proven_bytes"`
+	Share  float64 `json:"share"`
+	Read   int64   `json:"read_bytes"` // by this verification
+	// Deepest is the deepest level that all of it has reached: the points that were asked for, the WAL of every repository, and the journal.
+	Deepest cofre.Level `json:"deepest_level"`
+	// Unsaved is why the next verification reads some of it again.
+	Unsaved error `json:"-"`
+	objects []string
 }
 
 // WAL is what was established of the archived WAL of one repository.
@@ -115,14 +144,18 @@ func Run(ctx context.Context, repo repository, req Request) (*Result, error) {
 		err = res.add(req.Beside(ctx))
 	}
 	if req.Recorded != nil && ctx.Err() == nil {
-		found, recordedErr := req.Recorded(ctx)
-		res.Findings, err = append(res.Findings, found...), errors.Join(err, recordedErr)
+		rec, recordedErr := req.Recorded(ctx)
+		if rec.Entries > 0 {
+			res.Journal = &rec
+		}
+		res.Findings, err = append(res.Findings, rec.Findings...), errors.Join(err, recordedErr)
 	}
+	err = errors.Join(err, res.cover(ctx, req, err))
 	if req.Name != nil {
 		req.Name(res.Findings)
 	}
 	res.EndedAt = time.Now().UTC()
-	tell(run, res)
+	tell(run, res, req)
 	run.End(ctx, ending(res, err))
 	return res, err
 }
@@ -137,7 +170,7 @@ func ending(res *Result, err error) error {
 }
 
 // tell makes facts of what was found.
-func tell(run *observe.Run, res *Result) {
+func tell(run *observe.Run, res *Result, req Request) {
 	for _, f := range res.Findings {
 		cofre.Tell(run, cofre.FindingMade{Finding: f})
 	}
@@ -150,7 +183,55 @@ func tell(run *observe.Run, res *Result) {
 	for i, p := range res.Points {
 		looked[i] = p.ID
 	}
-	cofre.Tell(run, cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count(), Verified: looked})
+	ended := cofre.VerificationEnded{Asked: res.Asked, Reached: res.Reached, Points: len(res.Points), Findings: res.Count(), Verified: looked}
+	if c := res.Coverage; c != nil {
+		ended.Coverage = &cofre.CoverageFacts{Window: c.Window, Bytes: c.Bytes, Proven: c.Proven, Read: c.Read, Deepest: c.Deepest, Objects: c.objects}
+		if ended.Components = c.Components; req.News != nil {
+			ended.Components = req.News(c.Components)
+		}
+	}
+	cofre.Tell(run, ended)
+}
+
+// proven is nil without a ledger.
+func proven(l *coverage.Ledger) cofre.Proven {
+	if l == nil {
+		return nil
+	}
+	return l
+}
+
+// saveBound is how long it may take to store what was proven.
+const saveBound = time.Minute
+
+// cover stores what was proven, also by a verification that was interrupted, and says how much of all it is.
+//
+// Errors: those of the store.
+func (r *Result) cover(ctx context.Context, req Request, failed error) error {
+	if req.Ledger == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveBound)
+	defer cancel()
+	if r.Points == nil && failed != nil {
+		_ = req.Ledger.Save(ctx) // the next one reads again what cannot be stored
+		return nil
+	}
+	e, err := req.Ledger.Finish(ctx, req.All)
+	if err != nil {
+		return fmt.Errorf("say what was read back: %w", err)
+	}
+	c := &Covered{Coverage: e.Coverage, Read: e.Read, Unsaved: e.Unsaved, objects: e.Objects}
+	c.Proven, c.Bytes = e.Coverage.Proven(e.At)
+	c.Share = e.Share(e.At)
+	if failed == nil {
+		c.Deepest = reached(cofre.LevelContent, r.Findings)
+	}
+	if c.Deepest == cofre.LevelContent && c.Proven < c.Bytes {
+		c.Deepest = cofre.LevelStructure
+	}
+	r.Coverage = c
+	return nil
 }
 
 // add adds what was found of WAL, and takes back the level that it denies. It returns why not all of it was looked at.
@@ -169,7 +250,7 @@ func (r *Result) add(all []WAL) error {
 }
 
 func stored(ctx context.Context, repo repository, req Request, res *Result) error {
-	for f, err := range repo.Verify(ctx, req.Points, cofre.Verification{Level: req.Level, Proven: req.Proven, Observer: req.Observer}) {
+	for f, err := range repo.Verify(ctx, req.Points, cofre.Verification{Level: req.Level, Proven: proven(req.Ledger), Observer: req.Observer}) {
 		if err != nil {
 			return fmt.Errorf("verify %s: %w", req.Level, err)
 		}

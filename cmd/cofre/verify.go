@@ -15,6 +15,7 @@ import (
 
 type verifyCommand struct {
 	level string
+	again bool
 }
 
 func newVerifyCommand(a *app) *cobra.Command {
@@ -28,6 +29,10 @@ func newVerifyCommand(a *app) *cobra.Command {
   content     every stored byte of the repository is read back and compared with its hash, archived WAL too, whose
               records are walked from segment to segment
 
+At the level content, what was read back within verify.window of the configuration (30 days) and was not written again since is not
+read again, except for a share of it: run each night, it reads everything within the window. Damage that is known is always looked
+at. --again reads everything. How much of all was read back within the window, and how far all of it is proven, is said at the end.
+
 The WAL of every copy is looked at as that of the repository is, and each is said by itself; what one lacks and another has is
 found. A copy that cannot be reached is named, and the command fails.
 
@@ -39,7 +44,10 @@ well; it exits with 3 if the point was asked for by name, or if a source has no 
 			if err != nil {
 				return edge.Usage(err)
 			}
-			o := installation.VerifyOptions{Level: level}
+			if c.again && level != cofre.LevelContent {
+				return edge.Usage(cofre.WithHint(cofre.Fail(cofre.Say("verify.again_reads", "--again reads everything back, which --level {{.level}} does not do", "level", string(level))), cofre.Say("verify.again_content", "cofre verify --level content --again")))
+			}
+			o := installation.VerifyOptions{Level: level, Again: c.again}
 			if len(args) == 1 {
 				o.Point = args[0]
 			}
@@ -47,6 +55,7 @@ well; it exits with 3 if the point was asked for by name, or if a source has no 
 		},
 	}
 	cmd.Flags().StringVar(&c.level, "level", string(cofre.LevelStructure), "`LEVEL`, how deep: structure or content")
+	cmd.Flags().BoolVar(&c.again, "again", false, "also read what was read back within the window")
 	return cmd
 }
 

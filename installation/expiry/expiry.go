@@ -112,7 +112,7 @@ func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[
 	for p := range points {
 		for _, c := range p.Components {
 			id := cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
-			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Order: h.order[p.ID], Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0})
+			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Order: h.order[p.ID], Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0, Proven: h.Proven(p.ID, c.Root) == cofre.LevelContent})
 			delete(failing, id)
 		}
 		for _, x := range p.Expired {

@@ -16,6 +16,7 @@ type History struct {
 
 	order   map[cofre.PointID]int64 // numbers of publication, from 1
 	expired map[cofre.PointID]bool  // nothing of them is left
+	proven  map[component]cofre.Level
 	holds   map[string]held
 	failing time.Time // of the first backup that failed as a whole since the last point
 }
@@ -26,12 +27,40 @@ type held struct {
 	sealed string
 }
 
+// component is one, as a verification names it.
+type component struct {
+	point cofre.PointID
+	root  cofre.ObjectID
+}
+
+// Proven is the level at which the journal says that a component is proven; "" if it says nothing, or that it is damaged. Whether it was found out
+// by another installation makes no difference.
+func (h *History) Proven(point cofre.PointID, root cofre.ObjectID) cofre.Level {
+	return h.proven[component{point, root}]
+}
+
+// News are the components of which something else is proven than the journal says: their bytes were read back, or they are damaged.
+func (h *History) News(proofs []cofre.ComponentProof) []cofre.ComponentProof {
+	var news []cofre.ComponentProof
+	for _, c := range proofs {
+		level, _ := c.Deepest()
+		was := h.Proven(c.Point, c.Root)
+		if level != was && (level == cofre.LevelContent || c.Damaged) {
+			news = append(news, c)
+		}
+	}
+	return news
+}
+
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
-		h.order, h.expired, h.holds = map[cofre.PointID]int64{}, map[cofre.PointID]bool{}, map[string]held{}
+		h.order, h.expired, h.proven, h.holds = map[cofre.PointID]int64{}, map[cofre.PointID]bool{}, map[component]cofre.Level{}, map[string]held{}
 	}
 	b := e.Body
+	if b.Event == journal.EventVerified {
+		h.verified(b)
+	}
 	if b.Installation != h.Installation {
 		return
 	}
@@ -64,6 +93,16 @@ func (h *History) Take(e journal.Numbered) {
 		if json.Unmarshal(b.Facts, &f) == nil {
 			delete(h.holds, f.ID)
 		}
+	}
+}
+
+func (h *History) verified(b journal.Body) {
+	var f journal.VerifiedFacts
+	if json.Unmarshal(b.Facts, &f) != nil {
+		return
+	}
+	for _, c := range f.Components {
+		h.proven[component{c.Point, c.Root}] = c.Level
 	}
 }
 

@@ -169,7 +169,7 @@ func (r *Recording) Observe(e cofre.Event) {
 		of.Installation = e.Source.Installation
 	}
 	if made, ok := of.entry(e); ok {
-		r.entries = append(r.entries, made)
+		r.entries = append(r.entries, inParts(made)...)
 		r.start()
 	}
 }
@@ -234,7 +234,7 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 	why := map[string]string{"message": f.Message, "hint": f.Hint}
 	switch {
 	case of.verified != nil:
-		facts := map[string]any{"level_asked": of.verified.Asked, "level_reached": of.verified.Reached, "points": of.verified.Points, "findings": of.verified.Findings}
+		facts := verifiedFacts(of.verified)
 		if len(of.findings) == 0 {
 			return is(journal.EventVerified, facts, nil)
 		}

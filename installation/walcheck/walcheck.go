@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -26,6 +28,16 @@ type Repository struct {
 	Store  cofre.Store
 	Unlock func() (wal.Identity, error)
 	Err    error // why it could not be opened
+}
+
+// Open opens the floor of every repository.
+func Open(ctx context.Context, repositories []config.Repository) []Repository {
+	var all []Repository
+	for _, r := range repositories {
+		st, err := walstore.Open(ctx, r)
+		all = append(all, Repository{URL: r.URL, Store: st, Unlock: walstore.Unlock(ctx, r, st), Err: err})
+	}
+	return all
 }
 
 // Options say what is looked at.

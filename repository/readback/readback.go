@@ -110,6 +110,13 @@ func (c *Check) Note(ctx context.Context, name string, whole bool) {
 	c.Progress(name, o.Size)
 }
 
+// Drop tells that a file holds nothing that counts.
+func (c *Check) Drop(name string) {
+	if e, is := c.evidence(name, c.objects[name]); is && c.Proven != nil {
+		c.Proven.Drop(e)
+	}
+}
+
 // ReadAt is when each pack was last read back whole.
 func (c *Check) ReadAt() map[blob.ID]time.Time {
 	at := map[blob.ID]time.Time{}

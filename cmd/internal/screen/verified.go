@@ -1,8 +1,10 @@
 package screen
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/words"
@@ -34,6 +36,41 @@ func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
 	for _, w := range res.WAL {
 		s.showVerifiedWAL(w, len(res.WAL) > 1)
 	}
+	if res.Coverage != nil {
+		s.showCoverage(res)
+	}
+}
+
+// showCoverage says how much of all was read back, and how far all of it is proven.
+func (s *Screen) showCoverage(res *verify.Result) {
+	c := res.Coverage
+	all := []cofre.Message{cofre.Say("verify.part_points", "recovery points")}
+	wal := 0
+	for _, w := range res.WAL {
+		if w.Segments > 0 {
+			wal++
+		}
+	}
+	switch {
+	case wal == 1:
+		all = append(all, cofre.Say("verify.part_wal", "WAL"))
+	case wal > 1:
+		all = append(all, cofre.Say("verify.part_wals", "WAL of {{.n}} repositories", "n", wal))
+	}
+	if res.Journal != nil {
+		all = append(all, cofre.Say("verify.part_journal", "journal"))
+	}
+	days := int(c.Window / (24 * time.Hour))
+	s.Say(cofre.Say("verify.covered", "read back within {{.window}}: {{.share}} of {{.bytes}}, {{.read}} of it now; the deepest level that all of it reached: {{.level}} ({{.all}})",
+		"window", cofre.SayN("verify.window", days, "1 day", "{{.n}} days"), "share", percent(c.Proven, c.Bytes), "bytes", words.Size(c.Bytes), "read", words.Size(c.Read), "level", levelWord(c.Deepest), "all", cofre.List(all...)))
+}
+
+// percent is a share that is 100 % only if it is all.
+func percent(of, all int64) string {
+	if of == all {
+		return "100 %"
+	}
+	return fmt.Sprintf("%.1f %%", min(99.9, 100*float64(of)/float64(all)))
 }
 
 // objectIn is what a finding is about, with the address of the repository that it is in if there are several.

@@ -1,0 +1,46 @@
+// Package remedy says what mends what a verification has found.
+package remedy
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/journal"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/verify"
+)
+
+// Of says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
+// server or a copy still has; if nobody has it, all that helps is a base backup that does not need it.
+func Of(res *verify.Result, url string) cofre.Message {
+	ofOne := func(f cofre.Finding) bool { return f.Repository != "" && strings.HasPrefix(f.Object, "wal/") }
+	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !ofOne(f) }) {
+		return cofre.Say("verify.wal_mend", "cofre wal mend stores in each repository what it has lost of WAL and another has; then: cofre verify --level content. What nobody has any more, cofre backup cluster stores afresh if the server still has it, and is a base backup that does not need it")
+	}
+	if segment := damagedSegment(res); segment != "" {
+		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
+	}
+	if !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Check != journal.Check }) && len(res.Findings) == res.Count() {
+		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE")
+	}
+	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
+		return wal.KeyLost(url)
+	}
+	return cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")
+}
+
+// damagedSegment is the first archived segment of which something was found; "" if anything else was found, which a backup mends.
+func damagedSegment(res *verify.Result) string {
+	if len(res.Findings) != res.Count() {
+		return ""
+	}
+	for _, f := range res.Findings {
+		if !strings.HasPrefix(f.Object, "wal/") || !pgdata.IsSegmentName(path.Base(f.Object)) {
+			return ""
+		}
+	}
+	return path.Base(res.Findings[0].Object)
+}
