@@ -8,84 +8,17 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/store/storetest"
 )
-
-// shelf is a store in memory, by a clock of its own.
-type shelf struct {
-	cofre.Store
-	mu      sync.Mutex
-	now     func() time.Time
-	objects map[string]kept
-	refuse  error // of writing
-	opened  int
-}
-
-type kept struct {
-	text []byte
-	at   time.Time
-}
-
-func (s *shelf) Create(_ context.Context, name string, r io.Reader, _ int64) error {
-	text, err := io.ReadAll(r)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, there := s.objects[name]; there {
-		return cofre.ErrExists
-	}
-	if s.refuse != nil {
-		return s.refuse
-	}
-	s.objects[name] = kept{text, s.now()}
-	return err
-}
-
-func (s *shelf) Open(_ context.Context, name string, _, _ int64) (io.ReadCloser, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.opened++
-	o, there := s.objects[name]
-	if !there {
-		return nil, cofre.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(o.text)), nil
-}
-
-func (s *shelf) List(_ context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []cofre.StoredObject
-	for _, name := range slices.Sorted(maps.Keys(s.objects)) {
-		if strings.HasPrefix(name, prefix) {
-			all = append(all, cofre.StoredObject{Name: name, Size: int64(len(s.objects[name].text)), ModifiedAt: s.objects[name].at})
-		}
-	}
-	return func(yield func(cofre.StoredObject, error) bool) {
-		for _, o := range all {
-			if !yield(o, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (s *shelf) Delete(_ context.Context, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.objects, name)
-	return nil
-}
 
 // key is a Sealer.
 type key struct{ cipher.AEAD }
@@ -123,9 +56,9 @@ func (k key) Unseal(purpose string, b []byte) ([]byte, error) {
 
 // house is a store with some objects, and a clock.
 type house struct {
-	t     testing.TB
-	clock time.Time
-	*shelf
+	t       testing.TB
+	clock   time.Time
+	store   *storetest.Memory
 	key     key
 	objects []cofre.ReadBack
 }
@@ -136,7 +69,7 @@ var began = time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
 
 func newHouse(t testing.TB, n int) *house {
 	h := &house{t: t, clock: began, key: newKey(t)}
-	h.shelf = &shelf{now: func() time.Time { return h.clock }, objects: map[string]kept{}}
+	h.store = storetest.NewMemory(func() time.Time { return h.clock })
 	for i := range n {
 		h.add(fmt.Sprintf("p%06d", i), 20<<20)
 	}
@@ -157,7 +90,7 @@ func (h *house) open(o Options) *Ledger {
 	if o.Window == 0 {
 		o.Window = 30 * day
 	}
-	l, err := Open(context.Background(), h.shelf, h.key, o)
+	l, err := Open(context.Background(), h.store, h.key, o)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -233,13 +166,18 @@ func TestANightlyVerificationReadsEverythingInAWindow(t *testing.T) {
 		if share := float64(most) / 600; share > 2*every.Hours()/(27*24)+0.05 {
 			t.Errorf("every %v: one of them read %.0f %%", every, share*100)
 		}
-		if n := len(h.shelf.objects); every == day && n > 400 {
+		if n := len(h.store.State()); every == day && n > 400 {
 			t.Errorf("%d objects are left", n)
 		}
-		h.opened = 0
-		h.open(Options{})
-		if h.opened > manyObjects+2 {
-			t.Errorf("every %v: opening reads %d objects", every, h.opened)
+		opened := 0
+		counted := storetest.Before(h.store, func(verb storetest.Verb, _ string) error {
+			if verb == storetest.Open {
+				opened++
+			}
+			return nil
+		})
+		if _, err := Open(t.Context(), counted, h.key, Options{Window: 30 * day}); err != nil || opened > manyObjects+2 {
+			t.Errorf("every %v: opening reads %d objects, %v", every, opened, err)
 		}
 	}
 }
@@ -305,12 +243,12 @@ func TestDamageIsReadAgain(t *testing.T) {
 
 func TestAClockThatLeaps(t *testing.T) {
 	h := newHouse(t, 50)
-	real := h.shelf.now
 	// The host is ten days ahead, and the store is not.
-	h.shelf.now = func() time.Time { return began }
+	h.store.SetClock(func() time.Time { return began })
 	h.clock = began.Add(10 * day)
 	h.verify()
-	h.shelf.now, h.clock = real, began.Add(time.Hour)
+	h.store.SetClock(func() time.Time { return h.clock })
+	h.clock = began.Add(time.Hour)
 	if due, _ := h.verify(); len(due) != 50 {
 		t.Errorf("%d of 50 are due after the clock came back", len(due))
 	}
@@ -330,7 +268,7 @@ func TestAClockThatLeaps(t *testing.T) {
 	if due, e := h.verify(); len(due) != 50 || e.Share(h.clock) != 1 {
 		t.Errorf("%d of 50 are due, %v is covered", len(due), e.Share(h.clock))
 	}
-	c, found, err := Read(t.Context(), h.shelf, h.key, h.clock)
+	c, found, err := Read(t.Context(), h.store, h.key, h.clock)
 	if err != nil || !found || !c.At.Equal(began) {
 		t.Errorf("the newest summary is of %v, %v", c.At, err)
 	}
@@ -381,13 +319,13 @@ func TestNobodyElseProves(t *testing.T) {
 	h.verify()
 	other := newHouse(t, 20)
 	other.verify()
-	for name, change := range map[string]func(map[string]kept){
-		"of another repository": func(all map[string]kept) { clear(all); maps.Copy(all, other.shelf.objects) },
-		"one bit is another":    func(all map[string]kept) { each(all, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }) },
-		"cut off":               func(all map[string]kept) { each(all, func(b []byte) []byte { return b[:len(b)/2] }) },
-		"empty":                 func(all map[string]kept) { each(all, func([]byte) []byte { return nil }) },
-		"gone":                  func(all map[string]kept) { clear(all) },
-		"the one as the other": func(all map[string]kept) {
+	for name, change := range map[string]func(map[string]storetest.Object){
+		"of another repository": func(all map[string]storetest.Object) { clear(all); maps.Copy(all, other.store.State()) },
+		"one bit is another":    func(all map[string]storetest.Object) { each(all, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }) },
+		"cut off":               func(all map[string]storetest.Object) { each(all, func(b []byte) []byte { return b[:len(b)/2] }) },
+		"empty":                 func(all map[string]storetest.Object) { each(all, func([]byte) []byte { return nil }) },
+		"gone":                  func(all map[string]storetest.Object) { clear(all) },
+		"the one as the other": func(all map[string]storetest.Object) {
 			for name, k := range maps.Clone(all) {
 				delete(all, name)
 				if rest, ok := strings.CutPrefix(name, summaryPrefix); ok {
@@ -398,28 +336,38 @@ func TestNobodyElseProves(t *testing.T) {
 			}
 		},
 	} {
-		was := maps.Clone(h.shelf.objects)
-		change(h.shelf.objects)
+		was := h.store.State()
+		all := h.store.State()
+		change(all)
+		h.store.Restore(all)
 		if due := h.read(h.open(Options{})); len(due) != 20 {
 			t.Errorf("%s: %d of 20 are due", name, len(due))
 		}
-		if _, found, err := Read(t.Context(), h.shelf, h.key, h.clock); found || err != nil {
+		if _, found, err := Read(t.Context(), h.store, h.key, h.clock); found || err != nil {
 			t.Errorf("%s: a summary was found, %v", name, err)
 		}
-		h.shelf.objects = was
+		h.store.Restore(was)
 	}
 }
 
-func each(all map[string]kept, change func([]byte) []byte) {
+func each(all map[string]storetest.Object, change func([]byte) []byte) {
 	for name, k := range all {
-		all[name] = kept{change(bytes.Clone(k.text)), k.at}
+		all[name] = storetest.Object{Bytes: change(bytes.Clone(k.Bytes)), At: k.At}
 	}
 }
 
 func TestWhatCannotBeStoredIsSaid(t *testing.T) {
 	h := newHouse(t, 3)
-	h.refuse = cofre.ErrDenied
-	l := h.open(Options{})
+	denied := storetest.Before(h.store, func(verb storetest.Verb, _ string) error {
+		if verb.Writes() {
+			return cofre.ErrDenied
+		}
+		return nil
+	})
+	l, err := Open(t.Context(), denied, h.key, Options{Window: 30 * day, Now: func() time.Time { return h.clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.read(l)
 	e, err := l.Finish(t.Context(), nil)
 	if err != nil || !errors.Is(e.Unsaved, cofre.ErrDenied) || e.Share(h.clock) != 1 {
@@ -449,7 +397,7 @@ func TestComponentsThatWereNotLookedAtKeepWhatIsKnown(t *testing.T) {
 	if _, err := l.Finish(t.Context(), points[:3]); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := Read(t.Context(), h.shelf, h.key, h.clock)
+	c, _, err := Read(t.Context(), h.store, h.key, h.clock)
 	is := func(id cofre.PointID) time.Time { return c.Of(id, cofre.KindDatabase, "d").Content }
 	if err != nil || len(c.Components) != 3 || !is("a").Equal(began) || !is("b").Equal(h.clock) || !is("c").IsZero() {
 		t.Errorf("%+v, %v", c.Components, err)
