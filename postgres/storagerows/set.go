@@ -45,9 +45,9 @@ const setSQL = `UPDATE storage.objects o
  WHERE o.bucket_id = r.bucket_id AND o.name = r.name
 RETURNING o.bucket_id, o.name,
        (o.owner IS NOT DISTINCT FROM r.owner AND o.owner_id IS NOT DISTINCT FROM r.owner_id
-        AND (r.created_at IS NULL OR o.created_at = r.created_at)
-        AND (r.last_modified IS NULL OR o.metadata->>'lastModified' = r.last_modified)),
-       (r.updated_at IS NULL OR o.updated_at = r.updated_at)`
+        AND (r.created_at IS NULL OR o.created_at IS NOT DISTINCT FROM r.created_at)
+        AND (r.last_modified IS NULL OR o.metadata->>'lastModified' IS NOT DISTINCT FROM r.last_modified)),
+       (r.updated_at IS NULL OR o.updated_at IS NOT DISTINCT FROM r.updated_at)`
 
 // withoutTriggers keeps the service's trigger from setting updated_at to now; it takes a superuser, or the right to set
 // the parameter.

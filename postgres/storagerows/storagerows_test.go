@@ -153,3 +153,102 @@ func TestRowsAreRead(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+// TestWhatARowIsSetTo: what is empty sets null or leaves things as they are, and a row that the server sets otherwise, or cannot set, is named.
+func TestWhatARowIsSetTo(t *testing.T) {
+	t.Parallel()
+	server := testkit.Postgres(t, 0)
+	db := server.Database(t)
+	server.Exec(t, db, strings.ReplaceAll(storageSchema, "storage_rows_limited", "storage_rows_each"))
+	const uuid = "00000000-0000-4000-8000-000000000001"
+	server.Exec(t, db, `ALTER TABLE storage.objects DISABLE TRIGGER USER; UPDATE storage.objects SET owner = '`+uuid+`', owner_id = 'before', created_at = '2025-05-05 05:05:05+00', updated_at = '2025-06-06 06:06:06+00';
+		ALTER TABLE storage.objects ENABLE TRIGGER USER;
+		INSERT INTO storage.objects (bucket_id, name, metadata, version) VALUES ('evidence', 'no metadata', NULL, 'v2'), ('evidence', 'text for metadata', '"text"', 'v2'), ('evidence', 'not named', '{}', 'v2'), ('other', 'a', '{"eTag":"y"}', 'v9')`)
+	before := server.Query(t, db, `SELECT o::text FROM storage.objects o WHERE bucket_id = 'other'`)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.FixedZone("", -3*3600))
+	rows := func(yield func(storagerows.Row, error) bool) {
+		for _, r := range []storagerows.Row{
+			{Bucket: "evidence", Name: "a"},
+			{Bucket: "evidence", Name: "b", Owner: uuid, OwnerID: uuid, CreatedAt: at, UpdatedAt: at.Add(time.Hour), LastModified: "2026-01-02T06:04:05.000Z"},
+			{Bucket: "evidence", Name: "refused", Owner: "not a uuid"},
+			{Bucket: "evidence", Name: "no metadata", OwnerID: "set", LastModified: "2026-01-02T06:04:05.000Z"},
+			{Bucket: "evidence", Name: "text for metadata", OwnerID: "set", LastModified: "2026-01-02T06:04:05.000Z"},
+		} {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+	done, err := storagerows.Table{Server: postgres.Config{URL: server.URL(db)}}.Set(t.Context(), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := ""
+	for _, l := range done.Left {
+		left += l.What + ": " + l.Got + "\n"
+	}
+	want := "row of object evidence/refused: invalid input syntax for type uuid: \"not a uuid\"\n" +
+		"row of object evidence/no metadata: not set, or set otherwise by the server\n" +
+		"row of object evidence/text for metadata: cannot set path in scalar\n"
+	if done.Rows != 2 || left != want {
+		t.Errorf("set %d rows, left\n%s\nwant\n%s", done.Rows, left, want)
+	}
+	const state = `SELECT string_agg(format('%s|%s|%s|%s|%s|%s|%s', name, owner, owner_id, created_at AT TIME ZONE 'UTC', updated_at AT TIME ZONE 'UTC', metadata, version), E'\n' ORDER BY name) FROM storage.objects WHERE bucket_id = 'evidence' AND name IN ('a', 'b', 'refused')`
+	want = "a|||2025-05-05 05:05:05|2025-06-06 06:06:06|{\"eTag\": \"x\"}|v2\n" +
+		"b|" + uuid + "|" + uuid + "|2026-01-02 06:04:05.678901|2026-01-02 07:04:05.678901|{\"eTag\": \"x\", \"lastModified\": \"2026-01-02T06:04:05.000Z\"}|v2\n" +
+		"refused|" + uuid + "|before|2025-05-05 05:05:05|2025-06-06 06:06:06|{\"eTag\": \"x\"}|v2"
+	if got := server.Query(t, db, state); got != want {
+		t.Errorf("rows are\n%s\nwant\n%s", got, want)
+	}
+	if got := server.Query(t, db, `SELECT o::text FROM storage.objects o WHERE bucket_id = 'other'`); got != before {
+		t.Errorf("a row of another bucket is %s, was %s", got, before)
+	}
+}
+
+// TestNotAllRowsThatAreLeftAreNamed: a hundred are, of whatever many statements.
+func TestNotAllRowsThatAreLeftAreNamed(t *testing.T) {
+	t.Parallel()
+	server := testkit.Postgres(t, 0)
+	db := server.Database(t)
+	server.Exec(t, db, strings.ReplaceAll(storageSchema, "storage_rows_limited", "storage_rows_left"))
+	for _, n := range []int{0, 1, 99, 100, 101, 500, 501} {
+		done, err := storagerows.Table{Server: postgres.Config{URL: server.URL(db)}}.Set(t.Context(), func(yield func(storagerows.Row, error) bool) {
+			for i := range n {
+				if !yield(storagerows.Row{Bucket: "gone", Name: fmt.Sprint(i)}, nil) {
+					return
+				}
+			}
+		})
+		if err != nil || done.Rows != 0 || len(done.Left) != min(n, 100) {
+			t.Errorf("of %d that are gone: %d set, %d named, %v", n, done.Rows, len(done.Left), err)
+		}
+	}
+}
+
+// TestWhatCannotBeReadIsNoEmptyTable: an error of the server or of the way to it hands over nothing.
+func TestWhatCannotBeReadIsNoEmptyTable(t *testing.T) {
+	t.Parallel()
+	server := testkit.Postgres(t, 0)
+	db := server.Database(t)
+	conn, err := postgres.Connect(t.Context(), postgres.Config{URL: server.URL(db)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if columns, err := storagerows.Columns(t.Context(), conn); err == nil || columns != nil {
+		t.Errorf("without the table: columns %q, %v", columns, err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if columns, err := storagerows.Columns(t.Context(), conn); err == nil || columns != nil {
+		t.Errorf("on a connection that is closed: columns %q, %v", columns, err)
+	}
+	away := storagerows.Table{Server: postgres.Config{URL: "postgres://postgres@/nowhere?host=" + t.TempDir()}}
+	err = away.Read(t.Context(), time.Time{}, func([]string, io.Reader) error { t.Error("something is read"); return nil })
+	if err == nil || !strings.HasPrefix(err.Error(), "read storage.objects: ") {
+		t.Errorf("a server that is not there: %v", err)
+	}
+	if _, err := away.Set(t.Context(), func(func(storagerows.Row, error) bool) {}); err == nil {
+		t.Error("set, and the server is not there")
+	}
+}
