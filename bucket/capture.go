@@ -402,11 +402,11 @@ func (r *run) readPrevious(ctx context.Context) error {
 	if len(r.previous.Digests) == 0 {
 		return nil
 	}
-	for e, err := range r.c.PreviousTree.List(ctx, shardsDir) {
+	for e, err := range r.c.PreviousTree.List(ctx, ShardsDir) {
 		if err != nil {
 			return fmt.Errorf("read the last storage component: %w", err)
 		}
-		r.dirs[strings.TrimPrefix(e.Path, shardsDir+"/")] = e
+		r.dirs[strings.TrimPrefix(e.Path, ShardsDir+"/")] = e
 	}
 	return nil
 }

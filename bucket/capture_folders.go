@@ -25,7 +25,7 @@ func (r *run) putFolders(ctx context.Context) error {
 		defer close(written)
 		pw.CloseWithError(r.writeFolders(ctx, store, pw))
 	}()
-	e := cofre.Entry{Path: FoldersFile, Mode: 0o600, ModTime: r.takenAt, Size: -1}
+	e := cofre.Entry{Path: FoldersFile, Layout: cofre.LayoutFacts, Mode: 0o600, ModTime: r.takenAt, Size: -1}
 	_, err := r.c.Session.Put(ctx, e, pr)
 	cancel()
 	_ = pr.CloseWithError(errors.New("nobody reads on")) // ends a writer whose reader failed

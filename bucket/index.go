@@ -22,7 +22,7 @@ import (
 const (
 	BucketsFile = "buckets.json" // []Bucket
 	ShardsFile  = "shards.json"  // Shards
-	shardsDir   = "shards"       // shards/<hex>/index.jsonl and one file for each content
+	ShardsDir   = "shards"       // shards/<hex>/index.jsonl and one file for each content
 	indexName   = "index.jsonl"
 )
 
@@ -244,7 +244,7 @@ func encodeIndex(rows []Indexed) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func shardPath(shard string) string      { return shardsDir + "/" + shard }
+func shardPath(shard string) string      { return ShardsDir + "/" + shard }
 func indexPath(shard string) string      { return shardPath(shard) + "/" + indexName }
 func filePath(shard, file string) string { return shardPath(shard) + "/" + file }
 

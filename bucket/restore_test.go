@@ -185,6 +185,64 @@ func TestWhatTheRepositoryHasLostIsLeftOut(t *testing.T) {
 	}
 }
 
+// What a component says of itself may be lost, too: all that is known without it is restored, and it is named. Nothing is deleted because
+// nobody knows what was captured.
+func TestWhatIsLostOfAComponentsOwnFilesIsNamed(t *testing.T) {
+	for path, q := range map[string]struct {
+		named string
+		all   bool // of the objects come back
+	}{
+		bucket.BucketsFile: {"the settings of all buckets", true},
+		bucket.ShardsFile:  {"", true},
+		"index.jsonl":      {"whose name", false},
+	} {
+		t.Run(path, func(t *testing.T) {
+			r := newRoom(t)
+			r.fill()
+			before := contents(t, r.store)
+			r.capture()
+			index, shard := "", map[string]string{}
+			for l, err := range bucket.ReadIndex(t.Context(), r.lastTree) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				shard[l.Path()] = l.Shard
+				if l.Name == "a..b" {
+					index = bucket.ShardsDir + "/" + l.Shard + "/index.jsonl"
+				}
+			}
+			at := strings.Replace(path, "index.jsonl", index, 1)
+			e, err := r.lastTree.Stat(t.Context(), at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.repo.Damage(e.Object)
+			r.wipe()
+			out, err := r.tryRestore(restoring.Restore{})
+			if err != nil || !strings.Contains(left(out), q.named) || q.named == "" && len(out.Left) > 0 {
+				t.Errorf("%s: %v, left: %s", path, err, left(out))
+				return
+			}
+			now := contents(t, r.store)
+			for name, want := range before {
+				if lost := !q.all && shard[name] == shard["evidence/a..b"] && strings.Contains(name, "/"); lost != (now[name] == "") || !lost && now[name] != want {
+					t.Errorf("%s: %s is %q, want %q", path, name, now[name], want)
+				}
+			}
+			if q.all {
+				return
+			}
+			r.put("evidence", "a..b", "lives")
+			if _, err := r.tryRestore(restoring.Restore{DeleteExtra: true}); err == nil || !strings.Contains(err.Error(), "because they are not known") {
+				t.Errorf("%s: extra objects were deleted: %v", path, err)
+			}
+			if now := contents(t, r.store); !strings.Contains(now["evidence/a..b"], "lives") {
+				t.Errorf("%s: what lives is now %q", path, now["evidence/a..b"])
+			}
+		})
+	}
+}
+
 var errKilled = errors.New("killed")
 
 // mortal is a store whose process dies: from the call after so many on, nothing is done any more.

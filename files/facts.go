@@ -59,6 +59,9 @@ type Facts struct {
 	Summary
 	Format  int    `json:"format"` // 1
 	Entries []Fact `json:"entries"`
+
+	// Unlisted are directories of which nobody knows any more what is in them.
+	Unlisted []string `json:"-"`
 }
 
 // The types of a Fact.

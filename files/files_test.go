@@ -644,6 +644,35 @@ func TestWhatTheRepositoryHasLostIsLeftOut(t *testing.T) {
 	}
 }
 
+// If what was recorded of the files is lost, their bytes come back all the same, and what is not known is named.
+func TestFilesComeBackWithoutTheirFacts(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	write(t, root+"/a", "the bytes of a", 0o640)
+	write(t, root+"/deep/b", "the bytes of b", 0o600)
+	must(t, os.Symlink("a", root+"/link"))
+	from := capture(t, files.Config{Paths: []string{root}})
+	e, err := from.tree.Stat(t.Context(), files.FactsFile)
+	must(t, err)
+	from.repo.Damage(e.Object)
+	to := t.TempDir() + "/to"
+	for _, c := range []files.TargetConfig{{To: to}, {}} {
+		write(t, root+"/a", "newer", 0o644)
+		out := restore(t, from, c)
+		if len(out.Left) != 1 || !strings.Contains(out.Left[0].What, "extended attributes, set-id bits and sums") {
+			t.Errorf("left: %+v", out.Left)
+		}
+	}
+	for p, want := range map[string]string{to + root + "/a": "the bytes of a", to + root + "/deep/b": "the bytes of b", root + "/a": "the bytes of a", to + root + "/link": "the bytes of a"} {
+		if got, err := os.ReadFile(p); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", p, got, err)
+		}
+	}
+	if info, err := os.Stat(to + root + "/a"); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the mode of a: %v, %v", info, err)
+	}
+}
+
 // An empty folder that exists is filled and stays what it is: it may be a mount, or belong to somebody else.
 func TestAnEmptyFolderThatExistsIsFilled(t *testing.T) {
 	t.Parallel()

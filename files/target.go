@@ -71,10 +71,11 @@ type job struct {
 
 // load reads the facts and selects. What is not there is a problem of the plan.
 func (j *job) load(ctx context.Context, c cofre.Component, t cofre.Tree, plan *cofre.Plan) error {
-	facts, err := readFacts(ctx, t)
+	facts, lost, err := factsOf(ctx, t)
 	if err != nil {
 		return fmt.Errorf("plan the restore of %s: %w", c.Name, err)
 	}
+	j.tellLost(facts, lost)
 	j.component, j.tree = c, t
 	chosen, missing := choose(facts.Entries, j.config.Paths)
 	for _, p := range missing {
@@ -197,12 +198,12 @@ func asCaptured() cofre.Message { return cofre.Say("files.as_captured", "as capt
 func readFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 	r, err := t.Open(ctx, FactsFile)
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	defer r.Close() // only read
 	text, err := io.ReadAll(r)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", FactsFile, err)
+		return nil, unread(fmt.Errorf("read %s: %w", FactsFile, err))
 	}
 	facts, err := parseFacts(text)
 	if err != nil {

@@ -111,7 +111,7 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (_ cofre.Po
 
 // leave gives the component as it can be read without what is lost of what the export needs, and names that.
 func (o ExportOptions) leave(ctx context.Context, tree cofre.Tree) (cofre.Tree, []cofre.Message, error) {
-	c, err := logical.OpenComponent(ctx, tree)
+	tree, c, err := o.Loss.Open(ctx, tree)
 	if err != nil {
 		return nil, nil, fmt.Errorf("export: %w", err)
 	}

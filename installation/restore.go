@@ -207,7 +207,8 @@ func (p *prepared) warnOfLoss(ctx context.Context, in *Installation, from loss.C
 
 // elsewhere adds the way on to the error of a restore that ended because the repository does not hold what it needs.
 func (p *prepared) elsewhere(ctx context.Context, err error) error {
-	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || cofre.Hint(err) != "" {
+	hint := cofre.HintOf(err)
+	if !errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrUnproven) || !hint.IsZero() && hint.Code != "repository.damaged" {
 		return err
 	}
 	other, without := p.other(ctx), p.without()
@@ -220,7 +221,7 @@ func (p *prepared) elsewhere(ctx context.Context, err error) error {
 	if command := other; command != "" {
 		return cofre.WithHint(err, cofre.Say("restore.other_point", "from another point that is not known to be damaged: {{.command}}", "command", command))
 	}
-	return cofre.WithHint(err, cofre.Say("restore.no_other_point", "no other point is known to be whole; what of this one can be read comes out one table or file at a time: cofre show {{.point}}", "point", p.request.Point))
+	return cofre.WithHint(err, cofre.Say("restore.no_other_point", "no other point is known to be whole; what of this one is lost, and what it holds: cofre show {{.point}}", "point", p.request.Point))
 }
 
 // newestWhole is another point that does as well for what does not depend on a moment.

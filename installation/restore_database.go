@@ -43,7 +43,7 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 	}
 	o := d.Options
 	o.Server, o.Jobs, o.Check = server.With("postgres"), sources.Parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
-	o.Loss.Known = from.Lost()
+	o.Loss.Known, o.Loss.Export = from.Lost(), "cofre export --to DIR "+string(from.Point.ID)+" --without-lost"
 	o.Loss.Elsewhere = func(ctx context.Context, schema, table string) string {
 		return d.elsewhere(ctx, in, repo, from, schema, table)
 	}

@@ -33,6 +33,10 @@ func (t *Target) planFolders(ctx context.Context, plan *cofre.Plan) (*folders, e
 			plan.Note(cofre.Say("bucket.no_folders", "the version that made this point did not capture mode, owner, extended attributes and time of files, nor empty folders; new files belong to the user who restores"))
 			return nil, nil
 		}
+		if isLost(err) {
+			t.leaveLost(cofre.Say("bucket.all_folders", "mode, owner and time of folders, and empty folders"), err)
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}

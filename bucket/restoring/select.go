@@ -32,7 +32,7 @@ func (t *Target) selectObjects(ctx context.Context) error {
 	if t.cfg.ForDatabase != nil {
 		return t.selectForDatabase(ctx)
 	}
-	return t.eachShard(ctx, t.tree, func(shard string, held map[string][]bucket.Indexed) error {
+	return t.eachShard(ctx, t.tree, true, func(shard string, held map[string][]bucket.Indexed) error {
 		for path, xs := range held {
 			c, ok := counting(xs)
 			switch {
@@ -60,15 +60,18 @@ func counting(xs []bucket.Indexed) (chosen, bool) {
 	return chosen{lack: xs[0].Why()}, true
 }
 
-// eachShard hands the index of each shard of a component, as far as it is wanted, to f, by path.
-func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, f func(shard string, held map[string][]bucket.Indexed) error) error {
-	s, err := bucket.ReadShards(ctx, tree)
+// eachShard hands the index of each shard of a component, as far as it is wanted, to f, by path. The index of an own component that is lost is named.
+func (t *Target) eachShard(ctx context.Context, tree cofre.Tree, own bool, f func(shard string, held map[string][]bucket.Indexed) error) error {
+	shards, s, err := t.shardsOf(ctx, tree)
 	if err != nil {
 		return err
 	}
-	for _, shard := range spill.Shards(s.Digits) {
+	for _, shard := range shards {
 		held := map[string][]bucket.Indexed{}
 		for x, err := range bucket.ReadShard(ctx, tree, shard) {
+			if err != nil && t.passes(own, shard, s, err) {
+				break
+			}
 			if err != nil {
 				return err
 			}
@@ -149,7 +152,7 @@ func (t *Target) selectForDatabase(ctx context.Context) error {
 // match chooses what the tree of that number holds, and returns what is still open.
 func (t *Target) match(ctx context.Context, tree int, open *spill.File) (*spill.File, error) {
 	rest := spill.New(t.cfg.TempDir)
-	return rest, t.eachShard(ctx, t.trees[tree], func(shard string, held map[string][]bucket.Indexed) error {
+	return rest, t.eachShard(ctx, t.trees[tree], false, func(shard string, held map[string][]bucket.Indexed) error {
 		rows, err := spill.Records[pending](open, shard)
 		if err != nil {
 			return err

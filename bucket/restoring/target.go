@@ -119,6 +119,9 @@ type Target struct {
 	keptAt cofre.Message
 	claims claims
 
+	blind   map[string]bool // shards whose index is lost
+	unknown error           // why something that the component says of itself is not known
+
 	unlock   func() error // of the place, from Stage on
 	released bool
 }
@@ -153,7 +156,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	t.tree, t.trees = tree, []cofre.Tree{tree}
 	plan := cofre.NewPlan(cofre.Say("bucket.plan", "restore storage to {{.url}}", "url", t.desc.URL))
 	plan.Point = t.cfg.Point
-	captured, err := bucket.ReadBuckets(ctx, tree)
+	captured, err := t.readBuckets(ctx, tree)
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +179,9 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	}
 	t.decideSettings(plan)
 	if err := t.selectObjects(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.refuseBlind(plan); err != nil {
 		return nil, err
 	}
 	t.notePartial(c)

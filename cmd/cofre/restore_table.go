@@ -126,6 +126,8 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	}
 	a.Line(a.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", words.Took(r.Took)))
 	switch {
+	case done.Unrecorded:
+		a.Line(a.Out, cofre.Say("rescued.unrecorded", "the rows are as the repository holds them; what they could be compared with is lost: checksum {{.checksum}}", "checksum", done.Checksum))
 	case len(done.Lost) > 0:
 		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))
 	case len(done.Differs) > 0:

@@ -16,6 +16,8 @@ type LossOptions struct {
 	Without bool
 	// Command is the one that goes on with everything else, for the hint of what is refused; empty if there is none.
 	Command string
+	// Export is the command that writes what can be read as an archive for pg_restore, for the hint if the facts are lost.
+	Export string
 	// Elsewhere returns the command that brings the rows of a table, written as in Facts, from another point; empty if
 	// no point is known to hold them.
 	Elsewhere func(ctx context.Context, schema, table string) string
@@ -75,14 +77,17 @@ func (o LossOptions) Leave(ctx context.Context, tree cofre.Tree, c *Component, p
 	if what, hint := o.Refuses(ctx, c, paths); !what.IsZero() {
 		return nil, nil, cofre.WithHint(cofre.Fail(what, cofre.ErrPreflight), hint)
 	}
+	var named []cofre.Message
+	if unrecorded(tree) {
+		named = append(named, LostPath(FactsFile))
+	}
 	if len(paths) == 0 {
-		return tree, nil, nil
+		return tree, named, nil
 	}
 	tree, rows, err := Readable(ctx, tree, c, paths)
 	if err != nil {
 		return nil, nil, err
 	}
-	var named []cofre.Message
 	for _, l := range rows {
 		named = append(named, LostWhere(pgarchive.Quote(l.Captured.Schema, l.Captured.Name), l.Message()))
 	}
@@ -94,6 +99,25 @@ func (o LossOptions) Leave(ctx context.Context, tree cofre.Tree, c *Component, p
 	return tree, named, nil
 }
 
+// Open opens a component, also one whose facts are lost if what is lost is to be left out, and returns it as it can be read.
+//
+// Errors: as of OpenComponent; with a hint if the facts are lost.
+func (o LossOptions) Open(ctx context.Context, tree cofre.Tree) (cofre.Tree, Component, error) {
+	if o.Without {
+		var err error
+		if tree, err = WithoutFacts(ctx, tree); err != nil {
+			return nil, Component{}, err
+		}
+	}
+	c, err := OpenComponent(ctx, tree)
+	if IsLost(err) && o.Command != "" && !o.Without {
+		if _, facts := ReadFacts(ctx, tree); IsLost(facts) {
+			err = cofre.WithHint(err, cofre.Say("loss.facts", "what can be read, with what is lost named: {{.command}}", "command", o.Command))
+		}
+	}
+	return tree, c, err
+}
+
 // LostPath is what people call a path that holds no rows.
 func LostPath(path string) cofre.Message {
 	if oid, one := strings.CutPrefix(path, ArchiveDir+"/blob_"); one {
@@ -103,6 +127,8 @@ func LostPath(path string) cofre.Message {
 		return cofre.Say("database.lost_objects", "large objects of {{.list}}", "list", list)
 	}
 	switch path {
+	case FactsFile:
+		return cofre.Say("database.lost_facts", "what was recorded at the capture, with which rows are compared")
 	case FingerprintFile:
 		return cofre.Say("database.lost_catalogs", "what the catalogs said of each object")
 	case GlobalsFile:

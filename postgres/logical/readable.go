@@ -112,6 +112,28 @@ func Readable(ctx context.Context, tree cofre.Tree, c *Component, lost []string)
 	return r, all, nil
 }
 
+// WithoutFacts is a component whose facts are lost, as if none had been recorded: its rows come out, and nothing says how many they
+// were. A component whose facts can be read is as it is.
+//
+// Errors: of the repository if it cannot be reached.
+func WithoutFacts(ctx context.Context, tree cofre.Tree) (cofre.Tree, error) {
+	_, err := ReadFacts(ctx, tree)
+	if !IsLost(err) {
+		return tree, err
+	}
+	raw, err := json.Marshal(&Facts{})
+	if err != nil {
+		return nil, err
+	}
+	return &readableTree{Tree: tree, files: map[string]*readableFile{FactsFile: {tail: raw}}, gone: map[string]bool{}, unrecorded: true}, nil
+}
+
+// unrecorded reports whether the facts of a component are lost.
+func unrecorded(tree cofre.Tree) bool {
+	r, ok := tree.(*readableTree)
+	return ok && (r.unrecorded || unrecorded(r.Tree))
+}
+
 // scan finds the rows of a file that are whole.
 func scan(ctx context.Context, tree cofre.Tree, path string, l *LostRows) (_ *readableFile, err error) {
 	found := l.nothing()
@@ -243,6 +265,8 @@ type readableTree struct {
 	cofre.Tree
 	files map[string]*readableFile
 	gone  map[string]bool
+
+	unrecorded bool // the facts are lost
 }
 
 // Stat has the size of what Open gives.

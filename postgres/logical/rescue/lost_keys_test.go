@@ -100,6 +100,29 @@ func TestTableWithoutLostRowsHasNoKeyThatLies(t *testing.T) {
 	})
 }
 
+// If what was recorded of a database is lost, a table comes back all the same, and is not called equal to anything.
+func TestTableComesBackWithoutFacts(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	s.Exec(t, db, "CREATE TABLE public.rows (id int PRIMARY KEY); INSERT INTO public.rows SELECT generate_series(1, 1000)")
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	tree := logicaltest.Cut{Tree: c.Tree, Paths: []string{logical.FactsFile}}
+	s.Exec(t, db, "DROP TABLE public.rows")
+	o := rescue.TableOptions{Server: s.Config(db), Table: "rows", Loss: logical.LossOptions{Command: "with it"}}
+	if _, err := logicaltest.RestoreTable(t.Context(), tree, o); err == nil || !strings.Contains(cofre.Hint(err), "with it") {
+		t.Errorf("restored, or no way on: %v, hint %s", err, cofre.Hint(err))
+	}
+	o.Loss.Without = true
+	out, err := logicaltest.RestoreTable(t.Context(), tree, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !out.Unrecorded || len(out.Lost) != 1 || s.Query(t, db, "SELECT count(*) FROM public.rows") != "1000" {
+		t.Errorf("restored %+v", out)
+	}
+}
+
 // A merge without lost rows leaves the live table's keys that they break as not valid, also if the server looks at each row while it is
 // written; what is printed as undo makes them valid again.
 func TestMergeWithoutLostRowsHasNoKeyThatLies(t *testing.T) {

@@ -162,7 +162,7 @@ func (m *Merge) Plan(ctx context.Context, _ cofre.Component, tree cofre.Tree) (*
 }
 
 func (m *Merge) plan(ctx context.Context, tree cofre.Tree) (*cofre.Plan, error) {
-	opened, err := logical.OpenComponent(ctx, tree)
+	tree, opened, err := m.o.Loss.Open(ctx, tree)
 	if err != nil {
 		return nil, err
 	}

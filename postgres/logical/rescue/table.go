@@ -40,16 +40,17 @@ type TableOptions struct {
 
 // TableOutcome says what a restore of one table made.
 type TableOutcome struct {
-	Table    string // quoted
-	Rows     int64
-	Bytes    int64            // of rows read from the repository
-	Checksum string           // of the rows as read back from the table, of each partition added up
-	Lost     []string         // which rows could not be read and were left out as asked for, and what else of the component
-	Left     []string         // what of the table was left out as asked for: "foreign key answers_profile_fkey"
-	Missing  []string         // what others had that leads to the table and could not be made again, with the reason
-	Differs  []string         // what of the table is otherwise than it was captured, with the reason if no dump holds it
-	Made     []string         // what others had that leads to the table and was made again: "view happy"
-	Open     []foreignkey.Key // keys that do not hold over rows that are lost, and say so; Differs names them, too
+	Table      string // quoted
+	Rows       int64
+	Bytes      int64            // of rows read from the repository
+	Checksum   string           // of the rows as read back from the table, of each partition added up
+	Lost       []string         // which rows could not be read and were left out as asked for, and what else of the component
+	Unrecorded bool             // what was recorded of the rows is lost: they were compared with nothing
+	Left       []string         // what of the table was left out as asked for: "foreign key answers_profile_fkey"
+	Missing    []string         // what others had that leads to the table and could not be made again, with the reason
+	Differs    []string         // what of the table is otherwise than it was captured, with the reason if no dump holds it
+	Made       []string         // what others had that leads to the table and was made again: "view happy"
+	Open       []foreignkey.Key // keys that do not hold over rows that are lost, and say so; Differs names them, too
 
 	Messages cofre.Messages // of Lost, Left, Missing, Differs and Made
 }
@@ -370,6 +371,7 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 	if _, err := tx.Exec(ctx, "ANALYZE "+out.Table); err != nil {
 		return err
 	}
+	out.Unrecorded = len(r.a.Data) > 0 && len(r.Facts.Tables) == 0
 	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
 	return nil
 }
@@ -541,7 +543,7 @@ func readBack(ctx context.Context, tx pgx.Tx, to io.Writer, sql string) error {
 }
 
 func (t *Table) open(ctx context.Context, tree cofre.Tree) error {
-	opened, err := logical.OpenComponent(ctx, tree)
+	tree, opened, err := t.o.Loss.Open(ctx, tree)
 	if err != nil {
 		return err
 	}

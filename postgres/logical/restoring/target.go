@@ -109,6 +109,9 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	t.tree, t.root = tree, c.Root
 	var err error
 	if t.Component, err = logical.OpenComponent(ctx, tree); err != nil {
+		if _, facts := logical.ReadFacts(ctx, tree); logical.IsLost(facts) && t.o.Loss.Export != "" {
+			err = cofre.WithHint(err, cofre.Say("database.export_readable", "what was recorded of the database is lost, and nothing could be compared; all of it comes out as an archive that pg_restore restores: {{.command}}", "command", t.o.Loss.Export))
+		}
 		return nil, fmt.Errorf("plan the restore of database %s: %w", c.Name, err)
 	}
 	if t.o.Name == "" {
