@@ -118,13 +118,14 @@ func (o ExportOptions) leave(ctx context.Context, tree cofre.Tree) (cofre.Tree, 
 	entries, others := []*pgarchive.Entry(nil), []string{logical.GlobalsFile}
 	switch o.Format {
 	case FormatCSV:
-		a, err := logical.FindArchived(c.TOC, o.Table, false)
+		named, _ := c.InUTF8()
+		a, err := logical.FindArchived(named.TOC, o.Table, false)
 		if err != nil {
 			return nil, nil, fmt.Errorf("export table %s: %w", o.Table, err)
 		}
 		entries, others = a.Data, nil
 	case FormatSQL:
-		sel, err := logical.Choose(c.TOC, o.Filter)
+		sel, err := c.Choose(o.Filter)
 		if err != nil {
 			return nil, nil, fmt.Errorf("export SQL: %w", err)
 		}

@@ -206,6 +206,22 @@ func Explain(err error) error {
 	return err
 }
 
+// lostByProgram are the words of libpq, in a program that we run, if its session is gone. The server's own words before them may be of any
+// language.
+//
+// Source: PostgreSQL, src/interfaces/libpq, fe-misc.c, fe-exec.c and fe-secure-openssl.c.
+var lostByProgram = []string{"server closed the connection unexpectedly", "no connection to the server", "could not receive data from server", "could not send data to server", "SSL connection has been closed unexpectedly"}
+
+// ExplainProgram adds to an error of a program that we ran the condition that its session was cut, if said, which is what it printed, says so.
+//
+// Errors: err, with cofre.ErrUnreachable then.
+func ExplainProgram(err error, said string) error {
+	if err == nil || hasCondition(err) || !slices.ContainsFunc(lostByProgram, func(words string) bool { return strings.Contains(said, words) }) {
+		return err
+	}
+	return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err}, cut())
+}
+
 // IsConnectionLost reports whether err says that the session is gone: the server ended it, or the network did. A server that
 // ends a session says so as FATAL or PANIC; as an ERROR it says that another server, of a foreign table, could not be reached.
 func IsConnectionLost(err error) bool {

@@ -32,3 +32,14 @@ CREATE USER MAPPING FOR PUBLIC SERVER gone; CREATE FOREIGN TABLE public.f (id in
 		t.Errorf("ended: %v", err)
 	}
 }
+
+func TestAProgramWhoseSessionIsCutSaysSo(t *testing.T) {
+	said := "pg_restore: error: could not execute query: FATAL:  terminando la conexión debido a una orden del administrador\nserver closed the connection unexpectedly"
+	err := postgres.ExplainProgram(errors.New("restore post-data"), said)
+	if !errors.Is(err, cofre.ErrUnreachable) || cofre.Hint(err) == "" || err.Error() != "restore post-data" {
+		t.Errorf("cut: %v, hint %q", err, cofre.Hint(err))
+	}
+	if err := postgres.ExplainProgram(errors.New("restore post-data"), "ERROR:  out of shared memory"); errors.Is(err, cofre.ErrUnreachable) {
+		t.Errorf("another error: %v", err)
+	}
+}

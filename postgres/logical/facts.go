@@ -83,6 +83,14 @@ type Facts struct {
 	// MoneyLocale is the lc_monetary under which values of type money were written. Empty, in components of before
 	// it was recorded, is that of the database.
 	MoneyLocale string `json:"money_locale,omitempty"`
+	// Texts are those of the archive in UTF-8, if only servers know its encoding. Those that had no equal there are missing.
+	Texts []TextFact `json:"texts,omitempty"`
+}
+
+// TextFact is a text of the archive, a name or a definition, and what it is in UTF-8.
+type TextFact struct {
+	Raw  []byte `json:"raw"`
+	UTF8 string `json:"utf8"`
 }
 
 // DatabaseFacts are the properties with which the database is made again.

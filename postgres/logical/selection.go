@@ -92,6 +92,7 @@ func (f Filter) sections() (map[pgarchive.Section]bool, error) {
 // Selection is the part of a table of contents that a filter takes.
 type Selection struct {
 	TOC      *pgarchive.TOC
+	of       *Component
 	keep     map[int]bool // by dump id
 	section  map[int]pgarchive.Section
 	Sections map[pgarchive.Section]bool
@@ -145,11 +146,19 @@ func (s *Selection) Entries(section pgarchive.Section) []*pgarchive.Entry {
 //
 // Errors: cofre.ErrConfig; cofre.ErrNotFound if the archive has no such schema or table.
 func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
+	return (&Component{TOC: toc}).Choose(f)
+}
+
+// Choose is the function of that name, for an archive with its facts.
+//
+// Errors: those of it.
+func (c *Component) Choose(f Filter) (*Selection, error) {
+	toc := c.TOC
 	sections, err := f.sections()
 	if err != nil {
 		return nil, err
 	}
-	s := &Selection{TOC: toc, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, Sections: sections, Partial: f.partial(), schemaOnly: f.SchemaOnly, dataOnly: f.DataOnly}
+	s := &Selection{TOC: toc, of: c, keep: map[int]bool{}, section: map[int]pgarchive.Section{}, Sections: sections, Partial: f.partial(), schemaOnly: f.SchemaOnly, dataOnly: f.DataOnly}
 	byID := map[int]*pgarchive.Entry{}
 	current := pgarchive.SectionPreData
 	for i := range toc.Entries {
@@ -164,10 +173,9 @@ func Choose(toc *pgarchive.TOC, f Filter) (*Selection, error) {
 		s.section[e.DumpID] = current
 	}
 	// The archive is in the encoding of its database, and a person writes UTF-8.
-	in := (&Component{TOC: toc}).ClientEncoding()
 	schemas := make([]string, len(f.Schemas))
 	for i, name := range f.Schemas {
-		schemas[i] = Encoded(in, name)
+		schemas[i] = c.Encode(name)
 	}
 	f.Schemas = schemas
 	if err := s.takeSchemas(f.Schemas, byID); err != nil {
@@ -219,7 +227,7 @@ func (s *Selection) takeSchemas(schemas []string, byID map[int]*pgarchive.Entry)
 			}
 		}
 		if !found {
-			return fmt.Errorf("schema %s in the archive: %w", Decoded((&Component{TOC: s.TOC}).ClientEncoding(), pgarchive.Quote(name)), cofre.ErrNotFound)
+			return fmt.Errorf("schema %s in the archive: %w", s.of.Decode(pgarchive.Quote(name)), cofre.ErrNotFound)
 		}
 	}
 	s.takeAlong(take, byID)
@@ -328,13 +336,12 @@ func (s *Selection) leaveTables(tables []string, byID map[int]*pgarchive.Entry) 
 		return nil
 	}
 	gone, made := map[int]bool{}, MadeTables(s.TOC)
-	in := (&Component{TOC: s.TOC}).ClientEncoding()
 	for _, t := range tables {
 		schema, name, err := TableName(t)
 		if err != nil {
 			return err
 		}
-		e, ok := made[[2]string{Encoded(in, schema), Encoded(in, name)}]
+		e, ok := made[[2]string{s.of.Encode(schema), s.of.Encode(name)}]
 		if !ok {
 			return fmt.Errorf("table %s in the archive: %w", t, cofre.ErrNotFound)
 		}
@@ -383,11 +390,11 @@ func (s *Selection) leaveTables(tables []string, byID map[int]*pgarchive.Entry) 
 
 // spoken names an entry as a person would: "view public.happy".
 func (s *Selection) spoken(e *pgarchive.Entry) cofre.Message {
-	name := e.Tag
+	name := s.of.Decode(e.Tag)
 	if e.Namespace != "" {
-		name = e.Namespace + "." + e.Tag
+		name = s.of.Decode(e.Namespace) + "." + name
 	}
-	return Named(e.Desc, Decoded((&Component{TOC: s.TOC}).ClientEncoding(), name))
+	return Named(e.Desc, name)
 }
 
 // Named is an object with its kind, which is the description of its entry in an archive: "view public.happy".

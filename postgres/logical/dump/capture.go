@@ -227,6 +227,9 @@ func (d *dump) describe(ctx context.Context) error {
 	if err := d.completeFacts(ctx); err != nil {
 		return err
 	}
+	if err := d.noteTexts(ctx); err != nil {
+		return err
+	}
 	if err := d.putTOC(ctx); err != nil {
 		return err
 	}

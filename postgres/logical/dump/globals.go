@@ -49,7 +49,7 @@ func (d *dump) dumpAllOver(ctx context.Context, database string, options []strin
 	}
 	b, err := process.Output(ctx, cmd)
 	if err != nil {
-		return nil, fmt.Errorf("dump the globals: %w", err)
+		return nil, postgres.ExplainProgram(fmt.Errorf("dump the globals: %w", err), err.Error())
 	}
 	// Its last line proves that it came to its end.
 	if !strings.Contains(string(b[max(0, len(b)-200):]), "PostgreSQL database cluster dump complete") {

@@ -102,7 +102,7 @@ func (d *dump) explainDump(ctx context.Context, err error) error {
 		return cofre.WithHint(fmt.Errorf("dump the table of contents: %s: %w: %w", d.lockHolders(ctx), cofre.ErrLocked, errChanged),
 			cofre.Say("database.lock_holder", "let that session finish or end it (SELECT pg_terminate_backend(pid)), or wait longer: --lock-timeout"))
 	}
-	return fmt.Errorf("dump the table of contents: %w", err)
+	return postgres.ExplainProgram(fmt.Errorf("dump the table of contents: %w", err), tool.Stderr)
 }
 
 func (d *dump) putTOC(ctx context.Context) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -188,7 +189,7 @@ type sqlExport struct {
 }
 
 func (x *sqlExport) run(ctx context.Context, f logical.Filter) (err error) {
-	if x.sel, err = logical.Choose(x.TOC, f); err != nil {
+	if x.sel, err = x.Choose(f); err != nil {
 		return err
 	}
 	version := logical.RestoreNeeds(x.TOC.Version)
@@ -436,8 +437,11 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pga
 	defer func() { err = errors.Join(err, body.Close()) }()
 	lines := bufio.NewReaderSize(p.Reader(&bound{ctx, body}, e.Tag), 1<<16)
 	var text *encoding.Decoder
-	if e := logical.Encodings[c.ClientEncoding()]; e != nil {
-		text = e.NewDecoder()
+	if known := logical.Encodings[c.ClientEncoding()]; known != nil {
+		text = known.NewDecoder()
+	} else if logical.OnlyServersKnow(c.ClientEncoding()) {
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.encoding", "only a server can read the rows of a database in {{.encoding}}", "encoding", c.ClientEncoding()), cofre.ErrRefused),
+			cofre.Say("export.encoding_way", "restore the table and have the server write it: cofre restore table {{.table}} POINT --to SCHEMA, then psql -c 'SET client_encoding = UTF8' -c 'COPY SCHEMA.TABLE TO STDOUT CSV HEADER'", "table", shell.Quote(e.Namespace+"."+e.Tag)))
 	}
 	for {
 		line, err := lines.ReadBytes('\n')

@@ -565,7 +565,7 @@ func (t *Table) leave(ctx context.Context) (err error) {
 func (t *Table) Plan(ctx context.Context, _ cofre.Component, tree cofre.Tree) (*cofre.Plan, error) {
 	o := t.o
 	fail := func(err error) (*cofre.Plan, error) {
-		return nil, fmt.Errorf("plan the restore of table %s: %w", o.Table, err)
+		return nil, postgres.Explain(fmt.Errorf("plan the restore of table %s: %w", o.Table, err))
 	}
 	if err := t.open(ctx, tree); err != nil {
 		return fail(err)

@@ -50,7 +50,7 @@ func TestRestoreOfARoleNamedInTheEncoding(t *testing.T) {
 	// And one role whose name is no text in any of them but the first.
 	s.Exec(t, "postgres", "CREATE DATABASE anything TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
 	s.Exec(t, "anything", "SET client_encoding = 'SQL_ASCII'; CREATE ROLE \"\x81\xff\" CREATEDB")
-	for encoding, name := range map[string]string{"LATIN1": "Jos\xe9", "MULE_INTERNAL": "Jos\x81\xe9", "EUC_JP": "\xc6\xfc\xcb\xdc", "WIN1251": "\xc8\xe2\xe0\xed"} {
+	for encoding, name := range map[string]string{"LATIN1": "Jos\xe9", "MULE_INTERNAL": "Jos\x81\xe9", "EUC_JP": "\xc6\xfc\xcb\xdc", "EUC_JIS_2004": "\xc6\xfc\xcb\xdc\xa1\xbc", "EUC_TW": "\xe5\xed\xc5\xfe", "WIN1251": "\xc8\xe2\xe0\xed"} {
 		t.Run(encoding, func(t *testing.T) {
 			database := "in_" + strings.ToLower(encoding)
 			s.Exec(t, "postgres", "CREATE DATABASE "+database+" TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")

@@ -17,7 +17,7 @@ func (t *Target) openKeys(ctx context.Context) error {
 	var tables [][2]string
 	for _, l := range t.lost {
 		if l.Table != "" {
-			tables = append(tables, [2]string{logical.Decoded(t.ClientEncoding(), l.Schema), logical.Decoded(t.ClientEncoding(), l.Table)})
+			tables = append(tables, [2]string{t.Decode(l.Schema), t.Decode(l.Table)})
 		}
 	}
 	conn, err := logical.Connect(ctx, t.o.Server.With(t.staged), nil)

@@ -320,7 +320,7 @@ func (t *Target) brokenKeys() []brokenKey {
 		if some, lost := gone[from.DumpID]; lost && !some {
 			continue // a key from a table to itself is empty with it
 		}
-		key = key.Decoded(func(s string) string { return logical.Decoded(t.ClientEncoding(), s) })
+		key = key.Decoded(func(s string) string { return t.Decode(s) })
 		key.Gone = slices.ContainsFunc(t.failed, func(f failedStatement) bool { return f.What == "statement "+entryName(e) })
 		keys = append(keys, brokenKey{key, e})
 	}
@@ -426,7 +426,7 @@ func (t *Target) filledWithout() []string {
 	var names []string
 	for i := range t.TOC.Entries {
 		if e := &t.TOC.Entries[i]; e.Desc == "MATERIALIZED VIEW" && reach[e.DumpID] && t.sel.Has(e) {
-			names = append(names, logical.Decoded(t.ClientEncoding(), e.Namespace+"."+e.Tag))
+			names = append(names, t.Decode(e.Namespace)+"."+t.Decode(e.Tag))
 		}
 	}
 	return names

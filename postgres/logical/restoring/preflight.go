@@ -164,7 +164,7 @@ func (t *Target) neededRoles() []string {
 	need := map[string]bool{}
 	for _, e := range t.sel.TOC.Entries {
 		if t.sel.Has(&e) && e.Owner != "" && !t.o.NoOwner {
-			need[logical.Decoded(t.ClientEncoding(), e.Owner)] = true
+			need[t.Decode(e.Owner)] = true
 		}
 	}
 	if t.sel.Sections[pgarchive.SectionPostData] {
@@ -213,11 +213,10 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	}
 	t.server.roles = map[string]bool{}
 	member := map[string]bool{}
-	encoding := t.ClientEncoding()
 	var raw []byte
 	var may bool
 	if _, err := pgx.ForEachRow(rows, []any{&raw, &may}, func() error {
-		name := logical.Decoded(encoding, string(raw))
+		name := t.Decode(string(raw))
 		t.server.roles[name], member[name] = true, may
 		return nil
 	}); err != nil {
@@ -235,7 +234,7 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	if !t.server.Role.Superuser && !t.o.NoOwner {
 		var not []string
 		for _, r := range needed {
-			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return logical.Decoded(encoding, e.Owner) == r }); owns && t.server.roles[r] && !member[r] && r != databaseOwner && !slices.Contains(missing, r) {
+			if owns := slices.ContainsFunc(t.TOC.Entries, func(e pgarchive.Entry) bool { return t.Decode(e.Owner) == r }); owns && t.server.roles[r] && !member[r] && r != databaseOwner && !slices.Contains(missing, r) {
 				not = append(not, r)
 			}
 		}
@@ -291,7 +290,7 @@ func quoted(names []string) string {
 // as good as none.
 func (t *Target) chooseRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan, needed []string) error {
 	// The script has names as the server keeps them; the facts have what they are in the encoding of this database.
-	script := logical.Decoded(t.ClientEncoding(), t.Globals)
+	script := t.DecodeLines(t.Globals)
 	statements, unknown, left := globals.ToCreate(script, needed, t.server.roles)
 	names := globals.Roles(statements)
 	memberships, err := readMemberships(ctx, conn)

@@ -117,7 +117,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	if t.o.Name == "" {
 		t.o.Name = t.Facts.Database.Name
 	}
-	if t.sel, err = logical.Choose(t.TOC, t.o.Filter); err != nil {
+	if t.sel, err = t.Choose(t.o.Filter); err != nil {
 		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
 	}
 	now := t.o.Now()
@@ -131,7 +131,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 		p.Note(cofre.SayN("database.relies", s.RelyCount, "{{.first}}; if the restore fails on that: {{.way}}", "{{.first}}, and so do others, {{.n}} in all; if the restore fails on that: {{.way}}", "first", s.Relies[0].Said(), "way", s.WayOut()))
 	}
 	if err := t.preflight(ctx, p); err != nil {
-		return nil, fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err)
+		return nil, postgres.Explain(fmt.Errorf("plan the restore of database %s: %w", t.o.Name, err))
 	}
 	t.steps(p)
 	return p, nil

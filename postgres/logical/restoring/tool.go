@@ -107,14 +107,14 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	err = process.Run(ctx, command)
 	l.end()
 	if failed != nil {
-		return r.t.explainFailure(fmt.Errorf("%s: %s", task, failed), failed.text)
+		return postgres.ExplainProgram(r.t.explainFailure(fmt.Errorf("%s: %s", task, failed), failed.text), failed.text)
 	}
 	var tool *cofre.ToolError
 	if errors.As(err, &tool) && tool.Exit == 1 && l.errors > 0 {
 		return nil // all of its errors are harmless, or differences that are named, and it ran to its end
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", task, err)
+		return postgres.ExplainProgram(fmt.Errorf("%s: %w", task, err), err.Error())
 	}
 	return nil
 }
