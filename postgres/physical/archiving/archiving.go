@@ -47,6 +47,11 @@ type Archiver struct {
 	Behind int64     `json:"behind"`
 	Now    time.Time `json:"now"` // by the server's clock
 	Cause  string    `json:"cause,omitempty"`
+
+	// Slot is the replication slot from which the WAL is to be streamed, if the server hands it to no archive, and Streamed whether
+	// somebody does.
+	Slot     string `json:"slot,omitempty"`
+	Streamed bool   `json:"streamed,omitempty"`
 }
 
 // Archives reports whether the server hands WAL to an archive: a standby does with archive_mode = always alone.
@@ -59,6 +64,9 @@ func (a Archiver) Trouble() (what, hint cofre.Message) {
 	look := cofre.Say("archiving.look", "run it as the server's user, in the data directory, and see what it says: {{.command}}", "command", a.run())
 	waits := max(int64(a.Waiting), a.Behind)
 	switch {
+	case a.Slot != "" && !a.Streamed:
+		return cofre.Say("archiving.not_streamed", "nothing streams the WAL: replication slot {{.slot}} is not in use", "slot", a.Slot),
+			cofre.Say("archiving.start_stream", "start cofre wal stream, and keep it running")
 	case !a.Archives():
 		return what, hint
 	case a.Failing != "":
@@ -93,6 +101,21 @@ func (a Archiver) run() string {
 		return a.Command
 	}
 	return strings.NewReplacer("%%", "%", "%p", "pg_wal/"+name, "%f", name).Replace(a.Command)
+}
+
+// ReadStream asks a server that hands its WAL to no archive whether somebody streams it from a slot.
+//
+// Errors: those of package postgres.
+func (a *Archiver) ReadStream(ctx context.Context, conn *pgx.Conn, slot string) error {
+	if a.Archives() {
+		return nil
+	}
+	a.Slot = slot
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND active)`, slot).Scan(&a.Streamed)
+	if err != nil {
+		return postgres.Explain(fmt.Errorf("ask whether the WAL is streamed: %w", err))
+	}
+	return nil
 }
 
 // Refuser is an Archive that knows what it has refused.

@@ -1,10 +1,12 @@
 package basebackup_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -190,6 +192,26 @@ func TestDoctorNeverDropsTheSlotOfTheStream(t *testing.T) {
 	if got := amiss(); !maps.Equal(got, idle) {
 		t.Errorf("with slots that nobody uses: %q", got)
 	}
+	source := basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres"), Archive: physicaltest.Archive("/nowhere"), Slot: "cofre"})
+	trouble := func() string {
+		t.Helper()
+		a, err := source.Archiver(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		what, hint := a.Trouble()
+		return what.Text + " | " + hint.Text
+	}
+	if got := trouble(); got != "nothing streams the WAL: replication slot cofre is not in use | start cofre wal stream, and keep it running" {
+		t.Errorf("with a slot that nobody uses: %s", got)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	receive := exec.CommandContext(ctx, filepath.Join(s.BinDir, "pg_receivewal"), "-d", s.URL("postgres"), "-S", "cofre", "-D", t.TempDir())
+	if err := receive.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = receive.Wait() }()
+	testkit.Await(t, "a stream", 20*time.Second, func() bool { return trouble() == " | " })
 }
 
 // TestDoctor finds what stands in the way of a role and of a server that were made for nothing of the kind.

@@ -237,7 +237,11 @@ func (s *Source) Archiver(ctx context.Context) (archiving.Archiver, error) {
 // archiver asks the server how its archiving is.
 func (c Config) archiver(ctx context.Context, conn *pgx.Conn, server postgres.Server) (archiving.Archiver, error) {
 	refuser, _ := c.Archive.(archiving.Refuser)
-	return archiving.Read(ctx, conn, server, c.DataDirectory, refuser)
+	a, err := archiving.Read(ctx, conn, server, c.DataDirectory, refuser)
+	if err == nil && c.Slot != "" {
+		err = a.ReadStream(ctx, conn, c.Slot)
+	}
+	return a, err
 }
 
 // conclude makes sure of the WAL and writes what is known about the rest.
