@@ -97,23 +97,42 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	// Source: PostgreSQL, src/backend/access/transam/xlog.c, StartupXLOG.
 	if tli := a.recoveredTo(); c.Timeline <= tli {
 		return nil, cofre.WithHint(fmt.Errorf("adopt: %s is on timeline %d, as the original: its promotion was interrupted, and it may hold more than its target: %w", dir, c.Timeline, cofre.ErrPreflight),
-			cofre.Say("adopt.interrupted", "recover once more with: cofre restore cluster --to OTHER_DIR --start --action promote"))
+			cofre.Say("adopt.interrupted", "recover to the same moment once more: {{.command}}", "command", a.again()))
 	}
 	return a, a.findFiles(c)
 }
 
 // recoveredTo is the timeline that the copy was to be recovered along; 0 if it was not to be promoted, or to the latest.
 func (a *Adoption) recoveredTo() cofre.Timeline {
+	n, err := strconv.ParseUint(a.setting("recovery_target_timeline"), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return cofre.Timeline(n)
+}
+
+// setting is what the restore has set; empty if it has not.
+func (a *Adoption) setting(name string) string {
 	for _, line := range a.settings {
-		name, value, _ := strings.Cut(line, "=")
-		if strings.TrimSpace(name) != "recovery_target_timeline" {
-			continue
-		}
-		if n, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), "'"), 10, 32); err == nil {
-			return cofre.Timeline(n)
+		if key, value, _ := strings.Cut(line, "="); strings.TrimSpace(key) == name {
+			return strings.Trim(strings.TrimSpace(value), "'")
 		}
 	}
-	return 0
+	return ""
+}
+
+// again is the command that recovers to the same moment once more, into a directory of its own.
+func (a *Adoption) again() string {
+	command := "cofre restore cluster --to " + shell.Quote(a.o.Dir+".again")
+	switch lsn := a.setting("recovery_target_lsn"); {
+	case lsn != "" && a.setting("recovery_target_inclusive") == "off":
+		command += " --lsn " + lsn + " --exclusive"
+	case lsn != "":
+		command += " --lsn " + lsn
+	case a.setting("recovery_target") == "immediate":
+		command += " --immediate"
+	}
+	return fmt.Sprintf("%s --timeline %d --start --action promote", command, a.recoveredTo())
 }
 
 func refuse(what, hint cofre.Message) error {

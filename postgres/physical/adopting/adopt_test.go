@@ -116,9 +116,12 @@ func TestAdoptInterrupted(t *testing.T) { // not in parallel: it watches every s
 		}
 	}
 	// A history that the server has not written, and a copy that is on the timeline that it was recovered along.
-	for _, c := range []struct{ file, text, says string }{
-		{"pg_wal/00000002.history", "# this timeline is used; its history is not archived\n", "it is not the one that the server wrote"},
-		{"cofre-recovery.conf", "recovery_target_timeline = '2'\n", "its promotion was interrupted"},
+	for _, c := range []struct{ file, text, says, hint string }{
+		{"pg_wal/00000002.history", "# this timeline is used; its history is not archived\n", "it is not the one that the server wrote", ""},
+		{"cofre-recovery.conf", "recovery_target_timeline = '2'\n", "its promotion was interrupted", "--timeline 2 --start --action promote"},
+		{"cofre-recovery.conf", "recovery_target_lsn = '0/3005650'\nrecovery_target_inclusive = 'on'\nrecovery_target_timeline = '2'\n", "its promotion was interrupted", ".again --lsn 0/3005650 --timeline 2 --start --action promote"},
+		{"cofre-recovery.conf", "recovery_target_lsn = '0/3005650'\nrecovery_target_inclusive = 'off'\nrecovery_target_timeline = '2'\n", "its promotion was interrupted", " --lsn 0/3005650 --exclusive --timeline 2 "},
+		{"cofre-recovery.conf", "recovery_target = 'immediate'\nrecovery_target_timeline = '2'\n", "its promotion was interrupted", " --immediate --timeline 2 "},
 	} {
 		to := filepath.Join(dir, "copy")
 		if out, err := exec.Command("cp", "-a", restored, to).CombinedOutput(); err != nil {
@@ -128,7 +131,7 @@ func TestAdoptInterrupted(t *testing.T) { // not in parallel: it watches every s
 			t.Fatal(err)
 		}
 		_, err := adopting.Plan(t.Context(), adopting.Options{Dir: to, Archive: func(context.Context, string) error { return errors.New("nothing may be archived") }})
-		if err == nil || !strings.Contains(err.Error(), c.says) || cofre.Hint(err) == "" {
+		if err == nil || !strings.Contains(err.Error(), c.says) || cofre.Hint(err) == "" || !strings.Contains(cofre.Hint(err), c.hint) {
 			t.Errorf("%s: %v, hint %q", c.file, err, cofre.Hint(err))
 		}
 		if err := os.RemoveAll(to); err != nil {
