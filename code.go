@@ -14,7 +14,8 @@ type Code string
 const (
 	CodeOK           Code = "ok"
 	CodeInterrupted  Code = "interrupted"
-	CodeUsage        Code = "usage" // the command line, or the configuration
+	CodeKilled       Code = "killed" // of a run whose process ended without a word; no error has it
+	CodeUsage        Code = "usage"  // the command line, or the configuration
 	CodeGap          Code = "gap"
 	CodeTarget       Code = "unreachable_target"
 	CodePreflight    Code = "preflight"

@@ -43,6 +43,28 @@ const (
 	RunAcknowledge   RunKind = "wal_acknowledge"
 )
 
+// RunKinds lists every kind.
+func RunKinds() []RunKind {
+	return []RunKind{
+		RunInit, RunBackup, RunRestore, RunVerify, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
+		RunExpire, RunPrune, RunHold, RunLiftHold, RunAcknowledge,
+	}
+}
+
+// ParseRunKind reads a kind as a person types it.
+//
+// Errors: one that names the word and the words that are known.
+func ParseRunKind(s string) (RunKind, error) {
+	var known []string
+	for _, k := range RunKinds() {
+		if string(k) == s {
+			return k, nil
+		}
+		known = append(known, string(k))
+	}
+	return "", WithHint(Fail(Say("runs.unknown_kind", `unknown kind of run "{{.kind}}"`, "kind", s)), Say("kind.use", "use one of {{.kinds}}", "kinds", strings.Join(known, ", ")))
+}
+
 // Actor is who does something, and where. The installation that it is done to is in the source of each event.
 type Actor struct {
 	Host    string `json:"host,omitempty"`

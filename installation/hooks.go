@@ -22,7 +22,7 @@ func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about obs
 	before, outermost := in.observer, in.recording == nil
 	outer := before
 	if outermost {
-		in.recording = journaling.NewRecording()
+		in.recording = journaling.NewRecording(in.marks())
 		outer = observe.Tee(before, in.recording)
 	}
 	about.Of.Installation, about.By, about.Configuration = in.cfg.Name, observe.Here(in.Version), in.cfg.Digest
@@ -34,6 +34,7 @@ func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about obs
 		run.End(ctx, err)
 		if outermost {
 			in.noteEnd(ctx)
+			in.recording.Close()
 			in.recording = nil
 		}
 		return err

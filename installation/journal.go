@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/repository"
@@ -61,6 +62,15 @@ func (in *Installation) journaled(kind cofre.RunKind, err error) error {
 		return err
 	}
 	return errors.Join(err, lookAtIt(cofre.Fail(cofre.Say("journal.not_written", "what was published is whole, and the journal is not"), cofre.ErrPartial, cause)))
+}
+
+// marks are those of this host of runs on the repository; none without a state directory.
+func (in *Installation) marks() runs.Marks {
+	state, err := in.cfg.StateFolder()
+	if err != nil {
+		return runs.Marks{}
+	}
+	return runs.MarksOf(state, in.cfg.Repository.URL)
 }
 
 // unwritten waits until everything that was told is in the journal, and returns why something is not, or why the journal is not what this machine

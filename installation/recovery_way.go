@@ -78,7 +78,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 // basesOf lists the base backups of a system that may be begun with: all, or the one that was named. It returns the highest timeline
 // of all of them, too.
 func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.SystemID, named bool) ([]recovery.BaseBackup, cofre.Timeline, error) {
-	backups, _, err := baseBackups(cat, point.Installation)
+	backups, _, err := physical.BaseBackups(cat.List(catalog.Want{Installation: point.Installation}))
 	var highest cofre.Timeline
 	backups = slices.DeleteFunc(backups, func(b recovery.BaseBackup) bool {
 		if b.SystemID == system {

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walcheck"
 	"github.com/trustlayer/cofre/observe"
+	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -61,7 +62,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		points, lacking = []cofre.RecoveryPoint{p}, catalog.Lacking(p, catalog.Want{})
 	}
 	level := cmp.Or(o.Level, cofre.LevelStructure)
-	backups, sizes, err := baseBackups(cat, "")
+	backups, sizes, err := physical.BaseBackups(cat.List(catalog.Want{}))
 	if err != nil {
 		return nil, err
 	}

@@ -6,11 +6,8 @@ import (
 	"fmt"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/physical"
-	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
@@ -31,29 +28,6 @@ func (in *Installation) createWALKeys(ctx context.Context, r config.Repository) 
 		cofre.Tell(in.observer, cofre.KeyMade{Repository: r.URL, Key: "wal", Public: recipient.String()})
 	}
 	return made, err
-}
-
-// baseBackups lists the base backups of an installation, oldest first, with the size of WAL segments by system.
-func baseBackups(cat *catalog.Catalog, installation string) ([]recovery.BaseBackup, map[cofre.SystemID]int64, error) {
-	var backups []recovery.BaseBackup
-	sizes := map[cofre.SystemID]int64{}
-	for p := range cat.List(catalog.Want{Installation: installation, Kind: cofre.KindCluster}) {
-		for _, c := range p.Components {
-			if c.Kind != cofre.KindCluster {
-				continue
-			}
-			s, err := physical.ParseSummary(c.Facts)
-			if err != nil {
-				return nil, nil, fmt.Errorf("read the facts of the base backup of %s: %w", p.ID, err)
-			}
-			sizes[s.SystemID] = s.WALSegmentSize
-			backups = append(backups, recovery.BaseBackup{
-				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
-				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, Partial: c.Partial, Dropping: s.Dropping,
-			})
-		}
-	}
-	return backups, sizes, nil
 }
 
 // walCopies adds to an inventory what the copies hold, and returns them to be read from. One that cannot be asked is

@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -40,7 +41,7 @@ func (w WAL) each(ctx context.Context, visit func([]holding, []recovery.BaseBack
 		return err
 	}
 	// Those of every installation: WAL belongs to a system, and what one of them needs is needed.
-	backups, sizes, err := baseBackups(cat, "")
+	backups, sizes, err := physical.BaseBackups(cat.List(catalog.Want{}))
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ type Body struct {
 	Facts         json.RawMessage `json:"facts,omitempty"` // of the event; no names of content
 	// Sealed names an encrypted object with what is not for everybody's eyes, by the SHA-256 of its stored bytes.
 	Sealed string `json:"sealed,omitempty"`
+	// Log is the SHA-256 of the log of the run, if the entry is the last of it: an encrypted object that says step by step what the run did.
+	Log string `json:"log_sha256,omitempty"`
 	// Nonce tells two entries that say the same apart, and a writer whose answer was lost its own entry.
 	Nonce string `json:"nonce"`
 }

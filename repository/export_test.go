@@ -5,8 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/kopia/kopia/repo"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/manifests"
 )
 
 // FlushEvery changes how often a capture begun from now on is flushed.
@@ -60,3 +63,23 @@ func WithClock(ctx context.Context, r *Repository, now func() time.Time) (*Repos
 	}
 	return other, err
 }
+
+// PublishAll makes points visible without proving anything, many with one write.
+func PublishAll(ctx context.Context, r *Repository, points []cofre.RecoveryPoint) error {
+	return r.writeManifests(ctx, "publish", func(w repo.DirectRepositoryWriter) error {
+		for _, p := range points {
+			for _, c := range p.Components {
+				if err := manifests.SaveSnapshot(ctx, w, clientUser, p, c); err != nil {
+					return err
+				}
+			}
+			if _, err := w.PutManifest(ctx, manifests.Labels(p.ID), p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Compact writes all manifests as one.
+func Compact(ctx context.Context, r *Repository) error { return r.compactManifests(ctx, 0) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -14,11 +15,12 @@ import (
 type History struct {
 	Installation string
 
-	order   map[cofre.PointID]int64 // numbers of publication, from 1
-	expired map[cofre.PointID]bool  // nothing of them is left
-	proven  map[component]cofre.Level
-	holds   map[string]held
-	failing time.Time // of the first backup that failed as a whole since the last point
+	order     map[cofre.PointID]int64 // numbers of publication, from 1
+	expired   map[cofre.PointID]bool  // nothing of them is left
+	proven    map[component]cofre.Level
+	holds     map[string]held
+	published time.Time // when the last of them was
+	failing   time.Time // of the first backup that failed as a whole since the last point
 }
 
 // held is a hold, and the sealed object that has its reason.
@@ -67,9 +69,9 @@ func (h *History) Take(e journal.Numbered) {
 	switch b.Event {
 	case journal.EventPublished:
 		h.order[b.Point] = e.Number + 1
-		h.failing = time.Time{}
+		h.failing, h.published = time.Time{}, b.At
 	case journal.EventFailed:
-		if h.failing.IsZero() && failed(b) {
+		if h.failing.IsZero() && h.failed(b) {
 			h.failing = b.At
 		}
 	case journal.EventExpired:
@@ -106,12 +108,14 @@ func (h *History) verified(b journal.Body) {
 	}
 }
 
-// failed reports whether an entry is of a backup that failed, and was not called off or kept waiting by another.
-func failed(b journal.Body) bool {
-	var f struct {
-		Kind cofre.RunKind `json:"kind"`
+// failed reports whether an entry is of a backup that failed, and was not called off or kept waiting by another. One that was told later counts if nothing
+// was published since; one that had published before it was killed does not.
+func (h *History) failed(b journal.Body) bool {
+	var f runs.FailedFacts
+	if json.Unmarshal(b.Facts, &f) != nil || f.Kind != cofre.RunBackup || b.Code == cofre.CodeInterrupted || b.Code == cofre.CodeLocked {
+		return false
 	}
-	return json.Unmarshal(b.Facts, &f) == nil && f.Kind == cofre.RunBackup && b.Code != cofre.CodeInterrupted && b.Code != cofre.CodeLocked
+	return !f.Published && (!f.Later || b.At.After(h.published))
 }
 
 // Holds are the holds that were not lifted, also those that have ended, in the order in which they were made. Reason asks for what a sealed object

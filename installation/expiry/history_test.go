@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -72,6 +73,9 @@ func TestABackupThatFailedFreezes(t *testing.T) {
 		return journal.Body{Event: journal.EventFailed, At: now, Code: code, Facts: facts(map[string]any{"kind": kind})}
 	}
 	published := journal.Body{Event: journal.EventPublished, Point: "p"}
+	later := func(at time.Time) journal.Body {
+		return journal.Body{Event: journal.EventFailed, At: at, Code: "unreachable", Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, Later: true})}
+	}
 	for name, c := range map[string]struct {
 		history *expiry.History
 		freezes bool
@@ -81,6 +85,10 @@ func TestABackupThatFailedFreezes(t *testing.T) {
 		"called off":              {told(published, failed(cofre.CodeInterrupted, cofre.RunBackup)), false},
 		"another was at it":       {told(published, failed(cofre.CodeLocked, cofre.RunBackup)), false},
 		"a restore failed":        {told(published, failed("unreachable", cofre.RunRestore)), false},
+		"killed":                  {told(published, failed(cofre.CodeKilled, cofre.RunBackup)), true},
+		"killed once published":   {told(journal.Body{Event: journal.EventFailed, At: now, Code: cofre.CodeKilled, Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, Published: true, Later: true})}), false},
+		"told too late":           {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(-time.Hour))), false},
+		"told later":              {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(time.Hour))), true},
 		"of another installation": {told(journal.Body{Event: journal.EventFailed, Installation: "other", Facts: facts(map[string]any{"kind": cofre.RunBackup})}), false},
 	} {
 		for _, s := range decideBy(of(3), c.history, points...).Sources {

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/journal"
 )
 
 // Recording makes entries of what one call of the product does. It is an observer: it never blocks the work that it is told of, and writes in
 // a goroutine of its own, one entry after another, from the moment that it has a book. What it is told before waits for it.
 type Recording struct {
+	marks   runs.Marks
 	mu      sync.Mutex
 	runs    map[cofre.RunID]*run
 	entries []entry
@@ -36,6 +38,10 @@ type run struct {
 	verified  *cofre.VerificationEnded
 	restored  *cofre.RestorePublished
 	findings  []cofre.Finding
+
+	mark *runs.Mark
+	log  *runs.Collector
+	told bool // an entry is to say how the run ended
 }
 
 // entry is one that is to be written.
@@ -44,17 +50,24 @@ type entry struct {
 	facts, sealed any
 	about         []journal.Subject
 	point         bool // it is of a recovery point that was published
+	end           *run // that it is the last of; nil of any other
 }
 
-// NewRecording returns one without a book.
-func NewRecording() *Recording { return &Recording{runs: map[cofre.RunID]*run{}} }
+// NewRecording returns one without a book. Marks are those of the repository on this host.
+func NewRecording(marks runs.Marks) *Recording {
+	return &Recording{marks: marks, runs: map[cofre.RunID]*run{}}
+}
 
 // Into has everything written into a book, now and from now on. ctx is for what is written, and is not to end before Wait.
 func (r *Recording) Into(ctx context.Context, b *Book) {
+	settled := r.settle(ctx, b) // before this run says anything: what failed before it did
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.book != nil {
 		return
+	}
+	if settled != nil {
+		r.errs = append(r.errs, settled)
 	}
 	asked := false
 	r.book = b
@@ -64,6 +77,9 @@ func (r *Recording) Into(ctx context.Context, b *Book) {
 			if err := b.configured(ctx, e.body); err != nil {
 				return err
 			}
+		}
+		if e.end != nil {
+			return b.end(ctx, e)
 		}
 		if e.body.Event == "" {
 			return nil
@@ -115,11 +131,15 @@ func (r *Recording) drain() {
 			err = &unwritten{e.body.Point, err}
 		}
 		if err != nil {
-			r.mu.Lock()
-			r.errs = append(r.errs, err)
-			r.mu.Unlock()
+			r.failed(err)
 		}
 	}
+}
+
+func (r *Recording) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.errs = append(r.errs, err)
 }
 
 // unwritten is why the journal does not say that a point was published.
@@ -130,11 +150,11 @@ type unwritten struct {
 
 func (u *unwritten) Unwrap() error { return u.error }
 
-// Waiting reports whether something waits for a book.
+// Waiting reports whether something waits for a book. A log alone needs none.
 func (r *Recording) Waiting() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.entries) > 0 && r.book == nil
+	return r.book == nil && slices.ContainsFunc(r.entries, func(e entry) bool { return e.body.Event != "" })
 }
 
 // Wait waits until everything is written, and returns what could not be. It is then forgotten.
@@ -150,34 +170,51 @@ func (r *Recording) Wait() error {
 	return err
 }
 
-// Observe takes a fact.
+// Observe takes an event: a fact for the journal, and anything for the log of its run.
 func (r *Recording) Observe(e cofre.Event) {
-	if e.Fact == nil {
-		return
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of := r.runs[e.Run]
 	if began, ok := e.Fact.(cofre.RunBegan); ok {
-		r.runs[e.Run] = begun(e, began)
+		r.runs[e.Run] = r.begun(e, began)
 		return
 	}
 	if of == nil {
 		return
 	}
+	of.log.Observe(e)
+	if e.Fact == nil {
+		return
+	}
 	if e.Source.Installation != "" {
 		of.Installation = e.Source.Installation
 	}
-	if made, ok := of.entry(e); ok {
-		r.entries = append(r.entries, inParts(made)...)
+	made, ok := of.entry(e)
+	if _, ended := e.Fact.(cofre.RunEnded); ended && slices.Contains(failing, of.kind) {
+		of.told, made.end = ok, of // the log, with an entry or without
+		made.body.Run = of.Run
+		ok = true
+	}
+	if ok {
+		parts := inParts(made)
+		for i := range parts[:len(parts)-1] {
+			parts[i].end = nil
+		}
+		r.entries = append(r.entries, parts...)
 		r.start()
 	}
 }
 
-func begun(e cofre.Event, began cofre.RunBegan) *run {
-	return &run{kind: began.Kind, what: began.What, Body: journal.Body{
+// begun is what is known of a run when it begins. What would be missed if it were killed is marked on this host: the state directory may be
+// read-only, which stands in the way of nothing.
+func (r *Recording) begun(e cofre.Event, began cofre.RunBegan) *run {
+	of := &run{kind: began.Kind, what: began.What, log: runs.Collect(e, began), mark: &runs.Mark{}, Body: journal.Body{
 		Installation: e.Source.Installation, Host: began.By.Host, User: began.By.User, Version: began.By.Version, Run: e.Run, Configuration: began.Configuration,
 	}}
+	if slices.Contains(failing, began.Kind) {
+		of.mark, _ = r.marks.Begin(runs.Begun{Run: e.Run, Kind: began.Kind, What: began.What, Installation: e.Source.Installation, By: began.By, At: e.At.UTC(), Configuration: began.Configuration})
+	}
+	return of
 }
 
 // entry makes an entry of a fact that is one by itself.
@@ -191,6 +228,7 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 	switch f := e.Fact.(type) {
 	case cofre.PointPublished:
 		of.published = true
+		of.mark.Published(f.Point.ID)
 		made.point, made.about = true, []journal.Subject{PointSubject(f.Point)}
 		return is(journal.EventPublished, publishedFacts(f.Point), nil)
 	case cofre.KeyMade:
@@ -231,7 +269,7 @@ const maxFindings = 500
 
 // ended makes an entry of a run that has ended.
 func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, bool)) (entry, bool) {
-	why := map[string]string{"message": f.Message, "hint": f.Hint}
+	why := reasons(f.Message, f.Hint, f.Messages)
 	switch {
 	case of.verified != nil:
 		facts := verifiedFacts(of.verified)
@@ -244,7 +282,25 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 	case f.Code == cofre.CodeOK || f.Code == cofre.CodeUsage || of.published || !slices.Contains(failing, f.Kind):
 		return entry{}, false
 	}
-	return is(journal.EventFailed, map[string]any{"kind": f.Kind, "what": of.what}, why)
+	return is(journal.EventFailed, runs.FailedFacts{Kind: f.Kind, What: of.what, BeganAt: of.log.Log().BeganAt}, why)
+}
+
+// Why is what an entry has sealed of a run that failed.
+type Why struct {
+	Message  string         `json:"message"`
+	Hint     string         `json:"hint"`
+	Messages cofre.Messages `json:"messages,omitempty"` // of both
+}
+
+// longestWhy bounds the messages of an error, which may hold each other.
+const longestWhy = 64 << 10
+
+func reasons(message, hint string, messages cofre.Messages) Why {
+	w := Why{message, hint, messages}
+	if text, err := json.Marshal(messages); err != nil || len(text) > longestWhy {
+		w.Messages = nil
+	}
+	return w
 }
 
 // failing are the kinds of runs whose failure is remembered: those that change something, or prove it.

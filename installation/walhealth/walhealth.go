@@ -1,0 +1,93 @@
+// Package walhealth says what keeps archived WAL from being of use, from what was found of it. It reads nothing.
+package walhealth
+
+import (
+	"cmp"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/physical/archiving"
+	"github.com/trustlayer/cofre/postgres/wal"
+)
+
+// Status says which moments can be recovered, and how archiving is.
+type Status struct {
+	Systems []wal.Status // by system identifier; what can be recovered is what the repository and its copies have together
+	// Archiver is what the configured server says of its archiving: nil if no WAL of a server is configured, or if the
+	// server could not be asked, which ArchiverErr then says.
+	Archiver    *archiving.Archiver
+	ArchiverErr error
+	// KeyErr says that nobody reads what one of the repositories holds, because its key for WAL is damaged or gone.
+	KeyErr error
+}
+
+// Trouble is the worst of what keeps archived WAL from being of use, nil if nothing does: nothing can be recovered, WAL is
+// missing or of nobody, the server does not archive, a copy is down.
+//
+// Errors: *cofre.UnreachableError, *cofre.GapError, cofre.ErrFindings; those of a copy.
+func (s *Status) Trouble() error {
+	recoverable := false
+	var gap, orphan, down error
+	for i := range s.Systems {
+		of := &s.Systems[i]
+		recoverable = recoverable || len(of.Windows)+len(of.Alone) > 0
+		gap, orphan, down = cmp.Or(gap, alarming(of.Gaps)), cmp.Or(orphan, orphaned(of.Orphans)), cmp.Or(down, unreached(of.Repositories))
+	}
+	if !recoverable {
+		return cofre.WithHint(&cofre.UnreachableError{Why: cofre.Say("wal.no_base_backup", "there is no base backup that archived WAL continues, or that carries its own WAL")}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
+	}
+	if s.KeyErr != nil {
+		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, s.KeyErr), cofre.HintOf(s.KeyErr))
+	}
+	if err := cmp.Or(gap, orphan, damagedHere(s.Systems)); err != nil {
+		return err
+	}
+	if s.Archiver != nil {
+		if what, hint := s.Archiver.Trouble(); !what.IsZero() {
+			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(what)), hint)
+		}
+	}
+	return down
+}
+
+// damagedHere finds a segment that one of several repositories has lost, though another may have it: the first is then no
+// longer what it is there for.
+func damagedHere(systems []wal.Status) error {
+	for _, of := range systems {
+		for _, r := range of.Repositories {
+			if len(r.Damaged) > 0 {
+				return cofre.WithHint(fmt.Errorf("%w: segment %s is damaged in %s", cofre.ErrFindings, r.Damaged[0], r.URL), cofre.Say("wal.damaged_here",
+					"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", r.Damaged[0]))
+			}
+		}
+	}
+	return nil
+}
+
+func alarming(gaps []wal.StatusGap) error {
+	for i := range gaps {
+		if g := &gaps[i]; g.Alarm && g.Damaged() {
+			return cofre.WithHint(&g.GapError, cofre.Say("wal.damaged_here",
+				"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", g.From))
+		} else if g.Alarm {
+			return cofre.WithHint(&g.GapError, cofre.Say("wal.acknowledge", "take a base backup with: cofre backup cluster; or, if the loss is known: cofre wal acknowledge {{.from}} {{.to}} --why …", "from", g.From, "to", g.To))
+		}
+	}
+	return nil
+}
+
+func orphaned(timelines []cofre.Timeline) error {
+	if len(timelines) == 0 {
+		return nil
+	}
+	return wal.ErrNoHistory(timelines[0])
+}
+
+func unreached(repositories []wal.Holding) error {
+	for i, h := range repositories {
+		if h.Err != nil {
+			return fmt.Errorf("copies[%d]: %w", i-1, h.Err)
+		}
+	}
+	return nil
+}
