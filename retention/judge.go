@@ -19,7 +19,7 @@ type judge struct {
 }
 
 func newJudge(in Input, id cofre.SourceID, all []dated) *judge {
-	j := &judge{in: in, source: Source{ID: id, Rules: in.Rules(id)}}
+	j := &judge{in: in, source: Source{ID: id, Rules: in.Rules(id)}, components: make([]dated, 0, len(all)), decisions: make([]Decision, 0, len(all))}
 	limit := in.now().Add(Skew)
 	ahead := slices.DeleteFunc(slices.Clone(all), func(c dated) bool { return c.gone || !c.At.After(limit) })
 	past := slices.DeleteFunc(all, func(c dated) bool { return c.At.After(limit) })

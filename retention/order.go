@@ -49,28 +49,27 @@ func correct(all []dated) {
 	}
 }
 
-// longestRising returns the indexes of the longest row whose times do not fall.
+// longestRising returns the indexes of the longest row whose times do not fall. Of several as long it is the one with the latest times: what it passes
+// over is then before it, and taken to be younger than it says. Nobody can say which of two times was wrong, and a doubt keeps.
 func longestRising(all []dated) []int {
-	tails := []int{} // the last index of the best row of each length
-	before := make([]int, len(all))
+	var tails []int    // the last index of the best row of each length
+	var levels [][]int // the indexes at which a row of each length can end, in order: their times fall
 	for i := range all {
 		n := sort.Search(len(tails), func(k int) bool { return all[tails[k]].At.After(all[i].At) })
-		before[i] = -1
-		if n > 0 {
-			before[i] = tails[n-1]
-		}
 		if n == len(tails) {
-			tails = append(tails, i)
-		} else {
-			tails[n] = i
+			tails, levels = append(tails, i), append(levels, nil)
 		}
+		tails[n] = i
+		levels[n] = append(levels[n], i)
 	}
-	row := make([]int, len(tails))
-	if len(tails) == 0 {
-		return row
-	}
-	for k, i := len(tails)-1, tails[len(tails)-1]; k >= 0; k, i = k-1, before[i] {
-		row[k] = i
+	row := make([]int, len(levels))
+	for k := len(levels) - 1; k >= 0; k-- {
+		at := 0 // the first has the latest time
+		if k+1 < len(row) {
+			next := all[row[k+1]]
+			at = sort.Search(len(levels[k]), func(n int) bool { return !all[levels[k][n]].At.After(next.At) })
+		}
+		row[k] = levels[k][at]
 	}
 	return row
 }

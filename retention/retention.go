@@ -40,7 +40,7 @@ type Component struct {
 // Attempt is how the newest captures of a source went. A source without one is taken for healthy.
 type Attempt struct {
 	Source       cofre.SourceID
-	FailingSince time.Time     // of the first failure after the last success; zero if the last one succeeded
+	FailingSince time.Time     // of the last success, or of the first failure after it; zero if the last one succeeded
 	Every        time.Duration // how often it is captured, by its schedule; 0 if that is not known
 }
 

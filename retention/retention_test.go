@@ -196,6 +196,23 @@ func TestAClockThatLeapt(t *testing.T) {
 	}
 }
 
+// Two rows of times are as long: with the one that leapt ten years back, or with the one before it. Nobody can say which was wrong, and the younger
+// time keeps.
+func TestOneOfTwoTimesIsWrong(t *testing.T) {
+	all := daily(6)
+	all = []retention.Component{all[0], all[2], all[3], all[5]}
+	all[0].At = all[0].At.AddDate(0, 0, -40)
+	all[1].At = all[1].At.AddDate(-10, 0, 0)
+	for i := range all {
+		all[i].Order = int64(i + 1)
+	}
+	for _, d := range retention.Decide(input(all, retention.Rules{Days: 30})).Decisions {
+		if d.Point == all[1].Point && !d.Keep {
+			t.Errorf("what is a few days old, by a clock ten years behind, goes: %v", d.Reasons)
+		}
+	}
+}
+
 func TestASourceIsDecidedAboutByItself(t *testing.T) {
 	other := answer
 	other.Kind = cofre.KindStorage
