@@ -88,11 +88,13 @@ var heights = map[string]int{
 	"installation/walhealth":         5, // what keeps archived WAL from being of use
 	"installation/walmend":           5, // what one repository has lost of it, from another
 	"installation/remedy":            6, // what mends what a verification found
-	"installation/journaling":        6, // the journal of what the product does, from its facts
+	"installation/journaling":        5, // the journal of what the product does, from its facts
+	"installation/record":            6, // the catalog against the journal
+	"installation/hooks":             5, // commands around backups and restores
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know
 	"installation/expiry":            6, // what goes, what stays, and why
-	"installation/runs":              5, // each run: begun, step by step, ended or killed
+	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common

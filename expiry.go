@@ -18,6 +18,7 @@ type Expired struct {
 	Point      RecoveryPoint // as it was before
 	Components []Component   // that left
 	Whole      bool          // nothing of the point is in the catalog any more
+	Left       RecoveryPoint // as it is now, unless Whole
 }
 
 // ExpiredComponent is what a recovery point remembers of a component that left it.
@@ -56,7 +57,7 @@ func (e Expiry) From(p RecoveryPoint, at time.Time) (left RecoveryPoint, gone Ex
 		gone.Components = append(gone.Components, c)
 		left.Expired = append(left.Expired, c.Expire(at))
 	}
-	gone.Whole = len(left.Components) == 0
+	gone.Whole, gone.Left = len(left.Components) == 0, left
 	return left, gone, nil
 }
 

@@ -41,6 +41,7 @@ const (
 	RunHold          RunKind = "hold"
 	RunLiftHold      RunKind = "lift_hold"
 	RunAcknowledge   RunKind = "wal_acknowledge"
+	RunLoss          RunKind = "journal_acknowledge"
 )
 
 // RunKinds lists every kind.

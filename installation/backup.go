@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/backup"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
@@ -40,14 +41,14 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 		in.warn(cofre.Say("backup.copies", "this version brings only WAL to copies: the recovery point will be in {{.repository}}, and not in {{.copies}}", "repository", in.cfg.Repository.URL, "copies", urlsOf(copies)))
 	}
 	var point *cofre.RecoveryPoint
-	ran, err := in.runHooks(ctx, "before_backup", in.cfg.Hooks.BeforeBackup)
+	ran, err := in.hooks().Run(ctx, "before_backup", in.cfg.Hooks.BeforeBackup)
 	if err != nil && ran == 0 {
 		return nil, err // nothing was done that is to be undone
 	}
 	if err == nil {
 		point, err = backup.Run(ctx, repo, req)
 	}
-	return point, in.hooksAfter(ctx, "after_backup", in.cfg.Hooks.AfterBackup, err)
+	return point, in.hooks().After(ctx, "after_backup", in.cfg.Hooks.AfterBackup, err)
 }
 
 // capture is Backup without hooks.
@@ -66,6 +67,12 @@ func (in *Installation) toBackup(ctx context.Context, o BackupOptions) (cofre.Re
 	repo, err := in.writing(ctx)
 	if err != nil {
 		return nil, backup.Request{}, err
+	}
+	if in.book != nil {
+		// What cannot be looked at now the next verification looks at.
+		if cat, err := in.catalog(ctx, repo); err == nil {
+			_ = in.looker(repo).Newest(in.book.Recent(ctx), cat.List(catalog.Want{}))
+		}
 	}
 	req, err := in.backupRequest(o)
 	req.Named = func(ctx context.Context, d cofre.Damage) cofre.Damage { return loss.Damage(ctx, repo, d) }

@@ -2,16 +2,18 @@ package installation
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/retention"
-	"github.com/trustlayer/cofre/store"
 )
 
 // ExpireOptions say what goes. The zero value carries out what the configuration says.
@@ -40,13 +42,17 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 		if err != nil {
 			return nil, err
 		}
-		return in.planExpiry(ctx, cfg, repo, time.Time{})
+		e, err := in.planExpiry(ctx, cfg, repo, time.Time{})
+		if err == nil {
+			err = e.Ask(ctx, repo)
+		}
+		return e, err
 	}
 	repo, err := in.writing(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, err := storeClock(ctx, cfg.Repository)
+	now, err := walstore.Clock(ctx, cfg.Repository)
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +65,29 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 			return e, err
 		}
 	}
-	return e, in.carryOut(ctx, repo, e)
+	err = in.carryOut(ctx, repo, e)
+	if errors.Is(err, cofre.ErrNotFound) { // somebody else has let it go meanwhile
+		if e, err = in.planExpiry(ctx, cfg, repo, now); err == nil && !e.Empty() {
+			err = in.carryOut(ctx, repo, e)
+		}
+	}
+	return e, err
 }
 
 // carryOut lets go what an expiry has decided: components first, since WAL that goes before the base backups that need it would leave them
 // without use.
+//
+// The journal says beforehand what goes: a run that is killed leaves nobody in doubt who took it.
 func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *expiry.Expiry) error {
+	begun := e.Begun()
+	for some := range slices.Chunk(begun, 500) { // an entry has 64 KiB at most
+		cofre.Tell(in.observer, cofre.ExpiryBegun{Points: some})
+	}
+	if len(begun) > 0 {
+		if err := in.written(cofre.Say("expire.not_written", "the journal does not say what is to go, so nothing expires")); err != nil {
+			return err
+		}
+	}
 	gone, err := repo.Expire(ctx, e.Expiries()...)
 	if err != nil {
 		return err
@@ -72,7 +95,7 @@ func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *
 	e.Gone = gone
 	why, now := e.Reasons(), time.Now()
 	for _, g := range gone {
-		fact := cofre.PointExpired{Point: g.Point.ID, Whole: g.Whole, Messages: why[g.Point.ID]}
+		fact := cofre.PointExpired{Point: g.Point.ID, Whole: g.Whole, Messages: why[g.Point.ID], Left: g.Left}
 		for _, c := range g.Components {
 			fact.Components = append(fact.Components, c.Expire(now))
 		}
@@ -89,6 +112,10 @@ func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *
 // planExpiry decides. storeNow is what the clock of the store has just said; zero if it was not asked.
 func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo reader, storeNow time.Time) (*expiry.Expiry, error) {
 	now := time.Now()
+	first, err := in.journalSize(ctx)
+	if err != nil {
+		return nil, err
+	}
 	cat, err := in.catalog(ctx, repo)
 	if err != nil {
 		return nil, err
@@ -97,9 +124,15 @@ func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo
 	if err != nil {
 		return nil, err
 	}
-	history, holds, err := in.history(ctx, repo)
+	ledger := &record.Ledger{Installation: in.Name()}
+	history, holds, err := in.history(ctx, repo, ledger)
 	if err != nil {
 		return nil, err
+	}
+	if !storeNow.IsZero() {
+		if err := in.looker(repo).Warn(ctx, ledger, slices.Collect(cat.List(catalog.Want{})), first); err != nil {
+			return nil, err
+		}
 	}
 	input := expiry.Input(cfg, cat.List(catalog.Want{Installation: in.Name()}), damage, history)
 	input.Holds = holds
@@ -110,12 +143,4 @@ func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo
 		e.WAL, err = in.WAL().expire(ctx, since, goes, false)
 	}
 	return e, err
-}
-
-func storeClock(ctx context.Context, r config.Repository) (time.Time, error) {
-	st, err := walstore.Open(ctx, r)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return store.Clock(ctx, st)
 }

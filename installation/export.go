@@ -150,7 +150,7 @@ func (in *Installation) capturedDatabase(ctx context.Context, ref, source string
 	if err != nil {
 		return point, nil, losses{}, err
 	}
-	in.warn(incomplete(cat, ref, point, want)...)
+	in.warn(loss.Incomplete(cat, ref, point, want)...)
 	damage, err := damageOf(ctx, repo)
 	if err != nil {
 		return point, nil, losses{}, err

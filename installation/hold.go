@@ -1,7 +1,6 @@
 package installation
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/observe"
 )
@@ -53,7 +53,7 @@ func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold,
 		h.Until = time.Time{}
 	}
 	in.tellOf(p.ID, cofre.PointHeld{Hold: h})
-	return &h, in.written()
+	return &h, in.written(notHeld())
 }
 
 // LiftHold ends a hold. It is durable, in the journal, when LiftHold returns nil.
@@ -76,7 +76,7 @@ func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.
 		if h.ID == id {
 			by := observe.Here(in.Version)
 			in.tellOf(h.Point, cofre.HoldLifted{Hold: h, By: by.User + "@" + by.Host, Why: why})
-			return &h, in.written()
+			return &h, in.written(notHeld())
 		}
 	}
 	return nil, cofre.WithHint(cofre.Fail(cofre.Say("hold.none", "hold {{.id}}", "id", id), cofre.ErrNotFound), cofre.Say("hold.list", "cofre hold lists them"))
@@ -90,7 +90,7 @@ func (in *Installation) Holds(ctx context.Context) ([]cofre.Hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, holds, err := in.history(ctx, repo)
+	_, holds, err := in.history(ctx, repo, nil)
 	return holds, err
 }
 
@@ -98,8 +98,12 @@ func (in *Installation) tellOf(point cofre.PointID, fact cofre.Fact) {
 	in.observer.Observe(cofre.Event{Type: fact.EventType(), Point: point, Fact: fact})
 }
 
-// written waits until the journal has what was told.
-func (in *Installation) written() error {
+func notHeld() cofre.Message {
+	return cofre.Say("hold.not_written", "the journal does not have it, so it does not count")
+}
+
+// written waits until the journal has what was told; if it does not, that means what is said.
+func (in *Installation) written(means cofre.Message) error {
 	cause := in.unwritten()
 	if in.book == nil && cause == nil {
 		cause = cofre.ErrNotFound
@@ -107,31 +111,23 @@ func (in *Installation) written() error {
 	if cause == nil {
 		return nil
 	}
-	return lookAtIt(cofre.Fail(cofre.Say("hold.not_written", "the journal does not have it, so it does not count"), cause))
+	return lookAtIt(cofre.Fail(means, cause))
 }
 
-// history reads of the journal what retention goes by. A repository of before has none.
-func (in *Installation) history(ctx context.Context, repo reader) (*expiry.History, []cofre.Hold, error) {
+// history reads of the journal what retention goes by, and what else goes by it. A repository of before has none.
+func (in *Installation) history(ctx context.Context, repo reader, also *record.Ledger) (*expiry.History, []cofre.Hold, error) {
 	h := &expiry.History{Installation: in.Name()}
-	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take})
+	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+		h.Take(e)
+		if also != nil {
+			also.Take(e)
+		}
+	}})
 	if errors.Is(err, cofre.ErrNotFound) {
 		return h, nil, nil
 	}
 	if err != nil {
 		return nil, nil, lookAtIt(cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err))
 	}
-	return h, h.Holds(func(sealed string) (string, error) { return in.reason(ctx, repo, sealed) }), nil
-}
-
-// reason reads why something is held.
-func (in *Installation) reason(ctx context.Context, repo reader, sealed string) (string, error) {
-	v, ok := repo.(journaling.Vault)
-	if !ok || sealed == "" {
-		return "", cofre.ErrNotFound
-	}
-	var said struct {
-		Reason string `json:"reason"`
-	}
-	err := journal.Open(v.Floor(), nil, nil).Unseal(ctx, v, sealed, &said)
-	return cmp.Or(said.Reason, "?"), err
+	return h, h.Holds(func(sealed string) (string, error) { return journaling.Reason(ctx, repo, sealed) }), nil
 }

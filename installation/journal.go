@@ -2,18 +2,21 @@ package installation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/journal"
+	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/repository"
-	"github.com/trustlayer/cofre/verify"
 )
 
 // journalBound is how long it may take, after a run, to write what the journal is to say of it.
@@ -126,6 +129,39 @@ func (j Journal) Verify(ctx context.Context, key string, o journaling.Reading) (
 	return k.Verify(ctx, o)
 }
 
+// Acknowledge says that it is known that a recovery point is lost, so that verification finds it no more and pruning goes on. It is durable, in
+// the journal, when Acknowledge returns nil.
+//
+// Errors: those of record.Looker.Acknowledge; those of the repository; any of the journal.
+func (j Journal) Acknowledge(ctx context.Context, id cofre.PointID, why string) (err error) {
+	end := j.in.begin(ctx, cofre.RunLoss, observe.About{})
+	defer func() { err = end(err) }()
+	repo, err := j.in.writing(ctx)
+	if err != nil {
+		return err
+	}
+	cat, err := j.in.catalog(ctx, repo)
+	if err != nil {
+		return err
+	}
+	by := observe.Here(j.in.Version)
+	if err := j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), id, by.User+"@"+by.Host, why); err != nil {
+		return err
+	}
+	return j.in.written(notHeld())
+}
+
+// Unseal reads what is not for everybody's eyes of an entry.
+//
+// Errors: cofre.ErrNotFound, cofre.ErrCorrupt; those of the repository.
+func (j Journal) Unseal(ctx context.Context, sealed string) (json.RawMessage, error) {
+	repo, err := j.in.reading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return journaling.Unseal(ctx, repo, sealed)
+}
+
 func (in *Installation) knownJournal(ctx context.Context, key string) (*journaling.Known, error) {
 	st, err := walstore.Open(ctx, in.cfg.Repository)
 	if err != nil {
@@ -182,19 +218,7 @@ func (in *Installation) beginJournal(ctx context.Context) error {
 
 // lookAtJournal compares the journal with what this machine has seen of it.
 func lookAtJournal(ctx context.Context, cfg *config.Config) cofre.Diagnosis {
-	subject := cofre.Say("doctor.journal", "journal")
-	k, err := (&Installation{cfg: cfg}).knownJournal(ctx, "")
-	if errors.Is(err, cofre.ErrNotFound) {
-		return cofre.NewDiagnosis(subject, true, cofre.Say("doctor.no_journal", "there is none yet: the next backup begins one"), cofre.Message{})
-	}
-	if err != nil {
-		return failed(subject, err)
-	}
-	detail, err := k.Look(ctx)
-	if err != nil {
-		return failed(subject, err)
-	}
-	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+	return journaling.Diagnose(ctx, func() (*journaling.Known, error) { return (&Installation{cfg: cfg}).knownJournal(ctx, "") })
 }
 
 // journalSize is how many entries the journal has now; 0 without one.
@@ -209,24 +233,7 @@ func (in *Installation) journalSize(ctx context.Context) (int64, error) {
 	return k.Size(ctx)
 }
 
-// recorded compares the points of the catalog with the journal: one that was published, among the first entries of a number, and did not expire must be
-// there. Entries after these are of points that may have been published since the catalog was read. What is wrong with the journal itself is found, too.
-func (in *Installation) recorded(ctx context.Context, h *expiry.History, points []cofre.RecoveryPoint, first int64) (rec verify.Record, err error) {
-	res, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
-		rec.Entries++
-		h.Take(e)
-	}})
-	switch {
-	case errors.Is(err, cofre.ErrNotFound):
-		return rec, nil
-	case errors.Is(err, cofre.ErrFindings):
-		rec.Findings = res.Findings
-		return rec, nil
-	case err != nil:
-		return rec, err
-	}
-	for _, id := range h.Missing(points, first) {
-		rec.Findings = append(rec.Findings, cofre.Finding{Check: journal.Check, Object: string(id)}.Saying(cofre.Say("journal.point_gone", "the journal says that it was published and not that it expired, and the catalog does not have it")))
-	}
-	return rec, nil
+// looker compares the catalog with the journal.
+func (in *Installation) looker(repo reader) record.Looker {
+	return record.Looker{Installation: in.Name(), Read: in.Journal().Verify, Repository: repo, Observer: in.observer}
 }

@@ -3,8 +3,10 @@ package installation
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -24,6 +26,11 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 	if err != nil {
 		return nil, err
 	}
+	if !dryRun {
+		if err := in.nothingLost(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p, ok := repo.(cofre.Pruner)
 	if !ok {
 		return nil, fmt.Errorf("prune: a repository of this kind gives nothing back: %w", cofre.ErrConfig)
@@ -33,4 +40,17 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 		cofre.Tell(in.observer, *done)
 	}
 	return done, err
+}
+
+// nothingLost refuses to prune while the catalog and the journal say that a recovery point is gone.
+func (in *Installation) nothingLost(ctx context.Context) error {
+	first, err := in.journalSize(ctx)
+	if err != nil {
+		return err
+	}
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return err
+	}
+	return in.looker(repo).NothingLost(ctx, slices.Collect(cat.List(catalog.Want{})), first)
 }

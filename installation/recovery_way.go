@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
@@ -36,7 +37,7 @@ func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, t
 	if err != nil {
 		return way{}, err
 	}
-	in.warn(incomplete(cat, ref, point, want)...)
+	in.warn(loss.Incomplete(cat, ref, point, want)...)
 	summary, err := physical.ParseSummary(comp.Facts)
 	if err != nil {
 		return way{}, fmt.Errorf("read the facts of the base backup of %s: %w", point.ID, err)

@@ -74,7 +74,7 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 	}
 	stopped := false
 	stop := func() error {
-		ran, err := in.runHooks(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
+		ran, err := in.hooks().Run(ctx, "before_restore", in.cfg.Hooks.BeforeRestore)
 		stopped = err == nil || ran > 0
 		return err
 	}
@@ -118,7 +118,7 @@ func (in *Installation) Restore(ctx context.Context, what Restorable, o RestoreO
 		done.Recovered = r.recovered
 	}
 	if stopped {
-		err = in.hooksAfter(ctx, "after_restore", in.cfg.Hooks.AfterRestore, err)
+		err = in.hooks().After(ctx, "after_restore", in.cfg.Hooks.AfterRestore, err)
 	}
 	return done, err
 }
@@ -155,7 +155,7 @@ func (in *Installation) prepare(ctx context.Context, what Restorable, o RestoreO
 	if err != nil {
 		return nil, err
 	}
-	p := &prepared{repo: repo, warnings: incomplete(cat, ref, point, want)}
+	p := &prepared{repo: repo, warnings: loss.Incomplete(cat, ref, point, want)}
 	in.warn(p.warnings...)
 	damage, err := damageOf(ctx, repo)
 	if err != nil {

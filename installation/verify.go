@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/installation/remedy"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walcheck"
+	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/verify"
@@ -89,7 +90,18 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 			if unread != nil {
 				return verify.Record{}, unread
 			}
-			return in.recorded(ctx, h, points, since)
+			rec := verify.Record{}
+			l := in.looker(repo)
+			l.Visit = func(e journal.Numbered) {
+				rec.Entries++
+				h.Take(e)
+			}
+			d, res, err := l.Look(ctx, points, since)
+			rec.Findings = d.Findings()
+			if errors.Is(err, cofre.ErrFindings) {
+				rec.Findings, err = append(res.Findings, rec.Findings...), nil
+			}
+			return rec, err
 		}
 	}
 	res, err := verify.Run(ctx, repo, req)
@@ -106,7 +118,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, found), remedy.Of(res, in.cfg.Repository.URL))
 	case len(lacking) > 0:
 		first := lacking[0]
-		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", named(first)), cofre.ErrPartial,
+		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", loss.Named(first)), cofre.ErrPartial,
 			cofre.Fail(first.Messages.Of(first.Why))),
 			cofre.Say("verify.see_missing", "see what is missing with: cofre show {{.point}}; then back up again", "point", first.Point))
 	}

@@ -21,8 +21,10 @@ type Event string
 // The events.
 const (
 	EventPublished    Event = "point-published"
+	EventFound        Event = "point-found" // published by a run that ended before it said so
 	EventFailed       Event = "run-failed"
 	EventVerified     Event = "verified"
+	EventExpiring     Event = "expiry-begun"
 	EventExpired      Event = "expired"
 	EventHeld         Event = "held"
 	EventReleased     Event = "hold-released"
@@ -33,6 +35,7 @@ const (
 	EventConfigured   Event = "configuration-changed"
 	EventGap          Event = "gap-found"
 	EventAcknowledged Event = "gap-acknowledged"
+	EventLoss         Event = "loss-acknowledged" // of a recovery point
 	EventAdopted      Event = "adopted"
 	EventExported     Event = "exported"
 	EventSignedOff    Event = "signed-off"

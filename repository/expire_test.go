@@ -2,7 +2,10 @@ package repository_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -123,4 +126,40 @@ func TestExpireIsOneAtATime(t *testing.T) {
 	if got := points(t, openMemory(t, s)); len(got) != 20 {
 		t.Errorf("%d points, want 20", len(got))
 	}
+}
+
+// The digest of a point is that of the JSON with which it is published, and that in which what expired leaves it: by it the journal knows a point from
+// another that somebody put in its place.
+func TestDigestsOfPoints(t *testing.T) {
+	_, r := onMemory(t)
+	p, other := threeOf(t, r, "p"), threeOf(t, r, "other")
+	digest := func(p cofre.RecoveryPoint) string {
+		text, err := json.Marshal(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%x", sha256.Sum256(text))
+	}
+	check := func(when string, want ...cofre.RecoveryPoint) {
+		t.Helper()
+		got, err := r.Digests(t.Context())
+		if err != nil || len(got) != len(want) {
+			t.Fatalf("%s: %v, %v", when, got, err)
+		}
+		for _, p := range want {
+			if !slices.Equal(got[p.ID], []string{digest(p)}) {
+				t.Errorf("%s: %s has %v, want %s", when, p.ID, got[p.ID], digest(p))
+			}
+		}
+	}
+	check("published", p, other)
+	gone, err := r.Expire(t.Context(), cofre.Expiry{Point: p.ID, Sources: []cofre.SourceID{{Kind: source.Kind, Name: "b"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("a component left it", gone[0].Left, other)
+	if _, err := r.Expire(t.Context(), cofre.Expiry{Point: p.ID}); err != nil {
+		t.Fatal(err)
+	}
+	check("one is left", other)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/manifests"
+	"github.com/trustlayer/cofre/repository/pruning"
 )
 
 // FlushEvery changes how often a capture begun from now on is flushed.
@@ -83,3 +84,6 @@ func PublishAll(ctx context.Context, r *Repository, points []cofre.RecoveryPoint
 
 // Compact writes all manifests as one.
 func Compact(ctx context.Context, r *Repository) error { return r.compactManifests(ctx, 0) }
+
+// CapturesSayEvery changes how often a long capture says that it goes on, until it is undone.
+func CapturesSayEvery(every time.Duration) (restore func()) { return pruning.SayEvery(every) }

@@ -26,6 +26,7 @@ import (
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/compressors"
+	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -44,7 +45,8 @@ type Repository struct {
 	fixed    []string           // what was read from its spare, or put right from it
 
 	pastLock sync.Mutex
-	pastSelf *Repository // by a clock that stands in the past, once it was needed
+	captures pruning.Captures // until they are published
+	pastSelf *Repository      // by a clock that stands in the past, once it was needed
 
 	flushEvery time.Duration
 	computing  blobs.Turns
@@ -264,6 +266,7 @@ func (r *Repository) Close(ctx context.Context) error {
 	r.closing.Do(func() {
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
+		r.captures.End()
 		r.rememberNoticed(bounded)
 		if !r.config.ReadOnly {
 			r.blobs.DropMarkers(bounded)

@@ -76,6 +76,12 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 	return points, nil
 }
 
+// Digests are the SHA-256 of the texts with which each point is stored: one, but after two machines wrote it at once. Errors are as of Points.
+func (r *Repository) Digests(ctx context.Context) (map[cofre.PointID][]string, error) {
+	digests, err := manifests.Digests(ctx, r.kopia)
+	return digests, r.explain("read the digests of recovery points", err)
+}
+
 // Publish proves that everything p refers to is there, and then makes p visible, with one write.
 //
 // Errors: ErrReadOnly; ErrExists if there is a point of this id; ErrCorrupt if what p refers to is missing, by name, or the
@@ -111,6 +117,7 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err != nil {
 		return err
 	}
+	r.captures.End()
 	stood, err := about.Stands(ctx)
 	if stood {
 		return nil

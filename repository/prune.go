@@ -37,11 +37,24 @@ func (r *Repository) Prune(ctx context.Context, dryRun bool) (*cofre.Pruned, err
 	return done, nil
 }
 
-func (r *Repository) prune(ctx context.Context, dryRun bool, limits pruning.Limits) (*cofre.Pruned, error) {
-	if err := ctx.Err(); err != nil {
+// Frees is Prune as a dry run, if components had left the catalog. Errors are as of Prune.
+func (r *Repository) Frees(ctx context.Context, what ...cofre.Expiry) (*cofre.Pruned, error) {
+	points, err := r.points(ctx)
+	if err != nil {
 		return nil, err
 	}
-	p := &pruning.Pruner{
+	p := r.pruner(pruning.Usual, true)
+	p.Roots = func(ctx context.Context) ([]string, error) {
+		roots, err := r.roots(ctx)
+		return manifests.Without(roots, points, what), err
+	}
+	ctx, a := blobs.Try(ctx)
+	done, err := p.Run(ctx)
+	return done, a.Done(err)
+}
+
+func (r *Repository) pruner(limits pruning.Limits, dryRun bool) *pruning.Pruner {
+	return &pruning.Pruner{
 		Store: r.store, Kopia: r.kopia, Blobs: r.blobs, Limits: limits, DryRun: dryRun,
 		Refresh: func(ctx context.Context) error { return r.explain("read its indexes", r.refresh(ctx)) },
 		Flush:   func(ctx context.Context, w repo.RepositoryWriter) error { return r.explain("flush", r.flush(ctx, w)) },
@@ -62,6 +75,13 @@ func (r *Repository) prune(ctx context.Context, dryRun bool, limits pruning.Limi
 			return r.lost(ctx, known)
 		},
 	}
+}
+
+func (r *Repository) prune(ctx context.Context, dryRun bool, limits pruning.Limits) (*cofre.Pruned, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := r.pruner(limits, dryRun)
 	if dryRun {
 		ctx, a := blobs.Try(ctx)
 		done, err := p.Run(ctx)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/repository"
 )
 
@@ -554,5 +555,93 @@ func TestTwoPruneAtOnce(t *testing.T) {
 	}
 	for _, r := range append(machines, openMemory(t, p.store)) {
 		p.sound(t, r, "at the end")
+	}
+}
+
+// A capture that goes on for days says so, and finds at its end what it has stored and what it has taken for stored.
+func TestPruneBesideACaptureOfDays(t *testing.T) {
+	p := newPruned(t)
+	p.fill(t, 6)
+	gone := p.order[:3]
+	files := maps.Clone(p.want[gone[0]])
+	files["own"] = noise(77, 60_000)
+	restore := repository.CapturesSayEvery(10 * time.Millisecond)
+	defer restore()
+	writer := openMemory(t, p.store)
+	s, err := writer.Begin(t.Context(), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(t.Context())
+	for path, b := range files {
+		if _, err := s.Put(t.Context(), cofre.Entry{Path: path, Mode: 0o600, Size: int64(len(b))}, bytes.NewReader(b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	repository.AwaitFlush(s)
+	p.expire(t, gone...)
+	said := func() int {
+		n := 0
+		for _, err := range p.store.List(t.Context(), "cofre/capturing/") {
+			if err == nil {
+				n++
+			}
+		}
+		return n
+	}
+	for range 4 { // days, on each of which somebody prunes
+		p.later(25 * time.Hour)
+		before := said()
+		testkit.Await(t, "that the capture says that it goes on", 20*time.Second, func() bool { return said() > before })
+		prune(t, p.r)
+	}
+	c, err := s.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := publish(t, writer, c).ID
+	p.want[id] = files
+	p.sound(t, p.r, "published after four days")
+	if n := said(); n != 0 {
+		t.Errorf("%d objects still say that a capture goes on", n)
+	}
+	for range 2 {
+		p.later(25 * time.Hour)
+		prune(t, p.r)
+	}
+	p.sound(t, openMemory(t, p.store), "pruned after it, opened anew")
+}
+
+// What comes free is said before it goes, and is what pruning then frees.
+func TestFreesWhatExpires(t *testing.T) {
+	p := newPruned(t)
+	p.fill(t, 12)
+	p.later(25 * time.Hour)
+	for range 2 {
+		prune(t, p.r)
+		p.later(25 * time.Hour)
+	}
+	var what []cofre.Expiry
+	for _, id := range p.order[:9] {
+		what = append(what, cofre.Expiry{Point: id})
+	}
+	before, err := p.r.Frees(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := p.r.Frees(t.Context(), what...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := after.Announced.Bytes + after.Young.Bytes + after.Shared.Bytes - before.Announced.Bytes - before.Young.Bytes - before.Shared.Bytes
+	_, full := p.packs()
+	p.expire(t, slices.Clone(p.order[:9])...)
+	for range 3 {
+		prune(t, p.r)
+		p.later(25 * time.Hour)
+	}
+	_, left := p.packs()
+	if freed := full - left; said < freed*9/10 || said > freed*11/10 || freed < full/4 {
+		t.Errorf("%d bytes were said to come free, and %d of %d did", said, freed, full)
 	}
 }

@@ -87,6 +87,7 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stopFlushing = stop
 	s.flushing.Go(func() { s.flushNowAndThen(background) })
+	r.captures.Begin(ctx, r.store)
 	return s, nil
 }
 

@@ -14,6 +14,7 @@ type holdCommand struct {
 	kind  string
 	why   string
 	until string
+	tz    string
 	lift  string
 }
 
@@ -41,6 +42,7 @@ Who holds what, since when and why is in the journal, where nothing is rewritten
 	cmd.Flags().StringVar(&c.kind, "kind", "", "only components of this `KIND`: database, cluster, storage or config")
 	cmd.Flags().StringVar(&c.why, "why", "", "the `REASON`, for whoever asks later")
 	cmd.Flags().StringVar(&c.until, "until", "", "when the hold ends, a `TIME` in RFC 3339 with an offset (default: when it is lifted)")
+	cmd.Flags().StringVar(&c.tz, "tz", "", "time `ZONE` of --until, as in America/Sao_Paulo")
 	cmd.Flags().StringVar(&c.lift, "lift", "", "end the hold with this `ID`")
 	return cmd
 }
@@ -53,7 +55,7 @@ func (c *holdCommand) options(args []string) (o installation.HoldOptions, err er
 		}
 	}
 	if c.until != "" {
-		if o.Until, err = cofre.ParseMoment(c.until, ""); err != nil {
+		if o.Until, err = cofre.ParseMoment(c.until, c.tz); err != nil {
 			return o, err
 		}
 	}

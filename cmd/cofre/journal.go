@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +18,7 @@ import (
 
 type journalCommand struct {
 	since string
+	tz    string
 	lines []string
 	key   string
 	full  bool
@@ -36,7 +39,8 @@ What is shown is compared with the signed checkpoints, and with the newest one t
 		},
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "only what is newer than this `TIME`, RFC 3339 with an offset, or than a checkpoint, the whole line")
-	cmd.AddCommand(newJournalVerifyCommand(a))
+	cmd.Flags().StringVar(&c.tz, "tz", "", "time `ZONE` of --since, as in America/Sao_Paulo")
+	cmd.AddCommand(newJournalVerifyCommand(a), newJournalShowCommand(a), newJournalAcknowledgeCommand(a))
 	return cmd
 }
 
@@ -61,6 +65,73 @@ line that somebody kept elsewhere, on paper or in a mail, shows it.`,
 	return cmd
 }
 
+func newJournalShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NO",
+		Short: "Show all of one entry, also what is encrypted of it",
+		Long: `Show the entry of this number as JSON, with what is encrypted of it: reasons, names, texts of errors. That needs the password. The
+journal is verified first, as cofre journal verify does.`,
+		Example: "  cofre journal show 42",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil {
+				return edge.Usage(cofre.Fail(cofre.Say("journal.no_number", "an entry has a number, as cofre journal shows it: {{.arg}}", "arg", cofre.Verbatim(args[0]))))
+			}
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return showEntry(ctx, a, in, n) })
+		},
+	}
+}
+
+// shownEntry is an entry with what is encrypted of it.
+type shownEntry struct {
+	journal.Numbered
+	Unsealed json.RawMessage `json:"unsealed,omitempty"`
+}
+
+func showEntry(ctx context.Context, a *app, in *installation.Installation, n int64) error {
+	var entry *shownEntry
+	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+		if e.Number == n {
+			entry = &shownEntry{Numbered: e}
+		}
+	}})
+	if entry == nil {
+		return cmp.Or(err, cofre.Fail(cofre.Say("journal.no_entry", "entry {{.n}} of the journal", "n", n), cofre.ErrNotFound))
+	}
+	if sealed := entry.Body.Sealed; sealed != "" {
+		text, unread := in.Journal().Unseal(ctx, sealed)
+		entry.Unsealed, err = text, cmp.Or(err, unread)
+	}
+	return cmp.Or(a.Document(entry), err)
+}
+
+func newJournalAcknowledgeCommand(a *app) *cobra.Command {
+	var why string
+	cmd := &cobra.Command{
+		Use:   "acknowledge POINT",
+		Short: "Record that it is known that a recovery point is lost",
+		Long: `Record that it is known that a recovery point is lost which the journal says was published, and which is not in the catalog any
+more. cofre verify finds it no more then, and cofre prune goes on and may delete what is left of it.`,
+		Example: "  cofre journal acknowledge 20261126T195247Z-oagg --why 'its disk is gone'",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why == "" {
+				return edge.Usage(cofre.Fail(cofre.Say("hold.needs_why", "a reason is needed: --why REASON")))
+			}
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				if err := in.Journal().Acknowledge(ctx, cofre.PointID(args[0]), why); err != nil {
+					return err
+				}
+				a.ShowCheckpoint(in.Checkpoint())
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&why, "why", "", "the `REASON`, for whoever asks later")
+	return cmd
+}
+
 func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Installation) error {
 	var o journaling.Reading
 	var after time.Time
@@ -68,7 +139,7 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 		line, err := journal.ParseCheckpoint(c.since)
 		if err == nil {
 			o.Since = append(o.Since, line)
-		} else if after, err = cofre.ParseMoment(c.since, ""); err != nil {
+		} else if after, err = cofre.ParseMoment(c.since, c.tz); err != nil {
 			return edge.Usage(err)
 		}
 	}

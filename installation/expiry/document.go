@@ -12,6 +12,7 @@ type Document struct {
 	Sources   []Source     `json:"sources"`
 	Decisions []Decision   `json:"decisions"`
 	WAL       *WALDocument `json:"wal"` // null if every moment is promised
+	Frees     *Frees       `json:"frees,omitempty"`
 }
 
 // Source is what an expiry does to one source.
@@ -49,7 +50,7 @@ type WALDocument struct {
 
 // Document returns what a program reads. Removed says whether anything went.
 func (e *Expiry) Document() Document {
-	d := Document{Removed: len(e.Gone) > 0 || (e.WAL != nil && e.WAL.Removed && len(e.WAL.Systems) > 0), Sources: []Source{}, Decisions: []Decision{}}
+	d := Document{Frees: e.Frees, Removed: len(e.Gone) > 0 || (e.WAL != nil && e.WAL.Removed && len(e.WAL.Systems) > 0), Sources: []Source{}, Decisions: []Decision{}}
 	for _, s := range e.Sources {
 		of := Source{Kind: s.ID.Kind, Name: s.ID.Name, Kept: s.Kept, Goes: s.Expired, Oldest: s.Oldest, After: s.Moves}
 		if f := s.Frozen; f != nil {

@@ -3,6 +3,7 @@
 package expiry
 
 import (
+	"context"
 	"iter"
 	"slices"
 	"time"
@@ -18,6 +19,39 @@ type Expiry struct {
 	*retention.Plan
 	WAL  *WAL            // nil without a cluster, and if every moment of it is promised
 	Gone []cofre.Expired // what left the catalog; nil if nothing did
+	// Frees are the bytes that come free when what goes is pruned; nil if that was not asked.
+	Frees *Frees
+}
+
+// Frees are bytes that nothing will refer to.
+type Frees struct {
+	Bytes  int64 `json:"bytes"`  // deleted by the second run of pruning, a day after the first
+	Shared int64 `json:"shared"` // in files that hold something that stays: freed when more than half of one is unused
+}
+
+// Freer is a repository that says what pruning would free.
+type Freer interface {
+	Frees(ctx context.Context, what ...cofre.Expiry) (*cofre.Pruned, error)
+}
+
+// Ask asks a repository what comes free. One that does not know is not asked.
+//
+// Errors: those of the repository.
+func (e *Expiry) Ask(ctx context.Context, repo any) error {
+	r, ok := repo.(Freer)
+	if what := e.Expiries(); ok && len(what) > 0 {
+		before, err := r.Frees(ctx)
+		if err != nil {
+			return err
+		}
+		after, err := r.Frees(ctx, what...)
+		if err != nil {
+			return err
+		}
+		unused := func(p *cofre.Pruned) int64 { return p.Freed.Bytes + p.Announced.Bytes + p.Young.Bytes + p.Again.Bytes }
+		e.Frees = &Frees{unused(after) - unused(before), after.Shared.Bytes - before.Shared.Bytes}
+	}
+	return nil
 }
 
 // Empty reports whether nothing goes.
@@ -66,6 +100,19 @@ func (e *Expiry) Expiries() []cofre.Expiry {
 	return all
 }
 
+// Begun are the points that something is taken out of.
+func (e *Expiry) Begun() []cofre.ExpiringPoint {
+	stays := map[cofre.PointID]bool{}
+	for _, d := range e.Decisions {
+		stays[d.Point] = stays[d.Point] || d.Keep
+	}
+	var all []cofre.ExpiringPoint
+	for _, x := range e.Expiries() {
+		all = append(all, cofre.ExpiringPoint{Point: x.Point, Whole: !stays[x.Point]})
+	}
+	return all
+}
+
 // Reasons are why components go, by point.
 func (e *Expiry) Reasons() map[cofre.PointID]cofre.Messages {
 	why := map[cofre.PointID]cofre.Messages{}
@@ -108,12 +155,13 @@ func (e *Expiry) Tell(to cofre.Observer) {
 // what is known to be lost of each.
 func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[cofre.PointID][]cofre.Finding, h *History) retention.Input {
 	input := retention.Input{Location: cfg.Location(), Rules: func(id cofre.SourceID) retention.Rules { return rules(cfg, id.Kind) }}
-	failing := map[cofre.SourceID]time.Time{}
+	failing, captured := map[cofre.SourceID]time.Time{}, map[cofre.SourceID]time.Time{}
 	for p := range points {
 		for _, c := range p.Components {
 			id := cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
 			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Order: h.order[p.ID], Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0, Proven: h.Proven(p.ID, c.Root) == cofre.LevelContent})
 			delete(failing, id)
+			captured[id] = c.StartedAt
 		}
 		for _, x := range p.Expired {
 			id := cofre.SourceID{Installation: p.Installation, Kind: x.Kind, Name: x.Name}
@@ -122,7 +170,10 @@ func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[
 		for _, f := range p.Missing() {
 			id := cofre.SourceID{Installation: p.Installation, Kind: f.Kind, Name: f.Object}
 			if failing[id].IsZero() {
-				failing[id] = p.StartedAt
+				// The points that lacked it first may have expired: since the last success nothing is certain.
+				if failing[id] = captured[id]; failing[id].IsZero() {
+					failing[id] = p.StartedAt
+				}
 			}
 		}
 	}

@@ -120,3 +120,14 @@ func TestASourceThatComesBackIsNotFrozen(t *testing.T) {
 		t.Errorf("%+v", e.Sources)
 	}
 }
+
+// Since when a source fails is not forgotten as the points expire that lacked it.
+func TestFailingSinceTheLastSuccess(t *testing.T) {
+	lacks := day(1, files)
+	lacks.Findings = []cofre.Finding{{Check: cofre.CheckSource, Kind: cofre.KindDatabase, Object: "app"}}
+	for _, s := range decide(of(3), nil, day(40, database), lacks).Sources {
+		if s.ID.Kind == cofre.KindDatabase && (s.Frozen == nil || !s.Frozen.Since.Equal(now.AddDate(0, 0, -40))) {
+			t.Errorf("frozen: %+v", s.Frozen)
+		}
+	}
+}

@@ -16,7 +16,6 @@ type History struct {
 	Installation string
 
 	order     map[cofre.PointID]int64 // numbers of publication, from 1
-	expired   map[cofre.PointID]bool  // nothing of them is left
 	proven    map[component]cofre.Level
 	holds     map[string]held
 	published time.Time // when the last of them was
@@ -57,7 +56,7 @@ func (h *History) News(proofs []cofre.ComponentProof) []cofre.ComponentProof {
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
-		h.order, h.expired, h.proven, h.holds = map[cofre.PointID]int64{}, map[cofre.PointID]bool{}, map[component]cofre.Level{}, map[string]held{}
+		h.order, h.proven, h.holds = map[cofre.PointID]int64{}, map[component]cofre.Level{}, map[string]held{}
 	}
 	b := e.Body
 	if b.Event == journal.EventVerified {
@@ -73,13 +72,6 @@ func (h *History) Take(e journal.Numbered) {
 	case journal.EventFailed:
 		if h.failing.IsZero() && h.failed(b) {
 			h.failing = b.At
-		}
-	case journal.EventExpired:
-		var f struct {
-			Whole bool `json:"whole"`
-		}
-		if json.Unmarshal(b.Facts, &f) == nil && f.Whole {
-			h.expired[b.Point] = true
 		}
 	case journal.EventHeld:
 		var f journal.HoldFacts
@@ -136,20 +128,4 @@ func (h *History) Holds(reason func(sealed string) (string, error)) []cofre.Hold
 		return strings.Compare(a.ID, b.ID)
 	})
 	return all
-}
-
-// Missing are the points that were published among the first entries of a number, did not expire as a whole, and are not among those that are there.
-func (h *History) Missing(there []cofre.RecoveryPoint, first int64) []cofre.PointID {
-	have := make(map[cofre.PointID]bool, len(there))
-	for _, p := range there {
-		have[p.ID] = true
-	}
-	var missing []cofre.PointID
-	for id, number := range h.order {
-		if number <= first && !h.expired[id] && !have[id] {
-			missing = append(missing, id)
-		}
-	}
-	slices.Sort(missing)
-	return missing
 }

@@ -3,7 +3,6 @@ package expiry_test
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"testing"
 	"time"
 
@@ -96,20 +95,5 @@ func TestABackupThatFailedFreezes(t *testing.T) {
 				t.Errorf("%s: %+v", name, s.Frozen)
 			}
 		}
-	}
-}
-
-// A point that the journal knows is there, has expired, or is missing; what was published after the catalog was read is not asked for.
-func TestPointsThatAreMissing(t *testing.T) {
-	published := func(id cofre.PointID) journal.Body { return journal.Body{Event: journal.EventPublished, Point: id} }
-	h := told(published("a"), published("b"), published("c"), published("d"),
-		journal.Body{Event: journal.EventExpired, Point: "b", Facts: facts(map[string]any{"what": "components", "whole": true})},
-		journal.Body{Event: journal.EventExpired, Point: "c", Facts: facts(map[string]any{"what": "components", "whole": false})},
-		journal.Body{Event: journal.EventPublished, Installation: "other", Point: "x"}, published("late"))
-	if got := h.Missing([]cofre.RecoveryPoint{{ID: "a"}}, 7); !slices.Equal(got, []cofre.PointID{"c", "d"}) {
-		t.Errorf("missing: %v", got)
-	}
-	if got := h.Missing(nil, 0); len(got) != 0 {
-		t.Errorf("missing of no entry: %v", got)
 	}
 }

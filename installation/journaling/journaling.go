@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 
 	"github.com/trustlayer/cofre"
@@ -94,6 +95,11 @@ func (b *Book) key(ctx context.Context, o Options) (*journal.Key, error) {
 
 // Made reports whether opening has made the journal.
 func (b *Book) Made() bool { return b.made }
+
+// Recent yields the newest entries, the newest first.
+func (b *Book) Recent(ctx context.Context) iter.Seq2[journal.Numbered, error] {
+	return b.log.Recent(ctx)
+}
 
 // Key is the public half of the key.
 func (b *Book) Key() string { return b.memory.Key }

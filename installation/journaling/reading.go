@@ -3,8 +3,10 @@ package journaling
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/journal"
@@ -24,6 +26,8 @@ type Verified struct {
 	Key string `json:"key"`
 	// Known is whether somebody vouches for the key: the person who gave it, or this machine, which has seen it before.
 	Known bool `json:"key_known"`
+	// AsSeen is whether it goes on from what this machine has seen of it.
+	AsSeen bool `json:"as_seen"`
 }
 
 // Known is what is known of the journal of a repository before it is read. To read it, neither password nor indexes are needed.
@@ -74,7 +78,8 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Verified{v, k.key, k.known}
+	seen := k.memory.Seen()
+	res := &Verified{v, k.key, k.known, k.beside == k.key && (seen.Size == 0 || !slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { return f.Object == seen.String() }))}
 	if k.beside != k.key {
 		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
 	}
@@ -142,4 +147,49 @@ func (k *Known) Look(ctx context.Context) (cofre.Message, error) {
 		detail = cofre.Say("doctor.journal_unknown", "{{.entries}}; this machine knows nothing of its past: compare it with a line that somebody kept: cofre journal verify --since LINE", "entries", detail)
 	}
 	return detail, nil
+}
+
+// Diagnose says whether the journal is what this machine has seen of it.
+func Diagnose(ctx context.Context, know func() (*Known, error)) cofre.Diagnosis {
+	subject := cofre.Say("doctor.journal", "journal")
+	k, err := know()
+	if errors.Is(err, cofre.ErrNotFound) {
+		return cofre.NewDiagnosis(subject, true, cofre.Say("doctor.no_journal", "there is none yet: the next backup begins one"), cofre.Message{})
+	}
+	var detail cofre.Message
+	if err == nil {
+		detail, err = k.Look(ctx)
+	}
+	if err != nil {
+		return cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))
+	}
+	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+}
+
+// Unseal reads what a sealed object says, with the repository that has its key.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt; those of the store.
+func Unseal(ctx context.Context, repo any, sealed string) (json.RawMessage, error) {
+	v, ok := repo.(Vault)
+	if !ok || sealed == "" {
+		return nil, cofre.ErrNotFound
+	}
+	var said json.RawMessage
+	err := journal.Open(v.Floor(), nil, nil).Unseal(ctx, v, sealed, &said)
+	return said, err
+}
+
+// Reason reads why something was done.
+//
+// Errors: as of Unseal.
+func Reason(ctx context.Context, repo any, sealed string) (string, error) {
+	text, err := Unseal(ctx, repo, sealed)
+	if err != nil {
+		return "", err
+	}
+	var said struct {
+		Reason string `json:"reason"`
+	}
+	err = json.Unmarshal(text, &said)
+	return cmp.Or(said.Reason, "?"), err
 }

@@ -231,6 +231,13 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		of.mark.Published(f.Point.ID)
 		made.point, made.about = true, []journal.Subject{PointSubject(f.Point)}
 		return is(journal.EventPublished, publishedFacts(f.Point), nil)
+	case cofre.PointFound:
+		made.body.Point, made.about = f.Point.ID, []journal.Subject{PointSubject(f.Point)}
+		return is(journal.EventFound, publishedFacts(f.Point), nil)
+	case cofre.LossAcknowledged:
+		return is(journal.EventLoss, nil, f)
+	case cofre.ExpiryBegun:
+		return is(journal.EventExpiring, f, nil)
 	case cofre.KeyMade:
 		return is(journal.EventKey, map[string]string{"key": f.Key, "public": f.Public}, nil)
 	case cofre.WALExpired:
@@ -238,7 +245,15 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 			"what": "wal", "system_identifier": f.System, "promised_since": f.Since, "segments": f.Segments, "objects": f.Objects, "first": f.First, "last": f.Last,
 		}, map[string]string{"repository": f.Repository})
 	case cofre.PointExpired:
-		return is(journal.EventExpired, map[string]any{"what": "components", "whole": f.Whole, "components": expiredFacts(f.Components)}, f)
+		made.body.Point = f.Point
+		if !f.Whole {
+			made.about = []journal.Subject{PointSubject(f.Left)}
+		}
+		facts := map[string]any{"what": "components", "whole": f.Whole, "components": expiredFacts(f.Components)}
+		if f.Late {
+			facts["late"] = true
+		}
+		return is(journal.EventExpired, facts, f)
 	case cofre.Pruned:
 		return is(journal.EventPruned, map[string]any{"freed": f.Freed, "announced": f.Announced}, nil)
 	case cofre.PointHeld:

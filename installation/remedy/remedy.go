@@ -24,7 +24,7 @@ func Of(res *verify.Result, url string) cofre.Message {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
 	}
 	if !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Check != journal.Check }) && len(res.Findings) == res.Count() {
-		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE")
+		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE. If a recovery point is lost for good, say so: cofre journal acknowledge POINT --why REASON")
 	}
 	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
 		return wal.KeyLost(url)

@@ -8,6 +8,7 @@ package walstore
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
@@ -60,4 +61,15 @@ func Archives(ctx context.Context, cfg *config.Config) []wal.Archive {
 		all = append(all, wal.Archive{Store: st, Unusable: err})
 	}
 	return all
+}
+
+// Clock is the time of the store of a repository.
+//
+// Errors: as of Open; those of the store.
+func Clock(ctx context.Context, r config.Repository) (time.Time, error) {
+	st, err := Open(ctx, r)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return store.Clock(ctx, st)
 }

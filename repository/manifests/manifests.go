@@ -4,6 +4,9 @@ package manifests
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -163,6 +166,31 @@ func (c *Catalog) Write(ctx context.Context, w repo.RepositoryWriter) error {
 	return nil
 }
 
+// Digests are the SHA-256 of the texts with which each point is stored: one, but after a race.
+//
+// Errors: those of the library.
+func Digests(ctx context.Context, r repo.Repository) (map[cofre.PointID][]string, error) {
+	found, err := r.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: PointType})
+	if err != nil {
+		return nil, err
+	}
+	digests := make(map[cofre.PointID][]string, len(found))
+	for _, m := range found {
+		var text json.RawMessage
+		_, err := r.GetManifest(ctx, m.ID, &text)
+		if errors.Is(err, manifest.ErrNotFound) {
+			continue // expired since it was found
+		}
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(text)
+		id := cofre.PointID(m.Labels[PointLabel])
+		digests[id] = append(digests[id], hex.EncodeToString(sum[:]))
+	}
+	return digests, nil
+}
+
 // Snapshots are the objects that snapshots refer to, also those of others.
 //
 // Errors: those of the library.
@@ -186,6 +214,28 @@ func Snapshots(ctx context.Context, r repo.Repository) ([]string, error) {
 		}
 	}
 	return roots, nil
+}
+
+// Without are the roots that are left if components leave points: those of what stays, and of snapshots that are of no point.
+func Without(roots []string, points []cofre.RecoveryPoint, what []cofre.Expiry) []string {
+	going := map[cofre.PointID]cofre.Expiry{}
+	for _, e := range what {
+		going[e.Point] = e
+	}
+	stays, goes := map[string]bool{}, map[string]bool{}
+	for _, p := range points {
+		left, gone := p, cofre.Expired{}
+		if e, ok := going[p.ID]; ok {
+			left, gone, _ = e.From(p, p.PublishedAt)
+		}
+		for _, c := range left.Components {
+			stays[string(c.Root)] = true
+		}
+		for _, c := range gone.Components {
+			goes[string(c.Root)] = true
+		}
+	}
+	return slices.DeleteFunc(roots, func(root string) bool { return goes[root] && !stays[root] })
 }
 
 // Contents is how many contents hold manifests.

@@ -13,6 +13,8 @@
 // that. It makes no difference how long either sleeps in between. No pack that was announced is ever referred to again, so that a
 // deletion that comes late deletes nothing that counts.
 //
+// A capture that goes on for days says so now and then (capture.go): nothing is deleted that was stored or announced since it began.
+//
 // Marks have the time of the content that they mark, and one second: what was stored afresh meanwhile wins against them.
 //
 // Read prune.go first.

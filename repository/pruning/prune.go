@@ -27,10 +27,11 @@ type Limits struct {
 	Index  time.Duration // from the writing of an index to the deletion of those that it takes the place of
 	Seal   time.Duration // seals that are younger are not written as one
 	Intent time.Duration // after it a publication that has not ended was killed
+	Silent time.Duration // after it a long capture that has not said that it goes on was killed
 }
 
 // Usual are the limits of a program.
-var Usual = Limits{Young: 24 * time.Hour, Grace: 24 * time.Hour, Index: 4 * time.Hour, Seal: time.Hour, Intent: 7 * 24 * time.Hour}
+var Usual = Limits{Young: 24 * time.Hour, Grace: 24 * time.Hour, Index: 4 * time.Hour, Seal: time.Hour, Intent: 7 * 24 * time.Hour, Silent: 24 * time.Hour}
 
 // Blobs is the part of Kopia's storage that is needed here.
 type Blobs interface {
@@ -57,6 +58,7 @@ type Pruner struct {
 	DryRun    bool
 
 	now    time.Time // by the clock of the store
+	since  time.Time // when the oldest capture began that has gone on for long; zero if there is none
 	report cofre.Pruned
 }
 
@@ -80,6 +82,10 @@ func (p *Pruner) Run(ctx context.Context) (*cofre.Pruned, error) {
 			return nil, fmt.Errorf("ask the store for its time: %w", err)
 		}
 		p.now = now
+	}
+	var err error
+	if p.since, _, err = capturing(ctx, p.Store, p.now.Add(-p.Limits.Silent)); err != nil {
+		return nil, err
 	}
 	notes, err := readNotes(ctx, p.Store)
 	if err != nil {
@@ -205,10 +211,16 @@ func (s *state) free(k *pack) bool {
 	return k.live.Count == 0 && k.unused.Count == 0 && !(unknown && s.marks.writing)
 }
 
-func (p *Pruner) old(k *pack) bool { return p.now.Sub(k.at) >= p.Limits.Young }
+func (p *Pruner) old(k *pack) bool {
+	return p.now.Sub(k.at) >= p.Limits.Young && !p.duringCapture(k.at)
+}
+
+// duringCapture reports whether a capture went on at a time that has not ended yet: it may be about to refer to what was stored since, and has not seen what
+// was announced since.
+func (p *Pruner) duringCapture(at time.Time) bool { return !p.since.IsZero() && !at.Before(p.since) }
 
 func (p *Pruner) due(s *state, k *pack) bool {
-	return !k.at.IsZero() && k.announced != nil && s.free(k) && p.now.Sub(k.announced.at) >= p.Limits.Grace
+	return !k.at.IsZero() && k.announced != nil && s.free(k) && p.now.Sub(k.announced.at) >= p.Limits.Grace && !p.duringCapture(k.announced.at)
 }
 
 // removeDue deletes what was announced long enough ago and still holds nothing that counts.
@@ -310,6 +322,11 @@ func (p *Pruner) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, silent, err := capturing(ctx, p.Store, p.now.Add(-p.Limits.Silent))
+	if err != nil {
+		return err
+	}
+	over = append(over, silent...)
 	for _, n := range notes {
 		if !slices.ContainsFunc(n.packs, func(id blob.ID) bool { return there[id] }) {
 			over = append(over, n.name)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/retention"
 )
 
@@ -31,6 +32,12 @@ func (s *Screen) ShowExpiry(e *expiry.Expiry, all bool) {
 		s.showSource(of)
 	}
 	s.showExpiredWAL(e.WAL)
+	if f := e.Frees; f != nil {
+		s.Say(cofre.Say("expire.frees", "{{.size}} come free: they are deleted by the second run of cofre prune, a day after the first", "size", words.Size(max(0, f.Bytes))))
+		if f.Shared > 0 {
+			s.Say(cofre.Say("expire.frees_shared", "{{.size}} more are in files with something that stays: they come free when more than half of such a file is unused", "size", words.Size(f.Shared)))
+		}
+	}
 	if e.Empty() {
 		s.Say(cofre.Say("expire.nothing", "nothing goes"))
 	}

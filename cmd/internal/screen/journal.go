@@ -28,6 +28,12 @@ func happened(b journal.Body) cofre.Message {
 	switch b.Event {
 	case journal.EventPublished:
 		return cofre.Say("journal.event_published", "published {{.point}}", "point", b.Point)
+	case journal.EventFound:
+		return cofre.Say("journal.event_found", "found {{.point}}, published by a run that ended before its entry", "point", b.Point)
+	case journal.EventExpiring:
+		return cofre.Say("journal.event_expiring", "expiry begun")
+	case journal.EventLoss:
+		return cofre.Say("journal.event_loss", "loss of {{.point}} acknowledged", "point", b.Point)
 	case journal.EventFailed:
 		return cofre.Say("journal.event_failed", "a run failed: {{.code}}", "code", b.Code)
 	case journal.EventVerified:
