@@ -40,14 +40,15 @@ WITH RECURSIVE filled(rel, root) AS (
 	SELECT 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, oid, 0, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass, oid FROM pg_catalog.pg_statistic_ext
 	UNION ALL
 	SELECT 'pg_catalog.pg_rewrite'::pg_catalog.regclass, w.oid, 0, 'pg_catalog.pg_class'::pg_catalog.regclass, f.root FROM filled f JOIN pg_catalog.pg_rewrite w ON w.ev_class = f.rel
+), used(proc, name) AS (
+	SELECT CASE WHEN o.oid IS NULL THEN d.refobjid ELSE o.oprcode::pg_catalog.oid END, i.type || ' ' || i.identity
+	FROM stored s JOIN pg_catalog.pg_depend d ON s.classid = d.classid AND s.objid = d.objid AND s.sub = d.objsubid
+	LEFT JOIN pg_catalog.pg_operator o ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+	CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.named, s.name, 0) i
+	WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass OR o.oid IS NOT NULL
 )
-SELECT p.oid, (SELECT i.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, 0) i), l.lanname, p.prosrc,
-	(SELECT pg_catalog.array_agg(DISTINCT i.type || ' ' || i.identity) FROM pg_catalog.pg_depend d
-	 JOIN stored s ON s.classid = d.classid AND s.objid = d.objid AND s.sub = d.objsubid
-	 LEFT JOIN pg_catalog.pg_operator o ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
-	 CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.named, s.name, 0) i
-	 WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refobjid = p.oid OR o.oprcode = p.oid) users
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+SELECT p.oid, (SELECT i.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, 0) i), l.lanname, p.prosrc, u.users
+FROM (SELECT proc, pg_catalog.array_agg(DISTINCT name) users FROM used GROUP BY proc) u JOIN pg_catalog.pg_proc p ON p.oid = u.proc JOIN pg_catalog.pg_language l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE l.lanname IN ('sql', 'plpgsql') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prosrc <> ''
 	AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) c WHERE c LIKE 'search\_path=%')
 	AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE')
@@ -104,7 +105,7 @@ func reliances(ctx context.Context, conn *pgx.Conn) ([]logical.Reliance, error) 
 }
 
 // maxSearch bounds how long a capture looks for them: a note is not worth a backup that is late.
-const maxSearch = 30 * time.Second
+const maxSearch = 5 * time.Second
 
 // noteReliances writes into the facts which functions rely on a search path, so that a verification and the plan of a restore can say it. It
 // has a session of its own, as what it asks for may fail; then nothing is known.
