@@ -260,7 +260,7 @@ func (s *Server) launch(ctx context.Context) error {
 	args := []string{
 		"-D", s.DataDir, "-k", s.Socket, "-h", listen, "-p", strconv.Itoa(s.Port),
 		"-c", "unix_socket_permissions=0700", "-c", "logging_collector=off", "-c", "log_destination=stderr",
-		"-c", "external_pid_file=",
+		"-c", "external_pid_file=" + filepath.Join(s.Socket, "pid"),
 	} // a restored configuration may name the original's
 	args = append(args, s.opts.Args...)
 	// The server outlives the call that starts it: its end is Stop, Kill, or the end of this process.

@@ -27,7 +27,7 @@ var omitted = map[string]bool{
 	"postmaster.pid": true, "postmaster.opts": true, "postgresql.auto.conf.tmp": true, "current_logfiles.tmp": true,
 	"standby.signal": true, "recovery.signal": true, "lost+found": true,
 	pgdata.BackupLabelFile: true, pgdata.TablespaceMapFile: true, pgdata.BackupManifestFile: true,
-	datadir.RecoveryFile: true, datadir.MarkerFile: true, datadir.AdoptFile: true, datadir.AdoptLog: true, datadir.SpoolDir: true,
+	datadir.RecoveryFile: true, datadir.MarkerFile: true, datadir.AdoptFile: true, datadir.AdoptLog: true, datadir.PIDFile: true, datadir.SpoolDir: true,
 }
 
 // isOmitted reports whether a path in the data directory is one of these, or lies in one.

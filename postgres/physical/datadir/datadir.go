@@ -28,13 +28,15 @@ import (
 // with it. adoptFile says that an adoption has begun. It stays until all is done, so that an adoption that was interrupted after
 // the last setting is gone is told from a directory that never was a copy. adoptLog is where a copy that is restarted says what
 // it has to say before its own log is open. lossFile names what of the directory is not as it was captured, because the repository had
-// lost it: it is no moment of the original.
+// lost it: it is no moment of the original. PIDFile is the external_pid_file
+// of a copy: with an empty one a server says at each start that it cannot write it.
 const (
 	RecoveryFile = "cofre-recovery.conf"
 	MarkerFile   = "cofre-restore.json"
 	AdoptFile    = "cofre-adopt"
 	AdoptLog     = "cofre-adopt.log"
 	LossFile     = "cofre-lost.txt"
+	PIDFile      = "cofre-copy.pid"
 )
 
 // Files of PostgreSQL's in a data directory.

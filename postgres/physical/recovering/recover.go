@@ -140,7 +140,7 @@ func (r *recovering) configure(dir string) (args []string, err error) {
 	set := map[string]string{
 		"data_directory": r.o.DataDir, // postgresql.conf may name the original's
 		"hba_file":       hba, "ident_file": filepath.Join(dir, "pg_ident.conf"),
-		"external_pid_file": "", "ssl": "off", "lc_messages": "C", "log_min_messages": "warning",
+		"external_pid_file": filepath.Join(dir, "pid"), "ssl": "off", "lc_messages": "C", "log_min_messages": "warning",
 	}
 	if r.o.Plan != nil || r.o.Recovery != (cofre.RecoveryTarget{}) {
 		set["recovery_target_action"] = string(settings.ActionPause) // what comes after it is carried out here
@@ -225,6 +225,7 @@ func (r *recovering) start(ctx context.Context) error {
 
 // launch starts the server once. Its directory is removed with it.
 func (r *recovering) launch(ctx context.Context) error {
+	sweep(os.TempDir())
 	dir, err := os.MkdirTemp("", datadir.RecoveringPrefix)
 	if err != nil {
 		return err

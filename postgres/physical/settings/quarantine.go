@@ -120,7 +120,7 @@ func quarantine(major int, all []library) []setting {
 		// The key is outside of the data directory, or asks for its pass phrase; on a socket nobody needs it.
 		{"ssl", "off"},
 		// Files that the original writes, too.
-		{"external_pid_file", ""},
+		{"external_pid_file", datadir.PIDFile},
 		{"log_destination", "stderr"},
 		{"log_directory", "log"},
 		// It would take the memory that was set aside for the original.

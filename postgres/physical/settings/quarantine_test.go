@@ -71,7 +71,7 @@ func TestACopyActsOnNothing(t *testing.T) {
 		quiet := func(when string) {
 			t.Helper()
 			for name, want := range map[string]string{
-				"archive_mode": "off", "max_logical_replication_workers": "0", "listen_addresses": "", "unix_socket_directories": ".", "external_pid_file": "",
+				"archive_mode": "off", "max_logical_replication_workers": "0", "listen_addresses": "", "unix_socket_directories": ".", "external_pid_file": "cofre-copy.pid",
 				"log_directory": "log", "log_destination": "stderr", "session_preload_libraries": "", "synchronous_standby_names": "",
 				"shared_preload_libraries": `"pg_stat_statements"`, "cluster_name": "restored by cofre",
 			} {
