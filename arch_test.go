@@ -81,7 +81,8 @@ var heights = map[string]int{
 	"verify":                         4,
 	"config":                         4,
 	"demo":                           5,
-	"installation":                   7, // the product as a library: adapters meet use cases
+	"status":                         5, // pure: configuration, catalog, journal and WAL to how an installation stands
+	"installation":                   8, // the product as a library: adapters meet use cases
 	"installation/difference":        6, // what changed from one point to another
 	"installation/needs":             6, // what a restore needs that a point does not have
 	"installation/walcheck":          6, // the WAL of each repository, proven by itself
@@ -94,6 +95,7 @@ var heights = map[string]int{
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know
 	"installation/expiry":            6, // what goes, what stays, and why
+	"installation/standing":          7, // gathers what a status goes by
 	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,

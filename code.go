@@ -14,8 +14,11 @@ type Code string
 const (
 	CodeOK           Code = "ok"
 	CodeInterrupted  Code = "interrupted"
-	CodeKilled       Code = "killed" // of a run whose process ended without a word; no error has it
-	CodeUsage        Code = "usage"  // the command line, or the configuration
+	CodeAttention    Code = "attention" // of a status: something is to be looked at
+	CodeUnknown      Code = "unknown"   // something could not be read
+	CodeAtRisk       Code = "at_risk"   // something that is promised cannot be restored
+	CodeKilled       Code = "killed"    // of a run whose process ended without a word; no error has it
+	CodeUsage        Code = "usage"     // the command line, or the configuration
 	CodeGap          Code = "gap"
 	CodeTarget       Code = "unreachable_target"
 	CodePreflight    Code = "preflight"
@@ -38,6 +41,9 @@ var codes = []struct {
 }{
 	{CodeInterrupted, is(ErrInterrupted)},
 	{CodeUsage, is(ErrConfig)},
+	{CodeAtRisk, is(ErrAtRisk)},
+	{CodeUnknown, is(ErrUnknown)},
+	{CodeAttention, is(ErrAttention)},
 	{CodeGap, as[*GapError]},
 	{CodeTarget, as[*UnreachableError]},
 	{CodePreflight, is(ErrPreflight)},

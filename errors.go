@@ -26,6 +26,9 @@ var (
 	ErrPartial     = conditionOf(Say("condition.partial", "incomplete"))
 	ErrRefused     = conditionOf(Say("condition.refused", "refused"))
 	ErrFindings    = conditionOf(Say("condition.findings", "verification found problems"))
+	ErrAttention   = conditionOf(Say("condition.attention", "not everything is well"))
+	ErrUnknown     = conditionOf(Say("condition.unknown", "not everything is known"))
+	ErrAtRisk      = conditionOf(Say("condition.at_risk", "at risk"))
 	ErrInterrupted = conditionOf(Say("condition.interrupted", "interrupted")) // the cause of a context that a signal ended
 )
 

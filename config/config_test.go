@@ -283,7 +283,7 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 	}
 	want := []string{
 		"database.schedule", "cluster.schedule", "storage.schedule",
-		"config.schedule", "objectives", "notify", "log",
+		"config.schedule", "objectives.rto", "notify", "log",
 	}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {
 		t.Error(diff)

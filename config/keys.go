@@ -72,7 +72,7 @@ var rootKeys = []Key{
 	{"storage", "the buckets", "os buckets", nil, "", first, "backup"},
 	{"config", "the configuration files", "os arquivos de configuração", nil, "", first, "backup"},
 	{"verify", "how what is stored is read back", "como o que está armazenado é lido de volta", nil, "", first, "verify"},
-	{"objectives", "what is promised", "o que é prometido", nil, "", first, notYet},
+	{"objectives", "what is promised", "o que é prometido", nil, "", first, "status"},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
 	{"log", "how the log is written", "como o log é escrito", nil, "", first, notYet},
@@ -170,7 +170,7 @@ var verifyKeys = []Key{
 }
 
 var objectiveKeys = []Key{
-	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, notYet},
+	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, "status"},
 	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, notYet},
 }
 

@@ -10,11 +10,10 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/installation/sources"
+	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/installation/walhealth"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
-	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
@@ -49,7 +48,7 @@ func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Archiver, s.ArchiverErr = w.archiver(ctx)
+	s.Archiver, s.ArchiverErr = standing.Archiver(ctx, w.in.cfg)
 	w.tellStatus(s)
 	return s, nil
 }
@@ -158,28 +157,6 @@ func ceil(t time.Time, unit time.Duration) time.Time {
 		return s.Add(unit)
 	}
 	return t
-}
-
-// archivingBound is how long the server may take to say how its archiving is: what is archived can be told without it.
-const archivingBound = 5 * time.Second
-
-// archiver asks the configured server how its archiving is; nil if no WAL of a server is configured.
-func (w WAL) archiver(ctx context.Context) (*archiving.Archiver, error) {
-	cfg := w.in.cfg
-	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
-		return nil, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, archivingBound)
-	defer cancel()
-	source, err := sources.Cluster(ctx, cfg, sources.Options{})
-	if err != nil {
-		return nil, err
-	}
-	found, err := source.Archiver(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &found, nil
 }
 
 // Acknowledge records in the repository and in every copy that a gap is known, so that it raises no alarm any more. Without a

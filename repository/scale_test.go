@@ -149,7 +149,7 @@ func segmentOf(i int) uint64 { return 16 + uint64(i)*manySegments/manyPoints }
 
 func baseBackup(i int, at time.Time) json.RawMessage {
 	lsn := segmentOf(i) * (16 << 20)
-	return json.RawMessage(fmt.Sprintf(`{"format":1,"system_identifier":%d,"timeline":1,"start_lsn":%q,"stop_lsn":%q,"started_at":%q,"stopped_at":%q,"wal_segment_size":16777216}`,
+	return json.RawMessage(fmt.Sprintf(`{"format":1,"system_identifier":"%d","timeline":1,"start_lsn":%q,"stop_lsn":%q,"started_at":%q,"stopped_at":%q,"wal_segment_size":16777216}`,
 		manySystem, cofre.LSN(lsn+40).String(), cofre.LSN(lsn+4096).String(), at.Format(time.RFC3339), at.Add(time.Minute).Format(time.RFC3339)))
 }
 
@@ -211,6 +211,24 @@ func BenchmarkList(b *testing.B) {
 		}
 		if len(listed.Points) != manyPoints {
 			b.Fatalf("%d points", len(listed.Points))
+		}
+	}
+}
+
+func BenchmarkStatus(b *testing.B) {
+	cfg := years(b)
+	in, err := installation.Open(b.Context(), cfg, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer in.Close(context.WithoutCancel(b.Context()))
+	for b.Loop() {
+		s, err := in.Status(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if s.Sources[0].Restorable != manyPoints || !s.Sources[1].EveryMoment {
+			b.Fatalf("%+v", s.Sources)
 		}
 	}
 }

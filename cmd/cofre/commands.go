@@ -27,7 +27,7 @@ func groups(a *app) []group {
 	return []group{
 		{"Back up", []*cobra.Command{newBackupCommand(a), newWALCommand(a)}},
 		{"Restore", []*cobra.Command{newRestoreCommand(a), newAdoptCommand(a), newExportCommand(a)}},
-		{"Look", []*cobra.Command{newListCommand(a), newShowCommand(a), newVerifyCommand(a), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
+		{"Look", []*cobra.Command{newStatusCommand(a), newListCommand(a), newShowCommand(a), newVerifyCommand(a), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
 		{"Keep", []*cobra.Command{newExpireCommand(a), newHoldCommand(a), newPruneCommand(a)}},
 		{"Set up", []*cobra.Command{newInitCommand(a), newKitCommand(a), newCheckProviderCommand(a)}},
 	}

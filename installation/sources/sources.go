@@ -87,14 +87,15 @@ func All(cfg *config.Config, kinds []cofre.Kind, o Options) ([]cofre.Source, err
 		if !slices.Contains(have, kind) {
 			return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.not_configured", "back up {{.kind}}: it is not configured", "kind", kind), cofre.ErrConfig), cfg.Adding(kind))
 		}
-		made = append(made, backup.Opening(sourceID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
+		made = append(made, backup.Opening(ID(cfg, kind), func(ctx context.Context) (cofre.Source, error) {
 			return source(ctx, cfg, kind, o)
 		}))
 	}
 	return made, nil
 }
 
-func sourceID(cfg *config.Config, kind cofre.Kind) cofre.SourceID {
+// ID is what a configured source of a kind is called.
+func ID(cfg *config.Config, kind cofre.Kind) cofre.SourceID {
 	id := cofre.SourceID{Installation: cfg.Name, Kind: kind, Name: string(kind)}
 	switch kind {
 	case cofre.KindDatabase:
@@ -127,7 +128,7 @@ func databaseSource(cfg *config.Config, o Options) (cofre.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dump.NewSource(sourceID(cfg, cofre.KindDatabase), server, dump.Options{
+	return dump.NewSource(ID(cfg, cofre.KindDatabase), server, dump.Options{
 		Jobs: cmp.Or(o.Jobs, d.Jobs), LockTimeout: cmp.Or(o.LockTimeout, d.LockTimeout.Duration),
 		RolePasswords: d.RolePasswords, ExcludeTableData: d.ExcludeTableData,
 	}), nil

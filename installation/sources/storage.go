@@ -27,7 +27,7 @@ func storageSource(ctx context.Context, cfg *config.Config, o Options) (cofre.So
 		return nil, err
 	}
 	c := bucket.Config{
-		Source: sourceID(cfg, cofre.KindStorage),
+		Source: ID(cfg, cofre.KindStorage),
 		Store:  store, Buckets: cfg.Storage.Buckets, Jobs: cmp.Or(o.Jobs, cfg.Storage.Jobs), StateDir: state,
 		AllowEmpty: o.AllowEmpty,
 	}

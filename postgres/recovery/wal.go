@@ -145,7 +145,11 @@ func (w way) until(end cofre.LSN, size int64) way {
 // parent's still leads up to the fork.
 //
 // Source: PostgreSQL, src/backend/access/transam/xlogrecovery.c, XLogFileReadAnyTLI.
-func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
+func (w *WAL) along(h pgdata.History, from cofre.LSN) way { return w.joining(h, from, nil) }
+
+// joining is along, and goes on as the way does that begins in a segment that it comes to, if that is known: of years of base backups each would be walked to the end
+// of the WAL otherwise. What it then says of segments ends there.
+func (w *WAL) joining(h pgdata.History, from cofre.LSN, known map[uint64]way) way {
 	out := way{end: from}
 	size := w.SegmentSize
 	for number := uint64(from) / uint64(size); ; number++ {
@@ -153,6 +157,10 @@ func (w *WAL) along(h pgdata.History, from cofre.LSN) way {
 		if w.Segments[s] && !w.unreadable(s) {
 			if b, ok := w.Breaks[s]; ok && b.At >= from {
 				w.breakIn(&out, s, b)
+				return out
+			}
+			if then, ok := known[number]; ok && w.Breaks[s] == (Break{}) {
+				out.end, out.gap, out.missing = then.end, then.gap, then.missing
 				return out
 			}
 			out.segments = append(out.segments, s)

@@ -52,16 +52,19 @@ func Windows(backups []BaseBackup, w *WAL) Report {
 			timelines = append(timelines, b.Timeline)
 		}
 	}
+	newestFirst := slices.SortedStableFunc(slices.Values(backups), func(a, b BaseBackup) int { return cmp.Compare(b.Start, a.Start) })
 	for _, tli := range timelines {
 		h, ok := w.History(tli)
 		if !ok {
 			continue
 		}
-		for _, b := range backups {
+		known := map[uint64]way{}
+		for _, b := range newestFirst {
 			if !w.continues(b) || !h.Contains(b.Timeline, b.Stop) {
 				continue
 			}
-			way := w.along(h, b.Start)
+			way := w.joining(h, b.Start, known)
+			known[uint64(b.Start)/uint64(w.SegmentSize)] = way
 			if way.gap != nil {
 				gaps[*way.gap] = true
 			}

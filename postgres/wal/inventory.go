@@ -28,6 +28,7 @@ type Inventory struct {
 	Notes        []Note // what archivers have left, oldest file first
 	Unlinked     int    // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
+	days    map[int64]int64             // bytes that were stored on each day since 1970
 	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
 }
 
@@ -96,6 +97,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
 		inv.Bytes += o.Size
+		inv.days[o.ModifiedAt.Unix()/secondsOfDay] += o.Size
 		rest := strings.TrimPrefix(o.Name, Prefix(system))
 		if strings.HasPrefix(rest, "gaps/") {
 			a, err := readAcknowledgement(ctx, st, o.Name)
@@ -213,8 +215,20 @@ func newInventory(system cofre.SystemID, segmentSize int64) *Inventory {
 			Segments: map[pgdata.Segment]bool{}, Unfinished: map[pgdata.Segment]int64{}, Histories: map[cofre.Timeline]pgdata.History{},
 			Breaks: map[pgdata.Segment]recovery.Break{},
 		},
-		objects: map[pgdata.Segment][]string{},
+		objects: map[pgdata.Segment][]string{}, days: map[int64]int64{},
 	}
+}
+
+const secondsOfDay = 24 * 60 * 60
+
+// StoredSince is how many bytes were stored since a moment, in whole days of UTC.
+func (inv *Inventory) StoredSince(t time.Time) (n int64) {
+	for day, bytes := range inv.days {
+		if day >= t.Unix()/secondsOfDay {
+			n += bytes
+		}
+	}
+	return n
 }
 
 // believe takes what notes say for the breaks that they tell of, and drops those of a file that did not come to be stored:

@@ -26,6 +26,9 @@ const (
 	ExitGap          = 22
 	ExitPreflight    = 23
 	ExitUnproven     = 24
+	ExitAttention    = 25
+	ExitUnknown      = 26
+	ExitAtRisk       = 27
 	ExitInterrupted  = 130
 )
 
@@ -52,6 +55,9 @@ var exits = []struct {
 	{ExitGap, cofre.CodeGap, cofre.Say("exit.gap", "WAL that is needed is missing")},
 	{ExitPreflight, cofre.CodePreflight, cofre.Say("exit.preflight", "restore refused before anything was touched")},
 	{ExitUnproven, cofre.CodeUnproven, cofre.Say("exit.unproven", "the restored copy differs from what was captured, and was not published")},
+	{ExitAttention, cofre.CodeAttention, cofre.Say("exit.attention", "status: something is to be looked at; everything that is promised can be restored")},
+	{ExitUnknown, cofre.CodeUnknown, cofre.Say("exit.unknown", "status: something could not be read, so not everything is known")},
+	{ExitAtRisk, cofre.CodeAtRisk, cofre.Say("exit.at_risk", "status: something that is promised cannot be restored now, or soon will not be")},
 	{ExitInterrupted, cofre.CodeInterrupted, cofre.Say("exit.interrupted", "interrupted; no recovery point is half done")},
 }
 

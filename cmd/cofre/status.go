@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/status"
+)
+
+func newStatusCommand(a *app) *cobra.Command {
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say on one screen how the installation stands",
+		Long: `Say of each source to when it can be restored right now, how much work would be lost, how deep it is proven, and when it is due; of the
+repository how much it holds, how it grows and when its place is full; what failed and why; and what is to be done, each with its command.
+
+On top stands one verdict, the worst of all: OK (exit 0); ATTENTION (25), something is to be looked at, and what is promised can be restored; UNKNOWN
+(26), something could not be read; AT RISK (27), something that is promised cannot be restored now, or soon will not be.
+
+RPO is how old the newest moment is that can be restored: at most so much would be lost. It is measured against objectives.rpo; configuration files are
+not, and neither is a database whose cluster archives its WAL as well. Of WAL the list is looked at; cofre wal status, and cofre verify, read it.`,
+		Example: `  cofre status
+  cofre status --watch=1m
+  cofre status --quiet || notify-on-call`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if every > 0 && a.JSON {
+				return edge.UsageError(cmd, cofre.Fail(cofre.Say("status.one_document", "--json prints one document, and --watch many screens")))
+			}
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				if every > 0 {
+					return watchStatus(ctx, a, in, every)
+				}
+				return showStatus(ctx, a, in)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&every, "watch", 0, "show it again every `DURATION`, until Ctrl-C")
+	cmd.Flags().Lookup("watch").NoOptDefVal = "10s"
+	return cmd
+}
+
+func showStatus(ctx context.Context, a *app, in *installation.Installation) error {
+	s, err := in.Status(ctx)
+	if err != nil {
+		return err
+	}
+	alarm := s.Verdict.Err()
+	if a.JSON {
+		return cmp.Or(a.Document(struct {
+			*status.Status
+			Error *edge.ErrorDocument `json:"error,omitempty"`
+		}{s, edge.DocumentOf(alarm)}), alarm)
+	}
+	if !a.Quiet || alarm != nil {
+		a.ShowStatus(s)
+	}
+	return alarm
+}
+
+// watchStatus shows it again and again. That a person ends it is how it ends.
+func watchStatus(ctx context.Context, a *app, in *installation.Installation, every time.Duration) error {
+	for {
+		s, err := in.Status(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		a.Redraw()
+		a.ShowStatus(s)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package standing
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/recovery"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/status"
+)
+
+// walPrefix begins the names of what is archived.
+const walPrefix = "wal/"
+
+// listed is a store whose listing was read once: of a repository of years it is what takes longest.
+type listed struct {
+	cofre.Store
+	objects []cofre.StoredObject // in the order of names
+	bytes   int64                // of everything; -1 if not everything was listed
+}
+
+// list reads the names of what is in the repository: all of a folder, and of S3 only of WAL, because there each thousand of names is a request.
+func (g *gathering) list(ctx context.Context) {
+	st, err := walstore.Open(ctx, g.cfg.Repository)
+	if err != nil {
+		g.floorErr = err
+		return
+	}
+	prefix := ""
+	if g.cfg.Repository.IsS3() {
+		prefix = walPrefix
+	}
+	g.floor, g.floorErr = listing(ctx, st, prefix)
+	g.free, g.freeErr = st.Free(ctx)
+}
+
+func listing(ctx context.Context, st cofre.Store, prefix string) (*listed, error) {
+	l := &listed{Store: st}
+	for o, err := range st.List(ctx, prefix) {
+		if err != nil {
+			return nil, err
+		}
+		l.bytes += o.Size
+		if strings.HasPrefix(o.Name, walPrefix) {
+			l.objects = append(l.objects, o)
+		}
+	}
+	if prefix != "" {
+		l.bytes = -1
+	}
+	return l, nil
+}
+
+// List yields what was listed.
+func (l *listed) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
+	if !strings.HasPrefix(prefix, walPrefix) {
+		return l.Store.List(ctx, prefix)
+	}
+	return func(yield func(cofre.StoredObject, error) bool) {
+		from, _ := slices.BinarySearchFunc(l.objects, prefix, func(o cofre.StoredObject, name string) int { return strings.Compare(o.Name, name) })
+		for _, o := range l.objects[from:] {
+			if !strings.HasPrefix(o.Name, prefix) || !yield(o, nil) {
+				return
+			}
+		}
+	}
+}
+
+// held is what one repository holds of WAL.
+type held struct {
+	config.Repository
+	store cofre.Store
+	err   error
+}
+
+// wal reads what is archived of each system, in the repository and its copies. Segments themselves are not read: cofre wal status, and cofre verify, do that.
+//
+// Errors: those of the repository. One of a copy is in what is said of it.
+func (g *gathering) wal(ctx context.Context, in *status.Input) error {
+	if g.opened.Catalog == nil {
+		return nil // which base backups there are is not known either
+	}
+	backups, sizes, err := physical.BaseBackups(g.opened.Catalog.List(catalog.Want{}))
+	if err != nil {
+		return err
+	}
+	all := []held{{g.cfg.Repository, g.floor, nil}}
+	for _, r := range g.cfg.Copies {
+		st, err := walstore.Open(ctx, r)
+		all = append(all, held{r, st, err})
+	}
+	systems, err := wal.Systems(ctx, g.floor)
+	if err != nil {
+		return err
+	}
+	for _, b := range backups {
+		systems = append(systems, b.SystemID)
+	}
+	slices.Sort(systems)
+	since := g.now.Add(-status.Growth)
+	for _, system := range slices.Compact(systems) {
+		of, added, err := archived(ctx, all, system, sizes[system], backups, since)
+		if err != nil {
+			return err
+		}
+		in.WAL = append(in.WAL, of)
+		in.Repository.WALAdded += added
+	}
+	return nil
+}
+
+// archived is what is archived of one system, and how much of it was stored since a moment in the repository itself.
+func archived(ctx context.Context, all []held, system cofre.SystemID, size int64, backups []recovery.BaseBackup, since time.Time) (of status.Archived, added int64, err error) {
+	inventories := make([]*wal.Inventory, len(all))
+	var there []*wal.Inventory
+	for i, h := range all {
+		if all[i].err == nil {
+			inventories[i], all[i].err = wal.ReadInventory(ctx, h.store, system, size, walstore.Unlock(ctx, h.Repository, h.store))
+		}
+		if i == 0 && all[0].err != nil {
+			return of, 0, all[0].err
+		}
+		if all[i].err == nil {
+			there = append(there, inventories[i])
+		}
+	}
+	own := inventories[0]
+	segments := len(own.Segments)
+	var holdings []wal.Holding
+	if len(all) > 1 {
+		holdings = compare(all, inventories, wal.Together(there...))
+	}
+	for _, other := range there[1:] {
+		own.Merge(other)
+	}
+	own.Hear(backups)
+	of.Status = wal.StatusOf(own, backups)
+	of.Segments, of.Repositories = segments, holdings
+	for _, w := range of.Windows {
+		at, err := storedAt(ctx, all, own, w)
+		if err != nil {
+			return of, 0, err
+		}
+		of.StoredAt = append(of.StoredAt, at)
+	}
+	return of, own.StoredSince(since), nil
+}
+
+func compare(all []held, inventories []*wal.Inventory, together *wal.Inventory) []wal.Holding {
+	var out []wal.Holding
+	for i, h := range all {
+		o := wal.Holding{URL: h.URL, Err: h.err}
+		if inv := inventories[i]; h.err == nil {
+			o.Segments, o.NewestAt, o.Missing = len(inv.Segments), inv.NewestAt, wal.Spans(wal.Missing(inv, together), inv.SegmentSize)
+			o.Damaged = inv.Unreadable()
+		} else {
+			o.Error = cofre.OneLine(h.err)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+// storedAt is when the newest segment of a window was stored: everything that was committed before the server finished it can be recovered. Of a segment that is received
+// in parts it is when the newest part was.
+func storedAt(ctx context.Context, all []held, inv *wal.Inventory, w recovery.Window) (time.Time, error) {
+	s := pgdata.Segment{Timeline: w.Timeline, Number: uint64(w.To-1) / uint64(inv.SegmentSize)}
+	var newest time.Time
+	for _, h := range all {
+		if h.err != nil {
+			continue
+		}
+		o, err := h.store.Stat(ctx, wal.ObjectName(inv.SystemID, s.File(inv.SegmentSize)))
+		if errors.Is(err, cofre.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return newest, err
+		}
+		return o.ModifiedAt, nil
+	}
+	for part, err := range all[0].store.List(ctx, wal.ObjectName(inv.SystemID, s.File(inv.SegmentSize))) {
+		if err != nil {
+			return newest, err
+		}
+		if part.ModifiedAt.After(newest) {
+			newest = part.ModifiedAt
+		}
+	}
+	if newest.IsZero() {
+		newest = w.FromAt // it ends with the base backup
+	}
+	return newest, nil
+}

@@ -1,0 +1,323 @@
+package status
+
+import (
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/retention"
+)
+
+// Source is how one source stands.
+type Source struct {
+	ID      cofre.SourceID `json:"source"`
+	Verdict Verdict        `json:"verdict"`
+	// Restorable is how many components are whole, as far as is known.
+	Restorable int `json:"restorable"`
+	// From and To are the first and the newest moment that can be restored; zero if there is none, or it is not known. Of a cluster whose WAL is archived each moment
+	// between them can be, but for the gaps.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// EveryMoment says that what lies between can be restored, too.
+	EveryMoment bool            `json:"every_moment"`
+	Gaps        []wal.StatusGap `json:"gaps"`
+	// RPO is how old To is: at most so much would be lost. It is meaningless if To is zero.
+	RPO       time.Duration `json:"rpo_ns"`
+	Objective time.Duration `json:"objective_ns,omitempty"` // 0 if the source is not measured against one
+	Met       bool          `json:"objective_met"`
+	Success   *Capture      `json:"last_success,omitempty"`
+	Failure   *Failure      `json:"last_failure,omitempty"` // since then
+	Level     cofre.Level   `json:"level,omitempty"`        // the deepest that is proven of the newest component that is whole
+	LevelAt   time.Time     `json:"level_at,omitzero"`
+	Schedule  string        `json:"schedule,omitempty"` // "" if none is configured
+	NextDue   time.Time     `json:"next_due,omitzero"`
+	Overdue   time.Duration `json:"overdue_ns,omitempty"` // since it was due first and did not come
+	Frozen    *Frozen       `json:"frozen,omitempty"`     // nothing of it expires
+	Kept      int           `json:"kept"`
+	Damaged   int           `json:"damaged"` // components that are known to have lost something
+}
+
+// Capture is a component that is whole.
+type Capture struct {
+	Point cofre.PointID `json:"point"`
+	At    time.Time     `json:"at"` // when its capture began
+	Took  time.Duration `json:"took_ns"`
+	Bytes int64         `json:"bytes"`
+	New   int64         `json:"new_bytes"`
+}
+
+// Failure is why a source could not be captured.
+type Failure struct {
+	At       time.Time      `json:"at"`
+	Run      cofre.RunID    `json:"run,omitempty"`
+	Code     cofre.Code     `json:"code,omitempty"`
+	Message  string         `json:"message"`
+	Messages cofre.Messages `json:"messages,omitempty"`
+}
+
+// Frozen says since when and why nothing of a source expires.
+type Frozen struct {
+	Since    time.Time      `json:"since"`
+	Why      string         `json:"why"`
+	Messages cofre.Messages `json:"messages"`
+}
+
+// Bounds by which a source is judged.
+const (
+	late      = time.Hour // beyond the moment at which a run is due and the time that it takes
+	tooFrozen = 3 * 24 * time.Hour
+)
+
+// judged is one source under judgement.
+type judged struct {
+	in   *Input
+	to   *Status
+	conf Configured
+	out  Source
+	last cofre.RecoveryPoint // that has the newest component that is whole
+	of   cofre.Component
+	lost int // findings of damage in the newest component
+}
+
+func newJudged(in *Input, to *Status, c Configured) *judged {
+	return &judged{in: in, to: to, conf: c, out: Source{ID: c.ID, Schedule: c.Schedule, Verdict: OK, Gaps: []wal.StatusGap{}}}
+}
+
+// source says how the source stands, and finds what is to be done.
+func (j *judged) source() Source {
+	before := len(j.to.Findings)
+	if !j.in.unknown(AreaRepository, AreaCatalog) {
+		j.components()
+		j.wal()
+		j.failure()
+		j.frozen()
+		j.objective()
+		j.proofs()
+	} else if j.conf.ID.Kind == cofre.KindCluster {
+		j.gaps()
+	}
+	j.due()
+	for _, f := range j.to.Findings[before:] {
+		j.out.Verdict = Worst(j.out.Verdict, f.Verdict)
+	}
+	if j.in.unknown(AreaRepository, AreaCatalog) || j.conf.Archives && j.in.unknown(AreaWAL) {
+		j.out.Verdict = Worst(j.out.Verdict, Unclear)
+	}
+	return j.out
+}
+
+func (j *judged) find(v Verdict, what, next cofre.Message) { j.to.find(v, j.conf.ID, what, next) }
+
+// again is the command that backs up the source.
+func (j *judged) again() cofre.Message {
+	return cofre.Verbatim("cofre backup " + string(j.conf.ID.Kind))
+}
+
+// components finds the components that are whole, and what is damaged.
+func (j *judged) components() {
+	newestLost := 0
+	for _, p := range j.in.Points {
+		for _, c := range p.Components {
+			if c.Kind != j.conf.ID.Kind || c.Name != j.conf.ID.Name {
+				continue
+			}
+			lost := damageOf(j.in.Damage[p.ID], c)
+			newestLost = lost
+			if lost > 0 {
+				j.out.Damaged++
+			}
+			if c.Partial || lost > 0 {
+				continue
+			}
+			j.out.Restorable++
+			if j.out.From.IsZero() {
+				j.out.From = c.StartedAt
+			}
+			j.last, j.of, j.out.To = p, c, c.StartedAt
+		}
+	}
+	if j.out.Restorable > 0 {
+		j.out.Success = &Capture{Point: j.last.ID, At: j.of.StartedAt, Took: j.of.EndedAt.Sub(j.of.StartedAt), Bytes: j.of.Bytes, New: j.of.Stored}
+	}
+	switch {
+	case j.out.Restorable == 0 && j.out.Damaged == 0:
+		j.find(AtRisk, cofre.Say("status.nothing", "nothing can be restored: there is no whole backup of it"), j.again())
+	case j.out.Restorable == 0:
+		j.find(AtRisk, cofre.SayN("status.all_damaged", j.out.Damaged, "nothing can be restored whole: its only backup is damaged", "nothing can be restored whole: all of its {{.n}} backups are damaged"), j.again())
+	case newestLost > 0:
+		j.find(AtRisk, cofre.SayN("status.newest_damaged", newestLost, "the newest backup is damaged: 1 object is lost", "the newest backup is damaged: {{.n}} objects are lost"), j.again())
+	case j.out.Damaged > 0:
+		j.find(Attention, cofre.SayN("status.damaged", j.out.Damaged, "1 older backup is damaged; a backup stores afresh what still exists", "{{.n}} older backups are damaged; a backup stores afresh what still exists"), j.again())
+	}
+}
+
+func damageOf(damage []cofre.Finding, c cofre.Component) (n int) {
+	for _, f := range damage {
+		if f.Kind == c.Kind && f.Name == c.Name {
+			n++
+		}
+	}
+	return n
+}
+
+// wal extends what base backups reach by the WAL behind them.
+func (j *judged) wal() {
+	if j.conf.ID.Kind != cofre.KindCluster {
+		return
+	}
+	var first, newest time.Time
+	var end cofre.Timeline
+	for _, of := range j.in.WAL {
+		for i, w := range of.Windows {
+			at := w.FromAt
+			if first.IsZero() || at.Before(first) {
+				first = at
+			}
+			// The window of the highest timeline is that of the server as it runs now.
+			if stored := of.StoredAt[i]; w.Timeline > end || w.Timeline == end && stored.After(newest) {
+				newest, end = stored, w.Timeline
+			}
+		}
+		if len(of.Alone) > 0 && j.of.EndedAt.After(newest) {
+			newest = j.of.EndedAt
+		}
+	}
+	if !newest.IsZero() {
+		j.out.EveryMoment = true
+		j.out.From, j.out.To = first, newest
+		if a := j.in.Archiver; a != nil && a.Archives() && !a.Oldest.IsZero() && a.Oldest.Before(newest) {
+			j.out.To = a.Oldest // what was archived since was written long before
+		}
+	}
+	j.gaps()
+	if !j.in.unknown(AreaWAL) && j.conf.Archives && j.out.Restorable > 0 && newest.IsZero() {
+		j.find(AtRisk, cofre.Say("status.no_window", "no archived WAL continues a base backup: nothing after the base backups can be recovered"), cofre.Say("status.check_wal", "see why with: cofre check"))
+	}
+}
+
+// gaps are WAL that is missing, damaged, or does not go on.
+func (j *judged) gaps() {
+	for _, of := range j.in.WAL {
+		for _, g := range of.Gaps {
+			j.out.Gaps = append(j.out.Gaps, g)
+			if g.Alarm {
+				j.find(AtRisk, g.Message(), cofre.Say("status.after_gap", "nothing behind it can be recovered before there is a new base backup: cofre backup cluster"))
+			}
+		}
+		for _, tli := range of.Orphans {
+			j.find(AtRisk, cofre.SayError(wal.ErrNoHistory(tli)), cofre.Say("status.wal_status", "cofre wal status says more"))
+		}
+		for _, r := range of.Repositories {
+			switch {
+			case r.Err != nil:
+				j.find(Attention, cofre.Say("status.copy_down", "the copy {{.url}} could not be reached: {{.cause}}", "url", r.URL, "cause", r.Err), cofre.Verbatim("cofre wal status"))
+			case len(r.Missing)+len(r.Damaged) > 0:
+				j.find(Attention, cofre.Say("status.copy_misses", "{{.url}} lacks WAL that another repository has", "url", r.URL), cofre.Verbatim("cofre wal mend"))
+			}
+		}
+	}
+	if a := j.in.Archiver; a != nil {
+		if what, hint := a.Trouble(); !what.IsZero() {
+			j.find(AtRisk, what, hint)
+		}
+	}
+}
+
+// failure finds why the source could not be captured since it was whole last.
+func (j *judged) failure() {
+	for _, p := range j.in.Points {
+		for _, f := range p.Missing() {
+			if f.Kind == j.conf.ID.Kind && f.Object == j.conf.ID.Name && p.StartedAt.After(j.out.successAt()) {
+				j.out.Failure = &Failure{At: p.StartedAt, Code: cofre.CodePartial, Message: f.What, Messages: f.Messages}
+			}
+		}
+	}
+	if f := j.to.LastFailure; f != nil && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
+		j.out.Failure = &Failure{At: f.At, Run: f.ID, Code: f.Code, Message: f.Message, Messages: f.Messages}
+		return // it is found once, for all
+	}
+	if f := j.out.Failure; f != nil {
+		j.find(Attention, cofre.Say("status.failing", "its last backup failed at {{.at}}: {{.why}}", "at", f.At, "why", f.Messages.Of(f.Message)), j.again())
+	}
+}
+
+func (s Source) successAt() time.Time {
+	if s.Success == nil {
+		return time.Time{}
+	}
+	return s.Success.At
+}
+
+func (j *judged) frozen() {
+	if j.in.Retention == nil {
+		return
+	}
+	i := slices.IndexFunc(j.in.Retention.Sources, func(s retention.Source) bool { return s.ID == j.conf.ID })
+	if i < 0 {
+		return
+	}
+	of := j.in.Retention.Sources[i]
+	j.out.Kept = of.Kept
+	if of.Frozen == nil {
+		return
+	}
+	j.out.Frozen = &Frozen{Since: of.Frozen.Since, Why: of.Frozen.Reason.Text, Messages: cofre.Messages{of.Frozen.Reason}}
+	v := Attention
+	if j.in.Now.Sub(of.Frozen.Since) > tooFrozen {
+		v = AtRisk // the disk fills
+	}
+	j.find(v, cofre.Say("status.frozen", "retention is frozen since {{.since}}: {{.why}}", "since", of.Frozen.Since, "why", of.Frozen.Reason), cofre.Say("status.see_expire", "see what stays, and why, with: cofre expire --dry-run"))
+}
+
+// objective measures how much would be lost now. Configuration files are not measured: what they hold changes when somebody changes it.
+func (j *judged) objective() {
+	if j.out.To.IsZero() {
+		return
+	}
+	j.out.RPO = max(j.in.Now.Sub(j.out.To), 0)
+	j.out.Met = true
+	if j.in.RPO == 0 || j.conf.ID.Kind == cofre.KindConfig {
+		return
+	}
+	j.out.Objective = j.in.RPO
+	j.out.Met = j.out.RPO <= j.in.RPO
+	if j.out.Met || j.within() {
+		j.out.Met = true
+		return
+	}
+	j.find(AtRisk, cofre.Say("status.rpo", "{{.lost}} of work would be lost now, and {{.objective}} is the objective", "lost", Span(j.out.RPO), "objective", Span(j.in.RPO)), j.again())
+}
+
+// within reports whether the source that brings the same data back as well reaches the objective, or is found not to by itself.
+func (j *judged) within() bool {
+	return j.conf.Within != (cofre.SourceID{}) && slices.ContainsFunc(j.in.Sources, func(c Configured) bool { return c.ID == j.conf.Within && c.Archives })
+}
+
+func (j *judged) proofs() {
+	if j.out.Restorable > 0 {
+		j.out.Level, j.out.LevelAt = j.in.History.levelOf(j.last, j.of)
+	}
+}
+
+// due says when the source is due, and since when it is late.
+func (j *judged) due() {
+	if j.conf.Next == nil {
+		return
+	}
+	j.out.NextDue = j.conf.Next(j.in.Now)
+	if j.out.Success == nil {
+		return
+	}
+	was := j.conf.Next(j.out.Success.At)
+	after := j.conf.Next(was)
+	if was.IsZero() || !j.in.Now.After(was.Add(late+j.out.Success.Took)) {
+		return
+	}
+	j.out.Overdue = j.in.Now.Sub(was)
+	v := Attention
+	if !after.IsZero() && j.in.Now.After(after.Add(late+j.out.Success.Took)) {
+		v = AtRisk // twice in a row
+	}
+	j.find(v, cofre.Say("status.overdue", "its newest whole backup is of {{.at}}, and the next one was due at {{.due}}", "at", j.out.Success.At, "due", was), j.again())
+}

@@ -1,0 +1,149 @@
+package status
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Verdict is how something stands.
+type Verdict string
+
+// The verdicts, from the best to the worst. That something is not known is worse than that something is to be looked at: it may be anything.
+const (
+	OK        Verdict = "ok"
+	Attention Verdict = "attention" // something is to be looked at, and everything that is promised can be restored
+	Unclear   Verdict = "unknown"   // something could not be read
+	AtRisk    Verdict = "at_risk"   // something that is promised cannot be restored right now, or soon will not be
+)
+
+func (v Verdict) rank() int { return slices.Index([]Verdict{OK, Attention, Unclear, AtRisk}, v) }
+
+// Worst is the worst of several verdicts, OK of none.
+func Worst(all ...Verdict) Verdict {
+	worst := OK
+	for _, v := range all {
+		if v.rank() > worst.rank() {
+			worst = v
+		}
+	}
+	return worst
+}
+
+// Err is nil of OK, and else an error with the code of the verdict.
+func (v Verdict) Err() error {
+	switch v {
+	case Attention:
+		return cofre.Fail(cofre.Say("status.is_attention", "something is to be looked at"), cofre.ErrAttention)
+	case Unclear:
+		return cofre.Fail(cofre.Say("status.is_unknown", "something could not be read, so nobody knows whether everything can be restored"), cofre.ErrUnknown)
+	case AtRisk:
+		return cofre.Fail(cofre.Say("status.is_at_risk", "something that is promised cannot be restored now, or soon will not be"), cofre.ErrAtRisk)
+	}
+	return nil
+}
+
+// Status is how an installation stands.
+type Status struct {
+	Installation string    `json:"installation"`
+	At           time.Time `json:"at"`
+	Verdict      Verdict   `json:"verdict"`
+	Sources      []Source  `json:"sources"`
+	// Others are sources that have recovery points, and that nobody configures any more.
+	Others      []cofre.SourceID `json:"not_configured"`
+	Repository  Repository       `json:"repository"`
+	Copies      []string         `json:"copies"` // addresses; what is in them is not looked at
+	Coverage    *Coverage        `json:"coverage,omitempty"`
+	Verified    *Verification    `json:"last_verification,omitempty"`
+	LastRun     *Run             `json:"last_backup,omitempty"` // the newest run that backed up
+	LastFailure *Run             `json:"last_failure,omitempty"`
+	Checkpoint  string           `json:"checkpoint,omitempty"` // the newest of the journal
+	Findings    []Finding        `json:"findings"`             // the worst first
+}
+
+// Finding is something to act on.
+type Finding struct {
+	Verdict  Verdict        `json:"verdict"`
+	Source   cofre.SourceID `json:"source,omitzero"` // zero if it is of none, or of all
+	Area     Area           `json:"area,omitempty"`  // of what could not be read
+	Code     cofre.Code     `json:"code,omitempty"`  // of the error, if it is one
+	What     string         `json:"what"`
+	Next     string         `json:"next"` // what to do, with its command
+	Messages cofre.Messages `json:"messages"`
+}
+
+// Run is an execution.
+type Run struct {
+	ID       cofre.RunID    `json:"run"`
+	Kind     cofre.RunKind  `json:"kind"`
+	At       time.Time      `json:"at"` // when it ended, or began if it was killed
+	Code     cofre.Code     `json:"code"`
+	Point    cofre.PointID  `json:"point,omitempty"`
+	Message  string         `json:"message,omitempty"`
+	Hint     string         `json:"hint,omitempty"`
+	Messages cofre.Messages `json:"messages,omitempty"`
+}
+
+// Coverage is how much of what is stored was read back.
+type Coverage struct {
+	At     time.Time     `json:"at"` // of the verification that said so
+	Window time.Duration `json:"window_ns"`
+	Bytes  int64         `json:"bytes"`
+	Proven int64         `json:"proven_bytes"` // read back within the window
+	Share  float64       `json:"share"`
+}
+
+// Verification is the newest one of the whole repository.
+type Verification struct {
+	At       time.Time   `json:"at"`
+	Reached  cofre.Level `json:"level_reached"`
+	Findings int         `json:"findings"`
+	Code     cofre.Code  `json:"code"`
+}
+
+// Of computes a status.
+func Of(in Input) *Status {
+	if in.History == nil {
+		in.History = &History{}
+	}
+	s := &Status{
+		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{},
+		Checkpoint: in.History.Checkpoint, Repository: grown(in),
+	}
+	s.LastRun, s.LastFailure = in.lastRuns()
+	if v := in.History.verified; v != nil {
+		s.Verified = v
+	}
+	if c := in.History.covered; c != nil {
+		s.Coverage = c
+	}
+	for _, c := range in.Sources {
+		s.Sources = append(s.Sources, newJudged(&in, s, c).source())
+	}
+	s.others(in)
+	s.judge(in)
+	slices.SortStableFunc(s.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict.rank(), a.Verdict.rank()) })
+	for _, f := range s.Findings {
+		s.Verdict = Worst(s.Verdict, f.Verdict)
+	}
+	s.Verdict = cmp.Or(s.Verdict, OK)
+	return s
+}
+
+func (s *Status) others(in Input) {
+	for _, p := range in.Points {
+		for _, c := range p.Components {
+			id := cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
+			if !slices.Contains(s.Others, id) && !slices.ContainsFunc(in.Sources, func(x Configured) bool { return x.ID == id }) {
+				s.Others = append(s.Others, id)
+			}
+		}
+	}
+}
+
+// find adds something to act on.
+func (s *Status) find(v Verdict, source cofre.SourceID, what, next cofre.Message) {
+	s.Findings = append(s.Findings, Finding{Verdict: v, Source: source, What: what.Text, Next: next.Text, Messages: cofre.Messages{what, next}})
+}
