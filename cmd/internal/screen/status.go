@@ -30,7 +30,7 @@ func (s *Screen) ShowStatus(st *status.Status) {
 		}
 		Columns(s.Out, []string{
 			s.Text(cofre.Say("heading.source", "SOURCE")), s.Text(cofre.Say("heading.from", "FROM")), s.Text(cofre.Say("heading.to", "TO")), s.Text(cofre.Say("heading.rpo", "RPO")),
-			s.Text(cofre.Say("heading.proven", "PROVEN")), s.Text(cofre.Say("heading.due", "DUE")), s.Text(cofre.Say("heading.state", "STATE")),
+			s.Text(cofre.Say("heading.proven", "PROVEN")), s.Text(cofre.Say("heading.due", "DUE")), "",
 		}, rows)
 	}
 	fmt.Fprintln(s.Out)
@@ -47,10 +47,7 @@ func (s *Screen) sourceRow(st *status.Status, of status.Source) []string {
 		from, to, lost, proven = "?", "?", "?", "?"
 	}
 	if !of.To.IsZero() {
-		from, to, lost = s.day(of.From), s.near(of.To), s.Text(status.Span(of.RPO))
-		if of.Objective > 0 && !of.Met {
-			lost += " !"
-		}
+		from, to, lost = s.day(of.From), s.near(of.To), s.Text(status.Rough(of.RPO))
 	}
 	if of.Level != "" {
 		proven = s.Text(levelWord(of.Level)) + " " + s.ago(st.At.Sub(of.LevelAt))
@@ -58,19 +55,20 @@ func (s *Screen) sourceRow(st *status.Status, of status.Source) []string {
 	if !of.NextDue.IsZero() {
 		due = s.near(of.NextDue)
 	}
-	return []string{of.ID.Label(), from, to, lost, proven, due, s.Text(stateWord(of))}
+	return []string{of.ID.Label(), from, to, lost, proven, due, mark(of)}
 }
 
-func stateWord(of status.Source) cofre.Message {
-	switch {
-	case of.Verdict == status.AtRisk:
-		return cofre.Say("status.state_risk", "at risk")
-	case of.Verdict == status.Unclear:
-		return cofre.Say("status.state_unknown", "unknown")
-	case of.Verdict == status.Attention:
-		return cofre.Say("status.state_look", "look")
+// mark is what stands behind a source about which something is found below: a table of 80 columns has no room for words.
+func mark(of status.Source) string {
+	switch of.Verdict {
+	case status.AtRisk:
+		return "!!"
+	case status.Unclear:
+		return "?"
+	case status.Attention:
+		return "!"
 	}
-	return cofre.Say("status.state_ok", "ok")
+	return "ok"
 }
 
 func verdictWord(v status.Verdict) cofre.Message {
@@ -160,4 +158,4 @@ func (s *Screen) near(t time.Time) string { return t.In(s.Location()).Format("01
 func (s *Screen) day(t time.Time) string { return t.In(s.Location()).Format("2006-01-02") }
 
 // ago is how long ago something was.
-func (s *Screen) ago(d time.Duration) string { return s.Text(status.Span(max(d, 0))) }
+func (s *Screen) ago(d time.Duration) string { return s.Text(status.Rough(max(d, 0))) }
