@@ -124,15 +124,23 @@ func (c Coverage) Share(now time.Time) float64 {
 	return float64(proven) / float64(all)
 }
 
-// Of returns what is proven of a component; the zero value if nothing is.
-func (c Coverage) Of(point PointID, kind Kind, name string) ComponentProof {
-	for _, p := range c.Components {
-		if p.Point == point && p.Source.Kind == kind && p.Source.Name == name {
-			return p
+// Of returns what is proven of a component of a point that was published. One that the verification did not see is proven by its publication.
+func (c Coverage) Of(p RecoveryPoint, component Component) ComponentProof {
+	for _, proof := range c.Components {
+		if proof.Point == p.ID && proof.Root == component.Root {
+			if !proof.Damaged && proof.Structure.Before(p.PublishedAt) {
+				proof.Structure = p.PublishedAt
+			}
+			return proof
 		}
 	}
-	return ComponentProof{}
+	return ComponentProof{
+		Point: p.ID, Source: SourceID{Installation: p.Installation, Kind: component.Kind, Name: component.Name}, Root: component.Root, Structure: p.PublishedAt,
+	}
 }
+
+// PublishedLevel is the level at which a point is proven when it is published: Repository.Publish looks whether everything that it refers to is there.
+const PublishedLevel = LevelStructure
 
 // ClockSkew is how far two clocks may be apart, and a time ahead of now, before it is not believed.
 const ClockSkew = 5 * time.Minute

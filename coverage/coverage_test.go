@@ -398,8 +398,53 @@ func TestComponentsThatWereNotLookedAtKeepWhatIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _, err := Read(t.Context(), h.store, h.key, h.clock)
-	is := func(id cofre.PointID) time.Time { return c.Of(id, cofre.KindDatabase, "d").Content }
-	if err != nil || len(c.Components) != 3 || !is("a").Equal(began) || !is("b").Equal(h.clock) || !is("c").IsZero() {
+	is := func(i int) time.Time { return c.Of(points[i], points[i].Components[0]).Content }
+	if err != nil || len(c.Components) != 3 || !is(0).Equal(began) || !is(1).Equal(h.clock) || !is(2).IsZero() {
 		t.Errorf("%+v, %v", c.Components, err)
+	}
+	// A point that was published since is proven by that.
+	later := cofre.RecoveryPoint{ID: "d", PublishedAt: h.clock, Components: []cofre.Component{{Kind: cofre.KindConfig, Content: cofre.Content{Root: "kd"}}}}
+	if level, at := c.Of(later, later.Components[0]).Deepest(); level != cofre.PublishedLevel || !at.Equal(h.clock) {
+		t.Errorf("a point that was published since: %q at %v", level, at)
+	}
+}
+
+func TestSweepingTakesNoProofAway(t *testing.T) {
+	h := newHouse(t, 200)
+	commit := func(context.Context, string) error { return nil }
+	for range 60 {
+		h.verify()
+		h.clock = h.clock.Add(day)
+		before := h.open(Options{}).loaded.proofs
+		if err := Sweep(t.Context(), h.store, h.key, h.clock, commit); err != nil {
+			t.Fatal(err)
+		}
+		for f, p := range h.open(Options{}).loaded.proofs {
+			if before[f] != p {
+				t.Fatal("something else is proven after sweeping")
+			}
+			delete(before, f)
+		}
+		for _, p := range before {
+			if h.clock.Sub(p.at()) <= 30*day {
+				t.Fatal("a proof was swept away")
+			}
+		}
+	}
+	if n := len(h.store.State()); n > keptSummaries+2*manyObjects+2 {
+		t.Errorf("%d objects are left", n)
+	}
+	c, found, err := Read(t.Context(), h.store, h.key, h.clock)
+	if err != nil || !found || !c.At.Equal(h.clock.Add(-day)) {
+		t.Errorf("the newest summary is of %v, %v", c.At, err)
+	}
+	// Whoever has lost the right to delete deletes nothing.
+	was := len(h.store.State())
+	for range keptSummaries {
+		h.verify()
+	}
+	err = Sweep(t.Context(), h.store, h.key, h.clock, func(context.Context, string) error { return cofre.ErrLocked })
+	if !errors.Is(err, cofre.ErrLocked) || len(h.store.State()) < was+keptSummaries {
+		t.Errorf("swept without the right to: %v", err)
 	}
 }

@@ -10,11 +10,13 @@ import (
 	"github.com/kopia/kopia/repo/content"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/coverage"
 	"github.com/trustlayer/cofre/lease"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/store"
 )
 
 var _ cofre.Pruner = (*Repository)(nil)
@@ -112,9 +114,16 @@ func (r *Repository) pruneUnder(ctx context.Context, p *pruning.Pruner) (*cofre.
 		return nil, err
 	}
 	// The library asks for ever for what a store that is gone does not answer.
-	ctx, a := blobs.Try(ctx)
-	done, err := p.Run(ctx)
-	return done, a.Done(err)
+	attempt, a := blobs.Try(ctx)
+	done, err := p.Run(attempt)
+	if err = a.Done(err); err != nil {
+		return nil, err
+	}
+	now, err := store.Clock(ctx, r.store)
+	if err != nil {
+		return nil, err
+	}
+	return done, coverage.Sweep(ctx, r.store, r, now, p.Commit)
 }
 
 // past is the repository by a clock that stands in the past, for marks that never win against what is stored meanwhile: see condemn.

@@ -58,6 +58,7 @@ func parseKinds(args []string) ([]cofre.Kind, error) {
 // backupDocument is the JSON document of a backup.
 type backupDocument struct {
 	Point      *cofre.RecoveryPoint `json:"point"`
+	Level      cofre.Level          `json:"level_reached"`
 	Checkpoint string               `json:"checkpoint,omitempty"` // of the journal
 	Error      *edge.ErrorDocument  `json:"error,omitempty"`
 }
@@ -79,7 +80,7 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 		return err
 	}
 	if a.JSON {
-		if perr := a.Document(backupDocument{point, in.Checkpoint(), edge.DocumentOf(err)}); perr != nil {
+		if perr := a.Document(backupDocument{point, cofre.PublishedLevel, in.Checkpoint(), edge.DocumentOf(err)}); perr != nil {
 			return perr
 		}
 		return err

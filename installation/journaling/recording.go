@@ -354,7 +354,8 @@ func publishedFacts(p cofre.RecoveryPoint) any {
 		PublishedAt time.Time        `json:"published_at"`
 		Components  []componentFacts `json:"components"`
 		Findings    int              `json:"findings,omitempty"`
-	}{StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings)}
+		Level       cofre.Level      `json:"level"`
+	}{StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings), Level: cofre.PublishedLevel}
 	for _, c := range p.Components {
 		facts.Components = append(facts.Components, componentFacts{Kind: c.Kind, Bytes: c.Bytes, Stored: c.Stored, Partial: c.Partial})
 	}

@@ -23,7 +23,7 @@ func (s *Screen) ShowBackup(p *cofre.RecoveryPoint, whole bool) {
 	}
 	Columns(s.Out, nil, rows, 3, 4, 5)
 	s.showWarnings(p)
-	s.Line(s.Out, cofre.Say("backup.published", "published in {{.time}}", "time", words.Took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond))))
+	s.Line(s.Out, cofre.Say("backup.published", "published in {{.time}}; level reached: {{.level}}", "time", words.Took(p.PublishedAt.Sub(p.StartedAt).Round(time.Millisecond)), "level", levelWord(cofre.PublishedLevel)))
 }
 
 func (s *Screen) showWarnings(p *cofre.RecoveryPoint) {
