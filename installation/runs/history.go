@@ -212,7 +212,10 @@ func (h *History) Runs(want Want) []Run {
 		}
 		all = append(all, *r)
 	}
-	slices.SortFunc(all, func(a, b Run) int { return cmp.Or(a.BeganAt.Compare(b.BeganAt), cmp.Compare(a.ID, b.ID)) })
+	// An id has the second in which its run began.
+	slices.SortFunc(all, func(a, b Run) int {
+		return cmp.Or(a.BeganAt.Compare(b.BeganAt), a.EndedAt.Compare(b.EndedAt), cmp.Compare(a.ID, b.ID))
+	})
 	if want.Last > 0 && len(all) > want.Last {
 		all = all[len(all)-want.Last:]
 	}
