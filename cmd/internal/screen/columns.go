@@ -116,6 +116,10 @@ func folded(width int, header []string, rows [][]string, right []int) (lines []s
 				lead, line = foldIndent, onLine[i]
 			}
 			if i == len(r)-1 {
+				if cell == "" {
+					end()
+					break
+				}
 				lines = append(lines, strings.TrimRight(edge.Hang(lead, cell, width), " "))
 				break
 			}

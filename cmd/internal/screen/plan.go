@@ -35,7 +35,7 @@ func (s *Screen) saidAlready(p *cofre.Plan) {
 
 // WritePlan writes a plan for a person: to Out if it was asked for, to Err if a question follows.
 func (s *Screen) WritePlan(w io.Writer, p *cofre.Plan) {
-	fmt.Fprintln(w, s.Beside(p.Title, p.Messages))
+	edge.Say(w, "", s.Beside(p.Title, p.Messages))
 	if p.Point != "" {
 		fmt.Fprintln(w, "  "+s.Text(cofre.Say("plan.point", "from recovery point {{.point}}", "point", p.Point)))
 	}

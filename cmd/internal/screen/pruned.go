@@ -1,8 +1,6 @@
 package screen
 
 import (
-	"fmt"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/words"
 )
@@ -14,10 +12,10 @@ func (s *Screen) ShowPruned(p *cofre.Pruned) {
 		freed = cofre.SayN("prune.would_free", p.Freed.Count, "would be freed now: {{.size}} in 1 file", "would be freed now: {{.size}} in {{.n}} files", "size", words.Size(p.Freed.Bytes))
 	}
 	if !s.Quiet || p.DryRun {
-		fmt.Fprintln(s.Out, s.Text(freed))
+		s.Say(freed)
 	}
 	if p.Unreadable > 0 {
-		fmt.Fprintln(s.Out, s.Text(cofre.SayN("prune.unreadable", p.Unreadable, "1 piece cannot be read and stays where it is; find out what is damaged: cofre verify --level content", "{{.n}} pieces cannot be read and stay where they are; find out what is damaged: cofre verify --level content")))
+		s.Say(cofre.SayN("prune.unreadable", p.Unreadable, "1 piece cannot be read and stays where it is; find out what is damaged: cofre verify --level content", "{{.n}} pieces cannot be read and stay where they are; find out what is damaged: cofre verify --level content"))
 	}
 	if s.Quiet {
 		return
@@ -33,11 +31,11 @@ func (s *Screen) ShowPruned(p *cofre.Pruned) {
 		{p.Moved, cofre.Say("prune.moved", "moved into fewer files: {{.size}}", "size", words.Size(p.Moved.Bytes))},
 	} {
 		if left.Count > 0 {
-			fmt.Fprintln(s.Out, s.Text(left.Message))
+			s.Say(left.Message)
 		}
 	}
 	if !p.DryRun {
-		fmt.Fprintln(s.Out, s.Text(cofre.Say("prune.fewer", "indexes: {{.indexes_before}} before, {{.indexes}} now; seals: {{.seals_before}} before, {{.seals}} now",
-			"indexes_before", p.Indexes.Before, "indexes", p.Indexes.After, "seals_before", p.Seals.Before, "seals", p.Seals.After)))
+		s.Say(cofre.Say("prune.fewer", "indexes: {{.indexes_before}} before, {{.indexes}} now; seals: {{.seals_before}} before, {{.seals}} now",
+			"indexes_before", p.Indexes.Before, "indexes", p.Indexes.After, "seals_before", p.Seals.Before, "seals", p.Seals.After))
 	}
 }
