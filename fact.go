@@ -76,7 +76,7 @@ type Actor struct {
 // RunBegan is the first event of a run.
 type RunBegan struct {
 	Kind   RunKind `json:"kind"`
-	What   string  `json:"what,omitempty"`   // of a restore: database, table, merge, storage, config or cluster
+	What   string  `json:"what,omitempty"`   // of a restore: database, table, merge, storage, config or cluster; of a backup the kinds it was asked for, with commas
 	Within RunID   `json:"within,omitempty"` // the run of another kind that this one is done for
 	By     Actor   `json:"actor,omitzero"`
 	// Configuration is the SHA-256 of the configuration that the run is done with; a secret is in it as the reference that leads to it.

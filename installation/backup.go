@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/observe"
 )
@@ -30,7 +31,7 @@ type BackupOptions struct {
 // Errors: cofre.ErrConfig if a kind is not configured; cofre.ErrPartial with the point, if a source could not be captured; those
 // of the repository, of backup.Run and of the hooks.
 func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
-	end := in.begin(ctx, cofre.RunBackup, observe.About{})
+	end := in.begin(ctx, cofre.RunBackup, observe.About{What: runs.WhatOf(o.Kinds)})
 	defer func() { err = end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
@@ -53,7 +54,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 
 // capture is Backup without hooks.
 func (in *Installation) capture(ctx context.Context, o BackupOptions) (_ *cofre.RecoveryPoint, err error) {
-	end := in.begin(ctx, cofre.RunBackup, observe.About{})
+	end := in.begin(ctx, cofre.RunBackup, observe.About{What: runs.WhatOf(o.Kinds)})
 	defer func() { err = end(err) }()
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {

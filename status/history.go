@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -15,10 +16,11 @@ type History struct {
 	Checkpoint   string // the newest, as a line
 
 	backup   *Run // the newest that was published
-	failed   *Run // the newest that failed since
-	sealed   string
-	log      string
+	failing  runs.Failing
 	verified *Verification
+	found    *Verification // the newest with findings, if none that looked as deep found none since
+	foundBy  cofre.Level
+	read     time.Time // when everything was to be read back last
 	covered  *Coverage
 	proven   map[component]proof
 }
@@ -46,27 +48,15 @@ func (h *History) Take(e journal.Numbered) {
 	switch b.Event {
 	case journal.EventPublished:
 		h.backup = &Run{ID: b.Run, Kind: cofre.RunBackup, At: b.At, Code: cofre.CodeOK, Point: b.Point}
-		if h.failed != nil && h.failed.Kind == cofre.RunBackup && !h.failed.At.After(b.At) {
-			h.failed, h.sealed = nil, ""
-		}
+		h.failing.Take(b)
 	case journal.EventFailed:
-		h.failure(b)
+		h.failing.Take(b)
 	}
-}
-
-func (h *History) failure(b journal.Body) {
-	var f runs.FailedFacts
-	if json.Unmarshal(b.Facts, &f) != nil || b.Code == cofre.CodeInterrupted || b.Code == cofre.CodeLocked || f.Published {
-		return
-	}
-	if f.Kind != cofre.RunBackup || h.backup != nil && f.Later && b.At.Before(h.backup.At) {
-		return
-	}
-	h.failed, h.sealed = &Run{ID: b.Run, Kind: f.Kind, At: b.At, Code: b.Code}, b.Sealed
 }
 
 func (h *History) verification(b journal.Body) {
 	var f struct {
+		Asked    cofre.Level `json:"level_asked"`
 		Reached  cofre.Level `json:"level_reached"`
 		Findings int         `json:"findings"`
 		Coverage *struct {
@@ -95,6 +85,19 @@ func (h *History) verification(b journal.Body) {
 		return
 	}
 	h.verified = &Verification{At: b.At, Reached: f.Reached, Findings: f.Findings, Code: b.Code}
+	asked := cmp.Or(f.Asked, f.Reached)
+	if asked != cofre.LevelStructure {
+		h.read = b.At
+	}
+	// What was found by reading is not gone because somebody looked without reading.
+	if f.Findings > 0 {
+		h.found = h.verified
+		if h.foundBy != cofre.LevelContent {
+			h.foundBy = asked
+		}
+	} else if asked != cofre.LevelStructure || h.foundBy == cofre.LevelStructure {
+		h.found, h.foundBy = nil, ""
+	}
 	if c := f.Coverage; c != nil {
 		h.covered = &Coverage{At: b.At, Window: time.Duration(c.Window) * time.Second, Bytes: c.Bytes, Proven: c.Proven}
 		if c.Bytes > 0 {
@@ -103,12 +106,17 @@ func (h *History) verification(b journal.Body) {
 	}
 }
 
-// Failed is the newest backup that failed since the last one that was published, and the name of what is sealed of why; "" if there is none.
-func (h *History) Failed() (run cofre.RunID, sealed string) {
-	if h.failed == nil {
-		return "", ""
+// Failed is the newest backup of one of these sources that failed and was not made good, and the name of what is sealed of why; "" if there is none.
+func (h *History) Failed(of []Configured) (run cofre.RunID, sealed string) {
+	b, _ := h.failing.Newest(kindsOf(of))
+	return b.Run, b.Sealed
+}
+
+func kindsOf(of []Configured) (kinds []cofre.Kind) {
+	for _, c := range of {
+		kinds = append(kinds, c.ID.Kind)
 	}
-	return h.failed.ID, h.sealed
+	return kinds
 }
 
 // levelOf is the deepest level that is proven of a component, and when. That it refers to nothing that is missing was proven when it was published.
@@ -127,8 +135,10 @@ func (in *Input) lastRuns() (last, failed *Run) {
 	if h := in.History; h.backup != nil {
 		last = new(*h.backup)
 	}
-	if h := in.History; h.failed != nil {
-		failed = new(*h.failed)
+	if b, ok := in.History.failing.Newest(kindsOf(in.Sources)); ok {
+		var f runs.FailedFacts
+		_ = json.Unmarshal(b.Facts, &f) // which was read once
+		failed = &Run{ID: b.Run, Kind: cofre.RunBackup, What: f.What, At: b.At, Code: b.Code}
 	}
 	if last == nil && len(in.Points) > 0 { // of before there was a journal
 		p := in.Points[len(in.Points)-1]
@@ -138,14 +148,14 @@ func (in *Input) lastRuns() (last, failed *Run) {
 		if u.Running || u.Kind != cofre.RunBackup || u.Published != "" || u.Installation != in.Installation {
 			continue
 		}
-		r := &Run{ID: u.Run, Kind: u.Kind, At: u.At, Code: cofre.CodeKilled}
+		r := &Run{ID: u.Run, Kind: u.Kind, What: u.What, At: u.At, Code: cofre.CodeKilled}
 		if l := u.Log; l != nil {
 			if l.Code == cofre.CodeInterrupted || l.Code == cofre.CodeLocked {
 				continue
 			}
 			r.At, r.Code, r.Message, r.Hint, r.Messages = l.EndedAt, l.Code, l.Message, l.Hint, l.Messages
 		}
-		if (last == nil || r.At.After(last.At)) && (failed == nil || r.At.After(failed.At)) {
+		if !in.History.failing.MadeGood(u.What, r.At, kindsOf(in.Sources)) && (failed == nil || r.At.After(failed.At)) {
 			failed = r
 		}
 	}

@@ -48,6 +48,8 @@ type Configured struct {
 // Archived is what is archived of the WAL of one system.
 type Archived struct {
 	wal.Status
+	// Former says that a newer base backup of the cluster is of another system: what is archived of this one goes on no more.
+	Former   bool
 	StoredAt []time.Time // of each window, when the newest segment in it was stored, by the clock of the store
 }
 

@@ -3,6 +3,7 @@ package status
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -40,21 +41,23 @@ func (s *Status) verification(in Input) {
 	}
 	window := cmp.Or(in.Window, DefaultWindow)
 	verify := cofre.Verbatim("cofre verify --level content")
-	switch v := s.Verified; {
-	case v == nil:
-		if in.Now.Sub(in.Points[0].PublishedAt) > window {
-			s.find(Attention, cofre.SourceID{}, cofre.Say("status.never_verified", "nothing was ever read back"), verify)
-		}
-	case v.Findings > 0 && !s.backedUpSince(v.At):
-		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the last verification, at {{.at}}, had 1 finding", "the last verification, at {{.at}}, had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "a backup stores afresh what still exists: cofre backup"))
-	case v.Findings > 0:
-		s.find(Attention, cofre.SourceID{}, cofre.SayN("status.found_before", v.Findings, "the last verification, at {{.at}}, had 1 finding; there was a backup since", "the last verification, at {{.at}}, had {{.n}} findings; there was a backup since", "at", v.At), verify)
-	case in.Now.Sub(v.At) > window:
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.verified_long_ago", "the last verification was at {{.at}}", "at", v.At), verify)
+	h := in.History
+	switch v := h.found; {
+	case v != nil && !s.backedUpSince(v.At):
+		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the verification of {{.at}} had 1 finding", "the verification of {{.at}} had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "a backup stores afresh what still exists: cofre backup"))
+	case v != nil:
+		s.find(Attention, cofre.SourceID{}, cofre.SayN("status.found_before", v.Findings, "the verification of {{.at}} had 1 finding; there was a backup since", "the verification of {{.at}} had {{.n}} findings; there was a backup since", "at", v.At), verify)
+	case h.read.IsZero() && in.Now.Sub(in.Points[0].PublishedAt) > window:
+		s.find(Attention, cofre.SourceID{}, cofre.Say("status.never_verified", "nothing was ever read back"), verify)
+	case !h.read.IsZero() && in.Now.Sub(h.read) > window:
+		s.find(Attention, cofre.SourceID{}, cofre.Say("status.verified_long_ago", "what is stored was last read back at {{.at}}", "at", h.read), verify)
 	}
 }
 
-func (s *Status) backedUpSince(at time.Time) bool { return s.LastRun != nil && s.LastRun.At.After(at) }
+// backedUpSince reports whether each source was captured whole after a moment: a backup of one stores nothing of another afresh.
+func (s *Status) backedUpSince(at time.Time) bool {
+	return !slices.ContainsFunc(s.Sources, func(of Source) bool { return !of.successAt().After(at) })
+}
 
 // Bounds by which the free space is judged.
 const (

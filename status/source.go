@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/retention"
 )
@@ -15,8 +16,8 @@ type Source struct {
 	Verdict Verdict        `json:"verdict"`
 	// Restorable is how many components are whole, as far as is known.
 	Restorable int `json:"restorable"`
-	// From and To are the first and the newest moment that can be restored; zero if there is none, or it is not known. Of a cluster whose WAL is archived each moment
-	// between them can be, but for the gaps.
+	// From and To are the first and the newest moment that can be restored; zero if there is none, or it is not known. Of a cluster whose WAL is archived From is the
+	// first from which nothing is missing up to To: base backups from before a gap can be restored as well, and are counted.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// EveryMoment says that what lies between can be restored, too.
@@ -65,7 +66,8 @@ type Frozen struct {
 
 // Bounds by which a source is judged.
 const (
-	late      = time.Hour // beyond the moment at which a run is due and the time that it takes
+	skew      = 5 * time.Minute // between clocks
+	late      = time.Hour       // beyond the moment at which a run is due and the time that it takes
 	tooFrozen = 3 * 24 * time.Hour
 )
 
@@ -116,7 +118,7 @@ func (j *judged) again() cofre.Message {
 
 // components finds the components that are whole, and what is damaged.
 func (j *judged) components() {
-	newestLost := 0
+	newestLost, ahead := 0, time.Time{}
 	for _, p := range j.in.Points {
 		for _, c := range p.Components {
 			if c.Kind != j.conf.ID.Kind || c.Name != j.conf.ID.Name {
@@ -131,13 +133,20 @@ func (j *judged) components() {
 				continue
 			}
 			j.out.Restorable++
+			if c.StartedAt.After(j.in.Now.Add(skew)) {
+				ahead = c.StartedAt // it says nothing of how much would be lost
+				continue
+			}
 			if j.out.From.IsZero() {
 				j.out.From = c.StartedAt
 			}
 			j.last, j.of, j.out.To = p, c, c.StartedAt
 		}
 	}
-	if j.out.Restorable > 0 {
+	if !ahead.IsZero() {
+		j.ahead(ahead)
+	}
+	if !j.out.To.IsZero() {
 		j.out.Success = &Capture{Point: j.last.ID, At: j.of.StartedAt, Took: j.of.EndedAt.Sub(j.of.StartedAt), Bytes: j.of.Bytes, New: j.of.Stored}
 	}
 	switch {
@@ -150,6 +159,15 @@ func (j *judged) components() {
 	case j.out.Damaged > 0:
 		j.find(Attention, cofre.SayN("status.damaged", j.out.Damaged, "1 older backup is damaged; a backup stores afresh what still exists", "{{.n}} older backups are damaged; a backup stores afresh what still exists"), j.again())
 	}
+}
+
+// ahead finds a moment that is yet to come. If nothing else can be restored, nobody knows how old what can be is.
+func (j *judged) ahead(at time.Time) {
+	v := Attention
+	if j.out.To.IsZero() || j.out.To.Equal(at) {
+		v = Unclear
+	}
+	j.find(v, cofre.Say("status.ahead", "a backup, or WAL, was stored at {{.at}}, which is yet to come: a clock is wrong, here or there, and how much would be lost is measured without it", "at", at), cofre.Say("status.set_clock", "compare date -u here, and where the backup was made; then: cofre backup {{.kind}}", "kind", string(j.conf.ID.Kind)))
 }
 
 func damageOf(damage []cofre.Finding, c cofre.Component) (n int) {
@@ -166,29 +184,35 @@ func (j *judged) wal() {
 	if j.conf.ID.Kind != cofre.KindCluster {
 		return
 	}
-	var first, newest time.Time
-	var end cofre.Timeline
+	var from, newest time.Time
+	var timeline cofre.Timeline
+	var end cofre.LSN
 	for _, of := range j.in.WAL {
+		if of.Former {
+			continue
+		}
 		for i, w := range of.Windows {
-			at := w.FromAt
-			if first.IsZero() || at.Before(first) {
-				first = at
-			}
-			// The window of the highest timeline is that of the server as it runs now.
-			if stored := of.StoredAt[i]; w.Timeline > end || w.Timeline == end && stored.After(newest) {
-				newest, end = stored, w.Timeline
+			// The last window of the highest timeline is that of the server as it runs now: what is before it is on the other side of a gap, or of a fork.
+			if w.Timeline > timeline || w.Timeline == timeline && w.To >= end {
+				from, newest, timeline, end = w.FromAt, of.StoredAt[i], w.Timeline, w.To
 			}
 		}
 		if len(of.Alone) > 0 && j.of.EndedAt.After(newest) {
-			newest = j.of.EndedAt
+			from, newest = time.Time{}, j.of.EndedAt // no WAL leads there
 		}
 	}
 	if !newest.IsZero() {
-		j.out.EveryMoment = true
-		j.out.From, j.out.To = first, newest
+		j.out.EveryMoment = !from.IsZero()
+		j.out.To = newest
+		if j.out.EveryMoment {
+			j.out.From = from
+		}
 		if a := j.in.Archiver; a != nil && a.Archives() && !a.Oldest.IsZero() && a.Oldest.Before(newest) {
 			j.out.To = a.Oldest // what was archived since was written long before
 		}
+	}
+	if newest.After(j.in.Now.Add(skew)) {
+		j.ahead(newest)
 	}
 	j.gaps()
 	if !j.in.unknown(AreaWAL) && j.conf.Archives && j.out.Restorable > 0 && newest.IsZero() {
@@ -233,7 +257,7 @@ func (j *judged) failure() {
 			}
 		}
 	}
-	if f := j.to.LastFailure; f != nil && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
+	if f := j.to.LastFailure; f != nil && runs.IsOf(f.What, j.conf.ID.Kind) && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
 		j.out.Failure = &Failure{At: f.At, Run: f.ID, Code: f.Code, Message: f.Message, Messages: f.Messages}
 		return // it is found once, for all
 	}
@@ -281,6 +305,10 @@ func (j *judged) objective() {
 		return
 	}
 	j.out.Objective = j.in.RPO
+	if j.out.To.After(j.in.Now.Add(skew)) {
+		j.out.Met = false // which is found by itself
+		return
+	}
 	j.out.Met = j.out.RPO <= j.in.RPO
 	if j.out.Met || j.within() {
 		j.out.Met = true
@@ -295,7 +323,7 @@ func (j *judged) within() bool {
 }
 
 func (j *judged) proofs() {
-	if j.out.Restorable > 0 {
+	if j.out.Success != nil {
 		j.out.Level, j.out.LevelAt = j.in.History.levelOf(j.last, j.of)
 	}
 }

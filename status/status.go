@@ -78,7 +78,8 @@ type Finding struct {
 type Run struct {
 	ID       cofre.RunID    `json:"run"`
 	Kind     cofre.RunKind  `json:"kind"`
-	At       time.Time      `json:"at"` // when it ended, or began if it was killed
+	What     string         `json:"what,omitempty"` // the kinds that it was asked for, with commas; "" if it was all
+	At       time.Time      `json:"at"`             // when it ended, or began if it was killed
 	Code     cofre.Code     `json:"code"`
 	Point    cofre.PointID  `json:"point,omitempty"`
 	Message  string         `json:"message,omitempty"`

@@ -202,7 +202,7 @@ func TestWALReachesFurtherThanBaseBackups(t *testing.T) {
 	}}, StoredAt: []time.Time{now.Add(-time.Minute), now.Add(-20 * time.Minute)}}}
 	s := status.Of(in)
 	of := s.Sources[1]
-	if !of.EveryMoment || of.RPO != 20*time.Minute || !of.From.Equal(now.Add(-47*time.Hour)) {
+	if !of.EveryMoment || of.RPO != 20*time.Minute || !of.From.Equal(now.Add(-30*time.Hour)) {
 		t.Errorf("%+v", of)
 	}
 	if s.Verdict != status.OK || !s.Sources[0].Met {
@@ -246,6 +246,74 @@ func TestAFailureThatWasMadeGoodIsNone(t *testing.T) {
 	}
 	if s := status.Of(in); s.Verdict != status.OK || s.LastFailure != nil || s.LastRun.ID != "s" {
 		t.Errorf("%+v, %+v", s.Findings, s.LastRun)
+	}
+}
+
+// A backup of one source says nothing of another that failed.
+func TestAFailureIsMadeGoodByItsOwnSource(t *testing.T) {
+	in := well()
+	in.History = &status.History{Installation: "tl"}
+	failed, _ := json.Marshal(runs.FailedFacts{Kind: cofre.RunBackup, What: "database"})
+	take := func(b journal.Body) {
+		b.Installation = "tl"
+		in.History.Take(journal.Numbered{Entry: journal.New(b)})
+	}
+	take(journal.Body{Event: journal.EventFailed, Run: "r", At: now.Add(-2 * time.Hour), Code: cofre.CodeUnreachable, Facts: failed})
+	take(journal.Body{Event: journal.EventPublished, Run: "s", At: now.Add(-time.Hour), Facts: json.RawMessage(`{"components":[{"kind":"config"}]}`)})
+	if s := status.Of(in); s.Verdict != status.Attention || s.LastFailure == nil || s.LastFailure.ID != "r" || s.Sources[0].Failure == nil {
+		t.Errorf("%+v", s)
+	}
+	take(journal.Body{Event: journal.EventPublished, Run: "t", At: now, Facts: json.RawMessage(`{"components":[{"kind":"database"}]}`)})
+	if s := status.Of(in); s.Verdict != status.OK || s.LastFailure != nil {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What was found by reading is not gone because somebody looked without reading.
+func TestFindingsStayUntilSomebodyReadsAgain(t *testing.T) {
+	in := well()
+	in.History = &status.History{Installation: "tl"}
+	take := func(asked cofre.Level, findings int) status.Verdict {
+		facts, _ := json.Marshal(map[string]any{"level_asked": asked, "level_reached": "structure", "findings": findings})
+		in.History.Take(journal.Numbered{Entry: journal.New(journal.Body{Event: journal.EventVerified, At: now, Facts: facts})})
+		return status.Of(in).Verdict
+	}
+	for i, c := range []struct {
+		asked    cofre.Level
+		findings int
+		verdict  status.Verdict
+	}{{"structure", 1, status.AtRisk}, {"structure", 0, status.OK}, {"content", 2, status.AtRisk}, {"structure", 0, status.AtRisk}, {"structure", 1, status.AtRisk}, {"structure", 0, status.AtRisk}, {"content", 0, status.OK}} {
+		if got := take(c.asked, c.findings); got != c.verdict {
+			t.Errorf("%d: %s", i, got)
+		}
+	}
+}
+
+// A clock that ran ahead hides nothing.
+func TestAMomentThatIsYetToCome(t *testing.T) {
+	in := well()
+	in.RPO = time.Hour
+	in.Points = append(in.Points, point("c", -48*time.Hour, database))
+	if of := status.Of(in).Sources[0]; of.RPO != 10*time.Hour || of.Met || of.Restorable != 3 {
+		t.Errorf("%+v", of)
+	}
+	in.Points = in.Points[2:]
+	if s := status.Of(in); s.Verdict != status.Unclear || s.Sources[0].Met {
+		t.Errorf("%+v", s)
+	}
+}
+
+// What is behind a gap, and what a system left behind, is not every moment, and not how old the newest is.
+func TestEveryMomentIsEveryOne(t *testing.T) {
+	in := well()
+	in.Sources = []status.Configured{{ID: cluster, Archives: true}}
+	in.Points = []cofre.RecoveryPoint{point("b", 48*time.Hour, cluster)}
+	in.WAL = []status.Archived{
+		{Former: true, Status: wal.Status{Windows: []recovery.Window{{Timeline: 7, FromAt: now.Add(-90 * time.Hour), To: 900}}}, StoredAt: []time.Time{now}},
+		{Status: wal.Status{Windows: []recovery.Window{{Timeline: 1, FromAt: now.Add(-47 * time.Hour), To: 100, Gap: &cofre.GapError{}}, {Timeline: 1, FromAt: now.Add(-9 * time.Hour), To: 200}}}, StoredAt: []time.Time{now, now.Add(-time.Hour)}},
+	}
+	if of := status.Of(in).Sources[0]; !of.EveryMoment || !of.From.Equal(now.Add(-9*time.Hour)) || of.RPO != time.Hour {
+		t.Errorf("%+v", of)
 	}
 }
 

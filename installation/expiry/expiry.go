@@ -177,10 +177,10 @@ func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[
 			}
 		}
 	}
-	// A backup that failed as a whole does not say which sources it was of: none of them ages.
+	// A backup that failed as a whole: none of the sources ages that it was of.
 	for _, c := range input.Components {
-		if failing[c.Source].IsZero() && !h.failing.IsZero() {
-			failing[c.Source] = h.failing
+		if since := h.failing.Since(c.Source.Kind); failing[c.Source].IsZero() && !since.IsZero() {
+			failing[c.Source] = since
 		}
 	}
 	for id, since := range failing {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/runs"
@@ -15,11 +14,10 @@ import (
 type History struct {
 	Installation string
 
-	order     map[cofre.PointID]int64 // numbers of publication, from 1
-	proven    map[component]cofre.Level
-	holds     map[string]held
-	published time.Time // when the last of them was
-	failing   time.Time // of the first backup that failed as a whole since the last point
+	order   map[cofre.PointID]int64 // numbers of publication, from 1
+	proven  map[component]cofre.Level
+	holds   map[string]held
+	failing runs.Failing
 }
 
 // held is a hold, and the sealed object that has its reason.
@@ -68,11 +66,9 @@ func (h *History) Take(e journal.Numbered) {
 	switch b.Event {
 	case journal.EventPublished:
 		h.order[b.Point] = e.Number + 1
-		h.failing, h.published = time.Time{}, b.At
+		h.failing.Take(b)
 	case journal.EventFailed:
-		if h.failing.IsZero() && h.failed(b) {
-			h.failing = b.At
-		}
+		h.failing.Take(b)
 	case journal.EventHeld:
 		var f journal.HoldFacts
 		// What cannot be read holds: its point is in the entry, and it has no end.
@@ -98,16 +94,6 @@ func (h *History) verified(b journal.Body) {
 	for _, c := range f.Components {
 		h.proven[component{c.Point, c.Root}] = c.Level
 	}
-}
-
-// failed reports whether an entry is of a backup that failed, and was not called off or kept waiting by another. One that was told later counts if nothing
-// was published since; one that had published before it was killed does not.
-func (h *History) failed(b journal.Body) bool {
-	var f runs.FailedFacts
-	if json.Unmarshal(b.Facts, &f) != nil || f.Kind != cofre.RunBackup || b.Code == cofre.CodeInterrupted || b.Code == cofre.CodeLocked {
-		return false
-	}
-	return !f.Published && (!f.Later || b.At.After(h.published))
 }
 
 // Holds are the holds that were not lifted, also those that have ended, in the order in which they were made. Reason asks for what a sealed object

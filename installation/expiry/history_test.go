@@ -79,16 +79,18 @@ func TestABackupThatFailedFreezes(t *testing.T) {
 		history *expiry.History
 		freezes bool
 	}{
-		"failed":                  {told(published, failed("unreachable", cofre.RunBackup)), true},
-		"failed, and made good":   {told(failed("unreachable", cofre.RunBackup), published), false},
-		"called off":              {told(published, failed(cofre.CodeInterrupted, cofre.RunBackup)), false},
-		"another was at it":       {told(published, failed(cofre.CodeLocked, cofre.RunBackup)), false},
-		"a restore failed":        {told(published, failed("unreachable", cofre.RunRestore)), false},
-		"killed":                  {told(published, failed(cofre.CodeKilled, cofre.RunBackup)), true},
-		"killed once published":   {told(journal.Body{Event: journal.EventFailed, At: now, Code: cofre.CodeKilled, Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, Published: true, Later: true})}), false},
-		"told too late":           {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(-time.Hour))), false},
-		"told later":              {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(time.Hour))), true},
-		"of another installation": {told(journal.Body{Event: journal.EventFailed, Installation: "other", Facts: facts(map[string]any{"kind": cofre.RunBackup})}), false},
+		"failed":                        {told(published, failed("unreachable", cofre.RunBackup)), true},
+		"failed, and made good":         {told(failed("unreachable", cofre.RunBackup), published), false},
+		"failed, and another published": {told(failed("unreachable", cofre.RunBackup), journal.Body{Event: journal.EventPublished, Point: "p", Facts: facts(map[string]any{"components": []any{map[string]any{"kind": "config"}}})}), true},
+		"another failed":                {told(journal.Body{Event: journal.EventFailed, At: now, Code: "unreachable", Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, What: "config"})}), false},
+		"called off":                    {told(published, failed(cofre.CodeInterrupted, cofre.RunBackup)), false},
+		"another was at it":             {told(published, failed(cofre.CodeLocked, cofre.RunBackup)), false},
+		"a restore failed":              {told(published, failed("unreachable", cofre.RunRestore)), false},
+		"killed":                        {told(published, failed(cofre.CodeKilled, cofre.RunBackup)), true},
+		"killed once published":         {told(journal.Body{Event: journal.EventFailed, At: now, Code: cofre.CodeKilled, Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, Published: true, Later: true})}), false},
+		"told too late":                 {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(-time.Hour))), false},
+		"told later":                    {told(journal.Body{Event: journal.EventPublished, Point: "p", At: now}, later(now.Add(time.Hour))), true},
+		"of another installation":       {told(journal.Body{Event: journal.EventFailed, Installation: "other", Facts: facts(map[string]any{"kind": cofre.RunBackup})}), false},
 	} {
 		for _, s := range decideBy(of(3), c.history, points...).Sources {
 			if s.ID.Kind == cofre.KindDatabase && (s.Frozen != nil) != c.freezes {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -94,6 +95,7 @@ func (g *gathering) wal(ctx context.Context, in *status.Input) error {
 	if err != nil {
 		return err
 	}
+	own, foreign, newest := g.own(backups)
 	all := []held{{g.cfg.Repository, g.floor, nil}}
 	for _, r := range g.cfg.Copies {
 		st, err := walstore.Open(ctx, r)
@@ -103,20 +105,51 @@ func (g *gathering) wal(ctx context.Context, in *status.Input) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range backups {
+	for _, b := range own {
 		systems = append(systems, b.SystemID)
 	}
 	slices.Sort(systems)
 	since := g.now.Add(-status.Growth)
 	for _, system := range slices.Compact(systems) {
-		of, added, err := archived(ctx, all, system, sizes[system], backups, since)
+		of, added, err := archived(ctx, all, system, sizes[system], own, since)
 		if err != nil {
 			return err
 		}
+		if foreign[system] {
+			in.Repository.WALAdded += added
+			continue
+		}
+		of.Former = newest != 0 && system != newest
 		in.WAL = append(in.WAL, of)
 		in.Repository.WALAdded += added
 	}
 	return nil
+}
+
+// own are the base backups of this installation that are whole, as far as is known, the systems that only others have base backups of, and the system of its newest
+// base backup; 0 if it has none.
+func (g *gathering) own(backups []recovery.BaseBackup) (own []recovery.BaseBackup, foreign map[cofre.SystemID]bool, newest cofre.SystemID) {
+	mine := map[cofre.PointID]bool{}
+	for p := range g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}) {
+		mine[p.ID] = true
+	}
+	known, foreign := map[cofre.SystemID]bool{}, map[cofre.SystemID]bool{}
+	var at time.Time
+	for _, b := range backups {
+		if !mine[b.Point] {
+			foreign[b.SystemID] = true
+			continue
+		}
+		known[b.SystemID] = true
+		if !b.StartedAt.Before(at) {
+			newest, at = b.SystemID, b.StartedAt
+		}
+		if !slices.ContainsFunc(g.opened.Damage[b.Point], func(f cofre.Finding) bool { return f.Kind == cofre.KindCluster }) {
+			own = append(own, b)
+		}
+	}
+	maps.DeleteFunc(foreign, func(s cofre.SystemID, _ bool) bool { return known[s] })
+	return own, foreign, newest
 }
 
 // archived is what is archived of one system, and how much of it was stored since a moment in the repository itself.

@@ -193,7 +193,7 @@ func (g *gathering) history(ctx context.Context, in *status.Input) *expiry.Histo
 		past.Take(e)
 		in.History.Take(e)
 	}
-	run, sealed := in.History.Failed()
+	run, sealed := in.History.Failed(in.Sources)
 	if v := g.opened.Vault; v != nil && sealed != "" {
 		var w journaling.Why
 		if err := journal.Open(v.Floor(), nil, nil).Unseal(ctx, v, sealed, &w); err == nil { // or its code is all that is said
