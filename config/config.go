@@ -12,6 +12,7 @@ package config
 import (
 	"time"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/secret"
 )
 
@@ -46,6 +47,8 @@ type Config struct {
 	// back is not noticed. Everything else in it may be deleted at any time.
 	// Empty: the default of the command line.
 	StateDir string `yaml:"state_dir"`
+
+	keptByDefault []cofre.Kind // which have no rules of retention in the file
 }
 
 // Repositories are the repository and its copies, in the order of the configuration.

@@ -44,26 +44,45 @@ func (c *Config) keeps() []keeping {
 	return all
 }
 
-// Keeping returns the configuration with other retention policies: each assignment is KEY=VALUE with a key of the file, such as
-// database.keep.days=7, or without the section, keep.days=7, for every section. The rules of a section that is named are those that are
-// given here and no others. The receiver is not changed.
+// Keeping returns the configuration as if rules of retention were written into its file: each assignment is KEY=VALUE with a key of the file, such
+// as database.keep.days=7, or without the section, keep.days=7, for every section. What else the file says of a section stays; the days that a
+// section without rules of its own has do not, as they would not in the file. The receiver is not changed.
 //
 // Errors: cofre.ErrConfig, with every assignment that is wrong.
 func (c *Config) Keeping(assignments ...string) (*Config, error) {
 	found := &problems{}
 	other := *c
 	other.Database, other.Cluster, other.Storage, other.Files = shallow(c.Database), shallow(c.Cluster), shallow(c.Storage), shallow(c.Files)
-	given := map[*Keep]Keep{}
+	given := map[*Keep]*assigned{}
 	for _, a := range assignments {
 		other.assign(a, given, found)
 	}
 	for _, k := range other.keeps() {
-		if rules, ok := given[k.keep]; ok {
-			rules.check(found, string(k.kind)+".keep")
-			*k.keep = rules
+		rules := given[k.keep]
+		if rules == nil {
+			continue
+		}
+		rules.alone.check(found, string(k.kind)+".keep")
+		*k.keep = rules.written
+		if rules.alone.Everything {
+			*k.keep = rules.alone
+		}
+		if k.keep.IsZero() {
+			k.keep.Days = keptDays(k.kind)
 		}
 	}
 	return &other, found.err("--what-if")
+}
+
+// assigned are rules that are given: alone, and beside what the file says.
+type assigned struct{ alone, written Keep }
+
+// assignedTo returns what is given of a section, before anything is.
+func (c *Config) assignedTo(k keeping) *assigned {
+	if k.keep.Everything || slices.Contains(c.keptByDefault, k.kind) {
+		return &assigned{}
+	}
+	return &assigned{written: *k.keep}
 }
 
 func shallow[T any](p *T) *T {
@@ -75,7 +94,7 @@ func shallow[T any](p *T) *T {
 }
 
 // assign adds one assignment to the rules that are given.
-func (c *Config) assign(assignment string, given map[*Keep]Keep, found *problems) {
+func (c *Config) assign(assignment string, given map[*Keep]*assigned, found *problems) {
 	key, value, _ := strings.Cut(assignment, "=")
 	at, rule, ok := strings.Cut(key, "keep.")
 	at = strings.TrimSuffix(at, ".")
@@ -88,12 +107,13 @@ func (c *Config) assign(assignment string, given map[*Keep]Keep, found *problems
 		if at != "" && at != string(k.kind) {
 			continue
 		}
-		rules := given[k.keep]
-		if !rules.set(rule, value) {
+		if given[k.keep] == nil {
+			given[k.keep] = c.assignedTo(k)
+		}
+		if rules := given[k.keep]; !rules.alone.set(rule, value) || !rules.written.set(rule, value) {
 			found.add(assignment, cofre.Say("config.not_a_rule_value", "has no value that the rule takes"), cofre.Say("config.a_rule", "write it as keep.days=7, or database.keep.monthly=12"))
 			return
 		}
-		given[k.keep] = rules
 	}
 }
 

@@ -60,10 +60,29 @@ func TestKeepingIsAnotherPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, want := range map[cofre.Kind]Keep{
-		cofre.KindDatabase: {Days: 5, Monthly: 12}, cofre.KindCluster: {Days: 5}, cofre.KindStorage: {Days: 5}, cofre.KindConfig: {Days: 5},
+		cofre.KindDatabase: {Days: 5, Last: 3, Monthly: 12}, cofre.KindCluster: {Days: 5}, cofre.KindStorage: {Days: 5}, cofre.KindConfig: {Days: 5},
 	} {
 		if got := rules(other)[kind]; got != want {
 			t.Errorf("%s: %+v; want %+v", kind, got, want)
+		}
+	}
+	for _, x := range []struct {
+		what []string
+		want map[cofre.Kind]Keep
+	}{
+		{[]string{"keep.monthly=12"}, map[cofre.Kind]Keep{cofre.KindDatabase: {Last: 3, Monthly: 12}, cofre.KindStorage: {Monthly: 12}, cofre.KindConfig: {Monthly: 12}}},
+		{[]string{"database.keep.everything=true"}, map[cofre.Kind]Keep{cofre.KindDatabase: {Everything: true}, cofre.KindCluster: {Days: 7}}},
+		{[]string{"keep.everything=false"}, map[cofre.Kind]Keep{cofre.KindDatabase: {Last: 3}, cofre.KindStorage: {Days: 30}, cofre.KindConfig: {Days: 90}}},
+		{[]string{"database.keep.last=0", "database.keep.days=2"}, map[cofre.Kind]Keep{cofre.KindDatabase: {Days: 2}}},
+	} {
+		other, err := c.Keeping(x.what...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for kind, want := range x.want {
+			if got := rules(other)[kind]; got != want {
+				t.Errorf("%v: %s: %+v; want %+v", x.what, kind, got, want)
+			}
 		}
 	}
 	if got := c.Database.Keep; got != (Keep{Last: 3}) {

@@ -126,6 +126,7 @@ func (c *Config) inherit() {
 	for _, k := range c.keeps() {
 		if k.keep.IsZero() {
 			k.keep.Days = keptDays(k.kind)
+			c.keptByDefault = append(c.keptByDefault, k.kind)
 		}
 	}
 	for i := range c.Copies {

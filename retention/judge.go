@@ -107,7 +107,7 @@ func (j *judge) byAge(days int) {
 	before := -1
 	for i, c := range j.components[:j.future] {
 		if j.decisions[i].Age.Counted < window {
-			j.keep(i, cofre.SayN("retention.days", days, "younger than 1 day", "younger than {{.n}} days"))
+			j.keep(i, young(j.decisions[i].Age, days))
 		} else if c.Whole {
 			before = i
 		}
@@ -115,6 +115,15 @@ func (j *judge) byAge(days int) {
 	if j.source.ID.Kind == cofre.KindCluster && before >= 0 {
 		j.keep(before, cofre.SayN("retention.window", days, "the last day begins in it", "the last {{.n}} days begin in it"))
 	}
+}
+
+// young says why a component is younger than a rule lets go, which one of long ago is only by the time that counts.
+func young(age Age, limit int) cofre.Message {
+	if age.Calendar < time.Duration(limit)*24*time.Hour {
+		return cofre.SayN("retention.days", limit, "younger than 1 day", "younger than {{.n}} days")
+	}
+	return cofre.SayN("retention.days_silent", limit, "{{.age}} old, of which {{.counted}} count: less than 1 day", "{{.age}} old, of which {{.counted}} count: less than {{.n}} days",
+		"age", days(age.Calendar), "counted", days(age.Counted))
 }
 
 // byNumber keeps the newest that are whole.
@@ -164,7 +173,7 @@ func (j *judge) lastWhole() {
 	newest := newestWhole(j.components[:j.future])
 	if newest < 0 {
 		for i := range j.decisions {
-			j.keep(i, cofre.Say("retention.none_whole", "none of this source is whole"))
+			j.keep(i, noneWhole())
 		}
 		return
 	}
@@ -181,6 +190,10 @@ func (j *judge) lastWhole() {
 	if published != newest {
 		j.keep(published, cofre.Say("retention.published_last", "the whole one that was published last"))
 	}
+}
+
+func noneWhole() cofre.Message {
+	return cofre.Say("retention.none_whole", "none of this source is whole")
 }
 
 // byVerified sees to it that so many proven components stay: it keeps the newest of those that would go, and if there are not
@@ -225,6 +238,9 @@ func (j *judge) frozen() *Frozen {
 		if a.Source == j.source.ID && !a.FailingSince.IsZero() {
 			return &Frozen{a.FailingSince, cofre.Say("retention.failing", "its captures fail")}
 		}
+	}
+	if len(j.components) > 0 && newestWhole(j.components[:j.future]) < 0 {
+		return &Frozen{j.components[0].At, noneWhole()}
 	}
 	return nil
 }

@@ -154,6 +154,38 @@ func TestWhatFailsDoesNotAge(t *testing.T) {
 	}
 }
 
+// Why an old one stays is said as it is: not that it is young.
+func TestWhatStaysForASilenceIsNotCalledYoung(t *testing.T) {
+	components := append(daily(5), retention.Component{Point: "after", Source: answer, At: noon.Add(30 * day), Order: 6, Whole: true})
+	in := input(components, retention.Rules{Days: 7})
+	in.Now = noon.Add(30*day + time.Hour)
+	got := map[cofre.PointID]string{}
+	for _, d := range retention.Decide(in).Decisions {
+		got[d.Point] = d.Reasons[0].String()
+	}
+	for point, want := range map[cofre.PointID]string{"after": "younger than 7 days", "20261126": "30 d old, of which 2 d count: less than 7 days", "20261122": "34 d old, of which 6 d count: less than 7 days"} {
+		if got[point] != want {
+			t.Errorf("%s: %q, want %q", point, got[point], want)
+		}
+	}
+}
+
+// A source of which nothing is whole keeps everything for ever: that is said of the source, and since when.
+func TestASourceThatIsNeverWholeIsFrozen(t *testing.T) {
+	in := input(daily(20), retention.Rules{Days: 3})
+	for i := range in.Components {
+		in.Components[i].Whole = false
+	}
+	plan := retention.Decide(in)
+	s := plan.Sources[0]
+	if s.Frozen == nil || !s.Frozen.Since.Equal(in.Components[0].At) || s.Frozen.Reason.String() != "none of this source is whole" {
+		t.Errorf("the source is frozen: %+v", s.Frozen)
+	}
+	if len(plan.Expired()) != 0 || !s.Since.IsZero() {
+		t.Errorf("%d go, and moments before %s", len(plan.Expired()), s.Since)
+	}
+}
+
 // Day by day for two years: what is thinned out is not taken for a silence.
 func TestThinningOut(t *testing.T) {
 	in := input(nil, retention.Rules{Days: 30, Monthly: 12})

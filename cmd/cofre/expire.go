@@ -25,6 +25,9 @@ A component stays while any rule of its section holds. Above every rule: the new
 number of keep.verified always stay; what fails does not age; and nothing of a source goes while its captures fail, or while the clocks of this host
 and of the store are apart. Without keep:, dumps and storage are kept for 30 days, base backups and WAL for 7, configuration for 90.
 
+--what-if answers as if its rule were written into the file: the other rules of the section stay. The days that a section without rules of its
+own has go, as they would in the file; a rule is left out by giving it 0.
+
 Every base backup that stays keeps the WAL that makes it consistent, and every moment of the days of cluster.keep.days stays reachable.
 
 What goes leaves the catalog and cannot be brought back by cofre. The bytes stay in the repository until they are pruned.`,
