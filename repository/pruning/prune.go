@@ -39,6 +39,7 @@ type Blobs interface {
 	// Remove deletes blobs and their spares, after it was written down that this is on purpose.
 	Remove(ctx context.Context, ids []blob.ID) error
 	PutText(ctx context.Context, id blob.ID, text string) error
+	DeleteBlob(ctx context.Context, id blob.ID) error
 }
 
 // Pruner prunes one repository. All of it must be set.
@@ -303,7 +304,7 @@ func (p *Pruner) say(s *state) {
 	}
 }
 
-// sweep deletes what only told others of something that is over: announcements of files that are gone, and publications that were killed.
+// sweep deletes what only told others of something that is over: announcements of files that are gone, publications that were killed, and sessions.
 func (p *Pruner) sweep(ctx context.Context) error {
 	there := map[blob.ID]bool{}
 	for _, prefix := range []blob.ID{content.PackBlobIDPrefixRegular, content.PackBlobIDPrefixSpecial} {
@@ -334,6 +335,22 @@ func (p *Pruner) sweep(ctx context.Context) error {
 	}
 	for _, name := range over {
 		if err := p.Store.Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return p.sweepMarkers(ctx)
+}
+
+// sweepMarkers deletes the markers of sessions that were killed, or whose key may not delete.
+func (p *Pruner) sweepMarkers(ctx context.Context) error {
+	for b, err := range p.Blobs.List(ctx, content.BlobIDPrefixSession) {
+		if err != nil {
+			return err
+		}
+		if p.now.Sub(b.Timestamp) < p.Limits.Intent || p.duringCapture(b.Timestamp) {
+			continue
+		}
+		if err := p.Blobs.DeleteBlob(ctx, b.BlobID); err != nil {
 			return err
 		}
 	}
