@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/observe"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
@@ -291,8 +292,8 @@ func (r *clusterRestore) next(s state, found *recovering.Result, done *cofre.Out
 func whilePaused(done *cofre.Outcome, p *recovering.Paused, superuser string) {
 	dir := shell.Quote(done.Restored)
 	reach := fmt.Sprintf("psql -h %s -p %d -U %s", shell.Quote(p.Socket), p.Port, shell.Quote(superuser))
-	stop := "pg_ctl stop -D " + dir
-	promote, adopt := fmt.Sprintf("%s -c 'SELECT pg_promote()' template1 && %s && pg_ctl start -D %s", reach, stop, dir), "cofre adopt "+dir
+	stop := postgres.Ctl("stop", done.Restored)
+	promote, adopt := fmt.Sprintf("%s -c 'SELECT pg_promote()' template1 && %s && %s", reach, stop, postgres.Ctl("start", done.Restored)), "cofre adopt "+dir
 	done.Then(cofre.DoLook, reach, cofre.Say("recover.to_look", "to look: {{.command}}", "command", reach))
 	done.Then(cofre.DoPromote, promote, cofre.Say("recover.to_keep", "to keep this moment: {{.command}}", "command", promote))
 	done.Then(cofre.DoAdopt, adopt, cofre.Say("recover.to_adopt", "if it was promoted and is to be the original: {{.command}}", "command", adopt))

@@ -89,7 +89,7 @@ func Plan(ctx context.Context, o Options) (*Adoption, error) {
 	a.SystemID, a.Timeline, a.major = c.SystemID, c.Timeline, c.Major
 	if !a.Running && c.State != pgdata.StateShutDown {
 		return nil, refuse(cofre.Say("adopt.not_shut_down", "{{.dir}} was not shut down as it should be: it is {{.state}}", "dir", dir, "state", c.State),
-			cofre.Say("adopt.start_and_stop", "start and stop it once: pg_ctl start -D {{.dir}} && pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
+			cofre.Say("adopt.start_and_stop", "start and stop it once: {{.command}}", "command", postgres.Ctl("start", dir)+" && "+postgres.Ctl("stop", dir)))
 	}
 	// A server that is stopped after it has removed recovery.signal, and before it is on its new timeline, starts again on that
 	// of the original, and past the target.
@@ -190,7 +190,7 @@ func (a *Adoption) recovering() error {
 		return refuse(what, cofre.Say("adopt.promote", "promote it: {{.command}}", "command", promote))
 	}
 	conf, _ := os.ReadFile(filepath.Join(a.o.Dir, "postgresql.conf")) // it may be elsewhere
-	return refuse(what, cofre.Say("adopt.start_and_promote", "start it, and look at it; cofre adopt then says how it is promoted: {{.command}}", "command", datadir.StartCommand(a.o.Dir, conf)))
+	return refuse(what, cofre.Say("adopt.start_and_promote", "start it, and look at it; cofre adopt then says how it is promoted: {{.command}}", "command", datadir.StartCommand(postgres.Ctl("start", a.o.Dir), a.o.Dir, conf)))
 }
 
 // actsAsCopy reports whether a copy that runs counts the settings of the restore still, which are gone from its files: its adoption
@@ -220,11 +220,11 @@ func (a *Adoption) connect(ctx context.Context) (*pgx.Conn, error) {
 // ask asks a copy that runs whether it takes writes, and has it write down which timeline it is on.
 func (a *Adoption) ask(ctx context.Context) error {
 	if a.private {
-		return refuse(cofre.Say("adopt.private", "{{.dir}} is run by its recovery, on a private socket", "dir", a.o.Dir), cofre.Say("adopt.stop_first", "stop it first: pg_ctl stop -D {{.dir}}", "dir", a.quoted()))
+		return refuse(cofre.Say("adopt.private", "{{.dir}} is run by its recovery, on a private socket", "dir", a.o.Dir), cofre.Say("adopt.stop_first", "stop it first: {{.command}}", "command", postgres.Ctl("stop", a.o.Dir)))
 	}
 	conn, err := a.connect(ctx)
 	if err != nil {
-		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: pg_ctl stop -D {{.dir}}; or name a superuser that it lets in: --superuser", "dir", shell.Quote(a.o.Dir)))
+		return cofre.WithHint(fmt.Errorf("ask the copy that runs in %s: %w", a.o.Dir, err), cofre.Say("adopt.stop_copy", "stop it first: {{.command}}; or name a superuser that it lets in: --superuser", "command", postgres.Ctl("stop", a.o.Dir)))
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	var recovering bool
@@ -348,7 +348,7 @@ func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
 	if a.Running && a.o.Restart {
 		if err := a.restart(ctx); err != nil {
 			return done, cofre.WithHint(fmt.Errorf("restart %s, whose settings are those of the original again: %w", dir, err),
-				cofre.Say("adopt.start", "see why, start it with pg_ctl start -D {{.dir}}, and then: cofre adopt {{.dir}}", "dir", shell.Quote(dir)))
+				cofre.Say("adopt.start", "see why, start it with {{.start}}, and then: cofre adopt {{.dir}}", "start", postgres.Ctl("start", dir), "dir", shell.Quote(dir)))
 		}
 		done.Restarted = true
 	}
@@ -357,10 +357,10 @@ func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
 	}
 	switch {
 	case a.Running && !done.Restarted:
-		done.Next = append(done.Next, command(cofre.DoRestart, "pg_ctl restart -D "+shell.Quote(dir)))
+		done.Next = append(done.Next, command(cofre.DoRestart, postgres.Ctl("restart", dir)))
 	case !a.Running:
 		conf, _ := os.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
-		done.Next = append(done.Next, command(cofre.DoStart, datadir.StartCommand(dir, conf)))
+		done.Next = append(done.Next, command(cofre.DoStart, datadir.StartCommand(postgres.Ctl("start", dir), dir, conf)))
 	}
 	return done, nil
 }

@@ -145,10 +145,10 @@ var dataDirectory = regexp.MustCompile(`(?mi)^[ \t]*data_directory[ \t]*[= \t]`)
 // NamesDataDirectory reports whether a postgresql.conf names a data directory: a server that is started with the file uses that one.
 func NamesDataDirectory(conf []byte) bool { return dataDirectory.Match(conf) }
 
-// StartCommand starts the server of a directory. If its postgresql.conf names another data directory, it would be that
-// one's that is started: the command line counts over the file.
-func StartCommand(dir string, conf []byte) string {
-	command := "pg_ctl start -D " + shell.Quote(dir)
+// StartCommand is the command start with what it takes to start the server of a directory. If its postgresql.conf names another data
+// directory, it would be that one's that is started: the command line counts over the file.
+func StartCommand(start, dir string, conf []byte) string {
+	command := start
 	if NamesDataDirectory(conf) {
 		command += " -o " + shell.Quote("-c data_directory="+shell.Quote(dir))
 	}

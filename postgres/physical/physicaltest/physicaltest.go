@@ -296,11 +296,10 @@ func (s Started) Ctl(t *testing.T, args ...string) {
 	}
 }
 
-// Paste runs a line as a person does who is the user of servers, with the programs of bin, and what it starts keeps its log in dir.
+// Paste runs a line as the person does to whom it was shown, with the programs of bin, and what it starts keeps its log in dir.
 func Paste(t *testing.T, bin, dir, line string) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", line)
-	asServer(t, cmd)
 	f, err := os.OpenFile(filepath.Join(dir, "pg_ctl.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 )
@@ -145,7 +146,7 @@ func notUsable(o Options, why cofre.Message, promoted bool) error {
 	if promoted {
 		how = cofre.Say("recover.starts_it", "starts it")
 	}
-	return cofre.WithHint(err, cofre.Say("recover.unusable", "everything else in the copy is as it was, and pg_ctl start -D {{.dir}} {{.how}}; what cannot be used can then be dropped. To have it, ask for another moment, or begin with an older base backup: cofre restore cluster POINT; cofre list names them", "dir", o.DataDir, "how", how))
+	return cofre.WithHint(err, cofre.Say("recover.unusable", "everything else in the copy is as it was, and {{.start}} {{.how}}; what cannot be used can then be dropped. To have it, ask for another moment, or begin with an older base backup: cofre restore cluster POINT; cofre list names them", "start", postgres.Ctl("start", o.DataDir), "how", how))
 }
 
 func spaceVersionOf(ctx context.Context, dir string) (string, error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
+	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -282,7 +283,7 @@ func (p *plan) planDirectory(out *cofre.Plan) error {
 		return nil
 	}
 	if pid := datadir.LivePostmaster(dir); pid != 0 {
-		out.Refuse(cofre.Say("cluster.server_runs", "a server, process {{.pid}}, runs on {{.dir}}", "pid", pid, "dir", dir), cofre.Say("adopt.stop_first", "stop it first: pg_ctl stop -D {{.dir}}", "dir", shell.Quote(dir)))
+		out.Refuse(cofre.Say("cluster.server_runs", "a server, process {{.pid}}, runs on {{.dir}}", "pid", pid, "dir", dir), cofre.Say("adopt.stop_first", "stop it first: {{.command}}", "command", postgres.Ctl("stop", dir)))
 	}
 	if m, ok := readMarker(dir); ok && m.Root == p.root {
 		p.inPlace = true
@@ -543,7 +544,7 @@ func (p *plan) next(promoted bool) ([]cofre.Next, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	start := datadir.StartCommand(dir, conf)
+	start := datadir.StartCommand(postgres.Ctl("start", dir), dir, conf)
 	how := cofre.Say("cluster.next_start", "to start it: {{.command}}", "command", start)
 	if promoted {
 		how = cofre.Say("cluster.next_promoted", "it is recovered, and takes writes; to start it: {{.command}}", "command", start)
