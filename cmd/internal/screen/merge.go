@@ -59,7 +59,8 @@ func (s *Screen) ShowMerge(o *rescue.MergeOutcome, left []rescue.LeftRows) {
 		return
 	}
 	edge.Say(s.Out, s.Word(cofre.Say("word.kept", "kept")), s.Text(cofre.Say("merge.kept", "the rows as they were, in table {{.table}}", "table", o.UndoTable)))
-	s.Line(s.Out, cofre.Say("merge.undo", "undo: {{.command}}", "command", o.Undo))
+	// On one line, whatever the terminal's width: it is to be pasted into psql, where an escaped line break is an error.
+	fmt.Fprintln(s.Out, s.Text(cofre.Say("merge.undo", "undo: {{.command}}", "command", strings.ReplaceAll(o.Undo, ";\n", "; "))))
 	for _, n := range o.Next {
 		s.Next(n.Said)
 	}
