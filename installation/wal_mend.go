@@ -15,8 +15,8 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
-// Mend stores in each repository what it has lost of WAL and another has: what is missing, and what is known to be damaged. No
-// server is asked. What is taken from a repository is proven to be what was archived, and what is stored is never put in the place of
+// Mend stores in each repository what it has lost of WAL and another has: what is missing, and what is known to be damaged; and the history of a
+// timeline that none of them has, as it is derived from the WAL. No server is asked. What is taken from a repository is proven to be what was archived, and what is stored is never put in the place of
 // a good object. It returns what became of each file; segments that are not whole yet are left to those that stream them.
 //
 // Errors: cofre.ErrPartial with what was done, if something could not be stored and nobody has acknowledged that; those of the
@@ -33,7 +33,8 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 			}
 		}
 		wanted, err := m.Damaged(ctx, held[0].inv.SystemID)
-		mended, mendErr := m.Mend(ctx, append(wanted, missingIn(held, backups, w)...))
+		// Those that are derived go first: of a history that is known to be damaged, too, nobody else has anything.
+		mended, mendErr := m.Mend(ctx, slices.Concat(derivable(ctx, held, m.Unlock), wanted, missingIn(held, backups, w)))
 		done = append(done, mended...)
 		return errors.Join(append(errs, err, mendErr)...)
 	})
@@ -42,10 +43,60 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 	}
 	if n := slices.IndexFunc(done, func(f walmend.File) bool { return f.From == "" && !f.Acknowledged }); n >= 0 {
 		f := done[n]
+		if name, err := pgdata.ParseWALName(f.Name); err == nil && name.Kind == pgdata.WALHistory {
+			return done, cofre.WithHint(cofre.Fail(f.Message(), cofre.ErrPartial), cofre.Say("wal.mend_history",
+				"cofre backup cluster archives it if the server still runs; otherwise what was written on timeline {{.timeline}} is given up, and cofre restore cluster --timeline N --to DIR leads to the end of another: cofre wal status names them", "timeline", name.Timeline))
+		}
 		return done, cofre.WithHint(cofre.Fail(f.Message(), cofre.ErrPartial), cofre.Say("wal.mend_otherwise",
 			"cofre backup cluster stores it afresh if the server still has it, and is a base backup that does not need it; if it says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'lost in the repository'", "segment", f.Name))
 	}
 	return done, nil
+}
+
+// derivable lists the histories that no repository can give, for each to store what is derived from the WAL. One that is derived counts
+// as known for those that are after it: timelines are numbered in the order in which they began.
+func derivable(ctx context.Context, held []holding, unlock []func() (wal.Identity, error)) (wanted []walmend.Lost) {
+	var inventories []*wal.Inventory
+	for _, h := range held {
+		if h.err == nil {
+			inventories = append(inventories, h.inv)
+		}
+	}
+	together := wal.Together(inventories...)
+	for _, tli := range together.Orphans() {
+		h, err := together.DeriveHistory(tli, func(name pgdata.WALName) ([]byte, error) { return readAny(ctx, held, unlock, together.SystemID, name) })
+		if err == nil {
+			together.Histories[tli] = h
+		}
+		for i := range held {
+			if held[i].err == nil {
+				wanted = append(wanted, walmend.Lost{
+					In: i, Damage: wal.Damage{System: together.SystemID, Name: pgdata.HistoryOf(tli)}, Missing: true,
+					Derive: func() ([]byte, error) { return h.Encode(), err },
+				})
+			}
+		}
+	}
+	return wanted
+}
+
+// readAny reads a file of WAL from the first repository that can give it.
+func readAny(ctx context.Context, held []holding, unlock []func() (wal.Identity, error), system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	var errs []error
+	for i, h := range held {
+		if h.err != nil {
+			continue
+		}
+		id, err := unlock[i]()
+		if err == nil {
+			var content []byte
+			if content, err = wal.Read(ctx, h.store, id, system, name); err == nil {
+				return content, nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }
 
 // missingIn lists what each repository does not hold, another has, and a promised moment needs.

@@ -70,6 +70,9 @@ func newWALMendCommand(a *app) *cobra.Command {
 missing, and those that are known to be damaged. Each is read back and proven before it is stored; a good one is never replaced, and what
 was damaged is kept beside. A copy that was added later gets the WAL that recovery from the base backups needs.
 
+The history of a timeline that none of them has any more is derived from the first WAL that was written on it: which timeline was
+left, and where. A recovery needs no more.
+
 What could not be stored is named, and exits with 3. No server is asked: cofre backup cluster asks it, too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -49,7 +49,13 @@ func (f File) Message() cofre.Message {
 // fromServer is what From says if the server had it.
 const fromServer = "the server"
 
+// fromWAL is what From says if a history was derived from the WAL of its timeline.
+const fromWAL = "the WAL"
+
 func (f File) from() cofre.Message {
+	if f.From == fromWAL {
+		return cofre.Say("wal.the_wal", "the WAL of its timeline, out of which it was derived: which timeline was left, and where; not why")
+	}
 	if f.From == fromServer {
 		return cofre.Say("wal.the_server", "the server")
 	}
@@ -69,6 +75,8 @@ type Lost struct {
 	In int // which of them
 	wal.Damage
 	Missing bool // it is not there, and not damaged
+	// Derive makes a history that no repository can give; nil takes the file from another repository.
+	Derive func() ([]byte, error)
 }
 
 // Damaged lists what is known to be damaged in any of them. One that cannot be opened is passed over: whatever needs it says so.
@@ -83,7 +91,7 @@ func (m Mender) Damaged(ctx context.Context, system cofre.SystemID) (wanted []Lo
 		known, err := wal.KnownDamage(ctx, of.Store, system)
 		errs = append(errs, err)
 		for _, d := range known {
-			wanted = append(wanted, Lost{i, d, false})
+			wanted = append(wanted, Lost{In: i, Damage: d})
 		}
 	}
 	return wanted, errors.Join(errs...)
@@ -110,7 +118,7 @@ func (m Mender) Holes(ctx context.Context, system cofre.SystemID) (wanted []Lost
 			continue
 		}
 		for _, n := range wal.Holes(files[i], files...) {
-			wanted = append(wanted, Lost{i, wal.Damage{System: system, Name: n}, true})
+			wanted = append(wanted, Lost{In: i, Damage: wal.Damage{System: system, Name: n}, Missing: true})
 		}
 	}
 	return wanted, nil
@@ -157,6 +165,16 @@ func (m Mender) one(ctx context.Context, w Lost) (from string, err error) {
 			}
 			why = append(why, err)
 		}
+	}
+	if w.Derive != nil {
+		content, err := w.Derive()
+		if err == nil {
+			_, err = wal.Restore(ctx, m.All[w.In], w.System, w.Name, content)
+		}
+		if err == nil {
+			return fromWAL, nil
+		}
+		return "", err
 	}
 	for i, of := range m.All {
 		if i == w.In {

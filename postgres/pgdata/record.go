@@ -26,12 +26,14 @@ const (
 	rmTablespace = 5
 	rmHeap       = 10
 
-	infoCheckpointShutdown = 0x00
-	infoCheckpointOnline   = 0x10
-	infoSwitch             = switchRecordInfo
-	infoBackupEnd          = 0x50
-	infoRestorePoint       = 0x70
-	infoEndOfRecovery      = 0x90
+	infoCheckpointShutdown  = 0x00
+	infoCheckpointOnline    = 0x10
+	infoSwitch              = switchRecordInfo
+	infoBackupEnd           = 0x50
+	infoRestorePoint        = 0x70
+	infoEndOfRecovery       = 0x90
+	infoFullPageWrites      = 0x80
+	infoOverwriteContrecord = 0xD0
 
 	xactOpMask        = 0x70
 	xactCommit        = 0x00

@@ -43,6 +43,7 @@ type outgoing struct {
 	known    chan struct{} // closed when the next three are there, or never will be
 	chain    pgdata.Chain  // of a segment
 	digests  []digest      // by archive
+	derived  []digest      // of a history, by archive; see derivedOf
 	failed   []error       // by archive: why there is no digest
 	passable bool          // whether they are there
 
@@ -150,7 +151,7 @@ func (l *line) turn(i int) {
 
 // look finds out what the header will say: the chain of a segment, and the digest for each archive.
 func (l *line) look(ctx context.Context, f *outgoing, object string, content []byte) {
-	f.digests, f.failed = make([]digest, len(l.Archives)), make([]error, len(l.Archives))
+	f.digests, f.derived, f.failed = make([]digest, len(l.Archives)), make([]digest, len(l.Archives)), make([]error, len(l.Archives))
 	var wg sync.WaitGroup
 	if f.name.Kind == pgdata.WALSegment {
 		wg.Go(func() { f.chain = pgdata.ChainOf(content, int64(len(content))) })
@@ -158,7 +159,7 @@ func (l *line) look(ctx context.Context, f *outgoing, object string, content []b
 	for n, a := range l.Archives {
 		r, err := a.Find(ctx)
 		if f.failed[n] = err; err == nil {
-			f.digests[n] = digestOf(r, object, content)
+			f.digests[n], f.derived[n] = digestOf(r, object, content), derivedOf(r, object, content)
 		}
 	}
 	wg.Wait()
@@ -225,7 +226,7 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 
 // deposit is a file with what one archive needs to know of it.
 func (l *line) deposit(f *outgoing, object string, sealed []byte, n int) deposit {
-	p := deposit{object: object, sealed: sealed, digest: f.digests[n]}
+	p := deposit{object: object, sealed: sealed, digest: f.digests[n], derived: f.derived[n]}
 	if f.name.Kind == pgdata.WALSegment {
 		p.system, p.name, p.size, p.chain = l.system, f.name, f.size, f.chain
 	}

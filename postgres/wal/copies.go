@@ -85,7 +85,7 @@ func put(ctx context.Context, archives []Archive, object string, content []byte,
 		if err != nil {
 			return false, err
 		}
-		done, err := create(ctx, a.Store, deposit{object: object, sealed: sealed, digest: d})
+		done, err := create(ctx, a.Store, deposit{object: object, sealed: sealed, digest: d, derived: derivedOf(r, object, content)})
 		return done.isNew, err
 	})
 	return stored, errors.Join(errs...)

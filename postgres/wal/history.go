@@ -11,7 +11,8 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
-// Holds reports whether what an archive has under the name of a file is content, as its digest says, without the key.
+// Holds reports whether what an archive has under the name of a file is content, as its digest says, without the key; a history that was
+// derived from the WAL is the server's if its forks are.
 // Whether its bytes are still those that were stored only reading them tells: Restore does.
 //
 // Errors: cofre.ErrNotFound if it has nothing of that name; cofre.ErrCorrupt if cofre did not write it, or if it is damaged as
@@ -23,7 +24,7 @@ func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WA
 		return false, err
 	}
 	d, _, err := look(ctx, a.Store, object)
-	return err == nil && d == digestOf(r, object, content), err
+	return err == nil && (d == digestOf(r, object, content) || d != digest{} && d == derivedOf(r, object, content)), err
 }
 
 // stillHas looks whether a store has the object of a digest and a size, as far as its header, its size and a verification say.
@@ -110,12 +111,32 @@ func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata
 	return all
 }
 
+// DeriveHistory makes the history of one of the Orphans out of the oldest segment that is there of it, which read reads.
+//
+// Errors: cofre.ErrNotFound if that segment does not say where the timeline began; those of read and of pgdata.DeriveHistory.
+func (inv *Inventory) DeriveHistory(tli cofre.Timeline, read func(pgdata.WALName) ([]byte, error)) (pgdata.History, error) {
+	var first pgdata.Segment
+	for s := range inv.Segments {
+		if s.Timeline == tli && (first.Timeline == 0 || s.Number < first.Number) {
+			first = s
+		}
+	}
+	content, err := read(first.File(inv.SegmentSize))
+	if err != nil {
+		return pgdata.History{}, fmt.Errorf("derive the history of timeline %d: %w", tli, err)
+	}
+	return pgdata.DeriveHistory(first, content, func(parent cofre.Timeline) (pgdata.History, bool) {
+		h, known := inv.Histories[parent]
+		return h, known || parent == 1
+	})
+}
+
 // ErrNoHistory says that a timeline's history is not archived, and what mends that.
 //
 // Errors: *cofre.GapError, with a hint.
 func ErrNoHistory(tli cofre.Timeline) error {
 	return cofre.WithHint(&cofre.GapError{Timeline: tli, From: pgdata.HistoryName(tli), To: pgdata.HistoryName(tli)},
-		cofre.Say("wal.history", "cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/{{.name}}", "name", pgdata.HistoryName(tli)))
+		cofre.Say("wal.history", "cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/{{.name}}; if the server is gone, cofre wal mend derives it from the WAL", "name", pgdata.HistoryName(tli)))
 }
 
 // CheckHistories finds the timelines of every system along which nothing can be recovered, because their history is missing.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -112,6 +113,8 @@ type deposit struct {
 	object string
 	sealed []byte
 	digest digest
+	// derived is the digest of a history as it is derived from the WAL; see derivedOf. Of all else it is zero.
+	derived digest
 	// Of a segment: which one it is, how long, and how its records hang on to those before it.
 	system cofre.SystemID
 	name   pgdata.WALName
@@ -166,8 +169,10 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 	why := ""
 	same := is != headDamaged && h.digest == p.digest
 	switch {
-	case same && is == whole && known == "":
+	case (same || p.derivedThere(h.digest)) && is == whole && known == "":
 		return took{size: int64(len(was))}, nil
+	case is == bodyDamaged && p.derived == p.digest:
+		why = "its bytes are not those that were stored"
 	case is == bodyDamaged && same:
 		why = "its bytes are not those that were stored"
 	case same && known == "":
@@ -189,6 +194,23 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 		}
 	}
 	return took{healed: why, size: int64(len(p.sealed))}, p.replace(ctx, st, was, why)
+}
+
+// derivedThere reports whether an object is this history as it was derived when it was lost: the forks are the same, and the server's words
+// on them are not needed.
+func (p deposit) derivedThere(there digest) bool { return p.derived != digest{} && there == p.derived }
+
+// derivedOf is the digest of the history in content as it is derived from the WAL; zero if it is none.
+func derivedOf(r Recipient, object string, content []byte) digest {
+	name, err := pgdata.ParseWALName(path.Base(object))
+	if err != nil || name.Kind != pgdata.WALHistory {
+		return digest{}
+	}
+	h, err := pgdata.ParseHistory(name.Timeline, content)
+	if err != nil {
+		return digest{}
+	}
+	return digestOf(r, object, h.Derived().Encode())
 }
 
 func another(object string) error {
@@ -308,7 +330,7 @@ func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.
 		return "", err
 	}
 	p := deposit{object: ObjectName(system, name)}
-	p.digest = digestOf(r, p.object, content)
+	p.digest, p.derived = digestOf(r, p.object, content), derivedOf(r, p.object, content)
 	var l *link
 	if name.Kind == pgdata.WALSegment {
 		p.system, p.name, p.size, p.chain = system, name, int64(len(content)), pgdata.ChainOf(content, int64(len(content)))

@@ -113,7 +113,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		s.tell(BreakIn(s.System, name.String(), k.chain.Break, cmp.Or(why, k.chain.Why)))
 		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", recovery.Told(cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why))))
 	}
-	done, err := create(ctx, st, deposit{object, sealed, d, s.System, name, s.Size, k.chain})
+	done, err := create(ctx, st, deposit{object: object, sealed: sealed, digest: d, system: s.System, name: name, size: s.Size, chain: k.chain})
 	if errors.Is(err, cofre.ErrExists) {
 		refused := Note{Kind: NoteRefused, What: "another file of this name was received from the server, and refused"}
 		return errors.Join(err, refused.leave(ctx, st, s.System, name, d))
