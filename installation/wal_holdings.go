@@ -93,18 +93,23 @@ func (w WAL) stores(ctx context.Context) ([]holding, []cofre.SystemID, error) {
 	return all, systems, nil
 }
 
+// asked is what each repository holds; nil of one that could not be asked.
+func asked(all []holding) []*wal.Inventory {
+	inventories := make([]*wal.Inventory, len(all))
+	for i, h := range all {
+		if h.err == nil {
+			inventories[i] = h.inv
+		}
+	}
+	return inventories
+}
+
 // compared says what each of several repositories holds, and what of it another has and it has not.
 func compared(all []holding) []wal.Holding {
 	if len(all) < 2 {
 		return nil
 	}
-	var inventories []*wal.Inventory
-	for _, h := range all {
-		if h.err == nil {
-			inventories = append(inventories, h.inv)
-		}
-	}
-	together := wal.Together(inventories...)
+	together := wal.Together(slices.DeleteFunc(asked(all), func(inv *wal.Inventory) bool { return inv == nil })...)
 	var out []wal.Holding
 	for _, h := range all {
 		o := wal.Holding{URL: h.repository.URL, Err: h.err}

@@ -34,7 +34,7 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 		}
 		wanted, err := m.Damaged(ctx, held[0].inv.SystemID)
 		// Those that are derived go first: of a history that is known to be damaged, too, nobody else has anything.
-		mended, mendErr := m.Mend(ctx, slices.Concat(derivable(ctx, held, m.Unlock), wanted, missingIn(held, backups, w)))
+		mended, mendErr := m.Mend(ctx, slices.Concat(m.Histories(ctx, asked(held)), wanted, missingIn(held, backups, w)))
 		done = append(done, mended...)
 		return errors.Join(append(errs, err, mendErr)...)
 	})
@@ -53,61 +53,9 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 	return done, nil
 }
 
-// derivable lists the histories that no repository can give, for each to store what is derived from the WAL. One that is derived counts
-// as known for those that are after it: timelines are numbered in the order in which they began.
-func derivable(ctx context.Context, held []holding, unlock []func() (wal.Identity, error)) (wanted []walmend.Lost) {
-	var inventories []*wal.Inventory
-	for _, h := range held {
-		if h.err == nil {
-			inventories = append(inventories, h.inv)
-		}
-	}
-	together := wal.Together(inventories...)
-	for _, tli := range together.Orphans() {
-		h, err := together.DeriveHistory(tli, func(name pgdata.WALName) ([]byte, error) { return readAny(ctx, held, unlock, together.SystemID, name) })
-		if err == nil {
-			together.Histories[tli] = h
-		}
-		for i := range held {
-			if held[i].err == nil {
-				wanted = append(wanted, walmend.Lost{
-					In: i, Damage: wal.Damage{System: together.SystemID, Name: pgdata.HistoryOf(tli)}, Missing: true,
-					Derive: func() ([]byte, error) { return h.Encode(), err },
-				})
-			}
-		}
-	}
-	return wanted
-}
-
-// readAny reads a file of WAL from the first repository that can give it.
-func readAny(ctx context.Context, held []holding, unlock []func() (wal.Identity, error), system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
-	var errs []error
-	for i, h := range held {
-		if h.err != nil {
-			continue
-		}
-		id, err := unlock[i]()
-		if err == nil {
-			var content []byte
-			if content, err = wal.Read(ctx, h.store, id, system, name); err == nil {
-				return content, nil
-			}
-		}
-		errs = append(errs, err)
-	}
-	return nil, errors.Join(errs...)
-}
-
 // missingIn lists what each repository does not hold, another has, and a promised moment needs.
 func missingIn(held []holding, backups []recovery.BaseBackup, w WAL) (wanted []walmend.Lost) {
-	var inventories []*wal.Inventory
-	for _, h := range held {
-		if h.err == nil {
-			inventories = append(inventories, h.inv)
-		}
-	}
-	together := wal.Together(inventories...)
+	together := wal.Together(slices.DeleteFunc(asked(held), func(inv *wal.Inventory) bool { return inv == nil })...)
 	add := func(in int, n pgdata.WALName) {
 		wanted = append(wanted, walmend.Lost{In: in, Damage: wal.Damage{System: together.SystemID, Name: n}, Missing: true})
 	}

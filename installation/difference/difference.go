@@ -124,6 +124,8 @@ func componentChanges(ctx context.Context, repo trees, was, is cofre.Component) 
 		return databaseChanges(ctx, before, after)
 	case cofre.KindConfig:
 		return configChanges(ctx, before, after)
+	case cofre.KindStorage:
+		return storageChanges(ctx, before, after)
 	}
 	var changes []Change
 	err = treeChanges(ctx, before, after, "", &changes)
@@ -166,7 +168,7 @@ func configChanges(ctx context.Context, before, after cofre.Tree) ([]Change, err
 	if err != nil {
 		return nil, err
 	}
-	return compare(was, is, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
+	return compare(aFile(), was, is, func(f files.Fact) string { return string(f.Path) }, fileChange), nil
 }
 
 func fileChange(x, y files.Fact) cofre.Message {
@@ -194,11 +196,12 @@ func ownerOf(f files.Fact) string {
 
 func arrow(x, y string) string { return x + " -> " + y }
 
+func aFile() cofre.Message { return cofre.Say("difference.file", "file") }
+
 // compare finds what was added, removed or changed between two lists of named things. differ describes a change,
 // and returns nothing if there is none.
-func compare[T any](before, after []T, key func(T) string, differ func(x, y T) cofre.Message) []Change {
+func compare[T any](what cofre.Message, before, after []T, key func(T) string, differ func(x, y T) cofre.Message) []Change {
 	var changes []Change
-	file := cofre.Say("difference.file", "file")
 	was := map[string]T{}
 	for _, x := range before {
 		was[key(x)] = x
@@ -209,14 +212,14 @@ func compare[T any](before, after []T, key func(T) string, differ func(x, y T) c
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(was), cmp.Compare[string]) {
 		if y, still := is[k]; !still {
-			changes = append(changes, newChange(file, k, "removed", cofre.Message{}))
+			changes = append(changes, newChange(what, k, "removed", cofre.Message{}))
 		} else if d := differ(was[k], y); !d.IsZero() {
-			changes = append(changes, newChange(file, k, "changed", d))
+			changes = append(changes, newChange(what, k, "changed", d))
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(is), cmp.Compare[string]) {
 		if _, had := was[k]; !had {
-			changes = append(changes, newChange(file, k, "added", cofre.Message{}))
+			changes = append(changes, newChange(what, k, "added", cofre.Message{}))
 		}
 	}
 	return changes
@@ -232,7 +235,7 @@ func treeChanges(ctx context.Context, before, after cofre.Tree, dir string, chan
 	if err != nil {
 		return err
 	}
-	found := compare(was, is, func(e cofre.Entry) string { return e.Path }, entryChange)
+	found := compare(aFile(), was, is, func(e cofre.Entry) string { return e.Path }, entryChange)
 	*changes = append(*changes, found...)
 	now := map[string]cofre.Entry{}
 	for _, y := range is {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -122,6 +123,44 @@ func (m Mender) Holes(ctx context.Context, system cofre.SystemID) (wanted []Lost
 		}
 	}
 	return wanted, nil
+}
+
+// Histories lists those that no repository can give, for each to store what is derived from the WAL. inventories are of each of m.All; one that
+// is nil could not be asked. A history that is derived counts as known for those that are after it: timelines are numbered in the
+// order in which they began.
+func (m Mender) Histories(ctx context.Context, inventories []*wal.Inventory) (wanted []Lost) {
+	together := wal.Together(slices.DeleteFunc(slices.Clone(inventories), func(inv *wal.Inventory) bool { return inv == nil })...)
+	for _, tli := range together.Orphans() {
+		h, err := together.DeriveHistory(tli, func(name pgdata.WALName) ([]byte, error) { return m.read(ctx, together.SystemID, name) })
+		if err == nil {
+			together.Histories[tli] = h
+		}
+		for i := range inventories {
+			if inventories[i] != nil {
+				wanted = append(wanted, Lost{
+					In: i, Damage: wal.Damage{System: together.SystemID, Name: pgdata.HistoryOf(tli)}, Missing: true,
+					Derive: func() ([]byte, error) { return h.Encode(), err },
+				})
+			}
+		}
+	}
+	return wanted
+}
+
+// read reads a file from the first repository that can give it.
+func (m Mender) read(ctx context.Context, system cofre.SystemID, name pgdata.WALName) ([]byte, error) {
+	var errs []error
+	for i, of := range m.All {
+		id, err := m.Unlock[i]()
+		if err == nil {
+			var content []byte
+			if content, err = wal.Read(ctx, of.Store, id, system, name); err == nil {
+				return content, nil
+			}
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }
 
 // Mend stores each afresh, in order, and says what became of it.
