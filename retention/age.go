@@ -36,9 +36,10 @@ func ages(components []dated, every time.Duration) []Age {
 	return all
 }
 
+// newestWhole is the newest whole component that is there: one that has expired may be newer, if what was newer still was found to be damaged.
 func newestWhole(components []dated) int {
 	for i := len(components) - 1; i >= 0; i-- {
-		if components[i].Whole {
+		if components[i].Whole && !components[i].gone {
 			return i
 		}
 	}

@@ -154,6 +154,17 @@ func TestWhatFailsDoesNotAge(t *testing.T) {
 	}
 }
 
+// Days are counted from the newest whole one that is there, not from one that has expired and was newer: what came after that is damaged.
+func TestDaysCountFromWhatIsThere(t *testing.T) {
+	all := daily(20)
+	in := input(slices.Concat(all[:3], all[19:]), retention.Rules{Days: 3})
+	in.Components[3].Whole = false
+	in.Gone = all[3:19]
+	if got := kept(retention.Decide(in)); got != "0 17 18 19" {
+		t.Errorf("kept %q", got)
+	}
+}
+
 // Why an old one stays is said as it is: not that it is young.
 func TestWhatStaysForASilenceIsNotCalledYoung(t *testing.T) {
 	components := append(daily(5), retention.Component{Point: "after", Source: answer, At: noon.Add(30 * day), Order: 6, Whole: true})
