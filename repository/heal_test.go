@@ -483,6 +483,32 @@ func TestARestoreRemembersDamage(t *testing.T) {
 	}
 }
 
+// What a verification has read and found damaged, one that reads nothing does not call whole, until it was stored afresh.
+func TestStructureKnowsWhatWasFoundByReading(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	r := open(t, h.config)
+	for _, name := range h.blobs(t, "p") {
+		h.write(t, name, damages["flip the middle"](h.read(t, name), nil))
+	}
+	if found := findings(t, r, points(t, r), cofre.LevelStructure); len(found) > 0 {
+		t.Errorf("nobody has read it: %+v", found)
+	}
+	if found := findings(t, r, points(t, r), cofre.LevelContent); len(found) == 0 {
+		t.Fatal("every pack is damaged")
+	}
+	known := damageOf(t, r)
+	for range 2 {
+		found := findings(t, open(t, elsewhere(t, h.config)), points(t, r), cofre.LevelStructure)
+		if len(known) == 0 || len(found) == 0 {
+			t.Errorf("known are %+v, and the structure is called whole", known)
+		}
+	}
+	h.add(t, r, h.latest)
+	if found := findings(t, r, points(t, r), cofre.LevelStructure); len(found) > 0 {
+		t.Errorf("stored afresh: %+v", found)
+	}
+}
+
 // dying is a store that ends with the nth write, and does nothing after it.
 type dying struct {
 	cofre.Store

@@ -355,12 +355,16 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 	needed := map[blob.ID]bool{} // unsealed packs that something refers to
 	walked := map[cofre.ObjectID]walkedTree{}
 	read := v.files.ReadAt()
+	lost, err := v.unseen(ctx, d.found.lost)
+	if err != nil {
+		return err
+	}
 	for _, p := range points {
 		for _, c := range p.Components {
 			// A tree that several points share is walked once and reported for each.
 			tree, ok := walked[c.Root]
 			if !ok {
-				w := &walker{repo: v.repo, packs: d.packs, lost: d.found.lost, seen: func(i content.Info) {
+				w := &walker{repo: v.repo, packs: d.packs, lost: lost, seen: func(i content.Info) {
 					if unsealed[i.PackBlobID] {
 						needed[i.PackBlobID] = true
 					}
@@ -387,6 +391,29 @@ func (v *verification) checkPoints(ctx context.Context, points []cofre.RecoveryP
 		}
 	}
 	return nil
+}
+
+// unseen is what was found lost, and at LevelStructure also what another verification has found by reading it: a pack that is there in
+// its length says nothing against that. What was missing is looked for at every level, and may have been brought back.
+func (v *verification) unseen(ctx context.Context, found map[content.ID]string) (map[content.ID]string, error) {
+	if v.Level != cofre.LevelStructure || len(v.known) == 0 {
+		return found, nil
+	}
+	read := knownDamage{}
+	for name, rec := range v.known {
+		missing := map[blob.ID]bool{}
+		for _, p := range rec.Packs {
+			missing[p.Pack] = strings.HasPrefix(p.What, "is missing")
+		}
+		rec.Contents = slices.DeleteFunc(slices.Clone(rec.Contents), func(c lostContent) bool { return missing[c.Pack] })
+		read[name] = rec
+	}
+	lost, err := v.repo.lost(ctx, read)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(lost, found)
+	return lost, nil
 }
 
 // brokenEntry is a file or directory of a component that is not whole, with the numbers of the contents to blame.
