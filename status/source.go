@@ -79,7 +79,6 @@ type judged struct {
 	out  Source
 	last cofre.RecoveryPoint // that has the newest component that is whole
 	of   cofre.Component
-	lost int // findings of damage in the newest component
 }
 
 func newJudged(in *Input, to *Status, c Configured) *judged {
