@@ -11,6 +11,23 @@ import (
 // another order than they began.
 const astray = 24 * time.Hour
 
+// believed are the components of all sources, each with the time that is believed of it beside those of the others: a clock that was wrong
+// when a source was captured for the first time shows by what was published of another source before.
+func believed(in Input) []dated {
+	all := make([]dated, 0, len(in.Components)+len(in.Gone))
+	for _, c := range in.Components {
+		all = append(all, dated{c, c.At, false})
+	}
+	for _, c := range in.Gone {
+		all = append(all, dated{c, c.At, true})
+	}
+	limit := in.now().Add(Skew)
+	past := slices.DeleteFunc(slices.Clone(all), func(c dated) bool { return c.At.After(limit) })
+	ahead := slices.DeleteFunc(all, func(c dated) bool { return !c.At.After(limit) })
+	settle(past)
+	return append(past, ahead...)
+}
+
 // settle orders components, and gives each the time that is believed of it. Of components whose order of publication is known, the
 // times of the longest row that rises are believed. One that is more than a day before that row was made by a clock that was behind, and
 // is taken to be as young as what was published after it. One that is ahead of the row stays as it says: that only keeps it longer.
@@ -35,16 +52,16 @@ func correct(all []dated) {
 	var before time.Time
 	for i := range all {
 		if len(rising) > 0 && rising[0] == i {
-			before = all[i].At
+			before = all[i].at
 			rising = rising[1:]
 			continue
 		}
-		if before.Sub(all[i].At) <= astray {
+		if before.Sub(all[i].at) <= astray {
 			continue
 		}
 		all[i].at = before
 		if len(rising) > 0 {
-			all[i].at = all[rising[0]].At
+			all[i].at = all[rising[0]].at
 		}
 	}
 }
@@ -55,7 +72,7 @@ func longestRising(all []dated) []int {
 	var tails []int    // the last index of the best row of each length
 	var levels [][]int // the indexes at which a row of each length can end, in order: their times fall
 	for i := range all {
-		n := sort.Search(len(tails), func(k int) bool { return all[tails[k]].At.After(all[i].At) })
+		n := sort.Search(len(tails), func(k int) bool { return all[tails[k]].at.After(all[i].at) })
 		if n == len(tails) {
 			tails, levels = append(tails, i), append(levels, nil)
 		}
@@ -67,7 +84,7 @@ func longestRising(all []dated) []int {
 		at := 0 // the first has the latest time
 		if k+1 < len(row) {
 			next := all[row[k+1]]
-			at = sort.Search(len(levels[k]), func(n int) bool { return !all[levels[k][n]].At.After(next.At) })
+			at = sort.Search(len(levels[k]), func(n int) bool { return !all[levels[k][n]].at.After(next.at) })
 		}
 		row[k] = levels[k][at]
 	}

@@ -2,6 +2,7 @@ package retention
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -114,14 +115,12 @@ func Decide(in Input) *Plan {
 		in.Location = time.UTC
 	}
 	bySource := map[cofre.SourceID][]dated{}
-	for _, c := range in.Components {
-		bySource[c.Source] = append(bySource[c.Source], dated{c, c.At, false})
+	for _, c := range believed(in) {
+		bySource[c.Source] = append(bySource[c.Source], c)
 	}
-	for _, c := range in.Gone {
-		if there := bySource[c.Source]; len(there) > 0 {
-			bySource[c.Source] = append(there, dated{c, c.At, true})
-		}
-	}
+	maps.DeleteFunc(bySource, func(_ cofre.SourceID, all []dated) bool {
+		return !slices.ContainsFunc(all, func(c dated) bool { return !c.gone })
+	})
 	ids := make([]cofre.SourceID, 0, len(bySource))
 	for id := range bySource {
 		ids = append(ids, id)
