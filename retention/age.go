@@ -25,13 +25,19 @@ func ages(components []dated, every time.Duration) []Age {
 	if from < 0 {
 		return all
 	}
+	// A doubt keeps: if another time than its own is believed of that component, the earlier one makes nothing older than it is.
 	newest := components[from].at
+	if own := components[from].At; own.Before(newest) {
+		newest = own
+	}
 	var counted time.Duration
 	last := newest
 	for i := from - 1; i >= 0; i-- {
-		counted += min(last.Sub(components[i].at), limit)
-		last = components[i].at
-		all[i] = Age{newest.Sub(components[i].at), counted}
+		if at := components[i].at; at.Before(last) {
+			counted += min(last.Sub(at), limit)
+			last = at
+		}
+		all[i] = Age{max(0, newest.Sub(components[i].at)), counted}
 	}
 	return all
 }

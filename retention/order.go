@@ -11,8 +11,8 @@ import (
 // another order than they began.
 const astray = 24 * time.Hour
 
-// believed are the components of all sources, each with the time that is believed of it beside those of the others: a clock that was wrong
-// when a source was captured for the first time shows by what was published of another source before.
+// believed are the components of all sources, each with the time that is believed of it beside what was published of other sources: a clock
+// that was wrong when a source was captured for the first time shows by these. A publication counts once, however many sources it has.
 func believed(in Input) []dated {
 	all := make([]dated, 0, len(in.Components)+len(in.Gone))
 	for _, c := range in.Components {
@@ -22,10 +22,26 @@ func believed(in Input) []dated {
 		all = append(all, dated{c, c.At, true})
 	}
 	limit := in.now().Add(Skew)
-	past := slices.DeleteFunc(slices.Clone(all), func(c dated) bool { return c.At.After(limit) })
-	ahead := slices.DeleteFunc(all, func(c dated) bool { return !c.At.After(limit) })
-	settle(past)
-	return append(past, ahead...)
+	latest := map[int64]time.Time{} // by the order of publication
+	for _, c := range all {
+		if c.Order > 0 && !c.At.After(limit) && c.At.After(latest[c.Order]) {
+			latest[c.Order] = c.At
+		}
+	}
+	published := make([]dated, 0, len(latest))
+	for order, at := range latest {
+		published = append(published, dated{Component{Order: order, At: at}, at, false})
+	}
+	settle(published)
+	for _, p := range published {
+		latest[p.Order] = p.at
+	}
+	for i, c := range all {
+		if at := latest[c.Order]; !c.At.After(limit) && at.Sub(c.At) > astray {
+			all[i].at = at
+		}
+	}
+	return all
 }
 
 // settle orders components, and gives each the time that is believed of it. Of components whose order of publication is known, the
