@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/coverage"
 	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // readBack verifies what is due at the level content, by a clock, and returns what was found and what was established.
@@ -36,7 +37,7 @@ func readBack(t *testing.T, r *repository.Repository, now time.Time, again bool)
 }
 
 // noisy is a repository in memory with two points, and the name of a pack of files.
-func noisy(t *testing.T) (*memoryStore, *repository.Repository, string) {
+func noisy(t *testing.T) (*storetest.Memory, *repository.Repository, string) {
 	t.Helper()
 	st, r := onMemory(t)
 	noise := make([]byte, 3<<20)
@@ -46,8 +47,8 @@ func noisy(t *testing.T) (*memoryStore, *repository.Repository, string) {
 		noise = bytes.Clone(noise[:2<<20])
 		noise[0]++
 	}
-	for name, o := range st.state() {
-		if strings.HasPrefix(name, "p") && len(o.bytes) > 1<<20 {
+	for name, o := range st.State() {
+		if strings.HasPrefix(name, "p") && len(o.Bytes) > 1<<20 {
 			return st, r, name
 		}
 	}
@@ -56,13 +57,13 @@ func noisy(t *testing.T) (*memoryStore, *repository.Repository, string) {
 }
 
 // rot changes a byte of an object, and the store does not know of it.
-func rot(st *memoryStore, name string) {
-	all := st.state()
+func rot(st *storetest.Memory, name string) {
+	all := st.State()
 	o := all[name]
-	o.bytes = bytes.Clone(o.bytes)
-	o.bytes[len(o.bytes)/2] ^= 1
+	o.Bytes = bytes.Clone(o.Bytes)
+	o.Bytes[len(o.Bytes)/2] ^= 1
 	all[name] = o
-	st.restore(all)
+	st.Restore(all)
 }
 
 func TestDamageBetweenTwoVerifications(t *testing.T) {
@@ -82,13 +83,13 @@ func TestDamageBetweenTwoVerifications(t *testing.T) {
 		t.Errorf("the second has read %d of %d, and found %v", e.Read, all, found)
 	}
 
-	before := st.state()
+	before := st.State()
 	rot(st, pack)
 	// It was read back, and nothing says that it is another: what is said is when it was read.
 	if found, _ := readBack(t, r, now, false); len(found) > 0 {
 		t.Errorf("found %v", found)
 	}
-	rotten := st.state()
+	rotten := st.State()
 	for name, way := range map[string]func() []cofre.Finding{
 		"the window passes": func() []cofre.Finding {
 			found, _ := readBack(t, r, now.Add(coverage.UsualWindow+time.Hour), false)
@@ -96,16 +97,16 @@ func TestDamageBetweenTwoVerifications(t *testing.T) {
 		},
 		"all of it is read": func() []cofre.Finding { found, _ := readBack(t, r, now, true); return found },
 		"the store says that it was written again": func() []cofre.Finding {
-			all := st.state()
+			all := st.State()
 			o := all[pack]
-			o.at = o.at.Add(time.Second)
+			o.At = o.At.Add(time.Second)
 			all[pack] = o
-			st.restore(all)
+			st.Restore(all)
 			found, _ := readBack(t, r, now, false)
 			return found
 		},
 	} {
-		st.restore(rotten)
+		st.Restore(rotten)
 		found := way()
 		if !slices.ContainsFunc(found, func(f cofre.Finding) bool { return f.Object == pack }) || !slices.ContainsFunc(found, func(f cofre.Finding) bool { return f.Object == "a/noise" }) {
 			t.Errorf("%s: found %v, want the pack and the file in it", name, found)
@@ -125,7 +126,7 @@ func TestDamageBetweenTwoVerifications(t *testing.T) {
 	if damaged == 0 {
 		t.Error("no component is said to be damaged")
 	}
-	state := st.state()
+	state := st.State()
 	for name := range state {
 		if strings.HasPrefix(name, "cofre/proven/") {
 			delete(state, name)
@@ -136,7 +137,7 @@ func TestDamageBetweenTwoVerifications(t *testing.T) {
 			state[name] = o
 		}
 	}
-	st.restore(state)
+	st.Restore(state)
 	if found, _ := readBack(t, r, now, false); len(found) == 0 {
 		t.Error("an older record of what was read back hides damage that is known")
 	}

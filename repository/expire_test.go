@@ -42,13 +42,13 @@ func TestExpireIsWholeOrNothing(t *testing.T) {
 	s, r := onMemory(t)
 	p, other, stays := threeOf(t, r, "p"), threeOf(t, r, "other"), threeOf(t, r, "stays")
 	what := []cofre.Expiry{{Point: p.ID, Sources: []cofre.SourceID{{Kind: source.Kind, Name: "b"}}}, {Point: other.ID}}
-	before := s.state()
-	dying := &mortal{Store: s}
+	before := s.State()
+	dying := newMortal(s)
 	pruner := openMemory(t, dying)
 	looks := openMemory(t, s)
 	for _, carried := range []bool{false, true} {
 		for n := 1; ; n++ {
-			s.restore(before)
+			s.Restore(before)
 			repository.Forget(pruner)
 			dying.requests, dying.dies, dying.carried = 0, n, carried
 			_, err := pruner.Expire(t.Context(), what...)

@@ -17,11 +17,12 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // pruned is a repository in memory whose store has a clock of its own.
 type pruned struct {
-	store *memoryStore
+	store *storetest.Memory
 	r     *repository.Repository // writes and looks, and never dies
 	clock time.Duration          // how far the store's clock is ahead of ours
 	want  map[cofre.PointID]map[string][]byte
@@ -33,11 +34,11 @@ func newPruned(t testing.TB) *pruned {
 	t.Helper()
 	p := &pruned{want: map[cofre.PointID]map[string][]byte{}}
 	p.store, p.r = onMemory(t)
-	p.store.now = func() time.Time {
+	p.store.SetClock(func() time.Time {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return time.Now().Add(p.clock)
-	}
+	})
 	return p
 }
 
@@ -122,10 +123,10 @@ func (p *pruned) sound(t testing.TB, r *repository.Repository, when string) {
 }
 
 func (p *pruned) packs() (n int, size int64) {
-	for name, o := range p.store.state() {
+	for name, o := range p.store.State() {
 		if name[0] == 'p' || name[0] == 'q' {
 			n++
-			size += int64(len(o.bytes))
+			size += int64(len(o.Bytes))
 		}
 	}
 	return n, size
@@ -283,21 +284,21 @@ func TestPruneKilledAtEveryRequest(t *testing.T) {
 	p.fill(t, 6)
 	p.expire(t, p.order[:3]...)
 	p.later(25 * time.Hour)
-	dying := &mortal{Store: p.store}
+	dying := newMortal(p.store)
 	pruner := openMemory(t, dying)
 	looks := openMemory(t, p.store)
 	kills := 0
 	for run := range 3 {
-		before := p.store.state()
+		before := p.store.State()
 		for way, how := range []string{"refused", "carried out and not answered", "called off"} {
 			for n := 1 + (5*run+way)%step(11); ; n += step(11) {
-				p.store.restore(before)
+				p.store.Restore(before)
 				repository.Forget(pruner)
 				ctx, cancel := context.WithCancel(t.Context())
 				dying.requests, dying.dies, dying.carried, dying.before = 0, n, how != "refused", nil
 				if how == "called off" {
 					dying.dies = 0
-					dying.before = func(at int, _, _ string) {
+					dying.before = func(at int, _ storetest.Verb, _ string) {
 						if at == n {
 							cancel()
 						}
@@ -322,7 +323,7 @@ func TestPruneKilledAtEveryRequest(t *testing.T) {
 				}
 			}
 		}
-		p.store.restore(before)
+		p.store.Restore(before)
 		repository.Forget(pruner)
 		prune(t, pruner)
 		p.sound(t, looks, fmt.Sprintf("after run %d", run))
@@ -342,7 +343,7 @@ func pauseAt(t testing.TB, s *mortal, r *repository.Repository, n int) *paused {
 	t.Helper()
 	pause := &paused{stands: make(chan struct{}), goOn: make(chan struct{}), ended: make(chan struct{})}
 	var once sync.Once
-	s.requests, s.before = 0, func(at int, _, _ string) {
+	s.requests, s.before = 0, func(at int, _ storetest.Verb, _ string) {
 		if at == n {
 			once.Do(func() { close(pause.stands) })
 			<-pause.goOn
@@ -364,13 +365,13 @@ func TestPruneThatSleeps(t *testing.T) {
 	p.later(25 * time.Hour)
 	prune(t, p.r)
 	want := maps.Clone(p.want)
-	asleep := &mortal{Store: p.store}
+	asleep := newMortal(p.store)
 	sleeper, other, writer, looks := openMemory(t, asleep), openMemory(t, p.store), openMemory(t, p.store), openMemory(t, p.store)
 	sleeps, lost := 0, 0
 	for run := range 2 { // the first finds nothing due yet, the second does
-		before := p.store.state()
+		before := p.store.State()
 		for n := 2 + run; ; n += step(9) {
-			p.store.restore(before)
+			p.store.Restore(before)
 			p.want = maps.Clone(want)
 			for _, r := range []*repository.Repository{sleeper, other, writer} {
 				repository.Forget(r)
@@ -408,7 +409,7 @@ func TestPruneThatSleeps(t *testing.T) {
 				break
 			}
 		}
-		p.store.restore(before)
+		p.store.Restore(before)
 		p.want = maps.Clone(want)
 		p.later(25 * time.Hour)
 	}
@@ -433,13 +434,13 @@ func TestPublishThatSleeps(t *testing.T) {
 	p.fill(t, 6)
 	first := p.want[p.order[0]]
 	want := maps.Clone(p.want)
-	asleep := &mortal{Store: p.store}
+	asleep := newMortal(p.store)
 	writer, other, looks := openMemory(t, asleep), openMemory(t, p.store), openMemory(t, p.store)
 	c := capture(t, writer, first)
-	before := p.store.state()
+	before := p.store.State()
 	published, refused := 0, 0
 	for n := 1; ; n += step(2) {
-		p.store.restore(before)
+		p.store.Restore(before)
 		p.want = maps.Clone(want)
 		for _, r := range []*repository.Repository{other, writer} {
 			repository.Forget(r)
@@ -447,7 +448,7 @@ func TestPublishThatSleeps(t *testing.T) {
 		q := point(c)
 		pause := &paused{stands: make(chan struct{}), goOn: make(chan struct{}), ended: make(chan struct{})}
 		var once sync.Once
-		asleep.requests, asleep.before = 0, func(at int, _, _ string) {
+		asleep.requests, asleep.before = 0, func(at int, _ storetest.Verb, _ string) {
 			if at == n {
 				once.Do(func() { close(pause.stands) })
 				<-pause.goOn

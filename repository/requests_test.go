@@ -96,7 +96,7 @@ func TestWithoutTheRightToDelete(t *testing.T) {
 	p.sound(t, openMemory(t, p.store), "pruned by somebody else")
 	p.later(8 * 24 * time.Hour)
 	prune(t, p.r)
-	for name := range p.store.state() {
+	for name := range p.store.State() {
 		if blobs.IsMarker(blob.ID(name)) {
 			t.Errorf("%s still says that a session is under way", name)
 		}

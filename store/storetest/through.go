@@ -67,7 +67,7 @@ func (s *Through) Stat(ctx context.Context, name string) (cofre.StoredObject, er
 	return read(ctx, s, Stat, name, func() (cofre.StoredObject, error) { return s.Store.Stat(ctx, name) })
 }
 
-// List implements cofre.Store: one request, which is the whole list.
+// List implements cofre.Store: one request, which is the whole list, or none of it.
 func (s *Through) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
 	return func(yield func(cofre.StoredObject, error) bool) {
 		all, err := read(ctx, s, List, prefix, func() (all []cofre.StoredObject, err error) {
@@ -79,18 +79,19 @@ func (s *Through) List(ctx context.Context, prefix string) iter.Seq2[cofre.Store
 			}
 			return all, nil
 		})
+		if err != nil {
+			yield(cofre.StoredObject{}, err)
+			return
+		}
 		for _, o := range all {
 			if !yield(o, nil) {
 				return
 			}
 		}
-		if err != nil {
-			yield(cofre.StoredObject{}, err)
-		}
 	}
 }
 
-// read carries out what has a result besides its error. It may still be carried out after it was answered.
+// read carries out what has a result besides its error, which is lost with an error. It may still be carried out after it was answered.
 func read[T any](ctx context.Context, s *Through, verb Verb, name string, do func() (T, error)) (T, error) {
 	var mu sync.Mutex
 	var found T
@@ -103,6 +104,9 @@ func read[T any](ctx context.Context, s *Through, verb Verb, name string, do fun
 	})
 	mu.Lock()
 	defer mu.Unlock()
+	if err != nil {
+		found = *new(T)
+	}
 	return found, err
 }
 
