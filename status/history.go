@@ -55,23 +55,7 @@ func (h *History) Take(e journal.Numbered) {
 }
 
 func (h *History) verification(b journal.Body) {
-	var f struct {
-		Asked    cofre.Level `json:"level_asked"`
-		Reached  cofre.Level `json:"level_reached"`
-		Findings int         `json:"findings"`
-		Coverage *struct {
-			Window int64 `json:"window_s"`
-			Bytes  int64 `json:"bytes"`
-			Proven int64 `json:"proven_bytes"`
-		} `json:"coverage"`
-		Components []struct {
-			Point cofre.PointID  `json:"point"`
-			Root  cofre.ObjectID `json:"root"`
-			Level cofre.Level    `json:"level"`
-			At    time.Time      `json:"at"`
-		} `json:"components"`
-		Continued bool `json:"continued"`
-	}
+	var f journal.VerifiedFacts
 	if json.Unmarshal(b.Facts, &f) != nil {
 		return
 	}
