@@ -29,6 +29,14 @@ type PointFound struct {
 	Point RecoveryPoint `json:"point"`
 }
 
+// JournalDamageAcknowledged says that a person knows that an object of the journal is damaged for good.
+type JournalDamageAcknowledged struct {
+	Object string `json:"object"`
+	Found  string `json:"found"` // the code of what was found
+	By     string `json:"by"`
+	Why    string `json:"why"`
+}
+
 // LossAcknowledged says that a person knows that a recovery point is lost.
 type LossAcknowledged struct {
 	By  string `json:"by"`
@@ -53,3 +61,6 @@ func (ExpiryBegun) EventType() EventType      { return "expiry_begun" }
 func (PointExpired) EventType() EventType     { return "point_expired" }
 func (PointFound) EventType() EventType       { return "point_found" }
 func (LossAcknowledged) EventType() EventType { return "loss_acknowledged" }
+
+// EventType is "journal_damage_acknowledged".
+func (JournalDamageAcknowledged) EventType() EventType { return "journal_damage_acknowledged" }

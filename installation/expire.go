@@ -21,8 +21,6 @@ type ExpireOptions struct {
 	DryRun bool // removes nothing
 	// Keep are other rules than those of the configuration, as config.Config.Keeping takes them. They are only simulated.
 	Keep []string
-	// DespiteJournal goes by what can still be read of a journal that is damaged: the holds, failures and proofs in what cannot are given up.
-	DespiteJournal bool
 	// Confirm is told what goes, if it is anything, before anything does. Its error ends the expiry, as it is. Nil confirms.
 	Confirm func(*expiry.Expiry) error
 }
@@ -44,7 +42,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 		if err != nil {
 			return nil, err
 		}
-		e, err := in.planExpiry(ctx, cfg, repo, time.Time{}, o.DespiteJournal)
+		e, err := in.planExpiry(ctx, cfg, repo, time.Time{})
 		if err == nil {
 			err = e.Ask(ctx, repo)
 		}
@@ -58,7 +56,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 	if err != nil {
 		return nil, err
 	}
-	e, err := in.planExpiry(ctx, cfg, repo, now, o.DespiteJournal)
+	e, err := in.planExpiry(ctx, cfg, repo, now)
 	if err != nil || e.Empty() {
 		return e, err
 	}
@@ -69,7 +67,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 	}
 	err = in.carryOut(ctx, repo, e)
 	if errors.Is(err, cofre.ErrNotFound) { // somebody else has let it go meanwhile
-		if e, err = in.planExpiry(ctx, cfg, repo, now, o.DespiteJournal); err == nil && !e.Empty() {
+		if e, err = in.planExpiry(ctx, cfg, repo, now); err == nil && !e.Empty() {
 			err = in.carryOut(ctx, repo, e)
 		}
 	}
@@ -112,7 +110,7 @@ func (in *Installation) carryOut(ctx context.Context, repo cofre.Repository, e *
 }
 
 // planExpiry decides. storeNow is what the clock of the store has just said; zero if it was not asked.
-func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo reader, storeNow time.Time, despite bool) (*expiry.Expiry, error) {
+func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo reader, storeNow time.Time) (*expiry.Expiry, error) {
 	now := time.Now()
 	first, err := in.journalSize(ctx)
 	if err != nil {
@@ -127,7 +125,7 @@ func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo
 		return nil, err
 	}
 	ledger := &record.Ledger{Installation: in.Name()}
-	history, holds, err := in.history(ctx, repo, ledger, despite)
+	history, holds, err := in.history(ctx, repo, ledger)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (in *Installation) Holds(ctx context.Context) ([]cofre.Hold, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, holds, err := in.history(ctx, repo, nil, false)
+	_, holds, err := in.history(ctx, repo, nil)
 	return holds, err
 }
 
@@ -114,11 +114,10 @@ func (in *Installation) written(means cofre.Message) error {
 	return lookAtIt(cofre.Fail(means, cause))
 }
 
-// history reads of the journal what retention goes by, and what else goes by it. A repository of before has none. What cannot be read of one that
-// is damaged is given up by whoever says so, if it is still the one that this machine has seen.
-func (in *Installation) history(ctx context.Context, repo reader, also *record.Ledger, despite bool) (*expiry.History, []cofre.Hold, error) {
+// history reads of the journal what retention goes by, and what else goes by it. A repository of before has none.
+func (in *Installation) history(ctx context.Context, repo reader, also *record.Ledger) (*expiry.History, []cofre.Hold, error) {
 	h := &expiry.History{Installation: in.Name()}
-	v, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
 		h.Take(e)
 		if also != nil {
 			also.Take(e)
@@ -127,16 +126,8 @@ func (in *Installation) history(ctx context.Context, repo reader, also *record.L
 	if errors.Is(err, cofre.ErrNotFound) {
 		return h, nil, nil
 	}
-	if despite && errors.Is(err, cofre.ErrFindings) && v != nil && v.AsSeen {
-		in.warn(cofre.Say("expire.despite", "the journal is damaged ({{.cause}}): a hold, a failed capture or a proof that only its damaged entries tell of is given up", "cause", err))
-		err = nil
-	}
 	if err != nil {
-		failed := cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err)
-		if v != nil && v.AsSeen {
-			return nil, nil, cofre.WithHint(failed, cofre.Say("expire.way_on", "see what has become of it: cofre journal verify; bring back the object that it names, from a copy of the repository or an older version in the bucket; if it is lost for good, see what expires without what it said: cofre expire --despite-journal --dry-run"))
-		}
-		return nil, nil, lookAtIt(failed)
+		return nil, nil, lookAtIt(cofre.Fail(cofre.Say("expire.journal", "a hold may be missing from the journal, so nothing expires"), err))
 	}
 	return h, h.Holds(func(sealed string) (string, error) { return journaling.Reason(ctx, repo, sealed) }), nil
 }

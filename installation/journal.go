@@ -123,17 +123,20 @@ type Journal struct{ in *Installation }
 // Errors: those of journaling.Know and journaling.Known.Verify, with the result if something was found.
 func (j Journal) Verify(ctx context.Context, key string, o journaling.Reading) (*journaling.Verified, error) {
 	k, err := j.in.knownJournal(ctx, key)
+	if errors.Is(err, cofre.ErrNotFound) && len(o.Since) > 0 {
+		return journaling.NotThere(o.Since)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return k.Verify(ctx, o)
 }
 
-// Acknowledge says that it is known that a recovery point is lost, so that verification finds it no more and pruning goes on. It is durable, in
-// the journal, when Acknowledge returns nil.
+// Acknowledge says that it is known that a recovery point is lost, or an object of the journal damaged, so that verification finds it no more, and pruning and expiry go
+// on. It is durable, in the journal, when Acknowledge returns nil.
 //
-// Errors: those of record.Looker.Acknowledge; those of the repository; any of the journal.
-func (j Journal) Acknowledge(ctx context.Context, id cofre.PointID, why string) (err error) {
+// Errors: those of record.Looker.Acknowledge and journaling.Acknowledge; those of the repository; any of the journal.
+func (j Journal) Acknowledge(ctx context.Context, what, why string) (err error) {
 	end := j.in.begin(ctx, cofre.RunLoss, observe.About{})
 	defer func() { err = end(err) }()
 	repo, err := j.in.writing(ctx)
@@ -144,8 +147,19 @@ func (j Journal) Acknowledge(ctx context.Context, id cofre.PointID, why string) 
 	if err != nil {
 		return err
 	}
-	by := observe.Here(j.in.Version)
-	if err := j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), id, by.User+"@"+by.Host, why); err != nil {
+	here := observe.Here(j.in.Version)
+	by := here.User + "@" + here.Host
+	if journaling.IsObject(what) {
+		facts, err := journaling.Acknowledge(ctx, j.Verify, what, by, why)
+		if err != nil {
+			return err
+		}
+		for _, f := range facts {
+			cofre.Tell(j.in.observer, f)
+		}
+		return j.in.written(notHeld())
+	}
+	if err := j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), cofre.PointID(what), by, why); err != nil {
 		return err
 	}
 	return j.in.written(notHeld())

@@ -92,6 +92,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 			}
 			rec := verify.Record{}
 			l := in.looker(repo)
+			l.Sealed = true
 			l.Visit = func(e journal.Numbered) {
 				rec.Entries++
 				h.Take(e)

@@ -35,7 +35,8 @@ const (
 	EventConfigured   Event = "configuration-changed"
 	EventGap          Event = "gap-found"
 	EventAcknowledged Event = "gap-acknowledged"
-	EventLoss         Event = "loss-acknowledged" // of a recovery point
+	EventLoss         Event = "loss-acknowledged"   // of a recovery point
+	EventDamage       Event = "damage-acknowledged" // of the journal itself
 	EventAdopted      Event = "adopted"
 	EventExported     Event = "exported"
 	EventSignedOff    Event = "signed-off"
@@ -115,6 +116,12 @@ type HoldFacts struct {
 	Owner string     `json:"owner,omitempty"`
 	Since time.Time  `json:"since,omitzero"`
 	Until time.Time  `json:"until,omitzero"`
+}
+
+// DamageFacts is what an entry says of damage of the journal that a person knows: what a verification found.
+type DamageFacts struct {
+	Object string `json:"object"`
+	Found  string `json:"found"` // the code of the finding
 }
 
 // VerifiedFacts is what an entry says of a verification for everybody to read.

@@ -51,6 +51,9 @@ func Open(s cofre.Store, keys note.Verifiers, sign note.Signer) *Journal {
 // Errors: cofre.ErrCorrupt if what is there cannot be gone on from, or a checkpoint of another history is in the way; those of the store.
 func (j *Journal) Append(ctx context.Context, e Entry) (int64, Checkpoint, error) {
 	text, err := json.Marshal(e)
+	if err == nil {
+		text, err = signEntry(text, j.sign)
+	}
 	if err == nil && len(text) > maxEntry {
 		err = fmt.Errorf("it has %d bytes, and at most %d are possible", len(text), maxEntry)
 	}

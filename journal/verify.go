@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sync/errgroup"
@@ -27,7 +28,9 @@ type VerifyOptions struct {
 	// Full reads every object. Without it, entries that are in a bundle, and that nobody has touched since it was made, as far as the store
 	// says, are read from there, and their checkpoints are not looked at.
 	Full bool
-	// Visit is given every entry that can be read, in order. Nil looks at none.
+	// Sealed also reads the encrypted objects that entries name, with Full all of them: it says which are not what was named.
+	Sealed bool
+	// Visit is given every entry that somebody with the key has written, in order. Nil looks at none.
 	Visit func(Numbered)
 }
 
@@ -46,13 +49,16 @@ type Verified struct {
 //
 // Errors: those of the store.
 func (j *Journal) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
-	v := &verifier{j: j, o: o, kept: map[int64][]Checkpoint{}, sealed: map[string]bool{}, res: &Verified{Findings: []cofre.Finding{}}}
+	v := &verifier{j: j, o: o, kept: map[int64][]Checkpoint{}, sealed: map[string]cofre.StoredObject{}, res: &Verified{Findings: []cofre.Finding{}}}
 	for _, c := range o.Since {
 		v.kept[c.Size] = append(v.kept[c.Size], c)
 	}
 	err := v.list(ctx)
 	if err == nil {
 		err = v.walk(ctx)
+	}
+	if err == nil {
+		err = v.readSealed(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("verify the journal: %w", err)
@@ -63,8 +69,9 @@ func (j *Journal) Verify(ctx context.Context, o VerifyOptions) (*Verified, error
 type verifier struct {
 	j      *Journal
 	o      VerifyOptions
-	kept   map[int64][]Checkpoint // by size
-	sealed map[string]bool        // digests of sealed objects that are there
+	kept   map[int64][]Checkpoint        // by size
+	sealed map[string]cofre.StoredObject // what is there of sealed objects, by digest
+	unread []string                      // digests of those that are to be read
 
 	// What is there, by number.
 	entries, checkpoints, bundles map[int64]cofre.StoredObject
@@ -86,7 +93,7 @@ func (v *verifier) list(ctx context.Context) error {
 		switch {
 		case o.Name == PublicObject:
 		case strings.HasPrefix(o.Name, sealedPrefix):
-			v.sealed[strings.TrimPrefix(o.Name, sealedPrefix)] = true
+			v.sealed[strings.TrimPrefix(o.Name, sealedPrefix)] = o
 		case strings.HasPrefix(o.Name, bundlesPrefix):
 			bundles[o.Name] = o
 		case numbered(v.entries, entriesPrefix, o), numbered(v.checkpoints, checkpointsPrefix, o):
@@ -195,7 +202,8 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 	tree := v.tree.clone()
 	roots := map[int64]tlog.Hash{}
 	for i, text := range texts {
-		if int64(len(text)) != v.entries[v.end+int64(i)].Size {
+		n := v.end + int64(i)
+		if int64(len(text)) != v.entries[n].Size || !v.vouchedFor(n, text) {
 			return false, nil
 		}
 		tree.add(tlog.RecordHash(text))
@@ -208,7 +216,7 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 	}
 	v.res.Newest, v.signed = c, c.Size
 	for i, text := range texts {
-		v.content(v.end+int64(i), text)
+		v.content(v.end+int64(i), text, v.bundles[block].ModifiedAt)
 	}
 	for size, root := range roots {
 		v.compare(size, &root)
@@ -216,6 +224,20 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 	v.tree, v.end = tree, tree.size
 	return true, nil
 }
+
+// vouchedFor reports whether an entry of a bundle may count before the checkpoint behind it was read: what keeps nothing from going, and has one, may. What
+// has none, and what could let something go, needs the signature of who wrote it.
+func (v *verifier) vouchedFor(n int64, text []byte) bool {
+	if _, signed := v.checkpoints[n+1]; signed {
+		if e, err := parse(text); err == nil && slices.Contains(harmless, e.Body.Event) {
+			return true
+		}
+	}
+	return v.j.wrote(text)
+}
+
+// harmless are the events that let nothing go, whoever wrote them, and prove nothing.
+var harmless = []Event{EventPublished, EventFound, EventFailed, EventPruned, EventRestored, EventHeld, EventConfigured, EventExported, EventGap}
 
 // untouched reports whether a bundle is there, with all its entries and the checkpoint behind them, and each is older than it. Clocks of
 // stores tick slowly: what has the bundle's own time may have been touched.
@@ -245,14 +267,22 @@ func (v *verifier) oneByOne(ctx context.Context, block int64, places []int64, la
 		if n > v.end {
 			v.hole(v.end, n-1, last)
 		}
-		if text := v.entry(n, last, read[entryName(n)]); text != nil {
-			texts = append(texts, text)
-		}
+		found := len(v.res.Findings)
+		text := v.entry(n, last, read[entryName(n)])
 		v.end = n + 1
-		if signed, ok := read[checkpointName(n+1)]; ok {
-			v.checkpoint(n+1, signed)
-		}
+		signed, ok := read[checkpointName(n+1)]
+		known := ok && v.checkpoint(n+1, signed, text)
 		v.compare(n+1, nil)
+		if text == nil {
+			continue
+		}
+		texts = append(texts, text)
+		switch {
+		case known || v.j.wrote(text):
+			v.content(n, text, time.Time{})
+		case !slices.ContainsFunc(v.res.Findings[found:], func(f cofre.Finding) bool { return f.Object == entryName(n) }):
+			v.find(entryName(n), cofre.Say("journal.forged", "nobody who has the key has written it: somebody has put it there, or a version without signatures was killed behind it; what it says does not count"))
+		}
 	}
 	if b, ok := v.bundles[block]; ok && int64(len(texts)) == width {
 		return v.bundle(ctx, b, block, texts)
@@ -336,19 +366,24 @@ func (v *verifier) entry(n, last int64, o object) []byte {
 	if v.tree != nil {
 		v.tree.add(tlog.RecordHash(o.text))
 	}
-	v.content(n, o.text)
 	return o.text
 }
 
-// content looks at what an entry says.
-func (v *verifier) content(n int64, text []byte) {
+// content looks at what an entry says that counts. bundled is when the bundle was stored that it was read from; zero if it was read by itself.
+func (v *verifier) content(n int64, text []byte, bundled time.Time) {
 	e, err := parse(text)
 	if err != nil {
 		v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", err))
 		return
 	}
-	if e.Body.Sealed != "" && !v.sealed[e.Body.Sealed] {
-		v.find(entryName(n), cofre.Say("journal.sealed_missing", "the encrypted object that it names was removed"))
+	if d := e.Body.Sealed; d != "" {
+		o, there := v.sealed[d]
+		switch {
+		case !there:
+			v.find(entryName(n), cofre.Say("journal.sealed_missing", "the encrypted object that it names was removed"))
+		case v.o.Sealed && !o.ModifiedAt.Before(bundled): // what is older than the bundle nobody has touched since
+			v.unread = append(v.unread, d)
+		}
 	}
 	if v.o.Visit != nil {
 		v.o.Visit(Numbered{n, e})
@@ -356,21 +391,24 @@ func (v *verifier) content(n int64, text []byte) {
 }
 
 // checkpoint compares a signed checkpoint with what was read up to it. If they differ, the last entry before it is named: the checkpoint
-// before it was right. The walk then goes on from what was signed, so that each change is named once.
-func (v *verifier) checkpoint(size int64, o object) {
+// before it was right. The walk then goes on from what was signed, so that each change is named once. It reports whether the checkpoint says that the
+// entry before it has this text: whoever signs one has written that entry, and has signed what others had written before.
+func (v *verifier) checkpoint(size int64, o object, text []byte) bool {
 	c, r, err := Checkpoint{}, (*compact)(nil), o.err
 	if err == nil {
 		c, r, err = openOf(size, o.text, v.j.keys)
 	}
 	if err != nil {
 		v.find(checkpointName(size), cofre.Say("journal.checkpoint_unsigned", "no admitted key has signed it: {{.err}}", "err", err))
-		return
+		return false
 	}
 	if v.tree != nil && v.tree.root() != c.Root {
 		v.find(entryName(size-1), cofre.Say("journal.changed", "it is not what was signed, or one of those before it that have no checkpoint of their own"))
 	}
 	v.tree = r
 	v.res.Newest, v.signed = c, size
+	leaf, ok := r.node(0)
+	return ok && text != nil && leaf == tlog.RecordHash(text)
 }
 
 // bundle compares a bundle with the entries that it is of.
@@ -410,19 +448,30 @@ func takenBack(entries int64) cofre.Message {
 	return cofre.SayN("journal.taken_back", int(entries), "the journal was taken back: it has 1 entry, and had more when this was signed", "the journal was taken back: it has {{.n}} entries, and had more when this was signed")
 }
 
-// CheckSealed reads the encrypted objects that entries name, and says which are not what was named.
-//
-// Errors: those of the store.
-func (j *Journal) CheckSealed(ctx context.Context, digests []string) ([]cofre.Finding, error) {
-	var found []cofre.Finding
-	for _, d := range digests {
-		text, err := j.read(ctx, sealedPrefix+d, maxSealed)
-		if err != nil && !errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrNotFound) {
-			return found, fmt.Errorf("verify the journal: %w", err)
-		}
-		if sum := sha256.Sum256(text); err != nil || hex.EncodeToString(sum[:]) != d {
-			found = append(found, cofre.Finding{Check: Check, Object: sealedPrefix + d}.Saying(cofre.Say("journal.sealed_changed", "it is not what the entry names")))
+// readSealed reads the encrypted objects that nobody vouches for otherwise.
+func (v *verifier) readSealed(ctx context.Context) error {
+	wrong := make([]bool, len(v.unread))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for i, d := range v.unread {
+		group.Go(func() error {
+			text, err := v.j.read(ctx, sealedPrefix+d, maxSealed)
+			if err != nil && !errors.Is(err, cofre.ErrCorrupt) && !errors.Is(err, cofre.ErrNotFound) {
+				return err
+			}
+			sum := sha256.Sum256(text)
+			wrong[i] = err != nil || hex.EncodeToString(sum[:]) != d
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	v.res.Objects += int64(len(v.unread))
+	for i, d := range v.unread {
+		if wrong[i] {
+			v.find(sealedPrefix+d, cofre.Say("journal.sealed_changed", "it is not what the entry names"))
 		}
 	}
-	return found, nil
+	return nil
 }

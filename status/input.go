@@ -20,7 +20,8 @@ type Input struct {
 	Sources      []Configured  // in the order of cofre.Kinds
 	Points       []cofre.RecoveryPoint
 	Damage       map[cofre.PointID][]cofre.Finding
-	History      *History // nil is none
+	Gone         []cofre.PointID // that the journal says were published and did not expire, and that are not there
+	History      *History        // nil is none
 	Unended      []runs.Unended
 	Why          map[cofre.RunID]Why // why runs failed, as far as that could be read
 	Retention    *retention.Plan     // nil if it could not be decided

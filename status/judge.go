@@ -25,6 +25,12 @@ func (s *Status) judge(in Input) {
 		}
 		s.find(Attention, cofre.SourceID{}, what, cofre.Verbatim("cofre runs show "+string(f.ID)))
 	}
+	if n := len(in.Gone); n > 0 {
+		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.point_gone", n,
+			"recovery point {{.point}} was published, did not expire, and is not in the catalog",
+			"{{.n}} recovery points, {{.point}} first, were published, did not expire, and are not in the catalog", "point", in.Gone[0]),
+			cofre.Say("status.point_gone_next", "see which with: cofre verify; bring the repository's files back from a copy; if a point is lost for good, say so: cofre journal acknowledge {{.point}} --why 'lost'", "point", in.Gone[0]))
+	}
 	s.verification(in)
 	s.space()
 	for _, u := range in.Unknown {
@@ -44,7 +50,7 @@ func (s *Status) verification(in Input) {
 	h := in.History
 	switch v := h.found; {
 	case v != nil && !s.backedUpSince(v.At):
-		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the verification of {{.at}} had 1 finding", "the verification of {{.at}} had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "a backup stores afresh what still exists: cofre backup"))
+		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the verification of {{.at}} had 1 finding", "the verification of {{.at}} had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "see what it is, and what helps: cofre verify; a backup stores afresh what still exists: cofre backup"))
 	case v != nil:
 		s.find(Attention, cofre.SourceID{}, cofre.SayN("status.found_before", v.Findings, "the verification of {{.at}} had 1 finding; there was a backup since", "the verification of {{.at}} had {{.n}} findings; there was a backup since", "at", v.At), verify)
 	case h.read.IsZero() && in.Now.Sub(in.Points[0].PublishedAt) > window:

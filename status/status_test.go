@@ -108,6 +108,7 @@ func TestWhatIsFound(t *testing.T) {
 		"run failed": {func(in *status.Input) {
 			in.History = told(journal.Body{Event: journal.EventFailed, Run: "r", At: now, Code: cofre.CodeUnreachable, Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup})})
 		}, "status.run_failed_code", status.Attention, "cofre runs show r"},
+		"point gone": {func(in *status.Input) { in.Gone = []cofre.PointID{"z"} }, "status.point_gone", status.AtRisk, "cofre journal acknowledge z"},
 		"run killed": {func(in *status.Input) {
 			in.Unended = []runs.Unended{{Begun: runs.Begun{Run: "k", Kind: cofre.RunBackup, Installation: "tl", At: now}}}
 		}, "status.run_killed", status.Attention, "cofre runs show k"},

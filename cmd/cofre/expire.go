@@ -41,7 +41,6 @@ What goes leaves the catalog and cannot be brought back by cofre. The bytes stay
 	}
 	cmd.Flags().BoolVar(&c.options.DryRun, "dry-run", false, "say what goes, what stays and why, and remove nothing")
 	cmd.Flags().StringArrayVar(&c.options.Keep, "what-if", nil, "say what would go by another `RULE`, as keep.days=7 or database.keep.monthly=12, and remove nothing; may be given several times")
-	cmd.Flags().BoolVar(&c.options.DespiteJournal, "despite-journal", false, "go by what can still be read of a journal that is damaged for good; holds in what cannot are given up")
 	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
 	return cmd
 }

@@ -109,18 +109,21 @@ func showEntry(ctx context.Context, a *app, in *installation.Installation, n int
 func newJournalAcknowledgeCommand(a *app) *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use:   "acknowledge POINT",
-		Short: "Record that it is known that a recovery point is lost",
+		Use:   "acknowledge POINT|OBJECT",
+		Short: "Record that it is known that a recovery point, or an entry, is lost",
 		Long: `Record that it is known that a recovery point is lost which the journal says was published, and which is not in the catalog any
-more. cofre verify finds it no more then, and cofre prune goes on and may delete what is left of it.`,
-		Example: "  cofre journal acknowledge 20261126T195247Z-oagg --why 'its disk is gone'",
+more. cofre verify finds it no more then, and cofre prune goes on and may delete what is left of it.
+
+With the name of an object, as cofre journal verify shows it, record that this part of the journal is damaged for good. It is found
+no more, and cofre expire goes on; what only that part said does not count, a hold too.`,
+		Example: "  cofre journal acknowledge 20261126T195247Z-oagg --why 'its disk is gone'\n  cofre journal acknowledge journal/entry/000000000041 --why 'the disk had bad sectors'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if why == "" {
 				return edge.Usage(cofre.Fail(cofre.Say("hold.needs_why", "a reason is needed: --why REASON")))
 			}
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
-				if err := in.Journal().Acknowledge(ctx, cofre.PointID(args[0]), why); err != nil {
+				if err := in.Journal().Acknowledge(ctx, args[0], why); err != nil {
 					return err
 				}
 				a.ShowCheckpoint(in.Checkpoint())
@@ -158,7 +161,7 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 	}
 	a.ShowJournal(entries)
 	if err != nil {
-		a.ShowJournalVerified(res.Verified, res.Key, res.Known)
+		a.ShowJournalVerified(res)
 	}
 	return err
 }
@@ -171,7 +174,7 @@ type journalDocument struct {
 }
 
 func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.Installation) error {
-	o := journaling.Reading{Full: c.full}
+	o := journaling.Reading{Full: c.full, Sealed: true}
 	for _, text := range c.lines {
 		line, err := journal.ParseCheckpoint(text)
 		if err != nil {
@@ -186,6 +189,6 @@ func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.In
 	if a.JSON {
 		return cmp.Or(a.Document(journalDocument{nil, res, edge.DocumentOf(err)}), err)
 	}
-	a.ShowJournalVerified(res.Verified, res.Key, res.Known)
+	a.ShowJournalVerified(res)
 	return err
 }

@@ -16,6 +16,8 @@ import (
 type Reading struct {
 	Since []journal.Checkpoint // that somebody kept
 	Full  bool                 // reads every object, also what is in a bundle
+	// Sealed also reads the encrypted objects, as journal.VerifyOptions has it.
+	Sealed bool
 	// Visit is given every entry, in order.
 	Visit func(journal.Numbered)
 }
@@ -28,6 +30,8 @@ type Verified struct {
 	Known bool `json:"key_known"`
 	// AsSeen is whether it goes on from what this machine has seen of it.
 	AsSeen bool `json:"as_seen"`
+	// Acknowledged is what was found and a person knows already. It is in no error.
+	Acknowledged []cofre.Finding `json:"acknowledged,omitempty"`
 }
 
 // Known is what is known of the journal of a repository before it is read. To read it, neither password nor indexes are needed.
@@ -74,17 +78,22 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	if seen := k.memory.Seen(); seen.Size > 0 {
 		o.Since = append(o.Since, seen)
 	}
-	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Visit: o.Visit})
+	var known acknowledged
+	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Sealed: o.Sealed, Visit: known.visiting(o.Visit)})
 	if err != nil {
 		return nil, err
 	}
 	seen := k.memory.Seen()
-	res := &Verified{v, k.key, k.known, k.beside == k.key && (seen.Size == 0 || !slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { return f.Object == seen.String() }))}
+	res := &Verified{Verified: v, Key: k.key, Known: k.known, AsSeen: k.beside == k.key && (seen.Size == 0 || !slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { return f.Object == seen.String() }))}
+	res.Acknowledged, v.Findings = known.divide(v.Findings)
 	if k.beside != k.key {
 		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
 	}
 	if n := len(v.Findings); n > 0 {
 		err := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings")))
+		if way := res.WayOn(); !way.IsZero() {
+			return res, cofre.WithHint(err, way)
+		}
 		return res, journal.Forget(err, k.file)
 	}
 	if !k.given && v.Newest.Size > 0 {

@@ -19,6 +19,7 @@ type Looker struct {
 	// Read reads the journal, as journaling.Known.Verify does.
 	Read       func(ctx context.Context, key string, o journaling.Reading) (*journaling.Verified, error)
 	Visit      func(journal.Numbered) // is given every entry that is read; nil looks at none
+	Sealed     bool                   // also reads what is encrypted of the journal
 	Repository any                    // that may have digests
 	Observer   cofre.Observer
 }
@@ -34,7 +35,7 @@ type digester interface {
 // Errors: as of journaling.Known.Verify; those of the repository.
 func (o Looker) Look(ctx context.Context, points []cofre.RecoveryPoint, first int64) (*Difference, *journaling.Verified, error) {
 	l := &Ledger{Installation: o.Installation}
-	res, err := o.Read(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+	res, err := o.Read(ctx, "", journaling.Reading{Sealed: o.Sealed, Visit: func(e journal.Numbered) {
 		l.Take(e)
 		if o.Visit != nil {
 			o.Visit(e)
@@ -75,7 +76,7 @@ func (o Looker) Newest(entries iter.Seq2[journal.Numbered, error], points iter.S
 	var p cofre.RecoveryPoint
 	now, n := time.Now(), 0
 	for x := range points {
-		if x.Installation == o.Installation && now.Sub(x.PublishedAt).Abs() >= underWay && !x.PublishedAt.Before(p.PublishedAt) {
+		if x.Installation == o.Installation && now.Sub(x.PublishedAt).Abs() >= UnderWay && !x.PublishedAt.Before(p.PublishedAt) {
 			p = x
 		}
 	}

@@ -113,12 +113,12 @@ type Difference struct {
 	Ended   []cofre.PointExpired  // of runs that ended before they said so
 }
 
-// underWay is how long a run may take between what it does and what the journal says of it.
-const underWay = 2 * time.Minute
+// UnderWay is how long a run may take between what it does and what the journal says of it.
+const UnderWay = 2 * time.Minute
 
 // expiringAt reports whether a run may just be taking something out of the point.
 func (k *known) expiringAt(now time.Time) bool {
-	return k.expiring != "" && now.Sub(k.begun).Abs() < underWay
+	return k.expiring != "" && now.Sub(k.begun).Abs() < UnderWay
 }
 
 // Compare says how they differ. Points of other installations are passed over.
@@ -133,7 +133,7 @@ func (l *Ledger) Compare(c Catalog) *Difference {
 		k := l.points[p.ID]
 		switch {
 		case k == nil || k.number == 0:
-			if c.Now.Sub(p.PublishedAt).Abs() >= underWay {
+			if c.Now.Sub(p.PublishedAt).Abs() >= UnderWay {
 				d.Found = append(d.Found, p)
 			}
 		case k.changed > c.First || k.digest == "" || c.Digests == nil || len(c.Digests[p.ID]) == 0 || slices.Contains(c.Digests[p.ID], k.digest):

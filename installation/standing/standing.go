@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
@@ -160,6 +161,7 @@ func (g *gathering) input(ctx context.Context) status.Input {
 	}
 	past := g.history(ctx, &in)
 	if g.opened.Catalog != nil && g.journalErr == nil {
+		in.Gone = g.gone(in.Points)
 		input := expiry.Input(&g.cfg, g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}), in.Damage, past)
 		input.Now = g.now
 		in.Retention = retention.Decide(input)
@@ -183,6 +185,19 @@ func (g *gathering) input(ctx context.Context) status.Input {
 		in.Copies = append(in.Copies, r.URL)
 	}
 	return in
+}
+
+// gone are the points that the journal says are there and that are not. What was published while this looked may be on its way.
+func (g *gathering) gone(points []cofre.RecoveryPoint) []cofre.PointID {
+	l := &record.Ledger{Installation: g.cfg.Name}
+	c := record.Catalog{Points: points, Now: g.now}
+	for _, e := range g.entries {
+		l.Take(e)
+		if g.now.Sub(e.Body.At) > record.UnderWay {
+			c.First = e.Number + 1
+		}
+	}
+	return l.Compare(c).Gone
 }
 
 // history is what status and retention go by of the journal.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -34,6 +35,8 @@ func happened(b journal.Body) cofre.Message {
 		return cofre.Say("journal.event_expiring", "expiry begun")
 	case journal.EventLoss:
 		return cofre.Say("journal.event_loss", "loss of {{.point}} acknowledged", "point", b.Point)
+	case journal.EventDamage:
+		return cofre.Say("journal.event_damage", "damage of the journal acknowledged")
 	case journal.EventFailed:
 		return cofre.Say("journal.event_failed", "a run failed: {{.code}}", "code", b.Code)
 	case journal.EventVerified:
@@ -76,25 +79,31 @@ func (s *Screen) ShowCheckpoint(line string) {
 }
 
 // ShowJournalVerified shows what is wrong with the journal, or that nothing was found, and the newest checkpoint.
-func (s *Screen) ShowJournalVerified(v *journal.Verified, key string, known bool) {
+func (s *Screen) ShowJournalVerified(v *journaling.Verified) {
 	var rows [][]string
 	for _, f := range v.Findings {
 		rows = append(rows, []string{f.Object, s.Beside(f.What, f.Messages)})
 	}
 	if len(rows) > 0 {
 		Columns(s.Out, nil, rows)
-	} else if !s.Quiet {
+	} else if !s.Quiet && len(v.Acknowledged) == 0 && v.Key != "" {
 		s.Line(s.Out, cofre.SayN("journal.whole", int(v.Entries), "the journal is whole: 1 entry", "the journal is whole: {{.n}} entries"))
 	}
 	if s.Quiet {
 		return
 	}
+	for _, f := range v.Acknowledged {
+		s.Line(s.Out, cofre.Say("journal.known_damage", "acknowledged: {{.object}}: {{.what}}", "object", f.Object, "what", f.Messages.Of(f.What)))
+	}
+	if v.Key == "" {
+		return
+	}
 	if v.Unsigned > 0 {
 		s.Line(s.Out, cofre.SayN("journal.unsigned", int(v.Unsigned), "1 entry is not covered by a checkpoint yet: the next one covers it", "{{.n}} entries are not covered by a checkpoint yet: the next one covers them"))
 	}
-	s.Line(s.Out, cofre.Say("journal.key_line", "key     {{.key}}", "key", key))
+	s.Line(s.Out, cofre.Say("journal.key_line", "key     {{.key}}", "key", v.Key))
 	s.ShowCheckpoint(v.Newest.String())
-	if !known {
+	if !v.Known {
 		edge.Say(s.Err, s.Word(warning()), s.Text(cofre.Say("journal.key_unknown", "nobody vouches for this key: it lies beside the journal; compare it with the recovery kit, or give that one with --key")))
 	}
 }
