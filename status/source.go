@@ -231,6 +231,9 @@ func (j *judged) gaps() {
 		for _, tli := range of.Orphans {
 			j.find(AtRisk, cofre.SayError(wal.ErrNoHistory(tli)), cofre.Say("status.wal_status", "cofre wal status says more"))
 		}
+		for _, u := range of.Unread {
+			j.find(Attention, cofre.SayError(u.Err), wal.MoveAway())
+		}
 		for _, r := range of.Repositories {
 			switch {
 			case r.Err != nil:

@@ -61,6 +61,8 @@ func runScripts(t *testing.T, dir string, major int) {
 			"settled":    cmdSettled,
 			"runs":       cmdRuns,
 			"line":       cmdLine,
+			"forge":      cmdForge,
+			"lose":       cmdLose,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()

@@ -39,7 +39,7 @@ func (s *Status) Trouble() error {
 	if s.KeyErr != nil {
 		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, s.KeyErr), cofre.HintOf(s.KeyErr))
 	}
-	if err := cmp.Or(gap, orphan, damagedHere(s.Systems)); err != nil {
+	if err := cmp.Or(gap, orphan, damagedHere(s.Systems), unread(s.Systems)); err != nil {
 		return err
 	}
 	if s.Archiver != nil {
@@ -59,6 +59,16 @@ func damagedHere(systems []wal.Status) error {
 				return cofre.WithHint(fmt.Errorf("%w: segment %s is damaged in %s", cofre.ErrFindings, r.Damaged[0], r.URL), cofre.Say("wal.damaged_here",
 					"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", r.Damaged[0]))
 			}
+		}
+	}
+	return nil
+}
+
+// unread finds an object beside the segments that says nothing any more.
+func unread(systems []wal.Status) error {
+	for _, of := range systems {
+		for _, u := range of.Unread {
+			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, u.Err), wal.MoveAway())
 		}
 	}
 	return nil

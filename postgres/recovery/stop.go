@@ -311,6 +311,12 @@ func (p *planner) toEnd(c candidate) (*Recovery, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.endsInWhole(c, last) {
+		return nil, p.broken(c, last)
+	}
+	if err := p.begun(c, last.LastRecord); err != nil {
+		return nil, err
+	}
 	at := l.stop()
 	at.start, at.reach = last.LastRecord, last.Reached
 	return p.whole(c, at, l)

@@ -115,6 +115,7 @@ func inEach(archives []Archive, do func(int, Archive) (isNew bool, err error)) (
 func (inv *Inventory) Merge(of *Inventory) {
 	inv.Notes = append(inv.Notes, of.Notes...)
 	inv.Acknowledged = append(inv.Acknowledged, of.Acknowledged...)
+	inv.Unread = append(inv.Unread, of.Unread...)
 	for s := range of.Segments {
 		// What one of them has is taken from the first that has it and can give it.
 		b, broken := of.Breaks[s]

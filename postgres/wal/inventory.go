@@ -26,7 +26,8 @@ type Inventory struct {
 	NewestAt     time.Time // when the last object was stored, by the store's clock
 	Acknowledged []Acknowledgement
 	Notes        []Note // what archivers have left, oldest file first
-	Unlinked     int    // how many segments say nothing of their neighbours, of those that ReadChain has looked at
+	Unread       []Unread
+	Unlinked     int // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	days    map[int64]int64             // bytes that were stored on each day since 1970
 	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
@@ -84,8 +85,9 @@ func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
 //
 // Errors: the store's; those of unlock.
 func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, segmentSize int64, unlock func() (Identity, error)) (*Inventory, error) {
-	if segmentSize == 0 {
-		segmentSize = 16 << 20
+	known := segmentSize != 0
+	if !known {
+		segmentSize = UsualSegment
 	}
 	inv := newInventory(system, segmentSize)
 	var histories []cofre.Timeline
@@ -101,10 +103,11 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		rest := strings.TrimPrefix(o.Name, Prefix(system))
 		if strings.HasPrefix(rest, "gaps/") {
 			a, err := readAcknowledgement(ctx, st, o.Name)
-			if err != nil {
+			if err == nil {
+				inv.Acknowledged = append(inv.Acknowledged, a)
+			} else if err := inv.pass(o.Name, err); err != nil {
 				return nil, err
 			}
-			inv.Acknowledged = append(inv.Acknowledged, a)
 			continue
 		}
 		_, name, _ := strings.Cut(rest, "/")
@@ -129,14 +132,15 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			continue
 		}
 		if file, ok := parseNote(name); ok {
-			n, err := readNote(ctx, st, o.Name)
-			if err != nil {
-				return nil, err
-			}
 			if s, err := file.Segment(segmentSize); err == nil {
 				inv.objects[s] = append(inv.objects[s], o.Name)
 			}
-			inv.Notes = append(inv.Notes, n)
+			n, err := readNote(ctx, st, o.Name)
+			if err == nil {
+				inv.Notes = append(inv.Notes, n)
+			} else if err := inv.pass(o.Name, err); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		n, err := pgdata.ParseWALName(name)
@@ -148,6 +152,10 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			continue
 		}
 		s, err := n.Segment(segmentSize)
+		if err != nil && known {
+			_ = inv.pass(o.Name, fmt.Errorf("%s: %w: %w", o.Name, err, cofre.ErrCorrupt))
+			continue
+		}
 		if err != nil {
 			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), cofre.Say("wal.segment_size", "the cluster's segments are not of {{.bytes}} bytes", "bytes", segmentSize))
 		}
@@ -197,11 +205,10 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			if err == nil {
 				h, err = pgdata.ParseHistory(tli, b)
 			}
-			switch {
-			case err == nil:
+			if err == nil {
 				inv.Histories[tli] = h
-			case !Damaging(err): // one that cannot be read is as good as none; a copy may have it
-				return nil, err
+			} else if err := inv.pass(ObjectName(system, pgdata.HistoryOf(tli)), err); err != nil {
+				return nil, err // one that cannot be read is as good as none; a copy may have it
 			}
 		}
 	}
@@ -411,8 +418,8 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 func readAcknowledgement(ctx context.Context, st cofre.Store, object string) (Acknowledgement, error) {
 	var a Acknowledgement
 	b, err := bounded.Read(ctx, st, object, 1<<16)
-	if err == nil {
-		err = json.Unmarshal(b, &a)
+	if err == nil && json.Unmarshal(b, &a) != nil {
+		err = fmt.Errorf("not an acknowledgement: %w", cofre.ErrCorrupt)
 	}
 	if err != nil {
 		return a, fmt.Errorf("read %s: %w", object, err)
@@ -469,6 +476,7 @@ type Status struct {
 	// Alone are base backups that no archived WAL continues, and that carry the WAL to their own end.
 	Alone    []cofre.PointID `json:"self_contained_base_backups,omitempty"`
 	Refused  []Note          `json:"refused,omitempty"`           // files that were offered, and are not in the archive
+	Unread   []Unread        `json:"unreadable,omitempty"`        // objects beside the segments that say nothing any more
 	Unlinked int             `json:"unlinked_segments,omitempty"` // segments of before, which say nothing of their neighbours
 	Segments int             `json:"segments"`
 	Bytes    int64           `json:"stored_bytes"`
@@ -482,7 +490,7 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 	r := recovery.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Orphans: inv.Orphans(),
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Orphans: inv.Orphans(),
 	}
 	for _, b := range backups {
 		switch {

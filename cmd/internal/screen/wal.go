@@ -39,6 +39,9 @@ func (s *Screen) ShowWAL(of wal.Status) {
 	for _, n := range of.Refused {
 		s.Say(cofre.Say("wal.refused", "refused: {{.what}}", "what", recovery.Told(n.Offered())))
 	}
+	for _, u := range of.Unread {
+		s.Say(cofre.Say("wal.unread", "cannot be read: {{.error}}", "error", u.Err))
+	}
 	if of.Unlinked > 0 {
 		s.Say(cofre.SayN("wal.unlinked", of.Unlinked, "1 segment was archived by an earlier version: only cofre verify --level content compares it with its neighbours", "{{.n}} segments were archived by an earlier version: only cofre verify --level content compares them with their neighbours"))
 	}

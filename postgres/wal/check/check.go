@@ -41,6 +41,9 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		}
 		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file)}.Saying(e.Message()))
 	}
+	for _, u := range inv.Unread {
+		all = append(all, u.Finding())
+	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
 }

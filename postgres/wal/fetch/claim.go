@@ -40,7 +40,7 @@ func (f *Fetcher) probed(ctx context.Context, system cofre.SystemID, tli cofre.T
 	taken := reply{answer: Delivered, content: []byte(used)}
 	got := f.ask(ctx, system, pgdata.HistoryOf(tli))
 	switch {
-	case got.answer == Gap, got.answer == Absent && tli <= f.Used, got.foreign && tli <= f.Used:
+	case got.answer == Gap, got.answer == Unknown && wal.Damaging(got.err), got.answer == Absent && tli <= f.Used, got.foreign && tli <= f.Used:
 		return taken
 	case got.answer != Absent && !got.foreign:
 		return got

@@ -117,7 +117,15 @@ func (p place) lost(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 		if err != nil {
 			return "", err
 		}
-		if later := strings.TrimPrefix(o.Name, dir); pgdata.IsSegmentName(later) && later > text {
+		later := strings.TrimPrefix(o.Name, dir)
+		if !pgdata.IsSegmentName(later) || later <= text {
+			continue
+		}
+		size, err := p.segmentSize(ctx, system, name.Timeline)
+		if err != nil {
+			return "", err
+		}
+		if _, err := pgdata.ParseSegment(later, size); err == nil { // or else no server has written it
 			return "segment " + later + " is there", nil
 		}
 	}

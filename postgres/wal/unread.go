@@ -1,0 +1,39 @@
+package wal
+
+import (
+	"errors"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Unread is an object beside the segments that cannot be read, or that has a name which no file of the cluster has: a history, an
+// acknowledgement, a note. What it said is lost, and nothing else is.
+type Unread struct {
+	Object string `json:"object"`
+	Error  string `json:"error"`
+	Err    error  `json:"-"`
+}
+
+// pass remembers an object that cannot be read, and lets the reading of the others go on.
+//
+// Errors: err itself, if it says nothing of the object.
+func (inv *Inventory) pass(object string, err error) error {
+	if !Damaging(err) && !errors.Is(err, cofre.ErrNotFound) {
+		return err
+	}
+	if Damaging(err) {
+		inv.Unread = append(inv.Unread, Unread{object, cofre.OneLine(err), err})
+	}
+	return nil
+}
+
+// Finding says it as a verification does, with what can be done.
+func (u Unread) Finding() cofre.Finding {
+	f := cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: u.Object}
+	return f.Saying(cofre.Series(cofre.SayError(u.Err), MoveAway()))
+}
+
+// MoveAway is what to do about an object that nobody reads.
+func MoveAway() cofre.Message {
+	return cofre.Say("wal.move_away", "cofre wal mend stores a history afresh if another repository has it or WAL of its timeline is there, and cofre wal acknowledge an acknowledgement; what is left of it, move out of the repository")
+}
