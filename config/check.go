@@ -102,6 +102,9 @@ func (r Repository) check(p *problems, at string) {
 		p.add(at+".url", what, hint)
 	}
 	oneOf(p, at+".compression", r.Compression)
+	if r.WALRecipient != "" && (!strings.HasPrefix(r.WALRecipient, "age1") || len(r.WALRecipient) != 62) {
+		p.add(at+".wal_recipient", cofre.Say("config.no_recipient", "is no recipient"), cofre.Say("config.recipient_form", "age1 and 58 letters and digits, as in cofre/keys/wal.pub of the repository"))
+	}
 	r.Credentials.check(p, at+".credentials")
 }
 

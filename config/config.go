@@ -76,6 +76,8 @@ type Repository struct {
 	Compression string      `yaml:"compression"` // zstd-fastest if empty
 	Credentials Credentials `yaml:"credentials"`
 	CA          string      `yaml:"ca"` // PEM file with the authorities of the endpoint
+	// WALRecipient is the key that WAL is encrypted for, age1…: another one in the repository is refused. Empty: the one of the first use.
+	WALRecipient string `yaml:"wal_recipient"`
 }
 
 // IsS3 reports whether the repository is on an object store.

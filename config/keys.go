@@ -85,6 +85,7 @@ var repositoryKeys = []Key{
 	{"compression", "`s2` takes half the CPU and more space", "`s2` usa metade da CPU e mais espaço", Compressions, "`zstd-fastest`", first, "backup"},
 	{"credentials", "of an object store", "de um armazenamento de objetos", nil, "the usual chain: `AWS_*` variables, shared file, instance role", first, "every command"},
 	{"ca", "PEM file with the certificate authorities of a private endpoint", "arquivo PEM com os certificados das autoridades certificadoras (CA) de um endpoint privado", nil, "the machine's", first, "every command"},
+	{"wal_recipient", "the key that WAL is encrypted for, `age1…`, as `cofre init` says it: another one in the repository is refused, since whoever put it there would read the WAL", "a chave para a qual o WAL é criptografado, `age1…`, como `cofre init` a mostra: outra no repositório é recusada, pois quem a pôs ali leria o WAL", nil, "that of the first use, remembered in `state_dir`", first, "wal archive, wal stream, wal status, backup, doctor, verify"},
 }
 
 var credentialKeys = []Key{
@@ -190,6 +191,7 @@ var logKeys = []Key{
 var standards = map[string]string{
 	"the host's name": "o nome da máquina",
 	"the machine's":   "o da máquina",
+	"that of the first use, remembered in `state_dir`":               "a do primeiro uso, lembrada em `state_dir`",
 	"that of `LC_ALL`, `LC_MESSAGES` or `LANG`":                      "o de `LC_ALL`, `LC_MESSAGES` ou `LANG`",
 	"`COFRE_PASSWORD`, or the file that `COFRE_PASSWORD_FILE` names": "`COFRE_PASSWORD`, ou o arquivo que `COFRE_PASSWORD_FILE` indica",
 	"the usual chain: `AWS_*` variables, shared file, instance role": "a cadeia usual: variáveis `AWS_*`, arquivo, papel da instância",

@@ -122,10 +122,9 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	if err = errors.Join(err, repo.Close(ctx)); err != nil {
 		return failed(subject, err)
 	}
-	st, err := walstore.Open(ctx, r)
-	if err == nil {
-		_, err = wal.Archive{Store: st}.Find(ctx)
-	}
+	archive := walstore.ArchiveOf(ctx, cfg, r)
+	st := archive.Store
+	_, err = archive.Find(ctx)
 	if err == nil && cfg.Cluster != nil && cfg.Cluster.WAL != "" {
 		err = wal.Readable(ctx, st, walstore.Unlock(ctx, r, st))
 	}

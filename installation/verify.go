@@ -78,7 +78,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	req := verify.Request{
 		Points: points, Level: level, Checks: sources.PointChecks(), Observer: in.observer, Ledger: ledger, All: all,
 		Beside: func(ctx context.Context) []verify.WAL {
-			return walcheck.Run(ctx, walcheck.Open(ctx, in.cfg.Repositories()), beside)
+			return walcheck.Run(ctx, walcheck.Open(ctx, in.cfg), beside)
 		},
 		Name:  func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },
 		Needs: needs.Of(points),

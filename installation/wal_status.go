@@ -40,7 +40,7 @@ func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
 		of, err := statusOf(ctx, held, backups)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
-			s.KeyErr = cmp.Or(s.KeyErr, unreadable(ctx, held, keys))
+			s.KeyErr = cmp.Or(s.KeyErr, w.unreadable(ctx, held, keys))
 		}
 		s.Systems = append(s.Systems, of)
 		return err
@@ -98,13 +98,14 @@ func (k keys) of(ctx context.Context, h holding) func() (wal.Identity, error) {
 	return k[h.repository.URL]
 }
 
-// unreadable finds a repository whose WAL nobody can read.
-func unreadable(ctx context.Context, held []holding, keys keys) error {
+// unreadable finds a repository whose WAL nobody can read, or that names another recipient than this host knows.
+func (w WAL) unreadable(ctx context.Context, held []holding, keys keys) error {
 	for _, h := range held {
 		if h.err != nil || len(h.inv.Segments) == 0 {
 			continue
 		}
-		if err := wal.Readable(ctx, h.store, keys.of(ctx, h)); err != nil {
+		_, err := walstore.ArchiveOf(ctx, w.in.cfg, h.repository).Find(ctx)
+		if err = cmp.Or(wal.Readable(ctx, h.store, keys.of(ctx, h)), err); err != nil {
 			return err
 		}
 	}

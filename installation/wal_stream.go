@@ -11,7 +11,6 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/probe"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
@@ -95,7 +94,7 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (_ *probe.Probed, err er
 		if err != nil {
 			return nil, err
 		}
-		p.Archives = append(p.Archives, wal.Archive{Store: st})
+		p.Archives = append(p.Archives, walstore.ArchiveOf(ctx, cfg, r))
 		p.Unlock = append(p.Unlock, walstore.Unlock(ctx, r, st))
 	}
 	done, err := p.Run(ctx)

@@ -36,6 +36,14 @@ func cmdForge(ts *testscript.TestScript, _ bool, args []string) {
 	forge(ts, filepath.Join(walOf(ts), name[:8], name), content)
 }
 
+// swap: puts another recipient in the place of the one that WAL is encrypted for.
+func cmdSwap(ts *testscript.TestScript, _ bool, _ []string) {
+	other, err := age.GenerateX25519Identity()
+	ts.Check(err)
+	ts.Setenv("OTHER", other.Recipient().String())
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "repo", "cofre", "keys", "wal.pub"), []byte(other.Recipient().String()+"\n"), 0o644))
+}
+
 // lose FILE...: removes archived files, named as forge does.
 func cmdLose(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range segmentsNamed(ts, args) {

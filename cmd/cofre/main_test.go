@@ -63,6 +63,7 @@ func runScripts(t *testing.T, dir string, major int) {
 			"line":       cmdLine,
 			"forge":      cmdForge,
 			"lose":       cmdLose,
+			"swap":       cmdSwap,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()

@@ -27,7 +27,7 @@ func (a archive) Holds(ctx context.Context, system cofre.SystemID, name string, 
 	if err != nil {
 		return false, err
 	}
-	return wal.Holds(ctx, wal.Archive{Store: a.store}, system, file, content)
+	return wal.Holds(ctx, a.all[0], system, file, content)
 }
 
 // Put puts it into the repository and its copies.

@@ -5,6 +5,7 @@ package sources
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -149,7 +150,13 @@ func Cluster(ctx context.Context, cfg *config.Config, o Options) (*basebackup.So
 		if err != nil {
 			return nil, err
 		}
-		p.Archive = archive{cfg, st, walstore.Archives(ctx, cfg)}
+		archives := walstore.Archives(ctx, cfg)
+		for _, a := range archives {
+			if _, err := a.Find(ctx); errors.Is(err, cofre.ErrWrongKey) {
+				return nil, err // whatever else is wrong with it, the base backup does without
+			}
+		}
+		p.Archive = archive{cfg, st, archives}
 		if c.WAL == config.WALStream {
 			p.Slot = cmp.Or(c.Slot, "cofre")
 		}

@@ -101,6 +101,9 @@ func (g *gathering) wal(ctx context.Context, in *status.Input) error {
 		st, err := walstore.Open(ctx, r)
 		all = append(all, held{r, st, err})
 	}
+	if _, err := walstore.ArchiveOf(ctx, &g.cfg, g.cfg.Repository).Find(ctx); errors.Is(err, cofre.ErrWrongKey) {
+		return err
+	}
 	systems, err := wal.Systems(ctx, g.floor)
 	if err != nil {
 		return err

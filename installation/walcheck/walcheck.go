@@ -27,15 +27,17 @@ type Repository struct {
 	URL    string
 	Store  cofre.Store
 	Unlock func() (wal.Identity, error)
-	Err    error // why it could not be opened
+	// Recipient is what its WAL is encrypted for, compared with the one that this host knows.
+	Recipient func(context.Context) (wal.Recipient, error)
+	Err       error // why it could not be opened
 }
 
 // Open opens the floor of every repository.
-func Open(ctx context.Context, repositories []config.Repository) []Repository {
+func Open(ctx context.Context, cfg *config.Config) []Repository {
 	var all []Repository
-	for _, r := range repositories {
-		st, err := walstore.Open(ctx, r)
-		all = append(all, Repository{URL: r.URL, Store: st, Unlock: walstore.Unlock(ctx, r, st), Err: err})
+	for _, r := range cfg.Repositories() {
+		a := walstore.ArchiveOf(ctx, cfg, r)
+		all = append(all, Repository{URL: r.URL, Store: a.Store, Recipient: a.Find, Unlock: walstore.Unlock(ctx, r, a.Store), Err: a.Unusable})
 	}
 	return all
 }
@@ -62,6 +64,7 @@ type check struct {
 type look struct {
 	verify.WAL
 	store       cofre.Store
+	recipient   func(context.Context) (wal.Recipient, error)
 	copy        string // its address, if it is one
 	inventories map[cofre.SystemID]*wal.Inventory
 }
@@ -72,7 +75,7 @@ func Run(ctx context.Context, repositories []Repository, o Options) []verify.WAL
 	c := &check{Options: o}
 	for i, r := range repositories {
 		l := &look{inventories: map[cofre.SystemID]*wal.Inventory{}}
-		if l.URL, l.store = r.URL, r.Store; i > 0 {
+		if l.URL, l.store, l.recipient = r.URL, r.Store, r.Recipient; i > 0 {
 			l.copy = r.URL
 		}
 		if l.Err = r.Err; l.Err == nil {
@@ -103,6 +106,10 @@ func Run(ctx context.Context, repositories []Repository, o Options) []verify.WAL
 
 // look looks at one repository by itself.
 func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, error)) (err error) {
+	if _, err := l.recipient(ctx); errors.Is(err, cofre.ErrWrongKey) {
+		l.Findings = append(l.Findings, cofre.Finding{Check: string(c.Level), Kind: cofre.KindCluster, Object: wal.RecipientObject}.Saying(cofre.Series(cofre.SayError(err), cofre.HintOf(err))))
+		return nil
+	}
 	if c.Level == cofre.LevelContent {
 		if l.Findings, err = wal.CheckKeys(ctx, l.store, unlock); err != nil || len(l.Findings) > 0 {
 			return err

@@ -57,8 +57,7 @@ func Unlock(ctx context.Context, r config.Repository, st cofre.Store) func() (wa
 func Archives(ctx context.Context, cfg *config.Config) []wal.Archive {
 	var all []wal.Archive
 	for _, r := range cfg.Repositories() {
-		st, err := Open(ctx, r)
-		all = append(all, wal.Archive{Store: st, Unusable: err})
+		all = append(all, ArchiveOf(ctx, cfg, r))
 	}
 	return all
 }

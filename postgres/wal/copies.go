@@ -24,6 +24,8 @@ type Archive struct {
 	// Unusable is why a repository that is configured cannot be written to. It fails what it is needed for, and the
 	// others get their object.
 	Unusable error
+	// Confirm, if set, is asked about the recipient that the store names, before anything is encrypted for it.
+	Confirm func(context.Context, Recipient) error
 
 	found *atomic.Pointer[Recipient] // remembers what Find found
 }
@@ -47,7 +49,7 @@ func (a Archive) URL() string {
 
 // Find returns the recipient that its WAL is encrypted for.
 //
-// Errors: cofre.ErrNoRepo if it holds no key for WAL; the store's.
+// Errors: cofre.ErrNoRepo if it holds no key for WAL; those of Confirm; the store's.
 func (a Archive) Find(ctx context.Context) (Recipient, error) {
 	if a.Unusable != nil || !a.Recipient.IsZero() {
 		return a.Recipient, a.Unusable
@@ -58,6 +60,9 @@ func (a Archive) Find(ctx context.Context) (Recipient, error) {
 		}
 	}
 	r, err := LoadRecipient(ctx, a.Store)
+	if err == nil && a.Confirm != nil {
+		err = a.Confirm(ctx, r)
+	}
 	if err == nil && a.found != nil {
 		a.found.Store(&r)
 	}
