@@ -1,16 +1,13 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -225,74 +222,6 @@ func described(name string, info fs.FileInfo) cofre.StoredObject {
 		o.Version = strconv.FormatInt(st.Ctim.Nano(), 36)
 	}
 	return o
-}
-
-func (f *folder) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
-	return func(yield func(cofre.StoredObject, error) bool) {
-		if _, err := os.Stat(f.root); err != nil {
-			// An empty answer would say that everything is gone.
-			yield(cofre.StoredObject{}, f.explain("list", f.root, err))
-			return
-		}
-		_, err := f.walk(ctx, "", prefix, yield)
-		if err != nil {
-			yield(cofre.StoredObject{}, f.explain("list", f.root, err))
-		}
-	}
-}
-
-// walk visits dir, which is empty or ends with a slash, in byte order of whole names: a directory sorts as its
-// name and a slash. It returns false when the caller has seen enough.
-func (f *folder) walk(ctx context.Context, dir, prefix string, yield func(cofre.StoredObject, error) bool) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	entries, err := os.ReadDir(filepath.Join(f.root, dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil // removed since its parent was read
-	}
-	if err != nil {
-		return false, err
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortKey(a), sortKey(b)) })
-	for _, e := range entries {
-		name := dir + e.Name()
-		if strings.HasPrefix(e.Name(), tempPrefix) {
-			sweep(filepath.Join(f.root, name))
-			continue
-		}
-		if e.IsDir() {
-			below := name + "/"
-			if !strings.HasPrefix(below, prefix) && !strings.HasPrefix(prefix, below) {
-				continue
-			}
-			if more, err := f.walk(ctx, below, prefix, yield); err != nil || !more {
-				return more, err
-			}
-			continue
-		}
-		if !strings.HasPrefix(name, prefix) || !e.Type().IsRegular() {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		if !yield(described(name, info), nil) {
-			return false, nil
-		}
-	}
-	return true, nil
-}
-
-func sortKey(e fs.DirEntry) string {
-	if e.IsDir() {
-		return e.Name() + "/"
-	}
-	return e.Name()
 }
 
 func (f *folder) Delete(ctx context.Context, name string) error {

@@ -2,9 +2,12 @@ package standing
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"iter"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/status"
+	"github.com/trustlayer/cofre/store"
 )
 
 // walPrefix begins the names of what is archived.
@@ -40,6 +44,10 @@ func (g *gathering) list(ctx context.Context) {
 	prefix := ""
 	if g.cfg.Repository.IsS3() {
 		prefix = walPrefix
+	} else if state, err := g.cfg.StateFolder(); err == nil {
+		// Sizes and times are for sums here. Which objects there are is not remembered.
+		sum := sha256.Sum256([]byte(st.URL()))
+		st = store.Remembering(st, filepath.Join(state, "sizes", hex.EncodeToString(sum[:8])))
 	}
 	g.floor, g.floorErr = listing(ctx, st, prefix)
 	g.free, g.freeErr = st.Free(ctx)
@@ -53,6 +61,9 @@ func listing(ctx context.Context, st cofre.Store, prefix string) (*listed, error
 		}
 		l.bytes += o.Size
 		if strings.HasPrefix(o.Name, walPrefix) {
+			if len(l.objects) == cap(l.objects) {
+				l.objects = slices.Grow(l.objects, len(l.objects)) // by itself it grows by a quarter, and is copied as often
+			}
 			l.objects = append(l.objects, o)
 		}
 	}
