@@ -34,9 +34,12 @@ func damageName(object, kind, id string) string {
 // parseDamage reads the name of one of them below a timeline's prefix.
 func parseDamage(name string) (file pgdata.WALName, kind, id string, ok bool) {
 	text, rest, ok := strings.Cut(name, damageDir)
+	if !ok {
+		return file, "", "", false
+	}
 	file, err := pgdata.ParseWALName(text)
 	kind, id, _ = strings.Cut(rest, "-")
-	return file, kind, id, ok && err == nil
+	return file, kind, id, err == nil
 }
 
 // FoundDamaged returns the object that a note of RememberDamage is about, if name is of one.

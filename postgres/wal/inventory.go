@@ -30,7 +30,7 @@ type Inventory struct {
 	Unlinked     int // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	days    map[int64]int64             // bytes that were stored on each day since 1970
-	objects map[pgdata.Segment][]string // of a segment: whole, partial, parts, history of backups
+	objects map[pgdata.Segment][]string // beside whole segments: partial, parts, history of backups, notes
 }
 
 // Acknowledgement records that a person knows of a gap, so that it raises no alarm any more.
@@ -64,14 +64,19 @@ func (a Acknowledgement) Covers(g cofre.GapError) bool {
 // Errors: the store's.
 func Systems(ctx context.Context, st cofre.Store) ([]cofre.SystemID, error) {
 	var all []cofre.SystemID
+	last := "\x00" // of which everything is passed over
 	for o, err := range st.List(ctx, "wal/") {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
+		}
+		if strings.HasPrefix(o.Name, last) {
+			continue
 		}
 		text, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err == nil && !slices.Contains(all, cofre.SystemID(n)) {
 			all = append(all, cofre.SystemID(n))
+			last = Prefix(cofre.SystemID(n))
 		}
 	}
 	return all, nil
@@ -94,13 +99,14 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	type finding struct{ object, id string }
 	damaged := map[pgdata.WALName][]finding{}
 	parts := map[pgdata.Segment][]part{}
-	for o, err := range st.List(ctx, Prefix(system)) {
+	prefix := Prefix(system)
+	for o, err := range st.List(ctx, prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
 		inv.Bytes += o.Size
 		inv.days[o.ModifiedAt.Unix()/secondsOfDay] += o.Size
-		rest := strings.TrimPrefix(o.Name, Prefix(system))
+		rest := strings.TrimPrefix(o.Name, prefix)
 		if strings.HasPrefix(rest, "gaps/") {
 			a, err := readAcknowledgement(ctx, st, o.Name)
 			if err == nil {
@@ -159,11 +165,12 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		if err != nil {
 			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), cofre.Say("wal.segment_size", "the cluster's segments are not of {{.bytes}} bytes", "bytes", segmentSize))
 		}
-		inv.objects[s] = append(inv.objects[s], o.Name)
-		switch n.Kind {
-		case pgdata.WALSegment:
+		if n.Kind == pgdata.WALSegment {
 			inv.Segments[s] = true
-		case pgdata.WALPartial:
+			continue
+		}
+		inv.objects[s] = append(inv.objects[s], o.Name)
+		if n.Kind == pgdata.WALPartial {
 			// How far it is valid only its records tell: a scan of it does.
 			inv.Unfinished[s] = segmentSize
 		}
@@ -565,7 +572,11 @@ func Expire(ctx context.Context, st cofre.Store, inv *Inventory, kept []recovery
 	gone := map[pgdata.Segment]bool{}
 	for _, s := range recovery.Expired(kept, &inv.WAL, since) {
 		gone[s] = true
-		for _, object := range inv.objects[s] {
+		objects := inv.objects[s]
+		if inv.Segments[s] {
+			objects = append([]string{ObjectName(inv.SystemID, s.File(inv.SegmentSize))}, objects...)
+		}
+		for _, object := range objects {
 			if err := drop(object); err != nil {
 				return out, fmt.Errorf("expire segment %s: %w", s.Name(inv.SegmentSize), err)
 			}

@@ -49,8 +49,11 @@ const found = ".found/"
 // parseNote reads the name of a note below a timeline's prefix.
 func parseNote(name string) (file pgdata.WALName, ok bool) {
 	text, id, ok := strings.Cut(name, found)
+	if !ok {
+		return file, false
+	}
 	file, err := pgdata.ParseWALName(text)
-	return file, ok && err == nil && !strings.Contains(id, "/")
+	return file, err == nil && !strings.Contains(id, "/")
 }
 
 // leave stores a note about the file of the given digest, unless it is there already.

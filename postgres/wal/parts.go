@@ -38,8 +38,11 @@ func partName(system cofre.SystemID, segment pgdata.WALName, from, to int64) str
 // parsePart reads the name of a part below a timeline's prefix: SEGMENT.parts/FROM-TO.
 func parsePart(name string) (segment pgdata.WALName, p part, ok bool) {
 	text, span, ok := strings.Cut(name, partsDir)
+	if !ok {
+		return segment, part{}, false
+	}
 	segment, err := pgdata.ParseWALName(text)
-	if !ok || err != nil || segment.Kind != pgdata.WALSegment || len(span) != 17 || span[8] != '-' {
+	if err != nil || segment.Kind != pgdata.WALSegment || len(span) != 17 || span[8] != '-' {
 		return segment, part{}, false
 	}
 	from, err1 := strconv.ParseInt(span[:8], 16, 64)
