@@ -68,6 +68,7 @@ var heights = map[string]int{
 	"repository/pruning":             3, // gives back what no point refers to
 	"repository/compressors":         1, // the library's, faster
 	"repository/manifests":           3, // the catalog as Kopia keeps it
+	"repository/published":           4, // which points there are, with a memory of this machine
 	"repository/directory":           2, // directories as Kopia has them
 	"repository/repositorytest":      6,
 	"catalog":                        2, // use cases see contracts, never adapters

@@ -1,22 +1,20 @@
 package repository
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-
-	"github.com/trustlayer/cofre/repository/manifests"
-	"github.com/trustlayer/cofre/repository/pruning"
+	"path/filepath"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
-	"github.com/kopia/kopia/repo/manifest"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/manifests"
+	"github.com/trustlayer/cofre/repository/pruning"
+	"github.com/trustlayer/cofre/repository/published"
 )
 
 // Points yields every published point, oldest first.
@@ -42,37 +40,16 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var found []*manifest.EntryMetadata
+	var points []cofre.RecoveryPoint
 	err := r.mended(ctx, func() (err error) {
 		if err = r.refresh(ctx); err == nil {
-			found, err = r.kopia.FindManifests(ctx, map[string]string{manifest.TypeLabelKey: manifests.PointType})
+			points, err = published.Points(ctx, r.kopia, &published.Memory{Dir: filepath.Join(r.config.StateDir, "points", r.UniqueID()), Keys: r})
 		}
 		return err
 	})
 	if err != nil {
 		return nil, r.diagnosed(ctx, r.explain(verb, err))
 	}
-	points := make([]cofre.RecoveryPoint, 0, len(found))
-	at := make(map[cofre.PointID]int, len(found))
-	for _, m := range found {
-		var p cofre.RecoveryPoint
-		_, err := r.kopia.GetManifest(ctx, m.ID, &p)
-		if errors.Is(err, manifest.ErrNotFound) {
-			continue // expired since it was found
-		}
-		if err != nil {
-			return nil, r.explain(verb+": "+m.Labels[manifests.PointLabel], err)
-		}
-		if i, twice := at[p.ID]; twice {
-			points[i] = manifests.Both(points[i], p)
-			continue
-		}
-		at[p.ID] = len(points)
-		points = append(points, p)
-	}
-	slices.SortFunc(points, func(a, b cofre.RecoveryPoint) int {
-		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(a.ID, b.ID))
-	})
 	return points, nil
 }
 
