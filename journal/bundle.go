@@ -84,14 +84,23 @@ func (j *Journal) Bundle(ctx context.Context) error {
 		size = j.head.size
 	}
 	j.mu.Unlock()
-	for n := size/width - 1; n >= max(0, size/width-bundledAtOnce); n-- {
-		_, err := j.store.Stat(ctx, bundleName(n))
-		if err == nil {
-			return nil // and so are those before it
+	if size < width {
+		return nil
+	}
+	// One that is missing behind others is of a run that was killed, or could not write.
+	there := map[string]bool{}
+	for o, err := range j.store.List(ctx, bundlesPrefix) {
+		if err != nil {
+			return fmt.Errorf("journal: list bundles: %w", err)
 		}
-		if !errors.Is(err, cofre.ErrNotFound) {
-			return fmt.Errorf("journal: %w", err)
+		there[o.Name] = true
+	}
+	tried := 0
+	for n := size/width - 1; n >= 0 && tried < bundledAtOnce; n-- {
+		if there[bundleName(n)] {
+			continue
 		}
+		tried++
 		if err := j.bundle(ctx, n); err != nil && !errors.Is(err, cofre.ErrCorrupt) {
 			return fmt.Errorf("journal: bundle entries: %w", err)
 		}

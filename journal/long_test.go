@@ -194,3 +194,26 @@ func BenchmarkProof(b *testing.B) {
 		})
 	}
 }
+
+// A run that was killed between two bundles leaves one that is missing behind others: a later run makes it.
+func TestABundleThatIsMissingBehindOthersIsMade(t *testing.T) {
+	journal.SetWidth(t, 8)
+	h := newHost(t)
+	h.store = newMemory()
+	h.log = journal.Open(h.store, h.keys, h.sign)
+	h.append(t, 60)
+	for range 2 { // seven are due, and each run makes four at most
+		h.bundle(t)
+	}
+	missing := []string{journal.BundleName(0), journal.BundleName(3)}
+	h.remove(t, missing...)
+	h.bundle(t)
+	for n := range int64(7) {
+		if _, err := h.store.Stat(t.Context(), journal.BundleName(n)); err != nil {
+			t.Errorf("bundle %d: %v", n, err)
+		}
+	}
+	if found := h.verify(t); len(found) != 0 {
+		t.Errorf("%q", found)
+	}
+}
