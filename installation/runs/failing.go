@@ -30,6 +30,8 @@ type Failing struct {
 	since     map[cofre.Kind]time.Time
 	newest    map[cofre.Kind]journal.Body
 	published map[cofre.Kind]time.Time
+	// waiting are publications of which nobody has asked which kinds they are of: of ten thousand in a row, most never matter.
+	waiting []journal.Body
 }
 
 // Take takes the next entry of the journal of an installation. One that was told later counts for the kinds of which nothing was published since; what was called
@@ -40,16 +42,16 @@ func (f *Failing) Take(b journal.Body) {
 	}
 	switch b.Event {
 	case journal.EventPublished:
-		for _, k := range publishedKinds(b) {
-			delete(f.since, k)
-			delete(f.newest, k)
-			f.published[k] = b.At
+		f.waiting = append(f.waiting, b)
+		if len(f.since) > 0 {
+			f.settle()
 		}
 	case journal.EventFailed:
 		var facts FailedFacts
 		if json.Unmarshal(b.Facts, &facts) != nil || facts.Kind != cofre.RunBackup || facts.Published || b.Code == cofre.CodeInterrupted || b.Code == cofre.CodeLocked {
 			return
 		}
+		f.settle()
 		for _, k := range cofre.Kinds() {
 			if !IsOf(facts.What, k) || facts.Later && !b.At.After(f.published[k]) {
 				continue
@@ -60,6 +62,26 @@ func (f *Failing) Take(b journal.Body) {
 			f.newest[k] = b
 		}
 	}
+}
+
+// settle takes the publications that wait, the newest first: of each kind, it is the one that counts.
+func (f *Failing) settle() {
+	seen := map[cofre.Kind]bool{}
+	for _, b := range slices.Backward(f.waiting) {
+		if !slices.ContainsFunc(cofre.Kinds(), func(k cofre.Kind) bool { return !seen[k] }) {
+			break
+		}
+		for _, k := range publishedKinds(b) {
+			if seen[k] {
+				continue
+			}
+			seen[k] = true
+			delete(f.since, k)
+			delete(f.newest, k)
+			f.published[k] = b.At
+		}
+	}
+	f.waiting = nil
 }
 
 // publishedKinds are the kinds that a point has. An entry that does not say has all of them.
@@ -94,6 +116,7 @@ func (f *Failing) Newest(kinds []cofre.Kind) (newest journal.Body, ok bool) {
 
 // MadeGood reports whether each of these kinds that a backup was to capture was published after a moment.
 func (f *Failing) MadeGood(what string, at time.Time, kinds []cofre.Kind) bool {
+	f.settle()
 	for _, k := range kinds {
 		if IsOf(what, k) && !f.published[k].After(at) {
 			return false

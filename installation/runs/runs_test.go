@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,5 +191,41 @@ func TestRunsOfJournalLogsAndMarks(t *testing.T) {
 	}
 	if all := h.Runs(runs.Want{Kind: cofre.RunBackup, Since: since, Last: 1}); len(all) != 1 || !strings.HasPrefix(string(all[0].ID), "2026") {
 		t.Errorf("%+v", all)
+	}
+}
+
+// Which kinds a publication is of is found out when it matters: whenever that is, the answers are the same.
+func TestFailuresAreMadeGoodWheneverOneAsks(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(3, 4))
+	facts := func(v any) json.RawMessage {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	for round := range 500 {
+		var seldom, always runs.Failing
+		at := time.Unix(1_790_000_000, 0)
+		for range random.IntN(30) {
+			at = at.Add(time.Duration(random.IntN(100)) * time.Minute)
+			kind := cofre.Kinds()[random.IntN(len(cofre.Kinds()))]
+			b := journal.Body{Event: journal.EventPublished, At: at, Facts: facts(map[string]any{"components": []map[string]any{{"kind": kind}}})}
+			if random.IntN(3) == 0 {
+				what := []string{"", string(kind)}[random.IntN(2)]
+				b = journal.Body{Event: journal.EventFailed, At: at.Add(-time.Duration(random.IntN(300)) * time.Minute), Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup, What: what, Later: random.IntN(2) == 0})}
+			}
+			seldom.Take(b)
+			always.Take(b)
+			always.MadeGood("", at, cofre.Kinds())
+		}
+		for _, k := range cofre.Kinds() {
+			got, _ := seldom.Newest([]cofre.Kind{k})
+			want, _ := always.Newest([]cofre.Kind{k})
+			if !seldom.Since(k).Equal(always.Since(k)) || !got.At.Equal(want.At) || seldom.MadeGood("", at, []cofre.Kind{k}) != always.MadeGood("", at, []cofre.Kind{k}) {
+				t.Fatalf("round %d: %s fails since %s, want %s", round, k, seldom.Since(k), always.Since(k))
+			}
+		}
 	}
 }
