@@ -12,6 +12,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/durable/durabletest"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -105,4 +106,19 @@ func TestAFailedSyncIsNoSuccess(t *testing.T) {
 			t.Errorf("%s fails: the object holds %q, want %q", op, b.String(), want)
 		}
 	}
+}
+
+// Whatever step fails: a new repository, and an object in folders that are not there yet, are not answered for.
+func TestEachStepOfAStoreCounts(t *testing.T) {
+	t.Parallel()
+	durabletest.EachStepFails(t, func() (string, func() error) {
+		dir := t.TempDir()
+		return dir, func() error {
+			s, err := store.Open(t.Context(), store.Config{URL: filepath.Join(dir, "new", "store"), Create: true})
+			if err != nil {
+				return err
+			}
+			return s.Create(t.Context(), "a/b/c/d", strings.NewReader("one"), 3)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 func TestProbeLeavesNothing(t *testing.T) {
@@ -66,6 +69,43 @@ func TestProbeSaysWhatDoesNotWork(t *testing.T) {
 	}
 }
 
+// Whichever request fails, a probe and a question for the time say so; without the right to delete, and with another probe
+// that deletes first, all is well.
+func TestEachRequestOfAProbeCounts(t *testing.T) {
+	t.Parallel()
+	torn := errors.New("torn")
+	clock := func(ctx context.Context, s cofre.Store) error {
+		_, err := store.Clock(ctx, s)
+		return err
+	}
+	for _, c := range []struct {
+		what  string
+		ask   func(context.Context, cofre.Store) error
+		verb  storetest.Verb
+		fails error
+		want  error
+	}{
+		{"probe", store.Probe, storetest.Replace, torn, torn},
+		{"probe", store.Probe, storetest.Open, torn, torn},
+		{"probe", store.Probe, storetest.Open, cofre.ErrNotFound, nil},
+		{"probe", store.Probe, storetest.Delete, torn, torn},
+		{"probe", store.Probe, storetest.Delete, cofre.ErrDenied, nil},
+		{"probe", store.Probe, storetest.Delete, cofre.ErrNotFound, nil},
+		{"clock", clock, storetest.Replace, torn, torn},
+		{"clock", clock, storetest.Stat, torn, torn},
+	} {
+		s := storetest.Before(storetest.NewMemory(time.Now), func(verb storetest.Verb, _ string) error {
+			if verb == c.verb {
+				return c.fails
+			}
+			return nil
+		})
+		if err := c.ask(t.Context(), s); !errors.Is(err, c.want) {
+			t.Errorf("%s, and %s fails with %v: %v, want %v", c.what, c.verb, c.fails, err, c.want)
+		}
+	}
+}
+
 // A folder that its group may write is shared: whatever is made in it, by whichever user and umask, is the group's.
 func TestASharedFolderStaysShared(t *testing.T) {
 	other, err := user.Lookup("nobody")
@@ -107,6 +147,18 @@ func TestASharedFolderStaysShared(t *testing.T) {
 	}
 	if err := store.WritableBy(root, uid); err != nil {
 		t.Errorf("of a shared folder: %v", err)
+	}
+	if err := os.Chmod(filepath.Dir(root), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.WritableBy(root, uid); !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), filepath.Dir(root)+":") {
+		t.Errorf("of a shared folder below one that may not be passed: %v", err)
+	}
+	if err := cmp.Or(store.WritableBy(root, 0), store.WritableBy("s3://bucket/prefix", uid)); err != nil {
+		t.Errorf("of root, who may everything, and of a bucket, which has no users: %v", err)
+	}
+	if err := os.Chmod(filepath.Dir(root), 0o711); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.Chmod(filepath.Join(root, "wal/system"), 0o700); err != nil {
 		t.Fatal(err)

@@ -79,6 +79,13 @@ func TestAddresses(t *testing.T) {
 		"s3://b/p?timeout=30s":                   "s3://b/p",
 		"s3://b?timeout=30":                      "",
 		"s3://b?timeout=0s":                      "",
+		"s3://b?timeout=1s":                      "s3://b",
+		"s3://b?timeout=1h":                      "s3://b",
+		"s3://b?timeout=1h1s":                    "",
+		"s3://b?patience=999ms":                  "",
+		"s3://b?patience=1s":                     "s3://b",
+		"s3://b?patience=24h":                    "s3://b",
+		"s3://b?patience=24h1s":                  "",
 		"s3://b/../c":                            "",
 		"s3://b?ca=/no/such/file":                "",
 		"s3://key:hunter2@b/%zz":                 "",
@@ -93,6 +100,62 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("%q is %q, want %q", address, s.URL(), want)
 		}
 	}
+}
+
+// A prefix is a folder: one store does not see the objects of another whose prefix begins alike.
+func TestPrefixesOfABucketAreApart(t *testing.T) {
+	server := testkit.S3(t)
+	for _, prefix := range []string{"p", "pq", "p/r"} {
+		s := openStore(t, onServer(server, server.URL(prefix)))
+		if got := storetest.Names(t, s, ""); len(got) != 0 {
+			t.Errorf("%s lists %q, before anything was put there", prefix, got)
+		}
+		if err := storetest.Put(t.Context(), s, "a", prefix); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(server.Dir, server.Bucket, prefix, "a")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A folder that cannot be read is an error of the list, and not a list without what is in it. Here the path is too long to be read.
+func TestAListThatIsNotWholeIsAnError(t *testing.T) {
+	for what, last := range map[string]int{"a folder": 4090, "a file": 4000} {
+		dir := t.TempDir()
+		s := openStore(t, store.Config{URL: dir})
+		r, err := os.OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := len(dir); at < last; {
+			name := strings.Repeat("d", min(200, max(1, last-at-1)))
+			at += 1 + len(name)
+			below, err := mkdir(r, name)
+			r.Close()
+			if r = below; err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer r.Close()
+		if err := r.WriteFile(strings.Repeat("f", 200), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got error
+		for _, err := range s.List(t.Context(), "") {
+			got = err
+		}
+		if !errors.Is(got, syscall.ENAMETOOLONG) {
+			t.Errorf("%s: %v, want ENAMETOOLONG", what, got)
+		}
+	}
+}
+
+func mkdir(r *os.Root, name string) (*os.Root, error) {
+	if err := r.Mkdir(name, 0o700); err != nil {
+		return nil, err
+	}
+	return r.OpenRoot(name)
 }
 
 func TestMissingFolderIsNotMade(t *testing.T) {
@@ -121,6 +184,9 @@ func TestReadOnlyConfig(t *testing.T) {
 	s := openStore(t, store.Config{URL: t.TempDir(), ReadOnly: true})
 	if err := storetest.Put(t.Context(), s, "a", "x"); !errors.Is(err, cofre.ErrReadOnly) {
 		t.Errorf("create: %v, want ErrReadOnly", err)
+	}
+	if err := s.Replace(t.Context(), "a", strings.NewReader("x"), 1); !errors.Is(err, cofre.ErrReadOnly) {
+		t.Errorf("replace: %v, want ErrReadOnly", err)
 	}
 	if err := s.Delete(t.Context(), "a"); !errors.Is(err, cofre.ErrReadOnly) {
 		t.Errorf("delete: %v, want ErrReadOnly", err)
@@ -198,10 +264,14 @@ func TestS3Conditions(t *testing.T) {
 	}
 	s := openStore(t, onServer(server, server.URL("p")))
 	server.Stop()
+	listed := 0
 	for _, err := range s.List(t.Context(), "") {
-		if !errors.Is(err, cofre.ErrUnreachable) {
+		if listed++; !errors.Is(err, cofre.ErrUnreachable) {
 			t.Errorf("list after the server stopped: %v, want ErrUnreachable", err)
 		}
+	}
+	if listed != 1 {
+		t.Errorf("the list of a server that is stopped has %d results, want an error", listed)
 	}
 }
 

@@ -35,6 +35,15 @@ func Run(t *testing.T, open func(t *testing.T) cofre.Store) {
 		if got := Get(t, s, "wal/7/1/0001", 0, -1); got != "first" {
 			t.Errorf("holds %q", got)
 		}
+		if err := Put(t.Context(), s, "wal/7/1/0001", ""); !errors.Is(err, cofre.ErrExists) {
+			t.Errorf("create again, without bytes: %v, want ErrExists", err)
+		}
+		if err := Put(t.Context(), s, "empty", ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := Put(t.Context(), s, "empty", ""); !errors.Is(err, cofre.ErrExists) || Get(t, s, "empty", 0, -1) != "" {
+			t.Errorf("create an empty one again: %v, want ErrExists", err)
+		}
 	})
 	check("of several creates one wins", func(t *testing.T, s cofre.Store) {
 		var won atomic.Int64
@@ -132,8 +141,10 @@ func Run(t *testing.T, open func(t *testing.T) cofre.Store) {
 	})
 	check("names stay inside", func(t *testing.T, s cofre.Store) {
 		for _, n := range []string{"", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", "./a"} {
-			if err := Put(t.Context(), s, n, "x"); err == nil {
-				t.Errorf("%q was taken", n)
+			for verb, err := range requests(t.Context(), s, n) {
+				if err == nil {
+					t.Errorf("%s %q: done", verb, n)
+				}
 			}
 		}
 	})
@@ -154,16 +165,37 @@ func Run(t *testing.T, open func(t *testing.T) cofre.Store) {
 	check("a cancelled context starts nothing", func(t *testing.T, s cofre.Store) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := Put(ctx, s, "x", "x"); !errors.Is(err, context.Canceled) {
-			t.Errorf("create: %v, want context.Canceled", err)
+		if err := Put(t.Context(), s, "x", "before"); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []string{"x", "y"} {
+			for verb, err := range requests(ctx, s, n) {
+				if there := verb == Create && errors.Is(err, cofre.ErrExists); !there && !errors.Is(err, context.Canceled) {
+					t.Errorf("%s %s: %v, want context.Canceled", verb, n, err)
+				}
+			}
 		}
 		for _, err := range s.List(ctx, "") {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("list: %v, want context.Canceled", err)
 			}
 		}
-		if got := Names(t, s, ""); len(got) != 0 {
+		if got := Names(t, s, ""); !slices.Equal(got, []string{"x"}) || Get(t, s, "x", 0, -1) != "before" {
 			t.Errorf("lists %q", got)
+		}
+	})
+	check("a write that is cancelled in the middle is not answered for", func(t *testing.T, s cofre.Store) {
+		for name, write := range map[string]func(context.Context, string, io.Reader, int64) error{"created": s.Create, "replaced": s.Replace} {
+			ctx, cancel := context.WithCancel(t.Context())
+			r := io.MultiReader(strings.NewReader("abc"), readerFunc(func([]byte) (int, error) { cancel(); return 0, io.EOF }), strings.NewReader("def"))
+			if err := write(ctx, name, r, 6); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v, want context.Canceled", name, err)
+			}
+		}
+		for _, name := range Names(t, s, "") {
+			if got := Get(t, s, name, 0, -1); got != "abcdef" { // the whole may have been on its way
+				t.Errorf("%s holds %q", name, got)
+			}
 		}
 	})
 	check("a large object", func(t *testing.T, s cofre.Store) {
@@ -176,6 +208,23 @@ func Run(t *testing.T, open func(t *testing.T) cofre.Store) {
 		}
 	})
 }
+
+// requests are the answers to each request that names an object, and acts on it or reads it.
+func requests(ctx context.Context, s cofre.Store, name string) map[Verb]error {
+	r, openErr := s.Open(ctx, name, 0, -1)
+	if openErr == nil {
+		_, openErr = io.ReadAll(r)
+		r.Close()
+	}
+	_, statErr := s.Stat(ctx, name)
+	return map[Verb]error{
+		Create: Put(ctx, s, name, "x"), Replace: s.Replace(ctx, name, strings.NewReader("x"), 1), Open: openErr, Stat: statErr, Delete: s.Delete(ctx, name),
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 // Put creates an object.
 func Put(ctx context.Context, s cofre.Store, name, text string) error {

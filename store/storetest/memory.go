@@ -58,8 +58,8 @@ func (s *Memory) Restore(state map[string]Object) {
 }
 
 func (s *Memory) write(ctx context.Context, name string, r io.Reader, size int64, absent bool) error {
-	if !fs.ValidPath(name) || name == "." {
-		return fmt.Errorf("store %q: not a name", name)
+	if err := check(name); err != nil {
+		return err
 	}
 	b, err := io.ReadAll(r)
 	if err == nil && int64(len(b)) != size {
@@ -77,6 +77,13 @@ func (s *Memory) write(ctx context.Context, name string, r io.Reader, size int64
 	return nil
 }
 
+func check(name string) error {
+	if !fs.ValidPath(name) || name == "." {
+		return fmt.Errorf("%q is no name", name)
+	}
+	return nil
+}
+
 // Create implements cofre.Store.
 func (s *Memory) Create(ctx context.Context, name string, r io.Reader, size int64) error {
 	return s.write(ctx, name, r, size, true)
@@ -87,7 +94,10 @@ func (s *Memory) Replace(ctx context.Context, name string, r io.Reader, size int
 	return s.write(ctx, name, r, size, false)
 }
 
-func (s *Memory) find(name string) (Object, error) {
+func (s *Memory) find(ctx context.Context, name string) (Object, error) {
+	if err := ctx.Err(); err != nil {
+		return Object{}, fmt.Errorf("open %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o, there := s.objects[name]
@@ -98,8 +108,8 @@ func (s *Memory) find(name string) (Object, error) {
 }
 
 // Open implements cofre.Store.
-func (s *Memory) Open(_ context.Context, name string, offset, length int64) (io.ReadCloser, error) {
-	o, err := s.find(name)
+func (s *Memory) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	o, err := s.find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -111,8 +121,8 @@ func (s *Memory) Open(_ context.Context, name string, offset, length int64) (io.
 }
 
 // Stat implements cofre.Store.
-func (s *Memory) Stat(_ context.Context, name string) (cofre.StoredObject, error) {
-	o, err := s.find(name)
+func (s *Memory) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
+	o, err := s.find(ctx, name)
 	return cofre.StoredObject{Name: name, Size: int64(len(o.Bytes)), ModifiedAt: o.At}, err
 }
 
@@ -134,7 +144,10 @@ func (s *Memory) List(ctx context.Context, prefix string) iter.Seq2[cofre.Stored
 }
 
 // Delete implements cofre.Store.
-func (s *Memory) Delete(_ context.Context, name string) error {
+func (s *Memory) Delete(ctx context.Context, name string) error {
+	if err := cmp.Or(ctx.Err(), check(name)); err != nil {
+		return fmt.Errorf("delete %s: %w", name, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.objects, name)
