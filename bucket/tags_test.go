@@ -28,17 +28,19 @@ import (
 type tagRoom struct {
 	*room
 	id     string
+	dir    string // where the server keeps its buckets
 	config s3client.Config
 	denied atomic.Bool // GetObjectTagging
 	untold atomic.Bool // how many tags an object has, as to a key that may not read them
 	asked  atomic.Int64
+	faults atomic.Pointer[testkit.Faults] // each request asks them, and is denied
 }
 
 func newTagRoom(t *testing.T) *tagRoom {
 	server := testkit.S3(t)
 	to, err := url.Parse(server.Endpoint)
 	must(t, err)
-	r := &tagRoom{id: server.Bucket}
+	r := &tagRoom{id: server.Bucket, dir: server.Dir}
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to); p.Out.Host = p.In.Host },
 		ModifyResponse: func(a *http.Response) error {
@@ -49,6 +51,11 @@ func newTagRoom(t *testing.T) *tagRoom {
 		},
 	}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if f := r.faults.Load(); f != nil && f.Check(q.Method+" "+q.URL.Path+"?"+q.URL.RawQuery) != nil {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = fmt.Fprint(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`)
+			return
+		}
 		if q.URL.Query().Has("tagging") && q.Method == http.MethodGet {
 			r.asked.Add(1)
 			if r.denied.Load() {

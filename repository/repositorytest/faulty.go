@@ -61,13 +61,23 @@ func Faulty(t testing.TB, repo cofre.Repository, faults ...Fault) cofre.Reposito
 	return f
 }
 
+// Watched returns repo with check asked before each operation on it, its sessions, trees and files. What check returns is the answer, and
+// the operation is then not carried out.
+func Watched(repo cofre.Repository, check func(op Operation, path string) error) cofre.Repository {
+	return &faultyRepository{Repository: repo, set: &faultSet{watch: check}}
+}
+
 type faultSet struct {
+	watch  func(Operation, string) error
 	mu     sync.Mutex
 	faults []Fault
 	calls  []int
 }
 
 func (s *faultSet) check(op Operation, path string) error {
+	if s.watch != nil {
+		return s.watch(op, path)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var failed error
