@@ -25,6 +25,9 @@ type ExpireOptions struct {
 	Confirm func(*expiry.Expiry) error
 }
 
+// Planned reports whether nothing is removed.
+func (o ExpireOptions) Planned() bool { return o.DryRun || len(o.Keep) > 0 }
+
 // Expire takes out of the catalog what no rule of the configuration keeps, component by component, and then removes the WAL that nothing
 // kept and nothing promised needs. The bytes of components stay until they are pruned. Interrupted anywhere, the next call goes on.
 //
@@ -37,7 +40,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 	if err != nil {
 		return nil, err
 	}
-	if o.DryRun || len(o.Keep) > 0 {
+	if o.Planned() {
 		repo, err := in.reading(ctx)
 		if err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package installation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"time"
@@ -165,15 +164,15 @@ func (j Journal) Acknowledge(ctx context.Context, what, why string) (err error) 
 	return j.in.written(notHeld())
 }
 
-// Unseal reads what is not for everybody's eyes of an entry.
+// Entry reads one entry by its number, with what is not for everybody's eyes of it, after the journal was verified.
 //
-// Errors: cofre.ErrNotFound, cofre.ErrCorrupt; those of the repository.
-func (j Journal) Unseal(ctx context.Context, sealed string) (json.RawMessage, error) {
-	repo, err := j.in.reading(ctx)
+// Errors: those of journaling.Know and journaling.Known.Entry.
+func (j Journal) Entry(ctx context.Context, number int64) (*journaling.Entry, error) {
+	k, err := j.in.knownJournal(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return journaling.Unseal(ctx, repo, sealed)
+	return k.Entry(ctx, number, func() (any, error) { return j.in.reading(ctx) })
 }
 
 func (in *Installation) knownJournal(ctx context.Context, key string) (*journaling.Known, error) {

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical/adopting"
 )
 
 type adoptCommand struct {
@@ -34,10 +31,10 @@ The original must not run any more: both would archive, follow the same subscrip
   cofre adopt /var/lib/postgresql/15/restored --dry-run
   cofre adopt /var/lib/postgresql/15/restored --restart --yes`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, args []string) error {
 			c.Dir = args[0]
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
-		},
+			return c.run(ctx, a, in)
+		}),
 	}
 	f := cmd.Flags()
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan, and do nothing")
@@ -45,14 +42,6 @@ The original must not run any more: both would archive, follow the same subscrip
 	f.BoolVar(&c.Restart, "restart", false, "restart a copy that runs, and take a base backup of it")
 	f.StringVar(&c.Superuser, "superuser", "postgres", "the `ROLE` to connect with to a copy that runs")
 	return cmd
-}
-
-// adoptDocument is the JSON document of an adoption.
-type adoptDocument struct {
-	Plan    *cofre.Plan          `json:"plan"`
-	Adopted *adopting.Result     `json:"adopted,omitempty"`
-	Point   *cofre.RecoveryPoint `json:"point,omitempty"` // of the base backup that followed
-	Error   *edge.ErrorDocument  `json:"error,omitempty"`
 }
 
 func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
@@ -74,13 +63,5 @@ func (c *adoptCommand) run(ctx context.Context, a *app, in *installation.Install
 	if done == nil {
 		return err
 	}
-	doc := adoptDocument{Plan: done.Plan, Adopted: done.Result, Point: done.Point}
-	if a.JSON {
-		doc.Error = edge.DocumentOf(edge.Interrupted(ctx, err))
-		return cmp.Or(a.Document(doc), err)
-	}
-	if doc.Adopted != nil && (!a.Quiet || err != nil || len(doc.Adopted.Next) > 0) {
-		a.ShowAdopted(doc.Adopted, doc.Point)
-	}
-	return err
+	return a.ShowAdopted(ctx, done, err)
 }

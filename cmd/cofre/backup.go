@@ -27,7 +27,7 @@ Nothing is visible before everything is stored and checked. Each source is its o
 others are published without it, the point names it and the cause, and the command exits with 3. If none can, or the
 repository fails, there is no recovery point. A backup that is interrupted or killed leaves none either; what it stored
 is found again by the next one.`,
-		ValidArgs: []string{"database", "cluster", "storage", "config"},
+		ValidArgs: kindWords(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if c.Kinds, err = parseKinds(args); err != nil {
@@ -55,14 +55,6 @@ func parseKinds(args []string) ([]cofre.Kind, error) {
 	return kinds, nil
 }
 
-// backupDocument is the JSON document of a backup.
-type backupDocument struct {
-	Point      *cofre.RecoveryPoint `json:"point"`
-	Level      cofre.Level          `json:"level_reached"`
-	Checkpoint string               `json:"checkpoint,omitempty"` // of the journal
-	Error      *edge.ErrorDocument  `json:"error,omitempty"`
-}
-
 func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	if c.dryRun {
 		plan, err := in.PlanBackup(ctx, c.BackupOptions)
@@ -79,13 +71,5 @@ func (c *backupCommand) run(ctx context.Context, a *app, in *installation.Instal
 		}
 		return err
 	}
-	if a.JSON {
-		if perr := a.Document(backupDocument{point, cofre.PublishedLevel, in.Checkpoint(), edge.DocumentOf(err)}); perr != nil {
-			return perr
-		}
-		return err
-	}
-	a.ShowBackup(point, err == nil)
-	a.ShowCheckpoint(in.Checkpoint())
-	return err
+	return a.ShowBackup(point, in.Checkpoint(), err)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
@@ -42,35 +41,7 @@ that changes what stands in the way. Nothing is changed.`,
 
 func (c *doctorCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	looked, err := in.Doctor(ctx)
-	if a.JSON {
-		if perr := a.Document(struct {
-			Looked []cofre.Diagnosis   `json:"looked_at"`
-			Error  *edge.ErrorDocument `json:"error,omitempty"`
-		}{looked, edge.DocumentOf(err)}); perr != nil {
-			return perr
-		}
-		return err
-	}
-	var rows [][]string
-	for _, d := range looked {
-		if d.OK && a.Quiet {
-			continue
-		}
-		mark := a.Text(cofre.Say("doctor.ok", "ok"))
-		if !d.OK {
-			mark = a.Text(cofre.Say("doctor.change", "CHANGE"))
-		}
-		rows = append(rows, []string{mark, a.Beside(d.Subject, d.Messages), a.Beside(d.Detail, d.Messages)})
-	}
-	screen.Columns(a.Out, nil, rows)
-	for _, d := range looked {
-		if !d.OK && d.Hint != "" {
-			fmt.Fprintln(a.Out)
-			edge.Say(a.Out, "", a.Beside(d.Subject, d.Messages)+": "+a.Beside(d.Detail, d.Messages))
-			edge.Say(a.Out, "  ", a.Beside(d.Hint, d.Messages))
-		}
-	}
-	return err
+	return a.ShowDiagnoses(looked, err)
 }
 
 // grants prints the SQL for a backup role.

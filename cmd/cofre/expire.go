@@ -35,9 +35,7 @@ What goes leaves the catalog and cannot be brought back by cofre. The bytes stay
   cofre expire --what-if keep.days=7 --what-if database.keep.monthly=12
   cofre expire --yes`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error { return c.run(ctx, a, in) }),
 	}
 	cmd.Flags().BoolVar(&c.options.DryRun, "dry-run", false, "say what goes, what stays and why, and remove nothing")
 	cmd.Flags().StringArrayVar(&c.options.Keep, "what-if", nil, "say what would go by another `RULE`, as keep.days=7 or database.keep.monthly=12, and remove nothing; may be given several times")
@@ -46,26 +44,10 @@ What goes leaves the catalog and cannot be brought back by cofre. The bytes stay
 }
 
 func (c *expireCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
-	planned := c.options.DryRun || len(c.options.Keep) > 0
-	c.options.Confirm = func(e *expiry.Expiry) error {
-		if !a.JSON && !a.Quiet {
-			a.ShowExpiry(e, false)
-		}
-		return a.Confirm(ctx, c.yes, e.Question())
-	}
+	c.options.Confirm = func(e *expiry.Expiry) error { return a.ConfirmExpiry(ctx, e, c.yes) }
 	e, err := in.Expire(ctx, c.options)
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.Document(e.Document())
-	}
-	if planned {
-		a.ShowExpiry(e, true)
-		return nil
-	}
-	if !a.Quiet {
-		a.ShowExpired(e)
-	}
-	return nil
+	return a.ShowExpiry(e, c.options.Planned())
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/internal/shell"
-	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 type exportCommand struct {
@@ -62,15 +59,5 @@ func (c *exportCommand) run(ctx context.Context, a *app, in *installation.Instal
 	if err != nil && !errors.Is(err, cofre.ErrPartial) || c.Writer != nil {
 		return err
 	}
-	if a.JSON {
-		return errors.Join(err, a.Document(map[string]string{"point": string(point), "format": c.format, "written": c.To}))
-	}
-	if a.Quiet {
-		return err
-	}
-	a.Line(a.Out, cofre.Say("export.written", "wrote {{.path}}, from recovery point {{.point}}", "path", c.To, "point", point))
-	if c.Format == installation.FormatDirectory {
-		a.Next(cofre.Verbatim("pg_restore -d DATABASE -j 2 " + shell.Quote(filepath.Join(c.To, logical.ArchiveDir))))
-	}
-	return err
+	return a.ShowExported(c.ExportOptions, point, err)
 }

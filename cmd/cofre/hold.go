@@ -80,39 +80,14 @@ func (c *holdCommand) run(ctx context.Context, a *app, in *installation.Installa
 	case c.lift != "":
 		h, err = in.LiftHold(ctx, c.lift, o.Why)
 	default:
-		return listHolds(ctx, a, in)
-	}
-	if err != nil {
-		return err
-	}
-	if a.JSON {
-		return a.Document(h)
-	}
-	if a.Quiet {
-		return nil
-	}
-	if c.lift != "" {
-		a.Say(cofre.Say("hold.lifted", "hold {{.id}} of {{.point}} is lifted", "id", h.ID, "point", h.Point))
-	} else {
-		a.Say(cofre.Say("hold.held", "{{.point}} is held: {{.id}}", "point", h.Point, "id", h.ID))
-	}
-	a.ShowCheckpoint(in.Checkpoint())
-	return nil
-}
-
-func listHolds(ctx context.Context, a *app, in *installation.Installation) error {
-	holds, err := in.Holds(ctx)
-	if err != nil {
-		return err
-	}
-	if a.JSON {
-		if holds == nil {
-			holds = []cofre.Hold{}
+		holds, err := in.Holds(ctx)
+		if err != nil {
+			return err
 		}
-		return a.Document(struct {
-			Holds []cofre.Hold `json:"holds"`
-		}{holds})
+		return a.ShowHolds(holds)
 	}
-	a.ShowHolds(holds)
-	return nil
+	if err != nil {
+		return err
+	}
+	return a.ShowHold(h, c.lift != "", in.Checkpoint())
 }

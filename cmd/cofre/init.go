@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +11,6 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/repository"
 )
 
 type initCommand struct {
@@ -54,18 +50,12 @@ func (c *initCommand) run(ctx context.Context, a *app) error {
 		if made.There > 0 {
 			a.Line(a.Err, cofre.SayN("init.there", made.There, "1 of {{.all}} repositories was there, and is left as it is", "{{.n}} of {{.all}} repositories were there, and are left as they are", "all", made.Of))
 		}
-		err = errors.Join(err, writeKits(a, made.Kits))
+		err = errors.Join(err, a.ShowKits(made.Kits))
 		if err == nil && !a.JSON && !a.Quiet {
 			edge.Say(a.Err, a.Word(screen.NextWord()), "cofre doctor")
 		}
 		return err
 	})
-}
-
-// initDocument is the JSON document of what was made: the recovery kit of one repository, and those of the others.
-type initDocument struct {
-	*repository.RecoveryKit
-	Copies []*repository.RecoveryKit `json:"copies,omitempty"`
 }
 
 // offer writes a configuration if there is none at all and somebody is there to say yes.
@@ -85,17 +75,8 @@ func (c *initCommand) write(a *app) error {
 	if path == "" {
 		path = edge.ConfigName
 	}
-	// O_EXCL: a configuration that is there is never overwritten.
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
-	if errors.Is(err, fs.ErrExist) {
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("init.edit", "edit it, or name another with --config"))
-	}
-	if err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	_, err = f.WriteString(config.Example())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	if err := config.WriteExample(path); err != nil {
+		return err
 	}
 	if a.JSON {
 		return a.Document(map[string]string{"written": path})

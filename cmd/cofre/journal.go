@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -34,9 +33,7 @@ acknowledged, keys and configurations changed. Nothing in the journal is ever re
 
 What is shown is compared with the signed checkpoints, and with the newest one that this machine has seen.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.list(ctx, a, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error { return c.list(ctx, a, in) }),
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "only what is newer than this `TIME`, RFC 3339 with an offset, or than a checkpoint, the whole line")
 	cmd.Flags().StringVar(&c.tz, "tz", "", "time `ZONE` of --since, as in America/Sao_Paulo")
@@ -55,9 +52,9 @@ lines that you give. What was dropped, changed, put in another order, cut off, f
 It needs neither the password nor the recovery points. Whoever holds the repository and its key can write a whole journal anew: a
 line that somebody kept elsewhere, on paper or in a mail, shows it.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.verify(ctx, a, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
+			return c.verify(ctx, a, in)
+		}),
 	}
 	cmd.Flags().StringArrayVar(&c.lines, "since", nil, "a checkpoint that somebody kept, the whole `LINE`; may be repeated")
 	cmd.Flags().StringVar(&c.key, "key", "", "the public `KEY` that must have signed it, as the recovery kit has it (default: the one that this machine knows)")
@@ -78,32 +75,15 @@ journal is verified first, as cofre journal verify does.`,
 			if err != nil {
 				return edge.Usage(cofre.Fail(cofre.Say("journal.no_number", "an entry has a number, as cofre journal shows it: {{.arg}}", "arg", cofre.Verbatim(args[0]))))
 			}
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return showEntry(ctx, a, in, n) })
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				entry, err := in.Journal().Entry(ctx, n)
+				if entry == nil {
+					return err
+				}
+				return cmp.Or(a.Document(entry), err)
+			})
 		},
 	}
-}
-
-// shownEntry is an entry with what is encrypted of it.
-type shownEntry struct {
-	journal.Numbered
-	Unsealed json.RawMessage `json:"unsealed,omitempty"`
-}
-
-func showEntry(ctx context.Context, a *app, in *installation.Installation, n int64) error {
-	var entry *shownEntry
-	_, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
-		if e.Number == n {
-			entry = &shownEntry{Numbered: e}
-		}
-	}})
-	if entry == nil {
-		return cmp.Or(err, cofre.Fail(cofre.Say("journal.no_entry", "entry {{.n}} of the journal", "n", n), cofre.ErrNotFound))
-	}
-	if sealed := entry.Body.Sealed; sealed != "" {
-		text, unread := in.Journal().Unseal(ctx, sealed)
-		entry.Unsealed, err = text, cmp.Or(err, unread)
-	}
-	return cmp.Or(a.Document(entry), err)
 }
 
 func newJournalAcknowledgeCommand(a *app) *cobra.Command {
@@ -126,8 +106,7 @@ no more, and cofre expire goes on; what only that part said does not count, a ho
 				if err := in.Journal().Acknowledge(ctx, args[0], why); err != nil {
 					return err
 				}
-				a.ShowCheckpoint(in.Checkpoint())
-				return nil
+				return a.ShowLossAcknowledged(args[0], in.Checkpoint())
 			})
 		},
 	}
@@ -146,31 +125,12 @@ func (c *journalCommand) list(ctx context.Context, a *app, in *installation.Inst
 			return edge.Usage(err)
 		}
 	}
-	entries := []journal.Numbered{}
-	o.Visit = func(e journal.Numbered) {
-		if (len(o.Since) == 0 || e.Number >= o.Since[0].Size) && e.Body.At.After(after) {
-			entries = append(entries, e)
-		}
-	}
+	entries := o.Collect(after)
 	res, err := in.Journal().Verify(ctx, c.key, o)
 	if res == nil {
 		return err
 	}
-	if a.JSON {
-		return cmp.Or(a.Document(journalDocument{entries, res, edge.DocumentOf(err)}), err)
-	}
-	a.ShowJournal(entries)
-	if err != nil {
-		a.ShowJournalVerified(res)
-	}
-	return err
-}
-
-// journalDocument is the JSON document of the journal, and of its verification.
-type journalDocument struct {
-	Entries  []journal.Numbered   `json:"entries,omitempty"`
-	Verified *journaling.Verified `json:"verified"`
-	Error    *edge.ErrorDocument  `json:"error,omitempty"`
+	return a.ShowJournal(*entries, res, err)
 }
 
 func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.Installation) error {
@@ -186,9 +146,5 @@ func (c *journalCommand) verify(ctx context.Context, a *app, in *installation.In
 	if res == nil {
 		return err
 	}
-	if a.JSON {
-		return cmp.Or(a.Document(journalDocument{nil, res, edge.DocumentOf(err)}), err)
-	}
-	a.ShowJournalVerified(res)
-	return err
+	return a.ShowJournalVerified(res, err)
 }

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/repository"
 )
 
 func newKitCommand(a *app) *cobra.Command {
@@ -17,30 +15,12 @@ func newKitCommand(a *app) *cobra.Command {
 		Long: `Print the recovery kit of the configured repository, and of its copies: where it is, where its password is, and how to
 read it without cofre. Print it or keep it elsewhere; it holds no secret.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return printKits(cmd.Context(), a) },
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
+			kits, err := in.Kits(ctx)
+			if err != nil {
+				return err
+			}
+			return a.ShowKits(kits)
+		}),
 	}
-}
-
-func printKits(ctx context.Context, a *app) error {
-	return a.open(ctx, func(ctx context.Context, in *installation.Installation) error {
-		kits, err := in.Kits(ctx)
-		if err != nil {
-			return err
-		}
-		return writeKits(a, kits)
-	})
-}
-
-// writeKits prints the kit of one repository or more.
-func writeKits(a *app, kits []*repository.RecoveryKit) error {
-	if a.JSON {
-		return a.Document(initDocument{kits[0], kits[1:]})
-	}
-	for i, kit := range kits {
-		if i > 0 {
-			fmt.Fprintln(a.Out)
-		}
-		fmt.Fprint(a.Out, a.Beside(kit.Text, kit.Messages))
-	}
-	return nil
 }

@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/internal/words"
 )
 
 type listCommand struct {
@@ -62,42 +58,5 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.Document(struct {
-			Points []installation.Point `json:"points"`
-		}{listed.Points})
-	}
-	points := listed.Points
-	if len(points) == 0 {
-		a.Line(a.Err, noPoints(in.Name(), listed.Installations))
-		return nil
-	}
-	header := []string{a.Text(cofre.Say("heading.point", "POINT")), a.Text(cofre.Say("heading.taken", "TAKEN")), a.Text(cofre.Say("heading.kinds", "KINDS")), a.Text(cofre.Say("heading.size", "SIZE")), a.Text(cofre.Say("heading.new", "NEW")), a.Text(cofre.Say("heading.state", "STATE"))}
-	if c.all {
-		header = append(header, a.Text(cofre.Say("heading.installation", "INSTALLATION")))
-	}
-	var rows [][]string
-	for _, p := range points {
-		row := []string{string(p.ID), a.Clock(p.StartedAt), screen.Kinds(p.RecoveryPoint), words.Size(p.Bytes()), words.Size(p.RecoveryPoint.Stored()), a.State(p.RecoveryPoint, p.Damage)}
-		if c.all {
-			row = append(row, p.Installation)
-		}
-		rows = append(rows, row)
-	}
-	screen.Columns(a.Out, header, rows, 3, 4)
-	for _, p := range points {
-		if len(p.Damage) > 0 {
-			edge.Say(a.Err, a.Word(edge.HintWord()), a.Text(cofre.Say("list.damaged", "a point that is damaged has lost what cofre show names; a backup stores afresh what still exists at its source: cofre backup")))
-			break
-		}
-	}
-	return nil
-}
-
-// noPoints says that there is nothing to list, and what there is instead.
-func noPoints(name string, there []string) cofre.Message {
-	if len(there) == 0 || slices.Contains(there, name) {
-		return cofre.Say("list.none", "no recovery points of {{.name}}; make one with: cofre backup", "name", name)
-	}
-	return cofre.Say("list.others", "no recovery points of {{.name}}; the repository has those of {{.others}}: cofre list --all", "name", name, "others", strings.Join(there, ", "))
+	return a.ShowPoints(in.Name(), listed, c.all)
 }

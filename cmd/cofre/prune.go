@@ -18,19 +18,13 @@ func newPruneCommand(a *app) *cobra.Command {
 What nothing refers to is announced first, and deleted by a run a day later, so that backups on other machines may go on meanwhile.
 No recovery point is changed.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
-				done, err := in.Prune(ctx, dryRun)
-				if err != nil {
-					return err
-				}
-				if a.JSON {
-					return a.Document(done)
-				}
-				a.ShowPruned(done)
-				return nil
-			})
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
+			done, err := in.Prune(ctx, dryRun)
+			if err != nil {
+				return err
+			}
+			return a.ShowPruned(done)
+		}),
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "say what would go, and change nothing")
 	return cmd

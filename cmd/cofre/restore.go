@@ -7,10 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/postgres/physical/recovering"
-	"github.com/trustlayer/cofre/restore"
 )
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -45,16 +42,6 @@ func (o *restoreOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and do nothing")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask before something is replaced")
 	cmd.Flags().StringVar(&o.Source, "source", "", "`NAME` of the component, if the point has several of the kind")
-}
-
-// restoreDocument is the JSON document of a restore.
-type restoreDocument struct {
-	Point cofre.PointID `json:"point"`
-	*restore.Result
-	Seconds   float64             `json:"took_seconds,omitempty"`
-	Recovered *recovering.Result  `json:"recovered,omitempty"`
-	Warnings  []string            `json:"warnings,omitempty"`
-	Error     *edge.ErrorDocument `json:"error,omitempty"`
 }
 
 // restorer is one way to restore: of a component, or of a cluster until a moment.
@@ -104,18 +91,6 @@ func (a *app) restore(ctx context.Context, r restorer, o restoreOptions) error {
 		if done.Kept != nil && o.again != nil {
 			err = cofre.WithHint(err, done.Decision(o.again))
 		}
-		return a.printRestored(ctx, done, err)
+		return a.ShowRestored(ctx, done, err)
 	})
-}
-
-func (a *app) printRestored(ctx context.Context, r *installation.Restored, err error) error {
-	if a.JSON && r.Plan != nil {
-		doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
-		return cmp.Or(a.Document(doc), err)
-	}
-	// Also if what followed has failed: it says what was replaced, and where that is now.
-	if r.Outcome != nil {
-		a.ShowRestored(r.Result, r.Recovered)
-	}
-	return err
 }

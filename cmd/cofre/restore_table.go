@@ -9,7 +9,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/internal/words"
 )
 
 type restoreTableCommand struct {
@@ -81,25 +80,6 @@ and stay as they are, are named.
 	return cmd
 }
 
-// tableDocument is the JSON document of the restore of one table.
-type tableDocument struct {
-	Point    cofre.PointID `json:"point"`
-	Plan     *cofre.Plan   `json:"plan,omitempty"`
-	Table    string        `json:"table"`
-	Rows     int64         `json:"rows"`
-	Bytes    int64         `json:"bytes_read"`
-	Checksum string        `json:"checksum"`
-	Left     []string      `json:"left_out,omitempty"`
-	Made     []string      `json:"made_again,omitempty"`     // of others
-	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
-	Differs  []string      `json:"differences,omitempty"`    // of the table, with the reason if no dump holds it
-	Lost     []string      `json:"lost,omitempty"`           // which rows could not be read
-	Next     []cofre.Next  `json:"next,omitempty"`
-	Seconds  float64       `json:"took_seconds"`
-
-	Messages cofre.Messages `json:"messages,omitempty"`
-}
-
 func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	c.RestoreOptions.Command = c.Table.Command
 	if c.dryRun {
@@ -115,37 +95,5 @@ func (c *restoreTableCommand) run(ctx context.Context, a *app, in *installation.
 	if r == nil || r.Result == nil || r.Outcome == nil {
 		return err
 	}
-	done := c.Table.Made()
-	if a.JSON {
-		return errors.Join(err, a.Document(tableDocument{
-			r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Outcome.Next, r.Took.Seconds(), done.Messages,
-		}))
-	}
-	if a.Quiet && len(done.Left) == 0 {
-		return err
-	}
-	a.Line(a.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", words.Took(r.Took)))
-	switch {
-	case done.Unrecorded:
-		a.Line(a.Out, cofre.Say("rescued.unrecorded", "the rows are as the repository holds them; what they could be compared with is lost: checksum {{.checksum}}", "checksum", done.Checksum))
-	case len(done.Lost) > 0:
-		a.Line(a.Out, cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum))
-	case len(done.Differs) > 0:
-		a.Line(a.Out, cofre.Say("rescued.rows_equal", "rows proven equal to what was captured: checksum {{.checksum}}; the table differs, as named below", "checksum", done.Checksum))
-	default:
-		a.Line(a.Out, cofre.Say("rescued.equal", "proven equal to what was captured: checksum {{.checksum}}", "checksum", done.Checksum))
-	}
-	for _, l := range done.Left {
-		a.Line(a.Out, cofre.Say("rescued.left_out", "left out: {{.what}}", "what", done.Messages.Of(l)))
-	}
-	for _, d := range done.Differs {
-		edge.Say(a.Out, a.Word(cofre.Say("word.differs", "differs")), a.Beside(d, done.Messages))
-	}
-	for _, m := range done.Made {
-		a.Line(a.Out, cofre.Say("rescued.made_again", "made again: {{.what}}", "what", done.Messages.Of(m)))
-	}
-	for _, n := range r.Outcome.Next {
-		a.Next(n.Said)
-	}
-	return err
+	return a.ShowTable(r, c.Table.Made(), err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -34,7 +33,10 @@ journal. A run that could not reach the repository is listed on its host until t
 			if err != nil {
 				return edge.Usage(err)
 			}
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return listRuns(ctx, a, in, want) })
+			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
+				all, err := in.Runs(ctx, want)
+				return a.ShowRuns(all, err)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "only what began at this `TIME` or later, RFC 3339 with an offset")
@@ -58,20 +60,6 @@ func (c *runsCommand) want() (w runs.Want, err error) {
 	return w, err
 }
 
-func listRuns(ctx context.Context, a *app, in *installation.Installation, want runs.Want) error {
-	all, err := in.Runs(ctx, want)
-	if a.JSON {
-		return cmp.Or(a.Document(struct {
-			Runs  []runs.Run          `json:"runs"`
-			Error *edge.ErrorDocument `json:"error,omitempty"`
-		}{all, edge.DocumentOf(err)}), err)
-	}
-	if len(all) > 0 || err == nil {
-		a.ShowRuns(all)
-	}
-	return err
-}
-
 func newRunsShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show RUN",
@@ -81,20 +69,12 @@ func newRunsShowCommand(a *app) *cobra.Command {
 RUN is an id, an unambiguous beginning or end of one, or latest. What a run did is in its log, which is encrypted; without the password, and of runs of
 before there were logs, what the journal says is shown.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return showRun(ctx, a, in, args[0]) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, args []string) error {
+			d, err := in.Run(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return a.ShowRun(d)
+		}),
 	}
-}
-
-func showRun(ctx context.Context, a *app, in *installation.Installation, name string) error {
-	d, err := in.Run(ctx, name)
-	if err != nil {
-		return err
-	}
-	if a.JSON {
-		return cmp.Or(a.Document(d), d.Unread)
-	}
-	a.ShowRun(d)
-	return d.Unread
 }

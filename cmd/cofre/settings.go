@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/spf13/cobra"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
@@ -32,4 +34,11 @@ func (a *app) open(ctx context.Context, run func(context.Context, *installation.
 		}
 	}()
 	return run(ctx, in)
+}
+
+// with makes a command of what it does with the installation and its arguments.
+func (a *app) with(run func(context.Context, *installation.Installation, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return run(ctx, in, args) })
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/status"
 )
 
 func newStatusCommand(a *app) *cobra.Command {
@@ -36,51 +34,17 @@ not, and neither is a database whose cluster archives its WAL as well. Of WAL th
 			}
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error {
 				if every > 0 {
-					return watchStatus(ctx, a, in, every)
+					return a.WatchStatus(ctx, every, in.Status)
 				}
-				return showStatus(ctx, a, in)
+				s, err := in.Status(ctx)
+				if err != nil {
+					return err
+				}
+				return a.ShowStatus(s)
 			})
 		},
 	}
 	cmd.Flags().DurationVar(&every, "watch", 0, "show it again every `DURATION`, until Ctrl-C")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "10s"
 	return cmd
-}
-
-func showStatus(ctx context.Context, a *app, in *installation.Installation) error {
-	s, err := in.Status(ctx)
-	if err != nil {
-		return err
-	}
-	alarm := s.Verdict.Err()
-	if a.JSON {
-		return cmp.Or(a.Document(struct {
-			*status.Status
-			Error *edge.ErrorDocument `json:"error,omitempty"`
-		}{s, edge.DocumentOf(alarm)}), alarm)
-	}
-	if !a.Quiet || alarm != nil {
-		a.ShowStatus(s)
-	}
-	return alarm
-}
-
-// watchStatus shows it again and again. That a person ends it is how it ends.
-func watchStatus(ctx context.Context, a *app, in *installation.Installation, every time.Duration) error {
-	for {
-		s, err := in.Status(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		a.Redraw()
-		a.ShowStatus(s)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(every):
-		}
-	}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -59,21 +57,11 @@ well; it exits with 3 if the point was asked for by name, or if a source has no 
 	return cmd
 }
 
-// verification is the JSON document of a verification.
-type verification struct {
-	*verify.Result
-	Error *edge.ErrorDocument `json:"error,omitempty"`
-}
-
 func runVerify(ctx context.Context, a *app, in *installation.Installation, o installation.VerifyOptions) error {
 	res, err := in.Verify(ctx, o)
 	a.EndProgress()
 	if res == nil {
 		return err
 	}
-	if a.JSON {
-		return cmp.Or(a.Document(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}), err)
-	}
-	a.ShowVerified(res, err == nil || res.Count() > 0 || len(res.WAL) > 0 || errors.Is(err, cofre.ErrPartial))
-	return err
+	return a.ShowVerified(ctx, res, err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -9,8 +8,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/installation/walmend"
-	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
 
@@ -28,38 +25,14 @@ func newWALStatusCommand(a *app) *cobra.Command {
 		Use:   "status",
 		Short: "Say which moments can be recovered, and where WAL is missing",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return walStatus(ctx, a, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
+			status, err := in.WAL().Status(ctx)
+			if err != nil {
+				return err
+			}
+			return a.ShowWAL(status)
+		}),
 	}
-}
-
-func walStatus(ctx context.Context, a *app, in *installation.Installation) error {
-	status, err := in.WAL().Status(ctx)
-	if err != nil {
-		return err
-	}
-	alarm := status.Trouble()
-	if a.JSON {
-		doc := struct {
-			Systems       []wal.Status        `json:"systems"`
-			Archiving     *archiving.Archiver `json:"archiving,omitempty"`
-			ArchivingSays string              `json:"archiving_unknown,omitempty"` // why the server could not be asked
-			Error         *edge.ErrorDocument `json:"error,omitempty"`
-		}{status.Systems, status.Archiver, "", edge.DocumentOf(alarm)}
-		if status.ArchiverErr != nil {
-			doc.ArchivingSays = cofre.OneLine(status.ArchiverErr)
-		}
-		if err := a.Document(doc); err != nil {
-			return err
-		}
-		return alarm
-	}
-	for _, s := range status.Systems {
-		a.ShowWAL(s)
-	}
-	a.ShowArchiving(status.Archiver, status.ArchiverErr)
-	return alarm
 }
 
 func newWALMendCommand(a *app) *cobra.Command {
@@ -75,25 +48,11 @@ left, and where. A recovery needs no more.
 
 What could not be stored is named, and exits with 3. No server is asked: cofre backup cluster asks it, too.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return walMend(ctx, a, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
+			done, err := in.WAL().Mend(ctx)
+			return a.ShowMended(done, err)
+		}),
 	}
-}
-
-func walMend(ctx context.Context, a *app, in *installation.Installation) error {
-	done, err := in.WAL().Mend(ctx)
-	if a.JSON {
-		doc := struct {
-			Files []walmend.File      `json:"files"`
-			Error *edge.ErrorDocument `json:"error,omitempty"`
-		}{done, edge.DocumentOf(err)}
-		return cmp.Or(a.Document(doc), err)
-	}
-	if len(done) > 0 || err == nil {
-		a.ShowMended(done)
-	}
-	return err
 }
 
 type walAcknowledgeCommand struct {
@@ -131,12 +90,5 @@ func (c *walAcknowledgeCommand) run(ctx context.Context, a *app, in *installatio
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.Document(known)
-	}
-	if a.Quiet {
-		return nil
-	}
-	a.Line(a.Out, cofre.Say("gap.acknowledged", "acknowledged: segments {{.from}} to {{.to}}", "from", from, "to", to))
-	return nil
+	return a.ShowAcknowledged(known)
 }

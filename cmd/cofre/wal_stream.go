@@ -29,9 +29,7 @@ func newWALStreamCommand(a *app) *cobra.Command {
 seconds the beginning of the one that is being written. It goes on through restarts of the server and of the
 repository, and stops cleanly at SIGINT or SIGTERM.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, in) })
-		},
+		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error { return c.run(ctx, in) }),
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.spool, "spool", "", "`DIR` of this machine for what waits for the repository (default: in state_dir)")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/journal"
@@ -20,6 +21,17 @@ type Reading struct {
 	Sealed bool
 	// Visit is given every entry, in order.
 	Visit func(journal.Numbered)
+}
+
+// Collect has what is read collected: the entries that are newer than the first checkpoint of Since, and than a moment.
+func (o *Reading) Collect(after time.Time) *[]journal.Numbered {
+	entries := &[]journal.Numbered{}
+	o.Visit = func(e journal.Numbered) {
+		if (len(o.Since) == 0 || e.Number >= o.Since[0].Size) && e.Body.At.After(after) {
+			*entries = append(*entries, e)
+		}
+	}
+	return entries
 }
 
 // Verified is what was found, by which key.
@@ -173,6 +185,35 @@ func Diagnose(ctx context.Context, know func() (*Known, error)) cofre.Diagnosis 
 		return cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))
 	}
 	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
+}
+
+// Entry is an entry with what is encrypted of it.
+type Entry struct {
+	journal.Numbered
+	Unsealed json.RawMessage `json:"unsealed,omitempty"`
+}
+
+// Entry reads one entry by its number, with what is encrypted of it, for which open opens the repository. The journal is verified first.
+//
+// Errors: cofre.ErrNotFound if there is no such entry; those of Verify, of open and of Unseal, with the entry as far as it could be read.
+func (k *Known) Entry(ctx context.Context, number int64, open func() (any, error)) (*Entry, error) {
+	var entry *Entry
+	_, err := k.Verify(ctx, Reading{Visit: func(e journal.Numbered) {
+		if e.Number == number {
+			entry = &Entry{Numbered: e}
+		}
+	}})
+	if entry == nil {
+		return nil, cmp.Or(err, cofre.Fail(cofre.Say("journal.no_entry", "entry {{.n}} of the journal", "n", number), cofre.ErrNotFound))
+	}
+	if entry.Body.Sealed == "" {
+		return entry, err
+	}
+	repo, unread := open()
+	if unread == nil {
+		entry.Unsealed, unread = Unseal(ctx, repo, entry.Body.Sealed)
+	}
+	return entry, cmp.Or(err, unread)
 }
 
 // Unseal reads what a sealed object says, with the repository that has its key.

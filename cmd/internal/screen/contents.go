@@ -5,12 +5,29 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/files"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
-// ShowTables shows every table of a database with its rows and checksum.
-func (s *Screen) ShowTables(f *logical.Facts) {
+// ShowContent shows a recovery point and, of its databases and configuration, what was read besides.
+func (s *Screen) ShowContent(shown *installation.Content) error {
+	return s.answer(shown, nil, func() {
+		p := shown.Point.RecoveryPoint
+		s.showPoint(p, shown.Point.Damage)
+		for _, c := range p.Components {
+			if facts := shown.Databases[c.Name]; facts != nil && c.Kind == cofre.KindDatabase {
+				s.showTables(facts)
+			}
+			if facts := shown.Files[c.Name]; facts != nil && c.Kind == cofre.KindConfig {
+				s.showFiles(c.Name, facts)
+			}
+		}
+	})
+}
+
+// showTables shows every table of a database with its rows and checksum.
+func (s *Screen) showTables(f *logical.Facts) {
 	fmt.Fprintln(s.Out, "\n"+s.Text(cofre.Say("show.tables_of", "tables of {{.database}}", "database", f.Database.Name)))
 	var rows [][]string
 	for _, t := range f.Tables {
@@ -19,8 +36,8 @@ func (s *Screen) ShowTables(f *logical.Facts) {
 	Columns(s.Out, []string{"  " + s.Text(cofre.Say("heading.table", "TABLE")), s.Text(cofre.Say("heading.rows", "ROWS")), s.Text(cofre.Say("heading.bytes", "BYTES")), s.Text(cofre.Say("heading.checksum", "CHECKSUM"))}, rows, 1, 2)
 }
 
-// ShowFiles shows every file of a configuration.
-func (s *Screen) ShowFiles(name string, facts []files.Fact) {
+// showFiles shows every file of a configuration.
+func (s *Screen) showFiles(name string, facts []files.Fact) {
 	fmt.Fprintln(s.Out, "\n"+s.Text(cofre.Say("show.files_of", "files of {{.name}}", "name", name)))
 	var rows [][]string
 	for _, f := range facts {

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"context"
 	"strings"
 
 	"github.com/trustlayer/cofre"
@@ -9,8 +10,30 @@ import (
 	"github.com/trustlayer/cofre/retention"
 )
 
-// ShowExpiry shows what goes and why and, if all is true, what stays, too; then what that does to each source.
-func (s *Screen) ShowExpiry(e *expiry.Expiry, all bool) {
+// ShowExpiry shows what left the catalog or, if it is planned alone, what goes, what stays and why.
+func (s *Screen) ShowExpiry(e *expiry.Expiry, planned bool) error {
+	return s.answer(e.Document(), nil, func() {
+		switch {
+		case planned:
+			s.showExpiry(e, true)
+		case !s.Quiet:
+			s.showGone(e)
+		}
+	})
+}
+
+// ConfirmExpiry shows what goes, and asks whether it is to go.
+//
+// Errors: those of Confirm.
+func (s *Screen) ConfirmExpiry(ctx context.Context, e *expiry.Expiry, yes bool) error {
+	if !s.JSON && !s.Quiet {
+		s.showExpiry(e, false)
+	}
+	return s.Confirm(ctx, yes, e.Question())
+}
+
+// showExpiry shows what goes and why and, if all is true, what stays, too; then what that does to each source.
+func (s *Screen) showExpiry(e *expiry.Expiry, all bool) {
 	header := []string{
 		s.Text(cofre.Say("heading.source", "SOURCE")), s.Text(cofre.Say("heading.point", "POINT")),
 		s.Text(cofre.Say("heading.verdict", "VERDICT")), s.Text(cofre.Say("heading.why", "WHY")),
@@ -81,8 +104,8 @@ func (s *Screen) showExpiredWAL(w *expiry.WAL) {
 	}
 }
 
-// ShowExpired shows what left the catalog.
-func (s *Screen) ShowExpired(e *expiry.Expiry) {
+// showGone shows what left the catalog.
+func (s *Screen) showGone(e *expiry.Expiry) {
 	components, points := 0, 0
 	for _, g := range e.Gone {
 		components += len(g.Components)
@@ -95,6 +118,6 @@ func (s *Screen) ShowExpired(e *expiry.Expiry) {
 	}
 	s.showExpiredWAL(e.WAL)
 	if e.Empty() {
-		s.ShowExpiry(e, false)
+		s.showExpiry(e, false)
 	}
 }

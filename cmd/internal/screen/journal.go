@@ -10,8 +10,24 @@ import (
 	"github.com/trustlayer/cofre/journal"
 )
 
-// ShowJournal shows entries, one a line.
-func (s *Screen) ShowJournal(entries []journal.Numbered) {
+// journalDocument is the JSON document of the journal, and of its verification.
+type journalDocument struct {
+	Entries  []journal.Numbered   `json:"entries,omitempty"`
+	Verified *journaling.Verified `json:"verified"`
+	Error    *edge.ErrorDocument  `json:"error,omitempty"`
+}
+
+// ShowJournal shows entries, one a line, and what is wrong with the journal, if something is: err, which is returned.
+func (s *Screen) ShowJournal(entries []journal.Numbered, v *journaling.Verified, err error) error {
+	return s.answer(journalDocument{entries, v, edge.DocumentOf(err)}, err, func() {
+		s.showEntries(entries)
+		if err != nil {
+			s.showJournalVerified(v)
+		}
+	})
+}
+
+func (s *Screen) showEntries(entries []journal.Numbered) {
 	rows := make([][]string, len(entries))
 	for i, e := range entries {
 		rows[i] = []string{fmt.Sprint(e.Number), s.minute(e.Body.At), s.Text(happened(e.Body)), e.Body.User + "@" + e.Body.Host}
@@ -78,8 +94,22 @@ func (s *Screen) ShowCheckpoint(line string) {
 	}
 }
 
-// ShowJournalVerified shows what is wrong with the journal, or that nothing was found, and the newest checkpoint.
-func (s *Screen) ShowJournalVerified(v *journaling.Verified) {
+// ShowLossAcknowledged shows the newest checkpoint of the journal, which has that it is known that this is lost.
+func (s *Screen) ShowLossAcknowledged(lost, checkpoint string) error {
+	doc := struct {
+		Lost       string `json:"acknowledged"`
+		Checkpoint string `json:"checkpoint"`
+	}{lost, checkpoint}
+	return s.answer(doc, nil, func() { s.ShowCheckpoint(checkpoint) })
+}
+
+// ShowJournalVerified shows what is wrong with the journal, or that nothing was found, and the newest checkpoint. err is how the
+// verification ended, and is returned.
+func (s *Screen) ShowJournalVerified(v *journaling.Verified, err error) error {
+	return s.answer(journalDocument{nil, v, edge.DocumentOf(err)}, err, func() { s.showJournalVerified(v) })
+}
+
+func (s *Screen) showJournalVerified(v *journaling.Verified) {
 	var rows [][]string
 	for _, f := range v.Findings {
 		rows = append(rows, []string{f.Object, s.Beside(f.What, f.Messages)})

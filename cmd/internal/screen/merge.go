@@ -1,6 +1,8 @@
 package screen
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,8 +12,46 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical/rescue"
 )
 
-// ShowComparison shows how a captured table differs from the live one: rows by kind, what is promised, and some rows.
-func (s *Screen) ShowComparison(m *rescue.Merge) {
+// mergeDocument is the JSON document of a merge. Outcome is nil if nothing was applied.
+type mergeDocument struct {
+	Point      cofre.PointID          `json:"point"`
+	Comparison rescue.Comparison      `json:"comparison"`
+	Preview    []rescue.RowDifference `json:"preview,omitempty"`
+	Promise    cofre.Promise          `json:"promise"`
+	Notes      []string               `json:"notes,omitempty"`
+	Left       []rescue.LeftRows      `json:"left"` // rows that differ and stay as they are
+	Outcome    *rescue.MergeOutcome   `json:"outcome,omitempty"`
+	Error      *edge.ErrorDocument    `json:"error,omitempty"`
+}
+
+// ShowMerge shows what a merge has changed, if it has changed anything, which rows stay different, and how it is undone. err is how it
+// ended, and is returned.
+func (s *Screen) ShowMerge(ctx context.Context, point cofre.PointID, m *rescue.Merge, err error) error {
+	doc := mergeDocument{point, m.Comparison, m.Preview, m.Promise(), m.Notes, m.Left, m.Done(), edge.DocumentOf(edge.Interrupted(ctx, err))}
+	return s.answer(doc, err, func() {
+		if err == nil || errors.Is(err, cofre.ErrPartial) {
+			s.showMerged(doc.Outcome, doc.Left)
+		}
+	})
+}
+
+// ConfirmMerge shows a comparison, and asks before the live table is changed. It reports whether to change it.
+//
+// Errors: those of Confirm.
+func (s *Screen) ConfirmMerge(ctx context.Context, m *rescue.Merge, dryRun, yes bool) (bool, error) {
+	// What differs is what was asked for; if nothing does, nothing is wrong.
+	if !s.JSON && (!s.Quiet || m.Comparison != (rescue.Comparison{Same: m.Comparison.Same})) {
+		s.showComparison(m)
+	}
+	if dryRun || m.Changes() == (rescue.Comparison{}) {
+		return !dryRun, nil
+	}
+	err := s.Confirm(ctx, yes, m.Question())
+	return err == nil, err
+}
+
+// showComparison shows how a captured table differs from the live one: rows by kind, what is promised, and some rows.
+func (s *Screen) showComparison(m *rescue.Merge) {
 	Columns(s.Out, nil, [][]string{
 		{s.Text(rowKind("missing")), s.Count(m.Comparison.Missing), s.Text(cofre.Say("merge.missing_means", "captured, and not in the live table"))},
 		{s.Text(rowKind("changed")), s.Count(m.Comparison.Changed), s.Text(cofre.Say("merge.changed_means", "other values in the live table"))},
@@ -44,8 +84,7 @@ func valueOf(s *string) string {
 	return fmt.Sprintf("%q", *s)
 }
 
-// ShowMerge shows what a merge has changed, if it has changed anything, which rows stay different, and how it is undone.
-func (s *Screen) ShowMerge(o *rescue.MergeOutcome, left []rescue.LeftRows) {
+func (s *Screen) showMerged(o *rescue.MergeOutcome, left []rescue.LeftRows) {
 	if o != nil {
 		s.Line(s.Out, cofre.Say("merge.done", "merged: {{.inserted}} inserted, {{.updated}} updated, {{.deleted}} deleted", "inserted", s.Count(o.Inserted), "updated", s.Count(o.Updated), "deleted", s.Count(o.Deleted)))
 		for _, sequence := range o.Sequences {

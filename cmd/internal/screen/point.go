@@ -14,8 +14,8 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
-// ShowPoint shows a recovery point: of each component what it holds and what is known of it, then every finding and damage.
-func (s *Screen) ShowPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
+// showPoint shows a recovery point: of each component what it holds and what is known of it, then every finding and damage.
+func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 	fmt.Fprintln(s.Out, s.Text(cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))+"\n")
 	Columns(s.Out, nil, [][]string{
 		s.labelled(cofre.Say("label.installation", "installation"), p.Installation),

@@ -6,7 +6,11 @@ import (
 )
 
 // ShowPruned says what was freed, and what is not free yet and why.
-func (s *Screen) ShowPruned(p *cofre.Pruned) {
+func (s *Screen) ShowPruned(p *cofre.Pruned) error {
+	return s.answer(p, nil, func() { s.showPruned(p) })
+}
+
+func (s *Screen) showPruned(p *cofre.Pruned) {
 	freed := cofre.SayN("prune.freed", p.Freed.Count, "freed: {{.size}} in 1 file", "freed: {{.size}} in {{.n}} files", "size", words.Size(p.Freed.Bytes))
 	if p.DryRun {
 		freed = cofre.SayN("prune.would_free", p.Freed.Count, "would be freed now: {{.size}} in 1 file", "would be freed now: {{.size}} in {{.n}} files", "size", words.Size(p.Freed.Bytes))

@@ -9,8 +9,24 @@ import (
 	"github.com/trustlayer/cofre/internal/words"
 )
 
-// ShowBackup shows the point that a backup made. With --quiet one that is whole shows what it warns of.
-func (s *Screen) ShowBackup(p *cofre.RecoveryPoint, whole bool) {
+// backupDocument is the JSON document of a backup.
+type backupDocument struct {
+	Point      *cofre.RecoveryPoint `json:"point"`
+	Level      cofre.Level          `json:"level_reached"`
+	Checkpoint string               `json:"checkpoint,omitempty"` // of the journal
+	Error      *edge.ErrorDocument  `json:"error,omitempty"`
+}
+
+// ShowBackup shows the point that a backup made, and the newest checkpoint of the journal. With --quiet a point that is whole shows what
+// it warns of. err is how the backup ended, and is returned.
+func (s *Screen) ShowBackup(p *cofre.RecoveryPoint, checkpoint string, err error) error {
+	return s.answer(backupDocument{p, cofre.PublishedLevel, checkpoint, edge.DocumentOf(err)}, err, func() {
+		s.showBackup(p, err == nil)
+		s.ShowCheckpoint(checkpoint)
+	})
+}
+
+func (s *Screen) showBackup(p *cofre.RecoveryPoint, whole bool) {
 	// cron mails what is printed.
 	if s.Quiet && whole {
 		s.showWarnings(p)

@@ -1,17 +1,42 @@
 package screen
 
 import (
+	"context"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/restore"
 )
 
-// ShowRestored shows what was restored and proven, what differs, what is kept of what gave way, and what to do next.
-func (s *Screen) ShowRestored(res *restore.Result, recovered *recovering.Result) {
+// restoreDocument is the JSON document of a restore.
+type restoreDocument struct {
+	Point cofre.PointID `json:"point"`
+	*restore.Result
+	Seconds   float64             `json:"took_seconds,omitempty"`
+	Recovered *recovering.Result  `json:"recovered,omitempty"`
+	Warnings  []string            `json:"warnings,omitempty"`
+	Error     *edge.ErrorDocument `json:"error,omitempty"`
+}
+
+// ShowRestored shows what was restored and proven, what differs, what is kept of what gave way, and what to do next: also if what
+// followed has failed, for it says what was replaced, and where that is now. err is how the restore ended, and is returned.
+func (s *Screen) ShowRestored(ctx context.Context, r *installation.Restored, err error) error {
+	if s.JSON && r.Plan == nil {
+		return err // its document is that of the error
+	}
+	doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
+	return s.answer(doc, err, func() {
+		if r.Outcome != nil {
+			s.showRestored(r.Result, r.Recovered)
+		}
+	})
+}
+
+func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result) {
 	accepted := res.Proof.Accepted()
 	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && (recovered == nil || recovered.Paused == nil && len(recovered.Unusable) == 0) {
 		return

@@ -12,8 +12,20 @@ import (
 	"github.com/trustlayer/cofre/internal/words"
 )
 
-// ShowRuns shows runs, one a line.
-func (s *Screen) ShowRuns(all []runs.Run) {
+// ShowRuns shows runs, one a line; err is why these may not be all of them, and is returned.
+func (s *Screen) ShowRuns(all []runs.Run, err error) error {
+	doc := struct {
+		Runs  []runs.Run          `json:"runs"`
+		Error *edge.ErrorDocument `json:"error,omitempty"`
+	}{all, edge.DocumentOf(err)}
+	return s.answer(doc, err, func() {
+		if len(all) > 0 || err == nil {
+			s.showRuns(all)
+		}
+	})
+}
+
+func (s *Screen) showRuns(all []runs.Run) {
 	if len(all) == 0 {
 		if !s.Quiet {
 			s.Line(s.Out, cofre.Say("runs.none", "no such run"))
@@ -66,8 +78,12 @@ func result(r runs.Run) cofre.Message {
 	return cofre.Say("runs.failed", "failed: {{.code}}", "code", r.Code)
 }
 
-// ShowRun shows all that is known of a run.
-func (s *Screen) ShowRun(d *journaling.Detail) {
+// ShowRun shows all that is known of a run, and returns why something of it could not be read.
+func (s *Screen) ShowRun(d *journaling.Detail) error {
+	return s.answer(d, d.Unread, func() { s.showRun(d) })
+}
+
+func (s *Screen) showRun(d *journaling.Detail) {
 	s.Line(s.Out, cofre.Say("runs.title", "run {{.run}}", "run", d.ID))
 	rows := [][]string{
 		s.labelled(cofre.Say("label.kind", "kind"), doing(d.Run)),

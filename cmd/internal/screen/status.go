@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -10,8 +11,8 @@ import (
 	"github.com/trustlayer/cofre/status"
 )
 
-// Redraw begins a screen anew: on a terminal over the last one, elsewhere after a line that is empty.
-func (s *Screen) Redraw() {
+// redraw begins a screen anew: on a terminal over the last one, elsewhere after a line that is empty.
+func (s *Screen) redraw() {
 	if edge.TerminalWidth(s.Out) > 0 {
 		fmt.Fprint(s.Out, "\x1b[H\x1b[2J")
 		return
@@ -19,8 +20,44 @@ func (s *Screen) Redraw() {
 	fmt.Fprintln(s.Out)
 }
 
-// ShowStatus shows how an installation stands, on one screen of 80 columns.
-func (s *Screen) ShowStatus(st *status.Status) {
+// ShowStatus shows how an installation stands, on one screen of 80 columns, and returns the alarm of its verdict; with --quiet it shows
+// one that is an alarm alone.
+func (s *Screen) ShowStatus(st *status.Status) error {
+	alarm := st.Verdict.Err()
+	doc := struct {
+		*status.Status
+		Error *edge.ErrorDocument `json:"error,omitempty"`
+	}{st, edge.DocumentOf(alarm)}
+	return s.answer(doc, alarm, func() {
+		if !s.Quiet || alarm != nil {
+			s.showStatus(st)
+		}
+	})
+}
+
+// WatchStatus shows how an installation stands again and again. That a person ends it is how it ends.
+//
+// Errors: those of look.
+func (s *Screen) WatchStatus(ctx context.Context, every time.Duration, look func(context.Context) (*status.Status, error)) error {
+	for {
+		st, err := look(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.redraw()
+		s.showStatus(st)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+func (s *Screen) showStatus(st *status.Status) {
 	s.Line(s.Out, cofre.Say("status.title", "{{.verdict}}: {{.name}}, {{.at}}", "verdict", verdictWord(st.Verdict), "name", st.Installation, "at", s.Clock(st.At)))
 	if len(st.Sources) > 0 {
 		fmt.Fprintln(s.Out)

@@ -1,18 +1,33 @@
 package screen
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/verify"
 )
 
-// ShowVerified shows the findings of a verification and, if it came to its end, the level that was reached.
-func (s *Screen) ShowVerified(res *verify.Result, whole bool) {
+// verification is the JSON document of a verification.
+type verification struct {
+	*verify.Result
+	Error *edge.ErrorDocument `json:"error,omitempty"`
+}
+
+// ShowVerified shows the findings of a verification and, if it came to its end, the level that was reached. err is how it ended, and is returned.
+func (s *Screen) ShowVerified(ctx context.Context, res *verify.Result, err error) error {
+	return s.answer(verification{res, edge.DocumentOf(edge.Interrupted(ctx, err))}, err, func() {
+		s.showVerified(res, err == nil || res.Count() > 0 || len(res.WAL) > 0 || errors.Is(err, cofre.ErrPartial))
+	})
+}
+
+func (s *Screen) showVerified(res *verify.Result, whole bool) {
 	var rows [][]string
 	for _, f := range res.Findings {
 		rows = append(rows, []string{"", f.Check, string(f.Kind), objectIn(f), s.Beside(f.What, f.Messages)})

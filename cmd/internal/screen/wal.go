@@ -1,20 +1,47 @@
 package screen
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/walmend"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/probe"
 )
 
-// ShowWAL shows which moments of one system can be recovered, and everything that is wrong with its WAL.
-func (s *Screen) ShowWAL(of wal.Status) {
+// walDocument is the JSON document of the status of WAL.
+type walDocument struct {
+	Systems       []wal.Status        `json:"systems"`
+	Archiving     *archiving.Archiver `json:"archiving,omitempty"`
+	ArchivingSays string              `json:"archiving_unknown,omitempty"` // why the server could not be asked
+	Error         *edge.ErrorDocument `json:"error,omitempty"`
+}
+
+// ShowWAL shows which moments can be recovered, and how archiving is, and returns what is wrong.
+func (s *Screen) ShowWAL(st *installation.WALStatus) error {
+	alarm := st.Trouble()
+	doc := walDocument{st.Systems, st.Archiver, "", edge.DocumentOf(alarm)}
+	if st.ArchiverErr != nil {
+		doc.ArchivingSays = cofre.OneLine(st.ArchiverErr)
+	}
+	return s.answer(doc, alarm, func() {
+		for _, system := range st.Systems {
+			s.showWAL(system)
+		}
+		s.showArchiving(st.Archiver, st.ArchiverErr)
+	})
+}
+
+// showWAL shows which moments of one system can be recovered, and everything that is wrong with its WAL.
+func (s *Screen) showWAL(of wal.Status) {
 	s.Line(s.Out, cofre.SayN("wal.system", of.Segments, "system {{.system}}: 1 WAL segment, {{.size}} stored, newest {{.newest}}", "system {{.system}}: {{.n}} WAL segments, {{.size}} stored, newest {{.newest}}", "system", of.System, "size", words.Size(of.Bytes), "newest", s.Clocks(of.NewestAt)))
 	var rows [][]string
 	for _, w := range of.Windows {
@@ -70,8 +97,8 @@ func (s *Screen) showHolding(r wal.Holding) {
 	}
 }
 
-// ShowArchiving shows what a server says of its archiving, or why it could not be asked.
-func (s *Screen) ShowArchiving(archiver *archiving.Archiver, err error) {
+// showArchiving shows what a server says of its archiving, or why it could not be asked.
+func (s *Screen) showArchiving(archiver *archiving.Archiver, err error) {
 	switch {
 	case err != nil:
 		edge.Say(s.Out, "", s.Text(cofre.Say("wal.server_not_asked", "the server could not be asked about its archiving: {{.cause}}", "cause", err)))
@@ -122,12 +149,52 @@ func stateOfGap(state string) cofre.Message {
 	return cofre.Verbatim(state)
 }
 
-// ShowMended shows what became of the WAL that a repository had lost.
-func (s *Screen) ShowMended(done []walmend.File) {
+// ShowMended shows what became of the WAL that a repository had lost. err is how the mending ended, and is returned.
+func (s *Screen) ShowMended(done []walmend.File, err error) error {
+	doc := struct {
+		Files []walmend.File      `json:"files"`
+		Error *edge.ErrorDocument `json:"error,omitempty"`
+	}{done, edge.DocumentOf(err)}
+	return s.answer(doc, err, func() {
+		if len(done) > 0 || err == nil {
+			s.showMended(done)
+		}
+	})
+}
+
+func (s *Screen) showMended(done []walmend.File) {
 	for _, f := range done {
 		s.Say(f.Message())
 	}
 	if len(done) == 0 && !s.Quiet {
 		s.Line(s.Out, cofre.Say("wal.nothing_to_mend", "nothing to mend: each repository has what another has, and nothing is known to be damaged"))
 	}
+}
+
+// ShowAcknowledged shows that a gap is known.
+func (s *Screen) ShowAcknowledged(known wal.Acknowledgement) error {
+	return s.answer(known, nil, func() {
+		if !s.Quiet {
+			s.Line(s.Out, cofre.Say("gap.acknowledged", "acknowledged: segments {{.from}} to {{.to}}", "from", known.From, "to", known.To))
+		}
+	})
+}
+
+// probed is the JSON document of a check of the whole way of WAL.
+type probed struct {
+	*probe.Probed
+	Error *edge.ErrorDocument `json:"error,omitempty"`
+}
+
+// ShowChecked shows what was sent through the whole way of WAL, and from where it was read back. err is how the check ended, and is returned.
+func (s *Screen) ShowChecked(ctx context.Context, done *probe.Probed, err error) error {
+	return s.answer(probed{done, edge.DocumentOf(edge.Interrupted(ctx, err))}, err, func() {
+		if err != nil || s.Quiet {
+			return
+		}
+		s.Line(s.Out, cofre.Say("check.segment", "segment {{.segment}} of system {{.system}}, with a mark at {{.lsn}}", "segment", done.Segment, "system", done.System, "lsn", done.LSN))
+		for _, r := range done.Read {
+			s.Line(s.Out, cofre.Say("check.read_back", "read back from {{.url}}, archived in {{.time}}", "url", r.URL, "time", words.Took(time.Duration(r.Seconds*float64(time.Second)))))
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
@@ -613,6 +614,16 @@ func (m *Merge) Changes() Comparison {
 		c.Extra = m.Comparison.Extra
 	}
 	return c
+}
+
+// Question asks whether to change the live table.
+func (m *Merge) Question() cofre.Message {
+	c := m.Changes()
+	question := cofre.Say("merge.question", "bring back the rows of {{.table}}: {{.missing}} missing, {{.changed}} changed", "table", m.o.Table, "missing", words.Count(c.Missing), "changed", words.Count(c.Changed))
+	if m.o.DeleteExtra {
+		question = cofre.Say("merge.question_delete", "{{.question}}, and delete {{.extra}}", "question", question, "extra", words.Count(c.Extra))
+	}
+	return question
 }
 
 // leave names the rows of c that a merge does not touch although they differ.

@@ -1,0 +1,23 @@
+package screen
+
+import (
+	"fmt"
+
+	"github.com/trustlayer/cofre/repository"
+)
+
+// ShowKits shows the recovery kit of one repository or more; there is one at least.
+func (s *Screen) ShowKits(kits []*repository.RecoveryKit) error {
+	doc := struct {
+		*repository.RecoveryKit
+		Copies []*repository.RecoveryKit `json:"copies,omitempty"`
+	}{kits[0], kits[1:]}
+	return s.answer(doc, nil, func() {
+		for i, kit := range kits {
+			if i > 0 {
+				fmt.Fprintln(s.Out)
+			}
+			fmt.Fprint(s.Out, s.Beside(kit.Text, kit.Messages))
+		}
+	})
+}
