@@ -130,7 +130,7 @@ func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) 
 
 func lockedBy(held Record, left time.Duration) error {
 	left = max(left, 0)
-	return cofre.WithHint(fmt.Errorf("held by %s (process %d) for %s: %w", held.Host, held.PID, held.For, cofre.ErrLocked),
+	return cofre.WithHint(cofre.Fail(cofre.Say("lease.held", "held by {{.host}} (process {{.pid}}) for {{.what}}", "host", held.Host, "pid", strconv.Itoa(held.PID), "what", cofre.Verbatim(held.For)), cofre.ErrLocked),
 		cofre.Say("lease.wait", "wait until it ends; if {{.host}} is gone for good, or the process was killed, it ends by itself in {{.left}}, at {{.until}}; to try again before that does no harm",
 			"host", held.Host, "left", left.Round(time.Second), "until", time.Now().Add(left).UTC().Format(time.RFC3339)))
 }

@@ -174,7 +174,7 @@ func (s *Store) Lock() (func() error, error) {
 	}
 	unlock, err := durable.LockDir(s.root)
 	if errors.Is(err, cofre.ErrLocked) {
-		return nil, fmt.Errorf("another restore into %s runs: %w", s.root, err)
+		return nil, cofre.WithHint(fmt.Errorf("another restore into %s runs: %w", s.root, err), cofre.Say("bucket.busy_folder", "wait until it has ended, or restore into another folder"))
 	}
 	if err == nil {
 		s.tryTraits()

@@ -71,7 +71,10 @@ func (o *owed) acquire() error {
 		return fmt.Errorf("remember the settings of buckets: %w", err)
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("another restore to this storage runs: %w: %w", cofre.ErrLocked, err), lock.Close())
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = durable.Held(lock)
+		}
+		return cofre.WithHint(errors.Join(fmt.Errorf("another restore to this storage runs: %w", err), lock.Close()), whileRestored())
 	}
 	o.lock, o.held = lock, true
 	return o.read()
@@ -364,4 +367,8 @@ func (t *Target) setBuckets(ctx context.Context) error {
 
 func aBucket(id string) cofre.Message {
 	return cofre.Say("bucket.bucket", "bucket {{.bucket}}", "bucket", id)
+}
+
+func whileRestored() cofre.Message {
+	return cofre.Say("bucket.busy_wait", "wait until it has ended, or end it")
 }

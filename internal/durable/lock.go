@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -13,7 +16,8 @@ import (
 // LockDir makes a directory this process's own, among those that lock it by this function, until unlock is called or the process
 // ends. On a file system that knows no locks it holds nobody out.
 //
-// Errors: cofre.ErrLocked, also if whoever had it has removed the directory meanwhile; those of opening it.
+// Errors: cofre.ErrLocked, with the process that holds it if the system says which, also if whoever had it has removed the directory
+// meanwhile; those of opening it.
 func LockDir(dir string) (unlock func() error, err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -22,7 +26,7 @@ func LockDir(dir string) (unlock func() error, err error) {
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	switch {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("directory %s: %w", dir, cofre.ErrLocked), f.Close())
+		return nil, errors.Join(Held(f), f.Close())
 	case errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EBADF): // no locks here
 	case err != nil:
 		return nil, errors.Join(err, f.Close())
@@ -36,4 +40,41 @@ func LockDir(dir string) (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("directory %s: %w", dir, cofre.ErrLocked), f.Close())
 	}
 	return f.Close, nil
+}
+
+// Held is the error of a file that another process has locked by flock, with that process if the system says which.
+//
+// Errors: cofre.ErrLocked.
+func Held(f *os.File) error {
+	if pid := holder(f); pid != 0 {
+		return cofre.Fail(cofre.Say("lease.process", "process {{.pid}} of this machine holds {{.path}}", "pid", strconv.Itoa(pid), "path", f.Name()), cofre.ErrLocked)
+	}
+	return fmt.Errorf("%s: %w", f.Name(), cofre.ErrLocked)
+}
+
+// holder looks up who has locked a file, as proc_locks(5) has it; 0 if it is not there, as on a file system of a network.
+func holder(f *os.File) int {
+	info, err := f.Stat()
+	if err != nil {
+		return 0
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return 0
+	}
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		fields := strings.Fields(line) // 1: FLOCK ADVISORY WRITE 708 08:01:131 0 EOF
+		if len(fields) < 6 || fields[1] != "FLOCK" || fields[5] != file {
+			continue
+		}
+		if pid, err := strconv.Atoi(fields[4]); err == nil && pid > 0 {
+			return pid
+		}
+	}
+	return 0
 }

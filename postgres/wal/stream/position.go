@@ -3,8 +3,8 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -64,8 +64,8 @@ func (r *run) reserve(ctx context.Context, s *server) error {
 		return postgres.Explain(err)
 	}
 	var restart, status *string
-	var active bool
-	err = conn.QueryRow(ctx, `select restart_lsn::text, wal_status, active from pg_replication_slots where slot_name = $1 and slot_type = 'physical'`, r.Slot).Scan(&restart, &status, &active)
+	var user *int
+	err = conn.QueryRow(ctx, `select restart_lsn::text, wal_status, active_pid from pg_replication_slots where slot_name = $1 and slot_type = 'physical'`, r.Slot).Scan(&restart, &status, &user)
 	missing := errors.Is(err, pgx.ErrNoRows)
 	if err == nil && status != nil && *status == "lost" {
 		r.tell.warn(cofre.Say("stream.slot_invalidated", "replication slot {{.slot}} was invalidated: the server removed WAL that had not been received; take a base backup now, because nothing after the last archived segment can be reached from an older one: cofre backup cluster", "slot", r.Slot))
@@ -77,12 +77,15 @@ func (r *run) reserve(ctx context.Context, s *server) error {
 	if missing {
 		err = conn.QueryRow(ctx, "select coalesce(lsn::text, '0/0') from pg_create_physical_replication_slot($1, true)", r.Slot).Scan(&restart)
 		s.fresh = true
+		if err == nil {
+			r.tell.note(cofre.Say("stream.slot_made", "replication slot {{.slot}} was made: the server keeps from now on all WAL that was not received, also while nothing receives it", "slot", r.Slot))
+		}
 	}
 	if err != nil {
 		return postgres.Explain(err)
 	}
-	if active && !s.fresh {
-		return fmt.Errorf("replication slot %s is in use: %w", r.Slot, cofre.ErrLocked)
+	if user != nil && !s.fresh {
+		return cofre.Fail(cofre.Say("stream.slot_used", "replication slot {{.slot}} is in use, by the server's process {{.pid}}", "slot", r.Slot, "pid", strconv.Itoa(*user)), cofre.ErrLocked)
 	}
 	if restart != nil {
 		s.restart, err = cofre.ParseLSN(*restart)

@@ -105,6 +105,7 @@ func (r *run) start(ctx context.Context, pg *pgconn.PgConn, p place) error {
 	if err != nil {
 		return postgres.Explain(err)
 	}
+	r.tell.note(cofre.Say("stream.receiving", "receiving WAL of timeline {{.timeline}} from {{.lsn}} on", "timeline", p.timeline, "lsn", p.at))
 	for _, s := range r.shippers {
 		s.From(p.timeline, p.at)
 	}

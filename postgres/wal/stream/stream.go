@@ -274,7 +274,7 @@ func (r *run) lock(system cofre.SystemID) error {
 	}
 	unlock, err := durable.LockDir(dir)
 	if errors.Is(err, cofre.ErrLocked) {
-		return cofre.WithHint(unusable(cofre.Fail(cofre.Say("stream.spool_in_use", "another cofre wal stream uses the spool {{.directory}}", "directory", dir), cofre.ErrLocked)),
+		return cofre.WithHint(unusable(cofre.Fail(cofre.Say("stream.spool_in_use", "another cofre wal stream uses the spool {{.directory}}", "directory", dir), err)),
 			cofre.Say("stream.spool_of_its_own", "end the other one first; or, to stream twice, give this one a slot and a spool of its own: --slot NAME --spool DIR"))
 	}
 	if err != nil {
