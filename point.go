@@ -105,6 +105,9 @@ type Component struct {
 	Messages Messages `json:"messages,omitempty"` // of the warnings
 }
 
+// Label is how a person knows the source that it was captured from.
+func (c Component) Label() string { return SourceID{Kind: c.Kind, Name: c.Name}.Label() }
+
 // Content says where a component's tree is and how much is in it.
 type Content struct {
 	Root    ObjectID `json:"root"`

@@ -172,7 +172,7 @@ func order(sources []cofre.Source) ([]cofre.Source, error) {
 	seen := map[cofre.SourceID]bool{}
 	for _, s := range sources {
 		if seen[s.ID()] {
-			return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.twice", "source {{.kind}} {{.name}} is configured twice", "kind", s.ID().Kind, "name", s.ID().Name), cofre.ErrConfig), cofre.Say("backup.other_name", "give one of them another name in the configuration"))
+			return nil, cofre.WithHint(cofre.Fail(cofre.Say("backup.twice", "source {{.source}} is configured twice", "source", s.ID().Label()), cofre.ErrConfig), cofre.Say("backup.other_name", "give one of them another name in the configuration"))
 		}
 		seen[s.ID()] = true
 	}

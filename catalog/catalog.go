@@ -313,7 +313,7 @@ func (w Want) what() cofre.Message {
 	case w.Name == "":
 		return cofre.Verbatim(string(w.Kind))
 	}
-	return cofre.Verbatim(fmt.Sprintf("%s %s", w.Kind, w.Name))
+	return cofre.Verbatim(cofre.SourceID{Kind: w.Kind, Name: w.Name}.Label())
 }
 
 func (w Want) in(point cofre.PointID, because error) error {
@@ -328,7 +328,7 @@ func aPoint(ref string, because ...error) error {
 func components(p cofre.RecoveryPoint, want Want) cofre.Message {
 	var all cofre.Message
 	for _, c := range p.Components {
-		all = cofre.List(all, cofre.Verbatim(fmt.Sprintf("%s %s", c.Kind, c.Name)))
+		all = cofre.List(all, cofre.Verbatim(c.Label()))
 	}
 	if all.IsZero() {
 		all = cofre.Say("catalog.nothing", "nothing")
@@ -340,7 +340,7 @@ func components(p cofre.RecoveryPoint, want Want) cofre.Message {
 	}
 	for _, e := range p.Expired {
 		if e.Kind == want.Kind && (want.Name == "" || e.Name == want.Name) {
-			return cofre.Say("catalog.expired", "{{.components}}, and {{.kind}} {{.name}} expired at {{.at}}", "components", all, "kind", e.Kind, "name", e.Name, "at", e.ExpiredAt.UTC().Format(time.RFC3339))
+			return cofre.Say("catalog.expired", "{{.components}}, and {{.source}} expired at {{.at}}", "components", all, "source", cofre.SourceID{Kind: e.Kind, Name: e.Name}.Label(), "at", e.ExpiredAt.UTC().Format(time.RFC3339))
 		}
 	}
 	return all

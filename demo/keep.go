@@ -42,15 +42,22 @@ func (s *stage) leave(ctx context.Context) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return errors.Join(fmt.Errorf("demonstration: leave the server running: %w\n%s", err, out), s.close())
 	}
-	u := url.URL{
-		Scheme: "postgres", User: url.User("postgres"), Path: "/" + databaseName,
-		RawQuery: url.Values{"host": {socket}, "port": {fmt.Sprint(s.server.Port)}}.Encode(),
+	address := func(database string) string {
+		u := url.URL{
+			Scheme: "postgres", User: url.User("postgres"), Path: "/" + database,
+			RawQuery: url.Values{"host": {socket}, "port": {fmt.Sprint(s.server.Port)}}.Encode(),
+		}
+		return u.String()
 	}
 	s.say("\n")
-	if err := s.writeConfiguration(u.String()); err != nil {
+	if err := s.writeConfiguration(address(databaseName)); err != nil {
 		return err
 	}
-	s.tell(cofre.Say("demo.left", "\nLeft running. To look at it:\n  psql '{{.url}}'\n  cd {{.folder}} && {{.program}} list\nTo end it:\n  kill -INT $(head -n 1 {{.pid}}) && rm -rf {{.folder}}",
-		"url", u.String(), "folder", s.Dir, "program", s.Program, "pid", filepath.Join(s.server.DataDir, "postmaster.pid")))
+	// It stays its owner's: it is written over, not made anew.
+	if err := os.WriteFile(filepath.Join(s.dir, "cofre.yaml"), []byte(clusterConfiguration(address("postgres"))), 0o600); err != nil {
+		return err
+	}
+	s.tell(cofre.Say("demo.left", "\nLeft running. To look at it:\n  psql '{{.url}}'\n  cd {{.folder}} && {{.program}} list\n  cd {{.cluster}} && {{.program}} wal status\nIt is as the last disaster left it: grc.answers is empty. What it was before is in the copy that was recovered:\n  {{.recovered}}\nTo end it:\n  kill -INT $(head -n 1 {{.pid}}) && rm -rf {{.folder}}",
+		"url", address(databaseName), "folder", s.Dir, "cluster", s.dir, "recovered", filepath.Join(s.dir, "recovered"), "program", s.Program, "pid", filepath.Join(s.server.DataDir, "postmaster.pid")))
 	return nil
 }

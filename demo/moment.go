@@ -61,7 +61,7 @@ func (s *stage) archive(ctx context.Context) error {
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return err
 	}
-	text := fmt.Sprintf("name: demonstration\nrepository: {url: repository, password: file:password}\ncluster: {url: %q, wal: archive}\nstate_dir: state\n", s.server.URL("postgres"))
+	text := clusterConfiguration(s.server.URL("postgres"))
 	s.say("%s:\n", filepath.Join(s.dir, "cofre.yaml"))
 	for line := range strings.Lines(text) {
 		s.say("  %s", line)
@@ -80,6 +80,10 @@ func (s *stage) archive(ctx context.Context) error {
 	command := fmt.Sprintf("'%s' wal archive --config '%s' %%p", s.Program, filepath.Join(s.dir, "cofre.yaml"))
 	s.say("\npostgres=# ALTER SYSTEM SET archive_command = '%s';\n", strings.ReplaceAll(command, "'", "''"))
 	return execute(ctx, s.server, "postgres", "ALTER SYSTEM SET archive_command = '"+strings.ReplaceAll(command, "'", "''")+"'", "SELECT pg_reload_conf()")
+}
+
+func clusterConfiguration(url string) string {
+	return fmt.Sprintf("name: demonstration\nrepository: {url: repository, password: file:password}\ncluster: {url: %q, wal: archive}\nstate_dir: state\n", url)
 }
 
 // silently runs a command whose output was seen before.

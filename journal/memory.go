@@ -40,7 +40,7 @@ func Recall(file string) (Memory, error) {
 		return m, nil
 	}
 	if err != nil {
-		return m, fmt.Errorf("read what this machine has seen of the journal: %w", err)
+		return m, owned(fmt.Errorf("read what this machine has seen of the journal: %w", err))
 	}
 	err = json.Unmarshal(text, &m)
 	if err == nil && m.Checkpoint != "" {
@@ -99,4 +99,12 @@ func SetAside(file string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// owned says of a file that another user keeps what to do about it: what root did once, cron cannot go on with.
+func owned(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return cofre.WithHint(err, cofre.Say("journal.owned", "cofre ran here as another user: run it always as the same one, and give state_dir to that user"))
 }

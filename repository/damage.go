@@ -263,7 +263,7 @@ func damageOf(known knownDamage, lost map[content.ID]string, there map[component
 			}
 			by[e.Point].Findings = append(by[e.Point].Findings, cofre.Finding{
 				Check: damageCheck, Kind: e.Kind, Name: e.Name, Object: e.Path,
-			}.Saying(cofre.Say("repository.of_component", "{{.what}} of {{.kind}} {{.name}}", "what", told(e.What), "kind", e.Kind, "name", e.Name)))
+			}.Saying(cofre.Say("repository.of_component", "{{.what}} of {{.source}}", "what", told(e.What), "source", cofre.SourceID{Kind: e.Kind, Name: e.Name}.Label())))
 		}
 	}
 	damages := make([]cofre.Damage, 0, len(by))

@@ -462,12 +462,12 @@ func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, f
 		switch {
 		case i < mostFindings:
 			if !v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, Object: e.path}.Saying(
-				cofre.Say("repository.of_point", "{{.what}} of {{.kind}} {{.name}} of point {{.point}}", "what", told(e.what), "kind", c.Kind, "name", c.Name, "point", p.ID))) {
+				cofre.Say("repository.of_point", "{{.what}} of {{.source}} of point {{.point}}", "what", told(e.what), "source", c.Label(), "point", p.ID))) {
 				return false
 			}
 		case i == len(found)-1:
 			return v.report(cofre.Finding{Kind: c.Kind, Name: c.Name}.Saying(cofre.SayN("repository.more_of_point", len(found)-mostFindings,
-				"1 more entry is missing or damaged of {{.kind}} {{.name}} of point {{.point}}", "{{.n}} more entries are missing or damaged of {{.kind}} {{.name}} of point {{.point}}", "kind", c.Kind, "name", c.Name, "point", p.ID)))
+				"1 more entry is missing or damaged of {{.source}} of point {{.point}}", "{{.n}} more entries are missing or damaged of {{.source}} of point {{.point}}", "source", c.Label(), "point", p.ID)))
 		}
 	}
 	return true

@@ -197,7 +197,7 @@ func partial(c cofre.Component, p *cofre.Proof) error {
 	if len(accepted) == 0 {
 		return nil
 	}
-	return cofre.Fail(cofre.SayN("restore.accepted", len(accepted), "restored {{.kind}} {{.name}} with 1 difference that was accepted", "restored {{.kind}} {{.name}} with {{.n}} differences that were accepted", "kind", c.Kind, "name", c.Name), cofre.ErrPartial)
+	return cofre.Fail(cofre.SayN("restore.accepted", len(accepted), "restored {{.source}} with 1 difference that was accepted", "restored {{.source}} with {{.n}} differences that were accepted", "source", c.Label()), cofre.ErrPartial)
 }
 
 // discard removes what was staged even if ctx has ended, and joins what it could not remove to the reason.
@@ -270,7 +270,7 @@ func unproven(req Request, res *Result) error {
 }
 
 func restored(c cofre.Component) cofre.Message {
-	return cofre.Say("restore.restored", "restored {{.kind}} {{.name}}", "kind", c.Kind, "name", c.Name)
+	return cofre.Say("restore.restored", "restored {{.source}}", "source", c.Label())
 }
 
 // Short cuts what is shown of a long value, such as the definition of a view.

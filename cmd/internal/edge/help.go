@@ -132,7 +132,8 @@ func Hang(lead, text string, width int) string {
 	indent := strings.Repeat(" ", utf8.RuneCountInString(lead))
 	var b strings.Builder
 	line := lead
-	for word := range strings.FieldsSeq(text) {
+	for word := range strings.FieldsSeq(strings.ReplaceAll(text, " %", "\x00%")) {
+		word = strings.ReplaceAll(word, "\x00", " ") // 100 % is one word
 		switch {
 		case line == lead:
 			line += word

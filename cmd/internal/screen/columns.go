@@ -78,7 +78,8 @@ const (
 	leastHung  = 24     // columns that the text at the end of a row has, if it is to stand on the line of those before it
 )
 
-// folded puts as many columns on a line as fit, the next ones on lines under it, and breaks the text of the last between words.
+// folded puts as many columns on a line as fit, the next ones on lines under it, and breaks the text of the last between words. What
+// ends a row, if it has room on the line before and no heading above it, stays there.
 func folded(width int, header []string, rows [][]string, right []int) (lines []string) {
 	if header != nil {
 		rows = append([][]string{header}, rows...)
@@ -111,6 +112,10 @@ func folded(width int, header []string, rows [][]string, right []int) (lines []s
 			}
 		}
 		for i, cell := range r {
+			if onLine[i] != line && header == nil && strings.Join(r[i+1:], "") == "" && cell != "" && utf8.RuneCountInString(lead+cell) <= width {
+				lines = append(lines, lead+cell) // all that the row has
+				break
+			}
 			if onLine[i] != line {
 				end()
 				lead, line = foldIndent, onLine[i]
@@ -119,6 +124,10 @@ func folded(width int, header []string, rows [][]string, right []int) (lines []s
 				if cell == "" {
 					end()
 					break
+				}
+				if utf8.RuneCountInString(lead)+longestWord(cell) > width {
+					end()
+					lead = foldIndent
 				}
 				lines = append(lines, strings.TrimRight(edge.Hang(lead, cell, width), " "))
 				break
@@ -131,4 +140,12 @@ func folded(width int, header []string, rows [][]string, right []int) (lines []s
 		}
 	}
 	return lines
+}
+
+// longestWord is how many columns a text needs at least.
+func longestWord(text string) (longest int) {
+	for word := range strings.FieldsSeq(text) {
+		longest = max(longest, utf8.RuneCountInString(word))
+	}
+	return longest
 }

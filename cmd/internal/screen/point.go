@@ -27,7 +27,7 @@ func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 		s.labelled(cofre.Say("label.state", "state"), s.State(p, damage)),
 	})
 	for _, c := range p.Components {
-		fmt.Fprintf(s.Out, "\n%s %s\n", c.Kind, c.Name)
+		fmt.Fprintf(s.Out, "\n%s\n", c.Label())
 		rows := [][]string{
 			s.labelled(cofre.Say("label.captured", "captured"), s.Text(cofre.Say("show.captured", "{{.at}}, in {{.time}}", "at", s.Clock(c.StartedAt), "time", words.Took(c.EndedAt.Sub(c.StartedAt))))),
 			s.labelled(cofre.Say("label.size", "size"), s.Text(cofre.SayN("show.component_size", int(c.Entries), "{{.size}} in 1 entry, {{.added}} added", "{{.size}} in {{.n}} entries, {{.added}} added", "size", words.Size(c.Bytes), "added", words.Size(c.Stored)))),
@@ -54,7 +54,7 @@ func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 // showExpired says what the point had.
 func (s *Screen) showExpired(expired []cofre.ExpiredComponent) {
 	for _, c := range expired {
-		fmt.Fprintf(s.Out, "\n%s %s\n", c.Kind, c.Name)
+		fmt.Fprintf(s.Out, "\n%s\n", cofre.SourceID{Kind: c.Kind, Name: c.Name}.Label())
 		Columns(s.Out, nil, [][]string{
 			s.labelled(cofre.Say("label.captured", "captured"), s.Clock(c.StartedAt)),
 			s.labelled(cofre.Say("label.expired", "expired"), s.Text(cofre.Say("show.expired", "{{.at}}; it can no longer be restored, and everything else of the point can", "at", s.Clock(c.ExpiredAt)))),

@@ -87,7 +87,7 @@ func (s *Screen) task(t task, e cofre.Event) string {
 	case t.source.Name == "" || t.source.Name == string(t.source.Kind):
 		return fmt.Sprintf("%s: %s", t.source.Kind, name)
 	}
-	return fmt.Sprintf("%s %s: %s", t.source.Kind, t.source.Name, name)
+	return t.source.Label() + ": " + name
 }
 
 // told remembers the warnings of a call: an adapter tells of one when it happens, and the point or the plan has it again.
@@ -182,7 +182,7 @@ func about(e cofre.Event, text string) string {
 	if e.Source.Kind == "" {
 		return text
 	}
-	return fmt.Sprintf("%s %s: %s", e.Source.Kind, e.Source.Name, text)
+	return e.Source.Label() + ": " + text
 }
 
 func amount(e cofre.Event) string {

@@ -45,7 +45,7 @@ func (s *Screen) showBackup(p *cofre.RecoveryPoint, whole bool) {
 func (s *Screen) showWarnings(p *cofre.RecoveryPoint) {
 	for _, c := range p.Components {
 		for _, w := range c.Warnings {
-			of := fmt.Sprintf("%s %s: ", c.Kind, c.Name)
+			of := c.Label() + ": "
 			if s.told.first(of + w) { // most were said when they happened
 				edge.Say(s.Err, s.Word(warning()), of+s.Beside(w, c.Messages))
 			}

@@ -111,8 +111,16 @@ func (s *Screen) showRun(d *journaling.Detail) {
 	case d.Steps != nil:
 		s.showLog(d.Steps)
 	case d.Unread == nil && d.State != runs.StateRunning:
-		s.Say(cofre.Say("runs.no_log", "it has no log: it was killed, or ran before there were logs"))
+		s.Say(noLog(d))
 	}
+}
+
+// noLog says why there are no steps to show.
+func noLog(d *journaling.Detail) cofre.Message {
+	if d.EndedAt.IsZero() {
+		return cofre.Say("runs.no_log", "it has no log: it was killed, or ran before there were logs")
+	}
+	return cofre.Say("runs.entries_alone", "it has no log of steps; what it did is in the journal: cofre journal")
 }
 
 func actor(by cofre.Actor) string {

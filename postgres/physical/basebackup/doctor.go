@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
@@ -362,7 +363,7 @@ func (d *doctor) space(ctx context.Context) error {
 		return err
 	}
 	least := 2 * d.number("max_wal_size") << 20 // of MB
-	d.say(cofre.Say("doctor.wal_disk", "disk of pg_wal"), free > least, cofre.Say("doctor.wal_disk_free", "free some space, or move pg_wal to a larger disk"), cofre.Say("doctor.free", "{{.size}} MB free", "size", free>>20))
+	d.say(cofre.Say("doctor.wal_disk", "disk of pg_wal"), free > least, cofre.Say("doctor.wal_disk_free", "free some space, or move pg_wal to a larger disk"), cofre.Say("doctor.free", "{{.size}} free", "size", words.Size(free)))
 	return nil
 }
 
