@@ -94,7 +94,8 @@ type remembered struct {
 	left  []sized         // from the entry on that comes next
 	gone  map[string]bool // what is not as it was, or not there
 	new   []sized
-	again *sized // what is looked at anew
+	asked bool  // whether what comes next is looked at anew, though it is known
+	again sized // it
 }
 
 func (s *sizes) enter(dir string) *remembered {
@@ -123,7 +124,7 @@ func (r *remembered) recall(e dirEntry) (sized, bool) {
 		return sized{}, false
 	}
 	r.objects++
-	r.again = nil
+	r.asked = false
 	for len(r.left) > 0 && r.left[0].name < e.name {
 		r.forget()
 	}
@@ -137,7 +138,7 @@ func (r *remembered) recall(e dirEntry) (sized, bool) {
 	o := r.left[0]
 	r.left = r.left[1:]
 	if rand.N(oneOf) == 0 {
-		r.again = &o
+		r.asked, r.again = true, o
 		return sized{}, false
 	}
 	return o, true
@@ -154,10 +155,10 @@ func (r *remembered) forget() {
 func (r *remembered) learn(o sized) {
 	switch {
 	case r == nil:
-	case r.again == nil:
+	case !r.asked:
 		r.new = append(r.new, o)
 		r.changed++
-	case *r.again != o:
+	case r.again != o:
 		r.wrong = true
 	}
 }

@@ -31,7 +31,13 @@ type Failing struct {
 	newest    map[cofre.Kind]journal.Body
 	published map[cofre.Kind]time.Time
 	// waiting are publications of which nobody has asked which kinds they are of: of ten thousand in a row, most never matter.
-	waiting []journal.Body
+	waiting []publication
+}
+
+// publication is what counts of one: when it was, and what says which kinds it is of.
+type publication struct {
+	at    time.Time
+	facts json.RawMessage
 }
 
 // Take takes the next entry of the journal of an installation. One that was told later counts for the kinds of which nothing was published since; what was called
@@ -42,7 +48,7 @@ func (f *Failing) Take(b journal.Body) {
 	}
 	switch b.Event {
 	case journal.EventPublished:
-		f.waiting = append(f.waiting, b)
+		f.waiting = append(f.waiting, publication{b.At, b.Facts})
 		if len(f.since) > 0 {
 			f.settle()
 		}
@@ -67,31 +73,31 @@ func (f *Failing) Take(b journal.Body) {
 // settle takes the publications that wait, the newest first: of each kind, it is the one that counts.
 func (f *Failing) settle() {
 	seen := map[cofre.Kind]bool{}
-	for _, b := range slices.Backward(f.waiting) {
+	for _, p := range slices.Backward(f.waiting) {
 		if !slices.ContainsFunc(cofre.Kinds(), func(k cofre.Kind) bool { return !seen[k] }) {
 			break
 		}
-		for _, k := range publishedKinds(b) {
+		for _, k := range p.kinds() {
 			if seen[k] {
 				continue
 			}
 			seen[k] = true
 			delete(f.since, k)
 			delete(f.newest, k)
-			f.published[k] = b.At
+			f.published[k] = p.at
 		}
 	}
 	f.waiting = nil
 }
 
-// publishedKinds are the kinds that a point has. An entry that does not say has all of them.
-func publishedKinds(b journal.Body) []cofre.Kind {
+// kinds are those that a point has. An entry that does not say has all of them.
+func (p publication) kinds() []cofre.Kind {
 	var facts struct {
 		Components []struct {
 			Kind cofre.Kind `json:"kind"`
 		} `json:"components"`
 	}
-	if json.Unmarshal(b.Facts, &facts) != nil || len(facts.Components) == 0 {
+	if json.Unmarshal(p.facts, &facts) != nil || len(facts.Components) == 0 {
 		return cofre.Kinds()
 	}
 	var kinds []cofre.Kind

@@ -5,6 +5,7 @@ package standing
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -95,7 +96,12 @@ func (g *gathering) readJournal(ctx context.Context) {
 		if err != nil {
 			return err
 		}
-		v, err := known.Verify(ctx, journaling.Reading{Visit: func(e journal.Numbered) { g.entries = append(g.entries, e) }})
+		v, err := known.Verify(ctx, journaling.Reading{Visit: func(e journal.Numbered) {
+			if len(g.entries) == cap(g.entries) {
+				g.entries = slices.Grow(g.entries, max(256, len(g.entries))) // they are copied as seldom
+			}
+			g.entries = append(g.entries, e)
+		}})
 		if v != nil && v.Newest.Size > 0 {
 			g.checkpoint = v.Newest.String()
 		}
