@@ -24,6 +24,8 @@ var (
 )
 
 // RowsOf returns the table behind the configured storage, false if no database of it is configured.
+//
+// Errors: those of ServerOf.
 func RowsOf(cfg *config.Config) (Rows, bool, error) {
 	if cfg.Storage == nil || cfg.Storage.Supabase == nil || cfg.Database == nil {
 		return Rows{}, false, nil
@@ -56,6 +58,8 @@ func (s Rows) Since(ctx context.Context, t time.Time) iter.Seq2[bucket.Object, e
 }
 
 // FixUp sets owners and times. In another database than the storage's there is nothing to set.
+//
+// Errors: those of the database and of its rows.
 func (s Rows) FixUp(ctx context.Context, objects iter.Seq2[bucket.Object, error]) (restoring.FixedUp, error) {
 	done, err := s.table.Set(ctx, rowsOf(objects))
 	if errors.Is(err, storagerows.ErrNoTable) {

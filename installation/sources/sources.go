@@ -135,6 +135,9 @@ func databaseSource(cfg *config.Config, o Options) (cofre.Source, error) {
 	}), nil
 }
 
+// Cluster is the source of the configured cluster, which there must be.
+//
+// Errors: those of ServerOf; with WAL those of the store, and cofre.ErrWrongKey of one that its archive is in.
 func Cluster(ctx context.Context, cfg *config.Config, o Options) (*basebackup.Source, error) {
 	c := cfg.Cluster
 	server, err := ServerOf(c.URL, c.Password)
@@ -201,6 +204,8 @@ func serverConfiguration(server postgres.Config) func(context.Context) ([]files.
 }
 
 // Server leads to the PostgreSQL server that the configuration names, or to another by URL.
+//
+// Errors: cofre.ErrConfig if neither is given; those of ServerOf.
 func Server(cfg *config.Config, address string) (postgres.Config, error) {
 	switch {
 	case address != "":
@@ -217,6 +222,8 @@ func Server(cfg *config.Config, address string) (postgres.Config, error) {
 
 // ServerOf makes the connection of a URL. Without a configured password the PG* variables and the password file
 // count, as for psql.
+//
+// Errors: cofre.ErrConfig if the password cannot be read.
 func ServerOf(address string, password config.Secret) (postgres.Config, error) {
 	p, err := password.Read()
 	if err != nil {

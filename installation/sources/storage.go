@@ -64,6 +64,8 @@ func Store(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 }
 
 // Target opens the same for a restore, which makes a folder that is not there.
+//
+// Errors: those of Store.
 func Target(ctx context.Context, cfg *config.Config) (bucket.Store, error) {
 	if s := cfg.Storage; s != nil && s.Supabase == nil && s.S3 == nil && s.Folder != nil {
 		return dir.OpenNew(s.Folder.Path)

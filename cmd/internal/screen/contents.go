@@ -11,6 +11,8 @@ import (
 )
 
 // ShowContent shows a recovery point and, of its databases and configuration, what was read besides.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowContent(shown *installation.Content) error {
 	return s.answer(shown, nil, func() {
 		p := shown.Point.RecoveryPoint

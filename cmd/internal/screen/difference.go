@@ -9,6 +9,8 @@ import (
 )
 
 // ShowDifference shows what changed from one recovery point to another.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowDifference(d *installation.Difference) error {
 	doc := struct {
 		From    cofre.PointID       `json:"from"`

@@ -11,6 +11,8 @@ import (
 )
 
 // ShowExpiry shows what left the catalog or, if it is planned alone, what goes, what stays and why.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowExpiry(e *expiry.Expiry, planned bool) error {
 	return s.answer(e.Document(), nil, func() {
 		switch {

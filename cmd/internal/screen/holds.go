@@ -3,6 +3,8 @@ package screen
 import "github.com/trustlayer/cofre"
 
 // ShowHold shows a hold that was begun, or lifted, and the newest checkpoint of the journal, which has it.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowHold(h *cofre.Hold, lifted bool, checkpoint string) error {
 	return s.answer(h, nil, func() {
 		if s.Quiet {
@@ -18,6 +20,8 @@ func (s *Screen) ShowHold(h *cofre.Hold, lifted bool, checkpoint string) error {
 }
 
 // ShowHolds shows what is held, or that nothing is.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowHolds(holds []cofre.Hold) error {
 	doc := struct {
 		Holds []cofre.Hold `json:"holds"`

@@ -95,6 +95,8 @@ func (s *Screen) ShowCheckpoint(line string) {
 }
 
 // ShowLossAcknowledged shows the newest checkpoint of the journal, which has that it is known that this is lost.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowLossAcknowledged(lost, checkpoint string) error {
 	doc := struct {
 		Lost       string `json:"acknowledged"`

@@ -7,6 +7,8 @@ import (
 )
 
 // ShowKits shows the recovery kit of one repository or more; there is one at least.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowKits(kits []*repository.RecoveryKit) error {
 	doc := struct {
 		*repository.RecoveryKit

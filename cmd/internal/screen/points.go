@@ -11,6 +11,8 @@ import (
 )
 
 // ShowPoints shows recovery points, one a line, or that the installation of this name has none; if all is true with the installation of each.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowPoints(name string, listed *installation.Points, all bool) error {
 	doc := struct {
 		Points []installation.Point `json:"points"`

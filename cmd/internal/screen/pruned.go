@@ -6,6 +6,8 @@ import (
 )
 
 // ShowPruned says what was freed, and what is not free yet and why.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowPruned(p *cofre.Pruned) error {
 	return s.answer(p, nil, func() { s.showPruned(p) })
 }

@@ -31,12 +31,13 @@ func (s *Screen) ShowRestored(ctx context.Context, r *installation.Restored, err
 	doc := restoreDocument{r.Point, r.Result, r.Took.Seconds(), r.Recovered, r.Warnings, edge.DocumentOf(edge.Interrupted(ctx, err))}
 	return s.answer(doc, err, func() {
 		if r.Outcome != nil {
-			s.showRestored(r.Result, r.Recovered)
+			s.showRestored(r.Result, r.Recovered, s.Text(cofre.HintOf(err)))
 		}
 	})
 }
 
-func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result) {
+// showRestored leaves out of what is to be done next what the hint of the error says after it.
+func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result, hint string) {
 	accepted := res.Proof.Accepted()
 	if o := res.Outcome; s.Quiet && len(accepted)+len(o.Left)+len(o.Kept) == 0 && (recovered == nil || recovered.Paused == nil && len(recovered.Unusable) == 0) {
 		return
@@ -71,7 +72,9 @@ func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result)
 		edge.Say(s.Out, s.Word(cofre.Say("word.kept", "kept")), s.Text(k.Said))
 	}
 	for _, n := range res.Outcome.Next {
-		s.Next(n.Said)
+		if s.Text(n.Said) != hint {
+			s.Next(n.Said)
+		}
 	}
 }
 

@@ -79,6 +79,8 @@ func result(r runs.Run) cofre.Message {
 }
 
 // ShowRun shows all that is known of a run, and returns why something of it could not be read.
+//
+// Errors: why something could not be read; with --json, those of edge.App.Document.
 func (s *Screen) ShowRun(d *journaling.Detail) error {
 	return s.answer(d, d.Unread, func() { s.showRun(d) })
 }

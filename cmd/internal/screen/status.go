@@ -22,6 +22,8 @@ func (s *Screen) redraw() {
 
 // ShowStatus shows how an installation stands, on one screen of 80 columns, and returns the alarm of its verdict; with --quiet it shows
 // one that is an alarm alone.
+//
+// Errors: the alarm of the verdict; with --json, those of edge.App.Document.
 func (s *Screen) ShowStatus(st *status.Status) error {
 	alarm := st.Verdict.Err()
 	doc := struct {

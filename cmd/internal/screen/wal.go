@@ -26,6 +26,8 @@ type walDocument struct {
 }
 
 // ShowWAL shows which moments can be recovered, and how archiving is, and returns what is wrong.
+//
+// Errors: what is wrong; with --json, those of edge.App.Document.
 func (s *Screen) ShowWAL(st *installation.WALStatus) error {
 	alarm := st.Trouble()
 	doc := walDocument{st.Systems, st.Archiver, "", edge.DocumentOf(alarm)}
@@ -172,6 +174,8 @@ func (s *Screen) showMended(done []walmend.File) {
 }
 
 // ShowAcknowledged shows that a gap is known.
+//
+// Errors: with --json, those of edge.App.Document.
 func (s *Screen) ShowAcknowledged(known wal.Acknowledgement) error {
 	return s.answer(known, nil, func() {
 		if !s.Quiet {
