@@ -65,6 +65,8 @@ var heights = map[string]int{
 	"repository/seal":                1, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/readback":            4, // what the store holds, compared with its seals
+	"repository/kit":                 3, // what a person needs when the machine is gone
+	"repository/vouching":            4, // what somebody with the password has written, told from what others have
 	"repository/pruning":             3, // gives back what no point refers to
 	"repository/compressors":         1, // the library's, faster
 	"repository/manifests":           3, // the catalog as Kopia keeps it
@@ -95,6 +97,7 @@ var heights = map[string]int{
 	"installation/hooks":             5, // commands around backups and restores
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know
+	"installation/sealing":           6, // the repository, sealed under its password
 	"installation/expiry":            6, // what goes, what stays, and why
 	"installation/standing":          7, // gathers what a status goes by
 	"installation/runs":              4, // each run: begun, step by step, ended or killed

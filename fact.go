@@ -38,6 +38,7 @@ const (
 	RunWALCheck      RunKind = "wal_check"
 	RunExpire        RunKind = "expire"
 	RunPrune         RunKind = "prune"
+	RunSeal          RunKind = "seal"
 	RunHold          RunKind = "hold"
 	RunLiftHold      RunKind = "lift_hold"
 	RunAcknowledge   RunKind = "wal_acknowledge"
@@ -48,7 +49,7 @@ const (
 func RunKinds() []RunKind {
 	return []RunKind{
 		RunInit, RunBackup, RunRestore, RunVerify, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
-		RunExpire, RunPrune, RunHold, RunLiftHold, RunAcknowledge,
+		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge,
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/words"
@@ -118,8 +119,10 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	if err != nil {
 		return failed(subject, errors.Join(err, repo.Close(ctx)))
 	}
-	last, err := lastStored(ctx, repo)
-	if err = errors.Join(err, repo.Close(ctx)); err != nil {
+	detail, err := sealing.Detail(ctx, repo, cofre.SayN("doctor.stats", stats.Points, "{{.url}}, 1 recovery point, {{.size}} in {{.blobs}}, {{.encryption}}", "{{.url}}, {{.n}} recovery points, {{.size}} in {{.blobs}}, {{.encryption}}", "url", stats.URL, "size", words.Size(stats.StoredBytes),
+		"blobs", cofre.SayN("doctor.blobs", int(stats.StoredBlobs), "1 blob", "{{.n}} blobs"), "encryption", stats.Encryption))
+	last, lastErr := lastStored(ctx, repo)
+	if err = errors.Join(err, lastErr, repo.Close(ctx)); err != nil {
 		return failed(subject, err)
 	}
 	archive := walstore.ArchiveOf(ctx, cfg, r)
@@ -138,8 +141,6 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	if err != nil {
 		return failed(subject, err)
 	}
-	detail := cofre.SayN("doctor.stats", stats.Points, "{{.url}}, 1 recovery point, {{.size}} in {{.blobs}}, {{.encryption}}", "{{.url}}, {{.n}} recovery points, {{.size}} in {{.blobs}}, {{.encryption}}", "url", stats.URL, "size", words.Size(stats.StoredBytes),
-		"blobs", cofre.SayN("doctor.blobs", int(stats.StoredBlobs), "1 blob", "{{.n}} blobs"), "encryption", stats.Encryption)
 	if free >= 0 {
 		detail = cofre.List(detail, cofre.Say("doctor.room_left", "{{.size}} free", "size", words.Size(free)))
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/observe"
-	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/repository/kit"
 )
 
 // journalBound is how long it may take, after a run, to write what the journal is to say of it.
@@ -190,7 +190,7 @@ func (in *Installation) knownJournal(ctx context.Context, key string) (*journali
 // vouch adds to the recovery kit of the repository the key of its journal and the newest checkpoint. A repository of before has none.
 //
 // Errors: those of journaling.Known.Newest.
-func (in *Installation) vouch(ctx context.Context, kit *repository.RecoveryKit) error {
+func (in *Installation) vouch(ctx context.Context, kit *kit.Kit) error {
 	k, err := in.knownJournal(ctx, "")
 	if errors.Is(err, cofre.ErrNotFound) {
 		return nil

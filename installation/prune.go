@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -40,6 +41,19 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 		cofre.Tell(in.observer, *done)
 	}
 	return done, err
+}
+
+// Seal proves by decryption everything in the repository that has no seal under its password, and seals it; no other seal is believed from now on.
+//
+// Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; those of the repository.
+func (in *Installation) Seal(ctx context.Context) (_ *cofre.Sealed, err error) {
+	end := in.begin(ctx, cofre.RunSeal, observe.About{})
+	defer func() { err = end(err) }()
+	repo, err := in.writing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sealing.Seal(ctx, repo, in.observer)
 }
 
 // nothingLost refuses to prune while the catalog and the journal say that a recovery point is gone.

@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/repository/kit"
 )
 
 // reader is the power of what changes nothing in the repository.
@@ -34,7 +35,7 @@ func openOne(ctx context.Context, cfg *config.Config, r config.Repository, purpo
 // initRepository makes a configured repository, or a copy, with a key for WAL.
 //
 // Errors: cofre.ErrConfig, and those of repository.Init; with the kit, if only the key could not be stored.
-func (in *Installation) initRepository(ctx context.Context, r config.Repository, isCopy bool) (*repository.RecoveryKit, error) {
+func (in *Installation) initRepository(ctx context.Context, r config.Repository, isCopy bool) (*kit.Kit, error) {
 	c, err := repositoryConfig(in.cfg, r)
 	if err != nil {
 		return nil, err

@@ -8,13 +8,14 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/repository/kit"
 )
 
 // Initialized is what Init made.
 type Initialized struct {
-	Kits  []*repository.RecoveryKit // of each that was made, to be shown once
-	There int                       // how many were there, and are left as they are
-	Of    int                       // how many there are to be: the repository and its copies
+	Kits  []*kit.Kit // of each that was made, to be shown once
+	There int        // how many were there, and are left as they are
+	Of    int        // how many there are to be: the repository and its copies
 }
 
 // Init makes the configured repository, and those of its copies that do not exist. Kits are returned with an error, too: a kit is shown
@@ -56,8 +57,8 @@ func (in *Installation) Init(ctx context.Context) (_ Initialized, err error) {
 // Kits returns the recovery kit of the repository and of each copy.
 //
 // Errors: cofre.ErrConfig, and those of repository.Kit.
-func (in *Installation) Kits(ctx context.Context) ([]*repository.RecoveryKit, error) {
-	var kits []*repository.RecoveryKit
+func (in *Installation) Kits(ctx context.Context) ([]*kit.Kit, error) {
+	var kits []*kit.Kit
 	for i, r := range in.cfg.Repositories() {
 		c, err := repositoryConfig(in.cfg, r)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
+	"github.com/trustlayer/cofre/store"
 )
 
 // FlushEvery changes how often a capture begun from now on is flushed.
@@ -31,14 +32,15 @@ func WithStore(r *Repository, wrap func(cofre.Store) cofre.Store) {
 
 // InitOn makes a repository on a store of any kind.
 func InitOn(ctx context.Context, c Config, s cofre.Store) error {
-	if err := initialize(ctx, c, blobs.New(s)); err != nil {
+	b := blobs.New(s)
+	if err := initialize(ctx, c, b); err != nil {
 		return err
 	}
 	r, err := openOn(ctx, c, s, s)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.disownMaintenance(ctx), r.Close(ctx))
+	return errors.Join(r.born(ctx, b.Seals), r.Close(ctx))
 }
 
 // OpenOn opens the repository on a store of any kind.
@@ -87,3 +89,27 @@ func Compact(ctx context.Context, r *Repository) error { return r.compactManifes
 
 // CapturesSayEvery changes how often a long capture says that it goes on, until it is undone.
 func CapturesSayEvery(every time.Duration) (restore func()) { return pruning.SayEvery(every) }
+
+// InitBefore makes a repository as versions did that knew no key.
+func InitBefore(ctx context.Context, c Config) error {
+	s, err := store.Open(ctx, c.store(true))
+	if err != nil {
+		return err
+	}
+	b := blobs.New(s)
+	if err := initialize(ctx, c, b); err != nil {
+		return err
+	}
+	if err := b.Seals.Flush(ctx); err != nil {
+		return err
+	}
+	r, err := Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	WithoutKey(r)
+	return errors.Join(r.disownMaintenance(ctx), r.Close(ctx))
+}
+
+// WithoutKey has a repository write seals as versions did that knew no key.
+func WithoutKey(r *Repository) { r.blobs.Seals.Key, r.blobs.Seals.Raised = nil, false }

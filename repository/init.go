@@ -13,6 +13,8 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/kit"
+	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -28,7 +30,7 @@ const abandonedInit = time.Minute
 // Init makes a repository at c.URL. Of several at once, one wins.
 //
 // Errors: ErrExists if there is one already; ErrConfig; those of the store.
-func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
+func Init(ctx context.Context, c Config) (*kit.Kit, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
@@ -40,18 +42,34 @@ func Init(ctx context.Context, c Config) (*RecoveryKit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
-	if err := initialize(ctx, c, blobs.New(s)); err != nil {
+	b := blobs.New(s)
+	if err := initialize(ctx, c, b); err != nil {
 		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
 	}
 	r, err := Open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(r.disownMaintenance(ctx), r.Close(ctx))
+	err = errors.Join(r.born(ctx, b.Seals), r.Close(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
 	}
-	return newRecoveryKit(c, s), nil
+	return kit.New(s.URL(), c.PasswordSource), nil
+}
+
+// Kit returns the recovery kit of a repository that exists, without opening it: no password is needed to say where it is.
+//
+// Errors: ErrNoRepo, ErrConfig; those of the store.
+func Kit(ctx context.Context, c Config) (*kit.Kit, error) {
+	s, err := store.Open(ctx, c.store(false))
+	if err != nil {
+		return nil, fmt.Errorf("recovery kit: %w", noRepo(err, c.URL))
+	}
+	r := &Repository{config: c, store: s, blobs: blobs.New(s)}
+	if _, err := r.readUniqueID(ctx); err != nil {
+		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
+	}
+	return kit.New(s.URL(), c.PasswordSource), nil
 }
 
 func initialize(ctx context.Context, c Config, b *blobs.Storage) error {
@@ -85,10 +103,16 @@ func initialize(ctx context.Context, c Config, b *blobs.Storage) error {
 	if errors.Is(err, blob.ErrBlobAlreadyExists) {
 		return fmt.Errorf("another init was faster: %w", cofre.ErrExists)
 	}
-	if err != nil {
+	return err
+}
+
+// born seals what the repository was made of: under its key, and so that no other seal is ever believed.
+func (r *Repository) born(ctx context.Context, seals *seal.Sealer) error {
+	seals.Key, seals.Raised, r.blobs.Seals.Raised = r.blobs.Seals.Key, true, true
+	if err := seals.Flush(ctx); err != nil {
 		return err
 	}
-	return b.Seals.Flush(ctx)
+	return errors.Join(r.memory().Keep(r.kopia.UniqueID()), r.disownMaintenance(ctx))
 }
 
 // disownMaintenance gives Kopia's maintenance an owner that no Kopia is and turns its cycles off: its garbage

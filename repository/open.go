@@ -151,7 +151,9 @@ func (r *Repository) connect(ctx context.Context) error {
 	// Indexes are read when they are asked for (refresh), and not in the middle of a read because time has passed.
 	direct.ContentManager().DisableIndexRefresh()
 	r.kopia = direct
-	return nil
+	r.blobs.Seals.Key, err = r.key(seal.Purpose)
+	r.blobs.Seals.Raised = r.memory().Raised(direct.UniqueID())
+	return err
 }
 
 // makeStateDir makes the state directory, and proves that it can be written.
@@ -305,7 +307,7 @@ func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
 // damagedMetadata names the files that Kopia cannot be opened without, or lists no points without, and that are
 // not as they were written. It is for errors, and answers as well as it can.
 func (r *Repository) damagedMetadata(ctx context.Context) []string {
-	l, err := seal.ReadLedger(ctx, r.store)
+	l, err := r.ledger(ctx)
 	if err != nil {
 		return nil
 	}

@@ -237,8 +237,8 @@ func TestInitIsOnce(t *testing.T) {
 		t.Errorf("init again: %v, want ErrExists and a hint", err)
 	}
 	left, err := os.ReadDir(c.StateDir)
-	if err != nil || len(left) != 0 {
-		t.Errorf("the state directory holds %v, %v", left, err)
+	if err != nil || len(left) != 1 || left[0].Name() != "sealed" {
+		t.Errorf("besides that the repository is sealed, the state directory holds %v, %v", left, err)
 	}
 }
 

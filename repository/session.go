@@ -69,7 +69,7 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 	if err := r.refresh(ctx); err != nil {
 		return nil, r.explain(what, err)
 	}
-	if err := seal.Mend(ctx, r.store); err != nil {
+	if err := seal.Mend(ctx, r.store, r.blobs.Seals.Key); err != nil {
 		return nil, r.explain(what, err)
 	}
 	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: directory.NewBuilder()}

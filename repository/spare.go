@@ -22,7 +22,7 @@ import (
 //
 // What is put back is what was there, to the byte: a crash or another machine in between does no harm.
 func (r *Repository) mend(ctx context.Context) ([]string, error) {
-	l, err := seal.ReadLedger(ctx, r.store)
+	l, err := r.ledger(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (r *Repository) mendOne(ctx context.Context, id blob.ID, rec seal.Record) (
 		from, to = rec, spare
 	}
 	r.blobs.Cache.Drop(id)
-	if r.config.ReadOnly {
+	if r.config.ReadOnly || r.kopia == nil { // what nobody has proven to be the right one replaces nothing
 		if first != "" {
 			r.blobs.UseSpare(id, rec.Size)
 		}

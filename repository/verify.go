@@ -42,7 +42,7 @@ func (r *Repository) Verify(ctx context.Context, points []cofre.RecoveryPoint, h
 	return func(yield func(cofre.Finding, error) bool) {
 		v := &verification{repo: r, Verification: how, yield: yield}
 		v.Observer = obs
-		v.files = &readback.Check{Store: r.store, Naming: r.blobs.Naming, Level: how.Level, Proven: how.Proven, Progress: v.progress}
+		v.files = &readback.Check{Store: r.store, Naming: r.blobs.Naming, Ledger: r.ledger, Level: how.Level, Proven: how.Proven, Progress: v.progress}
 		began := cofre.Event{At: time.Now(), Type: cofre.TypeTaskBegan, Unit: cofre.UnitBytes}.Doing(verifyTask())
 		obs.Observe(began)
 		err := v.run(ctx, points)
@@ -71,15 +71,15 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 	if err := v.files.List(ctx); err != nil {
 		return err
 	}
-	ledger, err := seal.ReadLedger(ctx, v.repo.store)
-	if err != nil {
-		return err
-	}
+	var err error
 	if v.known, err = v.repo.readDamage(ctx); err != nil {
 		return err
 	}
 	v.files.Known = v.known.names(v.repo.blobs.Naming)
-	v.files.Ask(ledger)
+	ledger, err := v.files.Ask(ctx)
+	if err != nil {
+		return err
+	}
 	problems := ledger.Problems
 	found, err := v.files.Sealed(ctx)
 	if err != nil {
@@ -151,6 +151,9 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	}
 	d.known = v.known
 	if d.found, err = v.repo.examine(ctx, d.packs, d.suspects); err != nil {
+		return nil, err
+	}
+	if err := v.decrypt(ctx, d); err != nil {
 		return nil, err
 	}
 	holds := map[blob.ID]bool{}

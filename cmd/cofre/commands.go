@@ -28,7 +28,7 @@ func groups(a *app) []group {
 		{"Back up", []*cobra.Command{newBackupCommand(a), newWALCommand(a)}},
 		{"Restore", []*cobra.Command{newRestoreCommand(a), newAdoptCommand(a), newExportCommand(a)}},
 		{"Look", []*cobra.Command{newStatusCommand(a), newListCommand(a), newShowCommand(a), newVerifyCommand(a), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
-		{"Keep", []*cobra.Command{newExpireCommand(a), newHoldCommand(a), newPruneCommand(a)}},
+		{"Keep", []*cobra.Command{newExpireCommand(a), newHoldCommand(a), newPruneCommand(a), newSealCommand(a)}},
 		{"Set up", []*cobra.Command{newInitCommand(a), newKitCommand(a), newCheckProviderCommand(a)}},
 	}
 }

@@ -26,6 +26,9 @@ func Of(res *verify.Result, url string) cofre.Message {
 	if !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Check != journal.Check }) && len(res.Findings) == res.Count() {
 		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE. If a recovery point is lost for good, say so: cofre journal acknowledge POINT --why REASON")
 	}
+	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !strings.HasPrefix(f.Object, "cofre/seals/") }) {
+		return cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal")
+	}
 	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
 		return wal.KeyLost(url)
 	}

@@ -31,8 +31,9 @@ type Storage struct {
 	mu       sync.Mutex
 	markers  map[blob.ID]bool  // session markers that were written here and not deleted
 	spares   map[blob.ID]int64 // that are read in the place of a damaged blob, with their sizes
-	failures int               // how many writes have failed
-	failure  error             // the last of them
+	held     map[blob.ID][]byte
+	failures int   // how many writes have failed
+	failure  error // the last of them
 }
 
 // storageType is the name under which Kopia's registry knows blobs. It is in no file that stays.
@@ -154,6 +155,9 @@ func (b *Storage) FailedSince(seen int) (int, error) {
 // Errors: blob.ErrBlobNotFound, blob.ErrInvalidRange; the store's.
 func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64, output blob.OutputBuffer) error {
 	output.Reset()
+	if done, err := b.fromHeld(id, offset, length, output); done {
+		return err
+	}
 	whole := isIndex(id) && offset == 0 && length < 0
 	if whole {
 		if data, ok := b.Cache.get(id); ok {

@@ -25,6 +25,7 @@ const (
 	markerPrefix = "xe"
 	newPrefix    = "xn"
 	singlePrefix = "xs"
+	rangePrefix  = "xr"
 )
 
 // compactIndexes writes the indexes of each epoch that has ended as one.
@@ -179,6 +180,26 @@ func rangeOf(id string) (first, last int) {
 	return epochOf(id), epochOf("xx" + rest)
 }
 
+// Replaces are the epochs whose indexes one is read in the place of; ok is false if it is one of a flush, and no index at all.
+func Replaces(id blob.ID) (first, last int, ok bool) {
+	switch s := string(id); {
+	case strings.HasPrefix(s, singlePrefix):
+		return epochOf(s), epochOf(s), true
+	case strings.HasPrefix(s, rangePrefix):
+		first, last = rangeOf(s)
+		return first, last, true
+	}
+	return 0, 0, false
+}
+
+// Epoch is that of an index of a flush, or of one that is read in the place of those of one epoch; -1 if it is neither.
+func Epoch(id blob.ID) int {
+	if s := string(id); strings.HasPrefix(s, newPrefix) || strings.HasPrefix(s, singlePrefix) {
+		return epochOf(s)
+	}
+	return -1
+}
+
 // epochOf is the number of the epoch in the name of an index, or -1.
 func epochOf(id string) int {
 	number, _, _ := strings.Cut(id[2:], "_")
@@ -191,7 +212,7 @@ func epochOf(id string) int {
 
 // compactSeals writes old seals as one.
 func (p *Pruner) compactSeals(ctx context.Context) (err error) {
-	p.report.Seals.Before, p.report.Seals.After, err = seal.Compact(ctx, p.Store, p.now.Add(-p.Limits.Seal), func() error {
+	p.report.Seals.Before, p.report.Seals.After, err = seal.Compact(ctx, p.Store, p.Key, p.now.Add(-p.Limits.Seal), func() error {
 		return p.Commit(ctx, "write seals as one")
 	})
 	return err

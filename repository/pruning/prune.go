@@ -47,6 +47,7 @@ type Pruner struct {
 	Store cofre.Store
 	Kopia repo.DirectRepositoryWriter
 	Blobs Blobs
+	Key   seal.Key // that of the repository
 	// Past is the repository by a clock that stands in the past.
 	Past      func(context.Context) (repo.DirectRepositoryWriter, error)
 	Refresh   func(context.Context) error // reads the indexes

@@ -28,6 +28,7 @@ const readers = 2
 type Check struct {
 	Store  cofre.Store
 	Naming blobs.Naming
+	Ledger func(context.Context) (*seal.Ledger, error)
 	Level  cofre.Level
 	Proven cofre.Proven // nil remembers nothing
 	// Known are files that are known to be damaged: they are always read.
@@ -35,10 +36,13 @@ type Check struct {
 	// Progress is told of each file that was read.
 	Progress func(name string, size int64)
 
+	mu      sync.Mutex
 	objects map[string]cofre.StoredObject // Kopia's, and spares
 	ledger  *seal.Ledger
 	due     map[string]bool
-	Total   int64 // bytes that are due
+	// unproven are packs that are as a seal says which anybody can have written.
+	unproven map[blob.ID]bool
+	Total    int64 // bytes that are due
 }
 
 // List lists what is Kopia's.
@@ -57,9 +61,14 @@ func (c *Check) List(ctx context.Context) error {
 	return nil
 }
 
-// Ask finds what is due of what was listed.
-func (c *Check) Ask(l *seal.Ledger) {
-	c.ledger, c.due = l, map[string]bool{}
+// Ask reads the seals, and finds what is due of what was listed.
+//
+// Errors: of the store.
+func (c *Check) Ask(ctx context.Context) (l *seal.Ledger, err error) {
+	if l, err = c.Ledger(ctx); err != nil {
+		return nil, err
+	}
+	c.ledger, c.due, c.unproven = l, map[string]bool{}, map[blob.ID]bool{}
 	for name, o := range c.objects {
 		e, is := c.evidence(name, o)
 		if !is {
@@ -70,6 +79,7 @@ func (c *Check) Ask(l *seal.Ledger) {
 			c.Total += o.Size
 		}
 	}
+	return l, nil
 }
 
 // evidence is a file that can be read back: one that has a seal, or a pack.
@@ -80,7 +90,12 @@ func (c *Check) evidence(name string, o cofre.StoredObject) (cofre.ReadBack, boo
 		sealed = c.Naming.Name(blob.ID(spare))
 	}
 	if rec, ok := c.ledger.Records[sealed]; ok {
-		e.Hash = rec.Hash[:]
+		// What was read back by versions that knew no key proves nothing.
+		by := byte('d') // decrypted, or kept twice
+		if rec.Keyed {
+			by = 'k'
+		}
+		e.Hash = append(rec.Hash[:], by)
 		return e, true
 	}
 	id, _ := c.Naming.ID(name)
@@ -211,11 +226,20 @@ func (c *Check) record(ctx context.Context, rec seal.Record) (string, error) {
 		return "", nil
 	}
 	what, err := seal.Check(ctx, c.Store, rec)
+	if id, ok := c.Naming.ID(rec.Name); ok && err == nil && what == "" && !rec.Keyed && blobs.IsPack(id) {
+		c.mu.Lock()
+		c.unproven[id] = true
+		c.mu.Unlock()
+		return "", nil
+	}
 	if err == nil {
 		c.Note(ctx, rec.Name, what == "")
 	}
 	return what, err
 }
+
+// Unproven are the packs that were read, and are as a seal says which anybody can have written: what is in them is to be decrypted.
+func (c *Check) Unproven() map[blob.ID]bool { return c.unproven }
 
 // StillThere leaves out what was removed on purpose since the seals were read.
 //
@@ -224,7 +248,7 @@ func (c *Check) StillThere(ctx context.Context, problems []seal.Problem) ([]seal
 	if !slices.ContainsFunc(problems, func(p seal.Problem) bool { return p.What == "is missing" }) {
 		return problems, nil
 	}
-	l, err := seal.ReadLedger(ctx, c.Store)
+	l, err := c.Ledger(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -17,17 +17,18 @@ import (
 const manySeals = 16
 
 // Compact writes the seals from the oldest on that are whole pairs of before a time, by the clock of the store, as one pair, and deletes
-// them. The new pair has the name that follows that of the last of them, so that what is later still holds against it. Before it deletes
+// them: those with a key under it, or the others without it, whichever of the two are many first. The new pair has the name that follows that of the last of them, so that what is later still holds against it. Before it deletes
 // a seal the new pair says that it is removed: half a pair that a crash leaves is then no loss, and the next call deletes it. commit is
 // asked right before.
 //
 // It returns how many objects there were, and are. Errors: of commit; of the store. A seal that is damaged, and those after it, stay.
-func Compact(ctx context.Context, st cofre.Store, before time.Time, commit func() error) (were, are int, err error) {
+func Compact(ctx context.Context, st cofre.Store, key Key, before time.Time, commit func() error) (were, are int, err error) {
 	names, were, err := oldSeals(ctx, st, before)
 	if err != nil || len(names) < manySeals {
 		return were, were, err
 	}
-	names, seals, err := wholePairs(ctx, st, names)
+	names, seals, err := wholePairs(ctx, st, key, names)
+	names, seals = oneKind(names, seals)
 	if err != nil || len(names) < manySeals {
 		return were, were, err
 	}
@@ -45,6 +46,9 @@ func Compact(ctx context.Context, st cofre.Store, before time.Time, commit func(
 	}
 	pair := Prefix + at.Add(time.Nanosecond).Format(TimeLayout) + "-" + strings.ToLower(rand.Text()[:8])
 	s := Sealer{Store: st}
+	if seals[0].Keyed {
+		s.Key, s.Raised = key, slices.ContainsFunc(seals, func(s Seal) bool { return s.Raised })
+	}
 	if err := s.write(ctx, pair+firstOfPair, all); err != nil {
 		return were, were, fmt.Errorf("write seals as one: %w", err)
 	}
@@ -77,9 +81,9 @@ func oldSeals(ctx context.Context, st cofre.Store, before time.Time) (names []st
 }
 
 // wholePairs reads seals up to the first that is not whole: it is damaged, or its other half is not there and was not removed on purpose.
-func wholePairs(ctx context.Context, st cofre.Store, names []string) ([]string, []Seal, error) {
+func wholePairs(ctx context.Context, st cofre.Store, key Key, names []string) ([]string, []Seal, error) {
 	seals, errs := make([]Seal, len(names)), make([]error, len(names))
-	err := eachSeal(ctx, st, names, func(i int, s Seal, err error) { seals[i], errs[i] = s, err })
+	err := eachSeal(ctx, st, key, names, func(i int, s Seal, err error) { seals[i], errs[i] = s, err })
 	if err != nil {
 		return nil, nil, err
 	}
@@ -102,6 +106,22 @@ func wholePairs(ctx context.Context, st cofre.Store, names []string) ([]string, 
 		}
 	}
 	return names, seals, nil
+}
+
+// oneKind are the first many seals in a row that all have the key, or all have it not: what others have written is not vouched for by
+// writing it under the key.
+func oneKind(names []string, seals []Seal) ([]string, []Seal) {
+	for from := 0; from < len(names); {
+		to := from
+		for to < len(names) && seals[to].Keyed == seals[from].Keyed {
+			to++
+		}
+		if to-from >= manySeals {
+			return names[from:to], seals[from:to]
+		}
+		from = to
+	}
+	return nil, nil
 }
 
 // merged is what seals say together, and that each of them is removed. What was removed is said for as long as it is there.

@@ -26,22 +26,28 @@ const (
 	pairPatience = 600 * time.Millisecond
 )
 
-// Ledger is what all seals together say.
+// Ledger is what all seals together say. What a seal with the key says holds against all others, and once one says so, nothing else counts.
 type Ledger struct {
 	Records  map[string]Record // by name in the store; stored or announced
 	Removed  map[string]bool   // what was removed on purpose, and is not there or is about to go
 	Problems []Problem         // with the seals themselves
+	Raised   bool              // seals without the key are not believed
+	Said     bool              // by a seal that is there
+	Unkeyed  []string          // the seals without the key, by name
+	Damaged  []string          // those that are none
+	Keyed    int               // how many have it
 }
 
 // Problem is something wrong with one object of the store.
 type Problem struct{ Name, What string }
 
-// ReadLedger reads every seal. What is wrong with one of them is a problem of the ledger.
+// ReadLedger reads every seal. What is wrong with one of them is a problem of the ledger. With a nil key it tells of decay, and believes
+// whoever has written a seal. raised says that the repository is known to be: seals that say so may have been taken away.
 //
 // Errors: of the store.
-func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
+func ReadLedger(ctx context.Context, st cofre.Store, key Key, raised bool) (*Ledger, error) {
 	for tries := 1; ; tries++ {
-		l, vanished, err := readLedger(ctx, st)
+		l, vanished, err := readLedger(ctx, st, key, raised)
 		if err != nil || !vanished || tries == readAgain {
 			return l, err
 		}
@@ -51,7 +57,7 @@ func ReadLedger(ctx context.Context, st cofre.Store) (*Ledger, error) {
 // readAgain is how often seals are listed that vanish before they are read: somebody writes them as one at that moment.
 const readAgain = 5
 
-func readLedger(ctx context.Context, st cofre.Store) (l *Ledger, vanished bool, err error) {
+func readLedger(ctx context.Context, st cofre.Store, key Key, raised bool) (l *Ledger, vanished bool, err error) {
 	var names []string
 	for o, err := range st.List(ctx, Prefix) {
 		if err != nil {
@@ -60,8 +66,8 @@ func readLedger(ctx context.Context, st cofre.Store) (l *Ledger, vanished bool, 
 		names = append(names, o.Name)
 	}
 	seals := make([]Seal, len(names))
-	l = &Ledger{Records: map[string]Record{}, Removed: map[string]bool{}}
-	err = eachSeal(ctx, st, names, func(i int, s Seal, err error) {
+	l = &Ledger{Records: map[string]Record{}, Removed: map[string]bool{}, Raised: raised}
+	err = eachSeal(ctx, st, key, names, func(i int, s Seal, err error) {
 		vanished = vanished || errors.Is(err, cofre.ErrNotFound)
 		if err != nil {
 			l.Problems = append(l.Problems, Problem{names[i], fmt.Sprintf("the seal is damaged: %v", err)})
@@ -71,16 +77,21 @@ func readLedger(ctx context.Context, st cofre.Store) (l *Ledger, vanished bool, 
 	if err != nil {
 		return nil, false, fmt.Errorf("read seals: %w", err)
 	}
-	// In the order of their names, which is that of their making: of two records of a name the later one holds.
-	for _, s := range seals {
-		for _, rec := range s.Records {
-			if l.Removed[rec.Name] = rec.State == Removed; rec.State == Removed {
-				delete(l.Records, rec.Name)
-				continue
-			}
-			l.Records[rec.Name] = rec
+	damaged := map[string]bool{}
+	for _, p := range l.Problems {
+		damaged[p.Name] = true
+	}
+	for i, s := range seals {
+		if l.Said = l.Said || s.Raised; s.Keyed {
+			l.Keyed++
+		} else if damaged[names[i]] {
+			l.Damaged = append(l.Damaged, names[i])
+		} else {
+			l.Unkeyed = append(l.Unkeyed, names[i])
 		}
 	}
+	l.Raised = l.Raised || l.Said
+	l.take(seals, key)
 	slices.SortFunc(l.Problems, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
 	// Seals that were written as one pair are removed one by one.
 	l.Problems = slices.DeleteFunc(l.Problems, func(p Problem) bool { return l.Removed[p.Name] })
@@ -92,16 +103,41 @@ func readLedger(ctx context.Context, st cofre.Store) (l *Ledger, vanished bool, 
 	return l, vanished, nil
 }
 
+// take takes what seals say, in the order of their names, which is that of their making: of two records of a name the later one holds.
+// Those with the key come last: they hold against all others.
+func (l *Ledger) take(seals []Seal, key Key) {
+	for _, keyed := range []bool{false, true} {
+		for _, s := range seals {
+			if s.Keyed != keyed || !keyed && l.Raised && key != nil {
+				continue
+			}
+			for _, rec := range s.Records {
+				if l.Removed[rec.Name] = rec.State == Removed; rec.State == Removed {
+					delete(l.Records, rec.Name)
+					continue
+				}
+				l.Records[rec.Name] = rec
+			}
+		}
+	}
+	if !l.Raised || key == nil {
+		return
+	}
+	for _, name := range l.Unkeyed {
+		l.Problems = append(l.Problems, Problem{name, "is no seal that somebody with the password has written, and is not believed"})
+	}
+}
+
 // eachSeal reads seals, several at once, and calls do with each, one at a time, or with what is wrong with it.
 //
 // Errors: of the store.
-func eachSeal(ctx context.Context, st cofre.Store, names []string, do func(i int, s Seal, err error)) error {
+func eachSeal(ctx context.Context, st cofre.Store, key Key, names []string, do func(i int, s Seal, err error)) error {
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(sealReaders)
 	for i, name := range names {
 		group.Go(func() error {
-			s, err := readSeal(groupCtx, st, name)
+			s, err := readSeal(groupCtx, st, key, name)
 			if err != nil && (IsOutside(err) || groupCtx.Err() != nil) {
 				return err
 			}
@@ -176,12 +212,12 @@ func secondIsLost(ctx context.Context, st cofre.Store, second string, first Seal
 	}
 }
 
-func readSeal(ctx context.Context, st cofre.Store, name string) (Seal, error) {
+func readSeal(ctx context.Context, st cofre.Store, key Key, name string) (Seal, error) {
 	text, err := ReadNote(ctx, st, name)
 	if err != nil {
 		return Seal{}, err
 	}
-	return Parse(text)
+	return ParseAs(name, text, key)
 }
 
 // ReadNote reads a small object of the store whole: a seal, or a record of damage.
@@ -230,10 +266,10 @@ func Unreadable(err error) (string, error) {
 	return fmt.Sprintf("cannot be read: %v", err), nil
 }
 
-// Mend writes the second seal of a pair whose capture was killed before it could.
+// Mend writes the second seal of a pair whose capture was killed before it could, under the key if the first has it.
 //
 // Errors: of the store.
-func Mend(ctx context.Context, st cofre.Store) error {
+func Mend(ctx context.Context, st cofre.Store, key Key) error {
 	lone := map[string]bool{}
 	for o, err := range st.List(ctx, Prefix) {
 		if err != nil {
@@ -246,15 +282,15 @@ func Mend(ctx context.Context, st cofre.Store) error {
 		}
 	}
 	for pair := range lone {
-		if err := mendPair(ctx, st, pair); err != nil {
+		if err := mendPair(ctx, st, key, pair); err != nil {
 			return fmt.Errorf("mend seal %s: %w", pair, err)
 		}
 	}
 	return nil
 }
 
-func mendPair(ctx context.Context, st cofre.Store, pair string) error {
-	first, err := readSeal(ctx, st, pair+firstOfPair)
+func mendPair(ctx context.Context, st cofre.Store, key Key, pair string) error {
+	first, err := readSeal(ctx, st, key, pair+firstOfPair)
 	if errors.Is(err, errSeal) {
 		return nil // verify reports it
 	}
@@ -279,7 +315,10 @@ func mendPair(ctx context.Context, st cofre.Store, pair string) error {
 		}
 		second.Records = append(second.Records, rec)
 	}
-	text := second.Encode()
+	if !first.Keyed {
+		key = nil // what others have written is not vouched for
+	}
+	text := second.EncodeAs(pair+secondOfPair, key)
 	err = st.Create(ctx, pair+secondOfPair, bytes.NewReader(text), int64(len(text)))
 	if errors.Is(err, cofre.ErrExists) {
 		return nil

@@ -78,7 +78,7 @@ func (k *kept) age(name string) {
 
 func (k *kept) ledger() *Ledger {
 	k.t.Helper()
-	l, err := ReadLedger(k.t.Context(), k.st)
+	l, err := ReadLedger(k.t.Context(), k.st, nil, false)
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -269,13 +269,13 @@ func TestAStoreThatCannotBeAskedIsNoFinding(t *testing.T) {
 			}
 			return nil
 		}
-		if l, err := ReadLedger(t.Context(), k.st); !errors.Is(err, cofre.ErrUnreachable) {
+		if l, err := ReadLedger(t.Context(), k.st, nil, false); !errors.Is(err, cofre.ErrUnreachable) {
 			t.Errorf("%s: the ledger is %+v, %v", op, l, err)
 		}
 		if op == storetest.Stat {
 			continue
 		}
-		if err := Mend(t.Context(), k.st); !errors.Is(err, cofre.ErrUnreachable) {
+		if err := Mend(t.Context(), k.st, nil); !errors.Is(err, cofre.ErrUnreachable) {
 			t.Errorf("%s: mended: %v", op, err)
 		}
 		if what, err := Check(t.Context(), k.st, rec); op == storetest.Open && (what != "" || !errors.Is(err, cofre.ErrUnreachable)) {
@@ -288,7 +288,7 @@ func TestAStoreThatCannotBeAskedIsNoFinding(t *testing.T) {
 		}
 		return nil
 	}
-	if err := Mend(t.Context(), k.st); !errors.Is(err, cofre.ErrUnreachable) || len(k.seals()) != 1 {
+	if err := Mend(t.Context(), k.st, nil); !errors.Is(err, cofre.ErrUnreachable) || len(k.seals()) != 1 {
 		t.Errorf("mended what could not be read: %v, %v", err, k.seals())
 	}
 }
@@ -341,10 +341,10 @@ func TestMendMakesAPairWhole(t *testing.T) {
 		if name != "it is young" {
 			k.age(first)
 		}
-		if err := Mend(t.Context(), k.st); err != nil {
+		if err := Mend(t.Context(), k.st, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		got, err := readSeal(t.Context(), k.st, second)
+		got, err := readSeal(t.Context(), k.st, nil, second)
 		if c.want == nil {
 			if !errors.Is(err, cofre.ErrNotFound) {
 				t.Errorf("%s: a second seal %+v, %v", name, got, err)
@@ -374,10 +374,10 @@ func TestMendLeavesWholePairsAndTheWorkOfOthers(t *testing.T) {
 		return nil
 	}
 	for range 2 {
-		if err := Mend(t.Context(), k.st); err != nil {
+		if err := Mend(t.Context(), k.st, nil); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := readSeal(t.Context(), k.st, second); err != nil || !got.At.Equal(whole.At) {
+		if got, err := readSeal(t.Context(), k.st, nil, second); err != nil || !got.At.Equal(whole.At) {
 			t.Errorf("the second seal is %+v, %v, want what another wrote", got, err)
 		}
 		k.fail = func(op storetest.Verb, name string) error {

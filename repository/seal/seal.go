@@ -16,13 +16,15 @@ import (
 )
 
 // A seal is a small object that says which blobs were written, with the size and the hash of each. Kopia
-// authenticates what is inside its blobs; a seal covers the whole of them: preamble, padding, postamble. It
-// guards against decay, not against a forger: what a forger could change, the encryption refuses.
+// authenticates what is inside its blobs; a seal covers the whole of them: preamble, padding, postamble. Without its
+// key (key.go) it tells of decay; with it also of a forger.
 //
 // The text, one line a record, is documented in docs/formats/repository.md.
 type Seal struct {
 	At      time.Time
 	Records []Record
+	Keyed   bool // somebody who has the key has written it, under this name
+	Raised  bool // it says that seals without the key are not believed
 }
 
 // Record is one line of a seal.
@@ -31,6 +33,7 @@ type Record struct {
 	Size  int64
 	Hash  Hash
 	Name  string // in the store
+	Keyed bool   // its seal is; see Seal
 }
 
 type Hash [32]byte
@@ -59,12 +62,21 @@ func Names(at time.Time) (first, second string) {
 	return pair + firstOfPair, pair + secondOfPair
 }
 
-// Encode writes a seal as text that ends with the hash of itself.
-func (s Seal) Encode() []byte {
+// Encode writes a seal as text that ends with the hash of itself. It is for everybody to write: see EncodeAs.
+func (s Seal) Encode() []byte { return s.EncodeAs("", nil) }
+
+// EncodeAs writes a seal that is to have a name, under a key.
+func (s Seal) EncodeAs(name string, key Key) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nat %s\n", sealHead, s.At.UTC().Format(time.RFC3339Nano))
 	for _, r := range s.Records {
 		fmt.Fprintf(&b, "%c %d %x %s\n", r.State, r.Size, r.Hash, r.Name)
+	}
+	if s.Raised {
+		fmt.Fprintf(&b, "%c 0 %x %s\n", Removed, Hash{}, raisedName)
+	}
+	if key != nil {
+		fmt.Fprintf(&b, "%c 0 %x %s\n", Removed, key.mac(name, b.Bytes()), macName)
 	}
 	sum := blake3.Sum256(b.Bytes())
 	fmt.Fprintf(&b, "end %x\n", sum)
@@ -76,7 +88,10 @@ var errSeal = errors.New("not the text of a seal")
 // Parse reads what Encode wrote. Anything else, down to one changed bit, is an error.
 //
 // Errors: one that says where the text is not that of a seal.
-func Parse(text []byte) (Seal, error) {
+func Parse(text []byte) (Seal, error) { return ParseAs("", text, nil) }
+
+// ParseAs reads the seal that has a name, and finds out whether it was written under a key. Errors are as of Parse.
+func ParseAs(name string, text []byte, key Key) (Seal, error) {
 	const endLength = len("end ") + 2*len(Hash{}) + 1
 	if len(text) < endLength {
 		return Seal{}, fmt.Errorf("parse seal: %d bytes: %w", len(text), errSeal)
@@ -102,25 +117,26 @@ func Parse(text []byte) (Seal, error) {
 		}
 		s.Records = append(s.Records, r)
 	}
+	s.authenticate(name, body, key)
 	return s, nil
 }
 
 func parseRecord(line string) (Record, error) {
 	fields := strings.SplitN(line, " ", 4)
 	if len(fields) != 4 || len(fields[0]) != 1 || len(fields[2]) != 2*len(Hash{}) || fields[3] == "" {
-		return Record{}, fmt.Errorf("parse seal: line %q: %w", line, errSeal)
+		return Record{}, fmt.Errorf("parse seal: line %.80q: %w", line, errSeal)
 	}
 	r := Record{State: State(fields[0][0]), Name: fields[3]}
 	if r.State != Stored && r.State != Announced && r.State != Removed {
-		return Record{}, fmt.Errorf("parse seal: line %q: state: %w", line, errSeal)
+		return Record{}, fmt.Errorf("parse seal: line %.80q: state: %w", line, errSeal)
 	}
 	size, err := strconv.ParseUint(fields[1], 10, 63)
 	if err != nil {
-		return Record{}, fmt.Errorf("parse seal: line %q: size: %w", line, errSeal)
+		return Record{}, fmt.Errorf("parse seal: line %.80q: size: %w", line, errSeal)
 	}
 	r.Size = int64(size)
 	if _, err := hex.Decode(r.Hash[:], []byte(fields[2])); err != nil {
-		return Record{}, fmt.Errorf("parse seal: line %q: hash: %w", line, errSeal)
+		return Record{}, fmt.Errorf("parse seal: line %.80q: hash: %w", line, errSeal)
 	}
 	return r, nil
 }

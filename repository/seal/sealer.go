@@ -13,6 +13,9 @@ import (
 // Sealer collects what was written and writes it down in seals.
 type Sealer struct {
 	Store cofre.Store
+	// Key is nil as long as nobody knows it. Raised has its seals say that those without it are not believed.
+	Key    Key
+	Raised bool
 
 	mu      sync.Mutex
 	pending []Record
@@ -56,12 +59,22 @@ func (s *Sealer) Around(ctx context.Context, index Record, write func() error) e
 // Errors: of the store; what was pending stays so.
 func (s *Sealer) Flush(ctx context.Context) error {
 	s.mu.Lock()
+	none := len(s.pending) == 0
+	s.mu.Unlock()
+	if none {
+		return nil
+	}
+	return s.Write(ctx)
+}
+
+// Write is Flush also if nothing is pending: a seal may say something by itself.
+//
+// Errors: as of Flush.
+func (s *Sealer) Write(ctx context.Context) error {
+	s.mu.Lock()
 	pending := s.pending
 	s.pending = nil
 	s.mu.Unlock()
-	if len(pending) == 0 {
-		return nil
-	}
 	first, second := Names(s.now())
 	err := s.write(ctx, first, pending)
 	if err == nil {
@@ -110,7 +123,7 @@ func (s *Sealer) restore(pending []Record) {
 }
 
 func (s *Sealer) write(ctx context.Context, name string, records []Record) error {
-	text := Seal{At: time.Now(), Records: records}.Encode()
+	text := Seal{At: time.Now(), Records: records, Raised: s.Raised}.EncodeAs(name, s.Key)
 	return s.Store.Create(ctx, name, bytes.NewReader(text), int64(len(text)))
 }
 

@@ -3,16 +3,16 @@ package screen
 import (
 	"fmt"
 
-	"github.com/trustlayer/cofre/repository"
+	"github.com/trustlayer/cofre/repository/kit"
 )
 
 // ShowKits shows the recovery kit of one repository or more; there is one at least.
 //
 // Errors: with --json, those of edge.App.Document.
-func (s *Screen) ShowKits(kits []*repository.RecoveryKit) error {
+func (s *Screen) ShowKits(kits []*kit.Kit) error {
 	doc := struct {
-		*repository.RecoveryKit
-		Copies []*repository.RecoveryKit `json:"copies,omitempty"`
+		*kit.Kit
+		Copies []*kit.Kit `json:"copies,omitempty"`
 	}{kits[0], kits[1:]}
 	return s.answer(doc, nil, func() {
 		for i, kit := range kits {

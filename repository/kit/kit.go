@@ -1,18 +1,16 @@
-package repository
+// Package kit is the recovery kit: what a person needs to reach the backups when the machine that made them is gone.
+package kit
 
 import (
-	"context"
-	"fmt"
 	"strings"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/store"
 )
 
-// RecoveryKit is what a person needs to reach the backups when the machine that made them is gone. It holds no
+// Kit is what a person needs to reach the backups when the machine that made them is gone. It holds no
 // secret: it says where the password is, and is worthless without it.
-type RecoveryKit struct {
+type Kit struct {
 	URL            string `json:"url"`
 	PasswordSource string `json:"password_source"`
 	Text           string `json:"text"` // in words, to be printed and kept
@@ -23,29 +21,15 @@ type RecoveryKit struct {
 	Messages cofre.Messages `json:"messages,omitempty"` // of Text
 }
 
-// Kit returns the recovery kit of a repository that exists, without opening it: no password is needed to say where it is.
-//
-// Errors: ErrNoRepo, ErrConfig; those of the store.
-func Kit(ctx context.Context, c Config) (*RecoveryKit, error) {
-	s, err := store.Open(ctx, c.store(false))
-	if err != nil {
-		return nil, fmt.Errorf("recovery kit: %w", noRepo(err, c.URL))
-	}
-	r := &Repository{config: c, store: s, blobs: blobs.New(s)}
-	if _, err := r.readUniqueID(ctx); err != nil {
-		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
-	}
-	return newRecoveryKit(c, s), nil
-}
-
-func newRecoveryKit(c Config, s cofre.Store) *RecoveryKit {
-	source := cofre.Verbatim(c.PasswordSource)
-	if c.PasswordSource == "" {
+// New is the kit of the repository at an address without credentials. passwordSource says where its password is.
+func New(url, passwordSource string) *Kit {
+	source := cofre.Verbatim(passwordSource)
+	if passwordSource == "" {
 		source = cofre.Say("kit.given", "given when the repository was made")
 	}
-	connect := "kopia repository connect filesystem --path " + s.URL()
-	if !store.IsFolder(c.URL) {
-		connect = "kopia repository connect s3 " + s3Flags(s.URL())
+	connect := "kopia repository connect filesystem --path " + url
+	if !store.IsFolder(url) {
+		connect = "kopia repository connect s3 " + s3Flags(url)
 	}
 	text := cofre.Say("kit.text", `RECOVERY KIT. Print it, and keep it away from the machine it is about.
 
@@ -68,12 +52,12 @@ Without cofre, the free program Kopia (https://kopia.io) reads the same reposito
     kopia restore SNAPSHOT DIRECTORY
 
 Use Kopia there to read only: its maintenance is turned off on purpose.
-`, "url", s.URL(), "password", source, "connect", connect)
-	return &RecoveryKit{URL: s.URL(), PasswordSource: source.Text, Text: text.Text, Messages: cofre.Messages{text}}
+`, "url", url, "password", source, "connect", connect)
+	return &Kit{URL: url, PasswordSource: source.Text, Text: text.Text, Messages: cofre.Messages{text}}
 }
 
 // Vouch adds the public half of the journal's key, and the newest checkpoint.
-func (k *RecoveryKit) Vouch(key, checkpoint string) {
+func (k *Kit) Vouch(key, checkpoint string) {
 	text := cofre.Say("kit.journal", `{{.kit}}
 The journal of what happened to the repository is signed by
 

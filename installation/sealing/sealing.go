@@ -1,0 +1,44 @@
+// Package sealing has a repository sealed under its password, and says whether it is.
+package sealing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+)
+
+// Seal proves what a repository holds, and seals it.
+//
+// Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; those of the repository.
+func Seal(ctx context.Context, repo any, obs cofre.Observer) (*cofre.Sealed, error) {
+	v, ok := repo.(cofre.Voucher)
+	if !ok {
+		return nil, fmt.Errorf("seal: a repository of this kind has no seals: %w", cofre.ErrConfig)
+	}
+	done, err := v.Vouch(ctx, obs)
+	if errors.Is(err, cofre.ErrFindings) {
+		for _, f := range done.Findings {
+			cofre.Tell(obs, cofre.FindingMade{Finding: f})
+		}
+		err = cofre.WithHint(fmt.Errorf("nothing was sealed: %w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", len(done.Findings), "1 finding", "{{.n}} findings"))),
+			cofre.Say("seal.heal", "find out what points have lost with: cofre verify --level content; store it afresh with: cofre backup; then again: cofre seal"))
+	}
+	return done, err
+}
+
+// Detail adds to what is said of a repository that it is not sealed.
+//
+// Errors: those of the repository.
+func Detail(ctx context.Context, repo any, detail cofre.Message) (cofre.Message, error) {
+	v, ok := repo.(cofre.Voucher)
+	if !ok {
+		return detail, nil
+	}
+	sealed, err := v.Vouched(ctx)
+	if err != nil || sealed {
+		return detail, err
+	}
+	return cofre.List(detail, cofre.Say("doctor.not_sealed", "its seals could be written by whoever holds the storage; seal it under its password with: cofre seal")), nil
+}

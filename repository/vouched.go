@@ -1,0 +1,79 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/vouching"
+)
+
+var _ cofre.Voucher = (*Repository)(nil)
+
+func (r *Repository) memory() vouching.Memory { return vouching.Memory{Dir: r.config.StateDir} }
+
+// ledger is what the seals say. As long as the repository is not opened, that is of decay only.
+func (r *Repository) ledger(ctx context.Context) (*seal.Ledger, error) {
+	if r.kopia == nil {
+		return seal.ReadLedger(ctx, r.store, nil, false)
+	}
+	return r.memory().Ledger(ctx, r.store, r.blobs.Seals.Key, r.kopia.UniqueID())
+}
+
+// Vouch proves by decryption what has no seal under the repository's key, and seals it: see vouching.Raiser.
+//
+// Errors: cofre.ErrFindings with the result; ErrReadOnly; those of the store; that of ctx.
+func (r *Repository) Vouch(ctx context.Context, obs cofre.Observer) (*cofre.Sealed, error) {
+	if r.config.ReadOnly {
+		return nil, fmt.Errorf("seal: repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
+	}
+	if err := r.refresh(ctx); err != nil {
+		return nil, r.explain("read its indexes", err)
+	}
+	raiser := &vouching.Raiser{Store: r.store, Blobs: r.blobs, Kopia: r.kopia, Password: r.config.Password.Reveal(), Memory: r.memory()}
+	sealed, err := raiser.Raise(ctx, obs)
+	if err != nil && !errors.Is(err, cofre.ErrFindings) {
+		err = fmt.Errorf("seal repository %s: %w", r.URL(), r.explain("prove what is stored", err))
+	}
+	return sealed, err
+}
+
+// Vouched reports whether only seals under the key are believed.
+//
+// Errors: those of the store.
+func (r *Repository) Vouched(ctx context.Context) (bool, error) {
+	if r.blobs.Seals.Raised {
+		return true, nil
+	}
+	l, err := r.ledger(ctx)
+	return err == nil && l.Raised, err
+}
+
+// indexesVouched refuses to prune by indexes that nobody with the password has written, or without one that somebody has: what they name would
+// be taken for what nobody needs.
+func (r *Repository) indexesVouched(ctx context.Context) error {
+	return vouching.Indexes(ctx, r.blobs, r.ledger)
+}
+
+// decrypt decrypts the packs that no seal under the key vouches for.
+func (v *verification) decrypt(ctx context.Context, d *damage) error {
+	unproven := v.files.Unproven()
+	if len(unproven) == 0 {
+		return nil
+	}
+	v.Observer.Observe(vouching.Warning(len(unproven)))
+	return vouching.Decrypt(ctx, v.repo.kopia, v.repo.blobs, unproven, func(p vouching.Decrypted) error {
+		name := v.repo.blobs.Naming.Name(p.Pack)
+		if v.files.Note(ctx, name, len(p.Bad) == 0); len(p.Bad) == 0 {
+			return nil
+		}
+		what := "is as its seal says, which anybody can have written, and does not hold what was encrypted"
+		d.problems = append(d.problems, seal.Problem{Name: name, What: what})
+		for _, i := range p.Bad {
+			d.found.add(i, fmt.Sprintf("is damaged: %s %s", name, what))
+		}
+		return nil
+	})
+}
