@@ -38,10 +38,26 @@ func (d *dir) wrap(op, name string, err error) error {
 	return &os.PathError{Op: op, Path: path.Join(d.path, name), Err: err}
 }
 
+// failing is asked before each call on something in a directory, and may make it fail. It is nil in a program.
+var failing func(op, path string) error
+
+// do makes a call on something in the directory.
+func (d *dir) do(op, name string, call func() error) error {
+	if failing != nil {
+		if err := failing(op, path.Join(d.path, name)); err != nil {
+			return d.wrap(op, name, err)
+		}
+	}
+	return d.wrap(op, name, call())
+}
+
 func (d *dir) sub(name string) (*dir, error) {
-	fd, err := unix.Openat(d.fd(), name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, d.wrap("open", name, err)
+	var fd int
+	if err := d.do("open", name, func() (err error) {
+		fd, err = unix.Openat(d.fd(), name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	full := path.Join(d.path, name)
 	return &dir{os.NewFile(uintptr(fd), full), full}, nil
@@ -76,7 +92,7 @@ func (d *dir) descend(rel string, missing func(in *dir, name string) error) (*di
 }
 
 func (d *dir) mkdir(name string) error {
-	return d.wrap("mkdir", name, unix.Mkdirat(d.fd(), name, 0o700))
+	return d.do("mkdir", name, func() error { return unix.Mkdirat(d.fd(), name, 0o700) })
 }
 
 // create makes a new file that only its owner may read, and fails if the name is taken.
@@ -89,44 +105,51 @@ func (d *dir) open(name string) (*os.File, error) {
 }
 
 func (d *dir) openAs(name string, flags int, mode uint32) (*os.File, error) {
-	fd, err := unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
-	if err != nil {
-		return nil, d.wrap("open", name, err)
+	var fd int
+	if err := d.do("open", name, func() (err error) {
+		fd, err = unix.Openat(d.fd(), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC, mode)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), path.Join(d.path, name)), nil
 }
 
 func (d *dir) stat(name string) (st unix.Stat_t, err error) {
-	return st, d.wrap("stat", name, unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW))
+	err = d.do("stat", name, func() error { return unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW) })
+	return st, err
 }
 
 func (d *dir) readlink(name string) (string, error) {
 	buffer := make([]byte, unix.PathMax)
-	n, err := unix.Readlinkat(d.fd(), name, buffer)
-	if err != nil {
-		return "", d.wrap("readlink", name, err)
+	var n int
+	if err := d.do("readlink", name, func() (err error) {
+		n, err = unix.Readlinkat(d.fd(), name, buffer)
+		return err
+	}); err != nil {
+		return "", err
 	}
 	return string(buffer[:n]), nil
 }
 
 func (d *dir) symlink(target, name string) error {
-	return d.wrap("symlink", name, unix.Symlinkat(target, d.fd(), name))
+	return d.do("symlink", name, func() error { return unix.Symlinkat(target, d.fd(), name) })
 }
 
 func (d *dir) rename(from, to string) error {
-	return d.wrap("rename", from, unix.Renameat(d.fd(), from, d.fd(), to))
+	return d.do("rename", from, func() error { return unix.Renameat(d.fd(), from, d.fd(), to) })
 }
 
 func (d *dir) link(from, to string) error {
-	return d.wrap("link", from, unix.Linkat(d.fd(), from, d.fd(), to, 0))
+	return d.do("link", from, func() error { return unix.Linkat(d.fd(), from, d.fd(), to, 0) })
 }
 
 func (d *dir) remove(name string) error {
-	return d.wrap("remove", name, unix.Unlinkat(d.fd(), name, 0))
+	return d.do("remove", name, func() error { return unix.Unlinkat(d.fd(), name, 0) })
 }
 
 func (d *dir) rmdir(name string) error {
-	return d.wrap("rmdir", name, unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR))
+	return d.do("rmdir", name, func() error { return unix.Unlinkat(d.fd(), name, unix.AT_REMOVEDIR) })
 }
 
 // sync makes what was created, renamed and removed in the directory durable.

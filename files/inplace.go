@@ -444,8 +444,10 @@ func (r *inPlace) takeBack(root *dir) error {
 				return in.remove(name)
 			case adjust:
 				return errors.Join(
-					in.wrap("chown", name, unix.Fchownat(in.fd(), name, a.before.uid, a.before.gid, unix.AT_SYMLINK_NOFOLLOW)),
-					in.wrap("chmod", name, unix.Fchmodat(in.fd(), name, a.before.mode, 0)))
+					in.do("chown", name, func() error {
+						return unix.Fchownat(in.fd(), name, a.before.uid, a.before.gid, unix.AT_SYMLINK_NOFOLLOW)
+					}),
+					in.do("chmod", name, func() error { return unix.Fchmodat(in.fd(), name, a.before.mode, 0) }))
 			default:
 				if err := in.rename(a.kept, name); err != nil {
 					return err

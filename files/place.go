@@ -166,7 +166,9 @@ func unwrapXattr(err error) error {
 func setTime(d *dir, name string, w wanted) error {
 	// Not by UnixNano, which ends in the year 2262.
 	t := unix.Timespec{Sec: w.ModTime.Unix(), Nsec: int64(w.ModTime.Nanosecond())}
-	return d.wrap("set times", name, unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
+	return d.do("set times", name, func() error {
+		return unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+	})
 }
 
 // keptTime is the time that what w wants can have in d, by a trial: a file system may keep times less exactly, or in a

@@ -67,6 +67,11 @@ func Watched(repo cofre.Repository, check func(op Operation, path string) error)
 	return &faultyRepository{Repository: repo, set: &faultSet{watch: check}}
 }
 
+// WatchedSession is Watched for one session.
+func WatchedSession(s cofre.Session, check func(op Operation, path string) error) cofre.Session {
+	return &faultySession{s, &faultSet{watch: check}}
+}
+
 type faultSet struct {
 	watch  func(Operation, string) error
 	mu     sync.Mutex
