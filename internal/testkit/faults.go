@@ -15,6 +15,7 @@ type Faults struct {
 	calls int
 	at    int
 	what  string
+	kinds map[string]int
 }
 
 // Check is ErrInjected for the call that is to fail, and nil for all others.
@@ -26,6 +27,21 @@ func (f *Faults) Check(what string) error {
 	}
 	f.what = what
 	return ErrInjected
+}
+
+// CheckSome is Check for the first n calls of a kind; those that follow never fail.
+func (f *Faults) CheckSome(n int, kind, what string) error {
+	f.mu.Lock()
+	if f.kinds == nil {
+		f.kinds = map[string]int{}
+	}
+	f.kinds[kind]++
+	enough := f.kinds[kind] > n
+	f.mu.Unlock()
+	if enough {
+		return nil
+	}
+	return f.Check(what)
 }
 
 // Failed is the call that failed, as Check was told it; empty if none has.

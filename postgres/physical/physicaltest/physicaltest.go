@@ -203,14 +203,14 @@ func TryRestore(t *testing.T, repo cofre.Repository, c cofre.Component, o restor
 	target := restoring.NewTarget(o)
 	tree, err := repo.Tree(t.Context(), c.Root)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	plan, err := target.Plan(t.Context(), c, tree)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if len(plan.Problems) > 0 {
-		t.Fatalf("plan: %+v", plan.Problems)
+		return nil, fmt.Errorf("%w: %+v", cofre.ErrPreflight, plan.Problems)
 	}
 	defer func() {
 		if err != nil {
@@ -225,7 +225,7 @@ func TryRestore(t *testing.T, repo cofre.Repository, c cofre.Component, o restor
 		return nil, err
 	}
 	if !proof.Holds() {
-		t.Fatalf("proof: %+v", proof.Checks)
+		return nil, fmt.Errorf("%w: %+v", cofre.ErrUnproven, proof.Checks)
 	}
 	return target.Publish(t.Context())
 }
