@@ -200,6 +200,8 @@ type StoredObject struct {
 	Name       string
 	Size       int64
 	ModifiedAt time.Time
+	// ChangedAt is when it was last written or touched, as only the store can say: the change time of a file, the time of an upload. Zero if it does not say.
+	ChangedAt time.Time
 	// Version is another one if the object was written again, as far as the store knows: the etag of S3, the change time of a file, which
 	// cannot be set. Empty if it does not say.
 	Version string

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/repository"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
+	"github.com/trustlayer/cofre/store/storetest"
 )
 
 // forger holds the storage and knows the formats, and not the password.
@@ -306,5 +308,66 @@ func TestPruningTrustsNoIndexOfOthers(t *testing.T) {
 	}
 	if done, err := r.Vouch(t.Context(), cofre.Discard); !errors.Is(err, cofre.ErrFindings) || !mentions(done.Findings, "x/s0_/"+hash) {
 		t.Errorf("it is sealed: %+v, %v", done, err)
+	}
+}
+
+// later is a store whose packs were written an hour after they were sealed.
+type later struct{ cofre.Store }
+
+func (l later) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
+	return func(yield func(cofre.StoredObject, error) bool) {
+		for o, err := range l.Store.List(ctx, prefix) {
+			if isPack(o.Name) {
+				o.ChangedAt = o.ChangedAt.Add(time.Hour)
+			}
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestABackupBuildsOnNoForgedPack: what is stored already counts as stored if it is what was sealed. A backup that would take over packs which were
+// destroyed, whose seals were forged, and that nobody has verified since, stores them afresh; older points then restore again.
+func TestABackupBuildsOnNoForgedPack(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	f := forger{t, h.store}
+	f.destroy()
+	r := reopened(t, h.config)
+	repository.WithStore(r, func(s cofre.Store) cofre.Store { return later{s} })
+	h.add(t, r, h.latest)
+	if err := r.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r = reopened(t, h.config)
+	if _, err := readPath(t, r, points(t, r)[3].Components[0].Root, "a/noise"); err != nil {
+		t.Errorf("the newest point: %v", err)
+	}
+	for _, wrong := range h.restores(t, r) {
+		t.Error(wrong)
+	}
+}
+
+// TestARepositoryThatWasCopiedIsReadOnce: every file was written again since it was sealed, and is what it was.
+func TestARepositoryThatWasCopiedIsReadOnce(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	for i, want := range []bool{true, false} {
+		r := reopened(t, h.config)
+		var read []string
+		repository.WithStore(r, func(s cofre.Store) cofre.Store {
+			return later{storetest.Before(s, func(verb storetest.Verb, name string) error {
+				if verb == storetest.Open && isPack(name) {
+					read = append(read, name)
+				}
+				return nil
+			})}
+		})
+		h.add(t, r, h.latest)
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if (len(read) > 0) != want {
+			t.Errorf("backup %d has read %v", i+1, read)
+		}
 	}
 }

@@ -175,29 +175,24 @@ func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint, saved *pr
 	if err != nil {
 		return err
 	}
-	packs, err := r.listPacks(ctx)
+	packs, objects, err := r.packObjects(ctx)
 	if err != nil {
 		return err
 	}
-	var problem error
-	b := newRecord(r)
-	for _, c := range p.Components {
-		w := &walker{repo: r, packs: packs, lost: lost, report: func(_, what string, contents []content.ID) bool {
-			if problem == nil {
-				problem = fmt.Errorf("%s %s: %s: %w", c.Kind, c.Name, what, cofre.ErrCorrupt)
-			}
-			b.add(ctx, contents, what)
-			return true
-		}}
+	used := map[blob.ID]cofre.StoredObject{}
+	problem, b, err := r.proveWith(ctx, p, &walker{repo: r, packs: packs, lost: lost, seen: func(i content.Info) {
+		used[i.PackBlobID] = objects[i.PackBlobID]
 		if saved != nil {
-			w.seen = saved.Look
+			saved.Look(i)
 		}
-		if err := w.component(ctx, c); err != nil {
-			return err
+	}})
+	if err == nil && problem == nil {
+		if lost, err = r.forged(ctx, packs, used); err == nil && len(lost) > 0 {
+			problem, b, err = r.proveWith(ctx, p, &walker{repo: r, packs: packs, lost: lost})
 		}
 	}
-	if problem == nil {
-		return nil
+	if err != nil || problem == nil {
+		return err
 	}
 	if len(b.rec.Contents) == 0 {
 		return problem
@@ -206,6 +201,24 @@ func (r *Repository) prove(ctx context.Context, p cofre.RecoveryPoint, saved *pr
 		return errors.Join(problem, fmt.Errorf("remember what is damaged: %w", err))
 	}
 	return &damagedError{problem}
+}
+
+// proveWith walks every component, and returns the first thing that is wrong, and a record of all of them.
+func (r *Repository) proveWith(ctx context.Context, p cofre.RecoveryPoint, w *walker) (problem error, b *recordBuilder, err error) {
+	b = newRecord(r)
+	for _, c := range p.Components {
+		w.report = func(_, what string, contents []content.ID) bool {
+			if problem == nil {
+				problem = fmt.Errorf("%s %s: %s: %w", c.Kind, c.Name, what, cofre.ErrCorrupt)
+			}
+			b.add(ctx, contents, what)
+			return true
+		}
+		if err := w.component(ctx, c); err != nil {
+			return nil, nil, err
+		}
+	}
+	return problem, b, nil
 }
 
 // damagedError says that a point was refused because of damage which the next capture heals.

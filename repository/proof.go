@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
@@ -29,16 +30,25 @@ type walker struct {
 
 // listPacks lists the packs once, so that looking at a content costs no request.
 func (r *Repository) listPacks(ctx context.Context) (map[blob.ID]int64, error) {
-	packs := map[blob.ID]int64{}
+	packs, _, err := r.packObjects(ctx)
+	return packs, err
+}
+
+// packObjects lists the packs, also as the store has them.
+func (r *Repository) packObjects(ctx context.Context) (map[blob.ID]int64, map[blob.ID]cofre.StoredObject, error) {
+	packs, objects := map[blob.ID]int64{}, map[blob.ID]cofre.StoredObject{}
 	for _, prefix := range []blob.ID{content.PackBlobIDPrefixRegular, content.PackBlobIDPrefixSpecial} {
-		for m, err := range r.blobs.List(ctx, prefix) {
+		for o, err := range r.store.List(ctx, string(prefix)) {
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			packs[m.BlobID] = m.Length
+			if id, ok := r.blobs.Naming.ID(o.Name); ok {
+				packs[id], objects[id] = o.Size, o
+			}
 		}
 	}
-	return packs, nil
+	maps.Copy(packs, r.blobs.SpareSizes())
+	return packs, objects, nil
 }
 
 // component walks the tree of c. Its error is of the store; what is wrong with the tree is reported.

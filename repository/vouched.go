@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/repository/vouching"
@@ -76,4 +78,21 @@ func (v *verification) decrypt(ctx context.Context, d *damage) error {
 		}
 		return nil
 	})
+}
+
+// forged finds the contents that cannot be read of packs which a point takes over and which were written again since they were sealed.
+func (r *Repository) forged(ctx context.Context, packs map[blob.ID]int64, used map[blob.ID]cofre.StoredObject) (map[content.ID]string, error) {
+	l, err := r.ledger(ctx)
+	if err != nil {
+		return nil, err
+	}
+	doubtful, err := vouching.Doubts(ctx, r.store, r, l, used)
+	if err != nil || len(doubtful) == 0 {
+		return nil, err
+	}
+	found, err := r.examine(ctx, packs, doubtful)
+	if err != nil {
+		return nil, err
+	}
+	return found.lost, nil
 }

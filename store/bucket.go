@@ -293,7 +293,7 @@ func (b *bucket) stat(ctx context.Context, name string) (cofre.StoredObject, err
 	if err != nil {
 		return cofre.StoredObject{}, err
 	}
-	return cofre.StoredObject{Name: name, Size: info.Size, ModifiedAt: info.LastModified.UTC(), Version: strings.Trim(info.ETag, `"`)}, nil
+	return cofre.StoredObject{Name: name, Size: info.Size, ModifiedAt: info.LastModified.UTC(), ChangedAt: info.LastModified.UTC(), Version: strings.Trim(info.ETag, `"`)}, nil
 }
 
 func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[cofre.StoredObject, error] {
@@ -326,7 +326,7 @@ func (b *bucket) listFrom(ctx context.Context, prefix, last string, yield func(c
 		if strings.HasSuffix(info.Key, "/") {
 			continue // the marker of an empty folder, as consoles make them
 		}
-		o := cofre.StoredObject{Name: strings.TrimPrefix(info.Key, b.prefix), Size: info.Size, ModifiedAt: info.LastModified.UTC(), Version: strings.Trim(info.ETag, `"`)}
+		o := cofre.StoredObject{Name: strings.TrimPrefix(info.Key, b.prefix), Size: info.Size, ModifiedAt: info.LastModified.UTC(), ChangedAt: info.LastModified.UTC(), Version: strings.Trim(info.ETag, `"`)}
 		if !yield(o, nil) {
 			return last, false, nil
 		}

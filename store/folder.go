@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -219,6 +220,7 @@ func (f *folder) Stat(ctx context.Context, name string) (cofre.StoredObject, err
 func described(name string, info fs.FileInfo) cofre.StoredObject {
 	o := cofre.StoredObject{Name: name, Size: info.Size(), ModifiedAt: info.ModTime().UTC()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		o.ChangedAt = time.Unix(st.Ctim.Unix()).UTC()
 		o.Version = strconv.FormatInt(st.Ctim.Nano(), 36)
 	}
 	return o

@@ -111,7 +111,7 @@ func (l *lister) entry(at place, e dirEntry) (bool, error) {
 	}
 	at.known.learn(sized{e.name, e.inode, st.Size, st.Mtim.Nano()})
 	return l.yield(cofre.StoredObject{
-		Name: name, Size: st.Size, ModifiedAt: time.Unix(st.Mtim.Unix()).UTC(), Version: strconv.FormatInt(st.Ctim.Nano(), 36),
+		Name: name, Size: st.Size, ModifiedAt: time.Unix(st.Mtim.Unix()).UTC(), ChangedAt: time.Unix(st.Ctim.Unix()).UTC(), Version: strconv.FormatInt(st.Ctim.Nano(), 36),
 	}, nil), nil
 }
 

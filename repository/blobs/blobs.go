@@ -229,7 +229,7 @@ func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Met
 // Errors: the store's.
 func (b *Storage) List(ctx context.Context, prefix blob.ID) iter.Seq2[blob.Metadata, error] {
 	return func(yield func(blob.Metadata, error) bool) {
-		spares := b.spareSizes()
+		spares := b.SpareSizes()
 		for id, size := range spares {
 			if strings.HasPrefix(string(id), string(prefix)) && !yield(blob.Metadata{BlobID: id, Length: size, Timestamp: time.Unix(0, 0)}, nil) {
 				return

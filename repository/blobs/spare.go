@@ -48,8 +48,8 @@ func (b *Storage) UseSpare(id blob.ID, size int64) {
 	b.spares[id] = size
 }
 
-// spareSizes are the blobs that are read from their spares.
-func (b *Storage) spareSizes() map[blob.ID]int64 {
+// SpareSizes are the blobs that are read from their spares.
+func (b *Storage) SpareSizes() map[blob.ID]int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.spares)

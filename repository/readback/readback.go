@@ -90,12 +90,7 @@ func (c *Check) evidence(name string, o cofre.StoredObject) (cofre.ReadBack, boo
 		sealed = c.Naming.Name(blob.ID(spare))
 	}
 	if rec, ok := c.ledger.Records[sealed]; ok {
-		// What was read back by versions that knew no key proves nothing.
-		by := byte('d') // decrypted, or kept twice
-		if rec.Keyed {
-			by = 'k'
-		}
-		e.Hash = append(rec.Hash[:], by)
+		e.Hash = rec.Evidence()
 		return e, true
 	}
 	id, _ := c.Naming.ID(name)

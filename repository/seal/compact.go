@@ -154,5 +154,7 @@ func merged(ctx context.Context, st cofre.Store, names []string, seals []Seal) (
 			all = append(all, by[name])
 		}
 	}
+	// In the order of their times, which are then written once each.
+	slices.SortStableFunc(all, func(a, b Record) int { return a.At.Compare(b.At) })
 	return all, nil
 }

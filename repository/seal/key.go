@@ -3,6 +3,8 @@ package seal
 import (
 	"crypto/hmac"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/zeebo/blake3"
 )
@@ -13,13 +15,15 @@ type Key []byte
 // Purpose is what the key is derived for.
 const Purpose = "cofre seals"
 
-// Two lines of a seal are of no object. They have the form of what was removed, so that versions which know nothing of keys pass over them.
+// Three lines of a seal are of no object. They have the form of what was removed, so that versions which know nothing of keys pass over them.
 const (
 	// macName is that of the last line of a seal with a key: its hash is the keyed BLAKE3 of the name of the seal, a newline, and every byte
 	// before the line. The name says which of two seals is the later one.
 	macName = Prefix + "mac"
 	// raisedName says that seals without a key are not believed any more.
 	raisedName = Prefix + "unkeyed"
+	// atName and a time say when what the lines below name was written.
+	atName = Prefix + "at/"
 )
 
 func (k Key) mac(name string, text []byte) (sum Hash) {
@@ -49,7 +53,26 @@ func (s *Seal) authenticate(name string, body []byte, key Key) {
 	if n > 0 && s.Records[n-1].Name == raisedName && s.Records[n-1].State == Removed {
 		s.Raised, s.Records = s.Keyed, s.Records[:n-1]
 	}
-	for i := range s.Records {
-		s.Records[i].Keyed = s.Keyed
+	at, records := s.At, s.Records[:0]
+	for _, r := range s.Records {
+		if first, ok := strings.CutPrefix(r.Name, atName); ok && r.State == Removed {
+			if t, err := time.Parse(TimeLayout, first); err == nil {
+				at = t
+			}
+			continue
+		}
+		r.Keyed, r.At = s.Keyed, at
+		records = append(records, r)
 	}
+	s.Records = records
+}
+
+// Evidence is what an object of the record must hold, and who says so, for what is remembered of reading it back: what was read by versions that
+// knew no key proves nothing.
+func (r Record) Evidence() []byte {
+	by := byte('d') // decrypted, or kept twice
+	if r.Keyed {
+		by = 'k'
+	}
+	return append(r.Hash[:], by)
 }

@@ -34,6 +34,8 @@ type Record struct {
 	Hash  Hash
 	Name  string // in the store
 	Keyed bool   // its seal is; see Seal
+	// At is when it was written, or soon after, by the clock of the store; by that of who wrote it if the store does not say. It is to be believed if Keyed.
+	At time.Time
 }
 
 type Hash [32]byte
@@ -69,7 +71,12 @@ func (s Seal) Encode() []byte { return s.EncodeAs("", nil) }
 func (s Seal) EncodeAs(name string, key Key) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\nat %s\n", sealHead, s.At.UTC().Format(time.RFC3339Nano))
+	at := s.At
 	for _, r := range s.Records {
+		if key != nil && !r.At.IsZero() && !r.At.Equal(at) {
+			at = r.At
+			fmt.Fprintf(&b, "%c 0 %x %s%s\n", Removed, Hash{}, atName, at.UTC().Format(TimeLayout))
+		}
 		fmt.Fprintf(&b, "%c %d %x %s\n", r.State, r.Size, r.Hash, r.Name)
 	}
 	if s.Raised {

@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +42,7 @@ func (s *Sealer) Around(ctx context.Context, index Record, write func() error) e
 	s.pending = nil
 	s.mu.Unlock()
 
+	s.date(ctx, pending)
 	announce := index
 	announce.State = Announced
 	first, second := Names(s.now())
@@ -75,6 +77,7 @@ func (s *Sealer) Write(ctx context.Context) error {
 	pending := s.pending
 	s.pending = nil
 	s.mu.Unlock()
+	s.date(ctx, pending)
 	first, second := Names(s.now())
 	err := s.write(ctx, first, pending)
 	if err == nil {
@@ -120,6 +123,24 @@ func (s *Sealer) restore(pending []Record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pending = append(pending, s.pending...)
+}
+
+// date gives what was written the time of the store, as far as that says it: what is written again later has a later one. It costs one request for
+// many packs.
+func (s *Sealer) date(ctx context.Context, pending []Record) {
+	for _, last := range slices.Backward(pending) {
+		if last.State != Stored || s.Key == nil {
+			continue
+		}
+		o, err := s.Store.Stat(ctx, last.Name)
+		if err != nil || o.ChangedAt.IsZero() {
+			return // the clock of this machine does, too
+		}
+		for i := range pending {
+			pending[i].At = o.ChangedAt
+		}
+		return
+	}
 }
 
 func (s *Sealer) write(ctx context.Context, name string, records []Record) error {
