@@ -100,7 +100,7 @@ func (c *Catalog) Installations() []string {
 // the newest point that has what want asks for, whole; if none is whole, the newest. Newer says what latest passed
 // over, and is to be told. An id finds its point whatever installation it is of.
 //
-// Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points. Both carry the candidates as a hint.
+// Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points, or if the newest point is of a moment that is yet to come, and others are not. Both carry the candidates as a hint.
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 	if ref == Latest {
 		return c.latest(want)
@@ -264,10 +264,28 @@ func first(p cofre.RecoveryPoint, kind cofre.Kind) cofre.Message {
 
 // latest prefers a point that holds what is wanted whole: what a newer one lacks is said by Newer, and its id can be
 // given.
+// latest is the newest by the clocks of those that made the points. If that is yet to come, a clock is wrong, there or here, and which is the newest nobody can say.
 func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
+	now := time.Now().Add(cofre.ClockSkew)
+	p, err := c.latestUntil(want, time.Time{})
+	if err != nil || !p.StartedAt.After(now) {
+		return p, err
+	}
+	other, err := c.latestUntil(want, now)
+	if err != nil {
+		return p, nil // it is the only one
+	}
+	return cofre.RecoveryPoint{}, cofre.WithHint(
+		cofre.Fail(cofre.Say("catalog.latest", "latest recovery point"), cofre.ErrAmbiguous,
+			cofre.Fail(cofre.Say("catalog.ahead", "{{.point}} is of {{.at}}, which is yet to come: a clock is wrong, here or where it was made", "point", p.ID, "at", p.StartedAt))),
+		cofre.Say("catalog.ahead_hint", "compare date -u here and there, and name the point: {{.other}} is the newest of those that are past, {{.point}} the newest by its own clock", "other", other.ID, "point", p.ID))
+}
+
+// latestUntil is the newest point until a moment; of all, if it is zero.
+func (c *Catalog) latestUntil(want Want, until time.Time) (cofre.RecoveryPoint, error) {
 	var newest *cofre.RecoveryPoint
 	for _, p := range slices.Backward(c.points) {
-		if !want.matches(p) {
+		if !want.matches(p) || !until.IsZero() && p.StartedAt.After(until) {
 			continue
 		}
 		if want.Kind == "" || len(Lacking(p, want)) == 0 {
@@ -300,7 +318,7 @@ func (c *Catalog) others(want Want) cofre.Message {
 }
 
 func (c *Catalog) whereElse(want Want) cofre.Message {
-	if p, err := c.latest(want); err == nil {
+	if p, err := c.latestUntil(want, time.Time{}); err == nil {
 		return cofre.Say("catalog.newest_with", "the newest point with {{.what}} is {{.point}}", "what", want.what(), "point", p.ID)
 	}
 	return cofre.Say("catalog.none_has", "no recovery point has {{.what}}", "what", want.what())

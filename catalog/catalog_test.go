@@ -209,6 +209,26 @@ func TestPointsOfOneSecondAreInOrder(t *testing.T) {
 	}
 }
 
+// A point of a moment that is yet to come is not the newest, and what is the newest without it may be old: nobody chooses between them.
+func TestLatestIsNotOfAMomentThatIsYetToCome(t *testing.T) {
+	ahead := point("tl", "20261125T020000Z-zzzz", database("app"))
+	ahead.StartedAt = time.Now().Add(48 * time.Hour)
+	cat, err := catalog.Read(t.Context(), append(points{ahead}, history...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := catalog.Want{Installation: "tl", Kind: cofre.KindDatabase}
+	if _, err := cat.Find(catalog.Latest, want); !errors.Is(err, cofre.ErrAmbiguous) || !strings.Contains(cofre.Hint(err), "20261124T030000Z-dddd is the newest of those that are past") {
+		t.Errorf("%v, hint %q", err, cofre.Hint(err))
+	}
+	if cat, err = catalog.Read(t.Context(), points{ahead}); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := cat.Find(catalog.Latest, want); err != nil || p.ID != ahead.ID {
+		t.Errorf("the only one: %s, %v", p.ID, err)
+	}
+}
+
 // TestWhatIsNotThereSaysWhatIs: an error of the catalog names the next step.
 func TestWhatIsNotThereSaysWhatIs(t *testing.T) {
 	cat, err := catalog.Read(t.Context(), history)

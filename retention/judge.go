@@ -232,7 +232,7 @@ func (j *judge) frozen() *Frozen {
 	}
 	if j.future < len(j.components) {
 		c := j.components[j.future]
-		return &Frozen{j.in.now(), cofre.Say("retention.ahead", "the clock was ahead when {{.point}} was made", "point", c.Point)}
+		return &Frozen{j.published(c), cofre.Say("retention.ahead", "the clock was ahead when {{.point}} was made", "point", c.Point)}
 	}
 	for _, a := range j.in.Attempts {
 		if a.Source == j.source.ID && !a.FailingSince.IsZero() {
@@ -243,6 +243,18 @@ func (j *judge) frozen() *Frozen {
 		return &Frozen{j.components[0].At, noneWhole()}
 	}
 	return nil
+}
+
+// published is about when a component was published whose own time is yet to come: not before the newest of those that were published before it.
+func (j *judge) published(c dated) time.Time {
+	since := j.in.now()
+	for _, other := range slices.Backward(j.components[:j.future]) {
+		if other.Order < c.Order {
+			since = other.At
+			break
+		}
+	}
+	return since
 }
 
 // byNeed keeps what a component that stays cannot be restored without, and what that needs in turn.

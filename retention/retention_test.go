@@ -182,6 +182,16 @@ func TestWhatStaysForASilenceIsNotCalledYoung(t *testing.T) {
 }
 
 // A source of which nothing is whole keeps everything for ever: that is said of the source, and since when.
+// A clock that was ahead once has held everything since then, and not since somebody last asked.
+func TestAClockThatWasAheadFreezesSinceItsPublication(t *testing.T) {
+	in := input(daily(10), retention.Rules{Days: 3})
+	in.Components[7].At = noon.Add(400 * day)
+	s := retention.Decide(in).Sources[0]
+	if s.Frozen == nil || !s.Frozen.Since.Equal(in.Components[6].At) {
+		t.Errorf("the source is frozen: %+v", s.Frozen)
+	}
+}
+
 func TestASourceThatIsNeverWholeIsFrozen(t *testing.T) {
 	in := input(daily(20), retention.Rules{Days: 3})
 	for i := range in.Components {
