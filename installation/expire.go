@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/record"
+	"github.com/trustlayer/cofre/installation/reserve"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/retention"
@@ -51,6 +52,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 		}
 		return e, err
 	}
+	in.room(ctx, reserve.Give)
 	repo, err := in.writing(ctx)
 	if err != nil {
 		return nil, err

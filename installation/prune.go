@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/reserve"
 	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/observe"
 )
@@ -22,6 +23,7 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 	if dryRun {
 		repo, err = in.reading(ctx)
 	} else {
+		in.room(ctx, reserve.Give)
 		repo, err = in.writing(ctx)
 	}
 	if err != nil {

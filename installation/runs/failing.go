@@ -62,7 +62,7 @@ func (f *Failing) Take(b journal.Body) {
 			if !IsOf(facts.What, k) || facts.Later && !b.At.After(f.published[k]) {
 				continue
 			}
-			if f.since[k].IsZero() {
+			if f.since[k].IsZero() && b.Code != cofre.CodeNoSpace {
 				f.since[k] = b.At
 			}
 			f.newest[k] = b
@@ -107,7 +107,8 @@ func (p publication) kinds() []cofre.Kind {
 	return kinds
 }
 
-// Since is when the first backup of a kind failed after the last that was published; zero if none did.
+// Since is when the first backup of a kind failed after the last that was published; zero if none did. One that failed for want of room does not count: if nothing could go
+// because of it, it would fail for ever.
 func (f *Failing) Since(kind cofre.Kind) time.Time { return f.since[kind] }
 
 // Newest is the newest entry of a failure that was not made good for one of these kinds.

@@ -85,7 +85,9 @@ func kindOf(b journal.Body) (kind cofre.RunKind, what string, code cofre.Code) {
 			return f.Kind, f.What, b.Code
 		}
 	case journal.EventPublished:
-		return cofre.RunBackup, "", cofre.CodeOK
+		var f FailedFacts
+		_ = json.Unmarshal(b.Facts, &f) // entries of before do not say what was asked for
+		return cofre.RunBackup, f.What, cofre.CodeOK
 	case journal.EventVerified:
 		return cofre.RunVerify, "", cmp.Or(b.Code, cofre.CodeOK)
 	case journal.EventRestored:

@@ -73,6 +73,22 @@ func TestALogIsBounded(t *testing.T) {
 	}
 }
 
+// What fails because the disk is full holds nothing up: to let something go is what makes room.
+func TestABackupThatFailedForWantOfRoomFreezesNothing(t *testing.T) {
+	var f runs.Failing
+	fail := func(code cofre.Code) {
+		f.Take(entry(1, "r", journal.EventFailed, code, runs.FailedFacts{Kind: cofre.RunBackup}).Body)
+	}
+	fail(cofre.CodeNoSpace)
+	if _, failed := f.Newest([]cofre.Kind{cofre.KindDatabase}); !f.Since(cofre.KindDatabase).IsZero() || !failed {
+		t.Errorf("failing since %s, %t", f.Since(cofre.KindDatabase), failed)
+	}
+	fail(cofre.CodeUnreachable)
+	if f.Since(cofre.KindDatabase).IsZero() {
+		t.Error("a server that is gone freezes")
+	}
+}
+
 func begin(t *testing.T, m runs.Marks, id cofre.RunID) *runs.Mark {
 	t.Helper()
 	mark, err := m.Begin(runs.Begun{Run: id, Kind: cofre.RunBackup, Installation: "tl", At: at})

@@ -174,6 +174,17 @@ func (p *Pruner) move(ctx context.Context, s *state) error {
 	return nil
 }
 
+// moveIfThereIsRoom moves nothing where the disk is full: what is announced nevertheless is deleted by a later run, and makes room.
+func (p *Pruner) moveIfThereIsRoom(ctx context.Context, s *state) error {
+	if free, err := p.Store.Free(ctx); err == nil && free >= 0 && free < roomToMove {
+		return nil
+	}
+	return p.move(ctx, s)
+}
+
+// roomToMove is what must be free for contents to be moved: they are twice there until the next run.
+const roomToMove = 64 << 20
+
 func (p *Pruner) toMove(ctx context.Context, s *state) (map[blob.ID]bool, error) {
 	format, err := p.Kopia.ContentReader().ContentFormat().GetMutableParameters(ctx)
 	if err != nil {

@@ -102,7 +102,7 @@ func (p *Pruner) Run(ctx context.Context) (*cofre.Pruned, error) {
 		p.say(s)
 		return &p.report, nil
 	}
-	for _, step := range []func(context.Context, *state) error{p.removeDue, p.revive, p.markUnused, p.move} {
+	for _, step := range []func(context.Context, *state) error{p.removeDue, p.revive, p.markUnused, p.moveIfThereIsRoom} {
 		if err := step(ctx, s); err != nil {
 			return nil, err
 		}
