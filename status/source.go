@@ -55,6 +55,9 @@ type Failure struct {
 	Code     cofre.Code     `json:"code,omitempty"`
 	Message  string         `json:"message"`
 	Messages cofre.Messages `json:"messages,omitempty"`
+
+	partial cofre.PointID // that has it, and not whole
+	object  string        // that is not as it is to be
 }
 
 // Frozen says since when and why nothing of a source expires.
@@ -258,14 +261,33 @@ func (j *judged) failure() {
 				j.out.Failure = &Failure{At: p.StartedAt, Code: cofre.CodePartial, Message: f.What, Messages: f.Messages}
 			}
 		}
+		j.partial(p)
 	}
 	if f := j.to.LastFailure; f != nil && runs.IsOf(f.What, j.conf.ID.Kind) && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
 		j.out.Failure = &Failure{At: f.At, Run: f.ID, Code: f.Code, Message: f.Message, Messages: f.Messages}
 		return // it is found once, for all
 	}
-	if f := j.out.Failure; f != nil {
+	if f := j.out.Failure; f != nil && f.partial != "" {
+		j.find(Attention, cofre.Say("status.partial", "its last backup, at {{.at}}, is not whole: {{.object}}: {{.why}}", "at", f.At, "object", cofre.Verbatim(f.object), "why", f.Messages.Of(f.Message)), cofre.Verbatim("cofre show "+string(f.partial)))
+	} else if f != nil {
 		j.find(Attention, cofre.Say("status.failing", "its last backup failed at {{.at}}: {{.why}}", "at", f.At, "why", f.Messages.Of(f.Message)), j.again())
 	}
+}
+
+// partial takes a point that has the source in part: it can be restored, and is not what was asked for.
+func (j *judged) partial(p cofre.RecoveryPoint) {
+	c, ok := p.Component(j.conf.ID.Kind, j.conf.ID.Name)
+	if !ok || !c.Partial || !p.StartedAt.After(j.out.successAt()) {
+		return
+	}
+	f := &Failure{At: p.StartedAt, Code: cofre.CodePartial, partial: p.ID}
+	for _, found := range p.Findings {
+		if found.Kind == c.Kind {
+			f.Message, f.Messages, f.object = found.What, found.Messages, found.Object
+			break
+		}
+	}
+	j.out.Failure = f
 }
 
 func (s Source) successAt() time.Time {
@@ -290,8 +312,11 @@ func (j *judged) frozen() {
 	}
 	j.out.Frozen = &Frozen{Since: of.Frozen.Since, Why: of.Frozen.Reason.Text, Messages: cofre.Messages{of.Frozen.Reason}}
 	v := Attention
-	if j.in.Now.Sub(of.Frozen.Since) > tooFrozen {
+	switch {
+	case j.in.Now.Sub(of.Frozen.Since) > tooFrozen:
 		v = AtRisk // the disk fills
+	case j.out.Failure != nil && of.Frozen.Reason.Code == "retention.failing":
+		return // the failure is said already
 	}
 	j.find(v, cofre.Say("status.frozen", "retention is frozen since {{.since}}: {{.why}}", "since", of.Frozen.Since, "why", of.Frozen.Reason), cofre.Say("status.see_expire", "see what stays, and why, with: cofre expire --dry-run"))
 }

@@ -105,6 +105,12 @@ func TestWhatIsFound(t *testing.T) {
 		}, "status.overdue", status.AtRisk, "cofre backup database"},
 		"objective":     {func(in *status.Input) { in.RPO = time.Hour }, "status.rpo", status.AtRisk, "cofre backup database"},
 		"source failed": {func(in *status.Input) { in.Points = append(in.Points, missing("c", time.Hour)) }, "status.failing", status.Attention, "cofre backup database"},
+		"in part": {func(in *status.Input) {
+			p := point("c", time.Hour, database)
+			p.Components[0].Partial = true
+			p.Findings = []cofre.Finding{{Kind: cofre.KindDatabase, Object: "app", What: "a table is missing"}}
+			in.Points = append(in.Points, p)
+		}, "status.partial", status.Attention, "cofre show c"},
 		"run failed": {func(in *status.Input) {
 			in.History = told(journal.Body{Event: journal.EventFailed, Run: "r", At: now, Code: cofre.CodeUnreachable, Facts: facts(runs.FailedFacts{Kind: cofre.RunBackup})})
 		}, "status.run_failed_code", status.Attention, "cofre runs show r"},
@@ -247,6 +253,18 @@ func TestAFailureThatWasMadeGoodIsNone(t *testing.T) {
 	}
 	if s := status.Of(in); s.Verdict != status.OK || s.LastFailure != nil || s.LastRun.ID != "s" {
 		t.Errorf("%+v, %+v", s.Findings, s.LastRun)
+	}
+}
+
+// One failed backup is one thing to act on, also if it holds retention up, until that has lasted.
+func TestAFailedBackupIsFoundOnce(t *testing.T) {
+	for ago, want := range map[time.Duration]int{time.Hour: 1, 99 * time.Hour: 2} {
+		in := well()
+		in.Points = append(in.Points, missing("c", time.Hour))
+		in.Retention = frozen(ago)
+		if s := status.Of(in); len(s.Findings) != want {
+			t.Errorf("%s: %+v", ago, s.Findings)
+		}
 	}
 }
 

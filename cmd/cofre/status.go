@@ -44,7 +44,7 @@ not, and neither is a database whose cluster archives its WAL as well. Of WAL th
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&every, "watch", 0, "show it again every `DURATION`, until Ctrl-C")
+	cmd.Flags().DurationVar(&every, "watch", 0, "show it again every `DURATION`, until Ctrl-C, which exits with 0")
 	cmd.Flags().Lookup("watch").NoOptDefVal = "10s"
 	return cmd
 }

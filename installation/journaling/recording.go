@@ -230,10 +230,10 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		of.published = true
 		of.mark.Published(f.Point.ID)
 		made.point, made.about = true, []journal.Subject{PointSubject(f.Point)}
-		return is(journal.EventPublished, publishedFacts(f.Point), nil)
+		return is(journal.EventPublished, publishedFacts(f.Point, of.what), nil)
 	case cofre.PointFound:
 		made.body.Point, made.about = f.Point.ID, []journal.Subject{PointSubject(f.Point)}
-		return is(journal.EventFound, publishedFacts(f.Point), nil)
+		return is(journal.EventFound, publishedFacts(f.Point, ""), nil)
 	case cofre.LossAcknowledged:
 		return is(journal.EventLoss, nil, f)
 	case cofre.JournalDamageAcknowledged:
@@ -350,14 +350,15 @@ type componentFacts struct {
 	Partial   bool       `json:"partial,omitempty"`
 }
 
-func publishedFacts(p cofre.RecoveryPoint) any {
+func publishedFacts(p cofre.RecoveryPoint, what string) any {
 	facts := struct {
 		StartedAt   time.Time        `json:"started_at"`
 		PublishedAt time.Time        `json:"published_at"`
 		Components  []componentFacts `json:"components"`
 		Findings    int              `json:"findings,omitempty"`
 		Level       cofre.Level      `json:"level"`
-	}{StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings), Level: cofre.PublishedLevel}
+		What        string           `json:"what,omitempty"` // that was asked for
+	}{What: what, StartedAt: p.StartedAt, PublishedAt: p.PublishedAt, Components: []componentFacts{}, Findings: len(p.Findings), Level: cofre.PublishedLevel}
 	for _, c := range p.Components {
 		facts.Components = append(facts.Components, componentFacts{Kind: c.Kind, Bytes: c.Bytes, Stored: c.Stored, Partial: c.Partial})
 	}

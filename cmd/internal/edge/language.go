@@ -55,7 +55,7 @@ func (a *App) configured(name string) {
 func (a *App) Speaker() *language.Speaker { return a.speaker }
 
 // Text is a message in the language of the person.
-func (a *App) Text(m cofre.Message) string { return a.clocked(a.speaker.Say(m), m) }
+func (a *App) Text(m cofre.Message) string { return a.Pasted(a.clocked(a.speaker.Say(m), m)) }
 
 // Count writes a number with its thousands apart, as the language of the person has it: 200,000 or 200.000.
 func (a *App) Count(n int64) string {
@@ -67,7 +67,7 @@ func (a *App) Count(n int64) string {
 
 // Error is an error on one line, in the language of the person.
 func (a *App) Error(err error) string {
-	return a.clocked(a.speaker.Error(err), cofre.MessagesOf(err)...)
+	return a.Pasted(a.clocked(a.speaker.Error(err), cofre.MessagesOf(err)...))
 }
 
 // Line prints a message on a line of its own.

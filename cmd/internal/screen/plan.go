@@ -71,7 +71,7 @@ func NextWord() cofre.Message { return cofre.Say("word.next", "next") }
 // Next says what to do next.
 func (s *Screen) Next(m cofre.Message) {
 	if m.Code == "" {
-		edge.SayCommand(s.Out, s.Text(NextWord()), m.Text)
+		edge.SayCommand(s.Out, s.Text(NextWord()), s.Pasted(m.Text))
 		return
 	}
 	edge.Say(s.Out, s.Word(NextWord()), s.Text(m))
