@@ -94,7 +94,7 @@ var heights = map[string]int{
 	"installation/remedy":            6, // what mends what a verification found
 	"installation/journaling":        5, // the journal of what the product does, from its facts
 	"installation/record":            6, // the catalog against the journal
-	"installation/reserve":           4, // room for the day on which the disk is full
+	"installation/reserve":           6, // room for the day on which the disk is full
 	"installation/hooks":             5, // commands around backups and restores
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know

@@ -52,7 +52,7 @@ func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.
 		}
 		return e, err
 	}
-	in.room(ctx, reserve.Give)
+	reserve.Do(ctx, in.cfg.Repository, reserve.Give)
 	repo, err := in.writing(ctx)
 	if err != nil {
 		return nil, err

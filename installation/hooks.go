@@ -7,7 +7,6 @@ import (
 	"github.com/trustlayer/cofre/installation/hooks"
 	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/installation/reserve"
-	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -30,19 +29,12 @@ func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about obs
 		if outermost {
 			in.noteEnd(ctx)
 			if in.purpose == toWrite {
-				in.room(ctx, reserve.After(kind))
+				reserve.Do(ctx, in.cfg.Repository, reserve.After(kind))
 			}
 			in.recording.Close()
 			in.recording = nil
 		}
 		return err
-	}
-}
-
-// room gives or takes the room that is kept for a full disk. That there is none stands in the way of nothing.
-func (in *Installation) room(ctx context.Context, do func(context.Context, cofre.Store) error) {
-	if st, err := walstore.Open(ctx, in.cfg.Repository); err == nil && ctx.Err() == nil {
-		_ = do(ctx, st)
 	}
 }
 

@@ -122,13 +122,7 @@ type Journal struct{ in *Installation }
 // Errors: those of journaling.Know and journaling.Known.Verify, with the result if something was found.
 func (j Journal) Verify(ctx context.Context, key string, o journaling.Reading) (*journaling.Verified, error) {
 	k, err := j.in.knownJournal(ctx, key)
-	if errors.Is(err, cofre.ErrNotFound) && len(o.Since) > 0 {
-		return journaling.NotThere(o.Since)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return k.Verify(ctx, o)
+	return journaling.Verify(ctx, k, err, o)
 }
 
 // Acknowledge says that it is known that a recovery point is lost, or an object of the journal damaged, so that verification finds it no more, and pruning and expiry go
@@ -149,16 +143,11 @@ func (j Journal) Acknowledge(ctx context.Context, what, why string) (err error) 
 	here := observe.Here(j.in.Version)
 	by := here.User + "@" + here.Host
 	if journaling.IsObject(what) {
-		facts, err := journaling.Acknowledge(ctx, j.Verify, what, by, why)
-		if err != nil {
-			return err
-		}
-		for _, f := range facts {
-			cofre.Tell(j.in.observer, f)
-		}
-		return j.in.written(notHeld())
+		err = journaling.Acknowledge(ctx, j.Verify, j.in.observer, what, by, why)
+	} else {
+		err = j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), cofre.PointID(what), by, why)
 	}
-	if err := j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), cofre.PointID(what), by, why); err != nil {
+	if err != nil {
 		return err
 	}
 	return j.in.written(notHeld())

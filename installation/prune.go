@@ -23,7 +23,7 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 	if dryRun {
 		repo, err = in.reading(ctx)
 	} else {
-		in.room(ctx, reserve.Give)
+		reserve.Do(ctx, in.cfg.Repository, reserve.Give)
 		repo, err = in.writing(ctx)
 	}
 	if err != nil {

@@ -54,34 +54,35 @@ func damageOf(f cofre.Finding) (journal.DamageFacts, bool) {
 // IsObject reports whether a person names an object of the journal, and not a recovery point.
 func IsObject(name string) bool { return strings.HasPrefix(name, journal.Prefix) }
 
-// Acknowledge is what the journal is to say of an object that is damaged for good, as Verify names it: read says what is found. What was found of it in several ways is
-// acknowledged in each.
+// Acknowledge has the journal say that a person knows of an object that is damaged for good, as Verify names it: read says what is found. What was found of it in several
+// ways is acknowledged in each.
 //
 // Errors: cofre.ErrConfig without a reason; cofre.ErrNotFound if nothing was found of it; those of reading.
-func Acknowledge(ctx context.Context, read func(context.Context, string, Reading) (*Verified, error), object, by, why string) ([]cofre.Fact, error) {
+func Acknowledge(ctx context.Context, read func(context.Context, string, Reading) (*Verified, error), tell cofre.Observer, object, by, why string) error {
 	if why == "" {
-		return nil, cofre.Fail(cofre.Say("journal.damage_why", "acknowledge damage of the journal: without a reason"), cofre.ErrConfig)
+		return cofre.Fail(cofre.Say("journal.damage_why", "acknowledge damage of the journal: without a reason"), cofre.ErrConfig)
 	}
 	v, err := read(ctx, "", Reading{Sealed: true, Full: true})
 	if v == nil {
-		return nil, err
+		return err
 	}
 	if err != nil && !errors.Is(err, cofre.ErrFindings) {
-		return nil, err
+		return err
 	}
 	if !v.AsSeen {
-		return nil, err // what is damaged nobody knows, if the whole is another
+		return err // what is damaged nobody knows, if the whole is another
 	}
-	var facts []cofre.Fact
+	known := false
 	for _, f := range v.Findings {
 		if d, ok := damageOf(f); ok && f.Object == object {
-			facts = append(facts, cofre.JournalDamageAcknowledged{Object: d.Object, Found: d.Found, By: by, Why: why})
+			cofre.Tell(tell, cofre.JournalDamageAcknowledged{Object: d.Object, Found: d.Found, By: by, Why: why})
+			known = true
 		}
 	}
-	if len(facts) == 0 {
-		return nil, cofre.WithHint(cofre.Fail(cofre.Say("journal.not_damaged", "damage of {{.object}}", "object", object), cofre.ErrNotFound), cofre.Say("journal.damage_hint", "see what is damaged with: cofre journal verify --full"))
+	if !known {
+		return cofre.WithHint(cofre.Fail(cofre.Say("journal.not_damaged", "damage of {{.object}}", "object", object), cofre.ErrNotFound), cofre.Say("journal.damage_hint", "see what is damaged with: cofre journal verify --full"))
 	}
-	return facts, nil
+	return nil
 }
 
 // WayOn is what to do about a journal of which parts are damaged, and which goes on from everything that is kept of it; otherwise it is the zero message.
@@ -92,8 +93,21 @@ func (v *Verified) WayOn() cofre.Message {
 	return cofre.Say("journal.way_on", "see what has become of it: cofre journal verify; bring back the object that it names, from a copy of the repository or an older version in the bucket; if it is lost for good, and what it said may be given up, also a hold: cofre journal acknowledge '{{.object}}' --why 'lost'", "object", v.Findings[0].Object)
 }
 
-// NotThere is what a repository without a journal is to whoever has kept a line of one.
-func NotThere(since []journal.Checkpoint) (*Verified, error) {
+// Verify is Known.Verify with what Know has returned: whoever kept a line of a journal is told if there is none.
+//
+// Errors: those of both.
+func Verify(ctx context.Context, k *Known, unknown error, o Reading) (*Verified, error) {
+	if errors.Is(unknown, cofre.ErrNotFound) && len(o.Since) > 0 {
+		return notThere(o.Since)
+	}
+	if unknown != nil {
+		return nil, unknown
+	}
+	return k.Verify(ctx, o)
+}
+
+// notThere is what a repository without a journal is to whoever has kept a line of one.
+func notThere(since []journal.Checkpoint) (*Verified, error) {
 	v := &journal.Verified{Findings: []cofre.Finding{}}
 	for _, c := range since {
 		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: c.String()}.Saying(cofre.Say("journal.removed", "there was a journal when this was signed, and there is none: somebody has removed all of it")))

@@ -8,6 +8,8 @@ import (
 	"errors"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
 )
 
 const (
@@ -20,6 +22,13 @@ const (
 	// least is the smallest room that is of use.
 	least = Size / 8
 )
+
+// Do does it with the store of a repository. That there is no room stands in the way of nothing.
+func Do(ctx context.Context, r config.Repository, do func(context.Context, cofre.Store) error) {
+	if st, err := walstore.Open(ctx, r); err == nil && ctx.Err() == nil {
+		_ = do(ctx, st)
+	}
+}
 
 // Give gives the room to whoever frees space now, if there is hardly any other. Where nobody says how much is free, as on S3, there is none.
 //
