@@ -2,9 +2,11 @@ package bucket_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
 	"os"
@@ -444,4 +446,48 @@ func TestEachCallOfAFolderCounts(t *testing.T) {
 			t.Fatalf("without a fault: %+v, %v", out, err)
 		}
 	})
+}
+
+// What does not fit into memory and cannot be put on disk ends a capture and a restore: nothing is silently short of it.
+func TestAnInventoryThatCannotBeKeptIsTheEnd(t *testing.T) {
+	r := newRoom(t)
+	r.few()
+	o := bucket.Object{Bucket: "evidence", Name: "described", ContentType: "text/plain", Metadata: json.RawMessage(`{"of":"` + strings.Repeat("x", 20<<10) + `"}`)}
+	_, err := r.store.Put(t.Context(), o, strings.NewReader(""))
+	must(t, err)
+	good, missing := r.config.TempDir, filepath.Join(t.TempDir(), "missing")
+	r.config.TempDir = missing
+	if c, captured, err := r.try(r.repo, r.store, true); !errors.Is(err, fs.ErrNotExist) { // the rows of a database tell all of an object
+		t.Errorf("captured %+v, %+v, %v", c, captured, err)
+	}
+	r.config.TempDir = good
+	r.capture()
+	for what, cfg := range map[string]restoring.Restore{
+		"all":        {},
+		"one bucket": {Buckets: []string{"evidence"}},
+		"extra ones": {Replace: true, DeleteExtra: true},
+	} {
+		cfg.To, cfg.TempDir = r.store, missing
+		if _, err := restore.Run(t.Context(), r.repo, restore.Request{Point: "p", Component: *r.last, Target: restoring.NewTarget(cfg)}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("restore, %s: %v", what, err)
+		}
+	}
+}
+
+// A bucket that is named is all that is captured, wherever the inventory comes from; and it alone is looked at for what is missing.
+func TestANamedBucketIsAllThatIsCaptured(t *testing.T) {
+	r := newRoom(t)
+	r.few()
+	for _, inventory := range []bucket.Inventory{nil, r.sql()} {
+		for _, companion := range []bool{false, true} {
+			r.config.Inventory, r.config.Buckets, r.last = inventory, []string{"evidence"}, nil
+			c, captured, err := r.try(r.repo, r.store, companion)
+			must(t, err)
+			var facts bucket.Facts
+			must(t, json.Unmarshal(c.Facts, &facts))
+			if captured.Partial || facts.Objects != 3 || len(facts.Buckets) != 1 || facts.Buckets[0].ID != "evidence" || facts.Buckets[0].Objects != 3 {
+				t.Errorf("an inventory of %T, companion %t: %+v", inventory, companion, facts)
+			}
+		}
+	}
 }
