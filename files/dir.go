@@ -21,8 +21,11 @@ type dir struct {
 
 // openDir opens the directory at a path that the operator named; links in that path are the operator's own.
 func openDir(p string) (*dir, error) {
-	f, err := os.OpenFile(p, unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
+	var f *os.File
+	if err := do("open", p, func() (err error) {
+		f, err = os.OpenFile(p, unix.O_PATH|unix.O_DIRECTORY, 0)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	return &dir{f, p}, nil
@@ -38,17 +41,22 @@ func (d *dir) wrap(op, name string, err error) error {
 	return &os.PathError{Op: op, Path: path.Join(d.path, name), Err: err}
 }
 
-// failing is asked before each call on something in a directory, and may make it fail. It is nil in a program.
+// failing is asked before each call on a file or a directory, and may make it fail. It is nil in a program.
 var failing func(op, path string) error
+
+// do makes a call on what is at a path.
+func do(op, path string, call func() error) error {
+	if failing != nil {
+		if err := failing(op, path); err != nil {
+			return err
+		}
+	}
+	return call()
+}
 
 // do makes a call on something in the directory.
 func (d *dir) do(op, name string, call func() error) error {
-	if failing != nil {
-		if err := failing(op, path.Join(d.path, name)); err != nil {
-			return d.wrap(op, name, err)
-		}
-	}
-	return d.wrap(op, name, call())
+	return d.wrap(op, name, do(op, path.Join(d.path, name), call))
 }
 
 func (d *dir) sub(name string) (*dir, error) {

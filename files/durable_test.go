@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/pkg/xattr"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/files"
 	"github.com/trustlayer/cofre/internal/durable/durabletest"
@@ -65,6 +67,7 @@ func changedSince(t *testing.T) (base string, from captured) {
 		write(name, "as captured")
 	}
 	must(os.Symlink("same", etc+"/link"))
+	must(xattr.Set(etc+"/changed", "user.of", []byte("a file")))
 	from = capture(t, files.Config{Paths: []string{etc}})
 	write("changed", "the work of today")
 	write("new", "not captured")

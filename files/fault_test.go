@@ -136,7 +136,7 @@ func TestEachOperationOfTheRepositoryCounts(t *testing.T) {
 			}
 			return
 		}
-		if !got.component.Partial && (got.component.Content.Bytes != want.component.Content.Bytes || got.component.Content.Entries != want.component.Content.Entries || string(got.component.Facts) != string(want.component.Facts)) {
+		if !got.component.Partial && (got.component.Content.Entries != want.component.Content.Entries || string(got.component.Facts) != string(want.component.Facts)) {
 			t.Errorf("%s fails, and nothing is said: %+v, want %+v", f.Failed(), got.component, want.component)
 		}
 	})

@@ -129,12 +129,12 @@ func unread(err error) error {
 // takes away set-id bits and capabilities, and access lists shape the mode.
 func dress(f *os.File, w wanted) (lost []cofre.Message, err error) {
 	if w.owner {
-		if err := f.Chown(w.uid, w.gid); err != nil {
+		if err := do("chown", f.Name(), func() error { return f.Chown(w.uid, w.gid) }); err != nil {
 			return nil, notGiven(err)
 		}
 	}
 	for name, value := range w.Xattrs {
-		err := xattr.FSet(f, name, value)
+		err := do("set attribute", f.Name(), func() error { return xattr.FSet(f, name, value) })
 		if noAttributes(err) || errors.Is(err, syscall.EPERM) {
 			lost = append(lost, cofre.Say("files.xattr_lost", "not restored: extended attribute {{.name}} of {{.path}}: {{.cause}}", "name", name, "path", string(w.Path), "cause", cause(unwrapXattr(err))))
 			continue
@@ -143,7 +143,7 @@ func dress(f *os.File, w wanted) (lost []cofre.Message, err error) {
 			return lost, err
 		}
 	}
-	if err := unix.Fchmod(int(f.Fd()), uint32(w.Mode)); err != nil {
+	if err := do("chmod", f.Name(), func() error { return unix.Fchmod(int(f.Fd()), uint32(w.Mode)) }); err != nil {
 		return lost, &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
 	}
 	return lost, nil
@@ -269,8 +269,11 @@ func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Messag
 
 func insideOf(f *os.File, w wanted, lost []cofre.Message) ([]cofre.Message, error) {
 	var found []cofre.Message
-	have, err := attributes(f)
-	if err != nil {
+	var have map[string][]byte
+	if err := do("read attributes", f.Name(), func() (err error) {
+		have, err = attributes(f)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	for name, value := range w.Xattrs {
@@ -282,7 +285,10 @@ func insideOf(f *os.File, w wanted, lost []cofre.Message) ([]cofre.Message, erro
 		return found, nil
 	}
 	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
+	if err := do("read", f.Name(), func() error {
+		_, err := io.Copy(hash, f)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	if w.SHA256 != "" && hex.EncodeToString(hash.Sum(nil)) != w.SHA256 {
