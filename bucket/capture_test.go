@@ -171,7 +171,11 @@ func contents(t *testing.T, s bucket.Store) map[string]string {
 		t.Fatal(err)
 	}
 	for _, b := range buckets {
-		out[b.ID] = fmt.Sprint(b.Public, b.Types, b.MaxSize != nil)
+		limit := int64(-1)
+		if b.MaxSize != nil {
+			limit = *b.MaxSize
+		}
+		out[b.ID] = fmt.Sprint(b.Public, b.Types, limit)
 		for o, err := range s.List(t.Context(), b.ID, "") {
 			if err != nil {
 				t.Fatal(err)
