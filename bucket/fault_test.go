@@ -1,6 +1,7 @@
 package bucket_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
 	"github.com/trustlayer/cofre/bucket/restoring"
+	"github.com/trustlayer/cofre/bucket/supabase"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 	"github.com/trustlayer/cofre/restore"
@@ -490,4 +492,56 @@ func TestANamedBucketIsAllThatIsCaptured(t *testing.T) {
 			}
 		}
 	}
+}
+
+// distorting is a storage that says it took an object, and did not take it so.
+type distorting struct {
+	*supabase.Store
+	how string
+}
+
+func (s distorting) Put(ctx context.Context, o bucket.Object, r io.ReadSeeker) (bucket.Object, error) {
+	b, err := io.ReadAll(r)
+	if err != nil || s.how == "nothing" {
+		return o, err
+	}
+	put := o
+	switch s.how {
+	case "other bytes":
+		b = bytes.ToUpper(b)
+	case "fewer bytes":
+		b = b[:len(b)-1]
+	case "another type":
+		put.ContentType = "application/pdf"
+	case "another age":
+		put.CacheControl = "max-age=1"
+	case "other metadata":
+		put.Metadata = json.RawMessage(`{"of":"nothing"}`)
+	}
+	put.Size = int64(len(b))
+	_, err = s.Store.Put(ctx, put, bytes.NewReader(b))
+	return o, err
+}
+
+func (s distorting) Open(ctx context.Context, o bucket.Object) (bucket.Object, io.ReadCloser, error) {
+	if s.how == "no answer" {
+		return bucket.Object{}, nil, cofre.ErrRefused
+	}
+	return s.Store.Open(ctx, o)
+}
+
+// What was uploaded is read back: an object that is served otherwise, or of which that cannot be told, is never called restored.
+func TestWhatIsServedOtherwiseIsNamed(t *testing.T) {
+	r := newRoom(t)
+	r.ensure(bucket.Bucket{ID: "evidence"})
+	r.put("evidence", "a", "bytes of a")
+	r.capture()
+	for _, how := range []string{"nothing", "other bytes", "fewer bytes", "another type", "another age", "other metadata", "no answer"} {
+		r.server.DropBuckets()
+		if out, err := r.tryRestore(restoring.Restore{To: distorting{r.store, how}}); err == nil && !strings.Contains(left(out), "evidence/a") {
+			t.Errorf("%s: left %q", how, left(out))
+		}
+	}
+	r.server.DropBuckets()
+	r.restore(restoring.Restore{To: distorting{r.store, ""}})
 }
