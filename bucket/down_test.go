@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 // between is a gateway between cofre and the storage. Each of its functions may be nil; they see the path without
 // /object/authenticated for a download, and the whole of it otherwise.
 type between struct {
+	url    string
 	mu     sync.Mutex
 	fail   func(path string) int                             // the status to answer with instead, or 0
 	change func(path string, h http.Header, b []byte) []byte // what goes back for a download
@@ -91,6 +92,7 @@ func (r *room) through() *between {
 		proxy.ServeHTTP(w, q)
 	}))
 	r.t.Cleanup(server.Close)
+	g.url = server.URL
 	store, err := supabase.Open(r.t.Context(), supabase.Config{URL: server.URL, Key: secret.New(r.server.Key), Patience: time.Second})
 	if err != nil {
 		r.t.Fatal(err)

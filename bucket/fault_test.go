@@ -3,6 +3,7 @@ package bucket_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +22,10 @@ import (
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/dir"
 	"github.com/trustlayer/cofre/bucket/restoring"
+	"github.com/trustlayer/cofre/bucket/s3"
 	"github.com/trustlayer/cofre/bucket/supabase"
+	"github.com/trustlayer/cofre/internal/s3client"
+	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/repository/repositorytest"
 	"github.com/trustlayer/cofre/restore"
@@ -544,4 +549,137 @@ func TestWhatIsServedOtherwiseIsNamed(t *testing.T) {
 	}
 	r.server.DropBuckets()
 	r.restore(restoring.Restore{To: distorting{r.store, ""}})
+}
+
+// everyMethod fails each request that each method of a store makes, one after another: what is no error is what it is without the fault.
+func everyMethod(t *testing.T, store, direct bucket.Store, id string, deny func(f *testkit.Faults)) {
+	t.Helper()
+	ctx := t.Context()
+	content := func(s bucket.Store, name string) (string, error) {
+		got, body, err := s.Open(ctx, bucket.Object{Bucket: id, Name: name, Size: -1})
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(body)
+		return fmt.Sprintf("%s %s %s %d %x", got.ContentType, got.CacheControl, got.Metadata, len(b), sha256.Sum256(b)), errors.Join(err, body.Close())
+	}
+	there := func(name string) string {
+		said, err := content(direct, name)
+		for n := 0; n < 5 && cofre.Retryable(err); n++ { // beside an overwrite
+			said, err = content(direct, name)
+		}
+		if errors.Is(err, cofre.ErrNotFound) {
+			return "nothing"
+		}
+		must(t, err)
+		return said
+	}
+	put := func(name string, size int) func() (any, error) {
+		return func() (any, error) {
+			o := bucket.Object{Bucket: id, Name: name, Size: int64(size), ContentType: "text/plain", CacheControl: "max-age=7", Metadata: json.RawMessage(`{"of":"it"}`)}
+			_, err := store.Put(ctx, o, bytes.NewReader(bytes.Repeat([]byte("x"), size)))
+			return nil, err
+		}
+	}
+	fill := func() {
+		must(t, errors.Join(direct.Ensure(ctx, bucket.Bucket{ID: id}), bucket.RemovePrefix(ctx, direct, id, "")))
+		for _, n := range []string{"a", "b/c", "b/d"} {
+			o := bucket.Object{Bucket: id, Name: n, Size: int64(len(n)), ContentType: "image/png", CacheControl: "max-age=60", Metadata: json.RawMessage(`{"of":"an object"}`)}
+			_, err := direct.Put(ctx, o, strings.NewReader(n))
+			must(t, err)
+		}
+	}
+	for what, do := range map[string]func() (any, error){
+		"buckets":        func() (any, error) { return store.Buckets(ctx) },
+		"a bucket":       func() (any, error) { return store.Buckets(ctx, id) },
+		"open":           func() (any, error) { return content(store, "b/c") },
+		"put":            put("new", 10),
+		"put over":       put("a", 10),
+		"put large":      put("large", 9<<20),
+		"delete":         func() (any, error) { return nil, store.Delete(ctx, id, "a") },
+		"delete nothing": func() (any, error) { return nil, store.Delete(ctx, id, "none") },
+		"stat": func() (any, error) {
+			o, err := store.Stat(ctx, id, "b/c")
+			return fmt.Sprint(o.Name, o.Size, o.ContentType, o.CacheControl), err
+		},
+		"list": func() (any, error) {
+			var names []string
+			for o, err := range store.List(ctx, id, "") {
+				if err != nil {
+					return nil, err
+				}
+				names = append(names, fmt.Sprint(o.Path(), o.Size))
+			}
+			slices.Sort(names)
+			return names, nil
+		},
+		"prove": func() (any, error) {
+			p, ok := store.(bucket.Prover)
+			if !ok {
+				return nil, store.Delete(ctx, id, "none")
+			}
+			o, err := p.Prove(ctx, bucket.Object{Bucket: id, Name: "b/c", Size: 3})
+			return o.ETag, err
+		},
+		"ensure": func() (any, error) {
+			limit := int64(12 << 20)
+			return nil, store.Ensure(ctx, bucket.Bucket{ID: id, MaxSize: &limit, Types: nil})
+		},
+	} {
+		result := func() (string, error) {
+			got, err := do()
+			if err != nil {
+				return "", err
+			}
+			b, err := json.Marshal(got)
+			must(t, err)
+			all := string(b)
+			for _, n := range []string{"a", "b/c", "b/d", "new", "large", "none"} {
+				all += "\n" + n + ": " + there(n)
+			}
+			bs, err := direct.Buckets(ctx, id)
+			must(t, err)
+			return fmt.Sprintf("%s\n%t %v %t", all, bs[0].Public, bs[0].Types, bs[0].MaxSize != nil), nil
+		}
+		fill()
+		deny(&testkit.Faults{})
+		want, err := result()
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		testkit.EachFails(t, func(f *testkit.Faults) {
+			fill()
+			deny(f)
+			if got, err := result(); err == nil && got != want {
+				t.Errorf("%s, and %s fails: %s\nwant %s", what, f.Failed(), got, want)
+			}
+		})
+	}
+}
+
+// Each method of a store is an error, or has done what it says, whichever of its requests is denied.
+func TestEachRequestOfAMethodCounts(t *testing.T) {
+	t.Run("supabase", func(t *testing.T) {
+		r := newRoom(t)
+		g := r.through()
+		store, err := supabase.Open(t.Context(), supabase.Config{URL: g.url, Key: secret.New(r.server.Key), ResumableAbove: 8 << 20, Patience: time.Second})
+		must(t, err)
+		r.ensure(bucket.Bucket{ID: "evidence"})
+		everyMethod(t, store, r.store, "evidence", func(f *testkit.Faults) {
+			g.set(func(path string) int {
+				if f.Check(path) != nil {
+					return http.StatusForbidden
+				}
+				return 0
+			}, nil)
+		})
+	})
+	t.Run("s3", func(t *testing.T) {
+		r := newTagRoom(t)
+		t.Parallel()
+		to, err := s3.Open(s3client.Config{Endpoint: r.server, Region: r.config.Region, AccessKey: r.config.AccessKey, SecretKey: r.config.SecretKey, Patience: time.Second})
+		must(t, err)
+		everyMethod(t, r.open(), to, r.id, func(f *testkit.Faults) { r.faults.Store(f) })
+	})
 }

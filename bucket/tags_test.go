@@ -29,6 +29,7 @@ type tagRoom struct {
 	*room
 	id     string
 	dir    string // where the server keeps its buckets
+	server string // its address, past the front
 	config s3client.Config
 	denied atomic.Bool // GetObjectTagging
 	untold atomic.Bool // how many tags an object has, as to a key that may not read them
@@ -40,7 +41,7 @@ func newTagRoom(t *testing.T) *tagRoom {
 	server := testkit.S3(t)
 	to, err := url.Parse(server.Endpoint)
 	must(t, err)
-	r := &tagRoom{id: server.Bucket, dir: server.Dir}
+	r := &tagRoom{id: server.Bucket, dir: server.Dir, server: server.Endpoint}
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(to); p.Out.Host = p.In.Host },
 		ModifyResponse: func(a *http.Response) error {
