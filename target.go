@@ -105,6 +105,8 @@ type Proof struct {
 	Of string `json:"of,omitempty"`
 	// Part says that a kind of thing was not compared at all, so that the copy may not be called equal as a whole.
 	Part bool `json:"part,omitempty"`
+	// Counted says that rows were counted and not compared: nothing of them may be called proven.
+	Counted bool `json:"rows_counted,omitempty"`
 
 	Messages Messages `json:"messages,omitempty"` // of what was not compared, and of which part it is
 }

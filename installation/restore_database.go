@@ -42,7 +42,7 @@ func (d Database) target(_ context.Context, in *Installation, repo reader, from 
 		return nil, err
 	}
 	o := d.Options
-	o.Server, o.Jobs, o.Check = server.With("postgres"), sources.Parallel(o.Jobs), cmp.Or(o.Check, restoring.CheckCounts)
+	o.Server, o.Jobs = server.With("postgres"), sources.Parallel(o.Jobs)
 	o.Loss.Known, o.Loss.Export = from.Lost(), "cofre export --to DIR "+string(from.Point.ID)+" --without-lost"
 	o.Loss.Elsewhere = func(ctx context.Context, schema, table string) string {
 		return d.elsewhere(ctx, in, repo, from, schema, table)

@@ -41,7 +41,7 @@ named before anything is done; --without-lost restores everything else.
 			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
 			c.again = func(accept []string) string { return commandLine(cmd, args, "accept", accept) }
 			if c.Check = restoring.CheckLevel(c.check); c.Check != restoring.CheckCounts && c.Check != restoring.CheckChecksum {
-				return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("restore.unknown_check", "unknown check \"{{.check}}\"", "check", c.check))), cofre.Say("restore.checks", "use counts or checksum"))
+				return cofre.WithHint(edge.Usage(cofre.Fail(cofre.Say("restore.unknown_check", "unknown check \"{{.check}}\"", "check", c.check))), cofre.Say("restore.checks", "use checksum or counts"))
 			}
 			c.Point, c.Server.URL, c.Database.Accept = args[0], c.server, c.restoreOptions.Accept
 			return a.restore(cmd.Context(), restored(c.Database), c.restoreOptions)
@@ -54,7 +54,7 @@ named before anything is done; --without-lost restores everything else.
 	f.BoolVar(&c.Replace, "replace", false, "replace the database of that name; it is kept under another name")
 	f.BoolVar(&c.Roles, "roles", false, "make the roles of the database's users that are missing, with their memberships")
 	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
-	f.StringVar(&c.check, "check", string(restoring.CheckCounts), "`HOW` the copy is compared: counts (rows of every table) or checksum (every row)")
+	f.StringVar(&c.check, "check", string(restoring.CheckChecksum), "`HOW` the copy is compared: checksum (every row) or counts (how many rows each table has)")
 	addFilterFlags(cmd, &c.Filter)
 	f.BoolVar(&c.NoOwner, "no-owner", false, "everything belongs to the role that restores")
 	f.BoolVar(&c.NoPrivileges, "no-privileges", false, "no GRANT and no REVOKE")

@@ -46,6 +46,8 @@ func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result,
 	switch compared := cofre.SayN("restored.comparisons", len(res.Proof.Checks), "1 comparison", "{{.n}} comparisons"); {
 	case len(accepted) > 0:
 		s.Line(s.Out, cofre.Say("restored.accepted", "compared with what was captured: {{.compared}}, {{.accepted}} of them different and accepted", "compared", compared, "accepted", len(accepted)))
+	case res.Proof.Counted:
+		s.Line(s.Out, cofre.Say("restored.counted", "row counts equal, rows not compared: {{.compared}}", "compared", compared))
 	case len(res.Outcome.Left) > 0:
 		s.Line(s.Out, cofre.Say("restored.equal_apart", "proven equal to what was captured, apart from what is named below: {{.compared}}", "compared", compared))
 	case res.Proof.Part:

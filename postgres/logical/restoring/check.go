@@ -175,7 +175,8 @@ func (c *checker) run(ctx context.Context) error {
 // limit says what is not looked at, so that nobody takes a comparison for more than it is.
 func (c *checker) limit(whole bool) {
 	if c.o.Check != CheckChecksum && !c.o.Filter.SchemaOnly && (c.o.Filter.Section == "" || c.o.Filter.Section == "data") {
-		c.proof.Omits(cofre.Say("database.unread_rows", "the contents of rows, only how many there are; --check checksum compares them"))
+		c.proof.Counted = true
+		c.proof.Omits(cofre.Say("database.unread_rows", "the contents of rows, only how many there are, as --check counts asks; --check checksum compares them"))
 	}
 	if c.o.NoOwner {
 		c.proof.Omits(cofre.Say("database.unread_owners", "owners, which --no-owner leaves out: everything belongs to the role that restores"))

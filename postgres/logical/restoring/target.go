@@ -19,7 +19,7 @@ import (
 // CheckLevel says how much of what was restored is read back.
 type CheckLevel string
 
-// The levels. Counts counts every table; checksum reads every row and compares the sums that capture recorded.
+// The levels. Checksum reads every row and compares the sums that capture recorded; counts counts every table, which proves nothing of a row.
 const (
 	CheckCounts   CheckLevel = "counts"
 	CheckChecksum CheckLevel = "checksum"
@@ -42,9 +42,9 @@ type Options struct {
 	Roles   bool            // create roles that are missing
 	logical.Filter
 
-	NoOwner      bool // everything belongs to the connecting role
-	NoPrivileges bool // no GRANT and no REVOKE
-	Check        CheckLevel
+	NoOwner      bool       // everything belongs to the connecting role
+	NoPrivileges bool       // no GRANT and no REVOKE
+	Check        CheckLevel // empty is CheckChecksum
 
 	// Loss is what the repository has lost of the component.
 	Loss logical.LossOptions
@@ -94,7 +94,7 @@ func NewTarget(o Options) *Target {
 		o.Jobs = 1
 	}
 	if o.Check == "" {
-		o.Check = CheckCounts
+		o.Check = CheckChecksum
 	}
 	if o.Now == nil {
 		o.Now = time.Now
