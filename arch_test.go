@@ -49,8 +49,9 @@ var heights = map[string]int{
 	"postgres/physical/adopting":     5, // a copy becomes the original
 	"postgres/physical/physicaltest": 7,
 	"postgres/wal":                   3,
+	"postgres/wal/origin":            2, // who archived it, and who is believed
 	"postgres/wal/fetch":             4, // brings it back, for a server or a reader
-	"postgres/wal/check":             5, // reads all of it back
+	"postgres/wal/check":             4, // reads all of it back
 	"postgres/wal/probe":             5, // sends a mark through it
 	"postgres/wal/stream":            4, // receives from a replication slot
 	"bucket":                         2,
@@ -90,6 +91,7 @@ var heights = map[string]int{
 	"installation/needs":             6, // what a restore needs that a point does not have
 	"installation/walcheck":          6, // the WAL of each repository, proven by itself
 	"installation/walhealth":         5, // what keeps archived WAL from being of use
+	"installation/walorigin":         6, // whom each repository believes of those that archive
 	"installation/walmend":           5, // what one repository has lost of it, from another
 	"installation/remedy":            6, // what mends what a verification found
 	"installation/journaling":        5, // the journal of what the product does, from its facts

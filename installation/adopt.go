@@ -131,7 +131,9 @@ func (in *Installation) archiveAsOwner(ctx context.Context, dir string) (func(co
 		return nil, err
 	}
 	if as == nil {
-		archiver := &wal.Archiver{Archives: walstore.Archives(ctx, in.cfg)}
+		archives := walstore.Archives(ctx, in.cfg)
+		walstore.Signing(in.cfg, archives, "", func(m cofre.Message) { in.warn(m) })
+		archiver := &wal.Archiver{Archives: archives}
 		return func(ctx context.Context, path string) error {
 			_, err := archiver.Archive(ctx, path)
 			return err

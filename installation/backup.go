@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/sources"
+	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -36,6 +37,9 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	repo, req, err := in.toBackup(ctx, o)
 	if err != nil {
 		return nil, err
+	}
+	if err := walorigin.AdmitOwn(ctx, in.cfg); err != nil {
+		in.warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
 	}
 	if copies := in.cfg.Copies; len(copies) > 0 {
 		// A promise of the file that this does not keep is not passed over in silence.

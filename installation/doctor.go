@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/installation/sources"
+	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/observe"
@@ -129,7 +130,7 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	st := archive.Store
 	_, err = archive.Find(ctx)
 	if err == nil && cfg.Cluster != nil && cfg.Cluster.WAL != "" {
-		err = wal.Readable(ctx, st, walstore.Unlock(ctx, r, st))
+		err = wal.Readable(ctx, st, walstore.Unlock(ctx, cfg, r, st))
 	}
 	if err == nil {
 		err = store.Probe(ctx, st)
@@ -165,7 +166,8 @@ func lookAtWAL(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 				cofre.Say("doctor.wal_mend", "cofre backup cluster stores afresh what the server or a copy still has; cofre wal status says which moments can be recovered meanwhile")))
 		}
 	}
-	if looked == nil {
+	looked = append(looked, walorigin.Diagnose(ctx, cfg)...)
+	if len(looked) == 0 {
 		looked = append(looked, cofre.NewDiagnosis(subject, true,
 			cofre.Say("doctor.wal_undamaged", "nothing is known to be damaged; which moments can be recovered, and whether all segments are there, is not examined here: cofre wal status"), cofre.Message{}))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
+	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/observe"
@@ -22,7 +23,6 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical/settings"
-	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
@@ -200,7 +200,7 @@ func (r *clusterRestore) recover(ctx context.Context, obs cofre.Observer, done *
 func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string) (*recovering.Result, state, error) {
 	environ, secrets := walstore.Environment(r.in.cfg)
 	if r.RestoreCommand != "" {
-		if err := r.in.leaveKeys(ctx, dir); err != nil {
+		if err := walorigin.LeaveKeys(ctx, r.in.cfg, dir); err != nil {
 			return nil, restored, err
 		}
 	}
@@ -231,40 +231,6 @@ func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string
 		return found, promoted, nil
 	}
 	return found, notPromoted, nil
-}
-
-// leaveKeys puts the keys that read WAL where the server's restore_command keeps them while it recovers, readable by the server's user
-// alone. It would find them by itself with the password; which may be in a variable that the server does not have, or in a file
-// that its user cannot read. A repository that cannot be opened is left to restore_command, which may do without it.
-func (in *Installation) leaveKeys(ctx context.Context, dir string) error {
-	spool := filepath.Join(dir, datadir.SpoolDir)
-	own := datadir.OwnAs(dir)
-	for i, repo := range in.cfg.Repositories() {
-		file := fetch.IdentityFile(spool)
-		if i > 0 {
-			file = fetch.CopyIdentityFile(spool, i)
-		}
-		st, err := walstore.Open(ctx, repo)
-		var recipient wal.Recipient
-		if err == nil {
-			recipient, err = wal.LoadRecipient(ctx, st)
-		}
-		if err == nil || errors.Is(err, cofre.ErrCorrupt) {
-			_, err = wal.KeepIdentity(file, recipient, walstore.Unlock(ctx, repo, st))
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			continue
-		}
-		for _, path := range []string{spool, file} {
-			if err := own(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("leave the key that reads the archived WAL to the server: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 // next adds the commands for a cluster that is this far.

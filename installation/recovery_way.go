@@ -93,7 +93,7 @@ func basesOf(cat *catalog.Catalog, point cofre.RecoveryPoint, system cofre.Syste
 // throughArchive plans a recovery with what the repository and its copies hold of a system's WAL. The inventory is returned as soon as it
 // was read.
 func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s physical.Summary, target cofre.RecoveryTarget, backups []recovery.BaseBackup) (*recovery.Recovery, *wal.Inventory, error) {
-	unlock := sync.OnceValues(walstore.Unlock(ctx, in.cfg.Repository, st))
+	unlock := sync.OnceValues(walstore.Unlock(ctx, in.cfg, in.cfg.Repository, st))
 	id, unusable := unlock()
 	if unusable != nil {
 		if len(in.cfg.Copies) == 0 || !errors.Is(unusable, cofre.ErrCorrupt) {
@@ -105,10 +105,13 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	if err != nil {
 		return nil, nil, err
 	}
-	copies := walCopies(ctx, in.cfg, inv, func(text string) { in.warn(cofre.Verbatim(text)) })
+	copies := walstore.Copies(ctx, in.cfg, inv, func(text string) { in.warn(cofre.Verbatim(text)) })
 	inv.Hear(backups)
 	from := &fetch.Fetcher{Store: st, Identity: id, Unusable: unusable, Copies: copies}
 	found, err := recovery.Recover(target, backups, &inv.WAL, from.Scan(ctx, inv))
+	if n := id.Unproven(); n > 0 && unusable == nil {
+		in.observer.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(cofre.SayN("wal.unknown_origin_here", n, "1 file of WAL on the way is of unknown origin: no admitted key has signed it; cofre wal admit lists the keys", "{{.n}} files of WAL on the way are of unknown origin: no admitted key has signed them; cofre wal admit lists the keys")))
+	}
 	return found, inv, err
 }
 

@@ -21,7 +21,7 @@ import (
 // Errors: those of the repository, and of each copy beside what the others have.
 func (w WAL) expire(ctx context.Context, since time.Time, goes map[cofre.PointID]bool, remove bool) (*expiry.WAL, error) {
 	e := &expiry.WAL{Since: since, Systems: []expiry.OfSystem{}, Removed: remove}
-	keys := keys{}
+	keys := w.keys()
 	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
 		backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return goes[b.Point] })
 		var errs []error

@@ -58,7 +58,7 @@ func (w WAL) each(ctx context.Context, visit func([]holding, []recovery.BaseBack
 		for i := range of {
 			h := &of[i]
 			if h.err == nil {
-				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], walstore.Unlock(ctx, h.repository, h.store))
+				h.inv, h.err = wal.ReadInventory(ctx, h.store, system, sizes[system], walstore.Unlock(ctx, w.in.cfg, h.repository, h.store))
 			}
 			if i == 0 && h.err != nil {
 				return h.err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/installation/walhealth"
 	"github.com/trustlayer/cofre/installation/walstore"
@@ -35,9 +36,9 @@ func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
 		end(err)
 	}()
 	s = &WALStatus{Systems: []wal.Status{}}
-	keys := keys{}
+	keys := w.keys()
 	err = w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
-		of, err := statusOf(ctx, held, backups)
+		of, err := statusOf(ctx, held, backups, keys)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
 			s.KeyErr = cmp.Or(s.KeyErr, w.unreadable(ctx, held, keys))
@@ -66,8 +67,11 @@ func (w WAL) tellStatus(s *WALStatus) {
 }
 
 // statusOf is the status of one system.
-func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup) (wal.Status, error) {
+func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup, keys keys) (wal.Status, error) {
 	for i := range held {
+		if h := &held[i]; h.err == nil {
+			h.err = h.inv.BelieveAs(ctx, keys.of(ctx, *h))
+		}
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.ReadChain(ctx, h.store)
 		}
@@ -89,14 +93,19 @@ func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup
 }
 
 // keys read what repositories hold, by address: each is derived once, which takes a moment on purpose.
-type keys map[string]func() (wal.Identity, error)
+type keys struct {
+	cfg *config.Config
+	all map[string]func() (wal.Identity, error)
+}
 
 func (k keys) of(ctx context.Context, h holding) func() (wal.Identity, error) {
-	if k[h.repository.URL] == nil {
-		k[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, h.repository, h.store))
+	if k.all[h.repository.URL] == nil {
+		k.all[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, k.cfg, h.repository, h.store))
 	}
-	return k[h.repository.URL]
+	return k.all[h.repository.URL]
 }
+
+func (w WAL) keys() keys { return keys{w.in.cfg, map[string]func() (wal.Identity, error){}} }
 
 // unreadable finds a repository whose WAL nobody can read, or that names another recipient than this host knows.
 func (w WAL) unreadable(ctx context.Context, held []holding, keys keys) error {
@@ -181,7 +190,7 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 		}
 		system = systems[0]
 	}
-	if _, err := w.in.writing(ctx); err != nil { // the journal needs the password; an acknowledgement does not
+	if _, err := w.in.writing(ctx); err != nil {
 		w.in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
 	}
 	known.At = time.Now().UTC()
@@ -189,7 +198,7 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 	for i, h := range held {
 		err := h.err
 		if err == nil {
-			err = wal.Acknowledge(ctx, h.store, system, known)
+			err = w.acknowledge(ctx, h, system, known)
 		}
 		if err != nil && i > 0 {
 			err = fmt.Errorf("copies[%d]: %w", i-1, err)
@@ -200,4 +209,13 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 		errs = append(errs, err)
 	}
 	return known, errors.Join(errs...)
+}
+
+// acknowledge records it in one repository, as whoever has its password: what hides missing WAL from an alarm must not be for everybody to say.
+func (w WAL) acknowledge(ctx context.Context, h holding, system cofre.SystemID, known wal.Acknowledgement) error {
+	id, err := walstore.Unlock(ctx, w.in.cfg, h.repository, h.store)()
+	if err != nil {
+		return err
+	}
+	return wal.Acknowledge(ctx, h.store, id, system, known)
 }

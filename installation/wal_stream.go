@@ -41,6 +41,7 @@ func (w WAL) Stream(ctx context.Context, o StreamOptions) (err error) {
 		return err
 	}
 	archives := walstore.Archives(ctx, cfg)
+	walstore.Signing(cfg, archives, o.Spool, func(m cofre.Message) { w.in.warn(m) })
 	for i, to := range archives {
 		// A repository that is down now is waited for as one that goes down later; one that was never made is not.
 		found, err := to.Find(ctx)
@@ -95,7 +96,7 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (_ *probe.Probed, err er
 			return nil, err
 		}
 		p.Archives = append(p.Archives, walstore.ArchiveOf(ctx, cfg, r))
-		p.Unlock = append(p.Unlock, walstore.Unlock(ctx, r, st))
+		p.Unlock = append(p.Unlock, walstore.Unlock(ctx, cfg, r, st))
 	}
 	done, err := p.Run(ctx)
 	if done != nil {

@@ -234,6 +234,9 @@ func (j *judged) gaps() {
 		for _, tli := range of.Orphans {
 			j.find(AtRisk, cofre.SayError(wal.ErrNoHistory(tli)), cofre.Say("status.wal_status", "cofre wal status says more"))
 		}
+		if of.Origin.Required && of.Origin.Asked {
+			j.find(Attention, cofre.Say("status.key_waits", "a host signs WAL with a key that nobody has admitted: what it archives is not believed before"), cofre.Verbatim("cofre wal admit"))
+		}
 		for _, u := range of.Unread {
 			j.find(Attention, cofre.SayError(u.Err), wal.MoveAway())
 		}

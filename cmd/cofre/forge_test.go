@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +44,29 @@ func cmdSwap(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(err)
 	ts.Setenv("OTHER", other.Recipient().String())
 	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), "repo", "cofre", "keys", "wal.pub"), []byte(other.Recipient().String()+"\n"), 0o644))
+}
+
+// fingerprint VAR: sets $VAR to the fingerprint of the first key that waits.
+func cmdFingerprint(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(filepath.Join(ts.Getenv("WORK"), "bin", "cofre"), "wal", "admit", "--json")
+	cmd.Dir, cmd.Env = ts.Getenv("WORK"), append(os.Environ(), "XDG_CACHE_HOME="+ts.Getenv("XDG_CACHE_HOME"))
+	out, err := cmd.Output()
+	ts.Check(err)
+	var said struct {
+		Repositories []struct {
+			Keys []struct{ Fingerprint, State string }
+		}
+	}
+	ts.Check(json.Unmarshal(out, &said))
+	for _, r := range said.Repositories {
+		for _, k := range r.Keys {
+			if k.State == "waiting" {
+				ts.Setenv(args[0], k.Fingerprint)
+				return
+			}
+		}
+	}
+	ts.Fatalf("no key waits: %s", out)
 }
 
 // lose FILE...: removes archived files, named as forge does.

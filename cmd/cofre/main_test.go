@@ -64,6 +64,8 @@ func runScripts(t *testing.T, dir string, major int) {
 			"forge":      cmdForge,
 			"lose":       cmdLose,
 			"swap":       cmdSwap,
+
+			"fingerprint": cmdFingerprint,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[scriptTest{}] = e.T()

@@ -16,7 +16,7 @@ func newWALCommand(a *app) *cobra.Command {
 		Use:   "wal",
 		Short: "Archive and fetch WAL, and say which moments can be recovered",
 	}
-	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALMendCommand(a))
+	cmd.AddCommand(edge.NewWALArchiveCommand(&a.App), edge.NewWALFetchCommand(&a.App), newWALStreamCommand(a), newWALStatusCommand(a), newWALAcknowledgeCommand(a), newWALMendCommand(a), newWALAdmitCommand(a))
 	return cmd
 }
 

@@ -37,8 +37,9 @@ func (a archive) Put(ctx context.Context, system cofre.SystemID, name string, co
 		return err
 	}
 	var errs []error
-	for _, to := range a.all {
-		_, err := wal.Restore(ctx, to, system, file, content)
+	unlock := Unlocking(ctx, a.cfg, a.all)
+	for i, to := range a.all {
+		_, err := wal.Restore(ctx, to.Owned(unlock[i]), system, file, content)
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
@@ -50,7 +51,7 @@ func (a archive) Readable(ctx context.Context) error {
 		if of.Unusable != nil {
 			continue // whatever needs it says so
 		}
-		if err := wal.Readable(ctx, of.Store, walstore.Unlock(ctx, a.cfg.Repositories()[i], of.Store)); err != nil {
+		if err := wal.Readable(ctx, of.Store, walstore.Unlock(ctx, a.cfg, a.cfg.Repositories()[i], of.Store)); err != nil {
 			return err
 		}
 	}
@@ -113,7 +114,7 @@ func Unlocking(ctx context.Context, cfg *config.Config, all []wal.Archive) []fun
 			if of.Unusable != nil {
 				return wal.Identity{}, of.Unusable
 			}
-			return walstore.Unlock(ctx, cfg.Repositories()[i], of.Store)()
+			return walstore.Unlock(ctx, cfg, cfg.Repositories()[i], of.Store)()
 		})
 	}
 	return unlock

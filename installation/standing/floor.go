@@ -125,7 +125,7 @@ func (g *gathering) wal(ctx context.Context, in *status.Input) error {
 	slices.Sort(systems)
 	since := g.now.Add(-status.Growth)
 	for _, system := range slices.Compact(systems) {
-		of, added, err := archived(ctx, all, system, sizes[system], own, since)
+		of, added, err := archived(ctx, &g.cfg, all, system, sizes[system], own, since)
 		if err != nil {
 			return err
 		}
@@ -167,12 +167,12 @@ func (g *gathering) own(backups []recovery.BaseBackup) (own []recovery.BaseBacku
 }
 
 // archived is what is archived of one system, and how much of it was stored since a moment in the repository itself.
-func archived(ctx context.Context, all []held, system cofre.SystemID, size int64, backups []recovery.BaseBackup, since time.Time) (of status.Archived, added int64, err error) {
+func archived(ctx context.Context, cfg *config.Config, all []held, system cofre.SystemID, size int64, backups []recovery.BaseBackup, since time.Time) (of status.Archived, added int64, err error) {
 	inventories := make([]*wal.Inventory, len(all))
 	var there []*wal.Inventory
 	for i, h := range all {
 		if all[i].err == nil {
-			inventories[i], all[i].err = wal.ReadInventory(ctx, h.store, system, size, walstore.Unlock(ctx, h.Repository, h.store))
+			inventories[i], all[i].err = wal.ReadInventory(ctx, h.store, system, size, walstore.Unlock(ctx, cfg, h.Repository, h.store))
 		}
 		if i == 0 && all[0].err != nil {
 			return of, 0, all[0].err

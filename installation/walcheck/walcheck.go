@@ -37,7 +37,7 @@ func Open(ctx context.Context, cfg *config.Config) []Repository {
 	var all []Repository
 	for _, r := range cfg.Repositories() {
 		a := walstore.ArchiveOf(ctx, cfg, r)
-		all = append(all, Repository{URL: r.URL, Store: a.Store, Recipient: a.Find, Unlock: walstore.Unlock(ctx, r, a.Store), Err: a.Unusable})
+		all = append(all, Repository{URL: r.URL, Store: a.Store, Recipient: a.Find, Unlock: walstore.Unlock(ctx, cfg, r, a.Store), Err: a.Unusable})
 	}
 	return all
 }
@@ -111,14 +111,17 @@ func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, 
 		return nil
 	}
 	if c.Level == cofre.LevelContent {
-		if l.Findings, err = wal.CheckKeys(ctx, l.store, unlock); err != nil || len(l.Findings) > 0 {
+		if l.Findings, err = reading.Keys(ctx, l.store, unlock); err != nil || len(l.Findings) > 0 {
 			return err
 		}
 	}
 	if err := c.chains(ctx, l, unlock); err != nil {
 		return err
 	}
-	of := reading.Options{Proven: c.Proven, Copy: l.copy}
+	of := reading.Options{Proven: c.Proven, Copy: l.copy, Acknowledged: map[cofre.SystemID][]wal.Acknowledgement{}}
+	for system, inv := range l.inventories {
+		of.Acknowledged[system] = inv.Acknowledged
+	}
 	if c.Level != cofre.LevelContent {
 		return reading.Count(ctx, l.store, of)
 	}
@@ -132,7 +135,7 @@ func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, 
 	read, err := reading.Segments(ctx, l.store, id, of)
 	if err == nil {
 		var histories []cofre.Finding
-		histories, err = wal.CheckHistories(ctx, l.store, id)
+		histories, err = reading.Histories(ctx, l.store, id)
 		read = append(read, histories...)
 	}
 	for _, f := range read {
@@ -164,6 +167,9 @@ func (c *check) chains(ctx context.Context, l *look, unlock func() (wal.Identity
 			continue // what cannot be read is found where it is read back
 		}
 		if err != nil {
+			return err
+		}
+		if err := inv.BelieveAs(ctx, unlock); err != nil {
 			return err
 		}
 		l.inventories[system] = inv

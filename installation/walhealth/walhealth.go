@@ -39,6 +39,9 @@ func (s *Status) Trouble() error {
 	if s.KeyErr != nil {
 		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, s.KeyErr), cofre.HintOf(s.KeyErr))
 	}
+	if err := unproven(s.Systems); err != nil {
+		return err
+	}
 	if err := cmp.Or(gap, orphan, damagedHere(s.Systems), unread(s.Systems)); err != nil {
 		return err
 	}
@@ -59,6 +62,20 @@ func damagedHere(systems []wal.Status) error {
 				return cofre.WithHint(fmt.Errorf("%w: segment %s is damaged in %s", cofre.ErrFindings, r.Damaged[0], r.URL), cofre.Say("wal.damaged_here",
 					"store it afresh from the server or from another repository with: cofre backup cluster; if that says that nobody has it: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", r.Damaged[0]))
 			}
+		}
+	}
+	return nil
+}
+
+// unproven finds WAL that nobody has signed who is believed, and records of whom to believe that were taken away.
+func unproven(systems []wal.Status) error {
+	for _, of := range systems {
+		for _, err := range of.Origin.Refusals {
+			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, err), cofre.HintOf(err))
+		}
+		for _, object := range of.Origin.Gone {
+			return cofre.WithHint(fmt.Errorf("%w: %s was there, and is not any more", cofre.ErrFindings, object), cofre.Say("origin.taken_away",
+				"somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit"))
 		}
 	}
 	return nil

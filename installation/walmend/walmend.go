@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 )
 
 // File is a file of WAL that one repository had lost.
@@ -110,7 +111,7 @@ func (m Mender) Holes(ctx context.Context, system cofre.SystemID) (wanted []Lost
 		if of.Unusable != nil {
 			continue
 		}
-		if files[i], err = wal.Files(ctx, of.Store, system); err != nil {
+		if files[i], err = check.Files(ctx, of.Store, system); err != nil {
 			return nil, err
 		}
 	}
@@ -118,7 +119,7 @@ func (m Mender) Holes(ctx context.Context, system cofre.SystemID) (wanted []Lost
 		if of.Unusable != nil {
 			continue
 		}
-		for _, n := range wal.Holes(files[i], files...) {
+		for _, n := range check.Holes(files[i], files...) {
 			wanted = append(wanted, Lost{In: i, Damage: wal.Damage{System: system, Name: n}, Missing: true})
 		}
 	}
@@ -131,7 +132,7 @@ func (m Mender) Holes(ctx context.Context, system cofre.SystemID) (wanted []Lost
 func (m Mender) Histories(ctx context.Context, inventories []*wal.Inventory) (wanted []Lost) {
 	together := wal.Together(slices.DeleteFunc(slices.Clone(inventories), func(inv *wal.Inventory) bool { return inv == nil })...)
 	for _, tli := range together.Orphans() {
-		h, err := together.DeriveHistory(tli, func(name pgdata.WALName) ([]byte, error) { return m.read(ctx, together.SystemID, name) })
+		h, err := check.DeriveHistory(together, tli, func(name pgdata.WALName) ([]byte, error) { return m.read(ctx, together.SystemID, name) })
 		if err == nil {
 			together.Histories[tli] = h
 		}
@@ -199,7 +200,7 @@ func (m Mender) one(ctx context.Context, w Lost) (from string, err error) {
 	var why []error
 	if m.Read != nil {
 		if content, err := m.Read(ctx, w.Name.String()); err == nil {
-			if _, err = wal.Restore(ctx, m.All[w.In], w.System, w.Name, content); err == nil {
+			if _, err = wal.Restore(ctx, m.All[w.In].Owned(m.Unlock[w.In]), w.System, w.Name, content); err == nil {
 				return fromServer, nil
 			}
 			why = append(why, err)
@@ -208,7 +209,7 @@ func (m Mender) one(ctx context.Context, w Lost) (from string, err error) {
 	if w.Derive != nil {
 		content, err := w.Derive()
 		if err == nil {
-			_, err = wal.Restore(ctx, m.All[w.In], w.System, w.Name, content)
+			_, err = wal.Restore(ctx, m.All[w.In].Owned(m.Unlock[w.In]), w.System, w.Name, content)
 		}
 		if err == nil {
 			return fromWAL, nil
@@ -238,7 +239,7 @@ func (m Mender) one(ctx context.Context, w Lost) (from string, err error) {
 func (m Mender) bring(ctx context.Context, from wal.Archive, id wal.Identity, w Lost) error {
 	content, err := wal.Read(ctx, from.Store, id, w.System, w.Name)
 	if err == nil {
-		_, err = wal.Restore(ctx, m.All[w.In], w.System, w.Name, content)
+		_, err = wal.Restore(ctx, m.All[w.In].Owned(m.Unlock[w.In]), w.System, w.Name, content)
 		return err
 	}
 	if wal.Damaging(err) {

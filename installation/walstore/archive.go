@@ -18,6 +18,7 @@ type ArchiveOptions struct {
 	Spool    string
 	Version  string // of the program, for events
 	Observer cofre.Observer
+	Warn     func(cofre.Message) // nil: nobody is told what does not keep it from being archived
 }
 
 // Archive stores one file of pg_wal in the repository and its copies, as archive_command hands it over with %p. It is a run.
@@ -34,7 +35,12 @@ func Archive(ctx context.Context, cfg *config.Config, path string, o ArchiveOpti
 		By: observe.Here(o.Version), Configuration: cfg.Digest,
 	})
 	defer func() { run.End(ctx, err) }()
-	archiver := &wal.Archiver{Archives: Archives(ctx, cfg), Spool: o.Spool}
+	if o.Warn == nil {
+		o.Warn = func(cofre.Message) {}
+	}
+	archives := Archives(ctx, cfg)
+	Signing(cfg, archives, o.Spool, o.Warn)
+	archiver := &wal.Archiver{Archives: archives, Spool: o.Spool}
 	if done, err = archiver.Archive(ctx, path); err != nil {
 		return done, err
 	}

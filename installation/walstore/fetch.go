@@ -48,10 +48,10 @@ func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*fetch.Fe
 	}
 	for n, r := range cfg.Copies {
 		f.Copies = append(f.Copies, &fetch.Copy{URL: r.URL, Open: func(ctx context.Context) (cofre.Store, wal.Identity, error) {
-			return o.open(ctx, r, fetch.CopyIdentityFile(f.Spool, n+1))
+			return o.open(ctx, cfg, r, fetch.CopyIdentityFile(f.Spool, n+1))
 		}})
 	}
-	f.Store, f.Identity, f.Unusable = o.open(ctx, cfg.Repository, fetch.IdentityFile(f.Spool))
+	f.Store, f.Identity, f.Unusable = o.open(ctx, cfg, cfg.Repository, fetch.IdentityFile(f.Spool))
 	if len(f.Copies) == 0 {
 		return f, f.Unusable
 	}
@@ -59,12 +59,12 @@ func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*fetch.Fe
 }
 
 // open opens a repository's store and its key, which a spool keeps in a file: unlocking takes a moment on purpose.
-func (o FetchOptions) open(ctx context.Context, r config.Repository, file string) (cofre.Store, wal.Identity, error) {
+func (o FetchOptions) open(ctx context.Context, cfg *config.Config, r config.Repository, file string) (cofre.Store, wal.Identity, error) {
 	st, err := Open(ctx, r)
 	if err != nil {
 		return nil, wal.Identity{}, err
 	}
-	unlock := Unlock(ctx, r, st)
+	unlock := Unlock(ctx, cfg, r, st)
 	if o.Spool == "" {
 		id, err := unlock()
 		return st, id, err
@@ -78,5 +78,8 @@ func (o FetchOptions) open(ctx context.Context, r config.Repository, file string
 		return nil, wal.Identity{}, err
 	}
 	id, err := wal.KeepIdentity(file, recipient, unlock)
-	return st, id, err
+	if err != nil {
+		return st, id, err
+	}
+	return st, remembering(st, id, file), nil
 }

@@ -103,6 +103,6 @@ func belongs(ctx context.Context, r config.Repository, st cofre.Store, found wal
 	if r.Password.IsZero() || strings.TrimSpace(r.Password.String()) == "" {
 		return false
 	}
-	id, err := Unlock(ctx, r, st)()
+	id, err := unlocking(ctx, r, st)()
 	return err == nil && id.Recipient().String() == found.String()
 }

@@ -39,10 +39,22 @@ func Config(r config.Repository) (store.Config, error) {
 	return c, config.ReadSecrets("repository", r.Credentials.Into(&c.AccessKey, &c.SecretKey, &c.SessionToken)...)
 }
 
-// Unlock returns the function that reads the key for WAL with the repository's password, which takes a moment on purpose.
+// Unlock returns the function that reads the key for WAL with the repository's password, which takes a moment on purpose. What it
+// reads comes from whom the repository believes.
 //
 // Errors, of that function: cofre.ErrConfig without a password that can be read; those of wal.Unlock.
-func Unlock(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
+func Unlock(ctx context.Context, cfg *config.Config, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
+	unlock := unlocking(ctx, r, st)
+	return func() (wal.Identity, error) {
+		id, err := unlock()
+		if err != nil {
+			return id, err
+		}
+		return believing(cfg, r, st, id), nil
+	}
+}
+
+func unlocking(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {
 	return func() (wal.Identity, error) {
 		password, err := r.Password.Read()
 		if err != nil {

@@ -130,7 +130,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 		}
 		r, err := a.Find(ctx)
 		if err == nil {
-			sealed[n], err = seal(r, object, f.digests[n], l.link(f, before, n), packed())
+			sealed[n], err = a.seal(r, object, f.digests[n], l.link(f, before, n), packed())
 		}
 		f.failed[n] = err
 	}
@@ -171,7 +171,7 @@ func (l *line) link(f *outgoing, before *tail, n int) *link {
 	if f.name.Kind != pgdata.WALSegment {
 		return nil
 	}
-	k := &link{chain: f.chain, by: origin(hostName(), dirOf(f.path))}
+	k := &link{chain: f.chain, by: writerOf(hostName(), dirOf(f.path))}
 	if before != nil {
 		k.before = before.digests[n]
 	}

@@ -108,6 +108,9 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	first, ahead, err := l.run(ctx)
 	out.Ahead = ahead
 	if err == nil {
+		for _, to := range a.Archives {
+			to.announce(ctx, system)
+		}
 		out.Stored, out.Damaged, out.Unrelated = first.stored, first.chain.Break, first.unrelated
 	}
 	for _, f := range l.files {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Archive is one repository as WAL sees it. Each has a key of its own, and its objects are encrypted for that alone:
@@ -26,6 +26,11 @@ type Archive struct {
 	Unusable error
 	// Confirm, if set, is asked about the recipient that the store names, before anything is encrypted for it.
 	Confirm func(context.Context, Recipient) error
+
+	// Signer signs what is stored; nil leaves it of unknown origin.
+	Signer *origin.Key
+	// Announce, if set, is called with the system of what was stored, for the store to know of Signer.
+	Announce func(context.Context, cofre.SystemID)
 
 	found *atomic.Pointer[Recipient] // remembers what Find found
 }
@@ -86,7 +91,7 @@ func put(ctx context.Context, archives []Archive, object string, content []byte,
 			return false, err
 		}
 		d := digestOf(r, object, content)
-		sealed, err := seal(r, object, d, nil, packed())
+		sealed, err := a.seal(r, object, d, nil, packed())
 		if err != nil {
 			return false, err
 		}
@@ -240,51 +245,5 @@ func Spans(segments []pgdata.Segment, size int64) []Span {
 		}
 		last = s
 	}
-	return all
-}
-
-// Files lists the segments and the histories that a store holds of a cluster, by name alone.
-//
-// Errors: the store's.
-func Files(ctx context.Context, st cofre.Store, system cofre.SystemID) (map[pgdata.WALName]bool, error) {
-	all := map[pgdata.WALName]bool{}
-	for o, err := range st.List(ctx, Prefix(system)) {
-		if err != nil {
-			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
-		}
-		_, text, _ := strings.Cut(strings.TrimPrefix(o.Name, Prefix(system)), "/")
-		if n, err := pgdata.ParseWALName(text); err == nil && (n.Kind == pgdata.WALSegment || n.Kind == pgdata.WALHistory) {
-			all[n] = true
-		}
-	}
-	return all, nil
-}
-
-// Holes lists, oldest first, the files of the others that one does not have and whose neighbours it has: segments older and newer
-// than each, of the same timeline. A history is always one of them.
-func Holes(one map[pgdata.WALName]bool, others ...map[pgdata.WALName]bool) []pgdata.WALName {
-	type ends struct{ first, last string }
-	has := map[cofre.Timeline]ends{}
-	for n := range one {
-		if text := n.String(); n.Kind == pgdata.WALSegment {
-			e, ok := has[n.Timeline]
-			if !ok || text < e.first {
-				e.first = text
-			}
-			e.last = max(e.last, text)
-			has[n.Timeline] = e
-		}
-	}
-	var all []pgdata.WALName
-	for _, other := range others {
-		for n := range other {
-			e := has[n.Timeline]
-			within := n.Kind == pgdata.WALHistory || e.first < n.String() && n.String() < e.last
-			if within && !one[n] && !slices.Contains(all, n) {
-				all = append(all, n)
-			}
-		}
-	}
-	slices.SortFunc(all, func(a, b pgdata.WALName) int { return strings.Compare(a.String(), b.String()) })
 	return all
 }

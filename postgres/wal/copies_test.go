@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/stream"
 )
@@ -196,11 +197,11 @@ func TestWhatIsMissingIsFilledIfItBelongs(t *testing.T) {
 			}
 		}
 	}
-	files := func(st cofre.Store) map[pgdata.WALName]bool { return must(wal.Files(t.Context(), st, system))(t) }
-	if holes := wal.Holes(files(st), files(st), files(second)); len(holes) != 1 || holes[0] != lost {
+	files := func(st cofre.Store) map[pgdata.WALName]bool { return must(check.Files(t.Context(), st, system))(t) }
+	if holes := check.Holes(files(st), files(st), files(second)); len(holes) != 1 || holes[0] != lost {
 		t.Errorf("holes: %v", holes)
 	}
-	if holes := wal.Holes(files(second), files(st), files(second)); len(holes) != 0 {
+	if holes := check.Holes(files(second), files(st), files(second)); len(holes) != 0 {
 		t.Errorf("holes of the other: %v", holes)
 	}
 	content := must(wal.Read(t.Context(), second, secondID, system, lost))(t)

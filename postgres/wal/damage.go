@@ -104,6 +104,9 @@ func readDamage(ctx context.Context, st cofre.Store, object string) (damageNote,
 //
 // Errors: the store's.
 func RememberDamage(ctx context.Context, st cofre.Store, object string, why error) error {
+	if isRefusal(why) {
+		return nil // it ends when the key is admitted, whatever becomes of the object
+	}
 	id, err := storedIdent(ctx, st, object)
 	if err != nil {
 		return err

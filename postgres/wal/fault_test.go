@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/store/storetest"
 )
@@ -60,7 +61,7 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 	name := func(s string) pgdata.WALName { return must(pgdata.ParseWALName(s))(t) }
 	known := wal.Acknowledgement{Timeline: 1, From: hole, To: hole, By: "ana", At: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Why: "the disk failed"}
 	why := errors.New("it cannot be read")
-	if err := errors.Join(wal.RememberDamage(t.Context(), st, object(t, system, damaged), why), wal.Acknowledge(t.Context(), st, system, known)); err != nil {
+	if err := errors.Join(wal.RememberDamage(t.Context(), st, object(t, system, damaged), why), wal.Acknowledge(t.Context(), st, id, system, known)); err != nil {
 		t.Fatal(err)
 	}
 	unlock := func() (wal.Identity, error) { return id, nil }
@@ -71,9 +72,9 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 	kept := []recovery.BaseBackup{{Point: "p", SystemID: system, Timeline: 1, Start: last.Start(1 << 20), Stop: last.Start(1<<20) + 100, StoppedAt: known.At}}
 	for what, read := range map[string]func(context.Context, cofre.Store) (any, error){
 		"systems":   func(ctx context.Context, st cofre.Store) (any, error) { return wal.Systems(ctx, st) },
-		"files":     func(ctx context.Context, st cofre.Store) (any, error) { return wal.Files(ctx, st, system) },
+		"files":     func(ctx context.Context, st cofre.Store) (any, error) { return check.Files(ctx, st, system) },
 		"damage":    func(ctx context.Context, st cofre.Store) (any, error) { return wal.KnownDamage(ctx, st, system) },
-		"histories": func(ctx context.Context, st cofre.Store) (any, error) { return wal.CheckHistories(ctx, st, id) },
+		"histories": func(ctx context.Context, st cofre.Store) (any, error) { return check.Histories(ctx, st, id) },
 		"segments":  func(ctx context.Context, st cofre.Store) (any, error) { return wal.HasSegments(ctx, st, system, 1) },
 		"refused": func(ctx context.Context, st cofre.Store) (any, error) {
 			return wal.Refused(ctx, st, system, name(hole))
@@ -149,7 +150,7 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 		"acknowledge": {func(ctx context.Context, st cofre.Store) error {
 			other := known
 			other.By = "bia"
-			return wal.Acknowledge(ctx, st, system, other)
+			return wal.Acknowledge(ctx, st, id, system, other)
 		}, func() bool {
 			all := must(inventory(t.Context(), st))(t).Acknowledged
 			return slices.ContainsFunc(all, func(a wal.Acknowledgement) bool { return a.By == "bia" })

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 
 	"github.com/trustlayer/cofre"
@@ -90,10 +89,11 @@ func (inv *Inventory) Orphans() []cofre.Timeline {
 	for s := range inv.Segments {
 		having[s.Timeline] = true
 	}
-	return orphans(having, inv.Histories)
+	return OrphansOf(having, inv.Histories)
 }
 
-func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History) []cofre.Timeline {
+// OrphansOf are the timelines of those that there are segments of that have no history.
+func OrphansOf(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History) []cofre.Timeline {
 	known := map[cofre.Timeline]bool{1: true}
 	for tli, h := range histories {
 		known[tli] = true
@@ -111,79 +111,12 @@ func orphans(having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata
 	return all
 }
 
-// DeriveHistory makes the history of one of the Orphans out of the oldest segment that is there of it, which read reads.
-//
-// Errors: cofre.ErrNotFound if that segment does not say where the timeline began; those of read and of pgdata.DeriveHistory.
-func (inv *Inventory) DeriveHistory(tli cofre.Timeline, read func(pgdata.WALName) ([]byte, error)) (pgdata.History, error) {
-	var first pgdata.Segment
-	for s := range inv.Segments {
-		if s.Timeline == tli && (first.Timeline == 0 || s.Number < first.Number) {
-			first = s
-		}
-	}
-	content, err := read(first.File(inv.SegmentSize))
-	if err != nil {
-		return pgdata.History{}, fmt.Errorf("derive the history of timeline %d: %w", tli, err)
-	}
-	return pgdata.DeriveHistory(first, content, func(parent cofre.Timeline) (pgdata.History, bool) {
-		h, known := inv.Histories[parent]
-		return h, known || parent == 1
-	})
-}
-
 // ErrNoHistory says that a timeline's history is not archived, and what mends that.
 //
 // Errors: *cofre.GapError, with a hint.
 func ErrNoHistory(tli cofre.Timeline) error {
 	return cofre.WithHint(&cofre.GapError{Timeline: tli, From: pgdata.HistoryName(tli), To: pgdata.HistoryName(tli)},
 		cofre.Say("wal.history", "cofre backup cluster archives it from the running server; or, as the server's user: cofre wal archive DIR/pg_wal/{{.name}}; if the server is gone, cofre wal mend derives it from the WAL", "name", pgdata.HistoryName(tli)))
-}
-
-// CheckHistories finds the timelines of every system along which nothing can be recovered, because their history is missing.
-//
-// Errors: the store's.
-func CheckHistories(ctx context.Context, st cofre.Store, id Identity) ([]cofre.Finding, error) {
-	systems, err := Systems(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	var found []cofre.Finding
-	for _, system := range systems {
-		having, histories, err := timelines(ctx, st, id, system)
-		if err != nil {
-			return found, err
-		}
-		for _, tli := range orphans(having, histories) {
-			object := ObjectName(system, pgdata.HistoryOf(tli))
-			missing := ErrNoHistory(tli)
-			found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Series(cofre.SayError(missing), cofre.HintOf(missing))))
-		}
-	}
-	return found, nil
-}
-
-// timelines lists those of which a store holds segments, and the histories in it that can be read.
-func timelines(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID) (having map[cofre.Timeline]bool, histories map[cofre.Timeline]pgdata.History, err error) {
-	having, histories = map[cofre.Timeline]bool{}, map[cofre.Timeline]pgdata.History{}
-	for o, err := range st.List(ctx, Prefix(system)) {
-		if err != nil {
-			return nil, nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
-		}
-		switch n, err := pgdata.ParseWALName(path.Base(o.Name)); {
-		case err != nil:
-		case n.Kind == pgdata.WALSegment:
-			having[n.Timeline] = true
-		case n.Kind == pgdata.WALHistory:
-			// What is wrong with one that cannot be read, CheckSegments says.
-			histories[n.Timeline] = pgdata.History{Timeline: n.Timeline}
-			if b, err := Open(ctx, st, id, o.Name, 1<<20); err == nil {
-				if h, err := pgdata.ParseHistory(n.Timeline, b); err == nil {
-					histories[n.Timeline] = h
-				}
-			}
-		}
-	}
-	return having, histories, nil
 }
 
 // HasSegments reports whether a store holds anything of a timeline.

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/throwaway"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
@@ -84,7 +85,7 @@ func TestATimelineIsTakenOnce(t *testing.T) {
 	if answer, err := f.Fetch(t.Context(), "00000005.history", filepath.Join(root, "RECOVERYHISTORY")); answer != fetch.Absent {
 		t.Errorf("fetch the history of a timeline that is only reserved: %v", err)
 	}
-	found, err := wal.CheckHistories(t.Context(), st, id)
+	found, err := check.Histories(t.Context(), st, id)
 	if err != nil || len(found) != 1 || !strings.HasSuffix(found[0].Object, "00000004.history") {
 		t.Errorf("findings %+v, %v", found, err)
 	}
@@ -134,7 +135,7 @@ func TestAHistoryIsDerivedFromTheWAL(t *testing.T) {
 			inv.Segments[seg] = true
 		}
 		read := func(name pgdata.WALName) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name.String())) }
-		if h, err := inv.DeriveHistory(4, read); err == nil {
+		if h, err := check.DeriveHistory(inv, 4, read); err == nil {
 			t.Errorf("derived without its parent's history: %+v", h)
 		}
 		for tli := cofre.Timeline(2); tli <= 4; tli++ {
@@ -146,7 +147,7 @@ func TestAHistoryIsDerivedFromTheWAL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			derived, err := inv.DeriveHistory(tli, read)
+			derived, err := check.DeriveHistory(inv, tli, read)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,10 +1,8 @@
 package wal
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,9 +12,9 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Inventory is what a store holds of one cluster's WAL.
@@ -27,8 +25,12 @@ type Inventory struct {
 	Acknowledged []Acknowledgement
 	Notes        []Note // what archivers have left, oldest file first
 	Unread       []Unread
-	Unlinked     int // how many segments say nothing of their neighbours, of those that ReadChain has looked at
+	Origins      *origin.Set // who is believed, before ReadChain; nil believes everything
+	Refusals     []error     // what is not believed of the segments that ReadChain has looked at
+	Unproven     int         // how many segments nobody has signed who is believed, of those that ReadChain has looked at
+	Unlinked     int         // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
+	records []string                    // of whom to believe, by name
 	days    map[int64]int64             // bytes that were stored on each day since 1970
 	objects map[pgdata.Segment][]string // beside whole segments: partial, parts, history of backups, notes
 }
@@ -41,6 +43,8 @@ type Acknowledgement struct {
 	By       string         `json:"by"`
 	At       time.Time      `json:"at"`
 	Why      string         `json:"why"`
+	// Code proves that somebody said it who has the password; empty of versions before.
+	Code string `json:"code,omitempty"`
 }
 
 // Known acknowledges a gap by the names of its first and its last missing segment. Who, when and why are for the caller to add.
@@ -99,6 +103,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 	type finding struct{ object, id string }
 	damaged := map[pgdata.WALName][]finding{}
 	parts := map[pgdata.Segment][]part{}
+	var acknowledged []said
 	prefix := Prefix(system)
 	for o, err := range st.List(ctx, prefix) {
 		if err != nil {
@@ -110,10 +115,14 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		if strings.HasPrefix(rest, "gaps/") {
 			a, err := readAcknowledgement(ctx, st, o.Name)
 			if err == nil {
-				inv.Acknowledged = append(inv.Acknowledged, a)
+				acknowledged = append(acknowledged, said{o.Name, a})
 			} else if err := inv.pass(o.Name, err); err != nil {
 				return nil, err
 			}
+			continue
+		}
+		if name, ok := strings.CutPrefix(rest, "origins/"); ok {
+			inv.records = append(inv.records, name)
 			continue
 		}
 		_, name, _ := strings.Cut(rest, "/")
@@ -196,6 +205,11 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			if what != "" {
 				inv.Damaged(s, what)
 			}
+		}
+	}
+	if len(acknowledged) > 0 {
+		if err := inv.hearAcknowledged(ctx, unlock, acknowledged); err != nil && !errors.Is(err, cofre.ErrCorrupt) {
+			return nil, fmt.Errorf("read acknowledgements: %w", err)
 		}
 	}
 	if len(histories) > 0 {
@@ -295,7 +309,7 @@ func (inv *Inventory) displaced(ctx context.Context, st cofre.Store, s pgdata.Se
 		}
 		by[i] = h.link.by
 	}
-	if who := origin(n.Host, n.Dir); who != "" && by[0] == who && by[1] != "" && by[1] != who {
+	if who := writerOf(n.Host, n.Dir); who != "" && by[0] == who && by[1] != "" && by[1] != who {
 		inv.breakAt(s, s.Start(inv.SegmentSize), fmt.Sprintf("it is of another server than the segment before: %s", n.Offered()))
 	}
 	return nil
@@ -341,8 +355,14 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 	if err != nil {
 		return err
 	}
-	inv.Unlinked = 0
+	inv.Unlinked, inv.Unproven = 0, 0
 	for s, h := range headers {
+		if !inv.proven(s, h) {
+			continue
+		}
+		if h.digest == (digest{}) {
+			continue // cofre did not write it: a reading of the content tells
+		}
 		if h.link == nil {
 			inv.Unlinked++
 			continue
@@ -352,7 +372,7 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 		}
 		before, ok := inv.before(s)
 		b, there := headers[before]
-		if !ok || !there {
+		if !ok || !there || b.digest == (digest{}) {
 			continue
 		}
 		why := ""
@@ -401,11 +421,10 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 			defer func() { <-slots }()
 			h, err := readHeader(ctx, st, object)
 			switch {
-			case err == nil:
+			case err == nil, errors.Is(err, errNoDigest):
 				mu.Lock()
 				defer mu.Unlock()
 				all[s] = h
-			case errors.Is(err, errNoDigest): // a reading of the content tells
 			case Damaging(err):
 				mu.Lock()
 				defer mu.Unlock()
@@ -420,32 +439,6 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 		return nil, fmt.Errorf("read the chain of segments in %s: %w", st.URL(), err)
 	}
 	return all, nil
-}
-
-func readAcknowledgement(ctx context.Context, st cofre.Store, object string) (Acknowledgement, error) {
-	var a Acknowledgement
-	b, err := bounded.Read(ctx, st, object, 1<<16)
-	if err == nil && json.Unmarshal(b, &a) != nil {
-		err = fmt.Errorf("not an acknowledgement: %w", cofre.ErrCorrupt)
-	}
-	if err != nil {
-		return a, fmt.Errorf("read %s: %w", object, err)
-	}
-	return a, nil
-}
-
-// Acknowledge records that a gap is known.
-//
-// Errors: the store's.
-func Acknowledge(ctx context.Context, st cofre.Store, system cofre.SystemID, a Acknowledgement) error {
-	b, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	if err := st.Replace(ctx, gapName(system, a.From, a.To), bytes.NewReader(b), int64(len(b))); err != nil {
-		return fmt.Errorf("acknowledge gap %s to %s: %w", a.From, a.To, err)
-	}
-	return nil
 }
 
 func gapName(system cofre.SystemID, from, to string) string {
@@ -482,8 +475,9 @@ type Status struct {
 	Orphans []cofre.Timeline `json:"timelines_without_history,omitempty"`
 	// Alone are base backups that no archived WAL continues, and that carry the WAL to their own end.
 	Alone    []cofre.PointID `json:"self_contained_base_backups,omitempty"`
-	Refused  []Note          `json:"refused,omitempty"`           // files that were offered, and are not in the archive
-	Unread   []Unread        `json:"unreadable,omitempty"`        // objects beside the segments that say nothing any more
+	Refused  []Note          `json:"refused,omitempty"`    // files that were offered, and are not in the archive
+	Unread   []Unread        `json:"unreadable,omitempty"` // objects beside the segments that say nothing any more
+	Origin   Origin          `json:"origin"`
 	Unlinked int             `json:"unlinked_segments,omitempty"` // segments of before, which say nothing of their neighbours
 	Segments int             `json:"segments"`
 	Bytes    int64           `json:"stored_bytes"`
@@ -497,7 +491,7 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 	r := recovery.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Orphans: inv.Orphans(),
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Origin: inv.origin(), Orphans: inv.Orphans(),
 	}
 	for _, b := range backups {
 		switch {

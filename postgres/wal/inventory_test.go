@@ -19,7 +19,7 @@ import (
 // What status says, what is acknowledged, and what retention removes need the names of the objects alone.
 func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	t.Parallel()
-	_, st, _ := repository(t)
+	_, st, id := repository(t)
 	const size = 16 << 20
 	put := func(name string) {
 		t.Helper()
@@ -46,7 +46,7 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 	}
 	read := func() *wal.Inventory {
 		t.Helper()
-		inv, err := wal.ReadInventory(t.Context(), st, 7, 0, nil)
+		inv, err := wal.ReadInventory(t.Context(), st, 7, 0, func() (wal.Identity, error) { return id, nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestStatusAcknowledgementAndExpiry(t *testing.T) {
 			t.Errorf("got  %s\nwant %s", got, c.want)
 		}
 	}
-	if err := wal.Acknowledge(t.Context(), st, 7, wal.Acknowledgement{Timeline: 1, From: segment(8), To: segment(9), By: "ana", At: day(11), Why: "the disk failed"}); err != nil {
+	if err := wal.Acknowledge(t.Context(), st, id, 7, wal.Acknowledgement{Timeline: 1, From: segment(8), To: segment(9), By: "ana", At: day(11), Why: "the disk failed"}); err != nil {
 		t.Fatal(err)
 	}
 	s := wal.StatusOf(read(), backups[:1])

@@ -66,7 +66,10 @@ func (r Recipient) String() string {
 func (r Recipient) IsZero() bool { return r.r == nil }
 
 // Identity reads WAL that was encrypted for its recipient. It is a secret, and prints as one.
-type Identity struct{ i *age.X25519Identity }
+type Identity struct {
+	i        *age.X25519Identity
+	believes *believing // nil reads everything; see Believing
+}
 
 // String never prints the identity.
 func (Identity) String() string { return "[redacted]" }
@@ -131,7 +134,7 @@ func newIdentity(ctx context.Context, st cofre.Store, password secret.Value) (Id
 	if err != nil {
 		return Identity{}, fmt.Errorf("store WAL key: %w", err)
 	}
-	return Identity{id}, nil
+	return Identity{i: id}, nil
 }
 
 // LoadRecipient reads the public key that the WAL of a repository is encrypted for. It needs no password.
@@ -143,38 +146,6 @@ func LoadRecipient(ctx context.Context, st cofre.Store) (Recipient, error) {
 		return Recipient{}, fmt.Errorf("read WAL recipient of %s: %w", st.URL(), err)
 	}
 	return ParseRecipient(string(b))
-}
-
-// CheckKeys reads the key for WAL of a repository and says what is wrong with it: all the WAL hangs on these two
-// small objects. A repository without any has nothing to find. It takes as long as unlock, see Unlock.
-//
-// Errors: the store's, if it cannot be asked.
-func CheckKeys(ctx context.Context, st cofre.Store, unlock func() (Identity, error)) ([]cofre.Finding, error) {
-	finding := func(object string, err error) cofre.Finding {
-		return cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.key_object", "{{.object}}: {{.error}}", "object", object, "error", err))
-	}
-	var found []cofre.Finding
-	id, identityErr := unlock()
-	recipient, recipientErr := LoadRecipient(ctx, st)
-	if errors.Is(identityErr, cofre.ErrNotFound) && errors.Is(recipientErr, cofre.ErrNotFound) {
-		return nil, nil
-	}
-	for _, read := range []struct {
-		object string
-		err    error
-	}{{IdentityObject, identityErr}, {RecipientObject, recipientErr}} {
-		switch err := read.err; {
-		case err == nil:
-		case ctx.Err() != nil, errors.Is(err, cofre.ErrUnreachable), errors.Is(err, cofre.ErrDenied), errors.Is(err, cofre.ErrConfig):
-			return found, err
-		default:
-			found = append(found, finding(read.object, err))
-		}
-	}
-	if len(found) == 0 && id.Recipient().String() != recipient.String() {
-		found = append(found, finding(RecipientObject, fmt.Errorf("is not the recipient of %s: %w", IdentityObject, cofre.ErrCorrupt)))
-	}
-	return found, nil
 }
 
 // Readable proves that what is archived in a repository can be read: its key opens, and it is the one that WAL is encrypted for.
@@ -249,7 +220,7 @@ func parseIdentity(text string) (Identity, error) {
 			if err != nil {
 				break // its text could repeat the key
 			}
-			return Identity{id}, nil
+			return Identity{i: id}, nil
 		}
 	}
 	return Identity{}, fmt.Errorf("read WAL key: no age identity is in it: %w", cofre.ErrCorrupt)

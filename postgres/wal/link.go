@@ -25,11 +25,11 @@ const linkType = "cofre-chain"
 type link struct {
 	chain  pgdata.Chain
 	before digest // of the segment before, as its own object carries it; zero if the archiver did not have it
-	by     string // who archived it, as origin says; empty if that is not known
+	by     string // who archived it, as writerOf says; empty if that is not known
 }
 
-// origin names a data directory of a host, and says neither.
-func origin(host, dir string) string {
+// writerOf names a data directory of a host, and says neither.
+func writerOf(host, dir string) string {
 	if host == "" || dir == "" {
 		return ""
 	}
@@ -116,6 +116,7 @@ func (d *digest) decode(text string) error {
 type header struct {
 	digest digest
 	link   *link // nil if the object is no segment, or was written before links were
+	proof  proof
 }
 
 // errNoDigest says that cofre did not write an object. It can be read all the same, if it is for our key.
@@ -144,6 +145,9 @@ func parseHeader(object string, b []byte) (header, error) {
 	found := false
 	for line := range strings.Lines(string(text)) {
 		kind, args, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "-> "), " ")
+		if strings.HasPrefix(line, "-> ") {
+			h.proof.add(kind, strings.Split(args, " "))
+		}
 		switch {
 		case !strings.HasPrefix(line, "-> "):
 		case kind == digestType:

@@ -340,7 +340,7 @@ func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.
 			l = h.link
 		}
 	}
-	if p.sealed, err = seal(r, p.object, p.digest, l, compress(content, 1)); err != nil {
+	if p.sealed, err = a.seal(r, p.object, p.digest, l, compress(content, 1)); err != nil {
 		return "", err
 	}
 	if _, err := a.Store.Stat(ctx, p.object); errors.Is(err, cofre.ErrNotFound) {

@@ -39,16 +39,21 @@ func ObjectName(system cofre.SystemID, file pgdata.WALName) string {
 type digest [32]byte
 
 func digestOf(r Recipient, object string, content []byte) digest {
+	h := digester(r, object)
+	_, _ = h.Write(content) // a hash does not fail
+	var d digest
+	h.Sum(d[:0])
+	return d
+}
+
+func digester(r Recipient, object string) *blake3.Hasher {
 	var key digest
 	blake3.DeriveKey("github.com/trustlayer/cofre 2026-11 WAL digest", []byte(r.String()+"\n"+object), key[:])
 	h, err := blake3.NewKeyed(key[:])
 	if err != nil {
 		panic("wal: internal error: " + err.Error()) // the key has the one right length
 	}
-	_, _ = h.Write(content) // a hash does not fail
-	var d digest
-	h.Sum(d[:0])
-	return d
+	return h
 }
 
 // digestType is the type of the stanza that carries the digest in an age file's header. It stands there next to
@@ -59,6 +64,8 @@ const digestType = "cofre-digest"
 // carry is a recipient that nobody reads with: it puts the digest into the header, the link of a segment, and room for
 // the sums.
 type carry struct {
+	a   Archive
+	of  string // the object
 	d   digest
 	l   *link
 	key []byte // of the file, with which the header is written anew once there is something to sum up
@@ -70,7 +77,7 @@ func (c *carry) Wrap(fileKey []byte) ([]*age.Stanza, error) {
 	if c.l != nil {
 		all = append(all, c.l.stanza())
 	}
-	return append(all, &age.Stanza{Type: sumType, Args: []string{noSum, noSum}}), nil
+	return append(signed(c.a.Signer, c.of, all), &age.Stanza{Type: sumType, Args: []string{noSum, noSum}}), nil
 }
 
 // frame is how much plaintext is one zstd frame. Frames are compressed side by side; a file of several is
@@ -108,7 +115,7 @@ func compress(content []byte, jobs int) [][]byte {
 
 // seal makes the object of a file's content for one recipient: what was packed of it, encrypted, with the digest of the
 // content in the header, with the link of a segment, and with the sums of the object.
-func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byte, error) {
+func (a Archive) seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byte, error) {
 	if r.IsZero() {
 		return nil, fmt.Errorf("encrypt %s: no recipient", object)
 	}
@@ -117,7 +124,7 @@ func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byt
 		size += len(p)
 	}
 	b := bytes.NewBuffer(make([]byte, 0, size+size/1024+1024))
-	c := &carry{d: d, l: l}
+	c := &carry{a: a, of: object, d: d, l: l}
 	w, err := age.Encrypt(b, r.r, c)
 	for _, p := range packed {
 		if err == nil {
@@ -139,7 +146,7 @@ func seal(r Recipient, object string, d digest, l *link, packed [][]byte) ([]byt
 // Open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is
 // held in memory.
 //
-// Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; the store's.
+// Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; *origin.Error if the identity does not believe who stored it; the store's.
 func Open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
 	stored, err := st.Open(ctx, object, 0, -1)
 	if err != nil {
@@ -147,7 +154,10 @@ func Open(ctx context.Context, st cofre.Store, id Identity, object string, limit
 	}
 	defer stored.Close()
 	src := &source{r: stored}
-	content, err := unseal(id, object, src, limit)
+	content, p, err := unseal(id, object, src, limit)
+	if err == nil && src.err == nil {
+		err = id.judge(ctx, object, p)
+	}
 	if src.err != nil {
 		// What a store that failed in the middle leads to is not a damaged object.
 		return nil, fmt.Errorf("read %s: %w", object, src.err)
@@ -208,29 +218,44 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func unseal(id Identity, object string, sealed io.Reader, limit int64) ([]byte, error) {
-	corrupt := func(err error) error { return fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt) }
-	var got digestReader
-	packed, err := age.Decrypt(bufio.NewReaderSize(sealed, 256<<10), &got, id.i)
+func unseal(id Identity, object string, sealed io.Reader, limit int64) ([]byte, proof, error) {
+	got := digestReader{id: id.i}
+	corrupt := func(err error) ([]byte, proof, error) {
+		return nil, got.proof, fmt.Errorf("read %s: %v: %w", object, err, cofre.ErrCorrupt)
+	}
+	packed, err := age.Decrypt(bufio.NewReaderSize(sealed, 256<<10), &got)
 	if err != nil {
 		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
-			return nil, fmt.Errorf("read %s: it is encrypted for another key: %w", object, cofre.ErrWrongKey)
+			return nil, got.proof, fmt.Errorf("read %s: it is encrypted for another key: %w", object, cofre.ErrWrongKey)
 		}
-		return nil, corrupt(err)
+		return corrupt(err)
 	}
 	d, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(limit)))
 	if err != nil {
-		return nil, corrupt(err)
+		return corrupt(err)
 	}
 	defer d.Close()
-	content, err := readContent(d, limit)
+	// What was read is hashed while the rest is decompressed.
+	h := digester(id.Recipient(), object)
+	pieces := make(chan []byte, 32)
+	var hashing sync.WaitGroup
+	hashing.Go(func() {
+		for b := range pieces {
+			_, _ = h.Write(b) // a hash does not fail
+		}
+	})
+	content, err := readContent(d, limit, func(b []byte) { pieces <- b })
+	close(pieces)
+	hashing.Wait()
 	if err != nil {
-		return nil, corrupt(err)
+		return corrupt(err)
 	}
-	if got.found && digestOf(id.Recipient(), object, content) != got.d {
-		return nil, corrupt(errors.New("its content does not match its digest"))
+	var sum digest
+	h.Sum(sum[:0])
+	if (got.found || got.proof.signature != nil) && sum != got.d {
+		return corrupt(errors.New("its content does not match its digest"))
 	}
-	return content, nil
+	return content, got.proof, nil
 }
 
 // UsualSegment is the size that nearly every cluster's segments have.
@@ -238,7 +263,7 @@ const UsualSegment = 16 << 20
 
 // readContent reads to the end: a whole segment into one buffer, which the kernel is asked to give in large pages. A
 // process that lives for one segment would else spend more time on the first touch of its memory than on the segment.
-func readContent(r io.Reader, limit int64) ([]byte, error) {
+func readContent(r io.Reader, limit int64, took func([]byte)) ([]byte, error) {
 	b := make([]byte, 0, 64<<10) // enough for what is no segment
 	for {
 		if int64(len(b)) > limit {
@@ -253,6 +278,9 @@ func readContent(r io.Reader, limit int64) ([]byte, error) {
 		}
 		n, err := r.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
+		if n > 0 {
+			took(b[len(b)-n:])
+		}
 		if err == io.EOF {
 			return b, nil
 		}
@@ -262,20 +290,24 @@ func readContent(r io.Reader, limit int64) ([]byte, error) {
 	}
 }
 
-// digestReader is an identity that opens nothing and remembers the digest it was shown.
+// digestReader is an identity that remembers what the header says. It stands before the one that opens: age asks its own kinds first, and
+// nobody after one that opens.
 type digestReader struct {
+	id    *age.X25519Identity
 	d     digest
 	found bool
+	proof proof
 }
 
 func (r *digestReader) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
 	for _, s := range stanzas {
+		r.proof.add(s.Type, s.Args)
 		if s.Type == digestType && len(s.Args) == 1 {
 			n, err := base64.RawStdEncoding.Decode(r.d[:], []byte(s.Args[0]))
 			r.found = err == nil && n == len(r.d)
 		}
 	}
-	return nil, age.ErrIncorrectIdentity
+	return r.id.Unwrap(stanzas)
 }
 
 // MaxSegment is the size of the largest segment that PostgreSQL can be told to use, in bytes.

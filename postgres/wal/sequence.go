@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"runtime"
 	"sync"
 
@@ -102,7 +101,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 			return err
 		}
 	}
-	sealed, err := seal(r, object, d, k, packed())
+	sealed, err := s.Archive.seal(r, object, d, k, packed())
 	if err == nil {
 		err = leaveNotes(ctx, st, s.System, name, "", k.chain, why, d)
 	}
@@ -122,6 +121,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 		s.Warn(cofre.Say("wal.stored_again", "segment {{.segment}} in {{.repository}} was stored again: {{.why}}; what was there is kept next to it", "segment", name, "repository", st.URL(), "why", recovery.Told(done.healed)))
 	}
 	if err == nil {
+		s.Archive.announce(ctx, s.System)
 		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}
 		archived := cofre.WALArchived{System: s.System, File: name.String(), Repository: st.URL()}
 		if done.isNew {
@@ -281,30 +281,4 @@ func Before(seg pgdata.Segment, h pgdata.History, size int64) (pgdata.Segment, b
 		before.Timeline = timelineBefore(h, seg, size)
 	}
 	return before, true
-}
-
-// WholeSegments lists the whole segments of a system in an archive.
-//
-// Errors: Unusable; the store's.
-func WholeSegments(ctx context.Context, a Archive, system cofre.SystemID, size int64) ([]pgdata.Segment, error) {
-	if a.Unusable != nil {
-		return nil, a.Unusable
-	}
-	var there []pgdata.Segment
-	for o, err := range a.Store.List(ctx, Prefix(system)) {
-		if err != nil {
-			return nil, fmt.Errorf("list WAL of %s: %w", a.URL(), err)
-		}
-		if seg, err := pgdata.ParseSegment(path.Base(o.Name), size); err == nil {
-			there = append(there, seg)
-		}
-	}
-	return there, nil
-}
-
-// CheckSegment compares the content of a whole segment with its name, its system and its size.
-//
-// Errors: cofre.ErrCorrupt; cofre.ErrRefused if it is of another system.
-func CheckSegment(system cofre.SystemID, name pgdata.WALName, content []byte) error {
-	return CheckContent(system, name, content)
 }

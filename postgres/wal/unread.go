@@ -27,12 +27,6 @@ func (inv *Inventory) pass(object string, err error) error {
 	return nil
 }
 
-// Finding says it as a verification does, with what can be done.
-func (u Unread) Finding() cofre.Finding {
-	f := cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: u.Object}
-	return f.Saying(cofre.Series(cofre.SayError(u.Err), MoveAway()))
-}
-
 // MoveAway is what to do about an object that nobody reads.
 func MoveAway() cofre.Message {
 	return cofre.Say("wal.move_away", "cofre wal mend stores a history afresh if another repository has it or WAL of its timeline is there, and cofre wal acknowledge an acknowledgement; what is left of it, move out of the repository")

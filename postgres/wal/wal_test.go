@@ -24,6 +24,7 @@ import (
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/store"
 	"github.com/trustlayer/cofre/store/storetest"
@@ -631,7 +632,7 @@ func TestCheckKeys(t *testing.T) {
 	want := func(what string, objects ...string) {
 		t.Helper()
 		var named []string
-		found, err := wal.CheckKeys(ctx, st, unlock)
+		found, err := check.Keys(ctx, st, unlock)
 		for _, f := range found {
 			named = append(named, f.Object)
 		}

@@ -44,7 +44,7 @@ func (c *walArchiveCommand) run(ctx context.Context, a *App, path string) error 
 	if err != nil {
 		return err
 	}
-	done, err := walstore.Archive(ctx, cfg, path, walstore.ArchiveOptions{Spool: c.spool, Version: Version(), Observer: a.Events()})
+	done, err := walstore.Archive(ctx, cfg, path, walstore.ArchiveOptions{Spool: c.spool, Version: Version(), Observer: a.Events(), Warn: a.warn})
 	if err != nil {
 		return err
 	}

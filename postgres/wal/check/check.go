@@ -42,7 +42,13 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file)}.Saying(e.Message()))
 	}
 	for _, u := range inv.Unread {
-		all = append(all, u.Finding())
+		f := cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: u.Object}
+		all = append(all, f.Saying(cofre.Series(cofre.SayError(u.Err), wal.MoveAway())))
+	}
+	if inv.Origins != nil {
+		for _, object := range inv.Origins.Gone {
+			all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.record_gone", "this host has seen it, and the repository does not hold it any more: what it says is believed here, and by nobody who has not seen it")))
+		}
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
@@ -52,6 +58,8 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 type Options struct {
 	Proven cofre.Proven // what was read back before; nil remembers nothing
 	Copy   string       // the address, if it is the WAL of a copy
+	// Acknowledged is what somebody who has the password knows of.
+	Acknowledged map[cofre.SystemID][]wal.Acknowledgement
 }
 
 // Segments reads back everything that is due of what a store holds of WAL, of every system, and compares it with its digest, its
@@ -101,7 +109,6 @@ type check struct {
 	st      cofre.Store
 	id      wal.Identity
 	objects map[string]cofre.ReadBack
-	known   map[cofre.SystemID][]span // acknowledged
 	// suspects are the objects of which an earlier reading has left that they could not be read.
 	suspects map[string]bool
 
@@ -111,7 +118,7 @@ type check struct {
 }
 
 func newCheck(st cofre.Store, o Options) *check {
-	return &check{Options: o, st: st, objects: map[string]cofre.ReadBack{}, known: map[cofre.SystemID][]span{}, suspects: map[string]bool{}, bad: map[string]bool{}}
+	return &check{Options: o, st: st, objects: map[string]cofre.ReadBack{}, suspects: map[string]bool{}, bad: map[string]bool{}}
 }
 
 // due reports whether an object is to be read. It is to be called once for each.
@@ -134,9 +141,6 @@ func (c *check) note(ctx context.Context, object string) {
 	}
 }
 
-// span is segments of one timeline, by the names of the first and the last.
-type span struct{ from, to string }
-
 // list makes the work: runs of segments, and everything else by itself.
 func (c *check) list(ctx context.Context) ([]func(context.Context) error, error) {
 	var work []func(context.Context) error
@@ -154,12 +158,6 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 		var system cofre.SystemID
 		text, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
 		if system.UnmarshalText([]byte(text)) != nil {
-			continue
-		}
-		if gap, ok := strings.CutPrefix(rest, "gaps/"); ok {
-			if from, to, ok := strings.Cut(gap, "-"); ok {
-				c.known[system] = append(c.known[system], span{from, to})
-			}
 			continue
 		}
 		if of, ok := wal.FoundDamaged(o.Name); ok {
@@ -366,7 +364,7 @@ func (c *check) acknowledged(object string) bool {
 	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
 	name := path.Base(object)
 	return system.UnmarshalText([]byte(text)) == nil && pgdata.IsSegmentName(name) &&
-		slices.ContainsFunc(c.known[system], func(k span) bool { return k.from <= name && name <= k.to })
+		slices.ContainsFunc(c.Acknowledged[system], func(k wal.Acknowledgement) bool { return k.From <= name && name <= k.To })
 }
 
 func feed(w *pgdata.Walker, content []byte) {

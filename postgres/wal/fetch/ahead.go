@@ -232,8 +232,8 @@ func (f *Fetcher) spoolOne(ctx context.Context, system cofre.SystemID, dir strin
 // Errors: the file system's.
 func Forget(spool string) error {
 	errs := []error{os.RemoveAll(filepath.Join(spool, "fetched")), removeIfThere(IdentityFile(spool))}
-	copies, err := filepath.Glob(IdentityFile(spool) + ".copy*")
-	for _, path := range copies {
+	beside, err := filepath.Glob(IdentityFile(spool) + ".*") // of copies, and of whom they believe
+	for _, path := range beside {
 		errs = append(errs, removeIfThere(path))
 	}
 	return errors.Join(append(errs, err)...)

@@ -3,6 +3,8 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path"
 	"slices"
 	"strconv"
 
@@ -122,7 +124,7 @@ func (r *run) inAll(ctx context.Context) ([]pgdata.Segment, error) {
 	var failed error
 	listed := 0
 	for _, a := range r.Archives {
-		there, err := wal.WholeSegments(ctx, a, r.system, r.size)
+		there, err := wholeSegments(ctx, a, r.system, r.size)
 		if err != nil {
 			failed = err
 			continue
@@ -234,4 +236,23 @@ func (s server) lost(p place, err *pgconn.PgError) bool {
 	ahead := s.behind(p, err) && !s.standby
 	next := place{s.timeline, s.reserved().Start(s.size)}
 	return s.restart != 0 && (removed || ahead) && p != next
+}
+
+// wholeSegments lists the whole segments of a system in an archive.
+//
+// Errors: Unusable; the store's.
+func wholeSegments(ctx context.Context, a wal.Archive, system cofre.SystemID, size int64) ([]pgdata.Segment, error) {
+	if a.Unusable != nil {
+		return nil, a.Unusable
+	}
+	var there []pgdata.Segment
+	for o, err := range a.Store.List(ctx, wal.Prefix(system)) {
+		if err != nil {
+			return nil, fmt.Errorf("list WAL of %s: %w", a.URL(), err)
+		}
+		if seg, err := pgdata.ParseSegment(path.Base(o.Name), size); err == nil {
+			there = append(there, seg)
+		}
+	}
+	return there, nil
 }

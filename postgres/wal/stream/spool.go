@@ -382,7 +382,7 @@ func (s *Spool) Read(it *Item) ([]byte, error) {
 		return nil, unusable(err)
 	}
 	if !it.Leftover {
-		if err := wal.CheckSegment(s.system, it.Segment.File(s.size), content); err != nil {
+		if err := wal.CheckContent(s.system, it.Segment.File(s.size), content); err != nil {
 			return nil, unusable(fmt.Errorf("segment %s: %w", it.Segment.Name(s.size), err))
 		}
 	}

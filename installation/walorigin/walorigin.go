@@ -1,0 +1,297 @@
+// Package walorigin admits the keys of the hosts that archive WAL into the repositories that believe them, for whoever has the password, and raises
+// a repository to believing nothing else. What is said is a record of package postgres/wal/origin, in each repository by itself.
+package walorigin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/observe"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
+)
+
+// Keys is whom one repository believes of one system's WAL.
+type Keys struct {
+	URL      string         `json:"url"`
+	System   cofre.SystemID `json:"system_identifier"`
+	Required bool           `json:"required"` // nothing else is believed but what was there before
+	Keys     []origin.Known `json:"keys"`
+	Gone     []string       `json:"gone,omitempty"` // records that were seen, and are not there any more
+
+	store cofre.Store
+	id    wal.Identity
+	set   *origin.Set
+}
+
+// List says whom each repository believes.
+//
+// Errors: those of walstore.Unlock; the stores'.
+func List(ctx context.Context, cfg *config.Config) ([]Keys, error) {
+	var all []Keys
+	for _, r := range cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		systems, err := wal.Systems(ctx, st)
+		if err != nil {
+			return nil, err
+		}
+		unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
+		for _, system := range systems {
+			id, err := unlock()
+			if err != nil {
+				return nil, err
+			}
+			set, err := id.Origins(ctx, system)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, Keys{r.URL, system, set.Required, append([]origin.Known{}, set.Keys...), set.Gone, st, id, set})
+		}
+	}
+	return all, nil
+}
+
+// Waits is the first key that nobody has admitted; false if there is none.
+func Waits(all []Keys) (origin.Known, bool) {
+	for _, k := range all {
+		if w := k.set.Waiting(); len(w) > 0 {
+			return w[0], true
+		}
+	}
+	return origin.Known{}, false
+}
+
+// Admit has keys believed, by their fingerprints, in every repository that knows of them.
+//
+// Errors: cofre.ErrNotFound if none knows of one; those of List; the stores'.
+func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) error {
+	return each(ctx, cfg, fingerprints, func(of Keys, k origin.Known) error {
+		return origin.Admit(ctx, of.store, of.System, of.id.Secret(), k.Public(), k.Host, Who())
+	})
+}
+
+// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed.
+//
+// Errors: those of Admit.
+func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string) error {
+	return each(ctx, cfg, fingerprints, func(of Keys, k origin.Known) error {
+		there, err := of.read(ctx)
+		if err != nil {
+			return err
+		}
+		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), there.last, there.files)
+	})
+}
+
+func each(ctx context.Context, cfg *config.Config, fingerprints []string, do func(Keys, origin.Known) error) error {
+	all, err := List(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for _, text := range fingerprints {
+		found := false
+		for _, of := range all {
+			k, ok := of.set.Find(text)
+			if !ok {
+				continue
+			}
+			found = true
+			if err := do(of, k); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return cofre.WithHint(fmt.Errorf("key %s: %w", text, cofre.ErrNotFound), cofre.Say("origin.names", "cofre wal admit lists the keys; a host asks when it has archived its first file"))
+		}
+	}
+	return nil
+}
+
+// AdmitOwn has the keys believed that lie in this host's own folder of state: whoever runs this has the password and that folder, and needs
+// nobody to compare a fingerprint.
+//
+// Errors: those of Admit.
+func AdmitOwn(ctx context.Context, cfg *config.Config) error {
+	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
+		return nil
+	}
+	by := Who()
+	folder := walstore.OriginFolder(cfg)
+	own := origin.Publics(folder)
+	if folder == "" || len(own) == 0 {
+		return nil
+	}
+	all, err := List(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	for _, of := range all {
+		for _, o := range own {
+			k, asked := of.set.Find(o.Public().ID())
+			if !asked || k.State != origin.Waiting {
+				continue
+			}
+			if err := origin.Admit(ctx, of.store, of.System, of.id.Secret(), o.Public(), o.Host, by); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Require has each repository believe nothing any more but what an admitted key has signed, and what is there now. The acknowledgements that
+// are there are signed.
+//
+// Errors: cofre.ErrRefused if the newest segment of a system is not signed by an admitted key, since what comes next would not be
+// believed; those of List; the stores'.
+func Require(ctx context.Context, cfg *config.Config) error {
+	all, err := List(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	found := make([]there, len(all))
+	for i, of := range all {
+		if found[i], err = of.read(ctx); err != nil {
+			return err
+		}
+		if err := found[i].ready(of); err != nil {
+			return err
+		}
+	}
+	for i, of := range all {
+		for _, a := range found[i].acknowledged {
+			if err := a.Sign(ctx, of.store, of.id, of.System); err != nil {
+				return err
+			}
+		}
+		if err := origin.Require(ctx, of.store, of.System, of.id.Secret(), Who(), found[i].unsigned, found[i].unsignedFiles); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// there is what a repository holds of a system's WAL.
+type there struct {
+	last, unsigned       map[string]string // by timeline: the last file, and the last that no admitted key has signed
+	files, unsignedFiles []string          // histories
+	newest               string            // the last file of the highest timeline
+	acknowledged         []wal.Acknowledgement
+}
+
+// ready refuses to require signatures of a system whose newest WAL has none.
+func (t there) ready(of Keys) error {
+	if t.newest == "" || t.unsigned[t.newest[:8]] != t.newest {
+		return nil
+	}
+	err := fmt.Errorf("%s holds %s of system %s last, which no admitted key has signed: %w", of.URL, t.newest, of.System, cofre.ErrRefused)
+	if w, ok := Waits([]Keys{of}); ok {
+		return cofre.WithHint(err, cofre.Say("origin.admit_first", "admit the key of the host first, if its fingerprint is the one that the host says: cofre wal admit {{.fingerprint}}", "fingerprint", w.Fingerprint))
+	}
+	return cofre.WithHint(err, cofre.Say("origin.upgrade_first", "have every host that archives sign: install this version there, and wait for its next segment"))
+}
+
+func (k Keys) read(ctx context.Context) (there, error) {
+	t := there{last: map[string]string{}, unsigned: map[string]string{}}
+	inv, err := wal.ReadInventory(ctx, k.store, k.System, 0, func() (wal.Identity, error) { return k.id, nil })
+	if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
+		return t, err
+	}
+	if inv != nil {
+		t.acknowledged = inv.Acknowledged
+	}
+	type file struct{ object, name string }
+	var all []file
+	for o, err := range k.store.List(ctx, wal.Prefix(k.System)) {
+		if err != nil {
+			return t, fmt.Errorf("list WAL of %s: %w", k.URL, err)
+		}
+		_, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, wal.Prefix(k.System)), "/")
+		name, err := pgdata.ParseWALName(path.Base(rest))
+		if part, _, ok := strings.Cut(rest, ".parts/"); ok {
+			name, err = pgdata.ParseWALName(part)
+		}
+		if err == nil && (name.Kind == pgdata.WALHistory || len(rest) >= 24) && !strings.Contains(rest, ".damage/") && !strings.Contains(rest, ".found/") {
+			all = append(all, file{o.Name, name.String()})
+		}
+	}
+	signed := make([]bool, len(all))
+	if err := inParallel(ctx, len(all), func(ctx context.Context, i int) (err error) {
+		signed[i], err = wal.Proven(ctx, k.store, k.set, all[i].object)
+		return err
+	}); err != nil {
+		return t, err
+	}
+	for i, f := range all {
+		if strings.HasSuffix(f.name, ".history") {
+			t.files = append(t.files, f.name)
+			if !signed[i] {
+				t.unsignedFiles = append(t.unsignedFiles, f.name)
+			}
+			continue
+		}
+		tli, segment := f.name[:8], f.name[:24]
+		t.last[tli], t.newest = max(t.last[tli], segment), max(t.newest, segment)
+		if !signed[i] {
+			t.unsigned[tli] = max(t.unsigned[tli], segment)
+		}
+	}
+	slices.Sort(t.files)
+	return t, nil
+}
+
+// inParallel does something for each of n, sixteen at a time: it is the time of an answer that counts.
+func inParallel(ctx context.Context, n int, do func(context.Context, int) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	slots := make(chan struct{}, 16)
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			if err := do(ctx, i); err != nil {
+				stop(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// Diagnose names the keys that nobody has admitted. Until signatures are required, WAL that they sign is believed all the same.
+func Diagnose(ctx context.Context, cfg *config.Config) (looked []cofre.Diagnosis) {
+	all, err := List(ctx, cfg)
+	if err != nil {
+		return nil // what keeps the repository from being read is said of it
+	}
+	for _, of := range all {
+		if k, ok := Waits([]Keys{of}); ok {
+			looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.wal_origin", "cluster: origin of WAL"), !of.Required,
+				cofre.Say("doctor.key_waits", "{{.url}}: host {{.host}} signs WAL with a key that nobody has admitted; if the host says the same fingerprint: cofre wal admit {{.fingerprint}}", "url", of.URL, "host", k.Host, "fingerprint", k.Fingerprint),
+				cofre.Say("doctor.admit", "if the host says the same fingerprint: cofre wal admit {{.fingerprint}}", "fingerprint", k.Fingerprint)))
+		}
+	}
+	return looked
+}
+
+// Who is the person in a record.
+func Who() string {
+	by := observe.Here("")
+	return by.User + "@" + by.Host
+}

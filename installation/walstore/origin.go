@@ -1,0 +1,164 @@
+package walstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
+)
+
+// OriginFolder is where this host keeps the keys that its users sign WAL with, and what it has seen of whom each repository believes; "" if it has
+// no folder of state.
+func OriginFolder(cfg *config.Config) string {
+	state, err := cfg.StateFolder()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(state, "wal-origin")
+}
+
+// Signing has what is stored in archives signed by this user of this host, whose key is made when it is needed first. beside is a folder that serves
+// if there is none of state. A host that can keep no key archives all the same: warn says it.
+func Signing(cfg *config.Config, archives []wal.Archive, beside string, warn func(cofre.Message)) {
+	folder := OriginFolder(cfg)
+	key, err := hostKey(folder)
+	if err != nil && beside != "" {
+		folder = filepath.Join(beside, "origin")
+		key, err = hostKey(folder)
+	}
+	if err != nil {
+		warn(cofre.Say("wal.no_origin_key", "what this host archives is not signed, and is not believed once signatures are required, because no key can be kept: {{.cause}}; set state_dir to a folder that this user may write", "cause", err))
+		return
+	}
+	for i := range archives {
+		a := &archives[i]
+		a.Signer = key
+		a.Announce = func(ctx context.Context, system cofre.SystemID) {
+			announce(ctx, folder, a.URL(), a.Store, key, system, warn)
+		}
+	}
+}
+
+func hostKey(folder string) (*origin.Key, error) {
+	if folder == "" {
+		return nil, fmt.Errorf("this user has no folder of state: %w", cofre.ErrConfig)
+	}
+	return origin.Host(folder)
+}
+
+// announce leaves the wish of a host to be believed, once; it is left again by a later call if it cannot be now.
+func announce(ctx context.Context, folder, url string, st cofre.Store, key *origin.Key, system cofre.SystemID, warn func(cofre.Message)) {
+	mark := filepath.Join(folder, "asked-"+key.Public().ID()+"-"+nameOf(url, system))
+	if _, err := os.Lstat(mark); err == nil {
+		return
+	}
+	if origin.Ask(ctx, st, system, key.Public()) != nil || os.WriteFile(mark, nil, 0o600) != nil {
+		return
+	}
+	warn(cofre.Say("wal.origin_key", "this host signs the WAL that it archives to {{.url}} with the key {{.fingerprint}}; whoever has the repository's password admits it: cofre wal admit {{.fingerprint}}", "url", url, "fingerprint", key.Public().Fingerprint()))
+}
+
+func nameOf(url string, system cofre.SystemID) string {
+	sum := blake3.Sum256([]byte(url))
+	return fmt.Sprintf("%x-%s", sum[:8], system)
+}
+
+// believing is the identity of a repository that reads only whom that believes, by what it says now and what this host has seen of it.
+func believing(cfg *config.Config, r config.Repository, st cofre.Store, id wal.Identity) wal.Identity {
+	return id.Believing(func(ctx context.Context, system cofre.SystemID, _ bool) (*origin.Set, error) {
+		file := ""
+		if folder := OriginFolder(cfg); folder != "" {
+			file = filepath.Join(folder, "seen-"+nameOf(r.URL, system))
+		}
+		return readOrigins(ctx, st, system, id.Secret(), file, 0)
+	})
+}
+
+// seenFor is how long a recovery takes what it has read of whom a repository believes for what that says, before it asks again.
+const seenFor = 10 * time.Minute
+
+// remembering is believing for a process that lives for one file: what was read lies beside the key in its spool.
+func remembering(st cofre.Store, id wal.Identity, file string) wal.Identity {
+	return id.Believing(func(ctx context.Context, system cofre.SystemID, fresh bool) (*origin.Set, error) {
+		age := seenFor
+		if fresh {
+			age = 0
+		}
+		return readOrigins(ctx, st, system, id.Secret(), OriginsFile(file, system), age)
+	})
+}
+
+// OriginsFile is where a recovery keeps whom a repository believes, beside the key of the repository in file.
+func OriginsFile(file string, system cofre.SystemID) string {
+	return file + ".origins-" + system.String()
+}
+
+// readOrigins reads whom a repository believes, or takes what file remembers of that if it is not older than age. What it has read it remembers in file.
+//
+// Errors: the store's.
+func readOrigins(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, file string, age time.Duration) (*origin.Set, error) {
+	seen := origin.Records{}
+	written := time.Time{}
+	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &seen) == nil {
+		if info, err := os.Stat(file); err == nil {
+			written = info.ModTime()
+		}
+	}
+	if age > 0 && time.Since(written) < age {
+		return origin.NewSet(system, secret, seen, nil), nil
+	}
+	now, err := origin.ReadRecords(ctx, st, system)
+	if err != nil {
+		return nil, err
+	}
+	s := origin.NewSet(system, secret, now, seen)
+	if file != "" && (len(s.Seen) > 0 || age > 0) {
+		remember(file, s.Seen)
+	}
+	return s, nil
+}
+
+// remember writes a file that saves work, or lets this host notice what was taken back; one that cannot be written is no error.
+func remember(file string, seen origin.Records) {
+	b, err := json.Marshal(seen)
+	if old, readErr := os.ReadFile(file); err != nil || readErr == nil && string(old) == string(b) {
+		_ = os.Chtimes(file, time.Now(), time.Now())
+		return
+	}
+	if os.MkdirAll(filepath.Dir(file), 0o755) == nil {
+		_ = durable.WriteFile(file, 0o600, func(w io.Writer) error { _, err := w.Write(b); return err })
+	}
+}
+
+// LeaveOrigins puts whom a repository believes, also by what this host has seen of it, beside the key in file, for the server that recovers in dir.
+//
+// Errors: those of the store and of the file system.
+func LeaveOrigins(ctx context.Context, cfg *config.Config, r config.Repository, st cofre.Store, file, dir string) (beside string, err error) {
+	c, err := wal.ReadControl(filepath.Join(dir, pgdata.ControlFile))
+	if err != nil {
+		return "", err
+	}
+	id, err := wal.KeepIdentity(file, wal.Recipient{}, unlocking(ctx, r, st))
+	if err != nil {
+		return "", err
+	}
+	s, err := believing(cfg, r, st, id).Origins(ctx, c.SystemID)
+	if err != nil {
+		return "", err
+	}
+	beside = OriginsFile(file, c.SystemID)
+	remember(beside, s.Seen)
+	return beside, nil
+}

@@ -1,0 +1,225 @@
+package wal
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"filippo.io/age"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
+)
+
+// proof is what an object's header states of its content and of its neighbours, and who has signed that.
+type proof struct {
+	statement string
+	signature []string
+}
+
+// add takes a line of the header, in its order.
+func (p *proof) add(kind string, args []string) {
+	switch kind {
+	case digestType, linkType:
+		p.statement += kind + " " + strings.Join(args, " ") + "\n"
+	case origin.StanzaType:
+		p.signature = args
+	}
+}
+
+// signed is a header's lines with the one that says who signed them.
+func signed(key *origin.Key, object string, lines []*age.Stanza) []*age.Stanza {
+	if key == nil {
+		return lines
+	}
+	var p proof
+	for _, s := range lines {
+		p.add(s.Type, s.Args)
+	}
+	return append(lines, &age.Stanza{Type: origin.StanzaType, Args: key.Sign(object, p.statement)})
+}
+
+func (a Archive) announce(ctx context.Context, system cofre.SystemID) {
+	if a.Announce != nil {
+		a.Announce(ctx, system)
+	}
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*origin.Error](err)
+	return ok
+}
+
+// OriginsOf reads who is believed of a system's WAL. With fresh set, what was read before does not count.
+type OriginsOf func(ctx context.Context, system cofre.SystemID, fresh bool) (*origin.Set, error)
+
+// believing is who is believed, read once for each system.
+type believing struct {
+	load OriginsOf
+	mu   sync.Mutex
+	from map[string]bool // objects that were believed although nothing proves where they come from
+	sets map[cofre.SystemID]*origin.Set
+}
+
+// Believing returns the identity that reads only what load says is to be believed.
+func (i Identity) Believing(load OriginsOf) Identity {
+	i.believes = &believing{load: load, from: map[string]bool{}, sets: map[cofre.SystemID]*origin.Set{}}
+	return i
+}
+
+// Origins is who is believed of a system's WAL; nil if this identity reads everything.
+//
+// Errors: those of what Believing was given.
+func (i Identity) Origins(ctx context.Context, system cofre.SystemID) (*origin.Set, error) {
+	if i.believes == nil {
+		return nil, nil
+	}
+	return i.believes.of(ctx, system, false)
+}
+
+func (b *believing) of(ctx context.Context, system cofre.SystemID, fresh bool) (*origin.Set, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.sets[system]; s != nil && !fresh {
+		return s, nil
+	}
+	s, err := b.load(ctx, system, fresh)
+	if err == nil {
+		b.sets[system] = s
+	}
+	return s, err
+}
+
+// judge refuses an object that nobody has signed who is believed. A key may have been admitted since.
+//
+// Errors: *origin.Error; those of what Believing was given.
+func (i Identity) judge(ctx context.Context, object string, p proof) error {
+	if i.believes == nil {
+		return nil
+	}
+	var system cofre.SystemID
+	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	if err := system.UnmarshalText([]byte(text)); err != nil {
+		return nil // no WAL of a cluster
+	}
+	for _, fresh := range []bool{false, true} {
+		set, err := i.believes.of(ctx, system, fresh)
+		known := false
+		if err == nil {
+			known, err = set.Judge(object, p.statement, p.signature)
+		}
+		if err == nil && !known {
+			i.believes.mu.Lock()
+			i.believes.from[object] = true
+			i.believes.mu.Unlock()
+		}
+		if fresh || !isRefusal(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Unproven is how many objects this identity has read and believed although nothing proves where they come from.
+func (i Identity) Unproven() int {
+	if i.believes == nil {
+		return 0
+	}
+	i.believes.mu.Lock()
+	defer i.believes.mu.Unlock()
+	return len(i.believes.from)
+}
+
+// proven judges a segment by its header, and counts one that is believed although nothing proves its origin.
+func (inv *Inventory) proven(s pgdata.Segment, h header) bool {
+	if inv.Origins == nil {
+		return true
+	}
+	known, err := inv.Origins.Judge(ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.proof.statement, h.proof.signature)
+	if err != nil {
+		inv.Damaged(s, cofre.OneLine(err))
+		inv.Refusals = append(inv.Refusals, err)
+		return false
+	}
+	if !known {
+		inv.Unproven++
+	}
+	return true
+}
+
+// Secret is what only the password opens, for package origin: what it derives from it says nothing of the identity.
+func (i Identity) Secret() string { return i.i.String() }
+
+// Own is the key with which whoever has the password signs what they store in this repository.
+func (i Identity) Own() *origin.Key { return origin.Own(i.Secret()) }
+
+// Proven reports whether an admitted key has signed a stored object, by its header.
+//
+// Errors: the store's.
+func Proven(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (bool, error) {
+	h, err := readHeader(ctx, st, object)
+	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	known, err := origins.Judge(object, h.proof.statement, h.proof.signature)
+	return known && err == nil, nil
+}
+
+// Owned has what is stored in an archive signed by whoever has its password, which unlock reads. Without it nothing is signed.
+func (a Archive) Owned(unlock func() (Identity, error)) Archive {
+	if id, err := unlock(); err == nil {
+		a.Signer = id.Own()
+	}
+	return a
+}
+
+// Origin is what is known of where WAL comes from.
+type Origin struct {
+	Required bool           `json:"required"`                   // nothing is believed but what an admitted key has signed
+	Unknown  int            `json:"unknown_segments,omitempty"` // segments that are believed although nothing proves where they come from
+	Waiting  []origin.Known `json:"keys_waiting,omitempty"`     // keys that nobody has admitted
+	Asked    bool           `json:"-"`                          // there are such keys, as far as names say: nobody has read Waiting
+	Gone     []string       `json:"gone,omitempty"`             // records that this host has seen, and that are not there any more
+	Refused  []string       `json:"refused,omitempty"`          // segments that are not believed
+	Refusals []error        `json:"-"`                          // of Refused
+}
+
+func (inv *Inventory) origin() Origin {
+	if inv.Origins == nil {
+		return Origin{Required: slices.Contains(inv.records, "required"), Asked: slices.ContainsFunc(inv.records, func(name string) bool {
+			id, ok := strings.CutSuffix(name, ".request")
+			return ok && !slices.Contains(inv.records, id+".admitted") && !slices.Contains(inv.records, id+".revoked")
+		})}
+	}
+	o := Origin{Required: inv.Origins.Required, Unknown: inv.Unproven, Waiting: inv.Origins.Waiting(), Gone: inv.Origins.Gone, Refusals: inv.Refusals}
+	for _, err := range inv.Refusals {
+		o.Refused = append(o.Refused, cofre.OneLine(err))
+	}
+	return o
+}
+
+// BelieveAs has ReadChain believe those that the identity of unlock does. If there is none that can be read it believes everything: nobody reads
+// anything then, which is said elsewhere.
+//
+// Errors: those of unlock and of Identity.Origins.
+func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, error)) error {
+	id, err := unlock()
+	if errors.Is(err, cofre.ErrCorrupt) || errors.Is(err, cofre.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		inv.Origins, err = id.Origins(ctx, inv.SystemID)
+	}
+	if err == nil && inv.Origins != nil {
+		for object, why := range inv.Origins.Unread {
+			_ = inv.pass(object, why)
+		}
+	}
+	return err
+}

@@ -1,0 +1,381 @@
+package origin
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
+)
+
+// Request is a host's wish that its key be believed. Anybody who may write to the repository can make one: what a person compares is the
+// fingerprint, with the one that the host says.
+type Request struct {
+	Key  string    `json:"key"`
+	Host string    `json:"host"`
+	At   time.Time `json:"at"`
+
+	public Public
+}
+
+// Public is the key.
+func (r Request) Public() Public { return r.public }
+
+// record is what whoever has the password says of a key, or of all.
+type record struct {
+	System cofre.SystemID `json:"system"`
+	Name   string         `json:"name"` // of the object, without the prefix
+	Key    string         `json:"key,omitempty"`
+	Host   string         `json:"host,omitempty"`
+	By     string         `json:"by"`
+	At     time.Time      `json:"at"`
+	// Before is, by timeline, the last file that is older than the record: of required, not signed; of a revocation, signed in time.
+	Before map[string]string `json:"before,omitempty"`
+	// Files are other files that are older than it: histories.
+	Files []string `json:"files,omitempty"`
+	Code  string   `json:"code"` // HMAC-SHA-256 of the record without it, under a key that only the identity makes
+}
+
+// covers reports whether a file is older than the record.
+func (r *record) covers(file string) bool {
+	if len(file) < 24 {
+		return slices.Contains(r.Files, file)
+	}
+	last, ok := r.Before[file[:8]]
+	return ok && file[:24] <= last
+}
+
+func (r record) code(secret string) string {
+	r.Code = ""
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic("origin: internal error: " + err.Error()) // it holds what JSON has
+	}
+	h := hmac.New(sha256.New, derive(secret, "records"))
+	h.Write(b)
+	return base64.RawStdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// Code authenticates a text for a purpose, as whoever has the password does.
+func Code(secret, purpose, text string) string {
+	h := hmac.New(sha256.New, derive(secret, purpose))
+	h.Write([]byte(text))
+	return base64.RawStdEncoding.EncodeToString(h.Sum(nil))
+}
+
+// Same compares two codes.
+func Same(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
+
+// State is what became of a key.
+type State string
+
+// The states of a key.
+const (
+	Waiting  State = "waiting"
+	Admitted State = "admitted"
+	Revoked  State = "revoked"
+)
+
+// Known is a key that a repository knows of.
+type Known struct {
+	Fingerprint string    `json:"fingerprint"`
+	ID          string    `json:"id"`
+	Host        string    `json:"host"`
+	FirstAt     time.Time `json:"first_seen"`
+	State       State     `json:"state"`
+
+	public  Public
+	revoked *record
+}
+
+// Public is the key.
+func (k Known) Public() Public { return k.public }
+
+// Set is who is believed of one system's WAL in one repository.
+type Set struct {
+	System   cofre.SystemID
+	Keys     []Known // by the time of their request
+	Required bool    // nothing else is believed
+	// Unread are records that nobody who has the password made, or that cannot be read.
+	Unread map[string]error
+	// Gone are records that this host has seen, and that the repository does not hold any more.
+	Gone []string
+	// Seen is what a host is to remember.
+	Seen Records
+
+	required *record
+	own      ed25519.PublicKey
+}
+
+// Folder is where the records of a system lie.
+func Folder(system cofre.SystemID) string { return "wal/" + system.String() + "/origins/" }
+
+const (
+	requiredName  = "required"
+	requestSuffix = ".request"
+)
+
+// Records are what a repository holds of one system's keys, by the name of the object without its folder.
+type Records map[string][]byte
+
+// ReadRecords reads them.
+//
+// Errors: the store's.
+func ReadRecords(ctx context.Context, st cofre.Store, system cofre.SystemID) (Records, error) {
+	all := Records{}
+	for o, err := range st.List(ctx, Folder(system)) {
+		if err != nil {
+			return nil, fmt.Errorf("list the keys of WAL's origin of %s: %w", st.URL(), err)
+		}
+		b, err := bounded.Read(ctx, st, o.Name, recordSize)
+		if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
+			return nil, err
+		}
+		all[strings.TrimPrefix(o.Name, Folder(system))] = b
+	}
+	return all, nil
+}
+
+// NewSet says who is believed, by what a repository says now and what this host has seen of it before. secret is what only the password opens.
+// What was said once and is not said any more is believed as before, and is in Gone.
+func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
+	s := &Set{System: system, Unread: map[string]error{}, Seen: Records{}, own: Own(secret).Public().key}
+	keys := map[string]*Known{}
+	for name, b := range now {
+		if err := s.take(keys, name, b, secret); err != nil {
+			s.Unread[Folder(system)+name] = fmt.Errorf("read %s: %w", Folder(system)+name, err)
+		}
+	}
+	for name, b := range seen {
+		if _, there := s.Seen[name]; there || strings.HasSuffix(name, requestSuffix) {
+			continue
+		}
+		if s.take(keys, name, b, secret) == nil {
+			s.Gone = append(s.Gone, Folder(system)+name)
+		}
+	}
+	for _, k := range keys {
+		s.Keys = append(s.Keys, *k)
+	}
+	slices.SortFunc(s.Keys, func(a, b Known) int { return a.FirstAt.Compare(b.FirstAt) })
+	slices.Sort(s.Gone)
+	return s
+}
+
+// take takes one record.
+//
+// Errors: cofre.ErrCorrupt; cofre.ErrRefused if nobody made it who has the password.
+func (s *Set) take(keys map[string]*Known, name string, b []byte, secret string) error {
+	id, kind, _ := strings.Cut(name, ".")
+	r, err := parse(b, s.System, name, secret, "."+kind != requestSuffix)
+	if err != nil {
+		return err
+	}
+	if name == requiredName {
+		s.Required, s.required, s.Seen[name] = true, &r, b
+		return nil
+	}
+	p, err := ParsePublic(r.Key)
+	if err == nil && p.ID() != id {
+		err = fmt.Errorf("it is of another key: %w", cofre.ErrCorrupt)
+	}
+	if err != nil {
+		return err
+	}
+	s.Seen[name] = b
+	k := keys[id]
+	if k == nil {
+		k = &Known{Fingerprint: p.Fingerprint(), ID: id, State: Waiting, public: p, FirstAt: r.At}
+		keys[id] = k
+	}
+	if r.At.Before(k.FirstAt) {
+		k.FirstAt = r.At
+	}
+	if k.Host == "" {
+		k.Host = r.Host
+	}
+	switch kind {
+	case "admitted":
+		if k.State == Waiting {
+			k.State = Admitted
+		}
+	case "revoked":
+		k.State, k.revoked = Revoked, &r
+	}
+	return nil
+}
+
+func parse(b []byte, system cofre.SystemID, name, secret string, authentic bool) (r record, err error) {
+	if json.Unmarshal(b, &r) != nil {
+		return r, fmt.Errorf("not a record: %w", cofre.ErrCorrupt)
+	}
+	if authentic && (r.System != system || r.Name != name || !hmac.Equal([]byte(r.Code), []byte(r.code(secret)))) {
+		return r, fmt.Errorf("nobody who has the password made it: %w", cofre.ErrRefused)
+	}
+	return r, nil
+}
+
+// Error says that nobody who is believed has signed an object.
+type Error struct {
+	Object string
+	Why    cofre.Message
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Object, e.Why.Text) }
+
+// Message is the error for a person.
+func (e *Error) Message() cofre.Message {
+	return cofre.Say("origin.refused", "{{.object}}: {{.why}}", "object", e.Object, "why", e.Why)
+}
+
+// Unwrap is cofre.ErrRefused.
+func (e *Error) Unwrap() error { return cofre.ErrRefused }
+
+// Judge says whether an object is believed, by what its header states and the arguments of its line StanzaType; known is false if it is believed
+// although nothing proves where it comes from: it was stored before that was required.
+//
+// Errors: *Error, with what to do.
+func (s *Set) Judge(object, statement string, args []string) (known bool, err error) {
+	file := object[strings.LastIndex(object, "/")+1:]
+	if dir, ok := strings.CutSuffix(object[:len(object)-len(file)], ".parts/"); ok {
+		file = dir[strings.LastIndex(dir, "/")+1:]
+	}
+	why := cofre.Say("origin.unsigned", "no host that archives has signed it")
+	hint := cofre.Say("origin.look", "somebody put it there who has no admitted key, or a host archives with a version of before: cofre wal admit lists the keys")
+	if len(args) == 2 {
+		switch k, ok := s.key(args[0]); {
+		case !ok:
+			why = cofre.Say("origin.unknown_key", "key {{.id}} has signed it, which the repository knows nothing of", "id", args[0])
+		case !verified(k.public, object, statement, args[1]):
+			return false, &Error{object, cofre.Say("origin.forged", "the signature of key {{.id}} is not of it", "id", args[0])}
+		case k.State == Admitted, k.State == Revoked && k.revoked.covers(file):
+			return true, nil
+		case k.State == Revoked:
+			return false, &Error{object, cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)}
+		default:
+			why = cofre.Say("origin.waiting", "key {{.fingerprint}} of {{.host}} has signed it, which nobody has admitted", "fingerprint", k.Fingerprint, "host", k.Host)
+			hint = cofre.Say("origin.admit", "if the fingerprint is the one that this host says: cofre wal admit {{.fingerprint}}", "fingerprint", k.Fingerprint)
+		}
+	}
+	if !s.Required || s.required.covers(file) {
+		return false, nil
+	}
+	return false, cofre.WithHint(error(&Error{object, why}), hint)
+}
+
+func (s *Set) key(id string) (Known, bool) {
+	if own := (Public{s.own}); own.ID() == id {
+		return Known{public: own, State: Admitted}, true
+	}
+	i := slices.IndexFunc(s.Keys, func(k Known) bool { return k.ID == id })
+	if i < 0 {
+		return Known{}, false
+	}
+	return s.Keys[i], true
+}
+
+func verified(p Public, object, statement, signature string) bool {
+	b, err := base64.RawStdEncoding.DecodeString(signature)
+	return err == nil && ed25519.Verify(p.key, message(object, statement), b)
+}
+
+// Find is the key of a fingerprint, or of an ID.
+func (s *Set) Find(text string) (Known, bool) {
+	i := slices.IndexFunc(s.Keys, func(k Known) bool { return k.Fingerprint == text || k.ID == text })
+	if i < 0 {
+		return Known{}, false
+	}
+	return s.Keys[i], true
+}
+
+// Waiting are the keys that nobody has admitted.
+func (s *Set) Waiting() (all []Known) {
+	for _, k := range s.Keys {
+		if k.State == Waiting {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// Ask leaves the wish of a host, unless it is there.
+//
+// Errors: the store's.
+func Ask(ctx context.Context, st cofre.Store, system cofre.SystemID, p Public) error {
+	host, _ := os.Hostname() // a name for people
+	b, err := json.Marshal(Request{Key: p.String(), Host: host, At: time.Now().UTC()})
+	if err != nil {
+		return err
+	}
+	return create(ctx, st, Folder(system)+p.ID()+requestSuffix, b)
+}
+
+// Admit has a key believed.
+//
+// Errors: the store's.
+func Admit(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, p Public, host, by string) error {
+	return write(ctx, st, secret, record{System: system, Name: p.ID() + ".admitted", Key: p.String(), Host: host, By: by})
+}
+
+// Revoke has nothing believed any more that a key has signed, but the files that are there now: before is, by timeline, the last of them.
+//
+// Errors: the store's.
+func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, k Known, by string, before map[string]string, files []string) error {
+	return write(ctx, st, secret, record{System: system, Name: k.ID + ".revoked", Key: k.public.String(), Host: k.Host, By: by, Before: before, Files: files})
+}
+
+// Require has nothing believed any more but what an admitted key has signed, and what is there now: before is, by timeline, the last file that
+// is not signed.
+//
+// Errors: the store's.
+func Require(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, by string, before map[string]string, files []string) error {
+	return write(ctx, st, secret, record{System: system, Name: requiredName, By: by, Before: before, Files: files})
+}
+
+func write(ctx context.Context, st cofre.Store, secret string, r record) error {
+	r.At = time.Now().UTC()
+	r.Code = r.code(secret)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	name := Folder(r.System) + r.Name
+	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
+	if errors.Is(err, cofre.ErrExists) {
+		// What somebody put there who has no password must not keep it from being said.
+		there, readErr := bounded.Read(ctx, st, name, recordSize)
+		if readErr == nil {
+			_, readErr = parse(there, r.System, r.Name, secret, true)
+		}
+		if readErr == nil {
+			return nil
+		}
+		err = st.Replace(ctx, name, bytes.NewReader(b), int64(len(b)))
+	}
+	if err != nil {
+		return fmt.Errorf("store %s: %w", name, err)
+	}
+	return nil
+}
+
+// recordSize is how many bytes a record may have: that of a whole system names two files for each timeline.
+const recordSize = 1 << 20
+
+func create(ctx context.Context, st cofre.Store, name string, b []byte) error {
+	err := st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
+	if err != nil && !errors.Is(err, cofre.ErrExists) {
+		return fmt.Errorf("store %s: %w", name, err)
+	}
+	return nil
+}
