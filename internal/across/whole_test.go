@@ -9,11 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pkg/xattr"
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre/internal/across"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/durable/durabletest"
 )
 
@@ -146,6 +148,41 @@ func TestAStepThatFailsLosesNothing(t *testing.T) {
 				return err
 			}
 		})
+	}
+}
+
+// What changes between its copy and its removal is not removed, whatever of it has changed.
+func TestWhatChangesMeanwhileStays(t *testing.T) {
+	for what, change := range map[string]func(file string) error{
+		"longer": func(file string) error { return os.WriteFile(file, []byte("other bytes"), 0o600) },
+		"as long, at another time": func(file string) error {
+			return errors.Join(os.WriteFile(file, []byte("BYTES"), 0o600), os.Chtimes(file, time.Time{}, time.Unix(1, 0)))
+		},
+		"of another mode": func(file string) error { return os.Chmod(file, 0o640) },
+		"another file with the same time": func(file string) error {
+			fi, err := os.Stat(file)
+			if err != nil {
+				return err
+			}
+			return errors.Join(os.WriteFile(file+".new", []byte("BYTES"), 0o600), os.Chmod(file+".new", fi.Mode()), os.Chtimes(file+".new", time.Time{}, fi.ModTime()), os.Rename(file+".new", file))
+		},
+	} {
+		base, tree := kinds(t)
+		file := tree + "/folder/file"
+		var now string
+		stop := durable.Watch(func(s durable.Step) error {
+			if s.Op != durable.OpRename || s.Path != base+"/there/new" {
+				return nil
+			}
+			err := change(file)
+			now = said(t, file)
+			return err
+		})
+		err := across.Move(t.Context(), file, base+"/there/new")
+		stop()
+		if err == nil || said(t, file) != now {
+			t.Errorf("%s: %v, and there is %q, not %q", what, err, said(t, file), now)
+		}
 	}
 }
 
