@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/traits"
 	"golang.org/x/sys/unix"
 )
@@ -84,11 +85,11 @@ func (r *inPlace) Plan(ctx context.Context, c cofre.Component, t cofre.Tree) (*c
 	if err := r.load(ctx, c, t, plan); err != nil {
 		return nil, err
 	}
-	root, err := openDir("/")
+	root, err := inside.Open("/")
 	if err != nil {
 		return nil, err
 	}
-	defer root.close()
+	defer root.Close()
 	stamp := r.config.Now().UTC().Format("20060102T150405Z")
 	left, space := 0, map[uint64]*need{}
 	r.bytes = 0
@@ -150,20 +151,20 @@ type need struct {
 }
 
 // decide says what has to happen to an entry, and why; or what forbids it.
-func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) (cofre.Message, *cofre.Problem) {
+func (r *inPlace) decide(root *inside.Dir, a *action, space map[uint64]*need) (cofre.Message, *cofre.Problem) {
 	p := string(a.Path)
 	in, missing, err := r.nearest(root, path.Dir(a.relative()))
 	if err != nil {
 		return refused(cofre.Say("files.not_in_place", "{{.path}} cannot be restored in place: {{.cause}}", "path", p, "cause", err), cofre.Say("files.stands_there", "a link or a file is in the place of a captured folder: move it away, or restore with --to DIR"))
 	}
-	defer in.close()
+	defer in.Close()
 	a.verb = create
 	if a.Type == TypeDirectory {
 		a.verb = makeDir
 	}
 	var why cofre.Message
 	if !missing {
-		st, statErr := in.stat(path.Base(p))
+		st, statErr := in.Stat(path.Base(p))
 		switch found := typeOf(st); {
 		case errors.Is(statErr, fs.ErrNotExist):
 		case statErr != nil:
@@ -191,19 +192,19 @@ func (r *inPlace) decide(root *dir, a *action, space map[uint64]*need) (cofre.Me
 				a.verb = adjust
 				return why, nil
 			}
-			if across.Mounted(fmt.Sprintf("/proc/self/fd/%d/%s", in.fd(), path.Base(p))) {
+			if across.Mounted(fmt.Sprintf("/proc/self/fd/%d/%s", in.FD(), path.Base(p))) {
 				return refused(cofre.Say("files.mounted", "{{.path}} is a mount point and cannot be replaced", "path", p),
 					cofre.Say("files.into_mount", "restore it to another folder, and write it from there: cofre restore config POINT --path {{.path}} --to DIR, then cat DIR{{.path}} > {{.path}}", "path", quote(p)))
 			}
 		}
 	}
-	if err := unix.Faccessat(in.fd(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
-		return refused(cofre.Say("files.unwritable", "nothing can be written into {{.folder}}: {{.cause}}", "folder", in.path, "cause", err), cofre.Say("files.other_place", "restore as a user who may write there, or into another folder: --to DIR"))
+	if err := unix.Faccessat(in.FD(), ".", unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
+		return refused(cofre.Say("files.unwritable", "nothing can be written into {{.folder}}: {{.cause}}", "folder", in.Path(), "cause", err), cofre.Say("files.other_place", "restore as a user who may write there, or into another folder: --to DIR"))
 	}
 	var st unix.Stat_t
-	if unix.Fstat(in.fd(), &st) == nil && a.Type == TypeFile {
+	if unix.Fstat(in.FD(), &st) == nil && a.Type == TypeFile {
 		if space[st.Dev] == nil {
-			space[st.Dev] = &need{where: in.path}
+			space[st.Dev] = &need{where: in.Path()}
 		}
 		space[st.Dev].bytes += a.Size
 	}
@@ -216,9 +217,9 @@ func refused(what, hint cofre.Message) (cofre.Message, *cofre.Problem) {
 }
 
 // nearest opens the folder at rel, or the nearest one above it that exists.
-func (r *inPlace) nearest(root *dir, rel string) (in *dir, missing bool, err error) {
+func (r *inPlace) nearest(root *inside.Dir, rel string) (in *inside.Dir, missing bool, err error) {
 	for {
-		in, err := root.descend(rel, nil)
+		in, err := root.Descend(rel, nil)
 		if !errors.Is(err, fs.ErrNotExist) || rel == "." {
 			return in, missing, err
 		}
@@ -227,12 +228,12 @@ func (r *inPlace) nearest(root *dir, rel string) (in *dir, missing bool, err err
 }
 
 // at runs f in the folder of an entry.
-func (a *action) at(root *dir, f func(in *dir, name string) error) (err error) {
-	in, err := root.descend(path.Dir(a.relative()), nil)
+func (a *action) at(root *inside.Dir, f func(in *inside.Dir, name string) error) (err error) {
+	in, err := root.Descend(path.Dir(a.relative()), nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = errors.Join(err, in.Close()) }()
 	return f(in, path.Base(a.relative()))
 }
 
@@ -240,18 +241,18 @@ func (a *action) at(root *dir, f func(in *dir, name string) error) (err error) {
 func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 	progress, ended := r.task(obs, cofre.Say("files.task_restore", "restore files"))
 	defer func() { ended(err) }()
-	root, err := openDir("/")
+	root, err := inside.Open("/")
 	if err != nil {
 		return err
 	}
-	defer root.close()
+	defer root.Close()
 	r.claims.in = func(folder string) (t traits.Traits, err error) {
-		in, err := root.descend(folder, nil)
+		in, err := root.Descend(folder, nil)
 		if err != nil {
 			return t, err
 		}
-		err = t.TryNames(fmt.Sprintf("/proc/self/fd/%d/.", in.fd()))
-		return t, errors.Join(err, in.close())
+		err = t.TryNames(fmt.Sprintf("/proc/self/fd/%d/.", in.FD()))
+		return t, errors.Join(err, in.Close())
 	}
 	var there []*action
 	files := 0
@@ -290,15 +291,15 @@ func (r *inPlace) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 	return nil
 }
 
-func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *action, progress func(string, int64)) error {
-	return a.at(root, func(in *dir, name string) error {
+func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *inside.Dir, a *action, progress func(string, int64)) error {
+	return a.at(root, func(in *inside.Dir, name string) error {
 		switch a.verb {
 		case makeDir:
-			if err := in.mkdir(name); err != nil {
+			if err := in.Mkdir(name); err != nil {
 				return err
 			}
 			r.madeDirs = append(r.madeDirs, a.wanted)
-			return in.sync()
+			return in.Sync()
 		case create, replace:
 			a.begun = true
 			lost, err := bring(ctx, r.tree, in, a.staged, a.wanted, func(n int64) { progress(string(a.Path), n) })
@@ -314,11 +315,11 @@ func (r *inPlace) stage(ctx context.Context, obs cofre.Observer, root *dir, a *a
 func (r *inPlace) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof, err error) {
 	progress, ended := r.task(obs, cofre.Say("files.task_compare", "compare files"))
 	defer func() { ended(err) }()
-	root, err := openDir("/")
+	root, err := inside.Open("/")
 	if err != nil {
 		return nil, err
 	}
-	defer root.close()
+	defer root.Close()
 	var c comparing
 	for _, a := range r.actions {
 		if err := ctx.Err(); err != nil {
@@ -327,7 +328,7 @@ func (r *inPlace) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof
 		if a.verb == adjust || (a.verb == leave && a.Parent) {
 			continue
 		}
-		err := a.at(root, func(in *dir, name string) error {
+		err := a.at(root, func(in *inside.Dir, name string) error {
 			if a.verb == create || a.verb == replace {
 				name = a.staged
 			}
@@ -352,11 +353,11 @@ func (r *inPlace) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	if r.published { // what fails then must not take the first time back
 		return nil, fmt.Errorf("publish %s: %w: it is published", r.config.Name, cofre.ErrRefused)
 	}
-	root, err := openDir("/")
+	root, err := inside.Open("/")
 	if err != nil {
 		return nil, err
 	}
-	defer root.close()
+	defer root.Close()
 	for _, a := range r.actions {
 		if err := a.publish(root); err != nil {
 			err = fmt.Errorf("publish %s: %w", string(a.Path), err)
@@ -373,39 +374,39 @@ func (r *inPlace) Publish(ctx context.Context) (*cofre.Outcome, error) {
 	return r.outcome(), nil
 }
 
-func (a *action) publish(root *dir) error {
+func (a *action) publish(root *inside.Dir) error {
 	switch a.verb {
 	case create:
-		return a.at(root, func(in *dir, name string) error {
-			if err := in.renameNew(a.staged, name); err != nil {
+		return a.at(root, func(in *inside.Dir, name string) error {
+			if err := renameNew(in, a.staged, name); err != nil {
 				return err
 			}
 			a.done = true
-			return in.sync()
+			return in.Sync()
 		})
 	case replace:
-		return a.at(root, func(in *dir, name string) error {
+		return a.at(root, func(in *inside.Dir, name string) error {
 			// A second name, so that the first is never missing. If links are forbidden (another owner's file,
 			// see protected_hardlinks in proc(5); a file system without any) the old file moves away instead.
-			if err := in.link(name, a.kept); err != nil {
-				if err := in.rename(name, a.kept); err != nil {
+			if err := in.Link(name, a.kept); err != nil {
+				if err := in.Rename(name, a.kept); err != nil {
 					return err
 				}
 			}
 			a.done = true
-			if err := in.rename(a.staged, name); err != nil {
+			if err := in.Rename(a.staged, name); err != nil {
 				return err
 			}
-			return in.sync()
+			return in.Sync()
 		})
 	case adjust:
-		return a.at(root, func(in *dir, name string) error {
-			st, err := in.stat(name)
+		return a.at(root, func(in *inside.Dir, name string) error {
+			st, err := in.Stat(name)
 			if err != nil {
 				return err
 			}
 			a.before, a.done = before{st.Mode & 0o7777, int(st.Uid), int(st.Gid)}, true
-			d, err := in.open(name)
+			d, err := in.Open(name)
 			if err != nil {
 				return err
 			}
@@ -419,44 +420,44 @@ func (a *action) publish(root *dir) error {
 }
 
 // renameNew renames to a name that nothing has: not even what another program made a moment ago.
-func (d *dir) renameNew(from, to string) error {
-	err := unix.Renameat2(d.fd(), from, d.fd(), to, unix.RENAME_NOREPLACE)
+func renameNew(d *inside.Dir, from, to string) error {
+	err := unix.Renameat2(d.FD(), from, d.FD(), to, unix.RENAME_NOREPLACE)
 	if !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {
-		return d.wrap("rename", from, err)
+		return d.Wrap("rename", from, err)
 	}
 	// A file system that cannot promise it.
-	if taken, err := d.exists(to); err != nil || taken {
-		return errors.Join(err, d.wrap("rename", to, unix.EEXIST))
+	if taken, err := d.Exists(to); err != nil || taken {
+		return errors.Join(err, d.Wrap("rename", to, unix.EEXIST))
 	}
-	return d.rename(from, to)
+	return d.Rename(from, to)
 }
 
 // takeBack undoes what was published, newest first.
-func (r *inPlace) takeBack(root *dir) error {
+func (r *inPlace) takeBack(root *inside.Dir) error {
 	var errs []error
 	for _, a := range slices.Backward(r.actions) {
 		if !a.done {
 			continue
 		}
-		err := a.at(root, func(in *dir, name string) error {
+		err := a.at(root, func(in *inside.Dir, name string) error {
 			switch a.verb {
 			case create:
-				return in.remove(name)
+				return in.Remove(name)
 			case adjust:
 				return errors.Join(
-					in.do("chown", name, func() error {
-						return unix.Fchownat(in.fd(), name, a.before.uid, a.before.gid, unix.AT_SYMLINK_NOFOLLOW)
+					in.Do("chown", name, func() error {
+						return unix.Fchownat(in.FD(), name, a.before.uid, a.before.gid, unix.AT_SYMLINK_NOFOLLOW)
 					}),
-					in.do("chmod", name, func() error { return unix.Fchmodat(in.fd(), name, a.before.mode, 0) }))
+					in.Do("chmod", name, func() error { return unix.Fchmodat(in.FD(), name, a.before.mode, 0) }))
 			default:
-				if err := in.rename(a.kept, name); err != nil {
+				if err := in.Rename(a.kept, name); err != nil {
 					return err
 				}
 				// Two names of one file: rename(2) leaves both.
-				if still, err := in.exists(a.kept); err != nil || !still {
+				if still, err := in.Exists(a.kept); err != nil || !still {
 					return err
 				}
-				return in.remove(a.kept)
+				return in.Remove(a.kept)
 			}
 		})
 		if err != nil {
@@ -527,11 +528,11 @@ func (r *inPlace) Discard(context.Context) error {
 	if r.published {
 		return nil
 	}
-	root, err := openDir("/")
+	root, err := inside.Open("/")
 	if err != nil {
 		return err
 	}
-	defer root.close()
+	defer root.Close()
 	var errs []error
 	ignore := func(err error, harmless ...error) {
 		for _, h := range append(harmless, fs.ErrNotExist) {
@@ -543,14 +544,14 @@ func (r *inPlace) Discard(context.Context) error {
 	}
 	for _, a := range r.actions {
 		if a.begun {
-			if err := a.at(root, func(in *dir, _ string) error { return in.remove(a.staged) }); err != nil {
+			if err := a.at(root, func(in *inside.Dir, _ string) error { return in.Remove(a.staged) }); err != nil {
 				ignore(err)
 			}
 		}
 	}
 	for _, w := range slices.Backward(r.madeDirs) {
 		a := action{wanted: w}
-		if err := a.at(root, (*dir).rmdir); err != nil {
+		if err := a.at(root, (*inside.Dir).Rmdir); err != nil {
 			ignore(err, unix.ENOTEMPTY)
 		}
 	}

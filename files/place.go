@@ -17,6 +17,7 @@ import (
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/owner"
 	"github.com/trustlayer/cofre/internal/sparse"
 	"github.com/trustlayer/cofre/internal/traits"
@@ -44,19 +45,19 @@ func (j *job) want(who *owner.Here, e Fact) wanted {
 
 // bring writes the file or the link e as name, durable, with everything but its name as it was captured. It
 // returns the extended attributes that this file system or this user may not set.
-func bring(ctx context.Context, t cofre.Tree, d *dir, name string, w wanted, progress func(int64)) (lost []cofre.Message, err error) {
+func bring(ctx context.Context, t cofre.Tree, d *inside.Dir, name string, w wanted, progress func(int64)) (lost []cofre.Message, err error) {
 	if w.Type == TypeLink {
-		if err := d.symlink(string(w.Link), name); err != nil {
+		if err := d.Symlink(string(w.Link), name); err != nil {
 			return nil, err
 		}
 		if w.owner {
-			if err := unix.Fchownat(d.fd(), name, w.uid, w.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-				return nil, notGiven(d.wrap("chown", name, err))
+			if err := unix.Fchownat(d.FD(), name, w.uid, w.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+				return nil, notGiven(d.Wrap("chown", name, err))
 			}
 		}
 		return nil, setTime(d, name, w)
 	}
-	f, err := d.create(name)
+	f, err := d.Create(name)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +130,12 @@ func unread(err error) error {
 // takes away set-id bits and capabilities, and access lists shape the mode.
 func dress(f *os.File, w wanted) (lost []cofre.Message, err error) {
 	if w.owner {
-		if err := do("chown", f.Name(), func() error { return f.Chown(w.uid, w.gid) }); err != nil {
+		if err := inside.Do("chown", f.Name(), func() error { return f.Chown(w.uid, w.gid) }); err != nil {
 			return nil, notGiven(err)
 		}
 	}
 	for name, value := range w.Xattrs {
-		err := do("set attribute", f.Name(), func() error { return xattr.FSet(f, name, value) })
+		err := inside.Do("set attribute", f.Name(), func() error { return xattr.FSet(f, name, value) })
 		if noAttributes(err) || errors.Is(err, syscall.EPERM) {
 			lost = append(lost, cofre.Say("files.xattr_lost", "not restored: extended attribute {{.name}} of {{.path}}: {{.cause}}", "name", name, "path", string(w.Path), "cause", cause(unwrapXattr(err))))
 			continue
@@ -143,7 +144,7 @@ func dress(f *os.File, w wanted) (lost []cofre.Message, err error) {
 			return lost, err
 		}
 	}
-	if err := do("chmod", f.Name(), func() error { return unix.Fchmod(int(f.Fd()), uint32(w.Mode)) }); err != nil {
+	if err := inside.Do("chmod", f.Name(), func() error { return unix.Fchmod(int(f.Fd()), uint32(w.Mode)) }); err != nil {
 		return lost, &os.PathError{Op: "chmod", Path: f.Name(), Err: err}
 	}
 	return lost, nil
@@ -163,17 +164,17 @@ func unwrapXattr(err error) error {
 	return err
 }
 
-func setTime(d *dir, name string, w wanted) error {
+func setTime(d *inside.Dir, name string, w wanted) error {
 	// Not by UnixNano, which ends in the year 2262.
 	t := unix.Timespec{Sec: w.ModTime.Unix(), Nsec: int64(w.ModTime.Nanosecond())}
-	return d.do("set times", name, func() error {
-		return unix.UtimesNanoAt(d.fd(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
+	return d.Do("set times", name, func() error {
+		return unix.UtimesNanoAt(d.FD(), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW)
 	})
 }
 
 // keptTime is the time that what w wants can have in d, by a trial: a file system may keep times less exactly, or in a
 // smaller range. Where it cannot be tried, all times are taken to be kept.
-func keptTime(d *dir, w wanted) time.Time {
+func keptTime(d *inside.Dir, w wanted) time.Time {
 	t, ok := timesIn(d)
 	if !ok {
 		return w.ModTime
@@ -182,20 +183,20 @@ func keptTime(d *dir, w wanted) time.Time {
 }
 
 // timesIn tries what becomes of times in d, on a file that nobody sees, or that is gone at once.
-func timesIn(d *dir) (t traits.Traits, ok bool) {
-	f, err := traits.Nameless(d.fd())
+func timesIn(d *inside.Dir) (t traits.Traits, ok bool) {
+	f, err := traits.Nameless(d.FD())
 	if err != nil {
 		name := newMark + rand.Text()
-		was, err := d.stat(".")
+		was, err := d.Stat(".")
 		if err != nil {
 			return t, false
 		}
-		if f, err = d.create(name); err != nil {
+		if f, err = d.Create(name); err != nil {
 			return t, false
 		}
 		defer func() {
-			_ = d.remove(name) // empty, and its name says whose it is
-			_ = unix.UtimesNanoAt(d.fd(), ".", []unix.Timespec{was.Atim, was.Mtim}, 0)
+			_ = d.Remove(name) // empty, and its name says whose it is
+			_ = unix.UtimesNanoAt(d.FD(), ".", []unix.Timespec{was.Atim, was.Mtim}, 0)
 		}()
 	}
 	defer f.Close() // nothing is written to it
@@ -205,8 +206,8 @@ func timesIn(d *dir) (t traits.Traits, ok bool) {
 
 // differences says in which ways what is at name is not what w wants. Times of directories are not looked at
 // if ignoreTimes is set: the restore itself writes into them.
-func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTimes bool) ([]cofre.Message, error) {
-	st, err := d.stat(name)
+func differences(d *inside.Dir, name string, w wanted, lost []cofre.Message, ignoreTimes bool) ([]cofre.Message, error) {
+	st, err := d.Stat(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return []cofre.Message{cofre.Say("files.is_missing", "is missing")}, nil
 	}
@@ -224,7 +225,7 @@ func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTime
 		found = append(found, cofre.Say("files.other_time", "time is {{.time}}, not {{.want}}", "time", at.Format("2006-01-02T15:04:05.999999999Z"), "want", w.ModTime.Format("2006-01-02T15:04:05.999999999Z")))
 	}
 	if w.Type == TypeLink {
-		target, err := d.readlink(name)
+		target, err := d.Readlink(name)
 		if err == nil && target != string(w.Link) {
 			found = append(found, cofre.Say("files.other_link", "leads to \"{{.to}}\", not to \"{{.want}}\"", "to", target, "want", string(w.Link)))
 		}
@@ -237,8 +238,8 @@ func differences(d *dir, name string, w wanted, lost []cofre.Message, ignoreTime
 	return append(found, inner...), err
 }
 
-func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message) ([]cofre.Message, error) {
-	f, err := d.open(name)
+func differencesInside(d *inside.Dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message) ([]cofre.Message, error) {
+	f, err := d.Open(name)
 	if errors.Is(err, os.ErrPermission) && !(w.Type == TypeFile && st.Size != w.Size) {
 		// Mode 0000, restored by a user who is not root: its owner may open it up for a look.
 		return openedUp(d, name, w, st, lost, err)
@@ -250,16 +251,16 @@ func differencesInside(d *dir, name string, w wanted, st unix.Stat_t, lost []cof
 	return insideOf(f, w, lost)
 }
 
-func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message, denied error) (found []cofre.Message, err error) {
-	if err := unix.Fchmodat(d.fd(), name, st.Mode&0o7777|0o400, 0); err != nil {
+func openedUp(d *inside.Dir, name string, w wanted, st unix.Stat_t, lost []cofre.Message, denied error) (found []cofre.Message, err error) {
+	if err := unix.Fchmodat(d.FD(), name, st.Mode&0o7777|0o400, 0); err != nil {
 		return nil, denied
 	}
 	defer func() {
-		if back := unix.Fchmodat(d.fd(), name, st.Mode&0o7777, 0); err == nil {
-			err = d.wrap("chmod", name, back)
+		if back := unix.Fchmodat(d.FD(), name, st.Mode&0o7777, 0); err == nil {
+			err = d.Wrap("chmod", name, back)
 		}
 	}()
-	f, err := d.open(name)
+	f, err := d.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +271,7 @@ func openedUp(d *dir, name string, w wanted, st unix.Stat_t, lost []cofre.Messag
 func insideOf(f *os.File, w wanted, lost []cofre.Message) ([]cofre.Message, error) {
 	var found []cofre.Message
 	var have map[string][]byte
-	if err := do("read attributes", f.Name(), func() (err error) {
+	if err := inside.Do("read attributes", f.Name(), func() (err error) {
 		have, err = attributes(f)
 		return err
 	}); err != nil {
@@ -285,7 +286,7 @@ func insideOf(f *os.File, w wanted, lost []cofre.Message) ([]cofre.Message, erro
 		return found, nil
 	}
 	hash := sha256.New()
-	if err := do("read", f.Name(), func() error {
+	if err := inside.Do("read", f.Name(), func() error {
 		_, err := io.Copy(hash, f)
 		return err
 	}); err != nil {

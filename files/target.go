@@ -19,6 +19,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/owner"
 	"github.com/trustlayer/cofre/internal/traits"
 	"golang.org/x/sys/unix"
@@ -164,13 +165,13 @@ func (j *job) left() []cofre.Checked {
 
 // without goes on without a file that the repository has lost, if that is what err says, and names it. What was written
 // of it is removed.
-func (j *job) without(in *dir, name string, w wanted, err error) (bool, error) {
+func (j *job) without(in *inside.Dir, name string, w wanted, err error) (bool, error) {
 	var lost *lostError
 	if !errors.As(err, &lost) {
 		return false, err
 	}
 	j.damaged = append(j.damaged, cofre.NewChecked(cofre.Verbatim(string(w.Path)), asCaptured(), cofre.Say("files.lost", "lost in the repository: {{.cause}}", "cause", lost), false))
-	return true, in.remove(name)
+	return true, in.Remove(name)
 }
 
 // nothing is the error of a restore whose every file is lost.
@@ -487,12 +488,12 @@ func (f *folder) look(plan *cofre.Plan) {
 
 // noteTimes says if the place will not keep every time, as far as that can be tried without a trace.
 func (f *folder) noteTimes(plan *cofre.Plan, where string) {
-	d, err := openDir(where)
+	d, err := inside.Open(where)
 	if err != nil {
 		return // writing there says it better
 	}
-	defer d.close()
-	file, err := traits.Nameless(d.fd())
+	defer d.Close()
+	file, err := traits.Nameless(d.FD())
 	if err != nil {
 		return
 	}
@@ -516,12 +517,12 @@ func mayLook(path string) cofre.Message {
 }
 
 func spaceFor(plan *cofre.Plan, where string, bytes int64) {
-	d, err := openDir(where)
+	d, err := inside.Open(where)
 	if err != nil {
 		return // writing there says it better
 	}
-	defer d.close()
-	if free, err := d.free(); err == nil && free < bytes {
+	defer d.Close()
+	if free, err := d.Free(); err == nil && free < bytes {
 		plan.Refuse(cofre.Say("files.space", "{{.folder}} has {{.free}} bytes free, and {{.needed}} are needed", "folder", where, "free", free, "needed", bytes),
 			cofre.Say("files.make_room", "free space there, or restore to another disk: df -h {{.folder}}", "folder", quote(where)))
 	}
@@ -557,11 +558,11 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 	if err := f.makeRoom(); err != nil {
 		return err
 	}
-	root, err := openDir(f.staging)
+	root, err := inside.Open(f.staging)
 	if err != nil {
 		return err
 	}
-	defer root.close()
+	defer root.Close()
 	var names traits.Traits
 	if err := names.TryNames(f.staging); err != nil {
 		return err
@@ -580,12 +581,12 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 			continue
 		}
 		gone := false
-		in, err := root.descend(path.Dir(w.relative()), (*dir).mkdir)
+		in, err := root.Descend(path.Dir(w.relative()), (*inside.Dir).Mkdir)
 		if err != nil {
 			return fmt.Errorf("restore %s: %w", string(w.Path), err)
 		}
 		if w.Type == TypeDirectory {
-			err = ignoreExists(in.mkdir(path.Base(w.relative())))
+			err = ignoreExists(in.Mkdir(path.Base(w.relative())))
 			folders = append(folders, w)
 		} else {
 			var lost []cofre.Message
@@ -593,7 +594,7 @@ func (f *folder) Stage(ctx context.Context, obs cofre.Observer) (err error) {
 			f.loses(obs, lost)
 			gone, err = f.without(in, path.Base(w.relative()), w, err)
 		}
-		if err = errors.Join(err, in.close()); err != nil {
+		if err = errors.Join(err, in.Close()); err != nil {
 			return fmt.Errorf("restore %s: %w", string(w.Path), err)
 		}
 		if !gone {
@@ -630,14 +631,14 @@ func ignoreExists(err error) error {
 	return err
 }
 
-func dressFolder(root *dir, w wanted) (lost []cofre.Message, err error) {
-	in, err := root.descend(path.Dir(w.relative()), nil)
+func dressFolder(root *inside.Dir, w wanted) (lost []cofre.Message, err error) {
+	in, err := root.Descend(path.Dir(w.relative()), nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = errors.Join(err, in.Close()) }()
 	name := path.Base(w.relative())
-	d, err := in.open(name)
+	d, err := in.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -666,11 +667,11 @@ func (f *folder) makeRoom() error {
 func (f *folder) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof, err error) {
 	progress, ended := f.task(obs, cofre.Say("files.task_compare", "compare files"))
 	defer func() { ended(err) }()
-	root, err := openDir(f.staging)
+	root, err := inside.Open(f.staging)
 	if err != nil {
 		return nil, err
 	}
-	defer root.close()
+	defer root.Close()
 	var c comparing
 	for _, w := range f.wants {
 		if err := ctx.Err(); err != nil {
@@ -686,12 +687,12 @@ func (f *folder) Check(ctx context.Context, obs cofre.Observer) (_ *cofre.Proof,
 	return c.proof(len(f.lost)), nil
 }
 
-func compareBelow(root *dir, w wanted, lost []cofre.Message) (found []cofre.Message, err error) {
-	in, err := root.descend(path.Dir(w.relative()), nil)
+func compareBelow(root *inside.Dir, w wanted, lost []cofre.Message) (found []cofre.Message, err error) {
+	in, err := root.Descend(path.Dir(w.relative()), nil)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, in.close()) }()
+	defer func() { err = errors.Join(err, in.Close()) }()
 	return differences(in, path.Base(w.relative()), w, lost, false)
 }
 
@@ -725,28 +726,28 @@ func (f *folder) Publish(ctx context.Context) (*cofre.Outcome, error) {
 
 // moveInto renames within dir to a name that nothing has.
 func moveInto(dir, from, to string) (err error) {
-	d, err := openDir(dir)
+	d, err := inside.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	err = d.renameNew(from, to)
+	defer func() { err = errors.Join(err, d.Close()) }()
+	err = renameNew(d, from, to)
 	if !errors.Is(err, unix.EACCES) {
 		return err
 	}
 	// A folder that changes its parent must be writable for whoever is not root: it names its parent.
-	st, statErr := d.stat(from)
+	st, statErr := d.Stat(from)
 	if statErr != nil || typeOf(st) != TypeDirectory || st.Mode&0o200 != 0 {
 		return err
 	}
-	if chmodErr := unix.Fchmodat(d.fd(), from, st.Mode&0o7777|0o200, 0); chmodErr != nil {
+	if chmodErr := unix.Fchmodat(d.FD(), from, st.Mode&0o7777|0o200, 0); chmodErr != nil {
 		return err
 	}
 	at := from
-	if err = d.renameNew(from, to); err == nil {
+	if err = renameNew(d, from, to); err == nil {
 		at = to
 	}
-	return errors.Join(err, d.wrap("chmod", at, unix.Fchmodat(d.fd(), at, st.Mode&0o7777, 0)))
+	return errors.Join(err, d.Wrap("chmod", at, unix.Fchmodat(d.FD(), at, st.Mode&0o7777, 0)))
 }
 
 // fill moves what is staged one level up.
@@ -768,11 +769,11 @@ func (f *folder) fill() error {
 }
 
 func syncFolder(p string) error {
-	d, err := openDir(p)
+	d, err := inside.Open(p)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.sync(), d.close())
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func parents(dirs []string) []string {

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres"
@@ -276,13 +277,9 @@ func forget(done *cofre.Outcome, before string) {
 // forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches
 // ahead may not have noticed that, and adds files while they are removed; without the key it begins nothing new.
 func forgetSpool(ctx context.Context, dir string) error {
-	spool := filepath.Join(dir, datadir.SpoolDir)
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		err := fetch.Forget(spool)
-		if err == nil {
-			err = os.Remove(spool)
-		}
+		err := forgetIn(dir)
 		switch {
 		case err == nil || errors.Is(err, fs.ErrNotExist):
 			return nil
@@ -294,4 +291,24 @@ func forgetSpool(ctx context.Context, dir string) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// forgetIn removes it once. What is there may be a link, which is removed as one.
+func forgetIn(dir string) error {
+	data, err := inside.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer data.Close() // only searched
+	spool, err := data.Sub(datadir.SpoolDir)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return data.Remove(datadir.SpoolDir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fetch.Forget(spool.At(".")), spool.Close()); err != nil {
+		return err
+	}
+	return data.Rmdir(datadir.SpoolDir)
 }

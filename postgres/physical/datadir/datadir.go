@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
@@ -121,9 +122,10 @@ func OwnerOf(dir string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: st.Uid, Gid: st.Gid}, nil
 }
 
-// OwnAs gives files that this process adds to a data directory to the directory's owner.
-func OwnAs(dir string) func(string) error {
-	return func(path string) error {
+// OwnAs gives open files that this process adds to a data directory to the directory's owner. By a path it could be another file: the
+// owner may give it one.
+func OwnAs(dir string) func(*os.File) error {
+	return func(f *os.File) error {
 		if os.Geteuid() != 0 {
 			return nil
 		}
@@ -135,7 +137,7 @@ func OwnAs(dir string) func(string) error {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			uid, gid = int(st.Uid), int(st.Gid)
 		}
-		return os.Chown(path, uid, gid)
+		return f.Chown(uid, gid)
 	}
 }
 
@@ -165,7 +167,7 @@ func SpaceVersion(c *pgdata.Control) string {
 // Replace puts b at path so that a crash leaves the old file or the new one, whole. own makes it its owner's.
 //
 // Errors: of writing, syncing and renaming, and of own; the old file is then still there.
-func Replace(path string, b []byte, own func(string) error) error {
+func Replace(path string, b []byte, own func(*os.File) error) error {
 	f, err := durable.Create(path, 0o600)
 	if err != nil {
 		return err
@@ -174,10 +176,22 @@ func Replace(path string, b []byte, own func(string) error) error {
 	if _, err := f.Write(b); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := own(f.Name()); err != nil {
+	if err := own(f.File); err != nil {
 		return err
 	}
 	return f.Publish()
+}
+
+// Read is a file of a data directory. Its owner could lead a link to what this process alone may read, and find that in what is made of it.
+//
+// Errors: syscall.ELOOP if it is a link; cofre.ErrRefused if it is something else that is no file.
+func Read(path string) ([]byte, error) {
+	in, err := inside.Open(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close() // only searched
+	return in.ReadFile(filepath.Base(path))
 }
 
 // Free is what can still be stored below path, of which the last parts may not exist yet, and the device

@@ -1,12 +1,14 @@
 package restoring
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // syncers is how many files are synced at once. They wait for the disk, not for a processor, and a file system's
@@ -16,17 +18,31 @@ const syncers = 8
 // syncAll makes files and directories durable. If writeback has begun already, most of it is done.
 //
 // Errors: every failed fsync: what a restore could not make durable it has not restored.
-func syncAll(files, dirs []string) error {
+func (s *stage) syncAll(files, dirs []string) error {
 	var g errgroup.Group
 	g.SetLimit(syncers)
 	for _, f := range files {
-		g.Go(func() error { return durable.SyncFile(f) })
+		g.Go(func() error {
+			out, err := s.openOurs(f)
+			if err != nil {
+				return err
+			}
+			return errors.Join(durable.Sync(out), out.Close())
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	for _, d := range dirs {
-		g.Go(func() error { return durable.SyncDir(d) })
+		g.Go(func() error {
+			return s.within(d, func(in *inside.Dir, name string) error {
+				at, err := in.Follow(name, s.maker())
+				if err != nil {
+					return err
+				}
+				return errors.Join(at.Sync(), at.Close())
+			})
+		})
 	}
 	return g.Wait()
 }

@@ -17,10 +17,11 @@ func (s *stage) claim() (err error) {
 	if err := s.lookAgain(); err != nil {
 		return err
 	}
-	if err := durable.MkdirAll(s.built, 0o700); err != nil {
+	if _, err := s.data(); err != nil {
 		return err
 	}
 	if s.unlock, err = durable.LockDir(s.built); err != nil {
+		s.rooms.close()
 		if !errors.Is(err, cofre.ErrLocked) {
 			return err
 		}
@@ -49,6 +50,7 @@ func (s *stage) lookAtClaimed() error {
 }
 
 func (s *stage) release() {
+	s.rooms.close()
 	if s.unlock != nil {
 		_ = s.unlock() // nothing is lost with a lock
 		s.unlock = nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -233,12 +234,13 @@ func (s *stage) mend(ctx context.Context) error {
 		l.how = how
 		if b == nil {
 			l.left = true
-			if err := durable.Remove(s.path(l.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			err := s.within(l.path, func(in *inside.Dir, name string) error { return durable.Remove(in.At(name)) })
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			continue
 		}
-		if err := datadir.Replace(s.path(l.path), b, s.own); err != nil {
+		if err := s.within(l.path, func(in *inside.Dir, name string) error { return datadir.Replace(in.At(name), b, s.own) }); err != nil {
 			return err
 		}
 	}
@@ -255,7 +257,11 @@ func (s *stage) leaveNote() error {
 	for _, l := range s.lost.sorted() {
 		b.WriteString(l.name() + ": " + l.how.Text + "\n")
 	}
-	return datadir.Replace(filepath.Join(s.built, datadir.LossFile), []byte(b.String()), s.own)
+	data, err := s.data()
+	if err != nil {
+		return err
+	}
+	return datadir.Replace(data.At(datadir.LossFile), []byte(b.String()), s.own)
 }
 
 // anew is a small file, made of what else is known; nil if it is left out.

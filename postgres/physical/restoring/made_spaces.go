@@ -15,7 +15,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -115,15 +115,19 @@ func (s *stage) editOwnWAL() error {
 		return err
 	}
 	for _, name := range s.ownSegments() {
-		at := s.path(path.Join(physical.DataDir, "pg_wal", name))
-		if s.lost.find(path.Join(physical.DataDir, "pg_wal", name)) != nil {
+		at := path.Join(physical.DataDir, "pg_wal", name)
+		if s.lost.find(at) != nil {
 			continue
 		}
 		segment, err := pgdata.ParseSegment(name, s.facts.WALSegmentSize)
 		if err != nil {
 			return err
 		}
-		b, err := os.ReadFile(at)
+		var b []byte
+		err = s.within(at, func(in *inside.Dir, name string) (err error) {
+			b, err = in.ReadFile(name)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -134,7 +138,7 @@ func (s *stage) editOwnWAL() error {
 		if bytes.Equal(was, b) {
 			continue
 		}
-		if err := datadir.Replace(at, b, s.own); err != nil {
+		if err := s.within(at, func(in *inside.Dir, name string) error { return datadir.Replace(in.At(name), b, s.own) }); err != nil {
 			return err
 		}
 	}
@@ -176,31 +180,24 @@ func (s *stage) makeSpaces() error {
 		if _, known := s.spaces[m.OID]; known || m.to == "" {
 			continue
 		}
-		if err := durable.MkdirAll(m.to, 0o700); err != nil {
+		to, err := s.room(m.to)
+		if err != nil {
 			return err
 		}
-		if err := s.own(m.to); err != nil {
+		if err := s.give(to, "."); err != nil {
 			return err
 		}
 		if m.own {
-			if err := errors.Join(os.RemoveAll(filepath.Join(m.to, datadir.SpaceVersion(s.control))), durable.SyncDir(m.to)); err != nil {
+			if err := errors.Join(to.RemoveAll(datadir.SpaceVersion(s.control)), to.Sync()); err != nil {
 				return err
 			}
 		}
 		if m.asIs {
 			continue // the server makes the link
 		}
-		link := filepath.Join(s.built, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
-		if err := os.RemoveAll(link); err != nil {
+		link := path.Join(physical.DataDir, "pg_tblspc", strconv.FormatUint(uint64(m.OID), 10))
+		if err := s.within(link, func(in *inside.Dir, name string) error { return s.makeLink(in, name, m.to) }); err != nil {
 			return err
-		}
-		if err := os.Symlink(m.to, link); err != nil {
-			return err
-		}
-		if s.owner != nil {
-			if err := os.Lchown(link, s.owner.uid, s.owner.gid); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

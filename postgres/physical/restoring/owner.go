@@ -48,10 +48,3 @@ func ownerOf(u *user.User) (*owner, error) {
 	gid, err2 := strconv.Atoi(u.Gid)
 	return &owner{uid, gid}, errors.Join(err1, err2)
 }
-
-func (p *plan) own(path string) error {
-	if p.owner == nil {
-		return nil
-	}
-	return os.Chown(path, p.owner.uid, p.owner.gid)
-}

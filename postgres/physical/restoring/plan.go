@@ -110,6 +110,8 @@ func newPlan(ctx context.Context, o Options, c cofre.Component, tree cofre.Tree)
 	if p.owner, err = p.findOwner(); err != nil {
 		out.Refuse(cofre.SayError(err), cofre.Say("cluster.owner", "name an existing user with --owner"))
 	}
+	p.planLinks(out)
+	p.planGiven(out)
 	p.promise = p.promises()
 	p.describe(out)
 	p.planMadeSpaces(out)

@@ -20,9 +20,11 @@ import (
 
 	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -63,6 +65,7 @@ type stage struct {
 	unlock  func() error // of the directory, while it is touched
 	kept    []cofre.Kept // where what stood in the way is now
 	result  stageResult
+	rooms   rooms
 }
 
 // stageResult is what was done, for the proof.
@@ -119,18 +122,25 @@ func (s *stage) run(ctx context.Context, obs cofre.Observer) error {
 	if err := s.editOwnWAL(); err != nil {
 		return err
 	}
-	if err := s.recovery().Write(s.built, s.facts.Summary, s.control, s.own); err != nil {
+	data, err := s.data()
+	if err != nil {
 		return err
 	}
-	return datadir.Replace(filepath.Join(s.built, controlStaged), s.raw, s.own)
+	if err := s.recovery().Write(data.At("."), s.facts.Summary, s.control, s.own); err != nil {
+		return err
+	}
+	return s.within(path.Join(physical.DataDir, controlStaged), func(in *inside.Dir, name string) error {
+		return datadir.Replace(in.At(name), s.raw, s.own)
+	})
 }
 
 // begin makes the directory one that no server can start on and that says what it is becoming.
 func (s *stage) begin() error {
-	if err := durable.MkdirAll(s.built, 0o700); err != nil {
+	data, err := s.data()
+	if err != nil {
 		return err
 	}
-	if err := s.own(s.built); err != nil {
+	if err := s.give(data, "."); err != nil {
 		return err
 	}
 	b, err := json.Marshal(marker{s.root, s.now})
@@ -138,16 +148,17 @@ func (s *stage) begin() error {
 		return err
 	}
 	// The marker first: a crash after pg_control is gone must leave a directory that says why.
-	if err := datadir.Replace(filepath.Join(s.built, datadir.MarkerFile), b, s.own); err != nil {
+	if err := datadir.Replace(data.At(datadir.MarkerFile), b, s.own); err != nil {
 		return err
 	}
-	if err := durable.SyncDir(filepath.Dir(s.built)); err != nil {
+	if err := durable.SyncDir(data.At("..")); err != nil {
 		return err
 	}
 	if !s.inPlace {
 		return nil
 	}
-	if err := durable.Remove(filepath.Join(s.built, pgdata.ControlFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err = s.within(path.Join(physical.DataDir, pgdata.ControlFile), func(in *inside.Dir, name string) error { return durable.Remove(in.At(name)) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if s.o.Delta {
@@ -159,36 +170,76 @@ func (s *stage) begin() error {
 // keepWAL moves the WAL of the cluster that is about to be overwritten out of the way: its last segments may
 // never have been archived, and are then the only copy of the newest transactions.
 func (s *stage) keepWAL() error {
-	wal, err := filepath.EvalSymlinks(filepath.Join(s.built, "pg_wal"))
+	data, err := s.data()
+	if err != nil {
+		return err
+	}
+	d, err := data.Follow("pg_wal", s.maker())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	names, err := os.ReadDir(wal)
+	defer d.Close() // only searched
+	names, err := d.ReadDir()
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(names, func(d fs.DirEntry) bool { return pgdata.IsSegmentName(d.Name()) }) {
 		return nil
 	}
+	if err := s.keepDir(d, names); err != nil {
+		return fmt.Errorf("keep the WAL in %s: %w", filepath.Join(s.built, "pg_wal"), err)
+	}
+	return nil
+}
+
+// keepDir gives the directory with the WAL another name, beside the data directory or beside itself, and makes it again: if pg_wal is a
+// link, what that leads to must be there.
+func (s *stage) keepDir(d *inside.Dir, names []fs.DirEntry) error {
+	wal, err := d.Real()
+	if err != nil {
+		return err
+	}
+	above, err := inside.OpenAs(filepath.Dir(wal))
+	if err != nil {
+		return err
+	}
+	defer above.Close() // only searched
+	name := filepath.Base(wal)
+	if !sameDir(above, name, d) {
+		return s.changed()
+	}
 	for _, to := range []string{s.aside(s.o.Dir + ".pg_wal"), s.aside(wal)} {
-		err := durable.Rename(wal, to)
+		beside, err := inside.OpenAs(filepath.Dir(to))
+		if err != nil {
+			return err
+		}
+		err = errors.Join(durable.Rename(above.At(name), beside.At(filepath.Base(to))), beside.Close())
 		if errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EBUSY) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("keep the WAL in %s: %w", wal, err)
+			return err
 		}
 		s.keptWAL(wal, to)
-		// If pg_wal is a link, what it leads to must be there again.
-		return durable.MkdirAll(wal, 0o700)
+		if err := above.Mkdir(name); err != nil {
+			return err
+		}
+		return errors.Join(s.give(above, name), above.Sync())
 	}
-	if err := s.keepWALInside(wal, names); err != nil {
-		return fmt.Errorf("keep the WAL in %s: %w", wal, err)
+	return s.keepWALInside(wal, d, names)
+}
+
+// sameDir reports whether a name is that of an open directory.
+func sameDir(in *inside.Dir, name string, d *inside.Dir) bool {
+	named, err := in.Stat(name)
+	if err != nil {
+		return false
 	}
-	return nil
+	here, err := d.Stat(".")
+	return err == nil && named.Dev == here.Dev && named.Ino == here.Ino
 }
 
 func (s *stage) keptWAL(wal, to string) {
@@ -199,24 +250,29 @@ func (s *stage) keptWAL(wal, to string) {
 // renamed. PostgreSQL passes it over, as its name is none of WAL, and so does a later delta.
 const keptInside = "cofre-kept."
 
-func (s *stage) keepWALInside(wal string, names []fs.DirEntry) error {
-	to := filepath.Join(wal, filepath.Base(s.aside(keptInside+"pg_wal")))
-	if err := os.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+func (s *stage) keepWALInside(wal string, d *inside.Dir, names []fs.DirEntry) error {
+	name := s.aside(keptInside + "pg_wal")
+	if err := d.Mkdir(name); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := s.own(to); err != nil {
+	to, err := d.Sub(name)
+	if err != nil {
 		return err
 	}
-	for _, d := range names {
-		if strings.HasPrefix(d.Name(), keptInside) || d.Name() == "lost+found" {
+	defer to.Close() // only searched
+	if err := s.give(to, "."); err != nil {
+		return err
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n.Name(), keptInside) || n.Name() == "lost+found" {
 			continue
 		}
-		if err := os.Rename(filepath.Join(wal, d.Name()), filepath.Join(to, d.Name())); err != nil {
+		if err := d.RenameTo(n.Name(), to, n.Name()); err != nil {
 			return err
 		}
 	}
-	s.keptWAL(wal, to)
-	return errors.Join(durable.SyncDir(to), durable.SyncDir(wal))
+	s.keptWAL(wal, filepath.Join(wal, name))
+	return errors.Join(to.Sync(), d.Sync())
 }
 
 // makeDirs makes the directories, parents first, and the links of the tablespaces.
@@ -225,45 +281,17 @@ func (s *stage) makeDirs() error {
 		if d.Path == physical.TablespacesDir {
 			continue
 		}
-		at := s.path(d.Path)
-		if info, err := os.Lstat(at); err == nil && !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
-			if err := os.Remove(at); err != nil {
-				return err
-			}
-		}
-		// What is above a tablespace's own directory is synced with nothing else.
-		outside, mkdir := path.Dir(d.Path) == physical.TablespacesDir, os.MkdirAll
-		if outside {
-			mkdir = durable.MkdirAll
-		}
-		if err := mkdir(at, 0o700); err != nil {
-			return err
-		}
-		// It may have been made by the administrator, with a mode that has a reason.
-		if !outside {
-			if err := os.Chmod(at, d.Mode.Perm()); err != nil {
-				return err
-			}
-		}
-		if err := s.own(at); err != nil {
+		if err := s.makeDir(d); err != nil {
 			return err
 		}
 	}
 	for _, l := range s.links {
-		at, to := s.path(l.Path), l.Link
+		to := l.Link
 		if oid, err := strconv.ParseUint(path.Base(l.Path), 10, 32); err == nil && path.Dir(l.Path) == physical.DataDir+"/pg_tblspc" {
 			to = cmp.Or(s.spaces[uint32(oid)], to)
 		}
-		if err := os.RemoveAll(at); err != nil {
+		if err := s.within(l.Path, func(in *inside.Dir, name string) error { return s.makeLink(in, name, to) }); err != nil {
 			return err
-		}
-		if err := os.Symlink(to, at); err != nil {
-			return err
-		}
-		if s.owner != nil {
-			if err := os.Lchown(at, s.owner.uid, s.owner.gid); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -272,11 +300,11 @@ func (s *stage) makeDirs() error {
 // removeExtras deletes what a delta finds and the component does not hold.
 func (s *stage) removeExtras() error {
 	wanted := map[string]bool{filepath.Join(s.built, datadir.MarkerFile): true}
-	roots := []string{s.built}
+	roots := []string{physical.DataDir}
 	for _, e := range s.dirs {
 		wanted[s.path(e.Path)] = true
 		if strings.HasPrefix(e.Path, physical.TablespacesDir+"/") && strings.Count(e.Path, "/") == 2 {
-			roots = append(roots, s.path(e.Path))
+			roots = append(roots, e.Path)
 		}
 	}
 	for _, e := range s.links {
@@ -286,20 +314,12 @@ func (s *stage) removeExtras() error {
 		wanted[s.path(f.entry.Path)] = true
 	}
 	for _, root := range roots {
-		err := filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
-			if err != nil || at == root || wanted[at] || d.Name() == "lost+found" {
+		err := s.within(root, func(in *inside.Dir, name string) error {
+			d, err := in.Sub(name)
+			if err != nil {
 				return err
 			}
-			if strings.HasPrefix(d.Name(), keptInside) && filepath.Dir(at) == filepath.Join(s.built, "pg_wal") {
-				return fs.SkipDir
-			}
-			if err := os.RemoveAll(at); err != nil {
-				return err
-			}
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
+			return errors.Join(s.removeBelow(d, s.path(root), wanted), d.Close())
 		})
 		if err != nil {
 			return fmt.Errorf("delete what is not in the component: %w", err)
@@ -355,30 +375,45 @@ func (w *worker) prepare(f *staged) error {
 }
 
 func (s *stage) create(f *staged) error {
-	at := s.path(f.entry.Path)
-	if info, err := os.Lstat(at); err == nil {
-		if info.Mode().IsRegular() {
-			f.before = info.Size()
-		} else if err := os.RemoveAll(at); err != nil {
+	return s.within(f.entry.Path, func(in *inside.Dir, name string) error {
+		if st, err := in.Stat(name); err == nil {
+			if s.ours(&st) {
+				f.before = st.Size
+			} else if err := in.RemoveAll(name); err != nil {
+				return err
+			}
+		}
+		flags := unix.O_WRONLY
+		if f.before == 0 {
+			flags |= unix.O_CREAT
+		}
+		out, err := in.OpenFile(name, flags|unix.O_NONBLOCK, 0o600)
+		if err != nil {
 			return err
 		}
-	}
-	out, err := os.OpenFile(at, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
+		return errors.Join(s.size(out, f), out.Close())
+	})
+}
+
+// size gives an open file the size, the mode and the owner that it is to have, if it is one that may be written.
+func (s *stage) size(out *os.File, f *staged) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(out.Fd()), &st); err != nil {
 		return err
 	}
-	err = errors.Join(out.Truncate(f.entry.Size), out.Chmod(f.entry.Mode.Perm()))
-	if s.owner != nil {
-		err = errors.Join(err, out.Chown(s.owner.uid, s.owner.gid))
+	made := st.Size == 0 && st.Nlink == 1 && int(st.Uid) == os.Geteuid()
+	if !made && !s.ours(&st) {
+		return fmt.Errorf("%s is not the file that was made: somebody else writes into the directory: %w", out.Name(), cofre.ErrRefused)
 	}
-	return errors.Join(err, out.Close())
+	f.before = st.Size
+	return errors.Join(out.Truncate(f.entry.Size), out.Chmod(f.entry.Mode.Perm()), s.own(out))
 }
 
 func (w *worker) piece(ctx context.Context, p piece) (err error) {
 	if err := w.prepare(p.file); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(w.s.path(p.file.entry.Path), os.O_RDWR, 0)
+	out, err := w.s.openOurs(p.file.entry.Path)
 	if err != nil {
 		return err
 	}
@@ -508,16 +543,16 @@ func (s *stage) sync(ctx context.Context) error {
 	var files []string
 	for _, f := range s.files {
 		if l := s.lost.find(f.entry.Path); l == nil || !l.left {
-			files = append(files, s.path(f.entry.Path))
+			files = append(files, f.entry.Path)
 		}
 	}
 	var dirs []string
 	for _, d := range s.dirs {
 		if d.Path != physical.TablespacesDir {
-			dirs = append(dirs, s.path(d.Path))
+			dirs = append(dirs, d.Path)
 		}
 	}
-	return syncAll(files, dirs)
+	return s.syncAll(files, dirs)
 }
 
 // verifyBackup runs PostgreSQL's own check. pg_control is not in its place yet, so it is left out; the tool
@@ -543,7 +578,6 @@ func (s *stage) verifyBackup(ctx context.Context) error {
 // swap moves what stands in the way aside and what was staged to its place. A crash in between leaves the
 // original under its other name, and what was staged whole beside it.
 func (s *stage) swap() error {
-	type move struct{ from, to string }
 	var moves []move
 	for oid, dir := range s.spaces {
 		for _, v := range s.versions(oid) {
@@ -558,10 +592,11 @@ func (s *stage) swap() error {
 	moves = append(moves, move{s.o.Dir, s.aside(s.o.Dir)}, move{s.built, s.o.Dir})
 	s.keep(cofre.ThingDirectory, s.o.Dir, s.aside(s.o.Dir), cofre.Verbatim(s.aside(s.o.Dir)))
 	for _, m := range moves {
-		if err := durable.Rename(m.from, m.to); err != nil {
+		if err := m.do(); err != nil {
 			return err
 		}
 	}
+	s.rooms.close() // they have other names
 	s.built = s.o.Dir
 	return nil
 }
@@ -580,11 +615,15 @@ func (s *stage) check(ctx context.Context) (*cofre.Proof, error) {
 			continue // named for itself
 		}
 		sizes++
-		info, err := os.Stat(s.path(f.entry.Path))
+		var st unix.Stat_t
+		err := s.within(f.entry.Path, func(in *inside.Dir, name string) (err error) {
+			st, err = in.Stat(name)
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		if info.Size() == f.entry.Size || f.entry.Path == path.Join(physical.DataDir, datadir.AutoConf) {
+		if st.Size == f.entry.Size || f.entry.Path == path.Join(physical.DataDir, datadir.AutoConf) {
 			rightSize++
 		}
 	}
@@ -621,9 +660,23 @@ func (s *stage) discard() error {
 		return fmt.Errorf("%s holds what was restored so far: the same command goes on with it", s.built)
 	}
 	var errs []error
+	remove := func(dir string, names ...string) {
+		d, err := inside.OpenAs(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		for _, n := range names {
+			errs = append(errs, d.RemoveAll(n))
+		}
+		errs = append(errs, d.Close())
+	}
 	for oid, dir := range s.spaces {
 		for _, v := range s.versions(oid) {
-			errs = append(errs, os.RemoveAll(filepath.Join(dir, s.version(v))))
+			remove(dir, s.version(v))
 		}
 	}
 	if s.existed {
@@ -631,11 +684,11 @@ func (s *stage) discard() error {
 		errs = append(errs, err)
 		for _, n := range names {
 			if n.Name() != "lost+found" {
-				errs = append(errs, os.RemoveAll(filepath.Join(s.built, n.Name())))
+				remove(s.built, n.Name())
 			}
 		}
 	} else {
-		errs = append(errs, os.RemoveAll(s.built))
+		remove(filepath.Dir(s.built), filepath.Base(s.built))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove what was staged: %w", err)
@@ -652,11 +705,18 @@ func (s *stage) publish() (*cofre.Outcome, error) {
 		}
 	}
 	dir := s.o.Dir
-	if err := durable.Rename(filepath.Join(dir, controlStaged), filepath.Join(dir, pgdata.ControlFile)); err != nil {
+	data, err := s.data()
+	if err != nil {
+		return nil, err
+	}
+	err = s.within(path.Join(physical.DataDir, pgdata.ControlFile), func(in *inside.Dir, name string) error {
+		return durable.Rename(in.At(path.Base(controlStaged)), in.At(name))
+	})
+	if err != nil {
 		return nil, err
 	}
 	// A crash here leaves the marker in a whole cluster, where it disturbs nobody.
-	if err := durable.Remove(filepath.Join(dir, datadir.MarkerFile)); err != nil {
+	if err := durable.Remove(data.At(datadir.MarkerFile)); err != nil {
 		return nil, err
 	}
 	s.touched = false

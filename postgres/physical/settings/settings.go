@@ -179,7 +179,7 @@ func (r Recovery) Libraries(s physical.Summary) (all []library, known bool) {
 // without pg_control, which cannot be started.
 //
 // Errors: of reading and replacing the files.
-func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own func(string) error) error {
+func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own func(*os.File) error) error {
 	var b strings.Builder
 	b.WriteString("# Written by cofre restore. The settings of the recovery end with it.\n")
 	for _, line := range r.settings(s, c) {
@@ -195,7 +195,7 @@ func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own f
 	if err := datadir.Replace(filepath.Join(dir, datadir.RecoveryFile), []byte(b.String()), own); err != nil {
 		return err
 	}
-	auto, err := os.ReadFile(filepath.Join(dir, datadir.AutoConf))
+	auto, err := datadir.Read(filepath.Join(dir, datadir.AutoConf))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -212,8 +212,8 @@ func (r Recovery) Write(dir string, s physical.Summary, c *pgdata.Control, own f
 // cluster is on a new timeline, and whether it takes the original's place a person decides.
 //
 // Errors: of reading and replacing the files; it may be done again.
-func EndRecovery(dir string, own func(string) error) error {
-	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
+func EndRecovery(dir string, own func(*os.File) error) error {
+	b, err := datadir.Read(filepath.Join(dir, datadir.RecoveryFile))
 	if err != nil {
 		return err
 	}
@@ -231,9 +231,9 @@ func EndRecovery(dir string, own func(string) error) error {
 // SYSTEM has copied is gone before the file is that says what it was, and the line that includes nothing goes last.
 //
 // Errors: of reading, replacing and removing the files.
-func End(dir string, own func(string) error) error {
+func End(dir string, own func(*os.File) error) error {
 	path := filepath.Join(dir, datadir.RecoveryFile)
-	b, err := os.ReadFile(path)
+	b, err := datadir.Read(path)
 	if err == nil {
 		if err = flatten(dir, b, own, withInclude); err == nil {
 			err = durable.Remove(path)
@@ -247,8 +247,8 @@ func End(dir string, own func(string) error) error {
 
 // flatten rewrites postgresql.auto.conf: without the lines that ALTER SYSTEM has made of the included file, and with what
 // then does to the rest.
-func flatten(dir string, included []byte, own func(string) error, then func([]byte) []byte) error {
-	auto, err := os.ReadFile(filepath.Join(dir, datadir.AutoConf))
+func flatten(dir string, included []byte, own func(*os.File) error, then func([]byte) []byte) error {
+	auto, err := datadir.Read(filepath.Join(dir, datadir.AutoConf))
 	if err != nil {
 		return err
 	}
@@ -293,9 +293,9 @@ func withoutInclude(auto []byte) []byte {
 // Raise sets one setting of recoveryFile higher.
 //
 // Errors: of reading and replacing the file.
-func Raise(dir, name string, value int, own func(string) error) error {
+func Raise(dir, name string, value int, own func(*os.File) error) error {
 	path := filepath.Join(dir, datadir.RecoveryFile)
-	b, err := os.ReadFile(path)
+	b, err := datadir.Read(path)
 	if err != nil {
 		return err
 	}
