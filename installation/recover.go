@@ -5,18 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"syscall"
-	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/loss"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
-	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres"
@@ -24,7 +19,6 @@ import (
 	"github.com/trustlayer/cofre/postgres/physical/recovering"
 	"github.com/trustlayer/cofre/postgres/physical/restoring"
 	"github.com/trustlayer/cofre/postgres/physical/settings"
-	"github.com/trustlayer/cofre/postgres/wal/fetch"
 )
 
 // Cluster is where a cluster is restored to, until when it recovers, and what then.
@@ -225,7 +219,7 @@ func (r *clusterRestore) run(ctx context.Context, obs cofre.Observer, dir string
 		}
 		err = errors.Join(err, found.Server.Close())
 	}
-	if err = errors.Join(err, forgetSpool(ctx, dir)); err != nil {
+	if err = errors.Join(err, walorigin.ForgetSpool(ctx, dir)); err != nil {
 		return nil, restored, err
 	}
 	if found.Promoted {
@@ -272,43 +266,4 @@ func whilePaused(done *cofre.Outcome, p *recovering.Paused, superuser string) {
 func forget(done *cofre.Outcome, before string) {
 	command := before + "rm -r " + shell.Quote(filepath.Join(done.Restored, datadir.SpoolDir))
 	done.Then(cofre.DoForgetKey, command, cofre.Say("recover.to_forget", "if it is never promoted, to remove the key that reads the archived WAL: {{.command}}", "command", command))
-}
-
-// forgetSpool removes what fetching left in a data directory whose server does not run any more. A process that fetches
-// ahead may not have noticed that, and adds files while they are removed; without the key it begins nothing new.
-func forgetSpool(ctx context.Context, dir string) error {
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		err := forgetIn(dir)
-		switch {
-		case err == nil || errors.Is(err, fs.ErrNotExist):
-			return nil
-		case !errors.Is(err, syscall.ENOTEMPTY) || time.Now().After(deadline) || ctx.Err() != nil:
-			return fmt.Errorf("remove the key that the recovery has used, and what it has fetched: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// forgetIn removes it once. What is there may be a link, which is removed as one.
-func forgetIn(dir string) error {
-	data, err := inside.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer data.Close() // only searched
-	spool, err := data.Sub(datadir.SpoolDir)
-	if errors.Is(err, syscall.ENOTDIR) {
-		return data.Remove(datadir.SpoolDir)
-	}
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(fetch.Forget(spool.At(".")), spool.Close()); err != nil {
-		return err
-	}
-	return data.Rmdir(datadir.SpoolDir)
 }
