@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 type between struct {
 	url    string
 	mu     sync.Mutex
-	fail   func(path string) int                             // the status to answer with instead, or 0
+	fail   func(path string) int                             // the status to answer with instead, cut for none, or 0
 	change func(path string, h http.Header, b []byte) []byte // what goes back for a download
 }
 
@@ -49,6 +49,9 @@ func (g *between) set(fail func(string) int, change func(string, http.Header, []
 	defer g.mu.Unlock()
 	g.fail, g.change = fail, change
 }
+
+// cut is no answer: the connection ends.
+const cut = -1
 
 const download = "/object/authenticated/"
 
@@ -84,7 +87,10 @@ func (r *room) through() *between {
 		fail := g.fail
 		g.mu.Unlock()
 		if fail != nil {
-			if status := fail(strings.TrimPrefix(q.URL.Path, download)); status != 0 {
+			switch status := fail(strings.TrimPrefix(q.URL.Path, download)); {
+			case status == cut:
+				panic(http.ErrAbortHandler)
+			case status != 0:
 				http.Error(w, "the gateway has no answer", status)
 				return
 			}

@@ -666,14 +666,16 @@ func TestEachRequestOfAMethodCounts(t *testing.T) {
 		store, err := supabase.Open(t.Context(), supabase.Config{URL: g.url, Key: secret.New(r.server.Key), ResumableAbove: 8 << 20, Patience: time.Second})
 		must(t, err)
 		r.ensure(bucket.Bucket{ID: "evidence"})
-		everyMethod(t, store, r.store, "evidence", func(f *testkit.Faults) {
-			g.set(func(path string) int {
-				if f.Check(path) != nil {
-					return http.StatusForbidden
-				}
-				return 0
-			}, nil)
-		})
+		for _, status := range []int{http.StatusForbidden, cut} {
+			everyMethod(t, store, r.store, "evidence", func(f *testkit.Faults) {
+				g.set(func(path string) int {
+					if f.Check(path) != nil {
+						return status
+					}
+					return 0
+				}, nil)
+			})
+		}
 	})
 	t.Run("s3", func(t *testing.T) {
 		r := newTagRoom(t)
