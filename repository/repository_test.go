@@ -194,8 +194,13 @@ func readFile(t testing.TB, r cofre.Repository, root cofre.ObjectID, path string
 
 func findings(t testing.TB, r cofre.Repository, p []cofre.RecoveryPoint, level cofre.Level) []cofre.Finding {
 	t.Helper()
+	return verified(t, r, p, cofre.Verification{Level: level})
+}
+
+func verified(t testing.TB, r cofre.Repository, p []cofre.RecoveryPoint, how cofre.Verification) []cofre.Finding {
+	t.Helper()
 	var found []cofre.Finding
-	for f, err := range r.Verify(t.Context(), p, cofre.Verification{Level: level}) {
+	for f, err := range r.Verify(t.Context(), p, how) {
 		if err != nil {
 			t.Fatal(err)
 		}

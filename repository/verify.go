@@ -80,6 +80,10 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 	if err != nil {
 		return err
 	}
+	for _, name := range ledger.Half {
+		v.Observer.Observe(cofre.Event{At: time.Now(), Type: cofre.TypeNote}.Saying(cofre.Say("repository.half_sealed",
+			"{{.name}} is not there; what it confirms is whole, and nothing is lost: a capture or a prune is writing it, or was killed before it did, or the storage has lost it; the next backup or prune writes it", "name", name)))
+	}
 	problems := ledger.Problems
 	found, err := v.files.Sealed(ctx)
 	if err != nil {

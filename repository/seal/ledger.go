@@ -36,6 +36,9 @@ type Ledger struct {
 	Unkeyed  []string          // the seals without the key, by name
 	Damaged  []string          // those that are none
 	Keyed    int               // how many have it
+	// Half are second seals that are not there, though what they are to confirm is, as the first one says: whoever writes them is at it, or was killed, or the
+	// storage has lost them. Nothing else is lost with them, and Mend writes them.
+	Half []string
 }
 
 // Problem is something wrong with one object of the store.
@@ -91,16 +94,29 @@ func readLedger(ctx context.Context, st cofre.Store, key Key, raised bool) (l *L
 		}
 	}
 	l.Raised = l.Raised || l.Said
+	for i, name := range names { // a first is listed right before its second
+		if pair, ok := strings.CutSuffix(name, secondOfPair); ok && (i == 0 || names[i-1] != pair+firstOfPair) {
+			seals[i].doubt()
+		}
+	}
 	l.take(seals, key)
 	slices.SortFunc(l.Problems, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
 	// Seals that were written as one pair are removed one by one.
 	l.Problems = slices.DeleteFunc(l.Problems, func(p Problem) bool { return l.Removed[p.Name] })
-	lone, err := lonePairs(ctx, st, names, seals, l.Removed)
-	if err != nil {
+	if err := l.lonePairs(ctx, st, names, seals, damaged); err != nil {
 		return nil, false, err
 	}
-	l.Problems = append(l.Problems, lone...)
 	return l, vanished, nil
+}
+
+// doubt takes what a second seal confirms for announced: its first is not there, so that it may be of a writer that slept while others mended the pair, wrote it as one
+// with others, and removed what it confirms.
+func (s *Seal) doubt() {
+	for i := range s.Records {
+		if s.Records[i].State == Stored {
+			s.Records[i].State = Announced
+		}
+	}
 }
 
 // take takes what seals say, in the order of their names, which is that of their making: of two records of a name the later one holds.
@@ -150,59 +166,96 @@ func eachSeal(ctx context.Context, st cofre.Store, key Key, names []string, do f
 	return group.Wait()
 }
 
-// lonePairs finds seals whose other half is gone.
-func lonePairs(ctx context.Context, st cofre.Store, names []string, seals []Seal, removed map[string]bool) ([]Problem, error) {
-	there := map[string]int{}
-	for i, name := range names {
-		there[name] = i
+// lonePairs finds seals whose other half is gone. A first seal holds all that its pair says: without the second it is whole as long as what it announces is as
+// it says, or never came.
+func (l *Ledger) lonePairs(ctx context.Context, st cofre.Store, names []string, seals []Seal, damaged map[string]bool) error {
+	there := map[string]bool{}
+	for _, name := range names {
+		there[name] = true
 	}
-	var found []Problem
 	for i, name := range names {
-		if removed[name] {
+		if l.Removed[name] {
 			continue
 		}
 		if pair, ok := strings.CutSuffix(name, secondOfPair); ok {
-			if _, ok := there[pair+firstOfPair]; !ok {
-				found = append(found, Problem{pair + firstOfPair, "the seal is missing"})
+			if there[pair+firstOfPair] {
+				continue
+			}
+			late, err := l.late(ctx, st, seals[i])
+			if err != nil {
+				return err
+			}
+			if !late {
+				l.Problems = append(l.Problems, Problem{pair + firstOfPair, "the seal is missing"})
 			}
 			continue
 		}
-		pair := strings.TrimSuffix(name, firstOfPair)
-		if _, ok := there[pair+secondOfPair]; ok {
+		second := strings.TrimSuffix(name, firstOfPair) + secondOfPair
+		if there[second] {
 			continue
 		}
-		lost, err := secondIsLost(ctx, st, pair+secondOfPair, seals[i])
-		if err != nil {
-			return nil, err
+		if damaged[name] {
+			l.Problems = append(l.Problems, Problem{second, "the seal is missing"})
+			continue
 		}
-		if lost {
-			found = append(found, Problem{pair + secondOfPair, "the seal is missing, or the capture that was about to write it was killed in that instant"})
+		if err := l.firstAlone(ctx, st, second, seals[i]); err != nil {
+			return err
 		}
 	}
-	return found, nil
+	return nil
 }
 
-// secondIsLost tells a second seal that was lost from one that was never written, because its capture was
-// killed before the index that it confirms, or is writing it now.
-func secondIsLost(ctx context.Context, st cofre.Store, second string, first Seal) (bool, error) {
-	for _, rec := range first.Records {
-		if rec.State != Announced {
+// late reports whether a second seal without its first confirms only what others have sealed since, or removed. See doubt.
+//
+// Errors: of the store.
+func (l *Ledger) late(ctx context.Context, st cofre.Store, second Seal) (bool, error) {
+	for _, rec := range second.Records {
+		if l.Records[rec.Name].State == Stored {
 			continue
 		}
-		if _, err := st.Stat(ctx, rec.Name); errors.Is(err, cofre.ErrNotFound) {
-			return false, nil
-		} else if err != nil {
-			return false, err
-		}
-	}
-	for deadline := time.Now().Add(pairPatience); ; {
-		if _, err := st.Stat(ctx, second); err == nil {
+		if _, err := st.Stat(ctx, rec.Name); err == nil {
 			return false, nil
 		} else if !errors.Is(err, cofre.ErrNotFound) {
 			return false, err
 		}
-		if time.Since(first.At) > time.Minute || time.Now().After(deadline) {
+	}
+	return len(second.Records) > 0, nil
+}
+
+// firstAlone looks at what the first seal of a pair announces in the place of the second, which is not there.
+func (l *Ledger) firstAlone(ctx context.Context, st cofre.Store, second string, first Seal) error {
+	for _, rec := range first.Records {
+		if rec.State != Announced || l.Removed[rec.Name] {
+			continue
+		}
+		what, err := Check(ctx, st, rec)
+		switch {
+		case err != nil:
+			return err
+		case what == missing:
+			return nil // its capture was killed before it wrote that, or is about to: nothing refers to it
+		case what != "":
+			l.Problems = append(l.Problems, Problem{second, fmt.Sprintf("the seal is missing, and what it confirms is not what was announced: %s %s", rec.Name, what)})
+			return nil
+		}
+	}
+	comes, err := awaitSecond(ctx, st, second, first.At)
+	if !comes && err == nil {
+		l.Half = append(l.Half, second)
+	}
+	return err
+}
+
+// awaitSecond waits for the second seal of a pair for as long as its writer may be at it right now.
+func awaitSecond(ctx context.Context, st cofre.Store, second string, firstAt time.Time) (comes bool, err error) {
+	for deadline := time.Now().Add(pairPatience); ; {
+		if _, err := st.Stat(ctx, second); err == nil {
 			return true, nil
+		} else if !errors.Is(err, cofre.ErrNotFound) {
+			return false, err
+		}
+		if time.Since(firstAt) > time.Minute || time.Now().After(deadline) {
+			return false, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -232,13 +285,16 @@ func ReadNote(ctx context.Context, st cofre.Store, name string) ([]byte, error) 
 	return io.ReadAll(body)
 }
 
+// missing is what Check says of an object that is not there.
+const missing = "is missing"
+
 // Check reads an object and compares it with what was sealed. It returns what is wrong, or "".
 //
 // Errors: that the store cannot be asked; see IsOutside.
 func Check(ctx context.Context, st cofre.Store, rec Record) (string, error) {
 	body, err := st.Open(ctx, rec.Name, 0, -1)
 	if errors.Is(err, cofre.ErrNotFound) {
-		return "is missing", nil
+		return missing, nil
 	}
 	if err != nil {
 		return Unreadable(err)
@@ -308,7 +364,7 @@ func mendPair(ctx context.Context, st cofre.Store, key Key, pair string) error {
 			return err
 		case what == "":
 			rec.State = Stored
-		case what == "is missing":
+		case what == missing:
 			rec = Record{State: Removed, Name: rec.Name}
 		default:
 			return nil // verify reports it

@@ -134,6 +134,59 @@ func TestAnIndexIsSealedAround(t *testing.T) {
 	}
 }
 
+// TestWhoeverSleptBetweenTwoSealsGoesOn: another has mended the pair, before or after the index was written. The index is sealed in the end.
+func TestWhoeverSleptBetweenTwoSealsGoesOn(t *testing.T) {
+	for _, key := range []Key{nil, Key(bytes.Repeat([]byte{7}, 32))} {
+		for name, mended := range map[string]string{"before the index": "first", "after the index": "index", "a flush": ""} {
+			k := keep(t)
+			s := &Sealer{Store: k.st, Key: key}
+			pack := k.put("p1", "a pack")
+			s.Add(pack)
+			mend := func() {
+				k.age(k.seals()[0])
+				if err := Mend(t.Context(), k.st, key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			index := Record{State: Stored, Size: 8, Hash: blake3.Sum256([]byte("an index")), Name: "x1"}
+			sleep := false
+			k.fail = func(op storetest.Verb, name string) error {
+				if op == storetest.Create && strings.HasSuffix(name, secondOfPair) && sleep {
+					sleep = false
+					mend()
+				}
+				return nil
+			}
+			err := func() error {
+				if mended == "" {
+					sleep = true
+					return s.Flush(t.Context())
+				}
+				return s.Around(t.Context(), index, func() error {
+					if sleep = mended == "index"; !sleep {
+						mend()
+					}
+					k.put("x1", "an index")
+					return nil
+				})
+			}()
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			l, err := ReadLedger(t.Context(), k.st, key, key != nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := l.Records["x1"]; mended != "" && (got.State != Stored || got.Hash != index.Hash || got.Keyed != (key != nil)) {
+				t.Errorf("%s: the index is %+v", name, got)
+			}
+			if got := l.Records["p1"]; got.Hash != pack.Hash || len(l.Problems) != 0 || len(l.Half) != 0 || len(l.Removed) != 0 && l.Removed["x1"] {
+				t.Errorf("%s: the seals say %+v", name, l)
+			}
+		}
+	}
+}
+
 // TestNothingSealedIsForgotten: what could not be sealed stays pending, in its order, and an index is not written without its seal.
 func TestNothingSealedIsForgotten(t *testing.T) {
 	full := errors.New("full")
@@ -199,34 +252,50 @@ func TestReadLedgerNamesWhatIsWrongWithSeals(t *testing.T) {
 	for name, c := range map[string]struct {
 		make func(*kept)
 		want []string // names of seals
+		half []string
 	}{
 		"a whole pair": {func(k *kept) {
 			k.seal(pair+firstOfPair, Seal{At: old})
 			k.seal(pair+secondOfPair, Seal{At: old})
-		}, nil},
+		}, nil, nil},
 		"a damaged one": {func(k *kept) {
 			k.put(pair+firstOfPair, "cofre seals 1\n")
 			k.seal(pair+secondOfPair, Seal{At: old})
-		}, []string{pair + firstOfPair}},
-		"no first": {func(k *kept) { k.seal(pair+secondOfPair, Seal{At: old}) }, []string{pair + firstOfPair}},
+		}, []string{pair + firstOfPair}, nil},
+		"no first": {func(k *kept) { k.seal(pair+secondOfPair, Seal{At: old}) }, []string{pair + firstOfPair}, nil},
+		"no first, and what it confirms is there": {func(k *kept) {
+			k.seal(pair+secondOfPair, Seal{At: old, Records: []Record{k.put("x", "index")}})
+		}, []string{pair + firstOfPair}, nil},
+		"no first, and what it confirms was removed long ago": {func(k *kept) {
+			k.seal(pair+secondOfPair, Seal{At: old, Records: []Record{{State: Stored, Name: "x"}}})
+		}, nil, nil},
 		"no second, of nothing announced": {func(k *kept) {
 			k.seal(pair+firstOfPair, Seal{At: old})
-		}, []string{pair + secondOfPair}},
+		}, nil, []string{pair + secondOfPair}},
 		"no second, and its index is there": {func(k *kept) {
 			k.seal(pair+firstOfPair, Seal{At: old, Records: []Record{announced(k.put("x", "index"))}})
-		}, []string{pair + secondOfPair}},
+		}, nil, []string{pair + secondOfPair}},
+		"no second, and its index is another": {func(k *kept) {
+			k.seal(pair+firstOfPair, Seal{At: old, Records: []Record{announced(k.put("x", "index"))}})
+			k.put("x", "other")
+		}, []string{pair + secondOfPair}, nil},
+		"no second, and a damaged first": {func(k *kept) { k.put(pair+firstOfPair, "cofre seals 1\n") }, []string{pair + firstOfPair, pair + secondOfPair}, nil},
 		"no second, and its index never came": {func(k *kept) {
 			k.seal(pair+firstOfPair, Seal{At: old, Records: []Record{k.put("p", "pack"), {State: Announced, Name: "x"}}})
-		}, nil},
+		}, nil, nil},
 	} {
 		k := keep(t)
 		c.make(k)
 		var got []string
-		for _, p := range k.ledger().Problems {
+		l := k.ledger()
+		for _, p := range l.Problems {
 			got = append(got, p.Name)
 		}
-		if !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%s: problems with %v, want %v", name, got, c.want)
+		if !reflect.DeepEqual(got, c.want) || !reflect.DeepEqual(l.Half, c.half) {
+			t.Errorf("%s: problems with %v and half of %v, want %v and %v", name, got, l.Half, c.want, c.half)
+		}
+		if rec, ok := l.Records["x"]; ok && rec.State != Announced && len(got)+len(l.Half) > 0 {
+			t.Errorf("%s: %+v is taken for written", name, rec)
 		}
 	}
 }
@@ -245,13 +314,13 @@ func TestASecondSealIsWaitedFor(t *testing.T) {
 		}
 		return nil
 	}
-	if l := k.ledger(); len(l.Problems) != 0 {
-		t.Errorf("%+v, and its writer was at it", l.Problems)
+	if l := k.ledger(); len(l.Problems) != 0 || len(l.Half) != 0 {
+		t.Errorf("%+v, %v, and its writer was at it", l.Problems, l.Half)
 	}
 	k.drop(second)
 	asked = 2
-	if l := k.ledger(); len(l.Problems) != 1 || l.Problems[0].Name != second {
-		t.Errorf("%+v, want that the second seal is missing", l.Problems)
+	if l := k.ledger(); len(l.Problems) != 0 || !reflect.DeepEqual(l.Half, []string{second}) {
+		t.Errorf("%+v, %v, want that half of it is sealed", l.Problems, l.Half)
 	}
 }
 

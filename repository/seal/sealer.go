@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -33,7 +34,8 @@ func (s *Sealer) Add(r Record) {
 // Around seals an index and every pack that is pending, and calls write between the two seals of the pair.
 //
 // A crash before write leaves an announcement of a blob that never came, which verify passes over. A crash
-// after write leaves a first seal without its second; mend makes it good.
+// after write leaves a first seal without its second; Mend makes it good. Whoever slept so long between the two that somebody else has
+// mended the pair goes on if the seal that is there says the same, and says it in a new pair if it does not: it was mended before the index was there.
 //
 // Errors: of write, and of the store; what was pending stays so if the first seal could not be written.
 func (s *Sealer) Around(ctx context.Context, index Record, write func() error) error {
@@ -50,10 +52,22 @@ func (s *Sealer) Around(ctx context.Context, index Record, write func() error) e
 		s.restore(pending)
 		return err
 	}
+	// What others say from now on of the index that they see holds against this.
+	again, confirmed := Names(s.now())
 	if err := write(); err != nil {
 		return err
 	}
-	return s.write(ctx, second, []Record{index})
+	err := s.write(ctx, second, []Record{index})
+	if !errors.Is(err, cofre.ErrExists) {
+		return err
+	}
+	if same, err := s.said(ctx, second, []Record{index}); same || err != nil {
+		return err
+	}
+	if err := s.write(ctx, again, []Record{index}); err != nil {
+		return err
+	}
+	return s.write(ctx, confirmed, nil)
 }
 
 // Flush seals what is pending outside of any index: the format, and what was removed.
@@ -82,6 +96,9 @@ func (s *Sealer) Write(ctx context.Context) error {
 	err := s.write(ctx, first, pending)
 	if err == nil {
 		err = s.write(ctx, second, nil)
+	}
+	if errors.Is(err, cofre.ErrExists) {
+		err = nil // somebody has mended the pair, whose first seal says all of it
 	}
 	if err != nil {
 		s.restore(pending)
@@ -146,6 +163,20 @@ func (s *Sealer) date(ctx context.Context, pending []Record) {
 func (s *Sealer) write(ctx context.Context, name string, records []Record) error {
 	text := Seal{At: time.Now(), Records: records, Raised: s.Raised}.EncodeAs(name, s.Key)
 	return s.Store.Create(ctx, name, bytes.NewReader(text), int64(len(text)))
+}
+
+// said reports whether the seal of a name is one that this sealer could have written, of these records.
+//
+// Errors: of the store.
+func (s *Sealer) said(ctx context.Context, name string, records []Record) (bool, error) {
+	there, err := readSeal(ctx, s.Store, s.Key, name)
+	if errors.Is(err, errSeal) || errors.Is(err, cofre.ErrNotFound) {
+		return false, nil
+	}
+	same := there.Keyed == (s.Key != nil) && slices.EqualFunc(there.Records, records, func(a, b Record) bool {
+		return a.State == b.State && a.Size == b.Size && a.Hash == b.Hash && a.Name == b.Name
+	})
+	return same, err
 }
 
 // now never returns the same instant twice: of two records of one name the later seal holds.
