@@ -66,7 +66,8 @@ var heights = map[string]int{
 	"repository/seal":                1, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/readback":            4, // what the store holds, compared with its seals
-	"repository/kit":                 3, // what a person needs when the machine is gone
+	"repository/told":                1, // what records of damage say, as messages
+	"repository/kit":                 4, // what a person needs when the machine is gone
 	"repository/vouching":            4, // what somebody with the password has written, told from what others have
 	"repository/pruning":             3, // gives back what no point refers to
 	"repository/compressors":         1, // the library's, faster
@@ -100,6 +101,7 @@ var heights = map[string]int{
 	"installation/hooks":             5, // commands around backups and restores
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know
+	"installation/room":              6, // whether the next backup has room
 	"installation/sealing":           6, // the repository, sealed under its password
 	"installation/expiry":            6, // what goes, what stays, and why
 	"installation/standing":          7, // gathers what a status goes by

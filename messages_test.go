@@ -271,7 +271,8 @@ var sentences = map[string][]string{
 var notYetSaid = map[string]int{
 	"demo":                       1, // a line of what differs in the demonstration
 	"postgres/logical/restoring": 2, // what a record of the repository says of damage
-	"repository":                 4, // the same
+	"repository":                 1, // the same
+	"repository/told":            3, // the same
 }
 
 func TestSentencesWithoutACodeOnlyGrowFewer(t *testing.T) {

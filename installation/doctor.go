@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/room"
 	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/installation/walorigin"
@@ -122,7 +123,7 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	}
 	detail, err := sealing.Detail(ctx, repo, cofre.SayN("doctor.stats", stats.Points, "{{.url}}, 1 recovery point, {{.size}} in {{.blobs}}, {{.encryption}}", "{{.url}}, {{.n}} recovery points, {{.size}} in {{.blobs}}, {{.encryption}}", "url", stats.URL, "size", words.Size(stats.StoredBytes),
 		"blobs", cofre.SayN("doctor.blobs", int(stats.StoredBlobs), "1 blob", "{{.n}} blobs"), "encryption", stats.Encryption))
-	last, lastErr := lastStored(ctx, repo)
+	last, lastErr := room.LastStored(ctx, repo)
 	if err = errors.Join(err, lastErr, repo.Close(ctx)); err != nil {
 		return failed(subject, err)
 	}
@@ -137,7 +138,7 @@ func lookAtRepository(ctx context.Context, cfg *config.Config, i int, r config.R
 	}
 	var free int64
 	if err == nil {
-		free, err = roomFor(ctx, st, last)
+		free, err = room.For(ctx, st, last)
 	}
 	if err != nil {
 		return failed(subject, err)
@@ -193,35 +194,6 @@ func damagedWAL(ctx context.Context, r config.Repository) ([]wal.Damage, error) 
 		all = append(all, slices.DeleteFunc(damaged, func(d wal.Damage) bool { return d.Acknowledged })...)
 	}
 	return all, nil
-}
-
-// lastStored is what the newest point added to the repository.
-func lastStored(ctx context.Context, repo cofre.Repository) (int64, error) {
-	var last int64
-	for p, err := range repo.Points(ctx) {
-		if err != nil {
-			return 0, err
-		}
-		last = 0
-		for _, c := range p.Components {
-			last += c.Stored
-		}
-	}
-	return last, nil
-}
-
-// leastRoom is the room that a repository has at least, in bytes: two segments of WAL.
-const leastRoom = 32 << 20
-
-// roomFor says how much space is free, -1 if the store does not say, and that it is not enough for another backup of
-// the size of the last.
-func roomFor(ctx context.Context, st cofre.Store, last int64) (int64, error) {
-	free, err := st.Free(ctx)
-	if need := max(last, leastRoom); err == nil && free >= 0 && free < need {
-		err = cofre.WithHint(cofre.Fail(cofre.Say("doctor.little_room", "{{.free}} are free in {{.path}}, and the next backup may need {{.needed}}", "free", words.Size(free), "path", st.URL(), "needed", words.Size(need)), cofre.ErrDiskFull),
-			cofre.Say("doctor.room", "make room: df -h {{.path}}", "path", st.URL()))
-	}
-	return free, err
 }
 
 // lookAtArchiver looks whether the server, which calls archive_command as its own user, may write into the folders of the

@@ -54,6 +54,17 @@ func (in *Installation) Init(ctx context.Context) (_ Initialized, err error) {
 	return made, err
 }
 
+// RestoreFormat puts the format back that the repository has lost, from the text of its recovery kit. It returns the names of what was written.
+//
+// Errors: cofre.ErrConfig, and those of repository.RestoreFormat.
+func (in *Installation) RestoreFormat(ctx context.Context, text string) ([]string, error) {
+	c, err := repositoryConfig(in.cfg, in.cfg.Repository)
+	if err != nil {
+		return nil, err
+	}
+	return repository.RestoreFormat(ctx, c, text)
+}
+
 // Kits returns the recovery kit of the repository and of each copy.
 //
 // Errors: cofre.ErrConfig, and those of repository.Kit.

@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/told"
 )
 
 // What is found damaged is remembered in the repository, so that the next backup knows, on whatever machine: in a small
@@ -263,7 +264,7 @@ func damageOf(known knownDamage, lost map[content.ID]string, there map[component
 			}
 			by[e.Point].Findings = append(by[e.Point].Findings, cofre.Finding{
 				Check: damageCheck, Kind: e.Kind, Name: e.Name, Object: e.Path,
-			}.Saying(cofre.Say("repository.of_component", "{{.what}} of {{.source}}", "what", told(e.What), "source", cofre.SourceID{Kind: e.Kind, Name: e.Name}.Label())))
+			}.Saying(cofre.Say("repository.of_component", "{{.what}} of {{.source}}", "what", told.Of(e.What), "source", cofre.SourceID{Kind: e.Kind, Name: e.Name}.Label())))
 		}
 	}
 	damages := make([]cofre.Damage, 0, len(by))

@@ -54,7 +54,42 @@ func Init(ctx context.Context, c Config) (*kit.Kit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("init repository %s: %w", s.URL(), err)
 	}
-	return kit.New(s.URL(), c.PasswordSource), nil
+	return newKit(ctx, c, b)
+}
+
+func newKit(ctx context.Context, c Config, b *blobs.Storage) (*kit.Kit, error) {
+	f, err := kit.ReadFormat(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("recovery kit of %s: %w", b.Store.URL(), err)
+	}
+	return kit.New(b.Store.URL(), c.PasswordSource, f), nil
+}
+
+// RestoreFormat puts the format back that is missing, from the text of a recovery kit, after the repository was opened with it. It returns the names of
+// what it has written.
+//
+// Errors: cofre.ErrExists if nothing was missing; ErrCorrupt if the kit is not that of this repository, or was mistyped; ErrWrongKey; those of the store.
+func RestoreFormat(ctx context.Context, c Config, text string) ([]string, error) {
+	f, err := kit.ParseFormat(text)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(ctx, c.store(false))
+	if err != nil {
+		return nil, fmt.Errorf("restore the format: %w", noRepo(err, c.URL))
+	}
+	b := blobs.New(s)
+	tried := f.Over(s, b)
+	look := c
+	look.ReadOnly = true
+	r, err := openOn(ctx, look, tried, tried)
+	if err != nil {
+		return nil, fmt.Errorf("with the format of the kit: %w", err)
+	}
+	if err := errors.Join(r.refresh(ctx), r.Close(ctx)); err != nil {
+		return nil, r.explain("with the format of the kit", err)
+	}
+	return f.Restore(ctx, b)
 }
 
 // Kit returns the recovery kit of a repository that exists, without opening it: no password is needed to say where it is.
@@ -65,11 +100,15 @@ func Kit(ctx context.Context, c Config) (*kit.Kit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recovery kit: %w", noRepo(err, c.URL))
 	}
-	r := &Repository{config: c, store: s, blobs: blobs.New(s)}
-	if _, err := r.readUniqueID(ctx); err != nil {
+	b := blobs.New(s)
+	if err := kit.FindLost(ctx, b); err != nil {
 		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
 	}
-	return kit.New(s.URL(), c.PasswordSource), nil
+	r := &Repository{config: c, store: s, blobs: b}
+	if _, err := r.readUniqueID(ctx); err != nil && !errors.Is(err, cofre.ErrCorrupt) { // then there is a second copy
+		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
+	}
+	return newKit(ctx, c, b)
 }
 
 func initialize(ctx context.Context, c Config, b *blobs.Storage) error {
@@ -83,6 +122,11 @@ func initialize(ctx context.Context, c Config, b *blobs.Storage) error {
 			cofre.Say("repository.second_copy", "put it back from its second copy: cofre verify --level content, then cofre backup"))
 	} else if !errors.Is(err, cofre.ErrNotFound) {
 		return err
+	}
+	if remains, err := kit.Remains(ctx, b); err != nil {
+		return err
+	} else if remains != "" {
+		return kit.Lost(b.Naming.Name(format.KopiaRepositoryBlobID), remains)
 	}
 	// The format comes last: without it there is no repository, and an init that was cut short starts over.
 	if m, err := b.GetMetadata(ctx, format.KopiaBlobCfgBlobID); err == nil && time.Since(m.Timestamp) > abandonedInit {

@@ -26,6 +26,7 @@ import (
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/compressors"
+	"github.com/trustlayer/cofre/repository/kit"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
@@ -92,7 +93,12 @@ func Open(ctx context.Context, c Config) (*Repository, error) {
 func openOn(ctx context.Context, c Config, s, notes cofre.Store) (*Repository, error) {
 	r := &Repository{config: c, store: s, notes: notes, blobs: blobs.New(s), flushEvery: flushEvery, computing: blobs.NewTurns()}
 	if err := r.mended(ctx, func() error { return r.connect(ctx) }); err != nil {
-		return nil, fmt.Errorf("open repository %s: %w", s.URL(), r.diagnosed(ctx, err))
+		if lost := kit.FindLost(ctx, r.blobs); lost != nil {
+			err = lost
+		} else {
+			err = r.diagnosed(ctx, err)
+		}
+		return nil, fmt.Errorf("open repository %s: %w", s.URL(), err)
 	}
 	return r, nil
 }

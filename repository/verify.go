@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/readback"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/told"
 )
 
 const (
@@ -469,7 +470,7 @@ func (v *verification) reportEntries(p cofre.RecoveryPoint, c cofre.Component, f
 		switch {
 		case i < mostFindings:
 			if !v.report(cofre.Finding{Kind: c.Kind, Name: c.Name, Object: e.path}.Saying(
-				cofre.Say("repository.of_point", "{{.what}} of {{.source}} of point {{.point}}", "what", told(e.what), "source", c.Label(), "point", p.ID))) {
+				cofre.Say("repository.of_point", "{{.what}} of {{.source}} of point {{.point}}", "what", told.Of(e.what), "source", c.Label(), "point", p.ID))) {
 				return false
 			}
 		case i == len(found)-1:

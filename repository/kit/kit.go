@@ -17,12 +17,14 @@ type Kit struct {
 	// JournalKey and Checkpoint are those of the journal: whoever has them sees whether history was rewritten.
 	JournalKey string `json:"journal_key,omitempty"`
 	Checkpoint string `json:"checkpoint,omitempty"`
+	// Format is what leads from the password to everything else, encrypted, as lines: see ParseFormat.
+	Format string `json:"format,omitempty"`
 
 	Messages cofre.Messages `json:"messages,omitempty"` // of Text
 }
 
-// New is the kit of the repository at an address without credentials. passwordSource says where its password is.
-func New(url, passwordSource string) *Kit {
+// New is the kit of the repository at an address without credentials, and of its format. passwordSource says where its password is.
+func New(url, passwordSource string, f Format) *Kit {
 	source := cofre.Verbatim(passwordSource)
 	if passwordSource == "" {
 		source = cofre.Say("kit.given", "given when the repository was made")
@@ -53,7 +55,16 @@ Without cofre, the free program Kopia (https://kopia.io) reads the same reposito
 
 Use Kopia there to read only: its maintenance is turned off on purpose.
 `, "url", url, "password", source, "connect", connect)
-	return &Kit{URL: url, PasswordSource: source.Text, Text: text.Text, Messages: cofre.Messages{text}}
+	k := &Kit{URL: url, PasswordSource: source.Text, Format: f.Encode()}
+	text = cofre.Say("kit.format", `{{.kit}}
+One small file leads from the password to everything else. It is kept twice beside
+the backups, and here. If both are lost, cofre kit --restore FILE puts it back from
+a file with these lines:
+
+{{.format}}
+`, "kit", text, "format", k.Format)
+	k.Text, k.Messages = text.Text, cofre.Messages{text}
+	return k
 }
 
 // Vouch adds the public half of the journal's key, and the newest checkpoint.

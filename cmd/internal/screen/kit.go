@@ -3,6 +3,7 @@ package screen
 import (
 	"fmt"
 
+	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/kit"
 )
 
@@ -20,6 +21,20 @@ func (s *Screen) ShowKits(kits []*kit.Kit) error {
 				fmt.Fprintln(s.Out)
 			}
 			fmt.Fprint(s.Out, s.Beside(kit.Text, kit.Messages))
+		}
+	})
+}
+
+// ShowRestoredFormat says which files of the format were put back.
+//
+// Errors: with --json, those of edge.App.Document.
+func (s *Screen) ShowRestoredFormat(written []string) error {
+	return s.answer(map[string][]string{"written": written}, nil, func() {
+		if s.Quiet {
+			return
+		}
+		for _, name := range written {
+			s.Say(cofre.Say("kit.restored", "put back: {{.name}}", "name", name))
 		}
 	})
 }

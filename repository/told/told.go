@@ -1,4 +1,5 @@
-package repository
+// Package told makes messages of what records of damage say, which keep a sentence alone.
+package told
 
 import (
 	"strings"
@@ -6,9 +7,9 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
-// told is the message of what is wrong with an object. Records keep the sentence alone, those of before too, so it is known by its words;
+// Of is the message of what is wrong with an object. Records keep the sentence alone, those of before too, so it is known by its words;
 // what they do not tell stays as it is.
-func told(what string) cofre.Message {
+func Of(what string) cofre.Message {
 	for words, say := range map[string]func(object cofre.Message, why string) cofre.Message{
 		" is missing": func(o cofre.Message, _ string) cofre.Message {
 			return cofre.Say("repository.is_missing", "{{.object}} is missing", "object", o)

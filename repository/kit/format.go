@@ -1,0 +1,197 @@
+package kit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/format"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
+	"github.com/trustlayer/cofre/repository/blobs"
+)
+
+// The format is what leads from the password to everything else: two files of about 1 KB together, without which nothing can be read. It is
+// encrypted, kept twice in the repository, and a third time in the kit.
+var formatBlobs = []blob.ID{format.KopiaRepositoryBlobID, format.KopiaBlobCfgBlobID}
+
+const (
+	// largestFormat is more than one of them ever has.
+	largestFormat = 1 << 20
+	formatHead    = "cofre-format-1 "
+	lineLength    = 72
+)
+
+// Format is the files of the format by their ids.
+type Format map[blob.ID][]byte
+
+// ReadFormat reads the format of a repository, each file from its second copy if the first is missing.
+//
+// Errors: cofre.ErrCorrupt if one is larger than it can be; those of the store. What is missing twice is left out.
+func ReadFormat(ctx context.Context, b *blobs.Storage) (Format, error) {
+	f := Format{}
+	for _, id := range formatBlobs {
+		for _, name := range []string{b.Naming.Name(id), blobs.SpareName(id)} {
+			data, err := bounded.Read(ctx, b.Store, name, largestFormat)
+			if err == nil {
+				f[id] = data
+				break
+			}
+			if !errors.Is(err, cofre.ErrNotFound) {
+				return nil, err
+			}
+		}
+	}
+	return f, nil
+}
+
+// Encode writes the format as lines for a page: base64 of JSON, with the SHA-256 of that in the first.
+func (f Format) Encode() string {
+	text, err := json.Marshal(f)
+	if err != nil {
+		panic(fmt.Sprintf("kit: internal error: %v", err)) // a map of bytes
+	}
+	sum := sha256.Sum256(text)
+	lines := []string{formatHead + hex.EncodeToString(sum[:8])}
+	for line := range slices.Chunk([]byte(base64.StdEncoding.EncodeToString(text)), lineLength) {
+		lines = append(lines, string(line))
+	}
+	return strings.Join(append(lines, "cofre-format-end"), "\n")
+}
+
+// ParseFormat finds the lines of Encode in the text of a kit, or in its JSON.
+//
+// Errors: cofre.ErrCorrupt if they are not there, or not as they were written.
+func ParseFormat(kit string) (Format, error) {
+	kit = strings.ReplaceAll(kit, `\n`, "\n")
+	_, rest, found := strings.Cut(kit, formatHead)
+	sum, rest, _ := strings.Cut(rest, "\n")
+	lines, _, ended := strings.Cut(rest, "cofre-format-end")
+	if !found || !ended {
+		return nil, cofre.Fail(cofre.Say("kit.no_format", "there are no lines in it from cofre-format-1 to cofre-format-end"), cofre.ErrCorrupt)
+	}
+	text, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(lines), ""))
+	if is := sha256.Sum256(text); err != nil || hex.EncodeToString(is[:8]) != strings.TrimSpace(sum) {
+		return nil, cofre.Fail(cofre.Say("kit.mistyped", "the lines after cofre-format-1 are not as they were printed"), cofre.ErrCorrupt)
+	}
+	var f Format
+	if err := json.Unmarshal(text, &f); err != nil {
+		return nil, fmt.Errorf("read the format in the kit: %w: %w", cofre.ErrCorrupt, err)
+	}
+	return f, nil
+}
+
+// Restore puts back what of the format is missing, of both copies. What is there is left as it is. It returns the names of what it has written.
+//
+// Errors: cofre.ErrExists if nothing was missing; those of the store.
+func (f Format) Restore(ctx context.Context, b *blobs.Storage) (written []string, err error) {
+	for _, id := range formatBlobs {
+		data, ok := f[id]
+		if !ok {
+			continue
+		}
+		for _, name := range []string{b.Naming.Name(id), blobs.SpareName(id)} {
+			err := b.Store.Create(ctx, name, bytes.NewReader(data), int64(len(data)))
+			if errors.Is(err, cofre.ErrExists) {
+				continue
+			}
+			if err != nil {
+				return written, err
+			}
+			written = append(written, name)
+		}
+	}
+	if len(written) == 0 {
+		return nil, cofre.WithHint(cofre.Fail(cofre.Say("kit.nothing_missing", "nothing of the format is missing"), cofre.ErrExists),
+			cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content"))
+	}
+	return written, nil
+}
+
+// Remains is the name of something that only a repository leaves; "" if there is nothing. The files that an init writes first are not taken
+// for that: it may have been killed.
+//
+// Errors: those of the store.
+func Remains(ctx context.Context, b *blobs.Storage) (string, error) {
+	for _, prefix := range []string{"cofre/", "p", "q", "x", "journal/", "wal/"} {
+		for o, err := range b.Store.List(ctx, prefix) {
+			if errors.Is(err, cofre.ErrNoRepo) {
+				return "", nil
+			}
+			if err != nil {
+				return "", err
+			}
+			if o.Name == "cofre/probe" || o.Name == blobs.SpareName(format.KopiaBlobCfgBlobID) {
+				continue
+			}
+			if _, ok := b.Naming.ID(o.Name); ok || strings.Contains(prefix, "/") {
+				return o.Name, nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// Lost says that the format is missing of a repository of which something else is there.
+func Lost(name, remains string) error {
+	return cofre.WithHint(cofre.Fail(cofre.Say("kit.format_lost", "{{.name}} is missing, and {{.remains}} is there: this is a repository that has lost its format", "name", name, "remains", remains), cofre.ErrCorrupt),
+		cofre.Say("kit.bring_back", "bring it back from the printed recovery kit: cofre kit --restore FILE; or from a copy of the repository: {{.name}}", "name", name))
+}
+
+// FindLost says that a repository is there and its format is not, in either copy; nil if that is not so.
+//
+// Errors: that; those of the store.
+func FindLost(ctx context.Context, b *blobs.Storage) error {
+	f, err := ReadFormat(ctx, b)
+	if err != nil || f[format.KopiaRepositoryBlobID] != nil {
+		return nil // it is there, and what is wrong with it is said by who opens it
+	}
+	remains, err := Remains(ctx, b)
+	if err != nil || remains == "" {
+		return err
+	}
+	return Lost(b.Naming.Name(format.KopiaRepositoryBlobID), remains)
+}
+
+// Over is a store in which the format is there as well, to be tried before it is written.
+func (f Format) Over(st cofre.Store, b *blobs.Storage) cofre.Store {
+	o := over{Store: st, data: map[string][]byte{}}
+	for id, data := range f {
+		o.data[b.Naming.Name(id)] = data
+	}
+	return o
+}
+
+type over struct {
+	cofre.Store
+	data map[string][]byte
+}
+
+func (o over) Open(ctx context.Context, name string, offset, length int64) (io.ReadCloser, error) {
+	data, ok := o.data[name]
+	if !ok {
+		return o.Store.Open(ctx, name, offset, length)
+	}
+	if length < 0 {
+		length = int64(len(data)) - offset
+	}
+	return io.NopCloser(io.NewSectionReader(bytes.NewReader(data), offset, length)), nil
+}
+
+func (o over) Stat(ctx context.Context, name string) (cofre.StoredObject, error) {
+	if data, ok := o.data[name]; ok {
+		return cofre.StoredObject{Name: name, Size: int64(len(data)), ModifiedAt: time.Now()}, nil
+	}
+	return o.Store.Stat(ctx, name)
+}
