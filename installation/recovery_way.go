@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
@@ -102,6 +103,9 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 		in.warn(cofre.Say("wal.key_from_copies", "the WAL is read from the copies: {{.cause}}", "cause", unusable))
 	}
 	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, unlock)
+	if err == nil && unusable == nil {
+		err = walorigin.StillRequired(ctx, id, s.SystemID, backups)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

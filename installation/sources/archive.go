@@ -30,6 +30,16 @@ func (a archive) Holds(ctx context.Context, system cofre.SystemID, name string, 
 	return wal.Holds(ctx, a.all[0], system, file, content)
 }
 
+// Signed reports whether the repository believes nothing but what an admitted key has signed.
+func (a archive) Signed(ctx context.Context, system cofre.SystemID) bool {
+	id, err := walstore.Unlock(ctx, a.cfg, a.cfg.Repository, a.store)()
+	if err != nil {
+		return false
+	}
+	origins, err := id.Origins(ctx, system)
+	return err == nil && origins.Required
+}
+
 // Put puts it into the repository and its copies.
 func (a archive) Put(ctx context.Context, system cofre.SystemID, name string, content []byte) error {
 	file, err := pgdata.ParseWALName(name)

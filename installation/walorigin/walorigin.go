@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
@@ -294,4 +295,21 @@ func Diagnose(ctx context.Context, cfg *config.Config) (looked []cofre.Diagnosis
 func Who() string {
 	by := observe.Here("")
 	return by.User + "@" + by.Host
+}
+
+// StillRequired refuses to go on if signatures were required when a base backup was taken, and the repository does not say so any more: whoever may
+// write to it could take the record away, and cannot change what a base backup says.
+//
+// Errors: cofre.ErrRefused, with what to do; those of Identity.Origins.
+func StillRequired(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup) error {
+	i := slices.IndexFunc(backups, func(b recovery.BaseBackup) bool { return b.SystemID == system && b.WALSigned })
+	if i < 0 {
+		return nil
+	}
+	origins, err := id.Origins(ctx, system)
+	if err != nil || origins == nil || origins.Required {
+		return err
+	}
+	return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", backups[i].Point, cofre.ErrRefused),
+		cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit"))
 }

@@ -58,7 +58,9 @@ type Summary struct {
 	OwnWALOnly bool `json:"own_wal_only,omitempty"`
 	// ForeignWAL is the first segment that the server had written and of which the archive holds another, of another
 	// server: nothing in the archive continues this base backup. Empty if there is none.
-	ForeignWAL  string              `json:"foreign_wal,omitempty"`
+	ForeignWAL string `json:"foreign_wal,omitempty"`
+	// WALSigned says that the archive believed nothing but what an admitted key had signed: who keeps the archive cannot take that back.
+	WALSigned   bool                `json:"wal_signed,omitempty"`
 	Tablespaces []Tablespace        `json:"tablespaces,omitempty"`
 	Dropping    []recovery.Dropping `json:"dropping,omitempty"`  // databases, just after the backup had begun
 	Superuser   string              `json:"superuser,omitempty"` // the bootstrap superuser, which every restored cluster has

@@ -24,6 +24,7 @@ type BaseBackup struct {
 	// backup. ForeignWAL is the first such segment, if it is one.
 	OwnWALOnly bool
 	ForeignWAL string
+	WALSigned  bool // the archive believed nothing but what is signed
 	Partial    bool // something of it is known not to be as it was: a damaged page
 	Dropping   []Dropping
 }

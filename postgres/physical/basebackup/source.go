@@ -23,6 +23,11 @@ import (
 // defaultWALTimeout bounds the wait for the archive to receive the last segment that a base backup needs.
 const defaultWALTimeout = 2 * time.Minute
 
+// signing is what an Archive may do besides: it says whether it believes nothing but what an admitted key has signed.
+type signing interface {
+	Signed(ctx context.Context, system cofre.SystemID) bool
+}
+
 // Archive is a WAL archive, as far as a base backup asks it.
 type Archive interface {
 	// Missing returns those of the named segments of a cluster that the archive does not hold yet, in the order
@@ -258,6 +263,9 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 		k.warn(cofre.SayN("cluster.bad_pages", n, "1 page does not match its checksum, {{.where}}: the cluster is damaged, and this backup of it holds the damage", "{{.n}} pages do not match their checksum, {{.where}}: the cluster is damaged, and this backup of it holds the damage", "where", where))
 	}
 	k.facts.OwnWALOnly = k.foreign != ""
+	if a, ok := k.cfg.Archive.(signing); ok {
+		k.facts.WALSigned = a.Signed(ctx, k.facts.SystemID)
+	}
 	summary, err := json.Marshal(k.facts.Summary)
 	if err != nil {
 		return cofre.Captured{}, err
