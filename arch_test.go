@@ -63,7 +63,7 @@ var heights = map[string]int{
 	"bucket/buckettest":              3,
 	"files":                          2,
 	"repository":                     5,
-	"repository/seal":                1, // what was written, with its hash
+	"repository/seal":                2, // what was written, with its hash
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/readback":            4, // what the store holds, compared with its seals
 	"repository/told":                1, // what records of damage say, as messages

@@ -11,6 +11,7 @@ import (
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/host"
 )
 
 // conditions that a store, or the end of a context, reports and that pass through Kopia unchanged.
@@ -32,6 +33,9 @@ func (r *Repository) explain(verb string, err error) error {
 	}
 	if errors.Is(err, repo.ErrInvalidPassword) {
 		return fmt.Errorf("%s: %w", verb, cofre.ErrWrongKey)
+	}
+	if host.Failed(err) {
+		return fmt.Errorf("%s: %w", verb, err)
 	}
 	return cofre.WithHint(fmt.Errorf("%s: %w: %w", verb, cofre.ErrCorrupt, err), cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content"))
 }

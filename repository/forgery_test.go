@@ -371,3 +371,64 @@ func TestARepositoryThatWasCopiedIsReadOnce(t *testing.T) {
 		}
 	}
 }
+
+// sparse makes an object of 20 GB that takes no room.
+func (h *history) sparse(t testing.TB, name string) {
+	t.Helper()
+	path := filepath.Join(h.config.URL, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 20<<30); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatIsFarTooLargeIsNamed: objects that anybody who may write to the storage could have made are not read whole, stop no backup, and are named.
+func TestWhatIsFarTooLargeIsNamed(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	large := []string{
+		seal.Prefix + "20260101T000000.000000000Z-aaaaaaaa-a", seal.Prefix + "junk",
+		"p/000/00000000000000000000000000000-s0123456789abcdef0.f",
+		"cofre/damage/20260101T000000.000000000Z-aaaaaaaa", "cofre/prune/announced/20260101T000000.000000000Z-aaaaaaaa",
+	}
+	for _, name := range large {
+		h.sparse(t, name)
+	}
+	r := reopened(t, h.config)
+	h.add(t, r, map[string][]byte{"a": []byte("a")})
+	all := found(t, r, cofre.LevelContent)
+	for _, name := range large[:2] {
+		if !mentions(all, name) {
+			t.Errorf("nothing names %s: %v", name, all)
+		}
+	}
+	if wrong := h.restores(t, r); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+}
+
+// TestJunkNotesStopNothing: an announcement and a note of a capture that nobody can read have nothing deleted, and stop neither backups nor pruning.
+func TestJunkNotesStopNothing(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	f := forger{t, h.store}
+	f.write("cofre/prune/announced/20260101T000000.000000000Z-aaaaaaaa", []byte("junk"))
+	f.write("cofre/capturing/junk/junk", nil)
+	f.write("cofre/damage/junk", []byte("junk"))
+	f.write("cofre/proven/read/junk", []byte("junk"))
+	r := reopened(t, h.config)
+	h.add(t, r, map[string][]byte{"a": []byte("a")})
+	if _, err := r.Prune(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+	if wrong := h.restores(t, r); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+}

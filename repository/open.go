@@ -23,6 +23,7 @@ import (
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/compressors"
@@ -177,18 +178,13 @@ func makeStateDir(dir string) error {
 
 // readUniqueID reads the only part of the format that is not encrypted.
 func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
-	body, err := r.store.Open(ctx, r.blobs.From(format.KopiaRepositoryBlobID), 0, -1)
+	text, err := bounded.Read(ctx, r.store, r.blobs.From(format.KopiaRepositoryBlobID), kit.LargestFormat)
 	if errors.Is(err, cofre.ErrNotFound) {
 		if _, spareErr := r.store.Stat(ctx, blobs.SpareName(format.KopiaRepositoryBlobID)); spareErr == nil {
 			return "", fmt.Errorf("%s is missing: %w", r.blobs.Naming.Name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
 		}
 		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), cofre.Say("repository.make", "make one with cofre init, or correct repository.url ({{.url}})", "url", r.config.URL))
 	}
-	if err != nil {
-		return "", err
-	}
-	defer body.Close()
-	text, err := io.ReadAll(body)
 	if err != nil {
 		return "", err
 	}

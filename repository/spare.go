@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/seal"
 )
@@ -67,12 +67,7 @@ func (r *Repository) mendOne(ctx context.Context, id blob.ID, rec seal.Record) (
 }
 
 func (r *Repository) copyObject(ctx context.Context, from, to string) error {
-	in, err := r.store.Open(ctx, from, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	b, err := io.ReadAll(in)
+	b, err := bounded.Read(ctx, r.store, from, blobs.LargestBlob)
 	if err != nil {
 		return err
 	}

@@ -319,6 +319,9 @@ func (v *verification) checkUnsealed(ctx context.Context, l *seal.Ledger) (map[b
 
 // decodePack reads a pack by the index that is in it, down to the last content.
 func (r *Repository) decodePack(ctx context.Context, id blob.ID, length int64) error {
+	if length > blobs.LargestPack {
+		return fmt.Errorf("it has %d bytes, more than a pack can have: %w", length, cofre.ErrCorrupt)
+	}
 	// The index goes into a writer that is never flushed: so its contents are found, and nothing is written.
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: "verify"})
 	if err != nil {

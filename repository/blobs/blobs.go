@@ -170,8 +170,12 @@ func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64,
 		return b.notFound(id, err)
 	}
 	defer r.Close()
+	limited := &io.LimitedReader{R: r, N: LargestBlob + 1}
 	if whole && b.Cache != nil {
-		data, err := io.ReadAll(r)
+		data, err := io.ReadAll(limited)
+		if err == nil && limited.N == 0 {
+			err = tooLarge(id)
+		}
 		if err != nil {
 			return err
 		}
@@ -181,13 +185,20 @@ func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64,
 	}
 	buffer := seal.CopyBuffers.Get().(*[]byte)
 	defer seal.CopyBuffers.Put(buffer)
-	if _, err := io.CopyBuffer(struct{ io.Writer }{output}, struct{ io.Reader }{r}, *buffer); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{output}, struct{ io.Reader }{limited}, *buffer); err != nil {
 		return err
+	}
+	if limited.N == 0 {
+		return tooLarge(id)
 	}
 	if err := blob.EnsureLengthExactly(output.Length(), length); err != nil {
 		return err
 	}
 	return takeTurn(ctx)
+}
+
+func tooLarge(id blob.ID) error {
+	return fmt.Errorf("blob %s: larger than %d bytes: %w", id, LargestBlob, cofre.ErrCorrupt)
 }
 
 // GetMetadata describes a blob.

@@ -12,6 +12,9 @@ import (
 // LargestPack is more than a pack ever has: the library ends one at 20 MB, with the content that exceeds them.
 const LargestPack = 64 << 20
 
+// LargestBlob is more than any file of the library ever has that is read whole: packs, and indexes, which it cuts.
+const LargestBlob = 128 << 20
+
 // Hold reads the file of a blob whole, and has the blob read from memory until release is called: what is decrypted is then what was hashed,
 // whatever the store says the next time.
 //

@@ -27,8 +27,8 @@ import (
 var formatBlobs = []blob.ID{format.KopiaRepositoryBlobID, format.KopiaBlobCfgBlobID}
 
 const (
-	// largestFormat is more than one of them ever has.
-	largestFormat = 1 << 20
+	// LargestFormat is more than one of them ever has.
+	LargestFormat = 1 << 20
 	formatHead    = "cofre-format-1 "
 	lineLength    = 72
 )
@@ -43,7 +43,7 @@ func ReadFormat(ctx context.Context, b *blobs.Storage) (Format, error) {
 	f := Format{}
 	for _, id := range formatBlobs {
 		for _, name := range []string{b.Naming.Name(id), blobs.SpareName(id)} {
-			data, err := bounded.Read(ctx, b.Store, name, largestFormat)
+			data, err := bounded.Read(ctx, b.Store, name, LargestFormat)
 			if err == nil {
 				f[id] = data
 				break

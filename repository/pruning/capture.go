@@ -88,9 +88,9 @@ func capturing(ctx context.Context, st cofre.Store, dead time.Time) (since time.
 			return since, nil, err
 		}
 		id, took, _ := strings.Cut(strings.TrimPrefix(o.Name, capturingPrefix), "/")
-		seconds, err := strconv.ParseInt(took, 10, 64)
+		seconds, err := strconv.ParseInt(took, 10, 32)
 		if err != nil {
-			return since, nil, fmt.Errorf("%s: %w", o.Name, cofre.ErrCorrupt)
+			seconds = 1 << 31 // nobody knows: it has gone on for ever, until it has been silent for long enough
 		}
 		c := all[id]
 		if c == nil {

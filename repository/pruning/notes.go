@@ -44,6 +44,11 @@ func readNotes(ctx context.Context, st cofre.Store) ([]note, error) {
 		if errors.Is(err, cofre.ErrNotFound) {
 			continue // what it named is gone
 		}
+		if errors.Is(err, cofre.ErrCorrupt) {
+			// Nobody can read it, so that nothing is deleted by it: it says nothing, and is swept.
+			notes = append(notes, note{name: o.Name, at: o.ModifiedAt})
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -90,7 +95,7 @@ type Rescue struct {
 
 // NewRescue reads what is announced.
 //
-// Errors: cofre.ErrCorrupt if an announcement is damaged; those of the store.
+// Errors: those of the store.
 func NewRescue(ctx context.Context, st cofre.Store) (*Rescue, error) {
 	notes, err := readNotes(ctx, st)
 	if err != nil {

@@ -41,6 +41,9 @@ func Compact(ctx context.Context, st cofre.Store, key Key, before time.Time, com
 	if err != nil {
 		return were, were, err
 	}
+	if len(Seal{Records: all}.Encode()) > largestNote/2 {
+		return were, were, nil // two that are as large as can be read stay two
+	}
 	if err := commit(); err != nil {
 		return were, were, err
 	}

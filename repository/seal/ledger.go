@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 const (
@@ -22,6 +22,8 @@ const (
 	// mendAfter is how old the first seal of a pair must be before its second is taken for never written: the
 	// index between the two takes its writer seconds.
 	mendAfter = 10 * time.Minute
+	// largestNote bounds what is read of a note that anybody who may write to the store could have made: half a million files.
+	largestNote = 64 << 20
 	// pairPatience is how long verify waits for the second seal of a pair whose writer may be at it right now.
 	pairPatience = 600 * time.Millisecond
 )
@@ -275,14 +277,9 @@ func readSeal(ctx context.Context, st cofre.Store, key Key, name string) (Seal, 
 
 // ReadNote reads a small object of the store whole: a seal, or a record of damage.
 //
-// Errors: of the store, cofre.ErrNotFound among them.
+// Errors: cofre.ErrCorrupt if it is larger than one can be; of the store, cofre.ErrNotFound among them.
 func ReadNote(ctx context.Context, st cofre.Store, name string) ([]byte, error) {
-	body, err := st.Open(ctx, name, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	return io.ReadAll(body)
+	return bounded.Read(ctx, st, name, largestNote)
 }
 
 // missing is what Check says of an object that is not there.
@@ -347,7 +344,7 @@ func Mend(ctx context.Context, st cofre.Store, key Key) error {
 
 func mendPair(ctx context.Context, st cofre.Store, key Key, pair string) error {
 	first, err := readSeal(ctx, st, key, pair+firstOfPair)
-	if errors.Is(err, errSeal) {
+	if errors.Is(err, errSeal) || errors.Is(err, cofre.ErrCorrupt) {
 		return nil // verify reports it
 	}
 	if err != nil {
