@@ -35,10 +35,12 @@ type ExportOptions struct {
 	Point  string // an id, an unambiguous prefix of one, or latest; empty is latest
 	Source string // name of the database, if the point has several
 	Format Format
-	To     string         // a path that does not exist
-	Writer io.Writer      // in place of To, for FormatSQL and FormatCSV
-	Table  string         // schema.table, of FormatCSV
-	Filter logical.Filter // of FormatSQL
+	To     string    // a path that does not exist
+	Writer io.Writer // in place of To, for FormatSQL and FormatCSV
+	Table  string    // schema.table, of FormatCSV
+	// Spreadsheet, of FormatCSV, puts an apostrophe before fields that a spreadsheet would take for formulas: they are then not what was captured.
+	Spreadsheet bool
+	Filter      logical.Filter // of FormatSQL
 	// Loss.Without writes what can be read; Loss.Command is for hints. Command is the command that exports the same from another point.
 	Loss    logical.LossOptions
 	Command func(cofre.PointID) string
@@ -57,6 +59,8 @@ func (o *ExportOptions) Check() error {
 		return cofre.WithHint(cofre.Fail(cofre.Say("export.one_table", "csv-table is of one table")), cofre.Say("export.table", "give --table SCHEMA.TABLE"))
 	case o.Format != FormatCSV && o.Table != "":
 		return cofre.WithHint(cofre.Fail(cofre.Say("export.not_one_table", "--table goes with --format csv-table: {{.format}} is of the whole database", "format", o.Format)), cofre.Say("export.table_alone", "add --format csv-table; or leave --table out"))
+	case o.Format != FormatCSV && o.Spreadsheet:
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.not_spreadsheet", "--spreadsheet goes with --format csv-table")), cofre.Say("export.spreadsheet_alone", "add --format csv-table --table SCHEMA.TABLE; or leave --spreadsheet out"))
 	case o.Format != FormatSQL && !o.Filter.All():
 		return cofre.WithHint(cofre.Fail(cofre.Say("export.not_filtered", "nothing can be left out of {{.format}}", "format", o.Format)), cofre.Say("export.filtered", "add --format sql; or have pg_restore choose from the whole archive"))
 	case o.Format == FormatDirectory && o.To == "-":
@@ -84,7 +88,13 @@ func (in *Installation) Export(ctx context.Context, o ExportOptions) (_ cofre.Po
 	}
 	write := func(w io.Writer) error { return export.SQL(ctx, tree, o.Filter, w, in.observer) }
 	if o.Format == FormatCSV {
-		write = func(w io.Writer) error { return export.CSV(ctx, tree, o.Table, w, in.observer) }
+		write = func(w io.Writer) error {
+			n, err := export.CSV(ctx, tree, export.CSVOptions{Table: o.Table, Spreadsheet: o.Spreadsheet}, w, in.observer)
+			if err == nil && n > 0 {
+				in.warn(cofre.SayN("export.defused", int(n), "1 field that a spreadsheet would take for a formula has an apostrophe before it: it is not what was captured", "{{.n}} fields that a spreadsheet would take for formulas have an apostrophe before them: they are not what was captured"))
+			}
+			return err
+		}
 	}
 	switch {
 	case o.Format == FormatDirectory:

@@ -27,6 +27,13 @@ func newExportCommand(a *app) *cobra.Command {
   sql         a script for psql
   csv-table   the rows of one table, for a spreadsheet
 
+A script takes a psql that knows \restrict (13.22, 14.19, 15.14, 16.10, 17.6,
+18, or newer): an older one could be made to run commands by whoever had the
+original, and stops at its first lines.
+
+A spreadsheet computes fields that begin with = + - or @, which whoever wrote
+the rows could use: --spreadsheet defuses them, and changes them by that.
+
 --to - writes sql and csv-table to stdout.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -44,6 +51,7 @@ func newExportCommand(a *app) *cobra.Command {
 	f.StringVar(&c.format, "format", "directory", "`FORMAT`: directory, sql or csv-table")
 	f.StringVar(&c.To, "to", "", "`PATH` that does not exist, or - for stdout")
 	f.StringVar(&c.Table, "table", "", "`SCHEMA.TABLE`, with csv-table")
+	f.BoolVar(&c.Spreadsheet, "spreadsheet", false, "with csv-table, put an apostrophe before fields that a spreadsheet would compute, and say how many that changes")
 	f.StringVar(&c.Source, "source", "", "`NAME` of the database, if the point has several")
 	f.BoolVar(&c.Loss.Without, "without-lost", false, "write what can be read, and name what the repository has lost; the outcome is then incomplete (3)")
 	addFilterFlags(cmd, &c.Filter)

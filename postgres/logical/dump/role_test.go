@@ -151,7 +151,7 @@ func TestOtherEncoding(t *testing.T) {
 	// A person writes names in UTF-8, and finds them.
 	server, table := postgres.Config{URL: s.URL(db)}, `"São"."Ação"`
 	var csv strings.Builder
-	if err := export.CSV(t.Context(), tree, table, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
+	if _, err := export.CSV(t.Context(), tree, export.CSVOptions{Table: table}, &csv, cofre.Discard); err != nil || csv.String() != "é,t\r\n1,ção\r\n2,ü\r\n" {
 		t.Errorf("%q, %v", csv.String(), err)
 	}
 	for _, f := range []logical.Filter{{Schemas: []string{"São"}}, {ExcludeTables: []string{table}}} {

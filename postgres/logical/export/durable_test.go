@@ -34,7 +34,10 @@ func exports(t *testing.T) map[string]func(root string) error {
 			return export.File(root+"/out.sql", func(w io.Writer) error { return export.SQL(ctx, c.Tree, logical.Filter{}, w, cofre.Discard) })
 		},
 		"rows": func(root string) error {
-			return export.File(root+"/out.csv", func(w io.Writer) error { return export.CSV(ctx, c.Tree, "one", w, cofre.Discard) })
+			return export.File(root+"/out.csv", func(w io.Writer) error {
+				_, err := export.CSV(ctx, c.Tree, export.CSVOptions{Table: "one"}, w, cofre.Discard)
+				return err
+			})
 		},
 	}
 }

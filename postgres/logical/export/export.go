@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -161,15 +162,15 @@ func (b *bound) Read(p []byte) (int, error) {
 }
 
 // SQL writes a component as a script for psql: what pg_restore makes of the archive, and the rows between
-// pre-data and post-data straight from the repository. No rows are kept on disk. The script begins and ends
-// with the \restrict lines of the pg_restore that is used; psql older than August 2025 does not know them.
+// pre-data and post-data straight from the repository. No rows are kept on disk. All of it is restricted, see script.
 //
-// Errors: cofre.ErrNotFound if there is no pg_restore that reads the archive; cofre.ErrCorrupt, after which
+// Errors: cofre.ErrNotFound if there is no pg_restore that reads the archive; cofre.ErrCorrupt, also if rows would end the data
+// of their table early or run into what follows, after which
 // what was written ends in the middle and says so nowhere: the caller removes it.
 func SQL(ctx context.Context, tree cofre.Tree, f logical.Filter, w io.Writer, obs cofre.Observer) error {
 	c, err := logical.OpenComponent(ctx, tree)
 	if err == nil {
-		err = (&sqlExport{Component: c, tree: tree, w: w, obs: obs}).run(ctx, f)
+		err = (&sqlExport{Component: c, tree: tree, w: w, obs: obs, key: rand.Text()}).script(ctx, f)
 	}
 	if err != nil {
 		return fmt.Errorf("export SQL: %w", err)
@@ -186,6 +187,7 @@ type sqlExport struct {
 	w    io.Writer
 	obs  cofre.Observer
 	sel  *logical.Selection
+	key  string // of \restrict
 }
 
 func (x *sqlExport) run(ctx context.Context, f logical.Filter) (err error) {
@@ -257,11 +259,15 @@ func (x *sqlExport) section(ctx context.Context, tools postgres.Tools, dir strin
 	}
 	// Unlike a restore this stops at nothing: pg_restore only writes, and any message is an error.
 	var said bytes.Buffer
+	out := &within{w: x.w}
 	err := process.Run(ctx, process.Command{
 		Path: filepath.Join(tools.Dir, "pg_restore"), Name: "pg_restore " + tools.Version.String(), Env: process.BaseEnv(), Dir: "/",
 		Args:   []string{"--format=directory", "--section=" + section.String(), "--use-list=" + path, "--file=-", dir},
-		Stdout: x.w, Stderr: &said,
+		Stdout: out, Stderr: &said,
 	})
+	if err == nil {
+		err = out.end()
+	}
 	if err == nil && said.Len() > 0 {
 		err = fmt.Errorf("pg_restore said: %s", strings.TrimSpace(said.String()))
 	}
@@ -296,7 +302,11 @@ func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *logical.Ta
 	if _, err := fmt.Fprintf(x.w, "\n%s", e.Copy); err != nil {
 		return err
 	}
-	if _, err := io.Copy(x.w, p.Reader(&bound{ctx, body}, e.Tag)); err != nil {
+	lines := &copyLines{w: x.w}
+	if _, err := io.Copy(lines, p.Reader(&bound{ctx, body}, e.Tag)); err != nil {
+		return err
+	}
+	if err := lines.end(); err != nil {
 		return err
 	}
 	if err := body.Finish(); err != nil {
@@ -354,22 +364,30 @@ func (x *sqlExport) largeObject(ctx context.Context, id, file string) (err error
 
 // CSV writes the rows of one table as CSV with a header (RFC 4180, UTF-8, lines ending in CR LF). NULL is
 // an empty field, the empty text is "", as PostgreSQL's own CSV has it. A partitioned table's partitions follow
-// one another under one header.
+// one another under one header. It returns how many fields it has changed, which it does only for a spreadsheet.
 //
 // Errors: cofre.ErrNotFound if the point has no such table; cofre.ErrCorrupt.
-func CSV(ctx context.Context, tree cofre.Tree, table string, w io.Writer, obs cofre.Observer) error {
+func CSV(ctx context.Context, tree cofre.Tree, o CSVOptions, w io.Writer, obs cofre.Observer) (defused int64, err error) {
 	opened, err := logical.OpenComponent(ctx, tree)
 	if err != nil {
-		return fmt.Errorf("export table %s: %w", table, err)
+		return 0, fmt.Errorf("export table %s: %w", o.Table, err)
 	}
 	c, _ := opened.InUTF8()
-	if err := exportCSV(ctx, tree, &c, table, w, obs); err != nil {
-		return fmt.Errorf("export table %s: %w", table, err)
+	out := &csvWriter{Writer: bufio.NewWriterSize(w, 1<<16), spreadsheet: o.Spreadsheet}
+	if err := exportCSV(ctx, tree, &c, o.Table, out, obs); err != nil {
+		return out.defused, fmt.Errorf("export table %s: %w", o.Table, err)
 	}
-	return nil
+	return out.defused, nil
 }
 
-func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table string, w io.Writer, obs cofre.Observer) (err error) {
+// CSVOptions say which table is written, and for whom.
+type CSVOptions struct {
+	Table string
+	// Spreadsheet puts an apostrophe before what a spreadsheet would take for a formula, and so changes it.
+	Spreadsheet bool
+}
+
+func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table string, out *csvWriter, obs cofre.Observer) (err error) {
 	a, err := logical.FindArchived(c.TOC, table, false)
 	if err != nil {
 		return err
@@ -384,7 +402,6 @@ func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table
 	p := &logical.Progress{Observer: obs, Task: cofre.Say("export.task_table", "export table {{.table}}", "table", a.Name), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
-	out := bufio.NewWriterSize(w, 1<<16)
 	var header []string
 	for i, e := range a.Data {
 		_, _, columns, err := e.CopyTarget()
@@ -397,7 +414,7 @@ func exportCSV(ctx context.Context, tree cofre.Tree, c *logical.Component, table
 				if j > 0 {
 					out.WriteByte(',')
 				}
-				writeField(out, []byte(col))
+				out.field([]byte(col))
 			}
 			out.WriteString("\r\n")
 		}
@@ -429,7 +446,7 @@ func columnOrder(header, columns []string) ([]int, error) {
 	return order, nil
 }
 
-func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pgarchive.Entry, f *logical.TableFacts, order []int, out *bufio.Writer, p *logical.Progress) (err error) {
+func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pgarchive.Entry, f *logical.TableFacts, order []int, out *csvWriter, p *logical.Progress) (err error) {
 	body, err := logical.OpenRows(ctx, tree, logical.ArchiveDir+"/"+logical.DataFile(c.TOC, e, f))
 	if err != nil {
 		return err
@@ -469,7 +486,7 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pga
 				out.WriteByte(',')
 			}
 			if string(fields[at]) != `\N` {
-				writeField(out, unescapeCopy(fields[at]))
+				out.field(unescapeCopy(fields[at]))
 			}
 		}
 		if _, err := out.WriteString("\r\n"); err != nil {
@@ -480,16 +497,6 @@ func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pga
 		return err
 	}
 	return (logical.TableLoad{Facts: f}).Verify(&body.Tally, body.Tally.Rows)
-}
-
-func writeField(out *bufio.Writer, v []byte) {
-	if len(v) > 0 && !bytes.ContainsAny(v, "\",\r\n") && v[0] != ' ' && v[len(v)-1] != ' ' {
-		out.Write(v)
-		return
-	}
-	out.WriteByte('"')
-	out.Write(bytes.ReplaceAll(v, []byte(`"`), []byte(`""`)))
-	out.WriteByte('"')
 }
 
 // unescapeCopy reads a field of COPY's text format.

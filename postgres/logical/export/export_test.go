@@ -87,8 +87,8 @@ func TestExportIsReadByStockTools(t *testing.T) {
 	})
 	t.Run("csv", func(t *testing.T) {
 		var out bytes.Buffer
-		if err := export.CSV(t.Context(), c.Tree, "profiles", &out, cofre.Discard); err != nil {
-			t.Fatal(err)
+		if n, err := export.CSV(t.Context(), c.Tree, export.CSVOptions{Table: "profiles"}, &out, cofre.Discard); err != nil || n != 0 {
+			t.Fatal(n, err)
 		}
 		if text := out.String(); !strings.Contains(text, "\r\n900,\"\",\r\n") {
 			t.Errorf("NULL and the empty text look alike: %s", text[max(0, len(text)-200):])

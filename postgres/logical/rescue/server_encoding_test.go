@@ -60,7 +60,7 @@ func TestATableIsFoundByItsNameInAnEncodingThatOnlyServersKnow(t *testing.T) {
 			s.Drop(t, db+"_without")
 
 			var csv bytes.Buffer
-			if err := export.CSV(t.Context(), c.Tree, table, &csv, cofre.Discard); !errors.Is(err, cofre.ErrRefused) || !strings.Contains(cofre.Hint(err), names[1]) {
+			if _, err := export.CSV(t.Context(), c.Tree, export.CSVOptions{Table: table}, &csv, cofre.Discard); !errors.Is(err, cofre.ErrRefused) || !strings.Contains(cofre.Hint(err), names[1]) {
 				t.Errorf("CSV, which is UTF-8: %q, %v", csv.String(), err)
 			}
 		})
