@@ -1,5 +1,7 @@
 package cofre
 
+import "time"
+
 // ExpiryDecided says which components of one source may go, of how many. Nothing has gone yet.
 type ExpiryDecided struct {
 	Expiring []ExpiringComponent `json:"expiring"`
@@ -43,6 +45,14 @@ type LossAcknowledged struct {
 	Why string `json:"why"`
 }
 
+// TimeDisbelieved says that a person does not believe the time of a recovery point, which a wrong clock has made, and which it is taken to be of.
+type TimeDisbelieved struct {
+	Said  time.Time `json:"said"`
+	Taken time.Time `json:"taken"`
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+}
+
 // PointExpired says that components of a recovery point left the catalog, or all of it. Their bytes stay until they are pruned.
 type PointExpired struct {
 	Point      PointID            `json:"point"`
@@ -61,6 +71,9 @@ func (ExpiryBegun) EventType() EventType      { return "expiry_begun" }
 func (PointExpired) EventType() EventType     { return "point_expired" }
 func (PointFound) EventType() EventType       { return "point_found" }
 func (LossAcknowledged) EventType() EventType { return "loss_acknowledged" }
+
+// EventType is "time_disbelieved".
+func (TimeDisbelieved) EventType() EventType { return "time_disbelieved" }
 
 // EventType is "journal_damage_acknowledged".
 func (JournalDamageAcknowledged) EventType() EventType { return "journal_damage_acknowledged" }

@@ -29,6 +29,19 @@ type repository interface {
 // Catalog is the list of recovery points as it was when it was read. The zero Catalog is empty.
 type Catalog struct {
 	points []cofre.RecoveryPoint // oldest first
+	dated  func([]cofre.RecoveryPoint) []cofre.RecoveryPoint
+}
+
+// Believe has latest go by other times than points say themselves, if somebody knows that a clock was wrong: dated gives points, oldest first, the times that count. It is asked
+// once, by whoever asks for latest.
+func (c *Catalog) Believe(dated func([]cofre.RecoveryPoint) []cofre.RecoveryPoint) { c.dated = dated }
+
+// byTime are the points with the times that count, oldest first.
+func (c *Catalog) byTime() []cofre.RecoveryPoint {
+	if c.dated != nil {
+		c.points, c.dated = c.dated(c.points), nil
+	}
+	return c.points
 }
 
 // Read rebuilds the catalog from a repository.
@@ -194,7 +207,7 @@ type Incomplete struct {
 // do not hold it whole, newest first: what latest passed over.
 func (c *Catalog) Newer(p cofre.RecoveryPoint, want Want) []Incomplete {
 	var found []Incomplete
-	for _, q := range slices.Backward(c.points) {
+	for _, q := range slices.Backward(c.byTime()) {
 		if q.ID == p.ID {
 			break
 		}
@@ -278,13 +291,13 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 	return cofre.RecoveryPoint{}, cofre.WithHint(
 		cofre.Fail(cofre.Say("catalog.latest", "latest recovery point"), cofre.ErrAmbiguous,
 			cofre.Fail(cofre.Say("catalog.ahead", "{{.point}} is of {{.at}}, which is yet to come: a clock is wrong, here or where it was made", "point", p.ID, "at", p.StartedAt))),
-		cofre.Say("catalog.ahead_hint", "compare date -u here and there, and name the point: {{.other}} is the newest of those that are past, {{.point}} the newest by its own clock", "other", other.ID, "point", p.ID))
+		cofre.Say("catalog.ahead_hint", "compare date -u here and there, and name the point: {{.other}} is the newest of those that are past, {{.point}} the newest by its own clock; if that clock was ahead, say so once: cofre journal acknowledge {{.point}} --why 'its clock was ahead'", "other", other.ID, "point", p.ID))
 }
 
 // latestUntil is the newest point until a moment; of all, if it is zero.
 func (c *Catalog) latestUntil(want Want, until time.Time) (cofre.RecoveryPoint, error) {
 	var newest *cofre.RecoveryPoint
-	for _, p := range slices.Backward(c.points) {
+	for _, p := range slices.Backward(c.byTime()) {
 		if !want.matches(p) || !until.IsZero() && p.StartedAt.After(until) {
 			continue
 		}

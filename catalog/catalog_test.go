@@ -221,6 +221,23 @@ func TestLatestIsNotOfAMomentThatIsYetToCome(t *testing.T) {
 	if _, err := cat.Find(catalog.Latest, want); !errors.Is(err, cofre.ErrAmbiguous) || !strings.Contains(cofre.Hint(err), "20261124T030000Z-dddd is the newest of those that are past") {
 		t.Errorf("%v, hint %q", err, cofre.Hint(err))
 	}
+	if hint := cofre.Hint(func() error { _, err := cat.Find(catalog.Latest, want); return err }()); !strings.Contains(hint, "cofre journal acknowledge "+string(ahead.ID)) {
+		t.Errorf("no way on: %q", hint)
+	}
+	// Whoever knows that its clock was wrong has it passed over, also when its moment has come.
+	for _, later := range []time.Duration{48 * time.Hour, -time.Hour} {
+		ahead.StartedAt = time.Now().Add(later)
+		if cat, err = catalog.Read(t.Context(), append(points{ahead}, history...)); err != nil {
+			t.Fatal(err)
+		}
+		cat.Believe(func(all []cofre.RecoveryPoint) []cofre.RecoveryPoint {
+			return append([]cofre.RecoveryPoint{all[len(all)-1]}, all[:len(all)-1]...)
+		})
+		if p, err := cat.Find(catalog.Latest, want); err != nil || p.ID != "20261124T030000Z-dddd" || len(cat.Newer(p, want)) != 0 {
+			t.Errorf("its time is not believed: %s, %v", p.ID, err)
+		}
+	}
+	ahead.StartedAt = time.Now().Add(48 * time.Hour)
 	if cat, err = catalog.Read(t.Context(), points{ahead}); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
 )
 
@@ -125,12 +126,24 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 	if err != nil {
 		return nil, err
 	}
+	cat.Believe(in.dated(ctx))
 	there := cat.Installations()
 	if in.cfg.NameGuessed && len(there) == 1 && there[0] != in.cfg.Name {
 		in.cfg.Name = there[0]
 		cofre.Tell(in.observer, cofre.InstallationAssumed{Name: there[0]})
 	}
 	return cat, nil
+}
+
+// dated gives points the times that count, as far as the journal says.
+func (in *Installation) dated(ctx context.Context) func([]cofre.RecoveryPoint) []cofre.RecoveryPoint {
+	return func(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
+		h := &expiry.History{Installation: in.Name()}
+		if _, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take}); err != nil {
+			return points // with what is damaged of it a restore has to go on
+		}
+		return h.Dated(points)
+	}
 }
 
 // open opens the repository to be read, and the catalog.

@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/installation/runs"
@@ -142,10 +143,18 @@ func (j Journal) Acknowledge(ctx context.Context, what, why string) (err error) 
 	}
 	here := observe.Here(j.in.Version)
 	by := here.User + "@" + here.Host
-	if journaling.IsObject(what) {
+	points := slices.Collect(cat.List(catalog.Want{}))
+	at := slices.IndexFunc(points, func(p cofre.RecoveryPoint) bool { return string(p.ID) == what })
+	done := false
+	if at >= 0 {
+		done, err = expiry.Disbelieve(ctx, j.Verify, j.in.observer, points, points[at], by, why)
+	}
+	if done || err != nil {
+		// said
+	} else if journaling.IsObject(what) {
 		err = journaling.Acknowledge(ctx, j.Verify, j.in.observer, what, by, why)
 	} else {
-		err = j.in.looker(repo).Acknowledge(ctx, slices.Collect(cat.List(catalog.Want{})), cofre.PointID(what), by, why)
+		err = j.in.looker(repo).Acknowledge(ctx, points, cofre.PointID(what), by, why)
 	}
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ const (
 	EventGap          Event = "gap-found"
 	EventAcknowledged Event = "gap-acknowledged"
 	EventLoss         Event = "loss-acknowledged"   // of a recovery point
+	EventTime         Event = "time-disbelieved"    // of a recovery point
 	EventDamage       Event = "damage-acknowledged" // of the journal itself
 	EventAdopted      Event = "adopted"
 	EventExported     Event = "exported"

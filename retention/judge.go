@@ -232,7 +232,7 @@ func (j *judge) frozen() *Frozen {
 	}
 	if j.future < len(j.components) {
 		c := j.components[j.future]
-		return &Frozen{j.published(c), cofre.Say("retention.ahead", "the clock was ahead when {{.point}} was made", "point", c.Point)}
+		return &Frozen{j.published(c), cofre.Say("retention.ahead", "the clock was ahead when {{.point}} was made; to go on without its time: cofre journal acknowledge {{.point}} --why 'its clock was ahead'", "point", c.Point)}
 	}
 	for _, a := range j.in.Attempts {
 		if a.Source == j.source.ID && !a.FailingSince.IsZero() {

@@ -120,7 +120,8 @@ func (j *judged) again() cofre.Message {
 
 // components finds the components that are whole, and what is damaged.
 func (j *judged) components() {
-	newestLost, ahead := 0, time.Time{}
+	newestLost := 0
+	var ahead cofre.RecoveryPoint
 	for _, p := range j.in.Points {
 		for _, c := range p.Components {
 			if c.Kind != j.conf.ID.Kind || c.Name != j.conf.ID.Name {
@@ -136,7 +137,7 @@ func (j *judged) components() {
 			}
 			j.out.Restorable++
 			if c.StartedAt.After(j.in.Now.Add(skew)) {
-				ahead = c.StartedAt // it says nothing of how much would be lost
+				ahead = p // it says nothing of how much would be lost
 				continue
 			}
 			if j.out.From.IsZero() {
@@ -145,8 +146,8 @@ func (j *judged) components() {
 			j.last, j.of, j.out.To = p, c, c.StartedAt
 		}
 	}
-	if !ahead.IsZero() {
-		j.ahead(ahead)
+	if ahead.ID != "" {
+		j.ahead(ahead.StartedAt, cofre.Say("status.disbelieve", "compare date -u here, and where the backup was made; if its clock was ahead, go on without its time: cofre journal acknowledge {{.point}} --why 'its clock was ahead'", "point", ahead.ID))
 	}
 	if !j.out.To.IsZero() {
 		j.out.Success = &Capture{Point: j.last.ID, At: j.of.StartedAt, Took: j.of.EndedAt.Sub(j.of.StartedAt), Bytes: j.of.Bytes, New: j.of.Stored}
@@ -164,12 +165,12 @@ func (j *judged) components() {
 }
 
 // ahead finds a moment that is yet to come. If nothing else can be restored, nobody knows how old what can be is.
-func (j *judged) ahead(at time.Time) {
+func (j *judged) ahead(at time.Time, next cofre.Message) {
 	v := Attention
 	if j.out.To.IsZero() || j.out.To.Equal(at) {
 		v = Unclear
 	}
-	j.find(v, cofre.Say("status.ahead", "a backup, or WAL, was stored at {{.at}}, which is yet to come: a clock is wrong, here or there, and how much would be lost is measured without it", "at", at), cofre.Say("status.set_clock", "compare date -u here, and where the backup was made; then: cofre backup {{.kind}}", "kind", string(j.conf.ID.Kind)))
+	j.find(v, cofre.Say("status.ahead", "a backup, or WAL, was stored at {{.at}}, which is yet to come: a clock is wrong, here or there, and how much would be lost is measured without it", "at", at), next)
 }
 
 func damageOf(damage []cofre.Finding, c cofre.Component) (n int) {
@@ -214,7 +215,7 @@ func (j *judged) wal() {
 		}
 	}
 	if newest.After(j.in.Now.Add(skew)) {
-		j.ahead(newest)
+		j.ahead(newest, cofre.Say("status.set_clock", "compare date -u here, and where the backup was made; then: cofre backup {{.kind}}", "kind", string(j.conf.ID.Kind)))
 	}
 	j.gaps()
 	if !j.in.unknown(AreaWAL) && j.conf.Archives && j.out.Restorable > 0 && newest.IsZero() {

@@ -289,7 +289,7 @@ func (f *folder) explain(verb, path string, err error) error {
 	}
 	switch condition {
 	case cofre.ErrDiskFull:
-		return cofre.WithHint(explained, cofre.Say("store.space", "free space on the disk of {{.path}}: df -h {{.path}}; delete nothing in it by hand: with a few MiB free, cofre expire and cofre prune give back what is not kept", "path", f.root))
+		return cofre.WithHint(explained, cofre.Say("store.space", "delete nothing in {{.path}} by hand: give back what is not kept with: cofre expire && cofre prune; if that is not enough, free space on its disk: df -h {{.path}}", "path", f.root))
 	case cofre.ErrReadOnly:
 		return cofre.WithHint(explained, cofre.Say("store.remount", "mount the disk of {{.path}} for writing: mount -o remount,rw MOUNTPOINT", "path", f.root))
 	case cofre.ErrDenied:

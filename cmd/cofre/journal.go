@@ -95,7 +95,10 @@ func newJournalAcknowledgeCommand(a *app) *cobra.Command {
 more. cofre verify finds it no more then, and cofre prune goes on and may delete what is left of it.
 
 With the name of an object, as cofre journal verify shows it, record that this part of the journal is damaged for good. It is found
-no more, and cofre expire goes on; what only that part said does not count, a hold too.`,
+no more, and cofre expire goes on; what only that part said does not count, a hold too.
+
+With a point that is there, and that a wrong clock has dated, record that its time is not believed: it counts as of the time of the point that was
+published next, so that latest, cofre expire and cofre status go on.`,
 		Example: "  cofre journal acknowledge 20261126T195247Z-oagg --why 'its disk is gone'\n  cofre journal acknowledge journal/entry/000000000041 --why 'the disk had bad sectors'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -156,7 +156,7 @@ func (e *Expiry) Tell(to cofre.Observer) {
 func Input(cfg *config.Config, points iter.Seq[cofre.RecoveryPoint], damage map[cofre.PointID][]cofre.Finding, h *History) retention.Input {
 	input := retention.Input{Location: cfg.Location(), Rules: func(id cofre.SourceID) retention.Rules { return rules(cfg, id.Kind) }}
 	failing, captured := map[cofre.SourceID]time.Time{}, map[cofre.SourceID]time.Time{}
-	for p := range points {
+	for _, p := range h.Dated(slices.Collect(points)) {
 		for _, c := range p.Components {
 			id := cofre.SourceID{Installation: p.Installation, Kind: c.Kind, Name: c.Name}
 			input.Components = append(input.Components, retention.Component{Point: p.ID, Source: id, At: c.StartedAt, Order: h.order[p.ID], Whole: !c.Partial && len(loss.Of(damage[p.ID], c)) == 0, Proven: h.Proven(p.ID, c.Root) == cofre.LevelContent})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/runs"
@@ -17,6 +18,7 @@ type History struct {
 	order   map[cofre.PointID]int64 // numbers of publication, from 1
 	proven  map[component]cofre.Level
 	holds   map[string]held
+	taken   map[cofre.PointID]time.Time // of points whose own time is not believed
 	failing runs.Failing
 }
 
@@ -54,7 +56,7 @@ func (h *History) News(proofs []cofre.ComponentProof) []cofre.ComponentProof {
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
-		h.order, h.proven, h.holds = map[cofre.PointID]int64{}, map[component]cofre.Level{}, map[string]held{}
+		h.order, h.proven, h.holds, h.taken = map[cofre.PointID]int64{}, map[component]cofre.Level{}, map[string]held{}, map[cofre.PointID]time.Time{}
 	}
 	b := e.Body
 	if b.Event == journal.EventVerified {
@@ -78,6 +80,11 @@ func (h *History) Take(e journal.Numbered) {
 			id = b.Nonce
 		}
 		h.holds[id] = held{cofre.Hold{ID: id, Point: b.Point, Kind: f.Kind, Owner: f.Owner, Since: f.Since, Until: f.Until}, b.Sealed}
+	case journal.EventTime:
+		var f cofre.TimeDisbelieved
+		if json.Unmarshal(b.Facts, &f) == nil && !f.Taken.IsZero() {
+			h.taken[b.Point] = f.Taken
+		}
 	case journal.EventReleased:
 		var f journal.HoldFacts
 		if json.Unmarshal(b.Facts, &f) == nil {

@@ -236,6 +236,8 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		return is(journal.EventFound, publishedFacts(f.Point, ""), nil)
 	case cofre.LossAcknowledged:
 		return is(journal.EventLoss, nil, f)
+	case cofre.TimeDisbelieved:
+		return is(journal.EventTime, map[string]time.Time{"said": f.Said, "taken": f.Taken}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.JournalDamageAcknowledged:
 		return is(journal.EventDamage, journal.DamageFacts{Object: f.Object, Found: f.Found}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.ExpiryBegun:

@@ -51,6 +51,8 @@ func happened(b journal.Body) cofre.Message {
 		return cofre.Say("journal.event_expiring", "expiry begun")
 	case journal.EventLoss:
 		return cofre.Say("journal.event_loss", "loss of {{.point}} acknowledged", "point", b.Point)
+	case journal.EventTime:
+		return cofre.Say("journal.event_time", "the time of {{.point}} is not believed", "point", b.Point)
 	case journal.EventDamage:
 		return cofre.Say("journal.event_damage", "damage of the journal acknowledged")
 	case journal.EventFailed:

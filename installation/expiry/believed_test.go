@@ -1,0 +1,89 @@
+package expiry_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/installation/expiry"
+	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/journal"
+)
+
+// TestATimeThatIsNotBelievedFreezesNothing: of a point whose clock was years ahead the time of the next one counts, and all rules go on.
+func TestATimeThatIsNotBelievedFreezesNothing(t *testing.T) {
+	var points []cofre.RecoveryPoint
+	var bodies []journal.Body
+	for n := range 30 {
+		p := day(29-n, database)
+		bodies = append(bodies, journal.Body{Event: journal.EventPublished, Point: p.ID})
+		points = append(points, p)
+	}
+	ahead, next := points[10], points[11]
+	ahead.StartedAt = ahead.StartedAt.AddDate(9, 0, 0)
+	ahead.Components[0].StartedAt, ahead.Components[0].EndedAt = ahead.StartedAt, ahead.StartedAt.Add(time.Minute)
+	points = append(append(append([]cofre.RecoveryPoint{}, points[:10]...), points[11:]...), ahead)
+	if frozen := decideBy(of(7), told(bodies...), points...).Sources[0].Frozen; frozen == nil {
+		t.Fatal("a point of the future freezes nothing")
+	}
+	at, isAstray := told(bodies...).Neighbour(points, ahead, now)
+	if !isAstray || !at.Equal(next.StartedAt) {
+		t.Fatalf("it is taken to be of %s, %v, want %s", at, isAstray, next.StartedAt)
+	}
+	if _, fits := told(bodies...).Neighbour(points, next, now); fits {
+		t.Error("a time that fits those of the others is not to be believed")
+	}
+	h := told(append(bodies, journal.Body{Event: journal.EventTime, Point: ahead.ID, Facts: facts(cofre.TimeDisbelieved{Said: ahead.StartedAt, Taken: at})})...)
+	e := decideBy(of(7), h, points...)
+	if e.Sources[0].Frozen != nil || e.Sources[0].Expired == 0 {
+		t.Errorf("the source: %+v", e.Sources[0])
+	}
+	_, goes := going(e)[ahead.ID]
+	if _, nextGoes := going(e)[next.ID]; goes != nextGoes {
+		t.Errorf("it goes: %v; the one that was published next: %v", goes, nextGoes)
+	}
+	dated := h.Dated(points)
+	if last := dated[len(dated)-1]; last.ID == ahead.ID {
+		t.Error("it is the newest")
+	}
+	for _, p := range dated {
+		if c := p.Components[0]; p.ID == ahead.ID && (!p.StartedAt.Equal(at) || !c.StartedAt.Equal(at) || c.EndedAt.Sub(c.StartedAt) != time.Minute) {
+			t.Errorf("its times are %+v", p)
+		}
+	}
+	if !ahead.Components[0].StartedAt.Equal(ahead.StartedAt) {
+		t.Error("the point itself was changed")
+	}
+}
+
+// heard is an observer that keeps facts.
+type heard []cofre.Event
+
+func (h *heard) Observe(e cofre.Event) { *h = append(*h, e) }
+
+func TestDisbelieve(t *testing.T) {
+	good, ahead := day(1, cofre.Component{Kind: cofre.KindConfig}), day(2, cofre.Component{Kind: cofre.KindConfig})
+	ahead.StartedAt = time.Now().AddDate(2, 0, 0)
+	points := []cofre.RecoveryPoint{good, ahead}
+	read := func(_ context.Context, _ string, o journaling.Reading) (*journaling.Verified, error) {
+		o.Visit(journal.Numbered{Number: 0, Entry: journal.New(journal.Body{Installation: "tl", Event: journal.EventPublished, Point: good.ID})})
+		o.Visit(journal.Numbered{Number: 1, Entry: journal.New(journal.Body{Installation: "tl", Event: journal.EventPublished, Point: ahead.ID})})
+		return nil, nil
+	}
+	var told heard
+	if done, err := expiry.Disbelieve(t.Context(), read, &told, points, good, "ana", "no"); done || err != nil || len(told) != 0 {
+		t.Errorf("a point that fits: %v, %v, %+v", done, err, told)
+	}
+	if _, err := expiry.Disbelieve(t.Context(), read, &told, points, ahead, "ana", ""); !errors.Is(err, cofre.ErrConfig) {
+		t.Errorf("without a reason: %v", err)
+	}
+	done, err := expiry.Disbelieve(t.Context(), read, &told, points, ahead, "ana", "its clock was ahead")
+	if !done || err != nil || len(told) != 1 || told[0].Point != ahead.ID {
+		t.Fatalf("%v, %v, %+v", done, err, told)
+	}
+	if f := told[0].Fact.(cofre.TimeDisbelieved); !f.Said.Equal(ahead.StartedAt) || time.Since(f.Taken).Abs() > time.Minute || f.Why != "its clock was ahead" {
+		t.Errorf("%+v", f)
+	}
+}
