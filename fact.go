@@ -229,11 +229,10 @@ type RecoveryChosen struct {
 	Segments int      `json:"segments,omitempty"` // that are needed
 }
 
-// HookBegan says that a command of the configuration begins. Its text is not in JSON: it may hold a secret.
+// HookBegan says that a command of the configuration begins. Its text may hold a secret, and is said nowhere.
 type HookBegan struct {
-	When    string `json:"when"`
-	N       int    `json:"n"`
-	Command string `json:"-"`
+	When string `json:"when"`
+	N    int    `json:"n"`
 }
 
 // HookRan says that a command of the configuration was run around a run.

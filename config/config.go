@@ -10,6 +10,7 @@
 package config
 
 import (
+	"io/fs"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -21,7 +22,8 @@ type Config struct {
 	// Path is the file this was read from, absolute; empty if it came from the environment.
 	Path string `yaml:"-"`
 	// Digest is the SHA-256 of the file or, without one, of what the environment says, in hexadecimal. Secrets are in it by reference.
-	Digest string `yaml:"-"`
+	Digest string      `yaml:"-"`
+	file   fs.FileInfo // of Path, as it was read
 
 	Name string `yaml:"name"` // of the installation; the host's name if it is left out
 	// NameGuessed says that nobody chose Name: it is the host's, or the database's of the environment.

@@ -34,7 +34,7 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration %s: %w", path, err)
 	}
-	text, err := read(full)
+	text, of, err := read(full)
 	if errors.Is(err, fs.ErrNotExist) {
 		err := fmt.Errorf("read configuration %s: %w", path, cofre.ErrNotFound)
 		return nil, cofre.WithHint(err, cofre.Say("config.write", "cofre init --write-config writes one to begin with"))
@@ -50,27 +50,30 @@ func Load(path string, getenv func(string) string) (*Config, error) {
 		}
 		return nil, err
 	}
+	c.file = of
 	return c, nil
 }
 
-func read(path string) ([]byte, error) {
+func read(path string) (text []byte, of fs.FileInfo, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) && !errors.Is(err, fs.ErrNotExist) {
-			return nil, pe.Err
+			return nil, nil, pe.Err
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close() // only read
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, err
+	if of, err = f.Stat(); err != nil {
+		return nil, nil, err
+	}
+	if text, err = io.ReadAll(io.LimitReader(f, maxSize+1)); err != nil {
+		return nil, nil, err
 	}
 	if len(text) > maxSize {
-		return nil, errors.New("larger than 1 MiB")
+		return nil, nil, errors.New("larger than 1 MiB")
 	}
-	return text, nil
+	return text, of, nil
 }
 
 // decode makes a configuration of the text of the file at path.

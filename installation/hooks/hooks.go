@@ -31,7 +31,7 @@ func (h Hooks) Run(ctx context.Context, when string, commands []string, env ...s
 		out = io.Discard
 	}
 	for i, command := range commands {
-		cofre.Tell(h.Observer, cofre.HookBegan{When: when, N: i, Command: command})
+		cofre.Tell(h.Observer, cofre.HookBegan{When: when, N: i})
 		began := time.Now()
 		err := process.Run(ctx, process.Command{
 			Path: "sh", Args: []string{"-c", command}, Env: append(process.BaseEnv(), env...), Stdout: out, Stderr: out,
@@ -39,7 +39,7 @@ func (h Hooks) Run(ctx context.Context, when string, commands []string, env ...s
 		})
 		cofre.Tell(h.Observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
 		if err != nil {
-			return i, cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.command", "the command is: {{.command}}", "command", command))
+			return i, cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.look", "look at that key of the configuration, and at what the command has said; the command itself may hold secrets and is not repeated"))
 		}
 	}
 	return len(commands), nil

@@ -40,6 +40,9 @@ func (a *App) settings() (*config.Config, error) {
 	if errors.Is(err, cofre.ErrNotFound) {
 		return nil, Usage(err)
 	}
+	if err == nil && a.ConfigFile == "" && filepath.Dir(path) == "." {
+		err = cfg.Mistrusted(a.Getenv)
+	}
 	return cfg, err
 }
 

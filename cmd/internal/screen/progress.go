@@ -166,7 +166,7 @@ func (l *lines) tell(fact cofre.Fact) {
 			l.screen.Line(l.w, cofre.SayN("recovery.reached", f.Segments, "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segment", "reached at LSN {{.lsn}} on timeline {{.timeline}}, with {{.n}} WAL segments", "lsn", f.Stop, "timeline", f.Timeline))
 		}
 	case cofre.HookBegan:
-		fmt.Fprintf(l.w, "%s: %s\n", f.When, f.Command)
+		fmt.Fprintf(l.w, "hooks.%s[%d]\n", f.When, f.N)
 	}
 }
 
