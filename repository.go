@@ -139,6 +139,11 @@ type Session interface {
 	// Put.
 	Concat(ctx context.Context, e Entry, parts []ObjectID) (Entry, error)
 
+	// RowKey is the repository's, for rows that are captured.
+	//
+	// Errors: that it cannot be derived.
+	RowKey() (RowKey, error)
+
 	// Finish writes the tree, makes it durable, and returns where it is. It is invisible until published.
 	//
 	// Errors: as of Put; a second time is one.
@@ -158,6 +163,10 @@ type Tree interface {
 	//
 	// Errors: ErrNotFound if there is no such directory; ErrCorrupt if it cannot be read. Each ends the iteration.
 	List(ctx context.Context, dir string) iter.Seq2[Entry, error]
+	// RowKey is the repository's, for rows that are read back.
+	//
+	// Errors: that it cannot be derived.
+	RowKey() (RowKey, error)
 	// Open reads one file. The reader is authenticated: bytes that were changed at rest are an error, never data.
 	//
 	// Errors: ErrNotFound; ErrCorrupt from reads.

@@ -107,6 +107,8 @@ type Proof struct {
 	Part bool `json:"part,omitempty"`
 	// Counted says that rows were counted and not compared: nothing of them may be called proven.
 	Counted bool `json:"rows_counted,omitempty"`
+	// Unkeyed says that rows were compared by sums without a key, as components of before have them.
+	Unkeyed bool `json:"sums_without_key,omitempty"`
 
 	Messages Messages `json:"messages,omitempty"` // of what was not compared, and of which part it is
 }

@@ -175,6 +175,8 @@ func (s *diskSession) Store(context.Context, cofre.Layout, io.Reader) (cofre.Obj
 func (s *diskSession) Concat(context.Context, cofre.Entry, []cofre.ObjectID) (cofre.Entry, error) {
 	return cofre.Entry{}, errors.ErrUnsupported
 }
+
+func (s *diskSession) RowKey() (cofre.RowKey, error)                 { return cofre.RowKey{}, errors.ErrUnsupported }
 func (s *diskSession) Finish(context.Context) (cofre.Content, error) { return cofre.Content{}, nil }
 func (s *diskSession) Close(context.Context) error                   { return nil }
 

@@ -42,6 +42,21 @@ func (r *Repository) key(purpose string) ([]byte, error) {
 	return key, r.explain("derive the key for "+purpose, err)
 }
 
+// RowKey is the key under which rows are summed in this repository.
+//
+// Errors: that it cannot be derived.
+func (r *Repository) RowKey() (cofre.RowKey, error) {
+	secret, err := r.key("cofre rows 1")
+	if err != nil {
+		return cofre.RowKey{}, err
+	}
+	return cofre.NewRowKey(secret)
+}
+
+func (s *session) RowKey() (cofre.RowKey, error) { return s.repo.RowKey() }
+
+func (t *tree) RowKey() (cofre.RowKey, error) { return t.repo.RowKey() }
+
 // Floor is the store that the repository rests on, to be written to also where the rest was opened to read: what lies there beside the
 // blobs is nobody's in this package.
 func (r *Repository) Floor() cofre.Store { return r.notes }

@@ -21,7 +21,7 @@ type Change struct {
 	Component string `json:"component"`        // database trustlayer
 	What      string `json:"what"`             // table, sequence, policy, file, …
 	Object    string `json:"object"`           // public.answers
-	Change    string `json:"change"`           // added, removed, changed
+	Change    string `json:"change"`           // added, removed, changed, not compared
 	Detail    string `json:"detail,omitempty"` // rows 10 -> 12
 	Before    string `json:"before,omitempty"` // of a definition: SQL, or a version
 	After     string `json:"after,omitempty"`
@@ -48,6 +48,8 @@ func changed(change string) cofre.Message {
 		return cofre.Say("difference.removed", "removed")
 	case "changed":
 		return cofre.Say("difference.changed", "changed")
+	case string(logical.Unknown):
+		return cofre.Say("difference.not_compared", "not compared")
 	}
 	return cofre.Verbatim(change)
 }
@@ -143,6 +145,9 @@ func databaseChanges(ctx context.Context, before, after cofre.Tree) ([]Change, e
 		detail := cofre.Say("difference.row_count", "rows {{.before}} -> {{.after}} ({{.by}})", "before", words.Count(t.RowsA), "after", words.Count(t.RowsB), "by", fmt.Sprintf("%+d", t.RowsB-t.RowsA))
 		if t.Change == logical.Changed && t.RowsA == t.RowsB {
 			detail = cofre.SayN("difference.same_count", int(t.RowsA), "content, still 1 row", "content, still {{.n}} rows")
+		}
+		if t.Change == logical.Unknown {
+			detail = cofre.SayN("difference.unknown", int(t.RowsA), "1 row and as many bytes as before; its sums are not of one key", "{{.n}} rows and as many bytes as before; their sums are not of one key")
 		}
 		changes = append(changes, newChange(cofre.Say("difference.rows", "rows"), t.Table, string(t.Change), detail))
 	}

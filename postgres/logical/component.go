@@ -13,6 +13,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -23,6 +24,8 @@ type Component struct {
 	TOC     *pgarchive.TOC
 	TOCRaw  []byte
 	Globals string
+	// Key is that of the rows' sums; nil if they were summed without one, or if the key is not this repository's.
+	Key *rowhash.Key
 	// GlobalsLost is why the globals cannot be read although they were captured.
 	GlobalsLost error
 	Made        map[[2]string]*pgarchive.Entry // TABLE entries by schema and name
@@ -39,6 +42,9 @@ func OpenComponent(ctx context.Context, t cofre.Tree) (Component, error) {
 	}
 	if err := json.Unmarshal(raw, &c.Facts); err != nil {
 		return c, fmt.Errorf("read %s: %w: %v", FactsFile, cofre.ErrCorrupt, err)
+	}
+	if err := c.openKey(t); err != nil {
+		return c, err
 	}
 	if c.TOCRaw, err = ReadAll(ctx, t, TOCFile); err != nil {
 		return c, err
@@ -57,6 +63,40 @@ func OpenComponent(ctx context.Context, t cofre.Tree) (Component, error) {
 	c.Globals = string(globals)
 	return c, nil
 }
+
+// openKey takes the repository's key if it is that of the component. The sums of one that came from another repository say nothing here.
+func (c *Component) openKey(t cofre.Tree) error {
+	if c.Facts.RowKey == "" {
+		return nil
+	}
+	key, err := OpenRowKey(t)
+	if err != nil {
+		return err
+	}
+	if RowKeyID(key) == c.Facts.RowKey {
+		c.Key = key
+		return nil
+	}
+	for i := range c.Facts.Tables {
+		c.Facts.Tables[i].RowSum = RowSum{}
+	}
+	c.Facts.LargeObjects.RowSum = RowSum{}
+	return nil
+}
+
+// OpenRowKey makes a repository's key ready for use.
+//
+// Errors: that it cannot be derived.
+func OpenRowKey(of interface{ RowKey() (cofre.RowKey, error) }) (*rowhash.Key, error) {
+	key, err := of.RowKey()
+	if err != nil {
+		return nil, err
+	}
+	return rowhash.New(key.Secret())
+}
+
+// RowKeyID is Facts.RowKey of a key. It tells keys apart, and nothing of them.
+func RowKeyID(key *rowhash.Key) string { return key.Veil(rowhash.Hash{}) }
 
 // ReadFacts reads the facts of a database component.
 //

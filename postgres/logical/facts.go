@@ -83,8 +83,20 @@ type Facts struct {
 	// MoneyLocale is the lc_monetary under which values of type money were written. Empty, in components of before
 	// it was recorded, is that of the database.
 	MoneyLocale string `json:"money_locale,omitempty"`
+	// Runs are functions of the database's own, and not of an extension, that a restore calls while it loads rows and makes indexes, at
+	// most 1000. Null if nobody looked.
+	Runs []FunctionRun `json:"functions_run"`
+	// RowKey tells under which key rows were summed: the sum of no rows under it. Empty is none, in components of before.
+	RowKey string `json:"row_key,omitempty"`
 	// Texts are those of the archive in UTF-8, if only servers know its encoding. Those that had no equal there are missing.
 	Texts []TextFact `json:"texts,omitempty"`
+}
+
+// FunctionRun is a function that a restore calls.
+type FunctionRun struct {
+	Function string   `json:"function"`
+	Users    []string `json:"users"`              // what calls it, the first twenty: "table constraint plausible on public.answers"
+	AsOwner  bool     `json:"as_owner,omitempty"` // SECURITY DEFINER
 }
 
 // TextFact is a text of the archive, a name or a definition, and what it is in UTF-8.
@@ -136,9 +148,7 @@ type TableFacts struct {
 	File   string `json:"file"`    // inside ArchiveDir: "3456.dat"
 	Rows   int64  `json:"rows"`
 	Bytes  int64  `json:"bytes"` // of COPY text, without its end marker
-	// Checksum is order-independent: the sum modulo 2^128 of the XXH3-128 of every line of COPY text, without
-	// its line end, 32 hexadecimal digits. Equal tables have equal checksums wherever they are.
-	Checksum   string   `json:"checksum"`
+	RowSum
 	Columns    []string `json:"columns"`               // in the order of the COPY text
 	PrimaryKey []string `json:"primary_key,omitempty"` // in key order
 	Filter     string   `json:"filter,omitempty"`      // of an extension's configuration table
@@ -181,7 +191,7 @@ type GrantFacts struct {
 
 // LargeObjectFacts counts the large objects.
 type LargeObjectFacts struct {
-	Count    int64  `json:"count"`
-	Bytes    int64  `json:"bytes"`
-	Checksum string `json:"checksum,omitempty"` // as TableFacts.Checksum, over "oid SP xxh3-128 of the bytes"
+	Count  int64 `json:"count"`
+	Bytes  int64 `json:"bytes"`
+	RowSum       // over lines "oid SP hash of the bytes": under the same key, or xxh3-128
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -21,8 +22,9 @@ type TableLoad struct {
 	Path    string // in the tree
 	Table   string // quoted
 	Columns []string
-	Facts   *TableFacts // nil if nothing was recorded
-	Fresh   bool        // the table was made by this restore and is empty
+	Facts   *TableFacts  // nil if nothing was recorded
+	Key     *rowhash.Key // of the component
+	Fresh   bool         // the table was made by this restore and is empty
 	Entry   *pgarchive.Entry
 	Whole   bool // never loaded in parts: the table takes rows of others too
 	Parted  bool // loaded in parts, of which some may be in when another fails
@@ -64,7 +66,7 @@ func (l TableLoad) CopyStatement() string {
 // Errors: cofre.ErrCorrupt if the repository does not hold what was captured; cofre.ErrUnproven if the server took another number of
 // rows; *pgconn.PgError.
 func (l TableLoad) CopyInto(ctx context.Context, tx pgx.Tx, tree cofre.Tree, p *Progress) (err error) {
-	body, err := OpenRows(ctx, tree, l.Path)
+	body, err := OpenRows(ctx, tree, l.Path, l.Key)
 	if err != nil {
 		return err
 	}
@@ -108,8 +110,8 @@ func (l TableLoad) Verify(passed *Tally, taken int64) error {
 	if passed.Rows != l.Facts.Rows {
 		return fmt.Errorf("%d rows in the repository, %d were captured: %w", passed.Rows, l.Facts.Rows, cofre.ErrCorrupt)
 	}
-	if l.Facts.Checksum != "" && passed.Checksum() != l.Facts.Checksum {
-		return fmt.Errorf("the rows in the repository have checksum %s, those captured had %s: %w", passed.Checksum(), l.Facts.Checksum, cofre.ErrCorrupt)
+	if !l.Facts.RowSum.IsZero() && passed.Sum() != l.Facts.RowSum {
+		return fmt.Errorf("the rows in the repository have checksum %s, those captured had %s: %w", passed.Sum(), l.Facts.RowSum, cofre.ErrCorrupt)
 	}
 	return nil
 }
@@ -123,10 +125,10 @@ type RowReader struct {
 	Err    error
 }
 
-// OpenRows opens the rows of a table. The caller closes it.
+// OpenRows opens the rows of a table, to be summed under the key of their component. The caller closes it.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrCorrupt if there is no room for the end marker.
-func OpenRows(ctx context.Context, tree cofre.Tree, path string) (*RowReader, error) {
+func OpenRows(ctx context.Context, tree cofre.Tree, path string, key *rowhash.Key) (*RowReader, error) {
 	e, err := tree.Stat(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -139,7 +141,7 @@ func OpenRows(ctx context.Context, tree cofre.Tree, path string) (*RowReader, er
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	size := e.Size - int64(len(EndMarker))
-	return &RowReader{Source: src, left: size, Size: size}, nil
+	return &RowReader{Source: src, left: size, Size: size, Tally: Tally{Key: key}}, nil
 }
 
 // Read yields the rows, without the end marker.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/rowhash"
 )
 
 // LostRows is what the repository has lost of the rows of a table, and what can still be read of them.
@@ -20,6 +21,8 @@ type LostRows struct {
 	Captured TableFacts // of all rows
 	Readable TableFacts // of those that are whole
 	Gaps     []Gap
+
+	key *rowhash.Key
 }
 
 // Gap is a stretch of a table's rows that cannot be read, with the rows that it cuts.
@@ -82,13 +85,13 @@ func Readable(ctx context.Context, tree cofre.Tree, c *Component, lost []string)
 			}
 			continue
 		}
-		l := LostRows{Path: path, Captured: *f}
+		l := LostRows{Path: path, Captured: *f, key: c.Key}
 		found, err := scan(ctx, tree, path, &l)
 		if err != nil {
 			return nil, nil, fmt.Errorf("look for rows of %s that can be read: %w", path, err)
 		}
 		if len(l.Gaps) == 0 {
-			if l.Readable.Rows == f.Rows && (f.Checksum == "" || f.Checksum == l.Readable.Checksum) {
+			if l.Readable.Rows == f.Rows && (f.RowSum.IsZero() || f.RowSum == l.Readable.RowSum) {
 				continue
 			}
 			// Every byte is as it was stored, and these are other rows: none of them can be told from the right ones.
@@ -150,18 +153,18 @@ func scan(ctx context.Context, tree cofre.Tree, path string, l *LostRows) (_ *re
 	}
 	l.Gaps = nil
 	defer func() { err = errors.Join(err, src.Close()) }()
-	s := scanner{src: src, size: e.Size - int64(len(EndMarker)), lost: l, found: found}
+	s := scanner{src: src, size: e.Size - int64(len(EndMarker)), lost: l, found: found, tally: Tally{Key: l.key}, rest: Tally{Key: l.key}}
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
-	l.Readable.Rows, l.Readable.Bytes, l.Readable.Checksum = s.tally.Rows, s.tally.Bytes, s.tally.Checksum()
+	l.Readable.Rows, l.Readable.Bytes, l.Readable.RowSum = s.tally.Rows, s.tally.Bytes, s.tally.Sum()
 	return found, nil
 }
 
 // nothing is what can be read of rows that are all lost.
 func (l *LostRows) nothing() *readableFile {
 	l.Readable = l.Captured
-	l.Readable.Rows, l.Readable.Bytes, l.Readable.Checksum = 0, 0, (&Tally{}).Checksum()
+	l.Readable.Rows, l.Readable.Bytes, l.Readable.RowSum = 0, 0, (&Tally{Key: l.key}).Sum()
 	l.Gaps = []Gap{{Bytes: l.Captured.Bytes}}
 	return &readableFile{path: l.Path, tail: []byte(EndMarker)}
 }
@@ -232,7 +235,7 @@ func (s *scanner) end() {
 		s.rest.Bytes = s.row - s.from
 		s.tally.Merge(&s.rest)
 	}
-	s.rest = Tally{}
+	s.rest = Tally{Key: s.lost.key}
 	s.from = -1
 }
 

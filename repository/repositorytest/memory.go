@@ -512,6 +512,15 @@ type memoryTree struct {
 	root cofre.ObjectID
 }
 
+// rowKey is that of each repository in memory.
+func rowKey() (cofre.RowKey, error) {
+	return cofre.NewRowKey([]byte("the rows of repositories in mem."))
+}
+
+func (t *memoryTree) RowKey() (cofre.RowKey, error) { return rowKey() }
+
+func (s *memorySession) RowKey() (cofre.RowKey, error) { return rowKey() }
+
 func (t *memoryTree) Stat(ctx context.Context, path string) (cofre.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return cofre.Entry{}, err

@@ -33,7 +33,7 @@ func (s *Screen) showTables(f *logical.Facts) {
 	fmt.Fprintln(s.Out, "\n"+s.Text(cofre.Say("show.tables_of", "tables of {{.database}}", "database", f.Database.Name)))
 	var rows [][]string
 	for _, t := range f.Tables {
-		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, s.Count(t.Rows), words.Size(t.Bytes), t.Checksum})
+		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, s.Count(t.Rows), words.Size(t.Bytes), t.RowSum.String()})
 	}
 	Columns(s.Out, []string{"  " + s.Text(cofre.Say("heading.table", "TABLE")), s.Text(cofre.Say("heading.rows", "ROWS")), s.Text(cofre.Say("heading.bytes", "BYTES")), s.Text(cofre.Say("heading.checksum", "CHECKSUM"))}, rows, 1, 2)
 }

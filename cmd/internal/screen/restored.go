@@ -57,6 +57,9 @@ func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result,
 	default:
 		s.Line(s.Out, cofre.Say("restored.equal", "proven equal to what was captured: {{.compared}}", "compared", compared))
 	}
+	if res.Proof.Unkeyed {
+		s.Line(s.Out, withoutKey())
+	}
 	for _, n := range res.Proof.NotCompared {
 		edge.Say(s.Out, s.Word(cofre.Say("word.not_compared", "not compared")), s.Beside(n, res.Proof.Messages))
 	}
@@ -78,6 +81,10 @@ func (s *Screen) showRestored(res *restore.Result, recovered *recovering.Result,
 			s.Next(n.Said)
 		}
 	}
+}
+
+func withoutKey() cofre.Message {
+	return cofre.Say("restored.without_key", "compared by sums without a key, as the point was made by a version that had none: whoever chooses rows can make others with the same sum")
 }
 
 func whatWasDone(o *cofre.Outcome) cofre.Message {

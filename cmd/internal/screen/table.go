@@ -16,6 +16,7 @@ type tableDocument struct {
 	Rows     int64         `json:"rows"`
 	Bytes    int64         `json:"bytes_read"`
 	Checksum string        `json:"checksum"`
+	Unkeyed  bool          `json:"sum_without_key,omitempty"`
 	Left     []string      `json:"left_out,omitempty"`
 	Made     []string      `json:"made_again,omitempty"`     // of others
 	Missing  []string      `json:"not_made_again,omitempty"` // of others, with the reason
@@ -31,7 +32,7 @@ type tableDocument struct {
 // the restore ended, and is returned.
 func (s *Screen) ShowTable(r *installation.Restored, done *rescue.TableOutcome, err error) error {
 	doc := tableDocument{
-		r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Outcome.Next, r.Took.Seconds(), done.Messages,
+		r.Point, r.Plan, done.Table, done.Rows, done.Bytes, done.Checksum, done.Unkeyed, done.Left, done.Made, done.Missing, done.Differs, done.Lost, r.Outcome.Next, r.Took.Seconds(), done.Messages,
 	}
 	return s.answer(doc, err, func() {
 		if s.Quiet && len(done.Left) == 0 {
@@ -39,6 +40,9 @@ func (s *Screen) ShowTable(r *installation.Restored, done *rescue.TableOutcome, 
 		}
 		s.Line(s.Out, cofre.SayN("rescued.done", int(done.Rows), "restored {{.table}}: 1 row in {{.time}}", "restored {{.table}}: {{.n}} rows in {{.time}}", "table", done.Table, "time", words.Took(r.Took)))
 		s.Line(s.Out, provenOf(done))
+		if done.Unkeyed {
+			s.Line(s.Out, withoutKey())
+		}
 		for _, l := range done.Left {
 			s.Line(s.Out, cofre.Say("rescued.left_out", "left out: {{.what}}", "what", done.Messages.Of(l)))
 		}
@@ -57,7 +61,7 @@ func (s *Screen) ShowTable(r *installation.Restored, done *rescue.TableOutcome, 
 // provenOf says how far the rows of a table are proven to be those that were captured.
 func provenOf(done *rescue.TableOutcome) cofre.Message {
 	switch {
-	case done.Unrecorded:
+	case done.Unrecorded, done.Unsummed:
 		return cofre.Say("rescued.unrecorded", "the rows are as the repository holds them; what they could be compared with is lost: checksum {{.checksum}}", "checksum", done.Checksum)
 	case len(done.Lost) > 0:
 		return cofre.Say("rescued.readable_equal", "the rows that could be read are proven equal to what was captured: checksum {{.checksum}}; what is lost is named below", "checksum", done.Checksum)

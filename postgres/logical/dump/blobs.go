@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/zeebo/xxh3"
 
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -110,15 +109,14 @@ SELECT o.oid, pg_catalog.lo_open(o.oid, 262144) AS fd FROM pg_catalog.unnest('{%
 			err = fmt.Errorf("copy large objects: %w", explainCopy(c.settle(err)))
 		}
 	}()
-	var sum logical.Tally
+	sum := logical.Tally{Key: d.key}
 	var total int64
 	for _, oid := range o.oids {
-		r := &objectReader{pages: pages, oid: oid, hash: xxh3.New()}
+		r := &objectReader{pages: pages, oid: oid, hash: logical.NewObjectHash(d.key)}
 		if _, err := d.c.Session.Put(ctx, d.entry(fmt.Sprintf("%s/blob_%d.dat", logical.ArchiveDir, oid), -1), r); err != nil {
 			return err
 		}
-		h := r.hash.Sum128()
-		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
+		r.hash.AddTo(&sum, oid)
 		total += r.at
 	}
 	if err := pages.finish(); err != nil {
@@ -130,7 +128,7 @@ SELECT o.oid, pg_catalog.lo_open(o.oid, 262144) AS fd FROM pg_catalog.unnest('{%
 	f.Count += sum.Rows
 	f.Bytes += total
 	d.objectSum.Merge(&sum)
-	f.Checksum = d.objectSum.Checksum()
+	f.RowSum = d.objectSum.Sum()
 	return nil
 }
 
@@ -208,7 +206,7 @@ type objectReader struct {
 	pages *pageReader
 	oid   uint32
 	at    int64 // bytes yielded
-	hash  *xxh3.Hasher
+	hash  *logical.ObjectHash
 }
 
 func (r *objectReader) Read(p []byte) (int, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/guard"
+	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -123,6 +124,7 @@ type dump struct {
 	control *session    // conn, once it copies
 	lacking atomic.Bool // something is missing, and a warning says what
 
+	key       *rowhash.Key
 	objectSum logical.Tally
 }
 
@@ -171,8 +173,12 @@ func (d *dump) begin(ctx context.Context) (err error) {
 	if d.tools, err = postgres.FindTools(ctx, d.server.Version); err != nil {
 		return err
 	}
+	if d.key, err = logical.OpenRowKey(d.c.Session); err != nil {
+		return err
+	}
+	d.objectSum.Key = d.key
 	f := &d.facts
-	f.MoneyLocale = postgres.MoneyLocale
+	f.MoneyLocale, f.RowKey = postgres.MoneyLocale, logical.RowKeyID(d.key)
 	f.Format, f.ServerVersion, f.ClientVersion, f.SystemID = 1, d.server.VersionText, d.tools.Version.String(), d.server.SystemID
 	// Before the snapshot: a position read with it could already be behind transactions that it does not see.
 	position := "pg_catalog.pg_current_wal_insert_lsn()"

@@ -17,9 +17,9 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
-// evaluated are the functions that a restore calls, because a stored expression does: of a generated column, a CHECK, an index, extended
-// statistics, a partition key, or a query of a materialized view, also through views. Those that set a search path of their own, and those of the server, need none.
-const evaluated = `
+// used begins a query with the functions that a restore calls, because a stored expression does: of a generated column, a CHECK of a table or
+// a domain, an exclusion, an index, extended statistics, a partition key, or a query of a materialized view, also through views.
+const used = `
 WITH RECURSIVE filled(rel, root) AS (
 	SELECT oid, oid FROM pg_catalog.pg_class WHERE relkind = 'm'
 	UNION
@@ -27,7 +27,7 @@ WITH RECURSIVE filled(rel, root) AS (
 	JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
 	JOIN pg_catalog.pg_class v ON v.oid = d.refobjid AND v.relkind = 'v'
 ), stored(classid, objid, sub, named, name) AS (
-	SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, 0, 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid FROM pg_catalog.pg_constraint WHERE contype = 'c'
+	SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid, 0, 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid FROM pg_catalog.pg_constraint WHERE contype IN ('c', 'x')
 	UNION ALL
 	SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, 0, 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid FROM pg_catalog.pg_attrdef a
 	JOIN pg_catalog.pg_attribute c ON c.attrelid = a.adrelid AND c.attnum = a.adnum WHERE c.attgenerated <> ''
@@ -47,6 +47,10 @@ WITH RECURSIVE filled(rel, root) AS (
 	CROSS JOIN LATERAL pg_catalog.pg_identify_object(s.named, s.name, 0) i
 	WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass OR o.oid IS NOT NULL
 )
+`
+
+// evaluated are those that need a search path: others set one of their own, or are the server's.
+const evaluated = used + `
 SELECT p.oid, (SELECT i.identity FROM pg_catalog.pg_identify_object('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, 0) i), l.lanname, p.prosrc, u.users
 FROM (SELECT proc, pg_catalog.array_agg(DISTINCT name) users FROM used GROUP BY proc) u JOIN pg_catalog.pg_proc p ON p.oid = u.proc JOIN pg_catalog.pg_language l ON l.oid = p.prolang JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE l.lanname IN ('sql', 'plpgsql') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND p.prosrc <> ''
@@ -119,6 +123,9 @@ func (d *dump) noteReliances(ctx context.Context) error {
 		return ctx.Err()
 	}
 	defer postgres.Close(ctx, conn)
+	if d.facts.Runs, err = functionsRun(bounded, conn); err != nil {
+		return ctx.Err()
+	}
 	all, err := reliances(bounded, conn)
 	if err != nil || len(all) == 0 {
 		return ctx.Err()

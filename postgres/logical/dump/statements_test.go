@@ -98,6 +98,9 @@ CREATE TABLE b (a int REFERENCES a); INSERT INTO b VALUES (1), (2); CREATE VIEW 
 			if path == "facts.database.bytes" || path == "facts.lsn" || path == "file "+logical.FactsFile { // the server goes on by itself
 				continue
 			}
+			if path == "facts.functions_run" && got[path] == "<nil>" { // nobody could look, and the plan of a restore says so
+				continue
+			}
 			if again[path] == w && got[path] != w {
 				t.Errorf("%.300s fails, and of %s the component says %.300q, not %.300q", failed, path, got[path], w)
 			}

@@ -255,6 +255,9 @@ func (d *dump) table(e *pgarchive.Entry) (*table, error) {
 		n = max((r.blocks+t.blocks-1)/t.blocks, 1)
 	}
 	t.parts = make([]part, n)
+	for i := range t.parts {
+		t.parts[i].tally.Key = d.key
+	}
 	t.left.Store(int32(n))
 	return t, nil
 }
@@ -346,7 +349,7 @@ func (d *dump) finishTable(ctx context.Context, t *table, e cofre.Entry) error {
 			return fmt.Errorf("copy table %s: %w", t.name, err)
 		}
 	}
-	t.facts.Rows, t.facts.Bytes, t.facts.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
+	t.facts.Rows, t.facts.Bytes, t.facts.RowSum = sum.Rows, sum.Bytes, sum.Sum()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.facts.Tables = append(d.facts.Tables, t.facts)

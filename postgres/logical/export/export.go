@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/process"
+	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
@@ -74,12 +75,12 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 		if e.IsDir() || name == "toc.dat" || !filepath.IsLocal(name) {
 			continue
 		}
-		if err := exportFile(ctx, tree, e.Path, filepath.Join(archive, name), byFile[name], p); err != nil {
+		if err := exportFile(ctx, tree, e.Path, filepath.Join(archive, name), byFile[name], c.Key, p); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	for _, name := range []string{logical.FactsFile, logical.GlobalsFile} {
-		err := exportFile(ctx, tree, name, filepath.Join(dir, name), nil, p)
+		err := exportFile(ctx, tree, name, filepath.Join(dir, name), nil, nil, p)
 		if err != nil && !(name == logical.GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -88,7 +89,7 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 		return err
 	}
 	// toc.dat comes last, when all else is on the disk: without it, what an interrupted export or a crash leaves is no archive.
-	if err := exportFile(ctx, tree, logical.TOCFile, filepath.Join(dir, filepath.FromSlash(logical.TOCFile)), nil, p); err != nil {
+	if err := exportFile(ctx, tree, logical.TOCFile, filepath.Join(dir, filepath.FromSlash(logical.TOCFile)), nil, nil, p); err != nil {
 		return fmt.Errorf("%s: %w", logical.TOCFile, err)
 	}
 	return durable.SyncDir(archive)
@@ -118,7 +119,7 @@ func File(path string, write func(io.Writer) error) error {
 	return exists(f.PublishNew())
 }
 
-func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *logical.TableFacts, p *logical.Progress) (err error) {
+func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *logical.TableFacts, key *rowhash.Key, p *logical.Progress) (err error) {
 	src, err := tree.Open(ctx, path)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *lo
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	var tally logical.Tally
+	tally := logical.Tally{Key: key}
 	var r io.Reader = p.Reader(&bound{ctx, src}, path)
 	if facts != nil {
 		r = io.TeeReader(io.LimitReader(r, facts.Bytes), &tally)
@@ -138,8 +139,8 @@ func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *lo
 		return err
 	}
 	if facts != nil {
-		if tally.Rows != facts.Rows || facts.Checksum != "" && tally.Checksum() != facts.Checksum {
-			return fmt.Errorf("%d rows with checksum %s, captured were %d with %s: %w", tally.Rows, tally.Checksum(), facts.Rows, facts.Checksum, cofre.ErrCorrupt)
+		if tally.Rows != facts.Rows || !facts.RowSum.IsZero() && tally.Sum() != facts.RowSum {
+			return fmt.Errorf("%d rows with checksum %s, captured were %d with %s: %w", tally.Rows, tally.Sum(), facts.Rows, facts.RowSum, cofre.ErrCorrupt)
 		}
 		if _, err := io.Copy(f, src); err != nil {
 			return err
@@ -294,7 +295,7 @@ func (x *sqlExport) rows(ctx context.Context, entries []*pgarchive.Entry) (err e
 }
 
 func (x *sqlExport) table(ctx context.Context, e *pgarchive.Entry, f *logical.TableFacts, p *logical.Progress) (err error) {
-	body, err := logical.OpenRows(ctx, x.tree, logical.ArchiveDir+"/"+logical.DataFile(x.TOC, e, f))
+	body, err := logical.OpenRows(ctx, x.tree, logical.ArchiveDir+"/"+logical.DataFile(x.TOC, e, f), x.Key)
 	if err != nil {
 		return err
 	}
@@ -447,7 +448,7 @@ func columnOrder(header, columns []string) ([]int, error) {
 }
 
 func csvTable(ctx context.Context, tree cofre.Tree, c *logical.Component, e *pgarchive.Entry, f *logical.TableFacts, order []int, out *csvWriter, p *logical.Progress) (err error) {
-	body, err := logical.OpenRows(ctx, tree, logical.ArchiveDir+"/"+logical.DataFile(c.TOC, e, f))
+	body, err := logical.OpenRows(ctx, tree, logical.ArchiveDir+"/"+logical.DataFile(c.TOC, e, f), c.Key)
 	if err != nil {
 		return err
 	}

@@ -288,7 +288,7 @@ func (m *Merge) bring(ctx context.Context, obs cofre.Observer) (err error) {
 
 // Check says that the rows that the live ones were compared with are the captured ones.
 func (m *Merge) Check(context.Context, cofre.Observer) (*cofre.Proof, error) {
-	p := &cofre.Proof{Checks: m.rows.made.checks}
+	p := &cofre.Proof{Checks: m.rows.made.checks, Unkeyed: m.rows.out.Unkeyed, Counted: m.rows.out.Unsummed || m.rows.out.Unrecorded}
 	p.Covers(cofre.Say("merge.captured_rows_of", "the captured rows of table {{.table}}", "table", m.live))
 	return p, nil
 }

@@ -44,6 +44,8 @@ type TableOutcome struct {
 	Rows       int64
 	Bytes      int64            // of rows read from the repository
 	Checksum   string           // of the rows as read back from the table, of each partition added up
+	Unkeyed    bool             // the rows were compared by a sum without a key
+	Unsummed   bool             // no sum of the rows was recorded under this repository's key: they were counted
 	Lost       []string         // which rows could not be read and were left out as asked for, and what else of the component
 	Unrecorded bool             // what was recorded of the rows is lost: they were compared with nothing
 	Left       []string         // what of the table was left out as asked for: "foreign key answers_profile_fkey"
@@ -181,7 +183,7 @@ func (t *Table) Check(ctx context.Context, _ cofre.Observer) (*cofre.Proof, erro
 	if err := t.made.compare(ctx, t.tx, t.made.names, &t.out); err != nil {
 		return nil, t.explained(err)
 	}
-	p := &cofre.Proof{Checks: t.made.checks}
+	p := &cofre.Proof{Checks: t.made.checks, Unkeyed: t.out.Unkeyed, Counted: t.out.Unsummed || t.out.Unrecorded}
 	p.Covers(cofre.Say("kind.table", "table {{.name}}", "name", t.out.Table))
 	same := func(what cofre.Message) {
 		p.Checks = append(p.Checks, cofre.NewChecked(what, asCaptured(), asCaptured(), true))
@@ -372,7 +374,8 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 		return err
 	}
 	out.Unrecorded = len(r.a.Data) > 0 && len(r.Facts.Tables) == 0
-	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Checksum()
+	out.Unsummed, out.Unkeyed = r.Sums(r.a.Data)
+	out.Rows, out.Bytes, out.Checksum = sum.Rows, sum.Bytes, sum.Sum().String()
 	return nil
 }
 
@@ -426,6 +429,7 @@ WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, logical.Literal(pgarchive
 
 // load copies the rows in and reads them back, before indexes and constraints are made.
 func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, err error) {
+	sum.Key = r.Key
 	facts := r.TableFacts()
 	var total int64
 	for _, e := range r.a.Data {
@@ -454,7 +458,7 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 			}
 			loads = append(loads, l)
 		} else if loads[at].Facts != nil && l.Facts != nil {
-			if err := loads[at].Facts.Add(l.Facts); err != nil {
+			if err := loads[at].Facts.Add(l.Facts, r.Key); err != nil {
 				return sum, err
 			}
 		}
@@ -481,7 +485,7 @@ func (r *tableRestore) tableLoad(e *pgarchive.Entry, f *logical.TableFacts) (log
 	}
 	return logical.TableLoad{
 		Path: logical.ArchiveDir + "/" + logical.DataFile(r.TOC, e, f), Table: pgarchive.Quote(r.in(schema), name), Columns: columns,
-		Facts: f, Encoding: r.ClientEncoding(), Whole: byRoot,
+		Facts: f, Key: r.Key, Encoding: r.ClientEncoding(), Whole: byRoot,
 	}, nil
 }
 
@@ -493,14 +497,14 @@ func (r *tableRestore) readLoaded(ctx context.Context, tx pgx.Tx, l logical.Tabl
 	if l.Whole {
 		from = l.Table
 	}
-	var back logical.Tally
+	back := logical.Tally{Key: r.Key}
 	if err := readBack(ctx, tx, &back, fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT WITH (ENCODING %s)", logical.ColumnList("", l.Columns), from, logical.Literal(l.Encoding))); err != nil {
 		return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
 	}
 	if err := l.Verify(&back, back.Rows); err != nil {
 		return nil, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
 	}
-	rows := cofre.Say("table.rows", "{{.rows}}, checksum {{.checksum}}", "rows", back.Rows, "checksum", back.Checksum())
+	rows := cofre.Say("table.rows", "{{.rows}}, checksum {{.checksum}}", "rows", back.Rows, "checksum", back.Sum())
 	r.checks = append(r.checks, cofre.NewChecked(cofre.Say("table.rows_of", "rows of {{.table}}", "table", l.Table), rows, rows, true)) // Verify has compared them
 	return &back, nil
 }

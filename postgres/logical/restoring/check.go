@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/zeebo/xxh3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trustlayer/cofre"
@@ -174,7 +173,14 @@ func (c *checker) run(ctx context.Context) error {
 
 // limit says what is not looked at, so that nobody takes a comparison for more than it is.
 func (c *checker) limit(whole bool) {
-	if c.o.Check != CheckChecksum && !c.o.Filter.SchemaOnly && (c.o.Filter.Section == "" || c.o.Filter.Section == "data") {
+	switch unsummed, unkeyed := c.Sums(c.sel.Entries(pgarchive.SectionData)); {
+	case !c.sel.Sections[pgarchive.SectionData]:
+	case c.o.Check == CheckChecksum && unsummed:
+		c.proof.Counted = true
+		c.proof.Omits(cofre.Say("database.unsummed_rows", "the contents of rows, only how many there are: of what was captured there are no checksums that this repository's key makes"))
+	case c.o.Check == CheckChecksum:
+		c.proof.Unkeyed = unkeyed
+	default:
 		c.proof.Counted = true
 		c.proof.Omits(cofre.Say("database.unread_rows", "the contents of rows, only how many there are, as --check counts asks; --check checksum compares them"))
 	}
@@ -267,7 +273,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		}
 		if e.ByRoot() {
 			if root := roots[quoted]; root != nil {
-				if err := root.Add(f); err != nil {
+				if err := root.Add(f, c.Key); err != nil {
 					return err
 				}
 				continue
@@ -305,7 +311,7 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		_, err = conn.Exec(ctx, "SET client_encoding = "+logical.Literal(c.ClientEncoding()))
 		return conn, err
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
-		var tally logical.Tally
+		tally := logical.Tally{Key: c.Key}
 		if c.o.Check == CheckChecksum {
 			if _, err := conn.PgConn().CopyTo(ctx, &tally, t.sql); err != nil {
 				return fmt.Errorf("read table %s: %w", t.name, err)
@@ -329,11 +335,11 @@ func (c *checker) rows(ctx context.Context) (err error) {
 		if tally.Rows != t.facts.Rows {
 			differs(cofre.Say("database.check_rows_of", "rows of {{.table}}", "table", t.name), number(t.facts.Rows), number(tally.Rows))
 		}
-		if c.o.Check == CheckChecksum && t.facts.Checksum != "" && tally.Checksum() != t.facts.Checksum {
+		if c.o.Check == CheckChecksum && !t.facts.RowSum.IsZero() && tally.Sum() != t.facts.RowSum {
 			if !t.config {
 				unequal++
 			}
-			differs(cofre.Say("database.check_checksum_of", "checksum of {{.table}}", "table", t.name), cofre.Verbatim(t.facts.Checksum), cofre.Verbatim(tally.Checksum()))
+			differs(cofre.Say("database.check_checksum_of", "checksum of {{.table}}", "table", t.name), cofre.Verbatim(t.facts.RowSum.String()), cofre.Verbatim(tally.Sum().String()))
 		}
 		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
 		return nil
@@ -427,16 +433,16 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 		return fmt.Errorf("list the large objects: %w", err)
 	}
 	c.add(cofre.Say("database.check_large_objects", "large objects"), fmt.Sprint(c.Facts.LargeObjects.Count), fmt.Sprint(len(oids)))
-	if c.o.Check != CheckChecksum || c.Facts.LargeObjects.Checksum == "" {
+	if c.o.Check != CheckChecksum || c.Facts.LargeObjects.RowSum.IsZero() {
 		return nil
 	}
 	if c.lostObjects() {
 		c.proof.Omits(cofre.Say("database.unread_objects", "the contents of large objects: what was captured is one checksum of all of them"))
 		return nil
 	}
-	var sum logical.Tally
+	sum := logical.Tally{Key: c.Key}
 	for _, oid := range oids {
-		hash := xxh3.New()
+		hash := logical.NewObjectHash(c.Key)
 		for at := int64(0); ; {
 			var part []byte
 			if err := conn.QueryRow(ctx, "SELECT pg_catalog.lo_get($1, $2, $3)", oid, at, 1<<20).Scan(&part); err != nil {
@@ -447,10 +453,9 @@ func (c *checker) largeObjects(ctx context.Context, conn *pgx.Conn) error {
 				break
 			}
 		}
-		h := hash.Sum128()
-		fmt.Fprintf(&sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
+		hash.AddTo(&sum, oid)
 	}
-	c.add(cofre.Say("database.check_large_objects_sum", "checksum of large objects"), c.Facts.LargeObjects.Checksum, sum.Checksum())
+	c.add(cofre.Say("database.check_large_objects_sum", "checksum of large objects"), c.Facts.LargeObjects.RowSum.String(), sum.Sum().String())
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/zeebo/xxh3"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
@@ -62,7 +61,7 @@ func (t *Target) tableLoad(e *pgarchive.Entry, f *logical.TableFacts) (logical.T
 	}
 	ours := t.Made[[2]string{schema, table}] != nil
 	return logical.TableLoad{
-		Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f,
+		Path: logical.ArchiveDir + "/" + logical.DataFile(t.TOC, e, f), Table: pgarchive.Quote(schema, table), Columns: columns, Facts: f, Key: t.Key,
 		// A configuration table belongs to its extension, which may have put rows there; and if the
 		// database is a copy of one that exists, nothing was made by this restore. A root takes the rows of several.
 		Fresh: ours && !t.fromTemplate() && !e.ByRoot(),
@@ -121,7 +120,7 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	var sum logical.Tally
+	sum := logical.Tally{Key: t.Key}
 	for _, e := range entries {
 		if err := t.loadGroup(ctx, conn, e, &sum, p); err != nil {
 			return fmt.Errorf("load large objects: %w", err)
@@ -134,8 +133,8 @@ func (t *Target) loadLargeObjects(ctx context.Context, obs cofre.Observer, entri
 	if want.Count != sum.Rows && want.Count != 0 {
 		return fmt.Errorf("load large objects: %d in the repository, %d were captured: %w", sum.Rows, want.Count, cofre.ErrCorrupt)
 	}
-	if want.Checksum != "" && want.Checksum != sum.Checksum() {
-		return fmt.Errorf("load large objects: those in the repository have checksum %s, those captured had %s: %w", sum.Checksum(), want.Checksum, cofre.ErrCorrupt)
+	if !want.RowSum.IsZero() && want.RowSum != sum.Sum() {
+		return fmt.Errorf("load large objects: those in the repository have checksum %s, those captured had %s: %w", sum.Sum(), want.RowSum, cofre.ErrCorrupt)
 	}
 	return nil
 }
@@ -195,7 +194,7 @@ func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	hash := xxh3.New()
+	hash := logical.NewObjectHash(t.Key)
 	buf := make([]byte, 1<<20)
 	var at int64
 	for {
@@ -215,7 +214,6 @@ func (t *Target) fillOne(ctx context.Context, tx pgx.Tx, oid uint32, file string
 			return err
 		}
 	}
-	h := hash.Sum128()
-	fmt.Fprintf(sum, "%d %016x%016x\n", oid, h.Hi, h.Lo)
+	hash.AddTo(sum, oid)
 	return nil
 }

@@ -26,10 +26,10 @@ type lost struct {
 	Table  string `json:"table,omitempty"`
 	DumpID int    `json:"dump_id,omitempty"` // of the entry of rows
 	// Got are the rows that could be read, and were restored; Bytes and Checksum are theirs, and Where says what is missing.
-	Got      int64         `json:"got,omitempty"`
-	Bytes    int64         `json:"bytes,omitempty"`
-	Checksum string        `json:"checksum,omitempty"`
-	Where    cofre.Message `json:"where,omitzero"`
+	Got   int64 `json:"got,omitempty"`
+	Bytes int64 `json:"bytes,omitempty"`
+	logical.RowSum
+	Where cofre.Message `json:"where,omitzero"`
 }
 
 const (
@@ -85,7 +85,7 @@ func (t *Target) takeReadable(ctx context.Context) error {
 	})
 	for i := range t.lost {
 		if r := byPath[t.lost[i].Path]; r != nil {
-			t.lost[i].Got, t.lost[i].Bytes, t.lost[i].Checksum, t.lost[i].Where = r.Readable.Rows, r.Readable.Bytes, r.Readable.Checksum, r.Message()
+			t.lost[i].Got, t.lost[i].Bytes, t.lost[i].RowSum, t.lost[i].Where = r.Readable.Rows, r.Readable.Bytes, r.Readable.RowSum, r.Message()
 		}
 	}
 	return nil
@@ -100,7 +100,7 @@ func (t *Target) takeFound() {
 	facts := t.TableFacts()
 	for _, l := range t.lost {
 		if f := facts[l.DumpID]; f != nil {
-			f.Rows, f.Bytes, f.Checksum = l.Got, l.Bytes, l.Checksum
+			f.Rows, f.Bytes, f.RowSum = l.Got, l.Bytes, l.RowSum
 		}
 	}
 }

@@ -54,7 +54,7 @@ func split(loads []logical.TableLoad, jobs int) []loadPart {
 			continue
 		}
 		l.Parted = true
-		shared := &partTally{left: n}
+		shared := &partTally{left: n, tally: logical.Tally{Key: l.Key}}
 		for k := range n {
 			parts = append(parts, loadPart{table: l, from: size * int64(k) / int64(n), to: size * int64(k+1) / int64(n), shared: shared})
 		}
@@ -74,7 +74,7 @@ func (p loadPart) run(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, prog
 }
 
 func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, progress *logical.Progress) (err error) {
-	body, err := logical.OpenRows(ctx, tree, p.table.Path)
+	body, err := logical.OpenRows(ctx, tree, p.table.Path, nil)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (p loadPart) copy(ctx context.Context, conn *pgx.Conn, tree cofre.Tree, pro
 	if body.Size != p.table.Facts.Bytes {
 		return fmt.Errorf("%d bytes of rows in the repository, %d were captured: %w", body.Size, p.table.Facts.Bytes, cofre.ErrCorrupt)
 	}
-	r := &partReader{br: bufio.NewReaderSize(body.Source, 256<<10), to: p.to, size: body.Size}
+	r := &partReader{br: bufio.NewReaderSize(body.Source, 256<<10), to: p.to, size: body.Size, tally: logical.Tally{Key: p.table.Key}}
 	if err := r.begin(body.Source, p.from); err != nil {
 		return err
 	}

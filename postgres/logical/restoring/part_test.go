@@ -41,7 +41,7 @@ func TestPartsAreTheWhole(t *testing.T) {
 		}
 		var whole logical.Tally
 		_, _ = whole.Write([]byte(text))
-		if got.String() != text || sum.Checksum() != whole.Checksum() || sum.Rows != whole.Rows {
+		if got.String() != text || sum.Sum() != whole.Sum() || sum.Rows != whole.Rows {
 			t.Fatalf("%q became %q", text, got.String())
 		}
 	})

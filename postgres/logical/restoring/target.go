@@ -127,6 +127,9 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 	for _, n := range t.sel.Notes {
 		p.Note(n)
 	}
+	if t.sel.Sections[pgarchive.SectionData] || t.sel.Sections[pgarchive.SectionPostData] {
+		t.NoteFunctions(p)
+	}
 	if s := t.Facts.Summary; len(s.Relies) > 0 && t.o.SearchPath == "" {
 		p.Note(cofre.SayN("database.relies", s.RelyCount, "{{.first}}; if the restore fails on that: {{.way}}", "{{.first}}, and so do others, {{.n}} in all; if the restore fails on that: {{.way}}", "first", s.Relies[0].Said(), "way", s.WayOut()))
 	}
