@@ -172,6 +172,13 @@ func (s *Store) Lock() (func() error, error) {
 		}
 		s.made = true
 	}
+	root, err := s.open()
+	if err != nil {
+		return nil, translate(err)
+	}
+	if err := root.Close(); err != nil {
+		return nil, err
+	}
 	unlock, err := durable.LockDir(s.root)
 	if errors.Is(err, cofre.ErrLocked) {
 		return nil, cofre.WithHint(fmt.Errorf("another restore into %s runs: %w", s.root, err), cofre.Say("bucket.busy_folder", "wait until it has ended, or restore into another folder"))

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // hold is a folder that is open. What is made, replaced or removed by a path of at is in that folder, whatever somebody puts
@@ -46,8 +47,15 @@ func (s *Store) within(path string, mk bool) (hold, string, error) {
 	return h, filepath.Base(rest), err
 }
 
-// open opens the store's folder, which is as the configuration names it.
-func (s *Store) open() (*os.Root, error) { return os.OpenRoot(s.root) }
+// open opens the store's folder to write into it. A link that somebody else has put in its path is followed only to what is theirs.
+func (s *Store) open() (*os.Root, error) {
+	d, err := inside.OpenAs(s.root)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() // only searched
+	return os.OpenRoot(d.At("."))
+}
 
 func holdIn(root *os.Root, rel string, mk bool) (hold, error) {
 	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_DIRECTORY, 0)
