@@ -172,7 +172,7 @@ func (s *Screen) verified(st *status.Status) cofre.Message {
 		v = cofre.SayN("status.last_verified", of.Findings, "at {{.at}}, to level {{.level}}, 1 finding", "at {{.at}}, to level {{.level}}, {{.n}} findings", "at", of.At, "level", string(of.Reached))
 	}
 	if c := st.Coverage; c != nil && c.Bytes > 0 {
-		v = cofre.Say("status.covered", "{{.last}}; {{.share}} % read back within {{.window}}", "last", v, "share", fmt.Sprintf("%.0f", 100*c.Share), "window", status.Span(c.Window))
+		v = cofre.Say("status.covered", "{{.last}}; {{.share}} read back within {{.window}}", "last", v, "share", percent(c.Proven, c.Bytes), "window", status.Span(c.Window))
 	}
 	return v
 }
