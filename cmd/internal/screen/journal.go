@@ -63,6 +63,9 @@ func happened(b journal.Body) cofre.Message {
 		}
 		return cofre.Say("journal.event_verified_findings", "verified: {{.code}}", "code", b.Code)
 	case journal.EventRestored:
+		if b.Point == "" { // to a moment, from whichever point leads there
+			return cofre.Say("journal.event_restored_moment", "restored")
+		}
 		return cofre.Say("journal.event_restored", "restored {{.point}}", "point", b.Point)
 	case journal.EventExpired:
 		if b.Point == "" {

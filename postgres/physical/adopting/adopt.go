@@ -313,6 +313,8 @@ func (a *Adoption) Plan() *cofre.Plan {
 		p.Do(cofre.Say("step.restart", "restart"), cofre.Verbatim(a.o.Dir), cofre.Say("adopt.step_restart", "with pg_ctl"))
 	case a.Running:
 		p.Note(cofre.Say("adopt.runs", "the copy runs: the settings count after a restart, which --restart does"))
+	case a.o.Restart:
+		p.Note(cofre.Say("adopt.stopped", "the copy does not run: --restart has nothing to restart, and no base backup is taken"))
 	}
 	p.Note(cofre.Say("adopt.acts", "it will archive, follow its subscriptions and run its jobs: the original must not run any more, anywhere"))
 	return p
