@@ -1,6 +1,7 @@
 package expiry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -26,21 +27,24 @@ func (h *History) Dated(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
 			dated[i] = movedTo(p, at)
 		}
 	}
-	slices.SortStableFunc(dated, func(a, b cofre.RecoveryPoint) int { return a.StartedAt.Compare(b.StartedAt) })
+	// Of one moment is the point whose time is not believed, and the one that was published next.
+	slices.SortStableFunc(dated, func(a, b cofre.RecoveryPoint) int {
+		return cmp.Or(a.StartedAt.Compare(b.StartedAt), cmp.Compare(h.order[a.ID], h.order[b.ID]))
+	})
 	return dated
 }
 
-// movedTo is a point with all its times moved so that it began at a moment.
+// movedTo is a point with all its times moved so that it, and each of its components, began at a moment: none is newer than one of the point that is of that moment.
 func movedTo(p cofre.RecoveryPoint, at time.Time) cofre.RecoveryPoint {
 	by := at.Sub(p.StartedAt)
 	p.StartedAt, p.PublishedAt = at, p.PublishedAt.Add(by)
 	p.Components, p.Expired = slices.Clone(p.Components), slices.Clone(p.Expired)
 	for i := range p.Components {
 		c := &p.Components[i]
-		c.StartedAt, c.EndedAt = c.StartedAt.Add(by), c.EndedAt.Add(by)
+		c.StartedAt, c.EndedAt = at, at.Add(c.EndedAt.Sub(c.StartedAt))
 	}
 	for i := range p.Expired {
-		p.Expired[i].StartedAt = p.Expired[i].StartedAt.Add(by)
+		p.Expired[i].StartedAt = at
 	}
 	return p
 }

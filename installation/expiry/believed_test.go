@@ -58,6 +58,27 @@ func TestATimeThatIsNotBelievedFreezesNothing(t *testing.T) {
 	}
 }
 
+// TestATimeThatIsNotBelievedIsNotTheNewest: also if there is only one point that was published after it, whose components began a little after the point, as they do.
+func TestATimeThatIsNotBelievedIsNotTheNewest(t *testing.T) {
+	old, ahead, next := day(9, database), day(8, database), day(1, database)
+	ahead.StartedAt = ahead.StartedAt.AddDate(3, 0, 0)
+	ahead.Components[0].StartedAt = ahead.StartedAt.Add(20 * time.Millisecond)
+	next.Components[0].StartedAt = next.StartedAt.Add(10 * time.Millisecond)
+	bodies := []journal.Body{{Event: journal.EventPublished, Point: old.ID}, {Event: journal.EventPublished, Point: ahead.ID}, {Event: journal.EventPublished, Point: next.ID}}
+	points := []cofre.RecoveryPoint{old, next, ahead} // as the catalog has them
+	at, _ := told(bodies...).Neighbour(points, ahead, now)
+	h := told(append(bodies, journal.Body{Event: journal.EventTime, Point: ahead.ID, Facts: facts(cofre.TimeDisbelieved{Taken: at})})...)
+	if dated := h.Dated(points); dated[1].ID != ahead.ID || dated[2].ID != next.ID {
+		t.Errorf("the newest is %s, want %s", dated[2].ID, next.ID)
+	}
+	cfg := of(0)
+	cfg.Database.Keep.Last = 1
+	goes := going(decideBy(cfg, h, points...))
+	if goes[old.ID] == nil || goes[ahead.ID] == nil || goes[next.ID] != nil {
+		t.Errorf("of the newest one only is kept: %v goes", goes)
+	}
+}
+
 // heard is an observer that keeps facts.
 type heard []cofre.Event
 
