@@ -78,7 +78,7 @@ func flatten(into map[string]string, path string, v any) {
 // captures without a fault say differently, such as times, is not compared.
 func TestEachStatementOfACaptureCounts(t *testing.T) {
 	t.Parallel()
-	s := testkit.Postgres(t, 0)
+	s := testkit.Postgres(t, 0, testkit.Own()) // roles, which other tests make, are of the whole server
 	db := s.Database(t)
 	s.Exec(t, db, `CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, t text); INSERT INTO a (t) SELECT 'row ' || i FROM generate_series(1, 100) i;
 CREATE TABLE b (a int REFERENCES a); INSERT INTO b VALUES (1), (2); CREATE VIEW v AS SELECT * FROM a; CREATE POLICY p ON a USING (true)`)

@@ -57,7 +57,7 @@ INSERT INTO rules VALUES (2), (3); DELETE FROM untold`)
 		t.Fatalf("%v %s", err, cofre.Hint(err))
 	}
 	// What the extension does not tell from its own is compared, and is there twice.
-	if differ := res.Proof.Accepted(); len(differ) != 1 || differ[0].What != `rows of "public"."untold"` || differ[0].Got != "1" {
+	if differ := res.Proof.Accepted(); len(differ) != 2 || differ[0].What != `rows of "public"."untold"` || differ[0].Got != "1" || differ[1].What != `checksum of "public"."untold"` {
 		t.Errorf("%+v", differ)
 	}
 	s.Exec(t, database, "INSERT INTO untold VALUES (2)")
