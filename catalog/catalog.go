@@ -275,8 +275,6 @@ func first(p cofre.RecoveryPoint, kind cofre.Kind) cofre.Message {
 	return cofre.SayN("catalog.lacks_more", len(named)-1, "{{.object}}: {{.what}}, and 1 more finding", "{{.object}}: {{.what}}, and {{.n}} more findings", "object", named[0].Object, "what", what)
 }
 
-// latest prefers a point that holds what is wanted whole: what a newer one lacks is said by Newer, and its id can be
-// given.
 // latest is the newest by the clocks of those that made the points. If that is yet to come, a clock is wrong, there or here, and which is the newest nobody can say.
 func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 	now := time.Now().Add(cofre.ClockSkew)
@@ -294,7 +292,8 @@ func (c *Catalog) latest(want Want) (cofre.RecoveryPoint, error) {
 		cofre.Say("catalog.ahead_hint", "compare date -u here and there, and name the point: {{.other}} is the newest of those that are past, {{.point}} the newest by its own clock; if that clock was ahead, say so once: cofre journal acknowledge {{.point}} --why 'its clock was ahead'", "other", other.ID, "point", p.ID))
 }
 
-// latestUntil is the newest point until a moment; of all, if it is zero.
+// latestUntil is the newest point until a moment; of all, if it is zero. It prefers one that holds what is wanted whole: what a newer one lacks is said
+// by Newer, and its id can be given.
 func (c *Catalog) latestUntil(want Want, until time.Time) (cofre.RecoveryPoint, error) {
 	var newest *cofre.RecoveryPoint
 	for _, p := range slices.Backward(c.byTime()) {

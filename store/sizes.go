@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"hash/crc32"
@@ -9,12 +8,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // Remembering returns s, whose listing of everything takes the sizes and the times of objects from what an earlier one has seen, and has kept in a file: of a folder
@@ -255,20 +254,5 @@ func (s *sizes) keep() {
 		}
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	writeCache(s.file, b)
-}
-
-// writeCache makes a file whole or not at all. It is not synced: what a crash leaves of it is known by its checksum.
-func writeCache(file string, b []byte) {
-	if os.MkdirAll(filepath.Dir(file), 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".new-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(b)
-	if cmp.Or(err, f.Close()) != nil || os.Rename(f.Name(), file) != nil {
-		_ = os.Remove(f.Name())
-	}
+	durable.WriteCache(s.file, b)
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
@@ -204,6 +206,9 @@ func (t there) ready(of Keys) error {
 	return cofre.WithHint(err, cofre.Say("origin.upgrade_first", "have every host that archives sign: install this version there, and wait for its next segment"))
 }
 
+// headersAtOnce is how many headers are read at once: it is the time of an answer that counts.
+const headersAtOnce = 16
+
 func (k Keys) read(ctx context.Context) (there, error) {
 	t := there{last: map[string]string{}, unsigned: map[string]string{}}
 	inv, err := wal.ReadInventory(ctx, k.store, k.System, 0, func() (wal.Identity, error) { return k.id, nil })
@@ -229,10 +234,17 @@ func (k Keys) read(ctx context.Context) (there, error) {
 		}
 	}
 	signed := make([]bool, len(all))
-	if err := inParallel(ctx, len(all), func(ctx context.Context, i int) (err error) {
-		signed[i], err = wal.Proven(ctx, k.store, k.set, all[i].object)
-		return err
-	}); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(headersAtOnce)
+	for i, f := range all {
+		group.Go(func() (err error) {
+			if err = groupCtx.Err(); err == nil {
+				signed[i], err = wal.Proven(groupCtx, k.store, k.set, f.object)
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
 		return t, err
 	}
 	for i, f := range all {
@@ -251,28 +263,6 @@ func (k Keys) read(ctx context.Context) (there, error) {
 	}
 	slices.Sort(t.files)
 	return t, nil
-}
-
-// inParallel does something for each of n, sixteen at a time: it is the time of an answer that counts.
-func inParallel(ctx context.Context, n int, do func(context.Context, int) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	slots := make(chan struct{}, 16)
-	var wg sync.WaitGroup
-	for i := range n {
-		slots <- struct{}{}
-		if ctx.Err() != nil {
-			break
-		}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			if err := do(ctx, i); err != nil {
-				stop(err)
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
 }
 
 // Diagnose names the keys that nobody has admitted. Until signatures are required, WAL that they sign is believed all the same.

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/internal/durable"
@@ -71,8 +69,7 @@ func announce(ctx context.Context, folder, url string, st cofre.Store, key *orig
 }
 
 func nameOf(url string, system cofre.SystemID) string {
-	sum := blake3.Sum256([]byte(url))
-	return fmt.Sprintf("%x-%s", sum[:8], system)
+	return fileOf(url) + "-" + system.String()
 }
 
 // believing is the identity of a repository that reads only whom that believes, by what it says now and what this host has seen of it.

@@ -33,8 +33,13 @@ func pinFile(cfg *config.Config, r config.Repository) string {
 	if err != nil {
 		return ""
 	}
-	sum := blake3.Sum256([]byte(r.URL))
-	return filepath.Join(state, "wal-recipients", fmt.Sprintf("%x", sum[:8]))
+	return filepath.Join(state, "wal-recipients", fileOf(r.URL))
+}
+
+// fileOf is what is remembered of a repository called: its address may be long, and may have a name in it.
+func fileOf(url string) string {
+	sum := blake3.Sum256([]byte(url))
+	return fmt.Sprintf("%x", sum[:8])
 }
 
 // Pin remembers the recipient of a repository that this process has just made a key for, whatever was remembered of its address.

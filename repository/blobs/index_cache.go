@@ -9,6 +9,7 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/zeebo/blake3"
 
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -43,18 +44,11 @@ func (c *IndexCache) get(id blob.ID) ([]byte, bool) {
 }
 
 func (c *IndexCache) put(id blob.ID, data []byte) {
-	if c == nil || os.MkdirAll(c.Dir, 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(c.Dir, ".new-*")
-	if err != nil {
+	if c == nil {
 		return
 	}
 	sum := blake3.Sum256(data)
-	_, err = f.Write(append(data[:len(data):len(data)], sum[:]...))
-	if closeErr := f.Close(); err != nil || closeErr != nil || os.Rename(f.Name(), c.path(id)) != nil {
-		_ = os.Remove(f.Name())
-	}
+	durable.WriteCache(c.path(id), append(data[:len(data):len(data)], sum[:]...))
 }
 
 // Drop forgets a blob that was damaged when it was read.

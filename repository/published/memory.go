@@ -3,7 +3,6 @@ package published
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"io"
 	"math"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/kopia/kopia/repo/content"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // Memory is what this machine remembers of what contents say: a file for each large one, encrypted under the repository's key, because names are in it. It is a cache in
@@ -63,7 +63,7 @@ func (m *Memory) recall(id content.ID, size int) ([]entry, bool) {
 }
 
 func (m *Memory) learn(id content.ID, size int, entries []entry) {
-	if m == nil || size < small || os.MkdirAll(m.Dir, 0o700) != nil {
+	if m == nil || size < small {
 		return
 	}
 	e := &encoder{}
@@ -74,15 +74,7 @@ func (m *Memory) learn(id content.ID, size int, entries []entry) {
 	if err != nil {
 		return
 	}
-	f, err := os.CreateTemp(m.Dir, ".new-*")
-	if err != nil {
-		return
-	}
-	// It is not synced: what a crash leaves of it is not authentic.
-	_, err = f.Write(sealed)
-	if errors.Join(err, f.Close()) != nil || os.Rename(f.Name(), m.file(id)) != nil {
-		_ = os.Remove(f.Name())
-	}
+	durable.WriteCache(m.file(id), sealed) // what a crash leaves of it is not authentic
 }
 
 // sweep removes what is of contents that are not there any more.

@@ -3,6 +3,7 @@ package vouching
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -41,7 +42,7 @@ func Decrypt(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *bl
 	var mu sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(readers)
-	for _, id := range sorted(packs) {
+	for _, id := range slices.Sorted(maps.Keys(packs)) {
 		if groupCtx.Err() != nil {
 			break
 		}
@@ -56,15 +57,6 @@ func Decrypt(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *bl
 		})
 	}
 	return cmp.Or(group.Wait(), ctx.Err())
-}
-
-func sorted(packs map[blob.ID]bool) []blob.ID {
-	ids := make([]blob.ID, 0, len(packs))
-	for id := range packs {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
 }
 
 // contentsOf are the contents that count in some packs.

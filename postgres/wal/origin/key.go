@@ -7,12 +7,15 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 )
 
 // StanzaType is the type of the line of an object's header that carries a signature: ID SIGNATURE.
@@ -113,25 +116,17 @@ func Host(folder string) (*Key, error) {
 
 // createOnce creates a file whole and durable, unless it is there.
 func createOnce(file, text string, mode os.FileMode) error {
-	temp := file + "." + rand.Text()
-	f, err := os.OpenFile(temp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	f, err := durable.Create(file, mode)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.Remove(temp) }()
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
+	if _, err := f.WriteString(text); err != nil {
+		return errors.Join(err, f.Discard())
 	}
-	if closed := f.Close(); err == nil {
-		err = closed
+	if err := f.PublishNew(); !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	if err == nil {
-		if err = os.Link(temp, file); os.IsExist(err) {
-			err = nil
-		}
-	}
-	return err
+	return nil
 }
 
 func load(file string) (*Key, error) {

@@ -62,9 +62,7 @@ func (r record) code(secret string) string {
 	if err != nil {
 		panic("origin: internal error: " + err.Error()) // it holds what JSON has
 	}
-	h := hmac.New(sha256.New, derive(secret, "records"))
-	h.Write(b)
-	return base64.RawStdEncoding.EncodeToString(h.Sum(nil))
+	return Code(secret, "records", string(b))
 }
 
 // Code authenticates a text for a purpose, as whoever has the password does.
@@ -220,7 +218,7 @@ func parse(b []byte, system cofre.SystemID, name, secret string, authentic bool)
 	if json.Unmarshal(b, &r) != nil {
 		return r, fmt.Errorf("not a record: %w", cofre.ErrCorrupt)
 	}
-	if authentic && (r.System != system || r.Name != name || !hmac.Equal([]byte(r.Code), []byte(r.code(secret)))) {
+	if authentic && (r.System != system || r.Name != name || !Same(r.Code, r.code(secret))) {
 		return r, fmt.Errorf("nobody who has the password made it: %w", cofre.ErrRefused)
 	}
 	return r, nil
