@@ -28,7 +28,7 @@ import (
 // by name. After an error nothing has changed.
 func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 	// In the time zone of the database: a CHECK may depend on it.
-	conn, err := logical.Connect(ctx, m.o.Server.LeavingAsFound("TimeZone"), map[string]string{"lock_timeout": "30s"})
+	conn, err := logical.Connect(ctx, m.rows.c.RowsOn(m.o.Server).LeavingAsFound("TimeZone"), map[string]string{"lock_timeout": "30s"})
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,10 @@ func (m *Merge) applyIn(ctx context.Context, tx pgx.Tx, replica bool, out *Merge
 		return fmt.Errorf("after the merge the table differs (%+v, not %+v): %w", after, want, cofre.ErrUnproven)
 	}
 	if m.Left, err = m.leave(ctx, tx, after); err != nil {
+		return err
+	}
+	// What the live rows are compared with may have been changed by a function that ran since.
+	if _, err := m.rows.made.readBack(ctx, tx); err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, "COMMENT ON TABLE "+out.UndoTable+" IS "+logical.Literal(m.undoSQL(replica)))

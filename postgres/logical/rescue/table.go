@@ -288,6 +288,7 @@ type tableRestore struct {
 	obs  cofre.Observer
 
 	names  moved
+	loads  []logical.TableLoad
 	checks []cofre.Checked // of the rows
 	// without are entries that could not be made, and are named.
 	without map[int]bool
@@ -334,8 +335,8 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 	if err := r.disinherit(ctx, tx); err != nil {
 		return err
 	}
-	sum, err := r.load(ctx, tx)
-	if err != nil {
+	var err error
+	if r.loads, err = r.load(ctx, tx); err != nil {
 		return err
 	}
 	for _, e := range slices.Concat(r.a.Post, r.a.Sets, r.a.Last) {
@@ -371,6 +372,10 @@ func (r *tableRestore) run(ctx context.Context, tx pgx.Tx, out *TableOutcome) er
 		return err
 	}
 	if _, err := tx.Exec(ctx, "ANALYZE "+out.Table); err != nil {
+		return err
+	}
+	sum, err := r.readBack(ctx, tx)
+	if err != nil {
 		return err
 	}
 	out.Unrecorded = len(r.a.Data) > 0 && len(r.Facts.Tables) == 0
@@ -427,9 +432,8 @@ WHERE i.inhrelid = %s::regclass AND p.relkind <> 'p'`, logical.Literal(pgarchive
 	return nil
 }
 
-// load copies the rows in and reads them back, before indexes and constraints are made.
-func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, err error) {
-	sum.Key = r.Key
+// load copies the rows in, before indexes and constraints are made.
+func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (loads []logical.TableLoad, err error) {
 	facts := r.TableFacts()
 	var total int64
 	for _, e := range r.a.Data {
@@ -440,14 +444,13 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 	p := &logical.Progress{Observer: r.obs, Task: cofre.Say("table.task_load", "load table {{.table}}", "table", r.a.Name), Total: total}
 	p.Begin()
 	defer func() { p.End(err) }()
-	var loads []logical.TableLoad
 	for _, e := range r.a.Data {
 		l, err := r.tableLoad(e, facts[e.DumpID])
 		if err != nil {
-			return sum, err
+			return nil, err
 		}
 		if err := l.CopyInto(ctx, tx, r.tree, p); err != nil {
-			return sum, err
+			return nil, err
 		}
 		// The root spreads the rows of all its partitions anew: they are compared together.
 		at := slices.IndexFunc(loads, func(o logical.TableLoad) bool { return o.Table == l.Table })
@@ -459,11 +462,22 @@ func (r *tableRestore) load(ctx context.Context, tx pgx.Tx) (sum logical.Tally, 
 			loads = append(loads, l)
 		} else if loads[at].Facts != nil && l.Facts != nil {
 			if err := loads[at].Facts.Add(l.Facts, r.Key); err != nil {
-				return sum, err
+				return nil, err
 			}
 		}
 	}
-	for _, l := range loads {
+	return loads, nil
+}
+
+// readBack reads the rows back as they are when everything was made: a function of an index, of extended statistics or of a
+// materialized view may have changed some of them, and so may a trigger that waits for the end of the transaction.
+func (r *tableRestore) readBack(ctx context.Context, tx pgx.Tx) (sum logical.Tally, err error) {
+	sum.Key = r.Key
+	if _, err := tx.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return sum, err
+	}
+	r.checks = nil
+	for _, l := range r.loads {
 		back, err := r.readLoaded(ctx, tx, l)
 		if err != nil {
 			return sum, err
@@ -497,9 +511,24 @@ func (r *tableRestore) readLoaded(ctx context.Context, tx pgx.Tx, l logical.Tabl
 	if l.Whole {
 		from = l.Table
 	}
+	// Policies hide rows from the owner, too, if the table says so.
+	var forced bool
+	if err := tx.QueryRow(ctx, "SELECT c.relforcerowsecurity AND pg_catalog.row_security_active(c.oid) FROM pg_catalog.pg_class c WHERE c.oid = "+logical.Literal(l.Table)+"::regclass").Scan(&forced); err != nil {
+		return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
+	}
+	if forced {
+		if _, err := tx.Exec(ctx, "ALTER TABLE ONLY "+l.Table+" NO FORCE ROW LEVEL SECURITY"); err != nil {
+			return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
+		}
+	}
 	back := logical.Tally{Key: r.Key}
 	if err := readBack(ctx, tx, &back, fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT WITH (ENCODING %s)", logical.ColumnList("", l.Columns), from, logical.Literal(l.Encoding))); err != nil {
 		return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
+	}
+	if forced {
+		if _, err := tx.Exec(ctx, "ALTER TABLE ONLY "+l.Table+" FORCE ROW LEVEL SECURITY"); err != nil {
+			return nil, fmt.Errorf("read table %s back: %w", l.Table, err)
+		}
 	}
 	if err := l.Verify(&back, back.Rows); err != nil {
 		return nil, fmt.Errorf("read table %s back: %w: %v", l.Table, cofre.ErrUnproven, err)
