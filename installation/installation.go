@@ -135,14 +135,17 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 	return cat, nil
 }
 
-// dated gives points the times that count, as far as the journal says.
+// dated gives points the times that count, as far as the journal says. If the newest by its own clock is not the newest, the observer is told.
 func (in *Installation) dated(ctx context.Context) func([]cofre.RecoveryPoint) []cofre.RecoveryPoint {
 	return func(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
 		h := &expiry.History{Installation: in.Name()}
 		if _, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take}); err != nil {
 			return points // with what is damaged of it a restore has to go on
 		}
-		return h.Dated(points)
+		if o := h.Overtaken(points); o != nil {
+			in.warn(o...)
+		}
+		return h.InOrder(points)
 	}
 }
 

@@ -21,6 +21,7 @@ type Input struct {
 	Points       []cofre.RecoveryPoint
 	Damage       map[cofre.PointID][]cofre.Finding
 	Gone         []cofre.PointID // that the journal says were published and did not expire, and that are not there
+	Overtaken    cofre.Messages  // that the newest point by its own clock is not the newest, and what to do; nil if it is
 	History      *History        // nil is none
 	Unended      []runs.Unended
 	Why          map[cofre.RunID]Why // why runs failed, as far as that could be read

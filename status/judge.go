@@ -31,6 +31,9 @@ func (s *Status) judge(in Input) {
 			"{{.n}} recovery points, {{.point}} first, were published, did not expire, and are not in the catalog", "point", in.Gone[0]),
 			cofre.Say("status.point_gone_next", "see which with: cofre verify; bring the repository's files back from a copy; if a point is lost for good, say so: cofre journal acknowledge {{.point}} --why 'lost'", "point", in.Gone[0]))
 	}
+	if o := in.Overtaken; len(o) == 2 {
+		s.find(Attention, cofre.SourceID{}, o[0], o[1])
+	}
 	s.verification(in)
 	s.space()
 	for _, u := range in.Unknown {

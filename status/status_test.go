@@ -118,6 +118,9 @@ func TestWhatIsFound(t *testing.T) {
 		"run killed": {func(in *status.Input) {
 			in.Unended = []runs.Unended{{Begun: runs.Begun{Run: "k", Kind: cofre.RunBackup, Installation: "tl", At: now}}}
 		}, "status.run_killed", status.Attention, "cofre runs show k"},
+		"overtaken": {func(in *status.Input) {
+			in.Overtaken = cofre.Messages{cofre.Say("journal.overtaken", "x"), cofre.Say("journal.overtaken_next", "cofre journal acknowledge x")}
+		}, "journal.overtaken", status.Attention, "cofre journal acknowledge x"},
 		"frozen":          {func(in *status.Input) { in.Retention = frozen(time.Hour) }, "status.frozen", status.Attention, "cofre expire --dry-run"},
 		"frozen for long": {func(in *status.Input) { in.Retention = frozen(99 * time.Hour) }, "status.frozen", status.AtRisk, "cofre expire --dry-run"},
 		"found": {func(in *status.Input) {

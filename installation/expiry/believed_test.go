@@ -3,6 +3,7 @@ package expiry_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,55 @@ func TestATimeThatIsNotBelievedIsNotTheNewest(t *testing.T) {
 	goes := going(decideBy(cfg, h, points...))
 	if goes[old.ID] == nil || goes[ahead.ID] == nil || goes[next.ID] != nil {
 		t.Errorf("of the newest one only is kept: %v goes", goes)
+	}
+}
+
+// TestTheNewestIsWhatWasPublishedLast: not what a clock that was ahead claims, also when the moment has come that it claimed, and by however little it was ahead.
+func TestTheNewestIsWhatWasPublishedLast(t *testing.T) {
+	old := day(11, database)
+	for _, ahead := range []time.Duration{-20 * time.Hour, -10 * time.Hour * 24, -30 * time.Minute, 48 * time.Hour} {
+		wrong := day(0, database)
+		wrong.StartedAt, wrong.PublishedAt = now.Add(ahead), now.Add(ahead+time.Minute)
+		wrong.Components[0].StartedAt = wrong.StartedAt.Add(time.Second)
+		next := day(10, database)
+		if !wrong.StartedAt.After(next.StartedAt) {
+			next.StartedAt, next.PublishedAt = wrong.StartedAt.Add(-time.Hour), wrong.PublishedAt.Add(-time.Hour)
+		}
+		for _, event := range []journal.Event{journal.EventPublished, journal.EventFound} {
+			h := told(journal.Body{Event: journal.EventPublished, Point: old.ID}, journal.Body{Event: event, Point: wrong.ID}, journal.Body{Event: journal.EventPublished, Point: next.ID})
+			points := []cofre.RecoveryPoint{old, next, wrong}
+			ordered := h.InOrder(points)
+			if p := ordered[2]; p.ID != next.ID || ordered[1].ID != wrong.ID || ordered[1].Components[0].StartedAt.After(next.StartedAt) {
+				t.Errorf("%s, %s: the newest is %s", ahead, event, p.ID)
+			}
+			if o := h.Overtaken(points); len(o) != 2 || !strings.Contains(o[1].Text, "cofre journal acknowledge "+string(wrong.ID)) {
+				t.Errorf("%s, %s: nothing is said: %v", ahead, event, o)
+			}
+			// What is said to be pasted works.
+			if at, isAstray := h.Neighbour(points, wrong, now); !isAstray || !at.Equal(next.StartedAt) {
+				t.Errorf("%s, %s: its time is taken to be %s, %v", ahead, event, at, isAstray)
+			}
+		}
+	}
+}
+
+// TestTheOrderOfTheJournalIsNoReasonToDoubt: runs beside each other are published in another order than they began, and a point that was found later may be of any time before.
+func TestTheOrderOfTheJournalIsNoReasonToDoubt(t *testing.T) {
+	long, short := day(2, database), day(1, database)
+	long.PublishedAt = short.PublishedAt.Add(time.Hour)
+	for name, h := range map[string]*expiry.History{
+		"beside":      told(journal.Body{Event: journal.EventPublished, Point: short.ID}, journal.Body{Event: journal.EventPublished, Point: long.ID}),
+		"found":       told(journal.Body{Event: journal.EventPublished, Point: short.ID}, journal.Body{Event: journal.EventFound, Point: long.ID}),
+		"not told of": told(journal.Body{Event: journal.EventPublished, Point: short.ID}),
+		"another's":   told(journal.Body{Event: journal.EventPublished, Point: short.ID}, journal.Body{Event: journal.EventPublished, Point: long.ID, Installation: "other"}),
+	} {
+		points := []cofre.RecoveryPoint{long, short}
+		if ordered := h.InOrder(points); ordered[1].ID != short.ID || !ordered[0].StartedAt.Equal(long.StartedAt) || h.Overtaken(points) != nil {
+			t.Errorf("%s: the newest is %s, %v", name, ordered[1].ID, h.Overtaken(points))
+		}
+	}
+	if o := told().Overtaken(nil); o != nil {
+		t.Error(o)
 	}
 }
 

@@ -15,7 +15,7 @@ var now = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
 func day(n int, parts ...cofre.Component) cofre.RecoveryPoint {
 	at := now.AddDate(0, 0, -n)
-	p := cofre.RecoveryPoint{ID: cofre.PointID(at.Format("20060102T150405Z") + "-aaaa"), Installation: "tl", StartedAt: at}
+	p := cofre.RecoveryPoint{ID: cofre.PointID(at.Format("20060102T150405Z") + "-aaaa"), Installation: "tl", StartedAt: at, PublishedAt: at.Add(time.Minute)}
 	for _, c := range parts {
 		c.StartedAt = at
 		p.Components = append(p.Components, c)

@@ -16,6 +16,7 @@ type History struct {
 	Installation string
 
 	order   map[cofre.PointID]int64 // numbers of publication, from 1
+	found   map[cofre.PointID]int64 // the same of entries that were written for points whose runs ended before they could: they were published at some time before
 	proven  map[component]cofre.Level
 	holds   map[string]held
 	taken   map[cofre.PointID]time.Time // of points whose own time is not believed
@@ -56,7 +57,7 @@ func (h *History) News(proofs []cofre.ComponentProof) []cofre.ComponentProof {
 // Take takes the next entry of the journal.
 func (h *History) Take(e journal.Numbered) {
 	if h.order == nil {
-		h.order, h.proven, h.holds, h.taken = map[cofre.PointID]int64{}, map[component]cofre.Level{}, map[string]held{}, map[cofre.PointID]time.Time{}
+		h.order, h.found, h.proven, h.holds, h.taken = map[cofre.PointID]int64{}, map[cofre.PointID]int64{}, map[component]cofre.Level{}, map[string]held{}, map[cofre.PointID]time.Time{}
 	}
 	b := e.Body
 	if b.Event == journal.EventVerified {
@@ -69,6 +70,8 @@ func (h *History) Take(e journal.Numbered) {
 	case journal.EventPublished:
 		h.order[b.Point] = e.Number + 1
 		h.failing.Take(b)
+	case journal.EventFound:
+		h.found[b.Point] = e.Number + 1
 	case journal.EventFailed:
 		h.failing.Take(b)
 	case journal.EventHeld:

@@ -87,8 +87,9 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	if err != nil {
 		return nil, err
 	}
+	lines := o.Since
 	if seen := k.memory.Seen(); seen.Size > 0 {
-		o.Since = append(o.Since, seen)
+		o.Since = append(slices.Clone(lines), seen)
 	}
 	var known acknowledged
 	v, err := log.Verify(ctx, journal.VerifyOptions{Since: o.Since, Full: o.Full, Sealed: o.Sealed, Visit: known.visiting(o.Visit)})
@@ -103,8 +104,10 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	}
 	if n := len(v.Findings); n > 0 {
 		err := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", n, "1 finding", "{{.n}} findings")))
-		if way := res.WayOn(); !way.IsZero() {
-			return res, cofre.WithHint(err, way)
+		for _, way := range []cofre.Message{res.WayOn(), k.compare(res, lines)} {
+			if !way.IsZero() {
+				return res, cofre.WithHint(err, way)
+			}
 		}
 		return res, journal.Forget(err, k.file)
 	}
@@ -113,6 +116,20 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 		return res, k.memory.Keep(k.file)
 	}
 	return res, nil
+}
+
+// compare is what to do if what a person gave does not fit the journal, and what this machine has seen of it does: a line, or a key, that was mistyped is no reason to
+// give up what this machine remembers. Otherwise it is the zero message.
+func (k *Known) compare(res *Verified, lines []journal.Checkpoint) cofre.Message {
+	if k.given && k.beside != k.key {
+		return cofre.Say("journal.compare_key", "compare each letter of the key with the recovery kit that somebody kept; if it is the same, somebody has made the journal anew: leave the repository and {{.file}} as they are, and bring journal/ and cofre/keys/ back from a copy or older versions in the bucket", "file", k.file)
+	}
+	for _, line := range lines {
+		if res.AsSeen && slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == line.String() }) {
+			return cofre.Say("journal.compare_line", "compare each letter of the line with what was printed; if it is the same, somebody has rewritten the journal before this machine saw it: leave the repository and {{.file}} as they are, and bring journal/ and cofre/keys/ back from a copy or older versions in the bucket", "file", k.file)
+		}
+	}
+	return cofre.Message{}
 }
 
 // Size is how many entries there are.

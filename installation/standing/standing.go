@@ -166,7 +166,8 @@ func (g *gathering) input(ctx context.Context) status.Input {
 		in.Unended = runs.MarksOf(state, g.cfg.Repository.URL).Unended()
 	}
 	past := g.history(ctx, &in)
-	in.Points = past.Dated(in.Points)
+	in.Overtaken = past.Overtaken(in.Points)
+	in.Points = past.InOrder(in.Points)
 	if g.opened.Catalog != nil && g.journalErr == nil {
 		in.Gone = g.gone(in.Points)
 		input := expiry.Input(&g.cfg, g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}), in.Damage, past)
