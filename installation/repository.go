@@ -54,6 +54,9 @@ func (in *Installation) initRepository(ctx context.Context, r config.Repository,
 	}
 	cofre.Tell(in.observer, cofre.RepositoryMade{URL: r.URL, Copy: isCopy})
 	_, err = in.createWALKeys(ctx, r)
+	if whole, unread := repository.Kit(ctx, c); unread == nil {
+		kit = whole // with the key for WAL
+	}
 	return kit, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -29,7 +30,12 @@ func Of(res *verify.Result, url string) cofre.Message {
 	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !strings.HasPrefix(f.Object, "cofre/seals/") }) {
 		return cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal")
 	}
-	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool { return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject }); i >= 0 {
+	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool {
+		return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject || f.Check == check.KeyCopies
+	}); i >= 0 {
+		if res.Findings[i].Check == check.KeyCopies {
+			return check.KeepAgain()
+		}
 		return wal.KeyLost(url)
 	}
 	return cofre.Say("verify.back_up", "back up again now: cofre backup stores afresh what is damaged and still exists at its source, and says what is whole again")

@@ -115,6 +115,9 @@ func (c *check) look(ctx context.Context, l *look, unlock func() (wal.Identity, 
 			return err
 		}
 	}
+	if l.Findings, err = reading.Copies(ctx, l.store); err != nil {
+		return err
+	}
 	if err := c.chains(ctx, l, unlock); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
@@ -265,11 +266,22 @@ func (k Keys) read(ctx context.Context) (there, error) {
 	return t, nil
 }
 
-// Diagnose names the keys that nobody has admitted. Until signatures are required, WAL that they sign is believed all the same.
+// Diagnose names what is lost of the key for WAL, and the keys that nobody has admitted. Until signatures are required, WAL that they sign is believed all the same.
 func Diagnose(ctx context.Context, cfg *config.Config) (looked []cofre.Diagnosis) {
+	for _, r := range cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		if err != nil {
+			continue
+		}
+		found, _ := check.Copies(ctx, st)
+		for _, f := range found {
+			looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.wal_key", "cluster: key for WAL"), false,
+				cofre.Say("doctor.wal_key_copy", "{{.url}}, {{.object}}: {{.what}}", "url", r.URL, "object", f.Object, "what", f.Messages[0]), check.KeepAgain()))
+		}
+	}
 	all, err := List(ctx, cfg)
 	if err != nil {
-		return nil // what keeps the repository from being read is said of it
+		return looked // what keeps the repository from being read is said of it
 	}
 	for _, of := range all {
 		if k, ok := Waits([]Keys{of}); ok {

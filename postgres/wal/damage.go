@@ -90,7 +90,8 @@ func remembered(ctx context.Context, st cofre.Store, object string, b []byte) (s
 func readDamage(ctx context.Context, st cofre.Store, object string) (damageNote, error) {
 	var n damageNote
 	b, err := bounded.Read(ctx, st, object, 1<<16)
-	if err == nil {
+	if err == nil || errors.Is(err, cofre.ErrCorrupt) {
+		err = nil
 		if json.Unmarshal(b, &n) != nil || n.What == "" {
 			n.What = "was found damaged" // a note that is damaged itself
 		}

@@ -220,3 +220,30 @@ func TestDamageIsRemembered(t *testing.T) {
 		t.Errorf("read only: %+v, %v", found, err)
 	}
 }
+
+// TestLargeNote makes a note larger than a note can be, as whoever keeps the storage can: the segment is taken for damaged, and archiving and listing go on.
+func TestLargeNote(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st}}}
+	path := filepath.Join(dir, "pg_wal", segments[0])
+	must(a.Archive(t.Context(), path))(t)
+	at := object(t, system, segments[0])
+	if err := wal.RememberDamage(t.Context(), st, at, errors.New("a test")); err != nil {
+		t.Fatal(err)
+	}
+	for o, err := range st.List(t.Context(), at+".damage/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaceObject(t, st, o.Name, bytes.Repeat([]byte("x"), 1<<17))
+	}
+	inv, err := wal.ReadInventory(t.Context(), st, system, 0, func() (wal.Identity, error) { return id, nil })
+	if err != nil || len(inv.Breaks) != 1 {
+		t.Errorf("breaks %v, %v", inv, err)
+	}
+	if out, err := a.Archive(t.Context(), path); err != nil || len(out.Healed) != 1 {
+		t.Errorf("archived again: %+v, %v", out, err)
+	}
+}

@@ -313,7 +313,7 @@ func readBeginning(ctx context.Context, st cofre.Store, object string) ([]byte, 
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(r)
+	return io.ReadAll(io.LimitReader(r, headerSize)) // whatever the store gives
 }
 
 // Restore stores a file's content in an archive if that has none, or one that is damaged, and reports why it replaced

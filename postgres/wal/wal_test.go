@@ -20,12 +20,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
+	"github.com/trustlayer/cofre/postgres/wal/keyfile"
 	"github.com/trustlayer/cofre/store"
 	"github.com/trustlayer/cofre/store/storetest"
 )
@@ -623,16 +625,17 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// TestCheckKeys changes a byte of each key, takes it away, and puts it back.
+// TestCheckKeys changes a byte of each copy of each key, takes it away, and puts it back: one of the two is named and read from the other, and
+// stored again by whoever has the password; both are lost.
 func TestCheckKeys(t *testing.T) {
 	t.Parallel()
 	_, st, _ := repository(t)
 	ctx := t.Context()
 	unlock := func() (wal.Identity, error) { return wal.Unlock(ctx, st, password) }
-	want := func(what string, objects ...string) {
+	want := func(what string, look func() ([]cofre.Finding, error), objects ...string) {
 		t.Helper()
 		var named []string
-		found, err := check.Keys(ctx, st, unlock)
+		found, err := look()
 		for _, f := range found {
 			named = append(named, f.Object)
 		}
@@ -640,31 +643,65 @@ func TestCheckKeys(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, found, err)
 		}
 	}
-	want("whole")
-	for _, object := range []string{wal.IdentityObject, wal.RecipientObject} {
-		r, err := st.Open(ctx, object, 0, -1)
+	keys := func() ([]cofre.Finding, error) { return check.Keys(ctx, st, unlock) }
+	copies := func() ([]cofre.Finding, error) { return check.Copies(ctx, st) }
+	complete := func() {
+		t.Helper()
+		opened, err := keyfile.Open(ctx, st, password)
+		if err == nil {
+			_, err = keyfile.Complete(ctx, st, opened)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole, err := io.ReadAll(r)
-		if err = errors.Join(err, r.Close()); err != nil {
-			t.Fatal(err)
-		}
-		put := func(b []byte) {
+	}
+	want("of before", copies)
+	complete()
+	want("whole", keys)
+	want("whole", copies)
+	for _, pair := range [][2]string{{keyfile.Identity, keyfile.SecondIdentity}, {keyfile.Recipient, keyfile.SecondRecipient}} {
+		whole := bytesOf(t, st, pair[0])
+		put := func(object string, b []byte) {
 			if err := st.Replace(ctx, object, bytes.NewReader(b), int64(len(b))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		changed := bytes.Clone(whole)
 		changed[len(changed)/2] ^= 4
-		put(changed)
-		want("a changed byte", object)
-		if err := st.Delete(ctx, object); err != nil {
-			t.Fatal(err)
+		for i, object := range pair {
+			put(object, changed)
+			want("a changed byte of "+object, copies, pair[1])
+			want("a changed byte of "+object, keys)
+			complete()
+			want("stored again", copies)
+			if b := bytesOf(t, st, object); !bytes.Equal(b, whole) {
+				t.Errorf("%s is %q", object, b)
+			}
+			if err := st.Delete(ctx, object); err != nil {
+				t.Fatal(err)
+			}
+			want("deleted", keys)
+			if i == 0 {
+				want("deleted "+object, copies, object)
+			}
+			complete()
+			want("stored again", copies)
 		}
-		want("deleted", object)
-		put(whole)
+		put(pair[0], changed)
+		put(pair[1], changed)
+		want("both changed", keys, pair[0])
+		put(pair[0], whole)
+		put(pair[1], whole)
 	}
+}
+
+func bytesOf(t *testing.T, st cofre.Store, object string) []byte {
+	t.Helper()
+	b, err := bounded.Read(t.Context(), st, object, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func number(t testing.TB, s string) int {

@@ -22,9 +22,20 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 )
 
-// The format is what leads from the password to everything else: two files of about 1 KB together, without which nothing can be read. It is
-// encrypted, kept twice in the repository, and a third time in the kit.
-var formatBlobs = []blob.ID{format.KopiaRepositoryBlobID, format.KopiaBlobCfgBlobID}
+// The format is what leads from the password to everything else: two files of about 1 KB together, without which nothing can be read, and the key
+// for WAL. It is encrypted, kept twice in the repository, and a third time in the kit.
+var formatBlobs = []blob.ID{format.KopiaRepositoryBlobID, format.KopiaBlobCfgBlobID, walKey}
+
+// walKey is the identity that reads WAL, under the password: an object of the floor, and no blob of Kopia's.
+const walKey blob.ID = "cofre/keys/wal.age"
+
+// copiesOf are the names of the two copies of a file of the format.
+func copiesOf(b *blobs.Storage, id blob.ID) []string {
+	if id == walKey {
+		return []string{string(id), string(id) + ".2"}
+	}
+	return []string{b.Naming.Name(id), blobs.SpareName(id)}
+}
 
 const (
 	// LargestFormat is more than one of them ever has.
@@ -42,7 +53,7 @@ type Format map[blob.ID][]byte
 func ReadFormat(ctx context.Context, b *blobs.Storage) (Format, error) {
 	f := Format{}
 	for _, id := range formatBlobs {
-		for _, name := range []string{b.Naming.Name(id), blobs.SpareName(id)} {
+		for _, name := range copiesOf(b, id) {
 			data, err := bounded.Read(ctx, b.Store, name, LargestFormat)
 			if err == nil {
 				f[id] = data
@@ -101,7 +112,7 @@ func (f Format) Restore(ctx context.Context, b *blobs.Storage) (written []string
 		if !ok {
 			continue
 		}
-		for _, name := range []string{b.Naming.Name(id), blobs.SpareName(id)} {
+		for _, name := range copiesOf(b, id) {
 			err := b.Store.Create(ctx, name, bytes.NewReader(data), int64(len(data)))
 			if errors.Is(err, cofre.ErrExists) {
 				continue
@@ -168,7 +179,7 @@ func FindLost(ctx context.Context, b *blobs.Storage) error {
 func (f Format) Over(st cofre.Store, b *blobs.Storage) cofre.Store {
 	o := over{Store: st, data: map[string][]byte{}}
 	for id, data := range f {
-		o.data[b.Naming.Name(id)] = data
+		o.data[copiesOf(b, id)[0]] = data
 	}
 	return o
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/keyfile"
 )
 
 // Keys reads the key for WAL of a repository and says what is wrong with it: all the WAL hangs on these two
@@ -39,4 +40,30 @@ func Keys(ctx context.Context, st cofre.Store, unlock func() (wal.Identity, erro
 		found = append(found, finding(wal.RecipientObject, fmt.Errorf("is not the recipient of %s: %w", wal.IdentityObject, cofre.ErrCorrupt)))
 	}
 	return found, nil
+}
+
+// Copies says what of the key for WAL is missing or damaged, and is read from its other copy. It needs no password.
+//
+// Errors: the store's.
+func Copies(ctx context.Context, st cofre.Store) (found []cofre.Finding, err error) {
+	lacking, err := keyfile.Lacking(ctx, st)
+	for _, l := range lacking {
+		if !l.IsLoss() {
+			continue
+		}
+		what := cofre.Say("wal.key_copy_differs", "it differs from {{.other}}: one of the two is damaged, and the other is read", "other", l.Other)
+		if l.Gone {
+			what = cofre.Say("wal.key_copy_gone", "it is missing; {{.other}} is read in its place", "other", l.Other)
+		}
+		found = append(found, cofre.Finding{Check: KeyCopies, Kind: cofre.KindCluster, Object: l.Object}.Saying(what))
+	}
+	return found, err
+}
+
+// KeyCopies is the check of what Copies finds.
+const KeyCopies = "wal-key-copies"
+
+// KeepAgain is what to do about it.
+func KeepAgain() cofre.Message {
+	return cofre.Say("wal.keep_key_again", "cofre backup stores what is missing or damaged of the key again, from its other copy")
 }

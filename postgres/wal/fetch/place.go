@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/keyfile"
 )
 
 // errAbsent is the error of Absent.
@@ -67,7 +68,11 @@ func (p place) read(ctx context.Context, system cofre.SystemID, name pgdata.WALN
 // missing decides what it means that a file is not there: WAL may go on after it, the folder that holds the repository
 // may not be mounted, or the repository may be another cluster's.
 func (p place) missing(ctx context.Context, system cofre.SystemID, name pgdata.WALName) reply {
-	if _, err := p.store.Stat(ctx, wal.RecipientObject); errors.Is(err, cofre.ErrNotFound) {
+	_, err := p.store.Stat(ctx, keyfile.Recipient)
+	if errors.Is(err, cofre.ErrNotFound) {
+		_, err = p.store.Stat(ctx, keyfile.SecondRecipient)
+	}
+	if errors.Is(err, cofre.ErrNotFound) {
 		return unknown(cofre.WithHint(fmt.Errorf("no WAL is kept at %s: %w", p.store.URL(), cofre.ErrNoRepo), cofre.Say("wal.mounted", "is the folder mounted, and the address right?")))
 	} else if err != nil {
 		return unknown(err)

@@ -1,0 +1,62 @@
+package walorigin
+
+import (
+	"context"
+	"slices"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walstore"
+	"github.com/trustlayer/cofre/postgres/wal/keyfile"
+)
+
+// Attend does for the WAL of an installation what each backup does: the host's own keys are believed, and the key that reads it is kept twice. What could not
+// be done is told, and ends nothing.
+func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) {
+	if err := AdmitOwn(ctx, cfg); err != nil {
+		warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
+	}
+	if err := KeepKeys(ctx, cfg, warn); err != nil {
+		warn(cofre.Say("wal.key_not_kept", "the key for WAL is not kept twice: {{.cause}}", "cause", err))
+	}
+}
+
+// KeepKeys stores what is missing, or damaged, of the two copies of the key for WAL, in each repository. What was lost is told; that a repository of before
+// had one copy is not. Nothing is unlocked unless something is to be stored.
+//
+// Errors: those of walstore.Open and keyfile.Open; the stores'.
+func KeepKeys(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) error {
+	for _, r := range cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		if err != nil {
+			return err
+		}
+		lacking, err := keyfile.Lacking(ctx, st)
+		if err != nil || len(lacking) == 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		password, err := r.Password.Read()
+		if err != nil {
+			return err
+		}
+		opened, err := keyfile.Open(ctx, st, password)
+		if err != nil {
+			return err
+		}
+		stored, err := keyfile.Complete(ctx, st, opened)
+		if err != nil {
+			return err
+		}
+		for _, l := range lacking {
+			for _, object := range []string{l.Object, l.Other} {
+				if l.IsLoss() && slices.Contains(stored, object) {
+					warn(cofre.Say("wal.key_stored_again", "{{.object}} of {{.url}} was missing or damaged, and is stored again from its other copy", "object", object, "url", r.URL))
+				}
+			}
+		}
+	}
+	return nil
+}
