@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/spill"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // journal remembers, on this machine, the objects that a capture has read, so that a capture that was killed goes
@@ -32,11 +33,8 @@ func openJournal(dir string, id cofre.SourceID, url string, previous *cofre.Comp
 	if dir == "" {
 		return nil, nil, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
-	}
 	path := filepath.Join(dir, "storage-"+spill.Key(id.Installation, id.Name, url)[:16]+".journal")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := inside.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the journal of the capture: %w", err)
 	}

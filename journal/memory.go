@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Memory is what a machine has seen of the journal of one repository: it is believed over the repository.
@@ -35,7 +35,7 @@ func MemoryFile(state, repository string) string {
 // Errors: cofre.ErrConfig if the file is none; that of reading it.
 func Recall(file string) (Memory, error) {
 	var m Memory
-	text, err := os.ReadFile(file)
+	text, err := inside.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
@@ -71,10 +71,7 @@ func (m Memory) Keep(file string) error {
 	m.At = time.Now().UTC()
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err == nil {
-		err = durable.MkdirAll(filepath.Dir(file), 0o700)
-	}
-	if err == nil {
-		err = durable.WriteFile(file, 0o600, func(w io.Writer) error {
+		err = inside.WriteFile(file, 0o600, 0o700, func(w io.Writer) error {
 			_, err := w.Write(append(text, '\n'))
 			return err
 		})

@@ -1,14 +1,12 @@
 package repository
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/compressors"
@@ -166,7 +165,7 @@ func (r *Repository) connect(ctx context.Context) error {
 // makeStateDir makes the state directory, and proves that it can be written.
 func makeStateDir(dir string) error {
 	hint := cofre.Say("repository.state_dir", "give cofre a directory that it may write to: state_dir")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := inside.MkdirAll(dir, 0o700); err != nil {
 		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), hint)
 	}
 	f, err := os.CreateTemp(dir, ".probe-*")
@@ -208,7 +207,7 @@ func (r *Repository) writeConnection() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = io.Copy(f, bytes.NewReader(text))
+	_, err = f.Write(text)
 	return f.Name(), errors.Join(err, f.Close())
 }
 

@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Remembering returns s, whose listing of everything takes the sizes and the times of objects from what an earlier one has seen, and has kept in a file: of a folder
@@ -254,5 +254,5 @@ func (s *sizes) keep() {
 		}
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	durable.WriteCache(s.file, b)
+	_ = inside.WriteCache(s.file, b)
 }

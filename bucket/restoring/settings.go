@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/bucket/spill"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // owed remembers, on this machine, which settings buckets are to have when a restore has ended: for its time their
@@ -42,7 +43,7 @@ func readOwed(dir, url string) (*owed, error) {
 }
 
 func (o *owed) read() error {
-	b, err := os.ReadFile(o.path)
+	b, err := inside.ReadFile(o.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -63,10 +64,7 @@ func (o *owed) acquire() error {
 		o.held = true
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(o.path), 0o700); err != nil {
-		return fmt.Errorf("remember the settings of buckets: %w", err)
-	}
-	lock, err := os.OpenFile(o.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := inside.OpenFile(o.path+".lock", os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return fmt.Errorf("remember the settings of buckets: %w", err)
 	}
@@ -125,7 +123,7 @@ func (o *owed) save() error {
 	case len(o.buckets) == 0:
 		err = durable.Remove(o.path)
 	default:
-		err = durable.WriteFile(o.path, 0o600, func(w io.Writer) error {
+		err = inside.WriteFile(o.path, 0o600, 0o700, func(w io.Writer) error {
 			_, err := w.Write(b)
 			return err
 		})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Begun is a run that has begun, as this host remembers it.
@@ -47,7 +48,8 @@ func MarksOf(state, repository string) Marks {
 type Mark struct {
 	mu   sync.Mutex
 	file *os.File // nil of one that was not made, or has ended
-	path string
+	of   Marks
+	run  cofre.RunID
 }
 
 // line is what stands in a mark behind its first line.
@@ -63,9 +65,6 @@ func (m Marks) Begin(b Begun) (*Mark, error) {
 	if m.dir == "" {
 		return &Mark{}, nil
 	}
-	if err := os.MkdirAll(m.dir, 0o700); err != nil {
-		return &Mark{}, fmt.Errorf("remember that a run begins: %w", err)
-	}
 	b.PID = os.Getpid()
 	mark, err := m.create(b)
 	if err != nil {
@@ -80,26 +79,46 @@ func (m Marks) create(b Begun) (*Mark, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(m.dir, ".new-*")
+	d, err := inside.MakeAs(m.dir, 0o700)
 	if err != nil {
 		return nil, err
 	}
+	defer d.Close() // only searched
+	f, err := os.CreateTemp(d.At("."), ".new-*")
+	if err != nil {
+		return nil, err
+	}
+	temp := filepath.Base(f.Name())
 	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		_, err = f.Write(append(text, '\n'))
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), m.path(b.Run))
+		err = d.Rename(temp, string(b.Run))
 	}
 	if err == nil {
 		err = f.Sync() // a machine that loses its power is a way to be killed
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close(), remove(f.Name()))
+		return nil, errors.Join(err, f.Close(), gone(d.Remove(temp)))
 	}
-	return &Mark{file: f, path: m.path(b.Run)}, nil
+	return &Mark{file: f, of: m, run: b.Run}, nil
 }
 
-func (m Marks) path(run cofre.RunID) string { return filepath.Join(m.dir, string(run)) }
+// remove takes a mark away.
+func (m Marks) remove(run cofre.RunID) error {
+	d, err := inside.OpenAs(m.dir)
+	if err != nil {
+		return gone(err)
+	}
+	return errors.Join(gone(d.Remove(string(run))), d.Close())
+}
+
+func gone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // Published adds that the run has published a point.
 func (m *Mark) Published(p cofre.PointID) { _ = m.add(line{Published: p}, false) }
@@ -133,7 +152,7 @@ func (m *Mark) add(l line, sync bool) error {
 func (m *Mark) End() {
 	m.mu.Lock()
 	if m.file != nil {
-		_ = remove(m.path) // or the next run of this host tells the journal what it knows already
+		_ = m.of.remove(m.run) // or the next run of this host tells the journal what it knows already
 	}
 	m.mu.Unlock()
 	_ = m.close()
@@ -148,13 +167,6 @@ func (m *Mark) close() error {
 	err := m.file.Close()
 	m.file = nil
 	return err
-}
-
-func remove(path string) error {
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // Unended is a run of this host that has not ended, or of which the journal could not be told.
@@ -183,7 +195,7 @@ func (m Marks) Settle(tell func(Unended) error) error {
 		if err := tell(u); err != nil {
 			return err
 		}
-		return remove(m.path(u.Run))
+		return m.remove(u.Run)
 	})
 }
 
@@ -192,24 +204,34 @@ func (m Marks) each(lock int, visit func(Unended) error) error {
 	if m.dir == "" {
 		return nil
 	}
-	entries, _ := os.ReadDir(m.dir) // nothing has begun
+	d, err := inside.OpenAs(m.dir) // of what another user's link leads to, each file would be a mark that is taken away
+	if err != nil {
+		return nil // nothing has begun
+	}
+	defer d.Close() // only searched
+	entries, _ := d.ReadDir()
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if err := m.open(cofre.RunID(e.Name()), lock, visit); err != nil {
+		if err := look(d, e.Name(), lock, visit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m Marks) open(run cofre.RunID, lock int, visit func(Unended) error) error {
-	f, err := os.Open(m.path(run))
+// look visits the mark of a name, unless that is something else than a file.
+func look(d *inside.Dir, name string, lock int, visit func(Unended) error) error {
+	f, err := d.Open(name)
 	if err != nil {
 		return nil // it has ended
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
 	u := Unended{}
 	switch err := unix.Flock(int(f.Fd()), lock|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):
@@ -217,7 +239,7 @@ func (m Marks) open(run cofre.RunID, lock int, visit func(Unended) error) error 
 	case err != nil:
 		return nil
 	}
-	if _, err := os.Stat(m.path(run)); err != nil {
+	if _, err := d.Stat(name); err != nil {
 		return nil // it ended between the two
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 4<<20))
@@ -225,7 +247,7 @@ func (m Marks) open(run cofre.RunID, lock int, visit func(Unended) error) error 
 		return nil
 	}
 	u.read(text)
-	u.Run = run
+	u.Run = cofre.RunID(name)
 	return visit(u)
 }
 

@@ -245,3 +245,32 @@ func TestFailuresAreMadeGoodWheneverOneAsks(t *testing.T) {
 		}
 	}
 }
+
+// TestMarksBehindAnothersLink: what another user's link leads to is neither read as marks nor taken away as such.
+func TestMarksBehindAnothersLink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives links away")
+	}
+	dir, roots := t.TempDir(), t.TempDir()
+	m := runs.MarksOf(dir, "/repo")
+	begin(t, m, "1-over").End()
+	made, err := filepath.Glob(filepath.Join(dir, "runs", "*"))
+	file := filepath.Join(roots, "file")
+	if err != nil || len(made) != 1 || os.Remove(made[0]) != nil || os.WriteFile(file, []byte("{}\n"), 0o600) != nil || os.Symlink(roots, made[0]) != nil || os.Lchown(made[0], 65534, 65534) != nil {
+		t.Fatal(made, err)
+	}
+	if got := m.Unended(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	if err := m.Settle(func(u runs.Unended) error { t.Errorf("told of %+v", u); return nil }); err != nil {
+		t.Error(err)
+	}
+	if mark, err := m.Begin(runs.Begun{Run: "2-next", Kind: cofre.RunBackup}); err == nil {
+		t.Error("begun behind a link of another user")
+	} else {
+		mark.End()
+	}
+	if names, err := os.ReadDir(roots); err != nil || len(names) != 1 {
+		t.Errorf("root's directory holds %v, %v", names, err)
+	}
+}

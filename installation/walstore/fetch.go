@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
@@ -41,9 +41,12 @@ func Fetcher(ctx context.Context, cfg *config.Config, o FetchOptions) (*fetch.Fe
 			return nil, err
 		}
 		if !o.Ahead {
-			if err := os.MkdirAll(f.Spool, 0o700); err != nil {
+			if err := inside.MkdirAll(f.Spool, 0o700); err != nil {
 				return nil, fmt.Errorf("make spool: %w", err)
 			}
+		}
+		if err := inside.Own(f.Spool); err != nil { // a segment in it is delivered, and a key in it believed
+			return nil, fmt.Errorf("use spool: %w", err)
 		}
 	}
 	for n, r := range cfg.Copies {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
@@ -62,7 +62,7 @@ func announce(ctx context.Context, folder, url string, st cofre.Store, key *orig
 	if _, err := os.Lstat(mark); err == nil {
 		return
 	}
-	if origin.Ask(ctx, st, system, key.Public()) != nil || os.WriteFile(mark, nil, 0o600) != nil {
+	if origin.Ask(ctx, st, system, key.Public()) != nil || inside.WriteFile(mark, 0o600, 0o755, func(io.Writer) error { return nil }) != nil {
 		return
 	}
 	warn(cofre.Say("wal.origin_key", "this host signs the WAL that it archives to {{.url}} with the key {{.fingerprint}}; whoever has the repository's password admits it: cofre wal admit {{.fingerprint}}", "url", url, "fingerprint", key.Public().Fingerprint()))
@@ -108,7 +108,7 @@ func OriginsFile(file string, system cofre.SystemID) string {
 func readOrigins(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, file string, age time.Duration) (*origin.Set, error) {
 	seen := origin.Records{}
 	written := time.Time{}
-	if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &seen) == nil {
+	if b, err := inside.ReadFile(file); err == nil && json.Unmarshal(b, &seen) == nil {
 		if info, err := os.Stat(file); err == nil {
 			written = info.ModTime()
 		}
@@ -130,13 +130,11 @@ func readOrigins(ctx context.Context, st cofre.Store, system cofre.SystemID, sec
 // remember writes a file that saves work, or lets this host notice what was taken back; one that cannot be written is no error.
 func remember(file string, seen origin.Records) {
 	b, err := json.Marshal(seen)
-	if old, readErr := os.ReadFile(file); err != nil || readErr == nil && string(old) == string(b) {
+	if old, readErr := inside.ReadFile(file); err != nil || readErr == nil && string(old) == string(b) {
 		_ = os.Chtimes(file, time.Now(), time.Now())
 		return
 	}
-	if os.MkdirAll(filepath.Dir(file), 0o755) == nil {
-		_ = durable.WriteFile(file, 0o600, func(w io.Writer) error { _, err := w.Write(b); return err })
-	}
+	_ = inside.WriteFile(file, 0o600, 0o755, func(w io.Writer) error { _, err := w.Write(b); return err })
 }
 
 // LeaveOrigins puts whom a repository believes, also by what this host has seen of it, beside the key in file, for the server that recovers in dir.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -50,10 +49,7 @@ func Pin(cfg *config.Config, r config.Repository, recipient wal.Recipient) error
 	if file == "" {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	return durable.WriteFile(file, 0o644, func(w io.Writer) error {
+	return inside.WriteFile(file, 0o644, 0o755, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "# the key that WAL is encrypted for, in %s\n%s\n", r.URL, recipient)
 		return err
 	})
@@ -69,7 +65,7 @@ func Pinned(cfg *config.Config, r config.Repository) (known wal.Recipient, from 
 	if file == "" {
 		return known, "", nil
 	}
-	b, err := os.ReadFile(file)
+	b, err := inside.ReadFile(file)
 	if err != nil {
 		return known, file, nil // there is none, or this user may not read it: what is not remembered refuses nothing
 	}

@@ -5,7 +5,7 @@
 // missing bytes; without the second it can leave whole bytes without a name. Nothing is answered before both are done.
 //
 // File is that order for one file; MkdirAll, Rename, Remove and SyncDir are for names alone; Full turns what a disk says into the
-// conditions of package cofre; WriteCache is for what can be had without, and syncs nothing. Read File first.
+// conditions of package cofre. Read File first.
 //
 // Every step tells Watch before it is carried out, so that tests see the order and make single steps fail.
 package durable

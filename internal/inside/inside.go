@@ -2,7 +2,8 @@
 // does there what its plan says, and nowhere else, whatever somebody puts in the place of a name meanwhile.
 //
 // A Dir is an open directory, and what is done by its methods takes one name in it and follows no symbolic link. Open takes a path as
-// an operator gives it; OpenAs refuses to be led by a link of one user to what is another's; Descend goes down step by step. Read Dir first.
+// an operator gives it; OpenAs refuses to be led by a link of one user to what is another's; Descend goes down step by step. WriteFile, WriteCache and OpenFile do that for
+// one file at a path, such as those of a state directory, and Own says whether what lies at a path may be believed. Read Dir first.
 package inside
 
 import (
@@ -150,8 +151,10 @@ func (d *Dir) descend(rel string, step func(in *Dir, name string) (*Dir, error))
 }
 
 // Mkdir makes a directory that only its owner may enter.
-func (d *Dir) Mkdir(name string) error {
-	return d.Do("mkdir", name, func() error { return unix.Mkdirat(d.FD(), name, 0o700) })
+func (d *Dir) Mkdir(name string) error { return d.mkdir(name, 0o700) }
+
+func (d *Dir) mkdir(name string, mode uint32) error {
+	return d.Do("mkdir", name, func() error { return unix.Mkdirat(d.FD(), name, mode) })
 }
 
 // Create makes a new file that only its owner may read, and fails if the name is taken.
@@ -356,23 +359,25 @@ const links = 40
 // if what the whole path leads to belongs to whoever made it.
 //
 // Errors: cofre.ErrRefused if a link leads to what is another's; those of the operating system.
-func OpenAs(p string) (*Dir, error) { return openAs(p, false) }
+func OpenAs(p string) (*Dir, error) { return openAs(p, 0) }
 
-// MakeAs is OpenAs, and makes what is missing, each by a name that is durable before anything is put into it, for its owner alone.
+// MakeAs is OpenAs, and makes what is missing with a mode, each by a name that is durable before anything is put into it.
 //
 // Errors: as OpenAs.
-func MakeAs(p string) (*Dir, error) { return openAs(p, true) }
+func MakeAs(p string, mode fs.FileMode) (*Dir, error) { return openAs(p, mode) }
 
-func openAs(p string, missing bool) (*Dir, error) {
+// openAs opens a directory, and makes what is missing with a mode, unless that is 0.
+func openAs(p string, missing fs.FileMode) (*Dir, error) {
 	p, err := filepath.Abs(p)
 	if err != nil {
 		return nil, err
 	}
-	at, err := Open("/")
+	top, rest := begin(p)
+	at, err := Open(top)
 	if err != nil {
 		return nil, err
 	}
-	w := walk{at: at, steps: strings.Split(p, "/"), makers: map[uint32]string{}, make: missing}
+	w := walk{at: at, steps: strings.Split(rest, "/"), makers: map[uint32]string{}, mode: uint32(missing)}
 	for len(w.steps) > 0 {
 		if err := w.step(); err != nil {
 			return nil, errors.Join(err, w.at.Close())
@@ -385,12 +390,23 @@ func openAs(p string, missing bool) (*Dir, error) {
 	return w.at, nil
 }
 
+// begin is where a walk along a path begins: a directory that is open already, as Dir.At has it, is not looked for again by its name.
+func begin(p string) (top, rest string) {
+	const open = "/proc/self/fd/"
+	below, ok := strings.CutPrefix(p, open)
+	if !ok {
+		return "/", p
+	}
+	fd, rest, _ := strings.Cut(below, "/")
+	return open + fd, rest
+}
+
 // walk is a path on the way to what it leads to.
 type walk struct {
 	at     *Dir
 	steps  []string
 	links  int
-	make   bool              // what is missing
+	mode   uint32            // of what is missing and is made; 0 makes nothing
 	makers map[uint32]string // who made links on the way, and one of each
 }
 
@@ -416,9 +432,9 @@ func (w *walk) step() error {
 		return nil
 	}
 	next, err := w.at.Sub(name)
-	if errors.Is(err, os.ErrNotExist) && w.make {
+	if errors.Is(err, os.ErrNotExist) && w.mode != 0 {
 		if err = w.led(); err == nil {
-			err = w.at.Mkdir(name)
+			err = w.at.mkdir(name, w.mode)
 		}
 		if err == nil {
 			clear(w.makers) // what is in it now nobody else has put there

@@ -57,13 +57,13 @@ func TestALinkLeadsToWhatItsMakerOwns(t *testing.T) {
 			must(t, d.Close())
 		}
 	}
-	if _, err := inside.MakeAs(filepath.Join(at, "away", "made")); !errors.Is(err, cofre.ErrRefused) {
+	if _, err := inside.MakeAs(filepath.Join(at, "away", "made"), 0o700); !errors.Is(err, cofre.ErrRefused) {
 		t.Errorf("made behind a link that leads away: %v", err)
 	}
 	if names, err := os.ReadDir(roots); err != nil || len(names) != 1 {
 		t.Errorf("root's directory holds %v, %v", names, err)
 	}
-	d, err := inside.MakeAs(filepath.Join(at, "own", "made", "here"))
+	d, err := inside.MakeAs(filepath.Join(at, "own", "made", "here"), 0o700)
 	must(t, err, d.Close())
 	if info, err := os.Stat(filepath.Join(theirs, "below", "made", "here")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("made %v, %v", info, err)

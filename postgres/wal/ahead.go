@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -425,10 +426,7 @@ func (l *line) remember(ctx context.Context) {
 		fmt.Fprintf(&b, "%s %s %s\n", last.digests[n], r, a.URL())
 	}
 	file := l.memory(last.name.Timeline)
-	err = os.WriteFile(file, []byte(b.String()), 0o600)
-	if errors.Is(err, os.ErrNotExist) && os.MkdirAll(filepath.Dir(file), 0o700) == nil {
-		_ = os.WriteFile(file, []byte(b.String()), 0o600)
-	}
+	_ = inside.WriteCache(file, []byte(b.String()))
 }
 
 // recall returns what is remembered of the segment of the given name, or nil if that is another, of another folder, or

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -298,13 +298,7 @@ func (l *line) mark(ctx context.Context, f *outgoing) error {
 		text += fmt.Sprintf("%s %d\n", d, f.sizes[n])
 	}
 	mark := l.markPath(l.system, f.path)
-	err = os.WriteFile(mark, []byte(text), 0o600)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = os.MkdirAll(filepath.Dir(mark), 0o700); err == nil {
-			err = os.WriteFile(mark, []byte(text), 0o600)
-		}
-	}
-	return err
+	return inside.WriteCache(mark, []byte(text))
 }
 
 // takeMark reports whether the very file at path was archived ahead and is still in every store, and takes the mark away. A file
@@ -315,12 +309,7 @@ func (a *Archiver) takeMark(ctx context.Context, system cofre.SystemID, path str
 		return false
 	}
 	mark := a.markPath(system, path)
-	f, err := os.Open(mark)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 1<<16))
+	b, err := inside.ReadFile(mark)
 	if err != nil {
 		return false
 	}

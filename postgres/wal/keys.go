@@ -2,15 +2,14 @@ package wal
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"filippo.io/age"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/postgres/wal/keyfile"
 )
@@ -112,18 +111,6 @@ func KeyLost(url string) cofre.Message {
 		"If nobody has them, move them and the folder wal out of the repository, and begin anew: cofre init, then cofre backup cluster", "identity", IdentityObject, "recipient", RecipientObject, "url", url)
 }
 
-// keep writes a file that saves work and is not needed: under a name of its own first, so that a process which
-// reads at this moment sees all or nothing.
-func keep(file, text string) {
-	if os.MkdirAll(filepath.Dir(file), 0o700) != nil {
-		return
-	}
-	temp := file + "." + rand.Text()
-	if os.WriteFile(temp, []byte(text), 0o600) != nil || os.Rename(temp, file) != nil {
-		_ = os.Remove(temp)
-	}
-}
-
 // Unlock reads the identity. It takes a quarter of a second of CPU, on purpose: the key is derived from a password.
 // Fetch does it once per recovery, see KeepIdentity.
 //
@@ -152,6 +139,6 @@ func KeepIdentity(file string, want Recipient, unlock func() (Identity, error)) 
 	if err != nil {
 		return Identity{}, err
 	}
-	keep(file, id.i.String()+"\n")
+	_ = inside.WriteCache(file, []byte(id.i.String()+"\n")) // it saves work
 	return id, nil
 }

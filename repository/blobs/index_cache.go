@@ -9,7 +9,7 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/zeebo/blake3"
 
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -48,7 +48,7 @@ func (c *IndexCache) put(id blob.ID, data []byte) {
 		return
 	}
 	sum := blake3.Sum256(data)
-	durable.WriteCache(c.path(id), append(data[:len(data):len(data)], sum[:]...))
+	_ = inside.WriteCache(c.path(id), append(data[:len(data):len(data)], sum[:]...))
 }
 
 // Drop forgets a blob that was damaged when it was read.

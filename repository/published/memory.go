@@ -14,7 +14,7 @@ import (
 	"github.com/kopia/kopia/repo/content"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Memory is what this machine remembers of what contents say: a file for each large one, encrypted under the repository's key, because names are in it. It is a cache in
@@ -74,7 +74,7 @@ func (m *Memory) learn(id content.ID, size int, entries []entry) {
 	if err != nil {
 		return
 	}
-	durable.WriteCache(m.file(id), sealed) // what a crash leaves of it is not authentic
+	_ = inside.WriteCache(m.file(id), sealed) // what a crash leaves of it is not authentic
 }
 
 // sweep removes what is of contents that are not there any more.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -35,10 +35,7 @@ func (m Memory) Keep(id []byte) error {
 	if m.Raised(id) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(m.file(id)), 0o700); err != nil {
-		return err
-	}
-	return durable.WriteFile(m.file(id), 0o600, func(w io.Writer) error {
+	return inside.WriteFile(m.file(id), 0o600, 0o700, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, time.Now().UTC().Format(time.RFC3339))
 		return err
 	})

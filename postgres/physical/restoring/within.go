@@ -42,7 +42,7 @@ func (s *stage) room(at string) (*inside.Dir, error) {
 	if d := s.rooms.open[at]; d != nil {
 		return d, nil
 	}
-	d, err := inside.MakeAs(at)
+	d, err := inside.MakeAs(at, 0o700)
 	if err != nil {
 		return nil, err
 	}

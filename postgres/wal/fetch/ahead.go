@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 )
 
@@ -145,10 +146,7 @@ func (f *Fetcher) PrefetchAfter(ctx context.Context, name string) error {
 
 func (f *Fetcher) prefetch(ctx context.Context, system cofre.SystemID, name pgdata.WALName) error {
 	dir := f.spoolDir(system)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := inside.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // StanzaType is the type of the line of an object's header that carries a signature: ID SIGNATURE.
@@ -97,9 +99,6 @@ func Host(folder string) (*Key, error) {
 	if !os.IsNotExist(err) {
 		return k, err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return nil, err
-	}
 	seed := make([]byte, ed25519.SeedSize)
 	_, _ = rand.Read(seed) // never fails
 	text := "# signs the WAL that this user archives; public half beside it\n" + keyLine + base64.RawStdEncoding.EncodeToString(seed) + "\n"
@@ -116,7 +115,12 @@ func Host(folder string) (*Key, error) {
 
 // createOnce creates a file whole and durable, unless it is there.
 func createOnce(file, text string, mode os.FileMode) error {
-	f, err := durable.Create(file, mode)
+	d, err := inside.MakeAs(filepath.Dir(file), 0o755)
+	if err != nil {
+		return err
+	}
+	defer d.Close() // only searched
+	f, err := durable.Create(d.At(filepath.Base(file)), mode)
 	if err != nil {
 		return err
 	}
@@ -137,7 +141,10 @@ func load(file string) (*Key, error) {
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("the key in %s may be read by others: %w", file, cofre.ErrRefused)
 	}
-	b, err := os.ReadFile(file)
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && st.Uid != 0 {
+		return nil, fmt.Errorf("the key in %s is another user's: %w", file, cofre.ErrRefused)
+	}
+	b, err := inside.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/retry"
 	"github.com/trustlayer/cofre/postgres"
@@ -269,8 +270,11 @@ func (r *run) lock(system cofre.SystemID) error {
 		return nil
 	}
 	dir := r.spoolDir(system)
-	if err := durable.MkdirAll(dir, 0o700); err != nil {
+	if err := inside.MkdirAll(dir, 0o700); err != nil {
 		return unusable(diskFull(err))
+	}
+	if err := inside.Own(dir); err != nil { // what lies in it is archived as this host's
+		return unusable(err)
 	}
 	unlock, err := durable.LockDir(dir)
 	if errors.Is(err, cofre.ErrLocked) {

@@ -1,0 +1,135 @@
+package inside
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/shell"
+)
+
+// WriteFile makes a file hold what write writes, whole and durable, or what it held before. Its directory is opened as by MakeAs, with
+// mode for what is missing of it, and what has the file's name is replaced and never followed.
+//
+// Errors: those of write; as MakeAs.
+func WriteFile(file string, mode, dir fs.FileMode, write func(io.Writer) error) error {
+	d, err := openAs(filepath.Dir(file), dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.named(durable.WriteFile(d.At(filepath.Base(file)), mode, write)), d.Close())
+}
+
+// named gives an error the directory's path in place of the one through which it was opened.
+func (d *Dir) named(err error) error {
+	if pe, ok := errors.AsType[*os.PathError](err); ok {
+		pe.Path = filepath.Join(d.path, filepath.Base(pe.Path))
+	}
+	if le, ok := errors.AsType[*os.LinkError](err); ok {
+		le.Old, le.New = filepath.Join(d.path, filepath.Base(le.Old)), filepath.Join(d.path, filepath.Base(le.New))
+	}
+	return err
+}
+
+// WriteCache is WriteFile for what can be had without: nothing is synced, so that what a crash leaves must be known by what is in it. The
+// file and its directory are for this user alone.
+//
+// Errors: as WriteFile. Most may be passed over.
+func WriteCache(file string, b []byte) error {
+	d, err := MakeAs(filepath.Dir(file), 0o700)
+	if err != nil {
+		return err
+	}
+	defer d.Close() // only searched
+	f, err := os.CreateTemp(d.At("."), ".new-*")
+	if err != nil {
+		return d.named(err)
+	}
+	temp := filepath.Base(f.Name())
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.Rename(temp, filepath.Base(file))
+	}
+	if err != nil {
+		return errors.Join(err, d.Remove(temp))
+	}
+	return nil
+}
+
+// OpenFile opens a file to be written where it is, as a lock or a log is, for this user alone; flags are those of open(2). Its directory is
+// opened as by MakeAs. A link is not followed, and what is no file, or has a second name elsewhere, is not written into.
+//
+// Errors: cofre.ErrRefused for those; as MakeAs.
+func OpenFile(file string, flags int) (*os.File, error) {
+	d, err := MakeAs(filepath.Dir(file), 0o700)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() // only searched
+	name := filepath.Base(file)
+	f, err := d.OpenFile(name, flags|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, noFile(file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, errors.Join(d.Wrap("stat", name, err), f.Close())
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink > 1 {
+		return nil, errors.Join(noFile(file), f.Close())
+	}
+	return f, nil
+}
+
+func noFile(file string) error {
+	return cofre.WithHint(
+		cofre.Fail(cofre.Say("inside.no_file", "{{.file}} is no file, or has a second name elsewhere: nothing is written into it", "file", file), cofre.ErrRefused),
+		cofre.Say("inside.look_at_file", "look who put it there, and remove it: rm {{.word}}", "word", shell.Quote(file)))
+}
+
+// MkdirAll is MakeAs for who needs the directory later.
+//
+// Errors: as MakeAs.
+func MkdirAll(dir string, mode fs.FileMode) error {
+	d, err := MakeAs(dir, mode)
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+// MaxKept bounds what ReadFile reads: what this program keeps on its machine is smaller by far.
+const MaxKept = 16 << 20
+
+// ReadFile is the content of a small file, at a path through links of whomever, of which nothing was believed before it is read: a pipe is not waited for, and a device is not read.
+//
+// Errors: cofre.ErrRefused if it is no file, or larger than MaxKept; those of the operating system.
+func ReadFile(file string) ([]byte, error) {
+	f, err := os.OpenFile(file, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file: %w", file, cofre.ErrRefused)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, MaxKept+1))
+	if err == nil && len(b) > MaxKept {
+		err = fmt.Errorf("%s is larger than %d bytes: %w", file, MaxKept, cofre.ErrRefused)
+	}
+	return b, err
+}
