@@ -359,15 +359,22 @@ const links = 40
 // if what the whole path leads to belongs to whoever made it.
 //
 // Errors: cofre.ErrRefused if a link leads to what is another's; those of the operating system.
-func OpenAs(p string) (*Dir, error) { return openAs(p, 0) }
+func OpenAs(p string) (*Dir, error) { return openAs(p, making{}) }
 
 // MakeAs is OpenAs, and makes what is missing with a mode, each by a name that is durable before anything is put into it.
 //
 // Errors: as OpenAs.
-func MakeAs(p string, mode fs.FileMode) (*Dir, error) { return openAs(p, mode) }
+func MakeAs(p string, mode fs.FileMode) (*Dir, error) {
+	return openAs(p, making{mode: mode, durable: true})
+}
 
-// openAs opens a directory, and makes what is missing with a mode, unless that is 0.
-func openAs(p string, missing fs.FileMode) (*Dir, error) {
+// making is how what is missing of a path is made. The zero value makes nothing.
+type making struct {
+	mode    fs.FileMode
+	durable bool // each name is, before anything is put into it
+}
+
+func openAs(p string, missing making) (*Dir, error) {
 	p, err := filepath.Abs(p)
 	if err != nil {
 		return nil, err
@@ -377,7 +384,7 @@ func openAs(p string, missing fs.FileMode) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := walk{at: at, steps: strings.Split(rest, "/"), makers: map[uint32]string{}, mode: uint32(missing)}
+	w := walk{at: at, steps: strings.Split(rest, "/"), makers: map[uint32]string{}, making: missing}
 	for len(w.steps) > 0 {
 		if err := w.step(); err != nil {
 			return nil, errors.Join(err, w.at.Close())
@@ -406,7 +413,7 @@ type walk struct {
 	at     *Dir
 	steps  []string
 	links  int
-	mode   uint32            // of what is missing and is made; 0 makes nothing
+	making making
 	makers map[uint32]string // who made links on the way, and one of each
 }
 
@@ -432,15 +439,15 @@ func (w *walk) step() error {
 		return nil
 	}
 	next, err := w.at.Sub(name)
-	if errors.Is(err, os.ErrNotExist) && w.mode != 0 {
+	if errors.Is(err, os.ErrNotExist) && w.making.mode != 0 {
 		if err = w.led(); err == nil {
-			err = w.at.mkdir(name, w.mode)
+			err = w.at.mkdir(name, uint32(w.making.mode.Perm()))
 		}
 		if err == nil {
 			clear(w.makers) // what is in it now nobody else has put there
 		}
 		if err == nil || errors.Is(err, os.ErrExist) {
-			if err = w.at.Sync(); err == nil {
+			if err = w.sync(); err == nil {
 				next, err = w.at.Sub(name)
 			}
 		}
@@ -454,6 +461,13 @@ func (w *walk) step() error {
 	err = w.at.Close()
 	w.at = next
 	return err
+}
+
+func (w *walk) sync() error {
+	if !w.making.durable {
+		return nil
+	}
+	return w.at.Sync()
 }
 
 func (w *walk) follow(name string, not error) error {

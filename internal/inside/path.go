@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,7 @@ import (
 //
 // Errors: those of write; as MakeAs.
 func WriteFile(file string, mode, dir fs.FileMode, write func(io.Writer) error) error {
-	d, err := openAs(filepath.Dir(file), dir)
+	d, err := MakeAs(filepath.Dir(file), dir)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (d *Dir) named(err error) error {
 //
 // Errors: as WriteFile. Most may be passed over.
 func WriteCache(file string, b []byte) error {
-	d, err := MakeAs(filepath.Dir(file), 0o700)
+	d, err := openAs(filepath.Dir(file), making{mode: 0o700})
 	if err != nil {
 		return err
 	}
@@ -64,11 +65,11 @@ func WriteCache(file string, b []byte) error {
 }
 
 // OpenFile opens a file to be written where it is, as a lock or a log is, for this user alone; flags are those of open(2). Its directory is
-// opened as by MakeAs. A link is not followed, and what is no file, or has a second name elsewhere, is not written into.
+// opened as by MakeAs, and nothing is synced. A link is not followed, and what is no file, or has a second name elsewhere, is not written into.
 //
 // Errors: cofre.ErrRefused for those; as MakeAs.
 func OpenFile(file string, flags int) (*os.File, error) {
-	d, err := MakeAs(filepath.Dir(file), 0o700)
+	d, err := openAs(filepath.Dir(file), making{mode: 0o700})
 	if err != nil {
 		return nil, err
 	}
@@ -91,17 +92,61 @@ func OpenFile(file string, flags int) (*os.File, error) {
 	return f, nil
 }
 
+// Append opens a file that a person has named to be written at its end, and makes it with mode if there is none; it may be a pipe or a
+// terminal. Its directory is opened as by OpenAs, and a link is followed if root or this process's user made it.
+//
+// Errors: cofre.ErrRefused for a link of somebody else's; as OpenAs.
+func Append(file string, mode fs.FileMode) (*os.File, error) {
+	for range links {
+		if strings.HasPrefix(file, "/proc/") { // its links lead where no path does
+			return os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
+		}
+		d, err := OpenAs(filepath.Dir(file))
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.Base(file)
+		f, err := d.OpenFile(name, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND, uint32(mode.Perm()))
+		if errors.Is(err, unix.ELOOP) {
+			file, err = d.linked(name)
+		}
+		if err = errors.Join(err, d.Close()); err != nil || f != nil {
+			return f, err
+		}
+	}
+	return nil, &os.PathError{Op: "open", Path: file, Err: unix.ELOOP}
+}
+
+// linked is the path that a link of root or of this process's user leads to.
+func (d *Dir) linked(name string) (string, error) {
+	st, err := d.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	to, err := d.Readlink(name)
+	if err != nil {
+		return "", err
+	}
+	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return "", LedAway(filepath.Join(d.path, name), to)
+	}
+	if filepath.IsAbs(to) {
+		return to, nil
+	}
+	return filepath.Join(d.path, to), nil
+}
+
 func noFile(file string) error {
 	return cofre.WithHint(
 		cofre.Fail(cofre.Say("inside.no_file", "{{.file}} is no file, or has a second name elsewhere: nothing is written into it", "file", file), cofre.ErrRefused),
 		cofre.Say("inside.look_at_file", "look who put it there, and remove it: rm {{.word}}", "word", shell.Quote(file)))
 }
 
-// MkdirAll is MakeAs for who needs the directory later.
+// MkdirAll is MakeAs for who needs the directory later, and syncs nothing.
 //
 // Errors: as MakeAs.
 func MkdirAll(dir string, mode fs.FileMode) error {
-	d, err := MakeAs(dir, mode)
+	d, err := openAs(dir, making{mode: mode})
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,32 @@ func TestFilesOfAnOpenDirectory(t *testing.T) {
 	}
 }
 
+// TestAppend: a log may be where a link of this user's leads, or what is no file, and not where another's leads.
+func TestAppend(t *testing.T) {
+	at := t.TempDir()
+	path := func(name string) string { return filepath.Join(at, name) }
+	must(t, os.Symlink("log", path("own")), os.Symlink("own", path("twice")), os.Symlink("/dev/stderr", path("stderr")))
+	for _, name := range []string{"log", "own", "twice"} {
+		f, err := inside.Append(path(name), 0o640)
+		must(t, err)
+		must(t, hello(f), f.Close())
+	}
+	if b, err := os.ReadFile(path("log")); err != nil || string(b) != "hellohellohello" {
+		t.Errorf("%q, %v", b, err)
+	}
+	f, err := inside.Append(path("stderr"), 0o640)
+	must(t, err, f.Close())
+	if os.Geteuid() != 0 {
+		t.Skip("gives links away")
+	}
+	must(t, os.Lchown(path("own"), other, other))
+	for _, name := range []string{"own", "twice"} {
+		if f, err := inside.Append(path(name), 0o640); !errors.Is(err, cofre.ErrRefused) {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
+	}
+}
+
 // TestOwn: what another user owns, or anybody may write into, is not believed.
 func TestOwn(t *testing.T) {
 	if os.Geteuid() != 0 {

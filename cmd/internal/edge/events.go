@@ -2,9 +2,9 @@ package edge
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/observe"
 )
 
@@ -13,7 +13,7 @@ func (a *App) follow() error {
 	if a.eventsFile == "" {
 		return nil
 	}
-	f, err := os.OpenFile(a.eventsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	f, err := inside.Append(a.eventsFile, 0o640)
 	if err != nil {
 		return fmt.Errorf("open the file of --events: %w", err)
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
-	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 )
@@ -74,7 +73,7 @@ type Item struct {
 // Errors: those of the file system.
 func OpenSpool(dir string, system cofre.SystemID, size int64, readers int) (*Spool, error) {
 	s := &Spool{dir: dir, system: system, size: size, readers: readers, changed: make(chan struct{})}
-	if err := inside.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(diskFull(err))
 	}
 	entries, err := os.ReadDir(dir)

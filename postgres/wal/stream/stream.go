@@ -270,7 +270,7 @@ func (r *run) lock(system cofre.SystemID) error {
 		return nil
 	}
 	dir := r.spoolDir(system)
-	if err := inside.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return unusable(diskFull(err))
 	}
 	if err := inside.Own(dir); err != nil { // what lies in it is archived as this host's
