@@ -33,9 +33,14 @@ A copy that differs from what was captured does not take the name, and is kept: 
 command that takes the copy as it is (--accept) and the one that drops it. What the repository is known to have lost is
 named before anything is done; --without-lost restores everything else.
 
+Functions of the captured database run while it is restored, with the rights of the role that restores; the plan names
+them. With --safe that role must be an ordinary one, such as the owner, and CHECK constraints are made when every row
+was compared; rows are then compared once more.
+
   cofre restore database latest --dry-run
   cofre restore database latest --to trustlayer_yesterday
-  cofre restore database latest --replace`,
+  cofre restore database latest --replace
+  cofre restore database latest --safe --server postgres://owner@localhost/postgres --to copy`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.Loss.Command = withoutLost(cmd, args, c.Loss.Without)
@@ -55,6 +60,7 @@ named before anything is done; --without-lost restores everything else.
 	f.BoolVar(&c.Roles, "roles", false, "make the roles of the database's users that are missing, with their memberships")
 	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
 	f.StringVar(&c.check, "check", string(restoring.CheckChecksum), "`HOW` the copy is compared: checksum (every row) or counts (how many rows each table has)")
+	f.BoolVar(&c.Safe, "safe", false, "the restoring role is an ordinary one, and CHECK constraints are made when every row was compared")
 	addFilterFlags(cmd, &c.Filter)
 	f.BoolVar(&c.NoOwner, "no-owner", false, "everything belongs to the role that restores")
 	f.BoolVar(&c.NoPrivileges, "no-privileges", false, "no GRANT and no REVOKE")

@@ -1,7 +1,6 @@
 package restoring
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +32,7 @@ func (t *Target) Check(ctx context.Context, obs cofre.Observer) (*cofre.Proof, e
 		return nil, fmt.Errorf("check database %s: %w", t.staged, postgres.Explain(err))
 	}
 	c.losses()
+	c.loadedOtherwise()
 	return c.proof, nil
 }
 
@@ -49,8 +48,6 @@ type checker struct {
 func (c *checker) add(what cofre.Message, want, got string) {
 	c.proof.Checks = append(c.proof.Checks, cofre.NewChecked(what, cofre.Verbatim(want), cofre.Verbatim(got), want == got))
 }
-
-func number(n int64) cofre.Message { return cofre.Verbatim(strconv.FormatInt(n, 10)) }
 
 func ownersAndGrants() cofre.Message { return cofre.Say("database.check_owners", "owners and grants") }
 
@@ -243,156 +240,21 @@ func (c *checker) data(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // rows counts every table, or reads it back.
-func (c *checker) rows(ctx context.Context) (err error) {
-	facts := c.TableFacts()
-	type table struct {
-		name, sql string
-		facts     *logical.TableFacts
-		config    bool // an extension's
+func (c *checker) rows(ctx context.Context) error {
+	tables, err := c.LoadedTables(c.sel.Entries(pgarchive.SectionData))
+	if err != nil {
+		return err
 	}
-	var tables []table
-	var want int64
-	configs, unequal := 0, 0
-	roots := map[string]*logical.TableFacts{} // what all partitions had that are loaded through a root
-	for _, e := range c.sel.Entries(pgarchive.SectionData) {
-		f := facts[e.DumpID]
-		if e.Desc != "TABLE DATA" || f == nil {
-			continue
-		}
-		schema, name, columns, err := e.CopyTarget()
-		if err != nil {
-			return fmt.Errorf("%w: %v", cofre.ErrCorrupt, err)
-		}
-		// An extension has rows of its own in its configuration table, and says which are not.
-		config := c.Made[[2]string{schema, name}] == nil
-		quoted, only := pgarchive.Quote(schema, name), "ONLY "
-		if config {
-			configs++
-		} else {
-			want += f.Rows
-		}
-		if e.ByRoot() {
-			if root := roots[quoted]; root != nil {
-				if err := root.Add(f, c.Key); err != nil {
-					return err
-				}
-				continue
-			}
-			sum := *f
-			f, only, roots[quoted] = &sum, "", &sum
-		}
-		from := only + quoted
-		if config {
-			from += " " + f.Filter
-		}
-		sql := "SELECT count(*) FROM " + from
-		if c.o.Check == CheckChecksum {
-			list := make([]string, len(columns))
-			for i, col := range columns {
-				list[i] = pgarchive.Quote(col)
-			}
-			sql = fmt.Sprintf("COPY (SELECT %s FROM %s) TO STDOUT", strings.Join(list, ", "), from)
-		}
-		tables = append(tables, table{quoted, sql, f, config})
-	}
-	slices.SortStableFunc(tables, func(a, b table) int { return cmp.Compare(b.facts.Bytes, a.facts.Bytes) })
-	c.obs.Observe(cofre.Event{Type: cofre.TypeTaskBegan, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
-	var mu sync.Mutex
-	var got, done int64
-	var differ []cofre.Checked
-	defer func() {
-		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err}.Doing(rowsTask()))
-	}()
-	err = eachParallel(ctx, c.o.Jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
+	back := logical.ReadBack{Jobs: c.o.Jobs, Sums: c.o.Check == CheckChecksum, Key: c.Key, Observer: c.obs, Open: func(ctx context.Context) (*pgx.Conn, error) {
 		conn, err := logical.Connect(ctx, c.RowsOn(c.o.Server.With(c.staged)), nil)
 		if err != nil {
 			return nil, err
 		}
-		_, err = conn.Exec(ctx, "SET client_encoding = "+logical.Literal(c.ClientEncoding()))
-		return conn, err
-	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
-		tally := logical.Tally{Key: c.Key}
-		if c.o.Check == CheckChecksum {
-			if _, err := conn.PgConn().CopyTo(ctx, &tally, t.sql); err != nil {
-				return fmt.Errorf("read table %s: %w", t.name, err)
-			}
-		} else if err := conn.QueryRow(ctx, t.sql).Scan(&tally.Rows); err != nil {
-			return fmt.Errorf("count table %s: %w", t.name, err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		done++
-		if !t.config {
-			got += tally.Rows
-		}
-		differs := func(what, want, got cofre.Message) {
-			check := cofre.NewChecked(what, want, got, false)
-			if t.config && tally.Rows > t.facts.Rows {
-				check = check.Because(cofre.Say("database.differs_config", "CREATE EXTENSION puts rows of its own there, which the extension does not tell from others"))
-			}
-			differ = append(differ, check)
-		}
-		if tally.Rows != t.facts.Rows {
-			differs(cofre.Say("database.check_rows_of", "rows of {{.table}}", "table", t.name), number(t.facts.Rows), number(tally.Rows))
-		}
-		if c.o.Check == CheckChecksum && !t.facts.RowSum.IsZero() && tally.Sum() != t.facts.RowSum {
-			if !t.config {
-				unequal++
-			}
-			differs(cofre.Say("database.check_checksum_of", "checksum of {{.table}}", "table", t.name), cofre.Verbatim(t.facts.RowSum.String()), cofre.Verbatim(tally.Sum().String()))
-		}
-		c.obs.Observe(cofre.Event{Type: cofre.TypeTaskProgress, Item: t.name, Done: done, Total: int64(len(tables)), Unit: cofre.UnitItems}.Doing(rowsTask()))
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	all := len(tables) - configs
-	c.add(cofre.SayN("database.check_rows", all, "rows of 1 table", "rows of {{.n}} tables"), fmt.Sprint(want), fmt.Sprint(got))
-	if c.o.Check == CheckChecksum {
-		c.add(cofre.Say("database.check_checksums", "checksums of tables"), fmt.Sprint(all), fmt.Sprint(all-unequal))
-	}
-	if configs > 0 {
-		of := fmt.Sprint(configs)
-		c.add(cofre.Say("database.check_config_tables", "configuration tables of extensions"), of, of) // those that differ are named, each for itself
-	}
-	c.proof.Checks = append(c.proof.Checks, differ...)
-	return nil
-}
-
-// eachParallel gives things to jobs workers, each with a connection of its own.
-func eachParallel[T any](ctx context.Context, jobs int, things []T, open func(context.Context) (*pgx.Conn, error), do func(context.Context, *pgx.Conn, T) error) error {
-	queue := make(chan T)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(queue)
-		for _, t := range things {
-			select {
-			case queue <- t:
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		return nil
-	})
-	for range min(jobs, len(things)) {
-		g.Go(func() error {
-			conn, err := open(ctx)
-			if conn != nil {
-				defer postgres.Close(ctx, conn)
-			}
-			if err != nil {
-				return err
-			}
-			for t := range queue {
-				if err := do(ctx, conn, t); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
+		return conn, logical.SetEncoding(ctx, conn, c.ClientEncoding())
+	}}
+	checks, err := back.Compare(ctx, tables)
+	c.proof.Checks = append(c.proof.Checks, checks...)
+	return err
 }
 
 func (c *checker) sequences(ctx context.Context, conn *pgx.Conn) error {
@@ -696,7 +558,7 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 	defer func() {
 		obs.Observe(cofre.Event{Type: cofre.TypeTaskEnded, Done: int64(len(tables)), Total: int64(len(tables)), Unit: cofre.UnitItems, Err: err}.Doing(analyzeTask()))
 	}()
-	return eachParallel(ctx, jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
+	return logical.EachParallel(ctx, jobs, tables, func(ctx context.Context) (*pgx.Conn, error) {
 		return logical.Connect(ctx, c, nil)
 	}, func(ctx context.Context, conn *pgx.Conn, t table) error {
 		_, err := conn.Exec(ctx, "ANALYZE "+t.name)
@@ -715,8 +577,6 @@ ORDER BY pg_catalog.pg_relation_size(o.oid) DESC`, func(r pgx.CollectableRow) (t
 		return nil
 	})
 }
-
-func rowsTask() cofre.Message { return cofre.Say("database.task_rows", "check rows") }
 
 func grantsTask() cofre.Message { return cofre.Say("database.task_grants", "check grants") }
 

@@ -141,7 +141,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		if s.Role != "" && !t.server.roles[s.Role] {
 			continue // the plan said so
 		}
-		sql = append(sql, settingStatement(db, s))
+		sql = append(sql, s.Statement(db))
 	}
 	if d.Comment != "" {
 		sql = append(sql, "COMMENT ON DATABASE "+db+" IS "+logical.Literal(d.Comment))
@@ -207,54 +207,11 @@ func (t *Target) setMeaning(ctx context.Context) error {
 		if !s.HasMeaning() {
 			continue
 		}
-		if _, err := conn.Exec(ctx, settingStatement(pgarchive.Quote(t.staged), s)); err != nil {
+		if _, err := conn.Exec(ctx, s.Statement(pgarchive.Quote(t.staged))); err != nil {
 			return fmt.Errorf("set the properties of database %s: %w", t.staged, err)
 		}
 	}
 	return nil
-}
-
-// listSettings hold lists of names, each of which is quoted for itself in the catalog already.
-//
-// Source: PostgreSQL, src/bin/pg_dump/dumputils.c, makeAlterConfigCommand and variable_is_guc_list_quote.
-var listSettings = []string{"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"}
-
-func settingStatement(db string, s logical.Setting) string {
-	value := logical.Literal(s.Value)
-	if slices.Contains(listSettings, strings.ToLower(s.Name)) {
-		var parts []string
-		for rest := strings.TrimSpace(s.Value); rest != ""; {
-			var part string
-			if strings.HasPrefix(rest, `"`) {
-				end := 1
-				for end < len(rest) && (rest[end] != '"' || (end+1 < len(rest) && rest[end+1] == '"')) {
-					if rest[end] == '"' {
-						end++
-					}
-					end++
-				}
-				part, rest = strings.ReplaceAll(rest[1:min(end, len(rest))], `""`, `"`), rest[min(end+1, len(rest)):]
-			} else {
-				end := strings.IndexByte(rest, ',')
-				if end < 0 {
-					end = len(rest)
-				}
-				part, rest = strings.TrimSpace(rest[:end]), rest[end:]
-			}
-			parts = append(parts, logical.Literal(part))
-			rest = strings.TrimLeft(rest, " ")
-			rest = strings.TrimLeft(strings.TrimPrefix(rest, ","), " ")
-		}
-		if value = strings.Join(parts, ", "); value == "" {
-			value = "''"
-		}
-	}
-	// An extension's parameter has two parts, each quoted.
-	name := pgarchive.Quote(strings.Split(s.Name, ".")...)
-	if s.Role != "" {
-		return fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET %s TO %s", pgarchive.Quote(s.Role), db, name, value)
-	}
-	return fmt.Sprintf("ALTER DATABASE %s SET %s TO %s", db, name, value)
 }
 
 // databaseGrants writes an access list as statements. What was granted to the captured owner is granted to owner.

@@ -34,7 +34,8 @@ func (t *Target) mark() mark {
 		logical.Filter
 		NoOwner, NoPrivileges bool
 		SearchPath            string
-	}{t.o.Filter, t.o.NoOwner, t.o.NoPrivileges, t.o.SearchPath}
+		Safe                  bool `json:",omitempty"`
+	}{t.o.Filter, t.o.NoOwner, t.o.NoPrivileges, t.o.SearchPath, t.o.Safe}
 	text, _ := json.Marshal(options) // of strings and bools, which it never fails on
 	return mark{Cofre: markedKept, Component: t.root, Name: t.o.Name, Options: string(text), Failed: t.failed, Lost: t.lost}
 }

@@ -81,7 +81,7 @@ func (t *Target) loadTables(ctx context.Context, obs cofre.Observer, loads []log
 	progress.Begin()
 	defer func() { progress.End(err) }()
 
-	return eachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
+	return logical.EachParallel(ctx, t.o.Jobs, split(loads, t.o.Jobs), func(ctx context.Context) (*pgx.Conn, error) {
 		// Rows have their offsets with them, and are read alike in every time zone; what a CHECK makes of them may depend on it.
 		conn, err := logical.ConnectForLoad(ctx, t.RowsOn(t.o.Server.With(t.staged)).LeavingAsFound("TimeZone"), t.ClientEncoding())
 		if err != nil || t.o.SearchPath == "" {

@@ -110,7 +110,7 @@ func TestListSettingsKeepTheirParts(t *testing.T) {
 		{Name: "search_path", Value: ``}:                          `ALTER DATABASE "d" SET "search_path" TO ''`,
 		{Name: "app.jwt", Value: `it's`, Role: "r"}:               `ALTER ROLE "r" IN DATABASE "d" SET "app"."jwt" TO 'it''s'`,
 	} {
-		if got := settingStatement(`"d"`, in); got != want {
+		if got := in.Statement(`"d"`); got != want {
 			t.Errorf("%s, not %s", got, want)
 		}
 	}

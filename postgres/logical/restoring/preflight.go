@@ -58,7 +58,7 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 			cofre.Say("database.createdb", "ALTER ROLE {{.role}} CREATEDB, or connect as a superuser", "role", pgarchive.Quote(server.Role.Name)))
 	}
 	for _, look := range []func(context.Context, *pgx.Conn, *cofre.Plan) error{
-		t.leaveBound, t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,
+		t.leaveBound, t.lookAtSafe, t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,
 	} {
 		if err := look(ctx, conn, p); err != nil {
 			return err
@@ -239,8 +239,11 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 			}
 		}
 		if len(not) > 0 {
-			p.Refuse(cofre.Say("database.not_member", "role {{.role}} is not a member of {{.owners}}, and so cannot make them the owners of objects", "role", t.server.user, "owners", strings.Join(not, ", ")),
-				cofre.Say("database.be_member", "connect as a superuser, or GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user)))
+			way := cofre.Say("database.be_member", "connect as a superuser, or GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user))
+			if t.o.Safe {
+				way = cofre.Say("database.be_safe_member", "GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user))
+			}
+			p.Refuse(cofre.Say("database.not_member", "role {{.role}} is not a member of {{.owners}}, and so cannot make them the owners of objects", "role", t.server.user, "owners", strings.Join(not, ", ")), way)
 		}
 	}
 	for _, s := range t.Facts.Database.Settings {

@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/checks"
 	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
 	"github.com/trustlayer/cofre/postgres/logical/globals"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
@@ -45,6 +46,9 @@ type Options struct {
 	NoOwner      bool       // everything belongs to the connecting role
 	NoPrivileges bool       // no GRANT and no REVOKE
 	Check        CheckLevel // empty is CheckChecksum
+	// Safe lets no CHECK of the captured database be evaluated before every row was compared, and none of its functions run with
+	// rights beyond those of an ordinary role: it must be one that restores.
+	Safe bool
 
 	// Loss is what the repository has lost of the component.
 	Loss logical.LossOptions
@@ -84,6 +88,8 @@ type Target struct {
 	broken     []int            // by losing: dump ids of rows that could not be read to their end
 	opened     []foreignkey.Key // foreign keys that were there, and say no more that they hold
 	afterwards []cofre.Next     // what can be done when the copy has its name
+	off        *checks.Off      // constraints that are put off, if the restore is safe
+	loaded     []cofre.Checked  // what differed before they were to be made
 }
 
 var _ cofre.Target = (*Target)(nil)
@@ -128,7 +134,7 @@ func (t *Target) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (
 		p.Note(n)
 	}
 	if t.sel.Sections[pgarchive.SectionData] || t.sel.Sections[pgarchive.SectionPostData] {
-		t.NoteFunctions(p)
+		t.NoteFunctions(p, t.o.Safe)
 	}
 	if s := t.Facts.Summary; len(s.Relies) > 0 && t.o.SearchPath == "" {
 		p.Note(cofre.SayN("database.relies", s.RelyCount, "{{.first}}; if the restore fails on that: {{.way}}", "{{.first}}, and so do others, {{.n}} in all; if the restore fails on that: {{.way}}", "first", s.Relies[0].Said(), "way", s.WayOut()))
@@ -184,6 +190,10 @@ func (t *Target) steps(p *cofre.Plan) {
 	if t.sel.Sections[pgarchive.SectionData] {
 		p.Do(cofre.Say("step.load", "load"), cofre.SayN("database.step_rows", tables, "{{.rows}} of 1 table", "{{.rows}} of {{.n}} tables", "rows", logical.Rows(rows)),
 			cofre.Say("database.step_jobs", "{{.jobs}} at once", "jobs", t.o.Jobs))
+	}
+	if t.o.Safe && t.sel.Sections[pgarchive.SectionData] {
+		p.Do(cofre.Say("step.check", "check"), staged, cofre.Say("database.step_loaded", "every row, as it was loaded"))
+		p.Do(cofre.Say("step.create", "create"), cofre.Say("database.step_checks", "the CHECK constraints of tables and domains"), cofre.Say("database.step_put_off", "put off until then"))
 	}
 	if n := len(t.sel.Entries(pgarchive.SectionPostData)); n > 0 {
 		p.Do(cofre.Say("step.restore", "restore"), cofre.SayN("database.step_post", n, "1 index, constraint, trigger or policy", "{{.n}} indexes, constraints, triggers and policies"), cofre.Verbatim("post-data"))
@@ -265,10 +275,16 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 		}
 	}
 	if t.sel.Sections[pgarchive.SectionData] {
+		if err := t.putOff(ctx, obs); err != nil {
+			return err
+		}
 		if err := t.load(ctx, obs, tool); err != nil {
 			return err
 		}
 		if err := t.openKeys(ctx); err != nil {
+			return err
+		}
+		if err := t.makeChecks(ctx, obs); err != nil {
 			return err
 		}
 		if err := tool.writeTOC(); err != nil { // what is lost may have come to light
