@@ -8,14 +8,15 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/reserve"
+	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/observe"
 )
 
 // Prune gives back the bytes of the repository that no recovery point refers to any more: what is announced now is deleted by a run
-// a day later. With dryRun nothing is changed. It expires nothing.
+// a day later. Then the logs of runs go that are older than runs.Kept. With dryRun nothing is changed. It expires nothing.
 //
-// Errors: those of the repository; cofre.ErrLocked if somebody else prunes.
+// Errors: those of the repository; cofre.ErrLocked if somebody else prunes; with what was done, those of runs.Thin.
 func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned, err error) {
 	end := in.begin(ctx, cofre.RunPrune, observe.About{})
 	defer func() { err = end(err) }()
@@ -41,6 +42,9 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 	done, err := p.Prune(ctx, dryRun)
 	if err == nil && !dryRun {
 		cofre.Tell(in.observer, *done)
+		if v, ok := repo.(runs.Vault); ok {
+			err = runs.Thin(ctx, v.Floor())
+		}
 	}
 	return done, err
 }
