@@ -58,6 +58,14 @@ func (c *Config) Repositories() []Repository {
 	return append([]Repository{c.Repository}, c.Copies...)
 }
 
+// CopyOf is the address of the repository that r is a copy of; empty if r is the repository itself.
+func (c *Config) CopyOf(r Repository) string {
+	if r.URL == c.Repository.URL {
+		return ""
+	}
+	return c.Repository.URL
+}
+
 // Location is the time zone that schedules are meant in, and in which times are shown. It was checked when the configuration was loaded.
 func (c *Config) Location() *time.Location {
 	if c.Timezone == "" {

@@ -70,7 +70,7 @@ func repositoryConfig(cfg *config.Config, r config.Repository) (repository.Confi
 	if err != nil {
 		return repository.Config{}, err
 	}
-	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String()}
+	c := repository.Config{URL: address, StateDir: state, Compression: compression(r.Compression), PasswordSource: r.Password.String(), CopyOf: cfg.CopyOf(r)}
 	secrets := append(r.Credentials.Into(&c.AccessKey, &c.SecretKey, &c.SessionToken), config.Reference{From: r.Password, To: &c.Password})
 	return c, config.ReadSecrets("repository", secrets...)
 }

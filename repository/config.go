@@ -38,8 +38,8 @@ type Config struct {
 	ReadOnly bool
 
 	// PasswordSource is where a person finds the password, as configured: env:NAME or file:PATH. It is printed
-	// in the recovery kit.
-	PasswordSource string
+	// in the recovery kit, as is CopyOf, the address of the repository of which this is a copy, if it is one.
+	PasswordSource, CopyOf string
 }
 
 // Validate reports everything that is wrong with c, joined.

@@ -62,7 +62,7 @@ func newKit(ctx context.Context, c Config, b *blobs.Storage) (*kit.Kit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("recovery kit of %s: %w", b.Store.URL(), err)
 	}
-	return kit.New(b.Store.URL(), c.PasswordSource, f), nil
+	return kit.New(b.Store.URL(), c.PasswordSource, c.CopyOf, f), nil
 }
 
 // RestoreFormat puts the format back that is missing, from the text of a recovery kit, after the repository was opened with it. It returns the names of

@@ -23,11 +23,17 @@ type Kit struct {
 	Messages cofre.Messages `json:"messages,omitempty"` // of Text
 }
 
-// New is the kit of the repository at an address without credentials, and of its format. passwordSource says where its password is.
-func New(url, passwordSource string, f Format) *Kit {
+// New is the kit of the repository at an address without credentials, and of its format. passwordSource says where its password is, copyOf
+// which repository this is a copy of, if it is one.
+func New(url, passwordSource, copyOf string, f Format) *Kit {
 	source := cofre.Verbatim(passwordSource)
 	if passwordSource == "" {
 		source = cofre.Say("kit.given", "given when the repository was made")
+	}
+	k := &Kit{URL: url, PasswordSource: source.Text, Format: f.Encode()}
+	if copyOf != "" {
+		k.say(ofCopy(url, copyOf, source, k.Format))
+		return k
 	}
 	connect := "kopia repository connect filesystem --path " + url
 	if !store.IsFolder(url) {
@@ -55,17 +61,39 @@ Without cofre, the free program Kopia (https://kopia.io) reads the same reposito
 
 Use Kopia there to read only: its maintenance is turned off on purpose.
 `, "url", url, "password", source, "connect", connect)
-	k := &Kit{URL: url, PasswordSource: source.Text, Format: f.Encode()}
-	text = cofre.Say("kit.format", `{{.kit}}
+	k.say(cofre.Say("kit.format", `{{.kit}}
 One small file leads from the password to everything else. It is kept twice beside
 the backups, and here. If both are lost, cofre kit --restore FILE puts it back from
 a file with these lines:
 
 {{.format}}
-`, "kit", text, "format", k.Format)
-	k.Text, k.Messages = text.Text, cofre.Messages{text}
+`, "kit", text, "format", cofre.Verbatim(k.Format)))
 	return k
 }
+
+// ofCopy is the kit of a copy, which promises no recovery points: this version brings none there.
+func ofCopy(url, repository string, password cofre.Message, format string) cofre.Message {
+	return cofre.Say("kit.copy", `RECOVERY KIT OF A COPY. Print it, and keep it with the kit of the repository.
+
+A copy of the WAL is at   {{.url}}
+Its password is at        {{.password}}
+The backups are at        {{.repository}}
+
+Only WAL is brought to this copy, and no recovery points: nothing can be restored
+from it alone. WAL that the repository has lost is taken from here.
+
+Write the password down and keep it in two safe places that do not burn together.
+Without it nobody can read what is there. This page does not hold it on purpose.
+
+One small file leads from the password to the WAL. It is kept twice in the copy,
+and here. If both are lost, cofre kit --restore FILE puts it back from a file with
+these lines, if the configuration has this copy as its repository:
+
+{{.format}}
+`, "url", url, "password", password, "repository", repository, "format", cofre.Verbatim(format))
+}
+
+func (k *Kit) say(text cofre.Message) { k.Text, k.Messages = text.Text, cofre.Messages{text} }
 
 // Vouch adds the public half of the journal's key, and the newest checkpoint.
 func (k *Kit) Vouch(key, checkpoint string) {
@@ -79,7 +107,8 @@ was rewritten: cofre journal verify --key KEY --since LINE
 
     {{.checkpoint}}
 `, "kit", k.Messages.Of(k.Text), "key", key, "checkpoint", checkpoint)
-	k.JournalKey, k.Checkpoint, k.Text, k.Messages = key, checkpoint, text.Text, cofre.Messages{text}
+	k.JournalKey, k.Checkpoint = key, checkpoint
+	k.say(text)
 }
 
 // s3Flags turns an address into the flags of Kopia's command.
