@@ -17,6 +17,7 @@ const (
 	CodeAttention    Code = "attention" // of a status: something is to be looked at
 	CodeUnknown      Code = "unknown"   // something could not be read
 	CodeAtRisk       Code = "at_risk"   // something that is promised cannot be restored
+	CodeDeclined     Code = "declined"  // of a run: somebody was asked, and did not confirm; as the result of a command it is CodeError
 	CodeKilled       Code = "killed"    // of a run whose process ended without a word; no error has it
 	CodeUsage        Code = "usage"     // the command line, or the configuration
 	CodeGap          Code = "gap"
@@ -40,6 +41,7 @@ var codes = []struct {
 	fits func(error) bool
 }{
 	{CodeInterrupted, is(ErrInterrupted)},
+	{CodeDeclined, is(ErrDeclined)},
 	{CodeUsage, is(ErrConfig)},
 	{CodeAtRisk, is(ErrAtRisk)},
 	{CodeUnknown, is(ErrUnknown)},

@@ -32,6 +32,9 @@ var (
 	ErrInterrupted = conditionOf(Say("condition.interrupted", "interrupted")) // the cause of a context that a signal ended
 )
 
+// ErrDeclined is ErrRefused of a person who was asked to confirm, and did not: nothing failed.
+var ErrDeclined = fmt.Errorf("%w", ErrRefused)
+
 // hinted carries what to do next beside an error, never inside its text.
 type hinted struct {
 	error

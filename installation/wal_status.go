@@ -61,7 +61,7 @@ func (w WAL) tellStatus(s *WALStatus) {
 			cofre.Tell(w.in.observer, cofre.GapFound{System: of.System, Timeline: g.Timeline, From: g.From, To: g.To, BreaksAt: g.BreaksAt, Why: g.Why, State: string(g.State), Alarm: g.Alarm})
 		}
 	}
-	if a := s.Archiver; a != nil && a.Archives() && a.Waiting > 0 {
+	if a := s.Archiver; a != nil && a.Slot == "" && a.Archives() && a.Waiting > 0 {
 		cofre.Tell(w.in.observer, cofre.WALLag{Files: a.Waiting, Since: a.Oldest})
 	}
 }

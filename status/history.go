@@ -42,6 +42,9 @@ func (h *History) Take(e journal.Numbered) {
 	if b.Event == journal.EventVerified { // of whatever installation: it is of the repository
 		h.verification(b)
 	}
+	if h.covered != nil && b.Event == journal.EventPublished {
+		h.covered.Newer++
+	}
 	if b.Installation != h.Installation {
 		return
 	}

@@ -210,7 +210,7 @@ func (j *judged) wal() {
 		if j.out.EveryMoment {
 			j.out.From = from
 		}
-		if a := j.in.Archiver; a != nil && a.Archives() && !a.Oldest.IsZero() && a.Oldest.Before(newest) {
+		if a := j.in.Archiver; a != nil && a.Slot == "" && a.Archives() && !a.Oldest.IsZero() && a.Oldest.Before(newest) {
 			j.out.To = a.Oldest // what was archived since was written long before
 		}
 	}

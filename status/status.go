@@ -94,6 +94,7 @@ type Coverage struct {
 	Bytes  int64         `json:"bytes"`
 	Proven int64         `json:"proven_bytes"` // read back within the window
 	Share  float64       `json:"share"`
+	Newer  int           `json:"newer_points"` // published since that verification, of whatever installation: nothing of them counts here
 }
 
 // Verification is the newest one of the whole repository.

@@ -236,6 +236,10 @@ func TestProofsOfTheJournal(t *testing.T) {
 	if of := s.Sources[0]; of.Level != cofre.LevelContent || !of.LevelAt.Equal(now.Add(-time.Hour)) || s.Coverage.Share != 0.75 || s.Coverage.Window != 24*time.Hour {
 		t.Errorf("%+v, %+v", of, s.Coverage)
 	}
+	in.History.Take(journal.Numbered{Entry: journal.New(journal.Body{Event: journal.EventPublished, At: now, Installation: "other", Point: "c"})})
+	if s := status.Of(in); s.Coverage.Newer != 1 {
+		t.Errorf("a point that nobody has read since counts as read: %+v", s.Coverage)
+	}
 	take(now, map[string]any{"level_reached": "structure", "continued": true, "components": []any{map[string]any{"point": "b", "root": "b", "level": "drill", "at": now}}})
 	if of := status.Of(in).Sources[0]; of.Level != cofre.LevelDrill {
 		t.Errorf("%+v", of)

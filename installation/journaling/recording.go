@@ -298,7 +298,7 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 		return is(journal.EventVerified, facts, map[string]any{"findings": of.findings[:min(len(of.findings), maxFindings)]})
 	case of.restored != nil:
 		return is(journal.EventRestored, map[string]string{"what": of.what}, map[string]any{"outcome": of.restored.Outcome, "error": why})
-	case f.Code == cofre.CodeOK || f.Code == cofre.CodeUsage || of.published || !slices.Contains(failing, f.Kind):
+	case f.Code == cofre.CodeOK || f.Code == cofre.CodeUsage || f.Code == cofre.CodeDeclined || of.published || !slices.Contains(failing, f.Kind):
 		return entry{}, false
 	}
 	return is(journal.EventFailed, runs.FailedFacts{Kind: f.Kind, What: of.what, BeganAt: of.log.Log().BeganAt}, why)

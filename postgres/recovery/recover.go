@@ -497,7 +497,7 @@ func (p *planner) byTimeFrom(candidates []candidate) (*Recovery, error) {
 		if c.way.gap != nil {
 			return nil, p.gap(c)
 		}
-		why := cofre.Say("recovery.no_transaction", "no transaction ended after the base backup")
+		why := cofre.Say("recovery.no_transaction", "the archived WAL has no transaction that ended after the base backup")
 		if !newest.IsZero() {
 			why = cofre.Say("recovery.last_transaction", "the last transaction in the WAL ended at {{.at}}", "at", stamp(newest))
 		}

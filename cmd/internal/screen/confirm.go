@@ -13,7 +13,7 @@ import (
 // Confirm asks before something that cannot be taken back. Only the typed word yes confirms; without a terminal
 // there is nobody to ask, and only --yes does.
 //
-// Errors: ErrRefused.
+// Errors: ErrRefused without a terminal; ErrDeclined.
 func (s *Screen) Confirm(ctx context.Context, yes bool, question cofre.Message) error {
 	if yes {
 		return nil
@@ -36,7 +36,7 @@ func (s *Screen) Confirm(ctx context.Context, yes bool, question cofre.Message) 
 		return context.Cause(ctx)
 	case line := <-answered:
 		if strings.TrimSpace(line) != "yes" {
-			return fmt.Errorf("%w: %w", cofre.ErrRefused, cofre.Fail(cofre.Say("confirm.refused", "not confirmed, nothing was changed")))
+			return fmt.Errorf("%w: %w", cofre.ErrDeclined, cofre.Fail(cofre.Say("confirm.refused", "not confirmed, nothing was changed")))
 		}
 		return nil
 	}

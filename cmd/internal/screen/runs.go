@@ -75,6 +75,9 @@ func result(r runs.Run) cofre.Message {
 	case runs.StateKilled:
 		return cofre.Say("runs.killed", "killed")
 	}
+	if r.Code == cofre.CodeDeclined {
+		return cofre.Say("runs.declined", "not confirmed")
+	}
 	return cofre.Say("runs.failed", "failed: {{.code}}", "code", r.Code)
 }
 

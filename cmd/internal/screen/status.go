@@ -173,6 +173,9 @@ func (s *Screen) verified(st *status.Status) cofre.Message {
 	}
 	if c := st.Coverage; c != nil && c.Bytes > 0 {
 		v = cofre.Say("status.covered", "{{.last}}; {{.share}} read back within {{.window}}", "last", v, "share", percent(c.Proven, c.Bytes), "window", status.Span(c.Window))
+		if c.Newer > 0 {
+			v = cofre.SayN("status.covered_newer", c.Newer, "{{.share}}; 1 newer point was not read back", "{{.share}}; {{.n}} newer points were not read back", "share", v)
+		}
 	}
 	return v
 }

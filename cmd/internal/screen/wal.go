@@ -105,10 +105,10 @@ func (s *Screen) showArchiving(archiver *archiving.Archiver, err error) {
 	switch {
 	case err != nil:
 		edge.Say(s.Out, "", s.Text(cofre.Say("wal.server_not_asked", "the server could not be asked about its archiving: {{.cause}}", "cause", err)))
-	case archiver == nil || !archiver.Archives():
+	case archiver == nil || !archiver.Archives() && archiver.Slot == "":
 	default:
 		what, _ := archiver.Trouble()
-		if what.IsZero() && archiver.Archived != "" {
+		if what.IsZero() && archiver.Slot == "" && archiver.Archived != "" {
 			what = cofre.Say("archiving.last", "the server archived {{.file}} last, at {{.at}}", "file", archiver.Archived, "at", s.Clock(archiver.ArchiveAt))
 		}
 		if !what.IsZero() {

@@ -48,8 +48,8 @@ type Archiver struct {
 	Now    time.Time `json:"now"` // by the server's clock
 	Cause  string    `json:"cause,omitempty"`
 
-	// Slot is the replication slot from which the WAL is to be streamed, if the server hands it to no archive, and Streamed whether
-	// somebody does.
+	// Slot is the replication slot from which the WAL is to be streamed, and Streamed whether somebody does. What else the server hands its WAL
+	// to is then another's archive.
 	Slot     string `json:"slot,omitempty"`
 	Streamed bool   `json:"streamed,omitempty"`
 }
@@ -103,13 +103,10 @@ func (a Archiver) run() string {
 	return strings.NewReplacer("%%", "%", "%p", "pg_wal/"+name, "%f", name).Replace(a.Command)
 }
 
-// ReadStream asks a server that hands its WAL to no archive whether somebody streams it from a slot.
+// ReadStream asks a server whether somebody streams its WAL from a slot.
 //
 // Errors: those of package postgres.
 func (a *Archiver) ReadStream(ctx context.Context, conn *pgx.Conn, slot string) error {
-	if a.Archives() {
-		return nil
-	}
 	a.Slot = slot
 	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND active)`, slot).Scan(&a.Streamed)
 	if err != nil {

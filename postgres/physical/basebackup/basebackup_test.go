@@ -164,7 +164,19 @@ func TestDamage(t *testing.T) {
 // TestDoctorNeverDropsTheSlotOfTheStream: it keeps what has not been streamed yet, which is lost with it.
 func TestDoctorNeverDropsTheSlotOfTheStream(t *testing.T) {
 	t.Parallel()
-	s := testkit.Postgres(t, 0, testkit.Conf("wal_level = replica"))
+	for name, conf := range map[string][]string{
+		"streamed alone":         {"wal_level = replica"},
+		"another's archive, too": {"wal_level = replica", "archive_mode = on", "archive_command = 'true'"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			slotOfTheStream(t, testkit.Postgres(t, 0, testkit.Conf(conf...)))
+		})
+	}
+}
+
+func slotOfTheStream(t *testing.T, s *testkit.Server) {
+	t.Helper()
 	amiss := func() map[string]string {
 		t.Helper()
 		looked, err := basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres"), Archive: physicaltest.Archive("/nowhere"), Slot: "cofre"}).Doctor(t.Context())

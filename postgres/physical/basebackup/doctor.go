@@ -195,6 +195,7 @@ func (d *doctor) archiver(a archiving.Archiver) {
 // archives says how the archiving goes.
 func archives(a archiving.Archiver) (subject cofre.Message, ok bool, hint, detail cofre.Message) {
 	subject = cofre.Say("doctor.archiving", "archiving")
+	a.Slot = "" // which is looked at by itself
 	what, hint := a.Trouble()
 	switch {
 	case !what.IsZero():
