@@ -116,7 +116,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	if n := id.Unproven(); n > 0 && unusable == nil {
 		in.observer.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(cofre.SayN("wal.unknown_origin_here", n, "1 file of WAL on the way is of unknown origin: no admitted key has signed it; cofre wal admit lists the keys", "{{.n}} files of WAL on the way are of unknown origin: no admitted key has signed them; cofre wal admit lists the keys")))
 	}
-	return found, inv, err
+	return found, inv, inv.WayOn(id, err)
 }
 
 // historyOf makes sure of the history that the server asks for first: archived, or in the base backup.

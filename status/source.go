@@ -239,7 +239,7 @@ func (j *judged) gaps() {
 			j.find(Attention, cofre.Say("status.key_waits", "a host signs WAL with a key that nobody has admitted: what it archives is not believed before"), cofre.Verbatim("cofre wal admit"))
 		}
 		for _, u := range of.Unread {
-			j.find(Attention, cofre.SayError(u.Err), wal.MoveAway())
+			j.find(Attention, cofre.SayError(u.Err), wal.MoveAway(u.Err))
 		}
 		for _, r := range of.Repositories {
 			switch {

@@ -11,12 +11,20 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/check"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 	"github.com/trustlayer/cofre/verify"
 )
 
 // Of says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
 // server or a copy still has; if nobody has it, all that helps is a base backup that does not need it.
 func Of(res *verify.Result, url string) cofre.Message {
+	var told []error
+	for _, f := range res.Findings {
+		told = append(told, origin.Said(f.Messages)...)
+	}
+	if way := origin.WayOn(told...); !way.IsZero() {
+		return way
+	}
 	ofOne := func(f cofre.Finding) bool { return f.Repository != "" && strings.HasPrefix(f.Object, "wal/") }
 	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !ofOne(f) }) {
 		return cofre.Say("verify.wal_mend", "cofre wal mend stores in each repository what it has lost of WAL and another has; then: cofre verify --level content. What nobody has any more, cofre backup cluster stores afresh if the server still has it, and is a base backup that does not need it")
@@ -31,9 +39,9 @@ func Of(res *verify.Result, url string) cofre.Message {
 		return cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal")
 	}
 	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool {
-		return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject || f.Check == check.KeyCopies
+		return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject || check.IsCopy(f)
 	}); i >= 0 {
-		if res.Findings[i].Check == check.KeyCopies {
+		if check.IsCopy(res.Findings[i]) {
 			return check.KeepAgain()
 		}
 		return wal.KeyLost(url)

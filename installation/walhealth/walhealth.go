@@ -85,7 +85,7 @@ func unproven(systems []wal.Status) error {
 func unread(systems []wal.Status) error {
 	for _, of := range systems {
 		for _, u := range of.Unread {
-			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, u.Err), wal.MoveAway())
+			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, u.Err), wal.MoveAway(u.Err))
 		}
 	}
 	return nil

@@ -158,12 +158,16 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) error {
 // Require has each repository believe nothing any more but what an admitted key has signed, and what is there now. The acknowledgements that
 // are there are signed.
 //
-// Errors: cofre.ErrRefused if the newest segment of a system is not signed by an admitted key, since what comes next would not be
+// Errors: cofre.ErrNotFound if no repository has WAL, of which that could be said; cofre.ErrRefused if the newest segment of a system is not signed by an admitted key, since what comes next would not be
 // believed; those of List; the stores'.
 func Require(ctx context.Context, cfg *config.Config) error {
 	all, err := List(ctx, cfg)
 	if err != nil {
 		return err
+	}
+	if len(all) == 0 {
+		return cofre.WithHint(fmt.Errorf("require signatures: no WAL is there yet: %w", cofre.ErrNotFound),
+			cofre.Say("origin.archive_first", "archive the first segment, admit the key of its host with: cofre wal admit, and then require"))
 	}
 	found := make([]there, len(all))
 	for i, of := range all {

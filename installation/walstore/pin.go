@@ -23,7 +23,11 @@ import (
 // ArchiveOf is a repository as WAL sees it, whose recipient is compared with the one that this host knows.
 func ArchiveOf(ctx context.Context, cfg *config.Config, r config.Repository) wal.Archive {
 	st, err := Open(ctx, r)
-	return wal.Archive{Store: st, Unusable: err, Confirm: func(ctx context.Context, found wal.Recipient) error { return confirm(ctx, cfg, r, st, found) }}
+	known := func() wal.Recipient {
+		known, _, _ := Pinned(cfg, r) // what is wrong with it, Confirm says
+		return known
+	}
+	return wal.Archive{Store: st, Unusable: err, Known: known, Confirm: func(ctx context.Context, found wal.Recipient) error { return confirm(ctx, cfg, r, st, found) }}
 }
 
 // pinFile is where a host remembers the recipient of a repository; "" if it has no folder for it.

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -60,6 +61,7 @@ type OriginsOf func(ctx context.Context, system cofre.SystemID, fresh bool) (*or
 type believing struct {
 	load OriginsOf
 	mu   sync.Mutex
+	met  error           // the first that was refused
 	from map[string]bool // objects that were believed although nothing proves where they come from
 	sets map[cofre.SystemID]*origin.Set
 }
@@ -116,6 +118,11 @@ func (i Identity) judge(ctx context.Context, object string, p proof) error {
 			i.believes.from[object] = true
 			i.believes.mu.Unlock()
 		}
+		if fresh && isRefusal(err) {
+			i.believes.mu.Lock()
+			i.believes.met = cmp.Or(i.believes.met, err)
+			i.believes.mu.Unlock()
+		}
 		if fresh || !isRefusal(err) {
 			return err
 		}
@@ -131,6 +138,24 @@ func (i Identity) Unproven() int {
 	i.believes.mu.Lock()
 	defer i.believes.mu.Unlock()
 	return len(i.believes.from)
+}
+
+// WayOn adds to a refusal to recover what ends it, if WAL is there that is not believed: what is on the way is then not lost.
+func (inv *Inventory) WayOn(id Identity, err error) error {
+	refused := inv.Refusals
+	if id.believes != nil {
+		id.believes.mu.Lock()
+		refused = append(slices.Clone(refused), id.believes.met)
+		id.believes.mu.Unlock()
+	}
+	for _, u := range inv.Unread {
+		refused = append(refused, u.Err)
+	}
+	way := origin.WayOn(refused...)
+	if err == nil || way.IsZero() {
+		return err
+	}
+	return cofre.WithHint(err, cofre.Series(way, cofre.HintOf(err)))
 }
 
 // proven judges a segment by its header, and counts one that is believed although nothing proves its origin.
@@ -222,4 +247,40 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 		}
 	}
 	return err
+}
+
+// judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.
+//
+// Errors: the store's.
+func (inv *Inventory) judgeBeginnings(ctx context.Context, st cofre.Store) error {
+	if inv.Origins == nil || !inv.Origins.Required {
+		return nil
+	}
+	for s := range inv.Unfinished {
+		for _, object := range inv.objects[s] {
+			if !strings.Contains(object, partsDir) && !strings.HasSuffix(object, ".partial") {
+				continue
+			}
+			h, err := readHeader(ctx, st, object)
+			if err != nil && !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt) {
+				return err
+			}
+			if err != nil {
+				continue // gone by now, or whoever reads it says so
+			}
+			if _, err := inv.Origins.Judge(object, h.proof.statement, h.proof.signature); err != nil {
+				inv.Refusals = append(inv.Refusals, err)
+				delete(inv.Unfinished, s)
+			}
+		}
+	}
+	return nil
+}
+
+// unheard are the timelines without a history: one that is there and not believed is none of these.
+func (inv *Inventory) unheard() []cofre.Timeline {
+	return slices.DeleteFunc(inv.Orphans(), func(tli cofre.Timeline) bool {
+		object := ObjectName(inv.SystemID, pgdata.HistoryOf(tli))
+		return slices.ContainsFunc(inv.Unread, func(u Unread) bool { return u.Object == object && isRefusal(u.Err) })
+	})
 }

@@ -356,6 +356,9 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 		return err
 	}
 	inv.Unlinked, inv.Unproven = 0, 0
+	if err := inv.judgeBeginnings(ctx, st); err != nil {
+		return err
+	}
 	for s, h := range headers {
 		if !inv.proven(s, h) {
 			continue
@@ -491,7 +494,7 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 	r := recovery.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Origin: inv.origin(), Orphans: inv.Orphans(),
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Origin: inv.origin(), Orphans: inv.unheard(),
 	}
 	for _, b := range backups {
 		switch {

@@ -148,6 +148,9 @@ func create(ctx context.Context, st cofre.Store, p deposit) (took, error) {
 	return took{}, fmt.Errorf("repository %s: %w", st.URL(), err)
 }
 
+// errUncompared is the error of a key that may put, and not read what is there.
+var errUncompared = errors.New("this key may not read it")
+
 // settle compares what is stored under the name of a deposit with it, and replaces it if it is damaged: healed says why then.
 //
 // A good object is never replaced by another. What is replaced was proven not to be as it was made, or says of itself that it
@@ -155,6 +158,10 @@ func create(ctx context.Context, st cofre.Store, p deposit) (took, error) {
 // there is read twice and kept beside first, so that a crash, and a mistake, leave it.
 func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 	was, err := bounded.Read(ctx, st, p.object, maxObject)
+	if errors.Is(err, cofre.ErrDenied) {
+		return took{}, cofre.WithHint(fmt.Errorf("%s is there, and may not be compared: %w: %w", p.object, errUncompared, err),
+			cofre.Say("wal.may_not_compare", "this key may put, and not read: whether it is this very file, nobody can say here; let the key read wal/* until it is archived, which decrypts nothing"))
+	}
 	if err != nil {
 		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}

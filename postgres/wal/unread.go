@@ -27,7 +27,10 @@ func (inv *Inventory) pass(object string, err error) error {
 	return nil
 }
 
-// MoveAway is what to do about an object that nobody reads.
-func MoveAway() cofre.Message {
+// MoveAway is what to do about an object that nobody reads, because of err. One of a host that waits to be believed is whole.
+func MoveAway(err error) cofre.Message {
+	if isRefusal(err) && !cofre.HintOf(err).IsZero() {
+		return cofre.HintOf(err)
+	}
 	return cofre.Say("wal.move_away", "cofre wal mend stores a history afresh if another repository has it or WAL of its timeline is there, and cofre wal acknowledge an acknowledgement; what is left of it, move out of the repository")
 }

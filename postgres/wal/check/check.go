@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Chain compares neighbouring segments by what they say of one another, as wal.Inventory.ReadChain reads it, and returns every
@@ -28,6 +29,15 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		return nil, err
 	}
 	var all []cofre.Finding
+	refused := map[string]error{}
+	for _, err := range inv.Refusals {
+		if e, ok := errors.AsType[*origin.Error](err); ok {
+			refused[e.Object] = err
+			if !pgdata.IsSegmentName(path.Base(e.Object)) { // a beginning, which breaks nothing
+				all = append(all, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: e.Object}.Saying(cofre.SayError(err)))
+			}
+		}
+	}
 	for s, b := range inv.Breaks {
 		file := s.File(inv.SegmentSize)
 		name := file.String()
@@ -39,11 +49,19 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 		if slices.ContainsFunc(inv.Acknowledged, func(a wal.Acknowledgement) bool { return a.Covers(e) }) {
 			continue
 		}
-		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file)}.Saying(e.Message()))
+		said := e.Message()
+		if err := refused[wal.ObjectName(inv.SystemID, file)]; err != nil && b.Unreadable {
+			said = cofre.SayError(err)
+		}
+		all = append(all, cofre.Finding{Check: string(level), Kind: cofre.KindCluster, Object: wal.ObjectName(inv.SystemID, file)}.Saying(said))
 	}
 	for _, u := range inv.Unread {
 		f := cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: u.Object}
-		all = append(all, f.Saying(cofre.Series(cofre.SayError(u.Err), wal.MoveAway())))
+		if isRefusal(u.Err) {
+			all = append(all, f.Saying(cofre.SayError(u.Err)))
+			continue
+		}
+		all = append(all, f.Saying(cofre.Series(cofre.SayError(u.Err), wal.MoveAway(u.Err))))
 	}
 	if inv.Origins != nil {
 		for _, object := range inv.Origins.Gone {
@@ -52,6 +70,11 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*origin.Error](err)
+	return ok
 }
 
 // Options say what is read back of WAL. The zero value reads everything.

@@ -55,13 +55,15 @@ func Copies(ctx context.Context, st cofre.Store) (found []cofre.Finding, err err
 		if l.Gone {
 			what = cofre.Say("wal.key_copy_gone", "it is missing; {{.other}} is read in its place", "other", l.Other)
 		}
-		found = append(found, cofre.Finding{Check: KeyCopies, Kind: cofre.KindCluster, Object: l.Object}.Saying(what))
+		found = append(found, cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: l.Object}.Saying(what))
 	}
 	return found, err
 }
 
-// KeyCopies is the check of what Copies finds.
-const KeyCopies = "wal-key-copies"
+// IsCopy reports whether a finding is one of Copies.
+func IsCopy(f cofre.Finding) bool {
+	return len(f.Messages) > 0 && (f.Messages[0].Code == "wal.key_copy_gone" || f.Messages[0].Code == "wal.key_copy_differs")
+}
 
 // KeepAgain is what to do about it.
 func KeepAgain() cofre.Message {

@@ -250,7 +250,6 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 		file = dir[strings.LastIndex(dir, "/")+1:]
 	}
 	why := cofre.Say("origin.unsigned", "no host that archives has signed it")
-	hint := cofre.Say("origin.look", "somebody put it there who has no admitted key, or a host archives with a version of before: cofre wal admit lists the keys")
 	if len(args) == 2 {
 		switch k, ok := s.key(args[0]); {
 		case !ok:
@@ -263,13 +262,48 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 			return false, &Error{object, cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)}
 		default:
 			why = cofre.Say("origin.waiting", "key {{.fingerprint}} of {{.host}} has signed it, which nobody has admitted", "fingerprint", k.Fingerprint, "host", k.Host)
-			hint = cofre.Say("origin.admit", "if the fingerprint is the one that this host says: cofre wal admit {{.fingerprint}}", "fingerprint", k.Fingerprint)
 		}
 	}
 	if !s.Required || s.required.covers(file) {
 		return false, nil
 	}
-	return false, cofre.WithHint(error(&Error{object, why}), hint)
+	return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
+}
+
+// wayOn is what to do about what nobody has signed who is believed: a host may wait for it.
+func wayOn(why cofre.Message) cofre.Message {
+	if fingerprint, ok := why.Args["fingerprint"]; ok && why.Code == "origin.waiting" {
+		return cofre.Say("origin.admit", "if the fingerprint is the one that this host says: cofre wal admit {{.fingerprint}}", "fingerprint", fingerprint)
+	}
+	return cofre.Say("origin.look", "somebody put it there who has no admitted key, or a host archives with a version of before: cofre wal admit lists the keys")
+}
+
+// WayOn is what to do about the first Error among errors; zero if there is none. What waits for a key comes first: the WAL of a new primary is
+// whole, and is lost if somebody takes it for damaged.
+func WayOn(errs ...error) (way cofre.Message) {
+	for _, err := range errs {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			continue
+		}
+		if e.Why.Code == "origin.waiting" {
+			return wayOn(e.Why)
+		}
+		if way.IsZero() {
+			way = cofre.HintOf(err)
+		}
+	}
+	return way
+}
+
+// Said are the errors that messages tell of.
+func Said(messages []cofre.Message) (errs []error) {
+	for _, m := range messages {
+		if err, ok := m.Args["error"].(error); ok {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 func (s *Set) key(id string) (Known, bool) {
