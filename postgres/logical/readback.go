@@ -99,11 +99,17 @@ func (b *ReadBack) Compare(ctx context.Context, tables []Loaded) (checks []cofre
 			want += t.Facts.Rows
 		}
 	}
-	err = EachParallel(ctx, b.Jobs, tables, b.Open, func(ctx context.Context, conn *pgx.Conn, t Loaded) error {
-		tally, err := b.read(ctx, conn, t)
-		if err != nil {
+	parts, end, err := b.split(ctx, tables)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	err = EachParallel(ctx, b.Jobs, parts, b.Open, func(ctx context.Context, conn *pgx.Conn, p readPart) error {
+		tally, err := p.read(ctx, conn, b)
+		if tally == nil || err != nil { // or other parts of the table are to come
 			return err
 		}
+		t := p.table
 		mu.Lock()
 		defer mu.Unlock()
 		if !t.Config {

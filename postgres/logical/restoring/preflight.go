@@ -55,7 +55,7 @@ func (t *Target) preflight(ctx context.Context, p *cofre.Plan) error {
 	}
 	if !server.Role.Superuser && !server.Role.CreateDB {
 		p.Refuse(cofre.Say("database.no_createdb", "role {{.role}} may not create databases", "role", server.Role.Name),
-			cofre.Say("database.createdb", "ALTER ROLE {{.role}} CREATEDB, or connect as a superuser", "role", pgarchive.Quote(server.Role.Name)))
+			t.createDB(pgarchive.Quote(server.Role.Name)))
 	}
 	for _, look := range []func(context.Context, *pgx.Conn, *cofre.Plan) error{
 		t.leaveBound, t.lookAtSafe, t.lookAtName, t.lookAtRoles, t.lookAtExtensions, t.lookAtTablespaces, t.lookAtLocale, t.lookAtTables,

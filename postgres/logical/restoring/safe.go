@@ -64,6 +64,14 @@ func (t *Target) safeRole() cofre.Message {
 	return cofre.Say("database.safe_role", "connect as the owner of the database, with --server postgres://OWNER@HOST/postgres, or as a role that is a member of all owners; it must be permitted to log in and to create databases: ALTER ROLE {{.owner}} LOGIN CREATEDB", "owner", owner)
 }
 
+// createDB is how a role comes to be permitted to make databases.
+func (t *Target) createDB(role string) cofre.Message {
+	if t.o.Safe {
+		return cofre.Say("database.safe_createdb", "ALTER ROLE {{.role}} CREATEDB", "role", role)
+	}
+	return cofre.Say("database.createdb", "ALTER ROLE {{.role}} CREATEDB, or connect as a superuser", "role", role)
+}
+
 // neededOwners are the owners of what is restored.
 func (t *Target) neededOwners() map[string]bool {
 	owners := map[string]bool{t.Facts.Database.Owner: true}
