@@ -66,9 +66,11 @@ var heights = map[string]int{
 	"files":                          2,
 	"repository":                     5,
 	"repository/seal":                2, // what was written, with its hash
+	"repository/epochs":              2, // which indexes the library is shown
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/readback":            4, // what the store holds, compared with its seals
 	"repository/told":                1, // what records of damage say, as messages
+	"repository/opening":             4, // what is needed before the library is
 	"repository/kit":                 4, // what a person needs when the machine is gone
 	"repository/vouching":            4, // what somebody with the password has written, told from what others have
 	"repository/pruning":             3, // gives back what no point refers to

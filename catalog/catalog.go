@@ -30,7 +30,14 @@ type repository interface {
 type Catalog struct {
 	points []cofre.RecoveryPoint // oldest first
 	dated  func([]cofre.RecoveryPoint) []cofre.RecoveryPoint
+	lacks  error
 }
+
+// Lack says that points may be missing from the catalog, and why. Nobody can then say which one is the latest.
+func (c *Catalog) Lack(why error) { c.lacks = why }
+
+// Lacks is why points may be missing; nil if all that there are were read.
+func (c *Catalog) Lacks() error { return c.lacks }
 
 // Believe has latest go by other times than points say themselves, if somebody knows that a clock was wrong: dated gives points, oldest first, the times that count. It is asked
 // once, by whoever asks for latest.
@@ -115,6 +122,10 @@ func (c *Catalog) Installations() []string {
 //
 // Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points, or if the newest point is of a moment that is yet to come, and others are not. Both carry the candidates as a hint.
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
+	if ref == Latest && c.lacks != nil {
+		return cofre.RecoveryPoint{}, cofre.WithHint(cofre.Fail(cofre.Say("catalog.latest_unknown", "nobody can say which recovery point is the latest"), c.lacks),
+			cofre.Say("catalog.name_a_point", "name a recovery point of cofre list"))
+	}
 	if ref == Latest {
 		return c.latest(want)
 	}

@@ -127,6 +127,9 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 		return nil, err
 	}
 	cat.Believe(in.dated(ctx))
+	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {
+		cat.Lack(u.Unread(ctx))
+	}
 	there := cat.Installations()
 	if in.cfg.NameGuessed && len(there) == 1 && there[0] != in.cfg.Name {
 		in.cfg.Name = there[0]

@@ -205,6 +205,7 @@ func TestOpenNamesTheDamagedFile(t *testing.T) {
 		damaged(t, filepath.Join(c.URL, name), func(b []byte) []byte { b[len(b)/2] ^= 4; return b }, func() {
 			opened, err := repository.Open(t.Context(), c)
 			if err == nil {
+				err = opened.Unread(t.Context())
 				for _, pointsErr := range opened.Points(t.Context()) {
 					err = errors.Join(err, pointsErr)
 				}

@@ -111,6 +111,7 @@ var errAhead = errors.New("a manifest has a time that is yet to come")
 // withClock opens the repository once more, by another clock.
 func (r *Repository) withClock(ctx context.Context, now func() time.Time) (*Repository, error) {
 	other := &Repository{config: r.config, store: r.store, notes: r.notes, blobs: blobs.New(r.store), computing: blobs.NewTurns(), now: now}
+	other.blobs.Indexes = r.blobs.Indexes
 	return other, other.connect(ctx)
 }
 

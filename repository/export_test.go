@@ -113,3 +113,8 @@ func InitBefore(ctx context.Context, c Config) error {
 
 // WithoutKey has a repository write seals as versions did that knew no key.
 func WithoutKey(r *Repository) { r.blobs.Seals.Key, r.blobs.Seals.Raised = nil, false }
+
+// PruneWith prunes by other limits.
+func PruneWith(ctx context.Context, r *Repository, limits pruning.Limits) (*cofre.Pruned, error) {
+	return r.prune(ctx, false, limits)
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/kit"
+	"github.com/trustlayer/cofre/repository/opening"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -35,7 +36,7 @@ func Init(ctx context.Context, c Config) (*kit.Kit, error) {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
 	// Before anything is made: a repository is not to be left without the kit that this returns.
-	if err := makeStateDir(c.StateDir); err != nil {
+	if err := opening.MakeStateDir(c.StateDir); err != nil {
 		return nil, fmt.Errorf("init repository: %w", err)
 	}
 	s, err := store.Open(ctx, c.store(true))
@@ -105,7 +106,7 @@ func Kit(ctx context.Context, c Config) (*kit.Kit, error) {
 		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
 	}
 	r := &Repository{config: c, store: s, blobs: b}
-	if _, err := r.readUniqueID(ctx); err != nil && !errors.Is(err, cofre.ErrCorrupt) { // then there is a second copy
+	if _, err := opening.UniqueID(ctx, r.blobs, r.config.URL); err != nil && !errors.Is(err, cofre.ErrCorrupt) { // then there is a second copy
 		return nil, fmt.Errorf("recovery kit of %s: %w", s.URL(), err)
 	}
 	return newKit(ctx, c, b)

@@ -4,30 +4,26 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/kopia/kopia/repo"
-	"github.com/kopia/kopia/repo/content"
-	"github.com/kopia/kopia/repo/format"
+	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/internal/bounded"
-	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/largepages"
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/compressors"
 	"github.com/trustlayer/cofre/repository/kit"
+	"github.com/trustlayer/cofre/repository/opening"
 	"github.com/trustlayer/cofre/repository/pruning"
+	"github.com/trustlayer/cofre/repository/readback"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -114,21 +110,21 @@ func noRepo(err error, url string) error {
 func (r *Repository) connect(ctx context.Context) error {
 	blobs.Register()
 	compressors.Adopt()
-	id, err := r.readUniqueID(ctx)
+	id, err := opening.UniqueID(ctx, r.blobs, r.config.URL)
 	if err != nil {
 		return err
 	}
 	if err := r.missingIndexes(ctx); err != nil {
 		return err
 	}
-	if err := makeStateDir(r.config.StateDir); err != nil {
+	if err := opening.MakeStateDir(r.config.StateDir); err != nil {
 		return err
 	}
 	if !store.IsFolder(r.config.URL) {
 		r.blobs.Cache = &blobs.IndexCache{Dir: filepath.Join(r.config.StateDir, "indexes", id)}
 		r.blobs.Cache.Sweep()
 	}
-	file, err := r.writeConnection()
+	file, err := opening.WriteConnection(r.config.StateDir, r.blobs.ConnectionInfo(), repo.ClientOptions{Hostname: clientHost, Username: clientUser, Description: "cofre"})
 	if err != nil {
 		return fmt.Errorf("write connection file: %w", err)
 	}
@@ -162,62 +158,16 @@ func (r *Repository) connect(ctx context.Context) error {
 	return err
 }
 
-// makeStateDir makes the state directory, and proves that it can be written.
-func makeStateDir(dir string) error {
-	hint := cofre.Say("repository.state_dir", "give cofre a directory that it may write to: state_dir")
-	if err := inside.MkdirAll(dir, 0o700); err != nil {
-		return cofre.WithHint(fmt.Errorf("make state directory: %w", err), hint)
-	}
-	f, err := os.CreateTemp(dir, ".probe-*")
-	if err != nil {
-		return cofre.WithHint(fmt.Errorf("write to state directory: %w", err), hint)
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// readUniqueID reads the only part of the format that is not encrypted.
-func (r *Repository) readUniqueID(ctx context.Context) (string, error) {
-	text, err := bounded.Read(ctx, r.store, r.blobs.From(format.KopiaRepositoryBlobID), kit.LargestFormat)
-	if errors.Is(err, cofre.ErrNotFound) {
-		if _, spareErr := r.store.Stat(ctx, blobs.SpareName(format.KopiaRepositoryBlobID)); spareErr == nil {
-			return "", fmt.Errorf("%s is missing: %w", r.blobs.Naming.Name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
-		}
-		return "", cofre.WithHint(fmt.Errorf("%w", cofre.ErrNoRepo), cofre.Say("repository.make", "make one with cofre init, or correct repository.url ({{.url}})", "url", r.config.URL))
-	}
-	if err != nil {
-		return "", err
-	}
-	f, err := format.ParseKopiaRepositoryJSON(text)
-	if err != nil {
-		return "", r.explain("read its format", err)
-	}
-	return hex.EncodeToString(f.UniqueID), nil
-}
-
-func (r *Repository) writeConnection() (string, error) {
-	info := r.blobs.ConnectionInfo()
-	text, err := json.Marshal(repo.LocalConfig{
-		Storage: &info, Caching: &content.CachingOptions{}, // none: see indexCache
-		ClientOptions: repo.ClientOptions{Hostname: clientHost, Username: clientUser, Description: "cofre"},
-	})
-	if err != nil {
-		return "", err
-	}
-	f, err := os.CreateTemp(r.config.StateDir, "connection-*.json")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(text)
-	return f.Name(), errors.Join(err, f.Close())
-}
-
 // diagnosed adds to an error that says something is damaged the names of the files that are.
 func (r *Repository) diagnosed(ctx context.Context, err error) error {
 	wrongKey := errors.Is(err, cofre.ErrWrongKey)
 	if !wrongKey && !errors.Is(err, cofre.ErrCorrupt) {
 		return err
 	}
-	damaged := r.damagedMetadata(ctx)
+	var damaged []string
+	if l, err := r.ledger(ctx); err == nil {
+		damaged = readback.Metadata(ctx, r.store, r.blobs.Naming, l)
+	}
 	if len(damaged) > 0 {
 		return cofre.WithHint(fmt.Errorf("%s: %w: %v", strings.Join(damaged, "; "), cofre.ErrCorrupt, err),
 			cofre.Say("repository.bring_back", "bring these files back from a copy of the repository; without one, an index (x/…) can be moved aside, and what the others hold is read"))
@@ -229,9 +179,38 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 }
 
 // refresh makes what other processes wrote visible here.
-func (r *Repository) refresh(ctx context.Context) error {
-	ctx, a := blobs.Try(ctx)
-	return a.Done(r.kopia.Refresh(ctx))
+func (r *Repository) refresh(ctx context.Context) (err error) {
+	for range manyDeletions {
+		attempt, a := blobs.Try(ctx)
+		if err = a.Done(r.kopia.Refresh(attempt)); !errors.Is(err, blob.ErrBlobNotFound) {
+			break
+		}
+	}
+	return err
+}
+
+// manyDeletions is how often indexes are listed again that others delete before they are read: their contents are in another.
+const manyDeletions = 5
+
+// passOver finds the indexes that cannot be read, and has the library go on without them: what only they name is not there, and all else is. It reports
+// whether there is one that was not passed over before.
+func (r *Repository) passOver(ctx context.Context) bool {
+	look := r
+	if r.kopia == nil {
+		look = &Repository{config: r.config, store: r.store, notes: r.notes, blobs: r.blobs, now: r.now}
+		undo := r.blobs.Indexes.Without()
+		err := look.connect(ctx)
+		undo()
+		if err != nil {
+			return false
+		}
+		defer look.kopia.Close(context.WithoutCancel(ctx))
+	}
+	found, err := r.blobs.Indexes.PassOver(ctx, r.blobs.List, func(ctx context.Context, id blob.ID) error {
+		_, err := pruning.Index(ctx, look.kopia, id)
+		return err
+	}, seal.IsOutside)
+	return err == nil && found > 0
 }
 
 // URL is where the repository is, without credentials.
@@ -303,29 +282,4 @@ func (r *Repository) flush(ctx context.Context, w repo.RepositoryWriter) error {
 		}
 	}
 	return err
-}
-
-// damagedMetadata names the files that Kopia cannot be opened without, or lists no points without, and that are
-// not as they were written. It is for errors, and answers as well as it can.
-func (r *Repository) damagedMetadata(ctx context.Context) []string {
-	l, err := r.ledger(ctx)
-	if err != nil {
-		return nil
-	}
-	var damaged []string
-	for _, name := range slices.Sorted(maps.Keys(l.Records)) {
-		rec := l.Records[name]
-		id, ok := r.blobs.Naming.ID(name)
-		if ok && id[0] == 'p' {
-			continue
-		}
-		what, err := seal.Check(ctx, r.store, rec)
-		if err != nil {
-			return damaged
-		}
-		if what != "" && !(rec.State == seal.Announced && what == "is missing") {
-			damaged = append(damaged, name+" "+what)
-		}
-	}
-	return damaged
 }

@@ -58,6 +58,7 @@ func (r *Repository) Frees(ctx context.Context, what ...cofre.Expiry) (*cofre.Pr
 func (r *Repository) pruner(limits pruning.Limits, dryRun bool) *pruning.Pruner {
 	return &pruning.Pruner{
 		Store: r.store, Kopia: r.kopia, Blobs: r.blobs, Key: r.blobs.Seals.Key, Limits: limits, DryRun: dryRun,
+		ByName:  r.blobs.Indexes.ByName,
 		Refresh: func(ctx context.Context) error { return r.explain("read its indexes", r.refresh(ctx)) },
 		Flush:   func(ctx context.Context, w repo.RepositoryWriter) error { return r.explain("flush", r.flush(ctx, w)) },
 		Past: func(ctx context.Context) (repo.DirectRepositoryWriter, error) {
@@ -110,7 +111,9 @@ func (r *Repository) pruneUnder(ctx context.Context, p *pruning.Pruner) (*cofre.
 	if err := seal.Mend(ctx, r.store, r.blobs.Seals.Key); err != nil {
 		return nil, err
 	}
-	if err := r.indexesVouched(ctx); err != nil {
+	undo, err := r.indexesVouched(ctx)
+	defer undo()
+	if err != nil {
 		return nil, err
 	}
 	if err := r.compactManifests(ctx, 2); err != nil {

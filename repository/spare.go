@@ -129,18 +129,21 @@ func (r *Repository) keepSpares(ctx context.Context) error {
 // mended calls do again after what it needs was put right, if it fails because something is damaged and can be.
 func (r *Repository) mended(ctx context.Context, do func() error) error {
 	err := do()
-	if errors.Is(err, blob.ErrBlobNotFound) && r.kopia != nil && r.refresh(ctx) == nil {
+	if errors.Is(err, blob.ErrBlobNotFound) && (r.kopia == nil || r.refresh(ctx) == nil) {
 		err = do() // it was moved into another pack, long ago, and this process has the indexes of before
 	}
 	if err == nil || seal.IsOutside(err) || ctx.Err() != nil {
 		return err
 	}
 	fixed, mendErr := r.mend(ctx)
-	if mendErr != nil || len(fixed) == 0 {
-		return err
+	if mendErr == nil && len(fixed) > 0 {
+		r.takeForMended(fixed)
+		err = do()
 	}
-	r.takeForMended(fixed)
-	return do()
+	if err != nil && errors.Is(err, cofre.ErrCorrupt) && r.passOver(ctx) {
+		return do()
+	}
+	return err
 }
 
 // takeForMended keeps in mind that files had to be put right, so that the next backup looks at all of them.

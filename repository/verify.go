@@ -143,14 +143,17 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	}
 	suspects := slices.DeleteFunc(slices.Clone(d.problems), func(p seal.Problem) bool { return slices.Contains(d.mendable, p.Name) })
 	d.suspects = v.repo.damagedPacks(suspects)
-	if err := v.repo.refresh(ctx); err != nil {
+	err := v.repo.refresh(ctx)
+	if err != nil && !seal.IsOutside(err) && v.repo.passOver(ctx) {
+		err = v.repo.refresh(ctx)
+	}
+	if err != nil {
 		d.unread = err
 		if seal.IsOutside(err) {
 			return nil, err
 		}
 		return d, nil
 	}
-	var err error
 	if d.packs, err = v.repo.listPacks(ctx); err != nil {
 		return nil, err
 	}

@@ -55,8 +55,22 @@ func (r *Repository) Vouched(ctx context.Context) (bool, error) {
 
 // indexesVouched refuses to prune by indexes that nobody with the password has written, or without one that somebody has: what they name would
 // be taken for what nobody needs.
-func (r *Repository) indexesVouched(ctx context.Context) error {
-	return vouching.Indexes(ctx, r.blobs, r.ledger)
+func (r *Repository) indexesVouched(ctx context.Context) (undo func(), err error) {
+	return vouching.Indexes(ctx, r.kopia, r.blobs, r.ledger)
+}
+
+// Unread says which indexes cannot be read, so that points may be missing; nil if all are, or none that cannot is one that this repository has written.
+//
+// Errors: cofre.ErrCorrupt, with the name of one; those of the store.
+func (r *Repository) Unread(ctx context.Context) error {
+	if len(r.blobs.Indexes.Passed()) == 0 {
+		return nil
+	}
+	l, err := r.ledger(ctx)
+	if err != nil {
+		return err
+	}
+	return vouching.Unread(r.blobs, l)
 }
 
 // decrypt decrypts the packs that no seal under the key vouches for.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -55,8 +56,8 @@ func (c *listCommand) wanted() (cofre.Kind, error) {
 
 func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installation, kind cofre.Kind) error {
 	listed, err := in.Points(ctx, installation.PointsOptions{Kind: kind, Last: c.last, All: c.all})
-	if err != nil {
+	if listed == nil {
 		return err
 	}
-	return a.ShowPoints(in.Name(), listed, c.all)
+	return errors.Join(a.ShowPoints(in.Name(), listed, c.all), err)
 }

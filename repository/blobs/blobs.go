@@ -13,6 +13,7 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/epochs"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -24,6 +25,8 @@ type Storage struct {
 	Naming Naming
 	Seals  *seal.Sealer
 	Cache  *IndexCache // nil for a folder
+	// Indexes is what the library is shown of them.
+	Indexes *epochs.View
 
 	// creating refuses to replace the format, so that of two inits at once one wins.
 	Creating bool
@@ -62,7 +65,7 @@ var Register = sync.OnceFunc(func() {
 
 // New is the storage on a store. It asks the store for nothing yet.
 func New(s cofre.Store) *Storage {
-	return &Storage{Store: impatient{s}, Naming: namingFor(s.URL()), Seals: &seal.Sealer{Store: s}, markers: map[blob.ID]bool{}}
+	return &Storage{Store: impatient{s}, Naming: namingFor(s.URL()), Seals: &seal.Sealer{Store: s}, Indexes: &epochs.View{}, markers: map[blob.ID]bool{}}
 }
 
 // PutBlob stores a blob, durably, and has it sealed.
@@ -167,7 +170,11 @@ func (b *Storage) GetBlob(ctx context.Context, id blob.ID, offset, length int64,
 	}
 	r, err := b.Store.Open(ctx, b.From(id), offset, length)
 	if err != nil {
-		return b.notFound(id, err)
+		err = b.notFound(id, err)
+		if isIndex(id) && errors.Is(err, blob.ErrBlobNotFound) {
+			fail(ctx, err) // others have deleted it since it was listed
+		}
+		return err
 	}
 	defer r.Close()
 	limited := &io.LimitedReader{R: r, N: LargestBlob + 1}
@@ -220,10 +227,19 @@ func (b *Storage) notFound(id blob.ID, err error) error {
 	return err
 }
 
-// ListBlobs calls f with every blob whose id begins with prefix.
+// ListBlobs calls f with every blob whose id begins with prefix; of indexes, with what the library is shown.
 //
 // Errors: of f, which end the list; the store's.
 func (b *Storage) ListBlobs(ctx context.Context, prefix blob.ID, f func(blob.Metadata) error) error {
+	if strings.HasPrefix(string(prefix), epochs.Prefix) {
+		shown, err := b.Indexes.Shown(ctx, prefix, b.List)
+		for _, m := range shown {
+			if err := f(m); err != nil {
+				return err
+			}
+		}
+		return err
+	}
 	for m, err := range b.List(ctx, prefix) {
 		if err != nil {
 			return err

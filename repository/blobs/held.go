@@ -12,6 +12,9 @@ import (
 // LargestPack is more than a pack ever has: the library ends one at 20 MB, with the content that exceeds them.
 const LargestPack = 64 << 20
 
+// LargestFormat is more than a file of the format ever has.
+const LargestFormat = 1 << 20
+
 // LargestBlob is more than any file of the library ever has that is read whole: packs, and indexes, which it cuts.
 const LargestBlob = 128 << 20
 

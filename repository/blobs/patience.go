@@ -70,8 +70,14 @@ type impatient struct{ cofre.Store }
 // failed does not count what was called off: Kopia reads several indexes at once, and calls the others off if one
 // is damaged. The context says so and not the error, for a silence of the store is a deadline that was exceeded, too.
 func (s impatient) failed(ctx context.Context, err error) {
-	a, ok := ctx.Value(attemptKey{}).(*Attempt)
-	if ok && ctx.Err() == nil && seal.IsOutside(err) {
+	if ctx.Err() == nil && seal.IsOutside(err) {
+		fail(ctx, err)
+	}
+}
+
+// fail ends the attempt that a context is of.
+func fail(ctx context.Context, err error) {
+	if a, ok := ctx.Value(attemptKey{}).(*Attempt); ok {
 		a.Fail(err)
 	}
 }

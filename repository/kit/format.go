@@ -38,30 +38,35 @@ func copiesOf(b *blobs.Storage, id blob.ID) []string {
 }
 
 const (
-	// LargestFormat is more than one of them ever has.
-	LargestFormat = 1 << 20
-	formatHead    = "cofre-format-1 "
-	lineLength    = 72
+	formatHead = "cofre-format-1 "
+	lineLength = 72
 )
 
 // Format is the files of the format by their ids.
 type Format map[blob.ID][]byte
 
-// ReadFormat reads the format of a repository, each file from its second copy if the first is missing.
+// ReadFormat reads the format of a repository, each file from its second copy if the first is missing, or larger than it can be.
 //
-// Errors: cofre.ErrCorrupt if one is larger than it can be; those of the store. What is missing twice is left out.
+// Errors: cofre.ErrCorrupt if one is larger than it can be, and there is no other; those of the store. What is missing twice is left out.
 func ReadFormat(ctx context.Context, b *blobs.Storage) (Format, error) {
 	f := Format{}
 	for _, id := range formatBlobs {
+		var wrong error
 		for _, name := range copiesOf(b, id) {
-			data, err := bounded.Read(ctx, b.Store, name, LargestFormat)
+			data, err := bounded.Read(ctx, b.Store, name, blobs.LargestFormat)
 			if err == nil {
-				f[id] = data
+				f[id], wrong = data, nil
 				break
 			}
-			if !errors.Is(err, cofre.ErrNotFound) {
+			if !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt) {
 				return nil, err
 			}
+			if errors.Is(err, cofre.ErrCorrupt) {
+				wrong = err
+			}
+		}
+		if wrong != nil {
+			return nil, wrong
 		}
 	}
 	return f, nil

@@ -3,6 +3,7 @@ package pruning
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,9 +11,11 @@ import (
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre/repository/directory"
+	"github.com/trustlayer/cofre/repository/epochs"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
@@ -21,15 +24,12 @@ import (
 // if not, its index may have been passed over, and it is written once more (Repository.flush).
 const (
 	// manyIndexes is how many indexes of the newest epoch are worth a new one.
-	manyIndexes  = 8
-	markerPrefix = "xe"
-	newPrefix    = "xn"
-	singlePrefix = "xs"
-	rangePrefix  = "xr"
+	manyIndexes = 8
 )
 
 // compactIndexes writes the indexes of each epoch that has ended as one.
 func (p *Pruner) compactIndexes(ctx context.Context) error {
+	defer p.ByName()()
 	if err := p.Refresh(ctx); err != nil {
 		return err
 	}
@@ -90,6 +90,9 @@ func (p *Pruner) compactIndexes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if over, err = p.contained(ctx, over); err != nil {
+		return err
+	}
 	for some := range slices.Chunk(over, removedAtOnce) {
 		if err := p.remove(ctx, some); err != nil {
 			return err
@@ -116,7 +119,7 @@ func (p *Pruner) beginEpoch(ctx context.Context, epoch int) error {
 	if err := p.Commit(ctx, fmt.Sprintf("begin epoch %d", epoch)); err != nil {
 		return err
 	}
-	if err := p.Blobs.PutText(ctx, blob.ID(markerPrefix+strconv.Itoa(epoch)), "epoch-marker"); err != nil {
+	if err := p.Blobs.PutText(ctx, blob.ID(epochs.MarkerPrefix+strconv.Itoa(epoch)), "epoch-marker"); err != nil {
 		return err
 	}
 	if err := p.Refresh(ctx); err != nil {
@@ -141,7 +144,7 @@ func (p *Pruner) superseded(ctx context.Context, epoch int, singles map[int][]bl
 		single[of] = replacement{read: of <= epoch-2, settled: p.settled(set)}
 	}
 	for _, set := range ranges {
-		first, last := rangeOf(string(set[0].BlobID))
+		first, last := epochs.Range(set[0].BlobID)
 		for of := first; of <= last; of++ {
 			many[of] = replacement{read: true, settled: p.settled(set)}
 		}
@@ -151,14 +154,14 @@ func (p *Pruner) superseded(ctx context.Context, epoch int, singles map[int][]bl
 			return nil, 0, err
 		}
 		id := string(m.BlobID)
-		of := epochOf(id)
+		of := epochs.Number(m.BlobID)
 		var by []replacement
 		switch {
-		case strings.HasPrefix(id, newPrefix):
+		case strings.HasPrefix(id, epochs.NewPrefix):
 			by = []replacement{single[of], many[of]}
-		case strings.HasPrefix(id, singlePrefix):
+		case strings.HasPrefix(id, epochs.SinglePrefix):
 			by = []replacement{many[of]}
-		case strings.HasPrefix(id, markerPrefix):
+		case strings.HasPrefix(id, epochs.MarkerPrefix):
 			if of < epoch-1 && p.now.Sub(m.Timestamp) >= p.Limits.Index {
 				over = append(over, m.BlobID)
 			}
@@ -174,40 +177,58 @@ func (p *Pruner) superseded(ctx context.Context, epoch int, singles map[int][]bl
 	return over, read, nil
 }
 
-// rangeOf are the epochs in the name of an index of many.
-func rangeOf(id string) (first, last int) {
-	_, rest, _ := strings.Cut(id, "_")
-	return epochOf(id), epochOf("xx" + rest)
-}
-
-// Replaces are the epochs whose indexes one is read in the place of; ok is false if it is one of a flush, and no index at all.
-func Replaces(id blob.ID) (first, last int, ok bool) {
-	switch s := string(id); {
-	case strings.HasPrefix(s, singlePrefix):
-		return epochOf(s), epochOf(s), true
-	case strings.HasPrefix(s, rangePrefix):
-		first, last = rangeOf(s)
-		return first, last, true
+// contained are the indexes that say nothing which those that are read do not say as well, of the same time or later: their names do not prove it.
+func (p *Pruner) contained(ctx context.Context, over []blob.ID) (sure []blob.ID, err error) {
+	for _, id := range over {
+		if epochs.IsMarker(id) {
+			sure = append(sure, id)
+			continue
+		}
+		said, err := Says(ctx, p.Kopia, id)
+		if err != nil {
+			return nil, err
+		}
+		if !said {
+			sure = append(sure, id)
+		}
 	}
-	return 0, 0, false
+	return sure, nil
 }
 
-// Epoch is that of an index of a flush, or of one that is read in the place of those of one epoch; -1 if it is neither.
-func Epoch(id blob.ID) int {
-	if s := string(id); strings.HasPrefix(s, newPrefix) || strings.HasPrefix(s, singlePrefix) {
-		return epochOf(s)
-	}
-	return -1
-}
-
-// epochOf is the number of the epoch in the name of an index, or -1.
-func epochOf(id string) int {
-	number, _, _ := strings.Cut(id[2:], "_")
-	n, err := strconv.Atoi(number)
+// Says reports whether an index says something that the indexes which the library reads do not say, of the same time or later.
+//
+// Errors: that it cannot be read.
+func Says(ctx context.Context, kopia repo.DirectRepositoryWriter, id blob.ID) (bool, error) {
+	in, err := Index(ctx, kopia, id)
 	if err != nil {
-		return -1
+		return false, err
 	}
-	return n
+	for _, i := range in {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		read, err := kopia.ContentReader().ContentInfo(ctx, i.ContentID)
+		if errors.Is(err, content.ErrContentNotFound) || err == nil && read.TimestampSeconds < i.TimestampSeconds {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// Index is what an index names. It reads it from the store.
+//
+// Errors: that it is none which the repository's key has encrypted; those of the store.
+func Index(ctx context.Context, kopia repo.DirectRepositoryWriter, id blob.ID) ([]content.Info, error) {
+	return loadIndex(ctx, kopia.ContentManager().LoadIndexBlob, id)
+}
+
+// loadIndex lets the library read an index. Its buffer has a type that only the library can name.
+func loadIndex[B any](ctx context.Context, load func(context.Context, blob.ID, *B) ([]content.Info, error), id blob.ID) ([]content.Info, error) {
+	var buffer B
+	return load(ctx, id, &buffer)
 }
 
 // compactSeals writes old seals as one.

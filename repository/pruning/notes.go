@@ -192,6 +192,10 @@ func intents(ctx context.Context, st cofre.Store, before time.Time) (roots map[s
 		if errors.Is(err, cofre.ErrNotFound) {
 			continue // published, or given up
 		}
+		if errors.Is(err, cofre.ErrCorrupt) {
+			return nil, nil, cofre.WithHint(cofre.Fail(cofre.Say("prune.unread_intent", "{{.name}} cannot be read: nobody can say what is about to be published", "name", o.Name), cofre.ErrCorrupt),
+				cofre.Say("prune.delete_intent", "if no backup is at work on any machine, delete it, and prune again: {{.url}}/{{.name}}", "url", st.URL(), "name", o.Name))
+		}
 		if err != nil {
 			return nil, nil, err
 		}

@@ -56,6 +56,7 @@ type Pruner struct {
 	Lost      func(context.Context) (map[content.ID]string, error) // contents that are known to be damaged
 	Directory func(context.Context, string) (*directory.Table, error)
 	Commit    func(context.Context, string) error // returns nil if nobody else has the right to prune
+	ByName    func() (undo func())                // has names of indexes say in whose place each is
 	Limits    Limits
 	DryRun    bool
 

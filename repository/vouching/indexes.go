@@ -6,47 +6,110 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/epochs"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 )
 
-// Indexes refuses indexes that have no seal under the key, and that one which has a seal is missing, if only such seals are believed.
+// Indexes leaves out of what is read, until it is undone, the indexes that nobody with the password has written, and refuses if that is not enough: because one of them says
+// something that no other says, so that somebody may have written it who knows no key; or because one that has a seal is missing or cannot be read.
 //
 // Errors: cofre.ErrCorrupt with the name of one; those of the store.
-func Indexes(ctx context.Context, storage *blobs.Storage, ledger func(context.Context) (*seal.Ledger, error)) error {
+func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, ledger func(context.Context) (*seal.Ledger, error)) (undo func(), err error) {
+	undo = func() {}
 	// The indexes are listed before the seals are read: one that is listed was announced before it was written.
 	there := map[string]bool{}
-	for m, err := range storage.List(ctx, "x") {
+	for m, err := range storage.List(ctx, epochs.Prefix) {
 		if err != nil {
-			return err
+			return undo, err
 		}
 		there[storage.Naming.Name(m.BlobID)] = true
 	}
 	l, err := ledger(ctx)
-	if err != nil || !l.Raised {
-		return err
+	if err != nil {
+		return undo, err
 	}
-	hint := cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content")
-	for _, name := range slices.Sorted(maps.Keys(there)) {
-		if _, ok := l.Records[name]; !ok && !l.Removed[name] {
-			return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_of_others", "{{.name}}: nobody with the password has written this index", "name", name), cofre.ErrCorrupt), hint)
-		}
+	if err := Unread(storage, l); err != nil {
+		return undo, err
+	}
+	if !l.Raised {
+		return undo, nil
+	}
+	if undo, err = leave(ctx, kopia, storage, l, there); err != nil {
+		return undo, err
 	}
 	gone, err := missing(ctx, storage, l, there)
 	if err != nil || gone == "" {
-		return err
+		return undo, err
 	}
 	// Somebody else may have removed it on purpose meanwhile, and has said so before.
 	if l, err = ledger(ctx); err != nil {
-		return err
+		return undo, err
 	}
 	if gone, err = missing(ctx, storage, l, there); err != nil || gone == "" {
-		return err
+		return undo, err
 	}
-	return cofre.WithHint(cofre.Fail(cofre.Say("repository.is_missing", "{{.object}} is missing", "object", gone), cofre.ErrCorrupt), hint)
+	return undo, cofre.WithHint(cofre.Fail(cofre.Say("repository.is_missing", "{{.object}} is missing", "object", gone), cofre.ErrCorrupt), damagedHint())
+}
+
+func damagedHint() cofre.Message {
+	return cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content")
+}
+
+// ours reports whether somebody with the password may have written a file.
+func ours(l *seal.Ledger, name string) bool {
+	_, sealed := l.Records[name]
+	return sealed || !l.Raised && !l.Removed[name]
+}
+
+// Unread says of the indexes that somebody with the password may have written that one of them cannot be read; nil if all can.
+//
+// Errors: cofre.ErrCorrupt, with its name.
+func Unread(storage *blobs.Storage, l *seal.Ledger) error {
+	passed := storage.Indexes.Passed()
+	for _, id := range slices.Sorted(maps.Keys(passed)) {
+		name := storage.Naming.Name(id)
+		if !ours(l, name) {
+			continue
+		}
+		return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_unread", "{{.name}}: this index cannot be read, and what only it names is not there: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
+			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}; without one, cofre journal verify names the recovery points that are gone with it, and cofre backup stores afresh what still exists at its source", "name", name))
+	}
+	return nil
+}
+
+// leave leaves out what has no seal under the key.
+func leave(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, l *seal.Ledger, there map[string]bool) (undo func(), err error) {
+	out := map[blob.ID]bool{}
+	for name := range there {
+		if id, ok := storage.Naming.ID(name); ok && !ours(l, name) && !l.Removed[name] {
+			out[id] = true
+		}
+	}
+	if len(out) == 0 {
+		return func() {}, nil
+	}
+	undo = storage.Indexes.Leave(out)
+	attempt, a := blobs.Try(ctx)
+	if err := a.Done(kopia.Refresh(attempt)); err != nil {
+		return undo, err
+	}
+	passed := storage.Indexes.Passed()
+	for _, id := range slices.Sorted(maps.Keys(out)) {
+		if _, unread := passed[id]; unread || epochs.IsMarker(id) {
+			continue
+		}
+		if says, err := pruning.Says(ctx, kopia, id); err != nil || says {
+			name := storage.Naming.Name(id)
+			return undo, cofre.WithHint(cofre.Fail(cofre.Say("repository.index_of_others", "{{.name}}: nobody with the password has written this index", "name", name), cofre.ErrCorrupt),
+				cofre.Say("repository.prove_index", "an older version of cofre may have; have it proven and sealed: cofre seal"))
+		}
+	}
+	return undo, nil
 }
 
 // missing is an index that has a seal and is not there; "" if there is none. One in whose place another is read is not needed: a run that slept in
@@ -68,14 +131,14 @@ func missing(ctx context.Context, storage *blobs.Storage, l *seal.Ledger, there 
 
 // replaced reports whether an index that is there is read in the place of one.
 func replaced(storage *blobs.Storage, id blob.ID, there map[string]bool) bool {
-	from, to, isRange := pruning.Replaces(id)
+	from, to, isRange := epochs.Replaces(id)
 	if !isRange {
-		from = pruning.Epoch(id)
+		from = epochs.Epoch(id)
 		to = from
 	}
 	for name := range there {
 		other, _ := storage.Naming.ID(name)
-		if first, last, ok := pruning.Replaces(other); ok && first <= from && to <= last {
+		if first, last, ok := epochs.Replaces(other); ok && first <= from && to <= last {
 			return true
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/epochs"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 )
@@ -194,8 +195,8 @@ var errNotOurs = errors.New("is nothing that this program writes")
 // index proves an index. The encryption does not say of which epoch it is, so that the storage can give a copy of one the name of one that is
 // read in the place of many: what it names must be what they name together.
 func (r *Raiser) index(ctx context.Context, id blob.ID) error {
-	in, err := loadIndex(ctx, r.Kopia.ContentManager().LoadIndexBlob, id)
-	first, last, replaces := pruning.Replaces(id)
+	in, err := pruning.Index(ctx, r.Kopia, id)
+	first, last, replaces := epochs.Replaces(id)
 	if err != nil || !replaces {
 		return err
 	}
@@ -204,10 +205,10 @@ func (r *Raiser) index(ctx context.Context, id blob.ID) error {
 		has[i.ContentID] = true
 	}
 	for name, of := range r.files {
-		if epoch := pruning.Epoch(of); of == id || epoch < first || epoch > last || r.ledger.Removed[name] {
+		if epoch := epochs.Epoch(of); of == id || epoch < first || epoch > last || r.ledger.Removed[name] {
 			continue
 		}
-		below, err := loadIndex(ctx, r.Kopia.ContentManager().LoadIndexBlob, of)
+		below, err := pruning.Index(ctx, r.Kopia, of)
 		if err != nil {
 			continue // it is found by itself
 		}
@@ -216,12 +217,6 @@ func (r *Raiser) index(ctx context.Context, id blob.ID) error {
 		}
 	}
 	return nil
-}
-
-// loadIndex lets the library read an index. Its buffer has a type that only the library can name.
-func loadIndex[B any](ctx context.Context, load func(context.Context, blob.ID, *B) ([]content.Info, error), id blob.ID) ([]content.Info, error) {
-	var buffer B
-	return load(ctx, id, &buffer)
 }
 
 // format opens the format with the password.
