@@ -102,6 +102,7 @@ var heights = map[string]int{
 	"installation/journaling":        5, // the journal of what the product does, from its facts
 	"installation/record":            6, // the catalog against the journal
 	"installation/reserve":           6, // room for the day on which the disk is full
+	"installation/custody":           5, // who else may read or write the files that an installation believes
 	"installation/hooks":             5, // commands around backups and restores
 	"installation/sources":           6, // what is captured, and the servers and stores that a configuration names
 	"installation/loss":              5, // what is known to be lost, by the names that people know

@@ -166,6 +166,33 @@ func webURL(text string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
+func holdsPassword(u *url.URL, query url.Values) bool {
+	_, inUser := u.User.Password()
+	return inUser || query.Has("password") || query.Has("sslpassword")
+}
+
+// PasswordInArgument refuses a value of the command line that is the address of a server with a password in it, as a URL or by keywords:
+// every user of the machine can read command lines. It never repeats the value.
+//
+// Errors: cofre.ErrConfig.
+func PasswordInArgument(flag, value string) error {
+	u, err := url.Parse(value)
+	switch {
+	case keywordPassword().MatchString(value):
+	case !address().MatchString(value), err == nil && !holdsPassword(u, u.Query()):
+		return nil // what makes a URL unreadable is most often a password with / or % in it
+	}
+	return cofre.WithHint(
+		cofre.Fail(cofre.Say("config.password_in_argument", "{{.flag}} holds a password, which every user of this machine can read in the list of processes", "flag", flag), cofre.ErrConfig),
+		cofre.Say("config.password_elsewhere", "leave it out, and give it in the variable PGPASSWORD, or in the file that PGPASSFILE names (default ~/.pgpass), for its owner alone, as HOST:PORT:DATABASE:USER:PASSWORD; if others use this machine, change it"))
+}
+
+var (
+	// keywordPassword is an address that is written as keywords: host=db password=….
+	keywordPassword = pattern.Lazy(`^(\S+\s*=.*\s)?(ssl)?password\s*=`)
+	address         = pattern.Lazy(`^[a-z][a-z0-9+.-]*://\S*@|^[a-z][a-z0-9+.-]*://\S*[?&](ssl)?password=`)
+)
+
 // wrongPostgresURL never repeats the URL, nor the parser's complaint, which quotes parts of it: either may
 // hold a password.
 func wrongPostgresURL(text string) (what, hint cofre.Message) {
@@ -178,9 +205,8 @@ func wrongPostgresURL(text string) (what, hint cofre.Message) {
 		// What makes such a URL unreadable is most often a password with / or % in it.
 		return cofre.Say("config.not_a_url", "is not a URL"), cofre.Say("config.url_password", "{{.form}}; the password goes to password: env:NAME or file:PATH", "form", form)
 	}
-	_, inUser := u.User.Password()
 	query, err := url.ParseQuery(u.RawQuery)
-	if inUser || query.Has("password") || query.Has("sslpassword") {
+	if holdsPassword(u, query) {
 		return cofre.Say("config.password_in_clear", "holds a password in clear"), cofre.Say("config.password_below", "take it out of the URL, and write password: env:NAME or file:PATH below it")
 	}
 	if err != nil {

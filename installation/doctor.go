@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/custody"
 	"github.com/trustlayer/cofre/installation/room"
 	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/installation/sources"
@@ -48,7 +49,7 @@ func (in *Installation) Doctor(ctx context.Context) (looked []cofre.Diagnosis, e
 
 func (in *Installation) look(ctx context.Context) []cofre.Diagnosis {
 	cfg := in.cfg
-	looked := []cofre.Diagnosis{lookAtConfig(cfg)}
+	looked := append([]cofre.Diagnosis{lookAtConfig(cfg)}, custody.Look(cfg)...)
 	for i, r := range cfg.Repositories() {
 		looked = append(looked, lookAtRepository(ctx, cfg, i, r))
 	}
