@@ -1,0 +1,51 @@
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestRowsOfSecurityAreTests: the tests that the page of security names exist, in both languages alike.
+func TestRowsOfSecurityAreTests(t *testing.T) {
+	there := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+			there[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`")
+	counts := map[string]int{}
+	for _, page := range []string{"../../docs/en/security.md", "../../docs/pt-BR/security.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			counts[m[1]]++
+			if !there[m[1]] {
+				t.Errorf("%s names %s, which is no test", page, m[1])
+			}
+		}
+	}
+	if len(counts) < 10 {
+		t.Errorf("only %d tests are named", len(counts))
+	}
+	for name, n := range counts {
+		if n%2 != 0 {
+			t.Errorf("%s is named in one language only", name)
+		}
+	}
+}
