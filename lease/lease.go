@@ -15,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
+	"github.com/trustlayer/cofre/store"
 )
 
 // Term is how long a lease lasts that is not renewed. It is longer than what a store or a network usually takes to come back.
@@ -38,9 +39,10 @@ type Record struct {
 	Nonce    string    `json:"nonce"` // of the holder; random
 	Host     string    `json:"host"`
 	PID      int       `json:"pid"`
-	At       time.Time `json:"at"`   // by the holder's clock; for people
-	For      string    `json:"for"`  // what the lease was taken for; for people
-	Term     Seconds   `json:"term"` // of this lease
+	Process  string    `json:"process,omitempty"` // what no other process is called: see process
+	At       time.Time `json:"at"`                // by the holder's clock; for people
+	For      string    `json:"for"`               // what the lease was taken for; for people
+	Term     Seconds   `json:"term"`              // of this lease
 	Commits  string    `json:"commits,omitempty"`
 	Released bool      `json:"released,omitempty"`
 }
@@ -85,7 +87,7 @@ func Acquire(ctx context.Context, s cofre.Store, name string, o Options) (*Lease
 	if l.clock == nil {
 		l.clock = awake
 	}
-	l.record = Record{Nonce: rand.Text(), Host: host, PID: os.Getpid(), For: o.For, Term: Seconds((l.term + time.Second - 1) / time.Second)}
+	l.record = Record{Nonce: rand.Text(), Host: host, PID: os.Getpid(), Process: process(os.Getpid()), For: o.For, Term: Seconds((l.term + time.Second - 1) / time.Second)}
 	if err := l.take(ctx); err != nil {
 		return nil, fmt.Errorf("lease %s: %w", name, err)
 	}
@@ -106,7 +108,7 @@ func (l *Lease) take(ctx context.Context) error {
 	return l.next(ctx, l.record)
 }
 
-// free returns nil if a generation was given back or has outlived its term.
+// free returns nil if a generation was given back, has outlived its term, or is of a process of this machine that has ended.
 func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) error {
 	held, err := read(ctx, l.store, l.name, generation)
 	switch {
@@ -115,6 +117,9 @@ func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) 
 	case err != nil:
 		return err
 	case held.Released:
+		return nil
+	case store.IsFolder(l.store.URL()) && hasEnded(held.Process, held.PID):
+		// Nothing that it asked a folder for is still on its way. A server may carry out later what it was asked for.
 		return nil
 	}
 	now, err := l.storeNow(ctx)
@@ -131,8 +136,8 @@ func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) 
 func lockedBy(held Record, left time.Duration) error {
 	left = max(left, 0)
 	return cofre.WithHint(cofre.Fail(cofre.Say("lease.held", "held by {{.host}} (process {{.pid}}) for {{.what}}", "host", held.Host, "pid", strconv.Itoa(held.PID), "what", cofre.Verbatim(held.For)), cofre.ErrLocked),
-		cofre.Say("lease.wait", "wait until it ends; if {{.host}} is gone for good, or the process was killed, it ends by itself in {{.left}}, at {{.until}}; to try again before that does no harm",
-			"host", held.Host, "left", left.Round(time.Second), "until", time.Now().Add(left).UTC().Format(time.RFC3339)))
+		cofre.Say("lease.wait", "wait until it ends; see on {{.host}} whether it still runs: ps -p {{.pid}}; if it was killed, or {{.host}} is gone for good, the lease ends by itself in {{.left}}, at {{.until}}; to try again before that does no harm",
+			"host", held.Host, "pid", strconv.Itoa(held.PID), "left", left.Round(time.Second), "until", time.Now().Add(left).UTC().Format(time.RFC3339)))
 }
 
 // storeNow is the time of the store: that of an object which is created for it.
