@@ -3,6 +3,7 @@ package language
 import (
 	"embed"
 	"io/fs"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -73,11 +74,11 @@ func (s *Speaker) Say(m cofre.Message) string {
 	for name, v := range m.Args {
 		switch v := v.(type) {
 		case cofre.Message:
-			data[name] = s.Say(v)
+			data[name] = s.Quantity(s.Say(v))
 		case error:
 			data[name] = s.Error(v)
 		default:
-			data[name] = cofre.ArgText(v)
+			data[name] = s.Quantity(cofre.ArgText(v))
 		}
 	}
 	asked := &i18n.LocalizeConfig{MessageID: m.Code, TemplateData: data}
@@ -90,6 +91,17 @@ func (s *Speaker) Say(m cofre.Message) string {
 		return m.Text
 	}
 	return text
+}
+
+// quantity is a number with a unit, which is no version and no position.
+var quantity = regexp.MustCompile(`^[0-9hm]*[0-9]\.[0-9]+( ?[KMGTPE]?i?B(/s)?|ms|s|µs| ?%)$`)
+
+// Quantity writes a number with a unit as the language has it: 1,5 MiB. What is no such number stays as it is.
+func (s *Speaker) Quantity(text string) string {
+	if s.English() || !quantity.MatchString(text) {
+		return text
+	}
+	return strings.Replace(text, ".", ",", 1)
 }
 
 // Text renders a text by the messages that stand beside it.

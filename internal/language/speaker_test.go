@@ -3,6 +3,7 @@ package language_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/trustlayer/cofre"
@@ -77,5 +78,25 @@ func TestCountsHaveTheirThousandsApart(t *testing.T) {
 	}
 	if m := cofre.SayN("restored.comparisons", 12_345, "1 comparison", "{{.n}} comparisons"); m.Text != "12,345 comparisons" {
 		t.Error(m.Text)
+	}
+}
+
+// TestQuantitiesHaveTheMarkOfTheLanguage: numbers with a unit, and nothing that only looks like one.
+func TestQuantitiesHaveTheMarkOfTheLanguage(t *testing.T) {
+	pt := language.For(language.Portuguese)
+	for text, want := range map[string]string{
+		"1.5 MiB": "1,5 MiB", "12 KiB": "12 KiB", "3.4s": "3,4s", "1m3.4s": "1m3,4s", "99.9 %": "99,9 %", "2.0 KiB/s": "2,0 KiB/s",
+		"15.18": "15.18", "cofre 1.5 MiB": "cofre 1.5 MiB", "10.0.0.1": "10.0.0.1", "a.b": "a.b", "": "",
+	} {
+		if got := pt.Quantity(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		if got := language.For(language.English).Quantity(text); got != text {
+			t.Errorf("in English %q: %q", text, got)
+		}
+	}
+	m := cofre.Say("plan.bytes", "about {{.size}}", "size", "1.5 MiB")
+	if got := pt.Say(m); !strings.Contains(got, "1,5 MiB") || m.Text != "about 1.5 MiB" {
+		t.Errorf("%q, %q", got, m.Text)
 	}
 }

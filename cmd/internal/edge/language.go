@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -64,6 +65,12 @@ func (a *App) Count(n int64) string {
 	}
 	return strings.ReplaceAll(figures.Count(n), ",", ".")
 }
+
+// Size writes a number of bytes as the language of the person has it: 1.5 MiB or 1,5 MiB.
+func (a *App) Size(bytes int64) string { return a.speaker.Quantity(figures.Size(bytes)) }
+
+// Took writes how long something took as the language of the person has it: 3.4s or 3,4s.
+func (a *App) Took(d time.Duration) string { return a.speaker.Quantity(figures.Took(d)) }
 
 // Error is an error on one line, in the language of the person.
 func (a *App) Error(err error) string {

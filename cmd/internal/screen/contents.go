@@ -6,7 +6,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/files"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
@@ -33,7 +32,7 @@ func (s *Screen) showTables(f *logical.Facts) {
 	fmt.Fprintln(s.Out, "\n"+s.Text(cofre.Say("show.tables_of", "tables of {{.database}}", "database", f.Database.Name)))
 	var rows [][]string
 	for _, t := range f.Tables {
-		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, s.Count(t.Rows), words.Size(t.Bytes), t.RowSum.String()})
+		rows = append(rows, []string{"  " + t.Schema + "." + t.Name, s.Count(t.Rows), s.Size(t.Bytes), t.RowSum.String()})
 	}
 	Columns(s.Out, []string{"  " + s.Text(cofre.Say("heading.table", "TABLE")), s.Text(cofre.Say("heading.rows", "ROWS")), s.Text(cofre.Say("heading.bytes", "BYTES")), s.Text(cofre.Say("heading.checksum", "CHECKSUM"))}, rows, 1, 2)
 }
@@ -50,7 +49,7 @@ func (s *Screen) showFiles(name string, facts []files.Fact) {
 		if f.Type == files.TypeLink {
 			path += " -> " + string(f.Link)
 		}
-		rows = append(rows, []string{"  " + f.Mode.String(), fmt.Sprintf("%s:%s", owner(f.User, f.UID), owner(f.Group, f.GID)), words.Size(f.Size), s.Clock(f.ModTime), path})
+		rows = append(rows, []string{"  " + f.Mode.String(), fmt.Sprintf("%s:%s", owner(f.User, f.UID), owner(f.Group, f.GID)), s.Size(f.Size), s.Clock(f.ModTime), path})
 	}
 	Columns(s.Out, []string{"  " + s.Text(cofre.Say("heading.mode", "MODE")), s.Text(cofre.Say("heading.owner", "OWNER")), s.Text(cofre.Say("heading.size", "SIZE")), s.Text(cofre.Say("heading.changed", "CHANGED")), s.Text(cofre.Say("heading.path", "PATH"))}, rows, 2)
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
-	"github.com/trustlayer/cofre/internal/words"
 )
 
 // ShowPoints shows recovery points, one a line, or that the installation of this name has none; if all is true with the installation of each.
@@ -36,7 +35,7 @@ func (s *Screen) showPoints(points []installation.Point, all bool) {
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), s.Clock(p.StartedAt), Kinds(p.RecoveryPoint), words.Size(p.Bytes()), words.Size(p.RecoveryPoint.Stored()), s.State(p.RecoveryPoint, p.Damage)}
+		row := []string{string(p.ID), s.Clock(p.StartedAt), Kinds(p.RecoveryPoint), s.Size(p.Bytes()), s.Size(p.RecoveryPoint.Stored()), s.State(p.RecoveryPoint, p.Damage)}
 		if all {
 			row = append(row, p.Installation)
 		}

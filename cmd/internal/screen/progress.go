@@ -135,7 +135,7 @@ func (l *lines) Observe(e cofre.Event) {
 		l.began[t] = time.Now()
 	case cofre.TypeTaskEnded:
 		if e.Err == nil && !l.quiet {
-			fmt.Fprintf(l.w, "%s%s%s\n", l.screen.task(t, e), amount(e), l.since(t))
+			fmt.Fprintf(l.w, "%s%s%s\n", l.screen.task(t, e), l.amount(e), l.since(t))
 		}
 		delete(l.began, t)
 	case cofre.TypeWarning:
@@ -185,14 +185,14 @@ func about(e cofre.Event, text string) string {
 	return e.Source.Label() + ": " + text
 }
 
-func amount(e cofre.Event) string {
+func (l *lines) amount(e cofre.Event) string {
 	switch {
 	case e.Done == 0:
 		return ""
 	case e.Unit == cofre.UnitBytes:
-		return ", " + words.Size(e.Done)
+		return ", " + l.screen.Size(e.Done)
 	}
-	return ", " + words.Count(e.Done)
+	return ", " + l.screen.Count(e.Done)
 }
 
 // bars is the observer of a terminal: one bar for each task under way.
@@ -227,10 +227,10 @@ type bar struct {
 }
 
 // counted is how much is done, of how much if that is known.
-func (d *bar) counted() string {
-	count := words.Count
+func (d *bar) counted(s *Screen) string {
+	count := s.Count
 	if d.at.Unit == cofre.UnitBytes {
-		count = words.Size
+		count = s.Size
 	}
 	switch {
 	case d.at.Total > 0:
@@ -268,7 +268,7 @@ func (b *bars) draw(t task, e cofre.Event) *bar {
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
 			drawn.mu.Lock()
 			defer drawn.mu.Unlock()
-			return drawn.counted() + " " + tail(drawn.item, b.fit.item)
+			return drawn.counted(b.screen) + " " + tail(drawn.item, b.fit.item)
 		})),
 	}
 	if b.fit.bar == 0 {

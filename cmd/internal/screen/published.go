@@ -35,7 +35,7 @@ func (s *Screen) showBackup(p *cofre.RecoveryPoint, whole bool) {
 	s.Line(s.Out, cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))
 	var rows [][]string
 	for _, c := range p.Components {
-		rows = append(rows, []string{"", string(c.Kind), c.Name, words.Size(c.Bytes), s.Text(cofre.Say("backup.new", "{{.size}} new", "size", words.Size(c.Stored))), words.Took(c.EndedAt.Sub(c.StartedAt))})
+		rows = append(rows, []string{"", string(c.Kind), c.Name, s.Size(c.Bytes), s.Text(cofre.Say("backup.new", "{{.size}} new", "size", words.Size(c.Stored))), s.Took(c.EndedAt.Sub(c.StartedAt))})
 	}
 	Columns(s.Out, nil, rows, 3, 4, 5)
 	s.showWarnings(p)

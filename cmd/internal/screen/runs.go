@@ -34,7 +34,7 @@ func (s *Screen) showRuns(all []runs.Run) {
 	}
 	var rows [][]string
 	for _, r := range all {
-		rows = append(rows, []string{short(r.ID), s.minute(r.BeganAt), doing(r), lasted(r), s.Text(result(r))})
+		rows = append(rows, []string{short(r.ID), s.minute(r.BeganAt), doing(r), s.lasted(r), s.Text(result(r))})
 	}
 	Columns(s.Out, []string{
 		s.Text(cofre.Say("heading.run", "RUN")), s.Text(cofre.Say("heading.began", "BEGAN")), s.Text(cofre.Say("heading.kind", "KIND")),
@@ -51,19 +51,19 @@ func doing(r runs.Run) string {
 	return strings.TrimSpace(kind + " " + r.What)
 }
 
-func lasted(r runs.Run) string {
+func (s *Screen) lasted(r runs.Run) string {
 	if r.EndedAt.IsZero() || r.EndedAt.Before(r.BeganAt) {
 		return "-"
 	}
-	return words.Took(r.EndedAt.Sub(r.BeganAt).Round(time.Second))
+	return s.Took(r.EndedAt.Sub(r.BeganAt).Round(time.Second))
 }
 
 // tookOf is how long a run took, exactly if it has a log.
-func tookOf(d *journaling.Detail) string {
+func (s *Screen) tookOf(d *journaling.Detail) string {
 	if d.Steps != nil {
-		return words.Took(d.Steps.Took)
+		return s.Took(d.Steps.Took)
 	}
-	return lasted(d.Run)
+	return s.lasted(d.Run)
 }
 
 func result(r runs.Run) cofre.Message {
@@ -96,7 +96,7 @@ func (s *Screen) showRun(d *journaling.Detail) {
 		s.labelled(cofre.Say("label.began", "began"), s.Clocks(d.BeganAt)),
 	}
 	if !d.EndedAt.IsZero() {
-		rows = append(rows, s.labelled(cofre.Say("label.ended", "ended"), s.Text(cofre.Say("runs.ended", "{{.at}}, after {{.time}}", "at", s.Clock(d.EndedAt), "time", tookOf(d)))))
+		rows = append(rows, s.labelled(cofre.Say("label.ended", "ended"), s.Text(cofre.Say("runs.ended", "{{.at}}, after {{.time}}", "at", s.Clock(d.EndedAt), "time", s.tookOf(d)))))
 	}
 	rows = append(rows, s.labelled(cofre.Say("label.result", "result"), s.Text(result(d.Run))))
 	if w := d.Why; w != nil && w.Message != "" {
@@ -152,7 +152,7 @@ func (s *Screen) showLog(l *runs.Log) {
 		fmt.Fprintln(s.Out)
 		var rows [][]string
 		for _, c := range l.Components {
-			rows = append(rows, []string{cofre.SourceID{Kind: c.Kind, Name: c.Name}.Label(), words.Size(c.Bytes), words.Size(c.Stored), words.Took(c.Took)})
+			rows = append(rows, []string{cofre.SourceID{Kind: c.Kind, Name: c.Name}.Label(), s.Size(c.Bytes), s.Size(c.Stored), s.Took(c.Took)})
 		}
 		Columns(s.Out, []string{
 			s.Text(cofre.Say("heading.captured", "CAPTURED")), s.Text(cofre.Say("heading.size", "SIZE")), s.Text(cofre.Say("heading.new", "NEW")), s.Text(cofre.Say("heading.took", "TOOK")),
@@ -181,10 +181,10 @@ func (s *Screen) showLog(l *runs.Log) {
 func (s *Screen) step(of runs.Step) []string {
 	done, speed := s.Count(of.Done), ""
 	if of.Unit == cofre.UnitBytes {
-		done = words.Size(of.Done)
+		done = s.Size(of.Done)
 	}
 	if n := of.Speed(); n > 0 {
-		speed = words.Size(n) + "/s"
+		speed = s.Size(n) + "/s"
 	}
 	end := s.Text(cofre.Say("runs.done", "done"))
 	if !of.Ended {
@@ -193,5 +193,5 @@ func (s *Screen) step(of runs.Step) []string {
 	if of.Error != "" {
 		end = of.Error
 	}
-	return []string{s.Text(of.Task), of.Source.Label(), words.Took(of.Took), done, speed, end}
+	return []string{s.Text(of.Task), of.Source.Label(), s.Took(of.Took), done, speed, end}
 }

@@ -171,6 +171,9 @@ func (s *Screen) verified(st *status.Status) cofre.Message {
 	if of := st.Verified; of != nil {
 		v = cofre.SayN("status.last_verified", of.Findings, "at {{.at}}, to level {{.level}}, 1 finding", "at {{.at}}, to level {{.level}}, {{.n}} findings", "at", of.At, "level", string(of.Reached))
 	}
+	if of := st.Verified; of != nil && of.Findings == 0 {
+		v = cofre.Say("status.last_verified_well", "at {{.at}}, to level {{.level}}, without findings", "at", of.At, "level", string(of.Reached))
+	}
 	if c := st.Coverage; c != nil && c.Bytes > 0 {
 		v = cofre.Say("status.covered", "{{.last}}; {{.share}} read back within {{.window}}", "last", v, "share", percent(c.Proven, c.Bytes), "window", status.Span(c.Window))
 		if c.Newer > 0 {
