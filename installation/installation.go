@@ -145,9 +145,7 @@ func (in *Installation) dated(ctx context.Context) func([]cofre.RecoveryPoint) [
 		if _, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take}); err != nil {
 			return points // with what is damaged of it a restore has to go on
 		}
-		if o := h.Overtaken(points); o != nil {
-			in.warn(o...)
-		}
+		in.warn(h.Overtaken(points)...)
 		return h.InOrder(points)
 	}
 }

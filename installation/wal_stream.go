@@ -58,6 +58,9 @@ func (w WAL) Stream(ctx context.Context, o StreamOptions) (err error) {
 		}
 		spool = filepath.Join(state, "wal", cfg.Name)
 	}
+	if slot := cmp.Or(cfg.Cluster.Slot, "cofre"); o.Slot != "" && o.Slot != slot {
+		w.in.warn(cofre.Say("wal.other_slot", "cofre status and cofre doctor look at replication slot {{.slot}}, as configured, and not at {{.other}}; if nothing else streams, set slot: {{.other}} in the section cluster", "slot", slot, "other", o.Slot))
+	}
 	return stream.Run(ctx, stream.Config{
 		Postgres: server, Slot: cmp.Or(o.Slot, cfg.Cluster.Slot), Archives: archives,
 		Spool: spool, SpoolLimit: o.SpoolLimit, Flush: o.Flush, Synchronous: o.Synchronous, Observer: w.in.observer,

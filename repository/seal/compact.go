@@ -28,7 +28,7 @@ func Compact(ctx context.Context, st cofre.Store, key Key, before time.Time, com
 		return were, were, err
 	}
 	names, seals, err := wholePairs(ctx, st, key, names)
-	names, seals = oneKind(names, seals)
+	names, seals, others := oneKind(names, seals)
 	if err != nil || len(names) < manySeals {
 		return were, were, err
 	}
@@ -37,7 +37,7 @@ func Compact(ctx context.Context, st cofre.Store, key Key, before time.Time, com
 	if err != nil {
 		return were, were, nil // nobody knows what follows a name that was made by others
 	}
-	all, err := merged(ctx, st, names, seals)
+	all, err := merged(ctx, st, names, seals, others)
 	if err != nil {
 		return were, were, err
 	}
@@ -112,24 +112,30 @@ func wholePairs(ctx context.Context, st cofre.Store, key Key, names []string) ([
 }
 
 // oneKind are the first many seals in a row that all have the key, or all have it not: what others have written is not vouched for by
-// writing it under the key.
-func oneKind(names []string, seals []Seal) ([]string, []Seal) {
+// writing it under the key. others are the rest.
+func oneKind(names []string, seals []Seal) (_ []string, many, others []Seal) {
 	for from := 0; from < len(names); {
 		to := from
 		for to < len(names) && seals[to].Keyed == seals[from].Keyed {
 			to++
 		}
 		if to-from >= manySeals {
-			return names[from:to], seals[from:to]
+			return names[from:to], seals[from:to], slices.Concat(seals[:from], seals[to:])
 		}
 		from = to
 	}
-	return nil, nil
+	return nil, nil, nil
 }
 
-// merged is what seals say together, and that each of them is removed. What was removed is said for as long as it is there.
-func merged(ctx context.Context, st cofre.Store, names []string, seals []Seal) ([]Record, error) {
-	records, removed := map[string]Record{}, map[string]Record{}
+// merged is what seals say together, and that each of them is removed. What was removed is said for as long as it is there, or another seal, which stays, says that
+// it is: without the key, say, of a version of before.
+func merged(ctx context.Context, st cofre.Store, names []string, seals, others []Seal) ([]Record, error) {
+	records, removed, said := map[string]Record{}, map[string]Record{}, map[string]bool{}
+	for _, s := range others {
+		for _, rec := range s.Records {
+			said[rec.Name] = said[rec.Name] || rec.State != Removed
+		}
+	}
 	for _, s := range seals {
 		for _, rec := range s.Records {
 			records[rec.Name] = rec
@@ -140,6 +146,10 @@ func merged(ctx context.Context, st cofre.Store, names []string, seals []Seal) (
 			continue
 		}
 		delete(records, name)
+		if said[name] {
+			removed[name] = rec
+			continue
+		}
 		_, err := st.Stat(ctx, name)
 		switch {
 		case err == nil:
