@@ -25,7 +25,7 @@ func Thin(ctx context.Context, st cofre.Store) error {
 	if err != nil {
 		return fmt.Errorf("remove old logs of runs: %w", err)
 	}
-	if now.Sub(time.Now()).Abs() > cofre.ClockSkew {
+	if time.Until(now).Abs() > cofre.ClockSkew {
 		return nil
 	}
 	var errs []error
