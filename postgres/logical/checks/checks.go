@@ -2,7 +2,7 @@
 // and compared, and made again as they were.
 //
 // What a CHECK calls is code of the captured database, and nobody can tell from its text what it does. Nothing is read from the text
-// of a dump: the server says what it has, takes it away, and is asked in the end whether it has the same again (docs/decisions/0042).
+// of a dump: the server says what it has, takes it away, and is asked in the end whether it has the same again (docs/decisions/0043).
 package checks
 
 import (
