@@ -37,6 +37,16 @@ type RecoveryPoint struct {
 	Findings []Finding `json:"findings,omitempty"`
 	// Expired are the components that the point had and that left it. Everything else of it is as it was.
 	Expired []ExpiredComponent `json:"expired,omitempty"`
+	// WAL is the newest archived segment of each cluster when the point was published: what was there by then, nobody takes away unseen.
+	WAL []WALHead `json:"wal,omitempty"`
+}
+
+// WALHead is an archived segment as it was at a moment.
+type WALHead struct {
+	System   SystemID `json:"system_identifier"`
+	Timeline Timeline `json:"timeline"`
+	Segment  string   `json:"segment"`
+	Digest   string   `json:"digest"` // of its content, as the header of its object has it
 }
 
 // The Checks of findings that a backup makes by itself. CheckSource is of a source that could not be captured at all,

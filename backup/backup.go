@@ -47,6 +47,8 @@ type Request struct {
 	Version      string // of cofre
 	// Named gives what is damaged the names that people know; nil leaves the paths of the repository.
 	Named func(context.Context, cofre.Damage) cofre.Damage
+	// WAL says what of archived WAL is there when the point is published; nil says nothing of it.
+	WAL func(context.Context) []cofre.WALHead
 }
 
 // Run makes one recovery point of everything requested and returns it as it was published. After an error that
@@ -371,6 +373,9 @@ func (r *run) check(ctx context.Context) error {
 func (r *run) publish(ctx context.Context) (*cofre.RecoveryPoint, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
+	}
+	if r.req.WAL != nil {
+		r.point.WAL = r.req.WAL(ctx)
 	}
 	r.point.PublishedAt = time.Now().UTC()
 	if err := r.repo.Publish(ctx, r.point); err != nil {

@@ -109,7 +109,7 @@ func (in *Installation) backupRequest(o BackupOptions) (backup.Request, error) {
 	}
 	return backup.Request{
 		Installation: in.cfg.Name, Sources: captured, Checks: sources.PointChecks(), Jobs: sources.Parallel(o.Jobs),
-		Observer: in.observer, Host: host, Version: in.Version,
+		Observer: in.observer, Host: host, Version: in.Version, WAL: walorigin.Heads(in.cfg, in.warn),
 	}, nil
 }
 

@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,10 +55,8 @@ func (in *Installation) initRepository(ctx context.Context, r config.Repository,
 	}
 	cofre.Tell(in.observer, cofre.RepositoryMade{URL: r.URL, Copy: isCopy})
 	_, err = in.createWALKeys(ctx, r)
-	if whole, unread := repository.Kit(ctx, c); unread == nil {
-		kit = whole // with the key for WAL
-	}
-	return kit, err
+	whole, _ := repository.Kit(ctx, c) // with the key for WAL
+	return cmp.Or(whole, kit), err
 }
 
 // repositoryConfig reads the secrets of the repository and nothing else.

@@ -71,7 +71,7 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	if err != nil {
 		return nil, err
 	}
-	beside := walcheck.Options{Level: level, Backups: backups, Sizes: sizes, Since: in.WAL().promisedSince()}
+	beside := walcheck.Options{Level: level, Points: points, Backups: backups, Sizes: sizes, Since: in.WAL().promisedSince()}
 	if ledger != nil {
 		beside.Proven = ledger
 	}

@@ -5,6 +5,7 @@
 package walcheck
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,8 +51,9 @@ type Options struct {
 	// Backups are the base backups of every installation, for WAL belongs to a system, and Sizes the size of segments by system.
 	Backups []recovery.BaseBackup
 	Sizes   map[cofre.SystemID]int64
-	Since   time.Time    // where the promised window begins; zero promises every moment
-	Proven  cofre.Proven // what was read back before; nil remembers nothing: everything is read
+	Points  []cofre.RecoveryPoint // that say which WAL was there when they were published
+	Since   time.Time             // where the promised window begins; zero promises every moment
+	Proven  cofre.Proven          // what was read back before; nil remembers nothing: everything is read
 }
 
 // check is one look at all of them.
@@ -163,6 +165,11 @@ func (c *check) chains(ctx context.Context, l *look, unlock func() (wal.Identity
 	for _, b := range c.Backups {
 		systems = append(systems, b.SystemID)
 	}
+	for _, p := range c.Points {
+		for _, h := range p.WAL {
+			systems = append(systems, h.System)
+		}
+	}
 	slices.Sort(systems)
 	for _, system := range slices.Compact(systems) {
 		inv, err := wal.ReadInventory(ctx, l.store, system, c.Sizes[system], unlock)
@@ -203,7 +210,7 @@ func (c *check) compare(ctx context.Context) {
 		together := wal.Together(inventories...)
 		for _, l := range c.looked {
 			if inv := l.inventories[system]; inv != nil && l.Err == nil {
-				l.Err = c.lacks(ctx, l, inv, together)
+				l.Err = cmp.Or(c.lacks(ctx, l, inv, together), c.heads(ctx, l, inv))
 				l.gaps(inv, c.Backups)
 			}
 		}

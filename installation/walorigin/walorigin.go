@@ -137,6 +137,9 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) error {
 	if folder == "" || len(own) == 0 {
 		return nil
 	}
+	if waits, err := anyWaits(ctx, cfg, own); err != nil || !waits {
+		return err
+	}
 	all, err := List(ctx, cfg)
 	if err != nil {
 		return err
@@ -153,6 +156,34 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	return nil
+}
+
+// anyWaits reports whether one of some keys has asked a repository and was not answered, by names alone: to read the records takes the password, and a
+// moment on purpose.
+func anyWaits(ctx context.Context, cfg *config.Config, own []origin.Request) (bool, error) {
+	for _, r := range cfg.Repositories() {
+		st, err := walstore.Open(ctx, r)
+		if err != nil {
+			return false, err
+		}
+		asked, answered := map[string]bool{}, map[string]bool{} // by the name without its end
+		for o, err := range st.List(ctx, "wal/") {
+			if err != nil {
+				return false, fmt.Errorf("list WAL of %s: %w", r.URL, err)
+			}
+			if id, ok := strings.CutSuffix(o.Name, ".request"); ok {
+				asked[id] = true
+			} else if path.Ext(o.Name) == ".admitted" || path.Ext(o.Name) == ".revoked" {
+				answered[strings.TrimSuffix(o.Name, path.Ext(o.Name))] = true
+			}
+		}
+		for name := range asked {
+			if !answered[name] && slices.ContainsFunc(own, func(o origin.Request) bool { return path.Base(name) == o.Public().ID() }) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // Require has each repository believe nothing any more but what an admitted key has signed, and what is there now. The acknowledgements that
@@ -244,7 +275,7 @@ func (k Keys) read(ctx context.Context) (there, error) {
 	for i, f := range all {
 		group.Go(func() (err error) {
 			if err = groupCtx.Err(); err == nil {
-				signed[i], err = wal.Proven(groupCtx, k.store, k.set, f.object)
+				signed[i], _, err = wal.Proven(groupCtx, k.store, k.set, f.object)
 			}
 			return err
 		})

@@ -181,19 +181,23 @@ func (i Identity) Secret() string { return i.i.String() }
 // Own is the key with which whoever has the password signs what they store in this repository.
 func (i Identity) Own() *origin.Key { return origin.Own(i.Secret()) }
 
-// Proven reports whether an admitted key has signed a stored object, by its header.
+// Proven reports whether an admitted key has signed a stored object, by its header, which also says the digest of the content; "" if it says none.
 //
 // Errors: the store's.
-func Proven(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (bool, error) {
+func Proven(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (known bool, digest string, err error) {
 	h, err := readHeader(ctx, st, object)
 	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
-		return false, nil
+		return false, "", nil
 	}
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	known, err := origins.Judge(object, h.proof.statement, h.proof.signature)
-	return known && err == nil, nil
+	if origins != nil {
+		var refused error
+		known, refused = origins.Judge(object, h.proof.statement, h.proof.signature)
+		known = known && refused == nil
+	}
+	return known, h.digest.String(), nil
 }
 
 // Owned has what is stored in an archive signed by whoever has its password, which unlock reads. Without it nothing is signed.
