@@ -110,6 +110,7 @@ var heights = map[string]int{
 	"installation/sealing":           6, // the repository, sealed under its password
 	"installation/expiry":            6, // what goes, what stays, and why
 	"installation/standing":          7, // gathers what a status goes by
+	"installation/doctor":            7, // looks at everything that a backup needs
 	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
 	"bench":                          9,
