@@ -37,6 +37,7 @@ type Installation struct {
 	book        *journaling.Book      // the journal of repo; nil before it was opened
 	unjournaled error                 // why it could not be
 	beginning   bool                  // the repository was made right now, and the kit is printed with the journal's key
+	pastSaid    bool                  // that nobody vouches for what was before this machine knew the journal
 }
 
 // Open returns the installation that a configuration describes. It opens nothing yet and cannot fail for what is down. The observer is
@@ -125,6 +126,10 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 	cat, err := catalog.Read(ctx, repo)
 	if err != nil {
 		return nil, err
+	}
+	if !in.pastSaid {
+		in.pastSaid = true
+		in.warn(journaling.Past(in.book, func() (*journaling.Known, error) { return in.knownJournal(ctx, "") })...)
 	}
 	cat.Believe(in.dated(ctx))
 	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {

@@ -12,6 +12,7 @@ import (
 //
 // Errors: that of ctx.
 func (in *Installation) Status(ctx context.Context) (*status.Status, error) {
+	in.pastSaid = true // by what is returned
 	return standing.Of(ctx, in.cfg, in.cfg.Objectives.RPO.Duration, func(ctx context.Context) (*standing.Opened, error) {
 		repo, err := in.reading(ctx)
 		if err != nil {

@@ -181,6 +181,9 @@ func TestMemory(t *testing.T) {
 	if m, err := journal.Recall(file); err != nil || m.Seen() != h.lines[2] {
 		t.Error("an older checkpoint was remembered in place of a newer one:", m, err)
 	}
+	if m, err := journal.Recall(file); err != nil || !m.UnknownBefore().IsZero() {
+		t.Error("a memory that does not say how it was begun is taken for one that is not known:", m, err)
+	}
 	if aside, err := journal.SetAside(file); err != nil || !aside {
 		t.Error(aside, err)
 	}
@@ -189,5 +192,63 @@ func TestMemory(t *testing.T) {
 	}
 	if aside, err := journal.SetAside(file); err != nil || aside {
 		t.Error(aside, err)
+	}
+}
+
+// Processes that read and write a memory at once, in any order, neither lose what a person has vouched for nor forget when it was begun.
+func TestMemoryOfThePast(t *testing.T) {
+	h := newHost(t)
+	h.store = newMemory()
+	h.log = journal.Open(h.store, h.keys, h.sign)
+	h.append(t, 3)
+	keep := func(file string, line int, change func(*journal.Memory)) {
+		t.Helper()
+		m, err := journal.Recall(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(&m)
+		m.Key, m.Checkpoint = "k", h.lines[line].String()
+		if err := m.Keep(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(m *journal.Memory) { m.Begin() }
+	nothing := func(*journal.Memory) {}
+	unknown := func(file string) bool {
+		t.Helper()
+		m, err := journal.Recall(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !m.UnknownBefore().IsZero()
+	}
+	for _, c := range []struct {
+		name  string
+		write func(file string)
+		want  bool
+	}{
+		{"a machine that made the journal", func(f string) { keep(f, 0, nothing); keep(f, 1, begin) }, false},
+		{"one that found it", func(f string) { keep(f, 0, begin); keep(f, 1, begin) }, true},
+		{"a line is vouched for", func(f string) {
+			keep(f, 0, begin)
+			keep(f, 1, func(m *journal.Memory) { m.Vouch(h.lines[0]) })
+			keep(f, 2, begin)
+		}, false},
+		{"… while another process has written more", func(f string) {
+			keep(f, 0, begin)
+			keep(f, 1, func(m *journal.Memory) { keep(f, 2, begin); m.Vouch(h.lines[0]) })
+		}, false},
+		{"… and another one, which has read before, writes more", func(f string) {
+			keep(f, 0, begin)
+			keep(f, 2, func(*journal.Memory) { keep(f, 1, func(m *journal.Memory) { m.Vouch(h.lines[0]) }) })
+		}, false},
+		{"a line of nothing vouches for nothing", func(f string) { keep(f, 0, func(m *journal.Memory) { m.Begin(); m.Vouch(journal.Checkpoint{}) }) }, true},
+	} {
+		file := journal.MemoryFile(t.TempDir(), "s3://bucket/cofre")
+		c.write(file)
+		if got := unknown(file); got != c.want {
+			t.Errorf("%s: the past is unknown: %v, want %v", c.name, got, c.want)
+		}
 	}
 }

@@ -22,6 +22,35 @@ type Memory struct {
 	Key        string    `json:"key"`        // the public half; "" if nothing was seen yet
 	Checkpoint string    `json:"checkpoint"` // the newest that was seen, as a line
 	At         time.Time `json:"at"`
+	// BegunAt is when it was begun from what the store showed, of a journal that was there before; zero if this machine has seen the journal begin. A
+	// memory of a version that did not note it counts as one that has.
+	BegunAt time.Time `json:"begun_at,omitzero"`
+	// Vouched is the checkpoint that a person has brought from elsewhere, and that the journal goes on from.
+	Vouched string `json:"vouched,omitempty"`
+}
+
+// Begin notes that all that is known of a journal is what its store shows now. A memory that has begun stays as it is.
+func (m *Memory) Begin() {
+	if m.Key == "" {
+		m.BegunAt = time.Now().UTC().Truncate(time.Second)
+	}
+}
+
+// Vouch notes a checkpoint that a person has kept, and that the journal goes on from: the longest of several.
+func (m *Memory) Vouch(lines ...Checkpoint) {
+	for _, c := range lines {
+		if kept, err := ParseCheckpoint(m.Vouched); c.Size > 0 && (err != nil || c.Size > kept.Size) {
+			m.Vouched = c.String()
+		}
+	}
+}
+
+// UnknownBefore is since when this machine knows the journal, if nobody vouches for what was before; otherwise it is zero.
+func (m Memory) UnknownBefore() time.Time {
+	if m.Vouched != "" {
+		return time.Time{}
+	}
+	return m.BegunAt
 }
 
 // MemoryFile is where a machine keeps it, in its state directory.
@@ -61,12 +90,21 @@ func (m Memory) Seen() Checkpoint {
 	return c
 }
 
-// Keep writes a memory. One that another process has written meanwhile, and that is of more entries of the same journal, stays.
+// Keep writes a memory. Of one of the same journal that another process has written meanwhile, what says more stays: the longer checkpoint, and what is known of the past.
 //
 // Errors: that of writing the file.
 func (m Memory) Keep(file string) error {
-	if there, err := Recall(file); err == nil && there.Key == m.Key && there.Seen().Size > m.Seen().Size {
-		return nil
+	if there, err := Recall(file); err == nil && there.Key == m.Key {
+		settled := m.Vouched
+		if m.BegunAt = there.BegunAt; m.Vouched == "" {
+			m.Vouched = there.Vouched
+		}
+		if there.Seen().Size > m.Seen().Size {
+			if settled == "" || there.Vouched == m.Vouched {
+				return nil
+			}
+			m.Checkpoint = there.Checkpoint
+		}
 	}
 	m.At = time.Now().UTC()
 	text, err := json.MarshalIndent(m, "", "  ")

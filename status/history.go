@@ -14,6 +14,8 @@ import (
 type History struct {
 	Installation string
 	Checkpoint   string // the newest, as a line
+	// UnknownBefore is before when nobody vouches for the journal; zero if somebody does.
+	UnknownBefore time.Time
 
 	backup   *Run // the newest that was published
 	failing  runs.Failing

@@ -60,7 +60,9 @@ type Status struct {
 	LastRun     *Run             `json:"last_backup,omitempty"` // the newest run that backed up
 	LastFailure *Run             `json:"last_failure,omitempty"`
 	Checkpoint  string           `json:"checkpoint,omitempty"` // the newest of the journal
-	Findings    []Finding        `json:"findings"`             // the worst first
+	// UnknownBefore is since when this machine knows the journal, if nobody vouches for what was before: whether anything was taken back then is not known.
+	UnknownBefore time.Time `json:"past_unknown_before,omitzero"`
+	Findings      []Finding `json:"findings"` // the worst first
 }
 
 // Finding is something to act on.
@@ -112,7 +114,7 @@ func Of(in Input) *Status {
 	}
 	s := &Status{
 		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{},
-		Checkpoint: in.History.Checkpoint, Repository: grown(in),
+		Checkpoint: in.History.Checkpoint, UnknownBefore: in.History.UnknownBefore, Repository: grown(in),
 	}
 	s.LastRun, s.LastFailure = in.lastRuns()
 	if v := in.History.verified; v != nil {

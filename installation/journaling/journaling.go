@@ -67,6 +67,9 @@ func Open(ctx context.Context, v Vault, o Options) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !b.made {
+		b.memory.Begin()
+	}
 	b.memory.Repository, b.memory.Key = v.URL(), key.Public()
 	// Now, and not when something is published, which is to cost two objects. Without bundles, reading takes longer.
 	if err := b.log.Bundle(ctx); err != nil && !refused(err) {

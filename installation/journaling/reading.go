@@ -42,6 +42,8 @@ type Verified struct {
 	Known bool `json:"key_known"`
 	// AsSeen is whether it goes on from what this machine has seen of it.
 	AsSeen bool `json:"as_seen"`
+	// UnknownBefore is since when this machine knows the journal, if it has not seen it begin, and nobody has brought a line of before; otherwise zero.
+	UnknownBefore time.Time `json:"past_unknown_before,omitzero"`
 	// Acknowledged is what was found and a person knows already. It is in no error.
 	Acknowledged []cofre.Finding `json:"acknowledged,omitempty"`
 }
@@ -98,6 +100,7 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	}
 	seen := k.memory.Seen()
 	res := &Verified{Verified: v, Key: k.key, Known: k.known, AsSeen: k.beside == k.key && (seen.Size == 0 || !slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { return f.Object == seen.String() }))}
+	res.UnknownBefore = k.memory.UnknownBefore()
 	res.Acknowledged, v.Findings = known.divide(v.Findings)
 	if k.beside != k.key {
 		v.Findings = append(v.Findings, cofre.Finding{Check: journal.Check, Object: journal.PublicObject}.Saying(journal.KeyChanged(k.key, cmp.Or(k.beside, "-"))))
@@ -111,11 +114,14 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 		}
 		return res, journal.Forget(err, k.file)
 	}
-	if !k.given && v.Newest.Size > 0 {
-		k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
-		return res, k.memory.Keep(k.file)
+	if v.Newest.Size == 0 || k.given && k.memory.Key != "" && k.memory.Key != k.key {
+		return res, nil
 	}
-	return res, nil
+	k.memory.Begin()
+	k.memory.Vouch(lines...)
+	k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
+	res.UnknownBefore = k.memory.UnknownBefore()
+	return res, k.memory.Keep(k.file)
 }
 
 // compare is what to do if what a person gave does not fit the journal, and what this machine has seen of it does: a line, or a key, that was mistyped is no reason to
@@ -160,48 +166,6 @@ func (k *Known) Newest(ctx context.Context) (key, checkpoint string, err error) 
 
 func (k *Known) otherKey() error {
 	return journal.Forget(cofre.Fail(journal.KeyChanged(k.key, cmp.Or(k.beside, "-")), cofre.ErrCorrupt), k.file)
-}
-
-// Look compares the journal with what this machine has seen of it, and returns what there is to say of it.
-//
-// Errors: cofre.ErrCorrupt if it is not what was seen; those of the store.
-func (k *Known) Look(ctx context.Context) (cofre.Message, error) {
-	if k.beside != k.key {
-		return cofre.Message{}, k.otherKey()
-	}
-	log, err := journal.OpenPublic(k.store, k.key)
-	if err != nil {
-		return cofre.Message{}, err
-	}
-	newest, found, err := log.Compare(ctx, k.memory.Seen())
-	if err == nil && !found.IsZero() {
-		err = journal.Forget(cofre.Fail(found, cofre.ErrCorrupt), k.file)
-	}
-	if err != nil {
-		return cofre.Message{}, err
-	}
-	detail := cofre.SayN("doctor.journal_entries", int(newest.Size), "1 entry, signed by {{.origin}}", "{{.n}} entries, signed by {{.origin}}", "origin", newest.Origin)
-	if k.memory.Checkpoint == "" {
-		detail = cofre.Say("doctor.journal_unknown", "{{.entries}}; this machine knows nothing of its past: compare it with a line that somebody kept: cofre journal verify --since LINE", "entries", detail)
-	}
-	return detail, nil
-}
-
-// Diagnose says whether the journal is what this machine has seen of it.
-func Diagnose(ctx context.Context, know func() (*Known, error)) cofre.Diagnosis {
-	subject := cofre.Say("doctor.journal", "journal")
-	k, err := know()
-	if errors.Is(err, cofre.ErrNotFound) {
-		return cofre.NewDiagnosis(subject, true, cofre.Say("doctor.no_journal", "there is none yet: the next backup begins one"), cofre.Message{})
-	}
-	var detail cofre.Message
-	if err == nil {
-		detail, err = k.Look(ctx)
-	}
-	if err != nil {
-		return cofre.NewDiagnosis(subject, false, cofre.SayError(err), cofre.HintOf(err))
-	}
-	return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
 }
 
 // Entry is an entry with what is encrypted of it.

@@ -68,6 +68,7 @@ type gathering struct {
 
 	entries    []journal.Numbered
 	checkpoint string
+	unknown    time.Time // before which nobody vouches for the journal
 	journalErr error
 
 	floor    *listed // of the repository; nil if it could not be listed
@@ -103,7 +104,7 @@ func (g *gathering) readJournal(ctx context.Context) {
 			g.entries = append(g.entries, e)
 		}})
 		if v != nil && v.Newest.Size > 0 {
-			g.checkpoint = v.Newest.String()
+			g.checkpoint, g.unknown = v.Newest.String(), v.UnknownBefore
 		}
 		return err
 	}()
@@ -211,7 +212,7 @@ func (g *gathering) gone(points []cofre.RecoveryPoint) []cofre.PointID {
 // history is what status and retention go by of the journal.
 func (g *gathering) history(ctx context.Context, in *status.Input) *expiry.History {
 	past := &expiry.History{Installation: g.cfg.Name}
-	in.History = &status.History{Installation: g.cfg.Name, Checkpoint: g.checkpoint}
+	in.History = &status.History{Installation: g.cfg.Name, Checkpoint: g.checkpoint, UnknownBefore: g.unknown}
 	for _, e := range g.entries {
 		past.Take(e)
 		in.History.Take(e)

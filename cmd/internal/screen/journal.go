@@ -140,6 +140,9 @@ func (s *Screen) showJournalVerified(v *journaling.Verified) {
 	}
 	s.Line(s.Out, cofre.Say("journal.key_line", "key     {{.key}}", "key", v.Key))
 	s.ShowCheckpoint(v.Newest.String())
+	for _, m := range v.Past() {
+		edge.Say(s.Err, s.Word(warning()), s.Text(m))
+	}
 	if !v.Known {
 		edge.Say(s.Err, s.Word(warning()), s.Text(cofre.Say("journal.key_unknown", "nobody vouches for this key: it lies beside the journal; compare it with the recovery kit, or give that one with --key")))
 	}

@@ -163,6 +163,9 @@ func (s *Screen) aboutRepository(st *status.Status) [][]string {
 	if st.Checkpoint != "" {
 		rows = append(rows, s.about(cofre.Say("status.journal", "journal"), cofre.Verbatim(st.Checkpoint)))
 	}
+	if at := st.UnknownBefore; !at.IsZero() {
+		rows = append(rows, s.about(cofre.Message{}, cofre.Say("status.past_unknown", "what was before {{.at}} nobody vouches for: cofre journal verify --since 'LINE'", "at", at)))
+	}
 	return rows
 }
 
