@@ -47,6 +47,41 @@ func TestConnectThoughSessionsAreSoonIdle(t *testing.T) {
 	})
 }
 
+// Whoever owns a database says where its sessions look for operators. The statements that begin a session of cofre, often a superuser's, call
+// none of them.
+func TestConnectCallsNothingOfTheDatabase(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major, testkit.Own())
+		s.Exec(t, "postgres", "CREATE ROLE mallory LOGIN")
+		s.Exec(t, "postgres", "CREATE DATABASE hers OWNER mallory")
+		s.Exec(t, "hers", `SET SESSION AUTHORIZATION mallory; CREATE SCHEMA trap; CREATE TABLE trap.called (name text)`)
+		s.Exec(t, "hers", `SET SESSION AUTHORIZATION mallory;
+CREATE FUNCTION trap.sprung(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO trap.called VALUES (current_user); RETURN false; END$$;
+CREATE FUNCTION trap.sprung(name, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO trap.called VALUES (current_user); RETURN false; END$$;
+CREATE FUNCTION trap.sprung(int, int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO trap.called VALUES (current_user); RETURN false; END$$;
+CREATE FUNCTION trap.sprung(boolean, boolean) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO trap.called VALUES (current_user); RETURN false; END$$;
+DO $$DECLARE op text; pair text[]; BEGIN
+ FOREACH op IN ARRAY ARRAY['=', '<>', '<', '>', '<=', '>=', '||', '~', '~~'] LOOP
+  FOREACH pair SLICE 1 IN ARRAY ARRAY[['text', 'text'], ['name', 'text'], ['int', 'int'], ['boolean', 'boolean']] LOOP
+   EXECUTE format('CREATE OPERATOR trap.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = trap.sprung)', op, pair[1], pair[2]);
+  END LOOP;
+ END LOOP;
+END$$;
+ALTER DATABASE hers SET search_path = trap, pg_catalog`)
+		for range 2 {
+			conn, err := postgres.Connect(t.Context(), s.Config("hers"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var called []string
+			if err := conn.QueryRow(t.Context(), "SELECT coalesce(array_agg(name), '{}') FROM trap.called").Scan(&called); err != nil || len(called) > 0 {
+				t.Errorf("operators of the database were called by %v, %v", called, err)
+			}
+			postgres.Close(t.Context(), conn)
+		}
+	})
+}
+
 func TestConnectErrors(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	wrong := s.TCPConfig("postgres")

@@ -98,7 +98,7 @@ const (
 const utf8 = "UTF8"
 
 // clientEncoding is, in SQL, the encoding of a session's texts: UTF-8, or that of the database if IsBytes.
-const clientEncoding = "CASE WHEN pg_catalog.current_setting('server_encoding') IN ('SQL_ASCII', 'MULE_INTERNAL') THEN pg_catalog.current_setting('server_encoding') ELSE '" + utf8 + "' END"
+const clientEncoding = "CASE WHEN pg_catalog.current_setting('server_encoding') OPERATOR(pg_catalog.=) ANY (ARRAY['SQL_ASCII', 'MULE_INTERNAL']) THEN pg_catalog.current_setting('server_encoding') ELSE '" + utf8 + "' END"
 
 // IsBytes reports whether the texts of a session in a database of this encoding are the bytes that they are: SQL_ASCII says
 // nothing of them, and from MULE_INTERNAL no server has a way to UTF-8. Connect leaves them so.
@@ -223,7 +223,11 @@ func (c Config) set(ctx context.Context, conn *pgx.Conn) (beginning, error) {
 	return c.setAll(ctx, conn, "pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.<>) "+pid)
 }
 
-// setAll sets all parameters; for one transaction only if local is true in SQL.
+// setAll sets all parameters; for one transaction only if local is true in SQL. Its statements are carried out with the search_path that the
+// database's owner chose, and often as a superuser: each function, relation and operator in them is that of pg_catalog by name. IN, and CASE
+// with a value, name no operator, and the parser looks for theirs along that path.
+//
+// Source: PostgreSQL, src/backend/parser/parse_expr.c, transformAExprIn, transformCaseExpr.
 func (c Config) setAll(ctx context.Context, conn *pgx.Conn, local string) (b beginning, err error) {
 	var values []string
 	add := func(name, value string, superuser bool) {
@@ -244,7 +248,7 @@ func (c Config) setAll(ctx context.Context, conn *pgx.Conn, local string) (b beg
 	if _, ours := c.Settings["synchronous_commit"]; !ours {
 		// What is reported as done is done: a commit waits for its WAL.
 		const now = "pg_catalog.current_setting('synchronous_commit')"
-		add("synchronous_commit", "CASE "+now+" WHEN 'off' THEN 'local' ELSE "+now+" END", false)
+		add("synchronous_commit", "CASE WHEN "+now+" OPERATOR(pg_catalog.=) 'off' THEN 'local' ELSE "+now+" END", false)
 	}
 	// The first two are statements of their own, so that the rest is given the time it takes.
 	results, err := conn.PgConn().Exec(ctx, fmt.Sprintf(`SELECT pg_catalog.set_config('statement_timeout', '0', %[1]s);
