@@ -78,7 +78,8 @@ func runScripts(t *testing.T, dir string, major int) {
 			e.Setenv("MAJOR", strconv.Itoa(major))
 			e.Setenv("TZ", "America/Sao_Paulo")
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
-			return os.WriteFile(filepath.Join(e.WorkDir, "password"), []byte("a long password\n"), 0o600)
+			password := filepath.Join(e.WorkDir, "password") // a script may have brought one, which others can read
+			return errors.Join(os.WriteFile(password, []byte("a long password\n"), 0o600), os.Chmod(password, 0o600))
 		},
 	})
 }
