@@ -172,10 +172,10 @@ func (s *Screen) aboutRepository(st *status.Status) [][]string {
 func (s *Screen) verified(st *status.Status) cofre.Message {
 	v := cofre.Say("status.not_verified", "never, but for what each backup proves of itself")
 	if of := st.Verified; of != nil {
-		v = cofre.SayN("status.last_verified", of.Findings, "at {{.at}}, to level {{.level}}, 1 finding", "at {{.at}}, to level {{.level}}, {{.n}} findings", "at", of.At, "level", string(of.Reached))
+		v = cofre.SayN("status.last_verified", of.Findings, "at {{.at}}, to level {{.level}}, 1 finding", "at {{.at}}, to level {{.level}}, {{.n}} findings", "at", of.At, "level", levelWord(of.Reached))
 	}
 	if of := st.Verified; of != nil && of.Findings == 0 {
-		v = cofre.Say("status.last_verified_well", "at {{.at}}, to level {{.level}}, without findings", "at", of.At, "level", string(of.Reached))
+		v = cofre.Say("status.last_verified_well", "at {{.at}}, to level {{.level}}, without findings", "at", of.At, "level", levelWord(of.Reached))
 	}
 	if c := st.Coverage; c != nil && c.Bytes > 0 {
 		v = cofre.Say("status.covered", "{{.last}}; {{.share}} read back within {{.window}}", "last", v, "share", percent(c.Proven, c.Bytes), "window", status.Span(c.Window))
