@@ -32,7 +32,7 @@ const manyManifests = 16
 // byte of what expired is touched: to prune is a second, later act.
 //
 // Errors: ErrReadOnly; ErrNotFound if one of what is named is not there; ErrLocked if somebody else is expiring; ErrCorrupt if the indexes
-// or the points cannot be read; those of the store; that of ctx. After any error nothing has expired, unless the store failed in the last
+// or the points cannot be read, or if one index cannot, so that points may be hidden; those of the store; that of ctx. After any error nothing has expired, unless the store failed in the last
 // request and had carried it out.
 func (r *Repository) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.Expired, error) {
 	if err := ctx.Err(); err != nil {
@@ -44,6 +44,14 @@ func (r *Repository) Expire(ctx context.Context, what ...cofre.Expiry) ([]cofre.
 	if len(what) == 0 {
 		return nil, nil
 	}
+	if err := r.Unread(ctx); err != nil {
+		return nil, fmt.Errorf("expire: recovery points may be hidden: %w", err)
+	}
+	return r.take(ctx, what)
+}
+
+// take is Expire, whatever may be hidden.
+func (r *Repository) take(ctx context.Context, what []cofre.Expiry) ([]cofre.Expired, error) {
 	held, err := lease.Acquire(ctx, r.store, catalogLease, lease.Options{For: "expire"})
 	if err != nil {
 		return nil, fmt.Errorf("expire: %w", err)
@@ -119,6 +127,9 @@ func (r *Repository) withClock(ctx context.Context, now func() time.Time) (*Repo
 func (r *Repository) compactManifests(ctx context.Context, many int) error {
 	if n, err := manifests.Contents(ctx, r.kopia); err != nil || n < many {
 		return r.explain("count manifests", err)
+	}
+	if r.Unread(ctx) != nil {
+		return nil // what was deleted would be there again once the index that cannot be read is brought back
 	}
 	held, err := lease.Acquire(ctx, r.store, catalogLease, lease.Options{For: "write manifests as one"})
 	if errors.Is(err, cofre.ErrLocked) {

@@ -120,6 +120,9 @@ func TestAnUnreadableIndexCostsWhatDependsOnIt(t *testing.T) {
 			if _, err := r.Prune(t.Context(), false); !errors.Is(err, cofre.ErrCorrupt) || !strings.Contains(err.Error(), name) {
 				t.Errorf("prune: %v", err)
 			}
+			if _, err := r.Expire(t.Context(), cofre.Expiry{Point: "20200101T000000Z-aaaa"}); !errors.Is(err, cofre.ErrCorrupt) || !strings.Contains(err.Error(), name) || cofre.Hint(err) == "" {
+				t.Errorf("expire: %v", err)
+			}
 			if all := found(t, r, cofre.LevelStructure); !mentions(all, name) {
 				t.Errorf("nothing names it: %v", all)
 			}

@@ -105,7 +105,7 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 	} else if !errors.Is(proven, cofre.ErrCorrupt) {
 		return errors.Join(err, proven)
 	} else {
-		_, expireErr := r.Expire(ctx, cofre.Expiry{Point: p.ID})
+		_, expireErr := r.take(ctx, []cofre.Expiry{{Point: p.ID}})
 		return errors.Join(&damagedError{proven}, expireErr)
 	}
 }

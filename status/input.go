@@ -69,6 +69,7 @@ type Area string
 const (
 	AreaRepository Area = "repository" // it could not be opened: neither catalog nor damage are known
 	AreaCatalog    Area = "catalog"
+	AreaPoints     Area = "points" // some may be hidden: those that are known are
 	AreaJournal    Area = "journal"
 	AreaWAL        Area = "wal"
 	AreaServer     Area = "server" // what PostgreSQL says of its archiving

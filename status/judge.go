@@ -93,6 +93,7 @@ func (s *Status) unread(u Unknown) {
 	what := map[Area]cofre.Message{
 		AreaRepository: cofre.Say("status.unread_repository", "the repository could not be opened, so nobody knows what can be restored: {{.why}}", "why", u.Err),
 		AreaCatalog:    cofre.Say("status.unread_catalog", "the catalog could not be read, so nobody knows what can be restored: {{.why}}", "why", u.Err),
+		AreaPoints:     cofre.Say("status.points_hidden", "recovery points may be hidden, and nothing expires: {{.why}}", "why", u.Err),
 		AreaJournal:    cofre.Say("status.unread_journal", "the journal could not be read whole, so nobody knows what failed and what was proven: {{.why}}", "why", u.Err),
 		AreaWAL:        cofre.Say("status.unread_wal", "the archived WAL could not be looked at, so nobody knows which moments can be recovered: {{.why}}", "why", u.Err),
 		AreaServer:     cofre.Say("status.unread_server", "the server could not be asked whether it archives: {{.why}}", "why", u.Err),
@@ -100,7 +101,7 @@ func (s *Status) unread(u Unknown) {
 		AreaSize:       cofre.Say("status.unread_size", "what the repository holds could not be added up: {{.why}}", "why", u.Err),
 	}[u.Area]
 	verdict := Unclear
-	if u.Area == AreaJournal && (errors.Is(u.Err, cofre.ErrFindings) || errors.Is(u.Err, cofre.ErrCorrupt)) {
+	if (u.Area == AreaJournal || u.Area == AreaPoints) && (errors.Is(u.Err, cofre.ErrFindings) || errors.Is(u.Err, cofre.ErrCorrupt)) {
 		verdict = AtRisk // somebody, or something, has changed what is never changed
 	}
 	next := cofre.HintOf(u.Err)

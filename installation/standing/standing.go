@@ -171,6 +171,8 @@ func (g *gathering) input(ctx context.Context) status.Input {
 	in.Points = past.InOrder(in.Points)
 	if g.opened.Catalog != nil && g.journalErr == nil {
 		in.Gone = g.gone(in.Points)
+	}
+	if g.opened.Catalog != nil && g.journalErr == nil && g.opened.Catalog.Lacks() == nil {
 		input := expiry.Input(&g.cfg, g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}), in.Damage, past)
 		input.Now = g.now
 		in.Retention = retention.Decide(input)
@@ -189,6 +191,9 @@ func (g *gathering) input(ctx context.Context) status.Input {
 		}
 	} else if len(in.Unknown) == 0 {
 		unknown(status.AreaWAL, g.floorErr)
+	}
+	if g.opened.Catalog != nil && g.opened.Catalog.Lacks() != nil {
+		unknown(status.AreaPoints, g.opened.Catalog.Lacks())
 	}
 	for _, r := range g.cfg.Copies {
 		in.Copies = append(in.Copies, r.URL)

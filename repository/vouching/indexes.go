@@ -77,7 +77,7 @@ func Unread(storage *blobs.Storage, l *seal.Ledger) error {
 			continue
 		}
 		return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_unread", "{{.name}}: this index cannot be read, and what only it names is not there: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
-			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}; without one, cofre journal verify names the recovery points that are gone with it, and cofre backup stores afresh what still exists at its source", "name", name))
+			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}; without one, cofre journal verify names the recovery points that are gone with it, and cofre backup stores afresh what still exists at its source; expire goes by the recovery points that are left once {{.name}} and {{.spare}} are moved out of the repository", "name", name, "spare", blobs.SpareName(id)))
 	}
 	return nil
 }
