@@ -55,6 +55,8 @@ type damageNote struct {
 	Host string    `json:"host"`
 	At   time.Time `json:"at"`
 	Kept string    `json:"kept,omitempty"` // of healed: where what was replaced is
+	// Reader is, of an object that is encrypted for another key, whose key it was read with: with any other one the note says nothing.
+	Reader string `json:"reader,omitempty"`
 }
 
 func (n damageNote) leave(ctx context.Context, st cofre.Store, name string) error {
@@ -96,8 +98,22 @@ func readDamage(ctx context.Context, st cofre.Store, object string) (damageNote,
 			n.What = "was found damaged" // a note that is damaged itself
 		}
 	}
+	if n.Reader != "" {
+		if r, keyErr := LoadRecipient(ctx, st); keyErr == nil && r.String() != n.Reader {
+			return n, errOfAnother
+		}
+	}
 	return n, err
 }
+
+// errOfAnother is of a note that whoever had another key has left: the storage can put another key there, for which nothing is encrypted.
+var errOfAnother = fmt.Errorf("found with another key: %w", cofre.ErrNotFound)
+
+// otherKey is the error of an object that is encrypted for another recipient than this one.
+type otherKey string
+
+func (otherKey) Error() string { return cofre.ErrWrongKey.Error() }
+func (otherKey) Unwrap() error { return cofre.ErrWrongKey }
 
 // RememberDamage leaves in a store that an object of WAL could not be read, so that it is stored afresh as soon as somebody
 // has its file, and counts as a gap until then. An object that was read again, and well, is no longer remembered: see
@@ -112,7 +128,14 @@ func RememberDamage(ctx context.Context, st cofre.Store, object string, why erro
 	if err != nil {
 		return err
 	}
-	return damageNote{Name: path.Base(object), What: "cannot be read: " + cofre.OneLine(why)}.leave(ctx, st, damageName(object, "found", id))
+	name := damageName(object, "found", id)
+	if _, err := readDamage(ctx, st, name); errors.Is(err, errOfAnother) {
+		if err := st.Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	reader, _ := errors.AsType[otherKey](why)
+	return damageNote{Name: path.Base(object), What: "cannot be read: " + cofre.OneLine(why), Reader: string(reader)}.leave(ctx, st, name)
 }
 
 // ForgetDamage takes back what RememberDamage left of an object as it is now.

@@ -221,6 +221,55 @@ func TestDamageIsRemembered(t *testing.T) {
 	}
 }
 
+// TestAnotherKeyDamagesNothing puts the key of another repository in the place of the key, as whoever keeps the storage can: nothing can be read then, and
+// all of it is there as soon as the key is back.
+func TestAnotherKeyDamagesNothing(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st}}}
+	for _, s := range segments[:3] {
+		must(a.Archive(t.Context(), filepath.Join(dir, "pg_wal", s)))(t)
+	}
+	other := must(store.Open(t.Context(), store.Config{URL: t.TempDir(), Create: true}))(t)
+	must(wal.CreateKeys(t.Context(), other, password))(t)
+	keys := map[string][]byte{}
+	for _, name := range []string{wal.RecipientObject, wal.IdentityObject} {
+		keys[name] = readObject(t, st, name)
+		replaceObject(t, st, name, readObject(t, other, name))
+	}
+	unreadable := func() []string {
+		t.Helper()
+		return must(wal.ReadInventory(t.Context(), st, system, 1<<20, nil))(t).Unreadable()
+	}
+	if found := must(check.Segments(t.Context(), st, must(wal.Unlock(t.Context(), st, password))(t), check.Options{}))(t); len(found) != 3 {
+		t.Errorf("with another key: %+v", found)
+	}
+	if names := unreadable(); len(names) != 3 {
+		t.Errorf("remembered as long as the key is another: %v", names)
+	}
+	for name, was := range keys {
+		replaceObject(t, st, name, was)
+	}
+	if names, known := unreadable(), must(wal.KnownDamage(t.Context(), st, system))(t); len(names)+len(known) != 0 {
+		t.Errorf("with the key: %v, %+v", names, known)
+	}
+	// What is found with the key counts, whatever was found with another.
+	at := object(t, system, segments[1])
+	if err := wal.RememberDamage(t.Context(), st, at, errors.New("a bit")); err != nil {
+		t.Fatal(err)
+	}
+	if names := unreadable(); len(names) != 1 || names[0] != segments[1] {
+		t.Errorf("found with the key: %v", names)
+	}
+	if found := must(check.Segments(t.Context(), st, id, check.Options{}))(t); len(found) > 0 {
+		t.Errorf("read with the key: %+v", found)
+	}
+	if names := unreadable(); len(names) != 0 {
+		t.Errorf("remembered after all: %v", names)
+	}
+}
+
 // TestLargeNote makes a note larger than a note can be, as whoever keeps the storage can: the segment is taken for damaged, and archiving and listing go on.
 func TestLargeNote(t *testing.T) {
 	t.Parallel()

@@ -226,7 +226,7 @@ func unseal(id Identity, object string, sealed io.Reader, limit int64) ([]byte, 
 	packed, err := age.Decrypt(bufio.NewReaderSize(sealed, 256<<10), &got)
 	if err != nil {
 		if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
-			return nil, got.proof, fmt.Errorf("read %s: it is encrypted for another key: %w", object, cofre.ErrWrongKey)
+			return nil, got.proof, fmt.Errorf("read %s: it is encrypted for another key: %w", object, otherKey(id.Recipient().String()))
 		}
 		return corrupt(err)
 	}
