@@ -70,6 +70,44 @@ CREATE TABLE public.others () INHERITS (public.leads); INSERT INTO public.others
 	}
 }
 
+// A value is what its type writes. What a cast to text says of it is whatever the owner of the type wants: here, the same of all, and nothing of
+// some.
+func TestMergeByWhatTypesWrite(t *testing.T) {
+	t.Parallel()
+	s := testkit.Postgres(t, 0)
+	db := s.Database(t)
+	s.Exec(t, db, `CREATE TYPE public.mood AS ENUM ('sad', 'ok', 'glad'); CREATE TYPE public.pair AS (a int, b int);
+CREATE FUNCTION public.say(public.mood) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'a mood' $$; CREATE CAST (public.mood AS text) WITH FUNCTION public.say(public.mood);
+CREATE FUNCTION public.say(public.pair) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT NULL::text $$; CREATE CAST (public.pair AS text) WITH FUNCTION public.say(public.pair);
+CREATE TABLE public.moods (id int PRIMARY KEY, m public.mood, p public.pair, t text);
+INSERT INTO public.moods VALUES (1, 'sad', (1, NULL), 'x'), (2, 'ok', (2, 2), ''), (3, NULL, NULL, NULL), (4, 'glad', (NULL, NULL), 'y')`)
+	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
+	const all = `SELECT pg_catalog.format('%s|%s|%s|%s', id, m, p, coalesce(t, 'NULL')) FROM public.moods ORDER BY id`
+	for change, rows := range map[string]int64{
+		`UPDATE public.moods SET m = 'glad' WHERE id = 1`:             1,
+		`UPDATE public.moods SET p = (2, 3) WHERE id = 2`:             1,
+		`UPDATE public.moods SET p = (NULL, NULL) WHERE id IN (3, 4)`: 1,
+		`UPDATE public.moods SET t = NULL WHERE id IN (2, 3)`:         1,
+		`UPDATE public.moods SET t = t`:                               0,
+	} {
+		want := s.Query(t, db, all)
+		s.Exec(t, db, change)
+		m, err := logicaltest.CompareTable(t.Context(), c.Tree, rescue.MergeOptions{Server: s.Config(db), Table: "moods"})
+		if err != nil {
+			t.Fatalf("%s: %v", change, err)
+		}
+		if m.Comparison != (rescue.Comparison{Changed: rows, Same: 4 - rows}) {
+			t.Errorf("%s: %+v", change, m.Comparison)
+		}
+		if _, err := m.Apply(t.Context()); err != nil {
+			t.Errorf("%s: %v", change, err)
+		}
+		if got := s.Query(t, db, all); got != want {
+			t.Errorf("%s: merged %s, captured %s", change, got, want)
+		}
+	}
+}
+
 // A foreign key to a period is covered by all rows of its key together.
 func TestMergeOfPeriods(t *testing.T) {
 	t.Parallel()

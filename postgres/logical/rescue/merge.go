@@ -685,11 +685,18 @@ func (m *Merge) keyOf(alias string) string {
 	return strings.Join(parts, " AND ")
 }
 
-// differ compares texts: every type has one, not every type has an operator for equality, and 1.0 is not 1.00.
+// differsIn compares texts: every type has one, not every type has an operator for equality, and 1.0 is not 1.00. They are what the type
+// writes, as in a dump: whoever made the type may have made a cast to text as well, which says what they like.
+//
+// Source: PostgreSQL, src/backend/utils/adt/varlena.c, text_format.
+func differsIn(column string) string {
+	return fmt.Sprintf(`(pg_catalog.num_nulls(r.%[1]s) <> pg_catalog.num_nulls(l.%[1]s) OR pg_catalog.format('%%s', r.%[1]s) COLLATE "C" <> pg_catalog.format('%%s', l.%[1]s) COLLATE "C")`, pgarchive.Quote(column))
+}
+
 func (m *Merge) differ() string {
 	var parts []string
 	for _, c := range m.compared() {
-		parts = append(parts, fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c)))
+		parts = append(parts, differsIn(c))
 	}
 	if len(parts) == 0 {
 		return "false"
@@ -745,7 +752,7 @@ func (m *Merge) differing() string {
 	compared := m.compared()
 	q := make([]string, len(compared))
 	for i, c := range compared {
-		q[i] = fmt.Sprintf("r.%[1]s::text COLLATE \"C\" IS DISTINCT FROM l.%[1]s::text COLLATE \"C\"", pgarchive.Quote(c))
+		q[i] = differsIn(c)
 	}
 	return "ARRAY[" + strings.Join(q, ", ") + "]::bool[]"
 }
