@@ -26,8 +26,8 @@ type group struct {
 func groups(a *app) []group {
 	return []group{
 		{"Back up", []*cobra.Command{newBackupCommand(a), newWALCommand(a)}},
-		{"Restore", []*cobra.Command{newRestoreCommand(a), newAdoptCommand(a), newExportCommand(a)}},
-		{"Look", []*cobra.Command{newStatusCommand(a), newListCommand(a), newShowCommand(a), newVerifyCommand(a), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
+		{"Restore", []*cobra.Command{a.expecting(newRestoreCommand(a)), newAdoptCommand(a), a.expecting(newExportCommand(a))}},
+		{"Look", []*cobra.Command{a.expecting(newStatusCommand(a)), a.expecting(newListCommand(a)), newShowCommand(a), a.expecting(newVerifyCommand(a)), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
 		{"Keep", []*cobra.Command{newExpireCommand(a), newHoldCommand(a), newPruneCommand(a), newSealCommand(a)}},
 		{"Set up", []*cobra.Command{newInitCommand(a), newKitCommand(a), newCheckProviderCommand(a)}},
 	}

@@ -37,7 +37,7 @@ What is shown is compared with the signed checkpoints, and with the newest one t
 	}
 	cmd.Flags().StringVar(&c.since, "since", "", "only what is newer than this `TIME`, RFC 3339 with an offset, or than a checkpoint, the whole line")
 	cmd.Flags().StringVar(&c.tz, "tz", "", "time `ZONE` of --since, as in America/Sao_Paulo")
-	cmd.AddCommand(newJournalVerifyCommand(a), newJournalShowCommand(a), newJournalAcknowledgeCommand(a))
+	cmd.AddCommand(a.expecting(newJournalVerifyCommand(a)), newJournalShowCommand(a), newJournalAcknowledgeCommand(a))
 	return cmd
 }
 

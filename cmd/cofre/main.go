@@ -23,6 +23,7 @@ func main() {
 // app is what every command may ask for.
 type app struct {
 	screen.Screen
+	expected expected
 }
 
 // Settings reads the configuration, and takes its time zone for the screen if the person has not typed one.

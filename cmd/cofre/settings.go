@@ -33,6 +33,9 @@ func (a *app) open(ctx context.Context, run func(context.Context, *installation.
 			err = cerr
 		}
 	}()
+	if err := a.expected.check(ctx, in); err != nil {
+		return err
+	}
 	return run(ctx, in)
 }
 
