@@ -26,3 +26,6 @@ type Sealed struct {
 	Missing  []string  `json:"missing,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 }
+
+// EventType names the fact that a repository was sealed under its password.
+func (Sealed) EventType() EventType { return "sealed" }

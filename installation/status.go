@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/sealing"
 	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/status"
 )
@@ -24,6 +25,9 @@ func (in *Installation) Status(ctx context.Context) (*status.Status, error) {
 			return o, err
 		}
 		o.Name = in.cfg.Name
+		if o.Unsealed, err = sealing.Open(ctx, repo); err != nil {
+			return o, err
+		}
 		o.Damage, err = damageOf(ctx, repo)
 		return o, err
 	})

@@ -29,6 +29,7 @@ const (
 	EventHeld         Event = "held"
 	EventReleased     Event = "hold-released"
 	EventPruned       Event = "pruned"
+	EventSealed       Event = "sealed" // the repository, under its password
 	EventRestored     Event = "restored"
 	EventDrilled      Event = "drilled"
 	EventKey          Event = "key-changed"

@@ -99,4 +99,6 @@ type Repository struct {
 	FullIn time.Duration `json:"full_in_ns,omitempty"`
 	// WALAdded is what of Added is archived WAL.
 	WALAdded int64 `json:"wal_added_bytes"`
+	// Unsealed says that whoever holds the storage can write the seals: a repository of before, which was not sealed under its password.
+	Unsealed bool `json:"unsealed,omitempty"`
 }

@@ -34,6 +34,9 @@ func (s *Status) judge(in Input) {
 	if o := in.Overtaken; len(o) == 2 {
 		s.find(Attention, cofre.SourceID{}, o[0], o[1])
 	}
+	if in.Repository.Unsealed {
+		s.find(Attention, cofre.SourceID{}, cofre.Say("status.not_sealed", "the seals of the repository could be written by whoever holds the storage"), cofre.Verbatim("cofre seal"))
+	}
 	s.verification(in)
 	s.space()
 	for _, u := range in.Unknown {

@@ -260,6 +260,10 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		return is(journal.EventExpired, facts, f)
 	case cofre.Pruned:
 		return is(journal.EventPruned, map[string]any{"freed": f.Freed, "announced": f.Announced}, nil)
+	case cofre.Sealed:
+		return is(journal.EventSealed, map[string]any{
+			"sealed_before": f.Before, "packs": f.Packs, "contents": f.Contents, "bytes": f.Bytes, "others": f.Others, "replaced": f.Replaced, "missing": len(f.Missing),
+		}, nil)
 	case cofre.PointHeld:
 		return is(journal.EventHeld, journal.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.Hold.Owner, Since: f.Hold.Since, Until: f.Hold.Until}, map[string]string{"reason": f.Hold.Reason})
 	case cofre.HoldLifted:

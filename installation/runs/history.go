@@ -98,6 +98,8 @@ func kindOf(b journal.Body) (kind cofre.RunKind, what string, code cofre.Code) {
 		return cofre.RunExpire, "", cofre.CodeOK
 	case journal.EventPruned:
 		return cofre.RunPrune, "", cofre.CodeOK
+	case journal.EventSealed:
+		return cofre.RunSeal, "", cofre.CodeOK
 	case journal.EventHeld:
 		return cofre.RunHold, "", cofre.CodeOK
 	case journal.EventReleased:

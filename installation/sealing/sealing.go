@@ -25,6 +25,9 @@ func Seal(ctx context.Context, repo any, obs cofre.Observer) (*cofre.Sealed, err
 		err = cofre.WithHint(fmt.Errorf("nothing was sealed: %w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", len(done.Findings), "1 finding", "{{.n}} findings"))),
 			cofre.Say("seal.heal", "find out what points have lost with: cofre verify --level content; store it afresh with: cofre backup; then again: cofre seal"))
 	}
+	if err == nil && done != nil {
+		cofre.Tell(obs, *done)
+	}
 	return done, err
 }
 
@@ -32,13 +35,21 @@ func Seal(ctx context.Context, repo any, obs cofre.Observer) (*cofre.Sealed, err
 //
 // Errors: those of the repository.
 func Detail(ctx context.Context, repo any, detail cofre.Message) (cofre.Message, error) {
-	v, ok := repo.(cofre.Voucher)
-	if !ok {
-		return detail, nil
-	}
-	sealed, err := v.Vouched(ctx)
-	if err != nil || sealed {
+	open, err := Open(ctx, repo)
+	if err != nil || !open {
 		return detail, err
 	}
 	return cofre.List(detail, cofre.Say("doctor.not_sealed", "its seals could be written by whoever holds the storage; seal it under its password with: cofre seal")), nil
+}
+
+// Open reports whether whoever holds the storage can write the seals of a repository: one of before, which was not sealed under its password.
+//
+// Errors: those of the repository.
+func Open(ctx context.Context, repo any) (bool, error) {
+	v, ok := repo.(cofre.Voucher)
+	if !ok {
+		return false, nil
+	}
+	sealed, err := v.Vouched(ctx)
+	return err == nil && !sealed, err
 }

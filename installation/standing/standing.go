@@ -30,6 +30,8 @@ type Opened struct {
 	Catalog *catalog.Catalog
 	Damage  map[cofre.PointID][]cofre.Finding
 	Vault   journaling.Vault // nil if it has none
+	// Unsealed says that whoever holds the storage can write its seals.
+	Unsealed bool
 }
 
 // Opener opens the repository to be read. With an error, what is not nil was read.
@@ -155,6 +157,7 @@ func (g *gathering) input(ctx context.Context) status.Input {
 	in.Installation = g.cfg.Name
 	in.Sources = configured(&g.cfg)
 	in.Damage = g.opened.Damage
+	in.Repository.Unsealed = g.opened.Unsealed
 	if g.opened.Catalog != nil {
 		for p := range g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}) {
 			in.Points = append(in.Points, p)

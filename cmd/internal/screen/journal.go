@@ -74,6 +74,8 @@ func happened(b journal.Body) cofre.Message {
 		return cofre.Say("journal.event_expired", "expired {{.point}}", "point", b.Point)
 	case journal.EventPruned:
 		return cofre.Say("journal.event_pruned", "pruned")
+	case journal.EventSealed:
+		return cofre.Say("journal.event_sealed", "sealed under the password")
 	case journal.EventHeld:
 		return cofre.Say("journal.event_held", "held {{.point}}", "point", b.Point)
 	case journal.EventReleased:
