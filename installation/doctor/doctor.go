@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/trustlayer/cofre"
@@ -111,7 +112,7 @@ func lookAtWAL(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 	subject := cofre.Say("doctor.archived_wal", "cluster: archived WAL")
 	var looked []cofre.Diagnosis
 	for _, r := range cfg.Repositories() {
-		damaged, err := damagedWAL(ctx, r)
+		damaged, err := damagedWAL(ctx, cfg, r)
 		switch {
 		case err != nil:
 			looked = append(looked, failed(subject, err))
@@ -130,7 +131,7 @@ func lookAtWAL(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 }
 
 // damagedWAL is what is known to be damaged of the WAL in a repository, without what a person knows of.
-func damagedWAL(ctx context.Context, r config.Repository) ([]wal.Damage, error) {
+func damagedWAL(ctx context.Context, cfg *config.Config, r config.Repository) ([]wal.Damage, error) {
 	st, err := walstore.Open(ctx, r)
 	if err != nil {
 		return nil, err
@@ -139,9 +140,10 @@ func damagedWAL(ctx context.Context, r config.Repository) ([]wal.Damage, error) 
 	if err != nil {
 		return nil, err
 	}
+	unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
 	var all []wal.Damage
 	for _, system := range systems {
-		damaged, err := wal.KnownDamage(ctx, st, system)
+		damaged, err := wal.KnownDamage(ctx, st, system, unlock)
 		if err != nil {
 			return nil, err
 		}

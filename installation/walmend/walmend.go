@@ -90,7 +90,7 @@ func (m Mender) Damaged(ctx context.Context, system cofre.SystemID) (wanted []Lo
 		if of.Unusable != nil {
 			continue
 		}
-		known, err := wal.KnownDamage(ctx, of.Store, system)
+		known, err := wal.KnownDamage(ctx, of.Store, system, m.Unlock[i])
 		errs = append(errs, err)
 		for _, d := range known {
 			wanted = append(wanted, Lost{In: i, Damage: d})

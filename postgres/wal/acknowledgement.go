@@ -53,6 +53,13 @@ func (a Acknowledgement) authentic(id Identity, system cofre.SystemID) bool {
 	return a.Code != "" && origin.Same(a.Code, a.code(id, system))
 }
 
+// acknowledged reports whether somebody who has the password said that a file is lost. Nothing is unlocked unless something says so.
+func acknowledged(ctx context.Context, st cofre.Store, system cofre.SystemID, file string, unlock func() (Identity, error)) bool {
+	a, err := readAcknowledgement(ctx, st, gapName(system, file, file))
+	inv := newInventory(system, 0)
+	return err == nil && unlock != nil && a.From == file && a.To == file && inv.hearAcknowledged(ctx, unlock, []said{{"", a}}) == nil && len(inv.Acknowledged) == 1
+}
+
 // Sign makes an acknowledgement of versions before one that is believed when signatures are required.
 //
 // Errors: the store's.

@@ -164,17 +164,16 @@ func storedIdent(ctx context.Context, st cofre.Store, object string) (string, er
 
 // Damage is a segment of which a store holds nothing that can be read, as far as is known.
 type Damage struct {
-	System cofre.SystemID
-	Name   pgdata.WALName
-	What   string
-	// Acknowledged says that a person knows of it.
-	Acknowledged bool
+	System       cofre.SystemID
+	Name         pgdata.WALName
+	What         string
+	Acknowledged bool // a person who has the password knows of it
 }
 
-// KnownDamage lists the segments and histories that were found damaged and are still as they were found, oldest first.
+// KnownDamage lists the segments and histories that were found damaged and are still as they were found, oldest first. unlock tells who acknowledged it; without it, nobody did.
 //
 // Errors: the store's.
-func KnownDamage(ctx context.Context, st cofre.Store, system cofre.SystemID) ([]Damage, error) {
+func KnownDamage(ctx context.Context, st cofre.Store, system cofre.SystemID, unlock func() (Identity, error)) ([]Damage, error) {
 	var known []Damage
 	for o, err := range st.List(ctx, Prefix(system)) {
 		if err != nil {
@@ -190,8 +189,7 @@ func KnownDamage(ctx context.Context, st cofre.Store, system cofre.SystemID) ([]
 			return nil, err
 		}
 		if what != "" {
-			_, err := st.Stat(ctx, gapName(system, file.String(), file.String()))
-			known = append(known, Damage{system, file, what, err == nil})
+			known = append(known, Damage{system, file, what, acknowledged(ctx, st, system, file.String(), unlock)})
 		}
 	}
 	slices.SortFunc(known, func(a, b Damage) int { return strings.Compare(a.Name.String(), b.Name.String()) })

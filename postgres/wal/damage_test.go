@@ -187,7 +187,7 @@ func TestDamageIsRemembered(t *testing.T) {
 	if names := unreadable(); len(names) != 1 || names[0] != segments[1] {
 		t.Errorf("remembered: %v", names)
 	}
-	known := must(wal.KnownDamage(t.Context(), st, system))(t)
+	known := must(wal.KnownDamage(t.Context(), st, system, nil))(t)
 	if len(known) != 1 || known[0].Name.String() != segments[1] || known[0].What == "" {
 		t.Errorf("known: %+v", known)
 	}
@@ -251,7 +251,7 @@ func TestAnotherKeyDamagesNothing(t *testing.T) {
 	for name, was := range keys {
 		replaceObject(t, st, name, was)
 	}
-	if names, known := unreadable(), must(wal.KnownDamage(t.Context(), st, system))(t); len(names)+len(known) != 0 {
+	if names, known := unreadable(), must(wal.KnownDamage(t.Context(), st, system, nil))(t); len(names)+len(known) != 0 {
 		t.Errorf("with the key: %v, %+v", names, known)
 	}
 	// What is found with the key counts, whatever was found with another.

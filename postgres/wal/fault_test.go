@@ -73,7 +73,7 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 	for what, read := range map[string]func(context.Context, cofre.Store) (any, error){
 		"systems":   func(ctx context.Context, st cofre.Store) (any, error) { return wal.Systems(ctx, st) },
 		"files":     func(ctx context.Context, st cofre.Store) (any, error) { return check.Files(ctx, st, system) },
-		"damage":    func(ctx context.Context, st cofre.Store) (any, error) { return wal.KnownDamage(ctx, st, system) },
+		"damage":    func(ctx context.Context, st cofre.Store) (any, error) { return wal.KnownDamage(ctx, st, system, nil) },
 		"histories": func(ctx context.Context, st cofre.Store) (any, error) { return check.Histories(ctx, st, id) },
 		"segments":  func(ctx context.Context, st cofre.Store) (any, error) { return wal.HasSegments(ctx, st, system, 1) },
 		"refused": func(ctx context.Context, st cofre.Store) (any, error) {
@@ -141,7 +141,7 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 			return err
 		}, func() bool {
 			answer, _ := fetched(st, damaged)
-			return answer == fetch.Delivered || len(must(wal.KnownDamage(t.Context(), st, system))(t)) == 1
+			return answer == fetch.Delivered || len(must(wal.KnownDamage(t.Context(), st, system, nil))(t)) == 1
 		}},
 		"restore": {func(ctx context.Context, s cofre.Store) error {
 			_, err := wal.Restore(ctx, wal.Archive{Store: s, Recipient: id.Recipient()}, system, name(hole), content)
@@ -157,10 +157,10 @@ func TestEachRequestToARepositoryCounts(t *testing.T) {
 		}},
 		"forget damage": {func(ctx context.Context, s cofre.Store) error {
 			return wal.ForgetDamage(ctx, s, object(t, system, damaged))
-		}, func() bool { return len(must(wal.KnownDamage(t.Context(), st, system))(t)) == 0 }},
+		}, func() bool { return len(must(wal.KnownDamage(t.Context(), st, system, nil))(t)) == 0 }},
 		"remember damage": {func(ctx context.Context, s cofre.Store) error {
 			return wal.RememberDamage(ctx, s, object(t, system, segments[0]), why)
-		}, func() bool { return len(must(wal.KnownDamage(t.Context(), st, system))(t)) == 2 }},
+		}, func() bool { return len(must(wal.KnownDamage(t.Context(), st, system, nil))(t)) == 2 }},
 		"expire": {func(ctx context.Context, s cofre.Store) error {
 			inv, err := inventory(ctx, s)
 			if err != nil {

@@ -147,3 +147,75 @@ func TestTheContentIsTheOneThatWasSigned(t *testing.T) {
 		t.Errorf("the same, made anew: %v", err)
 	}
 }
+
+// What anybody can put into the repository, without the password, raises alarms and ends none: deleted WAL and known damage stay alarms whatever lies beside them.
+func TestForgedObjectsHideNothing(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	archiveAll(t, st, id, dir, segments[:5]...)
+	if err := origin.Require(t.Context(), st, system, id.Secret(), "ana", map[string]string{"00000001": segments[4]}, nil); err != nil {
+		t.Fatal(err)
+	}
+	id = id.Believing(func(ctx context.Context, of cofre.SystemID, _ bool) (*origin.Set, error) {
+		now, err := origin.ReadRecords(ctx, st, of)
+		return origin.NewSet(of, id.Secret(), now, nil), err
+	})
+	unlock := func() (wal.Identity, error) { return id, nil }
+	damaged, deleted := segments[1], segments[3]
+	at, gone := object(t, system, damaged), object(t, system, deleted)
+	if err := errors.Join(wal.RememberDamage(t.Context(), st, at, errors.New("a test")), st.Delete(t.Context(), gone)); err != nil {
+		t.Fatal(err)
+	}
+	alarms := func() (damage, breaks, there, acknowledged int) {
+		t.Helper()
+		for _, d := range must(wal.KnownDamage(t.Context(), st, system, unlock))(t) {
+			if !d.Acknowledged {
+				damage++
+			}
+		}
+		inv := must(wal.ReadInventory(t.Context(), st, system, 1<<20, unlock))(t)
+		return damage, len(inv.Breaks), len(inv.Segments), len(inv.Acknowledged)
+	}
+	damage, breaks, there, _ := alarms()
+	if damage != 1 || breaks != 1 {
+		t.Fatalf("%d files known to be damaged, %d breaks", damage, breaks)
+	}
+	folder := wal.Prefix(system)
+	for _, forged := range []struct{ what, name, text string }{
+		{"an acknowledgement that is none", folder + "gaps/" + damaged + "-" + damaged, "x"},
+		{"one without a code", folder + "gaps/" + damaged + "-" + damaged, `{"timeline":1,"from":"` + damaged + `","to":"` + damaged + `"}`},
+		{"one with a wrong code", folder + "gaps/" + damaged + "-" + damaged, `{"timeline":1,"from":"` + damaged + `","to":"` + damaged + `","code":"x"}`},
+		{"one of what was deleted", folder + "gaps/" + deleted + "-" + deleted, `{"timeline":1,"from":"` + deleted + `","to":"` + deleted + `"}`},
+		{"one of everything", folder + "gaps/" + segments[0] + "-" + segments[4], `{"timeline":1,"from":"` + segments[0] + `","to":"` + segments[4] + `"}`},
+		{"a claim", folder + "claims/00000002", `{"from":1}`},
+		{"a refused note", gone + ".found/refused-0011223344556677", `{"kind":"refused","name":"` + deleted + `","what":"x"}`},
+		{"a broken note", gone + ".found/broken-0011223344556677", `{"kind":"broken","name":"` + deleted + `","what":"x"}`},
+		{"an unrelated note", at + ".found/unrelated-0011223344556677", `{"kind":"unrelated","name":"` + damaged + `","what":"x"}`},
+		{"a note that is none", at + ".found/refused-0011223344556678", "x"},
+		{"a healed note", at + ".damage/healed-0011223344556677", `{"name":"` + damaged + `","what":"x"}`},
+		{"an object that was kept", at + ".damage/object-0011223344556677", "x"},
+		{"a found note of another object", at + ".damage/found-0011223344556677", `{"name":"` + damaged + `","what":"x"}`},
+		{"a healed note of what was deleted", gone + ".damage/healed-0011223344556677", `{"name":"` + deleted + `","what":"x"}`},
+	} {
+		replaceObject(t, st, forged.name, []byte(forged.text))
+		if d, b, n, a := alarms(); d < damage || b < breaks || n > there || a > 0 {
+			t.Errorf("with %s: %d files known to be damaged, %d breaks, %d segments, %d acknowledged", forged.what, d, b, n, a)
+		}
+	}
+	// Who has the password may say it.
+	if err := wal.Acknowledge(t.Context(), st, id, system, wal.Acknowledgement{Timeline: 1, From: damaged, To: damaged, By: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	if d, _, _, a := alarms(); d != 0 || a != 1 {
+		t.Errorf("acknowledged: %d files known to be damaged, %d acknowledged", d, a)
+	}
+	replaced := readObject(t, st, folder+"gaps/"+damaged+"-"+damaged)
+	if err := wal.RememberDamage(t.Context(), st, object(t, system, segments[2]), errors.New("a test")); err != nil {
+		t.Fatal(err)
+	}
+	replaceObject(t, st, folder+"gaps/"+segments[2]+"-"+segments[2], replaced) // said of another file
+	if d, _, _, _ := alarms(); d != 1 {
+		t.Errorf("an acknowledgement of another file: %d files known to be damaged", d)
+	}
+}
