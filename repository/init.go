@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/kit"
 	"github.com/trustlayer/cofre/repository/opening"
+	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/store"
 )
@@ -66,7 +67,7 @@ func newKit(ctx context.Context, c Config, b *blobs.Storage) (*kit.Kit, error) {
 	return kit.New(b.Store.URL(), c.PasswordSource, c.CopyOf, f), nil
 }
 
-// RestoreFormat puts the format back that is missing, from the text of a recovery kit, after the repository was opened with it. It returns the names of
+// RestoreFormat puts the format back that is missing or another, from the text of a recovery kit, after an index was read with it. It returns the names of
 // what it has written.
 //
 // Errors: cofre.ErrExists if nothing was missing; ErrCorrupt if the kit is not that of this repository, or was mistyped; ErrWrongKey; those of the store.
@@ -87,7 +88,11 @@ func RestoreFormat(ctx context.Context, c Config, text string) ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("with the format of the kit: %w", err)
 	}
-	if err := errors.Join(r.refresh(ctx), r.Close(ctx)); err != nil {
+	of := kit.OfThis(ctx, b, func(ctx context.Context, id blob.ID) error {
+		_, err := pruning.Index(ctx, r.kopia, id)
+		return err
+	})
+	if err := errors.Join(of, r.refresh(ctx), r.Close(ctx)); err != nil {
 		return nil, r.explain("with the format of the kit", err)
 	}
 	return f.Restore(ctx, b)

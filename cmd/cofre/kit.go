@@ -19,8 +19,8 @@ func newKitCommand(a *app) *cobra.Command {
 		Long: `Print the recovery kit of the configured repository, and of its copies: where it is, where its password is, and how to
 read it without cofre. Print it or keep it elsewhere; it holds no secret.
 
-It also holds the format, the small file that leads from the password to everything else. If the repository has lost it, --restore puts it
-back from a file that holds the kit, or those lines of it, after the repository was opened with it; what is there is left as it is.`,
+It also holds the format, the small file that leads from the password to everything else. If the repository has lost it, or has another, --restore puts
+it back from a file that holds the kit, or those lines of it, after an index was read with it; another one is kept below cofre/keys/.`,
 		Args: cobra.NoArgs,
 		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {
 			if restore != "" {

@@ -108,9 +108,33 @@ func ParseFormat(kit string) (Format, error) {
 	return f, nil
 }
 
-// Restore puts back what of the format is missing, of both copies. What is there is left as it is. It returns the names of what it has written.
+// OfThis says whether a format is that of the repository: read reads an index with it, and one that can be read is enough.
 //
-// Errors: cofre.ErrExists if nothing was missing; those of the store.
+// Errors: cofre.ErrCorrupt if there are indexes and none can be read; those of the store.
+func OfThis(ctx context.Context, b *blobs.Storage, read func(context.Context, blob.ID) error) error {
+	var wrong error
+	for o, err := range b.Store.List(ctx, "x") {
+		if err != nil {
+			return err
+		}
+		id, ok := b.Naming.ID(o.Name)
+		if !ok || len(id) < 2 || !strings.ContainsRune("nsr", rune(id[1])) { // an epoch's marker
+			continue
+		}
+		if wrong = read(ctx, id); wrong == nil {
+			return nil
+		}
+	}
+	if wrong != nil {
+		return cofre.Fail(cofre.Say("kit.of_another", "no index of this repository can be read with it: it is the kit of another one ({{.error}})", "error", wrong), cofre.ErrCorrupt)
+	}
+	return nil
+}
+
+// Restore puts back what of the format is missing, of both copies, and of Kopia's two files what is another than in the kit: that is kept beside the
+// keys, as cofre/keys/NAME.damaged-HASH. Call OfThis before. It returns the names of what it has written.
+//
+// Errors: cofre.ErrExists if there was nothing to do; those of the store.
 func (f Format) Restore(ctx context.Context, b *blobs.Storage) (written []string, err error) {
 	for _, id := range formatBlobs {
 		data, ok := f[id]
@@ -120,6 +144,12 @@ func (f Format) Restore(ctx context.Context, b *blobs.Storage) (written []string
 		for _, name := range copiesOf(b, id) {
 			err := b.Store.Create(ctx, name, bytes.NewReader(data), int64(len(data)))
 			if errors.Is(err, cofre.ErrExists) {
+				if id == walKey {
+					continue // another one may be newer, and there is no telling
+				}
+				err = replace(ctx, b.Store, name, id, data)
+			}
+			if errors.Is(err, errSame) {
 				continue
 			}
 			if err != nil {
@@ -133,6 +163,26 @@ func (f Format) Restore(ctx context.Context, b *blobs.Storage) (written []string
 			cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content"))
 	}
 	return written, nil
+}
+
+var errSame = errors.New("it is as in the kit")
+
+// replace puts data in the place of an object, and keeps what was there. What is too large for a format is not kept.
+func replace(ctx context.Context, st cofre.Store, name string, id blob.ID, data []byte) error {
+	was, err := bounded.Read(ctx, st, name, blobs.LargestFormat)
+	switch {
+	case err == nil && bytes.Equal(was, data):
+		return errSame
+	case err == nil:
+		sum := sha256.Sum256(was)
+		kept := "cofre/keys/" + string(id) + ".damaged-" + hex.EncodeToString(sum[:8])
+		if err := st.Create(ctx, kept, bytes.NewReader(was), int64(len(was))); err != nil && !errors.Is(err, cofre.ErrExists) {
+			return err
+		}
+	case !errors.Is(err, cofre.ErrCorrupt):
+		return err
+	}
+	return st.Replace(ctx, name, bytes.NewReader(data), int64(len(data)))
 }
 
 // Remains is the name of something that only a repository leaves; "" if there is nothing. The files that an init writes first are not taken
@@ -184,7 +234,9 @@ func FindLost(ctx context.Context, b *blobs.Storage) error {
 func (f Format) Over(st cofre.Store, b *blobs.Storage) cofre.Store {
 	o := over{Store: st, data: map[string][]byte{}}
 	for id, data := range f {
-		o.data[copiesOf(b, id)[0]] = data
+		for _, name := range copiesOf(b, id) {
+			o.data[name] = data
+		}
 	}
 	return o
 }
