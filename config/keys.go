@@ -76,7 +76,7 @@ var rootKeys = []Key{
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
 	{"log", "how the log is written", "como o log é escrito", nil, "", first, notYet},
-	{"state_dir", "caches of this machine, and what it has seen of the journal; if it is deleted, nothing is lost but that memory", "caches desta máquina, e o que ela viu do diário; se for apagado, nada se perde além dessa memória", nil, "`~/.cache/cofre`", first, "every command"},
+	{"state_dir", "caches of this machine, and what it has seen of the journal; if it is deleted, nothing is lost but that memory, and every command says so until `cofre journal verify --since LINE` has compared a line that somebody kept", "caches desta máquina, e o que ela viu do diário; se for apagado, nada se perde além dessa memória, e todo comando diz isso até que `cofre journal verify --since LINHA` compare uma linha que alguém guardou", nil, "`~/.cache/cofre`", first, "every command"},
 }
 
 var repositoryKeys = []Key{
