@@ -82,6 +82,39 @@ ALTER DATABASE hers SET search_path = trap, pg_catalog`)
 	})
 }
 
+// Once a superuser's session keeps login triggers from running, an error that is not about that changes nothing of it.
+func TestLoginTriggersStayOff(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		if major < 17 {
+			t.Skip("login triggers are of version 17")
+		}
+		s := testkit.Postgres(t, major, testkit.Own())
+		s.Exec(t, "postgres", "CREATE DATABASE hers")
+		s.Exec(t, "hers", `CREATE TABLE logins (who text); CREATE FUNCTION login() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.logins VALUES (session_user); END$$;
+CREATE EVENT TRIGGER login ON login EXECUTE FUNCTION login()`)
+		connect := func(database string) error {
+			conn, err := postgres.Connect(t.Context(), s.Config(database))
+			if err != nil {
+				return err
+			}
+			return postgres.Close(t.Context(), conn)
+		}
+		if err := connect("postgres"); err != nil {
+			t.Fatal(err)
+		}
+		if err := connect("absent"); !errors.Is(err, cofre.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if err := connect("hers"); err != nil {
+			t.Fatal(err)
+		}
+		s.Exec(t, "postgres", "ALTER ROLE postgres SET event_triggers = off")
+		if n := s.Query(t, "hers", "SELECT count(*) FROM logins"); n != "0" {
+			t.Errorf("the trigger ran %s times", n)
+		}
+	})
+}
+
 func TestConnectErrors(t *testing.T) {
 	s := testkit.Postgres(t, 0)
 	wrong := s.TCPConfig("postgres")

@@ -130,10 +130,11 @@ func login(ctx context.Context, p *pgx.ConnConfig) (*pgx.Conn, error) {
 	plain := p.Copy()
 	if o, ok := loginOptions.Load(loginKey(p)); ok && o != "" {
 		addOptions(p.RuntimeParams, o.(string))
-		if conn, err := pgx.ConnectConfig(ctx, p); err == nil || ctx.Err() != nil {
+		conn, err := pgx.ConnectConfig(ctx, p)
+		if err == nil || !refusesOptions(err) {
 			return conn, err
 		}
-		loginOptions.Delete(loginKey(p)) // another server, or another role, is there by now
+		loginOptions.Delete(loginKey(p)) // another server, role or pooler is there by now
 	}
 	conn, err := pgx.ConnectConfig(ctx, plain)
 	var server *pgconn.PgError
@@ -147,10 +148,20 @@ func login(ctx context.Context, p *pgx.ConnConfig) (*pgx.Conn, error) {
 	if again == nil {
 		return conn, nil
 	}
-	if errors.As(again, &server) && server.Code == "42501" && strings.Contains(server.Message, `"event_triggers"`) {
+	if errors.As(again, &server) && server.Code == "42501" && strings.Contains(server.Message, "event_triggers") {
 		err = &loginFailure{err}
 	}
 	return nil, err
+}
+
+// refusesOptions reports whether the error is about the parameter that keeps login triggers from running: the role may not set it, the version
+// does not know it, or a pooler takes no options. Any other error says nothing of it, and without it the triggers of the database would run.
+func refusesOptions(err error) bool {
+	var server *pgconn.PgError
+	if !errors.As(err, &server) {
+		return false
+	}
+	return server.Code == "08P01" || strings.Contains(server.Message, "event_triggers")
 }
 
 // loginFailure is an error that a login trigger may have raised.
