@@ -2,6 +2,7 @@ package cofre
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"unicode/utf8"
 )
@@ -41,8 +42,35 @@ func escaped(s, but string) string {
 	return b.String()
 }
 
+// PrintableJSON is a writer of JSON documents, each in one Write, that a terminal only shows: what would act in a string, and JSON lets stand as it
+// is, is written as \u202e, which means the same.
+func PrintableJSON(to io.Writer) io.Writer { return printableJSON{to} }
+
+type printableJSON struct{ to io.Writer }
+
+func (p printableJSON) Write(document []byte) (int, error) {
+	n := len(document)
+	if text := string(document); strings.ContainsFunc(text, actsInString) {
+		var b strings.Builder
+		for _, r := range text {
+			if actsInString(r) {
+				fmt.Fprintf(&b, `\u%04x`, r)
+			} else {
+				b.WriteRune(r)
+			}
+		}
+		document = []byte(b.String())
+	}
+	if _, err := p.to.Write(document); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func actsInString(r rune) bool { return r >= 0x7f && acts(r) }
+
 // acts reports whether a terminal does something for r besides drawing it: C0, DEL and C1 (ECMA-48), line and paragraph separators, and
-// the marks that turn the direction of text (Unicode Standard Annex 9).
+// the marks that turn the direction of text (Unicode Standard Annex 9, section 2).
 func acts(r rune) bool {
-	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x61c || r == 0x200e || r == 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }

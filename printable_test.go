@@ -1,6 +1,8 @@
 package cofre_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"testing"
 
 	"github.com/trustlayer/cofre"
@@ -16,6 +18,7 @@ func TestPrintable(t *testing.T) {
 		"fdp.\u202egpj":                    `fdp.\u202egpj`,
 		"\x7f\x00":                         `\x7f\x00`,
 		"日本\u2028語":                        `日本\u2028語`,
+		"a\u200fb\u061c":                   `a\u200fb\u061c`,
 	} {
 		if got := cofre.Printable(s); got != want {
 			t.Errorf("%q is written %q, want %q", s, got, want)
@@ -23,5 +26,26 @@ func TestPrintable(t *testing.T) {
 	}
 	if got := cofre.PrintableLines("a\n\tb\x1bc\r\n"); got != "a\n\tb\\x1bc\\r\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestPrintableJSON(t *testing.T) {
+	name := "fdp.\u202egpj \u009b31m \x7f \u2066\x1b[2K\r\n relatório 日本 \U0001f980"
+	var b bytes.Buffer
+	enc := json.NewEncoder(cofre.PrintableJSON(&b))
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(map[string]string{"name": name}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{
+  "name": "fdp.\u202egpj \u009b31m \u007f \u2066\u001b[2K\r\n relatório 日本 🦀"
+}
+`
+	if b.String() != want {
+		t.Errorf("%q is written %q", name, b.String())
+	}
+	var back map[string]string
+	if err := json.Unmarshal(b.Bytes(), &back); err != nil || back["name"] != name {
+		t.Errorf("%q came back as %q, %v", name, back["name"], err)
 	}
 }

@@ -38,7 +38,7 @@ type Lines struct {
 
 // NewLines writes to w, one Write for each event.
 func NewLines(w io.Writer) *Lines {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(cofre.PrintableJSON(w))
 	enc.SetEscapeHTML(false)
 	return &Lines{enc: enc}
 }

@@ -270,7 +270,7 @@ func (a *App) finish(ctx context.Context, err error) int {
 // Document prints the JSON document of a command.
 func (a *App) Document(v any) error {
 	a.printed = true
-	enc := json.NewEncoder(Raw(a.Out)) // names stay as they are
+	enc := json.NewEncoder(cofre.PrintableJSON(Raw(a.Out))) // names stay as they are
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(noNulls(v)); err != nil {
