@@ -66,14 +66,15 @@ func ours(l *seal.Ledger, name string) bool {
 	return sealed || !l.Raised && !l.Removed[name]
 }
 
-// Unread says of the indexes that somebody with the password may have written that one of them cannot be read; nil if all can.
+// Unread says of the indexes that somebody with the password may have written that one of them cannot be read; nil if all can. If the seals are gone
+// that say which others are believed, it may be any of them.
 //
 // Errors: cofre.ErrCorrupt, with its name.
 func Unread(storage *blobs.Storage, l *seal.Ledger) error {
 	passed := storage.Indexes.Passed()
 	for _, id := range slices.Sorted(maps.Keys(passed)) {
 		name := storage.Naming.Name(id)
-		if !ours(l, name) {
+		if told := l.Said || !l.Raised; told && !ours(l, name) {
 			continue
 		}
 		return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_unread", "{{.name}}: this index cannot be read, and what only it names is not there: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
