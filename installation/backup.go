@@ -38,7 +38,9 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	if err != nil {
 		return nil, err
 	}
-	walorigin.Attend(ctx, in.cfg, func(m cofre.Message) { in.warn(m) })
+	if err := walorigin.Attend(ctx, in.cfg, func(m cofre.Message) { in.warn(m) }); err != nil {
+		return nil, err
+	}
 	if copies := in.cfg.Copies; len(copies) > 0 {
 		// A promise of the file that this does not keep is not passed over in silence.
 		in.warn(cofre.Say("backup.copies", "this version brings only WAL to copies: the recovery point will be in {{.repository}}, and not in {{.copies}}", "repository", in.cfg.Repository.URL, "copies", urlsOf(copies)))

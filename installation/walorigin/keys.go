@@ -2,6 +2,7 @@ package walorigin
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/trustlayer/cofre"
@@ -10,51 +11,55 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal/keyfile"
 )
 
-// Attend does for the WAL of an installation what each backup does: the host's own keys are believed, and the key that reads it is kept twice. What could not
-// be done is told, and ends nothing.
-func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) {
+// Attend does for the WAL of an installation what each backup does: the host's own keys are believed, and the key that reads it is kept twice in each
+// repository. What could not be done is told, and ends nothing, unless the repository itself cannot be reached: what comes next would wait as long.
+//
+// Errors: cofre.ErrUnreachable of the repository.
+func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) error {
 	if err := AdmitOwn(ctx, cfg); err != nil {
 		warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
 	}
-	if err := KeepKeys(ctx, cfg, warn); err != nil {
-		warn(cofre.Say("wal.key_not_kept", "the key for WAL is not kept twice: {{.cause}}", "cause", err))
+	for i, r := range cfg.Repositories() {
+		err := keepKeys(ctx, r, warn)
+		if i == 0 && errors.Is(err, cofre.ErrUnreachable) {
+			return err
+		}
+		if err != nil {
+			warn(cofre.Say("wal.key_not_kept", "the key for WAL is not kept twice: {{.cause}}", "cause", err))
+		}
 	}
+	return nil
 }
 
-// KeepKeys stores what is missing, or damaged, of the two copies of the key for WAL, in each repository. What was lost is told; that a repository of before
+// keepKeys stores what is missing, or damaged, of the two copies of the key for WAL. What was lost is told; that a repository of before
 // had one copy is not. Nothing is unlocked unless something is to be stored.
 //
 // Errors: those of walstore.Open and keyfile.Open; the stores'.
-func KeepKeys(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) error {
-	for _, r := range cfg.Repositories() {
-		st, err := walstore.Open(ctx, r)
-		if err != nil {
-			return err
-		}
-		lacking, err := keyfile.Lacking(ctx, st)
-		if err != nil || len(lacking) == 0 {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		password, err := r.Password.Read()
-		if err != nil {
-			return err
-		}
-		opened, err := keyfile.Open(ctx, st, password)
-		if err != nil {
-			return err
-		}
-		stored, err := keyfile.Complete(ctx, st, opened)
-		if err != nil {
-			return err
-		}
-		for _, l := range lacking {
-			for _, object := range []string{l.Object, l.Other} {
-				if l.IsLoss() && slices.Contains(stored, object) {
-					warn(cofre.Say("wal.key_stored_again", "{{.object}} of {{.url}} was missing or damaged, and is stored again from its other copy", "object", object, "url", r.URL))
-				}
+func keepKeys(ctx context.Context, r config.Repository, warn func(cofre.Message)) error {
+	st, err := walstore.Open(ctx, r)
+	if err != nil {
+		return err
+	}
+	lacking, err := keyfile.Lacking(ctx, st)
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	password, err := r.Password.Read()
+	if err != nil {
+		return err
+	}
+	opened, err := keyfile.Open(ctx, st, password)
+	if err != nil {
+		return err
+	}
+	stored, err := keyfile.Complete(ctx, st, opened)
+	if err != nil {
+		return err
+	}
+	for _, l := range lacking {
+		for _, object := range []string{l.Object, l.Other} {
+			if l.IsLoss() && slices.Contains(stored, object) {
+				warn(cofre.Say("wal.key_stored_again", "{{.object}} of {{.url}} was missing or damaged, and is stored again from its other copy", "object", object, "url", r.URL))
 			}
 		}
 	}
