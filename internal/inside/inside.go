@@ -190,14 +190,19 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() // only read
-	info, err := f.Stat()
-	if err != nil {
+	if err := regular(f); err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file: %w", f.Name(), cofre.ErrRefused)
-	}
 	return io.ReadAll(f)
+}
+
+// regular refuses what is open and is no file.
+func regular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file: %w", f.Name(), cofre.ErrRefused)
+	}
+	return err
 }
 
 // ReadDir lists the directory, by name.

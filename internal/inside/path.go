@@ -165,12 +165,8 @@ func ReadFile(file string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close() // only read
-	info, err := f.Stat()
-	if err != nil {
+	if err := regular(f); err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file: %w", file, cofre.ErrRefused)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxKept+1))
 	if err == nil && len(b) > MaxKept {

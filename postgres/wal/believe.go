@@ -49,11 +49,6 @@ func (a Archive) announce(ctx context.Context, system cofre.SystemID) {
 	}
 }
 
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*origin.Error](err)
-	return ok
-}
-
 // OriginsOf reads who is believed of a system's WAL. With fresh set, what was read before does not count.
 type OriginsOf func(ctx context.Context, system cofre.SystemID, fresh bool) (*origin.Set, error)
 
@@ -118,12 +113,12 @@ func (i Identity) judge(ctx context.Context, object string, p proof) error {
 			i.believes.from[object] = true
 			i.believes.mu.Unlock()
 		}
-		if fresh && isRefusal(err) {
+		if fresh && origin.IsRefusal(err) {
 			i.believes.mu.Lock()
 			i.believes.met = cmp.Or(i.believes.met, err)
 			i.believes.mu.Unlock()
 		}
-		if fresh || !isRefusal(err) {
+		if fresh || !origin.IsRefusal(err) {
 			return err
 		}
 	}
@@ -285,6 +280,6 @@ func (inv *Inventory) judgeBeginnings(ctx context.Context, st cofre.Store) error
 func (inv *Inventory) unheard() []cofre.Timeline {
 	return slices.DeleteFunc(inv.Orphans(), func(tli cofre.Timeline) bool {
 		object := ObjectName(inv.SystemID, pgdata.HistoryOf(tli))
-		return slices.ContainsFunc(inv.Unread, func(u Unread) bool { return u.Object == object && isRefusal(u.Err) })
+		return slices.ContainsFunc(inv.Unread, func(u Unread) bool { return u.Object == object && origin.IsRefusal(u.Err) })
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // What is known of damage lies next to the object, in FILE.damage/, and expires with it: found-ID says that whoever has the
@@ -121,7 +122,7 @@ func (otherKey) Unwrap() error { return cofre.ErrWrongKey }
 //
 // Errors: the store's.
 func RememberDamage(ctx context.Context, st cofre.Store, object string, why error) error {
-	if isRefusal(why) {
+	if origin.IsRefusal(why) {
 		return nil // it ends when the key is admitted, whatever becomes of the object
 	}
 	id, err := storedIdent(ctx, st, object)

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Unread is an object beside the segments that cannot be read, or that has a name which no file of the cluster has: a history, an
@@ -29,7 +30,7 @@ func (inv *Inventory) pass(object string, err error) error {
 
 // MoveAway is what to do about an object that nobody reads, because of err. One of a host that waits to be believed is whole.
 func MoveAway(err error) cofre.Message {
-	if isRefusal(err) && !cofre.HintOf(err).IsZero() {
+	if origin.IsRefusal(err) && !cofre.HintOf(err).IsZero() {
 		return cofre.HintOf(err)
 	}
 	return cofre.Say("wal.move_away", "cofre wal mend stores a history afresh if another repository has it or WAL of its timeline is there, and cofre wal acknowledge an acknowledgement; what is left of it, move out of the repository")

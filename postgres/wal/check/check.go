@@ -57,7 +57,7 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	}
 	for _, u := range inv.Unread {
 		f := cofre.Finding{Check: string(cofre.LevelContent), Kind: cofre.KindCluster, Object: u.Object}
-		if isRefusal(u.Err) {
+		if origin.IsRefusal(u.Err) {
 			all = append(all, f.Saying(cofre.SayError(u.Err)))
 			continue
 		}
@@ -70,11 +70,6 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil
-}
-
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*origin.Error](err)
-	return ok
 }
 
 // Options say what is read back of WAL. The zero value reads everything.

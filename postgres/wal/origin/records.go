@@ -240,6 +240,12 @@ func (e *Error) Message() cofre.Message {
 // Unwrap is cofre.ErrRefused.
 func (e *Error) Unwrap() error { return cofre.ErrRefused }
 
+// IsRefusal reports whether an error is an Error.
+func IsRefusal(err error) bool {
+	_, ok := errors.AsType[*Error](err)
+	return ok
+}
+
 // Judge says whether an object is believed, by what its header states and the arguments of its line StanzaType; known is false if it is believed
 // although nothing proves where it comes from: it was stored before that was required.
 //
