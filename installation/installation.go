@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -127,11 +128,12 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 	if err != nil {
 		return nil, err
 	}
+	know := sync.OnceValues(func() (*journaling.Known, error) { return in.knownJournal(ctx, "") })
 	if !in.pastSaid {
 		in.pastSaid = true
-		in.warn(journaling.Past(in.book, func() (*journaling.Known, error) { return in.knownJournal(ctx, "") })...)
+		in.warn(journaling.Past(in.book, know)...)
 	}
-	cat.Believe(in.dated(ctx))
+	cat.Believe(in.dated(ctx, know))
 	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {
 		cat.Lack(u.Unread(ctx))
 	}
@@ -144,10 +146,11 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 }
 
 // dated gives points the times that count, as far as the journal says. If the newest by its own clock is not the newest, the observer is told.
-func (in *Installation) dated(ctx context.Context) func([]cofre.RecoveryPoint) []cofre.RecoveryPoint {
+func (in *Installation) dated(ctx context.Context, know func() (*journaling.Known, error)) func([]cofre.RecoveryPoint) []cofre.RecoveryPoint {
 	return func(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
 		h := &expiry.History{Installation: in.Name()}
-		if _, err := in.Journal().Verify(ctx, "", journaling.Reading{Visit: h.Take}); err != nil {
+		k, err := know()
+		if _, err = journaling.Verify(ctx, k, err, journaling.Reading{Visit: h.Take}); err != nil {
 			return points // with what is damaged of it a restore has to go on
 		}
 		in.warn(h.Overtaken(points)...)
