@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -225,25 +224,6 @@ func TestWrongVariablesAreNamed(t *testing.T) {
 	_, err = config.FromEnvironment(nothing)
 	if !errors.Is(err, cofre.ErrConfig) || !strings.Contains(cofre.Hint(err), "cofre init") {
 		t.Errorf("no variable at all gave %v", err)
-	}
-}
-
-func TestSchedules(t *testing.T) {
-	start := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]string{
-		"0 2 * * *":    "2026-11-25T02:00:00Z",
-		"*/30 * * * *": "2026-11-24T12:30:00Z",
-		"0 3 * * 0":    "2026-11-29T03:00:00Z",
-		"@monthly":     "2026-12-01T00:00:00Z",
-		"":             "error", "0 2 * *": "error", "0 2 * * * *": "error", "TZ=": "error", "CRON_TZ=UTC 0 2 * * *": "error", "0 0 30 2 *": "error",
-	} {
-		got := "error"
-		if s, err := config.ParseSchedule(text); err == nil {
-			got = s.Next(start).Format(time.RFC3339)
-		}
-		if got != want {
-			t.Errorf("%q is next due at %s, want %s", text, got, want)
-		}
 	}
 }
 

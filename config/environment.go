@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/schedule"
 )
 
 // The guide's own variables. An installation that follows it switches to cofre without writing a file.
@@ -179,11 +180,11 @@ func (e *environment) database(days int) *Database {
 
 // mustSchedule is for the schedules that are written in this package.
 func mustSchedule(text string) Schedule {
-	s, err := ParseSchedule(text)
+	s, err := schedule.Parse(text)
 	if err != nil {
 		panic("config: internal error: " + err.Error())
 	}
-	return s
+	return Schedule{s}
 }
 
 // Hint is the hint that fits this configuration: the one about its file, or the one about variables if there is no file.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/pattern"
+	"github.com/trustlayer/cofre/schedule"
 )
 
 // secretHint says what a secret is written as, to people who wrote the secret itself.
@@ -30,12 +31,15 @@ func (s *Secret) decodeText(d *decoding, text string) (what, hint cofre.Message)
 	return cofre.Say("config.secret_in_clear", "is a secret written in clear"), secretHint()
 }
 
+// Schedule says when something is due.
+type Schedule struct{ schedule.Schedule }
+
 func (s *Schedule) decodeText(_ *decoding, text string) (what, hint cofre.Message) {
-	parsed, err := ParseSchedule(text)
+	parsed, err := schedule.Parse(text)
 	if err != nil {
 		return cofre.Say("config.not_a_schedule", "is not a schedule: {{.error}}", "error", err), cofre.Say("config.schedule_form", `five fields as in crontab: minute hour day month weekday; "0 2 * * *" is every day at 02:00`)
 	}
-	*s = parsed
+	s.Schedule = parsed
 	return what, hint
 }
 
