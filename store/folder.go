@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Modes of what is made in a folder that is its owner's alone, and in one that its group may write: several users of one
@@ -50,7 +51,11 @@ func (f *folder) prepare(create bool) error {
 		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist) && create:
-		return f.explain("create", f.root, f.makeDir(f.root))
+		made, err := inside.MakeAs(f.root, dirMode)
+		if err == nil {
+			err = made.Close()
+		}
+		return f.explain("create", f.root, err)
 	case errors.Is(err, fs.ErrNotExist):
 		return cofre.WithHint(fmt.Errorf("folder %s does not exist: %w", f.root, cofre.ErrNoRepo),
 			cofre.Say("store.mount", "mount the disk it is on, or create a repository there with cofre init"))
@@ -80,7 +85,12 @@ func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size
 		return err
 	}
 	path := f.path(name)
-	temp, err := f.createTemp(path)
+	in, err := f.below(filepath.Dir(path), true)
+	if err != nil {
+		return f.explain(verb, path, err)
+	}
+	defer in.Close() // only named in
+	temp, err := f.createTemp(in, filepath.Base(path))
 	if err != nil {
 		return f.explain(verb, path, err)
 	}
@@ -99,52 +109,73 @@ func (f *folder) write(ctx context.Context, verb, name string, r io.Reader, size
 	return f.explain(verb, path, err)
 }
 
-// createTemp begins the file that will be at path, and makes its directory if that is missing.
-func (f *folder) createTemp(path string) (*durable.File, error) {
-	dir := filepath.Dir(path)
-	for {
-		temp, err := durable.CreateAs(filepath.Join(dir, tempName()), path, fileMode)
-		if errors.Is(err, fs.ErrNotExist) && dir != f.root {
-			// The root itself is not made again: a disk that was unmounted meanwhile is an error.
-			if err := f.makeDir(dir); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err == nil && f.shared {
-			f.share(temp.Name(), sharedFile)
-		}
-		return temp, err
+// below opens a directory of the folder, and makes it if it is missing and to be made. Others may write into the folder, too: a link that one
+// of them has put there is followed only to what is theirs.
+//
+// Errors: cofre.ErrRefused for another link; fs.ErrNotExist if it is missing, or if the folder itself is: that is not made again, as a disk
+// that was unmounted meanwhile is an error.
+func (f *folder) below(dir string, missing bool) (*inside.Dir, error) {
+	root, err := inside.Open(f.root)
+	if err != nil {
+		return nil, err
 	}
+	rel, err := filepath.Rel(f.root, dir)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	in, err := inside.OpenAs(root.At(rel))
+	err = errors.Join(err, root.Close())
+	if errors.Is(err, fs.ErrNotExist) && missing && dir != f.root {
+		if err := f.makeDir(dir); err != nil {
+			return nil, err
+		}
+		return f.below(dir, missing)
+	}
+	return in, err
 }
 
-// share gives what was made to the group of the folder. The mode given when it was made is less the umask. It is best
-// effort: a network mount may take neither, and let everybody write all the same.
-func (f *folder) share(path string, mode fs.FileMode) {
-	_ = os.Chown(path, -1, f.gid)
-	_ = os.Chmod(path, mode)
+// createTemp begins the file of a name in an open directory.
+func (f *folder) createTemp(in *inside.Dir, name string) (*durable.File, error) {
+	temp, err := durable.CreateAs(in.At(tempName()), in.At(name), fileMode)
+	if err == nil && f.shared {
+		// The mode given when it was made is less the umask. It is best effort: a network mount may take neither, and let everybody
+		// write all the same. By the open file: somebody else of the group may put a link in the place of its name.
+		_ = temp.Chown(-1, f.gid)
+		_ = temp.Chmod(sharedFile)
+	}
+	return temp, err
 }
 
 // makeDir makes a directory and its missing parents, each durable before anything is put into it.
 func (f *folder) makeDir(dir string) error {
-	err := os.Mkdir(dir, dirMode)
-	switch {
-	case errors.Is(err, fs.ErrExist):
+	in, err := f.below(filepath.Dir(dir), true)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only named in
+	name := filepath.Base(dir)
+	if err := in.Mkdir(name); errors.Is(err, fs.ErrExist) {
 		return nil // another writer was faster, and syncs it
-	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(dir, f.root+string(filepath.Separator)) && filepath.Dir(dir) == f.root:
-		return err // the root is gone
-	case errors.Is(err, fs.ErrNotExist):
-		if err := f.makeDir(filepath.Dir(dir)); err != nil {
-			return err
-		}
-		return f.makeDir(dir)
-	case err != nil:
+	} else if err != nil {
 		return err
 	}
 	if f.shared {
-		f.share(dir, sharedDir)
+		if err := f.shareDir(in, name); err != nil {
+			return err
+		}
 	}
-	return durable.SyncDir(filepath.Dir(dir))
+	return in.Sync()
+}
+
+// shareDir gives a directory that was made to the group of the folder, as createTemp does a file.
+func (f *folder) shareDir(in *inside.Dir, name string) error {
+	made, err := in.Sub(name)
+	if err != nil {
+		return err
+	}
+	_ = os.Chown(made.At("."), -1, f.gid)
+	_ = os.Chmod(made.At("."), sharedDir)
+	return made.Close()
 }
 
 // contextReader ends a copy when the context does.
@@ -167,9 +198,13 @@ func (f *folder) Open(ctx context.Context, name string, offset, length int64) (i
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(f.path(name))
+	// Somebody else of those who write here may have put a pipe in its place, which would be waited for.
+	file, err := os.OpenFile(f.path(name), os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, f.explain("open", f.path(name), err)
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, errors.Join(f.explain("open", f.path(name), cmp.Or(err, errNoFile)), file.Close())
 	}
 	if length < 0 && offset == 0 {
 		return &folderReader{folder: f, Reader: file, File: file}, nil
@@ -234,8 +269,18 @@ func (f *folder) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	path := f.path(name)
-	return f.explain("delete", path, durable.Remove(path))
+	in, err := f.below(filepath.Dir(path), false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(durable.Remove(in.At(filepath.Base(path))), in.Close())
+	}
+	return f.explain("delete", path, err)
 }
+
+// errNoFile is of what lies where an object is to be, and is none.
+var errNoFile = fmt.Errorf("is no file: %w", cofre.ErrRefused)
 
 func (f *folder) Free(context.Context) (int64, error) {
 	var s unix.Statfs_t

@@ -389,6 +389,11 @@ func openAs(p string, missing making) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if top != "/" {
+		if at.path, err = at.Real(); err != nil { // for people
+			return nil, errors.Join(err, at.Close())
+		}
+	}
 	w := walk{at: at, steps: strings.Split(rest, "/"), makers: map[uint32]string{}, making: missing}
 	for len(w.steps) > 0 {
 		if err := w.step(); err != nil {
