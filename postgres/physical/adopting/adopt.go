@@ -17,6 +17,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres"
@@ -165,7 +166,7 @@ func (a *Adoption) isCopy(ctx context.Context) error {
 	case exists(datadir.SignalFile):
 		return a.recovering()
 	}
-	b, err := os.ReadFile(filepath.Join(dir, datadir.RecoveryFile))
+	b, err := datadir.Read(filepath.Join(dir, datadir.RecoveryFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -174,7 +175,7 @@ func (a *Adoption) isCopy(ctx context.Context) error {
 			a.settings = append(a.settings, line)
 		}
 	}
-	opts, err := os.ReadFile(filepath.Join(dir, "postmaster.opts"))
+	opts, err := datadir.Read(filepath.Join(dir, "postmaster.opts"))
 	a.private = err == nil && strings.Contains(string(opts), datadir.RecoveringPrefix)
 	return nil
 }
@@ -182,14 +183,14 @@ func (a *Adoption) isCopy(ctx context.Context) error {
 // recovering is the refusal of a copy that has not been promoted.
 func (a *Adoption) recovering() error {
 	what := cofre.Say("adopt.recovering", "{{.dir}} has not ended its recovery", "dir", a.o.Dir)
-	if set, _ := os.ReadFile(filepath.Join(a.o.Dir, datadir.RecoveryFile)); strings.Contains(string(set), "recovery_target_action = 'shutdown'") {
+	if set, _ := datadir.Read(filepath.Join(a.o.Dir, datadir.RecoveryFile)); strings.Contains(string(set), "recovery_target_action = 'shutdown'") {
 		return refuse(what, cofre.Say("adopt.shuts_down", "each time that it is started it shuts down at its target: restore it again with --delta, --start and --action promote"))
 	}
 	if socket, port, err := whereItListens(a.o.Dir); a.Running && err == nil {
 		promote := fmt.Sprintf("psql -h %s -p %s -U %s -c 'SELECT pg_promote()' template1", shell.Quote(socket), port, shell.Quote(a.o.Superuser))
 		return refuse(what, cofre.Say("adopt.promote", "promote it: {{.command}}", "command", promote))
 	}
-	conf, _ := os.ReadFile(filepath.Join(a.o.Dir, "postgresql.conf")) // it may be elsewhere
+	conf, _ := inside.ReadFile(filepath.Join(a.o.Dir, "postgresql.conf")) // it may be elsewhere
 	return refuse(what, cofre.Say("adopt.start_and_promote", "start it, and look at it; cofre adopt then says how it is promoted: {{.command}}", "command", datadir.StartCommand(postgres.Ctl("start", a.o.Dir), a.o.Dir, conf)))
 }
 
@@ -245,7 +246,7 @@ func (a *Adoption) ask(ctx context.Context) error {
 //
 // Source: PostgreSQL, src/include/utils/pidfile.h.
 func whereItListens(dir string) (socket, port string, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	b, err := datadir.Read(filepath.Join(dir, "postmaster.pid"))
 	if err != nil {
 		return "", "", err
 	}
@@ -361,7 +362,7 @@ func (a *Adoption) Adopt(ctx context.Context) (*Result, error) {
 	case a.Running && !done.Restarted:
 		done.Next = append(done.Next, command(cofre.DoRestart, postgres.Ctl("restart", dir)))
 	case !a.Running:
-		conf, _ := os.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
+		conf, _ := inside.ReadFile(filepath.Join(dir, "postgresql.conf")) // it may be elsewhere
 		done.Next = append(done.Next, command(cofre.DoStart, datadir.StartCommand(postgres.Ctl("start", dir), dir, conf)))
 	}
 	return done, nil

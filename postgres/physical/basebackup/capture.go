@@ -193,7 +193,7 @@ func (r *reading) file(ctx context.Context, f found) error {
 			r.k.note(cofre.Say("cluster.read_again", "{{.file}} is read again: {{.error}}", "file", physical.ServerPath(facts.Path), "error", err))
 		}
 	}
-	in, err := os.Open(f.abs)
+	in, err := r.k.seen.Open(f.abs, f.as)
 	if gone(err) {
 		return nil
 	}
@@ -474,7 +474,7 @@ func (k *capture) judge() {
 func (k *capture) findBranches(walDir string) (err error) {
 	k.history = pgdata.History{Timeline: k.facts.StopTimeline}
 	if k.facts.StopTimeline != k.facts.Timeline {
-		b, err := os.ReadFile(filepath.Join(walDir, pgdata.HistoryName(k.facts.StopTimeline)))
+		b, err := datadir.Read(filepath.Join(walDir, pgdata.HistoryName(k.facts.StopTimeline)))
 		if err != nil {
 			return fmt.Errorf("read the history of timeline %d: %w", k.facts.StopTimeline, err)
 		}

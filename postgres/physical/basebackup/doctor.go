@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -230,7 +229,7 @@ func (d *doctor) strays(ctx context.Context) error {
 		if f.own {
 			continue
 		}
-		in, err := os.Open(f.abs)
+		in, err := d.seen.Open(f.abs, f.as)
 		if err == nil {
 			err = in.Close() // only opened
 		}

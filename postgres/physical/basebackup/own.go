@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
 )
 
 // A segment of the right name in the archive may be another cluster's: of a clone, or of a second recovery that took the
@@ -120,7 +120,7 @@ func (k *capture) isForeign(why cofre.Message) {
 // historyContent reads the history of a timeline from the server.
 func (k *capture) historyContent(ctx context.Context, tli cofre.Timeline) ([]byte, error) {
 	if k.walDir != "" {
-		return os.ReadFile(filepath.Join(k.walDir, pgdata.HistoryName(tli)))
+		return datadir.Read(filepath.Join(k.walDir, pgdata.HistoryName(tli)))
 	}
 	var content []byte
 	err := k.replicating(ctx, func(pg *pgconn.PgConn) error {
@@ -189,7 +189,7 @@ func (k *capture) proveOwn(ctx context.Context, names []string, otherwise func(c
 // segmentContent reads a segment from the server.
 func (k *capture) segmentContent(ctx context.Context, name string) ([]byte, error) {
 	if k.walDir != "" {
-		return os.ReadFile(filepath.Join(k.walDir, name))
+		return datadir.Read(filepath.Join(k.walDir, name))
 	}
 	size := k.facts.WALSegmentSize
 	s, err := pgdata.ParseSegment(name, size)

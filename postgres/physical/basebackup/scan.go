@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -30,6 +31,7 @@ type found struct {
 	own      bool  // PostgreSQL's, without which there is no cluster; not a file that somebody left here
 	relation bool  // consists of pages
 	block    int64 // the relation's number of the file's first page
+	as       int   // with whose rights root reads it
 }
 
 // scanner lists what belongs into a base backup. Files that vanish meanwhile are no error: what PostgreSQL
@@ -40,6 +42,7 @@ type scanner struct {
 	files            []found
 	others           []found // directories and links, parents first
 	spaces           []physical.Tablespace
+	as               int // whose link led here, to what is not theirs; inside.Anyone if none did
 	bytes            int64
 	left             []cofre.Message // what is no part of the cluster and left out, with the reason
 	unreadable       []cofre.Finding // what somebody left here and cannot be read
@@ -54,7 +57,7 @@ type scanner struct {
 //
 // Errors: of reading a directory of PostgreSQL's, if it has not vanished. Any other that cannot be read is named.
 func scan(ctx context.Context, seen view.View, blocksPerSegment int64) (*scanner, error) {
-	s := &scanner{seen: seen, blocksPerSegment: blocksPerSegment}
+	s := &scanner{seen: seen, blocksPerSegment: blocksPerSegment, as: inside.Anyone}
 	dir := seen.Here
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -141,6 +144,8 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 		case known && err != nil && !gone(err):
 			return err
 		case err == nil && (known || top && !strings.Contains(under, "/") && to.Mode().IsRegular()):
+			defer s.reading(s.as)
+			s.as = s.led(uidOf(info), to)
 			info, abs = to, at
 		default:
 			if _, again := os.Lstat(abs); !gone(again) {
@@ -150,7 +155,7 @@ func (s *scanner) child(ctx context.Context, abs, in, under string, mark func(*f
 			return nil
 		}
 	}
-	f := found{entry: entryOf(in, info), abs: abs, inode: inodeOf(info), own: ownFile(in, under)}
+	f := found{entry: entryOf(in, info), abs: abs, inode: inodeOf(info), own: ownFile(in, under), as: s.as}
 	switch {
 	case info.IsDir():
 		s.others = append(s.others, f)
@@ -190,11 +195,12 @@ func (s *scanner) tablespace(ctx context.Context, abs, in, name string, info fs.
 	link.Link = target
 	s.others = append(s.others, found{entry: link, abs: abs})
 	s.spaces = append(s.spaces, physical.Tablespace{OID: uint32(oid), Path: target})
-	if abs, info, err = s.seen.Follow(abs); err != nil {
+	abs, to, err := s.seen.Follow(abs)
+	if err != nil {
 		return fmt.Errorf("tablespace %s: %w", name, err)
 	}
 	root := path.Join(physical.TablespacesDir, name)
-	s.others = append(s.others, found{entry: entryOf(root, info), abs: abs})
+	s.others = append(s.others, found{entry: entryOf(root, to), abs: abs})
 	children, err := os.ReadDir(abs)
 	if err != nil {
 		return fmt.Errorf("tablespace %s: %w", name, err)
@@ -202,13 +208,34 @@ func (s *scanner) tablespace(ctx context.Context, abs, in, name string, info fs.
 	for _, c := range children {
 		// One directory per major version and catalog; a cluster that was upgraded left others there.
 		if strings.HasPrefix(c.Name(), "PG_") {
-			if err := s.child(ctx, filepath.Join(abs, c.Name()), path.Join(root, c.Name()), c.Name(), func(*found) {}); err != nil {
+			if err := s.spaceVersion(ctx, uidOf(info), filepath.Join(abs, c.Name()), path.Join(root, c.Name()), c.Name()); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+// spaceVersion lists what one version of PostgreSQL has in a tablespace to which a link of the user maker led. The directory above may be a disk's.
+func (s *scanner) spaceVersion(ctx context.Context, maker int, abs, in, name string) error {
+	defer s.reading(s.as)
+	if info, err := os.Lstat(abs); err == nil && info.IsDir() {
+		s.as = s.led(maker, info)
+	}
+	return s.child(ctx, abs, in, name, func(*found) {})
+}
+
+// led is with whose rights that is read to which a link of the user maker leads: whoever may write into a data directory could lead a backup of
+// root's to what only root may read, and find it in what is restored. What belongs to the maker of the link is theirs already.
+func (s *scanner) led(maker int, to fs.FileInfo) int {
+	if maker == 0 || to.IsDir() && uidOf(to) == maker {
+		return s.as
+	}
+	return maker
+}
+
+// reading puts back with whose rights is read.
+func (s *scanner) reading(as int) { s.as = as }
 
 func unreadable(in string, err error) cofre.Finding {
 	var pe *fs.PathError
@@ -281,6 +308,13 @@ func entryOf(in string, info fs.FileInfo) cofre.Entry {
 		e.Size = 0
 	}
 	return e
+}
+
+func uidOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return inside.Anyone
 }
 
 func inodeOf(info fs.FileInfo) uint64 {

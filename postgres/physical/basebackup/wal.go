@@ -5,14 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
+	"github.com/trustlayer/cofre/postgres/physical/view"
 )
 
 // The archive is asked every archivePoll whether the segments have arrived, and the operator is told what is
@@ -110,7 +112,7 @@ func (k *capture) includeWAL(ctx context.Context, dir string) error {
 		return err
 	}
 	for _, h := range histories {
-		b, err := os.ReadFile(h)
+		b, err := datadir.Read(h)
 		if gone(err) {
 			continue
 		}
@@ -126,7 +128,7 @@ func (k *capture) includeWAL(ctx context.Context, dir string) error {
 }
 
 func (k *capture) includeSegment(ctx context.Context, dir, name string) error {
-	f, err := os.Open(filepath.Join(dir, name))
+	f, err := view.View{Root: dir}.Open(filepath.Join(dir, name), inside.Anyone)
 	if gone(err) {
 		return cofre.WithHint(fmt.Errorf("WAL segment %s, which the backup needs, is no longer in pg_wal: %w", name, cofre.ErrNotFound),
 			cofre.Say("cluster.wal_keep_size", "raise wal_keep_size or max_slot_wal_keep_size above the WAL that a backup's duration makes, or configure a WAL archive"))

@@ -67,7 +67,7 @@ func ReadControl(ctx context.Context, dir string) (*pgdata.Control, error) {
 func ReadControlFile(ctx context.Context, dir string) ([]byte, *pgdata.Control, error) {
 	const tries, wait = 50, 10 * time.Millisecond
 	for i := 0; ; i++ {
-		b, err := os.ReadFile(filepath.Join(dir, pgdata.ControlFile))
+		b, err := Read(filepath.Join(dir, pgdata.ControlFile))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -86,7 +86,7 @@ func ReadControlFile(ctx context.Context, dir string) ([]byte, *pgdata.Control, 
 // LivePostmaster is the process that postmaster.pid names, if it lives. A process that has taken its number
 // since is not told apart: the restore is then refused once too often.
 func LivePostmaster(dir string) int {
-	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	b, err := Read(filepath.Join(dir, "postmaster.pid"))
 	if err != nil {
 		return 0
 	}

@@ -100,7 +100,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Action == "" {
 		o.Action = settings.ActionPause
 	}
-	b, err := os.ReadFile(filepath.Join(o.DataDir, pgdata.ControlFile))
+	b, err := datadir.Read(filepath.Join(o.DataDir, pgdata.ControlFile))
 	if err != nil {
 		return nil, err
 	}

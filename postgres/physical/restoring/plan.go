@@ -18,6 +18,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/across"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
 	"github.com/trustlayer/cofre/postgres"
@@ -318,7 +319,7 @@ func (p *plan) planDelta(dir string, out *cofre.Plan) {
 	if _, ok := readMarker(dir); ok {
 		return // of another component of a cluster that an earlier delta was allowed to overwrite
 	}
-	b, err := os.ReadFile(filepath.Join(dir, pgdata.ControlFile))
+	b, err := datadir.Read(filepath.Join(dir, pgdata.ControlFile))
 	if err != nil {
 		out.Refuse(cofre.Say("cluster.no_control", "{{.dir}} has no readable pg_control, so it is not known to be a data directory", "dir", dir), cofre.Say("cluster.name_cluster", "name the data directory of the cluster"))
 		return
@@ -531,7 +532,7 @@ func (p *plan) aside(path string) string {
 
 func readMarker(dir string) (marker, bool) {
 	var m marker
-	b, err := os.ReadFile(filepath.Join(dir, datadir.MarkerFile))
+	b, err := datadir.Read(filepath.Join(dir, datadir.MarkerFile))
 	if err != nil || json.Unmarshal(b, &m) != nil {
 		return marker{}, false
 	}
@@ -542,7 +543,7 @@ func readMarker(dir string) (marker, bool) {
 // recovered, and takes writes.
 func (p *plan) next(promoted bool) ([]cofre.Next, error) {
 	dir := p.o.Dir
-	conf, err := os.ReadFile(filepath.Join(dir, "postgresql.conf"))
+	conf, err := inside.ReadFile(filepath.Join(dir, "postgresql.conf"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
@@ -143,6 +144,53 @@ func (v View) Follow(link string) (string, fs.FileInfo, error) {
 	return at, info, err
 }
 
+// Open opens a file for reading where At, Find or Follow have found it: no step on the way there is followed if it has become a link since, and
+// no pipe is waited for. As root it is opened with what the user uid may, or with everything for inside.Anyone.
+//
+// Errors: syscall.ELOOP or ENOTDIR for a link; one for what is no file; those of the operating system. Each is a *fs.PathError of at.
+func (v View) Open(at string, uid int) (*os.File, error) {
+	f, err := v.open(at, uid)
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pe.Err
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: at, Err: err}
+	}
+	return f, nil
+}
+
+func (v View) open(at string, uid int) (f *os.File, err error) {
+	top, rel := "/", strings.TrimPrefix(at, "/")
+	for _, t := range []string{v.Root, v.Here} {
+		if below, err := filepath.Rel(t, at); t != "" && err == nil && filepath.IsLocal(below) {
+			top, rel = t, below
+		}
+	}
+	root, err := inside.Open(top)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() // only searched
+	err = inside.As(uid, func() error {
+		in, err := root.Descend(path.Dir(rel), nil)
+		if err != nil {
+			return err
+		}
+		f, err = in.Open(path.Base(rel))
+		return errors.Join(err, in.Close())
+	})
+	if err != nil {
+		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(cmp.Or(err, errNoFile), f.Close())
+	}
+	return f, nil
+}
+
+// errNoFile is of what is a pipe, a device or a directory by now.
+var errNoFile = errors.New("is no file any more")
+
 // astray finds a link at the top of the data directory, or to a tablespace, that leads to what this process does not see:
 // read in place, the cluster would be without it, or with what this machine has under that name.
 func (v View) astray() error {
@@ -263,7 +311,7 @@ func Find(ctx context.Context, conn *pgx.Conn, server postgres.Server, dir strin
 	if err := conn.QueryRow(ctx, "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::bigint").Scan(&startedAt); err != nil {
 		return none, dir, nil, err
 	}
-	b, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
+	b, err := datadir.Read(filepath.Join(dir, "postmaster.pid"))
 	if err != nil {
 		return none, dir, nil, err
 	}
