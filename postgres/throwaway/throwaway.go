@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/postgres"
@@ -68,7 +70,8 @@ type Server struct {
 
 	opts  Options
 	temp  string
-	owned bool // the data directory is ours to remove
+	dir   *inside.Dir // temp, open: it belongs to the server's user, who could put a link in the place of anything in it, or of it
+	owned bool        // the data directory is ours to remove
 	as    *syscall.Credential
 	proc  *process.Process
 	log   string
@@ -108,13 +111,15 @@ func Init(ctx context.Context, binDir, dir string, args ...string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	made, err := inside.MakeAs(dir, 0o700)
+	if err != nil {
 		return err
 	}
 	if as != nil {
-		if err := os.Chown(dir, int(as.Uid), int(as.Gid)); err != nil {
-			return err
-		}
+		err = made.Chown(".", int(as.Uid), int(as.Gid))
+	}
+	if err = errors.Join(err, made.Close()); err != nil {
+		return err
 	}
 	if _, err := postgres.VersionOf(ctx, filepath.Join(binDir, "initdb")); err != nil {
 		return err
@@ -154,12 +159,17 @@ func prepare(ctx context.Context, o Options) (_ *Server, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(s.temp))
+			err = errors.Join(err, s.remove())
 		}
 	}()
-	s.Socket, s.log = s.temp, filepath.Join(s.temp, "server.log")
-	if err := s.own(s.temp); err != nil {
+	if s.dir, err = inside.Open(s.temp); err != nil {
 		return nil, err
+	}
+	s.Socket, s.log = s.temp, filepath.Join(s.temp, logName)
+	if s.as != nil {
+		if err := s.dir.Chown(".", int(s.as.Uid), int(s.as.Gid)); err != nil {
+			return nil, err
+		}
 	}
 	s.DataDir = o.DataDir
 	if s.DataDir == "" {
@@ -179,13 +189,6 @@ func prepare(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, s.configure()
 }
 
-func (s *Server) own(path string) error {
-	if s.as == nil {
-		return nil
-	}
-	return os.Chown(path, int(s.as.Uid), int(s.as.Gid))
-}
-
 func (s *Server) copyTemplate(ctx context.Context) error {
 	// cp keeps owners and modes and clones extents if the file system can.
 	return process.Run(ctx, process.Command{
@@ -195,28 +198,46 @@ func (s *Server) copyTemplate(ctx context.Context) error {
 
 // configure writes what a new cluster of ours differs in. The socket's directory is closed to other users, so
 // trust on the socket trusts its owner alone; on TCP a password is asked for, since ports are open to everybody.
-func (s *Server) configure() error {
+func (s *Server) configure() (err error) {
+	data, err := inside.OpenAs(s.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, data.Close()) }()
 	lines := []string{"logging_collector = off", "log_min_messages = warning", "shared_buffers = 64MB"}
 	if !s.opts.Durable {
 		lines = append(lines, "fsync = off", "full_page_writes = off", "synchronous_commit = off")
 	}
 	hba := "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 scram-sha-256\nhost replication all 127.0.0.1/32 scram-sha-256\n"
-	if err := s.write("pg_hba.conf", hba); err != nil {
+	if err := s.write(data, "pg_hba.conf", hba); err != nil {
 		return err
 	}
-	conf, err := os.ReadFile(filepath.Join(s.DataDir, "postgresql.conf"))
+	conf, err := data.ReadFile("postgresql.conf")
 	if err != nil {
 		return err
 	}
-	return s.write("postgresql.conf", string(conf)+"\n"+strings.Join(append(lines, s.opts.Conf...), "\n")+"\n")
+	return s.write(data, "postgresql.conf", string(conf)+"\n"+strings.Join(append(lines, s.opts.Conf...), "\n")+"\n")
 }
 
-func (s *Server) write(name, text string) error {
-	path := filepath.Join(s.DataDir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+// write makes a file of the data directory anew, so that nothing is written into what a link in its place leads to.
+func (s *Server) write(data *inside.Dir, name, text string) error {
+	f, err := afresh(data, name)
+	if err != nil {
 		return err
 	}
-	return s.own(path)
+	_, err = f.WriteString(text)
+	if err == nil && s.as != nil {
+		err = f.Chown(int(s.as.Uid), int(s.as.Gid))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// afresh makes a file in the place of what has its name.
+func afresh(in *inside.Dir, name string) (*os.File, error) {
+	if err := in.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return in.Create(name)
 }
 
 // Start starts a server that was stopped, and returns when it answers. Start of the package has called it once.
@@ -253,7 +274,7 @@ func (s *Server) launch(ctx context.Context) error {
 		}
 		s.Port, listen = port, "127.0.0.1"
 	}
-	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	log, err := afresh(s.dir, logName)
 	if err != nil {
 		return err
 	}
@@ -364,7 +385,10 @@ func (s *Server) Running() bool {
 
 // Log is the end of the server's log since its last start.
 func (s *Server) Log() string {
-	b, err := os.ReadFile(s.log)
+	if s.dir == nil {
+		return ""
+	}
+	b, err := s.dir.ReadFile(logName)
 	if err != nil {
 		return ""
 	}
@@ -416,8 +440,21 @@ func (s *Server) Close() error {
 	if err := s.Stop(ctx, mode); err != nil {
 		s.Kill()
 	}
-	return os.RemoveAll(s.temp)
+	return s.remove()
 }
+
+// remove takes what is left away.
+func (s *Server) remove() error {
+	err := os.RemoveAll(s.temp)
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Close())
+		s.dir = nil
+	}
+	return err
+}
+
+// logName is the log in the directory of the socket.
+const logName = "server.log"
 
 // LogFile is where the server's log goes.
 func (s *Server) LogFile() string { return s.log }

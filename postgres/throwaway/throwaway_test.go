@@ -45,6 +45,14 @@ func TestLifeOfAServer(t *testing.T) {
 	if _, err := postgres.Connect(t.Context(), open); err == nil {
 		t.Error("the port is open to everybody on this machine")
 	}
+	// The directory of its log is the server's, and what it runs could put a link in the log's place.
+	kept := t.TempDir() + "/kept"
+	if err := errors.Join(os.WriteFile(kept, []byte("roots"), 0o600), os.Remove(s.LogFile()), os.Symlink(kept, s.LogFile())); err != nil {
+		t.Fatal(err)
+	}
+	if log := s.Log(); log != "" {
+		t.Errorf("the log is what a link in its place leads to: %q", log)
+	}
 	// Stopped in every way, the same cluster starts again.
 	for _, stop := range []func() error{
 		func() error { return s.Stop(t.Context(), throwaway.Fast) },
@@ -60,6 +68,9 @@ func TestLifeOfAServer(t *testing.T) {
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if b, err := os.ReadFile(kept); err != nil || string(b) != "roots" {
+		t.Errorf("written through a link in the place of the log: %q, %v", b, err)
 	}
 	// A second server takes over a data directory that exists, and leaves it.
 	if err := s.Stop(t.Context(), throwaway.Fast); err != nil {

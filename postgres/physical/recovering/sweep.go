@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/physical/datadir"
 )
 
@@ -45,7 +46,7 @@ func inUse(dir string, info os.FileInfo) bool {
 		return true
 	}
 	for _, l := range locks {
-		text, err := os.ReadFile(l)
+		text, err := inside.ReadFile(l) // whoever made it: a pipe is not waited for
 		if err != nil {
 			return true
 		}
