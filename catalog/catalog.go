@@ -5,7 +5,9 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -28,9 +30,22 @@ type repository interface {
 
 // Catalog is the list of recovery points as it was when it was read. The zero Catalog is empty.
 type Catalog struct {
-	points []cofre.RecoveryPoint // oldest first
-	dated  func([]cofre.RecoveryPoint) []cofre.RecoveryPoint
-	lacks  error
+	points  []cofre.RecoveryPoint // oldest first
+	ordered []cofre.RecoveryPoint // by the times that count, oldest first, with those that are gone
+	gone    map[cofre.PointID]bool
+	believe func([]cofre.RecoveryPoint) Belief
+	lacks   error
+	doubt   error
+}
+
+// Belief is what somebody knows of the points of a catalog that they do not say themselves.
+type Belief struct {
+	// Points are those of the catalog and those that are gone, oldest first, with the times that count.
+	Points []cofre.RecoveryPoint
+	// Gone are points that were published, did not expire, and are not in the catalog. Of their components only kinds are known.
+	Gone map[cofre.PointID]bool
+	// Doubt is why there may be others that are gone; nil if that is known.
+	Doubt error
 }
 
 // Lack says that points may be missing from the catalog, and why. Nobody can then say which one is the latest.
@@ -39,16 +54,71 @@ func (c *Catalog) Lack(why error) { c.lacks = why }
 // Lacks is why points may be missing; nil if all that there are were read.
 func (c *Catalog) Lacks() error { return c.lacks }
 
-// Believe has latest go by other times than points say themselves, if somebody knows that a clock was wrong: dated gives points, oldest first, the times that count. It is asked
-// once, by whoever asks for latest.
-func (c *Catalog) Believe(dated func([]cofre.RecoveryPoint) []cofre.RecoveryPoint) { c.dated = dated }
+// Believe has latest go by what somebody knows of points: that a clock was wrong, or that newer ones are gone. believe is asked once, by whoever asks for latest, or what is missing.
+func (c *Catalog) Believe(believe func([]cofre.RecoveryPoint) Belief) { c.believe = believe }
 
 // byTime are the points with the times that count, oldest first.
 func (c *Catalog) byTime() []cofre.RecoveryPoint {
-	if c.dated != nil {
-		c.points, c.dated = c.dated(c.points), nil
+	if c.believe != nil {
+		b := c.believe(c.points)
+		c.believe, c.ordered, c.gone, c.doubt = nil, b.Points, b.Gone, b.Doubt
+		c.points = slices.DeleteFunc(slices.Clone(b.Points), func(p cofre.RecoveryPoint) bool { return b.Gone[p.ID] })
 	}
 	return c.points
+}
+
+// Missing is Lacks, and why else points are missing, or may be, if somebody knows.
+//
+// Errors: cofre.ErrFindings with a point that is gone.
+func (c *Catalog) Missing() error {
+	c.byTime()
+	if c.lacks != nil || c.doubt != nil {
+		return cmp.Or(c.lacks, c.doubt)
+	}
+	return goneOf(slices.DeleteFunc(slices.Clone(c.ordered), func(p cofre.RecoveryPoint) bool { return !c.gone[p.ID] }))
+}
+
+// after is why p, or none if it is empty, may not be the newest that has what is wanted: a newer one that had it is gone.
+func (c *Catalog) after(p cofre.PointID, want Want) error {
+	var gone []cofre.RecoveryPoint
+	for _, q := range slices.Backward(c.ordered) {
+		if q.ID == p {
+			break
+		}
+		whole := func(comp cofre.Component) bool { return comp.Kind == want.Kind && !comp.Partial }
+		if c.gone[q.ID] && (Want{Installation: want.Installation}).matches(q) && (want.Kind == "" || slices.ContainsFunc(q.Components, whole)) {
+			gone = append(gone, q)
+		}
+	}
+	return goneOf(gone)
+}
+
+// goneOf names points that are gone; nil for none.
+func goneOf(points []cofre.RecoveryPoint) error {
+	var ids []cofre.PointID
+	for _, p := range points {
+		ids = append(ids, p.ID)
+	}
+	return Gone(ids...)
+}
+
+// Gone is the error about points that are gone; nil for none.
+func Gone(ids ...cofre.PointID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return cofre.WithHint(
+		cofre.Fail(cofre.SayN("catalog.gone", len(ids), "recovery point {{.point}} was published, did not expire, and is not in the catalog", "{{.n}} recovery points, {{.point}} first, were published, did not expire, and are not in the catalog", "point", ids[0]), cofre.ErrFindings),
+		cofre.Say("catalog.gone_hint", "bring the repository's files back from a copy, or older versions in the bucket; if the point is lost for good, say so: cofre journal acknowledge {{.point}} --why 'lost'", "point", ids[0]))
+}
+
+// unknown refuses to say which point is the latest. A point that is named is found all the same.
+func unknown(why error) error {
+	hint := cofre.Say("catalog.name_a_point", "name a recovery point of cofre list")
+	if way := cofre.HintOf(why); !way.IsZero() {
+		hint = cofre.Say("catalog.or_name_a_point", "{{.way}}; or name a recovery point of cofre list", "way", way)
+	}
+	return cofre.WithHint(cofre.Fail(cofre.Say("catalog.latest_unknown", "nobody can say which recovery point is the latest"), why), hint)
 }
 
 // Read rebuilds the catalog from a repository.
@@ -120,14 +190,18 @@ func (c *Catalog) Installations() []string {
 // the newest point that has what want asks for, whole; if none is whole, the newest. Newer says what latest passed
 // over, and is to be told. An id finds its point whatever installation it is of.
 //
-// Errors: ErrNotFound; ErrAmbiguous if a prefix fits several points, or if the newest point is of a moment that is yet to come, and others are not. Both carry the candidates as a hint.
+// Errors: ErrNotFound; of latest, what Missing says, if one that is gone would be it, or may be; ErrAmbiguous if a prefix fits several points, or if the newest point is of a moment that is yet to come, and others are not. Both carry the candidates as a hint.
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
-	if ref == Latest && c.lacks != nil {
-		return cofre.RecoveryPoint{}, cofre.WithHint(cofre.Fail(cofre.Say("catalog.latest_unknown", "nobody can say which recovery point is the latest"), c.lacks),
-			cofre.Say("catalog.name_a_point", "name a recovery point of cofre list"))
-	}
 	if ref == Latest {
-		return c.latest(want)
+		c.byTime()
+		if why := cmp.Or(c.lacks, c.doubt); why != nil {
+			return cofre.RecoveryPoint{}, unknown(why)
+		}
+		p, err := c.latest(want)
+		if gone := c.after(p.ID, want); gone != nil && (err == nil || errors.Is(err, cofre.ErrNotFound)) {
+			return cofre.RecoveryPoint{}, unknown(gone)
+		}
+		return p, err
 	}
 	var found []cofre.RecoveryPoint
 	for _, p := range c.points {

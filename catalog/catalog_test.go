@@ -230,8 +230,8 @@ func TestLatestIsNotOfAMomentThatIsYetToCome(t *testing.T) {
 		if cat, err = catalog.Read(t.Context(), append(points{ahead}, history...)); err != nil {
 			t.Fatal(err)
 		}
-		cat.Believe(func(all []cofre.RecoveryPoint) []cofre.RecoveryPoint {
-			return append([]cofre.RecoveryPoint{all[len(all)-1]}, all[:len(all)-1]...)
+		cat.Believe(func(all []cofre.RecoveryPoint) catalog.Belief {
+			return catalog.Belief{Points: append([]cofre.RecoveryPoint{all[len(all)-1]}, all[:len(all)-1]...)}
 		})
 		if p, err := cat.Find(catalog.Latest, want); err != nil || p.ID != "20261124T030000Z-dddd" || len(cat.Newer(p, want)) != 0 {
 			t.Errorf("its time is not believed: %s, %v", p.ID, err)
@@ -309,6 +309,69 @@ func TestWhatALaterPointHoldsIsNotLacking(t *testing.T) {
 		}
 		if got := cat.Lacking(); len(got) != c.want {
 			t.Errorf("%s: lacking %+v, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestAPointThatIsGoneIsNotReplacedByAnOlderOne: latest is refused if somebody knows of a newer point that had what is wanted and is gone, and of nothing else.
+func TestAPointThatIsGoneIsNotReplacedByAnOlderOne(t *testing.T) {
+	at := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+	of := func(id cofre.PointID, days int, kinds ...cofre.Kind) cofre.RecoveryPoint {
+		p := cofre.RecoveryPoint{ID: id, Installation: "tl", StartedAt: at.AddDate(0, 0, days)}
+		for _, k := range kinds {
+			p.Components = append(p.Components, cofre.Component{Kind: k, Name: string(k)})
+		}
+		return p
+	}
+	old, middle, newest := of("old", 0, cofre.KindDatabase, cofre.KindConfig), of("middle", 1, cofre.KindConfig), of("newest", 2, cofre.KindDatabase)
+	for name, c := range map[string]struct {
+		there, gone []cofre.RecoveryPoint
+		want        catalog.Want
+		latest      cofre.PointID // "" if it is refused
+	}{
+		"an older one":          {points{old, newest}, points{middle}, catalog.Want{}, "newest"},
+		"the newest":            {points{old, middle}, points{newest}, catalog.Want{}, ""},
+		"of its kind":           {points{old, middle}, points{newest}, catalog.Want{Kind: cofre.KindDatabase}, ""},
+		"of another kind":       {points{old, middle}, points{newest}, catalog.Want{Kind: cofre.KindConfig}, "middle"},
+		"all of them":           {nil, points{newest}, catalog.Want{}, ""},
+		"nobody's":              {points{old}, nil, catalog.Want{}, "old"},
+		"of other installation": {points{old}, points{newest}, catalog.Want{Installation: "other"}, "-"},
+	} {
+		cat, err := catalog.Read(t.Context(), points(c.there))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cat.Believe(func(there []cofre.RecoveryPoint) catalog.Belief {
+			b := catalog.Belief{Points: append(slices.Clone(there), c.gone...), Gone: map[cofre.PointID]bool{}}
+			slices.SortFunc(b.Points, func(a, b cofre.RecoveryPoint) int { return a.StartedAt.Compare(b.StartedAt) })
+			for _, p := range c.gone {
+				b.Gone[p.ID] = true
+			}
+			return b
+		})
+		p, err := cat.Find(catalog.Latest, c.want)
+		switch {
+		case c.latest == "-":
+			if !errors.Is(err, cofre.ErrNotFound) {
+				t.Errorf("%s: %s, %v", name, p.ID, err)
+			}
+		case c.latest == "":
+			if !errors.Is(err, cofre.ErrFindings) || !strings.Contains(cofre.Hint(err), "cofre journal acknowledge newest") || !strings.Contains(cofre.Hint(err), "name a recovery point") {
+				t.Errorf("%s: %s, %v: %s", name, p.ID, err, cofre.Hint(err))
+			}
+		case err != nil || p.ID != c.latest:
+			t.Errorf("%s: %s, %v", name, p.ID, err)
+		}
+		if got := len(slices.Collect(cat.List(catalog.Want{}))); got != len(c.there) {
+			t.Errorf("%s: %d are listed", name, got)
+		}
+		if err := cat.Missing(); errors.Is(err, cofre.ErrFindings) != (len(c.gone) > 0) {
+			t.Errorf("%s: missing: %v", name, err)
+		}
+		for _, p := range c.there {
+			if _, err := cat.Find(string(p.ID), catalog.Want{}); err != nil {
+				t.Errorf("%s: a point that is named: %v", name, err)
+			}
 		}
 	}
 }

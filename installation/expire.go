@@ -33,7 +33,7 @@ func (o ExpireOptions) Planned() bool { return o.DryRun || len(o.Keep) > 0 }
 // Expire takes out of the catalog what no rule of the configuration keeps, component by component, and then removes the WAL that nothing
 // kept and nothing promised needs. The bytes of components stay until they are pruned. Interrupted anywhere, the next call goes on.
 //
-// Errors: cofre.ErrConfig if the rules are wrong; cofre.ErrCorrupt if recovery points may be hidden; that of Confirm; those of the repository and of cofre.Repository.Expire; of copies, beside
+// Errors: cofre.ErrConfig if the rules are wrong; cofre.ErrCorrupt if recovery points may be hidden; cofre.ErrFindings if the journal names one that is gone; that of Confirm; those of the repository and of cofre.Repository.Expire; of copies, beside
 // what the others have. What is gone is returned with an error, too.
 func (in *Installation) Expire(ctx context.Context, o ExpireOptions) (_ *expiry.Expiry, err error) {
 	end := in.begin(ctx, cofre.RunExpire, observe.About{})
@@ -135,8 +135,12 @@ func (in *Installation) planExpiry(ctx context.Context, cfg *config.Config, repo
 	if err != nil {
 		return nil, err
 	}
+	points := slices.Collect(cat.List(catalog.Want{}))
+	if err := ledger.NothingGone(points, first); err != nil {
+		return nil, err
+	}
 	if !storeNow.IsZero() {
-		if err := in.looker(repo).Warn(ctx, ledger, slices.Collect(cat.List(catalog.Want{})), first); err != nil {
+		if err := in.looker(repo).Warn(ctx, ledger, points, first); err != nil {
 			return nil, err
 		}
 	}

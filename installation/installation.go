@@ -11,7 +11,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/journaling"
 )
 
@@ -133,7 +132,7 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 		in.pastSaid = true
 		in.warn(journaling.Past(in.book, know)...)
 	}
-	cat.Believe(in.dated(ctx, know))
+	cat.Believe(in.believed(ctx, repo, know))
 	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {
 		cat.Lack(u.Unread(ctx))
 	}
@@ -143,19 +142,6 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 		cofre.Tell(in.observer, cofre.InstallationAssumed{Name: there[0]})
 	}
 	return cat, nil
-}
-
-// dated gives points the times that count, as far as the journal says. If the newest by its own clock is not the newest, the observer is told.
-func (in *Installation) dated(ctx context.Context, know func() (*journaling.Known, error)) func([]cofre.RecoveryPoint) []cofre.RecoveryPoint {
-	return func(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
-		h := &expiry.History{Installation: in.Name()}
-		k, err := know()
-		if _, err = journaling.Verify(ctx, k, err, journaling.Reading{Visit: h.Take}); err != nil {
-			return points // with what is damaged of it a restore has to go on
-		}
-		in.warn(h.Overtaken(points)...)
-		return h.InOrder(points)
-	}
 }
 
 // open opens the repository to be read, and the catalog.

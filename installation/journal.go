@@ -82,7 +82,11 @@ func (in *Installation) unwritten() error {
 	if in.book == nil {
 		return in.unjournaled
 	}
-	return errors.Join(in.recording.Wait(), in.book.Found())
+	err := in.recording.Wait()
+	if found := in.book.Found(); found != nil {
+		return found // that nothing is written into it is the consequence
+	}
+	return err
 }
 
 // lookAtIt gives an error of the journal the hint to look at it, unless it has one.

@@ -33,7 +33,7 @@ type Points struct {
 
 // Points lists recovery points. What is damaged in them has the names that people know.
 //
-// Errors: those of the repository; with the points that there are, cofre.ErrCorrupt if some may be missing.
+// Errors: those of the repository; with the points that there are, those of catalog.Catalog.Missing.
 func (in *Installation) Points(ctx context.Context, o PointsOptions) (*Points, error) {
 	repo, cat, err := in.open(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func (in *Installation) Points(ctx context.Context, o PointsOptions) (*Points, e
 		loss.Name(ctx, repo, p, damage[p.ID])
 		listed.Points = append(listed.Points, Point{p, damage[p.ID]})
 	}
-	return listed, cat.Lacks()
+	return listed, cat.Missing()
 }
 
 // ContentOptions say what of a recovery point is read.

@@ -270,6 +270,12 @@ func (j *Journal) Compare(ctx context.Context, kept Checkpoint) (newest Checkpoi
 	return newest, found, nil
 }
 
+// CutAt is the entry of which Compare has found that a checkpoint says that it was there; ok is false of anything else that it finds.
+func CutAt(found cofre.Message) (object string, ok bool) {
+	object, _ = found.Args["object"].(string)
+	return object, found.Code == "journal.cut_at"
+}
+
 // Entries yields the entries from a number on, with their numbers, as they are there: Verify says whether they are what was signed.
 //
 // Errors: cofre.ErrCorrupt of an entry that cannot be read, after which the next ones follow; those of the store, which end it.

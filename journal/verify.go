@@ -436,6 +436,13 @@ func (v *verifier) compare(size int64, root *tlog.Hash) {
 	}
 }
 
+// LostEntry is the number of the entry that a finding is of, the last of several, if what the entry said is lost.
+func LostEntry(f cofre.Finding) (number int64, lost bool) {
+	_, name, _ := strings.Cut(f.Object[max(0, strings.LastIndex(f.Object, " ")):], entriesPrefix)
+	number, err := strconv.ParseInt(name, 10, 64)
+	return number, err == nil && !slices.ContainsFunc(f.Messages, func(m cofre.Message) bool { return m.Code == "journal.sealed_missing" })
+}
+
 func another(origin string) cofre.Message {
 	return cofre.Say("journal.another", "it is of another journal: this one is of {{.origin}}", "origin", origin)
 }

@@ -78,7 +78,7 @@ func (a *app) choices(ctx context.Context, choose func(*installation.Installatio
 
 func (a *app) pointChoices(in *installation.Installation, ctx context.Context) ([]string, error) {
 	listed, err := in.Points(ctx, installation.PointsOptions{})
-	if err != nil {
+	if listed == nil {
 		return nil, err
 	}
 	found := []string{catalog.Latest + "\tthe newest"}

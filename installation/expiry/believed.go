@@ -53,6 +53,7 @@ func movedTo(p cofre.RecoveryPoint, at time.Time) cofre.RecoveryPoint {
 // clocks was wrong. The earlier of their times counts, so that nothing seems to be newer than somebody knows.
 func (h *History) InOrder(points []cofre.RecoveryPoint) []cofre.RecoveryPoint {
 	ordered := slices.Clone(h.Dated(points))
+	slices.SortStableFunc(ordered, func(a, b cofre.RecoveryPoint) int { return a.StartedAt.Compare(b.StartedAt) })
 	backwards := make([]int, 0, len(ordered))
 	for i, p := range ordered {
 		if p.Installation == h.Installation && h.latest(p.ID) > 0 {

@@ -90,7 +90,12 @@ func (v *Verified) WayOn() cofre.Message {
 	if len(v.Findings) == 0 || !v.AsSeen || slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { _, ok := damageOf(f); return !ok }) {
 		return cofre.Message{}
 	}
-	return cofre.Say("journal.way_on", "see what has become of it: cofre journal verify; bring back the object that it names, from a copy of the repository or an older version in the bucket; if it is lost for good, and what it said may be given up, also a hold: cofre journal acknowledge '{{.object}}' --why 'lost'", "object", v.Findings[0].Object)
+	return cutWayOn(v.Findings[0].Object)
+}
+
+// cutWayOn is what to do about an object that is damaged, or lost.
+func cutWayOn(object string) cofre.Message {
+	return cofre.Say("journal.way_on", "see what has become of it: cofre journal verify; bring back the object that it names, from a copy of the repository or an older version in the bucket; if it is lost for good, and what it said may be given up, also a hold: cofre journal acknowledge '{{.object}}' --why 'lost'", "object", object)
 }
 
 // Verify is Known.Verify with what Know has returned: whoever kept a line of a journal is told if there is none.

@@ -71,6 +71,9 @@ func Open(ctx context.Context, v Vault, o Options) (*Book, error) {
 		b.memory.Begin()
 	}
 	b.memory.Repository, b.memory.Key = v.URL(), key.Public()
+	if !b.found.IsZero() {
+		return b, nil // nothing is written that would be in the way of what may be brought back
+	}
 	// Now, and not when something is published, which is to cost two objects. Without bundles, reading takes longer.
 	if err := b.log.Bundle(ctx); err != nil && !refused(err) {
 		return nil, err
@@ -119,11 +122,27 @@ func (b *Book) Found() error {
 	if b.found.IsZero() {
 		return nil
 	}
-	return journal.Forget(cofre.Fail(cofre.Say("journal.not_as_seen", "the journal is not what this machine has seen: {{.found}}", "found", b.found), cofre.ErrCorrupt), b.file)
+	err := cofre.Fail(cofre.Say("journal.not_as_seen", "the journal is not what this machine has seen: {{.found}}", "found", b.found), cofre.ErrCorrupt)
+	if object, cut := journal.CutAt(b.found); cut {
+		return cofre.WithHint(err, cutWayOn(object))
+	}
+	return journal.Forget(err, b.file)
+}
+
+// takes reports whether an event may be written. A journal that was cut back, or is another, takes none: what is lost of it could then not be brought back any more. That
+// a person gives up an object which a checkpoint says was there is the way on.
+func (b *Book) takes(event journal.Event) bool {
+	_, cut := journal.CutAt(b.found)
+	return b.found.IsZero() || cut && event == journal.EventDamage
 }
 
 // write appends an entry, with what is sealed of it, nil being nothing.
+//
+// Errors: that of Found if the journal takes none; those of the store.
 func (b *Book) write(ctx context.Context, body journal.Body, facts, sealed any, about ...journal.Subject) error {
+	if !b.takes(body.Event) {
+		return b.Found()
+	}
 	var err error
 	if facts != nil {
 		if body.Facts, err = json.Marshal(facts); err != nil {

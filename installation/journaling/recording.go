@@ -60,7 +60,10 @@ func NewRecording(marks runs.Marks) *Recording {
 
 // Into has everything written into a book, now and from now on. ctx is for what is written, and is not to end before Wait.
 func (r *Recording) Into(ctx context.Context, b *Book) {
-	settled := r.settle(ctx, b) // before this run says anything: what failed before it did
+	settled := b.Found()
+	if settled == nil {
+		settled = r.settle(ctx, b) // before this run says anything: what failed before it did
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.book != nil {
@@ -72,6 +75,9 @@ func (r *Recording) Into(ctx context.Context, b *Book) {
 	asked := false
 	r.book = b
 	r.write = func(e entry) error {
+		if !b.takes(e.body.Event) {
+			return nil // why is said once; a run that failed is remembered on this host until the journal takes it
+		}
 		if !asked && e.body.Configuration != "" {
 			asked = true
 			if err := b.configured(ctx, e.body); err != nil {

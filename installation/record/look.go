@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/installation/journaling"
 	"github.com/trustlayer/cofre/journal"
 )
@@ -127,11 +127,8 @@ func (o Looker) warn(m cofre.Message) {
 // Errors: cofre.ErrFindings; as of Look.
 func (o Looker) NothingLost(ctx context.Context, points []cofre.RecoveryPoint, first int64) error {
 	d, res, err := o.Look(ctx, points, first)
-	if n := len(d.Gone); n > 0 {
-		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("prune.point_gone", n,
-			"nothing is pruned: recovery point {{.point}} was published, did not expire, and is not in the catalog",
-			"nothing is pruned: {{.n}} recovery points, {{.point}} first, were published, did not expire, and are not in the catalog", "point", d.Gone[0]))),
-			cofre.Say("prune.point_gone_hint", "bring the repository's files back from a copy; if the point is lost for good, say so: cofre journal acknowledge {{.point}} --why 'lost'", "point", d.Gone[0]))
+	if len(d.Gone) > 0 {
+		return nothing(cofre.Say("prune.nothing", "nothing is pruned"), d)
 	}
 	if !errors.Is(err, cofre.ErrFindings) {
 		return err
@@ -140,6 +137,23 @@ func (o Looker) NothingLost(ctx context.Context, points []cofre.RecoveryPoint, f
 		return cofre.WithHint(cofre.Fail(cofre.Say("prune.journal", "nothing is pruned, because the journal is not what this machine has seen of it"), err), cofre.HintOf(err))
 	}
 	return nil // what the journal has lost of itself names no bytes
+}
+
+// NothingGone refuses to let anything expire while the catalog lacks what the journal says was published: what stays depends on which points there are, and the WAL that
+// a base backup needs would go as well, though it may come back.
+//
+// Errors: cofre.ErrFindings.
+func (l *Ledger) NothingGone(points []cofre.RecoveryPoint, first int64) error {
+	return nothing(cofre.Say("expire.refused", "nothing expires"), l.Compare(Catalog{Points: points, First: first, Now: time.Now()}))
+}
+
+// nothing says what is not done because points are gone; nil if none is.
+func nothing(done cofre.Message, d *Difference) error {
+	gone := catalog.Gone(d.Gone...)
+	if gone == nil {
+		return nil
+	}
+	return cofre.WithHint(cofre.Fail(done, gone), cofre.HintOf(gone))
 }
 
 // Acknowledge has the journal say that a person knows that a point is lost, which it says was published and did not expire, and which is not among

@@ -29,6 +29,9 @@ type known struct {
 	expiring cofre.RunID
 	whole    bool // of what is expiring
 	begun    time.Time
+
+	facts json.RawMessage   // of the entry that says that it is there
+	left  []json.RawMessage // of those that say what expired of it
 }
 
 // Take takes the next entry of the journal.
@@ -44,7 +47,7 @@ func (l *Ledger) Take(e journal.Numbered) {
 	case journal.EventPublished, journal.EventFound:
 		p := l.at(b.Point)
 		if p.number == 0 {
-			p.number = e.Number + 1
+			p.number, p.facts = e.Number+1, b.Facts
 		}
 		p.digest, p.changed, p.lost, p.expiring = digestOf(e, b.Point), e.Number+1, false, ""
 	case journal.EventExpiring:
@@ -65,6 +68,7 @@ func (l *Ledger) Take(e journal.Numbered) {
 		}
 		p := l.at(b.Point)
 		p.expired, p.expiring = p.expired || f.Whole, ""
+		p.left = append(p.left, b.Facts)
 		p.digest, p.changed = digestOf(e, b.Point), e.Number+1
 	case journal.EventLoss:
 		l.at(b.Point).lost = true
