@@ -52,6 +52,7 @@ var heights = map[string]int{
 	"postgres/wal":                   3,
 	"postgres/wal/origin":            2, // who archived it, and who is believed
 	"postgres/wal/keyfile":           2, // the key of a repository, kept twice
+	"postgres/wal/sealed":            2, // what one archived file is as an object
 	"postgres/wal/fetch":             4, // brings it back, for a server or a reader
 	"postgres/wal/check":             4, // reads all of it back
 	"postgres/wal/probe":             5, // sends a mark through it

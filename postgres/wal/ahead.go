@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // line is one call of Archive: the file asked for, and what waits behind it. Workers prepare files side by side (read,
@@ -40,13 +41,13 @@ type line struct {
 type outgoing struct {
 	file
 
-	size     int64         // of the file
-	known    chan struct{} // closed when the next three are there, or never will be
-	chain    pgdata.Chain  // of a segment
-	digests  []digest      // by archive
-	derived  []digest      // of a history, by archive; see derivedOf
-	failed   []error       // by archive: why there is no digest
-	passable bool          // whether they are there
+	size     int64           // of the file
+	known    chan struct{}   // closed when the next three are there, or never will be
+	chain    pgdata.Chain    // of a segment
+	digests  []sealed.Digest // by archive
+	derived  []sealed.Digest // of a history, by archive; see derivedOf
+	failed   []error         // by archive: why there is no digest
+	passable bool            // whether they are there
 
 	done      chan struct{} // closed when the file behind it may be stored
 	stored    int           // in how many archives it is new
@@ -117,21 +118,21 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 	f.size = int64(len(content))
 	object := ObjectName(l.system, f.name)
 	// Compressing takes longest; what the header says of the content is found out at the same time.
-	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
+	packed := sync.OnceValue(func() [][]byte { return sealed.Compress(content, jobs) })
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
 	defer compressing.Wait() // before content is unmapped
 	l.look(ctx, f, object, content)
 	told()
 	before := l.before(ctx, f, int64(len(content)))
-	sealed := make([][]byte, len(l.Archives))
+	made := make([][]byte, len(l.Archives))
 	for n, a := range l.Archives {
 		if f.failed[n] != nil {
 			continue
 		}
 		r, err := a.Find(ctx)
 		if err == nil {
-			sealed[n], err = a.seal(r, object, f.digests[n], l.link(f, before, n), packed())
+			made[n], err = a.seal(r, object, f.digests[n], l.link(f, before, n), packed())
 		}
 		f.failed[n] = err
 	}
@@ -140,7 +141,7 @@ func (l *line) one(ctx context.Context, i, jobs int) {
 		f.err = context.Cause(ctx)
 		return
 	}
-	l.put(ctx, f, object, sealed, before)
+	l.put(ctx, f, object, made, before)
 }
 
 // turn waits until the file before is stored, or failed.
@@ -152,7 +153,7 @@ func (l *line) turn(i int) {
 
 // look finds out what the header will say: the chain of a segment, and the digest for each archive.
 func (l *line) look(ctx context.Context, f *outgoing, object string, content []byte) {
-	f.digests, f.derived, f.failed = make([]digest, len(l.Archives)), make([]digest, len(l.Archives)), make([]error, len(l.Archives))
+	f.digests, f.derived, f.failed = make([]sealed.Digest, len(l.Archives)), make([]sealed.Digest, len(l.Archives)), make([]error, len(l.Archives))
 	var wg sync.WaitGroup
 	if f.name.Kind == pgdata.WALSegment {
 		wg.Go(func() { f.chain = pgdata.ChainOf(content, int64(len(content))) })
@@ -168,19 +169,19 @@ func (l *line) look(ctx context.Context, f *outgoing, object string, content []b
 }
 
 // link is what the header of a segment says to one archive.
-func (l *line) link(f *outgoing, before *tail, n int) *link {
+func (l *line) link(f *outgoing, before *tail, n int) *sealed.Link {
 	if f.name.Kind != pgdata.WALSegment {
 		return nil
 	}
-	k := &link{chain: f.chain, by: writerOf(hostName(), dirOf(f.path))}
+	k := &sealed.Link{Chain: f.chain, By: sealed.WriterOf(hostName(), dirOf(f.path))}
 	if before != nil {
-		k.before = before.digests[n]
+		k.Before = before.digests[n]
 	}
 	return k
 }
 
 // put stores a file whose turn it is.
-func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]byte, before *tail) {
+func (l *line) put(ctx context.Context, f *outgoing, object string, made [][]byte, before *tail) {
 	unrelated, healed := make([]string, len(l.Archives)), make([]string, len(l.Archives))
 	f.sizes = make([]int64, len(l.Archives))
 	stored, errs := inEach(l.Archives, func(n int, a Archive) (bool, error) {
@@ -194,7 +195,7 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 		if err := leaveNotes(ctx, a.Store, l.system, f.name, dirOf(f.path), f.chain, unrelated[n], f.digests[n]); err != nil {
 			return false, err
 		}
-		done, err := create(ctx, a.Store, l.deposit(f, object, sealed[n], n))
+		done, err := create(ctx, a.Store, l.deposit(f, object, made[n], n))
 		if errors.Is(err, errUncompared) {
 			if last := l.recall(ctx, f.path, f.name); last != nil && last.digests[n] == f.digests[n] {
 				err = nil // the server asks again for what it was told of: it was killed meanwhile
@@ -231,8 +232,8 @@ func (l *line) put(ctx context.Context, f *outgoing, object string, sealed [][]b
 }
 
 // deposit is a file with what one archive needs to know of it.
-func (l *line) deposit(f *outgoing, object string, sealed []byte, n int) deposit {
-	p := deposit{object: object, sealed: sealed, digest: f.digests[n], derived: f.derived[n]}
+func (l *line) deposit(f *outgoing, object string, made []byte, n int) deposit {
+	p := deposit{object: object, bytes: made, digest: f.digests[n], derived: f.derived[n]}
 	if f.name.Kind == pgdata.WALSegment {
 		p.system, p.name, p.size, p.chain = l.system, f.name, f.size, f.chain
 	}
@@ -256,10 +257,10 @@ func (l *line) compare(ctx context.Context, f *outgoing, before *tail, n int) st
 		// If it cannot be read, that keeps nothing from being archived: whoever reads the archive compares again.
 		if h, err := readHeader(ctx, l.Archives[n].Store, ObjectName(l.system, before.name)); err == nil {
 			switch d := before.digests[n]; {
-			case d != digest{} && d != h.digest:
+			case d != sealed.Digest{} && d != h.Digest:
 				why = fmt.Sprintf("the repository has another %s than this server wrote", before.name)
-			case h.link != nil:
-				why = h.link.chain.Follows(f.chain)
+			case h.Link != nil:
+				why = h.Link.Chain.Follows(f.chain)
 			}
 		}
 	}
@@ -276,7 +277,7 @@ func unrelated(name pgdata.WALName, why string) string {
 
 // leaveNotes remembers in a store what was found about a segment, before the segment itself: what is not remembered is
 // not archived, and found again by the next call.
-func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name pgdata.WALName, dir string, c pgdata.Chain, unrelated string, d digest) error {
+func leaveNotes(ctx context.Context, st cofre.Store, system cofre.SystemID, name pgdata.WALName, dir string, c pgdata.Chain, unrelated string, d sealed.Digest) error {
 	var err error
 	if c.Break != 0 {
 		err = Note{Kind: NoteBroken, LSN: c.Break, What: c.Why, Dir: dir}.leave(ctx, st, system, name, d)
@@ -308,9 +309,9 @@ func dirOf(path string) string {
 // tail is what an archiver knows of the segment before the one that it archives.
 type tail struct {
 	name    pgdata.WALName
-	chain   *pgdata.Chain // nil if it is not known
-	digests []digest      // by archive; zero if it is not known
-	ask     bool          // whether the archive is to be asked: nothing says that this archiver stored it
+	chain   *pgdata.Chain   // nil if it is not known
+	digests []sealed.Digest // by archive; zero if it is not known
+	ask     bool            // whether the archive is to be asked: nothing says that this archiver stored it
 }
 
 // before returns what is known of the segment before f: from the line itself, from what the last call remembered, or
@@ -332,7 +333,7 @@ func (l *line) before(ctx context.Context, f *outgoing, size int64) *tail {
 	if t := l.recall(ctx, f.path, name); t != nil {
 		return t
 	}
-	t := &tail{name: name, digests: make([]digest, len(l.Archives)), ask: l.Spool != ""}
+	t := &tail{name: name, digests: make([]sealed.Digest, len(l.Archives)), ask: l.Spool != ""}
 	content, unmap, err := mapFile(filepath.Join(filepath.Dir(f.path), name.String()))
 	if err != nil {
 		return t // recycled, long ago perhaps
@@ -422,7 +423,7 @@ func (l *line) remember(ctx context.Context) {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n%s\n", last.name, from, strings.Join((&link{chain: last.chain}).stanza().Args, " "))
+	fmt.Fprintf(&b, "%s\n%s\n%s\n", last.name, from, strings.Join((&sealed.Link{Chain: last.chain}).Args(), " "))
 	for n, a := range l.Archives {
 		r, err := a.Find(ctx)
 		if err != nil {
@@ -446,15 +447,15 @@ func (l *line) recall(ctx context.Context, path string, name pgdata.WALName) *ta
 	if err != nil || ferr != nil || len(lines) != 4+len(l.Archives) || lines[0] != name.String() || lines[1] != from {
 		return nil
 	}
-	k, err := parseLink(strings.Fields(lines[2]))
+	k, err := sealed.ParseLink(strings.Fields(lines[2]))
 	if err != nil {
 		return nil
 	}
-	t := &tail{name: name, chain: &k.chain, digests: make([]digest, len(l.Archives))}
+	t := &tail{name: name, chain: &k.Chain, digests: make([]sealed.Digest, len(l.Archives))}
 	for n, a := range l.Archives {
 		text, to, _ := strings.Cut(lines[3+n], " ")
 		r, err := a.Find(ctx)
-		if err != nil || to != r.String()+" "+a.URL() || t.digests[n].decode(text) != nil {
+		if err != nil || to != r.String()+" "+a.URL() || t.digests[n].Decode(text) != nil {
 			return nil
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // Archiver archives files of pg_wal, as archive_command hands them over.
@@ -325,10 +326,10 @@ func (a *Archiver) takeMark(ctx context.Context, system cofre.SystemID, path str
 		return false
 	}
 	_, errs := inEach(a.Archives, func(n int, to Archive) (bool, error) {
-		var d digest
+		var d sealed.Digest
 		text, size, _ := strings.Cut(objects[n], " ")
 		bytes, err := strconv.ParseInt(size, 10, 64)
-		if err := errors.Join(err, d.decode(text)); err != nil {
+		if err := errors.Join(err, d.Decode(text)); err != nil {
 			return false, err
 		}
 		err = stillHas(ctx, to.Store, ObjectName(system, name), d, bytes)

@@ -8,40 +8,11 @@ import (
 	"strings"
 	"sync"
 
-	"filippo.io/age"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
-
-// proof is what an object's header states of its content and of its neighbours, and who has signed that.
-type proof struct {
-	statement string
-	signature []string
-}
-
-// add takes a line of the header, in its order.
-func (p *proof) add(kind string, args []string) {
-	switch kind {
-	case digestType, linkType:
-		p.statement += kind + " " + strings.Join(args, " ") + "\n"
-	case origin.StanzaType:
-		p.signature = args
-	}
-}
-
-// signed is a header's lines with the one that says who signed them.
-func signed(key *origin.Key, object string, lines []*age.Stanza) []*age.Stanza {
-	if key == nil {
-		return lines
-	}
-	var p proof
-	for _, s := range lines {
-		p.add(s.Type, s.Args)
-	}
-	return append(lines, &age.Stanza{Type: origin.StanzaType, Args: key.Sign(object, p.statement)})
-}
 
 func (a Archive) announce(ctx context.Context, system cofre.SystemID) {
 	if a.Announce != nil {
@@ -93,7 +64,7 @@ func (b *believing) of(ctx context.Context, system cofre.SystemID, fresh bool) (
 // judge refuses an object that nobody has signed who is believed. A key may have been admitted since.
 //
 // Errors: *origin.Error; those of what Believing was given.
-func (i Identity) judge(ctx context.Context, object string, p proof) error {
+func (i Identity) judge(ctx context.Context, object string, p sealed.Proof) error {
 	if i.believes == nil {
 		return nil
 	}
@@ -106,7 +77,7 @@ func (i Identity) judge(ctx context.Context, object string, p proof) error {
 		set, err := i.believes.of(ctx, system, fresh)
 		known := false
 		if err == nil {
-			known, err = set.Judge(object, p.statement, p.signature)
+			known, err = set.Judge(object, p.Statement, p.Signature)
 		}
 		if err == nil && !known {
 			i.believes.mu.Lock()
@@ -154,11 +125,11 @@ func (inv *Inventory) WayOn(id Identity, err error) error {
 }
 
 // proven judges a segment by its header, and counts one that is believed although nothing proves its origin.
-func (inv *Inventory) proven(s pgdata.Segment, h header) bool {
+func (inv *Inventory) proven(s pgdata.Segment, h sealed.Header) bool {
 	if inv.Origins == nil {
 		return true
 	}
-	known, err := inv.Origins.Judge(ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.proof.statement, h.proof.signature)
+	known, err := inv.Origins.Judge(ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.Proof.Statement, h.Proof.Signature)
 	if err != nil {
 		inv.Damaged(s, cofre.OneLine(err))
 		inv.Refusals = append(inv.Refusals, err)
@@ -189,10 +160,10 @@ func Proven(ctx context.Context, st cofre.Store, origins *origin.Set, object str
 	}
 	if origins != nil {
 		var refused error
-		known, refused = origins.Judge(object, h.proof.statement, h.proof.signature)
+		known, refused = origins.Judge(object, h.Proof.Statement, h.Proof.Signature)
 		known = known && refused == nil
 	}
-	return known, h.digest.String(), nil
+	return known, h.Digest.String(), nil
 }
 
 // Owned has what is stored in an archive signed by whoever has its password, which unlock reads. Without it nothing is signed.
@@ -267,7 +238,7 @@ func (inv *Inventory) judgeBeginnings(ctx context.Context, st cofre.Store) error
 			if err != nil {
 				continue // gone by now, or whoever reads it says so
 			}
-			if _, err := inv.Origins.Judge(object, h.proof.statement, h.proof.signature); err != nil {
+			if _, err := inv.Origins.Judge(object, h.Proof.Statement, h.Proof.Signature); err != nil {
 				inv.Refusals = append(inv.Refusals, err)
 				delete(inv.Unfinished, s)
 			}

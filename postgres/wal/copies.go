@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // Archive is one repository as WAL sees it. Each has a key of its own, and its objects are encrypted for that alone:
@@ -90,7 +91,7 @@ func (a Archive) Find(ctx context.Context) (Recipient, error) {
 // others waiting, and what they have is accepted when it is put again. It is compressed once, while the recipients
 // are asked for, and encrypted for each.
 func put(ctx context.Context, archives []Archive, object string, content []byte, jobs int) (stored int, err error) {
-	packed := sync.OnceValue(func() [][]byte { return compress(content, jobs) })
+	packed := sync.OnceValue(func() [][]byte { return sealed.Compress(content, jobs) })
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
 	defer compressing.Wait() // content is the caller's
@@ -100,11 +101,11 @@ func put(ctx context.Context, archives []Archive, object string, content []byte,
 			return false, err
 		}
 		d := digestOf(r, object, content)
-		sealed, err := a.seal(r, object, d, nil, packed())
+		made, err := a.seal(r, object, d, nil, packed())
 		if err != nil {
 			return false, err
 		}
-		done, err := create(ctx, a.Store, deposit{object: object, sealed: sealed, digest: d, derived: derivedOf(r, object, content)})
+		done, err := create(ctx, a.Store, deposit{object: object, bytes: made, digest: d, derived: derivedOf(r, object, content)})
 		return done.isNew, err
 	})
 	return stored, errors.Join(errs...)

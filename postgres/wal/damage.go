@@ -15,10 +15,11 @@ import (
 	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // What is known of damage lies next to the object, in FILE.damage/, and expires with it: found-ID says that whoever has the
-// key could not read it, object-ID is a damaged object that was replaced, and healed-ID says by what. ID is identOf of
+// key could not read it, object-ID is a damaged object that was replaced, and healed-ID says by what. ID is sealed.IdentOf of
 // the damaged object: what was stored afresh is not what was found.
 
 const damageDir = ".damage/"
@@ -83,7 +84,7 @@ func (p deposit) healed(ctx context.Context, st cofre.Store, kept string, was []
 
 // remembered says what whoever has the key found of an object of which b are the bytes, or the beginning; "" if nothing.
 func remembered(ctx context.Context, st cofre.Store, object string, b []byte) (string, error) {
-	n, err := readDamage(ctx, st, damageName(object, "found", identOf(b)))
+	n, err := readDamage(ctx, st, damageName(object, "found", sealed.IdentOf(b)))
 	if errors.Is(err, cofre.ErrNotFound) {
 		return "", nil
 	}
@@ -150,7 +151,7 @@ func ForgetDamage(ctx context.Context, st cofre.Store, object string) error {
 	return st.Delete(ctx, damageName(object, "found", id))
 }
 
-// storedIdent is identOf of a stored object.
+// storedIdent is sealed.IdentOf of a stored object.
 func storedIdent(ctx context.Context, st cofre.Store, object string) (string, error) {
 	o, err := st.Stat(ctx, object)
 	if err != nil {
@@ -160,7 +161,7 @@ func storedIdent(ctx context.Context, st cofre.Store, object string) (string, er
 	if err != nil {
 		return "", err
 	}
-	return identify(b, o.Size), nil
+	return sealed.Identify(b, o.Size), nil
 }
 
 // Damage is a segment of which a store holds nothing that can be read, as far as is known.

@@ -12,5 +12,5 @@
 // What can be reached from what is archived is decided in postgres/recovery; this package lists what there is. Packages check and
 // probe prove it: one reads everything back, the other sends a mark from the server through all of it.
 //
-// Read seal.go first (what an object is), then archive.go.
+// Read package sealed first (what an object is), then archive.go.
 package wal

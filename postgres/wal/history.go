@@ -8,6 +8,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // Holds reports whether what an archive has under the name of a file is content, as its digest says, without the key; a history that was
@@ -23,13 +24,13 @@ func Holds(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.WA
 		return false, err
 	}
 	d, _, err := look(ctx, a.Store, object)
-	return err == nil && (d == digestOf(r, object, content) || d != digest{} && d == derivedOf(r, object, content)), err
+	return err == nil && (d == digestOf(r, object, content) || d != sealed.Digest{} && d == derivedOf(r, object, content)), err
 }
 
 // stillHas looks whether a store has the object of a digest and a size, as far as its header, its size and a verification say.
 //
 // Errors: those of look; cofre.ErrCorrupt if it is another, or of another size.
-func stillHas(ctx context.Context, st cofre.Store, object string, want digest, size int64) error {
+func stillHas(ctx context.Context, st cofre.Store, object string, want sealed.Digest, size int64) error {
 	d, n, err := look(ctx, st, object)
 	if err == nil && (d != want || n != size) {
 		err = fmt.Errorf("%s is not as it was stored: %w", object, cofre.ErrCorrupt)
@@ -41,29 +42,29 @@ func stillHas(ctx context.Context, st cofre.Store, object string, want digest, s
 //
 // Errors: cofre.ErrNotFound; cofre.ErrCorrupt if cofre did not write it, or if it is damaged as far as its header or a
 // verification says; the store's.
-func look(ctx context.Context, st cofre.Store, object string) (digest, int64, error) {
+func look(ctx context.Context, st cofre.Store, object string) (sealed.Digest, int64, error) {
 	o, err := st.Stat(ctx, object)
 	if err != nil {
-		return digest{}, 0, err
+		return sealed.Digest{}, 0, err
 	}
 	b, err := readBeginning(ctx, st, object)
 	if err != nil {
-		return digest{}, 0, err
+		return sealed.Digest{}, 0, err
 	}
-	h, is, err := judge(object, b)
+	h, is, err := sealed.Judge(object, b)
 	if err != nil {
-		return digest{}, 0, err
+		return sealed.Digest{}, 0, err
 	}
-	if is == headDamaged {
-		return digest{}, 0, fmt.Errorf("the header of %s is damaged: %w", object, cofre.ErrCorrupt)
+	if is == sealed.HeadDamaged {
+		return sealed.Digest{}, 0, fmt.Errorf("the header of %s is damaged: %w", object, cofre.ErrCorrupt)
 	}
-	switch n, err := readDamage(ctx, st, damageName(object, "found", identify(b, o.Size))); {
+	switch n, err := readDamage(ctx, st, damageName(object, "found", sealed.Identify(b, o.Size))); {
 	case err == nil:
-		return digest{}, 0, fmt.Errorf("%s %s: %w", object, n.What, cofre.ErrCorrupt)
+		return sealed.Digest{}, 0, fmt.Errorf("%s %s: %w", object, n.What, cofre.ErrCorrupt)
 	case !errors.Is(err, cofre.ErrNotFound):
-		return digest{}, 0, err
+		return sealed.Digest{}, 0, err
 	}
-	return h.digest, o.Size, nil
+	return h.Digest, o.Size, nil
 }
 
 // ArchiveHistory stores the history of a timeline in every archive, for a server that was promoted while it archived

@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // Inventory is what a store holds of one cluster's WAL.
@@ -277,7 +278,7 @@ func (inv *Inventory) believe(ctx context.Context, st cofre.Store) error {
 			continue
 		}
 		h, err := readHeader(ctx, st, ObjectName(inv.SystemID, s.File(inv.SegmentSize)))
-		if errors.Is(err, cofre.ErrNotFound) || err == nil && h.digest.String() != n.Digest {
+		if errors.Is(err, cofre.ErrNotFound) || err == nil && h.Digest.String() != n.Digest {
 			continue
 		}
 		if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
@@ -301,15 +302,15 @@ func (inv *Inventory) displaced(ctx context.Context, st cofre.Store, s pgdata.Se
 	var by [2]string
 	for i, seg := range []pgdata.Segment{before, s} {
 		h, err := readHeader(ctx, st, ObjectName(inv.SystemID, seg.File(inv.SegmentSize)))
-		if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) || err == nil && h.link == nil {
+		if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) || err == nil && h.Link == nil {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		by[i] = h.link.by
+		by[i] = h.Link.By
 	}
-	if who := writerOf(n.Host, n.Dir); who != "" && by[0] == who && by[1] != "" && by[1] != who {
+	if who := sealed.WriterOf(n.Host, n.Dir); who != "" && by[0] == who && by[1] != "" && by[1] != who {
 		inv.breakAt(s, s.Start(inv.SegmentSize), fmt.Sprintf("it is of another server than the segment before: %s", n.Offered()))
 	}
 	return nil
@@ -363,27 +364,27 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 		if !inv.proven(s, h) {
 			continue
 		}
-		if h.digest == (digest{}) {
+		if h.Digest == (sealed.Digest{}) {
 			continue // cofre did not write it: a reading of the content tells
 		}
-		if h.link == nil {
+		if h.Link == nil {
 			inv.Unlinked++
 			continue
 		}
-		if at := h.link.chain.Break; at != 0 {
+		if at := h.Link.Chain.Break; at != 0 {
 			inv.breakAt(s, at, "its records end before it does")
 		}
 		before, ok := inv.before(s)
 		b, there := headers[before]
-		if !ok || !there || b.digest == (digest{}) {
+		if !ok || !there || b.Digest == (sealed.Digest{}) {
 			continue
 		}
 		why := ""
 		switch {
-		case h.link.before != digest{} && h.link.before != b.digest:
+		case h.Link.Before != sealed.Digest{} && h.Link.Before != b.Digest:
 			why = "the segment before it is another than the server had that wrote this one"
-		case b.link != nil:
-			why = b.link.chain.Follows(h.link.chain)
+		case b.Link != nil:
+			why = b.Link.Chain.Follows(h.Link.Chain)
 		}
 		if why != "" {
 			inv.breakAt(s, s.Start(inv.SegmentSize), unrelated(before.File(inv.SegmentSize), why))
@@ -407,10 +408,10 @@ func (inv *Inventory) before(s pgdata.Segment) (pgdata.Segment, bool) {
 // headersAtOnce is how many objects are asked for their beginning at a time: it is the time of an answer that counts.
 const headersAtOnce = 16
 
-func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgdata.Segment]header, error) {
+func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgdata.Segment]sealed.Header, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	all := make(map[pgdata.Segment]header, len(inv.Segments))
+	all := make(map[pgdata.Segment]sealed.Header, len(inv.Segments))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, headersAtOnce)
@@ -424,7 +425,7 @@ func (inv *Inventory) readHeaders(ctx context.Context, st cofre.Store) (map[pgda
 			defer func() { <-slots }()
 			h, err := readHeader(ctx, st, object)
 			switch {
-			case err == nil, errors.Is(err, errNoDigest):
+			case err == nil, errors.Is(err, sealed.ErrNoDigest):
 				mu.Lock()
 				defer mu.Unlock()
 				all[s] = h

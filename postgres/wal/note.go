@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // NoteKind says what an archiver noticed.
@@ -59,7 +60,7 @@ func parseNote(name string) (file pgdata.WALName, ok bool) {
 // leave stores a note about the file of the given digest, unless it is there already.
 //
 // Errors: the store's.
-func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, file pgdata.WALName, d digest) error {
+func (n Note) leave(ctx context.Context, st cofre.Store, system cofre.SystemID, file pgdata.WALName, d sealed.Digest) error {
 	n.Name, n.Digest = file.String(), d.String()
 	n.Host = hostName()
 	n.At = time.Now().UTC()

@@ -3,118 +3,24 @@ package wal
 import (
 	"bytes"
 	"context"
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"path"
-	"slices"
-	"strings"
-
-	"github.com/zeebo/blake3"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
-
-// A digest says which file an object was made of, and nothing of whether the object is still as it was made. The host that
-// archives cannot read it back: it has the recipient alone. So the header carries sums of the object itself, which anybody
-// can compare: of the header before them, and of everything behind it.
-
-// sumType is the type of the stanza that carries the two sums, the last of the header.
-const sumType = "cofre-sum"
-
-// noSum stands in the header until there is something to sum up.
-var noSum = base64.RawStdEncoding.EncodeToString(make([]byte, 32))
-
-var (
-	sumLine = []byte("\n-> " + sumType + " ")
-	macLine = []byte("\n--- ")
-)
-
-// addSums writes the sums into an object that was encrypted with room for them, and the header's MAC anew, which covers them.
-//
-// Source: age-encryption.org/v1, Header MAC.
-func addSums(object, fileKey []byte) error {
-	at := bytes.Index(object, sumLine)
-	if at < 0 {
-		return errors.New("no room for the sums in its header")
-	}
-	mac := bytes.Index(object[at:], macLine)
-	if mac < 0 {
-		return errors.New("no MAC in its header")
-	}
-	mac += at
-	body := mac + len(macLine) + len(noSum) + 1
-	if len(object) < body || object[body-1] != '\n' {
-		return errors.New("its header has no end")
-	}
-	head, rest := blake3.Sum256(object[:at+1]), blake3.Sum256(object[body:])
-	write := func(to int, sum []byte) int { return to + copy(object[to:], base64.RawStdEncoding.EncodeToString(sum)) }
-	end := write(at+len(sumLine), head[:])
-	write(end+1, rest[:])
-	key, err := hkdf.Key(sha256.New, fileKey, nil, "header", sha256.Size)
-	if err != nil {
-		return err
-	}
-	h := hmac.New(sha256.New, key)
-	h.Write(object[:mac+len(macLine)-1]) // to the three hyphens, without the space behind them
-	write(mac+len(macLine), h.Sum(nil))
-	return nil
-}
-
-// state is what the bytes of a stored object prove of it.
-type state int
-
-const (
-	unproven    state = iota // it was stored before there were sums, or by another program
-	whole                    // it is as it was made
-	bodyDamaged              // its header is as it was made, and what is behind it is not
-	headDamaged              // nothing that its header says is to be believed
-)
-
-// judge says what the bytes of a stored object prove, and what its header says. It needs no key. Of the beginning alone it
-// finds out whether the header is damaged.
-//
-// Errors: errNoDigest of an object that another program may have made: it may well be readable.
-func judge(object string, b []byte) (header, state, error) {
-	h, err := parseHeader(object, b)
-	at := bytes.Index(b[:min(len(b), headerSize)], sumLine)
-	if at < 0 {
-		if err != nil && !errors.Is(err, errNoDigest) {
-			return h, headDamaged, nil
-		}
-		return h, unproven, err
-	}
-	line, _, _ := bytes.Cut(b[at+len(sumLine):], []byte("\n"))
-	head, rest, _ := strings.Cut(string(line), " ")
-	mac := bytes.Index(b[at:], macLine)
-	behind := at + mac + len(macLine) + len(noSum) + 1
-	switch {
-	case err != nil, head != sumOf(b[:at+1]):
-		return h, headDamaged, nil
-	case mac < 0, len(b) < behind, rest != sumOf(b[behind:]):
-		return h, bodyDamaged, nil
-	}
-	return h, whole, nil
-}
-
-func sumOf(b []byte) string {
-	sum := blake3.Sum256(b)
-	return base64.RawStdEncoding.EncodeToString(sum[:])
-}
 
 // deposit is an object on its way to an archive.
 type deposit struct {
 	object string
-	sealed []byte
-	digest digest
+	bytes  []byte
+	digest sealed.Digest
 	// derived is the digest of a history as it is derived from the WAL; see derivedOf. Of all else it is zero.
-	derived digest
+	derived sealed.Digest
 	// Of a segment: which one it is, how long, and how its records hang on to those before it.
 	system cofre.SystemID
 	name   pgdata.WALName
@@ -135,9 +41,9 @@ type took struct {
 //
 // Errors: cofre.ErrExists if another file is there, or one of which nothing proves that it is another; the store's.
 func create(ctx context.Context, st cofre.Store, p deposit) (took, error) {
-	err := st.Create(ctx, p.object, bytes.NewReader(p.sealed), int64(len(p.sealed)))
+	err := st.Create(ctx, p.object, bytes.NewReader(p.bytes), int64(len(p.bytes)))
 	if err == nil {
-		return took{isNew: true, size: int64(len(p.sealed))}, nil
+		return took{isNew: true, size: int64(len(p.bytes))}, nil
 	}
 	if errors.Is(err, cofre.ErrExists) {
 		var done took
@@ -165,7 +71,7 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 	if err != nil {
 		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}
-	h, is, err := judge(p.object, was)
+	h, is, err := sealed.Judge(p.object, was)
 	if err != nil {
 		return took{}, fmt.Errorf("compare with what is there: %w", err)
 	}
@@ -174,17 +80,17 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 		return took{}, fmt.Errorf("ask what is known of %s: %w", p.object, err)
 	}
 	why := ""
-	same := is != headDamaged && h.digest == p.digest
+	same := is != sealed.HeadDamaged && h.Digest == p.digest
 	switch {
-	case (same || p.derivedThere(h.digest)) && is == whole && known == "":
+	case (same || p.derivedThere(h.Digest)) && is == sealed.Whole && known == "":
 		return took{size: int64(len(was))}, nil
-	case is == bodyDamaged && p.derived == p.digest:
+	case is == sealed.BodyDamaged && p.derived == p.digest:
 		why = "its bytes are not those that were stored"
-	case is == bodyDamaged && same:
+	case is == sealed.BodyDamaged && same:
 		why = "its bytes are not those that were stored"
 	case same && known == "":
 		why = "it was stored by a version of before, and nothing proves its bytes without the key"
-	case is == headDamaged:
+	case is == sealed.HeadDamaged:
 		why = "its header is damaged"
 	case known != "":
 		why = known
@@ -200,22 +106,24 @@ func (p deposit) settle(ctx context.Context, st cofre.Store) (took, error) {
 			return took{}, fmt.Errorf("%s is damaged, and was another (%s): %w", p.object, against, another(p.object))
 		}
 	}
-	return took{healed: why, size: int64(len(p.sealed))}, p.replace(ctx, st, was, why)
+	return took{healed: why, size: int64(len(p.bytes))}, p.replace(ctx, st, was, why)
 }
 
 // derivedThere reports whether an object is this history as it was derived when it was lost: the forks are the same, and the server's words
 // on them are not needed.
-func (p deposit) derivedThere(there digest) bool { return p.derived != digest{} && there == p.derived }
+func (p deposit) derivedThere(there sealed.Digest) bool {
+	return p.derived != sealed.Digest{} && there == p.derived
+}
 
 // derivedOf is the digest of the history in content as it is derived from the WAL; zero if it is none.
-func derivedOf(r Recipient, object string, content []byte) digest {
+func derivedOf(r Recipient, object string, content []byte) sealed.Digest {
 	name, err := pgdata.ParseWALName(path.Base(object))
 	if err != nil || name.Kind != pgdata.WALHistory {
-		return digest{}
+		return sealed.Digest{}
 	}
 	h, err := pgdata.ParseHistory(name.Timeline, content)
 	if err != nil {
-		return digest{}
+		return sealed.Digest{}
 	}
 	return digestOf(r, object, h.Derived().Encode())
 }
@@ -244,17 +152,17 @@ func (p deposit) against(ctx context.Context, st cofre.Store) (string, error) {
 		beside := pgdata.Segment{Timeline: seg.Timeline, Number: seg.Number + uint64(by)}
 		h, err := readHeader(ctx, st, ObjectName(p.system, beside.File(p.size)))
 		switch {
-		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt), err == nil && h.link == nil:
+		case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt), err == nil && h.Link == nil:
 			continue
 		case err != nil:
 			return "", err
 		}
 		why := ""
 		if by < 0 {
-			why = h.link.chain.Follows(p.chain)
-		} else if h.link.before == p.digest {
+			why = h.Link.Chain.Follows(p.chain)
+		} else if h.Link.Before == p.digest {
 			return "", nil // it names this very file
-		} else if why = p.chain.Follows(h.link.chain); h.link.before != (digest{}) {
+		} else if why = p.chain.Follows(h.Link.Chain); h.Link.Before != (sealed.Digest{}) {
 			why = "the segment after it was written behind another"
 		}
 		if why != "" {
@@ -279,13 +187,13 @@ func (p deposit) replace(ctx context.Context, st cofre.Store, was []byte, why st
 		err = fmt.Errorf("what is stored was read twice, and differed: %w", cofre.ErrUnreachable)
 	}
 	if err == nil {
-		err = st.Replace(ctx, p.object, bytes.NewReader(p.sealed), int64(len(p.sealed)))
+		err = st.Replace(ctx, p.object, bytes.NewReader(p.bytes), int64(len(p.bytes)))
 	}
 	if err == nil {
 		again, err = bounded.Read(ctx, st, p.object, maxObject)
 	}
-	if err == nil && !bytes.Equal(again, p.sealed) {
-		if h, is, jerr := judge(p.object, again); jerr != nil || is != whole || h.digest != p.digest {
+	if err == nil && !bytes.Equal(again, p.bytes) {
+		if h, is, jerr := sealed.Judge(p.object, again); jerr != nil || is != sealed.Whole || h.Digest != p.digest {
 			err = fmt.Errorf("it was stored afresh, and does not read back as it was stored: %w", cofre.ErrCorrupt)
 		}
 	}
@@ -298,29 +206,31 @@ func (p deposit) replace(ctx context.Context, st cofre.Store, was []byte, why st
 
 // damage is the name of an object that has to do with a damaged one, of which was are the bytes.
 func (p deposit) damage(kind string, was []byte) string {
-	return damageName(p.object, kind, identOf(was))
+	return damageName(p.object, kind, sealed.IdentOf(was))
 }
 
 // maxObject is the size of the largest object of WAL, in bytes.
 const maxObject = MaxSegment + MaxSegment/64
 
-// identOf tells one making of an object from another, without reading all of it: no two begin alike, since each is
-// encrypted with a key of its own.
-func identOf(b []byte) string { return identify(b, int64(len(b))) }
-
-func identify(beginning []byte, size int64) string {
-	sum := blake3.Sum256(fmt.Appendf(slices.Clone(beginning[:min(len(beginning), headerSize)]), "\n%d", size))
-	return fmt.Sprintf("%x", sum[:8])
-}
-
 // readBeginning reads what identify needs.
 func readBeginning(ctx context.Context, st cofre.Store, object string) ([]byte, error) {
-	r, err := st.Open(ctx, object, 0, headerSize)
+	r, err := st.Open(ctx, object, 0, sealed.HeaderSize)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, headerSize)) // whatever the store gives
+	return io.ReadAll(io.LimitReader(r, sealed.HeaderSize)) // whatever the store gives
+}
+
+// readHeader reads the beginning of a stored object, without the identity.
+//
+// Errors: cofre.ErrNotFound; cofre.ErrCorrupt if it has no digest: cofre did not write it.
+func readHeader(ctx context.Context, st cofre.Store, object string) (sealed.Header, error) {
+	b, err := readBeginning(ctx, st, object)
+	if err != nil {
+		return sealed.Header{}, err
+	}
+	return sealed.ParseHeader(object, b)
 }
 
 // Restore stores a file's content in an archive if that has none, or one that is damaged, and reports why it replaced
@@ -338,16 +248,16 @@ func Restore(ctx context.Context, a Archive, system cofre.SystemID, name pgdata.
 	}
 	p := deposit{object: ObjectName(system, name)}
 	p.digest, p.derived = digestOf(r, p.object, content), derivedOf(r, p.object, content)
-	var l *link
+	var l *sealed.Link
 	if name.Kind == pgdata.WALSegment {
 		p.system, p.name, p.size, p.chain = system, name, int64(len(content)), pgdata.ChainOf(content, int64(len(content)))
-		l = &link{chain: p.chain}
+		l = &sealed.Link{Chain: p.chain}
 		// What the archiver knew of the segment before is not lost with the rest.
-		if h, err := readHeader(ctx, a.Store, p.object); err == nil && h.digest == p.digest && h.link != nil {
-			l = h.link
+		if h, err := readHeader(ctx, a.Store, p.object); err == nil && h.Digest == p.digest && h.Link != nil {
+			l = h.Link
 		}
 	}
-	if p.sealed, err = a.seal(r, p.object, p.digest, l, compress(content, 1)); err != nil {
+	if p.bytes, err = a.seal(r, p.object, p.digest, l, sealed.Compress(content, 1)); err != nil {
 		return "", err
 	}
 	if _, err := a.Store.Stat(ctx, p.object); errors.Is(err, cofre.ErrNotFound) {

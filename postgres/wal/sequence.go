@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // Sequence stores the WAL that one run of streaming receives, in one archive: whole segments, each with what it says of
@@ -87,32 +88,32 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 	}
 	st, name := s.Archive.Store, seg.File(s.Size)
 	object := ObjectName(s.System, name)
-	packed := sync.OnceValue(func() [][]byte { return compress(content, runtime.GOMAXPROCS(0)) }) // one segment at a time
+	packed := sync.OnceValue(func() [][]byte { return sealed.Compress(content, runtime.GOMAXPROCS(0)) }) // one segment at a time
 	var compressing sync.WaitGroup
 	compressing.Go(func() { packed() })
 	defer compressing.Wait() // content is the caller's
 	d := digestOf(r, object, content)
-	k := &link{chain: pgdata.ChainOf(content, s.Size)}
+	k := &sealed.Link{Chain: pgdata.ChainOf(content, s.Size)}
 	why := ""
 	if before, ok := s.Before(seg); ok {
 		if file := before.File(s.Size); s.last.name == file {
-			k.before, why = s.last.digests[0], unrelated(file, s.last.chain.Follows(k.chain))
-		} else if err := s.related(ctx, seg, before, k.chain, d); err != nil {
+			k.Before, why = s.last.digests[0], unrelated(file, s.last.chain.Follows(k.Chain))
+		} else if err := s.related(ctx, seg, before, k.Chain, d); err != nil {
 			return err
 		}
 	}
-	sealed, err := s.Archive.seal(r, object, d, k, packed())
+	made, err := s.Archive.seal(r, object, d, k, packed())
 	if err == nil {
-		err = leaveNotes(ctx, st, s.System, name, "", k.chain, why, d)
+		err = leaveNotes(ctx, st, s.System, name, "", k.Chain, why, d)
 	}
 	if err != nil {
 		return err
 	}
-	if why != "" || k.chain.Break != 0 {
-		s.tell(BreakIn(s.System, name.String(), k.chain.Break, cmp.Or(why, k.chain.Why)))
-		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", recovery.Told(cmp.Or(why, k.chain.Break.String()+": "+k.chain.Why))))
+	if why != "" || k.Chain.Break != 0 {
+		s.tell(BreakIn(s.System, name.String(), k.Chain.Break, cmp.Or(why, k.Chain.Why)))
+		s.Warn(cofre.Say("wal.breaks", "the WAL breaks in segment {{.segment}} ({{.why}}): recovery cannot get past it; take a base backup with: cofre backup cluster", "segment", name, "why", recovery.Told(cmp.Or(why, k.Chain.Break.String()+": "+k.Chain.Why))))
 	}
-	done, err := create(ctx, st, deposit{object: object, sealed: sealed, digest: d, system: s.System, name: name, size: s.Size, chain: k.chain})
+	done, err := create(ctx, st, deposit{object: object, bytes: made, digest: d, system: s.System, name: name, size: s.Size, chain: k.Chain})
 	if errors.Is(err, cofre.ErrExists) {
 		refused := Note{Kind: NoteRefused, What: "another file of this name was received from the server, and refused"}
 		return errors.Join(err, refused.leave(ctx, st, s.System, name, d))
@@ -122,7 +123,7 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 	}
 	if err == nil {
 		s.Archive.announce(ctx, s.System)
-		s.last = tail{name: name, chain: &k.chain, digests: []digest{d}}
+		s.last = tail{name: name, chain: &k.Chain, digests: []sealed.Digest{d}}
 		archived := cofre.WALArchived{System: s.System, File: name.String(), Repository: st.URL()}
 		if done.isNew {
 			archived.Stored = 1
@@ -134,19 +135,19 @@ func (s *Sequence) put(ctx context.Context, seg pgdata.Segment, content []byte) 
 
 // related compares the first segment of a run with what the archive says of the one before it. d is zero if only the
 // beginning of the segment is known.
-func (s *Sequence) related(ctx context.Context, seg, before pgdata.Segment, c pgdata.Chain, d digest) error {
+func (s *Sequence) related(ctx context.Context, seg, before pgdata.Segment, c pgdata.Chain, d sealed.Digest) error {
 	st, was := s.Archive.Store, before.File(s.Size)
 	h, err := readHeader(ctx, st, ObjectName(s.System, was))
-	if err != nil || h.link == nil {
+	if err != nil || h.Link == nil {
 		return nil // nothing is there, or it says nothing: whoever reads the archive compares again
 	}
-	why := h.link.chain.Follows(c)
+	why := h.Link.Chain.Follows(c)
 	if why == "" {
 		return nil
 	}
 	name := seg.File(s.Size)
 	if _, err := readAcknowledgement(ctx, st, gapName(s.System, name.String(), name.String())); err == nil {
-		if d == (digest{}) {
+		if d == (sealed.Digest{}) {
 			return nil // the note is left with the whole segment
 		}
 		return leaveNotes(ctx, st, s.System, name, "", pgdata.Chain{First: c.First}, unrelated(was, why), d)
@@ -262,7 +263,7 @@ func (s *Sequence) relatedBeginning(ctx context.Context, seg pgdata.Segment, r i
 		return err
 	}
 	c := pgdata.ChainOf(content, s.Size)
-	if err := s.related(ctx, seg, before, c, digest{}); err != nil {
+	if err := s.related(ctx, seg, before, c, sealed.Digest{}); err != nil {
 		return err
 	}
 	if c.First != 0 {

@@ -20,9 +20,6 @@ import (
 	"github.com/trustlayer/cofre/internal/inside"
 )
 
-// StanzaType is the type of the line of an object's header that carries a signature: ID SIGNATURE.
-const StanzaType = "cofre-origin"
-
 // Public is the public half of a key.
 type Public struct{ key ed25519.PublicKey }
 
