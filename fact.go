@@ -42,6 +42,7 @@ const (
 	RunHold          RunKind = "hold"
 	RunLiftHold      RunKind = "lift_hold"
 	RunAcknowledge   RunKind = "wal_acknowledge"
+	RunAdmit         RunKind = "wal_admit"
 	RunLoss          RunKind = "journal_acknowledge"
 )
 
@@ -49,7 +50,7 @@ const (
 func RunKinds() []RunKind {
 	return []RunKind{
 		RunInit, RunBackup, RunRestore, RunVerify, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
-		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge,
+		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge, RunAdmit, RunLoss,
 	}
 }
 

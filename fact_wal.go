@@ -66,6 +66,27 @@ type GapAcknowledged struct {
 	Why      string   `json:"why"`
 }
 
+// OriginChange is in which way a repository believes others than before of those that archive.
+type OriginChange string
+
+// The changes.
+const (
+	OriginAdmitted OriginChange = "admitted" // a key is believed
+	OriginRevoked  OriginChange = "revoked"  // what a key signs from now on is not
+	OriginRequired OriginChange = "required" // nothing is believed any more but what an admitted key has signed
+)
+
+// WALOriginChanged says that somebody who has the password changed whom a repository believes of those that archive.
+type WALOriginChanged struct {
+	System     SystemID     `json:"system_identifier"`
+	Repository string       `json:"repository"` // its address
+	Change     OriginChange `json:"change"`
+	Key        string       `json:"fingerprint,omitempty"` // of the key; empty if it is of none
+	Host       string       `json:"host,omitempty"`        // whose key it is, as that says
+	By         string       `json:"by"`
+	Own        bool         `json:"own,omitempty"` // it is of the host itself, admitted by its backup of the cluster
+}
+
 // WALReadBack says that a mark went all the way: the server wrote it, its segment was archived, and it was read back.
 type WALReadBack struct {
 	System     SystemID      `json:"system_identifier"`
@@ -82,4 +103,5 @@ func (WALExpiryDecided) EventType() EventType { return "wal_expiry_decided" }
 func (WALExpired) EventType() EventType       { return "wal_expired" }
 func (GapFound) EventType() EventType         { return "gap_found" }
 func (GapAcknowledged) EventType() EventType  { return "gap_acknowledged" }
+func (WALOriginChanged) EventType() EventType { return "wal_origin_changed" }
 func (WALReadBack) EventType() EventType      { return "wal_read_back" }

@@ -38,7 +38,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	if err != nil {
 		return nil, err
 	}
-	if err := walorigin.Attend(ctx, in.cfg, func(m cofre.Message) { in.warn(m) }); err != nil {
+	if err := walorigin.Attend(ctx, in.cfg, func(m cofre.Message) { in.warn(m) }, func(f cofre.Fact) { cofre.Tell(in.observer, f) }); err != nil {
 		return nil, err
 	}
 	if copies := in.cfg.Copies; len(copies) > 0 {

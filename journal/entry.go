@@ -36,6 +36,7 @@ const (
 	EventConfigured   Event = "configuration-changed"
 	EventGap          Event = "gap-found"
 	EventAcknowledged Event = "gap-acknowledged"
+	EventOrigin       Event = "origin-changed"      // of WAL: whose is believed
 	EventLoss         Event = "loss-acknowledged"   // of a recovery point
 	EventTime         Event = "time-disbelieved"    // of a recovery point
 	EventDamage       Event = "damage-acknowledged" // of the journal itself
@@ -118,6 +119,14 @@ type HoldFacts struct {
 	Owner string     `json:"owner,omitempty"`
 	Since time.Time  `json:"since,omitzero"`
 	Until time.Time  `json:"until,omitzero"`
+}
+
+// OriginFacts is what an entry says of a change of whose WAL a repository believes, for everybody to read.
+type OriginFacts struct {
+	System cofre.SystemID     `json:"system_identifier"`
+	Change cofre.OriginChange `json:"change"`
+	Key    string             `json:"fingerprint,omitempty"`
+	Own    bool               `json:"own,omitempty"` // a backup admitted the key of its own host
 }
 
 // DamageFacts is what an entry says of damage of the journal that a person knows: what a verification found.

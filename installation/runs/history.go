@@ -106,6 +106,11 @@ func kindOf(b journal.Body) (kind cofre.RunKind, what string, code cofre.Code) {
 		return cofre.RunLiftHold, "", cofre.CodeOK
 	case journal.EventAcknowledged:
 		return cofre.RunAcknowledge, "", cofre.CodeOK
+	case journal.EventOrigin:
+		var f journal.OriginFacts
+		if json.Unmarshal(b.Facts, &f) == nil && !f.Own {
+			return cofre.RunAdmit, "", cofre.CodeOK
+		}
 	case journal.EventAdopted:
 		return cofre.RunAdopt, "", cofre.CodeOK
 	case journal.EventExported:

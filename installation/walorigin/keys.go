@@ -12,11 +12,15 @@ import (
 )
 
 // Attend does for the WAL of an installation what each backup does: the host's own keys are believed, and the key that reads it is kept twice in each
-// repository. What could not be done is told, and ends nothing, unless the repository itself cannot be reached: what comes next would wait as long.
+// repository. What it admits is told as facts. What could not be done is told, and ends nothing, unless the repository itself cannot be reached: what comes next would wait as long.
 //
 // Errors: cofre.ErrUnreachable of the repository.
-func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message)) error {
-	if err := AdmitOwn(ctx, cfg); err != nil {
+func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message), tell func(cofre.Fact)) error {
+	changed, err := AdmitOwn(ctx, cfg)
+	for _, c := range changed {
+		tell(c)
+	}
+	if err != nil {
 		warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
 	}
 	for i, r := range cfg.Repositories() {

@@ -77,32 +77,33 @@ func Waits(all []Keys) (origin.Known, bool) {
 	return origin.Known{}, false
 }
 
-// Admit has keys believed, by their fingerprints, in every repository that knows of them.
+// Admit has keys believed, by their fingerprints, in every repository that knows of them. It returns what it changed, also with an error: what was
+// said already changes nothing.
 //
 // Errors: cofre.ErrNotFound if none knows of one; those of List; the stores'.
-func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) error {
-	return each(ctx, cfg, fingerprints, func(of Keys, k origin.Known) error {
+func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) ([]cofre.WALOriginChanged, error) {
+	return each(ctx, cfg, fingerprints, cofre.OriginAdmitted, func(of Keys, k origin.Known) (bool, error) {
 		return origin.Admit(ctx, of.store, of.System, of.id.Secret(), k.Public(), k.Host, Who())
 	})
 }
 
-// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed.
+// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed. It returns what Admit does.
 //
 // Errors: those of Admit.
-func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string) error {
-	return each(ctx, cfg, fingerprints, func(of Keys, k origin.Known) error {
+func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string) ([]cofre.WALOriginChanged, error) {
+	return each(ctx, cfg, fingerprints, cofre.OriginRevoked, func(of Keys, k origin.Known) (bool, error) {
 		there, err := of.read(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), there.last, there.files)
 	})
 }
 
-func each(ctx context.Context, cfg *config.Config, fingerprints []string, do func(Keys, origin.Known) error) error {
+func each(ctx context.Context, cfg *config.Config, fingerprints []string, change cofre.OriginChange, do func(Keys, origin.Known) (bool, error)) (changed []cofre.WALOriginChanged, err error) {
 	all, err := List(ctx, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, text := range fingerprints {
 		found := false
@@ -112,37 +113,44 @@ func each(ctx context.Context, cfg *config.Config, fingerprints []string, do fun
 				continue
 			}
 			found = true
-			if err := do(of, k); err != nil {
-				return err
+			isNew, err := do(of, k)
+			if err != nil {
+				return changed, err
+			}
+			if isNew {
+				changed = append(changed, of.changed(change, k))
 			}
 		}
 		if !found {
-			return cofre.WithHint(fmt.Errorf("key %s: %w", text, cofre.ErrNotFound), cofre.Say("origin.names", "cofre wal admit lists the keys; a host asks when it has archived its first file"))
+			return changed, cofre.WithHint(fmt.Errorf("key %s: %w", text, cofre.ErrNotFound), cofre.Say("origin.names", "cofre wal admit lists the keys; a host asks when it has archived its first file"))
 		}
 	}
-	return nil
+	return changed, nil
+}
+
+func (k Keys) changed(change cofre.OriginChange, of origin.Known) cofre.WALOriginChanged {
+	return cofre.WALOriginChanged{System: k.System, Repository: k.URL, Change: change, Key: of.Fingerprint, Host: of.Host, By: Who()}
 }
 
 // AdmitOwn has the keys believed that lie in this host's own folder of state: whoever runs this has the password and that folder, and needs
-// nobody to compare a fingerprint.
+// nobody to compare a fingerprint. It returns what Admit does.
 //
 // Errors: those of Admit.
-func AdmitOwn(ctx context.Context, cfg *config.Config) error {
+func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOriginChanged, err error) {
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
-		return nil
+		return nil, nil
 	}
-	by := Who()
 	folder := walstore.OriginFolder(cfg)
 	own := origin.Publics(folder)
 	if folder == "" || len(own) == 0 {
-		return nil
+		return nil, nil
 	}
 	if waits, err := anyWaits(ctx, cfg, own); err != nil || !waits {
-		return err
+		return nil, err
 	}
 	all, err := List(ctx, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, of := range all {
 		for _, o := range own {
@@ -150,12 +158,19 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) error {
 			if !asked || k.State != origin.Waiting {
 				continue
 			}
-			if err := origin.Admit(ctx, of.store, of.System, of.id.Secret(), o.Public(), o.Host, by); err != nil {
-				return err
+			isNew, err := origin.Admit(ctx, of.store, of.System, of.id.Secret(), o.Public(), o.Host, Who())
+			if err != nil {
+				return changed, err
+			}
+			if isNew {
+				k.Host = o.Host
+				did := of.changed(cofre.OriginAdmitted, k)
+				did.Own = true
+				changed = append(changed, did)
 			}
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // anyWaits reports whether one of some keys has asked a repository and was not answered, by names alone: to read the records takes the password, and a
@@ -187,39 +202,43 @@ func anyWaits(ctx context.Context, cfg *config.Config, own []origin.Request) (bo
 }
 
 // Require has each repository believe nothing any more but what an admitted key has signed, and what is there now. The acknowledgements that
-// are there are signed.
+// are there are signed. It returns what Admit does.
 //
 // Errors: cofre.ErrNotFound if no repository has WAL, of which that could be said; cofre.ErrRefused if the newest segment of a system is not signed by an admitted key, since what comes next would not be
 // believed; those of List; the stores'.
-func Require(ctx context.Context, cfg *config.Config) error {
+func Require(ctx context.Context, cfg *config.Config) (changed []cofre.WALOriginChanged, err error) {
 	all, err := List(ctx, cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(all) == 0 {
-		return cofre.WithHint(fmt.Errorf("require signatures: no WAL is there yet: %w", cofre.ErrNotFound),
+		return nil, cofre.WithHint(fmt.Errorf("require signatures: no WAL is there yet: %w", cofre.ErrNotFound),
 			cofre.Say("origin.archive_first", "archive the first segment, admit the key of its host with: cofre wal admit, and then require"))
 	}
 	found := make([]there, len(all))
 	for i, of := range all {
 		if found[i], err = of.read(ctx); err != nil {
-			return err
+			return nil, err
 		}
 		if err := found[i].ready(of); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for i, of := range all {
 		for _, a := range found[i].acknowledged {
 			if err := a.Sign(ctx, of.store, of.id, of.System); err != nil {
-				return err
+				return changed, err
 			}
 		}
-		if err := origin.Require(ctx, of.store, of.System, of.id.Secret(), Who(), found[i].unsigned, found[i].unsignedFiles); err != nil {
-			return err
+		isNew, err := origin.Require(ctx, of.store, of.System, of.id.Secret(), Who(), found[i].unsigned, found[i].unsignedFiles)
+		if err != nil {
+			return changed, err
+		}
+		if isNew {
+			changed = append(changed, of.changed(cofre.OriginRequired, origin.Known{}))
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // there is what a repository holds of a system's WAL.

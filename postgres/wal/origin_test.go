@@ -99,10 +99,10 @@ func TestTheContentIsTheOneThatWasSigned(t *testing.T) {
 	if !asked {
 		t.Error("nobody was told of the key")
 	}
-	if err := origin.Admit(t.Context(), st, system, id.Secret(), key.Public(), "here", "ana"); err != nil {
+	if _, err := origin.Admit(t.Context(), st, system, id.Secret(), key.Public(), "here", "ana"); err != nil {
 		t.Fatal(err)
 	}
-	if err := origin.Require(t.Context(), st, system, id.Secret(), "ana", nil, nil); err != nil {
+	if _, err := origin.Require(t.Context(), st, system, id.Secret(), "ana", nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	believing := id.Believing(func(ctx context.Context, of cofre.SystemID, _ bool) (*origin.Set, error) {
@@ -154,7 +154,7 @@ func TestForgedObjectsHideNothing(t *testing.T) {
 	_, st, id := repository(t)
 	dir, system, segments := dataDir(t)
 	archiveAll(t, st, id, dir, segments[:5]...)
-	if err := origin.Require(t.Context(), st, system, id.Secret(), "ana", map[string]string{"00000001": segments[4]}, nil); err != nil {
+	if _, err := origin.Require(t.Context(), st, system, id.Secret(), "ana", map[string]string{"00000001": segments[4]}, nil); err != nil {
 		t.Fatal(err)
 	}
 	id = id.Believing(func(ctx context.Context, of cofre.SystemID, _ bool) (*origin.Set, error) {

@@ -1,6 +1,7 @@
 package screen
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -86,12 +87,29 @@ func happened(b journal.Body) cofre.Message {
 		return cofre.Say("journal.event_configured", "configuration changed")
 	case journal.EventAcknowledged:
 		return cofre.Say("journal.event_acknowledged", "a gap was acknowledged")
+	case journal.EventOrigin:
+		return originChanged(b)
 	case journal.EventAdopted:
 		return cofre.Say("journal.event_adopted", "a cluster was adopted")
 	case journal.EventExported:
 		return cofre.Say("journal.event_exported", "exported {{.point}}", "point", b.Point)
 	}
 	return cofre.Verbatim(string(b.Event))
+}
+
+// originChanged says in which way others are believed than before of those that archive.
+func originChanged(b journal.Body) cofre.Message {
+	var f journal.OriginFacts
+	_ = json.Unmarshal(b.Facts, &f) // what cannot be read of it is left out
+	switch f.Change {
+	case cofre.OriginAdmitted:
+		return cofre.Say("journal.event_key_admitted", "WAL signed with {{.fingerprint}} is believed", "fingerprint", f.Key)
+	case cofre.OriginRevoked:
+		return cofre.Say("journal.event_key_revoked", "WAL signed with {{.fingerprint}} is not believed any more", "fingerprint", f.Key)
+	case cofre.OriginRequired:
+		return cofre.Say("journal.event_signatures_required", "WAL without a signature is not believed any more")
+	}
+	return cofre.Say("journal.event_origin", "whose WAL is believed was changed")
 }
 
 // ShowCheckpoint shows the newest checkpoint of the journal, if there is one: whoever keeps the line can prove later that nothing was rewritten.

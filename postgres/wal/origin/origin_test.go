@@ -92,6 +92,13 @@ func TestWhoIsBelieved(t *testing.T) {
 		}
 	}
 
+	said := func(isNew bool, err error) {
+		t.Helper()
+		if do(err); !isNew {
+			t.Error("it was said before")
+		}
+	}
+
 	want("nobody was asked", judge(set(nil), own, object), "unknown")
 	do(origin.Ask(ctx, st, system, own.Public()))
 	want("it has asked", judge(set(nil), own, object), "unknown")
@@ -107,13 +114,16 @@ func TestWhoIsBelieved(t *testing.T) {
 	if len(set(nil).Unread) != 1 {
 		t.Errorf("unread %v", set(nil).Unread)
 	}
-	do(origin.Admit(ctx, st, 8, secret, own.Public(), "h", "ana"))
+	said(origin.Admit(ctx, st, 8, secret, own.Public(), "h", "ana"))
 	copied, err := os.ReadFile(filepath.Join(strings.TrimPrefix(st.URL(), "file://"), origin.Folder(8)+name))
 	do(err)
 	put(t, st, origin.Folder(system)+name, string(copied))
 	want("admitted elsewhere", judge(set(nil), own, object), "unknown")
-	do(origin.Admit(ctx, st, system, secret, own.Public(), "h", "ana"))
+	said(origin.Admit(ctx, st, system, secret, own.Public(), "h", "ana"))
 	want("admitted", judge(set(nil), own, object), "known")
+	if isNew, err := origin.Admit(ctx, st, system, secret, own.Public(), "h", "bea"); isNew || err != nil {
+		t.Errorf("admitted again: %v, %v", isNew, err)
+	}
 
 	// A signature is of one object and of what its header states.
 	if _, err := set(nil).Judge(object, "another statement", own.Sign(object, "statement")); !errors.Is(err, cofre.ErrRefused) {
@@ -124,7 +134,7 @@ func TestWhoIsBelieved(t *testing.T) {
 	}
 
 	before := map[string]string{"00000001": "000000010000000000000003"}
-	do(origin.Require(ctx, st, system, secret, "ana", before, nil))
+	said(origin.Require(ctx, st, system, secret, "ana", before, nil))
 	for _, c := range []struct {
 		what, object, want string
 		key                *origin.Key
@@ -147,7 +157,7 @@ func TestWhoIsBelieved(t *testing.T) {
 	if !ok {
 		t.Fatal("the key is not there")
 	}
-	do(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, nil))
+	said(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, nil))
 	want("revoked, and there before", judge(set(nil), own, object), "known")
 	want("revoked", judge(set(nil), own, "wal/7/00000001/000000010000000000000006"), "refused")
 

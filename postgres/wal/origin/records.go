@@ -359,34 +359,35 @@ func Ask(ctx context.Context, st cofre.Store, system cofre.SystemID, p Public) e
 	return create(ctx, st, Folder(system)+p.ID()+requestSuffix, b)
 }
 
-// Admit has a key believed.
+// Admit has a key believed; isNew is false if that was said before.
 //
 // Errors: the store's.
-func Admit(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, p Public, host, by string) error {
+func Admit(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, p Public, host, by string) (isNew bool, err error) {
 	return write(ctx, st, secret, record{System: system, Name: p.ID() + ".admitted", Key: p.String(), Host: host, By: by})
 }
 
-// Revoke has nothing believed any more that a key has signed, but the files that are there now: before is, by timeline, the last of them.
+// Revoke has nothing believed any more that a key has signed, but the files that are there now: before is, by timeline, the last of them;
+// isNew is false if that was said before.
 //
 // Errors: the store's.
-func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, k Known, by string, before map[string]string, files []string) error {
+func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, k Known, by string, before map[string]string, files []string) (isNew bool, err error) {
 	return write(ctx, st, secret, record{System: system, Name: k.ID + ".revoked", Key: k.public.String(), Host: k.Host, By: by, Before: before, Files: files})
 }
 
 // Require has nothing believed any more but what an admitted key has signed, and what is there now: before is, by timeline, the last file that
-// is not signed.
+// is not signed; isNew is false if that was said before.
 //
 // Errors: the store's.
-func Require(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, by string, before map[string]string, files []string) error {
+func Require(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, by string, before map[string]string, files []string) (isNew bool, err error) {
 	return write(ctx, st, secret, record{System: system, Name: requiredName, By: by, Before: before, Files: files})
 }
 
-func write(ctx context.Context, st cofre.Store, secret string, r record) error {
+func write(ctx context.Context, st cofre.Store, secret string, r record) (isNew bool, err error) {
 	r.At = time.Now().UTC()
 	r.Code = r.code(secret)
 	b, err := json.Marshal(r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	name := Folder(r.System) + r.Name
 	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
@@ -397,14 +398,14 @@ func write(ctx context.Context, st cofre.Store, secret string, r record) error {
 			_, readErr = parse(there, r.System, r.Name, secret, true)
 		}
 		if readErr == nil {
-			return nil
+			return false, nil
 		}
 		err = st.Replace(ctx, name, bytes.NewReader(b), int64(len(b)))
 	}
 	if err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
+		return false, fmt.Errorf("store %s: %w", name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // recordSize is how many bytes a record may have: that of a whole system names two files for each timeline.
