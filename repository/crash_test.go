@@ -243,13 +243,10 @@ func TestS3CutInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Stop()
-	start := time.Now()
-	_, err = s.Put(t.Context(), cofre.Entry{Path: "b", Mode: 0o600, Size: -1}, rand.NewChaCha8([32]byte{2})) // without end
+	// Without end: if the cut is not noticed, the test never ends.
+	_, err = s.Put(t.Context(), cofre.Entry{Path: "b", Mode: 0o600, Size: -1}, rand.NewChaCha8([32]byte{2}))
 	if !errors.Is(err, cofre.ErrUnreachable) || cofre.Hint(err) == "" {
 		t.Errorf("put after the cut: %v (hint %q), want ErrUnreachable and a hint", err, cofre.Hint(err))
-	}
-	if took := time.Since(start); took > time.Minute {
-		t.Errorf("the cut was noticed after %v", took)
 	}
 	if _, err := s.Finish(t.Context()); !errors.Is(err, cofre.ErrUnreachable) {
 		t.Errorf("finish after the cut: %v, want ErrUnreachable", err)

@@ -92,15 +92,7 @@ func (i *workplace) stuck(t *testing.T) (backup *exec.Cmd, stderr *bytes.Buffer,
 
 func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-		<-tick.C
-	}
+	testkit.AwaitEvery(t, 10*time.Millisecond, what, testkit.Hang, holds)
 }
 
 // descendants lists the processes below pid, with their command lines.

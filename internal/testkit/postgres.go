@@ -262,7 +262,7 @@ func Healthy(t testing.TB, s *Server, databases ...string) {
 			UNION ALL SELECT 'prepared transaction ' || gid, database::text FROM pg_prepared_xacts
 			UNION ALL SELECT 'database ' || datname, regexp_replace(datname, '_restore_.*|_cofre.*', '') FROM pg_database WHERE datname ~ '_restore_|_cofre')
 		SELECT what || coalesce(' in ' || datname, '') FROM l WHERE cardinality($1::text[]) = 0 OR datname = ANY ($1)`
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(Hang)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -100,7 +100,7 @@ func (s *S3Server) start(t testing.TB, program string) error {
 		_ = cmd.Wait()
 		close(done)
 	}()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(Hang)
 	for {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
@@ -140,7 +140,7 @@ func (s *S3Server) Client(t testing.TB) *minio.Client {
 // MakeBucket makes another bucket.
 func (s *S3Server) MakeBucket(t testing.TB, name string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), Hang)
 	defer cancel()
 	if err := s.Client(t).MakeBucket(ctx, name, minio.MakeBucketOptions{Region: s.Region}); err != nil {
 		t.Fatalf("make bucket %s: %v", name, err)

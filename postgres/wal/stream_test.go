@@ -60,7 +60,7 @@ func startStream(t *testing.T, s stream.Config) *streaming {
 			if ok && err != nil {
 				t.Error(err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(testkit.Hang):
 			t.Error("streaming did not end")
 		}
 		if t.Failed() {

@@ -128,7 +128,7 @@ func TestRestore(t *testing.T) {
 			t.Helper()
 			s, err := start()
 			if err == nil {
-				testkit.Await(t, what+": the server ends", patience, func() bool { return !s.Running() })
+				testkit.Await(t, what+": the server ends", testkit.Hang, func() bool { return !s.Running() })
 				err = fmt.Errorf("%s", s.Log())
 				if closing := s.Close(); closing != nil {
 					t.Error(closing)
