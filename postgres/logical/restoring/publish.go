@@ -2,8 +2,10 @@ package restoring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,28 +76,44 @@ func (t *Target) publish(ctx context.Context) (*cofre.Outcome, error) {
 }
 
 // rename swaps the names in one transaction. ALTER DATABASE RENAME locks the database against new sessions
-// before it looks for old ones; a second session ends those in the meantime.
+// before it looks for old ones; a second session ends those in the meantime. It has come to its end before the
+// transaction does: from then on the name is the restored database's, and who connects to it is not to be ended.
 func (t *Target) rename(ctx context.Context, conn *pgx.Conn, exists bool) error {
 	ending, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- t.endSessions(ending, exists) }()
+	var endErr error
+	ended := sync.OnceFunc(func() {
+		stop()
+		endErr = <-done
+	})
+	defer ended()
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if exists {
 			if _, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.o.Name)+" RENAME TO "+pgarchive.Quote(t.kept)); err != nil {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.staged)+" RENAME TO "+pgarchive.Quote(t.o.Name))
-		return err
+		if _, err := tx.Exec(ctx, "ALTER DATABASE "+pgarchive.Quote(t.staged)+" RENAME TO "+pgarchive.Quote(t.o.Name)); err != nil {
+			return err
+		}
+		ended()
+		if errors.Is(endErr, errUnanswered) {
+			return endErr
+		}
+		return nil
 	})
-	stop()
-	if endErr := <-done; err != nil && endErr != nil && ctx.Err() == nil {
+	if ended(); err != nil && endErr != nil && !errors.Is(err, endErr) && ctx.Err() == nil {
 		return fmt.Errorf("%w (%v)", err, endErr)
 	}
 	return err
 }
 
-// endSessions ends the sessions of the old and the staged database, again and again until ctx ends.
+// errUnanswered says that the server may still be ending sessions.
+var errUnanswered = errors.New("the server does not say whether it has ended the sessions")
+
+// endSessions ends the sessions of the old and the staged database, again and again until ctx ends. It returns once the
+// server has answered.
 func (t *Target) endSessions(ctx context.Context, exists bool) error {
 	conn, err := t.maintenance(ctx)
 	if err != nil {
@@ -105,18 +123,20 @@ func (t *Target) endSessions(ctx context.Context, exists bool) error {
 		return err
 	}
 	defer postgres.Close(ctx, conn)
-	names := []string{t.staged}
+	names := logical.Literal(t.staged)
 	if exists {
-		names = append(names, t.o.Name)
+		names += ", " + logical.Literal(t.o.Name)
 	}
 	every := time.NewTicker(50 * time.Millisecond)
 	defer every.Stop()
 	for {
-		_, err := conn.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = ANY($1) AND pid <> pg_catalog.pg_backend_pid()`, names)
-		if ctx.Err() != nil {
+		err := execToEnd(ctx, conn, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname IN (`+names+`) AND pid <> pg_catalog.pg_backend_pid()`)
+		switch {
+		case err != nil && ctx.Err() != nil && !logical.IsServerError(err):
+			return fmt.Errorf("end the sessions of database %s: %w: %w", t.o.Name, errUnanswered, err)
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return fmt.Errorf("end the sessions of database %s: %w", t.o.Name, err)
 		}
 		select {
