@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/store"
 	"github.com/trustlayer/cofre/store/storetest"
 )
@@ -165,5 +166,38 @@ func TestASharedFolderStaysShared(t *testing.T) {
 	}
 	if err := store.WritableBy(root, uid); !errors.Is(err, cofre.ErrDenied) || !strings.Contains(err.Error(), "wal/system") {
 		t.Errorf("of a folder in it that is root's alone: %v", err)
+	}
+}
+
+// A repository of which one folder cannot be written into is not writable, whatever a probe elsewhere in it says.
+func TestWritableLooksIntoEachFolder(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"wal/7000/00000001", "p/abc", "cofre/keys"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, address := range []string{root, "file://" + root, "s3://bucket/prefix"} {
+		if err := store.Writable(t.Context(), address); err != nil {
+			t.Errorf("%s, which is writable: %v", address, err)
+		}
+	}
+	for _, name := range []string{"wal", "wal/7000", "wal/7000/00000001", "p/abc", "."} {
+		dir := filepath.Join(root, name)
+		want, undo := cofre.ErrDenied, func() error { return os.Chmod(dir, 0o755) }
+		if os.Geteuid() == 0 { // whom modes do not keep from anything
+			want, undo = cofre.ErrReadOnly, func() error { return syscall.Unmount(dir, 0) }
+			if err := cmp.Or(syscall.Mount(dir, dir, "", syscall.MS_BIND, ""), syscall.Mount("", dir, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, "")); err != nil {
+				testkit.Missing(t, "mount", "cannot mount a folder for reading: "+err.Error())
+			}
+		} else if err := os.Chmod(dir, 0o555); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Writable(t.Context(), root); !errors.Is(err, want) || !strings.Contains(err.Error(), dir) || cofre.Hint(err) == "" {
+			t.Errorf("%s cannot be written into: %v (hint %q)", name, err, cofre.Hint(err))
+		}
+		if err := undo(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

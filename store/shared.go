@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,6 +51,48 @@ func WritableBy(address string, uid int) error {
 		}
 	}
 	return nil
+}
+
+// Writable says which folder of a repository this process may not write into, or nil: if it may write into all of them, and
+// if the address is no folder. Probe writes into one of them only, and the others may belong to somebody else, or lie on a
+// disk of their own. Folders are looked at down to the third level, which is where the timelines of WAL are; nothing is written.
+//
+// Errors: ErrDenied, ErrReadOnly, with what puts it right; ctx's.
+func Writable(ctx context.Context, address string) error {
+	if !IsFolder(address) {
+		return nil
+	}
+	root, err := filepath.Abs(strings.TrimPrefix(address, "file://"))
+	if err != nil {
+		return err
+	}
+	f := &folder{root: root}
+	var look func(name string, below int) error
+	look = func(name string, below int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		path := filepath.Join(root, name)
+		if err := unix.Access(path, unix.W_OK|unix.X_OK); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+			return f.explain("write into", path, err)
+		}
+		if below == 0 {
+			return nil
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return f.explain("list", path, err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				if err := look(filepath.Join(name, e.Name()), below-1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	return look(".", 3)
 }
 
 func shareHint(root string, err error) error {

@@ -91,6 +91,9 @@ func (e Examination) lookAtRepository(ctx context.Context, i int, r config.Repos
 	if err == nil {
 		err = store.Probe(ctx, st)
 	}
+	if err == nil {
+		err = store.Writable(ctx, r.URL)
+	}
 	var free int64
 	if err == nil {
 		free, err = room.For(ctx, st, last)
