@@ -32,6 +32,7 @@ var heights = map[string]int{
 	"postgres/logical":               4, // the component of a dump
 	"postgres/logical/globals":       4, // the script of roles, as statements
 	"postgres/logical/foreignkey":    4, // keys over rows that are lost
+	"postgres/logical/pgrestore":     4, // what pg_restore says, and what ends it
 	"postgres/logical/checks":        4, // CHECK constraints that wait until rows were compared
 	"postgres/logical/dump":          5, // a component, from a database
 	"postgres/logical/restoring":     5, // a database, from a component

@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/foreignkey"
+	"github.com/trustlayer/cofre/postgres/logical/pgrestore"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -25,20 +26,20 @@ var foundations = []string{"SCHEMA", "TABLE", "TYPE", "SHELL TYPE", "DOMAIN", "E
 
 // pass remembers a statement that failed if the restore can go on without it. One that only gives an object its owner
 // or its options never ends a restore.
-func (t *Target) pass(m message, dumpID int) bool {
-	name := "of " + strings.Join(strings.Fields(m.command), " ")
+func (t *Target) pass(m pgrestore.Message, dumpID int) bool {
+	name := "of " + strings.Join(strings.Fields(m.Command), " ")
 	if len(name) > 100 {
 		name = strings.ToValidUTF8(name[:100], "") + "…"
 	}
 	if e := t.entryOf(m, dumpID); e != nil {
-		if slices.Contains(foundations, e.Desc) && !strings.HasPrefix(m.command, "ALTER ") {
+		if slices.Contains(foundations, e.Desc) && !strings.HasPrefix(m.Command, "ALTER ") {
 			return false
 		}
 		name = entryName(e)
 	} else if dumpID != 0 {
 		return false
 	}
-	said := strings.TrimPrefix(m.text, "pg_restore: error: could not execute query: ")
+	said := strings.TrimPrefix(m.Text, "pg_restore: error: could not execute query: ")
 	t.failed = append(t.failed, failedStatement{What: "statement " + name, Said: strings.Join(strings.Fields(said), " ")})
 	return true
 }
@@ -52,9 +53,9 @@ func entryName(e *pgarchive.Entry) string {
 }
 
 // entryOf finds the entry that a message is about: pg_restore names it, except in parallel: then only the statement tells.
-func (t *Target) entryOf(m message, dumpID int) *pgarchive.Entry {
+func (t *Target) entryOf(m pgrestore.Message, dumpID int) *pgarchive.Entry {
 	for i := range t.TOC.Entries {
-		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.command || strings.TrimSpace(foreignkey.NotValid(e.Defn)) == m.command) {
+		if e := &t.TOC.Entries[i]; e.DumpID == dumpID || dumpID == 0 && (strings.TrimSpace(e.Defn) == m.Command || strings.TrimSpace(foreignkey.NotValid(e.Defn)) == m.Command) {
 			return e
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre/internal/testkit"
 	"github.com/trustlayer/cofre/postgres"
+	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
 	"github.com/trustlayer/cofre/postgres/logical/restoring"
@@ -67,4 +68,16 @@ CREATE MATERIALIZED VIEW v AS SELECT count(*) FROM app.a; CREATE POLICY p ON app
 	}
 	s.Drop(t, name)
 	testkit.Healthy(t, s, db, name)
+}
+
+func TestListSettingsKeepTheirParts(t *testing.T) {
+	for in, want := range map[logical.Setting]string{
+		{Name: "search_path", Value: `"$user", public, "a, ""b"`}: `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a, "b'`,
+		{Name: "search_path", Value: ``}:                          `ALTER DATABASE "d" SET "search_path" TO ''`,
+		{Name: "app.jwt", Value: `it's`, Role: "r"}:               `ALTER ROLE "r" IN DATABASE "d" SET "app"."jwt" TO 'it''s'`,
+	} {
+		if got := in.Statement(`"d"`); got != want {
+			t.Errorf("%s, not %s", got, want)
+		}
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/pgrestore"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
 
@@ -82,13 +83,13 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	// here at the first message that is not understood.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var failed *message
-	l := &listener{
-		unknown: func(m message) { failed = &m; stop(errors.New("pg_restore reported an error")) },
-		known: func(m message, why cofre.Message) {
+	var failed *pgrestore.Message
+	l := &pgrestore.Listener{
+		Unknown: func(m pgrestore.Message) { failed = &m; stop(errors.New("pg_restore reported an error")) },
+		Known: func(m pgrestore.Message, why cofre.Message) {
 			r.obs.Observe(cofre.Event{Type: cofre.TypeNote}.Doing(doing).Saying(cofre.Say("database.harmless", "{{.said}}: {{.why}}", "said", m.String(), "why", why)))
 		},
-		passed: r.t.pass, parallel: jobs > 1,
+		Passed: r.t.pass, Parallel: jobs > 1,
 	}
 	// Reaching the server anew, of several that a URL names, could end at another one: conn says which it was.
 	conn, err := logical.Connect(ctx, r.t.o.Server.With(r.t.staged), nil)
@@ -100,17 +101,17 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	if err != nil {
 		return err
 	}
-	if l.ask, err = askInOurs(ctx, conn); err != nil {
+	if l.Ask, err = askInOurs(ctx, conn); err != nil {
 		return err
 	}
 	command.Stderr = l
 	err = process.Run(ctx, command)
-	l.end()
+	l.End()
 	if failed != nil {
-		return postgres.ExplainProgram(r.t.explainFailure(fmt.Errorf("%s: %s", task, failed), failed.text), failed.text)
+		return postgres.ExplainProgram(r.t.explainFailure(fmt.Errorf("%s: %s", task, failed), failed.Text), failed.Text)
 	}
 	var tool *cofre.ToolError
-	if errors.As(err, &tool) && tool.Exit == 1 && l.errors > 0 {
+	if errors.As(err, &tool) && tool.Exit == 1 && l.WentOn() {
 		return nil // all of its errors are harmless, or differences that are named, and it ran to its end
 	}
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *restoreTool) restore(ctx context.Context, section string, entries []*pg
 	return nil
 }
 
-// askInOurs is what a listener asks with, nil if the server speaks English.
+// askInOurs is what a pgrestore.Listener asks with, nil if the server speaks English.
 func askInOurs(ctx context.Context, conn *pgx.Conn) (func(string) string, error) {
 	var language string
 	if err := conn.QueryRow(ctx, "SELECT pg_catalog.current_setting('lc_messages')").Scan(&language); err != nil {
@@ -139,7 +140,7 @@ func askInOurs(ctx context.Context, conn *pgx.Conn) (func(string) string, error)
 		case errors.As(err, &server):
 			code = server.Code
 		case !errors.Is(err, errUndone):
-			code = askingLost
+			code = pgrestore.AskingLost
 		}
 		return code
 	}, nil

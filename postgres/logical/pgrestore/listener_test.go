@@ -1,4 +1,4 @@
-package restoring
+package pgrestore
 
 import (
 	"slices"
@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/trustlayer/cofre"
-	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 func TestMessagesOfPgRestore(t *testing.T) {
@@ -42,13 +41,13 @@ Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 	} {
 		for _, size := range []int{1, 7, 10000} {
 			unknown, known := "", 0
-			l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, cofre.Message) { known++ }}
+			l := &Listener{Unknown: func(m Message) { unknown = m.String() }, Known: func(Message, cofre.Message) { known++ }}
 			for part := range slices.Chunk([]byte(c.said), size) {
 				if _, err := l.Write(part); err != nil {
 					t.Fatal(err)
 				}
 			}
-			l.end()
+			l.End()
 			if known != c.known || (c.unknown == "") != (unknown == "") || !strings.Contains(unknown, c.unknown) {
 				t.Errorf("%s, %d bytes at once: %d harmless, unknown %q", c.name, size, known, unknown)
 			}
@@ -59,16 +58,16 @@ Command was: CREATE POLICY own ON public.answers FOR SELECT TO app USING (true);
 // What ends every other statement as well is no failure of one, in any language.
 func TestEndsInAnotherLanguage(t *testing.T) {
 	said := "pg_restore: error: could not execute query: ERRO:  x\nCommand was: CREATE VIEW v AS SELECT 1;\n"
-	for code, ends := range map[string]bool{"53100": true, "53200": true, "58030": true, "57P01": true, askingLost: true, "57014": false, "42P07": false, "55P03": false, "": false} {
+	for code, ends := range map[string]bool{"53100": true, "53200": true, "58030": true, "57P01": true, AskingLost: true, "57014": false, "42P07": false, "55P03": false, "": false} {
 		ended, passed := false, 0
-		l := &listener{
-			unknown: func(message) { ended = true }, known: func(message, cofre.Message) {}, passed: func(message, int) bool { passed++; return true },
-			ask: func(string) string { return code },
+		l := &Listener{
+			Unknown: func(Message) { ended = true }, Known: func(Message, cofre.Message) {}, Passed: func(Message, int) bool { passed++; return true },
+			Ask: func(string) string { return code },
 		}
 		if _, err := l.Write([]byte(said)); err != nil {
 			t.Fatal(err)
 		}
-		l.end()
+		l.End()
 		if ended != ends || (passed == 0) != ends {
 			t.Errorf("%s: ended %t, passed %d", code, ended, passed)
 		}
@@ -93,25 +92,13 @@ func TestMessagesInAnotherLanguage(t *testing.T) {
 		{"pg_restore: error: could not read from input file: end of file", "end of file", 0},
 	} {
 		unknown, known := "", 0
-		l := &listener{unknown: func(m message) { unknown = m.String() }, known: func(message, cofre.Message) { known++ }, ask: func(command string) string { return codes[command] }}
+		l := &Listener{Unknown: func(m Message) { unknown = m.String() }, Known: func(Message, cofre.Message) { known++ }, Ask: func(command string) string { return codes[command] }}
 		if _, err := l.Write([]byte(c.said)); err != nil {
 			t.Fatal(err)
 		}
-		l.end()
+		l.End()
 		if known != c.known || (c.unknown == "") != (unknown == "") || !strings.Contains(unknown, c.unknown) {
 			t.Errorf("%s: %d harmless, unknown %q", c.said, known, unknown)
-		}
-	}
-}
-
-func TestListSettingsKeepTheirParts(t *testing.T) {
-	for in, want := range map[logical.Setting]string{
-		{Name: "search_path", Value: `"$user", public, "a, ""b"`}: `ALTER DATABASE "d" SET "search_path" TO '$user', 'public', 'a, "b'`,
-		{Name: "search_path", Value: ``}:                          `ALTER DATABASE "d" SET "search_path" TO ''`,
-		{Name: "app.jwt", Value: `it's`, Role: "r"}:               `ALTER ROLE "r" IN DATABASE "d" SET "app"."jwt" TO 'it''s'`,
-	} {
-		if got := in.Statement(`"d"`); got != want {
-			t.Errorf("%s, not %s", got, want)
 		}
 	}
 }
@@ -119,8 +106,8 @@ func TestListSettingsKeepTheirParts(t *testing.T) {
 func FuzzListener(f *testing.F) {
 	f.Add([]byte("pg_restore: error: x\nCommand was: y\n"))
 	f.Fuzz(func(t *testing.T, said []byte) {
-		l := &listener{unknown: func(message) {}, known: func(message, cofre.Message) {}}
+		l := &Listener{Unknown: func(Message) {}, Known: func(Message, cofre.Message) {}}
 		_, _ = l.Write(said)
-		l.end()
+		l.End()
 	})
 }

@@ -1,4 +1,5 @@
-package restoring
+// Package pgrestore understands what pg_restore says while it runs: what is harmless, what one statement failed with, and what ends all.
+package pgrestore
 
 import (
 	"bytes"
@@ -34,33 +35,34 @@ var harmless = []struct {
 	{pattern.Lazy(`subscription was created, but is not connected|tables were not subscribed`), "", cofre.Say("database.harmless_subscription", "subscriptions are restored disabled, as pg_dump writes them"), ""},
 }
 
-// message is one thing that pg_restore or the server said, with its continuation lines.
-type message struct {
-	text    string
-	command string // the statement that it is about, if it is known
+// Message is one thing that pg_restore or the server said, with its continuation lines.
+type Message struct {
+	Text    string
+	Command string // the statement that it is about, if it is known
 }
 
-func (m message) String() string {
-	if m.command == "" {
-		return m.text
+// String is the message with the beginning of its statement.
+func (m Message) String() string {
+	if m.Command == "" {
+		return m.Text
 	}
-	c := strings.Join(strings.Fields(m.command), " ")
+	c := strings.Join(strings.Fields(m.Command), " ")
 	if len(c) > 200 {
 		c = strings.ToValidUTF8(c[:200], "") + "…"
 	}
-	return m.text + " (command: " + c + ")"
+	return m.Text + " (command: " + c + ")"
 }
 
-// listener is pg_restore's standard error. It calls unknown once, at the first message that is not understood and
-// after which the restore has no sense, and passed for each statement that failed and that it can do without.
-type listener struct {
-	unknown func(message)
-	known   func(m message, why cofre.Message)
-	passed  func(m message, dumpID int) bool // reports whether the restore can do without
-	// ask carries a statement out once more, to no effect, and returns the SQLSTATE of the error. It is nil if the server speaks
+// Listener is pg_restore's standard error. It calls Unknown once, at the first message that is not understood and
+// after which the restore has no sense, and Passed for each statement that failed and that it can do without.
+type Listener struct {
+	Unknown func(Message)
+	Known   func(m Message, why cofre.Message)
+	Passed  func(m Message, dumpID int) bool // reports whether the restore can do without
+	// Ask carries a statement out once more, to no effect, and returns the SQLSTATE of the error. It is nil if the server speaks
 	// English, which only a superuser can have it do.
-	ask      func(command string) string
-	parallel bool
+	Ask      func(command string) string
+	Parallel bool // several entries at once
 
 	mu       sync.Mutex
 	line     []byte
@@ -81,7 +83,8 @@ var ignoredCount = pattern.Lazy(`^pg_restore: warning: errors ignored on restore
 // serverLine begins what the server says besides errors, which libpq prints as it is.
 var serverLine = pattern.Lazy(`^(WARNING|NOTICE|INFO|LOG|DEBUG):  `)
 
-func (l *listener) Write(p []byte) (int, error) {
+// Write takes what pg_restore says next, in parts of any size. It never fails.
+func (l *Listener) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.line = append(l.line, p...)
@@ -95,8 +98,11 @@ func (l *listener) Write(p []byte) (int, error) {
 	}
 }
 
-// end judges the last message. Nothing is written afterwards.
-func (l *listener) end() {
+// WentOn reports whether there were errors, and all of them were harmless or passed.
+func (l *Listener) WentOn() bool { return l.errors > 0 && !l.reported }
+
+// End judges the last message. Nothing is written afterwards.
+func (l *Listener) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.line) > 0 {
@@ -106,7 +112,7 @@ func (l *listener) end() {
 	l.judge()
 }
 
-func (l *listener) take(line string) {
+func (l *Listener) take(line string) {
 	if strings.HasPrefix(line, "pg_restore: ") || serverLine().MatchString(line) {
 		l.judge()
 		if at := entryLine().FindStringSubmatch(line); at != nil {
@@ -121,44 +127,44 @@ func (l *listener) take(line string) {
 	}
 }
 
-func (l *listener) judge() {
+func (l *Listener) judge() {
 	lines := l.current
 	l.current = nil
 	if len(lines) == 0 {
 		return
 	}
 	text, command, _ := strings.Cut(strings.Join(lines, "\n"), "\nCommand was: ")
-	m := message{strings.TrimSpace(text), strings.TrimSpace(command)}
-	if n := ignoredCount().FindStringSubmatch(m.text); n != nil {
+	m := Message{strings.TrimSpace(text), strings.TrimSpace(command)}
+	if n := ignoredCount().FindStringSubmatch(m.Text); n != nil {
 		// In parallel, pg_restore counts each entry as failed that a worker does after one that was.
-		if n[1] == fmt.Sprint(l.errors) || l.parallel && l.errors > 0 {
+		if n[1] == fmt.Sprint(l.errors) || l.Parallel && l.errors > 0 {
 			return // those that were on the list
 		}
 		l.report(m)
 		return
 	}
-	if m.text == "" || strings.HasPrefix(m.text, "NOTICE:") || strings.HasPrefix(m.text, "INFO:") || strings.HasPrefix(m.text, "LOG:") || strings.HasPrefix(m.text, "DEBUG:") {
+	if m.Text == "" || strings.HasPrefix(m.Text, "NOTICE:") || strings.HasPrefix(m.Text, "INFO:") || strings.HasPrefix(m.Text, "LOG:") || strings.HasPrefix(m.Text, "DEBUG:") {
 		return
 	}
 	for _, h := range harmless {
-		if strings.HasPrefix(m.command, h.command) && (h.pattern().MatchString(m.text) || l.isSame(m, h.command, h.code)) {
-			if strings.HasPrefix(m.text, "pg_restore: error:") {
+		if strings.HasPrefix(m.Command, h.command) && (h.pattern().MatchString(m.Text) || l.isSame(m, h.command, h.code)) {
+			if strings.HasPrefix(m.Text, "pg_restore: error:") {
 				l.errors++
 			}
-			l.known(m, h.why)
+			l.Known(m, h.why)
 			return
 		}
 	}
 	// The statement was carried out. Whether the copy is what was captured is compared.
-	if strings.HasPrefix(m.text, "WARNING:  ") {
-		l.known(m, cofre.Say("database.harmless_warning", "the server carried the statement out; what came of it is compared"))
+	if strings.HasPrefix(m.Text, "WARNING:  ") {
+		l.Known(m, cofre.Say("database.harmless_warning", "the server carried the statement out; what came of it is compared"))
 		return
 	}
-	if l.ask != nil && noticeOfServer().MatchString(m.text) {
-		l.known(m, cofre.Say("database.harmless_notice", "the server said it in its own language, of a statement that it carried out"))
+	if l.Ask != nil && noticeOfServer().MatchString(m.Text) {
+		l.Known(m, cofre.Say("database.harmless_notice", "the server said it in its own language, of a statement that it carried out"))
 		return
 	}
-	if !l.reported && l.passed != nil && m.isStatement() && !l.isEnd(m) && l.passed(m, l.entry) {
+	if !l.reported && l.Passed != nil && m.isStatement() && !l.isEnd(m) && l.Passed(m, l.entry) {
 		l.errors++
 		return
 	}
@@ -167,35 +173,35 @@ func (l *listener) judge() {
 
 // isSame reports whether an error in words that are not known has the SQLSTATE of one that is. The commands are small, and
 // change nothing if they fail.
-func (l *listener) isSame(m message, command, code string) bool {
-	if l.ask == nil || code == "" || !strings.HasPrefix(m.text, "pg_restore: error: ") {
+func (l *Listener) isSame(m Message, command, code string) bool {
+	if l.Ask == nil || code == "" || !strings.HasPrefix(m.Text, "pg_restore: error: ") {
 		return false
 	}
-	if command == "CREATE " && !languageCommand().MatchString(m.command) {
+	if command == "CREATE " && !languageCommand().MatchString(m.Command) {
 		return false
 	}
-	return l.ask(m.command) == code
+	return l.Ask(m.Command) == code
 }
 
 // isEnd reports whether a statement failed, in words that are not known, for a reason for which every other one would fail as well.
 //
 // Source: PostgreSQL, src/backend/utils/errcodes.txt, classes 08 (connection), 53 (resources), 57 (operator), 58 (system).
-func (l *listener) isEnd(m message) bool {
-	if l.ask == nil {
+func (l *Listener) isEnd(m Message) bool {
+	if l.Ask == nil {
 		return false
 	}
-	switch code := l.ask(m.command); {
+	switch code := l.Ask(m.Command); {
 	case code == "57014": // canceled: of this one statement
 		return false
-	case code == askingLost:
+	case code == AskingLost:
 		return true
 	default:
 		return len(code) == 5 && slices.Contains([]string{"08", "53", "57", "58"}, code[:2])
 	}
 }
 
-// askingLost is the answer of ask if the server could not be asked any more.
-const askingLost = "08006"
+// AskingLost is the answer of Ask if the server could not be asked any more.
+const AskingLost = "08006"
 
 var languageCommand = pattern.Lazy(`^CREATE (OR REPLACE )?(TRUSTED )?(PROCEDURAL )?LANGUAGE "?plpgsql"?;$`)
 
@@ -204,21 +210,21 @@ var noticeOfServer = pattern.Lazy(`^\p{L}[\p{L} ]*:  `)
 
 // isStatement reports whether the server refused one statement and goes on with the next: not if the connection is
 // gone, or the disk full, after which every other one would fail.
-func (m message) isStatement() bool {
-	if m.command == "" || !strings.HasPrefix(m.text, "pg_restore: error: could not execute query: ") {
+func (m Message) isStatement() bool {
+	if m.Command == "" || !strings.HasPrefix(m.Text, "pg_restore: error: could not execute query: ") {
 		return false
 	}
 	for _, end := range []string{"server closed the connection", "terminating connection", "no connection to the server", "connection to server was lost", "SSL SYSCALL", "No space left on device", "could not extend file", "out of memory", "out of shared memory"} {
-		if strings.Contains(m.text, end) {
+		if strings.Contains(m.Text, end) {
 			return false
 		}
 	}
 	return true
 }
 
-func (l *listener) report(m message) {
+func (l *Listener) report(m Message) {
 	if !l.reported {
 		l.reported = true
-		l.unknown(m)
+		l.Unknown(m)
 	}
 }
