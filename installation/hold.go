@@ -24,7 +24,7 @@ type HoldOptions struct {
 
 // Hold keeps a recovery point, or its components of a kind, whatever retention says. It is durable, in the journal, when Hold returns nil.
 //
-// Errors: cofre.ErrConfig without a reason, or with an end that is past; those of the repository and of catalog.Catalog.Find; any of the journal.
+// Errors: cofre.ErrConfig without a reason, or with an end that is past; cofre.ErrFindings if the journal takes no entry; those of the repository and of catalog.Catalog.Find; any of the journal.
 func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold, err error) {
 	end := in.begin(ctx, cofre.RunHold, observe.About{})
 	defer func() { err = end(err) }()
@@ -37,6 +37,9 @@ func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold,
 	}
 	repo, err := in.writing(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	cat, err := in.catalog(ctx, repo)
@@ -58,7 +61,7 @@ func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold,
 
 // LiftHold ends a hold. It is durable, in the journal, when LiftHold returns nil.
 //
-// Errors: cofre.ErrConfig without a reason; cofre.ErrNotFound if there is no such hold; those of Holds; any of the journal.
+// Errors: cofre.ErrConfig without a reason; cofre.ErrNotFound if there is no such hold; cofre.ErrFindings if the journal takes no entry; those of Holds; any of the journal.
 func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.Hold, err error) {
 	end := in.begin(ctx, cofre.RunLiftHold, observe.About{})
 	defer func() { err = end(err) }()
@@ -66,6 +69,9 @@ func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.
 		return nil, cofre.Fail(cofre.Say("hold.lift_why", "lift a hold: without a reason"), cofre.ErrConfig)
 	}
 	if _, err := in.writing(ctx); err != nil {
+		return nil, err
+	}
+	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	holds, err := in.Holds(ctx)

@@ -89,6 +89,21 @@ func (in *Installation) unwritten() error {
 	return err
 }
 
+// mayWrite refuses what changes whom or what the repository believes, before anything is changed, while its journal is known to be another, or cut back: it takes no entry
+// then, and nobody could see afterwards who has changed what. A journal that could not be reached is no reason.
+//
+// Errors: cofre.ErrFindings, with what is wrong with the journal.
+func (in *Installation) mayWrite() error {
+	cause := in.unjournaled
+	if in.book != nil {
+		cause = in.book.Found()
+	}
+	if cause == nil || !errors.Is(cause, cofre.ErrCorrupt) {
+		return nil
+	}
+	return lookAtIt(cofre.Fail(cofre.Say("journal.takes_nothing", "nothing is changed, because the journal could not say it"), cofre.ErrFindings, cause))
+}
+
 // lookAtIt gives an error of the journal the hint to look at it, unless it has one.
 func lookAtIt(err error) error {
 	hint := cofre.HintOf(err)
@@ -133,13 +148,18 @@ func (j Journal) Verify(ctx context.Context, key string, o journaling.Reading) (
 // Acknowledge says that it is known that a recovery point is lost, or an object of the journal damaged, so that verification finds it no more, and pruning and expiry go
 // on. It is durable, in the journal, when Acknowledge returns nil.
 //
-// Errors: those of record.Looker.Acknowledge and journaling.Acknowledge; those of the repository; any of the journal.
+// Errors: cofre.ErrFindings if the journal takes no entry; those of record.Looker.Acknowledge and journaling.Acknowledge; those of the repository; any of the journal.
 func (j Journal) Acknowledge(ctx context.Context, what, why string) (err error) {
 	end := j.in.begin(ctx, cofre.RunLoss, observe.About{})
 	defer func() { err = end(err) }()
 	repo, err := j.in.writing(ctx)
 	if err != nil {
 		return err
+	}
+	if !journaling.IsObject(what) { // that an object is given up may be the way on
+		if err := j.in.mayWrite(); err != nil {
+			return err
+		}
 	}
 	cat, err := j.in.catalog(ctx, repo)
 	if err != nil {

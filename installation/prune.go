@@ -51,12 +51,16 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 
 // Seal proves by decryption everything in the repository that has no seal under its password, and seals it; no other seal is believed from now on.
 //
-// Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; those of the repository.
+// Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; without one, if the journal
+// takes no entry; those of the repository.
 func (in *Installation) Seal(ctx context.Context) (_ *cofre.Sealed, err error) {
 	end := in.begin(ctx, cofre.RunSeal, observe.About{})
 	defer func() { err = end(err) }()
 	repo, err := in.writing(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	return sealing.Seal(ctx, repo, in.observer)

@@ -16,7 +16,7 @@ type AdmitOptions struct {
 
 // Admit has the repository and every copy believe what keys sign, and says whom they believe then. What was changed is in the journal.
 //
-// Errors: those of package walorigin.
+// Errors: cofre.ErrFindings if the journal of the repository is known to be cut back, or another; those of package walorigin.
 func (w WAL) Admit(ctx context.Context, o AdmitOptions) ([]walorigin.Keys, error) {
 	if o.Require || len(o.Fingerprints) > 0 {
 		if err := w.admit(ctx, o); err != nil {
@@ -31,6 +31,9 @@ func (w WAL) admit(ctx context.Context, o AdmitOptions) (err error) {
 	defer func() { err = end(err) }()
 	if _, err := w.in.writing(ctx); err != nil {
 		w.in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
+	}
+	if err := w.in.mayWrite(); err != nil {
+		return err
 	}
 	var changed []cofre.WALOriginChanged
 	switch {

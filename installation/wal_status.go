@@ -172,7 +172,7 @@ func ceil(t time.Time, unit time.Duration) time.Time {
 // Acknowledge records in the repository and in every copy that a gap is known, so that it raises no alarm any more. Without a
 // system the only one is meant whose WAL is there. It returns what was recorded.
 //
-// Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; those of wal.Acknowledge. One of a
+// Errors: cofre.ErrAmbiguous if there is WAL of several systems, or of none, and none was named; cofre.ErrFindings if the journal takes no entry; those of wal.Acknowledge. One of a
 // copy comes once the others know.
 func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.Acknowledgement) (_ wal.Acknowledgement, err error) {
 	end := w.in.begin(ctx, cofre.RunAcknowledge, aboutCluster())
@@ -192,6 +192,9 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 	}
 	if _, err := w.in.writing(ctx); err != nil {
 		w.in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
+	}
+	if err := w.in.mayWrite(); err != nil {
+		return known, err
 	}
 	known.At = time.Now().UTC()
 	var errs []error
