@@ -171,26 +171,42 @@ func holdsPassword(u *url.URL, query url.Values) bool {
 	return inUser || query.Has("password") || query.Has("sslpassword")
 }
 
-// PasswordInArgument refuses a value of the command line that is the address of a server with a password in it, as a URL or by keywords:
-// every user of the machine can read command lines. It never repeats the value.
+// PasswordInArgument refuses a word of the command line that is the address of a server with a password in it, as a URL or by keywords:
+// every user of the machine can read command lines. It never repeats the value. flag is the flag that has it, or "".
 //
 // Errors: cofre.ErrConfig.
 func PasswordInArgument(flag, value string) error {
-	u, err := url.Parse(value)
-	switch {
-	case keywordPassword().MatchString(value):
-	case !address().MatchString(value), err == nil && !holdsPassword(u, u.Query()):
-		return nil // what makes a URL unreadable is most often a password with / or % in it
+	if !strings.Contains(value, "://") && !strings.Contains(value, "password") || !inAddress(value) {
+		return nil
+	}
+	what := cofre.Say("config.password_in_word", "an argument of the command line holds a password, which every user of this machine can read in the list of processes")
+	if flag != "" {
+		what = cofre.Say("config.password_in_argument", "{{.flag}} holds a password, which every user of this machine can read in the list of processes", "flag", flag)
 	}
 	return cofre.WithHint(
-		cofre.Fail(cofre.Say("config.password_in_argument", "{{.flag}} holds a password, which every user of this machine can read in the list of processes", "flag", flag), cofre.ErrConfig),
+		cofre.Fail(what, cofre.ErrConfig),
 		cofre.Say("config.password_elsewhere", "leave it out, and give it in the variable PGPASSWORD, or in the file that PGPASSFILE names (default ~/.pgpass), for its owner alone, as HOST:PORT:DATABASE:USER:PASSWORD; if others use this machine, change it"))
+}
+
+// inAddress reports whether a text is an address that holds a password.
+func inAddress(text string) bool {
+	if keywordPassword().MatchString(text) {
+		return true
+	}
+	text = strings.TrimSpace(variable().ReplaceAllString(text, ""))
+	if !address().MatchString(text) {
+		return false
+	}
+	u, err := url.Parse(text)
+	return err != nil || holdsPassword(u, u.Query()) // what makes a URL unreadable is most often a password with / or % in it
 }
 
 var (
 	// keywordPassword is an address that is written as keywords: host=db password=….
-	keywordPassword = pattern.Lazy(`^(\S+\s*=.*\s)?(ssl)?password\s*=`)
-	address         = pattern.Lazy(`^[a-z][a-z0-9+.-]*://\S*@|^[a-z][a-z0-9+.-]*://\S*[?&](ssl)?password=`)
+	keywordPassword = pattern.Lazy(`^\s*(\S+\s*=.*\s)?(ssl)?password\s*=`)
+	address         = pattern.Lazy(`^(?i)[a-z][a-z0-9+.-]*://(\S*:\S*@|\S*[?&](ssl)?password=)`)
+	// variable is an assignment as shells have it, before an address: DATABASE_URL=postgres://….
+	variable = pattern.Lazy(`^\s*[A-Za-z_][A-Za-z0-9_]*=`)
 )
 
 // wrongPostgresURL never repeats the URL, nor the parser's complaint, which quotes parts of it: either may

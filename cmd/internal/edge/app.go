@@ -4,7 +4,6 @@
 package edge
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,9 +77,7 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	flags.Var(&a.lang, "lang", "`LANGUAGE` of what is printed: en or pt-BR (default: that of the configuration, or of LANG)")
 	flags.BoolVar(&a.JSON, "json", false, "one JSON document on stdout")
 	flags.StringVar(&a.eventsFile, "events", "", "append every event to `FILE`, one JSON document a line")
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return cmp.Or(noPasswords(cmd), a.follow())
-	}
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return a.follow() }
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "print nothing if nothing is wrong, apart from what was asked for")
 	for _, c := range commands {
 		if c.GroupID != "" && !root.ContainsGroup(c.GroupID) {
@@ -113,6 +110,9 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	a.translate(root)
 	out := newOutput(a.Out)
 	a.Out, a.Err = out, newOutput(a.Err)
+	if err := noPasswords(root, args); err != nil {
+		return a.finish(ctx, err)
+	}
 	root.SetArgs(args)
 	root.SetIn(a.In)
 	root.SetOut(a.Out)

@@ -1,15 +1,11 @@
 package edge
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
@@ -19,12 +15,6 @@ import (
 const ConfigName = "cofre.yaml"
 
 // configDirs are the folders where a configuration is looked for, the first that has one counts.
-// noPasswords refuses flags that hold a password, whichever they are.
-func noPasswords(cmd *cobra.Command) (err error) {
-	cmd.Flags().Visit(func(f *pflag.Flag) { err = cmp.Or(err, config.PasswordInArgument("--"+f.Name, f.Value.String())) })
-	return err
-}
-
 func configDirs() []string { return []string{".", "/etc/cofre"} }
 
 // Settings reads the configuration: the file that was named, the first that is found, or the guide's variables.

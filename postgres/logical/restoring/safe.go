@@ -58,10 +58,10 @@ func (t *Target) lookAtSafe(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) 
 	return nil
 }
 
-// safeRole says who restores safely: the owner, if that is an ordinary role.
+// safeRole says who restores safely: the owner, if that is an ordinary role, and somebody made for it if not.
 func (t *Target) safeRole() cofre.Message {
 	owner := pgarchive.Quote(t.Facts.Database.Owner)
-	return cofre.Say("database.safe_role", "connect as the owner of the database, with --server postgres://OWNER@HOST/postgres, or as a role that is a member of all owners; it must be permitted to log in and to create databases: ALTER ROLE {{.owner}} LOGIN CREATEDB", "owner", owner)
+	return cofre.Say("database.safe_role", "connect as the owner of the database, with --server postgres://OWNER@HOST/postgres, or as a role that is a member of all owners; it must be permitted to log in and to create databases: ALTER ROLE {{.owner}} LOGIN CREATEDB. If the owner can act as such a role itself, connect as any other role that may create databases, and restore with --no-owner: CREATE ROLE cofre_safe LOGIN CREATEDB", "owner", owner)
 }
 
 // createDB is how a role comes to be permitted to make databases.
