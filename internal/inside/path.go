@@ -25,16 +25,22 @@ func WriteFile(file string, mode, dir fs.FileMode, write func(io.Writer) error) 
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.named(durable.WriteFile(d.At(filepath.Base(file)), mode, write)), d.Close())
+	return errors.Join(d.Named(durable.WriteFile(d.At(filepath.Base(file)), mode, write)), d.Close())
 }
 
-// named gives an error the directory's path in place of the one through which it was opened.
-func (d *Dir) named(err error) error {
+// Named gives an error about a path of At the directory's path in place of the one through which it was opened.
+func (d *Dir) Named(err error) error {
+	name := func(p *string) {
+		if rest, ok := strings.CutPrefix(*p, d.At("")); ok {
+			*p = filepath.Join(d.path, rest)
+		}
+	}
 	if pe, ok := errors.AsType[*os.PathError](err); ok {
-		pe.Path = filepath.Join(d.path, filepath.Base(pe.Path))
+		name(&pe.Path)
 	}
 	if le, ok := errors.AsType[*os.LinkError](err); ok {
-		le.Old, le.New = filepath.Join(d.path, filepath.Base(le.Old)), filepath.Join(d.path, filepath.Base(le.New))
+		name(&le.Old)
+		name(&le.New)
 	}
 	return err
 }
@@ -51,7 +57,7 @@ func WriteCache(file string, b []byte) error {
 	defer d.Close() // only searched
 	f, err := os.CreateTemp(d.At("."), ".new-*")
 	if err != nil {
-		return d.named(err)
+		return d.Named(err)
 	}
 	temp := filepath.Base(f.Name())
 	_, err = f.Write(b)

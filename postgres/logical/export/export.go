@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/process"
 	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/internal/shell"
@@ -31,7 +33,7 @@ import (
 // globals beside it: dir/archive, dir/facts.json, dir/globals.sql. dir must be absent or empty. Every table is
 // compared with its recorded checksum on the way. The files are synced before it returns.
 //
-// Errors: cofre.ErrExists if dir is not empty; cofre.ErrCorrupt. After an error dir is incomplete, and a
+// Errors: cofre.ErrExists if dir is not empty; cofre.ErrRefused if somebody's link leads to what is another's; cofre.ErrCorrupt. After an error dir is incomplete, and a
 // toc.dat, without which pg_restore takes nothing, is missing: it is written last.
 func Directory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Observer) (err error) {
 	c, err := logical.OpenComponent(ctx, tree)
@@ -48,14 +50,21 @@ func Directory(ctx context.Context, tree cofre.Tree, dir string, obs cofre.Obser
 	return nil
 }
 
+// exportDirectory writes into the directory that it opened, whatever somebody who may write beside it puts in the place of a name meanwhile.
 func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component, dir string, obs cofre.Observer) (err error) {
-	if found, err := os.ReadDir(dir); err == nil && len(found) > 0 {
-		return cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), cofre.Say("place.new", "name one that does not exist"))
-	}
-	archive := filepath.Join(dir, logical.ArchiveDir)
-	if err := durable.MkdirAll(archive, 0o700); err != nil {
+	top, err := inside.MakeAs(dir, 0o700)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, top.Close()) }()
+	if found, err := top.ReadDir(); err != nil || len(found) > 0 {
+		return cmp.Or(err, cofre.WithHint(fmt.Errorf("directory is not empty: %w", cofre.ErrExists), cofre.Say("place.new", "name one that does not exist")))
+	}
+	archive, err := top.Descend(logical.ArchiveDir, (*inside.Dir).Mkdir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, archive.Close()) }()
 	var total int64
 	for _, t := range c.Facts.Tables {
 		total += t.Bytes
@@ -75,63 +84,72 @@ func exportDirectory(ctx context.Context, tree cofre.Tree, c *logical.Component,
 		if e.IsDir() || name == "toc.dat" || !filepath.IsLocal(name) {
 			continue
 		}
-		if err := exportFile(ctx, tree, e.Path, filepath.Join(archive, name), byFile[name], c.Key, p); err != nil {
+		if err := exportFile(ctx, tree, e.Path, archive, name, byFile[name], c.Key, p); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	for _, name := range []string{logical.FactsFile, logical.GlobalsFile} {
-		err := exportFile(ctx, tree, name, filepath.Join(dir, name), nil, nil, p)
+		err := exportFile(ctx, tree, name, top, name, nil, nil, p)
 		if err != nil && !(name == logical.GlobalsFile && errors.Is(err, cofre.ErrNotFound)) {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if err := errors.Join(durable.SyncDir(archive), durable.SyncDir(dir)); err != nil {
+	if err := errors.Join(archive.Sync(), top.Sync()); err != nil {
 		return err
 	}
 	// toc.dat comes last, when all else is on the disk: without it, what an interrupted export or a crash leaves is no archive.
-	if err := exportFile(ctx, tree, logical.TOCFile, filepath.Join(dir, filepath.FromSlash(logical.TOCFile)), nil, nil, p); err != nil {
+	if err := exportFile(ctx, tree, logical.TOCFile, archive, path.Base(logical.TOCFile), nil, nil, p); err != nil {
 		return fmt.Errorf("%s: %w", logical.TOCFile, err)
 	}
-	return durable.SyncDir(archive)
+	return archive.Sync()
 }
 
 // File writes a file that does not exist. It has its name only when all of it is written and on the disk: half a script looks
 // whole. Until then it is beside it, under a name that begins with a dot and ends in .tmp.
 //
-// Errors: cofre.ErrExists if something has the name; those of write and of the operating system.
-func File(path string, write func(io.Writer) error) error {
+// The file's directory is the one that is opened first.
+//
+// Errors: cofre.ErrExists if something has the name; cofre.ErrRefused if somebody's link leads to what is another's; those of write and of the
+// operating system.
+func File(file string, write func(io.Writer) error) error {
 	exists := func(err error) error {
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", path), cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
+		return cofre.WithHint(cofre.Fail(cofre.Say("export.write", "write {{.path}}", "path", file), cofre.ErrExists), cofre.Say("export.new_file", "name a file that does not exist"))
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return exists(fs.ErrExist)
-	}
-	f, err := durable.Create(path, 0o600)
+	d, err := inside.OpenAs(filepath.Dir(file))
 	if err != nil {
 		return fmt.Errorf("write export: %w", err)
 	}
-	if err := write(f); err != nil {
-		return errors.Join(err, f.Discard())
+	defer d.Close() // only searched
+	name := filepath.Base(file)
+	if taken, err := d.Exists(name); err != nil || taken {
+		return cmp.Or(err, exists(fs.ErrExist))
 	}
-	return exists(f.PublishNew())
+	f, err := durable.Create(d.At(name), 0o600)
+	if err != nil {
+		return fmt.Errorf("write export: %w", d.Named(err))
+	}
+	if err := write(f); err != nil {
+		return errors.Join(err, d.Named(f.Discard()))
+	}
+	return exists(d.Named(f.PublishNew()))
 }
 
-func exportFile(ctx context.Context, tree cofre.Tree, path, to string, facts *logical.TableFacts, key *rowhash.Key, p *logical.Progress) (err error) {
-	src, err := tree.Open(ctx, path)
+func exportFile(ctx context.Context, tree cofre.Tree, from string, in *inside.Dir, name string, facts *logical.TableFacts, key *rowhash.Key, p *logical.Progress) (err error) {
+	src, err := tree.Open(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := in.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	tally := logical.Tally{Key: key}
-	var r io.Reader = p.Reader(&bound{ctx, src}, path)
+	var r io.Reader = p.Reader(&bound{ctx, src}, from)
 	if facts != nil {
 		r = io.TeeReader(io.LimitReader(r, facts.Bytes), &tally)
 	}
