@@ -47,7 +47,7 @@ func parsePart(name string) (segment pgdata.WALName, p part, ok bool) {
 	}
 	from, err1 := strconv.ParseInt(span[:8], 16, 64)
 	to, err2 := strconv.ParseInt(span[9:], 16, 64)
-	if err1 != nil || err2 != nil || from >= to || to > MaxSegment {
+	if err1 != nil || err2 != nil || from < 0 || from >= to || to > MaxSegment || fmt.Sprintf("%08X-%08X", from, to) != span {
 		return segment, part{}, false
 	}
 	return segment, part{from: from, to: to}, true
