@@ -14,3 +14,9 @@ var (
 	EncodeBundle = encodeBundle
 	BundleName   = bundleName
 )
+
+// What storage can have made anything of.
+var (
+	DecodeBundle = decodeBundle
+	ParseEntry   = parse
+)

@@ -2,7 +2,10 @@ package pgdata_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -55,9 +58,24 @@ func FuzzTablespaceMap(f *testing.F) {
 	})
 }
 
+// FuzzManifest begins with manifests of a few files: whole ones are so large that hardly any change is tried. What is changed gets the checksum that fits.
 func FuzzManifest(f *testing.F) {
-	seed(f, "backup_manifest.gz")
+	files, err := filepath.Glob("testdata/[0-9][0-9]/backup_manifest.gz")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("find manifests: %v", err)
+	}
+	for _, path := range files {
+		m, err := pgdata.ParseManifest(read(f, path))
+		if err != nil {
+			f.Fatal(err)
+		}
+		m.Files = m.Files[:3]
+		f.Add(m.Encode())
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if at := bytes.LastIndex(b, []byte(`"Manifest-Checksum"`)); at >= 0 {
+			b = fmt.Appendf(bytes.Clone(b[:at]), "\"Manifest-Checksum\": \"%x\"}\n", sha256.Sum256(b[:at]))
+		}
 		m, err := pgdata.ParseManifest(b)
 		if err != nil {
 			return
@@ -66,8 +84,8 @@ func FuzzManifest(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(m, again); d != "" {
-			t.Error(d)
+		if !reflect.DeepEqual(m, again) {
+			t.Error(cmp.Diff(m, again))
 		}
 	})
 }
