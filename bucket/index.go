@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket/spill"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // The tree of a storage component. docs/formats/storage-component.md describes it for people.
@@ -324,7 +324,7 @@ func ReadJSON(ctx context.Context, t cofre.Tree, path string, into any) error {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	defer r.Close()
-	b, err := io.ReadAll(r)
+	b, err := bounded.All(r, bounded.List)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}

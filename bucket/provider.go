@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // ProviderReport is what CheckProvider found out about a store.
@@ -116,7 +116,7 @@ func expect(ctx context.Context, s Store, want Object, content []byte) error {
 		return err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(r)
+	b, err := bounded.All(r, int64(len(content)))
 	if err != nil {
 		return err
 	}
@@ -398,7 +398,7 @@ func checkOverwriteRace(ctx context.Context, s Store, id, prefix string) ([]stri
 			failed++
 			continue
 		}
-		b, err := io.ReadAll(r)
+		b, err := bounded.All(r, int64(size))
 		_ = r.Close()
 		if err != nil {
 			failed++

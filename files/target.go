@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/owner"
@@ -202,7 +202,7 @@ func readFacts(ctx context.Context, t cofre.Tree) (*Facts, error) {
 		return nil, unread(err)
 	}
 	defer r.Close() // only read
-	text, err := io.ReadAll(r)
+	text, err := bounded.All(r, bounded.List)
 	if err != nil {
 		return nil, unread(fmt.Errorf("read %s: %w", FactsFile, err))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kopia/kopia/repo/object"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // How far a file is read ahead: enough to keep both the store and the decompressor at work, and little enough
@@ -78,7 +79,7 @@ func (f *file) readPiece(i int) piece {
 	p := f.pieces[i]
 	ctx, done := f.repo.computing.Begin(f.ctx)
 	defer done()
-	data, err := f.repo.readObject(ctx, p.Object)
+	data, err := f.repo.readObject(ctx, p.Object, p.Length)
 	if err != nil {
 		return piece{err: err}
 	}
@@ -88,8 +89,8 @@ func (f *file) readPiece(i int) piece {
 	return piece{data: data}
 }
 
-// readObject reads an object that fits in memory: a content as a rule.
-func (r *Repository) readObject(ctx context.Context, id object.ID) ([]byte, error) {
+// readObject reads an object that fits in memory, a content as a rule, and of which length bytes were written.
+func (r *Repository) readObject(ctx context.Context, id object.ID, length int64) ([]byte, error) {
 	if cid, packed, ok := id.ContentID(); ok && !packed {
 		b, err := r.kopia.ContentManager().GetContent(ctx, cid)
 		if errors.Is(err, blob.ErrBlobNotFound) && r.refresh(ctx) == nil {
@@ -103,7 +104,7 @@ func (r *Repository) readObject(ctx context.Context, id object.ID) ([]byte, erro
 		return nil, err
 	}
 	defer in.Close()
-	return io.ReadAll(in)
+	return bounded.All(in, length)
 }
 
 // load makes piece i the current one.

@@ -13,6 +13,7 @@ import (
 	"github.com/kopia/kopia/snapshot/snapshotfs"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/repository/directory"
 )
 
@@ -144,6 +145,9 @@ func (t *tree) find(ctx context.Context, path string) (directory.Child, error) {
 	return at, nil
 }
 
+// maxLink bounds the target of a symbolic link: Linux takes 4,095 bytes, and no system more than this.
+const maxLink = 1 << 16
+
 // entry describes a child, and reads the target of a link.
 func (t *tree) entry(ctx context.Context, c directory.Child, path string) (cofre.Entry, error) {
 	e := c.Entry(path)
@@ -159,7 +163,7 @@ func (t *tree) entry(ctx context.Context, c directory.Child, path string) (cofre
 		return e, t.repo.explain("read the link", err)
 	}
 	defer r.Close()
-	target, err := io.ReadAll(r)
+	target, err := bounded.All(r, maxLink)
 	if err != nil {
 		return e, t.repo.explain("read the link", err)
 	}

@@ -109,17 +109,33 @@ func (b *bucket) holds(ctx context.Context, name string, r io.Reader) (bool, err
 	if _, err := r.(io.Seeker).Seek(0, io.SeekStart); err != nil {
 		return false, err
 	}
-	want, err := io.ReadAll(r)
-	if err != nil {
-		return false, err
-	}
 	there, err := b.Open(ctx, name, 0, -1)
 	if err != nil {
 		return false, err
 	}
 	defer there.Close()
-	got, err := io.ReadAll(io.LimitReader(there, int64(len(want))+1))
-	return bytes.Equal(want, got), err
+	return equal(r, there)
+}
+
+// equal reports whether two readers yield the same, and reads no more of either than it takes to know.
+func equal(a, b io.Reader) (bool, error) {
+	one, other := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(a, one)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			return false, err
+		}
+		m, otherErr := io.ReadFull(b, other)
+		if otherErr != nil && otherErr != io.EOF && otherErr != io.ErrUnexpectedEOF {
+			return false, otherErr
+		}
+		if n != m || !bytes.Equal(one[:n], other[:m]) {
+			return false, nil
+		}
+		if n < len(one) {
+			return true, nil
+		}
+	}
 }
 
 func (b *bucket) Replace(ctx context.Context, name string, r io.Reader, size int64) error {

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 )
 
 // probeName is the object that a probe writes. If it may not be deleted it stays, once, and means nothing.
@@ -42,7 +42,7 @@ func readProbe(ctx context.Context, s cofre.Store) error {
 		return fmt.Errorf("try to read what was written: %w", err)
 	}
 	defer r.Close() // only read
-	got, err := io.ReadAll(r)
+	got, err := bounded.All(r, int64(len(probeBytes)))
 	if err == nil && !bytes.Equal(got, []byte(probeBytes)) {
 		err = fmt.Errorf("%q came back: %w", got, cofre.ErrCorrupt)
 	}

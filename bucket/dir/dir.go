@@ -38,6 +38,7 @@ import (
 	"github.com/trustlayer/cofre/bucket"
 	"github.com/trustlayer/cofre/internal/across"
 	"github.com/trustlayer/cofre/internal/durable"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/sparse"
 )
 
@@ -926,7 +927,7 @@ func nameHash(name string) string {
 }
 
 func readJSON(path string, into any) error {
-	b, err := os.ReadFile(path)
+	b, err := inside.ReadFile(path)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/retry"
 	"github.com/trustlayer/cofre/internal/secret"
 	"github.com/trustlayer/cofre/internal/stall"
@@ -243,6 +244,9 @@ func isDots(segment string) bool { return segment == "." || segment == ".." }
 // Warnings says when the key expires, if that is soon.
 func (s *Store) Warnings() []cofre.Message { return s.warnings }
 
+// maxAnswer bounds an answer that is a document: a page of a list has at most some thousand objects, each with its metadata.
+const maxAnswer = 64 << 20
+
 // errNotStorage is an answer that is not the storage server's.
 var errNotStorage = errors.New("the answer is not the storage server's")
 
@@ -347,7 +351,7 @@ func (s *Store) call(ctx context.Context, op, method, path string, body, into an
 			return err
 		}
 		defer answer.Body.Close()
-		b, err := io.ReadAll(answer.Body)
+		b, err := bounded.All(answer.Body, maxAnswer)
 		if err != nil {
 			return transport(op, err)
 		}

@@ -181,10 +181,10 @@ func (d *Dir) OpenFile(name string, flags int, mode uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path.Join(d.path, name)), nil
 }
 
-// ReadFile is the content of a regular file.
+// ReadFile is the content of a regular file, of which there may be limit bytes.
 //
-// Errors: syscall.ELOOP if it is a link; cofre.ErrRefused if it is something else that is no file.
-func (d *Dir) ReadFile(name string) ([]byte, error) {
+// Errors: syscall.ELOOP if it is a link; cofre.ErrRefused if it is something else that is no file, or larger.
+func (d *Dir) ReadFile(name string, limit int64) ([]byte, error) {
 	f, err := d.Open(name)
 	if err != nil {
 		return nil, err
@@ -193,7 +193,15 @@ func (d *Dir) ReadFile(name string) ([]byte, error) {
 	if err := regular(f); err != nil {
 		return nil, err
 	}
-	return io.ReadAll(f)
+	return atMost(f, limit)
+}
+
+func atMost(f *os.File, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes: %w", f.Name(), limit, cofre.ErrRefused)
+	}
+	return b, err
 }
 
 // regular refuses what is open and is no file.

@@ -2,7 +2,6 @@ package inside
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -174,9 +173,5 @@ func ReadFile(file string) ([]byte, error) {
 	if err := regular(f); err != nil {
 		return nil, err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, MaxKept+1))
-	if err == nil && len(b) > MaxKept {
-		err = fmt.Errorf("%s is larger than %d bytes: %w", file, MaxKept, cofre.ErrRefused)
-	}
-	return b, err
+	return atMost(f, MaxKept)
 }

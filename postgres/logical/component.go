@@ -7,11 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/pattern"
 	"github.com/trustlayer/cofre/internal/rowhash"
 	"github.com/trustlayer/cofre/postgres"
@@ -122,7 +122,7 @@ func ReadAll(ctx context.Context, t cofre.Tree, path string) (_ []byte, err erro
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	b, err := io.ReadAll(r)
+	b, err := bounded.All(r, bounded.List)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/postgres/recovery"
 )
 
@@ -202,7 +202,7 @@ func ReadAll(ctx context.Context, t cofre.Tree, path string) ([]byte, error) {
 		return nil, fmt.Errorf("open %s of the component: %w", path, err)
 	}
 	defer r.Close()
-	b, err := io.ReadAll(r)
+	b, err := bounded.All(r, bounded.List)
 	if err != nil {
 		return nil, fmt.Errorf("read %s of the component: %w", path, err)
 	}

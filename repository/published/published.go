@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"github.com/kopia/kopia/repo/manifest"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/repository/manifests"
 )
 
@@ -128,7 +130,7 @@ func decode(text []byte) ([]entry, error) {
 			Content json.RawMessage   `json:"data"`
 		} `json:"entries"`
 	}
-	if err := json.NewDecoder(unpacked).Decode(&all); err != nil {
+	if err := json.NewDecoder(io.LimitReader(unpacked, bounded.List)).Decode(&all); err != nil {
 		return nil, err
 	}
 	var entries []entry

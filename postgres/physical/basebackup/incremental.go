@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
@@ -151,7 +152,7 @@ func (s *stream) reuse(ctx context.Context, e cofre.Entry, was physical.FileFact
 //
 // Source: PostgreSQL 17, src/bin/pg_combinebackup/backup_label.c, write_backup_label.
 func (s *stream) fullLabel(ctx context.Context, g *guard.Group, e cofre.Entry, in io.Reader) error {
-	b, err := io.ReadAll(in)
+	b, err := bounded.All(in, 1<<20) // PostgreSQL itself reads one page of it
 	if err != nil {
 		return err
 	}

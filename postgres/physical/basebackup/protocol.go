@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/internal/guard"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -251,7 +252,7 @@ func (s *stream) archive(ctx context.Context, g *guard.Group, n *int) error {
 		*n++
 	}
 	if kind == "m" {
-		b, err := io.ReadAll(s)
+		b, err := bounded.All(s, bounded.List)
 		s.manifest = b
 		return err
 	}
@@ -430,11 +431,12 @@ func (s *stream) tar(ctx context.Context, g *guard.Group, oid string) error {
 
 // passOver receives a file that is not stored: a configuration file that the server does not read.
 func (s *stream) passOver(e cofre.Entry, in io.Reader) error {
-	b, err := io.ReadAll(in)
+	sum := crc32.New(castagnoli)
+	n, err := io.Copy(sum, in)
 	if err != nil {
 		return fmt.Errorf("receive %s: %w", physical.ServerPath(e.Path), err)
 	}
-	s.sent[physical.ServerPath(e.Path)] = sent{int64(len(b)), crc32.Checksum(b, castagnoli)}
+	s.sent[physical.ServerPath(e.Path)] = sent{n, sum.Sum32()}
 	return nil
 }
 

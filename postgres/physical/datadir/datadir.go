@@ -191,7 +191,7 @@ func Read(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer in.Close() // only searched
-	return in.ReadFile(filepath.Base(path))
+	return in.ReadFile(filepath.Base(path), inside.MaxKept)
 }
 
 // Free is what can still be stored below path, of which the last parts may not exist yet, and the device

@@ -125,7 +125,7 @@ func (s *stage) editOwnWAL() error {
 		}
 		var b []byte
 		err = s.within(at, func(in *inside.Dir, name string) (err error) {
-			b, err = in.ReadFile(name)
+			b, err = in.ReadFile(name, s.facts.WALSegmentSize)
 			return err
 		})
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"filippo.io/age"
@@ -82,7 +81,7 @@ func open(ctx context.Context, st cofre.Store, object string, password secret.Va
 	var text []byte
 	r, err := age.Decrypt(bytes.NewReader(sealed), key)
 	if err == nil {
-		text, err = io.ReadAll(r) // less than was sealed
+		text, err = bounded.All(r, int64(len(sealed))) // less than was sealed
 	}
 	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 		return Opened{}, fmt.Errorf("unlock WAL key of %s: %w", st.URL(), cofre.ErrWrongKey)
