@@ -212,7 +212,7 @@ func (s *Server) configure() (err error) {
 	if err := s.write(data, "pg_hba.conf", hba); err != nil {
 		return err
 	}
-	conf, err := data.ReadFile("postgresql.conf")
+	conf, err := data.ReadFile("postgresql.conf", inside.MaxKept)
 	if err != nil {
 		return err
 	}
@@ -388,15 +388,19 @@ func (s *Server) Log() string {
 	if s.dir == nil {
 		return ""
 	}
-	b, err := s.dir.ReadFile(logName)
+	f, err := s.dir.Open(logName)
 	if err != nil {
 		return ""
 	}
-	const end = 8 << 10
-	if len(b) > end {
-		b = b[len(b)-end:]
+	defer f.Close() // only read
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return ""
 	}
-	return string(b)
+	const end = 8 << 10
+	b := make([]byte, min(fi.Size(), end))
+	n, _ := f.ReadAt(b, fi.Size()-int64(len(b))) // what could be read of it
+	return string(b[:n])
 }
 
 // Stop stops the server and waits for its end. A server that has ended already is no error.
