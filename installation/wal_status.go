@@ -71,6 +71,7 @@ func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup
 	for i := range held {
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.BelieveAs(ctx, keys.of(ctx, *h))
+			h.inv.Remember(backups)
 		}
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.ReadChain(ctx, h.store)

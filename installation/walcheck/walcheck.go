@@ -182,6 +182,7 @@ func (c *check) chains(ctx context.Context, l *look, unlock func() (wal.Identity
 		if err := inv.BelieveAs(ctx, unlock); err != nil {
 			return err
 		}
+		inv.Remember(c.Backups)
 		l.inventories[system] = inv
 		l.Segments += len(inv.Segments)
 		broken, err := reading.Chain(ctx, l.store, inv)

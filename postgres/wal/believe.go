@@ -10,6 +10,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
 	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
@@ -193,6 +194,9 @@ func (inv *Inventory) origin() Origin {
 		})}
 	}
 	o := Origin{Required: inv.Origins.Required, Unknown: inv.Unproven, Waiting: inv.Origins.Waiting(), Gone: inv.Origins.Gone, Refusals: inv.Refusals}
+	if inv.RequiredFor != "" {
+		o.Gone = append(slices.Clone(o.Gone), origin.RequiredObject(inv.SystemID))
+	}
 	for _, err := range inv.Refusals {
 		o.Refused = append(o.Refused, cofre.OneLine(err))
 	}
@@ -217,6 +221,19 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 		}
 	}
 	return err
+}
+
+// Remember holds Origins against base backups, also for a machine that has not seen the record: whoever may write to the repository could
+// have taken it away. BelieveAs comes first.
+func (inv *Inventory) Remember(backups []recovery.BaseBackup) {
+	if inv.Origins == nil || inv.Origins.Required || slices.Contains(inv.Origins.Gone, origin.RequiredObject(inv.SystemID)) {
+		return
+	}
+	for _, b := range backups {
+		if b.SystemID == inv.SystemID && b.WALSigned {
+			inv.RequiredFor = b.Point
+		}
+	}
 }
 
 // judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.

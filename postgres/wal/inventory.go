@@ -26,10 +26,11 @@ type Inventory struct {
 	Acknowledged []Acknowledgement
 	Notes        []Note // what archivers have left, oldest file first
 	Unread       []Unread
-	Origins      *origin.Set // who is believed, before ReadChain; nil believes everything
-	Refusals     []error     // what is not believed of the segments that ReadChain has looked at
-	Unproven     int         // how many segments nobody has signed who is believed, of those that ReadChain has looked at
-	Unlinked     int         // how many segments say nothing of their neighbours, of those that ReadChain has looked at
+	Origins      *origin.Set   // who is believed, before ReadChain; nil believes everything
+	RequiredFor  cofre.PointID // the base backup that was taken when signatures were required, if the repository does not say so any more
+	Refusals     []error       // what is not believed of the segments that ReadChain has looked at
+	Unproven     int           // how many segments nobody has signed who is believed, of those that ReadChain has looked at
+	Unlinked     int           // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	records []string                    // of whom to believe, by name
 	days    map[int64]int64             // bytes that were stored on each day since 1970

@@ -145,6 +145,9 @@ func ReadRecords(ctx context.Context, st cofre.Store, system cofre.SystemID) (Re
 	return all, nil
 }
 
+// RequiredObject is the record that nothing is believed but what is signed.
+func RequiredObject(system cofre.SystemID) string { return Folder(system) + requiredName }
+
 // NewSet says who is believed, by what a repository says now and what this host has seen of it before. secret is what only the password opens.
 // What was said once and is not said any more is believed as before, and is in Gone.
 func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
