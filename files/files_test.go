@@ -591,6 +591,48 @@ func TestALinkOnTheWayIsNotFollowed(t *testing.T) {
 	must(t, target.Discard(t.Context()))
 }
 
+// A folder that is exchanged for a link while its parent is captured is not read: neither what is in it when it was seen already, nor itself.
+func TestWhatIsExchangedMeanwhileIsNotRead(t *testing.T) {
+	for _, at := range []string{"/app/conf", "/app/conf/x", "/app/conf/below"} {
+		root := t.TempDir()
+		write(t, root+"/app/conf/x", "x", 0o644)
+		write(t, root+"/app/conf/below/y", "y", 0o644)
+		must(t, os.Symlink("x", root+"/app/conf/link"))
+		write(t, root+"/away/x", "secret", 0o600)
+		write(t, root+"/away/below/y", "secret", 0o600)
+		write(t, root+"/away/hidden", "secret", 0o600)
+		must(t, os.Symlink("/secret", root+"/away/link"))
+		exchanged := false
+		stop := files.Fail(func(op, path string) error {
+			if op == "open" && path == root+at && !exchanged {
+				exchanged = true
+				must(t, errors.Join(os.Rename(root+"/app/conf", root+"/app/moved"), os.Symlink(root+"/away", root+"/app/conf")))
+			}
+			return nil
+		})
+		from, err := tryCapture(t, files.Config{Paths: []string{root + "/app"}}, nil)
+		stop()
+		must(t, err)
+		if !exchanged || len(from.findings) == 0 {
+			t.Errorf("%s: exchanged %v, found %+v", at, exchanged, from.findings)
+		}
+		to := t.TempDir() + "/to"
+		restore(t, from, files.TargetConfig{To: to})
+		must(t, filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				text, err := os.ReadFile(path)
+				if err != nil || string(text) == "secret" {
+					t.Errorf("%s: read %s: %q, %v", at, path, text, err)
+				}
+			}
+			if link, err := os.Readlink(path); err == nil && link == "/secret" || strings.HasSuffix(path, "hidden") {
+				t.Errorf("%s: read %s", at, path)
+			}
+			return err
+		}))
+	}
+}
+
 func TestADamagedTreeIsNeverPublished(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pkg/xattr"
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // attempts is how often a file that changes while it is read is read again.
@@ -88,8 +89,9 @@ func (r *reading) put(ctx context.Context, s cofre.Session, e cofre.Entry) error
 
 // read reads a file and says whether it changed meanwhile. What the file refuses is errUnreadable.
 func read(ctx context.Context, s cofre.Session, name string) (*reading, error) {
-	// Without following a link that took the file's place, and without waiting for the other end of a pipe that did.
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	// Without following a link that took the place of the file, or of a directory on the way to it, and without waiting for the other end
+	// of a pipe that did.
+	f, err := inside.OpenStraight(name, os.O_RDONLY|syscall.O_NONBLOCK)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -195,7 +197,7 @@ func noAttributes(err error) bool {
 }
 
 func (w *writing) attributes(name string, e *Fact) error {
-	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_DIRECTORY, 0)
+	f, err := inside.OpenStraight(name, os.O_RDONLY|syscall.O_DIRECTORY)
 	if err != nil {
 		if e.Parent {
 			return nil // a directory that cofre may pass and not list is no part of the backup

@@ -21,6 +21,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/guard"
+	"github.com/trustlayer/cofre/internal/inside"
 )
 
 // Config says which files make up the configuration of an installation.
@@ -377,15 +378,14 @@ func (f *found) walk(p string, info fs.FileInfo) error {
 	if err := f.entry(p, info); err != nil || !info.IsDir() {
 		return err
 	}
-	children, err := os.ReadDir(p)
+	children, err := inside.List(p)
 	if err != nil {
 		return err
 	}
 	for _, child := range children {
-		name := path.Join(p, child.Name())
-		info, err := child.Info()
+		name, err := path.Join(p, child.Name), child.Err
 		if err == nil {
-			err = f.walk(name, info)
+			err = f.walk(name, child.Info)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // what is deleted meanwhile is no loss
 			f.missing(name, cofre.SayError(cause(err)))
@@ -432,7 +432,7 @@ func (f *found) entry(p string, info fs.FileInfo) error {
 	case fs.ModeDir:
 		e.Type = TypeDirectory
 	case fs.ModeSymlink:
-		target, err := os.Readlink(p)
+		target, err := inside.ReadlinkStraight(p)
 		if err != nil {
 			return err
 		}
