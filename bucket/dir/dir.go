@@ -543,11 +543,14 @@ func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.Read
 	if err != nil {
 		return bucket.Object{}, nil, err
 	}
-	f, err := os.Open(path)
+	f, err := s.openFile(o.Bucket, path)
 	if err != nil {
 		return bucket.Object{}, nil, fmt.Errorf("open %s: %w", o.Path(), translate(err))
 	}
 	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("open %s: it is no file any more: %w", o.Path(), cofre.ErrNotFound)
+	}
 	if err != nil {
 		return bucket.Object{}, nil, errors.Join(err, f.Close())
 	}
@@ -560,6 +563,26 @@ func (s *Store) Open(_ context.Context, o bucket.Object) (bucket.Object, io.Read
 		return bucket.Object{}, nil, errors.Join(err, f.Close())
 	}
 	return got, &steady{file: f, was: fi, path: o.Path()}, nil
+}
+
+// openFile opens the file of an object to be read. Whatever is put in the place of a folder on the way to it, what is read is in the bucket, or in
+// what the store keeps beside it; and nobody waits for the other end of a pipe.
+func (s *Store) openFile(id, path string) (*os.File, error) {
+	top := s.bucketDir(id)
+	rel, err := filepath.Rel(top, path)
+	if err != nil || !filepath.IsLocal(rel) {
+		top = s.root // of an odd name
+		rel, err = filepath.Rel(top, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(top)
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.OpenFile(rel, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	return f, errors.Join(err, root.Close())
 }
 
 // steady is a file that must not change while it is read.

@@ -2,8 +2,10 @@ package dir_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/trustlayer/cofre"
@@ -33,5 +35,72 @@ func TestAFolderThatIsAnothersLink(t *testing.T) {
 	}
 	if names, err := os.ReadDir(away); err != nil || len(names) != 0 {
 		t.Errorf("behind the link: %v, %v", names, err)
+	}
+}
+
+// TestAFolderExchangedSinceItWasListed for a link is not read, also of an object of an odd name; a link within the bucket is.
+func TestAFolderExchangedSinceItWasListed(t *testing.T) {
+	at := t.TempDir()
+	root, away := filepath.Join(at, "root"), filepath.Join(at, "away")
+	if err := errors.Join(os.MkdirAll(filepath.Join(root, "b", "in"), 0o755), os.Mkdir(away, 0o755), os.WriteFile(filepath.Join(root, "b", "in", "x"), []byte("x"), 0o644),
+		os.WriteFile(filepath.Join(away, "x"), []byte("secret"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := dir.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd, err := s.Put(t.Context(), bucket.Object{Bucket: "b", Name: "odd//name", Size: 3}, strings.NewReader("odd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(o bucket.Object) (string, error) {
+		_, r, err := s.Open(t.Context(), o)
+		if err != nil {
+			return "", err
+		}
+		b, err := io.ReadAll(r)
+		return string(b), errors.Join(err, r.Close())
+	}
+	var seen bucket.Object
+	for o, err := range s.List(t.Context(), "b", "in/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.Name == "in/x" {
+			seen = o
+		}
+	}
+	exchange := func(path, to string) {
+		t.Helper()
+		if err := errors.Join(os.Rename(path, path+".moved"), os.Symlink(to, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exchange(filepath.Join(root, "b", "in"), "in.moved")
+	if text, err := read(seen); err != nil || text != "x" {
+		t.Errorf("through a link within the bucket: %q, %v", text, err)
+	}
+	if err := os.Remove(filepath.Join(root, "b", "in")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(away, filepath.Join(root, "b", "in")); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := read(seen); err == nil {
+		t.Errorf("through a link out of the bucket: %q", text)
+	}
+	odds := filepath.Join(root, ".cofre", "odd")
+	if text, err := read(odd); err != nil || text != "odd" {
+		t.Errorf("an odd name: %q, %v", text, err)
+	}
+	if err := os.Rename(odds, filepath.Join(away, "odd")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(away, "odd"), odds); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := read(odd); err == nil {
+		t.Errorf("an odd name through a link out of the store: %q", text)
 	}
 }
