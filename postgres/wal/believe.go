@@ -66,13 +66,9 @@ func (b *believing) of(ctx context.Context, system cofre.SystemID, fresh bool) (
 //
 // Errors: *origin.Error; those of what Believing was given.
 func (i Identity) judge(ctx context.Context, object string, p sealed.Proof) error {
-	if i.believes == nil {
+	system, ok := systemOf(object)
+	if i.believes == nil || !ok {
 		return nil
-	}
-	var system cofre.SystemID
-	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
-	if err := system.UnmarshalText([]byte(text)); err != nil {
-		return nil // no WAL of a cluster
 	}
 	for _, fresh := range []bool{false, true} {
 		set, err := i.believes.of(ctx, system, fresh)
@@ -95,6 +91,35 @@ func (i Identity) judge(ctx context.Context, object string, p sealed.Proof) erro
 		}
 	}
 	return nil
+}
+
+// Delivering returns the identity for bringing WAL to a recovery. Of a file that an admitted key has signed with the key of its body, it does not
+// compute the digest anew; see decision 0045. Whoever reports that WAL is as it was archived, or signs what they have read, reads without it.
+func (i Identity) Delivering() Identity {
+	i.delivers = true
+	return i
+}
+
+// signed reports whether somebody who is believed has signed an object. Whoever judges the object says why not.
+func (i Identity) signed(ctx context.Context, object string, p sealed.Proof) bool {
+	system, ok := systemOf(object)
+	if i.believes == nil || !ok {
+		return false
+	}
+	set, err := i.believes.of(ctx, system, false)
+	if err != nil {
+		return false
+	}
+	known, err := set.Judge(object, p.Statement, p.Signature)
+	return known && err == nil
+}
+
+// systemOf is the cluster that an object is of; false if it is no WAL of a cluster.
+func systemOf(object string) (cofre.SystemID, bool) {
+	var system cofre.SystemID
+	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	err := system.UnmarshalText([]byte(text))
+	return system, err == nil
 }
 
 // Unproven is how many objects this identity has read and believed although nothing proves where they come from.

@@ -46,6 +46,7 @@ func (r Recipient) IsZero() bool { return r.r == nil }
 type Identity struct {
 	i        *age.X25519Identity
 	believes *believing // nil reads everything; see Believing
+	delivers bool       // see Delivering
 }
 
 // String never prints the identity.

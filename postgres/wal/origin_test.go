@@ -14,7 +14,9 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
 // stolen puts lines of another object's header into a new one, as whoever has the public recipient can.
@@ -128,7 +130,7 @@ func TestTheContentIsTheOneThatWasSigned(t *testing.T) {
 	other := bytes.Clone(content)
 	other[len(other)-1] ^= 1
 	forged(t, st, id, object, other, header)
-	for _, id := range []wal.Identity{id, believing} {
+	for _, id := range []wal.Identity{id, believing, id.Delivering(), believing.Delivering()} {
 		if err := read(id); !errors.Is(err, cofre.ErrCorrupt) {
 			t.Errorf("another content under a signed header: %v", err)
 		}
@@ -217,5 +219,89 @@ func TestForgedObjectsHideNothing(t *testing.T) {
 	replaceObject(t, st, folder+"gaps/"+segments[2]+"-"+segments[2], replaced) // said of another file
 	if d, _, _, _ := alarms(); d != 1 {
 		t.Errorf("an acknowledgement of another file: %d files known to be damaged", d)
+	}
+}
+
+// What an admitted key has signed with the key of its body is brought to a recovery without its digest. Whoever says that it is as it was archived, or
+// signs what they have read, computes it: here the host's memory has changed a byte between the digest and the encryption.
+func TestOnlyARecoveryGoesWithoutTheDigest(t *testing.T) {
+	t.Parallel()
+	_, st, id := repository(t)
+	dir, system, segments := dataDir(t)
+	key, err := origin.Host(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := origin.Admit(t.Context(), st, system, id.Secret(), key.Public(), "here", "ana"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := origin.Require(t.Context(), st, system, id.Secret(), "ana", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	load := func(ctx context.Context, of cofre.SystemID, _ bool) (*origin.Set, error) {
+		now, err := origin.ReadRecords(ctx, st, of)
+		return origin.NewSet(of, id.Secret(), now, nil), err
+	}
+	believing := id.Believing(load)
+	name, err := pgdata.ParseWALName(segments[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(dir, "pg_wal", segments[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	object := wal.ObjectName(system, name)
+	r, err := age.ParseX25519Recipient(id.Recipient().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sealed.DigestOf(r.String(), object, content)
+	content[len(content)-1] ^= 1
+	put := func(key *origin.Key) {
+		t.Helper()
+		b, err := sealed.Seal(r, sealed.Contents{Object: object, Digest: digest, Sign: key.Sign}, sealed.Compress(content, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Replace(t.Context(), object, bytes.NewReader(b), int64(len(b))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(key)
+	if got, err := wal.Read(t.Context(), st, believing.Delivering(), system, name); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("for a recovery: %v", err)
+	}
+	for _, id := range []wal.Identity{id, believing, id.Delivering()} { // the last believes nobody
+		if _, err := wal.Read(t.Context(), st, id, system, name); !errors.Is(err, cofre.ErrCorrupt) {
+			t.Errorf("read: %v", err)
+		}
+	}
+	found, err := check.Segments(t.Context(), st, believing, check.Options{})
+	if err != nil || len(found) != 1 || found[0].Object != object {
+		t.Errorf("check found %+v, %v", found, err)
+	}
+
+	// A key that nobody has admitted, or that was revoked before this file, proves nothing of it.
+	other, err := origin.Host(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(other)
+	if _, err := wal.Read(t.Context(), st, believing.Delivering(), system, name); !errors.Is(err, cofre.ErrCorrupt) {
+		t.Errorf("signed by a key of nobody: %v", err)
+	}
+	set, err := believing.Origins(t.Context(), system)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, _ := set.Find(key.Public().ID())
+	if _, err := origin.Revoke(t.Context(), st, system, id.Secret(), known, "ana", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	put(key)
+	believing = id.Believing(load)
+	if _, err := wal.Read(t.Context(), st, believing.Delivering(), system, name); !errors.Is(err, cofre.ErrCorrupt) {
+		t.Errorf("signed by a key that was revoked: %v", err)
 	}
 }

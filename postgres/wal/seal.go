@@ -48,8 +48,8 @@ func digestOf(r Recipient, object string, content []byte) sealed.Digest {
 	return sealed.DigestOf(r.String(), object, content)
 }
 
-// Open reads an object back: decrypted, decompressed, compared with its digest. It is streamed: only the content is
-// held in memory.
+// Open reads an object back: decrypted, decompressed, compared with its digest, unless the identity is Delivering. It is streamed:
+// only the content is held in memory.
 //
 // Errors: cofre.ErrNotFound; cofre.ErrWrongKey; cofre.ErrCorrupt; *origin.Error if the identity does not believe who stored it; the store's.
 func Open(ctx context.Context, st cofre.Store, id Identity, object string, limit int64) ([]byte, error) {
@@ -59,7 +59,11 @@ func Open(ctx context.Context, st cofre.Store, id Identity, object string, limit
 	}
 	defer stored.Close()
 	src := &source{r: stored}
-	content, p, err := sealed.Open(id.i, object, src, limit)
+	var signed func(sealed.Proof) bool
+	if id.delivers {
+		signed = func(p sealed.Proof) bool { return id.signed(ctx, object, p) }
+	}
+	content, p, err := sealed.Open(id.i, object, src, limit, signed)
 	if _, ok := errors.AsType[*age.NoIdentityMatchError](err); ok {
 		err = fmt.Errorf("read %s: it is encrypted for another key: %w", object, otherKey(id.Recipient().String()))
 	}

@@ -28,6 +28,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/fetch"
 	"github.com/trustlayer/cofre/postgres/wal/keyfile"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 	"github.com/trustlayer/cofre/store"
 	"github.com/trustlayer/cofre/store/storetest"
 )
@@ -198,7 +199,11 @@ func TestArchivedSegmentIsReadByStockTools(t *testing.T) {
 	t.Parallel()
 	_, st, id := repository(t)
 	dir, system, segments := dataDir(t)
-	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient()}}}
+	signer, err := origin.Host(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &wal.Archiver{Archives: []wal.Archive{{Store: st, Recipient: id.Recipient(), Signer: signer}}}
 	path := filepath.Join(dir, "pg_wal", segments[0])
 	out, err := a.Archive(t.Context(), path)
 	if err != nil || out.Stored != 1 || out.Damaged != 0 || out.System != system {

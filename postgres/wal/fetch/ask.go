@@ -34,13 +34,13 @@ func (c *Copy) place(ctx context.Context) place {
 		if err != nil {
 			err = fmt.Errorf("copy %s: %w", c.URL, err)
 		}
-		c.at = place{st, id, err}
+		c.at = place{st, id.Delivering(), err}
 	})
 	return c.at
 }
 
 // first is the repository.
-func (f *Fetcher) first() place { return place{f.Store, f.Identity, f.Unusable} }
+func (f *Fetcher) first() place { return place{f.Store, f.Identity.Delivering(), f.Unusable} }
 
 // places are the repository and its copies, each opened when it is its turn.
 func (f *Fetcher) places(ctx context.Context) iter.Seq[place] {

@@ -2,6 +2,7 @@
 // it is, how it hangs on to its neighbours, who says so, and what the object itself adds up to. It knows bytes, and no store.
 //
 //	header   cofre-digest   which file it is            cofre-chain  what its records have to do with the neighbours'
+//	         cofre-key      with which key the body is encrypted, of what is signed
 //	         cofre-origin   who signed these            cofre-sum    of the header before, and of everything behind it
 //	body     zstd frames, which age -d and zstd -d read
 //

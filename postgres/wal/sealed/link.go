@@ -2,6 +2,8 @@ package sealed
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -190,6 +192,16 @@ func ParseHeader(object string, b []byte) (Header, error) {
 // signatureType is the type of the stanza that carries a signature: ID SIGNATURE.
 const signatureType = "cofre-origin"
 
+// keyType is the type of the stanza that says, in an object that is signed, which key its body is encrypted with, and does not say the key. A header
+// that somebody else puts before a body of their own names a key that they do not have.
+const keyType = "cofre-key"
+
+// boundTo is what that stanza says of a key: as good as random to who does not have it, and no other key has the same.
+func boundTo(fileKey []byte, object string) (string, error) {
+	b, err := hkdf.Key(sha256.New, fileKey, []byte(object), "github.com/trustlayer/cofre 2026-11 WAL body", sha256.Size)
+	return base64.RawStdEncoding.EncodeToString(b), err
+}
+
 // Proof is what an object's header states of its content and of its neighbours, and who has signed that.
 type Proof struct {
 	Statement string
@@ -199,7 +211,7 @@ type Proof struct {
 // add takes a line of the header, in its order.
 func (p *Proof) add(kind string, args []string) {
 	switch kind {
-	case digestType, linkType:
+	case digestType, linkType, keyType:
 		p.Statement += kind + " " + strings.Join(args, " ") + "\n"
 	case signatureType:
 		p.Signature = args
