@@ -102,6 +102,9 @@ func ParseWALPage(b []byte) (WALPage, error) {
 	return p, nil
 }
 
+// LeastSegment is how many bytes of the beginning of a segment say which one it is, for CheckSegment.
+const LeastSegment = walLongHeaderSize
+
 // CheckSegment reads the first page of a segment and compares it with the name that the segment has, or its
 // partial. It returns the header, so that the caller can compare the system identifier.
 //

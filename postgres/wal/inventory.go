@@ -187,7 +187,7 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		}
 	}
 	for s, p := range parts {
-		if n := reach(p); n >= pgdata.WALPageSize && !inv.Segments[s] {
+		if n := reach(p); n >= pgdata.LeastSegment && !inv.Segments[s] {
 			inv.Unfinished[s] = max(n, inv.Unfinished[s])
 		}
 	}

@@ -94,7 +94,7 @@ func listParts(ctx context.Context, st cofre.Store, system cofre.SystemID, segme
 // store's.
 func JoinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemID, segment pgdata.WALName) ([]byte, error) {
 	parts, err := listParts(ctx, st, system, segment)
-	if err != nil || reach(parts) < pgdata.WALPageSize {
+	if err != nil || reach(parts) < pgdata.LeastSegment {
 		return nil, err
 	}
 	var content []byte
@@ -120,7 +120,7 @@ func JoinParts(ctx context.Context, st cofre.Store, id Identity, system cofre.Sy
 		}
 		content = append(content[:p.from], b...)
 	}
-	if len(content) < pgdata.WALPageSize {
+	if len(content) < pgdata.LeastSegment {
 		return nil, nil
 	}
 	h, err := pgdata.CheckSegment(segment, content)

@@ -161,17 +161,17 @@ func (s *Sequence) related(ctx context.Context, seg, before pgdata.Segment, c pg
 // Errors: the store's.
 func (s *Sequence) PutLeftover(ctx context.Context, seg pgdata.Segment, content []byte) error {
 	name := seg.File(s.Size)
-	if len(content) < pgdata.WALPageSize {
+	if len(content) < pgdata.LeastSegment {
 		return nil
 	}
 	if h, err := pgdata.CheckSegment(name, content); err != nil || h.SystemID != s.System {
 		return nil // a crash left it without its beginning: nothing can be said about the rest
 	}
 	end := int64(len(content))
-	if breaks := pgdata.ChainOf(content, s.Size).Break; breaks != 0 {
+	if breaks := pgdata.ChainOf(append(content[:end:end], make([]byte, max(0, s.Size-end))...), s.Size).Break; breaks != 0 {
 		end = int64(breaks - seg.Start(s.Size))
 	}
-	if end < pgdata.WALPageSize {
+	if end <= pgdata.LeastSegment { // no record is in it
 		return nil
 	}
 	if _, err := s.Archive.Store.Stat(ctx, ObjectName(s.System, name)); err == nil {
