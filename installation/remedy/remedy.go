@@ -15,8 +15,7 @@ import (
 	"github.com/trustlayer/cofre/verify"
 )
 
-// Of says what mends what was found. A backup stores afresh what it reads again, and of WAL what the
-// server or a copy still has; if nobody has it, all that helps is a base backup that does not need it.
+// Of says what mends what was found, each kind of it by its own way: a backup puts back nothing that somebody took out of the catalog, and a journal that is compared brings back no bytes.
 func Of(res *verify.Result, url string) cofre.Message {
 	var told []error
 	for _, f := range res.Findings {
@@ -25,23 +24,44 @@ func Of(res *verify.Result, url string) cofre.Message {
 	if way := origin.WayOn(told...); !way.IsZero() {
 		return way
 	}
+	var ways []cofre.Message
+	var stored, seals []cofre.Finding
+	for _, f := range res.Findings {
+		switch {
+		case f.Check == journal.Check:
+			if len(ways) == 0 {
+				ways = append(ways, cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE. If a recovery point is lost for good, say so: cofre journal acknowledge POINT --why REASON"))
+			}
+		case strings.HasPrefix(f.Object, "cofre/seals/"):
+			seals = append(seals, f)
+		default:
+			stored = append(stored, f)
+		}
+	}
+	all := len(res.Findings) == res.Count()
+	if len(stored) > 0 || !all {
+		ways = append(ways, ofStored(stored, all, url))
+	}
+	if len(seals) > 0 {
+		ways = append(ways, cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal"))
+	}
+	return cofre.Series(ways...)
+}
+
+// ofStored is of what is stored for recovery points, and of WAL. A backup stores afresh what it reads again, and of WAL what the
+// server or a copy still has; if nobody has it, all that helps is a base backup that does not need it. all is false if something was found of points, too.
+func ofStored(found []cofre.Finding, all bool, url string) cofre.Message {
 	ofOne := func(f cofre.Finding) bool { return f.Repository != "" && strings.HasPrefix(f.Object, "wal/") }
-	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !ofOne(f) }) {
+	if all && !slices.ContainsFunc(found, func(f cofre.Finding) bool { return !ofOne(f) }) {
 		return cofre.Say("verify.wal_mend", "cofre wal mend stores in each repository what it has lost of WAL and another has; then: cofre verify --level content. What nobody has any more, cofre backup cluster stores afresh if the server still has it, and is a base backup that does not need it")
 	}
-	if segment := damagedSegment(res); segment != "" {
+	if segment := damagedSegment(found); all && segment != "" {
 		return cofre.Say("verify.damaged_wal", "cofre backup cluster stores it afresh if the server or a copy still has it, and is a base backup that does not need it; if it says that nobody has it, record that the loss is known: cofre wal acknowledge {{.segment}} {{.segment}} --why 'damaged in the repository'", "segment", segment)
 	}
-	if !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return f.Check != journal.Check }) && len(res.Findings) == res.Count() {
-		return cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE. If a recovery point is lost for good, say so: cofre journal acknowledge POINT --why REASON")
-	}
-	if len(res.Findings) == res.Count() && !slices.ContainsFunc(res.Findings, func(f cofre.Finding) bool { return !strings.HasPrefix(f.Object, "cofre/seals/") }) {
-		return cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal")
-	}
-	if i := slices.IndexFunc(res.Findings, func(f cofre.Finding) bool {
+	if i := slices.IndexFunc(found, func(f cofre.Finding) bool {
 		return f.Object == wal.IdentityObject || f.Object == wal.RecipientObject || check.IsCopy(f)
 	}); i >= 0 {
-		if check.IsCopy(res.Findings[i]) {
+		if check.IsCopy(found[i]) {
 			return check.KeepAgain()
 		}
 		return wal.KeyLost(url)
@@ -50,14 +70,14 @@ func Of(res *verify.Result, url string) cofre.Message {
 }
 
 // damagedSegment is the first archived segment of which something was found; "" if anything else was found, which a backup mends.
-func damagedSegment(res *verify.Result) string {
-	if len(res.Findings) != res.Count() {
-		return ""
-	}
-	for _, f := range res.Findings {
+func damagedSegment(found []cofre.Finding) string {
+	for _, f := range found {
 		if !strings.HasPrefix(f.Object, "wal/") || !pgdata.IsSegmentName(path.Base(f.Object)) {
 			return ""
 		}
 	}
-	return path.Base(res.Findings[0].Object)
+	if len(found) == 0 {
+		return ""
+	}
+	return path.Base(found[0].Object)
 }
