@@ -100,11 +100,11 @@ func (in *Installation) reading(ctx context.Context) (reader, error) {
 
 // writing returns the repository for what adds to it.
 //
-// Errors: those of reading.
+// Errors: those of reading and ofThis.
 func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
 	if in.repo != nil && in.purpose == toWrite {
 		in.keepJournal(ctx, true)
-		return in.repo, nil
+		return in.repo, in.ofThis(ctx)
 	}
 	repo, err := openOne(ctx, in.cfg, in.cfg.Repository, toWrite)
 	if err != nil {
@@ -115,7 +115,26 @@ func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
 	}
 	in.repo, in.purpose = repo, toWrite
 	in.keepJournal(ctx, true)
-	return repo, nil
+	return repo, in.ofThis(ctx)
+}
+
+// ofThis refuses to write with the format of another repository, with which neither an index nor the key of the journal can be read: what is written would be lost as soon as the right
+// one is put back. Either alone may be damaged, and a backup then mends what it can.
+//
+// Errors: cofre.ErrCorrupt; those of the repository.
+func (in *Installation) ofThis(ctx context.Context) error {
+	u, ok := in.repo.(interface {
+		NoneRead(context.Context) (bool, error)
+		Unread(context.Context) error
+	})
+	if !ok || !errors.Is(in.unjournaled, cofre.ErrCorrupt) {
+		return nil
+	}
+	none, err := u.NoneRead(ctx)
+	if err != nil || !none {
+		return err
+	}
+	return u.Unread(ctx)
 }
 
 // catalog reads the catalog. If nobody chose the installation's name, as on a machine that is not the one that backed up, and the

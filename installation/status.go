@@ -25,8 +25,10 @@ func (in *Installation) Status(ctx context.Context) (*status.Status, error) {
 			return o, err
 		}
 		o.Name = in.cfg.Name
-		if o.Unsealed, err = sealing.Open(ctx, repo); err != nil {
-			return o, err
+		if o.Catalog.Lacks() == nil { // by another's format no seal is believed, and sealing would be the wrong advice
+			if o.Unsealed, err = sealing.Open(ctx, repo); err != nil {
+				return o, err
+			}
 		}
 		o.Damage, err = damageOf(ctx, repo)
 		return o, err

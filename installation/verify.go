@@ -91,6 +91,9 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 				return verify.Record{}, unread
 			}
 			rec := verify.Record{}
+			if why := cat.Lacks(); why != nil {
+				rec.Findings = append(rec.Findings, cofre.Finding{Check: "structure", Object: "x/"}.Saying(cofre.SayError(why)))
+			}
 			l := in.looker(repo)
 			l.Sealed = true
 			l.Visit = func(e journal.Numbered) {
@@ -98,10 +101,10 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 				h.Take(e)
 			}
 			d, res, err := l.Look(ctx, points, since)
-			rec.Findings = d.Findings()
 			if errors.Is(err, cofre.ErrFindings) {
-				rec.Findings, err = append(res.Findings, rec.Findings...), nil
+				rec.Findings, err = append(rec.Findings, res.Findings...), nil
 			}
+			rec.Findings = append(rec.Findings, d.Findings()...)
 			return rec, err
 		}
 	}
@@ -116,7 +119,11 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 		if err != nil { // the WAL of a repository was not read; what was found counts for more
 			found = errors.Join(found, err)
 		}
-		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, found), remedy.Of(res, in.cfg.Repository.URL))
+		way := remedy.Of(res, in.cfg.Repository.URL)
+		if hidden := cat.Lacks(); hidden != nil { // that points are gone is the consequence
+			way = cofre.HintOf(hidden)
+		}
+		err = cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, found), way)
 	case len(lacking) > 0:
 		first := lacking[0]
 		err = cofre.WithHint(cofre.Fail(cofre.Say("verify.point_incomplete", "what is stored is as it was captured, and recovery point {{.point}} does not hold {{.source}} whole", "point", first.Point, "source", loss.Named(first)), cofre.ErrPartial,

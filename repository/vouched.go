@@ -70,7 +70,14 @@ func (r *Repository) Unread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return vouching.Unread(r.blobs, l)
+	return vouching.Unread(ctx, r.blobs, l)
+}
+
+// NoneRead reports whether there are indexes, and none of them can be read: with the format of another repository, or all are damaged.
+//
+// Errors: those of the store.
+func (r *Repository) NoneRead(ctx context.Context) (bool, error) {
+	return vouching.NoneRead(ctx, r.blobs)
 }
 
 // decrypt decrypts the packs that no seal under the key vouches for.

@@ -1,6 +1,7 @@
 package vouching
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -33,7 +34,7 @@ func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *bl
 	if err != nil {
 		return undo, err
 	}
-	if err := Unread(storage, l); err != nil {
+	if err := Unread(ctx, storage, l); err != nil {
 		return undo, err
 	}
 	if !l.Raised {
@@ -67,20 +68,44 @@ func ours(l *seal.Ledger, name string) bool {
 }
 
 // Unread says of the indexes that somebody with the password may have written that one of them cannot be read; nil if all can. If the seals are gone
-// that say which others are believed, it may be any of them.
+// that say which others are believed, it may be any of them. If none can be read, it is the format rather than all of them.
 //
-// Errors: cofre.ErrCorrupt, with its name.
-func Unread(storage *blobs.Storage, l *seal.Ledger) error {
+// Errors: cofre.ErrCorrupt, with its name; those of the store.
+func Unread(ctx context.Context, storage *blobs.Storage, l *seal.Ledger) error {
 	passed := storage.Indexes.Passed()
 	for _, id := range slices.Sorted(maps.Keys(passed)) {
 		name := storage.Naming.Name(id)
 		if told := l.Said || !l.Raised; told && !ours(l, name) {
 			continue
 		}
+		if none, err := NoneRead(ctx, storage); err != nil || none {
+			return cmp.Or(err, cofre.WithHint(cofre.Fail(cofre.Say("repository.no_index_read", "no index of this repository can be read: its format is another's, or all of them are damaged: {{.name}}: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
+				cofre.Say("repository.bring_format", "put the format back from the printed recovery kit of this repository: cofre kit --restore FILE; if that says that nothing of it is missing, bring the indexes back from a copy of the repository, the files below x/")))
+		}
 		return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_unread", "{{.name}}: this index cannot be read, and what only it names is not there: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
 			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}; without one, cofre journal verify names the recovery points that are gone with it, and cofre backup stores afresh what still exists at its source; expire goes by the recovery points that are left once {{.name}} and {{.spare}} are moved out of the repository", "name", name, "spare", blobs.SpareName(id)))
 	}
 	return nil
+}
+
+// NoneRead reports whether there are indexes, and none of them can be read.
+//
+// Errors: those of the store.
+func NoneRead(ctx context.Context, storage *blobs.Storage) (bool, error) {
+	passed := storage.Indexes.Passed()
+	if len(passed) == 0 {
+		return false, nil
+	}
+	for o, err := range storage.Store.List(ctx, "x") {
+		if err != nil {
+			return false, err
+		}
+		id, ok := storage.Naming.ID(o.Name)
+		if _, unread := passed[id]; ok && !unread && !epochs.IsMarker(id) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // leave leaves out what has no seal under the key.
