@@ -71,6 +71,7 @@ var heights = map[string]int{
 	"repository/epochs":              2, // which indexes the library is shown
 	"repository/blobs":               3, // Kopia's storage on a store
 	"repository/readback":            4, // what the store holds, compared with its seals
+	"repository/trouble":             2, // what an error of the library means
 	"repository/told":                1, // what records of damage say, as messages
 	"repository/opening":             4, // what is needed before the library is
 	"repository/kit":                 4, // what a person needs when the machine is gone

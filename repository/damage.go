@@ -21,6 +21,7 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/seal"
 	"github.com/trustlayer/cofre/repository/told"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // What is found damaged is remembered in the repository, so that the next backup knows, on whatever machine: in a small
@@ -154,10 +155,10 @@ func (r *Repository) lost(ctx context.Context, known knownDamage) (map[content.I
 func (r *Repository) stillLost(ctx context.Context, c lostContent, settled bool) (bool, error) {
 	info, err := r.kopia.ContentInfo(ctx, c.ID)
 	switch {
-	case isMissing(err):
+	case trouble.IsMissing(err):
 		return true, nil
 	case err != nil:
-		return false, r.explain("look up content "+c.ID.String(), err)
+		return false, trouble.Of("look up content "+c.ID.String(), err)
 	}
 	return info.Deleted || !settled && info.PackBlobID == c.Pack, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/repository/blobs"
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // catalogLease is the right to take something out of the manifests: to expire, and to write many of them as one. Manifests of two
@@ -77,14 +78,14 @@ func (r *Repository) giveBack(ctx context.Context, held *lease.Lease) error {
 
 func (r *Repository) expire(ctx context.Context, held *lease.Lease, what []cofre.Expiry) ([]cofre.Expired, error) {
 	if err := r.refresh(ctx); err != nil {
-		return nil, r.explain("expire: read its indexes", err)
+		return nil, trouble.Of("expire: read its indexes", err)
 	}
 	var expired []cofre.Expired
 	var ahead time.Time
 	err := r.writeManifests(ctx, "expire", func(w repo.DirectRepositoryWriter) error {
 		c, err := manifests.Read(ctx, w)
 		if err != nil {
-			return r.explain("expire: read recovery points", err)
+			return trouble.Of("expire: read recovery points", err)
 		}
 		for _, e := range what {
 			gone, err := c.Expire(e, time.Now())
@@ -98,7 +99,7 @@ func (r *Repository) expire(ctx context.Context, held *lease.Lease, what []cofre
 			return errAhead
 		}
 		if err := c.Write(ctx, w); err != nil {
-			return r.explain("expire: write the manifests", err)
+			return trouble.Of("expire: write the manifests", err)
 		}
 		return held.Commit(ctx, fmt.Sprintf("expire %d", len(what)))
 	})
@@ -111,7 +112,7 @@ func (r *Repository) expire(ctx context.Context, held *lease.Lease, what []cofre
 		return nil, fmt.Errorf("expire: %w", err)
 	}
 	expired, err = later.expire(ctx, held, what)
-	return expired, errors.Join(err, later.Close(ctx), r.explain("expire: read its indexes", r.refresh(ctx)))
+	return expired, errors.Join(err, later.Close(ctx), trouble.Of("expire: read its indexes", r.refresh(ctx)))
 }
 
 var errAhead = errors.New("a manifest has a time that is yet to come")
@@ -126,7 +127,7 @@ func (r *Repository) withClock(ctx context.Context, now func() time.Time) (*Repo
 // compactManifests writes the manifests as one content if they are in many, and if nobody expires at this moment.
 func (r *Repository) compactManifests(ctx context.Context, many int) error {
 	if n, err := manifests.Contents(ctx, r.kopia); err != nil || n < many {
-		return r.explain("count manifests", err)
+		return trouble.Of("count manifests", err)
 	}
 	if r.Unread(ctx) != nil {
 		return nil // what was deleted would be there again once the index that cannot be read is brought back
@@ -151,5 +152,5 @@ func (r *Repository) compactManifests(ctx context.Context, many int) error {
 			return held.Commit(ctx, "write manifests as one")
 		})
 	}
-	return errors.Join(r.explain("write manifests as one", err), r.giveBack(ctx, held))
+	return errors.Join(trouble.Of("write manifests as one", err), r.giveBack(ctx, held))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // How far a file is read ahead: enough to keep both the store and the decompressor at work, and little enough
@@ -49,7 +50,7 @@ type piece struct {
 func (r *Repository) openFile(ctx context.Context, path, id string) (*file, error) {
 	oid, err := object.ParseID(id)
 	if err != nil {
-		return nil, r.explain("read its object id", err)
+		return nil, trouble.Of("read its object id", err)
 	}
 	f := &file{repo: r, path: path, current: -1, coming: map[int]chan piece{}}
 	if inner, ok := oid.IndexObjectID(); ok {
@@ -59,13 +60,13 @@ func (r *Repository) openFile(ctx context.Context, path, id string) (*file, erro
 		})
 		if err != nil {
 			r.notice(ctx, inner, err)
-			return nil, r.explain("read the list of its contents", err)
+			return nil, trouble.Of("read the list of its contents", err)
 		}
 	} else {
 		cid, _, _ := oid.ContentID()
 		info, err := r.kopia.ContentInfo(ctx, cid)
 		if err != nil {
-			return nil, r.explain("find its content", err)
+			return nil, trouble.Of("find its content", err)
 		}
 		f.pieces = []object.IndirectObjectEntry{{Length: int64(info.OriginalLength), Object: oid}}
 	}
@@ -128,7 +129,7 @@ func (f *file) load(i int) error {
 		got = f.readPiece(i)
 	}
 	if got.err != nil {
-		return f.repo.explain(fmt.Sprintf("read %q", f.path), got.err)
+		return trouble.Of(fmt.Sprintf("read %q", f.path), got.err)
 	}
 	f.current, f.data = i, got.data
 	return nil

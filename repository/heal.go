@@ -18,6 +18,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // examined is what was found in packs that are suspected, and of contents whose pack is missing or short.
@@ -45,7 +46,7 @@ func (r *Repository) examine(ctx context.Context, packs map[blob.ID]int64, suspe
 		return nil
 	})
 	if err != nil {
-		return nil, r.explain("go through the indexes", err)
+		return nil, trouble.Of("go through the indexes", err)
 	}
 	slices.SortFunc(toRead, func(a, b content.Info) int {
 		return cmp.Or(cmp.Compare(a.PackBlobID, b.PackBlobID), cmp.Compare(a.PackOffset, b.PackOffset))
@@ -173,7 +174,7 @@ func (r *Repository) heal(ctx context.Context) error {
 		}
 	}
 	if err := r.refresh(ctx); err != nil {
-		return r.explain("read its indexes", err)
+		return trouble.Of("read its indexes", err)
 	}
 	packs, err := r.listPacks(ctx)
 	if err != nil {
@@ -282,20 +283,20 @@ func (r *Repository) move(ctx context.Context, good []content.Info, back []conte
 	defer about.End(ctx)
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: "heal"})
 	if err != nil {
-		return r.explain("begin to write", err)
+		return trouble.Of("begin to write", err)
 	}
 	defer w.Close(context.WithoutCancel(ctx))
 	for _, i := range good {
 		if err := w.ContentManager().RewriteContent(ctx, i.ContentID); err != nil {
-			return r.explain("move content "+i.ContentID.String(), err)
+			return trouble.Of("move content "+i.ContentID.String(), err)
 		}
 	}
 	for _, id := range back {
 		if err := w.ContentManager().UndeleteContent(ctx, id); err != nil {
-			return r.explain("take content "+id.String()+" up again", err)
+			return trouble.Of("take content "+id.String()+" up again", err)
 		}
 	}
-	return r.explain("flush", r.flush(ctx, w))
+	return trouble.Of("flush", r.flush(ctx, w))
 }
 
 // condemnedAt is the time of a mark: the library makes it one second more than that of the entry that it marks.
@@ -319,24 +320,24 @@ func (r *Repository) condemn(ctx context.Context, bad []content.Info) error {
 	}
 	_, w, err := past.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: "condemn"})
 	if err != nil {
-		return r.explain("begin to write", err)
+		return trouble.Of("begin to write", err)
 	}
 	defer w.Close(context.WithoutCancel(ctx))
 	w.ContentManager().DisableIndexRefresh()
 	for _, i := range bad {
 		now, err := w.ContentInfo(ctx, i.ContentID)
-		if isMissing(err) || err == nil && (now.Deleted || now.PackBlobID != i.PackBlobID) {
+		if trouble.IsMissing(err) || err == nil && (now.Deleted || now.PackBlobID != i.PackBlobID) {
 			continue // somebody was faster
 		}
 		if err == nil {
 			err = w.ContentManager().DeleteContent(ctx, i.ContentID)
 		}
 		if err != nil {
-			return r.explain("condemn content "+i.ContentID.String(), err)
+			return trouble.Of("condemn content "+i.ContentID.String(), err)
 		}
 	}
 	if err := past.flush(ctx, w); err != nil {
-		return r.explain("flush", err)
+		return trouble.Of("flush", err)
 	}
-	return r.explain("read its indexes", r.refresh(ctx))
+	return trouble.Of("read its indexes", r.refresh(ctx))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/trustlayer/cofre/repository/opening"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -93,7 +94,7 @@ func RestoreFormat(ctx context.Context, c Config, text string) ([]string, error)
 		return err
 	})
 	if err := errors.Join(of, r.refresh(ctx), r.Close(ctx)); err != nil {
-		return nil, r.explain("with the format of the kit", err)
+		return nil, trouble.Of("with the format of the kit", err)
 	}
 	return f.Restore(ctx, b)
 }
@@ -174,5 +175,5 @@ func (r *Repository) disownMaintenance(ctx context.Context) error {
 	err := repo.WriteSession(ctx, r.kopia, repo.WriteSessionOptions{Purpose: "init"}, func(ctx context.Context, w repo.RepositoryWriter) error {
 		return maintenance.SetParams(ctx, w, &p)
 	})
-	return r.explain("turn maintenance off", err)
+	return trouble.Of("turn maintenance off", err)
 }

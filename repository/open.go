@@ -25,6 +25,7 @@ import (
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/readback"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -143,7 +144,7 @@ func (r *Repository) connect(ctx context.Context) error {
 		TimeNowFunc:          r.now,
 	})
 	if err != nil {
-		return r.explain("read its format and indexes", a.Done(err))
+		return trouble.Of("read its format and indexes", a.Done(err))
 	}
 	a.Keep()
 	direct, ok := opened.(repo.DirectRepositoryWriter)
@@ -257,7 +258,7 @@ func (r *Repository) Close(ctx context.Context) error {
 			r.closed = r.pastSelf.Close(ctx)
 		}
 		if err := r.kopia.Close(bounded); err != nil {
-			r.closed = errors.Join(r.closed, r.explain("close repository", err))
+			r.closed = errors.Join(r.closed, trouble.Of("close repository", err))
 		}
 	})
 	return r.closed

@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/published"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // Points yields every published point, oldest first.
@@ -48,7 +49,7 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 		return err
 	})
 	if err != nil {
-		return nil, r.diagnosed(ctx, r.explain(verb, err))
+		return nil, r.diagnosed(ctx, trouble.Of(verb, err))
 	}
 	return points, nil
 }
@@ -56,7 +57,7 @@ func (r *Repository) points(ctx context.Context) ([]cofre.RecoveryPoint, error) 
 // Digests are the SHA-256 of the texts with which each point is stored: one, but after two machines wrote it at once. Errors are as of Points.
 func (r *Repository) Digests(ctx context.Context) (map[cofre.PointID][]string, error) {
 	digests, err := manifests.Digests(ctx, r.kopia)
-	return digests, r.explain("read the digests of recovery points", err)
+	return digests, trouble.Of("read the digests of recovery points", err)
 }
 
 // Publish proves that everything p refers to is there, and then makes p visible, with one write.
@@ -112,7 +113,7 @@ func (r *Repository) publish(ctx context.Context, p cofre.RecoveryPoint) error {
 
 func (r *Repository) proveAndWrite(ctx context.Context, p cofre.RecoveryPoint) error {
 	if err := r.refresh(ctx); err != nil {
-		return r.explain("read its indexes", err)
+		return trouble.Of("read its indexes", err)
 	}
 	saved, err := pruning.NewRescue(ctx, r.store)
 	if err != nil {
@@ -127,21 +128,21 @@ func (r *Repository) proveAndWrite(ctx context.Context, p cofre.RecoveryPoint) e
 	return r.writeManifests(ctx, "publish", func(w repo.DirectRepositoryWriter) error {
 		there, err := w.FindManifests(ctx, manifests.Labels(p.ID))
 		if err != nil {
-			return r.explain("look for a point of this id", err)
+			return trouble.Of("look for a point of this id", err)
 		}
 		if len(there) > 0 {
 			return cofre.ErrExists
 		}
 		if err := saved.Write(ctx, w); err != nil {
-			return r.explain("copy what is about to be pruned", err)
+			return trouble.Of("copy what is about to be pruned", err)
 		}
 		for _, c := range p.Components {
 			if err := manifests.SaveSnapshot(ctx, w, clientUser, p, c); err != nil {
-				return r.explain(fmt.Sprintf("write the snapshot of %s %s", c.Kind, c.Name), err)
+				return trouble.Of(fmt.Sprintf("write the snapshot of %s %s", c.Kind, c.Name), err)
 			}
 		}
 		_, err = w.PutManifest(ctx, manifests.Labels(p.ID), p)
-		return r.explain("write the point", err)
+		return trouble.Of("write the point", err)
 	})
 }
 
@@ -152,7 +153,7 @@ func (r *Repository) writeManifests(ctx context.Context, purpose string, write f
 	defer r.publishing.Unlock()
 	_, w, err := r.kopia.NewDirectWriter(ctx, repo.WriteSessionOptions{Purpose: purpose})
 	if err != nil {
-		return r.explain("begin to write", err)
+		return trouble.Of("begin to write", err)
 	}
 	defer w.Close(context.WithoutCancel(ctx))
 	if err := write(w); err != nil {
@@ -161,7 +162,7 @@ func (r *Repository) writeManifests(ctx context.Context, purpose string, write f
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return r.explain("flush", r.flush(ctx, w))
+	return trouble.Of("flush", r.flush(ctx, w))
 }
 
 // prove walks every component. What is not there is remembered as damaged, so that a capture which begins after it

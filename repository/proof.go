@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/directory"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // walker visits everything a component refers to and reports what is not as it must be. It reads directories
@@ -173,10 +174,10 @@ func (w *walker) content(ctx context.Context, id object.ID) (string, error) {
 	}
 	info, err := w.repo.kopia.ContentInfo(ctx, cid)
 	switch {
-	case isMissing(err):
+	case trouble.IsMissing(err):
 		return "is missing", nil
 	case err != nil:
-		return "", w.repo.explain("look up content "+cid.String(), err)
+		return "", trouble.Of("look up content "+cid.String(), err)
 	case info.Deleted:
 		// Nobody referred to it when it was looked at, or it is damaged and nobody remembers.
 		if whole, err := w.repo.readable(ctx, cid); err != nil || !whole {

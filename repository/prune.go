@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre/repository/manifests"
 	"github.com/trustlayer/cofre/repository/pruning"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 	"github.com/trustlayer/cofre/store"
 )
 
@@ -59,8 +60,8 @@ func (r *Repository) pruner(limits pruning.Limits, dryRun bool) *pruning.Pruner 
 	return &pruning.Pruner{
 		Store: r.store, Kopia: r.kopia, Blobs: r.blobs, Key: r.blobs.Seals.Key, Limits: limits, DryRun: dryRun,
 		ByName:  r.blobs.Indexes.ByName,
-		Refresh: func(ctx context.Context) error { return r.explain("read its indexes", r.refresh(ctx)) },
-		Flush:   func(ctx context.Context, w repo.RepositoryWriter) error { return r.explain("flush", r.flush(ctx, w)) },
+		Refresh: func(ctx context.Context) error { return trouble.Of("read its indexes", r.refresh(ctx)) },
+		Flush:   func(ctx context.Context, w repo.RepositoryWriter) error { return trouble.Of("flush", r.flush(ctx, w)) },
 		Past: func(ctx context.Context) (repo.DirectRepositoryWriter, error) {
 			past, err := r.past(ctx)
 			if err != nil {
@@ -144,7 +145,7 @@ func (r *Repository) past(ctx context.Context) (*Repository, error) {
 		}
 		r.pastSelf = past
 	}
-	return r.pastSelf, r.explain("read its indexes", r.pastSelf.refresh(ctx))
+	return r.pastSelf, trouble.Of("read its indexes", r.pastSelf.refresh(ctx))
 }
 
 // roots are the objects that points and snapshots, also those of others, refer to.
@@ -155,7 +156,7 @@ func (r *Repository) roots(ctx context.Context) ([]string, error) {
 	}
 	roots, err := manifests.Snapshots(ctx, r.kopia)
 	if err != nil {
-		return nil, r.explain("list snapshots", err)
+		return nil, trouble.Of("list snapshots", err)
 	}
 	for _, p := range points {
 		for _, c := range p.Components {

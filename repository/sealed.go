@@ -5,6 +5,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // sealedHead begins what Seal returns.
@@ -39,7 +40,7 @@ func (r *Repository) Unseal(purpose string, sealed []byte) ([]byte, error) {
 // key is one that Kopia derives from the master key for a purpose.
 func (r *Repository) key(purpose string) ([]byte, error) {
 	key, err := r.kopia.DeriveKey(purpose, 32)
-	return key, r.explain("derive the key for "+purpose, err)
+	return key, trouble.Of("derive the key for "+purpose, err)
 }
 
 // RowKey is the key under which rows are summed in this repository.

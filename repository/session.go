@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/directory"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // Facts of measurement behind these numbers: docs/decisions/0001-kopia-as-a-library.md.
@@ -67,10 +68,10 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 	}
 	// What a capture that was killed, here or elsewhere, has flushed is known from now on and not stored again.
 	if err := r.refresh(ctx); err != nil {
-		return nil, r.explain(what, err)
+		return nil, trouble.Of(what, err)
 	}
 	if err := seal.Mend(ctx, r.store, r.blobs.Seals.Key); err != nil {
-		return nil, r.explain(what, err)
+		return nil, trouble.Of(what, err)
 	}
 	s := &session{repo: r, source: source, comp: compression.Name(r.config.compression()), tree: directory.NewBuilder()}
 	s.failures, _ = r.blobs.FailedSince(0)
@@ -80,7 +81,7 @@ func (r *Repository) Begin(ctx context.Context, source cofre.SourceID) (cofre.Se
 		OnUpload: func(n int64) { s.stored.Add(n) },
 	})
 	if err != nil {
-		return nil, r.explain(what, err)
+		return nil, trouble.Of(what, err)
 	}
 	w.ContentManager().DisableIndexRefresh()
 	s.writer = w
@@ -102,7 +103,7 @@ func (s *session) flushNowAndThen(ctx context.Context) {
 		}
 		if err := s.repo.flush(ctx, s.writer); err != nil && ctx.Err() == nil {
 			s.mu.Lock()
-			s.failed = s.repo.explain("flush", err)
+			s.failed = trouble.Of("flush", err)
 			s.mu.Unlock()
 			return
 		}
@@ -121,7 +122,7 @@ func (s *session) usable(ctx context.Context) error {
 		return errEnded
 	}
 	if s.failed == nil && failure != nil {
-		s.failed = s.repo.explain("store", failure)
+		s.failed = trouble.Of("store", failure)
 	}
 	return s.failed
 }
@@ -186,7 +187,7 @@ func (s *session) write(ctx context.Context, what string, layout cofre.Layout, r
 	}
 	id, err := w.Result()
 	if err != nil {
-		return object.EmptyID, size, s.repo.explain("store", err)
+		return object.EmptyID, size, trouble.Of("store", err)
 	}
 	return id, size, nil
 }
@@ -207,7 +208,7 @@ func (s *session) writeFine(ctx context.Context, what string, options object.Wri
 			b = b[len(piece):]
 			id, err := s.writePiece(ctx, options, piece)
 			if err != nil {
-				return object.EmptyID, lengthOf(pieces), s.repo.explain("store", err)
+				return object.EmptyID, lengthOf(pieces), trouble.Of("store", err)
 			}
 			pieces = append(pieces, object.IndirectObjectEntry{Start: lengthOf(pieces), Length: int64(len(piece)), Object: id})
 		}
@@ -260,7 +261,7 @@ func (s *session) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, er
 		size += int64(n)
 		if n > 0 {
 			if _, err := w.Write((*buffer)[:n]); err != nil {
-				return size, s.repo.explain("store", err)
+				return size, trouble.Of("store", err)
 			}
 		}
 		if readErr == io.EOF {
@@ -327,12 +328,12 @@ func (s *session) Reuse(ctx context.Context, e cofre.Entry) error {
 		}
 		reader, err := s.writer.OpenObject(ctx, id)
 		if err != nil {
-			return s.repo.notFound("object "+string(e.Object), err)
+			return trouble.NotFound("object "+string(e.Object), err)
 		}
 		defer reader.Close()
 		summary, err := directory.ReadSummary(reader)
 		if err != nil {
-			return s.repo.explain("read directory "+string(e.Object), err)
+			return trouble.Of("read directory "+string(e.Object), err)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -358,7 +359,7 @@ func (s *session) sizeOf(ctx context.Context, id object.ID, known int64) (int64,
 	cid, _, _ := first.ContentID()
 	info, err := s.writer.ContentInfo(ctx, cid)
 	if err != nil {
-		return 0, s.repo.notFound("object "+id.String(), err)
+		return 0, trouble.NotFound("object "+id.String(), err)
 	}
 	if info.Deleted {
 		// Garbage collection has marked it; what holds it may be gone at any moment.
@@ -382,14 +383,14 @@ func (s *session) pieces(ctx context.Context, id object.ID) ([]object.IndirectOb
 	if inner, ok := id.IndexObjectID(); ok {
 		entries, err := object.LoadIndexObject(ctx, s.writer.ContentManager(), inner)
 		if err != nil {
-			return nil, s.repo.notFound("object "+id.String(), err)
+			return nil, trouble.NotFound("object "+id.String(), err)
 		}
 		return entries, nil
 	}
 	cid, _, _ := id.ContentID()
 	info, err := s.writer.ContentInfo(ctx, cid)
 	if err != nil {
-		return nil, s.repo.notFound("object "+id.String(), err)
+		return nil, trouble.NotFound("object "+id.String(), err)
 	}
 	return []object.IndirectObjectEntry{{Length: int64(info.OriginalLength), Object: id}}, nil
 }
@@ -475,11 +476,11 @@ func (s *session) writePieces(ctx context.Context, path string, pieces []object.
 		Entries []object.IndirectObjectEntry `json:"entries"`
 	}{directory.IndirectStream, pieces})
 	if err != nil {
-		return "", s.repo.explain("store the list of parts", err)
+		return "", trouble.Of("store the list of parts", err)
 	}
 	id, err := w.Result()
 	if err != nil {
-		return "", s.repo.explain("store the list of parts", err)
+		return "", trouble.Of("store the list of parts", err)
 	}
 	return "I" + id.String(), nil
 }
@@ -495,11 +496,11 @@ func (s *session) Finish(ctx context.Context) (cofre.Content, error) {
 		s.ended = true
 		root, summary, err := s.tree.Write(ctx, s.writer, s.comp)
 		if err != nil {
-			return cofre.Content{}, s.repo.explain("write directories", err)
+			return cofre.Content{}, trouble.Of("write directories", err)
 		}
 		s.tree = nil
 		if err := s.repo.flush(ctx, s.writer); err != nil {
-			return cofre.Content{}, s.repo.explain("flush", err)
+			return cofre.Content{}, trouble.Of("flush", err)
 		}
 		return cofre.Content{
 			Root: cofre.ObjectID(root.String()), Entries: directory.EntriesBelow(summary), Bytes: summary.TotalFileSize, Stored: s.stored.Load(),
@@ -533,7 +534,7 @@ func (s *session) Close(ctx context.Context) error {
 	err := s.writer.Close(ctx)
 	s.writer = nil
 	if err != nil {
-		return s.repo.explain("close session", err)
+		return trouble.Of("close session", err)
 	}
 	return nil
 }

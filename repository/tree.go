@@ -15,6 +15,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/bounded"
 	"github.com/trustlayer/cofre/repository/directory"
+	"github.com/trustlayer/cofre/repository/trouble"
 )
 
 // tablesCached bounds the directories that a tree keeps, in bytes. The one read last is kept whatever its size:
@@ -43,15 +44,15 @@ func (r *Repository) Tree(ctx context.Context, root cofre.ObjectID) (cofre.Tree,
 	}
 	t := &tree{repo: r, root: id.String(), tables: map[string]*directory.Table{}}
 	_, err = t.table(ctx, t.root)
-	if isMissing(err) {
+	if trouble.IsMissing(err) {
 		// Another process may have written it since the indexes were read.
 		if err := r.refresh(ctx); err != nil {
-			return nil, r.explain(what, err)
+			return nil, trouble.Of(what, err)
 		}
 		_, err = t.table(ctx, t.root)
 	}
 	if err != nil {
-		return nil, r.notFound(what, err)
+		return nil, trouble.NotFound(what, err)
 	}
 	return t, nil
 }
@@ -135,7 +136,7 @@ func (t *tree) find(ctx context.Context, path string) (directory.Child, error) {
 		}
 		entries, err := t.table(ctx, at.Object)
 		if err != nil {
-			return directory.Child{}, t.repo.explain("read the directory", err)
+			return directory.Child{}, trouble.Of("read the directory", err)
 		}
 		var ok bool
 		if at, ok = entries.Find(segment); !ok {
@@ -156,16 +157,16 @@ func (t *tree) entry(ctx context.Context, c directory.Child, path string) (cofre
 	}
 	id, err := object.ParseID(c.Object)
 	if err != nil {
-		return e, t.repo.explain("read the link", err)
+		return e, trouble.Of("read the link", err)
 	}
 	r, err := t.repo.kopia.OpenObject(ctx, id)
 	if err != nil {
-		return e, t.repo.explain("read the link", err)
+		return e, trouble.Of("read the link", err)
 	}
 	defer r.Close()
 	target, err := bounded.All(r, maxLink)
 	if err != nil {
-		return e, t.repo.explain("read the link", err)
+		return e, trouble.Of("read the link", err)
 	}
 	e.Link = string(target)
 	return e, nil
@@ -197,7 +198,7 @@ func (t *tree) List(ctx context.Context, dir string) iter.Seq2[cofre.Entry, erro
 		}
 		entries, err := t.table(ctx, c.Object)
 		if err != nil {
-			fail(t.repo.explain("read the directory", err))
+			fail(trouble.Of("read the directory", err))
 			return
 		}
 		for i := range entries.Len() {

@@ -9,6 +9,7 @@ import (
 	"github.com/kopia/kopia/repo/content"
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/seal"
+	"github.com/trustlayer/cofre/repository/trouble"
 	"github.com/trustlayer/cofre/repository/vouching"
 )
 
@@ -32,12 +33,12 @@ func (r *Repository) Vouch(ctx context.Context, obs cofre.Observer) (*cofre.Seal
 		return nil, fmt.Errorf("seal: repository %s was opened to read: %w", r.URL(), cofre.ErrReadOnly)
 	}
 	if err := r.refresh(ctx); err != nil {
-		return nil, r.explain("read its indexes", err)
+		return nil, trouble.Of("read its indexes", err)
 	}
 	raiser := &vouching.Raiser{Store: r.store, Blobs: r.blobs, Kopia: r.kopia, Password: r.config.Password.Reveal(), Memory: r.memory()}
 	sealed, err := raiser.Raise(ctx, obs)
 	if err != nil && !errors.Is(err, cofre.ErrFindings) {
-		err = fmt.Errorf("seal repository %s: %w", r.URL(), r.explain("prove what is stored", err))
+		err = fmt.Errorf("seal repository %s: %w", r.URL(), trouble.Of("prove what is stored", err))
 	}
 	return sealed, err
 }

@@ -1,4 +1,5 @@
-package repository
+// Package trouble says what an error of Kopia means: its condition, and what a person can do.
+package trouble
 
 import (
 	"context"
@@ -20,9 +21,9 @@ var conditions = []error{
 	cofre.ErrWrongKey, cofre.ErrExists, cofre.ErrNotFound, cofre.ErrConfig, cofre.ErrInterrupted, context.Canceled, context.DeadlineExceeded,
 }
 
-// explain gives an error of Kopia its address and, if it has none, its condition: what a store did not fail
+// Of gives an error of Kopia its address and, if it has none, its condition: what a store did not fail
 // at is something in the repository that Kopia could not read.
-func (r *Repository) explain(verb string, err error) error {
+func Of(verb string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -63,14 +64,15 @@ func ofStore(err error, condition error) error {
 	}
 }
 
-// notFound is explain for what a caller asked for by name.
-func (r *Repository) notFound(what string, err error) error {
-	if isMissing(err) {
+// NotFound is Of for what a caller asked for by name.
+func NotFound(what string, err error) error {
+	if IsMissing(err) {
 		return fmt.Errorf("%s: %w", what, cofre.ErrNotFound)
 	}
-	return r.explain(what, err)
+	return Of(what, err)
 }
 
-func isMissing(err error) bool {
+// IsMissing reports whether an error says that a content or an object is not there.
+func IsMissing(err error) bool {
 	return errors.Is(err, content.ErrContentNotFound) || errors.Is(err, object.ErrObjectNotFound)
 }

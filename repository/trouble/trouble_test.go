@@ -1,4 +1,4 @@
-package repository
+package trouble
 
 import (
 	"context"
@@ -17,12 +17,12 @@ func TestInterruptedIsNotDamaged(t *testing.T) {
 	interrupt(cofre.ErrInterrupted)
 	a.Fail(context.Cause(ctx)) // as connect does
 	for _, ended := range []error{a.Done(errors.New("what Kopia says of it")), fmt.Errorf("read a blob: %w", context.Cause(ctx))} {
-		err := (&Repository{}).explain("read its format and indexes", ended)
+		err := Of("read its format and indexes", ended)
 		if !errors.Is(err, cofre.ErrInterrupted) || errors.Is(err, cofre.ErrCorrupt) || cofre.Hint(err) != "" {
 			t.Errorf("an interrupted reading said: %v (hint: %s); want ErrInterrupted alone", err, cofre.Hint(err))
 		}
 	}
-	if err := (&Repository{}).explain("read", errors.New("bytes of nothing")); !errors.Is(err, cofre.ErrCorrupt) || cofre.Hint(err) == "" {
+	if err := Of("read", errors.New("bytes of nothing")); !errors.Is(err, cofre.ErrCorrupt) || cofre.Hint(err) == "" {
 		t.Errorf("what cannot be read said: %v; want ErrCorrupt and where to look", err)
 	}
 }
