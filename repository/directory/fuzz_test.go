@@ -24,7 +24,9 @@ func FuzzDirectory(f *testing.F) {
 			if _, ok := table.Find(c.Name); !ok || i > 0 && table.At(i-1).Name > c.Name {
 				t.Errorf("entry %d, %q, is not in its place", i, c.Name)
 			}
-			c.Entry(c.Name)
+			if e := c.Entry("folder/" + c.Name); e.Path != "folder/"+c.Name {
+				t.Errorf("entry %q is at %q", c.Name, e.Path)
+			}
 		}
 	})
 }
