@@ -358,14 +358,14 @@ func Who() string {
 //
 // Errors: cofre.ErrRefused, with what to do; those of Identity.Origins.
 func StillRequired(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup) error {
-	i := slices.IndexFunc(backups, func(b recovery.BaseBackup) bool { return b.SystemID == system && b.WALSigned })
-	if i < 0 {
+	point, signed := recovery.SignedFor(backups, system)
+	if !signed {
 		return nil
 	}
 	origins, err := id.Origins(ctx, system)
 	if err != nil || origins == nil || origins.Required {
 		return err
 	}
-	return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", backups[i].Point, cofre.ErrRefused),
+	return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", point, cofre.ErrRefused),
 		cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit"))
 }

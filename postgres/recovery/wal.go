@@ -29,6 +29,15 @@ type BaseBackup struct {
 	Dropping   []Dropping
 }
 
+// SignedFor is the first base backup of a system that was taken when its archive believed nothing but what is signed; ok is false if there is none.
+func SignedFor(backups []BaseBackup, system cofre.SystemID) (point cofre.PointID, ok bool) {
+	i := slices.IndexFunc(backups, func(b BaseBackup) bool { return b.SystemID == system && b.WALSigned })
+	if i < 0 {
+		return "", false
+	}
+	return backups[i].Point, true
+}
+
 // Dropping is a database that was being dropped when a base backup had begun. It had been marked then, possibly in WAL
 // before Start that no recovery reads.
 type Dropping struct {

@@ -254,11 +254,7 @@ func (inv *Inventory) Remember(backups []recovery.BaseBackup) {
 	if inv.Origins == nil || inv.Origins.Required || slices.Contains(inv.Origins.Gone, origin.RequiredObject(inv.SystemID)) {
 		return
 	}
-	for _, b := range backups {
-		if b.SystemID == inv.SystemID && b.WALSigned {
-			inv.RequiredFor = b.Point
-		}
-	}
+	inv.RequiredFor, _ = recovery.SignedFor(backups, inv.SystemID)
 }
 
 // judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.
