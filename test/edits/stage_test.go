@@ -3,6 +3,7 @@ package edits_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -294,8 +295,12 @@ func (s *scene) archive(t testing.TB) (last string) {
 	t.Helper()
 	s.server.Exec(t, "postgres", "CREATE TABLE IF NOT EXISTS passing (n int); INSERT INTO passing VALUES (1)")
 	s.server.Exec(t, "postgres", "SELECT pg_switch_wal()")
-	s.server.Exec(t, "postgres", "INSERT INTO passing VALUES (2)") // up to here, the name of the current one is that of the last
+	// Until this is written, the name of the current one is that of the last. The servers of tests do not wait for it by themselves.
+	s.server.Exec(t, "postgres", "BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO passing VALUES (2); COMMIT")
 	last, err := s.ship(t.Context(), func(sql string) string { return s.server.Query(t, "postgres", sql) })
+	if err == nil && last == "" {
+		err = errors.New("no segment is complete after a switch")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
