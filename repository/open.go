@@ -132,21 +132,15 @@ func (r *Repository) connect(ctx context.Context) error {
 	// Kopia reads it once. It holds no address and no secret, and would mean nothing to another process.
 	defer os.Remove(file)
 
-	// Kopia keeps this context for what it does in the background, longer than this call.
-	open, a := blobs.Try(blobs.With(context.WithoutCancel(ctx), r.blobs))
-	stop := context.AfterFunc(ctx, func() { a.Fail(context.Cause(ctx)) })
-	defer stop()
 	largepages.Ready(keyMemory)
-	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
-		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
-		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
-		OnFatalError:         func(error) {}, // the operation that met it fails too; the default ends the process
-		TimeNowFunc:          r.now,
+	var opened repo.Repository
+	err = stillThere(func() error {
+		opened, err = r.openKopia(ctx, file)
+		return err
 	})
 	if err != nil {
-		return trouble.Of("read its format and indexes", a.Done(err))
+		return trouble.Of("read its format and indexes", err)
 	}
-	a.Keep()
 	direct, ok := opened.(repo.DirectRepositoryWriter)
 	if !ok {
 		return errors.Join(errors.New("the library opened something else than a repository in a store"), opened.Close(ctx))
@@ -157,6 +151,25 @@ func (r *Repository) connect(ctx context.Context) error {
 	r.blobs.Seals.Key, err = r.key(seal.Purpose)
 	r.blobs.Seals.Raised = r.memory().Raised(direct.UniqueID())
 	return err
+}
+
+// openKopia opens what a connection file leads to.
+func (r *Repository) openKopia(ctx context.Context, file string) (repo.Repository, error) {
+	// Kopia keeps this context for what it does in the background, longer than this call.
+	open, a := blobs.Try(blobs.With(context.WithoutCancel(ctx), r.blobs))
+	stop := context.AfterFunc(ctx, func() { a.Fail(context.Cause(ctx)) })
+	defer stop()
+	opened, err := repo.Open(open, file, r.config.Password.Reveal(), &repo.Options{
+		DisableRepositoryLog: true,           // it would be one more kind of blob, for a program nobody runs here
+		DoNotWaitForUpgrade:  true,           // otherwise it waits for ever
+		OnFatalError:         func(error) {}, // the operation that met it fails too; the default ends the process
+		TimeNowFunc:          r.now,
+	})
+	if err != nil {
+		return nil, a.Done(err)
+	}
+	a.Keep()
+	return opened, nil
 }
 
 // diagnosed adds to an error that says something is damaged the names of the files that are.
@@ -180,17 +193,24 @@ func (r *Repository) diagnosed(ctx context.Context, err error) error {
 }
 
 // refresh makes what other processes wrote visible here.
-func (r *Repository) refresh(ctx context.Context) (err error) {
-	for range manyDeletions {
+func (r *Repository) refresh(ctx context.Context) error {
+	return stillThere(func() error {
 		attempt, a := blobs.Try(ctx)
-		if err = a.Done(r.kopia.Refresh(attempt)); !errors.Is(err, blob.ErrBlobNotFound) {
+		return a.Done(r.kopia.Refresh(attempt))
+	})
+}
+
+// stillThere reads the indexes again if others have deleted one between the listing and the reading: its contents are in another.
+func stillThere(read func() error) (err error) {
+	for range manyDeletions {
+		if err = read(); !errors.Is(err, blob.ErrBlobNotFound) {
 			break
 		}
 	}
 	return err
 }
 
-// manyDeletions is how often indexes are listed again that others delete before they are read: their contents are in another.
+// manyDeletions is how often indexes are listed again.
 const manyDeletions = 5
 
 // passOver finds the indexes that cannot be read, and has the library go on without them: what only they name is not there, and all else is. It reports

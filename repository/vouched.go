@@ -57,7 +57,7 @@ func (r *Repository) Vouched(ctx context.Context) (bool, error) {
 // indexesVouched refuses to prune by indexes that nobody with the password has written, or without one that somebody has: what they name would
 // be taken for what nobody needs.
 func (r *Repository) indexesVouched(ctx context.Context) (undo func(), err error) {
-	return vouching.Indexes(ctx, r.kopia, r.blobs, r.ledger)
+	return vouching.Indexes(ctx, r.kopia, r.blobs, r.ledger, r.refresh)
 }
 
 // Unread says which indexes cannot be read, so that points may be missing; nil if all are, or none that cannot is one that this repository has written.

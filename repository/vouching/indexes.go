@@ -18,9 +18,10 @@ import (
 
 // Indexes leaves out of what is read, until it is undone, the indexes that nobody with the password has written, and refuses if that is not enough: because one of them says
 // something that no other says, so that somebody may have written it who knows no key; or because one that has a seal is missing or cannot be read.
+// It has refresh read them again.
 //
 // Errors: cofre.ErrCorrupt with the name of one; those of the store.
-func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, ledger func(context.Context) (*seal.Ledger, error)) (undo func(), err error) {
+func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, ledger func(context.Context) (*seal.Ledger, error), refresh func(context.Context) error) (undo func(), err error) {
 	undo = func() {}
 	// The indexes are listed before the seals are read: one that is listed was announced before it was written.
 	there := map[string]bool{}
@@ -40,7 +41,7 @@ func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *bl
 	if !l.Raised {
 		return undo, nil
 	}
-	if undo, err = leave(ctx, kopia, storage, l, there); err != nil {
+	if undo, err = leave(ctx, kopia, storage, l, there, refresh); err != nil {
 		return undo, err
 	}
 	gone, err := missing(ctx, storage, l, there)
@@ -109,7 +110,7 @@ func NoneRead(ctx context.Context, storage *blobs.Storage) (bool, error) {
 }
 
 // leave leaves out what has no seal under the key.
-func leave(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, l *seal.Ledger, there map[string]bool) (undo func(), err error) {
+func leave(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blobs.Storage, l *seal.Ledger, there map[string]bool, refresh func(context.Context) error) (undo func(), err error) {
 	out := map[blob.ID]bool{}
 	for name := range there {
 		if id, ok := storage.Naming.ID(name); ok && !ours(l, name) && !l.Removed[name] {
@@ -120,8 +121,7 @@ func leave(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *blob
 		return func() {}, nil
 	}
 	undo = storage.Indexes.Leave(out)
-	attempt, a := blobs.Try(ctx)
-	if err := a.Done(kopia.Refresh(attempt)); err != nil {
+	if err := refresh(ctx); err != nil {
 		return undo, err
 	}
 	passed := storage.Indexes.Passed()
