@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,17 +12,6 @@ import (
 	"github.com/trustlayer/cofre/demo"
 	"github.com/trustlayer/cofre/internal/testkit"
 )
-
-// program builds the product whose commands the demonstration runs.
-func program(t *testing.T) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "cofre")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", out, "../cmd/cofre")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build cofre: %v\n%s", err, text)
-	}
-	return out
-}
 
 func TestDemonstration(t *testing.T) {
 	if len(testkit.Majors()) == 0 {
@@ -36,7 +24,7 @@ func TestDemonstration(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var out bytes.Buffer
-	if err := demo.Run(ctx, demo.Options{Program: program(t), Out: &out}); err != nil {
+	if err := demo.Run(ctx, demo.Options{Program: testkit.Release(t, "../cmd/cofre"), Out: &out}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	for _, sentence := range []string{"$ cofre backup", "$ cofre restore database latest", "$ cofre restore cluster", "promoted, and shut down", "EQUAL: everything"} {

@@ -75,10 +75,7 @@ func pages(t *testing.T, language string) []string {
 
 // TestPagesSayWhatHappens runs every command of the English pages against a real server.
 func TestPagesSayWhatHappens(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "cofre")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/cofre").CombinedOutput(); err != nil {
-		t.Fatalf("build cofre: %v\n%s", err, out)
-	}
+	program := testkit.Release(t, "../../cmd/cofre")
 	server := testkit.Postgres(t, 0, testkit.Own())
 	for _, page := range pages(t, "en") {
 		t.Run(filepath.Base(page), func(t *testing.T) {
