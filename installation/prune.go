@@ -49,11 +49,18 @@ func (in *Installation) Prune(ctx context.Context, dryRun bool) (_ *cofre.Pruned
 	return done, err
 }
 
+// SealOptions say what is sealed. The zero value seals what is there.
+type SealOptions struct {
+	// WithoutLost goes on without sealed indexes that are lost for good, after Confirm was shown what is lost. Its error ends it, as it is.
+	WithoutLost bool
+	Confirm     func(*cofre.Lost) error
+}
+
 // Seal proves by decryption everything in the repository that has no seal under its password, and seals it; no other seal is believed from now on.
 //
 // Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; without one, if the journal
-// takes no entry; those of the repository.
-func (in *Installation) Seal(ctx context.Context) (_ *cofre.Sealed, err error) {
+// takes no entry; those of sealing.WithoutLost; those of the repository.
+func (in *Installation) Seal(ctx context.Context, o SealOptions) (_ *cofre.Sealed, err error) {
 	end := in.begin(ctx, cofre.RunSeal, observe.About{})
 	defer func() { err = end(err) }()
 	repo, err := in.writing(ctx)
@@ -63,7 +70,26 @@ func (in *Installation) Seal(ctx context.Context) (_ *cofre.Sealed, err error) {
 	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
-	return sealing.Seal(ctx, repo, in.observer)
+	if !o.WithoutLost {
+		return sealing.Seal(ctx, repo, in.observer)
+	}
+	return sealing.WithoutLost(ctx, repo, sealing.Losing{
+		Observer: in.observer, Confirm: o.Confirm, Points: in.nothingLostOfAny, Written: func() error { return in.written(notHeld()) },
+	})
+}
+
+// nothingLostOfAny are the points of the catalog, if it has all that the journal knows of, of any installation.
+func (in *Installation) nothingLostOfAny(ctx context.Context) ([]cofre.RecoveryPoint, error) {
+	first, err := in.journalSize(ctx)
+	if err != nil {
+		return nil, err
+	}
+	repo, cat, err := in.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	points := slices.Collect(cat.List(catalog.Want{}))
+	return points, in.looker(repo).NothingLostOfAny(ctx, points, first)
 }
 
 // nothingLost refuses to prune while the catalog and the journal say that a recovery point is gone.

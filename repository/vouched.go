@@ -13,7 +13,7 @@ import (
 	"github.com/trustlayer/cofre/repository/vouching"
 )
 
-var _ cofre.Voucher = (*Repository)(nil)
+var _ cofre.Forgoer = (*Repository)(nil)
 
 func (r *Repository) memory() vouching.Memory { return vouching.Memory{Dir: r.config.StateDir} }
 
@@ -41,6 +41,34 @@ func (r *Repository) Vouch(ctx context.Context, obs cofre.Observer) (*cofre.Seal
 		err = fmt.Errorf("seal repository %s: %w", r.URL(), trouble.Of("prove what is stored", err))
 	}
 	return sealed, err
+}
+
+func (r *Repository) forgoer() *vouching.Forgoer {
+	return &vouching.Forgoer{Blobs: r.blobs, Kopia: r.kopia, Ledger: r.ledger, Flush: r.flush, Refresh: r.refresh, Condemn: r.condemn}
+}
+
+// Lost finds the sealed indexes that are lost: see vouching.Forgoer. What can be put back from the other copy is, unless r was opened to read.
+//
+// Errors: those of the store.
+func (r *Repository) Lost(ctx context.Context) (*cofre.Lost, error) {
+	if _, err := r.mend(ctx); err != nil {
+		return nil, err
+	}
+	return r.forgoer().Lost(ctx)
+}
+
+// Rebuild writes an index of what is in packs and in no index.
+//
+// Errors: ErrReadOnly; those of the store.
+func (r *Repository) Rebuild(ctx context.Context, l *cofre.Lost) error {
+	return trouble.Of("rebuild an index", r.forgoer().Rebuild(ctx, l))
+}
+
+// Forgo has the seals say that lost indexes are gone on purpose.
+//
+// Errors: ErrReadOnly; those of the store.
+func (r *Repository) Forgo(ctx context.Context, l *cofre.Lost) error {
+	return r.forgoer().Forgo(ctx, l)
 }
 
 // Vouched reports whether only seals under the key are believed.

@@ -267,9 +267,14 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 	case cofre.Pruned:
 		return is(journal.EventPruned, map[string]any{"freed": f.Freed, "announced": f.Announced}, nil)
 	case cofre.Sealed:
-		return is(journal.EventSealed, map[string]any{
+		facts := map[string]any{
 			"sealed_before": f.Before, "packs": f.Packs, "contents": f.Contents, "bytes": f.Bytes, "others": f.Others, "replaced": f.Replaced, "missing": len(f.Missing),
-		}, nil)
+		}
+		if l := f.Lost; l != nil {
+			facts["given_up"], facts["named_again"], facts["gone"] = l.Indexes, l.Pieces, l.Gone
+			return is(journal.EventSealed, facts, map[string]any{"damaged": l.Damage})
+		}
+		return is(journal.EventSealed, facts, nil)
 	case cofre.PointHeld:
 		return is(journal.EventHeld, journal.HoldFacts{ID: f.Hold.ID, Kind: f.Hold.Kind, Owner: f.Hold.Owner, Since: f.Hold.Since, Until: f.Hold.Until}, map[string]string{"reason": f.Hold.Reason})
 	case cofre.HoldLifted:

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -137,6 +139,36 @@ func (o Looker) NothingLost(ctx context.Context, points []cofre.RecoveryPoint, f
 		return cofre.WithHint(cofre.Fail(cofre.Say("prune.journal", "nothing is pruned, because the journal is not what this machine has seen of it"), err), cofre.HintOf(err))
 	}
 	return nil // what the journal has lost of itself names no bytes
+}
+
+// NothingLostOfAny refuses to give anything up for good while the catalog lacks a point of any installation that the journal knows of, or the journal itself is not whole: what it
+// has lost may be the entry of another.
+//
+// Errors: cofre.ErrFindings; those of Read.
+func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoint, first int64) error {
+	of := map[string]*Ledger{}
+	_, err := o.Read(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+		name := e.Body.Installation
+		if of[name] == nil {
+			of[name] = &Ledger{Installation: name}
+		}
+		of[name].Take(e)
+	}})
+	if errors.Is(err, cofre.ErrNotFound) {
+		return nil // of a repository of before
+	}
+	all := &Difference{}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		d := of[name].Compare(Catalog{Points: points, First: first, Now: time.Now()})
+		if all.Gone = append(all.Gone, d.Gone...); len(d.Gone) > 0 && name != o.Installation {
+			o.warn(cofre.SayN("seal.gone_of_another", len(d.Gone), "1 recovery point of {{.name}} is gone; it is acknowledged with the configuration of {{.name}}", "{{.n}} recovery points of {{.name}} are gone; they are acknowledged with the configuration of {{.name}}", "name", name))
+		}
+	}
+	done := cofre.Say("seal.nothing", "nothing is given up")
+	if len(all.Gone) == 0 && errors.Is(err, cofre.ErrFindings) {
+		return cofre.WithHint(cofre.Fail(done, err), cofre.HintOf(err))
+	}
+	return cmp.Or(nothing(done, all), err)
 }
 
 // NothingGone refuses to let anything expire while the catalog lacks what the journal says was published: what stays depends on which points there are, and the WAL that

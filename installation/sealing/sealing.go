@@ -13,6 +13,11 @@ import (
 //
 // Errors: cofre.ErrFindings with the result, if something is not what was encrypted: nothing is sealed then; those of the repository.
 func Seal(ctx context.Context, repo any, obs cofre.Observer) (*cofre.Sealed, error) {
+	return prove(ctx, repo, obs, nil)
+}
+
+// prove is Seal, and says what is given up with it.
+func prove(ctx context.Context, repo any, obs cofre.Observer, lost *cofre.Lost) (*cofre.Sealed, error) {
 	v, ok := repo.(cofre.Voucher)
 	if !ok {
 		return nil, fmt.Errorf("seal: a repository of this kind has no seals: %w", cofre.ErrConfig)
@@ -26,6 +31,7 @@ func Seal(ctx context.Context, repo any, obs cofre.Observer) (*cofre.Sealed, err
 			cofre.Say("seal.heal", "find out what points have lost with: cofre verify --level content; store it afresh with: cofre backup; then again: cofre seal"))
 	}
 	if err == nil && done != nil {
+		done.Lost = lost
 		cofre.Tell(obs, *done)
 	}
 	return done, err

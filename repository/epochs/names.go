@@ -63,6 +63,9 @@ func Number(id blob.ID) int {
 	return n
 }
 
+// MarkerText is what is in the marker of an epoch, of this program and of stock Kopia.
+const MarkerText = "epoch-marker"
+
 // IsMarker reports whether the name of a file says something, and the file nothing.
 func IsMarker(id blob.ID) bool {
 	return strings.HasPrefix(string(id), MarkerPrefix) || strings.HasPrefix(string(id), watermarkPrefix)

@@ -119,7 +119,7 @@ func (p *Pruner) beginEpoch(ctx context.Context, epoch int) error {
 	if err := p.Commit(ctx, fmt.Sprintf("begin epoch %d", epoch)); err != nil {
 		return err
 	}
-	if err := p.Blobs.PutText(ctx, blob.ID(epochs.MarkerPrefix+strconv.Itoa(epoch)), "epoch-marker"); err != nil {
+	if err := p.Blobs.PutText(ctx, blob.ID(epochs.MarkerPrefix+strconv.Itoa(epoch)), epochs.MarkerText); err != nil {
 		return err
 	}
 	if err := p.Refresh(ctx); err != nil {

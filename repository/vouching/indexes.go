@@ -55,11 +55,8 @@ func Indexes(ctx context.Context, kopia repo.DirectRepositoryWriter, storage *bl
 	if gone, err = missing(ctx, storage, l, there); err != nil || gone == "" {
 		return undo, err
 	}
-	return undo, cofre.WithHint(cofre.Fail(cofre.Say("repository.is_missing", "{{.object}} is missing", "object", gone), cofre.ErrCorrupt), damagedHint())
-}
-
-func damagedHint() cofre.Message {
-	return cofre.Say("repository.damaged", "find out what is damaged: cofre verify --level content")
+	return undo, cofre.WithHint(cofre.Fail(cofre.Say("repository.is_missing", "{{.object}} is missing", "object", gone), cofre.ErrCorrupt),
+		cofre.Say("repository.bring_sealed_index", "bring it back from a copy of the repository, or go on without it, with all that the packs themselves still name: cofre seal --without-lost"))
 }
 
 // ours reports whether somebody with the password may have written a file.
@@ -84,7 +81,7 @@ func Unread(ctx context.Context, storage *blobs.Storage, l *seal.Ledger) error {
 				cofre.Say("repository.bring_format", "put the format back from the printed recovery kit of this repository: cofre kit --restore FILE; if that says that nothing of it is missing, bring the indexes back from a copy of the repository, the files below x/")))
 		}
 		return cofre.WithHint(cofre.Fail(cofre.Say("repository.index_unread", "{{.name}}: this index cannot be read, and what only it names is not there: {{.cause}}", "name", name, "cause", passed[id]), cofre.ErrCorrupt),
-			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}; without one, cofre journal verify names the recovery points that are gone with it, and cofre backup stores afresh what still exists at its source; expire goes by the recovery points that are left once {{.name}} and {{.spare}} are moved out of the repository", "name", name, "spare", blobs.SpareName(id)))
+			cofre.Say("repository.bring_index", "bring it back from a copy of the repository: {{.name}}, or {{.spare}}; without one, go on without it, with all that the packs themselves still name: cofre seal --without-lost", "name", name, "spare", blobs.SpareName(id)))
 	}
 	return nil
 }
