@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -42,16 +43,16 @@ With --revoke, what a key signs from now on is not believed; what it has signed 
 
 func (c *walAdmitCommand) run(ctx context.Context, a *app, in *installation.Installation, fingerprints []string) error {
 	all, err := in.WAL().Admit(ctx, installation.AdmitOptions{Fingerprints: fingerprints, Revoke: c.revoke, Require: c.require})
-	if err != nil {
+	if err != nil && len(all) == 0 {
 		return err
 	}
 	if a.JSON {
-		return a.Document(struct {
+		return cmp.Or(a.Document(struct {
 			Repositories []walorigin.Keys `json:"repositories"`
-		}{all})
+		}{all}), err)
 	}
 	if !a.Quiet {
 		a.ShowOrigins(all)
 	}
-	return nil
+	return err
 }

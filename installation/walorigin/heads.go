@@ -119,11 +119,11 @@ func (c *candidates) newest(ctx context.Context, st cofre.Store, origins *origin
 		if err != nil {
 			continue
 		}
-		known, digest, err := wal.Proven(ctx, st, origins, wal.ObjectName(c.system, name))
+		key, digest, err := wal.SignedBy(ctx, st, origins, wal.ObjectName(c.system, name))
 		if err != nil {
 			return cofre.WALHead{}, err
 		}
-		if digest != "" && (known || origins == nil) {
+		if digest != "" && (key != "" || origins == nil) {
 			return cofre.WALHead{System: c.system, Timeline: name.Timeline, Segment: segment, Digest: digest}, nil
 		}
 	}

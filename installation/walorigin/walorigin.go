@@ -11,13 +11,10 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
-	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/check"
@@ -37,32 +34,37 @@ type Keys struct {
 	set   *origin.Set
 }
 
-// List says whom each repository believes.
+// List says whom each repository believes, as far as they can be reached: what it has found is returned also with an error.
 //
 // Errors: those of walstore.Unlock; the stores'.
-func List(ctx context.Context, cfg *config.Config) ([]Keys, error) {
-	var all []Keys
+func List(ctx context.Context, cfg *config.Config) (all []Keys, err error) {
 	for _, r := range cfg.Repositories() {
-		st, err := walstore.Open(ctx, r)
+		of, listErr := list(ctx, cfg, r)
+		all, err = append(all, of...), errors.Join(err, listErr)
+	}
+	return all, err
+}
+
+func list(ctx context.Context, cfg *config.Config, r config.Repository) (all []Keys, err error) {
+	st, err := walstore.Open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	systems, err := wal.Systems(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
+	for _, system := range systems {
+		id, err := unlock()
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		systems, err := wal.Systems(ctx, st)
+		set, err := id.Origins(ctx, system)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
-		for _, system := range systems {
-			id, err := unlock()
-			if err != nil {
-				return nil, err
-			}
-			set, err := id.Origins(ctx, system)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, Keys{r.URL, system, set.Required, append([]origin.Known{}, set.Keys...), set.Gone, st, id, set})
-		}
+		all = append(all, Keys{r.URL, system, set.Required, append([]origin.Known{}, set.Keys...), set.Gone, st, id, set})
 	}
 	return all, nil
 }
@@ -87,24 +89,24 @@ func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) ([]co
 	})
 }
 
-// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed. It returns what Admit does.
+// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed; backups say where WAL is needed
+// behind a gap. It returns what Admit does.
 //
 // Errors: those of Admit.
-func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string) ([]cofre.WALOriginChanged, error) {
+func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string, backups []recovery.BaseBackup) ([]cofre.WALOriginChanged, error) {
 	return each(ctx, cfg, fingerprints, cofre.OriginRevoked, func(of Keys, k origin.Known) (bool, error) {
-		there, err := of.read(ctx)
+		there, err := of.read(ctx, backups)
 		if err != nil {
 			return false, err
 		}
-		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), there.last, there.files)
+		before, files := there.older(func(f file) bool { return f.by == k.ID })
+		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), before, files)
 	})
 }
 
 func each(ctx context.Context, cfg *config.Config, fingerprints []string, change cofre.OriginChange, do func(Keys, origin.Known) (bool, error)) (changed []cofre.WALOriginChanged, err error) {
-	all, err := List(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
+	// A copy that cannot be reached must not keep a stolen key believed in the others, nor the key of a new primary waiting.
+	all, unreached := List(ctx, cfg)
 	for _, text := range fingerprints {
 		found := false
 		for _, of := range all {
@@ -115,17 +117,17 @@ func each(ctx context.Context, cfg *config.Config, fingerprints []string, change
 			found = true
 			isNew, err := do(of, k)
 			if err != nil {
-				return changed, err
+				return changed, errors.Join(err, unreached)
 			}
 			if isNew {
 				changed = append(changed, of.changed(change, k))
 			}
 		}
-		if !found {
+		if !found && unreached == nil {
 			return changed, cofre.WithHint(fmt.Errorf("key %s: %w", text, cofre.ErrNotFound), cofre.Say("origin.names", "cofre wal admit lists the keys; a host asks when it has archived its first file"))
 		}
 	}
-	return changed, nil
+	return changed, unreached
 }
 
 func (k Keys) changed(change cofre.OriginChange, of origin.Known) cofre.WALOriginChanged {
@@ -145,13 +147,11 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigi
 	if folder == "" || len(own) == 0 {
 		return nil, nil
 	}
-	if waits, err := anyWaits(ctx, cfg, own); err != nil || !waits {
-		return nil, err
+	waits, unreached := anyWaits(ctx, cfg, own)
+	if !waits {
+		return nil, unreached
 	}
-	all, err := List(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
+	all, unreached := List(ctx, cfg)
 	for _, of := range all {
 		for _, o := range own {
 			k, asked := of.set.Find(o.Public().ID())
@@ -160,7 +160,7 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigi
 			}
 			isNew, err := origin.Admit(ctx, of.store, of.System, of.id.Secret(), o.Public(), o.Host, Who())
 			if err != nil {
-				return changed, err
+				return changed, errors.Join(err, unreached)
 			}
 			if isNew {
 				k.Host = o.Host
@@ -170,32 +170,38 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigi
 			}
 		}
 	}
-	return changed, nil
+	return changed, unreached
 }
 
 // anyWaits reports whether one of some keys has asked a repository and was not answered, by names alone: to read the records takes the password, and a
-// moment on purpose.
-func anyWaits(ctx context.Context, cfg *config.Config, own []origin.Request) (bool, error) {
+// moment on purpose. What it has found it says also with an error.
+func anyWaits(ctx context.Context, cfg *config.Config, own []origin.Request) (waits bool, err error) {
 	for _, r := range cfg.Repositories() {
-		st, err := walstore.Open(ctx, r)
+		here, hereErr := waitsIn(ctx, r, own)
+		waits, err = waits || here, errors.Join(err, hereErr)
+	}
+	return waits, err
+}
+
+func waitsIn(ctx context.Context, r config.Repository, own []origin.Request) (bool, error) {
+	st, err := walstore.Open(ctx, r)
+	if err != nil {
+		return false, err
+	}
+	asked, answered := map[string]bool{}, map[string]bool{} // by the name without its end
+	for o, err := range st.List(ctx, "wal/") {
 		if err != nil {
-			return false, err
+			return false, fmt.Errorf("list WAL of %s: %w", r.URL, err)
 		}
-		asked, answered := map[string]bool{}, map[string]bool{} // by the name without its end
-		for o, err := range st.List(ctx, "wal/") {
-			if err != nil {
-				return false, fmt.Errorf("list WAL of %s: %w", r.URL, err)
-			}
-			if id, ok := strings.CutSuffix(o.Name, ".request"); ok {
-				asked[id] = true
-			} else if path.Ext(o.Name) == ".admitted" || path.Ext(o.Name) == ".revoked" {
-				answered[strings.TrimSuffix(o.Name, path.Ext(o.Name))] = true
-			}
+		if id, ok := strings.CutSuffix(o.Name, ".request"); ok {
+			asked[id] = true
+		} else if path.Ext(o.Name) == ".admitted" || path.Ext(o.Name) == ".revoked" {
+			answered[strings.TrimSuffix(o.Name, path.Ext(o.Name))] = true
 		}
-		for name := range asked {
-			if !answered[name] && slices.ContainsFunc(own, func(o origin.Request) bool { return path.Base(name) == o.Public().ID() }) {
-				return true, nil
-			}
+	}
+	for name := range asked {
+		if !answered[name] && slices.ContainsFunc(own, func(o origin.Request) bool { return path.Base(name) == o.Public().ID() }) {
+			return true, nil
 		}
 	}
 	return false, nil
@@ -206,7 +212,7 @@ func anyWaits(ctx context.Context, cfg *config.Config, own []origin.Request) (bo
 //
 // Errors: cofre.ErrNotFound if no repository has WAL, of which that could be said; cofre.ErrRefused if the newest segment of a system is not signed by an admitted key, since what comes next would not be
 // believed; those of List; the stores'.
-func Require(ctx context.Context, cfg *config.Config) (changed []cofre.WALOriginChanged, err error) {
+func Require(ctx context.Context, cfg *config.Config, backups []recovery.BaseBackup) (changed []cofre.WALOriginChanged, err error) {
 	all, err := List(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -217,7 +223,7 @@ func Require(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigin
 	}
 	found := make([]there, len(all))
 	for i, of := range all {
-		if found[i], err = of.read(ctx); err != nil {
+		if found[i], err = of.read(ctx, backups); err != nil {
 			return nil, err
 		}
 		if err := found[i].ready(of); err != nil {
@@ -230,7 +236,8 @@ func Require(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigin
 				return changed, err
 			}
 		}
-		isNew, err := origin.Require(ctx, of.store, of.System, of.id.Secret(), Who(), found[i].unsigned, found[i].unsignedFiles)
+		before, files := found[i].older(func(f file) bool { return f.by == "" })
+		isNew, err := origin.Require(ctx, of.store, of.System, of.id.Secret(), Who(), before, files)
 		if err != nil {
 			return changed, err
 		}
@@ -239,85 +246,6 @@ func Require(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigin
 		}
 	}
 	return changed, nil
-}
-
-// there is what a repository holds of a system's WAL.
-type there struct {
-	last, unsigned       map[string]string // by timeline: the last file, and the last that no admitted key has signed
-	files, unsignedFiles []string          // histories
-	newest               string            // the last file of the highest timeline
-	acknowledged         []wal.Acknowledgement
-}
-
-// ready refuses to require signatures of a system whose newest WAL has none.
-func (t there) ready(of Keys) error {
-	if t.newest == "" || t.unsigned[t.newest[:8]] != t.newest {
-		return nil
-	}
-	err := fmt.Errorf("%s holds %s of system %s last, which no admitted key has signed: %w", of.URL, t.newest, of.System, cofre.ErrRefused)
-	if w, ok := Waits([]Keys{of}); ok {
-		return cofre.WithHint(err, cofre.Say("origin.admit_first", "admit the key of the host first, if its fingerprint is the one that the host says: cofre wal admit {{.fingerprint}}", "fingerprint", w.Fingerprint))
-	}
-	return cofre.WithHint(err, cofre.Say("origin.upgrade_first", "have every host that archives sign: install this version there, and wait for its next segment"))
-}
-
-// headersAtOnce is how many headers are read at once: it is the time of an answer that counts.
-const headersAtOnce = 16
-
-func (k Keys) read(ctx context.Context) (there, error) {
-	t := there{last: map[string]string{}, unsigned: map[string]string{}}
-	inv, err := wal.ReadInventory(ctx, k.store, k.System, 0, func() (wal.Identity, error) { return k.id, nil })
-	if err != nil && !errors.Is(err, cofre.ErrCorrupt) {
-		return t, err
-	}
-	if inv != nil {
-		t.acknowledged = inv.Acknowledged
-	}
-	type file struct{ object, name string }
-	var all []file
-	for o, err := range k.store.List(ctx, wal.Prefix(k.System)) {
-		if err != nil {
-			return t, fmt.Errorf("list WAL of %s: %w", k.URL, err)
-		}
-		_, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, wal.Prefix(k.System)), "/")
-		name, err := pgdata.ParseWALName(path.Base(rest))
-		if part, _, ok := strings.Cut(rest, ".parts/"); ok {
-			name, err = pgdata.ParseWALName(part)
-		}
-		if err == nil && (name.Kind == pgdata.WALHistory || len(rest) >= 24) && !strings.Contains(rest, ".damage/") && !strings.Contains(rest, ".found/") {
-			all = append(all, file{o.Name, name.String()})
-		}
-	}
-	signed := make([]bool, len(all))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(headersAtOnce)
-	for i, f := range all {
-		group.Go(func() (err error) {
-			if err = groupCtx.Err(); err == nil {
-				signed[i], _, err = wal.Proven(groupCtx, k.store, k.set, f.object)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return t, err
-	}
-	for i, f := range all {
-		if strings.HasSuffix(f.name, ".history") {
-			t.files = append(t.files, f.name)
-			if !signed[i] {
-				t.unsignedFiles = append(t.unsignedFiles, f.name)
-			}
-			continue
-		}
-		tli, segment := f.name[:8], f.name[:24]
-		t.last[tli], t.newest = max(t.last[tli], segment), max(t.newest, segment)
-		if !signed[i] {
-			t.unsigned[tli] = max(t.unsigned[tli], segment)
-		}
-	}
-	slices.Sort(t.files)
-	return t, nil
 }
 
 // Diagnose names what is lost of the key for WAL, and the keys that nobody has admitted. Until signatures are required, WAL that they sign is believed all the same.
@@ -333,10 +261,7 @@ func Diagnose(ctx context.Context, cfg *config.Config) (looked []cofre.Diagnosis
 				cofre.Say("doctor.wal_key_copy", "{{.url}}, {{.object}}: {{.what}}", "url", r.URL, "object", f.Object, "what", f.Messages[0]), check.KeepAgain()))
 		}
 	}
-	all, err := List(ctx, cfg)
-	if err != nil {
-		return looked // what keeps the repository from being read is said of it
-	}
+	all, _ := List(ctx, cfg) // what keeps a repository from being read is said of it
 	for _, of := range all {
 		if k, ok := Waits([]Keys{of}); ok {
 			looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.wal_origin", "cluster: origin of WAL"), !of.Required,

@@ -58,6 +58,9 @@ type outgoing struct {
 	err       error
 }
 
+// has reports whether an archive holds the file, as far as this call knows.
+func (f *outgoing) has(n int) bool { return n < len(f.sizes) && f.sizes[n] > 0 }
+
 // run returns the file that was asked for, how many were archived ahead, and the error of the one asked for. The error of
 // another is told when that is asked for.
 func (l *line) run(ctx context.Context) (first *outgoing, ahead int, err error) {

@@ -108,10 +108,12 @@ func (a *Archiver) archive(ctx context.Context, path string) (Archived, error) {
 	}
 	first, ahead, err := l.run(ctx)
 	out.Ahead = ahead
-	if err == nil {
-		for _, to := range a.Archives {
+	for n, to := range a.Archives {
+		if err == nil || first.has(n) { // also if another archive fails: what this one holds waits for the key
 			to.announce(ctx, system)
 		}
+	}
+	if err == nil {
 		out.Stored, out.Damaged, out.Unrelated = first.stored, first.chain.Break, first.unrelated
 	}
 	for _, f := range l.files {

@@ -173,23 +173,24 @@ func (i Identity) Secret() string { return i.i.String() }
 // Own is the key with which whoever has the password signs what they store in this repository.
 func (i Identity) Own() *origin.Key { return origin.Own(i.Secret()) }
 
-// Proven reports whether an admitted key has signed a stored object, by its header, which also says the digest of the content; "" if it says none.
+// SignedBy is the ID of the admitted key that has signed a stored object, by its header, which also says the digest of the content; each is "" if there
+// is none.
 //
 // Errors: the store's.
-func Proven(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (known bool, digest string, err error) {
+func SignedBy(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (key, digest string, err error) {
 	h, err := readHeader(ctx, st, object)
 	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
-		return false, "", nil
+		return "", "", nil
 	}
 	if err != nil {
-		return false, "", err
+		return "", "", err
 	}
 	if origins != nil {
-		var refused error
-		known, refused = origins.Judge(object, h.Proof.Statement, h.Proof.Signature)
-		known = known && refused == nil
+		if known, err := origins.Judge(object, h.Proof.Statement, h.Proof.Signature); known && err == nil {
+			key = h.Proof.Signature[0]
+		}
 	}
-	return known, h.Digest.String(), nil
+	return key, h.Digest.String(), nil
 }
 
 // Owned has what is stored in an archive signed by whoever has its password, which unlock reads. Without it nothing is signed.

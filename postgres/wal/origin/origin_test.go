@@ -157,9 +157,11 @@ func TestWhoIsBelieved(t *testing.T) {
 	if !ok {
 		t.Fatal("the key is not there")
 	}
-	said(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, nil))
+	said(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, []string{"000000010000000000000006.parts/00000000-00002000"}))
 	want("revoked, and there before", judge(set(nil), own, object), "known")
 	want("revoked", judge(set(nil), own, "wal/7/00000001/000000010000000000000006"), "refused")
+	want("revoked, and its beginning was there", judge(set(nil), own, "wal/7/00000001/000000010000000000000006.parts/00000000-00002000"), "known")
+	want("revoked, and more of it", judge(set(nil), own, "wal/7/00000001/000000010000000000000006.parts/00002000-00004000"), "refused")
 
 	// What was seen is believed although it was taken away; but who never saw it does not know.
 	for o, err := range st.List(ctx, origin.Folder(system)) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -40,20 +41,28 @@ type record struct {
 	Host   string         `json:"host,omitempty"`
 	By     string         `json:"by"`
 	At     time.Time      `json:"at"`
-	// Before is, by timeline, the last file that is older than the record: of required, not signed; of a revocation, signed in time.
+	// Before is, by timeline, the last segment that is older than the record: of required, not signed; of a revocation, signed in time.
 	Before map[string]string `json:"before,omitempty"`
-	// Files are other files that are older than it: histories.
+	// Files are other files that are older than it: histories, and the beginnings of segments behind Before.
 	Files []string `json:"files,omitempty"`
 	Code  string   `json:"code"` // HMAC-SHA-256 of the record without it, under a key that only the identity makes
 }
 
 // covers reports whether a file is older than the record.
 func (r *record) covers(file string) bool {
-	if len(file) < 24 {
-		return slices.Contains(r.Files, file)
+	if len(file) >= 24 && file[:24] <= r.Before[file[:8]] {
+		return true
 	}
-	last, ok := r.Before[file[:8]]
-	return ok && file[:24] <= last
+	return slices.Contains(r.Files, file)
+}
+
+// FileOf is the name under which a record has an object: SEGMENT, SEGMENT.parts/PART, or that of another file.
+func FileOf(object string) string {
+	dir, file := path.Split(object)
+	if strings.HasSuffix(dir, ".parts/") {
+		return path.Base(dir) + "/" + file
+	}
+	return file
 }
 
 func (r record) code(secret string) string {
@@ -254,10 +263,7 @@ func IsRefusal(err error) bool {
 //
 // Errors: *Error, with what to do.
 func (s *Set) Judge(object, statement string, args []string) (known bool, err error) {
-	file := object[strings.LastIndex(object, "/")+1:]
-	if dir, ok := strings.CutSuffix(object[:len(object)-len(file)], ".parts/"); ok {
-		file = dir[strings.LastIndex(dir, "/")+1:]
-	}
+	file := FileOf(object)
 	why := cofre.Say("origin.unsigned", "no host that archives has signed it")
 	if len(args) == 2 {
 		switch k, ok := s.key(args[0]); {
@@ -268,7 +274,8 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 		case k.State == Admitted, k.State == Revoked && k.revoked.covers(file):
 			return true, nil
 		case k.State == Revoked:
-			return false, &Error{object, cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)}
+			why = cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)
+			return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
 		default:
 			why = cofre.Say("origin.waiting", "key {{.fingerprint}} of {{.host}} has signed it, which nobody has admitted", "fingerprint", k.Fingerprint, "host", k.Host)
 		}
@@ -281,6 +288,9 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 
 // wayOn is what to do about what nobody has signed who is believed: a host may wait for it.
 func wayOn(why cofre.Message) cofre.Message {
+	if why.Code == "origin.revoked" {
+		return cofre.Say("origin.still_archives", "switch the archiving of {{.host}} off; what it has stored since is used by nobody, and may be moved out of the repository", "host", why.Args["host"])
+	}
 	if fingerprint, ok := why.Args["fingerprint"]; ok && why.Code == "origin.waiting" {
 		return cofre.Say("origin.admit", "if the fingerprint is the one that this host says: cofre wal admit {{.fingerprint}}", "fingerprint", fingerprint)
 	}
@@ -393,6 +403,9 @@ func write(ctx context.Context, st cofre.Store, secret string, r record) (isNew 
 		return false, err
 	}
 	name := Folder(r.System) + r.Name
+	if len(b) > recordSize {
+		return false, fmt.Errorf("store %s: it has %d bytes, and nobody would read more than %d of it: %w", name, len(b), recordSize, cofre.ErrRefused)
+	}
 	err = st.Create(ctx, name, bytes.NewReader(b), int64(len(b)))
 	if errors.Is(err, cofre.ErrExists) {
 		// What somebody put there who has no password must not keep it from being said.
