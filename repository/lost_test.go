@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository"
 	"github.com/trustlayer/cofre/repository/blobs"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // remove takes both copies of a blob away.
@@ -165,5 +166,64 @@ func TestWhatIsBackIsNotGivenUp(t *testing.T) {
 	}
 	if bad := found(t, r, cofre.LevelContent); len(bad) > 0 {
 		t.Fatal(bad)
+	}
+}
+
+// The first seal of a pair that is lost, and the file that says how a folder is laid out, were missing for good: sealing puts both right.
+func TestSealingPutsRightWhatIsLostOfItself(t *testing.T) {
+	for _, lost := range []string{"first", "pair", "shards"} {
+		t.Run(lost, func(t *testing.T) {
+			h := newHistory(t, folderConfig(t))
+			f := forger{t, h.store}
+			names := map[string][]string{"shards": {".shards"}}
+			for _, name := range f.names(seal.Prefix) {
+				if strings.HasSuffix(name, "-a") {
+					names["first"] = []string{name}
+					names["pair"] = []string{name, strings.TrimSuffix(name, "a") + "b"}
+				}
+			}
+			for _, name := range names[lost] {
+				if err := h.store.Delete(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := reopened(t, h.config)
+			if bad := found(t, r, cofre.LevelContent); len(bad) == 0 {
+				t.Fatal("nothing names it")
+			}
+			if _, err := r.Vouch(t.Context(), cofre.Discard); err != nil {
+				t.Fatal(err)
+			}
+			if bad := found(t, r, cofre.LevelContent); len(bad) > 0 {
+				t.Errorf("sealed: %+v", bad)
+			}
+			if _, err := r.Prune(t.Context(), false); err != nil {
+				t.Error(err)
+			}
+			if bad := h.restores(t, r); len(bad) > 0 {
+				t.Error(bad)
+			}
+		})
+	}
+}
+
+// Whichever directory or list is lost in both copies, a prune that is refused for it says how it goes on.
+func TestAPruneThatIsRefusedSaysHowItGoesOn(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	f := forger{t, h.store}
+	refused := 0
+	for _, name := range f.names("q/") {
+		b := f.read(name)
+		f.remove(name)
+		r := reopened(t, h.config)
+		if _, err := r.Prune(t.Context(), false); err != nil {
+			if refused++; cofre.Hint(err) == "" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		f.write(name, b)
+	}
+	if refused == 0 {
+		t.Error("nothing was refused")
 	}
 }

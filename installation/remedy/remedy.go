@@ -26,7 +26,10 @@ func Of(res *verify.Result, url string) cofre.Message {
 	}
 	var ways []cofre.Message
 	var stored, seals []cofre.Finding
+	var format, indexes, shards bool
 	for _, f := range res.Findings {
+		// What is kept twice is put right by the next backup as long as one copy is whole.
+		twice := strings.Contains(f.What, "the other copy of it is whole")
 		switch {
 		case f.Check == journal.Check:
 			if len(ways) == 0 {
@@ -34,6 +37,12 @@ func Of(res *verify.Result, url string) cofre.Message {
 			}
 		case strings.HasPrefix(f.Object, "cofre/seals/"):
 			seals = append(seals, f)
+		case !twice && strings.HasPrefix(f.Object, "kopia."):
+			format = true
+		case !twice && f.Kind == "" && strings.HasPrefix(f.Object, "x"):
+			indexes = true
+		case f.Object == ".shards":
+			shards = true
 		default:
 			stored = append(stored, f)
 		}
@@ -41,6 +50,15 @@ func Of(res *verify.Result, url string) cofre.Message {
 	all := len(res.Findings) == res.Count()
 	if len(stored) > 0 || !all {
 		ways = append(ways, ofStored(stored, all, url))
+	}
+	if format {
+		ways = append(ways, cofre.Say("verify.format", "put the format back from the printed recovery kit: cofre kit --restore FILE"))
+	}
+	if indexes {
+		ways = append(ways, cofre.Say("verify.index", "bring the index back from a copy of the repository, or go on without it, with all that the packs themselves still name: cofre seal --without-lost"))
+	}
+	if shards {
+		ways = append(ways, cofre.Say("verify.shards", "have the file written again that says how the folder is laid out: cofre seal"))
 	}
 	if len(seals) > 0 {
 		ways = append(ways, cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal"))

@@ -18,8 +18,10 @@ func TestEachKindOfFindingHasItsWayOn(t *testing.T) {
 	seal := cofre.Finding{Check: "content", Object: "cofre/seals/x-a"}
 	segment := cofre.Finding{Check: "content", Object: "wal/7/00000001/000000010000000000000003"}
 	key := cofre.Finding{Check: "content", Object: wal.IdentityObject}
-	const acknowledge, backUp, reseal, known, lost = "cofre journal acknowledge", "cofre backup stores afresh", "cofre seal", "cofre wal acknowledge 000000010000000000000003", "cofre kit --restore"
-	ways := []string{acknowledge, backUp, reseal, known, lost}
+	format, index, shards := cofre.Finding{Check: "content", Object: "kopia.blobcfg.f"}, cofre.Finding{Check: "content", Object: "x/n0_/abc.f"}, cofre.Finding{Check: "structure", Object: ".shards"}
+	const without, laidOut = "cofre seal --without-lost", "how the folder is laid out: cofre seal"
+	const acknowledge, backUp, reseal, known, lost = "cofre journal acknowledge", "cofre backup stores afresh", "take these seals away, with: cofre seal", "cofre wal acknowledge 000000010000000000000003", "cofre kit --restore"
+	ways := []string{acknowledge, backUp, reseal, known, lost, without, laidOut}
 	for _, c := range []struct {
 		found []cofre.Finding
 		want  []string
@@ -29,6 +31,9 @@ func TestEachKindOfFindingHasItsWayOn(t *testing.T) {
 		{[]cofre.Finding{pack, gone, seal}, []string{acknowledge, backUp, reseal}},
 		{[]cofre.Finding{seal}, []string{reseal}},
 		{[]cofre.Finding{segment}, []string{known}},
+		{[]cofre.Finding{format}, []string{lost}},
+		{[]cofre.Finding{index, pack}, []string{without, backUp}},
+		{[]cofre.Finding{shards}, []string{laidOut}},
 		{[]cofre.Finding{segment, gone}, []string{known, acknowledge}},
 		{[]cofre.Finding{seal, key}, []string{reseal, lost}},
 	} {

@@ -9,6 +9,9 @@ import (
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"github.com/kopia/kopia/snapshot/snapshotfs"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/repository/seal"
 )
 
 // key is a content: the prefix of its id, and its hash of 128 bits.
@@ -126,7 +129,7 @@ func (m *marks) all(ctx context.Context) error {
 	}
 	for _, root := range roots {
 		if err := m.root(ctx, root); err != nil {
-			return fmt.Errorf("read what the points refer to: %w", err)
+			return unread(ctx, fmt.Errorf("read what the points refer to: %w", err))
 		}
 	}
 	for _, roots := range about {
@@ -138,6 +141,15 @@ func (m *marks) all(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// unread says how it goes on if a directory or a list cannot be read: what only it names may be brought back with it.
+func unread(ctx context.Context, err error) error {
+	if ctx.Err() != nil || seal.IsOutside(err) {
+		return err
+	}
+	return cofre.WithHint(cofre.Fail(cofre.Say("prune.unread_point", "nothing is pruned, because a recovery point has lost a directory or a list of pieces, and what only that names may come back with it"), cofre.ErrCorrupt, err),
+		cofre.Say("prune.unread_way", "see which with: cofre list; pruning goes on when it is whole again, by a copy of the repository or by cofre backup, or when it has expired: cofre expire"))
 }
 
 func (m *marks) root(ctx context.Context, root string) error {

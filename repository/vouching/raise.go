@@ -67,15 +67,22 @@ func (r *Raiser) Raise(ctx context.Context, obs cofre.Observer) (done *cofre.Sea
 	if err != nil {
 		return nil, err
 	}
-	r.files = files
 	l, err := seal.ReadLedger(ctx, r.Store, r.Blobs.Seals.Key, r.Memory.Raised(r.Kopia.UniqueID()))
 	if err != nil {
 		return nil, err
 	}
+	if _, there := files[blobs.ShardsName]; !there && l.Records[blobs.ShardsName].State == seal.Stored {
+		if err := r.Blobs.PutShards(ctx); err != nil { // what is in it is always the same
+			return nil, err
+		}
+		files[blobs.ShardsName] = ""
+	}
+	r.files = files
 	r.ledger, r.done.Before = l, l.Raised
 	packs := map[blob.ID]bool{}
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if rec, ok := l.Records[name]; ok && rec.Keyed {
+		// What is only announced has lost the first seal of its pair, which said the rest.
+		if rec, ok := l.Records[name]; ok && rec.Keyed && rec.State == seal.Stored {
 			continue
 		}
 		if id := files[name]; blobs.IsPack(id) {
