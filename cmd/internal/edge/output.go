@@ -72,7 +72,7 @@ func file(stream any) (*os.File, bool) {
 }
 
 // command is one that ends a sentence, to be pasted.
-var command = pattern.Lazy(`^(.*?[^ ]): ((?:cofre|cofre-wal|psql|pg_ctl|pg_restore|pg_dump|createdb|dropdb|pg_checksums|kopia|rm|mkdir|chown|chmod|df|ps|sudo|ALTER|SELECT|GRANT|DROP|REINDEX|COMMIT) .*)$`)
+var command = pattern.Lazy(`^(.*?[^ ]): ((?:(?:/[^ ]+/)?(?:cofre|cofre-wal)|psql|pg_ctl|pg_restore|pg_dump|createdb|dropdb|pg_checksums|kopia|rm|mkdir|chgrp|chown|chmod|df|ps|sudo|ALTER|CREATE|SELECT|GRANT|DROP|REINDEX|COMMIT) .*)$`)
 
 // Say writes one line for a person. On a terminal that is narrower it breaks between words and goes on under its text; a
 // command that ends it has a line of its own, whole, so that it can be pasted. Elsewhere it stays one line, as

@@ -51,3 +51,17 @@ func TestWrap(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A command at the end of a sentence is one line, however narrow the terminal: a terminal that is copied from gives the lines as they are.
+func TestCommandsStayWhole(t *testing.T) {
+	for _, command := range []string{
+		"cofre verify --level content --config /etc/cofre/cofre.yaml", "/usr/local/bin/cofre-wal archive --config /etc/cofre/cofre.yaml pg_wal/000000010000000000000001",
+		"chgrp -R backup /var/backups && chmod -R g+rwX /var/backups", "CREATE ROLE cofre_safe LOGIN CREATEDB", "ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()",
+	} {
+		var out bytes.Buffer
+		SayWithin(&out, 40, "hint: ", "what is to be done before all of it is lost for good: "+command)
+		if !bytes.Contains(out.Bytes(), []byte("\n  "+command+"\n")) {
+			t.Errorf("on 40 columns %q is not on a line of its own:\n%s", command, out.String())
+		}
+	}
+}

@@ -61,7 +61,7 @@ func (a Archiver) Archives() bool {
 
 // Trouble says what is wrong with the archiving, and what to do; what is the zero message if nothing is known to be.
 func (a Archiver) Trouble() (what, hint cofre.Message) {
-	look := cofre.Say("archiving.look", "run it as the server's user, in the data directory, and see what it says: {{.command}}", "command", a.run())
+	look := cofre.Say("archiving.look", "run the command as the server's user, in the data directory, and see what it says: {{.command}}", "command", a.run())
 	waits := max(int64(a.Waiting), a.Behind)
 	switch {
 	case a.Slot != "" && !a.Streamed:
@@ -79,7 +79,7 @@ func (a Archiver) Trouble() (what, hint cofre.Message) {
 				cofre.Say("archiving.two_servers", "two servers archive as one cluster. End the archiving of the one that is a copy (archive_mode = off, and restart it), "+
 					"move what it has archived from there on out of the repository, and then: cofre backup cluster")
 		}
-		return what, cofre.Series(look, cofre.Say("archiving.log", "the server's log has it too"))
+		return what, cofre.Series(cofre.Say("archiving.log", "the server's log says why"), look)
 	case a.Mode != "off" && a.Command == "" && a.Library == "":
 		return what, hint // said by itself
 	case a.Waiting >= 0 && !a.Oldest.IsZero() && a.Now.Sub(a.Oldest) > behindTime && a.Now.Sub(a.ArchiveAt) > behindTime:
