@@ -91,7 +91,18 @@ func stepAt(op Op, at, path string, do func() error) error {
 			}
 		}
 	}
-	return do()
+	return told(do())
+}
+
+// told gives an error about a path through an open folder the folder's name: a number that this process gave it helps nobody.
+func told(err error) error {
+	switch e := err.(type) {
+	case *fs.PathError:
+		return &fs.PathError{Op: e.Op, Path: named(e.Path), Err: e.Err}
+	case *os.LinkError:
+		return &os.LinkError{Op: e.Op, Old: named(e.Old), New: named(e.New), Err: e.Err}
+	}
+	return err
 }
 
 // named gives a path through an open folder (/proc/self/fd) the folder's name.
@@ -133,9 +144,27 @@ func Create(path string, mode fs.FileMode) (*File, error) {
 func CreateAs(temp, path string, mode fs.FileMode) (*File, error) {
 	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return nil, err
+		return nil, told(err)
 	}
 	return &File{File: f, path: path}, nil
+}
+
+// Write is that of os.File, whose errors name the file.
+func (f *File) Write(b []byte) (int, error) {
+	n, err := f.File.Write(b)
+	return n, told(err)
+}
+
+// WriteString is that of os.File, whose errors name the file.
+func (f *File) WriteString(s string) (int, error) {
+	n, err := f.File.WriteString(s)
+	return n, told(err)
+}
+
+// ReadFrom is that of os.File, whose errors name the file.
+func (f *File) ReadFrom(r io.Reader) (int64, error) {
+	n, err := f.File.ReadFrom(r)
+	return n, told(err)
 }
 
 // Publish makes the file durable and gives it its name, in place of what had it. After an error that name is as it was,
@@ -283,7 +312,7 @@ func sync(op Op, path string, flag int) error {
 			return err
 		}
 		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return fmt.Errorf("sync %s: %w", path, err)
+			return fmt.Errorf("sync %s: %w", named(path), err)
 		}
 		return nil
 	})

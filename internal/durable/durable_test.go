@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -199,5 +200,36 @@ func TestFull(t *testing.T) {
 	}
 	if durable.Full(nil) != nil || durable.Full(syscall.EIO) != syscall.EIO {
 		t.Error("other errors do not stay as they are")
+	}
+}
+
+// TestErrorsNameTheFolder has files written through an open folder, whose errors name it and not the number that it is open under.
+func TestErrorsNameTheFolder(t *testing.T) {
+	at := t.TempDir()
+	folder, err := os.Open(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	within := func(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", folder.Fd(), name) }
+	closed := func(write func(f *durable.File) error) error {
+		f, err := durable.Create(within("closed"), 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		defer f.Discard()
+		return write(f)
+	}
+	for what, err := range map[string]error{
+		"write":  closed(func(f *durable.File) error { _, err := f.Write([]byte("x")); return err }),
+		"copy":   closed(func(f *durable.File) error { _, err := io.Copy(f, strings.NewReader("x")); return err }),
+		"create": func() error { _, err := durable.CreateAs(within("no/such"), within("x"), 0o600); return err }(),
+		"rename": durable.Rename(within("none"), within("other")),
+		"sync":   durable.SyncFile(within("none")),
+	} {
+		if err == nil || strings.Contains(err.Error(), "/proc/") || !strings.Contains(err.Error(), at) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
