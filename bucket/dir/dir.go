@@ -149,6 +149,11 @@ func (s *Store) Buckets(_ context.Context, ids ...string) ([]bucket.Bucket, erro
 		if err != nil || checkBucket(id) != nil {
 			return nil, fmt.Errorf("bucket %s: %w", id, translate(cmpErr(err, fs.ErrNotExist)))
 		}
+		in, err := s.enter(id)
+		if err != nil {
+			return nil, fmt.Errorf("bucket %s: %w", id, translate(err))
+		}
+		_ = in.Close() // only looked at
 		if err := readJSON(s.settingsFile(id), &b); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("settings of bucket %s: %w", id, err)
 		}
@@ -392,13 +397,19 @@ func (s *Store) unreadable(id, name string, why cofre.Message) *bucket.Unreadabl
 // walk visits the files of plain names, then those of odd ones, with an error the folders that cannot be read, and without
 // one a folder whose name is not UTF-8, into which it does not go.
 func (s *Store) walk(id, prefix string, visit func(name, path string, d fs.DirEntry, err error) error) error {
-	base := s.bucketDir(id)
+	in, err := s.enter(id)
+	if err != nil {
+		return err
+	}
+	defer in.Close() // only searched
+	// What is listed is what was entered, whatever the bucket's link is exchanged for.
+	base := in.At(".")
 	start := base
 	if i := strings.LastIndexByte(prefix, '/'); i > 0 && s.plain(id, prefix[:i]) {
 		start = filepath.Join(base, filepath.FromSlash(prefix[:i]))
 	}
-	// With the slash, a bucket that is a symbolic link is entered.
-	err := filepath.WalkDir(start+"/", func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(start+"/", func(path string, d fs.DirEntry, err error) error {
+		err = bare(err)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return nil // deleted meanwhile, or a prefix that is no folder
 		}
@@ -577,7 +588,16 @@ func (s *Store) openFile(id, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(top)
+	enter := func() (*inside.Dir, error) { return s.enter(id) }
+	if top == s.root {
+		enter = func() (*inside.Dir, error) { return inside.Open(top) }
+	}
+	in, err := enter()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close() // only searched
+	root, err := os.OpenRoot(in.At("."))
 	if err != nil {
 		return nil, err
 	}

@@ -30,10 +30,18 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			s.itself(yield)
 			return
 		}
-		base := s.bucketDir(id)
+		in, err := s.enter(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(bucket.Folder{}, fmt.Errorf("list the folders of bucket %s: %w", id, translate(err)))
+			return
+		}
+		defer in.Close() // only searched
+		base := filepath.Clean(in.At("."))
 		stopped := errors.New("stopped")
-		// With the slash, a bucket that is a symbolic link is entered.
-		err := filepath.WalkDir(base+"/", func(path string, d fs.DirEntry, err error) error {
+		err = filepath.WalkDir(base+"/", func(path string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
@@ -49,7 +57,7 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			if !utf8.ValidString(d.Name()) {
 				return fs.SkipDir // named by List
 			}
-			f, err := s.folder(id, path)
+			f, err := s.folder(id, base, path)
 			if err != nil && path != base+"/" {
 				return fs.SkipDir // it is gone, or List names it, as nothing in it can be read either
 			}
@@ -59,7 +67,7 @@ func (s *Store) Folders(ctx context.Context, id string) iter.Seq2[bucket.Folder,
 			return err
 		})
 		if err != nil && !errors.Is(err, stopped) {
-			yield(bucket.Folder{}, fmt.Errorf("list the folders of bucket %s: %w", id, translate(err)))
+			yield(bucket.Folder{}, fmt.Errorf("list the folders of bucket %s: %w", id, translate(bare(err))))
 		}
 	}
 }
@@ -69,7 +77,7 @@ func (s *Store) itself(yield func(bucket.Folder, error) bool) {
 	if s.Absent() {
 		return
 	}
-	f, err := s.folder("", s.root+"/.")
+	f, err := s.folder("", s.root, s.root+"/.")
 	if err != nil {
 		err = fmt.Errorf("look at %s: %w", s.root, translate(err))
 	}
@@ -77,12 +85,13 @@ func (s *Store) itself(yield func(bucket.Folder, error) bool) {
 	yield(f, err)
 }
 
-func (s *Store) folder(id, path string) (bucket.Folder, error) {
+// folder describes the folder at a path, which is that of the bucket, base, or one in it.
+func (s *Store) folder(id, base, path string) (bucket.Folder, error) {
 	fi, err := os.Lstat(path)
 	if err != nil {
 		return bucket.Folder{}, err
 	}
-	rel, err := filepath.Rel(s.bucketDir(id), path)
+	rel, err := filepath.Rel(base, path)
 	if err != nil {
 		return bucket.Folder{}, err
 	}

@@ -104,3 +104,63 @@ func TestAFolderExchangedSinceItWasListed(t *testing.T) {
 		t.Errorf("an odd name through a link out of the store: %q", text)
 	}
 }
+
+// TestABucketThatIsAnothersLink: root captures, and restores, what a user's link leads to only if it is that user's, also if the link is exchanged for another in between.
+func TestABucketThatIsAnothersLink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives links away")
+	}
+	const nobody = 65534
+	at := t.TempDir()
+	root, theirs, ours := filepath.Join(at, "root"), filepath.Join(at, "theirs"), filepath.Join(at, "ours")
+	if err := errors.Join(os.Mkdir(root, 0o755), os.Mkdir(theirs, 0o755), os.Chown(theirs, nobody, nobody), os.Mkdir(ours, 0o700),
+		os.WriteFile(filepath.Join(theirs, "x"), []byte("theirs"), 0o644), os.WriteFile(filepath.Join(ours, "x"), []byte("secret"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(root, "b")
+	lead := func(to string, owner int) {
+		t.Helper()
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.Symlink(to, link), os.Lchown(link, owner, owner)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := dir.Open(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		to    string
+		owner int
+		read  bool
+	}{"to what is theirs": {theirs, nobody, true}, "root's own": {ours, 0, true}, "to what is ours": {ours, nobody, false}} {
+		lead(c.to, c.owner)
+		_, err := s.Buckets(t.Context(), "b")
+		var o bucket.Object
+		listed := 0
+		for found, listErr := range s.List(t.Context(), "b", "") {
+			if listErr == nil {
+				o = found
+				listed++
+			}
+		}
+		if c.read != (err == nil) || c.read != (listed == 1) || !c.read && !errors.Is(err, cofre.ErrRefused) {
+			t.Errorf("%s: %d listed, %v", name, listed, err)
+		}
+		if !c.read {
+			continue
+		}
+		// It was listed, and is exchanged.
+		lead(ours, nobody)
+		if _, r, err := s.Open(t.Context(), o); err == nil {
+			b, _ := io.ReadAll(r)
+			t.Errorf("%s: exchanged, and read: %q", name, b)
+		}
+		s.FollowLink(bucket.Bucket{ID: "b", Link: ours})
+		if _, err := s.Put(t.Context(), bucket.Object{Bucket: "b", Name: "y", Size: 1}, strings.NewReader("y")); !errors.Is(err, cofre.ErrRefused) {
+			t.Errorf("%s: exchanged, and written: %v", name, err)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package dir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/bucket"
@@ -117,29 +116,42 @@ func (s *Store) bucketRoot(id string) (*os.Root, error) {
 			cofre.Fail(cofre.Say("bucket.link_out", "bucket {{.bucket}} is a symbolic link that leads out of {{.folder}}, to {{.to}}", "bucket", id, "folder", s.root, "to", to), cofre.ErrRefused),
 			cofre.Say("bucket.mount", "if the bucket is to be on another disk, mount that in its place (mount --bind), or restore with --replace, which moves the link aside"))
 	}
-	return openResolved(to)
+	d, err := s.enter(id)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() // only searched
+	if real, err := d.Real(); err != nil || real != to {
+		return nil, fmt.Errorf("bucket %s leads elsewhere than a moment ago: %w", id, cmp.Or(err, cofre.ErrRefused))
+	}
+	return os.OpenRoot(d.At("."))
+}
+
+// enter opens the folder of a bucket. Its own link leads only to what belongs to whoever made it: others may write into the folder, and
+// this process may be root's. Links of root and of this process's user lead anywhere.
+//
+// Errors: cofre.ErrRefused; those of the operating system.
+func (s *Store) enter(id string) (*inside.Dir, error) {
+	root, err := inside.Open(s.root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() // only searched
+	link, err := root.Stat(id)
+	if err != nil {
+		return nil, err
+	}
+	uid := int(link.Uid)
+	if uid == 0 || uid == os.Geteuid() {
+		uid = inside.Anyone
+	}
+	return root.Follow(id, uid)
 }
 
 // leadsOut reports whether a path without symbolic links is outside of the store's folder.
 func (s *Store) leadsOut(to string) bool {
 	real, err := filepath.EvalSymlinks(s.root)
 	return err != nil || to != real && !strings.HasPrefix(to, real+"/")
-}
-
-// openResolved opens a folder by a path that has no symbolic links, and refuses one that has got some since.
-func openResolved(path string) (*os.Root, error) {
-	fd, err := unix.Openat2(unix.AT_FDCWD, path, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS,
-	})
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
-		return os.OpenRoot(path) // before Linux 5.6, or in a container that forbids the call
-	}
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
-	return os.OpenRoot(hold{f}.at("."))
 }
 
 // FollowLink has what is written to a bucket follow the bucket's symbolic link, as long as it leads to where it led when the

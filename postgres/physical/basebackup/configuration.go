@@ -2,14 +2,17 @@ package basebackup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/physical/conffile"
 )
@@ -135,14 +138,27 @@ func (k *capture) readSeen(at string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
+// listSeen lists a directory where it was found, with what the server's own user may, and through no link that was put there since.
+func (k *capture) listSeen(at string) (names []string, err error) {
+	info, err := os.Stat(k.seen.Here)
+	if err != nil {
+		return nil, err
+	}
+	err = inside.As(uidOf(info), func() error {
+		d, err := inside.OpenStraight(at, syscall.O_RDONLY|syscall.O_DIRECTORY)
+		if err != nil {
+			return err
+		}
+		names, err = d.Readdirnames(-1)
+		return errors.Join(err, d.Close())
+	})
+	slices.Sort(names)
+	return names, err
+}
+
 func (k *capture) listFiles(ctx context.Context, dir string) ([]string, error) {
 	if at := k.seen.At(dir); at != "" {
-		entries, err := os.ReadDir(at)
-		if err == nil {
-			names := make([]string, len(entries))
-			for i, e := range entries {
-				names[i] = e.Name()
-			}
+		if names, err := k.listSeen(at); err == nil {
 			return names, nil
 		}
 	}

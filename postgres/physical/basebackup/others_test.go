@@ -103,3 +103,34 @@ func TestWhatLinksOfOthersLeadTo(t *testing.T) {
 		t.Errorf("not listed: %v", want)
 	}
 }
+
+// TestADirectoryThatIsIncluded is listed by root only as far as the server's own user may list it, and not through a link that took its place.
+func TestADirectoryThatIsIncluded(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	const nobody = 65534
+	top, err := os.MkdirTemp("/tmp", "included-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(top) })
+	dir := filepath.Join(top, "data")
+	k := &capture{seen: view.View{There: dir, Here: dir, Root: "/"}}
+	if err := errors.Join(os.Chmod(top, 0o755), os.Mkdir(dir, 0o700), os.Chown(dir, nobody, nobody)); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"everybodys": 0o755, "roots": 0o700} {
+		out := filepath.Join(top, name)
+		if err := errors.Join(os.Mkdir(out, mode), os.WriteFile(filepath.Join(out, "secret.conf"), nil, 0o600), os.Symlink(out, filepath.Join(dir, name))); err != nil {
+			t.Fatal(err)
+		}
+		names, err := k.listSeen(k.seen.At(filepath.Join(dir, name)))
+		if theirs := mode == 0o755; theirs != (err == nil && len(names) == 1) || !theirs && !errors.Is(err, os.ErrPermission) {
+			t.Errorf("%s: %q, %v", name, names, err)
+		}
+		if names, err := k.listSeen(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s, through a link that is there by now: %q", name, names)
+		}
+	}
+}
