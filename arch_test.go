@@ -103,6 +103,7 @@ var heights = map[string]int{
 	"installation/walhealth":         5, // what keeps archived WAL from being of use
 	"installation/walorigin":         6, // whom each repository believes of those that archive
 	"installation/walmend":           5, // what one repository has lost of it, from another
+	"installation/turn":              6, // one machine at a time does a job
 	"installation/remedy":            6, // what mends what a verification found
 	"installation/journaling":        5, // the journal of what the product does, from its facts
 	"installation/record":            6, // the catalog against the journal
@@ -118,6 +119,7 @@ var heights = map[string]int{
 	"installation/doctor":            7, // looks at everything that a backup needs
 	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
+	"agent":                          9, // what is due, done by itself
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common
 	"cmd/internal/screen":            9, // draws what a person sees

@@ -40,6 +40,9 @@ func (c *Config) check(p *problems) {
 	if w := c.Verify.Window.Duration; w != 0 && w < 24*time.Hour {
 		p.add("verify.window", cofre.Say("config.short_window", "is shorter than a day"), cofre.Say("config.window_form", "as in 30d: the time within which everything is read back"))
 	}
+	if l := c.Serve.Limit.Duration; l != 0 && l < time.Minute {
+		p.add("serve.limit", cofre.Say("config.short_limit", "is shorter than a minute"), cofre.Say("config.limit_form", "as in 12h: how long a run may take"))
+	}
 	for name, commands := range map[string][]string{
 		"before_backup": c.Hooks.BeforeBackup, "after_backup": c.Hooks.AfterBackup,
 		"before_restore": c.Hooks.BeforeRestore, "after_restore": c.Hooks.AfterRestore,

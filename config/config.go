@@ -41,6 +41,7 @@ type Config struct {
 	Files    *Files    `yaml:"config"`
 
 	Verify     Verify     `yaml:"verify"`
+	Serve      Serve      `yaml:"serve"`
 	Objectives Objectives `yaml:"objectives"`
 	Hooks      Hooks      `yaml:"hooks"`
 	Notify     []Notify   `yaml:"notify"`
@@ -108,6 +109,7 @@ type Database struct {
 	URL      string   `yaml:"url"` // postgres://USER@HOST:PORT/NAME?sslmode=…, without a password
 	Password Secret   `yaml:"password"`
 	Schedule Schedule `yaml:"schedule"`
+	Window   Duration `yaml:"window"` // within which a backup is to end after it was due; 0 is none
 	Keep     Keep     `yaml:"keep"`
 	Jobs     int      `yaml:"jobs"` // tables copied at once; 0 leaves it to cofre
 	// LockTimeout bounds the wait for the lock on each table. 0 leaves it to cofre.
@@ -128,6 +130,7 @@ type Cluster struct {
 	URL           string   `yaml:"url"`
 	Password      Secret   `yaml:"password"`
 	Schedule      Schedule `yaml:"schedule"`
+	Window        Duration `yaml:"window"` // within which a backup is to end after it was due; 0 is none
 	Keep          Keep     `yaml:"keep"`
 	WAL           string   `yaml:"wal"`            // WALStream, WALArchive, or empty for none
 	Slot          string   `yaml:"slot"`           // of WALStream; empty leaves the name to cofre
@@ -149,6 +152,7 @@ type Storage struct {
 	Folder   *Folder   `yaml:"folder"`
 	Buckets  []string  `yaml:"buckets"` // empty: all
 	Schedule Schedule  `yaml:"schedule"`
+	Window   Duration  `yaml:"window"` // within which a backup is to end after it was due; 0 is none
 	Keep     Keep      `yaml:"keep"`
 	Jobs     int       `yaml:"jobs"`
 }
@@ -179,6 +183,7 @@ type Files struct {
 	Paths    []string `yaml:"paths"`   // absolute; a pattern with *, ?, [] or ** may match nothing
 	Exclude  []string `yaml:"exclude"` // patterns: of a whole path if they hold a slash, of a name otherwise
 	Schedule Schedule `yaml:"schedule"`
+	Window   Duration `yaml:"window"` // within which a backup is to end after it was due; 0 is none
 	Keep     Keep     `yaml:"keep"`
 	// PostgreSQL also stores the server's own configuration files, read over SQL.
 	PostgreSQL bool `yaml:"postgresql"`
@@ -209,6 +214,21 @@ func (k Keep) IsZero() bool { return k == Keep{} }
 type Verify struct {
 	// Window is the time within which verifications at the level content read everything back; 0 leaves it to cofre.
 	Window Duration `yaml:"window"`
+}
+
+// Serve says what the agent does beside the backups.
+type Serve struct {
+	Expire Routine  `yaml:"expire"`
+	Prune  Routine  `yaml:"prune"`
+	Verify Routine  `yaml:"verify"`
+	Jitter Duration `yaml:"jitter"` // by which each job begins later, at most
+	Limit  Duration `yaml:"limit"`  // of each run; 0 leaves it to cofre
+}
+
+// Routine is a schedule of what is done also if nobody says when. The zero Routine leaves it to cofre.
+type Routine struct {
+	Schedule
+	Never bool
 }
 
 // Objectives are what is promised; status and drills measure against them.

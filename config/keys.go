@@ -52,6 +52,7 @@ func Sections() []Section {
 		{"config", filesKeys, reflect.TypeFor[Files]()},
 		{"keep", keepKeys, reflect.TypeFor[Keep]()},
 		{"verify", verifyKeys, reflect.TypeFor[Verify]()},
+		{"serve", serveKeys, reflect.TypeFor[Serve]()},
 		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
 		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
 		{"log", logKeys, reflect.TypeFor[Log]()},
@@ -63,7 +64,7 @@ const notYet = ""
 
 var rootKeys = []Key{
 	{"name", "of the installation: letters, digits, `.`, `-`, `_`. Points of several installations may share a repository; without a name, commands that read take the only one that is there", "da instalação: letras, dígitos, `.`, `-`, `_`. Pontos de várias instalações podem dividir um repositório; sem nome, os comandos de leitura usam a única que houver", nil, "the host's name", first, "every command"},
-	{"timezone", "of the times on the screen, as `America/Sao_Paulo`; and of every schedule, which this version does not keep yet", "dos horários na tela, como `America/Sao_Paulo`; e de toda agenda, que esta versão ainda não cumpre", nil, "the machine's", first, "what is shown"},
+	{"timezone", "of the times on the screen, and of every schedule, as `America/Sao_Paulo`", "dos horários na tela e de toda agenda, como `America/Sao_Paulo`", nil, "the machine's", first, "what is shown, serve"},
 	{"language", "of what is printed for a person: `en` or `pt-BR`. `--lang` comes before it", "do que é impresso para uma pessoa: `en` ou `pt-BR`. `--lang` vem antes dela", []string{"en", "pt-BR"}, "that of `LC_ALL`, `LC_MESSAGES` or `LANG`", first, "what is shown"},
 	{"repository", "where the backups rest", "onde ficam os backups", nil, "", first, "every command"},
 	{"copies", "a list of further repositories, with the same keys. What a copy leaves out it takes from the repository", "lista de outros repositórios, com as mesmas chaves. O que uma cópia não define vem do repositório", nil, "", first, "wal archive, wal fetch, wal stream, wal status, init, doctor"},
@@ -72,10 +73,11 @@ var rootKeys = []Key{
 	{"storage", "the buckets", "os buckets", nil, "", first, "backup"},
 	{"config", "the configuration files", "os arquivos de configuração", nil, "", first, "backup"},
 	{"verify", "how what is stored is read back", "como o que está armazenado é lido de volta", nil, "", first, "verify"},
+	{"serve", "what `cofre serve` does beside the backups", "o que `cofre serve` faz além dos backups", nil, "", first, "serve"},
 	{"objectives", "what is promised", "o que é prometido", nil, "", first, "status"},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
-	{"log", "how the log is written", "como o log é escrito", nil, "", first, notYet},
+	{"log", "how the log is written", "como o log é escrito", nil, "", first, "serve"},
 	{"state_dir", "caches of this machine, and what it has seen of the journal; if it is deleted, nothing is lost but that memory, and every command says so until `cofre journal verify --since LINE` has compared a line that somebody kept", "caches desta máquina, e o que ela viu do diário; se for apagado, nada se perde além dessa memória, e todo comando diz isso até que `cofre journal verify --since LINHA` compare uma linha que alguém guardou", nil, "`~/.cache/cofre`", first, "every command"},
 }
 
@@ -97,7 +99,8 @@ var credentialKeys = []Key{
 var databaseKeys = []Key{
 	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password. `&connect_timeout=120` changes how many seconds a server may take to open a session, 45", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha. `&connect_timeout=120` muda quantos segundos um servidor pode levar para abrir uma sessão, 45", nil, "", first, "backup, restore"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, restore"},
-	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, notYet},
+	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, "serve"},
+	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "tables copied at once", "tabelas copiadas ao mesmo tempo", nil, "the number of CPUs, up to 4", first, "backup"},
 	{"lock_timeout", "the longest wait for the lock on a table, as `30s`. A backup then fails, instead of standing in the way of a migration", "a espera máxima pelo bloqueio (lock) de uma tabela, como `30s`. Depois dela o backup falha, em vez de atrapalhar uma migração", nil, "", first, "backup"},
@@ -108,7 +111,8 @@ var databaseKeys = []Key{
 var clusterKeys = []Key{
 	{"url", "as of `database`; a role that may replicate", "como em `database`; um papel que pode replicar", nil, "", first, "backup, wal stream"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, wal stream"},
-	{"schedule", "of base backups", "dos backups base (base backups)", nil, "", first, notYet},
+	{"schedule", "of base backups", "dos backups base (base backups)", nil, "", first, "serve"},
+	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
 	{"keep", "how long its base backups are kept; every moment of the last `keep.days` days stays reachable, and `cofre wal status` looks at them", "por quanto tempo seus backups base são mantidos; cada momento dos últimos `keep.days` dias continua alcançável, e `cofre wal status` os examina", nil, "`{days: 7}`", first, "expire, wal status"},
 	{"wal", "`archive`: the server's `archive_command` calls `cofre wal archive`; `stream`: cofre receives it", "`archive`: o `archive_command` do servidor chama `cofre wal archive`; `stream`: o cofre recebe o WAL", []string{WALStream, WALArchive}, "WAL is not kept", first, "backup, doctor"},
 	{"slot", "name of the replication slot, with `stream`", "nome do slot de replicação, com `stream`", nil, "`cofre`", first, "wal stream"},
@@ -122,7 +126,8 @@ var storageKeys = []Key{
 	{"s3", "buckets of an object store", "buckets de um armazenamento de objetos", nil, "", first, "backup, restore"},
 	{"folder", "a folder with one bucket for each sub-folder", "uma pasta com um bucket para cada subpasta", nil, "", first, "backup, restore"},
 	{"buckets", "list of names", "lista de nomes", nil, "all", first, "backup"},
-	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
+	{"schedule", "of its backups", "dos seus backups", nil, "", first, "serve"},
+	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "objects read at once", "objetos lidos ao mesmo tempo", nil, "`8`", first, "backup"},
 }
@@ -148,7 +153,8 @@ var folderKeys = []Key{
 var filesKeys = []Key{
 	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist makes the backup partial (exit 3), by name; a pattern may match nothing, and the point says which did", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe torna o backup parcial (saída 3), pelo nome; um padrão pode não encontrar nada, e o ponto diz quais não encontraram", nil, "", first, "backup"},
 	{"exclude", "patterns: of a whole path if they hold a slash (`**/cache`), otherwise of a name in any folder (`*.log`)", "padrões: de um caminho inteiro se têm barra (`**/cache`), senão de um nome em qualquer pasta (`*.log`)", nil, "", first, "backup"},
-	{"schedule", "of its backups", "dos seus backups", nil, "", first, notYet},
+	{"schedule", "of its backups", "dos seus backups", nil, "", first, "serve"},
+	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 90}`", first, "expire"},
 	{"postgresql", "`true` also stores `postgresql.conf`, `pg_hba.conf` and the like, read over SQL", "`true` guarda também `postgresql.conf`, `pg_hba.conf` e semelhantes, lidos por SQL", nil, "`false`", first, "backup"},
 	{"cofre", "`false` leaves out the configuration file of cofre itself", "`false` deixa de fora o arquivo de configuração do próprio cofre", nil, "`true`", first, "backup"},
@@ -170,6 +176,14 @@ var verifyKeys = []Key{
 	{"window", "the time within which `verify --level content`, run again and again, reads everything back: each run reads what is new, and its share of the rest. At least `1d`", "o tempo dentro do qual `verify --level content`, executado repetidas vezes, lê tudo de volta: cada execução lê o que é novo e a sua parte do resto. No mínimo `1d`", nil, "`30d`", first, "verify"},
 }
 
+var serveKeys = []Key{
+	{"expire", "when what `keep` lets go is taken out of the catalog: a schedule, or `never`", "quando o que `keep` libera sai do catálogo: uma agenda, ou `never` (nunca)", nil, "`30 4 * * *`", first, "serve"},
+	{"prune", "when the space of what expired is given back: a schedule, or `never`", "quando o espaço do que expirou é devolvido: uma agenda, ou `never` (nunca)", nil, "`0 5 * * *`", first, "serve"},
+	{"verify", "when what is stored is read back, as by `cofre verify --level content`: a schedule, or `never`", "quando o que está armazenado é lido de volta, como por `cofre verify --level content`: uma agenda, ou `never` (nunca)", nil, "`0 6 * * *`", first, "serve"},
+	{"jitter", "each job begins up to so much later than its schedule says, always by the same, so that many installations do not begin at once, as `10m`", "cada tarefa começa até esse tempo depois do que diz a sua agenda, sempre pelo mesmo tempo, para que muitas instalações não comecem juntas, como `10m`", nil, "", first, "serve"},
+	{"limit", "how long a run may take, as `12h`. One that takes longer is ended, and counts as failed. At least `1m`", "quanto uma execução pode levar, como `12h`. Uma que leva mais é encerrada, e conta como falha. No mínimo `1m`", nil, "`1d`", first, "serve"},
+}
+
 var objectiveKeys = []Key{
 	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, "status"},
 	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, notYet},
@@ -183,8 +197,8 @@ var hookKeys = []Key{
 }
 
 var logKeys = []Key{
-	{"format", "of each line", "de cada linha", []string{"text", "json"}, "`text`", first, notYet},
-	{"level", "the least that is written", "o mínimo que é escrito", []string{"debug", "info", "warn", "error"}, "`info`", first, notYet},
+	{"format", "of each line", "de cada linha", []string{"text", "json"}, "`text`", first, "serve"},
+	{"level", "the least that is written", "o mínimo que é escrito", []string{"debug", "info", "warn", "error"}, "`info`", first, "serve"},
 }
 
 // standards are the defaults that are words, in Portuguese. The others are the same in every language.

@@ -43,6 +43,33 @@ func (s *Schedule) decodeText(_ *decoding, text string) (what, hint cofre.Messag
 	return what, hint
 }
 
+func (r *Routine) decodeText(d *decoding, text string) (what, hint cofre.Message) {
+	if text == "never" {
+		r.Never = true
+		return what, hint
+	}
+	if what, hint = r.Schedule.decodeText(d, text); !what.IsZero() {
+		hint = cofre.Say("config.routine_form", "{{.schedule}}; never switches it off", "schedule", hint)
+	}
+	return what, hint
+}
+
+// Or is the schedule: the default, if nobody says when; the zero Schedule if it is never.
+func (r Routine) Or(usual string) schedule.Schedule {
+	if r.Never || !r.IsZero() {
+		return r.Schedule.Schedule
+	}
+	return mustSchedule(usual).Schedule
+}
+
+// MarshalText writes the routine as it was written.
+func (r Routine) MarshalText() ([]byte, error) {
+	if r.Never {
+		return []byte("never"), nil
+	}
+	return r.Schedule.MarshalText()
+}
+
 func (v *Duration) decodeText(_ *decoding, text string) (what, hint cofre.Message) {
 	hint = cofre.Say("config.duration_form", "a number with a unit: 30s, 90m, 1h30m, 7d, 2w")
 	parsed, ok := parseDuration(text)

@@ -109,3 +109,18 @@ func (w WAL) Check(ctx context.Context, o CheckOptions) (_ *probe.Probed, err er
 	}
 	return done, err
 }
+
+// Heartbeat has the configured server commit a message of cofre in its WAL, which says nothing, so that a moment of now can be recovered also on a server that is idle. A standby
+// commits nothing, and that is no error.
+//
+// Errors: cofre.ErrConfig if no WAL is configured; those of the server.
+func (w WAL) Heartbeat(ctx context.Context) error {
+	if w.in.cfg.Cluster == nil || w.in.cfg.Cluster.WAL == "" {
+		return cofre.Fail(cofre.Say("wal.no_heartbeat", "write a heartbeat: the configuration keeps no WAL"), cofre.ErrConfig)
+	}
+	server, err := sources.ServerOf(w.in.cfg.Cluster.URL, w.in.cfg.Cluster.Password)
+	if err != nil {
+		return err
+	}
+	return probe.Heartbeat(ctx, server)
+}

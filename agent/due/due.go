@@ -93,6 +93,9 @@ const (
 
 // Pause is how long a job waits after it has failed so many times in a row.
 func Pause(failures int) time.Duration {
+	if failures <= 0 {
+		return 0
+	}
 	pause := firstPause
 	for ; failures > 1 && pause < longestPause; failures-- {
 		pause *= 2
@@ -132,7 +135,11 @@ func Decide(j Job, attempts []Attempt, now time.Time) Decision {
 			last = a
 		}
 	}
-	again := last.end().Add(Pause(d.Failures))
+	failures := d.Failures
+	if last.Outcome == Killed {
+		failures-- // a machine that is back goes on at once; one that the job itself brings down does not do so for ever
+	}
+	again := last.end().Add(Pause(failures))
 	if d.Failures > 0 && now.Before(again) && again.Sub(now) <= longestPause { // of a clock that was set back there is nothing to wait for
 		d.State, d.Until = Retrying, again
 		return d

@@ -37,8 +37,10 @@ type Run struct {
 	Log          *Stored         `json:"log,omitempty"`  // nil without one
 	Local        *Log            `json:"local,omitzero"` // of a run that only this host knows of as yet
 
-	digest string // of the log, as an entry says it
-	sealed string // what an entry has sealed of it
+	facts  json.RawMessage // of what it published
+	asked  cofre.Level     // of a verification of everything
+	digest string          // of the log, as an entry says it
+	sealed string          // what an entry has sealed of it
 }
 
 // Digest is what an entry says of the log, or "".
@@ -46,6 +48,26 @@ func (r Run) Digest() string { return r.digest }
 
 // Sealed names what an entry has sealed of the run, or is empty.
 func (r Run) Sealed() string { return r.sealed }
+
+// Captured are the kinds that a backup has published, as the journal says; nil if it published nothing, or the journal does not say which.
+func (r Run) Captured() []cofre.Kind {
+	var f struct {
+		Components []struct {
+			Kind cofre.Kind `json:"kind"`
+		} `json:"components"`
+	}
+	if r.Kind != cofre.RunBackup || json.Unmarshal(r.facts, &f) != nil {
+		return nil
+	}
+	var kinds []cofre.Kind
+	for _, c := range f.Components {
+		kinds = append(kinds, c.Kind)
+	}
+	return kinds
+}
+
+// Asked is how deep a verification of everything was to look, as the journal says; "" if it does not say, or it was of one point.
+func (r Run) Asked() cofre.Level { return r.asked }
 
 // Failed reports whether the run did not do all that it was to do.
 func (r Run) Failed() bool { return r.State == StateFailed || r.State == StateKilled }
@@ -64,6 +86,18 @@ func (h *History) Take(e journal.Numbered) {
 	r.Kind, r.What = cmp.Or(r.Kind, kind), cmp.Or(r.What, what)
 	r.Installation, r.By = b.Installation, cofre.Actor{Host: b.Host, User: b.User, Version: b.Version}
 	r.Entries = append(r.Entries, e.Number)
+	switch {
+	case b.Event == journal.EventPublished:
+		r.facts = b.Facts
+	case b.Event == journal.EventVerified && b.Point == "":
+		var f struct {
+			Asked   cofre.Level `json:"level_asked"`
+			Reached cofre.Level `json:"level_reached"`
+		}
+		if json.Unmarshal(b.Facts, &f) == nil {
+			r.asked = cmp.Or(f.Asked, f.Reached)
+		}
+	}
 	r.digest, r.sealed = cmp.Or(r.digest, b.Log), cmp.Or(r.sealed, b.Sealed)
 	if b.Point != "" && !slices.Contains(r.Points, b.Point) {
 		r.Points = append(r.Points, b.Point)

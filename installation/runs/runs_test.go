@@ -274,3 +274,21 @@ func TestMarksBehindAnothersLink(t *testing.T) {
 		t.Errorf("root's directory holds %v, %v", names, err)
 	}
 }
+
+func TestWhatARunDidIsInItsEntries(t *testing.T) {
+	var h runs.History
+	take := func(run cofre.RunID, event journal.Event, point cofre.PointID, facts string) {
+		h.Take(journal.Numbered{Entry: journal.Entry{Body: journal.Body{Run: run, Event: event, Point: point, At: at, Facts: json.RawMessage(facts)}}})
+	}
+	take("a", journal.EventPublished, "p", `{"components": [{"kind": "database"}, {"kind": "storage"}]}`)
+	take("b", journal.EventVerified, "", `{"level_asked": "content", "level_reached": "structure"}`)
+	take("c", journal.EventVerified, "p", `{"level_asked": "content", "level_reached": "content"}`)
+	take("d", journal.EventVerified, "", `{"level_reached": "structure"}`)
+	var got []string
+	for _, r := range h.Runs(runs.Want{}) {
+		got = append(got, fmt.Sprint(r.ID, r.Captured(), r.Asked()))
+	}
+	if want := []string{"a[database storage]", "b[]content", "c[]", "d[]structure"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
