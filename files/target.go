@@ -22,6 +22,7 @@ import (
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/owner"
 	"github.com/trustlayer/cofre/internal/traits"
+	"github.com/trustlayer/cofre/internal/words"
 	"golang.org/x/sys/unix"
 )
 
@@ -523,7 +524,7 @@ func spaceFor(plan *cofre.Plan, where string, bytes int64) {
 	}
 	defer d.Close()
 	if free, err := d.Free(); err == nil && free < bytes {
-		plan.Refuse(cofre.Say("files.space", "{{.folder}} has {{.free}} bytes free, and {{.needed}} are needed", "folder", where, "free", free, "needed", bytes),
+		plan.Refuse(cofre.Say("files.space", "{{.folder}} has {{.free}} free, and {{.needed}} are needed", "folder", where, "free", words.Size(free), "needed", words.Size(bytes)),
 			cofre.Say("files.make_room", "free space there, or restore to another disk: df -h {{.folder}}", "folder", quote(where)))
 	}
 }

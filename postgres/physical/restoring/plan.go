@@ -21,6 +21,7 @@ import (
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/internal/stamp"
+	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
@@ -420,7 +421,7 @@ func (p *plan) planSpace(out *cofre.Plan) {
 	}
 	for device, n := range need {
 		if n > free[device] {
-			out.Refuse(cofre.Say("cluster.disk_full", "{{.dir}} needs {{.more}} bytes more than the {{.free}} that are free", "dir", where[device], "more", n-free[device], "free", free[device]), cofre.Say("cluster.free_disk", "free some space, or restore elsewhere"))
+			out.Refuse(cofre.Say("cluster.disk_full", "{{.dir}} needs {{.more}} more than the {{.free}} that are free", "dir", where[device], "more", words.Size(n-free[device]), "free", words.Size(free[device])), cofre.Say("cluster.free_disk", "free some space, or restore elsewhere"))
 		}
 	}
 }
