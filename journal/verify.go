@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -201,12 +203,13 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 	}
 	tree := v.tree.clone()
 	roots := map[int64]tlog.Hash{}
-	for i, text := range texts {
+	said := understood(texts)
+	for i, e := range said {
 		n := v.end + int64(i)
-		if int64(len(text)) != v.entries[n].Size || !v.vouchedFor(n, text) {
+		if int64(len(e.text)) != v.entries[n].Size || !v.vouchedFor(n, e) {
 			return false, nil
 		}
-		tree.add(tlog.RecordHash(text))
+		tree.add(e.leaf)
 		if len(v.kept[tree.size]) > 0 {
 			roots[tree.size] = tree.root()
 		}
@@ -215,8 +218,8 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 		return false, nil
 	}
 	v.res.Newest, v.signed = c, c.Size
-	for i, text := range texts {
-		v.content(v.end+int64(i), text, v.bundles[block].ModifiedAt)
+	for i, e := range said {
+		v.content(v.end+int64(i), e, v.bundles[block].ModifiedAt)
 	}
 	for size, root := range roots {
 		v.compare(size, &root)
@@ -227,13 +230,41 @@ func (v *verifier) fromBundle(ctx context.Context, block int64) (bool, error) {
 
 // vouchedFor reports whether an entry of a bundle may count before the checkpoint behind it was read: what keeps nothing from going, and has one, may. What
 // has none, and what could let something go, needs the signature of who wrote it.
-func (v *verifier) vouchedFor(n int64, text []byte) bool {
-	if _, signed := v.checkpoints[n+1]; signed {
-		if e, err := parse(text); err == nil && slices.Contains(harmless, e.Body.Event) {
-			return true
-		}
+func (v *verifier) vouchedFor(n int64, e *said) bool {
+	if _, signed := v.checkpoints[n+1]; signed && e.err == nil && slices.Contains(harmless, e.entry.Body.Event) {
+		return true
 	}
-	return v.j.wrote(text)
+	return v.j.wrote(e.text)
+}
+
+// said is the text of an entry, with what it says.
+type said struct {
+	text  []byte
+	leaf  tlog.Hash
+	entry Entry
+	err   error // it cannot be read
+}
+
+func understand(text []byte) *said {
+	e := &said{text: text, leaf: tlog.RecordHash(text)}
+	e.entry, e.err = parse(text)
+	return e
+}
+
+// understood reads the texts of a bundle, on as many processors as there are: of what a journal of years costs it is most.
+func understood(texts [][]byte) []*said {
+	all := make([]*said, len(texts))
+	var readers sync.WaitGroup
+	step := runtime.GOMAXPROCS(0)
+	for first := range step {
+		readers.Go(func() {
+			for i := first; i < len(texts); i += step {
+				all[i] = understand(texts[i])
+			}
+		})
+	}
+	readers.Wait()
+	return all
 }
 
 // harmless are the events that let nothing go, whoever wrote them, and prove nothing.
@@ -279,7 +310,7 @@ func (v *verifier) oneByOne(ctx context.Context, block int64, places []int64, la
 		texts = append(texts, text)
 		switch {
 		case known || v.j.wrote(text):
-			v.content(n, text, time.Time{})
+			v.content(n, understand(text), time.Time{})
 		case !slices.ContainsFunc(v.res.Findings[found:], func(f cofre.Finding) bool { return f.Object == entryName(n) }):
 			v.find(entryName(n), cofre.Say("journal.forged", "nobody who has the key has written it: somebody has put it there, or a version without signatures was killed behind it; what it says does not count"))
 		}
@@ -370,12 +401,12 @@ func (v *verifier) entry(n, last int64, o object) []byte {
 }
 
 // content looks at what an entry says that counts. bundled is when the bundle was stored that it was read from; zero if it was read by itself.
-func (v *verifier) content(n int64, text []byte, bundled time.Time) {
-	e, err := parse(text)
-	if err != nil {
-		v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", err))
+func (v *verifier) content(n int64, of *said, bundled time.Time) {
+	if of.err != nil {
+		v.find(entryName(n), cofre.Say("journal.unreadable", "it cannot be read: {{.err}}", "err", of.err))
 		return
 	}
+	e := of.entry
 	if d := e.Body.Sealed; d != "" {
 		o, there := v.sealed[d]
 		switch {
