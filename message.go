@@ -19,6 +19,8 @@ type Message struct {
 	Code string `json:"code,omitempty"` // "catalog.not_found"; "" if these words are nobody's to translate: a command, what a server said
 	Args Args   `json:"args,omitempty"`
 	Text string `json:"text"` // in English
+
+	block bool // see Block
 }
 
 // Args are the arguments of a message by their names. A value is a string, an int64, a float64, a bool, a time.Time, an error
@@ -50,6 +52,18 @@ func SayN(code string, n int, one, many string, pairs ...any) Message {
 
 // Verbatim makes a message of words that are the same in every language: a command, a path, what a server said.
 func Verbatim(text string) Message { return Message{Text: text} }
+
+// Block makes a message of words of our own that have lines, and keep them.
+func Block(text string) Message { return Message{Text: text, block: true} }
+
+// Shown is the message in English. Words that are no sentence of ours came from outside, perhaps: they have no lines of their own, and no control
+// characters.
+func (m Message) Shown() string {
+	if m.Code == "" && !m.block {
+		return Printable(m.Text)
+	}
+	return m.Text
+}
 
 // SayError makes a message of what an error says.
 func SayError(err error) Message { return Say("error.said", "{{.error}}", "error", err) }
@@ -215,7 +229,7 @@ func ArgText(v any) string {
 	case string:
 		return Printable(v)
 	case Message:
-		return v.Text
+		return v.Shown()
 	case time.Time:
 		return v.UTC().Format(time.RFC3339)
 	case error:

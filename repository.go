@@ -98,12 +98,12 @@ type SourceID struct {
 	Name         string `json:"name"`
 }
 
-// Label is the source as a person calls it: its kind and, if that says more, its name.
+// Label is the source as a person calls it: its kind and, if that says more, its name, which the server or a configuration has chosen.
 func (id SourceID) Label() string {
 	if id.Name == "" || id.Name == string(id.Kind) {
 		return string(id.Kind)
 	}
-	return string(id.Kind) + " " + id.Name
+	return string(id.Kind) + " " + Printable(id.Name)
 }
 
 // Session is one capture's way of writing. Put, Reuse and Concat may be called by several goroutines at once.

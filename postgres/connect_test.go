@@ -22,6 +22,35 @@ import (
 	"github.com/trustlayer/cofre/postgres"
 )
 
+// A role may be given another one to act as, and is left with it; what a database says means its applications.
+func TestConnectAsTheRoleThatWasMeant(t *testing.T) {
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major, testkit.Own())
+		s.Exec(t, "postgres", "CREATE DATABASE acting")
+		s.Exec(t, "postgres", "CREATE ROLE actor LOGIN; CREATE ROLE other; CREATE ROLE third; GRANT other, third TO actor")
+		for _, c := range []struct{ set, want string }{
+			{"ALTER ROLE actor SET role = other", "other"},
+			{"ALTER DATABASE acting SET role = third", "other"}, // the role's own setting counts
+			{"ALTER ROLE actor IN DATABASE acting SET role = third", "actor"},
+			{"ALTER ROLE actor RESET role; ALTER ROLE actor IN DATABASE acting RESET role", "actor"},
+		} {
+			s.Exec(t, "postgres", c.set)
+			to := s.Config("acting")
+			to.User = "actor"
+			conn, err := postgres.Connect(t.Context(), to)
+			if err != nil {
+				t.Errorf("%s: %v", c.set, err)
+				continue
+			}
+			var got string
+			if err := conn.QueryRow(t.Context(), "SELECT current_user").Scan(&got); err != nil || got != c.want {
+				t.Errorf("%s: it acts as %s, want %s: %v", c.set, got, c.want, err)
+			}
+			_ = conn.Close(t.Context())
+		}
+	})
+}
+
 // A role that gives its sessions hardly any time to be idle has sessions all the same: the server ends one that stalls before its first
 // statement, and another is begun that it does not end.
 func TestConnectThoughSessionsAreSoonIdle(t *testing.T) {

@@ -196,11 +196,11 @@ func (c Config) pin(ctx context.Context, conn *pgx.Conn) error {
 	}
 	if begun.role != "none" {
 		// Whoever gave the role of the session another one to act as meant it; a database means its applications.
-		var source string
-		if err := conn.QueryRow(ctx, `SELECT source FROM pg_catalog.pg_settings WHERE name = 'role'`).Scan(&source); err != nil {
+		var database bool
+		if err := conn.QueryRow(ctx, roleOfDatabase).Scan(&database); err != nil {
 			return err
 		}
-		if strings.HasPrefix(source, "database") {
+		if database {
 			if _, err := conn.Exec(ctx, "SET ROLE NONE"); err != nil {
 				return err
 			}
@@ -217,6 +217,15 @@ func (c Config) pin(ctx context.Context, conn *pgx.Conn) error {
 	}
 	return nil
 }
+
+// roleOfDatabase asks whether it was a database that said which role the session acts as: of what may say so, the first counts that names the role of
+// the session and the database, the role, the database, or neither. pg_settings does not list the parameter.
+//
+// Source: PostgreSQL, src/backend/utils/init/postinit.c, process_settings, and guc.h, GucSource.
+const roleOfDatabase = `SELECT coalesce((SELECT NOT s.setdatabase IN (0) FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) c
+ WHERE pg_catalog.starts_with(c, 'role=') AND s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname IN (pg_catalog.current_database())))
+   AND s.setrole IN (0, (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname IN (session_user)))
+ ORDER BY s.setrole IN (0), s.setdatabase IN (0) LIMIT 1), false)`
 
 // beginning is what a session was when it began.
 type beginning struct {

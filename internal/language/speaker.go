@@ -68,7 +68,7 @@ func (s *Speaker) English() bool { return s == nil || s.say == nil }
 // Say renders a message. One that the catalogue does not have, of a repository that a later version wrote, say, is in English.
 func (s *Speaker) Say(m cofre.Message) string {
 	if s.English() || m.Code == "" {
-		return m.Text
+		return m.Shown()
 	}
 	data := make(map[string]string, len(m.Args))
 	for name, v := range m.Args {

@@ -67,7 +67,7 @@ the backups, and here. If both are lost, cofre kit --restore FILE puts it back f
 a file with these lines:
 
 {{.format}}
-`, "kit", text, "format", cofre.Verbatim(k.Format)))
+`, "kit", text, "format", cofre.Block(k.Format)))
 	return k
 }
 
@@ -90,7 +90,7 @@ and here. If both are lost, cofre kit --restore FILE puts it back from a file wi
 these lines, if the configuration has this copy as its repository:
 
 {{.format}}
-`, "url", url, "password", password, "repository", repository, "format", cofre.Verbatim(format))
+`, "url", url, "password", password, "repository", repository, "format", cofre.Block(format))
 }
 
 func (k *Kit) say(text cofre.Message) { k.Text, k.Messages = text.Text, cofre.Messages{text} }
