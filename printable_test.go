@@ -49,3 +49,27 @@ func TestPrintableJSON(t *testing.T) {
 		t.Errorf("%q came back as %q, %v", name, back["name"], err)
 	}
 }
+
+// Words of others draw no line of their own, whether they are an argument, a message that is one, all that is said, or the label of a source.
+func TestWordsOfOthersStayOnOneLine(t *testing.T) {
+	t.Parallel()
+	const name, want = "db\nlevel reached: content", `db\nlevel reached: content`
+	for what, got := range map[string]string{
+		"argument": cofre.Say("test.kept", "{{.name}}", "name", name).Text,
+		"message":  cofre.Say("test.kept", "{{.name}}", "name", cofre.Verbatim(name)).Text,
+		"all":      cofre.Verbatim(name).Shown(),
+	} {
+		if got != want {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
+	if got := (cofre.SourceID{Kind: cofre.KindDatabase, Name: name}).Label(); got != "database "+want {
+		t.Errorf("label: %q", got)
+	}
+	if got := cofre.Verbatim(name).Text; got != name {
+		t.Errorf("what a program reads: %q", got)
+	}
+	if got := cofre.Say("test.kept", "{{.kit}}", "kit", cofre.Block("two\nlines")).Text; got != "two\nlines" {
+		t.Errorf("words of our own: %q", got)
+	}
+}

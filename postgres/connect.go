@@ -36,9 +36,12 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	}
 	err = c.pin(ctx, conn)
 	if err != nil && ctx.Err() == nil && cutShort(conn, err) {
-		// Role or database give a session so little time that it ended before it could be told anything.
+		// Role or database give a session so little time that it ended, or its first statement did, before it could be told anything.
 		_ = conn.Close(context.WithoutCancel(ctx))
-		addOptions(p.RuntimeParams, "-c idle_session_timeout=0")
+		addOptions(p.RuntimeParams, "-c statement_timeout=0")
+		if !strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "13") {
+			addOptions(p.RuntimeParams, "-c idle_session_timeout=0")
+		}
 		if conn, err = login(ctx, p); err != nil {
 			return nil, connectError(ctx, c, err)
 		}
@@ -55,14 +58,20 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// cutShort reports whether the server may have ended a session because it was told nothing for a moment: idle_session_timeout, from 14. What it
-// says of that is lost if it comes while the session is written to.
+// cutShort reports whether the server may have ended a session because it was told nothing for a moment (idle_session_timeout, from 14), or its first
+// statement because that took one (statement_timeout). What it says of the former is lost if it comes while the session is written to.
 func cutShort(conn *pgx.Conn, err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
-		return server.Code == "57P05"
+		return server.Code == "57P05" || canceled(err)
 	}
 	return conn.IsClosed() && !strings.HasPrefix(conn.PgConn().ParameterStatus("server_version"), "13")
+}
+
+// canceled reports whether a statement was given too little time.
+func canceled(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == "57014"
 }
 
 // failure is a condition with the error that led to it, and a text that says it once.

@@ -60,6 +60,7 @@ func TestConnectThoughSessionsAreSoonIdle(t *testing.T) {
 		}
 		s := testkit.Postgres(t, major, testkit.Own())
 		s.Exec(t, "postgres", "CREATE ROLE hurried LOGIN SUPERUSER; ALTER ROLE hurried SET idle_session_timeout = '1ms'")
+		s.Exec(t, "postgres", "ALTER ROLE hurried SET statement_timeout = '1ms'")
 		c := s.Config("postgres")
 		c.User = "hurried"
 		for range 20 {

@@ -1,9 +1,14 @@
 package logical
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 )
@@ -50,4 +55,37 @@ func (s Setting) Statement(db string) string {
 		return fmt.Sprintf("ALTER ROLE %s IN DATABASE %s SET %s TO %s", pgarchive.Quote(s.Role), db, name, value)
 	}
 	return fmt.Sprintf("ALTER DATABASE %s SET %s TO %s", db, name, value)
+}
+
+// NotPermitted are those of settings that the role of a session may not make: of roles that are not its own, and of parameters that are for superusers.
+// The server is asked, in transactions that are rolled back: whom it permits what differs by version and by what is granted. Those of a database are asked as the
+// role's own.
+//
+// Errors: the server's, but for a refusal.
+func NotPermitted(ctx context.Context, conn *pgx.Conn, settings []Setting) (not []Setting, err error) {
+	var database, role string
+	if len(settings) > 0 {
+		err = conn.QueryRow(ctx, "SELECT current_database(), current_user").Scan(&database, &role)
+	}
+	for _, s := range settings {
+		if err != nil {
+			return not, err
+		}
+		asked := s
+		if asked.Role == "" {
+			asked.Role = role
+		}
+		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, asked.Statement(pgarchive.Quote(database)))
+			return errors.Join(err, tx.Rollback(ctx))
+		})
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "42501" {
+			not = append(not, s)
+		}
+		if errors.Is(err, pgx.ErrTxClosed) || refused != nil {
+			err = nil // what else is wrong with a value is found when it is set
+		}
+	}
+	return not, err
 }

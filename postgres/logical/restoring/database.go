@@ -138,7 +138,7 @@ func (t *Target) dressDatabase(ctx context.Context) error {
 		sql = append(sql, "ALTER DATABASE "+db+" OWNER TO "+pgarchive.Quote(d.Owner))
 	}
 	for _, s := range d.Settings {
-		if s.Role != "" && !t.server.roles[s.Role] {
+		if slices.Contains(t.settingsLeft, s) {
 			continue // the plan said so
 		}
 		sql = append(sql, s.Statement(db))
@@ -204,7 +204,7 @@ func (t *Target) setMeaning(ctx context.Context) error {
 	}
 	defer postgres.Close(ctx, conn)
 	for _, s := range d.Settings {
-		if !s.HasMeaning() {
+		if !s.HasMeaning() || slices.Contains(t.settingsLeft, s) {
 			continue
 		}
 		if _, err := conn.Exec(ctx, s.Statement(pgarchive.Quote(t.staged))); err != nil {

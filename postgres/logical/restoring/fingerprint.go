@@ -187,11 +187,13 @@ func (c *checker) leftOut() fingerprint.Options {
 		NoOwner: c.o.NoOwner, NoPrivileges: c.o.NoPrivileges, NoData: !c.sel.Sections[pgarchive.SectionData],
 		Except: map[string]bool{}, Part: c.part(),
 	}
-	for _, s := range c.Facts.Database.Settings {
-		if s.Role != "" && !c.server.roles[s.Role] {
-			for _, role := range []string{s.Role, pgarchive.Quote(s.Role)} { // the server quotes what needs it
-				o.Except["setting "+s.Name+" of role "+role] = true
-			}
+	for _, s := range c.settingsLeft {
+		if s.Role == "" {
+			o.Except["setting "+s.Name] = true
+			continue
+		}
+		for _, role := range []string{s.Role, pgarchive.Quote(s.Role)} { // the server quotes what needs it
+			o.Except["setting "+s.Name+" of role "+role] = true
 		}
 	}
 	return o

@@ -249,8 +249,26 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 	for _, s := range t.Facts.Database.Settings {
 		if s.Role != "" && !t.server.roles[s.Role] {
 			p.Note(cofre.Say("database.setting_left_out", "setting {{.name}} of role {{.role}} is left out: the server does not have the role", "name", s.Name, "role", s.Role))
+			t.settingsLeft = append(t.settingsLeft, s)
 		}
 	}
+	return t.leaveSettings(ctx, conn, p)
+}
+
+// leaveSettings leaves out what the role that restores may not set, and says who may. A database is restored without it; whoever may sets it afterwards.
+func (t *Target) leaveSettings(ctx context.Context, conn *pgx.Conn, p *cofre.Plan) error {
+	if t.server.Role.Superuser {
+		return nil
+	}
+	rest := slices.DeleteFunc(slices.Clone(t.Facts.Database.Settings), func(s logical.Setting) bool { return slices.Contains(t.settingsLeft, s) })
+	not, err := logical.NotPermitted(ctx, conn, rest)
+	if err != nil {
+		return fmt.Errorf("ask which settings of the database may be made: %w", err)
+	}
+	for _, s := range not {
+		p.Note(cofre.Say("database.setting_not_permitted", "setting {{.name}} is left out, since {{.role}} may not make it; afterwards, as a superuser, in psql: {{.sql}}", "name", s.Name, "role", t.server.user, "sql", s.Statement(pgarchive.Quote(t.o.Name))+";"))
+	}
+	t.settingsLeft = append(t.settingsLeft, not...)
 	return nil
 }
 

@@ -262,3 +262,31 @@ func TestSafeRefusesPowers(t *testing.T) {
 		}
 	})
 }
+
+// What the role that restores may not set is left out by name, and nothing else is; afterwards whoever may does it with the command of the plan.
+func TestSettingsThatARoleMayNotMakeAreLeftOut(t *testing.T) {
+	t.Parallel()
+	testkit.EachMajor(t, func(t *testing.T, major int) {
+		s := testkit.Postgres(t, major)
+		db := s.Database(t)
+		role, server := ordinary(t, s, db, db+"_again")
+		s.Exec(t, db, `CREATE TABLE rows AS SELECT 1 AS a; ALTER TABLE rows OWNER TO "`+role+`"`)
+		s.Exec(t, "postgres", `ALTER DATABASE "`+db+`" SET work_mem = '5MB'; ALTER DATABASE "`+db+`" SET log_statement = 'none'; ALTER ROLE "`+role+`" IN DATABASE "`+db+`" SET work_mem = '6MB'; ALTER ROLE postgres IN DATABASE "`+db+`" SET work_mem = '7MB'`)
+		captured := logicaltest.CaptureOf(t, s, db, dump.Options{})
+		plan, proof, _, err := logicaltest.Restore(t, captured, restoring.Options{Server: server, Name: db + "_again", NoOwner: true})
+		if err != nil {
+			t.Fatalf("%+v, %v", proof, err)
+		}
+		notes := strings.Join(plan.Notes, "\n")
+		for _, sql := range []string{`ALTER DATABASE "` + db + `_again" SET "log_statement" TO 'none';`, `ALTER ROLE "postgres" IN DATABASE "` + db + `_again" SET "work_mem" TO '7MB';`} {
+			if !strings.Contains(notes, "afterwards, as a superuser, in psql: "+sql) {
+				t.Errorf("%s is not in %q", sql, notes)
+			}
+			s.Exec(t, "postgres", sql)
+		}
+		const all = `SELECT string_agg(setrole::regrole || ' ' || setconfig::text, ' ' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = '%s')`
+		if want, got := s.Query(t, "postgres", strings.ReplaceAll(all, "%s", db)), s.Query(t, "postgres", strings.ReplaceAll(all, "%s", db+"_again")); want != got {
+			t.Errorf("settings %s, want %s", got, want)
+		}
+	})
+}

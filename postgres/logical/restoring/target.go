@@ -72,24 +72,25 @@ type Target struct {
 	o    Options
 	tree cofre.Tree
 	logical.Component
-	sel        *logical.Selection
-	server     serverFacts
-	staged     string
-	kept       string // what the replaced database is called, after the rename
-	created    bool
-	published  bool
-	adopted    bool                // staged was made, and kept, by an earlier restore
-	root       cofre.ObjectID      // of the component
-	roles      []globals.Statement // to be run before anything else
-	failed     []failedStatement
-	without    []string // extensions that insist on another database, and are left out
-	losing     sync.Mutex
-	lost       []lost           // by losing while rows are loaded
-	broken     []int            // by losing: dump ids of rows that could not be read to their end
-	opened     []foreignkey.Key // foreign keys that were there, and say no more that they hold
-	afterwards []cofre.Next     // what can be done when the copy has its name
-	off        *checks.Off      // constraints that are put off, if the restore is safe
-	loaded     []cofre.Checked  // what differed before they were to be made
+	sel          *logical.Selection
+	server       serverFacts
+	staged       string
+	kept         string // what the replaced database is called, after the rename
+	created      bool
+	published    bool
+	adopted      bool                // staged was made, and kept, by an earlier restore
+	root         cofre.ObjectID      // of the component
+	roles        []globals.Statement // to be run before anything else
+	failed       []failedStatement
+	settingsLeft []logical.Setting // of the database, and of roles in it
+	without      []string          // extensions that insist on another database, and are left out
+	losing       sync.Mutex
+	lost         []lost           // by losing while rows are loaded
+	broken       []int            // by losing: dump ids of rows that could not be read to their end
+	opened       []foreignkey.Key // foreign keys that were there, and say no more that they hold
+	afterwards   []cofre.Next     // what can be done when the copy has its name
+	off          *checks.Off      // constraints that are put off, if the restore is safe
+	loaded       []cofre.Checked  // what differed before they were to be made
 }
 
 var _ cofre.Target = (*Target)(nil)
