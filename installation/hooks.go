@@ -27,7 +27,7 @@ func (in *Installation) begin(ctx context.Context, kind cofre.RunKind, about obs
 		err = in.journaled(kind, err)
 		run.End(ctx, err)
 		if outermost {
-			in.noteEnd(ctx)
+			in.noteEnd(ctx, kind, err)
 			if in.purpose == toWrite {
 				reserve.Do(ctx, in.cfg.Repository, reserve.After(kind))
 			}

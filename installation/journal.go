@@ -113,8 +113,8 @@ func lookAtIt(err error) error {
 	return cofre.WithHint(err, hint)
 }
 
-// noteEnd writes what is left of a run. What cannot be written is a warning: the run itself has ended as it has.
-func (in *Installation) noteEnd(ctx context.Context) {
+// noteEnd writes what is left of a run, which has ended with ran. What cannot be written is a warning, unless nothing ran because of it.
+func (in *Installation) noteEnd(ctx context.Context, kind cofre.RunKind, ran error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalBound)
 	defer cancel()
 	if in.recording.Waiting() && in.repo != nil && in.unjournaled == nil {
@@ -125,7 +125,7 @@ func (in *Installation) noteEnd(ctx context.Context) {
 		err = in.unjournaled
 	}
 	// A repository of before has no journal before it is written to.
-	if err != nil && !errors.Is(err, cofre.ErrNotFound) {
+	if err != nil && !errors.Is(err, cofre.ErrNotFound) && !(kind != cofre.RunVerify && errors.Is(ran, cofre.ErrFindings) && in.mayWrite() != nil) {
 		in.warn(cofre.Say("journal.run_not_written", "the journal does not say that this ran: {{.cause}}", "cause", err))
 	}
 }

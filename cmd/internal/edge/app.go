@@ -4,6 +4,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -270,13 +272,42 @@ func (a *App) finish(ctx context.Context, err error) int {
 // Document prints the JSON document of a command.
 func (a *App) Document(v any) error {
 	a.printed = true
-	enc := json.NewEncoder(cofre.PrintableJSON(Raw(a.Out))) // names stay as they are
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(noNulls(v)); err != nil {
+	err := enc.Encode(noNulls(v))
+	if err == nil {
+		_, err = cofre.PrintableJSON(Raw(a.Out)).Write(a.pastedHints(text.Bytes())) // names stay as they are
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w", errOutput, err)
 	}
 	return nil
+}
+
+// hintField is a hint in an indented document: it has a line of its own.
+var hintField = regexp.MustCompile(`(?m)^( *"hint": )("(?:[^"\\]|\\.)*")`)
+
+// pastedHints is a document with the commands in its hints as this person has to type them.
+func (a *App) pastedHints(document []byte) []byte {
+	if a.ConfigFile == "" {
+		return document
+	}
+	return hintField.ReplaceAllFunc(document, func(field []byte) []byte {
+		in := hintField.FindSubmatch(field)
+		var hint string
+		if json.Unmarshal(in[2], &hint) != nil {
+			return field
+		}
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if enc.Encode(a.Pasted(hint)) != nil {
+			return field
+		}
+		return slices.Concat(in[1], bytes.TrimSpace(text.Bytes()))
+	})
 }
 
 // forTerminal is an error on one line. The problems of a configuration have a line each, as editors read them.

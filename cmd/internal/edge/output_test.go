@@ -65,3 +65,22 @@ func TestCommandsStayWhole(t *testing.T) {
 		}
 	}
 }
+
+// A hint in a document is what this person has to type, as it is on the terminal; what else a document says stays.
+func TestHintsOfADocumentHaveTheConfiguration(t *testing.T) {
+	var out bytes.Buffer
+	a := &App{Stdio: Stdio{Out: &out}, ConfigFile: "/etc/my own.yaml"}
+	if err := a.Document(map[string]any{"error": map[string]string{"hint": "a \"word\" & then: cofre verify", "message": "cofre verify"}, "name": "x\n\"hint\": \"cofre verify\""}); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Error struct{ Hint, Message string }
+		Name  string
+	}
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Error.Hint != `a "word" & then: cofre --config '/etc/my own.yaml' verify` || got.Error.Message != "cofre verify" || got.Name != "x\n\"hint\": \"cofre verify\"" {
+		t.Errorf("%s", &out)
+	}
+}
