@@ -22,10 +22,10 @@ var emptied = map[string]bool{
 // an earlier recovery.
 //
 // Source: PostgreSQL, src/backend/backup/basebackup.c, excludeFiles. The signal files are ours to add: the
-// restore decides what the restored cluster does.
+// restore decides what the restored cluster does; and recovery.conf of versions up to 11, with which no later one starts.
 var omitted = map[string]bool{
 	"postmaster.pid": true, "postmaster.opts": true, "postgresql.auto.conf.tmp": true, "current_logfiles.tmp": true,
-	"standby.signal": true, "recovery.signal": true, "lost+found": true,
+	"standby.signal": true, "recovery.signal": true, "recovery.conf": true, "lost+found": true,
 	pgdata.BackupLabelFile: true, pgdata.TablespaceMapFile: true, pgdata.BackupManifestFile: true,
 	datadir.RecoveryFile: true, datadir.MarkerFile: true, datadir.AdoptFile: true, datadir.AdoptLog: true, datadir.PIDFile: true, datadir.SpoolDir: true,
 }
