@@ -21,7 +21,7 @@ type Options struct {
 	Load func() (*config.Config, error)
 	// Reload has the configuration read again at each value; nil never.
 	Reload <-chan struct{}
-	// Listen is the address of /livez and /readyz; empty listens nowhere.
+	// Listen is the address of /metrics, /livez and /readyz; empty listens nowhere.
 	Listen string
 	// Listening is told the address that is listened at; nil is told nothing.
 	Listening func(net.Addr)
@@ -112,6 +112,8 @@ type agent struct {
 	reads  bool      // it is read right now
 	readAt time.Time // not before
 
+	scraped scraped
+
 	mu    sync.Mutex
 	ready error // why the agent is not ready; nil if it is
 	beat  atomic.Int64
@@ -173,6 +175,7 @@ func (a *agent) listen(ctx context.Context) (stop func(), err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.lives()) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.isReady()) })
+	mux.HandleFunc("GET /metrics", a.scrape)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	go func() { _ = server.Serve(l) }() // it ends with Close
 	return func() { _ = server.Close() }, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/turn"
+	"github.com/trustlayer/cofre/status"
 )
 
 // Hands is what an agent works with: an installation, or what a test has in its place. Its methods may be called by several goroutines.
@@ -28,6 +29,8 @@ type Hands interface {
 	Stream(ctx context.Context, o cofre.Observer) error
 	// Heartbeat has the server commit something, so that its WAL goes on.
 	Heartbeat(ctx context.Context) error
+	// Status says how the installation stands.
+	Status(ctx context.Context) (*status.Status, error)
 }
 
 // product is an installation, opened anew for everything that is done: what is idle holds nothing.
@@ -86,6 +89,14 @@ func (p *product) Stream(ctx context.Context, o cofre.Observer) error {
 
 func (p *product) Heartbeat(ctx context.Context) error {
 	return p.with(ctx, nil, func(in *installation.Installation) error { return in.WAL().Heartbeat(ctx) })
+}
+
+func (p *product) Status(ctx context.Context) (s *status.Status, err error) {
+	err = p.with(ctx, nil, func(in *installation.Installation) (err error) {
+		s, err = in.Status(ctx)
+		return err
+	})
+	return s, err
 }
 
 // lines tells what hooks say, line by line, as notes of the run.

@@ -21,7 +21,11 @@ func (a *agent) loop(ctx context.Context) {
 		if a.o.Manager.Told() {
 			a.o.Manager.Alive(a.status())
 		}
-		timer := time.NewTimer(a.look(ctx))
+		wait := a.look(ctx)
+		if a.o.Listen != "" {
+			a.publish()
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 		case do := <-a.events:

@@ -36,14 +36,14 @@ What ran is read from the repository: killed, it goes on where it was, also on a
 done by one. SIGTERM and Ctrl-C end it within a minute (exit 0); what runs is ended cleanly, and begun again by the next start. SIGHUP has
 the configuration read again; one that is wrong is refused, and the old one stays.
 
-/livez answers whether it runs, /readyz whether it knows what ran. It writes its log to stderr, as the section log says.`,
+/metrics says to Prometheus how the installation stands, /livez whether it runs, /readyz whether it knows what ran. It writes its log to stderr, as the section log says.`,
 		Example: `  cofre serve
   cofre serve --config /etc/cofre/cofre.yaml --listen 127.0.0.1:9808`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context(), a) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.listen, "listen", "127.0.0.1:9808", "`ADDRESS` of /livez and /readyz; empty: none")
+	f.StringVar(&c.listen, "listen", "127.0.0.1:9808", "`ADDRESS` of /metrics, /livez and /readyz; empty: none")
 	f.DurationVar(&c.duration, "for", 0, "end after this `DURATION` (default: never)")
 	return cmd
 }
