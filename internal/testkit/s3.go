@@ -1,8 +1,10 @@
 package testkit
 
 import (
+	"cmp"
 	"context"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -18,14 +20,14 @@ import (
 	"github.com/trustlayer/cofre/internal/secret"
 )
 
-// S3Server is a real S3 server (versitygw) of one test, on a loopback port of its own.
+// S3Server is a real S3 server of one test, on a loopback port of its own: versitygw, or the program of MinIO that COFRE_MINIO names.
 type S3Server struct {
 	Endpoint  string // http://127.0.0.1:PORT
 	Region    string
 	AccessKey string
 	SecretKey string
 	Bucket    string // exists, and is empty
-	Dir       string // where the server keeps its objects: Dir/BUCKET/KEY
+	Dir       string // where versitygw keeps its objects: Dir/BUCKET/KEY
 
 	process *os.Process
 	done    chan struct{} // closed when the process has ended
@@ -34,7 +36,7 @@ type S3Server struct {
 // S3 starts a server that ends with the test, and makes a bucket in it.
 func S3(t testing.TB) *S3Server {
 	t.Helper()
-	program := versitygw()
+	program := cmp.Or(os.Getenv("COFRE_MINIO"), versitygw())
 	if program == "" {
 		Missing(t, "s3", "versitygw is not installed: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0")
 	}
@@ -88,7 +90,10 @@ func (s *S3Server) start(t testing.TB, program string) error {
 	}
 	defer output.Close()
 	cmd := exec.Command(program, "--port", address, "--quiet", "--keep-alive", "posix", s.Dir)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey)
+	if program == os.Getenv("COFRE_MINIO") {
+		cmd = exec.Command(program, "server", "--quiet", "--address", address, s.Dir)
+	}
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+s.AccessKey, "ROOT_SECRET_KEY="+s.SecretKey, "MINIO_ROOT_USER="+s.AccessKey, "MINIO_ROOT_PASSWORD="+s.SecretKey)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -142,7 +147,12 @@ func (s *S3Server) MakeBucket(t testing.TB, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Hang)
 	defer cancel()
-	if err := s.Client(t).MakeBucket(ctx, name, minio.MakeBucketOptions{Region: s.Region}); err != nil {
+	err := s.Client(t).MakeBucket(ctx, name, minio.MakeBucketOptions{Region: s.Region})
+	for err != nil && ctx.Err() == nil && minio.ToErrorResponse(err).StatusCode == http.StatusServiceUnavailable { // MinIO listens before it serves
+		time.Sleep(50 * time.Millisecond)
+		err = s.Client(t).MakeBucket(ctx, name, minio.MakeBucketOptions{Region: s.Region})
+	}
+	if err != nil {
 		t.Fatalf("make bucket %s: %v", name, err)
 	}
 }
