@@ -91,8 +91,12 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	problems = append(problems, found...)
-	if found, err = v.files.Spares(ctx); err != nil {
+	found, single, err := v.files.Spares(ctx)
+	if err != nil {
 		return err
+	}
+	if len(single) > 0 {
+		v.Observer.Observe(readback.Single(single))
 	}
 	problems = append(problems, found...)
 	unsealed, found, err := v.checkUnsealed(ctx, ledger)

@@ -172,11 +172,10 @@ func (c *Check) Sealed(ctx context.Context) ([]seal.Problem, error) {
 	return found, ctx.Err()
 }
 
-// Spares compares the second copies that there are. One that is missing the next backup makes.
+// Spares compares the second copies that there are, and names those that are missing: the next backup makes them.
 //
 // Errors: of the store.
-func (c *Check) Spares(ctx context.Context) ([]seal.Problem, error) {
-	var found []seal.Problem
+func (c *Check) Spares(ctx context.Context) (found []seal.Problem, missing []string, err error) {
 	for _, name := range slices.Sorted(maps.Keys(c.ledger.Records)) {
 		rec := c.ledger.Records[name]
 		id, ok := c.Naming.ID(name)
@@ -184,17 +183,20 @@ func (c *Check) Spares(ctx context.Context) ([]seal.Problem, error) {
 			continue
 		}
 		if _, ok := c.objects[rec.Name]; !ok {
+			if _, first := c.objects[name]; first {
+				missing = append(missing, rec.Name)
+			}
 			continue
 		}
 		what, err := c.record(ctx, rec)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if what != "" {
 			found = append(found, seal.Problem{Name: rec.Name, What: what})
 		}
 	}
-	return found, nil
+	return found, missing, nil
 }
 
 // record compares one file. One that is not due must have its length.
@@ -254,4 +256,11 @@ func (c *Check) StillThere(ctx context.Context, problems []seal.Problem) ([]seal
 		}
 		return l.Removed[p.Name] || id != "" && l.Removed[c.Naming.Name(id)]
 	}), nil
+}
+
+// Single says which second copies are not there.
+func Single(missing []string) cofre.Event {
+	return cofre.Event{At: time.Now(), Type: cofre.TypeNote}.Saying(cofre.SayN("repository.single", len(missing),
+		"{{.name}} is not there, the second copy of a file whose first is: nothing is lost; a capture was killed before it wrote it, or the storage has lost it; the next backup writes it",
+		"{{.n}} second copies of files whose first is there are not, {{.name}} and others: nothing is lost; captures were killed before they wrote them, or the storage has lost them; the next backup writes them", "name", missing[0]))
 }
