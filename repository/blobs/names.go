@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/format"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/repository/seal"
@@ -28,6 +29,25 @@ func namingFor(address string) Naming {
 		return folderNames{}
 	}
 	return bucketNames{}
+}
+
+// AsCopied has a repository go by the names that it has, if it was copied file by file from a store of the other kind: a folder into a bucket, or a bucket
+// into a folder. It reports whether it was; no other repository is where this one is looked for.
+//
+// Errors: the store's.
+func (b *Storage) AsCopied(ctx context.Context) (bool, error) {
+	other := Naming(bucketNames{})
+	if b.Naming == other {
+		other = folderNames{}
+	}
+	switch _, err := b.Store.Stat(ctx, other.Name(format.KopiaRepositoryBlobID)); {
+	case errors.Is(err, cofre.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	b.Naming = other
+	return true, nil
 }
 
 // Kopia's sharding of folders, as written to shardsName when a repository is made.

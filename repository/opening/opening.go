@@ -43,6 +43,13 @@ func UniqueID(ctx context.Context, b *blobs.Storage, url string) (string, error)
 	name := b.From(format.KopiaRepositoryBlobID)
 	text, err := bounded.Read(ctx, b.Store, name, blobs.LargestFormat)
 	if errors.Is(err, cofre.ErrNotFound) {
+		copied, copiedErr := b.AsCopied(ctx)
+		if copiedErr != nil {
+			return "", copiedErr
+		}
+		if copied {
+			return UniqueID(ctx, b, url)
+		}
 		if _, spareErr := b.Store.Stat(ctx, blobs.SpareName(format.KopiaRepositoryBlobID)); spareErr == nil {
 			return "", fmt.Errorf("%s is missing: %w", b.Naming.Name(format.KopiaRepositoryBlobID), cofre.ErrCorrupt)
 		}
