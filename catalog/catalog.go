@@ -147,6 +147,7 @@ type Want struct {
 	Installation string // for "latest": only points of this installation
 	Kind         cofre.Kind
 	Name         string // of the component
+	There        bool   // for "latest": the newest that is there will do, though newer ones are gone or may be
 }
 
 func (w Want) matches(p cofre.RecoveryPoint) bool {
@@ -194,10 +195,13 @@ func (c *Catalog) Installations() []string {
 func (c *Catalog) Find(ref string, want Want) (cofre.RecoveryPoint, error) {
 	if ref == Latest {
 		c.byTime()
-		if why := cmp.Or(c.lacks, c.doubt); why != nil {
+		if why := cmp.Or(c.lacks, c.doubt); why != nil && !want.There {
 			return cofre.RecoveryPoint{}, unknown(why)
 		}
 		p, err := c.latest(want)
+		if want.There {
+			return p, err
+		}
 		if gone := c.after(p.ID, want); gone != nil && (err == nil || errors.Is(err, cofre.ErrNotFound)) {
 			return cofre.RecoveryPoint{}, unknown(gone)
 		}

@@ -33,6 +33,13 @@ type way struct {
 func (in *Installation) recoveryWay(ctx context.Context, cat *catalog.Catalog, target cofre.RecoveryTarget, ref string) (way, error) {
 	want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindCluster}
 	named := ref != ""
+	// The WAL leads to a moment from any base backup of before. Where it ends, and where the newest base backup does, only those say that are gone.
+	if moment := !target.At.IsZero() || target.LSN != 0 || target.XID != 0 || target.Name != ""; moment && !named {
+		want.There = true
+		if why := cat.Missing(); why != nil {
+			in.warn(cofre.Say("recover.from_what_is_there", "{{.why}}; the way begins with a base backup that is there", "why", why))
+		}
+	}
 	ref = cmp.Or(ref, catalog.Latest)
 	point, comp, err := cat.Component(ref, want)
 	if err != nil {
