@@ -56,6 +56,7 @@ func (c *serveCommand) run(ctx context.Context, a *app) error {
 		return err
 	}
 	log := slog.New(logHandler(a, cfg.Log))
+	a.LogTo(log)
 	first := cfg
 	return agent.Run(ctx, agent.Options{
 		Load: func() (*config.Config, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -98,6 +99,9 @@ state_dir: state
 		t.Errorf("%s", list)
 	}
 	for line := range strings.Lines(second.log()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("what is no JSON is among the lines of the log: %q", line)
+		}
 		if strings.Contains(line, "task_") && !strings.Contains(line, `"run":"`) {
 			t.Errorf("a line of a run without its id: %s", line)
 		}

@@ -10,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -51,6 +53,9 @@ type App struct {
 
 	// printed is true once a JSON document is on stdout: there is exactly one.
 	printed bool
+
+	// log is where LogTo has everything said from then on; it is set by Run, and read by other goroutines.
+	log *atomic.Pointer[slog.Logger]
 }
 
 // Stdio is the terminal or the pipes of one call. Data goes to Out; talk, questions and bars go to Err.
@@ -97,13 +102,29 @@ func (a *App) Root(root *cobra.Command, commands ...*cobra.Command) *cobra.Comma
 	return root
 }
 
+// LogTo has what is otherwise said to a person on stderr be lines of a log: who reads the log of a command that writes one expects nothing else there.
+func (a *App) LogTo(l *slog.Logger) { a.log.Store(l) }
+
+// logged is the log of a command that writes one; nil without it.
+func (a *App) logged() *slog.Logger { return a.log.Load() }
+
+// waits says what is waited for.
+func (a *App) waits(m cofre.Message) {
+	if a.Quiet { // what ends well was nothing, and what does not is the error
+		return
+	}
+	waiting := cofre.Say("edge.waiting", "waiting: {{.what}}", "what", m)
+	if log := a.logged(); log != nil {
+		log.Info("note", "text", a.Text(waiting))
+		return
+	}
+	a.Line(a.Err, waiting)
+}
+
 // Run carries out one command line and returns the exit code.
 func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
-	ctx = s3client.WithTeller(ctx, func(m cofre.Message) {
-		if !a.Quiet { // what ends well was nothing, and what does not is the error
-			a.Line(a.Err, cofre.Say("edge.waiting", "waiting: {{.what}}", "what", m))
-		}
-	})
+	a.log = new(atomic.Pointer[slog.Logger])
+	ctx = s3client.WithTeller(ctx, a.waits)
 	// A wrong flag ends the reading of the command line, possibly before --json is read.
 	a.JSON = slices.Contains(args, "--json")
 	a.speaker = language.For(a.spoken(args))
@@ -137,7 +158,11 @@ func (a *App) interruptible(ctx context.Context) (context.Context, func()) {
 	go func() {
 		select {
 		case <-signals:
-			fmt.Fprintln(a.Err, "\ncofre: "+told)
+			if log := a.logged(); log != nil {
+				log.Info("note", "text", told)
+			} else {
+				fmt.Fprintln(a.Err, "\ncofre: "+told)
+			}
 			cancel(cofre.ErrInterrupted)
 		case <-done:
 			return
@@ -256,8 +281,17 @@ func (a *App) finish(ctx context.Context, err error) int {
 		Say(a.Err, "cofre: ", a.forTerminal(a.Refused))
 		return code
 	}
+	hint := cofre.HintOf(err)
+	if log := a.logged(); log != nil {
+		var more []any
+		if !hint.IsZero() {
+			more = []any{"hint", a.Text(hint)}
+		}
+		log.Error(a.forTerminal(err), more...)
+		return code
+	}
 	Say(a.Err, "cofre: ", a.forTerminal(err))
-	if hint := cofre.HintOf(err); !hint.IsZero() {
+	if !hint.IsZero() {
 		Say(a.Err, a.Text(HintWord())+": ", a.Text(hint))
 	}
 	if a.JSON && !a.printed {
