@@ -108,7 +108,7 @@ func (l *Lease) take(ctx context.Context) error {
 	return l.next(ctx, l.record)
 }
 
-// free returns nil if a generation was given back, has outlived its term, or is of a process of this machine that has ended.
+// free returns nil if a generation was given back, by this process also without the store hearing of it, has outlived its term, or is of a process of this machine that has ended.
 func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) error {
 	held, err := read(ctx, l.store, l.name, generation)
 	switch {
@@ -116,7 +116,7 @@ func (l *Lease) free(ctx context.Context, generation int64, modified time.Time) 
 		held = Record{Host: "?", For: "?", Term: Seconds(longest / time.Second)}
 	case err != nil:
 		return err
-	case held.Released:
+	case held.Released || isUnheard(held.Nonce):
 		return nil
 	case store.IsFolder(l.store.URL()) && hasEnded(held.Process, held.PID):
 		// Nothing that it asked a folder for is still on its way. A server may carry out later what it was asked for.
@@ -215,13 +215,25 @@ func (l *Lease) Commit(ctx context.Context, what string) error {
 
 // Release gives the lease back. A lease that was lost needs none.
 //
-// Errors: those of the store; the lease then ends with its term.
+// Errors: those of the store; the lease then ends with its term, and for this process at once.
 func (l *Lease) Release(ctx context.Context) error {
 	err := l.say(ctx, "release", func(r *Record) { r.Released = true })
 	if errors.Is(err, ErrLost) {
 		return nil
 	}
+	if err != nil {
+		unheard.Store(l.record.Nonce, true)
+	}
 	return err
+}
+
+// unheard are the leases that this process has given back, by their nonces, of which the store did not hear. A process that lives long, in front of a store that was away, would
+// wait for itself otherwise. What it asked the store for may still be on its way, but only to create a generation that is not there.
+var unheard sync.Map
+
+func isUnheard(nonce string) bool {
+	_, is := unheard.Load(nonce)
+	return is
 }
 
 func (l *Lease) say(ctx context.Context, verb string, change func(*Record)) error {

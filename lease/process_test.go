@@ -2,8 +2,10 @@ package lease_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -70,6 +72,53 @@ func TestTheLeaseOfAProcessThatWasKilled(t *testing.T) {
 	if _, err := lease.Acquire(t.Context(), elsewhere{held(name, pid)}, "prune", lease.Options{}); !errors.Is(err, cofre.ErrLocked) {
 		t.Errorf("on a server, where requests may be on their way: %v", err)
 	}
+}
+
+// TestALeaseThatTheStoreDidNotHearOf was given back while the store was away: the process that did so need not wait for it, another must.
+func TestALeaseThatTheStoreDidNotHearOf(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Config{URL: t.TempDir(), Create: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &away{Store: st}
+	given, err := lease.Acquire(t.Context(), s, "agent", lease.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lease.Acquire(t.Context(), s, "agent", lease.Options{}); !errors.Is(err, cofre.ErrLocked) {
+		t.Errorf("a lease that is held was taken: %v", err)
+	}
+	s.is = true
+	if err := given.Release(t.Context()); err == nil {
+		t.Error("a store that is away has heard")
+	}
+	s.is = false
+	again, err := lease.Acquire(t.Context(), s, "agent", lease.Options{})
+	if err != nil {
+		t.Fatalf("the process waits for itself: %v", err)
+	}
+	if _, err := lease.Acquire(t.Context(), s, "agent", lease.Options{}); !errors.Is(err, cofre.ErrLocked) {
+		t.Errorf("its next lease was taken, too: %v", err)
+	}
+	if err := given.Renew(t.Context()); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("one that was given back is renewed: %v", err)
+	}
+	if err := again.Commit(t.Context(), "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// away is a store that now and then creates nothing.
+type away struct {
+	cofre.Store
+	is bool
+}
+
+func (s *away) Create(ctx context.Context, name string, r io.Reader, size int64) error {
+	if s.is {
+		return errors.New("away")
+	}
+	return s.Store.Create(ctx, name, r, size)
 }
 
 // elsewhere is a store that is no folder.
