@@ -148,7 +148,9 @@ func source(of status.Source, say sayer) {
 	if !of.LevelAt.IsZero() {
 		each("cofre_backup_verified_timestamp_seconds", "When the newest backup that is whole was proven, and how deep.", unix(of.LevelAt), "level", string(of.Level))
 	}
-	each("cofre_backup_overdue_seconds", "Since when a backup is due and has not come; 0 if none is.", of.Overdue.Seconds())
+	if of.Success != nil || of.Overdue > 0 { // otherwise it is not known since when
+		each("cofre_backup_overdue_seconds", "Since when a backup is due and has not come; 0 if none is.", of.Overdue.Seconds())
+	}
 	each("cofre_backups_restorable", "Backups that can be restored whole.", float64(of.Restorable))
 	each("cofre_backups_damaged", "Backups that are known to have lost something.", float64(of.Damaged))
 	each("cofre_wal_gaps", "Gaps in the archived WAL.", float64(len(of.Gaps)))

@@ -43,6 +43,11 @@ func TestWhatIsSaid(t *testing.T) {
 	if t.Failed() {
 		t.Log(b.String())
 	}
+	// Whether a backup is late is not known of a source of which no backup is.
+	b.Reset()
+	if err := metrics.Write(&b, metrics.Input{Now: now, Status: &status.Status{At: now, Sources: []status.Source{{ID: cofre.SourceID{Kind: cofre.KindConfig, Name: "config"}}}}}); err != nil || strings.Contains(b.String(), "cofre_backup_overdue_seconds") {
+		t.Errorf("of a source without a backup: %v\n%s", err, b.String())
+	}
 	b.Reset()
 	if err := metrics.Write(&b, metrics.Input{Now: now}); err != nil || !strings.Contains(b.String(), "cofre_build_info") || strings.Contains(b.String(), "cofre_verdict") {
 		t.Errorf("without a status: %v\n%s", err, b.String())
