@@ -160,9 +160,13 @@ func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoi
 	all := &Difference{}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		d := of[name].Compare(Catalog{Points: points, First: first, Now: time.Now()})
+		all.Back = append(all.Back, d.Back...)
 		if all.Gone = append(all.Gone, d.Gone...); len(d.Gone) > 0 && name != o.Installation {
 			o.warn(cofre.SayN("seal.gone_of_another", len(d.Gone), "1 recovery point of {{.name}} is gone; it is acknowledged with the configuration of {{.name}}", "{{.n}} recovery points of {{.name}} are gone; they are acknowledged with the configuration of {{.name}}", "name", name))
 		}
+	}
+	for _, m := range all.Messages() {
+		o.warn(m)
 	}
 	done := cofre.Say("seal.nothing", "nothing is given up")
 	if len(all.Gone) == 0 && errors.Is(err, cofre.ErrFindings) {

@@ -115,6 +115,7 @@ type Difference struct {
 	Changed []cofre.PointID       // not as it was published, or as what expired left it
 	Found   []cofre.RecoveryPoint // that no entry knows: a run ended before it said so
 	Ended   []cofre.PointExpired  // of runs that ended before they said so
+	Back    []cofre.PointID       // that have expired whole, and are there
 }
 
 // UnderWay is how long a run may take between what it does and what the journal says of it.
@@ -140,6 +141,8 @@ func (l *Ledger) Compare(c Catalog) *Difference {
 			if c.Now.Sub(p.PublishedAt).Abs() >= UnderWay {
 				d.Found = append(d.Found, p)
 			}
+		case k.expired && k.digest == "" && k.changed <= c.First: // what is published again has a digest
+			d.Back = append(d.Back, p.ID)
 		case k.changed > c.First || k.digest == "" || c.Digests == nil || len(c.Digests[p.ID]) == 0 || slices.Contains(c.Digests[p.ID], k.digest):
 		case k.expiringAt(c.Now):
 		case k.expiring != "" && len(p.Expired) > 0:
@@ -159,6 +162,7 @@ func (l *Ledger) Compare(c Catalog) *Difference {
 		}
 	}
 	slices.Sort(d.Gone)
+	slices.Sort(d.Back)
 	slices.SortFunc(d.Ended, func(a, b cofre.PointExpired) int { return strings.Compare(string(a.Point), string(b.Point)) })
 	return d
 }
@@ -185,6 +189,11 @@ func (d *Difference) Messages() []cofre.Message {
 	if n := len(d.Ended); n > 0 {
 		all = append(all, cofre.SayN("journal.expiry_ended", n,
 			"{{.point}} expired by a run that ended before its entry", "{{.n}} recovery points, {{.point}} first, expired by runs that ended before their entries", "point", d.Ended[0].Point))
+	}
+	if n := len(d.Back); n > 0 {
+		all = append(all, cofre.SayN("journal.point_back", n,
+			"recovery point {{.point}} has expired, as the journal says, and is in the catalog again: what said so in the repository is lost, or somebody took it back; what it needs may have been pruned; cofre expire lets it go again",
+			"{{.n}} recovery points, {{.point}} first, have expired, as the journal says, and are in the catalog again: what said so in the repository is lost, or somebody took it back; what they need may have been pruned; cofre expire lets them go again", "point", d.Back[0]))
 	}
 	return all
 }

@@ -123,6 +123,22 @@ func TestRunsThatEndedBeforeTheirEntry(t *testing.T) {
 	}
 }
 
+// What has expired and is in the catalog again is said: the index that said so may be lost. What is published again, or expires just now, is no such thing.
+func TestPointsThatAreBack(t *testing.T) {
+	l := ledger(published("back", "1"), published("again", "1"), published("part", "1"), published("just", "1"),
+		expired("back", true, ""), expired("again", true, ""), expired("part", false, "2"), published("again", "1"), expired("just", true, ""))
+	d := l.Compare(record.Catalog{
+		Points: []cofre.RecoveryPoint{point("back"), point("again"), point("part"), point("just")}, First: 8, Now: now,
+		Digests: map[cofre.PointID][]string{"back": {"1"}, "again": {"1"}, "part": {"2"}, "just": {"1"}},
+	})
+	if !slices.Equal(d.Back, []cofre.PointID{"back"}) || len(d.Gone)+len(d.Changed)+len(d.Found)+len(d.Ended) > 0 {
+		t.Errorf("%+v", d)
+	}
+	if m := d.Messages(); len(m) != 1 || m[0].Code != "journal.point_back" {
+		t.Errorf("said: %v", m)
+	}
+}
+
 // Of the newest point the next backup asks, with as few requests as its entry is entries away.
 func TestTheNewestPoint(t *testing.T) {
 	unknown, known := point("b"), point("a")
