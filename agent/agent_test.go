@@ -355,6 +355,19 @@ func TestAStopInTheMiddle(t *testing.T) {
 	})
 }
 
+// What was ended says that a context was cancelled, and may not say why: it has not failed.
+func TestWhatIsStoppedHasNotFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{repo: newRepo(), fails: func(ctx context.Context, _ agent.Job) error {
+			<-ctx.Done()
+			return fmt.Errorf("lock the tables: %w", ctx.Err())
+		}}
+		if said := serve(t, h, two, 30*time.Second); said.times("agent.failed") > 0 {
+			t.Errorf("%s", said)
+		}
+	})
+}
+
 func TestWhatDoesNotEndIsAbandoned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

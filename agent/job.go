@@ -281,6 +281,9 @@ func (a *agent) attempt(ctx context.Context, with Hands, j Job, doing *doing, at
 		if o.err != nil && errors.Is(context.Cause(ctx), errLimit) && !errors.Is(o.err, errLimit) {
 			o.err = errors.Join(errLimit, o.err)
 		}
+		if o.err != nil && errors.Is(context.Cause(ctx), cofre.ErrInterrupted) { // what ended by that may say only that a context was cancelled
+			o.err = errors.Join(cofre.ErrInterrupted, o.err)
+		}
 	}()
 	held, giveBack, err := with.Alone(ctx, j)
 	switch {

@@ -169,6 +169,24 @@ func TestWhatIsBackIsNotGivenUp(t *testing.T) {
 	}
 }
 
+// What is left of an index that was given up, where nothing may be deleted, keeps nobody from sealing, nor from giving up the next.
+func TestWhatIsLeftOfALostIndexNeedsNoSeal(t *testing.T) {
+	h := newHistory(t, folderConfig(t))
+	f := forger{t, h.store}
+	lost := f.names("x/")[0]
+	f.remove(lost)
+	forgo(t, reopened(t, h.config))
+	f.write(lost, []byte("junk"))
+	f.write(spareOf(lost), []byte("junk"))
+	r := reopened(t, h.config)
+	if done, err := r.Vouch(t.Context(), cofre.Discard); err != nil {
+		t.Fatalf("%+v: %v", done, err)
+	}
+	if bad := h.restores(t, r); len(bad) > 0 {
+		t.Error(bad)
+	}
+}
+
 // The first seal of a pair that is lost, and the file that says how a folder is laid out, were missing for good: sealing puts both right.
 func TestSealingPutsRightWhatIsLostOfItself(t *testing.T) {
 	for _, lost := range []string{"first", "pair", "shards"} {
