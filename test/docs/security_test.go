@@ -36,7 +36,11 @@ func TestRowsOfSecurityAreTests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+		all := named.FindAllStringSubmatch(string(text), -1)
+		if len(all) < 20 {
+			t.Errorf("%s names only %d tests", page, len(all))
+		}
+		for _, m := range all {
 			counts[m[1]]++
 			if !there[m[1]] {
 				t.Errorf("%s names %s, which is no test", page, m[1])
