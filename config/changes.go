@@ -34,24 +34,27 @@ func changes(from, to reflect.Value, path string) []string {
 	return names
 }
 
-// plain is a value as it was written, where it can be said so: a secret also knows how the environment is read, and functions are never equal.
+// plain is a value as it was written, where it can be said so, in lists and what they hold as well: a secret also knows how the environment is read, and
+// functions are never equal.
 func plain(v reflect.Value) any {
-	switch of := v.Interface().(type) {
-	case interface{ MarshalText() ([]byte, error) }:
+	if of, ok := v.Interface().(interface{ MarshalText() ([]byte, error) }); ok {
 		text, _ := of.MarshalText()
 		return string(text)
-	case []Repository:
-		var all []any
-		for _, r := range of {
-			all = append(all, []any{r.URL, r.Password.String(), r.Compression, r.Credentials.AccessKey.String(), r.Credentials.SecretKey.String(), r.Credentials.SessionToken.String(), r.CA, r.WALRecipient})
-		}
-		return all
-	case []Notify:
-		var all []any
-		for _, n := range of {
-			all = append(all, n.String())
-		}
-		return all
 	}
-	return v.Interface()
+	var all []any
+	switch v.Kind() {
+	case reflect.Slice:
+		for i := range v.Len() {
+			all = append(all, plain(v.Index(i)))
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				all = append(all, plain(v.Field(i)))
+			}
+		}
+	default:
+		return v.Interface()
+	}
+	return all
 }

@@ -96,11 +96,14 @@ var credentialKeys = []Key{
 	{"session_token", "reference, if the keys are temporary", "referência, se as chaves são temporárias", nil, "", first, "every command"},
 }
 
+// windowKey is of every source.
+var windowKey = Key{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"}
+
 var databaseKeys = []Key{
 	{"url", "`postgres://USER@HOST:PORT/NAME?sslmode=verify-full`, without a password. `&connect_timeout=120` changes how many seconds a server may take to open a session, 45", "`postgres://USUÁRIO@SERVIDOR:PORTA/NOME?sslmode=verify-full`, sem senha. `&connect_timeout=120` muda quantos segundos um servidor pode levar para abrir uma sessão, 45", nil, "", first, "backup, restore"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, restore"},
 	{"schedule", "five fields as in crontab, or `@daily` and the like", "cinco campos como no crontab, ou `@daily` e semelhantes", nil, "", first, "serve"},
-	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
+	windowKey,
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "tables copied at once", "tabelas copiadas ao mesmo tempo", nil, "the number of CPUs, up to 4", first, "backup"},
 	{"lock_timeout", "the longest wait for the lock on a table, as `30s`. A backup then fails, instead of standing in the way of a migration", "a espera máxima pelo bloqueio (lock) de uma tabela, como `30s`. Depois dela o backup falha, em vez de atrapalhar uma migração", nil, "", first, "backup"},
@@ -112,7 +115,7 @@ var clusterKeys = []Key{
 	{"url", "as of `database`; a role that may replicate", "como em `database`; um papel que pode replicar", nil, "", first, "backup, wal stream"},
 	{"password", "reference", "referência", nil, "`PGPASSWORD`, `~/.pgpass`, or none", first, "backup, wal stream"},
 	{"schedule", "of base backups", "dos backups base (base backups)", nil, "", first, "serve"},
-	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
+	windowKey,
 	{"keep", "how long its base backups are kept; every moment of the last `keep.days` days stays reachable, and `cofre wal status` looks at them", "por quanto tempo seus backups base são mantidos; cada momento dos últimos `keep.days` dias continua alcançável, e `cofre wal status` os examina", nil, "`{days: 7}`", first, "expire, wal status"},
 	{"wal", "`archive`: the server's `archive_command` calls `cofre wal archive`; `stream`: cofre receives it", "`archive`: o `archive_command` do servidor chama `cofre wal archive`; `stream`: o cofre recebe o WAL", []string{WALStream, WALArchive}, "WAL is not kept", first, "backup, doctor"},
 	{"slot", "name of the replication slot, with `stream`", "nome do slot de replicação, com `stream`", nil, "`cofre`", first, "wal stream"},
@@ -127,7 +130,7 @@ var storageKeys = []Key{
 	{"folder", "a folder with one bucket for each sub-folder", "uma pasta com um bucket para cada subpasta", nil, "", first, "backup, restore"},
 	{"buckets", "list of names", "lista de nomes", nil, "all", first, "backup"},
 	{"schedule", "of its backups", "dos seus backups", nil, "", first, "serve"},
-	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
+	windowKey,
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 30}`", first, "expire"},
 	{"jobs", "objects read at once", "objetos lidos ao mesmo tempo", nil, "`8`", first, "backup"},
 }
@@ -154,7 +157,7 @@ var filesKeys = []Key{
 	{"paths", "files and folders, or patterns: `*`, `?`, `[…]`, and `**` for any number of folders. A path that does not exist makes the backup partial (exit 3), by name; a pattern may match nothing, and the point says which did", "arquivos e pastas, ou padrões: `*`, `?`, `[…]`, e `**` para qualquer número de pastas. Um caminho que não existe torna o backup parcial (saída 3), pelo nome; um padrão pode não encontrar nada, e o ponto diz quais não encontraram", nil, "", first, "backup"},
 	{"exclude", "patterns: of a whole path if they hold a slash (`**/cache`), otherwise of a name in any folder (`*.log`)", "padrões: de um caminho inteiro se têm barra (`**/cache`), senão de um nome em qualquer pasta (`*.log`)", nil, "", first, "backup"},
 	{"schedule", "of its backups", "dos seus backups", nil, "", first, "serve"},
-	{"window", "how long after it was due a backup is to have ended, as `2h`. One that goes on beyond it is told of, and goes on", "quanto tempo depois do horário um backup deve ter terminado, como `2h`. Um que passa disso é avisado, e continua", nil, "", first, "serve"},
+	windowKey,
 	{"keep", "how long its backups are kept", "por quanto tempo seus backups são mantidos", nil, "`{days: 90}`", first, "expire"},
 	{"postgresql", "`true` also stores `postgresql.conf`, `pg_hba.conf` and the like, read over SQL", "`true` guarda também `postgresql.conf`, `pg_hba.conf` e semelhantes, lidos por SQL", nil, "`false`", first, "backup"},
 	{"cofre", "`false` leaves out the configuration file of cofre itself", "`false` deixa de fora o arquivo de configuração do próprio cofre", nil, "`true`", first, "backup"},
