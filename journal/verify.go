@@ -299,18 +299,18 @@ func (v *verifier) oneByOne(ctx context.Context, block int64, places []int64, la
 			v.hole(v.end, n-1, last)
 		}
 		found := len(v.res.Findings)
-		text := v.entry(n, last, read[entryName(n)])
+		e := v.entry(n, last, read[entryName(n)])
 		v.end = n + 1
 		signed, ok := read[checkpointName(n+1)]
-		known := ok && v.checkpoint(n+1, signed, text)
+		known := ok && v.checkpoint(n+1, signed, e)
 		v.compare(n+1, nil)
-		if text == nil {
+		if e == nil {
 			continue
 		}
-		texts = append(texts, text)
+		texts = append(texts, e.text)
 		switch {
-		case known || v.j.wrote(text):
-			v.content(n, understand(text), time.Time{})
+		case known || v.j.wrote(e.text):
+			v.content(n, e, time.Time{})
 		case !slices.ContainsFunc(v.res.Findings[found:], func(f cofre.Finding) bool { return f.Object == entryName(n) }):
 			v.find(entryName(n), cofre.Say("journal.forged", "nobody who has the key has written it: somebody has put it there, or a version without signatures was killed behind it; what it says does not count"))
 		}
@@ -382,8 +382,8 @@ func removed(n, last int64) cofre.Message {
 	return cofre.Say("journal.missing", "it was removed: there are later ones")
 }
 
-// entry looks at one entry, and returns its text if it could be read.
-func (v *verifier) entry(n, last int64, o object) []byte {
+// entry looks at one entry, and returns it if its text could be read.
+func (v *verifier) entry(n, last int64, o object) *said {
 	if _, there := v.entries[n]; !there {
 		v.find(entryName(n), removed(n, last))
 		v.tree = nil
@@ -394,10 +394,11 @@ func (v *verifier) entry(n, last int64, o object) []byte {
 		v.tree = nil
 		return nil
 	}
+	e := understand(o.text)
 	if v.tree != nil {
-		v.tree.add(tlog.RecordHash(o.text))
+		v.tree.add(e.leaf)
 	}
-	return o.text
+	return e
 }
 
 // content looks at what an entry says that counts. bundled is when the bundle was stored that it was read from; zero if it was read by itself.
@@ -423,8 +424,8 @@ func (v *verifier) content(n int64, of *said, bundled time.Time) {
 
 // checkpoint compares a signed checkpoint with what was read up to it. If they differ, the last entry before it is named: the checkpoint
 // before it was right. The walk then goes on from what was signed, so that each change is named once. It reports whether the checkpoint says that the
-// entry before it has this text: whoever signs one has written that entry, and has signed what others had written before.
-func (v *verifier) checkpoint(size int64, o object, text []byte) bool {
+// entry before it is e: whoever signs one has written that entry, and has signed what others had written before.
+func (v *verifier) checkpoint(size int64, o object, e *said) bool {
 	c, r, err := Checkpoint{}, (*compact)(nil), o.err
 	if err == nil {
 		c, r, err = openOf(size, o.text, v.j.keys)
@@ -439,7 +440,7 @@ func (v *verifier) checkpoint(size int64, o object, text []byte) bool {
 	v.tree = r
 	v.res.Newest, v.signed = c, size
 	leaf, ok := r.node(0)
-	return ok && text != nil && leaf == tlog.RecordHash(text)
+	return ok && e != nil && leaf == e.leaf
 }
 
 // bundle compares a bundle with the entries that it is of.
