@@ -144,14 +144,10 @@ func (a *agent) post(do func()) { a.events <- do }
 
 // tell tells the observer what a person who reads the log is to know.
 func (a *agent) tell(e cofre.Event, what cofre.Message) {
-	e.At = a.o.Now()
-	if e.Type == "" {
-		e.Type = cofre.TypeNote
-	}
 	if e.Source.Installation == "" && a.cfg != nil {
 		e.Source.Installation = a.cfg.Name
 	}
-	a.o.Observer.Observe(e.Saying(what))
+	a.tellBeside(e, what)
 }
 
 // warned is what a person is to look at.

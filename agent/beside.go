@@ -85,9 +85,9 @@ func (a *agent) beating(ctx context.Context, with Hands, of cofre.SourceID, ever
 	}
 }
 
-// tellBeside tells from another goroutine than the loop's.
+// tellBeside is tell for other goroutines than the loop's.
 func (a *agent) tellBeside(e cofre.Event, what cofre.Message) {
-	e.At = time.Now()
+	e.At = a.o.Now()
 	if e.Type == "" {
 		e.Type = cofre.TypeNote
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/installation/reserve"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/sealing"
@@ -80,6 +81,17 @@ func (in *Installation) Seal(ctx context.Context, o SealOptions) (_ *cofre.Seale
 
 // nothingLostOfAny are the points of the catalog, if it has all that the journal knows of, of any installation.
 func (in *Installation) nothingLostOfAny(ctx context.Context) ([]cofre.RecoveryPoint, error) {
+	return in.compared(ctx, record.Looker.NothingLostOfAny)
+}
+
+// nothingLost refuses to prune while the catalog and the journal say that a recovery point is gone.
+func (in *Installation) nothingLost(ctx context.Context) error {
+	_, err := in.compared(ctx, record.Looker.NothingLost)
+	return err
+}
+
+// compared are all points of the catalog, and what with says of them beside a journal that was as long before they were read.
+func (in *Installation) compared(ctx context.Context, with func(record.Looker, context.Context, []cofre.RecoveryPoint, int64) error) ([]cofre.RecoveryPoint, error) {
 	first, err := in.journalSize(ctx)
 	if err != nil {
 		return nil, err
@@ -89,18 +101,5 @@ func (in *Installation) nothingLostOfAny(ctx context.Context) ([]cofre.RecoveryP
 		return nil, err
 	}
 	points := slices.Collect(cat.List(catalog.Want{}))
-	return points, in.looker(repo).NothingLostOfAny(ctx, points, first)
-}
-
-// nothingLost refuses to prune while the catalog and the journal say that a recovery point is gone.
-func (in *Installation) nothingLost(ctx context.Context) error {
-	first, err := in.journalSize(ctx)
-	if err != nil {
-		return err
-	}
-	repo, cat, err := in.open(ctx)
-	if err != nil {
-		return err
-	}
-	return in.looker(repo).NothingLost(ctx, slices.Collect(cat.List(catalog.Want{})), first)
+	return points, with(in.looker(repo), ctx, points, first)
 }

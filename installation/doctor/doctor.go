@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/trustlayer/cofre"
@@ -135,15 +134,10 @@ func lookAtWAL(ctx context.Context, cfg *config.Config) []cofre.Diagnosis {
 
 // damagedWAL is what is known to be damaged of the WAL in a repository, without what a person knows of.
 func damagedWAL(ctx context.Context, cfg *config.Config, r config.Repository) ([]wal.Damage, error) {
-	st, err := walstore.Open(ctx, r)
+	st, systems, unlock, err := walstore.Systems(ctx, cfg, r)
 	if err != nil {
 		return nil, err
 	}
-	systems, err := wal.Systems(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
 	var all []wal.Damage
 	for _, system := range systems {
 		damaged, err := wal.KnownDamage(ctx, st, system, unlock)

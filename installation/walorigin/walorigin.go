@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
@@ -46,15 +45,10 @@ func List(ctx context.Context, cfg *config.Config) (all []Keys, err error) {
 }
 
 func list(ctx context.Context, cfg *config.Config, r config.Repository) (all []Keys, err error) {
-	st, err := walstore.Open(ctx, r)
+	st, systems, unlock, err := walstore.Systems(ctx, cfg, r)
 	if err != nil {
 		return nil, err
 	}
-	systems, err := wal.Systems(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	unlock := sync.OnceValues(walstore.Unlock(ctx, cfg, r, st))
 	for _, system := range systems {
 		id, err := unlock()
 		if err != nil {

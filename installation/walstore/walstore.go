@@ -8,6 +8,7 @@ package walstore
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -52,6 +53,19 @@ func Unlock(ctx context.Context, cfg *config.Config, r config.Repository, st cof
 		}
 		return believing(cfg, r, st, id), nil
 	}
+}
+
+// Systems opens a repository and lists the systems that it has WAL of. The key for it is read once, when it is asked for.
+//
+// Errors: those of Open and wal.Systems; of unlock those of Unlock's function.
+func Systems(ctx context.Context, cfg *config.Config, r config.Repository) (st cofre.Store, systems []cofre.SystemID, unlock func() (wal.Identity, error), err error) {
+	if st, err = Open(ctx, r); err != nil {
+		return nil, nil, nil, err
+	}
+	if systems, err = wal.Systems(ctx, st); err != nil {
+		return nil, nil, nil, err
+	}
+	return st, systems, sync.OnceValues(Unlock(ctx, cfg, r, st)), nil
 }
 
 func unlocking(ctx context.Context, r config.Repository, st cofre.Store) func() (wal.Identity, error) {

@@ -325,7 +325,7 @@ var hintField = regexp.MustCompile(`(?m)^( *"hint": )("(?:[^"\\]|\\.)*")`)
 
 // pastedHints is a document with the commands in its hints as this person has to type them.
 func (a *App) pastedHints(document []byte) []byte {
-	if a.ConfigFile == "" {
+	if a.ConfigFile == "" || !bytes.Contains(document, []byte(`"hint": `)) { // as in a list of all points
 		return document
 	}
 	return hintField.ReplaceAllFunc(document, func(field []byte) []byte {
