@@ -20,8 +20,8 @@ import (
 // A role, a database, the server's configuration and a login trigger may all have set run-time parameters of a
 // session. What of these changes the text of a value, the time a statement is given, the meaning of a statement or
 // whether it is carried out, is set by Connect in every session, and in those of the programs by PGOPTIONS, which
-// wins over roles and databases. What only changes how fast the server works, what it logs and how it plans stays
-// as it is; so does what code of the database itself depends on when it is run: default_text_search_config,
+// wins over roles and databases. What only changes how fast the server works and what it logs stays as it is, and how
+// it plans but for the joins; so does what code of the database itself depends on when it is run: default_text_search_config,
 // lc_time, lc_numeric, xmlbinary, the order of day and month in DateStyle.
 //
 // Source: pg_settings of PostgreSQL 13 to 18 whose context is user or superuser.
@@ -78,6 +78,10 @@ var pins = []pinned{
 	{name: "session_replication_role", value: "origin", superuser: true},
 	{name: "zero_damaged_pages", value: "off", superuser: true},
 	{name: "ignore_checksum_failure", value: "off", superuser: true},
+	// Plans: joins that a role or a database has switched off make a comparison of rows quadratic.
+	{name: "enable_hashjoin", value: "on", only: sessions},
+	{name: "enable_mergejoin", value: "on", only: sessions},
+	{name: "enable_sort", value: "on", only: sessions},
 	// Progress.
 	{name: "default_transaction_isolation", value: "read committed"},
 	{name: "default_transaction_read_only", value: "off"},

@@ -1,7 +1,7 @@
 package edits_test
 
 import (
-	"cmp"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -222,14 +222,25 @@ func (s *scene) build(t *testing.T, all bool) {
 	s.archive(t)
 	s.f.earlier = append(s.f.earlier, s.keep(t, "earlier-2"))
 
-	// Damage that was found, and stored afresh.
-	packs := slices.DeleteFunc(objectsOf(t, s.repo()).names, func(n string) bool { return !strings.HasPrefix(n, "p/") })
+	// Damage that was found, and stored afresh: of what still exists at its source, which an earlier base backup does not.
+	packs := func() []string {
+		return slices.DeleteFunc(objectsOf(t, s.repo()).names, func(n string) bool { return !strings.HasPrefix(n, "p/") })
+	}
+	before := packs()
+	if err := os.WriteFile(filepath.Join(s.dir, "objects", "evidence", "d"), bytes.Repeat([]byte("four "), 100), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	backup(cofre.KindStorage)
+	added := slices.DeleteFunc(packs(), func(n string) bool { return slices.Contains(before, n) })
+	if len(added) != 1 {
+		t.Fatalf("a backup of one object added the packs %q", added)
+	}
 	o := objects{dir: s.repo()}
-	b := o.read(t, packs[len(packs)-1])
+	b := o.read(t, added[0])
 	for i := 32; i < min(400, len(b)-32); i++ {
 		b[i] ^= 1
 	}
-	o.write(t, packs[len(packs)-1], b)
+	o.write(t, added[0], b)
 	in := s.open(t)
 	if _, err := in.Verify(t.Context(), installation.VerifyOptions{Level: cofre.LevelContent}); err == nil {
 		t.Fatal("damage was not found")
@@ -295,9 +306,7 @@ func (s *scene) archive(t testing.TB) (last string) {
 	t.Helper()
 	s.server.Exec(t, "postgres", "CREATE TABLE IF NOT EXISTS passing (n int); INSERT INTO passing VALUES (1)")
 	s.server.Exec(t, "postgres", "SELECT pg_switch_wal()")
-	// Until this is written, the name of the current one is that of the last. The servers of tests do not wait for it by themselves.
-	s.server.Exec(t, "postgres", "BEGIN; SET LOCAL synchronous_commit = on; INSERT INTO passing VALUES (2); COMMIT")
-	last, err := s.ship(t.Context(), func(sql string) string { return s.server.Query(t, "postgres", sql) })
+	last, err := s.ship(t.Context())
 	if err == nil && last == "" {
 		err = errors.New("no segment is complete after a switch")
 	}
@@ -309,17 +318,11 @@ func (s *scene) archive(t testing.TB) (last string) {
 
 // archiving archives what is complete until the function that it returns is called: a base backup waits for its WAL.
 func (s *scene) archiving(t testing.TB) (end func()) {
-	conn := s.server.Conn(t, "postgres")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
 		for ctx.Err() == nil {
-			var failed error
-			_, err := s.ship(ctx, func(sql string) (text string) {
-				failed = conn.QueryRow(ctx, sql).Scan(&text)
-				return text
-			})
-			if err = cmp.Or(failed, err); err != nil && ctx.Err() == nil {
+			if _, err := s.ship(ctx); err != nil && ctx.Err() == nil {
 				done <- err
 				return
 			}
@@ -335,15 +338,13 @@ func (s *scene) archiving(t testing.TB) (end func()) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		_ = conn.Close(context.WithoutCancel(t.Context()))
 	}
 }
 
-// ship archives what is complete, and returns the last segment.
-func (s *scene) ship(ctx context.Context, query func(string) string) (last string, err error) {
-	current := query("SELECT pg_walfile_name(pg_current_wal_lsn())")
-	files, err := os.ReadDir(filepath.Join(s.data, "pg_wal"))
-	if err != nil || current == "" {
+// ship archives what is complete, which is what the server's archiver has been told of, and returns the last segment.
+func (s *scene) ship(ctx context.Context) (last string, err error) {
+	files, err := os.ReadDir(filepath.Join(s.data, "pg_wal", "archive_status"))
+	if err != nil {
 		return "", err
 	}
 	done := map[string]bool{}
@@ -351,8 +352,8 @@ func (s *scene) ship(ctx context.Context, query func(string) string) (last strin
 		done[n] = true
 	}
 	for _, f := range files {
-		name := f.Name()
-		if done[name] || name >= current && pgdata.IsSegmentName(name) || !pgdata.IsSegmentName(name) && !strings.HasSuffix(name, ".backup") || s.dropped(name) {
+		name := strings.TrimSuffix(strings.TrimSuffix(f.Name(), ".ready"), ".done")
+		if done[name] || s.dropped(name) {
 			continue
 		}
 		if _, err := walstore.Archive(ctx, s.cfg, filepath.Join(s.data, "pg_wal", name), walstore.ArchiveOptions{}); err != nil {

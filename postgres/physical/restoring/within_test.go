@@ -2,6 +2,7 @@ package restoring_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,18 +157,19 @@ func TestADeltaWhileTheOwnerSwapsDirectories(t *testing.T) {
 		for i := 0; !stop.Load(); i++ {
 			for _, name := range []string{"base/1", "global", "pg_xact", "pg_wal", "base"} {
 				at := filepath.Join(to, filepath.FromSlash(name))
-				link := filepath.Join(filepath.Dir(to), "swap")
-				_ = os.Remove(link)
+				// Another name each time: if the restore moves the link before it is swapped back, the name keeps the directory.
+				link := filepath.Join(filepath.Dir(to), fmt.Sprint("swap-", i, "-", filepath.Base(name)))
 				if os.Symlink(mine.dir, link) != nil || unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, at, unix.RENAME_EXCHANGE) != nil {
 					continue
 				}
 				swaps.Add(1)
 				_ = unix.Renameat2(unix.AT_FDCWD, link, unix.AT_FDCWD, at, unix.RENAME_EXCHANGE)
+				_ = os.Remove(link)
 			}
 		}
 	}()
 	staged := 0
-	for round := 0; round < 200 && staged < 6; round++ {
+	for round := 0; round < 200 && (staged < 6 || swaps.Load() < 100); round++ {
 		target := restoring.NewTarget(restoring.Options{Dir: to, Delta: true})
 		tree, err := repo.Tree(t.Context(), c.Root)
 		if err != nil {
