@@ -115,6 +115,7 @@ var heights = map[string]int{
 	"installation/room":              6, // whether the next backup has room
 	"installation/sealing":           6, // the repository, sealed under its password
 	"installation/expiry":            6, // what goes, what stays, and why
+	"installation/belief":            7, // the catalog against the journal, for latest and what is missing
 	"installation/standing":          7, // gathers what a status goes by
 	"installation/doctor":            7, // looks at everything that a backup needs
 	"installation/runs":              4, // each run: begun, step by step, ended or killed

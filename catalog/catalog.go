@@ -33,6 +33,7 @@ type Catalog struct {
 	points  []cofre.RecoveryPoint // oldest first
 	ordered []cofre.RecoveryPoint // by the times that count, oldest first, with those that are gone
 	gone    map[cofre.PointID]bool
+	back    map[cofre.PointID]bool
 	believe func([]cofre.RecoveryPoint) Belief
 	lacks   error
 	doubt   error
@@ -44,6 +45,8 @@ type Belief struct {
 	Points []cofre.RecoveryPoint
 	// Gone are points that were published, did not expire, and are not in the catalog. Of their components only kinds are known.
 	Gone map[cofre.PointID]bool
+	// Back are points that have expired, and are in the catalog all the same: what they need may have been pruned.
+	Back map[cofre.PointID]bool
 	// Doubt is why there may be others that are gone; nil if that is known.
 	Doubt error
 }
@@ -61,7 +64,7 @@ func (c *Catalog) Believe(believe func([]cofre.RecoveryPoint) Belief) { c.believ
 func (c *Catalog) byTime() []cofre.RecoveryPoint {
 	if c.believe != nil {
 		b := c.believe(c.points)
-		c.believe, c.ordered, c.gone, c.doubt = nil, b.Points, b.Gone, b.Doubt
+		c.believe, c.ordered, c.gone, c.back, c.doubt = nil, b.Points, b.Gone, b.Back, b.Doubt
 		c.points = slices.DeleteFunc(slices.Clone(b.Points), func(p cofre.RecoveryPoint) bool { return b.Gone[p.ID] })
 	}
 	return c.points
@@ -76,6 +79,12 @@ func (c *Catalog) Missing() error {
 		return cmp.Or(c.lacks, c.doubt)
 	}
 	return goneOf(slices.DeleteFunc(slices.Clone(c.ordered), func(p cofre.RecoveryPoint) bool { return !c.gone[p.ID] }))
+}
+
+// IsBack reports whether a point has expired, as somebody knows, and is in the catalog again.
+func (c *Catalog) IsBack(p cofre.PointID) bool {
+	c.byTime()
+	return c.back[p]
 }
 
 // after is why p, or none if it is empty, may not be the newest that has what is wanted: a newer one that had it is gone.

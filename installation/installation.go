@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/belief"
 	"github.com/trustlayer/cofre/installation/journaling"
 )
 
@@ -151,7 +152,8 @@ func (in *Installation) catalog(ctx context.Context, repo reader) (*catalog.Cata
 		in.pastSaid = true
 		in.warn(journaling.Past(in.book, know)...)
 	}
-	cat.Believe(in.believed(ctx, repo, know))
+	b := belief.Reader{Installation: in.Name(), Know: know, Warn: in.warn, Again: func(ctx context.Context) (*catalog.Catalog, error) { return catalog.Read(ctx, repo) }}
+	cat.Believe(func(points []cofre.RecoveryPoint) catalog.Belief { return b.Of(ctx, points) })
 	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {
 		cat.Lack(u.Unread(ctx))
 	}

@@ -31,7 +31,7 @@ func (in *Installation) keepJournal(ctx context.Context, make bool) {
 	}
 	state, err := in.cfg.StateFolder()
 	if err == nil {
-		in.book, err = journaling.Open(ctx, v, journaling.Options{StateDir: state, Installation: in.cfg.Name, Make: make})
+		in.book, err = journaling.Open(ctx, v, journaling.Options{StateDir: state, Installation: in.cfg.Name, Make: make, New: in.beginning})
 	}
 	if in.unjournaled = err; err != nil {
 		return

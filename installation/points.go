@@ -16,6 +16,8 @@ import (
 type Point struct {
 	cofre.RecoveryPoint
 	Damage []cofre.Finding `json:"damage,omitempty"`
+	// Back is whether it has expired, as the journal says, and is in the catalog again: what it needs may have been pruned.
+	Back bool `json:"expired_before,omitempty"`
 }
 
 // PointsOptions choose recovery points. The zero value takes every one of the installation.
@@ -54,7 +56,7 @@ func (in *Installation) Points(ctx context.Context, o PointsOptions) (*Points, e
 	listed := &Points{Points: []Point{}, Installations: cat.Installations()}
 	for _, p := range points {
 		loss.Name(ctx, repo, p, damage[p.ID])
-		listed.Points = append(listed.Points, Point{p, damage[p.ID]})
+		listed.Points = append(listed.Points, Point{p, damage[p.ID], cat.IsBack(p.ID)})
 	}
 	return listed, cat.Missing()
 }
@@ -91,7 +93,7 @@ func (in *Installation) Content(ctx context.Context, ref string, o ContentOption
 		return nil, err
 	}
 	loss.Name(ctx, repo, p, damage[p.ID])
-	c := &Content{Point: Point{p, damage[p.ID]}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
+	c := &Content{Point: Point{p, damage[p.ID], cat.IsBack(p.ID)}, Databases: map[string]*logical.Facts{}, Files: map[string][]files.Fact{}}
 	for _, comp := range p.Components {
 		switch {
 		case o.Tables && comp.Kind == cofre.KindDatabase:

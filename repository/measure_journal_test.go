@@ -38,7 +38,7 @@ func TestMeasurePublishing(t *testing.T) {
 			return do()
 		}}
 	})
-	book, err := journaling.Open(t.Context(), r, journaling.Options{StateDir: t.TempDir(), Installation: source.Installation, Make: true})
+	book, err := journaling.Open(t.Context(), r, journaling.Options{StateDir: t.TempDir(), Installation: source.Installation, Make: true, New: true})
 	if err != nil {
 		t.Fatal(err)
 	}

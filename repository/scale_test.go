@@ -122,7 +122,7 @@ func publishYears(b *testing.B, cfg *config.Config) {
 			batch = nil
 		}
 		if i%500 == 0 { // every run opens it, and makes the bundles that are due
-			if book, err = journaling.Open(ctx, repo, journaling.Options{StateDir: cfg.StateDir, Installation: cfg.Name, Make: true}); err != nil {
+			if book, err = journaling.Open(ctx, repo, journaling.Options{StateDir: cfg.StateDir, Installation: cfg.Name, Make: true, New: true}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -29,6 +29,7 @@ type Options struct {
 	StateDir     string
 	Installation string
 	Make         bool // the journal, if there is none
+	New          bool // the repository was made just now, and had none before
 }
 
 // Book is the journal of a repository as one machine writes it.
@@ -67,7 +68,7 @@ func Open(ctx context.Context, v Vault, o Options) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !b.made {
+	if !b.made || !o.New { // one that is made later may follow one that somebody has removed
 		b.memory.Begin()
 	}
 	b.memory.Repository, b.memory.Key = v.URL(), key.Public()

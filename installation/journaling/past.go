@@ -36,8 +36,8 @@ func unknownBefore(at time.Time) []cofre.Message {
 	return []cofre.Message{cofre.Say("journal.past_unknown", "whether anything was taken back or deleted before {{.at}} is not known: this machine remembers the journal since then, from what the storage showed. Compare it with the newest line that a backup printed and somebody kept: cofre journal verify --since 'LINE'", "at", at)}
 }
 
-// vouchHint leads out of it, also where nobody has kept a line.
-func vouchHint(newest journal.Checkpoint) cofre.Message {
+// VouchHint leads out of a past that is not known, also where nobody has kept a line.
+func VouchHint(newest journal.Checkpoint) cofre.Message {
 	return cofre.Say("journal.vouch_hint", "compare it with the newest line that a backup printed and somebody kept; the recovery kit has one too: cofre journal verify --since 'LINE'; if nobody has kept one, look whether all points are there that you know of, with cofre list, and vouch for what is there: cofre journal verify --since '{{.line}}'", "line", newest)
 }
 
@@ -65,7 +65,7 @@ func Diagnose(ctx context.Context, know func() (*Known, error)) cofre.Diagnosis 
 	default:
 		return cofre.NewDiagnosis(subject, true, detail, cofre.Message{})
 	}
-	return cofre.NewDiagnosis(subject, false, detail, vouchHint(newest))
+	return cofre.NewDiagnosis(subject, false, detail, VouchHint(newest))
 }
 
 // look compares the journal with what this machine has seen of it, and returns its newest checkpoint.

@@ -33,6 +33,11 @@ func (l *Ledger) Gone(there []cofre.RecoveryPoint) []cofre.RecoveryPoint {
 	return gone
 }
 
+// Back are the points that have expired whole, as the journal says, and are there.
+func (l *Ledger) Back(there []cofre.RecoveryPoint) []cofre.PointID {
+	return l.Compare(Catalog{Points: there, First: math.MaxInt64, Now: time.Now()}).Back
+}
+
 // pointFacts are what an entry says of a point. What cannot be read of it says nothing.
 type pointFacts struct {
 	StartedAt   time.Time         `json:"started_at"`

@@ -142,20 +142,22 @@ func (o Looker) NothingLost(ctx context.Context, points []cofre.RecoveryPoint, f
 }
 
 // NothingLostOfAny refuses to give anything up for good while the catalog lacks a point of any installation that the journal knows of, or the journal itself is not whole: what it
-// has lost may be the entry of another.
+// has lost may be the entry of another. It refuses as well while there is none, and while nobody vouches for what was before this machine knew it: it may have been taken back, or
+// begun anew in the place of one that was removed, and names nothing then of what was published before.
 //
 // Errors: cofre.ErrFindings; those of Read.
 func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoint, first int64) error {
 	of := map[string]*Ledger{}
-	_, err := o.Read(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
+	res, err := o.Read(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
 		name := e.Body.Installation
 		if of[name] == nil {
 			of[name] = &Ledger{Installation: name}
 		}
 		of[name].Take(e)
 	}})
-	if errors.Is(err, cofre.ErrNotFound) {
-		return nil // of a repository of before
+	done := cofre.Say("seal.nothing", "nothing is given up")
+	if res == nil {
+		return cofre.WithHint(cofre.Fail(done, err), cofre.HintOf(err))
 	}
 	all := &Difference{}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
@@ -168,11 +170,18 @@ func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoi
 	for _, m := range all.Messages() {
 		o.warn(m)
 	}
-	done := cofre.Say("seal.nothing", "nothing is given up")
 	if len(all.Gone) == 0 && errors.Is(err, cofre.ErrFindings) {
 		return cofre.WithHint(cofre.Fail(done, err), cofre.HintOf(err))
 	}
-	return cmp.Or(nothing(done, all), err)
+	return cmp.Or(nothing(done, all), err, withPast(done, res))
+}
+
+// withPast refuses what done says while nobody vouches for what was before this machine knew the journal.
+func withPast(done cofre.Message, res *journaling.Verified) error {
+	if res.UnknownBefore.IsZero() {
+		return nil
+	}
+	return cofre.WithHint(cofre.Fail(done, cofre.Fail(cofre.Say("seal.past_unknown", "this machine knows the journal since {{.at}}, and recovery points that were published before may be lost without being named", "at", res.UnknownBefore), cofre.ErrFindings)), cofre.Say("seal.past_hint", "{{.vouch}}; whatever was published before and cofre list does not show is then given up without a name: cofre seal --without-lost", "vouch", journaling.VouchHint(res.Newest)))
 }
 
 // NothingGone refuses to let anything expire while the catalog lacks what the journal says was published: what stays depends on which points there are, and the WAL that

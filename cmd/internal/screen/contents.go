@@ -15,7 +15,7 @@ import (
 func (s *Screen) ShowContent(shown *installation.Content) error {
 	return s.answer(shown, nil, func() {
 		p := shown.Point.RecoveryPoint
-		s.showPoint(p, shown.Point.Damage)
+		s.showPoint(shown.Point)
 		for _, c := range p.Components {
 			if facts := shown.Databases[c.Name]; facts != nil && c.Kind == cofre.KindDatabase {
 				s.showTables(facts)

@@ -10,12 +10,13 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
+	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/internal/words"
 	"github.com/trustlayer/cofre/postgres/logical"
 )
 
 // showPoint shows a recovery point: of each component what it holds and what is known of it, then every finding and damage.
-func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
+func (s *Screen) showPoint(p installation.Point) {
 	fmt.Fprintln(s.Out, s.Text(cofre.Say("point.id", "recovery point {{.point}}", "point", p.ID))+"\n")
 	Columns(s.Out, nil, [][]string{
 		s.labelled(cofre.Say("label.installation", "installation"), p.Installation),
@@ -24,7 +25,7 @@ func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 		s.labelled(cofre.Say("label.published", "published"), s.Clock(p.PublishedAt)),
 		s.labelled(cofre.Verbatim("cofre"), p.Version),
 		s.labelled(cofre.Say("label.size", "size"), s.Text(cofre.Say("show.size", "{{.read}} read, {{.added}} added to the repository", "read", words.Size(p.Bytes()), "added", words.Size(p.Stored())))),
-		s.labelled(cofre.Say("label.state", "state"), s.State(p, damage)),
+		s.labelled(cofre.Say("label.state", "state"), s.State(p)),
 	})
 	for _, c := range p.Components {
 		fmt.Fprintf(s.Out, "\n%s\n", c.Label())
@@ -41,7 +42,7 @@ func (s *Screen) showPoint(p cofre.RecoveryPoint, damage []cofre.Finding) {
 		}
 	}
 	s.showExpired(p.Expired)
-	if found := append(slices.Clone(p.Findings), damage...); len(found) > 0 {
+	if found := append(slices.Clone(p.Findings), p.Damage...); len(found) > 0 {
 		fmt.Fprintln(s.Out)
 		var rows [][]string
 		for _, f := range found {
@@ -63,9 +64,12 @@ func (s *Screen) showExpired(expired []cofre.ExpiredComponent) {
 }
 
 // State says what is known of a point. A verification says more, and says when it did.
-func (s *Screen) State(p cofre.RecoveryPoint, damage []cofre.Finding) string {
+func (s *Screen) State(p installation.Point) string {
 	var known []string
-	if n := len(damage); n > 0 {
+	if p.Back {
+		known = append(known, s.Text(cofre.Say("state.back", "had expired")))
+	}
+	if n := len(p.Damage); n > 0 {
 		known = append(known, s.Text(cofre.SayN("state.damaged", n, "damaged (1 object)", "damaged ({{.n}} objects)")))
 	}
 	for _, f := range p.Missing() {

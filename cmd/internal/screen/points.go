@@ -35,7 +35,7 @@ func (s *Screen) showPoints(points []installation.Point, all bool) {
 	}
 	var rows [][]string
 	for _, p := range points {
-		row := []string{string(p.ID), s.Clock(p.StartedAt), Kinds(p.RecoveryPoint), s.Size(p.Bytes()), s.Size(p.RecoveryPoint.Stored()), s.State(p.RecoveryPoint, p.Damage)}
+		row := []string{string(p.ID), s.Clock(p.StartedAt), Kinds(p.RecoveryPoint), s.Size(p.Bytes()), s.Size(p.RecoveryPoint.Stored()), s.State(p)}
 		if all {
 			row = append(row, p.Installation)
 		}
