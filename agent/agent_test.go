@@ -489,7 +489,7 @@ func TestLiveAndReady(t *testing.T) {
 	}
 	// What is said is looked at once a minute at most, and if it cannot be looked at that is said.
 	for range 3 {
-		if _, text := get("/metrics"); !strings.Contains(text, "cofre_status_known 1") || !strings.Contains(text, `cofre_expected_interval_seconds{job="backup storage"} 21600`) {
+		if _, text := get("/metrics"); !strings.Contains(text, "cofre_status_known 1") || !strings.Contains(text, `cofre_expected_interval_seconds{task="backup storage"} 21600`) {
 			t.Error(text)
 		}
 	}

@@ -38,7 +38,7 @@ func (a *agent) publish() {
 	var jobs []metrics.Job
 	for _, name := range slices.Sorted(maps.Keys(a.jobs)) {
 		j := a.jobs[name]
-		m := metrics.Job{Name: j.Label(), NextAt: j.Next(now)}
+		m := metrics.Job{Name: j.Label(), NextAt: j.Next(now), Window: j.Window}
 		if !m.NextAt.IsZero() {
 			m.Interval = j.Next(m.NextAt).Sub(m.NextAt)
 		}

@@ -16,6 +16,7 @@ type Input struct {
 	Now          time.Time
 	Installation string
 	RPO          time.Duration // the objective; 0 is none
+	RTO          time.Duration // the objective; 0 is none
 	Window       time.Duration // within which everything is to be read back; 0 is DefaultWindow
 	Sources      []Configured  // in the order of cofre.Kinds
 	Points       []cofre.RecoveryPoint
@@ -26,6 +27,7 @@ type Input struct {
 	Unended      []runs.Unended
 	Why          map[cofre.RunID]Why // why runs failed, as far as that could be read
 	Retention    *retention.Plan     // nil if it could not be decided
+	Holds        []cofre.Hold        // that were not lifted, also those that have ended
 	WAL          []Archived          // of each system
 	Archiver     *archiving.Archiver // nil if it was not asked, or could not be
 	Repository   Repository

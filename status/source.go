@@ -26,17 +26,21 @@ type Source struct {
 	// RPO is how old To is: at most so much would be lost. It is meaningless if To is zero.
 	RPO       time.Duration `json:"rpo_ns"`
 	Objective time.Duration `json:"objective_ns,omitempty"` // 0 if the source is not measured against one
-	Met       bool          `json:"objective_met"`
-	Success   *Capture      `json:"last_success,omitempty"`
-	Failure   *Failure      `json:"last_failure,omitempty"` // since then
-	Level     cofre.Level   `json:"level,omitempty"`        // the deepest that is proven of the newest component that is whole
-	LevelAt   time.Time     `json:"level_at,omitzero"`
-	Schedule  string        `json:"schedule,omitempty"` // "" if none is configured
-	NextDue   time.Time     `json:"next_due,omitzero"`
-	Overdue   time.Duration `json:"overdue_ns,omitempty"` // since it was due first and did not come
-	Frozen    *Frozen       `json:"frozen,omitempty"`     // nothing of it expires
-	Kept      int           `json:"kept"`
-	Damaged   int           `json:"damaged"` // components that are known to have lost something
+	// Within is the source that brings the same data back as well, and reaches the objective in its place; zero if there is none.
+	Within   cofre.SourceID `json:"within,omitzero"`
+	Met      bool           `json:"objective_met"`
+	Success  *Capture       `json:"last_success,omitempty"`
+	Failure  *Failure       `json:"last_failure,omitempty"` // since then
+	Level    cofre.Level    `json:"level,omitempty"`        // the deepest that is proven of the newest component that is whole
+	LevelAt  time.Time      `json:"level_at,omitzero"`
+	Schedule string         `json:"schedule,omitempty"` // "" if none is configured
+	NextDue  time.Time      `json:"next_due,omitzero"`
+	// Interval is from the moment at which it is due next to the one after it; 0 without a schedule.
+	Interval time.Duration `json:"expected_interval_ns,omitempty"`
+	Overdue  time.Duration `json:"overdue_ns,omitempty"` // since it was due first and did not come
+	Frozen   *Frozen       `json:"frozen,omitempty"`     // nothing of it expires
+	Kept     int           `json:"kept"`
+	Damaged  int           `json:"damaged"` // components that are known to have lost something
 }
 
 // Capture is a component that is whole.
@@ -336,12 +340,15 @@ func (j *judged) objective() {
 		return
 	}
 	j.out.Objective = j.in.RPO
+	if j.within() {
+		j.out.Within = j.conf.Within
+	}
 	if j.out.To.After(j.in.Now.Add(skew)) {
 		j.out.Met = false // which is found by itself
 		return
 	}
 	j.out.Met = j.out.RPO <= j.in.RPO
-	if j.out.Met || j.within() {
+	if j.out.Met || j.out.Within != (cofre.SourceID{}) {
 		j.out.Met = true
 		return
 	}
@@ -364,7 +371,9 @@ func (j *judged) due() {
 	if j.conf.Next == nil {
 		return
 	}
-	j.out.NextDue = j.conf.Next(j.in.Now)
+	if j.out.NextDue = j.conf.Next(j.in.Now); !j.out.NextDue.IsZero() {
+		j.out.Interval = max(j.conf.Next(j.out.NextDue).Sub(j.out.NextDue), 0)
+	}
 	if j.out.Success == nil {
 		return
 	}

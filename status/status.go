@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/postgres/physical/archiving"
+	"github.com/trustlayer/cofre/postgres/wal"
 )
 
 // Verdict is how something stands.
@@ -52,14 +54,31 @@ type Status struct {
 	Verdict      Verdict   `json:"verdict"`
 	Sources      []Source  `json:"sources"`
 	// Others are sources that have recovery points, and that nobody configures any more.
-	Others      []cofre.SourceID `json:"not_configured"`
-	Repository  Repository       `json:"repository"`
-	Copies      []string         `json:"copies"` // addresses; what is in them is not looked at
-	Coverage    *Coverage        `json:"coverage,omitempty"`
-	Verified    *Verification    `json:"last_verification,omitempty"`
-	LastRun     *Run             `json:"last_backup,omitempty"` // the newest run that backed up
-	LastFailure *Run             `json:"last_failure,omitempty"`
-	Checkpoint  string           `json:"checkpoint,omitempty"` // the newest of the journal
+	Others     []cofre.SourceID `json:"not_configured"`
+	Repository Repository       `json:"repository"`
+	Copies     []string         `json:"copies"` // addresses; what is in them is not looked at
+	// RTO is the objective for how long a restore may take; 0 if there is none.
+	RTO time.Duration `json:"rto_objective_ns,omitempty"`
+	// WAL is what the repository and each copy hold of the archived WAL; empty without copies.
+	WAL []wal.Holding `json:"wal_repositories,omitempty"`
+	// Archiver is what the server says of its archiving; nil if it archives nothing, or was not asked.
+	Archiver *archiving.Archiver `json:"archiver,omitempty"`
+	// Gone is how many recovery points were published, did not expire, and are not in the catalog.
+	Gone int `json:"points_gone"`
+	// Holds is how many holds there are that have not ended, and HoldEnds when the first of them ends; zero if none does.
+	Holds    int           `json:"holds"`
+	HoldEnds time.Time     `json:"next_hold_ends,omitzero"`
+	Coverage *Coverage     `json:"coverage,omitempty"`
+	Verified *Verification `json:"last_verification,omitempty"`
+	// Found is the newest verification that had findings, if none that looked as deep has found none since.
+	Found *Verification `json:"open_verification,omitempty"`
+	// Unread is since when nothing was read back: since everything was to be, last, or since the first backup. Zero if there is no backup, or it is not known.
+	Unread time.Time `json:"unread_since,omitzero"`
+	// Window is the time within which everything is to be read back.
+	Window      time.Duration `json:"verify_window_ns"`
+	LastRun     *Run          `json:"last_backup,omitempty"` // the newest run that backed up
+	LastFailure *Run          `json:"last_failure,omitempty"`
+	Checkpoint  string        `json:"checkpoint,omitempty"` // the newest of the journal
 	// UnknownBefore is since when this machine knows the journal, if nobody vouches for what was before: whether anything was taken back then is not known.
 	UnknownBefore time.Time `json:"past_unknown_before,omitzero"`
 	Findings      []Finding `json:"findings"` // the worst first
@@ -115,6 +134,7 @@ func Of(in Input) *Status {
 	s := &Status{
 		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{},
 		Checkpoint: in.History.Checkpoint, UnknownBefore: in.History.UnknownBefore, Repository: grown(in),
+		RTO: in.RTO, WAL: holdings(in.WAL), Archiver: in.Archiver, Gone: len(in.Gone), Found: in.History.found, Window: cmp.Or(in.Window, DefaultWindow),
 	}
 	s.LastRun, s.LastFailure = in.lastRuns()
 	if v := in.History.verified; v != nil {
@@ -125,6 +145,17 @@ func Of(in Input) *Status {
 	}
 	for _, c := range in.Sources {
 		s.Sources = append(s.Sources, newJudged(&in, s, c).source())
+	}
+	for _, h := range in.Holds {
+		if !h.Until.IsZero() && !h.Until.After(in.Now) {
+			continue
+		}
+		if s.Holds++; !h.Until.IsZero() && (s.HoldEnds.IsZero() || h.Until.Before(s.HoldEnds)) {
+			s.HoldEnds = h.Until
+		}
+	}
+	if s.Unread = in.History.read; s.Unread.IsZero() && len(in.Points) > 0 && !in.unknown(AreaJournal) {
+		s.Unread = in.Points[0].PublishedAt
 	}
 	s.others(in)
 	s.judge(in)
@@ -145,6 +176,34 @@ func (s *Status) others(in Input) {
 			}
 		}
 	}
+}
+
+// holdings are what each repository holds of the WAL of every system that goes on.
+func holdings(of []Archived) []wal.Holding {
+	var all []wal.Holding
+	for _, a := range of {
+		if a.Former {
+			continue
+		}
+		for _, h := range a.Repositories {
+			i := slices.IndexFunc(all, func(x wal.Holding) bool { return x.URL == h.URL })
+			if i < 0 {
+				h.Missing, h.Damaged = slices.Clip(h.Missing), slices.Clip(h.Damaged) // they are another's
+				all = append(all, h)
+				continue
+			}
+			to := &all[i]
+			to.Segments += h.Segments
+			to.Missing, to.Damaged = append(to.Missing, h.Missing...), append(to.Damaged, h.Damaged...)
+			if h.NewestAt.After(to.NewestAt) {
+				to.NewestAt = h.NewestAt
+			}
+			if to.Err == nil {
+				to.Err, to.Error = h.Err, h.Error
+			}
+		}
+	}
+	return all
 }
 
 // find adds something to act on.

@@ -387,3 +387,31 @@ func TestProperties(t *testing.T) {
 		}
 	})
 }
+
+// What a rule or a page goes by beside the verdict.
+func TestFactsBesideTheVerdict(t *testing.T) {
+	in := well()
+	in.RPO, in.RTO, in.Window = time.Hour, 4*time.Hour, 7*24*time.Hour
+	in.Sources[0].Within = cluster
+	in.Sources = append(in.Sources, status.Configured{ID: cluster, Archives: true})
+	in.Holds = []cofre.Hold{{ID: "ended", Until: now.Add(-time.Hour)}, {ID: "for ever"}, {ID: "later", Until: now.Add(48 * time.Hour)}, {ID: "soon", Until: now.Add(time.Hour)}}
+	in.Gone = []cofre.PointID{"x", "y"}
+	in.WAL = []status.Archived{
+		{Status: wal.Status{Repositories: []wal.Holding{{URL: "/former", Missing: make([]wal.Span, 9)}}}, Former: true},
+		{Status: wal.Status{Repositories: []wal.Holding{{URL: "/a"}, {URL: "/b", Missing: make([]wal.Span, 1)}}}},
+		{Status: wal.Status{Repositories: []wal.Holding{{URL: "/a"}, {URL: "/b", Missing: make([]wal.Span, 2), Err: errors.New("away")}}}},
+	}
+	s := status.Of(in)
+	if s.Holds != 3 || !s.HoldEnds.Equal(now.Add(time.Hour)) || s.Gone != 2 || s.RTO != 4*time.Hour || s.Window != in.Window {
+		t.Errorf("holds %d until %s, gone %d, RTO %s, window %s", s.Holds, s.HoldEnds, s.Gone, s.RTO, s.Window)
+	}
+	if of := s.Sources[0]; of.Within != cluster || of.Interval != 24*time.Hour || !of.Met {
+		t.Errorf("within %v, interval %s, met %t", of.Within, of.Interval, of.Met)
+	}
+	if !s.Unread.Equal(in.Points[0].PublishedAt) {
+		t.Errorf("unread since %s", s.Unread)
+	}
+	if len(s.WAL) != 2 || s.WAL[1].URL != "/b" || len(s.WAL[1].Missing) != 3 || s.WAL[1].Err == nil {
+		t.Errorf("%+v", s.WAL)
+	}
+}

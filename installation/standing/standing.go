@@ -140,7 +140,7 @@ func Archiver(ctx context.Context, cfg *config.Config) (*archiving.Archiver, err
 // input makes of what was gathered what a status depends on.
 func (g *gathering) input(ctx context.Context) status.Input {
 	in := status.Input{
-		Now: g.now, RPO: g.rpo, Archiver: g.archiver, Why: map[cofre.RunID]status.Why{},
+		Now: g.now, RPO: g.rpo, RTO: g.cfg.Objectives.RTO.Duration, Window: g.cfg.Verify.Window.Duration, Archiver: g.archiver, Why: map[cofre.RunID]status.Why{},
 		Repository: status.Repository{URL: g.cfg.Repository.URL, Bytes: -1, Free: -1},
 	}
 	unknown := func(area status.Area, err error) {
@@ -178,7 +178,7 @@ func (g *gathering) input(ctx context.Context) status.Input {
 	if g.opened.Catalog != nil && g.journalErr == nil && g.opened.Catalog.Lacks() == nil {
 		input := expiry.Input(&g.cfg, g.opened.Catalog.List(catalog.Want{Installation: g.cfg.Name}), in.Damage, past)
 		input.Now = g.now
-		in.Retention = retention.Decide(input)
+		in.Holds, in.Retention = input.Holds, retention.Decide(input)
 	}
 	if g.serverErr != nil {
 		unknown(status.AreaServer, g.serverErr)

@@ -14,6 +14,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/physical/datadir"
 	"github.com/trustlayer/cofre/postgres/physical/view"
 	"github.com/trustlayer/cofre/postgres/recovery"
 )
@@ -44,9 +45,11 @@ type Archiver struct {
 	Oldest  time.Time `json:"oldest_waiting_at,omitzero"`
 	// Behind is how many whole segments lie between the last archived and the one being written; -1 if it cannot be
 	// told: on a standby, or when nothing was archived since the statistics were reset.
-	Behind int64     `json:"behind"`
-	Now    time.Time `json:"now"` // by the server's clock
-	Cause  string    `json:"cause,omitempty"`
+	Behind int64 `json:"behind"`
+	// Room is how much is free where pg_wal is; -1 if this process does not see it.
+	Room  int64     `json:"pg_wal_free_bytes"`
+	Now   time.Time `json:"now"` // by the server's clock
+	Cause string    `json:"cause,omitempty"`
 
 	// Slot is the replication slot from which the WAL is to be streamed, and Streamed whether somebody does. What else the server hands its WAL
 	// to is then another's archive.
@@ -131,7 +134,7 @@ func Read(ctx context.Context, conn *pgx.Conn, server postgres.Server, dataDirec
 	set := server.Settings
 	a := Archiver{
 		Mode: set["archive_mode"], Command: set["archive_command"], Library: set["archive_library"], Standby: server.InRecovery,
-		Waiting: -1, Behind: -1,
+		Waiting: -1, Behind: -1, Room: -1,
 	}
 	if a.Command == "(disabled)" {
 		a.Command = ""
@@ -146,7 +149,13 @@ FROM pg_catalog.pg_stat_archiver`).Scan(&failed, &failedAt, &a.Failures, &archiv
 	if archived != nil && archivedAt != nil {
 		a.Archived, a.ArchiveAt = *archived, archivedAt.UTC()
 	}
-	waiting, err := waitingFiles(ctx, conn, server, dataDirectory)
+	seen := pgWAL(ctx, conn, server, dataDirectory)
+	if seen != "" {
+		if free, _, err := datadir.Free(seen); err == nil { // or nothing is known of it
+			a.Room = free
+		}
+	}
+	waiting, err := waitingFiles(ctx, conn, seen)
 	if err != nil {
 		return a, err
 	}
@@ -196,15 +205,22 @@ func (a *Archiver) behind(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// pgWAL is where this process sees the server's pg_wal; "" if it does not.
+func pgWAL(ctx context.Context, conn *pgx.Conn, server postgres.Server, dataDirectory string) string {
+	seen, _, _, why := view.Find(ctx, conn, server, dataDirectory)
+	if why != nil {
+		return ""
+	}
+	return seen.At(path.Join(seen.There, "pg_wal"))
+}
+
 // waitingFiles lists what waits to be archived, with since when: in the data directory if it is visible, or as the server
 // lists it for roles that may look. It returns nil if neither is so.
 //
 // Source: PostgreSQL, src/backend/utils/adt/genfile.c, pg_ls_archive_statusdir, which pg_monitor may call.
-func waitingFiles(ctx context.Context, conn *pgx.Conn, server postgres.Server, dataDirectory string) (map[string]time.Time, error) {
-	if seen, _, _, why := view.Find(ctx, conn, server, dataDirectory); why == nil {
-		if all, ok := readWaiting(seen.At(path.Join(seen.There, "pg_wal"))); ok {
-			return all, nil
-		}
+func waitingFiles(ctx context.Context, conn *pgx.Conn, seen string) (map[string]time.Time, error) {
+	if all, ok := readWaiting(seen); ok {
+		return all, nil
 	}
 	var may bool
 	if err := conn.QueryRow(ctx, `SELECT pg_catalog.has_function_privilege('pg_catalog.pg_ls_archive_statusdir()', 'EXECUTE')`).Scan(&may); err != nil || !may {
