@@ -51,8 +51,8 @@ test: services ## install what the tests talk to, and run every test against it 
 
 # What depends on the order of tests, or on two things running at once, shows itself here.
 quick: ## run the tests that need no server: twice in random order, and once on one processor
-	go test $(TESTFLAGS) -shuffle=on -count=2 $(QUICK)
-	GOMAXPROCS=1 go test $(TESTFLAGS) -count=1 $(QUICK)
+	GOFLAGS="$(TESTTAGS) $$GOFLAGS" go test $(TESTFLAGS) -shuffle=on -count=2 $(QUICK)
+	GOFLAGS="$(TESTTAGS) $$GOFLAGS" GOMAXPROCS=1 go test $(TESTFLAGS) -count=1 $(QUICK)
 
 check: format vet static vulnerabilities ## check format, vet, staticcheck, known vulnerabilities, and the heights of the house
 	go test -count=1 .
