@@ -40,3 +40,43 @@ func TestASecretThatEverybodyReads(t *testing.T) {
 		t.Errorf("closed: %+v", found)
 	}
 }
+
+// TestWhatOthersMayChange: what is believed, or run, is nobody else's.
+func TestWhatOthersMayChange(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives files away")
+	}
+	const other = 65534
+	for _, gives := range []string{"", "conf/cofre.yaml", "conf", "state", "bin/stop", "bin"} {
+		t.Run(gives, func(t *testing.T) {
+			dir := t.TempDir()
+			path := func(name string) string { return filepath.Join(dir, name) }
+			must := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, folder := range []string{"conf", "state", "bin"} {
+				must(os.Mkdir(path(folder), 0o755))
+			}
+			must(os.WriteFile(path("bin/stop"), []byte("#!/bin/sh\n"), 0o755))
+			must(os.WriteFile(path("conf/cofre.yaml"), []byte("name: tl\nrepository: {url: repo, password: env:P}\nstate_dir: ../state\nhooks: {before_restore: ["+path("bin/stop")+" now]}\n"), 0o600))
+			if gives != "" {
+				must(os.Chown(path(gives), other, other))
+			}
+			cfg, err := config.Load(path("conf/cofre.yaml"), os.Getenv)
+			must(err)
+			found := custody.Look(cfg)
+			if gives == "" {
+				if len(found) != 1 || !found[0].OK {
+					t.Errorf("nothing is anybody else's: %+v", found)
+				}
+				return
+			}
+			if len(found) != 1 || found[0].OK || !strings.Contains(found[0].Detail, path(gives)+" ") || !strings.Contains(found[0].Hint, path(gives)) {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+}

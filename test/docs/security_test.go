@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestRowsOfSecurityAreTests: the tests that the page of security names exist, in both languages alike.
+// TestRowsOfSecurityAreTests: each row of the page of security names tests, which exist, in both languages alike.
 func TestRowsOfSecurityAreTests(t *testing.T) {
 	there := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
@@ -30,11 +30,18 @@ func TestRowsOfSecurityAreTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("`(Test\\w+|[\\w-]+\\.txtar)`")
+	header, unseen := regexp.MustCompile(`^\| (who holds what|quem tem o quê) `), regexp.MustCompile(`\| (not seen|não se vê): [^|]*\|\s*$`)
 	counts := map[string]int{}
 	for _, page := range []string{"../../docs/en/security.md", "../../docs/pt-BR/security.md"} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
+		}
+		// Of what is not seen there is nothing to test.
+		for row := range strings.Lines(string(text)) {
+			if strings.HasPrefix(row, "| ") && !header.MatchString(row) && !unseen.MatchString(row) && !named.MatchString(row) {
+				t.Errorf("%s: a row that no test is named for: %s", page, row)
+			}
 		}
 		all := named.FindAllStringSubmatch(string(text), -1)
 		if len(all) < 20 {

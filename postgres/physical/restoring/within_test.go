@@ -191,3 +191,21 @@ func TestADeltaWhileTheOwnerSwapsDirectories(t *testing.T) {
 		t.Errorf("only %d swaps, %d stages", swaps.Load(), staged)
 	}
 }
+
+// TestADirectoryInUseIsNotGivenAway: a tablespace is the cluster owner's, and its place may be named by whoever restores; what somebody else uses stays theirs.
+func TestADirectoryInUseIsNotGivenAway(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives anything away")
+	}
+	s := testkit.Postgres(t, testkit.DefaultMajor, testkit.Own())
+	dir := physicaltest.Room(t)
+	space := physicaltest.Shared(t, dir, "space")
+	s.Exec(t, "postgres", "CREATE TABLESPACE fast LOCATION '"+space+"'")
+	repo := repositorytest.NewMemory()
+	c := physicaltest.Backup(t, repo, basebackup.NewSource("test", basebackup.Config{Name: "cluster", Server: s.Config("postgres")}), nil)
+	used := t.TempDir()
+	if err := os.WriteFile(filepath.Join(used, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, repo, c, restoring.Options{Dir: filepath.Join(dir, "data"), Tablespaces: map[string]string{space: used}}, used+" belongs to user 0 and is in use")
+}
