@@ -116,7 +116,7 @@ func (v *view) differs(before *view) (what []string) {
 		}
 	}
 	if v.wal != before.wal {
-		what = append(what, "wal status is "+v.wal)
+		what = append(what, "wal status is "+v.wal+", not "+before.wal)
 	}
 	return what
 }
