@@ -18,7 +18,7 @@ FUZZTIME  ?= 30s
 PG        ?= 17 18
 
 # What may not be missing: a test whose service is not there then fails, so that nothing is skipped silently.
-REQUIRED = postgres,s3,zstd$(if $(PG),$(shell printf ',postgres-%s' $(PG)))
+REQUIRED = postgres,s3,zstd,prometheus$(if $(PG),$(shell printf ',postgres-%s' $(PG)))
 
 # The packages whose tests start no server.
 QUICK = $(shell go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | grep -v /internal/testkit | grep testing | cut -d ' ' -f 1)
@@ -83,7 +83,7 @@ vulnerabilities:
 bench: build ## measure beside pg_dump, pg_restore and pgBackRest, interleaved (BENCH="-rounds 3 dump restore" picks)
 	go run ./bench $(BENCH)
 
-services: ## install what the tests talk to: PostgreSQL 15, versitygw, and the majors of PG (17 18), unpacked into .services
+services: ## install what the tests talk to: PostgreSQL 15, versitygw, Prometheus, and the majors of PG (17 18), unpacked into .services
 	internal/testkit/services.sh $(PG)
 
 fuzz: ## fuzz every parser, FUZZTIME (30s) each

@@ -84,6 +84,7 @@ var heights = map[string]int{
 	"repository/repositorytest":      6,
 	"catalog":                        2, // use cases see contracts, never adapters
 	"schedule":                       1, // pure: a crontab line and a time zone to moments
+	"alerts":                         1, // pure: when somebody is to be called, and the files that say so
 	"agent/due":                      2, // pure: a schedule, what ran, and the time to what is to be done
 	"retention":                      1, // pure: components, rules, holds and clocks to what is kept
 	"lease":                          3, // one process at a time, across machines

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs what the tests talk to, if it is missing: PostgreSQL 15, zstd and versitygw. With majors as arguments
+# Installs what the tests talk to, if it is missing: PostgreSQL 15, zstd, versitygw and Prometheus. With majors as arguments
 # (13, 17, 18) it also unpacks those into .services/postgresql-N, where internal/testkit finds them; they
 # are not installed on this machine. Run as root, or with sudo at hand. Nothing is done twice.
 #
-#   internal/testkit/services.sh          PostgreSQL 15, versitygw
+#   internal/testkit/services.sh          PostgreSQL 15, versitygw, Prometheus
 #   internal/testkit/services.sh 17 18    and these
 set -eu
 
@@ -75,6 +75,25 @@ relocate() {
 	done
 }
 
+# unpack_prometheus: the server and promtool. They are unpacked and not installed, so that no service of this machine begins.
+unpack_prometheus() {
+	dir=$root/.services/prometheus
+	if command -v prometheus promtool >/dev/null || [ -x "$dir/usr/bin/promtool" ]; then
+		return
+	fi
+	say "unpacking Prometheus into $dir"
+	box=$(mktemp -d)
+	(
+		cd "$box"
+		apt-get download prometheus >&2 || { $sudo apt-get update >&2; apt-get download prometheus >&2; }
+		mkdir -p "$root/.services"
+		rm -rf "$dir"
+		dpkg-deb -x prometheus_*.deb "$dir"
+	)
+	rm -rf "$box"
+	"$dir/usr/bin/promtool" --version >&2
+}
+
 command -v /usr/lib/postgresql/15/bin/initdb >/dev/null || install postgresql-15
 # Stock zstd shows that archived WAL is read without cofre.
 command -v zstd >/dev/null || install zstd
@@ -82,6 +101,7 @@ if ! command -v versitygw >/dev/null && [ ! -x "$(go env GOPATH)/bin/versitygw" 
 	say "building versitygw, a minute or two"
 	go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 fi
+unpack_prometheus
 for major in "$@"; do
 	[ "$major" = 15 ] || unpack "$major"
 done
