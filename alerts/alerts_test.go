@@ -201,6 +201,7 @@ func made(t testing.TB) map[string]string {
 	rules := alerts.Rules()
 	return map[string]string{
 		folder + "rules.yml":      alerts.Prometheus(rules),
+		folder + "dashboard.json": alerts.Grafana(),
 		folder + "rules_test.yml": testFile("rules.yml", everyGroup(t, rules)),
 		"../docs/en/alerts.md":    alerts.Page("en", rules),
 		"../docs/pt-BR/alerts.md": alerts.Page("pt-BR", rules),
