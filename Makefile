@@ -10,7 +10,7 @@ export CGO_ENABLED = 0
 # Two packages at once: their tests start servers, and two cores are what a small machine has. Bounded, so that a test that hangs names itself; the
 # bound of Go itself, 10 minutes, is too low for cmd/cofre on a slow machine.
 TESTFLAGS ?= -p 2 -timeout 25m
-# Under this tag the library derives the key of a new repository at once, where a release takes 0.2 s each time one is opened, and the tests
+# Under this tag the keys of a new repository, its own and that of its WAL, are derived at once, where a release takes 0.2 s each time one is opened, and the tests
 # open thousands. What test/docs and demo run is built without it, as a release is, and a test looks at the derivation of a release.
 TESTTAGS  = -tags=testing
 FUZZTIME  ?= 30s

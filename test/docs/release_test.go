@@ -6,13 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 // TestAReleaseDerivesItsKeySlowly looks at what stands between the password and whoever holds the storage. Most tests are built with a tag under which the
-// library derives keys at once.
+// keys are derived at once.
 func TestAReleaseDerivesItsKeySlowly(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -37,5 +38,10 @@ func TestAReleaseDerivesItsKeySlowly(t *testing.T) {
 	}
 	if err := json.Unmarshal(b, &format); err != nil || format.KeyAlgo != "scrypt-65536-8-1" {
 		t.Errorf("the key is derived by %q (%v), want scrypt-65536-8-1", format.KeyAlgo, err)
+	}
+	// Source: C2SP, age.md: "-> scrypt SALT WORK-FACTOR".
+	b, err = os.ReadFile(filepath.Join(dir, "repo/cofre/keys/wal.age"))
+	if err != nil || !regexp.MustCompile(`(?m)^-> scrypt \S+ 16$`).Match(b) {
+		t.Errorf("the key of the WAL is derived otherwise than by 2^16 steps: %v\n%.200q", err, b)
 	}
 }

@@ -30,12 +30,8 @@ const (
 // Largest is more than any of them ever has, in bytes.
 const Largest = 1 << 16
 
-// workFactor is how hard the password is to guess from the identity: scrypt of 2^16, as Kopia takes for the same
-// password in the same repository, so that neither is the easier one. age's own 2^18 takes 256 MB of memory, most
-// of what a whole restore may use; this takes 64 MB.
-//
-// Source: kopia, internal/crypto/pb_key_deriver_scrypt.go (scrypt-65536-8-1); filippo.io/age, scrypt.go.
-const workFactor = 16
+// mostWork is the most that whoever wrote an identity may demand for it: each step more doubles the time and the memory.
+const mostWork = 20
 
 // Opened is the identity of a repository, as the password opened it.
 type Opened struct {
@@ -76,7 +72,7 @@ func open(ctx context.Context, st cofre.Store, object string, password secret.Va
 	if err != nil {
 		return Opened{}, fmt.Errorf("unlock WAL key: %w", err)
 	}
-	key.SetMaxWorkFactor(workFactor + 4)     // whoever wrote it decides how long this takes
+	key.SetMaxWorkFactor(mostWork)
 	largepages.Ready(1 << workFactor * 1024) // scrypt with r = 8 takes 128 * r bytes for each of its 2^16 steps
 	var text []byte
 	r, err := age.Decrypt(bytes.NewReader(sealed), key)
