@@ -81,6 +81,9 @@ func (in *Installation) Seal(ctx context.Context, o SealOptions) (_ *cofre.Seale
 
 // nothingLostOfAny are the points of the catalog, if it has all that the journal knows of, of any installation.
 func (in *Installation) nothingLostOfAny(ctx context.Context) ([]cofre.RecoveryPoint, error) {
+	if err := in.written(notHeld()); err != nil { // a journal that this run has made has its first entry then
+		return nil, err
+	}
 	return in.compared(ctx, record.Looker.NothingLostOfAny)
 }
 

@@ -112,7 +112,7 @@ func (v *verification) run(ctx context.Context, points []cofre.RecoveryPoint) er
 		return err
 	}
 	for _, p := range d.problems {
-		if !v.report(cofre.Finding{Object: p.Name}.Saying(cofre.Say("repository.problem", "{{.name}}: {{.what}}", "name", p.Name, "what", p.What))) {
+		if !v.report(cofre.Finding{Object: p.Name}.Saying(told.Problem(p.Name, p.What, slices.Contains(d.mendable, p.Name)))) {
 			return nil
 		}
 	}
@@ -193,11 +193,6 @@ func (v *verification) mend(ctx context.Context, d *damage) error {
 	var err error
 	if d.mendable, err = look.mend(ctx); err != nil {
 		return err
-	}
-	for i, p := range d.problems {
-		if slices.Contains(d.mendable, p.Name) {
-			d.problems[i].What += "; the other copy of it is whole, and the next backup puts it right"
-		}
 	}
 	d.record.rec.Files = d.mendable
 	return nil

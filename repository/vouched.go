@@ -115,10 +115,15 @@ func (v *verification) decrypt(ctx context.Context, d *damage) error {
 	if len(unproven) == 0 {
 		return nil
 	}
-	v.Observer.Observe(vouching.Warning(len(unproven)))
+	hidden := v.repo.Unread(ctx) != nil // what only that index names is not decrypted, and nothing is proven by the others
+	if !hidden {
+		v.Observer.Observe(vouching.Warning(len(unproven)))
+	}
 	return vouching.Decrypt(ctx, v.repo.kopia, v.repo.blobs, unproven, func(p vouching.Decrypted) error {
 		name := v.repo.blobs.Naming.Name(p.Pack)
-		if v.files.Note(ctx, name, len(p.Bad) == 0); len(p.Bad) == 0 {
+		if whole := len(p.Bad) == 0; whole && hidden {
+			return nil
+		} else if v.files.Note(ctx, name, whole); whole {
 			return nil
 		}
 		what := "is as its seal says, which anybody can have written, and does not hold what was encrypted"

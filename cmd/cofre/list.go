@@ -59,5 +59,5 @@ func (c *listCommand) run(ctx context.Context, a *app, in *installation.Installa
 	if listed == nil {
 		return err
 	}
-	return errors.Join(a.ShowPoints(in.Name(), listed, c.all), err)
+	return errors.Join(a.ShowPoints(in.Name(), listed, c.all, err), err)
 }

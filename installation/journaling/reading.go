@@ -100,6 +100,7 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	}
 	seen := k.memory.Seen()
 	res := &Verified{Verified: v, Key: k.key, Known: k.known, AsSeen: k.beside == k.key && (seen.Size == 0 || !slices.ContainsFunc(v.Findings, func(f cofre.Finding) bool { return f.Object == seen.String() }))}
+	k.memory.Begin() // also for a journal without an entry, which another may have had in its place
 	res.UnknownBefore = k.memory.UnknownBefore()
 	res.Acknowledged, v.Findings = known.divide(v.Findings)
 	if k.beside != k.key {
@@ -117,7 +118,6 @@ func (k *Known) Verify(ctx context.Context, o Reading) (*Verified, error) {
 	if v.Newest.Size == 0 || k.given && k.memory.Key != "" && k.memory.Key != k.key {
 		return res, nil
 	}
-	k.memory.Begin()
 	k.memory.Vouch(lines...)
 	k.memory.Repository, k.memory.Key, k.memory.Checkpoint = k.store.URL(), k.key, v.Newest.String()
 	res.UnknownBefore = k.memory.UnknownBefore()

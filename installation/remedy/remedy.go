@@ -12,16 +12,17 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/postgres/wal/check"
 	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/repository/told"
 	"github.com/trustlayer/cofre/verify"
 )
 
 // Of says what mends what was found, each kind of it by its own way: a backup puts back nothing that somebody took out of the catalog, and a journal that is compared brings back no bytes.
 func Of(res *verify.Result, url string) cofre.Message {
-	var told []error
+	var said []error
 	for _, f := range res.Findings {
-		told = append(told, origin.Said(f.Messages)...)
+		said = append(said, origin.Said(f.Messages)...)
 	}
-	if way := origin.WayOn(told...); !way.IsZero() {
+	if way := origin.WayOn(said...); !way.IsZero() {
 		return way
 	}
 	var ways []cofre.Message
@@ -29,7 +30,7 @@ func Of(res *verify.Result, url string) cofre.Message {
 	var format, indexes, shards bool
 	for _, f := range res.Findings {
 		// What is kept twice is put right by the next backup as long as one copy is whole.
-		twice := strings.Contains(f.What, "the other copy of it is whole")
+		twice := told.IsMendable(f)
 		switch {
 		case f.Check == journal.Check:
 			if len(ways) == 0 {

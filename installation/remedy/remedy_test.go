@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre/installation/remedy"
 	"github.com/trustlayer/cofre/journal"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/repository/told"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -33,6 +34,8 @@ func TestEachKindOfFindingHasItsWayOn(t *testing.T) {
 		{[]cofre.Finding{segment}, []string{known}},
 		{[]cofre.Finding{format}, []string{lost}},
 		{[]cofre.Finding{index, pack}, []string{without, backUp}},
+		{[]cofre.Finding{index.Saying(told.Problem(index.Object, "is missing", false))}, []string{without}},
+		{[]cofre.Finding{index.Saying(told.Problem(index.Object, "is missing", true)), format.Saying(told.Problem(format.Object, "is missing", true))}, []string{backUp}},
 		{[]cofre.Finding{shards}, []string{laidOut}},
 		{[]cofre.Finding{segment, gone}, []string{known, acknowledge}},
 		{[]cofre.Finding{seal, key}, []string{reseal, lost}},

@@ -39,8 +39,13 @@ func prove(ctx context.Context, repo any, obs cofre.Observer, lost *cofre.Lost) 
 
 // Detail adds to what is said of a repository that it is not sealed.
 //
-// Errors: those of the repository.
+// Errors: cofre.ErrCorrupt if an index cannot be read, so that nobody knows what else it holds; those of the repository.
 func Detail(ctx context.Context, repo any, detail cofre.Message) (cofre.Message, error) {
+	if u, ok := repo.(interface{ Unread(context.Context) error }); ok {
+		if err := u.Unread(ctx); err != nil {
+			return detail, err
+		}
+	}
 	open, err := Open(ctx, repo)
 	if err != nil || !open {
 		return detail, err

@@ -10,15 +10,18 @@ import (
 )
 
 // ShowPoints shows recovery points, one a line, or that the installation of this name has none; if all is true with the installation of each.
+// With missing, which says why points may be missing, it is not said that there is none.
 //
 // Errors: with --json, those of edge.App.Document.
-func (s *Screen) ShowPoints(name string, listed *installation.Points, all bool) error {
+func (s *Screen) ShowPoints(name string, listed *installation.Points, all bool, missing error) error {
 	doc := struct {
 		Points []installation.Point `json:"points"`
 	}{listed.Points}
 	return s.answer(doc, nil, func() {
 		if len(listed.Points) == 0 {
-			s.Line(s.Err, noPoints(name, listed.Installations))
+			if missing == nil {
+				s.Line(s.Err, noPoints(name, listed.Installations))
+			}
 			return
 		}
 		s.showPoints(listed.Points, all)
