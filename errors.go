@@ -94,13 +94,15 @@ type GapError struct {
 	BreaksAt LSN    `json:",omitempty"` // where it breaks: what is needed from here on is not what is there
 	Why      string `json:",omitempty"` // what is found there; without BreaksAt, why the segment cannot be read at all
 	Said     Teller `json:"-"`          // Why as a message, of a type that can be compared; nil if it has none
+	// Refused says that the segment is there, and nobody has signed it who is believed: Why says who has, if anybody.
+	Refused bool `json:",omitempty"`
 }
 
 // Breaks reports whether the WAL is there and does not go on: everything but a part of one segment can be read.
 func (e *GapError) Breaks() bool { return e.BreaksAt != 0 }
 
 // Damaged reports whether the segment is there, and cannot be read.
-func (e *GapError) Damaged() bool { return e.Why != "" && e.BreaksAt == 0 }
+func (e *GapError) Damaged() bool { return e.Why != "" && e.BreaksAt == 0 && !e.Refused }
 
 // why is what was found, for a person.
 func (e *GapError) why() Message {
@@ -115,6 +117,8 @@ func (e *GapError) Error() string { return e.Message().Text }
 // Message is the error for a person.
 func (e *GapError) Message() Message {
 	switch {
+	case e.Refused:
+		return Say("gap.refused", "the WAL of timeline {{.timeline}} ends before segment {{.segment}}, which is refused: {{.why}}", "timeline", e.Timeline, "segment", e.From, "why", e.why())
 	case e.Damaged():
 		return Say("gap.damaged", "gap in the WAL of timeline {{.timeline}}: segment {{.segment}} cannot be read: {{.why}}", "timeline", e.Timeline, "segment", e.From, "why", e.why())
 	case e.Why != "":

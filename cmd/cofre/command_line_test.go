@@ -17,6 +17,7 @@ func TestCommandLineIsAsTyped(t *testing.T) {
 		{[]string{"--owner=false", "--to=", "latest"}, "restore --owner=false --to '' latest --accept 'public.a: rows'"},
 		{[]string{"--to=-odd", "--jobs", "3", "--accept", "b c", "latest"}, "restore --accept 'b c' --jobs 3 --to=-odd latest --accept 'public.a: rows'"},
 		{[]string{"--server", "postgres://u:secret@h/d", "latest"}, "restore --server 'postgres://u:xxxxx@h/d' latest --accept 'public.a: rows'"},
+		{[]string{"--config", "x.yaml", "latest"}, "restore latest --accept 'public.a: rows'"}, // whoever shows it names the configuration
 	} {
 		var got string
 		cmd := &cobra.Command{Use: "restore", Run: func(cmd *cobra.Command, args []string) {
@@ -27,6 +28,7 @@ func TestCommandLineIsAsTyped(t *testing.T) {
 		f.Bool("owner", true, "")
 		f.String("to", "", "")
 		f.String("server", "", "")
+		f.String("config", "", "")
 		f.Int("jobs", 0, "")
 		f.StringArray("accept", nil, "")
 		cmd.SetArgs(c.typed)

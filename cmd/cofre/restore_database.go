@@ -84,6 +84,9 @@ func addFilterFlags(cmd *cobra.Command, filter *logical.Filter) {
 func commandLine(cmd *cobra.Command, args []string, flag string, values []string) string {
 	words := strings.Fields(cmd.CommandPath())
 	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name == "config" {
+			return // edge.App.Pasted gives it to every command that is shown
+		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			for _, v := range list.GetSlice() {
 				words = append(words, typedFlag(f, v)...)

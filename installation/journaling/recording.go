@@ -339,8 +339,11 @@ func reasons(message, hint string, messages cofre.Messages) Why {
 	return w
 }
 
-// failing are the kinds of runs whose failure is remembered: those that change something, or prove it.
-var failing = []cofre.RunKind{cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune}
+// failing are the kinds of runs whose failure is remembered: those that change something, or whom or what is believed, or prove it.
+var failing = []cofre.RunKind{
+	cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune,
+	cofre.RunSeal, cofre.RunHold, cofre.RunLiftHold, cofre.RunAcknowledge, cofre.RunAdmit, cofre.RunLoss,
+}
 
 // PointSubject names a recovery point by the digest of its manifest: the bytes with which it is published.
 func PointSubject(p cofre.RecoveryPoint) journal.Subject {

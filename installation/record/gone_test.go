@@ -1,12 +1,15 @@
 package record_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/record"
 	"github.com/trustlayer/cofre/journal"
 )
 
@@ -67,5 +70,33 @@ func TestNothingExpiresByACatalogThatLacksAPoint(t *testing.T) {
 	}
 	if err := l.NothingGone([]cofre.RecoveryPoint{point("a"), point("b")}, 2); err != nil {
 		t.Error(err)
+	}
+}
+
+// A point of another installation that is gone is acknowledged with the configuration of that one: the hint says so, and names no command that is refused.
+func TestAPointOfAnotherInstallation(t *testing.T) {
+	entries := []journal.Body{published("a", ""), {Event: journal.EventPublished, Installation: "other", Point: "x"}}
+	var warned []string
+	o := record.Looker{
+		Installation: "tl",
+		Observer:     cofre.ObserverFunc(func(e cofre.Event) { warned = append(warned, e.Text) }),
+		Read: func(_ context.Context, _ string, r journaling.Reading) (*journaling.Verified, error) {
+			for i, b := range entries {
+				if b.Installation == "" {
+					b.Installation = "tl"
+				}
+				r.Visit(journal.Numbered{Number: int64(i), Entry: journal.New(b)})
+			}
+			return &journaling.Verified{Verified: &journal.Verified{}}, nil
+		},
+	}
+	const another, own = "with the configuration of other: cofre --config FILE journal acknowledge x ", "if the point is lost for good, say so: cofre journal acknowledge a "
+	if err := o.Acknowledge(t.Context(), []cofre.RecoveryPoint{point("a")}, "x", "ana", "lost"); !errors.Is(err, cofre.ErrNotFound) || !strings.Contains(cofre.Hint(err), another) {
+		t.Errorf("%v: %s", err, cofre.Hint(err))
+	}
+	for hint, there := range map[string][]cofre.RecoveryPoint{another: {point("a")}, own: {}} {
+		if err := o.NothingLostOfAny(t.Context(), there, 2); cofre.CodeOf(err) != cofre.CodeFindings || !strings.Contains(cofre.Hint(err), hint) || len(warned) == 0 {
+			t.Errorf("%v: %s, not %s", err, cofre.Hint(err), hint)
+		}
 	}
 }

@@ -147,23 +147,22 @@ func (o Looker) NothingLost(ctx context.Context, points []cofre.RecoveryPoint, f
 //
 // Errors: cofre.ErrFindings; those of Read.
 func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoint, first int64) error {
-	of := map[string]*Ledger{}
-	res, err := o.Read(ctx, "", journaling.Reading{Visit: func(e journal.Numbered) {
-		name := e.Body.Installation
-		if of[name] == nil {
-			of[name] = &Ledger{Installation: name}
-		}
-		of[name].Take(e)
-	}})
+	of := ledgers{}
+	res, err := o.Read(ctx, "", journaling.Reading{Visit: of.take})
 	done := cofre.Say("seal.nothing", "nothing is given up")
 	if res == nil {
 		return cofre.WithHint(cofre.Fail(done, err), cofre.HintOf(err))
 	}
-	all := &Difference{}
+	all, another := &Difference{}, ""
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		d := of[name].Compare(Catalog{Points: points, First: first, Now: time.Now()})
 		all.Back = append(all.Back, d.Back...)
-		if all.Gone = append(all.Gone, d.Gone...); len(d.Gone) > 0 && name != o.Installation {
+		if name == o.Installation { // what can be acknowledged from here comes first
+			all.Gone = slices.Concat(d.Gone, all.Gone)
+			continue
+		}
+		if all.Gone = append(all.Gone, d.Gone...); len(d.Gone) > 0 {
+			another = cmp.Or(another, name)
 			o.warn(cofre.SayN("seal.gone_of_another", len(d.Gone), "1 recovery point of {{.name}} is gone; it is acknowledged with the configuration of {{.name}}", "{{.n}} recovery points of {{.name}} are gone; they are acknowledged with the configuration of {{.name}}", "name", name))
 		}
 	}
@@ -173,7 +172,28 @@ func (o Looker) NothingLostOfAny(ctx context.Context, points []cofre.RecoveryPoi
 	if len(all.Gone) == 0 && errors.Is(err, cofre.ErrFindings) {
 		return cofre.WithHint(cofre.Fail(done, err), cofre.HintOf(err))
 	}
-	return cmp.Or(nothing(done, all), err, withPast(done, res))
+	gone := nothing(done, all)
+	if gone != nil && !of.at(o.Installation).Lost(all.Gone[0], points) {
+		gone = cofre.WithHint(gone, ofAnother(another, all.Gone[0]))
+	}
+	return cmp.Or(gone, err, withPast(done, res))
+}
+
+// ofAnother is what to do about a point of another installation that is lost.
+func ofAnother(name string, id cofre.PointID) cofre.Message {
+	return cofre.Say("journal.of_another", "recovery point {{.point}} is of {{.name}}: bring the repository's files back from a copy; if it is lost for good, say so with the configuration of {{.name}}: cofre --config FILE journal acknowledge {{.point}} --why 'lost'", "point", id, "name", name)
+}
+
+// ledgers are those of all installations of a journal, by their names.
+type ledgers map[string]*Ledger
+
+func (l ledgers) take(e journal.Numbered) { l.at(e.Body.Installation).Take(e) }
+
+func (l ledgers) at(name string) *Ledger {
+	if l[name] == nil {
+		l[name] = &Ledger{Installation: name}
+	}
+	return l[name]
 }
 
 // withPast refuses what done says while nobody vouches for what was before this machine knew the journal.
@@ -209,11 +229,16 @@ func (o Looker) Acknowledge(ctx context.Context, points []cofre.RecoveryPoint, i
 	if why == "" {
 		return cofre.Fail(cofre.Say("journal.lost_why", "acknowledge that a recovery point is lost: without a reason"), cofre.ErrConfig)
 	}
-	l := &Ledger{Installation: o.Installation}
-	if _, err := o.Read(ctx, "", journaling.Reading{Visit: l.Take}); err != nil && !errors.Is(err, cofre.ErrFindings) {
+	of := ledgers{}
+	if _, err := o.Read(ctx, "", journaling.Reading{Visit: of.take}); err != nil && !errors.Is(err, cofre.ErrFindings) {
 		return err
 	}
-	if !l.Lost(id, points) {
+	if !of.at(o.Installation).Lost(id, points) {
+		for _, name := range slices.Sorted(maps.Keys(of)) {
+			if of[name].Lost(id, points) {
+				return cofre.WithHint(cofre.Fail(cofre.Say("journal.not_lost", "lost recovery point {{.point}}", "point", id), cofre.ErrNotFound), ofAnother(name, id))
+			}
+		}
 		return cofre.WithHint(cofre.Fail(cofre.Say("journal.not_lost", "lost recovery point {{.point}}", "point", id), cofre.ErrNotFound), cofre.Say("journal.lost_hint", "see which are lost with: cofre verify"))
 	}
 	fact := cofre.LossAcknowledged{By: by, Why: why}

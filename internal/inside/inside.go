@@ -61,7 +61,27 @@ func (d *Dir) Wrap(op, name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &os.PathError{Op: op, Path: path.Join(d.path, name), Err: err}
+	return &os.PathError{Op: op, Path: path.Join(d.path, name), Err: named(err)}
+}
+
+// linkError is what syscall.ELOOP says to a person: of a path that was walked without links, or of one that is not followed, "too many levels" is not the cause.
+type linkError struct{}
+
+func (linkError) Error() string { return linkError{}.Message().Text }
+
+// Message is the error for a person.
+func (linkError) Message() cofre.Message {
+	return cofre.Say("inside.link", "it is a symbolic link, or one is on the way to it, where none was looked for: it is not followed")
+}
+
+func (linkError) Unwrap() error { return unix.ELOOP }
+
+// named is err, with a cause and a way on if a link is in the way.
+func named(err error) error {
+	if !errors.Is(err, unix.ELOOP) {
+		return err
+	}
+	return cofre.WithHint(linkError{}, cofre.Say("inside.look_link", "look who put the link there, and remove it; what it leads to is not touched"))
 }
 
 // failing is asked before each call on a file or a directory, and may make it fail. It is nil in a program.
@@ -497,7 +517,7 @@ func (w *walk) follow(name string, not error) error {
 		return not
 	}
 	if w.links++; w.links > links {
-		return w.at.Wrap("open", name, unix.ELOOP)
+		return &os.PathError{Op: "open", Path: path.Join(w.at.path, name), Err: unix.ELOOP} // so many are too many
 	}
 	to, err := w.at.Readlink(name)
 	if err != nil {

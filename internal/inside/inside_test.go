@@ -109,3 +109,21 @@ func TestNoLinkIsFollowed(t *testing.T) {
 		t.Errorf("it is %s, %v", real, err)
 	}
 }
+
+// A directory that was swapped for a link is no loop: the error says what is in the way, and what to do, and is found by its number as before.
+func TestALinkInTheWayIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "real"), 0o700), os.WriteFile(filepath.Join(dir, "real", "f"), nil, 0o600), os.Symlink("real", filepath.Join(dir, "swapped")), os.Symlink("real/f", filepath.Join(dir, "f")))
+	d, err := inside.Open(dir)
+	must(t, err)
+	defer d.Close()
+	_, straight := inside.OpenStraight(filepath.Join(dir, "swapped", "f"), os.O_RDONLY)
+	_, below := d.OpenStraight("swapped/f", os.O_RDONLY)
+	_, file := d.OpenFile("f", os.O_RDONLY, 0)
+	_, list := inside.List(filepath.Join(dir, "swapped"))
+	for what, err := range map[string]error{"path": straight, "path below": below, "file": file, "list": list} {
+		if !errors.Is(err, syscall.ELOOP) || strings.Contains(err.Error(), "too many levels") || !strings.Contains(err.Error(), "symbolic link") || cofre.Hint(err) == "" {
+			t.Errorf("%s: %v: %s", what, err, cofre.Hint(err))
+		}
+	}
+}

@@ -44,7 +44,11 @@ func openStraight(fd int, p, full string, flags int, top func() (*Dir, error)) (
 	case errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EAGAIN):
 		return stepByStep(p, flags, top) // before Linux 5.6, in a container that forbids the call, or beside a rename
 	case err != nil:
-		return nil, &os.PathError{Op: "open", Path: full, Err: err}
+		var st unix.Stat_t
+		if errors.Is(err, unix.ENOTDIR) && unix.Fstatat(fd, p, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+			err = unix.ELOOP // so that it is named
+		}
+		return nil, &os.PathError{Op: "open", Path: full, Err: named(err)}
 	}
 	return os.NewFile(uintptr(opened), full), nil
 }

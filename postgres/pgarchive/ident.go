@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/trustlayer/cofre"
 )
 
 // ParseName reads a name as PostgreSQL reads one: parts joined by dots, each folded to lower case unless it
@@ -97,4 +100,30 @@ func Quote(parts ...string) string {
 		b.WriteByte('"')
 	}
 	return b.String()
+}
+
+// Typed is Quote for a statement that is shown, to be pasted into psql: a name that a terminal would act on, or that has a line of its own, is written with the escapes that
+// the server reads.
+//
+// Source: PostgreSQL, https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS, "Unicode escapes".
+func Typed(parts ...string) string {
+	typed := make([]string, len(parts))
+	for i, p := range parts {
+		if typed[i] = Quote(p); cofre.Printable(p) == p || !utf8.ValidString(p) {
+			continue
+		}
+		var b strings.Builder
+		for _, r := range p {
+			switch {
+			case r == '\\' || r == '"':
+				b.WriteString(strings.Repeat(string(r), 2))
+			case cofre.Printable(string(r)) != string(r):
+				fmt.Fprintf(&b, `\%04X`, r)
+			default:
+				b.WriteRune(r)
+			}
+		}
+		typed[i] = `U&"` + b.String() + `"`
+	}
+	return strings.Join(typed, ".")
 }

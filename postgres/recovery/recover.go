@@ -139,7 +139,14 @@ func (p *planner) plan() (*Recovery, error) {
 	for {
 		found, err := p.choose()
 		lost, ok := errors.AsType[*UnreadableError](err)
-		if !ok || !p.wal.Damaged(lost.Segment, cofre.OneLine(lost.Err)) {
+		if !ok {
+			return found, err
+		}
+		note := p.wal.Damaged
+		if errors.Is(lost.Err, cofre.ErrRefused) {
+			note = p.wal.Refused
+		}
+		if !note(lost.Segment, cofre.OneLine(lost.Err)) {
 			return found, err
 		}
 		p.older, p.inside = false, nil

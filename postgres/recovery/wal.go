@@ -70,6 +70,8 @@ type Break struct {
 	// Unreadable says that the segment is there, and what is stored of it is damaged: nothing of it is of use, and At is its
 	// beginning. It is a gap like one that is missing.
 	Unreadable bool
+	// Refused says that it is Unreadable because nobody has signed it who is believed: it may be whole.
+	Refused bool
 }
 
 // unreadable reports whether what is stored of a segment is known to be damaged.
@@ -85,6 +87,17 @@ func (w *WAL) Damaged(s pgdata.Segment, why string) bool {
 	}
 	w.Breaks[s] = Break{At: s.Start(w.SegmentSize), Why: strings.TrimPrefix(why, unread), Unreadable: true}
 	return true
+}
+
+// Refused notes that a segment is there, and is not believed, as Damaged does.
+func (w *WAL) Refused(s pgdata.Segment, why string) bool {
+	isNew := w.Damaged(s, why)
+	if isNew {
+		b := w.Breaks[s]
+		b.Refused = true
+		w.Breaks[s] = b
+	}
+	return isNew
 }
 
 // History returns the ancestry of a timeline. Timeline 1 has none; another of which none was archived counts as
@@ -186,7 +199,7 @@ func (w *WAL) joining(h pgdata.History, from cofre.LSN, known map[uint64]way) wa
 		out.missing, out.gap = s, w.gapAt(h, s)
 		if b := w.Breaks[s]; b.Unreadable {
 			name := s.Name(size)
-			out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, Why: b.Why, Said: Reason(b.Why)}
+			out.gap = &cofre.GapError{Timeline: s.Timeline, From: name, To: name, Why: b.Why, Said: Reason(b.Why), Refused: b.Refused}
 		}
 		return out
 	}

@@ -157,7 +157,7 @@ func (inv *Inventory) proven(s pgdata.Segment, h sealed.Header) bool {
 	}
 	known, err := inv.Origins.Judge(ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.Proof.Statement, h.Proof.Signature)
 	if err != nil {
-		inv.Damaged(s, cofre.OneLine(err))
+		inv.Refused(s, cofre.OneLine(err))
 		inv.Refusals = append(inv.Refusals, err)
 		return false
 	}

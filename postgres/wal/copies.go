@@ -182,11 +182,12 @@ type Span struct {
 	Segments int            `json:"segments"`
 }
 
-// Unreadable lists the segments that are there and are known to be damaged, oldest first. Those that a person has acknowledged are left out.
+// Unreadable lists the segments that are there and are known to be damaged, oldest first. Those that a person has acknowledged are left out, and those that nobody has signed who is
+// believed: Origin names them.
 func (inv *Inventory) Unreadable() []string {
 	var names []string
 	for s, b := range inv.Breaks {
-		if b.Unreadable && inv.Segments[s] && !inv.acknowledged(s) {
+		if b.Unreadable && !b.Refused && inv.Segments[s] && !inv.acknowledged(s) {
 			names = append(names, s.Name(inv.SegmentSize))
 		}
 	}

@@ -38,16 +38,15 @@ func Of(what string) cofre.Message {
 // Problem is the message of what is wrong with a file of the repository. One that can be mended has another copy, which is whole.
 func Problem(name, what string, mendable bool) cofre.Message {
 	if mendable {
-		return cofre.Say(mended, "{{.name}}: {{.what}}; the other copy of it is whole, and the next backup puts it right", "name", name, "what", what)
+		return cofre.Say("repository.mendable", "{{.name}}: {{.what}}; the other copy of it is whole, and the next backup puts it right", "name", name, "what", what)
 	}
 	return cofre.Say("repository.problem", "{{.name}}: {{.what}}", "name", name, "what", what)
 }
 
-// mended is the code of what the next backup puts right.
-const mended = "repository.mendable"
-
 // IsMendable reports whether a finding is of a file whose other copy is whole.
-func IsMendable(f cofre.Finding) bool { return len(f.Messages) > 0 && f.Messages[0].Code == mended }
+func IsMendable(f cofre.Finding) bool {
+	return len(f.Messages) > 0 && f.Messages[0].Code == "repository.mendable"
+}
 
 // objectOf is what a sentence is about.
 func objectOf(object string) cofre.Message {

@@ -122,6 +122,8 @@ func endOf(gap *cofre.GapError) cofre.Message {
 	switch {
 	case gap == nil:
 		return cofre.Say("wal.ends_at_end", "the end of the WAL")
+	case gap.Refused:
+		return cofre.Say("wal.ends_at_refused", "WAL of unknown origin")
 	case gap.Damaged():
 		return cofre.Say("wal.ends_at_damage", "damage")
 	case gap.Breaks():
@@ -132,6 +134,8 @@ func endOf(gap *cofre.GapError) cofre.Message {
 
 func kindOfGap(g cofre.GapError) cofre.Message {
 	switch {
+	case g.Refused:
+		return cofre.Say("wal.gap_refused", "refused")
 	case g.Damaged():
 		return cofre.Say("wal.damage", "damage")
 	case g.Breaks():

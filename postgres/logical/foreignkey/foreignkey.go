@@ -44,7 +44,7 @@ func (k Key) Next() string {
 	if k.Gone {
 		return k.add("") + ";"
 	}
-	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Quote(k.Schema, k.Table), pgarchive.Quote(k.Name))
+	return fmt.Sprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s;", pgarchive.Typed(k.Schema, k.Table), pgarchive.Typed(k.Name))
 }
 
 func (k Key) add(suffix string) string {

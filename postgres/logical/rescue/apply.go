@@ -44,7 +44,7 @@ func (m *Merge) apply(ctx context.Context) (*MergeOutcome, error) {
 	}
 	out.Undo = m.undoSQL(replica)
 	out.Next = finish(m.Open)
-	drop := "DROP SCHEMA " + pgarchive.Quote(m.Schema) + " CASCADE;"
+	drop := "DROP SCHEMA " + pgarchive.Typed(m.Schema) + " CASCADE;"
 	out.Next = append(out.Next, cofre.Next{Do: cofre.DoDropKept, Command: drop, Said: cofre.Say("merge.drop_undo", "when the undo is no longer needed: {{.sql}}", "sql", drop)})
 	return out, nil
 }

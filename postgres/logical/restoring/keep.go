@@ -166,7 +166,7 @@ func (t *Target) subscriptions() []string {
 // dropCommand removes a database in psql, whatever holds it: the sessions in it, and the subscriptions that a restore
 // made, which are let go without touching the publisher.
 func (t *Target) dropCommand(name string) string {
-	drop := "DROP DATABASE " + pgarchive.Quote(name) + " WITH (FORCE);"
+	drop := "DROP DATABASE " + pgarchive.Typed(name) + " WITH (FORCE);"
 	subscriptions := t.subscriptions()
 	if len(subscriptions) == 0 || name != t.staged {
 		return drop

@@ -239,9 +239,9 @@ func (t *Target) lookAtRoles(ctx context.Context, conn *pgx.Conn, p *cofre.Plan)
 			}
 		}
 		if len(not) > 0 {
-			way := cofre.Say("database.be_member", "connect as a superuser, or GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user))
+			way := cofre.Say("database.be_member", "connect as a superuser, or GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Typed(t.server.user))
 			if t.o.Safe {
-				way = cofre.Say("database.be_safe_member", "GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Quote(t.server.user))
+				way = cofre.Say("database.be_safe_member", "GRANT {{.owners}} TO {{.role}}, or use --no-owner", "owners", quoted(not), "role", pgarchive.Typed(t.server.user))
 			}
 			p.Refuse(cofre.Say("database.not_member", "role {{.role}} is not a member of {{.owners}}, and so cannot make them the owners of objects", "role", t.server.user, "owners", strings.Join(not, ", ")), way)
 		}
@@ -266,7 +266,7 @@ func (t *Target) leaveSettings(ctx context.Context, conn *pgx.Conn, p *cofre.Pla
 		return fmt.Errorf("ask which settings of the database may be made: %w", err)
 	}
 	for _, s := range not {
-		p.Note(cofre.Say("database.setting_not_permitted", "setting {{.name}} is left out, since {{.role}} may not make it; afterwards, as a superuser, in psql: {{.sql}}", "name", s.Name, "role", t.server.user, "sql", s.Statement(pgarchive.Quote(t.o.Name))+";"))
+		p.Note(cofre.Say("database.setting_not_permitted", "setting {{.name}} is left out, since {{.role}} may not make it; afterwards, as a superuser, in psql: {{.sql}}", "name", s.Name, "role", t.server.user, "sql", s.Statement(pgarchive.Typed(t.o.Name))+";"))
 	}
 	t.settingsLeft = append(t.settingsLeft, not...)
 	return nil
@@ -293,7 +293,7 @@ func (t *Target) withoutRoles(missing []string) cofre.Message {
 func createRoles(names []string) string {
 	sql := make([]string, len(names))
 	for i, n := range names {
-		sql[i] = "CREATE ROLE " + pgarchive.Quote(n) + ";"
+		sql[i] = "CREATE ROLE " + pgarchive.Typed(n) + ";"
 	}
 	return strings.Join(sql, " ")
 }
@@ -302,7 +302,7 @@ func createRoles(names []string) string {
 func quoted(names []string) string {
 	all := make([]string, len(names))
 	for i, n := range names {
-		all[i] = pgarchive.Quote(n)
+		all[i] = pgarchive.Typed(n)
 	}
 	return strings.Join(all, ", ")
 }
@@ -438,7 +438,7 @@ func (t *Target) lookAtTablespaces(ctx context.Context, conn *pgx.Conn, p *cofre
 	}
 	if len(missing) > 0 {
 		p.Refuse(cofre.SayN("database.tablespaces_missing", len(missing), "the server does not have 1 tablespace: {{.names}}", "the server does not have {{.n}} tablespaces: {{.names}}", "names", strings.Join(missing, ", ")),
-			cofre.Say("database.create_tablespace", "CREATE TABLESPACE {{.name}} LOCATION '/a/directory/of/the/server'", "name", pgarchive.Quote(missing[0])))
+			cofre.Say("database.create_tablespace", "CREATE TABLESPACE {{.name}} LOCATION '/a/directory/of/the/server'", "name", pgarchive.Typed(missing[0])))
 	}
 	return nil
 }
