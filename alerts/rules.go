@@ -28,12 +28,6 @@ type Rule struct {
 	Do    []string // commands to paste, in their order
 }
 
-// Bounds that several rules go by. They are those of cofre status, where it has them.
-const (
-	day  = 24 * time.Hour
-	soon = 14 * day
-)
-
 // Rules are all of them, the ones that say that nothing is known first.
 func Rules() []Rule {
 	var all []Rule
