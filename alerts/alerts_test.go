@@ -26,6 +26,9 @@ type values struct{ from, by float64 }
 // missing is a series that is not there.
 var missing = values{-1, -1}
 
+// ending is a series that is there for ten minutes.
+var ending = values{-2, -2}
+
 const (
 	target  = `instance="db1:9808",job="cofre"`
 	minutes = 400
@@ -85,6 +88,8 @@ func with(is map[string]values, goneAfter int) map[string]string {
 	for name, v := range all {
 		switch {
 		case v == missing:
+		case v == ending:
+			in[name] = "100x10 stale"
 		case goneAfter > 0:
 			in[name] = fmt.Sprintf("%s stale", notation(v, goneAfter-1))
 		default:

@@ -84,8 +84,8 @@ var record = []Rule{
 		[]string{"cofre journal verify", "cofre verify"},
 	},
 	{
-		"CofreJournalShrunk", "cofre_journal_entries < max_over_time(cofre_journal_entries[7d])", 5 * time.Minute, Critical,
-		Text{"The journal of the repository of {{ $labels.instance }} has fewer entries than Prometheus has seen: an older state of the repository is shown.", "O diário do repositório de {{ $labels.instance }} tem menos registros do que o Prometheus já viu: mostra-se um estado mais antigo do repositório."},
+		"CofreJournalShrunk", `cofre_journal_entries < max_over_time(cofre_journal_entries[7d]) or max_over_time(cofre_journal_entries[7d]) unless cofre_journal_entries and on (job, instance) cofre_area_known{area="journal"} == 1`, 5 * time.Minute, Critical,
+		Text{"The journal of the repository of {{ $labels.instance }} has fewer entries than Prometheus has seen, or none: an older state of the repository is shown.", "O diário do repositório de {{ $labels.instance }} tem menos registros do que o Prometheus já viu, ou nenhum: mostra-se um estado mais antigo do repositório."},
 		Text{"The repository was rolled back, with or without intent, or the agent was given another repository. In the latter case it ends after seven days.", "O repositório voltou a um estado anterior, com ou sem intenção, ou o agente recebeu outro repositório. Neste último caso o alerta termina depois de sete dias."},
 		Text{"Whether the repository is the same, and since when points are missing. Prometheus still has `cofre_journal_root` of then: the first 48 bits of its hash.", "Se o repositório é o mesmo, e desde quando faltam pontos. O Prometheus ainda tem o `cofre_journal_root` de então: os primeiros 48 bits do hash."},
 		[]string{"cofre journal verify", "cofre list"},

@@ -85,6 +85,8 @@ var trials = []trial{
 	{fault: "the journal cannot be read", rule: "CofreAreaUnknown", is: of{`cofre_area_known{area="journal"}`: {0, 0}, `cofre_journal_consistent`: missing}, labels: `area="journal"`},
 	{fault: "the journal was changed", rule: "CofreJournalInconsistent", is: of{`cofre_journal_consistent`: {0, 0}, `cofre_area_known{area="journal"}`: {0, 0}}, not: "CofreAreaUnknown", later: 60},
 	{fault: "the repository was rolled back", rule: "CofreJournalShrunk", is: of{`cofre_journal_entries`: {100, -1}}, nearly: []of{{`cofre_journal_entries`: {100, 0}}}, after: 1},
+	{fault: "the journal is shown as if there were none", rule: "CofreJournalShrunk", is: of{`cofre_journal_entries`: ending}, after: 11},
+	{fault: "the journal cannot be read, after it could", rule: "CofreAreaUnknown", is: of{`cofre_journal_entries`: ending, `cofre_area_known{area="journal"}`: {0, 0}, `cofre_journal_consistent`: missing}, labels: `area="journal"`, not: "CofreJournalShrunk", later: 60},
 	{fault: "a point was deleted", rule: "CofreRecoveryPointsGone", is: of{`cofre_recovery_points_gone`: {1, 0}}},
 	{fault: "points are hidden", rule: "CofreRecoveryPointsGone", is: of{`cofre_area_known{area="points"}`: {0, 0}}, labels: `area="points"`},
 	{fault: "no backup is whole", rule: "CofreBackupMissing", is: of{`cofre_backups_restorable` + app: {0, 0}, `backup_s3_upload_success` + app: {0, 0}}, nearly: []of{{`cofre_backups_restorable` + app: {1, 0}}}, labels: app, not: "CofreUploadFailing", later: 300},

@@ -193,6 +193,16 @@ state_dir: state
 			func(t *testing.T) { i.write(t, "cofre.yaml", config); i.text(t, "backup", "config") },
 		},
 		{
+			"the objective is missed", "CofreRPOMissed database",
+			func(t *testing.T) { i.write(t, "cofre.yaml", strings.Replace(config, "rpo: 25h", "rpo: 1s", 1)) },
+			func(t *testing.T) { i.write(t, "cofre.yaml", config) },
+		},
+		{
+			"the journal was changed", "CofreJournalInconsistent",
+			func(t *testing.T) { rename(t, i.dir, filepath.Join("repo", "journal", "entry"), "of-before") },
+			func(t *testing.T) { rename(t, i.dir, "of-before", filepath.Join("repo", "journal", "entry")) },
+		},
+		{
 			"the repository is away", "CofreRepositoryUnreachable",
 			func(t *testing.T) { rename(t, i.dir, "repo", "away") },
 			func(t *testing.T) { rename(t, i.dir, "away", "repo") },
