@@ -23,19 +23,19 @@ func (s *Status) judge(in Input) {
 		if f.Code == cofre.CodeKilled {
 			what = cofre.Say("status.run_killed", "the last backup, which began at {{.at}}, was killed", "at", f.At)
 		}
-		s.find(Attention, cofre.SourceID{}, what, cofre.Verbatim("cofre runs show "+string(f.ID)))
+		s.find(Attention, ConditionFailure, cofre.SourceID{}, what, cofre.Verbatim("cofre runs show "+string(f.ID)))
 	}
 	if n := len(in.Gone); n > 0 {
-		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.point_gone", n,
+		s.find(AtRisk, ConditionJournal, cofre.SourceID{}, cofre.SayN("status.point_gone", n,
 			"recovery point {{.point}} was published, did not expire, and is not in the catalog",
 			"{{.n}} recovery points, {{.point}} first, were published, did not expire, and are not in the catalog", "point", in.Gone[0]),
 			cofre.Say("status.point_gone_next", "see which with: cofre verify; bring the repository's files back from a copy; if a point is lost for good, say so: cofre journal acknowledge {{.point}} --why 'lost'", "point", in.Gone[0]))
 	}
 	if o := in.Overtaken; len(o) == 2 {
-		s.find(Attention, cofre.SourceID{}, o[0], o[1])
+		s.find(Attention, ConditionClock, cofre.SourceID{}, o[0], o[1])
 	}
 	if in.Repository.Unsealed {
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.not_sealed", "the seals of the repository could be written by whoever holds the storage"), cofre.Verbatim("cofre seal"))
+		s.find(Attention, ConditionSetup, cofre.SourceID{}, cofre.Say("status.not_sealed", "the seals of the repository could be written by whoever holds the storage"), cofre.Verbatim("cofre seal"))
 	}
 	s.verification(in)
 	s.space()
@@ -43,7 +43,7 @@ func (s *Status) judge(in Input) {
 		s.unread(u)
 	}
 	if len(in.Sources) == 0 {
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.no_source", "no source is configured"), cofre.Say("backup.no_source", "configure a source: database, cluster, storage or config"))
+		s.find(Attention, ConditionSetup, cofre.SourceID{}, cofre.Say("status.no_source", "no source is configured"), cofre.Say("backup.no_source", "configure a source: database, cluster, storage or config"))
 	}
 }
 
@@ -56,13 +56,13 @@ func (s *Status) verification(in Input) {
 	h := in.History
 	switch v := h.found; {
 	case v != nil && !s.backedUpSince(v.At):
-		s.find(AtRisk, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the verification of {{.at}} had 1 finding", "the verification of {{.at}} had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "see what it is, and what helps: cofre verify; a backup stores afresh what still exists: cofre backup"))
+		s.find(AtRisk, ConditionDamage, cofre.SourceID{}, cofre.SayN("status.found", v.Findings, "the verification of {{.at}} had 1 finding", "the verification of {{.at}} had {{.n}} findings", "at", v.At), cofre.Say("status.heal", "see what it is, and what helps: cofre verify; a backup stores afresh what still exists: cofre backup"))
 	case v != nil:
-		s.find(Attention, cofre.SourceID{}, cofre.SayN("status.found_before", v.Findings, "the verification of {{.at}} had 1 finding; there was a backup since", "the verification of {{.at}} had {{.n}} findings; there was a backup since", "at", v.At), verify)
+		s.find(Attention, ConditionDamage, cofre.SourceID{}, cofre.SayN("status.found_before", v.Findings, "the verification of {{.at}} had 1 finding; there was a backup since", "the verification of {{.at}} had {{.n}} findings; there was a backup since", "at", v.At), verify)
 	case h.read.IsZero() && in.Now.Sub(in.Points[0].PublishedAt) > window:
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.never_verified", "nothing was ever read back"), verify)
+		s.find(Attention, ConditionUnproven, cofre.SourceID{}, cofre.Say("status.never_verified", "nothing was ever read back"), verify)
 	case !h.read.IsZero() && in.Now.Sub(h.read) > window:
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.verified_long_ago", "what is stored was last read back at {{.at}}", "at", h.read), verify)
+		s.find(Attention, ConditionUnproven, cofre.SourceID{}, cofre.Say("status.verified_long_ago", "what is stored was last read back at {{.at}}", "at", h.read), verify)
 	}
 }
 
@@ -83,11 +83,11 @@ func (s *Status) space() {
 	switch {
 	case r.Free < 0:
 	case r.Largest > 0 && r.Free < 2*r.Largest:
-		s.find(AtRisk, cofre.SourceID{}, cofre.Say("status.no_room", "{{.free}} are free where the repository is, and one backup added {{.largest}}", "free", Bytes(r.Free), "largest", Bytes(r.Largest)), next)
+		s.find(AtRisk, ConditionSpace, cofre.SourceID{}, cofre.Say("status.no_room", "{{.free}} are free where the repository is, and one backup added {{.largest}}", "free", Bytes(r.Free), "largest", Bytes(r.Largest)), next)
 	case r.FullIn > 0 && r.FullIn < fullAtOnce:
-		s.find(AtRisk, cofre.SourceID{}, cofre.Say("status.full_at_once", "the place of the repository is full in {{.time}}: {{.free}} are free", "time", Span(r.FullIn), "free", Bytes(r.Free)), next)
+		s.find(AtRisk, ConditionSpace, cofre.SourceID{}, cofre.Say("status.full_at_once", "the place of the repository is full in {{.time}}: {{.free}} are free", "time", Span(r.FullIn), "free", Bytes(r.Free)), next)
 	case r.FullIn > 0 && r.FullIn < fullSoon:
-		s.find(Attention, cofre.SourceID{}, cofre.Say("status.full_soon", "the place of the repository is full in {{.time}}, if nothing goes: {{.free}} are free", "time", Span(r.FullIn), "free", Bytes(r.Free)), next)
+		s.find(Attention, ConditionSpace, cofre.SourceID{}, cofre.Say("status.full_soon", "the place of the repository is full in {{.time}}, if nothing goes: {{.free}} are free", "time", Span(r.FullIn), "free", Bytes(r.Free)), next)
 	}
 }
 
@@ -103,15 +103,15 @@ func (s *Status) unread(u Unknown) {
 		AreaSpace:      cofre.Say("status.unread_space", "how much is free could not be asked: {{.why}}", "why", u.Err),
 		AreaSize:       cofre.Say("status.unread_size", "what the repository holds could not be added up: {{.why}}", "why", u.Err),
 	}[u.Area]
-	verdict := Unclear
+	verdict, of := Unclear, ConditionUnread
 	if (u.Area == AreaJournal || u.Area == AreaPoints) && (errors.Is(u.Err, cofre.ErrFindings) || errors.Is(u.Err, cofre.ErrCorrupt)) {
-		verdict = AtRisk // somebody, or something, has changed what is never changed
+		verdict, of = AtRisk, ConditionJournal // somebody, or something, has changed what is never changed
 	}
 	next := cofre.HintOf(u.Err)
 	if next.IsZero() {
 		next = cofre.Say("status.ask_doctor", "see what stands in the way: cofre doctor")
 	}
-	s.find(verdict, cofre.SourceID{}, what, next)
+	s.find(verdict, of, cofre.SourceID{}, what, next)
 	f := &s.Findings[len(s.Findings)-1]
 	f.Area, f.Code = u.Area, cofre.CodeOf(u.Err)
 }

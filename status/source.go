@@ -115,7 +115,9 @@ func (j *judged) source() Source {
 	return j.out
 }
 
-func (j *judged) find(v Verdict, what, next cofre.Message) { j.to.find(v, j.conf.ID, what, next) }
+func (j *judged) find(v Verdict, of Condition, what, next cofre.Message) {
+	j.to.find(v, of, j.conf.ID, what, next)
+}
 
 // again is the command that backs up the source.
 func (j *judged) again() cofre.Message {
@@ -158,13 +160,13 @@ func (j *judged) components() {
 	}
 	switch {
 	case j.out.Restorable == 0 && j.out.Damaged == 0:
-		j.find(AtRisk, cofre.Say("status.nothing", "nothing can be restored: there is no whole backup of it"), j.again())
+		j.find(AtRisk, ConditionDamage, cofre.Say("status.nothing", "nothing can be restored: there is no whole backup of it"), j.again())
 	case j.out.Restorable == 0:
-		j.find(AtRisk, cofre.SayN("status.all_damaged", j.out.Damaged, "nothing can be restored whole: its only backup is damaged", "nothing can be restored whole: all of its {{.n}} backups are damaged"), j.again())
+		j.find(AtRisk, ConditionDamage, cofre.SayN("status.all_damaged", j.out.Damaged, "nothing can be restored whole: its only backup is damaged", "nothing can be restored whole: all of its {{.n}} backups are damaged"), j.again())
 	case newestLost > 0:
-		j.find(AtRisk, cofre.SayN("status.newest_damaged", newestLost, "the newest backup is damaged: 1 object is lost", "the newest backup is damaged: {{.n}} objects are lost"), j.again())
+		j.find(AtRisk, ConditionDamage, cofre.SayN("status.newest_damaged", newestLost, "the newest backup is damaged: 1 object is lost", "the newest backup is damaged: {{.n}} objects are lost"), j.again())
 	case j.out.Damaged > 0:
-		j.find(Attention, cofre.SayN("status.damaged", j.out.Damaged, "1 older backup is damaged; a backup stores afresh what still exists", "{{.n}} older backups are damaged; a backup stores afresh what still exists"), j.again())
+		j.find(Attention, ConditionDamage, cofre.SayN("status.damaged", j.out.Damaged, "1 older backup is damaged; a backup stores afresh what still exists", "{{.n}} older backups are damaged; a backup stores afresh what still exists"), j.again())
 	}
 }
 
@@ -174,7 +176,7 @@ func (j *judged) ahead(at time.Time, next cofre.Message) {
 	if j.out.To.IsZero() || j.out.To.Equal(at) {
 		v = Unclear
 	}
-	j.find(v, cofre.Say("status.ahead", "a backup, or WAL, was stored at {{.at}}, which is yet to come: a clock is wrong, here or there, and how much would be lost is measured without it", "at", at), next)
+	j.find(v, ConditionClock, cofre.Say("status.ahead", "a backup, or WAL, was stored at {{.at}}, which is yet to come: a clock is wrong, here or there, and how much would be lost is measured without it", "at", at), next)
 }
 
 func damageOf(damage []cofre.Finding, c cofre.Component) (n int) {
@@ -223,7 +225,7 @@ func (j *judged) wal() {
 	}
 	j.gaps()
 	if !j.in.unknown(AreaWAL) && j.conf.Archives && j.out.Restorable > 0 && newest.IsZero() {
-		j.find(AtRisk, cofre.Say("status.no_window", "no archived WAL continues a base backup: nothing after the base backups can be recovered"), cofre.Say("status.check_wal", "see why with: cofre check"))
+		j.find(AtRisk, ConditionGap, cofre.Say("status.no_window", "no archived WAL continues a base backup: nothing after the base backups can be recovered"), cofre.Say("status.check_wal", "see why with: cofre check"))
 	}
 }
 
@@ -233,30 +235,30 @@ func (j *judged) gaps() {
 		for _, g := range of.Gaps {
 			j.out.Gaps = append(j.out.Gaps, g)
 			if g.Alarm {
-				j.find(AtRisk, g.Message(), cofre.Say("status.after_gap", "nothing behind it can be recovered before there is a new base backup: cofre backup cluster"))
+				j.find(AtRisk, ConditionGap, g.Message(), cofre.Say("status.after_gap", "nothing behind it can be recovered before there is a new base backup: cofre backup cluster"))
 			}
 		}
 		for _, tli := range of.Orphans {
-			j.find(AtRisk, cofre.SayError(wal.ErrNoHistory(tli)), cofre.Say("status.wal_status", "cofre wal status says more"))
+			j.find(AtRisk, ConditionGap, cofre.SayError(wal.ErrNoHistory(tli)), cofre.Say("status.wal_status", "cofre wal status says more"))
 		}
 		if of.Origin.Required && of.Origin.Asked {
-			j.find(Attention, cofre.Say("status.key_waits", "a host signs WAL with a key that nobody has admitted: what it archives is not believed before"), cofre.Verbatim("cofre wal admit"))
+			j.find(Attention, ConditionSetup, cofre.Say("status.key_waits", "a host signs WAL with a key that nobody has admitted: what it archives is not believed before"), cofre.Verbatim("cofre wal admit"))
 		}
 		for _, u := range of.Unread {
-			j.find(Attention, cofre.SayError(u.Err), wal.MoveAway(u.Err))
+			j.find(Attention, ConditionDamage, cofre.SayError(u.Err), wal.MoveAway(u.Err))
 		}
 		for _, r := range of.Repositories {
 			switch {
 			case r.Err != nil:
-				j.find(Attention, cofre.Say("status.copy_down", "the copy {{.url}} could not be reached: {{.cause}}", "url", r.URL, "cause", r.Err), cofre.Verbatim("cofre wal status"))
+				j.find(Attention, ConditionCopy, cofre.Say("status.copy_down", "the copy {{.url}} could not be reached: {{.cause}}", "url", r.URL, "cause", r.Err), cofre.Verbatim("cofre wal status"))
 			case len(r.Missing)+len(r.Damaged) > 0:
-				j.find(Attention, cofre.Say("status.copy_misses", "{{.url}} lacks WAL that another repository has", "url", r.URL), cofre.Verbatim("cofre wal mend"))
+				j.find(Attention, ConditionCopy, cofre.Say("status.copy_misses", "{{.url}} lacks WAL that another repository has", "url", r.URL), cofre.Verbatim("cofre wal mend"))
 			}
 		}
 	}
 	if a := j.in.Archiver; a != nil {
 		if what, hint := a.Trouble(); !what.IsZero() {
-			j.find(AtRisk, what, hint)
+			j.find(AtRisk, ConditionGap, what, hint)
 		}
 	}
 }
@@ -276,9 +278,9 @@ func (j *judged) failure() {
 		return // it is found once, for all
 	}
 	if f := j.out.Failure; f != nil && f.partial != "" {
-		j.find(Attention, cofre.Say("status.partial", "its last backup, at {{.at}}, is not whole: {{.object}}: {{.why}}", "at", f.At, "object", cofre.Verbatim(f.object), "why", f.Messages.Of(f.Message)), cofre.Verbatim("cofre show "+string(f.partial)))
+		j.find(Attention, ConditionFailure, cofre.Say("status.partial", "its last backup, at {{.at}}, is not whole: {{.object}}: {{.why}}", "at", f.At, "object", cofre.Verbatim(f.object), "why", f.Messages.Of(f.Message)), cofre.Verbatim("cofre show "+string(f.partial)))
 	} else if f != nil {
-		j.find(Attention, cofre.Say("status.failing", "its last backup failed at {{.at}}: {{.why}}", "at", f.At, "why", f.Messages.Of(f.Message)), j.again())
+		j.find(Attention, ConditionFailure, cofre.Say("status.failing", "its last backup failed at {{.at}}: {{.why}}", "at", f.At, "why", f.Messages.Of(f.Message)), j.again())
 	}
 }
 
@@ -326,7 +328,7 @@ func (j *judged) frozen() {
 	case j.out.Failure != nil && of.Frozen.Reason.Code == "retention.failing":
 		return // the failure is said already
 	}
-	j.find(v, cofre.Say("status.frozen", "retention is frozen since {{.since}}: {{.why}}", "since", of.Frozen.Since, "why", of.Frozen.Reason), cofre.Say("status.see_expire", "see what stays, and why, with: cofre expire --dry-run"))
+	j.find(v, ConditionFrozen, cofre.Say("status.frozen", "retention is frozen since {{.since}}: {{.why}}", "since", of.Frozen.Since, "why", of.Frozen.Reason), cofre.Say("status.see_expire", "see what stays, and why, with: cofre expire --dry-run"))
 }
 
 // objective measures how much would be lost now. Configuration files are not measured: what they hold changes when somebody changes it.
@@ -352,7 +354,7 @@ func (j *judged) objective() {
 		j.out.Met = true
 		return
 	}
-	j.find(AtRisk, cofre.Say("status.rpo", "{{.lost}} of work would be lost now, and {{.objective}} is the objective", "lost", Span(j.out.RPO), "objective", Span(j.in.RPO)), j.again())
+	j.find(AtRisk, ConditionRPO, cofre.Say("status.rpo", "{{.lost}} of work would be lost now, and {{.objective}} is the objective", "lost", Span(j.out.RPO), "objective", Span(j.in.RPO)), j.again())
 }
 
 // within reports whether the source that brings the same data back as well reaches the objective, or is found not to by itself.
@@ -387,5 +389,5 @@ func (j *judged) due() {
 	if !after.IsZero() && j.in.Now.After(after.Add(late+j.out.Success.Took)) {
 		v = AtRisk // twice in a row
 	}
-	j.find(v, cofre.Say("status.overdue", "its newest whole backup is of {{.at}}, and the next one was due at {{.due}}", "at", j.out.Success.At, "due", was), j.again())
+	j.find(v, ConditionLate, cofre.Say("status.overdue", "its newest whole backup is of {{.at}}, and the next one was due at {{.due}}", "at", j.out.Success.At, "due", was), j.again())
 }

@@ -81,18 +81,22 @@ type Status struct {
 	Checkpoint  string        `json:"checkpoint,omitempty"` // the newest of the journal
 	// UnknownBefore is since when this machine knows the journal, if nobody vouches for what was before: whether anything was taken back then is not known.
 	UnknownBefore time.Time `json:"past_unknown_before,omitzero"`
-	Findings      []Finding `json:"findings"` // the worst first
+	// Ending are the holds that end within HoldNotice: what they keep expires then.
+	Ending   []cofre.Hold `json:"holds_ending"`
+	Findings []Finding    `json:"findings"` // the worst first
 }
 
 // Finding is something to act on.
 type Finding struct {
-	Verdict  Verdict        `json:"verdict"`
-	Source   cofre.SourceID `json:"source,omitzero"` // zero if it is of none, or of all
-	Area     Area           `json:"area,omitempty"`  // of what could not be read
-	Code     cofre.Code     `json:"code,omitempty"`  // of the error, if it is one
-	What     string         `json:"what"`
-	Next     string         `json:"next"` // what to do, with its command
-	Messages cofre.Messages `json:"messages"`
+	Verdict Verdict `json:"verdict"`
+	// Condition is what kind of trouble it is.
+	Condition Condition      `json:"condition"`
+	Source    cofre.SourceID `json:"source,omitzero"` // zero if it is of none, or of all
+	Area      Area           `json:"area,omitempty"`  // of what could not be read
+	Code      cofre.Code     `json:"code,omitempty"`  // of the error, if it is one
+	What      string         `json:"what"`
+	Next      string         `json:"next"` // what to do, with its command
+	Messages  cofre.Messages `json:"messages"`
 }
 
 // Run is an execution.
@@ -126,13 +130,16 @@ type Verification struct {
 	Code     cofre.Code  `json:"code"`
 }
 
+// HoldNotice is how long before its end a hold is said to end.
+const HoldNotice = 7 * 24 * time.Hour
+
 // Of computes a status.
 func Of(in Input) *Status {
 	if in.History == nil {
 		in.History = &History{}
 	}
 	s := &Status{
-		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{},
+		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{}, Ending: []cofre.Hold{},
 		Checkpoint: in.History.Checkpoint, UnknownBefore: in.History.UnknownBefore, Repository: grown(in),
 		RTO: in.RTO, WAL: holdings(in.WAL), Archiver: in.Archiver, Gone: len(in.Gone), Found: in.History.found, Window: cmp.Or(in.Window, DefaultWindow),
 	}
@@ -159,6 +166,11 @@ func Of(in Input) *Status {
 	}
 	s.others(in)
 	s.judge(in)
+	for _, h := range in.Holds {
+		if left := h.Until.Sub(in.Now); !h.Until.IsZero() && left > 0 && left <= HoldNotice {
+			s.Ending = append(s.Ending, h)
+		}
+	}
 	slices.SortStableFunc(s.Findings, func(a, b Finding) int { return cmp.Compare(b.Verdict.rank(), a.Verdict.rank()) })
 	for _, f := range s.Findings {
 		s.Verdict = Worst(s.Verdict, f.Verdict)
@@ -207,6 +219,6 @@ func holdings(of []Archived) []wal.Holding {
 }
 
 // find adds something to act on.
-func (s *Status) find(v Verdict, source cofre.SourceID, what, next cofre.Message) {
-	s.Findings = append(s.Findings, Finding{Verdict: v, Source: source, What: what.Text, Next: next.Text, Messages: cofre.Messages{what, next}})
+func (s *Status) find(v Verdict, of Condition, source cofre.SourceID, what, next cofre.Message) {
+	s.Findings = append(s.Findings, Finding{Verdict: v, Condition: of, Source: source, What: what.Text, Next: next.Text, Messages: cofre.Messages{what, next}})
 }

@@ -367,7 +367,7 @@ func TestProperties(t *testing.T) {
 		worst := status.OK
 		for _, f := range s.Findings {
 			worst = status.Worst(worst, f.Verdict)
-			if f.What == "" || f.Next == "" || len(f.Messages) != 2 {
+			if f.What == "" || f.Next == "" || !slices.Contains(status.Conditions, f.Condition) || len(f.Messages) != 2 {
 				rt.Errorf("a finding that says nothing, or nothing to do: %+v", f)
 			}
 		}
