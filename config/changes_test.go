@@ -41,7 +41,7 @@ func TestChangesAreNamed(t *testing.T) {
 		{"docker compose stop frontend", "true", []string{"hooks.before_restore"}},
 		{"verify: never", "verify: '@daily'", []string{"serve.verify"}},
 		{"env:PW", "env:PW2", []string{"repository.password", "copies"}}, // which a copy takes from it
-		{"env:SLACK", "env:SLACK2", []string{"notify"}},
+		{"env:SLACK", "env:SLACK2", []string{"notify.to"}},
 		{"objectives: {rpo: 1h, rto: 4h}\n", "", []string{"objectives.rpo", "objectives.rto"}},
 	} {
 		after := strings.Replace(before, c.from, c.to, 1)

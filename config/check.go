@@ -53,8 +53,33 @@ func (c *Config) check(p *problems) {
 			}
 		}
 	}
+	c.Notify.check(p)
 	oneOf(p, "log.format", c.Log.Format)
 	oneOf(p, "log.level", c.Log.Level)
+}
+
+func (n Notify) check(p *problems) {
+	for i, r := range n.To {
+		at := fmt.Sprintf("notify.to[%d]", i)
+		if r.URL.IsZero() && !p.has(at) && !p.has(fmt.Sprintf("notify[%d]", i)) {
+			p.add(at+".url", cofre.Say("config.missing", "is missing"), cofre.Say("config.notify_form", "env:NAME, or file:PATH of a file with the URL of the service"))
+		}
+		oneOf(p, at+".language", r.Language)
+		for j, word := range r.Only {
+			if !slices.Contains(NotifyWords, word) {
+				p.add(fmt.Sprintf("%s.only[%d]", at, j), cofre.Say("config.unknown_word", "is not a word that is known here"), cofre.Say("config.one_of", "one of {{.words}}", "words", strings.Join(NotifyWords, ", ")))
+			}
+		}
+	}
+	if r := n.Repeat.Duration; r != 0 && r < 10*time.Minute {
+		p.add("notify.repeat", cofre.Say("config.short_repeat", "is shorter than ten minutes"), cofre.Say("config.repeat_form", "as in 1d: after how long it is said again what still is"))
+	}
+	if e := n.Heartbeat.Every.Duration; e != 0 && e < time.Minute {
+		p.add("notify.heartbeat.every", cofre.Say("config.short_limit", "is shorter than a minute"), cofre.Say("config.heartbeat_form", "as in 5m: how often the URL is fetched"))
+	}
+	if n.Heartbeat.URL.IsZero() && (!n.Heartbeat.Fail.IsZero() || n.Heartbeat.Every.Duration != 0) && !p.has("notify.heartbeat") {
+		p.add("notify.heartbeat.url", cofre.Say("config.missing", "is missing"), cofre.Say("config.notify_form", "env:NAME, or file:PATH of a file with the URL of the service"))
+	}
 }
 
 // nameForm keeps the name usable in file names, tags, database names and metrics labels.

@@ -44,7 +44,7 @@ type Config struct {
 	Serve      Serve      `yaml:"serve"`
 	Objectives Objectives `yaml:"objectives"`
 	Hooks      Hooks      `yaml:"hooks"`
-	Notify     []Notify   `yaml:"notify"`
+	Notify     Notify     `yaml:"notify"`
 	Log        Log        `yaml:"log"`
 	// StateDir holds caches and connection files of this machine, and what it has seen of the journal: without that, a repository that was taken
 	// back is not noticed. Everything else in it may be deleted at any time.
@@ -277,10 +277,54 @@ func (s Secret) Read() (secret.Value, error) {
 	return secret.Read(s.ref, s.getenv)
 }
 
-// Notify says where notifications go: a URL that holds no secret, or a reference to one.
+// Notify says who is told of what, when nobody looks.
 type Notify struct {
-	URL string // of the service; empty if Secret is set
+	To        []Recipient `yaml:"to"`
+	Repeat    Duration    `yaml:"repeat"` // of what still is; 0 leaves it to cofre
+	Digest    Routine     `yaml:"digest"`
+	Heartbeat Heartbeat   `yaml:"heartbeat"`
+}
+
+// listed is the key that a list in the place of the mapping is of.
+func (Notify) listed() string { return "to" }
+
+// Recipient is one service that is told.
+type Recipient struct {
+	URL      Address  `yaml:"url"`
+	Language string   `yaml:"language"` // Config.Language if empty
+	Only     []string `yaml:"only"`     // NotifyWords; empty: all
+}
+
+// texted is the key that a text in the place of the mapping is of.
+func (Recipient) texted() string { return "url" }
+
+// NotifyWords are what a recipient can be told of: the conditions of a status, and the digest.
+var NotifyWords = []string{"damage", "gap", "rpo", "failure", "journal", "space", "late", "unread", "copy", "clock", "frozen", "unproven", "hold", "setup", "digest"}
+
+// Heartbeat is a URL that is fetched as long as all is well, so that its silence is the alarm.
+type Heartbeat struct {
+	URL   Secret   `yaml:"url"`
+	Fail  Secret   `yaml:"fail"`  // fetched instead if all is not well; zero: nothing is
+	Every Duration `yaml:"every"` // 0 leaves it to cofre
+}
+
+// Address is the URL of a service: as it is if it holds no secret, or a reference to one.
+type Address struct {
+	URL string // empty if Secret is set
 	Secret
+}
+
+// IsZero reports whether there is none.
+func (a Address) IsZero() bool { return a.URL == "" && a.Secret.IsZero() }
+
+// Read is the URL itself.
+//
+// Errors: those of Secret.Read.
+func (a Address) Read() (secret.Value, error) {
+	if a.URL != "" {
+		return secret.New(a.URL), nil
+	}
+	return a.Secret.Read()
 }
 
 // Duration is a time.Duration that is also written in days and weeks: 90m, 1h30m, 7d, 2w.

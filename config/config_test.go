@@ -120,7 +120,7 @@ func TestTheExampleLoadsWithEverySectionUncommented(t *testing.T) {
 		lines = append(lines, line)
 	}
 	c := load(strings.Join(lines, ""))
-	if c.Cluster == nil || c.Storage == nil || c.Files == nil || len(c.Copies) != 1 || len(c.Notify) != 2 || c.StateDir == "" || c.Timezone == "" {
+	if c.Cluster == nil || c.Storage == nil || c.Files == nil || len(c.Copies) != 1 || len(c.Notify.To) != 2 || c.Notify.Heartbeat.URL.IsZero() || c.StateDir == "" || c.Timezone == "" {
 		t.Errorf("not every section was read: %+v", c)
 	}
 }
@@ -261,7 +261,7 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"objectives.rto", "notify"}
+	want := []string{"objectives.rto"}
 	if diff := cmp.Diff(want, c.Unused()); diff != "" {
 		t.Error(diff)
 	}

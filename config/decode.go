@@ -102,6 +102,10 @@ func (d *decoding) value(n ast.Node, v reflect.Value, path string) {
 		}
 		d.value(n, v.Elem(), path)
 	case reflect.Struct:
+		if field, ok := shortened(n, v); ok {
+			d.value(n, field, path)
+			return
+		}
 		d.mapping(n, v, path)
 	case reflect.Slice:
 		d.sequence(n, v, path)
@@ -180,6 +184,21 @@ func (d *decoding) sequence(n ast.Node, v reflect.Value, path string) {
 	for i, item := range s.Values {
 		d.value(item, v.Index(i), fmt.Sprintf("%s[%d]", path, i))
 	}
+}
+
+// shortened is the field of a mapping that is written without it, as a list or a text.
+func shortened(n ast.Node, v reflect.Value) (reflect.Value, bool) {
+	switch n.(type) {
+	case *ast.SequenceNode:
+		if s, ok := v.Interface().(interface{ listed() string }); ok {
+			return fieldOf(v, s.listed())
+		}
+	case *ast.StringNode, *ast.LiteralNode:
+		if s, ok := v.Interface().(interface{ texted() string }); ok {
+			return fieldOf(v, s.texted())
+		}
+	}
+	return reflect.Value{}, false
 }
 
 func (d *decoding) mapping(n ast.Node, v reflect.Value, path string) {

@@ -55,6 +55,9 @@ func Sections() []Section {
 		{"serve", serveKeys, reflect.TypeFor[Serve]()},
 		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
 		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
+		{"notify", notifyKeys, reflect.TypeFor[Notify]()},
+		{"notify.to", recipientKeys, reflect.TypeFor[Recipient]()},
+		{"notify.heartbeat", heartbeatKeys, reflect.TypeFor[Heartbeat]()},
 		{"log", logKeys, reflect.TypeFor[Log]()},
 	}
 }
@@ -76,7 +79,7 @@ var rootKeys = []Key{
 	{"serve", "what `cofre serve` does beside the backups", "o que `cofre serve` faz além dos backups", nil, "", first, "serve"},
 	{"objectives", "what is promised", "o que é prometido", nil, "", first, "status"},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
-	{"notify", "list of URLs, or references to one that holds a token", "lista de URLs, ou de referências a uma que contém um token", nil, "", first, notYet},
+	{"notify", "who is told when something is wrong. A list in its place is that of `to`", "quem é avisado quando algo está errado. Uma lista no seu lugar é a de `to`", nil, "", first, "serve, notify test"},
 	{"log", "how the log is written", "como o log é escrito", nil, "", first, "serve"},
 	{"state_dir", "caches of this machine, and what it has seen of the journal; if it is deleted, nothing is lost but that memory, and every command says so until `cofre journal verify --since LINE` has compared a line that somebody kept", "caches desta máquina, e o que ela viu do diário; se for apagado, nada se perde além dessa memória, e todo comando diz isso até que `cofre journal verify --since LINHA` compare uma linha que alguém guardou", nil, "`~/.cache/cofre`", first, "every command"},
 }
@@ -199,6 +202,25 @@ var hookKeys = []Key{
 	{"after_restore", "list of shell commands, run if those of `before_restore` were, whatever became of the restore: `COFRE_OUTCOME` is `ok`, or says what it ended with. Not run if the first command of `before_restore` fails", "lista de comandos do shell, executados se os de `before_restore` foram, qualquer que tenha sido o resultado da restauração: `COFRE_OUTCOME` é `ok`, ou diz como ela terminou. Não são executados se o primeiro comando de `before_restore` falha", nil, "", first, "restore"},
 }
 
+var notifyKeys = []Key{
+	{"to", "list of those who are told", "lista de quem é avisado", nil, "", first, "serve, notify test"},
+	{"repeat", "after how long what still is wrong is said again, as `12h`. At least `10m`", "depois de quanto tempo o que ainda está errado é dito de novo, como `12h`. No mínimo `10m`", nil, "`1d`", first, "serve"},
+	{"digest", "when everybody is told how all stands, with the checkpoint of the journal: a schedule, or `never`", "quando todos são avisados de como tudo está, com o ponto de controle (checkpoint) do diário: uma agenda, ou `never` (nunca)", nil, "`0 7 * * *`", first, "serve"},
+	{"heartbeat", "a URL that is fetched as long as all is well, so that its silence is the alarm", "uma URL que é buscada enquanto tudo está bem, para que o seu silêncio seja o alarme", nil, "", first, "serve"},
+}
+
+var recipientKeys = []Key{
+	{"url", "of the service, as a reference; as it is if it holds no secret: `smtp://`, `ntfy://`, `https://` and `http://`. A text in the place of the mapping is this key", "do serviço, como referência; direto se não contém segredo: `smtp://`, `ntfy://`, `https://` e `http://`. Um texto no lugar do mapeamento é esta chave", nil, "", first, "serve, notify test"},
+	{"language", "of the messages", "das mensagens", []string{"en", "pt-BR"}, "that of the key `language`, or of the environment", first, "serve, notify test"},
+	{"only", "list of what is told, if not everything: `damage`, `gap`, `rpo`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", "lista do que é avisado, se não for tudo: `damage`, `gap`, `rpo`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", nil, "all", first, "serve"},
+}
+
+var heartbeatKeys = []Key{
+	{"url", "reference to the URL", "referência à URL", nil, "", first, "serve"},
+	{"fail", "reference to a URL that is fetched instead if all is not well", "referência a uma URL que é buscada no lugar dela se nem tudo está bem", nil, "nothing is fetched then", first, "serve"},
+	{"every", "how often. At least `1m`", "de quanto em quanto tempo. No mínimo `1m`", nil, "`5m`", first, "serve"},
+}
+
 var logKeys = []Key{
 	{"format", "of each line", "de cada linha", []string{"text", "json"}, "`text`", first, "serve"},
 	{"level", "the least that is written", "o mínimo que é escrito", []string{"debug", "info", "warn", "error"}, "`info`", first, "serve"},
@@ -216,6 +238,8 @@ var standards = map[string]string{
 	"the number of CPUs, up to 4":                                    "o número de CPUs, até 4",
 	"WAL is not kept":                                                "o WAL não é guardado",
 	"asked from the server":                                          "pergunta-se ao servidor",
+	"that of the key `language`, or of the environment":              "o da chave `language`, ou do ambiente",
+	"nothing is fetched then":                                        "nada é buscado então",
 	"all":                                                            "todos",
 }
 

@@ -223,8 +223,9 @@ func (c *Config) secrets() []*Secret {
 			secrets = append(secrets, &s.Credentials.AccessKey, &s.Credentials.SecretKey, &s.Credentials.SessionToken)
 		}
 	}
-	for i := range c.Notify {
-		secrets = append(secrets, &c.Notify[i].Secret)
+	for i := range c.Notify.To {
+		secrets = append(secrets, &c.Notify.To[i].URL.Secret)
 	}
+	secrets = append(secrets, &c.Notify.Heartbeat.URL, &c.Notify.Heartbeat.Fail)
 	return secrets
 }

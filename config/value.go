@@ -110,7 +110,7 @@ func parseDuration(text string) (time.Duration, bool) {
 // openServices are the notification services whose URL says where to, and not by which right.
 var openServices = []string{"smtp", "smtps", "http", "https", "ntfy"}
 
-func (n *Notify) decodeText(d *decoding, text string) (what, hint cofre.Message) {
+func (n *Address) decodeText(d *decoding, text string) (what, hint cofre.Message) {
 	if strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:") {
 		return n.Secret.decodeText(d, text)
 	}
@@ -131,7 +131,7 @@ func (n *Notify) decodeText(d *decoding, text string) (what, hint cofre.Message)
 }
 
 // String is the URL, or the reference to it.
-func (n Notify) String() string {
+func (n Address) String() string {
 	if n.URL != "" {
 		return n.URL
 	}
@@ -139,7 +139,7 @@ func (n Notify) String() string {
 }
 
 // MarshalText writes what String does.
-func (n Notify) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
+func (n Address) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
 
 // absolute makes a path that stands in the file relative to the file's folder.
 func absolute(base, path string) string {
