@@ -122,6 +122,7 @@ var heights = map[string]int{
 	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
 	"metrics":                        6, // a status, as Prometheus reads it
+	"notify":                         6, // people are told what is wrong, once
 	"agent":                          9, // what is due, done by itself
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common
@@ -152,6 +153,7 @@ var guarded = []struct {
 	{"github.com/vbauerster/mpb", []string{"cmd/internal/screen"}, "one package draws"},
 	{"github.com/jedib0t/go-pretty", []string{"cmd/internal/screen"}, "one package draws"},
 	{"github.com/prometheus", []string{"metrics"}, "one place where a status becomes metrics"},
+	{"github.com/nicholas-fedor/shoutrrr", []string{"notify"}, "its errors repeat addresses, which are secrets, and are cleaned there"},
 	{"github.com/nicksnyder/go-i18n", []string{"internal/language"}, "one place where sentences become a language"},
 	{"filippo.io/age", []string{"postgres/wal", "repository"}, "WAL segments are the only age files"},
 }

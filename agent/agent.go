@@ -12,7 +12,9 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/internal/language"
 	"github.com/trustlayer/cofre/internal/systemd"
+	"github.com/trustlayer/cofre/notify"
 )
 
 // Options say what an agent needs of its process. Load must be set.
@@ -33,6 +35,11 @@ type Options struct {
 	Observer cofre.Observer
 	// Manager is the service manager; the zero Manager is none.
 	Manager systemd.Manager
+
+	// Language is that of those who are told, if the configuration names none.
+	Language language.Language
+	// Recipient makes the service of one who is told; nil is notify.Recipient.Open.
+	Recipient func(notify.Recipient) (notify.Service, error)
 
 	// Now is the clock on the wall; nil is the machine's.
 	Now func() time.Time
@@ -113,6 +120,8 @@ type agent struct {
 	readAt time.Time // not before
 
 	scraped scraped
+	tells   *notify.Notifier // nil: nobody is told
+	told    chan struct{}    // closed when the notifier has ended; nil if there is none
 
 	mu    sync.Mutex
 	ready error // why the agent is not ready; nil if it is

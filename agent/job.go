@@ -91,8 +91,9 @@ type job struct {
 // attempt is one, with the run that it is, if there is one.
 type attempt struct {
 	due.Attempt
-	run cofre.RunID
-	own bool
+	run  cofre.RunID
+	code cofre.Code // that it ended with; "" if that is not known
+	own  bool
 }
 
 // doing is one attempt under way.
@@ -185,7 +186,7 @@ func attemptsOf(j Job, all []runs.Run) []attempt {
 			continue
 		}
 		if outcome := outcomeOf(j, r); outcome != "" {
-			out = append(out, attempt{run: r.ID, Attempt: due.Attempt{BeganAt: r.BeganAt, EndedAt: r.EndedAt, Outcome: outcome}})
+			out = append(out, attempt{run: r.ID, code: r.Code, Attempt: due.Attempt{BeganAt: r.BeganAt, EndedAt: r.EndedAt, Outcome: outcome}})
 		}
 	}
 	return out
@@ -331,6 +332,9 @@ func (o doingObserver) Observe(e cofre.Event) { o.doing.Observe(e); o.to.Observe
 func (a *agent) ended(j *job, did *doing, o outcome) {
 	now := a.o.Now()
 	j.active, j.do = false, nil
+	if !j.overran.IsZero() {
+		a.tells.Late(j.Label(), j.Of, did.id(), now, cofre.Message{})
+	}
 	switch {
 	case o.held:
 		j.notBefore = now.Add(again)
@@ -349,6 +353,7 @@ func (a *agent) ended(j *job, did *doing, o outcome) {
 	}
 	attempts := slices.DeleteFunc(slices.Clone(j.attempts), func(b attempt) bool { return made.run != "" && b.run == made.run })
 	j.keep(append(attempts, made))
+	a.reportEnd(j, made, code, o.err)
 	if made.Outcome == due.Failed {
 		e := warned
 		e.Source, e.Run = j.Of, made.run
@@ -362,7 +367,9 @@ func (a *agent) watch(j *job, d due.Decision, now time.Time) {
 	e := cofre.Event{Type: cofre.TypeWarning, Source: j.Of, Run: j.do.id()}
 	if d.Overrun && !j.overran.Equal(d.For) {
 		j.overran = d.For
-		a.tell(e, cofre.Say("agent.overrun", "{{.job}} was due at {{.at}}, and is still running at the end of its window, {{.end}}", "job", j.Label(), "at", d.For.Format(time.RFC3339), "end", d.Ends.Format(time.RFC3339)))
+		what := cofre.Say("agent.overrun", "{{.job}} was due at {{.at}}, and is still running at the end of its window, {{.end}}", "job", j.Label(), "at", d.For.Format(time.RFC3339), "end", d.Ends.Format(time.RFC3339))
+		a.tell(e, what)
+		a.tells.Late(j.Label(), j.Of, j.do.id(), now, what)
 	}
 	if !j.do.late && now.Sub(j.do.beganAt) > j.Limit+hung {
 		j.do.late = true

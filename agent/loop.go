@@ -115,6 +115,7 @@ func (a *agent) learn(all []runs.Run, err error) {
 	first := firstBackup(all)
 	for _, j := range a.jobs {
 		j.learn(all, first)
+		a.report(j)
 	}
 }
 
@@ -148,6 +149,7 @@ func (a *agent) take(ctx context.Context, cfg *config.Config) {
 	}
 	beside, stop := context.WithCancelCause(ctx)
 	a.alone = func() { stop(cofre.ErrInterrupted) }
+	a.employ(beside, cfg)
 	a.accompany(beside, cfg)
 }
 

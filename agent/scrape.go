@@ -80,11 +80,23 @@ func (s *scraped) status(ctx context.Context, with Hands) *status.Status {
 	if s.last != nil && s.of == with && time.Since(s.lastAt) < fresh {
 		return s.last
 	}
+	found, _ := s.compute(ctx, with) // without one it is said that there is none
+	return found
+}
+
+// newStatus is one that is computed now; it is fresh for those that scrape.
+func (s *scraped) newStatus(ctx context.Context, with Hands) (*status.Status, error) {
+	s.once.Lock()
+	defer s.once.Unlock()
+	return s.compute(ctx, with)
+}
+
+func (s *scraped) compute(ctx context.Context, with Hands) (*status.Status, error) {
 	s.last = nil
 	found, err := with.Status(ctx)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	s.last, s.lastAt, s.of = found, time.Now(), with
-	return found
+	return found, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/internal/words"
+	"github.com/trustlayer/cofre/notify"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/store"
@@ -40,6 +41,7 @@ func (e Examination) Look(ctx context.Context) []cofre.Diagnosis {
 		looked = append(looked, e.lookAtRepository(ctx, i, r))
 	}
 	looked = append(looked, e.Journal(ctx, cfg))
+	looked = append(looked, notify.Examine(cfg)...)
 	looked = append(looked, lookAtArchiver(ctx, cfg)...)
 	looked = append(looked, lookAtSources(ctx, cfg)...)
 	if cfg.Cluster != nil && cfg.Cluster.WAL != "" {

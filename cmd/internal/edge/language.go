@@ -162,3 +162,11 @@ func WarningWord() cofre.Message { return cofre.Say("word.warning", "warning") }
 func HintWord() cofre.Message { return cofre.Say("word.hint", "hint") }
 
 func (a *App) warn(m cofre.Message) { Say(a.Err, a.Text(WarningWord())+": ", a.Text(m)) }
+
+// Spoken is the language of those for whom the configuration names none: what was typed, or that of the environment.
+func (a *App) Spoken() language.Language {
+	if a.lang.Language != "" {
+		return a.lang.Language
+	}
+	return language.FromEnvironment(a.Getenv)
+}

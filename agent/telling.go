@@ -1,0 +1,92 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/agent/due"
+	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/notify"
+	"github.com/trustlayer/cofre/status"
+)
+
+// employ has people told, until ctx ends, of what a configuration says that they are to be told. It is beside everything: whoever is told never delays what is done.
+func (a *agent) employ(ctx context.Context, cfg *config.Config) {
+	if a.told != nil { // both write what was told
+		timer := time.NewTimer(notify.LastWords * 2)
+		select {
+		case <-a.told:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+	with := a.with
+	a.tells = notify.New(notify.Options{
+		Config: cfg, Language: a.o.Language, Now: a.o.Now, Open: a.o.Recipient,
+		Look: func(ctx context.Context) (*status.Status, error) {
+			ctx, cancel := context.WithTimeout(ctx, scrapeBound)
+			defer cancel()
+			return a.scraped.newStatus(ctx, with)
+		},
+		Say: func(warning bool, what cofre.Message) {
+			e := cofre.Event{Source: cofre.SourceID{Installation: cfg.Name}}
+			if warning {
+				e.Type = cofre.TypeWarning
+			}
+			a.tellBeside(e, what)
+		},
+	})
+	tells, over := a.tells, make(chan struct{})
+	if a.told = nil; tells == nil {
+		return
+	}
+	a.told = over
+	a.run.Go(func() {
+		defer close(over)
+		tells.Run(ctx)
+	})
+}
+
+// known reports whether a status says how it is with a job.
+func known(j *job) bool { return j.Kind == cofre.RunBackup }
+
+// report tells what the newest attempt at a job has come to, as it was read: what failed, or was killed, while this agent was not there is told by the next.
+func (a *agent) report(j *job) {
+	var newest attempt
+	for _, t := range j.attempts {
+		if t.Outcome != due.Running && t.Outcome != due.Stopped && !t.BeganAt.Before(newest.BeganAt) && !t.BeganAt.After(a.o.Now()) {
+			newest = t
+		}
+	}
+	at := newest.EndedAt
+	if at.IsZero() {
+		at = newest.BeganAt
+	}
+	switch newest.Outcome {
+	case due.Done:
+		a.tells.Well(j.Label(), at, !known(j))
+	case due.Killed:
+		a.tells.Failed(j.Label(), j.Of, newest.run, newest.BeganAt, cofre.CodeKilled, cofre.Message{}, !known(j))
+	case due.Failed:
+		if newest.code == cofre.CodeLocked {
+			return // another does it
+		}
+		a.tells.Failed(j.Label(), j.Of, newest.run, at, cmp.Or(newest.code, cofre.CodeError), cofre.Message{}, !known(j))
+	}
+}
+
+// reportEnd tells what an attempt of this agent has come to, at once.
+func (a *agent) reportEnd(j *job, made attempt, code cofre.Code, err error) {
+	switch made.Outcome {
+	case due.Done:
+		a.tells.Well(j.Label(), made.EndedAt, !known(j))
+	case due.Failed:
+		if code == cofre.CodeLocked {
+			break // another does it
+		}
+		a.tells.Failed(j.Label(), j.Of, made.run, made.EndedAt, code, cofre.SayError(err), !known(j))
+	}
+	a.tells.Look()
+}
