@@ -13,6 +13,7 @@ import (
 	"net/mail"
 	"net/smtp"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,8 @@ func (*post) Name() string { return "smtp" }
 func (p *post) Send(ctx context.Context, l Letter) error {
 	err := p.send(ctx, l)
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil: // the connection has noticed first
+		return refused(p.Name(), cofre.Say("notify.no_answer", "no answer within {{.bound}}", "bound", sendBound))
 	case err != nil && ctx.Err() != nil:
 		return refused(p.Name(), noAnswer(ctx))
 	case err != nil:
