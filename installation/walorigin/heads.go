@@ -86,7 +86,10 @@ func listHeads(ctx context.Context, st cofre.Store) ([]*candidates, error) {
 		if by[system] == nil {
 			by[system] = &candidates{system: system}
 		}
-		_, file, _ := strings.Cut(rest, "/")
+		file, err := wal.NameOf(system, o.Name)
+		if err != nil {
+			continue // nobody reads it there
+		}
 		c := by[system]
 		switch {
 		case rest == "origins/required":

@@ -126,7 +126,10 @@ func (k Keys) read(ctx context.Context, backups []recovery.BaseBackup) (there, e
 		if err != nil {
 			return t, fmt.Errorf("list WAL of %s: %w", k.URL, err)
 		}
-		_, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, wal.Prefix(k.System)), "/")
+		rest, err := wal.NameOf(k.System, o.Name)
+		if err != nil {
+			continue // nobody reads it there
+		}
 		of, _, parts := strings.Cut(rest, ".parts/")
 		if !parts {
 			of = path.Base(rest)

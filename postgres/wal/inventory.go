@@ -127,7 +127,13 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			inv.records = append(inv.records, name)
 			continue
 		}
-		_, name, _ := strings.Cut(rest, "/")
+		name, err := NameOf(system, o.Name)
+		if err != nil {
+			if err := inv.pass(o.Name, err); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if o.ModifiedAt.After(inv.NewestAt) {
 			inv.NewestAt = o.ModifiedAt
 		}

@@ -159,8 +159,8 @@ func TestExpiryLeavesNoHole(t *testing.T) {
 			}
 		}
 	}
-	for _, left := range []string{segment(6) + ".parts/00000000-00010000", "00000002.history"} {
-		if err := st.Create(t.Context(), "wal/7/00000001/"+left, strings.NewReader("x"), 1); err != nil {
+	for _, left := range []string{"00000001/" + segment(6) + ".parts/00000000-00010000", "00000002/00000002.history"} {
+		if err := st.Create(t.Context(), "wal/7/"+left, strings.NewReader("x"), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,7 +170,7 @@ func TestExpiryLeavesNoHole(t *testing.T) {
 	if !errors.Is(err, cofre.ErrWrongKey) {
 		t.Errorf("a history without its key: %v", err)
 	}
-	if err := st.Delete(t.Context(), "wal/7/00000001/00000002.history"); err != nil {
+	if err := st.Delete(t.Context(), "wal/7/00000002/00000002.history"); err != nil {
 		t.Fatal(err)
 	}
 	inv, err := wal.ReadInventory(t.Context(), st, 7, 0, nil)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -183,7 +185,7 @@ func TestForgedObjectsHideNothing(t *testing.T) {
 	if damage != 1 || breaks != 1 {
 		t.Fatalf("%d files known to be damaged, %d breaks", damage, breaks)
 	}
-	folder := wal.Prefix(system)
+	folder, copied := wal.Prefix(system), string(readObject(t, st, object(t, system, segments[2])))
 	for _, forged := range []struct{ what, name, text string }{
 		{"an acknowledgement that is none", folder + "gaps/" + damaged + "-" + damaged, "x"},
 		{"one without a code", folder + "gaps/" + damaged + "-" + damaged, `{"timeline":1,"from":"` + damaged + `","to":"` + damaged + `"}`},
@@ -198,11 +200,25 @@ func TestForgedObjectsHideNothing(t *testing.T) {
 		{"a healed note", at + ".damage/healed-0011223344556677", `{"name":"` + damaged + `","what":"x"}`},
 		{"an object that was kept", at + ".damage/object-0011223344556677", "x"},
 		{"a found note of another object", at + ".damage/found-0011223344556677", `{"name":"` + damaged + `","what":"x"}`},
+		{"the file in the folder of another timeline", folder + "00000011/" + deleted, copied},
+		{"a part of it there", folder + "00000011/" + deleted + ".parts/00000000-00100000", copied},
+		{"one that was found damaged there", folder + "00000011/" + damaged + ".damage/healed-0011223344556677", `{"name":"` + damaged + `","what":"x"}`},
+		{"the file in a folder by another name", folder + "1/" + deleted, copied},
+		{"the file below its folder", folder + "00000001/x/" + deleted, copied},
 		{"a healed note of what was deleted", gone + ".damage/healed-0011223344556677", `{"name":"` + deleted + `","what":"x"}`},
 	} {
 		replaceObject(t, st, forged.name, []byte(forged.text))
 		if d, b, n, a := alarms(); d < damage || b < breaks || n > there || a > 0 {
 			t.Errorf("with %s: %d files known to be damaged, %d breaks, %d segments, %d acknowledged", forged.what, d, b, n, a)
+		}
+		if astray := strings.HasPrefix(forged.name, folder+"00000011/"); astray {
+			inv := must(wal.ReadInventory(t.Context(), st, system, 1<<20, unlock))(t)
+			if !slices.ContainsFunc(inv.Unread, func(u wal.Unread) bool { return u.Object == forged.name }) {
+				t.Errorf("%s is not named: %v", forged.what, inv.Unread)
+			}
+		}
+		if files := must(check.Files(t.Context(), st, system))(t); files[must(pgdata.ParseWALName(deleted))(t)] {
+			t.Errorf("with %s the file is listed", forged.what)
 		}
 	}
 	// Who has the password may say it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"filippo.io/age"
@@ -25,6 +26,26 @@ func TimelinePrefix(system cofre.SystemID, tli cofre.Timeline) string {
 // ObjectName is the name under which an archived file is stored.
 func ObjectName(system cofre.SystemID, file pgdata.WALName) string {
 	return TimelinePrefix(system, file.Timeline) + file.String()
+}
+
+// NameOf is the name of an object below the prefix of its timeline: of a file, of a part of one, or of a note about one; "" if it lies elsewhere. A name
+// begins with its timeline: in the folder of another one nobody reads the object, and whoever only lists it would take the file for archived.
+//
+// Errors: cofre.ErrCorrupt for one that lies there.
+func NameOf(system cofre.SystemID, object string) (string, error) {
+	folder, name, _ := strings.Cut(strings.TrimPrefix(object, Prefix(system)), "/")
+	if !isTimeline(folder) || len(name) < len(folder) || !isTimeline(name[:len(folder)]) {
+		return "", nil
+	}
+	if !strings.HasPrefix(name, folder) {
+		return "", fmt.Errorf("%s lies in the folder of another timeline, where nobody reads it: %w", object, cofre.ErrCorrupt)
+	}
+	return name, nil
+}
+
+func isTimeline(folder string) bool {
+	tli, err := strconv.ParseUint(folder, 16, 32)
+	return err == nil && fmt.Sprintf("%08X", tli) == folder
 }
 
 // seal makes the object of a file's content for one recipient, signed by whoever archives.
@@ -97,11 +118,14 @@ func Read(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemI
 // Errors: those of Read.
 func ReadBack(ctx context.Context, st cofre.Store, id Identity, object string) ([]byte, error) {
 	var system cofre.SystemID
-	text, rest, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
 	if err := system.UnmarshalText([]byte(text)); err != nil {
 		return nil, nil
 	}
-	_, text, _ = strings.Cut(rest, "/")
+	text, err := NameOf(system, object)
+	if err != nil {
+		return nil, err
+	}
 	if _, p, ok := parsePart(text); ok {
 		content, err := Open(ctx, st, id, object, MaxSegment)
 		if err == nil && int64(len(content)) != p.to-p.from {

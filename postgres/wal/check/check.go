@@ -177,7 +177,7 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 			return nil, fmt.Errorf("list WAL of %s: %w", c.st.URL(), err)
 		}
 		var system cofre.SystemID
-		text, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
+		text, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
 		if system.UnmarshalText([]byte(text)) != nil {
 			continue
 		}
@@ -185,7 +185,10 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 			c.suspects[of] = true
 			continue
 		}
-		_, text, _ = strings.Cut(rest, "/")
+		text, err := wal.NameOf(system, o.Name)
+		if err != nil {
+			continue // nobody reads it there, as the inventory says
+		}
 		name, err := pgdata.ParseWALName(text)
 		if err != nil && !wal.IsPart(text) {
 			continue // not ours: a later version's perhaps

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"path"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/pgdata"
@@ -40,7 +39,11 @@ func timelines(ctx context.Context, st cofre.Store, id wal.Identity, system cofr
 		if err != nil {
 			return nil, nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
-		switch n, err := pgdata.ParseWALName(path.Base(o.Name)); {
+		text, err := wal.NameOf(system, o.Name)
+		if err != nil {
+			continue // nobody reads it there
+		}
+		switch n, err := pgdata.ParseWALName(text); {
 		case err != nil:
 		case n.Kind == pgdata.WALSegment:
 			having[n.Timeline] = true

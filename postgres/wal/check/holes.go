@@ -20,7 +20,10 @@ func Files(ctx context.Context, st cofre.Store, system cofre.SystemID) (map[pgda
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", st.URL(), err)
 		}
-		_, text, _ := strings.Cut(strings.TrimPrefix(o.Name, wal.Prefix(system)), "/")
+		text, err := wal.NameOf(system, o.Name)
+		if err != nil {
+			continue // nobody reads it there
+		}
 		if n, err := pgdata.ParseWALName(text); err == nil && (n.Kind == pgdata.WALSegment || n.Kind == pgdata.WALHistory) {
 			all[n] = true
 		}

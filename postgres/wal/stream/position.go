@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 
@@ -250,7 +249,11 @@ func wholeSegments(ctx context.Context, a wal.Archive, system cofre.SystemID, si
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", a.URL(), err)
 		}
-		if seg, err := pgdata.ParseSegment(path.Base(o.Name), size); err == nil {
+		name, err := wal.NameOf(system, o.Name)
+		if err != nil {
+			continue // nobody reads it there
+		}
+		if seg, err := pgdata.ParseSegment(name, size); err == nil {
 			there = append(there, seg)
 		}
 	}
