@@ -95,17 +95,20 @@ func (l *Ledger) Next(now time.Time, repeat time.Duration) (b Batch, at time.Tim
 			at = t
 		}
 	}
+	// One whose time has come takes along what has only just come or gone, but not what may be back in a moment.
+	var coming, going []Entry
 	for _, k := range slices.Sorted(maps.Keys(l.Entries)) {
 		switch e := l.Entries[k]; {
 		case e.ToldAt.IsZero():
-			if due := e.Since.Add(e.waits()); now.Before(due) {
-				sooner(due)
-			} else {
+			if due := e.Since.Add(e.waits()); !now.Before(due) {
 				b.New = append(b.New, *e)
+			} else if sooner(due); e.waits() == gather {
+				coming = append(coming, *e)
 			}
 		case !e.GoneAt.IsZero():
 			if due := e.GoneAt.Add(calm); now.Before(due) {
 				sooner(due)
+				going = append(going, *e)
 			} else {
 				b.Over = append(b.Over, *e)
 			}
@@ -118,6 +121,12 @@ func (l *Ledger) Next(now time.Time, repeat time.Duration) (b Batch, at time.Tim
 				b.Still = append(b.Still, *e)
 			}
 		}
+	}
+	if len(b.New) > 0 {
+		b.New = append(b.New, coming...)
+	}
+	if len(b.Over) > 0 {
+		b.Over = append(b.Over, going...)
 	}
 	if b.Empty() {
 		return b, at

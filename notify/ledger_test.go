@@ -142,3 +142,31 @@ func TestLedgers(t *testing.T) {
 		}
 	})
 }
+
+// What comes, or goes, within a moment of something else is told with it.
+func TestWhatBreaksTogetherIsToldTogether(t *testing.T) {
+	var l notify.Ledger
+	now := start
+	tell := func() notify.Batch {
+		t.Helper()
+		_, at := l.Next(now, 24*time.Hour)
+		now = at
+		b, _ := l.Next(now, 24*time.Hour)
+		l.Keep(now, b)
+		return b
+	}
+	a, b := wrong("a", status.Attention), wrong("b", status.Attention)
+	l.Take(now, []notify.Condition{a}, sure)
+	now = now.Add(100 * time.Millisecond)
+	l.Take(now, []notify.Condition{a, b}, sure)
+	if got := tell(); len(got.New) != 2 {
+		t.Errorf("told of %d, want 2: %+v", len(got.New), got)
+	}
+	now = now.Add(time.Minute)
+	l.Take(now, []notify.Condition{b}, sure)
+	now = now.Add(100 * time.Millisecond)
+	l.Take(now, nil, sure)
+	if got := tell(); len(got.Over) != 2 {
+		t.Errorf("%d are over, want 2: %+v", len(got.Over), got)
+	}
+}
