@@ -209,6 +209,11 @@ func TestAttacks(t *testing.T) {
 				h.set(t, checkpoint(n+1), other.get(t, checkpoint(n+1)))
 			}
 		}, "no admitted key has signed it"},
+		{"no checkpoint left", func(t *testing.T, h *host) {
+			for n := range size {
+				h.remove(t, checkpoint(n+1))
+			}
+		}, "none of its checkpoints is there, though there are 20 entries"},
 		{"something put beside", func(t *testing.T, h *host) { h.set(t, "journal/entry/x", []byte("y")) }, "it is not of a journal"},
 		{"made huge", func(t *testing.T, h *host) { h.set(t, entry(7), make([]byte, 2<<20)) }, entry(7) + ": it cannot be read"},
 	} {

@@ -154,6 +154,10 @@ func (v *verifier) walk(ctx context.Context) error {
 	}
 	v.res.Entries = int64(len(v.entries))
 	v.res.Unsigned = max(0, v.end-v.signed)
+	// Whoever makes a journal signs its first entry before anything else is written.
+	if v.signed == 0 && v.res.Entries > 1 {
+		v.find(checkpointsPrefix, cofre.Say("journal.unsigned_whole", "none of its checkpoints is there, though there are {{.entries}} entries: they were removed, and perhaps entries behind these too", "entries", v.res.Entries))
+	}
 	for _, size := range slices.Sorted(maps.Keys(v.kept)) {
 		for _, c := range v.kept[size] {
 			if size > v.end {
