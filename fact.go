@@ -242,6 +242,7 @@ type HookRan struct {
 	N    int           `json:"n"`    // which of them, from 0
 	Code Code          `json:"code"`
 	Took time.Duration `json:"took_ns"`
+	Said string        `json:"said,omitempty"` // the last of what it printed
 }
 
 // EventType names the fact.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -22,7 +23,7 @@ type Hooks struct {
 }
 
 // Run runs the commands of the configuration one after another through sh, with the environment of this process,
-// and stops at the first that fails, which it says in ran. What they say goes to Output. env is added to their environment.
+// and stops at the first that fails, which it says in ran. What they say goes to Output, and the last of it to the observer. env is added to their environment.
 func (h Hooks) Run(ctx context.Context, when string, commands []string, env ...string) (ran int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -32,12 +33,13 @@ func (h Hooks) Run(ctx context.Context, when string, commands []string, env ...s
 	}
 	for i, command := range commands {
 		cofre.Tell(h.Observer, cofre.HookBegan{When: when, N: i})
-		began := time.Now()
+		began, said := time.Now(), &process.Tail{}
+		to := io.MultiWriter(out, said)
 		err := process.Run(ctx, process.Command{
-			Path: "sh", Args: []string{"-c", command}, Env: append(process.BaseEnv(), env...), Stdout: out, Stderr: out,
+			Path: "sh", Args: []string{"-c", command}, Env: append(process.BaseEnv(), env...), Stdout: to, Stderr: to,
 			Name: fmt.Sprintf("hook %s[%d]", when, i),
 		})
-		cofre.Tell(h.Observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began)})
+		cofre.Tell(h.Observer, cofre.HookRan{When: when, N: i, Code: cofre.CodeOf(err), Took: time.Since(began), Said: strings.ToValidUTF8(said.String(), "\ufffd")})
 		if err != nil {
 			return i, cofre.WithHint(cofre.Fail(cofre.Say("hooks.failed", "hook {{.hook}} failed", "hook", fmt.Sprintf("hooks.%s[%d]", when, i)), err), cofre.Say("hooks.look", "look at that key of the configuration, and at what the command has said; the command itself may hold secrets and is not repeated"))
 		}

@@ -63,7 +63,7 @@ type Process struct {
 
 	command Command
 	cmd     *exec.Cmd
-	tail    tail
+	tail    Tail
 	done    chan struct{}
 	err     error
 }
@@ -258,14 +258,14 @@ func (p *Process) StderrTail() string {
 	return s
 }
 
-// tail keeps the last bytes written to it.
-type tail struct {
+// Tail keeps the last bytes written to it, stderrTail of them or a few more. The zero Tail has none. It may be used by several at once.
+type Tail struct {
 	mu  sync.Mutex
 	buf []byte
 	cut bool
 }
 
-func (t *tail) Write(b []byte) (int, error) {
+func (t *Tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, b...)
@@ -275,7 +275,8 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (t *tail) String() string {
+// String is what it keeps; if that is not all, it begins with a whole line behind one of "…".
+func (t *Tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b, cut := t.buf, t.cut

@@ -172,6 +172,9 @@ func (s *Screen) showLog(l *runs.Log) {
 	}
 	for _, h := range l.Hooks {
 		s.Line(s.Out, cofre.Say("runs.hook", "hook {{.hook}}: {{.code}}, after {{.time}}", "hook", fmt.Sprintf("%s[%d]", h.When, h.N), "code", h.Code, "time", words.Took(h.Took)))
+		for line := range strings.Lines(h.Said) {
+			s.Line(s.Out, cofre.Verbatim("  "+strings.TrimRight(line, "\r\n")))
+		}
 	}
 	if l.LeftOut > 0 {
 		s.Line(s.Out, cofre.SayN("runs.left_out", l.LeftOut, "1 further line did not fit into the log", "{{.n}} further lines did not fit into the log"))
