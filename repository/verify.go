@@ -172,9 +172,10 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	for _, i := range append(d.found.bad, d.found.good...) {
 		holds[i.PackBlobID] = true
 	}
+	hidden := v.repo.Unread(ctx) != nil // what an index that cannot be read names may be in any pack
 	d.problems = slices.DeleteFunc(d.problems, func(p seal.Problem) bool {
 		id, ok := v.repo.blobs.Naming.ID(p.Name)
-		over := ok && blobs.IsPack(id) && !holds[id] && !slices.Contains(d.mendable, p.Name)
+		over := ok && blobs.IsPack(id) && !hidden && !holds[id] && !slices.Contains(d.mendable, p.Name)
 		if over {
 			v.files.Drop(p.Name)
 		}

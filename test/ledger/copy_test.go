@@ -88,7 +88,14 @@ func holdBackup(t testing.TB, s *testkit.Server, backup *running) (goOn func()) 
 	t.Helper()
 	// The first question once it has begun is which databases are being dropped.
 	const begun = `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cofre' AND state = 'idle' AND query LIKE '%datconnlimit = -2%'`
-	testkit.AwaitEvery(t, time.Millisecond, "the backup to begin", time.Minute, func() bool { return s.Query(t, "postgres", begun) == "1" })
+	conn := s.Conn(t, "postgres") // a session for each look is too slow: the next question comes soon
+	testkit.AwaitEvery(t, time.Millisecond, "the backup to begin", time.Minute, func() bool {
+		var n int
+		if err := conn.QueryRow(t.Context(), begun).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
 	if err := syscall.Kill(-backup.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
