@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/trustlayer/cofre/config"
-	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/inside"
 )
 
@@ -63,9 +62,9 @@ func (m *memory) of(id string) *Ledger {
 	return m.Ledgers[id]
 }
 
-// save writes the memory, and syncs it.
+// save writes the memory, and syncs it. Whoever may write to the state directory leads it nowhere.
 //
-// Errors: those of the file system.
+// Errors: those of inside.WriteFile.
 func (m *memory) save() error {
 	if m.path == "" {
 		return nil
@@ -74,8 +73,5 @@ func (m *memory) save() error {
 	if err != nil {
 		return err
 	}
-	if err := durable.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
-		return err
-	}
-	return durable.WriteFile(m.path, 0o600, func(w io.Writer) error { _, err := w.Write(text); return err })
+	return inside.WriteFile(m.path, 0o600, 0o700, func(w io.Writer) error { _, err := w.Write(text); return err })
 }
