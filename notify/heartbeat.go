@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 
@@ -56,14 +55,8 @@ func fetch(ctx context.Context, read func() (secret.Value, error)) error {
 	if _, err := parse(address.Reveal()); err != nil {
 		return cofre.Fail(clean(address.Reveal(), err))
 	}
-	got, err := ask(ctx, newClient(), http.MethodGet, address.Reveal(), nil)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return cofre.Fail(noAnswer(ctx))
-	case err != nil:
-		return cofre.Fail(clean(address.Reveal(), err))
-	case got < 200 || got > 299:
-		return cofre.Fail(cofre.Verbatim(fmt.Sprintf("HTTP %d %s", got, http.StatusText(got))))
+	if why := exchange(ctx, newClient(), http.MethodGet, address.Reveal(), address.Reveal(), nil, isWell); !why.IsZero() {
+		return cofre.Fail(why)
 	}
 	return nil
 }

@@ -106,26 +106,30 @@ func (w *writer) gap() {
 	}
 }
 
+// list writes a line for each, as long as there is room for left more, and then how many there are besides.
+func list[T any](w *writer, left *int, all []T, line func(T)) {
+	for i, e := range all {
+		if *left--; *left < 0 {
+			w.line(cofre.SayN("notify.more", len(all)-i, "and 1 more", "and {{.n}} more"))
+			return
+		}
+		line(e)
+	}
+}
+
+// wrong writes what is wrong, and what to do about it.
+func (w *writer) wrong(what, next cofre.Message) {
+	w.line(what)
+	w.line(cofre.Say("notify.next", "  what to do: {{.next}}", "next", next))
+}
+
 func (n Notice) batch(w *writer) {
 	left := mostLines
-	list := func(all []Entry, line func(Entry)) {
-		for i, e := range all {
-			if left--; left < 0 {
-				w.line(cofre.SayN("notify.more", len(all)-i, "and 1 more", "and {{.n}} more"))
-				return
-			}
-			line(e)
-		}
-	}
-	list(n.Batch.New, func(e Entry) {
-		w.line(named(e.Condition))
-		w.line(cofre.Say("notify.next", "  what to do: {{.next}}", "next", e.Next))
+	list(w, &left, n.Batch.New, func(e Entry) { w.wrong(named(e.Condition), e.Next) })
+	list(w, &left, n.Batch.Still, func(e Entry) {
+		w.wrong(cofre.Say("notify.still", "still, since {{.since}}: {{.what}}", "since", e.Since, "what", named(e.Condition)), e.Next)
 	})
-	list(n.Batch.Still, func(e Entry) {
-		w.line(cofre.Say("notify.still", "still, since {{.since}}: {{.what}}", "since", e.Since, "what", named(e.Condition)))
-		w.line(cofre.Say("notify.next", "  what to do: {{.next}}", "next", e.Next))
-	})
-	list(n.Batch.Over, func(e Entry) {
+	list(w, &left, n.Batch.Over, func(e Entry) {
 		w.line(cofre.Say("notify.was", "over since {{.at}}: {{.what}}", "at", e.GoneAt, "what", named(e.Condition)))
 	})
 }
@@ -144,14 +148,8 @@ func (n Notice) digest(w *writer) {
 	if len(n.Open) > 0 {
 		w.gap()
 	}
-	for i, c := range n.Open {
-		if i == mostLines {
-			w.line(cofre.SayN("notify.more", len(n.Open)-i, "and 1 more", "and {{.n}} more"))
-			break
-		}
-		w.line(named(c))
-		w.line(cofre.Say("notify.next", "  what to do: {{.next}}", "next", c.Next))
-	}
+	left := mostLines
+	list(w, &left, n.Open, func(c Condition) { w.wrong(named(c), c.Next) })
 	if s == nil {
 		return
 	}

@@ -51,10 +51,15 @@ func Recipients(cfg *config.Config, otherwise language.Language) []Recipient {
 func (r Recipient) Open() (Service, error) {
 	address, err := r.address.Read()
 	if err != nil {
-		return nil, cofre.WithHint(cofre.Fail(cofre.Say("notify.unread", "read the address of {{.recipient}}", "recipient", r.Key), cofre.ErrConfig, err),
-			cofre.Say("notify.give", "put the URL of the service where {{.recipient}} says; then: cofre notify test", "recipient", r.Key))
+		return nil, unread(r.Key, err)
 	}
 	return Open(address.Reveal())
+}
+
+// unread says that the address of this key of the configuration cannot be read, or is none.
+func unread(key string, err error) error {
+	return cofre.WithHint(cofre.Fail(cofre.Say("notify.unread", "read the address of {{.recipient}}", "recipient", key), cofre.ErrConfig, err),
+		cofre.Say("notify.give", "put the URL of the service where {{.recipient}} says; then: cofre notify test", "recipient", key))
 }
 
 // wants reports whether the recipient is to be told of a condition.

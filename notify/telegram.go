@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 
 	shoutrrr "github.com/nicholas-fedor/shoutrrr/pkg/services/chat/telegram"
-
-	"github.com/trustlayer/cofre"
 )
 
 // telegram sends to chats of Telegram. Its address is that of shoutrrr, whose own sender is not used: in v0.13.2 a message that
@@ -54,14 +51,10 @@ func (t *telegram) Send(ctx context.Context, l Letter) error {
 		if err != nil {
 			return refused(t.Name(), clean(t.address, err))
 		}
-		status, err := ask(ctx, t.client, http.MethodPost, telegramAPI+t.Token+"/sendMessage", body)
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return refused(t.Name(), noAnswer(ctx))
-		case err != nil:
-			return refused(t.Name(), clean(t.address, err))
-		case status != http.StatusOK: // the API says so of everything that it did not do
-			return refused(t.Name(), cofre.Verbatim(fmt.Sprintf("HTTP %d %s", status, http.StatusText(status))))
+		// The API says by its status of everything that it did not do.
+		why := exchange(ctx, t.client, http.MethodPost, telegramAPI+t.Token+"/sendMessage", t.address, body, func(status int) bool { return status == http.StatusOK })
+		if !why.IsZero() {
+			return refused(t.Name(), why)
 		}
 	}
 	return nil

@@ -73,8 +73,7 @@ func Examine(cfg *config.Config) []cofre.Diagnosis {
 			_, err = parse(address.Reveal())
 		}
 		if err != nil {
-			err = cofre.WithHint(cofre.Fail(cofre.Say("notify.unread", "read the address of {{.recipient}}", "recipient", h.key), cofre.ErrConfig, err),
-				cofre.Say("notify.give", "put the URL of the service where {{.recipient}} says; then: cofre notify test", "recipient", h.key))
+			err = unread(h.key, err)
 		}
 		found = append(found, diagnosis(h.key, nil, err, cofre.Say("notify.readable_only", "the address can be read")))
 	}

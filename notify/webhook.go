@@ -46,16 +46,27 @@ func (w *webhook) Name() string {
 
 // Send posts the document of a letter. Every answer from 200 to 299 takes it.
 func (w *webhook) Send(ctx context.Context, l Letter) error {
-	status, err := ask(ctx, w.client, http.MethodPost, w.address, l.Document)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return refused(w.Name(), noAnswer(ctx))
-	case err != nil:
-		return refused(w.Name(), clean(w.address, err))
-	case status < 200 || status > 299:
-		return refused(w.Name(), cofre.Verbatim(fmt.Sprintf("HTTP %d %s", status, http.StatusText(status))))
+	if why := exchange(ctx, w.client, http.MethodPost, w.address, w.address, l.Document, isWell); !why.IsZero() {
+		return refused(w.Name(), why)
 	}
 	return nil
+}
+
+// isWell reports whether the status of an answer is one of those that take what was sent.
+func isWell(status int) bool { return status >= 200 && status <= 299 }
+
+// exchange asks for a URL, and says why that did not go well, without anything of the address of the service; zero if the answer's status is taken.
+func exchange(ctx context.Context, client *http.Client, method, asked, address string, body []byte, taken func(status int) bool) cofre.Message {
+	status, err := ask(ctx, client, method, asked, body)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return noAnswer(ctx)
+	case err != nil:
+		return clean(address, err)
+	case !taken(status):
+		return cofre.Verbatim(fmt.Sprintf("HTTP %d %s", status, http.StatusText(status)))
+	}
+	return cofre.Message{}
 }
 
 // ask asks for an address, and says with what status it was answered.
