@@ -347,13 +347,13 @@ func (a *agent) ended(j *job, did *doing, o outcome) {
 	if errors.Is(o.err, cofre.ErrInterrupted) {
 		code = cofre.CodeInterrupted
 	}
-	made := attempt{run: did.id(), own: true, Attempt: due.Attempt{BeganAt: did.beganAt, EndedAt: now, Outcome: outcomeOfCode(code)}}
+	made := attempt{run: did.id(), code: code, own: true, Attempt: due.Attempt{BeganAt: did.beganAt, EndedAt: now, Outcome: outcomeOfCode(code)}}
 	if errors.Is(o.err, errLimit) {
 		made.Outcome = due.Failed
 	}
 	attempts := slices.DeleteFunc(slices.Clone(j.attempts), func(b attempt) bool { return made.run != "" && b.run == made.run })
 	j.keep(append(attempts, made))
-	a.reportEnd(j, made, code, o.err)
+	a.reportEnd(j, made, o.err)
 	if made.Outcome == due.Failed {
 		e := warned
 		e.Source, e.Run = j.Of, made.run

@@ -60,33 +60,33 @@ func (a *agent) report(j *job) {
 			newest = t
 		}
 	}
-	at := newest.EndedAt
-	if at.IsZero() {
-		at = newest.BeganAt
-	}
-	switch newest.Outcome {
-	case due.Done:
-		a.tells.Well(j.Label(), at, !known(j))
-	case due.Killed:
-		a.tells.Failed(j.Label(), j.Of, newest.run, newest.BeganAt, cofre.CodeKilled, cofre.Message{}, !known(j))
-	case due.Failed:
-		if newest.code == cofre.CodeLocked {
-			return // another does it
-		}
-		a.tells.Failed(j.Label(), j.Of, newest.run, at, cmp.Or(newest.code, cofre.CodeError), cofre.Message{}, !known(j))
-	}
+	a.reportAttempt(j, newest, cofre.Message{})
 }
 
 // reportEnd tells what an attempt of this agent has come to, at once.
-func (a *agent) reportEnd(j *job, made attempt, code cofre.Code, err error) {
-	switch made.Outcome {
-	case due.Done:
-		a.tells.Well(j.Label(), made.EndedAt, !known(j))
-	case due.Failed:
-		if code == cofre.CodeLocked {
-			break // another does it
-		}
-		a.tells.Failed(j.Label(), j.Of, made.run, made.EndedAt, code, cofre.SayError(err), !known(j))
+func (a *agent) reportEnd(j *job, made attempt, err error) {
+	var why cofre.Message
+	if err != nil {
+		why = cofre.SayError(err)
 	}
+	a.reportAttempt(j, made, why)
 	a.tells.Look()
+}
+
+func (a *agent) reportAttempt(j *job, of attempt, why cofre.Message) {
+	at := of.EndedAt
+	if at.IsZero() {
+		at = of.BeganAt
+	}
+	switch of.Outcome {
+	case due.Done:
+		a.tells.Well(j.Label(), at, !known(j))
+	case due.Killed:
+		a.tells.Failed(j.Label(), j.Of, of.run, of.BeganAt, cofre.CodeKilled, cofre.Message{}, !known(j))
+	case due.Failed:
+		if of.code == cofre.CodeLocked {
+			return // another does it
+		}
+		a.tells.Failed(j.Label(), j.Of, of.run, at, cmp.Or(of.code, cofre.CodeError), why, !known(j))
+	}
 }
