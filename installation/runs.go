@@ -17,6 +17,7 @@ func (in *Installation) Runs(ctx context.Context, want runs.Want) ([]runs.Run, e
 		want.Installation = in.cfg.Name
 	}
 	var h runs.History
+	marks := in.marks().Unended() // before the journal is read: of a run that ends, or is settled, meanwhile one of the two says so
 	st, err := walstore.Open(ctx, in.cfg.Repository)
 	if err == nil {
 		var state string
@@ -24,7 +25,7 @@ func (in *Installation) Runs(ctx context.Context, want runs.Want) ([]runs.Run, e
 			err = journaling.Runs(ctx, st, state, &h)
 		}
 	}
-	h.Marks(in.marks().Unended())
+	h.Marks(marks)
 	return h.Runs(want), err
 }
 

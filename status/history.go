@@ -95,9 +95,9 @@ func (h *History) verification(b journal.Body) {
 	}
 }
 
-// Failed is the newest backup of one of these sources that failed and was not made good, and the name of what is sealed of why; "" if there is none.
-func (h *History) Failed(of []Configured) (run cofre.RunID, sealed string) {
-	b, _ := h.failing.Newest(kindsOf(of))
+// Failed is the newest backup of a source that failed and was not made good, and the name of what is sealed of why; "" if there is none.
+func (h *History) Failed(of Configured) (run cofre.RunID, sealed string) {
+	b, _ := h.failing.Newest([]cofre.Kind{of.ID.Kind})
 	return b.Run, b.Sealed
 }
 
@@ -119,19 +119,26 @@ func (h *History) levelOf(p cofre.RecoveryPoint, c cofre.Component) (cofre.Level
 	return cofre.LevelStructure, p.PublishedAt
 }
 
-// lastRuns are the newest backup and the newest failure since, as journal and this host know them.
-func (in *Input) lastRuns() (last, failed *Run) {
+// lastRun is the newest backup, as the journal knows it; nil if there is none.
+func (in *Input) lastRun() *Run {
 	if h := in.History; h.backup != nil {
-		last = new(*h.backup)
+		return new(*h.backup)
 	}
-	if b, ok := in.History.failing.Newest(kindsOf(in.Sources)); ok {
+	if len(in.Points) > 0 { // of before there was a journal
+		p := in.Points[len(in.Points)-1]
+		return &Run{Kind: cofre.RunBackup, At: p.PublishedAt, Code: cofre.CodeOK, Point: p.ID}
+	}
+	return nil
+}
+
+// lastFailure is the newest backup of any of these sources that failed and was not made good, as journal and this host know it; nil if there is none. A backup
+// of one says nothing of another, so that each is asked for by itself, too.
+func (in *Input) lastFailure(of ...Configured) (failed *Run) {
+	kinds := kindsOf(of)
+	if b, ok := in.History.failing.Newest(kinds); ok {
 		var f runs.FailedFacts
 		_ = json.Unmarshal(b.Facts, &f) // which was read once
 		failed = &Run{ID: b.Run, Kind: cofre.RunBackup, What: f.What, At: b.At, Code: b.Code}
-	}
-	if last == nil && len(in.Points) > 0 { // of before there was a journal
-		p := in.Points[len(in.Points)-1]
-		last = &Run{Kind: cofre.RunBackup, At: p.PublishedAt, Code: cofre.CodeOK, Point: p.ID}
 	}
 	for _, u := range in.Unended {
 		if u.Running || u.Kind != cofre.RunBackup || u.Published != "" || u.Installation != in.Installation {
@@ -144,7 +151,7 @@ func (in *Input) lastRuns() (last, failed *Run) {
 			}
 			r.At, r.Code, r.Message, r.Hint, r.Messages = l.EndedAt, l.Code, l.Message, l.Hint, l.Messages
 		}
-		if !in.History.failing.MadeGood(u.What, r.At, kindsOf(in.Sources)) && (failed == nil || r.At.After(failed.At)) {
+		if !in.History.failing.MadeGood(u.What, r.At, kinds) && (failed == nil || r.At.After(failed.At)) {
 			failed = r
 		}
 	}
@@ -153,5 +160,5 @@ func (in *Input) lastRuns() (last, failed *Run) {
 			failed.Message, failed.Hint, failed.Messages = w.Message, w.Hint, w.Messages
 		}
 	}
-	return last, failed
+	return failed
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/trustlayer/cofre"
 )
 
+// failed says of a run how it failed.
+func (r *Run) failed() cofre.Message {
+	switch {
+	case r.Code == cofre.CodeKilled:
+		return cofre.Say("status.run_killed", "the last backup, which began at {{.at}}, was killed", "at", r.At)
+	case r.Message == "":
+		return cofre.Say("status.run_failed_code", "the last backup failed at {{.at}}: {{.code}}", "at", r.At, "code", string(r.Code))
+	}
+	return cofre.Say("status.run_failed", "the last backup failed at {{.at}}: {{.code}}: {{.why}}", "at", r.At, "code", string(r.Code), "why", r.Messages.Of(r.Message))
+}
+
 // judge finds what is of no single source.
 func (s *Status) judge(in Input) {
 	if f := s.LastFailure; f != nil {
-		why := cofre.Verbatim(f.Message)
-		if f.Message != "" {
-			why = f.Messages.Of(f.Message)
-		}
-		what := cofre.Say("status.run_failed", "the last backup failed at {{.at}}: {{.code}}: {{.why}}", "at", f.At, "code", string(f.Code), "why", why)
-		if why.Text == "" {
-			what = cofre.Say("status.run_failed_code", "the last backup failed at {{.at}}: {{.code}}", "at", f.At, "code", string(f.Code))
-		}
-		if f.Code == cofre.CodeKilled {
-			what = cofre.Say("status.run_killed", "the last backup, which began at {{.at}}, was killed", "at", f.At)
-		}
-		s.find(Attention, ConditionFailure, cofre.SourceID{}, what, cofre.Verbatim("cofre runs show "+string(f.ID)))
+		s.find(Attention, ConditionFailure, cofre.SourceID{}, f.failed(), cofre.Verbatim("cofre runs show "+string(f.ID)))
 	}
 	if n := len(in.Gone); n > 0 {
 		s.find(AtRisk, ConditionJournal, cofre.SourceID{}, cofre.SayN("status.point_gone", n,

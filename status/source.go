@@ -273,9 +273,12 @@ func (j *judged) failure() {
 		}
 		j.partial(p)
 	}
-	if f := j.to.LastFailure; f != nil && runs.IsOf(f.What, j.conf.ID.Kind) && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
+	if f := j.in.lastFailure(j.conf); f != nil && runs.IsOf(f.What, j.conf.ID.Kind) && f.At.After(j.out.successAt()) && (j.out.Failure == nil || f.At.After(j.out.Failure.At)) {
 		j.out.Failure = &Failure{At: f.At, Run: f.ID, Code: f.Code, Message: f.Message, Messages: f.Messages}
-		return // it is found once, for all
+		if j.to.LastFailure.ID != f.ID { // that is found once, for all that it was of
+			j.find(Attention, ConditionFailure, f.failed(), cofre.Verbatim("cofre runs show "+string(f.ID)))
+		}
+		return
 	}
 	if f := j.out.Failure; f != nil && f.partial != "" {
 		j.find(Attention, ConditionFailure, cofre.Say("status.partial", "its last backup, at {{.at}}, is not whole: {{.object}}: {{.why}}", "at", f.At, "object", cofre.Verbatim(f.object), "why", f.Messages.Of(f.Message)), cofre.Verbatim("cofre show "+string(f.partial)))

@@ -143,7 +143,7 @@ func Of(in Input) *Status {
 		Checkpoint: in.History.Checkpoint, UnknownBefore: in.History.UnknownBefore, Repository: grown(in),
 		RTO: in.RTO, WAL: holdings(in.WAL), Archiver: in.Archiver, Gone: len(in.Gone), Found: in.History.found, Window: cmp.Or(in.Window, DefaultWindow),
 	}
-	s.LastRun, s.LastFailure = in.lastRuns()
+	s.LastRun, s.LastFailure = in.lastRun(), in.lastFailure(in.Sources...)
 	if v := in.History.verified; v != nil {
 		s.Verified = v
 	}

@@ -295,6 +295,49 @@ func TestAFailureIsMadeGoodByItsOwnSource(t *testing.T) {
 	}
 }
 
+// What failed last of all hides no failure of another source: each is said, and each until its own source is captured.
+func TestEachSourceThatFailsIsSaid(t *testing.T) {
+	in := well()
+	in.Sources = append(in.Sources, status.Configured{ID: cofre.SourceID{Installation: "tl", Kind: cofre.KindConfig, Name: "config"}})
+	in.History = &status.History{Installation: "tl"}
+	take := func(b journal.Body) {
+		b.Installation = "tl"
+		in.History.Take(journal.Numbered{Entry: journal.New(b)})
+	}
+	failed := func(what string) json.RawMessage {
+		text, _ := json.Marshal(runs.FailedFacts{Kind: cofre.RunBackup, What: what})
+		return text
+	}
+	failures := func() (ids []cofre.RunID, found int) {
+		s := status.Of(in)
+		for _, of := range s.Sources {
+			if of.Failure != nil {
+				ids = append(ids, of.Failure.Run)
+			}
+		}
+		for _, f := range s.Findings {
+			if f.Condition == status.ConditionFailure {
+				found++
+			}
+		}
+		return ids, found
+	}
+	take(journal.Body{Event: journal.EventFailed, Run: "r", At: now.Add(-2 * time.Minute), Code: cofre.CodeUnreachable, Facts: failed("database")})
+	take(journal.Body{Event: journal.EventFailed, Run: "s", At: now.Add(-time.Minute), Code: cofre.CodeError, Facts: failed("config")})
+	if ids, found := failures(); !slices.Equal(ids, []cofre.RunID{"r", "s"}) || found != 2 {
+		t.Errorf("failed: %q, %d findings", ids, found)
+	}
+	take(journal.Body{Event: journal.EventPublished, Run: "t", At: now, Facts: json.RawMessage(`{"components":[{"kind":"config"}]}`)})
+	if ids, found := failures(); !slices.Equal(ids, []cofre.RunID{"r"}) || found != 1 {
+		t.Errorf("still failed: %q, %d findings", ids, found)
+	}
+	// One run that was of both is one thing to act on.
+	take(journal.Body{Event: journal.EventFailed, Run: "u", At: now.Add(time.Second), Code: cofre.CodeError, Facts: failed("")})
+	if ids, found := failures(); !slices.Equal(ids, []cofre.RunID{"u", "u"}) || found != 1 {
+		t.Errorf("failed at once: %q, %d findings", ids, found)
+	}
+}
+
 // What was found by reading is not gone because somebody looked without reading.
 func TestFindingsStayUntilSomebodyReadsAgain(t *testing.T) {
 	in := well()

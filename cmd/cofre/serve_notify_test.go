@@ -83,7 +83,8 @@ notify: {to: ["smtp://%s/?from=cofre@example.com&to=ops@example.com", "file:web.
 state_dir: state
 `, box.Address)
 	i.write(t, "cofre.yaml", conf)
-	// failures are how often it was told of a failure that it is there, and that it is over; what else is wrong is told beside it. Both hear the same.
+	// failures are how often the webhook was told of a failure that it is there, and that it is over; what else is wrong is told beside it, in the same
+	// message or in another. mails are how many letters name a failure.
 	failures := func(state string) (n int) {
 		for _, d := range web.all() {
 			for _, c := range d.Conditions {
@@ -94,10 +95,16 @@ state_dir: state
 		}
 		return n
 	}
-	has := func(there, over int) func() bool {
-		return func() bool {
-			return failures("new") == there && failures("over") == over && len(box.Letters()) == len(web.all())
+	mails := func() (n int) {
+		for _, l := range box.Letters() {
+			if text := strings.ReplaceAll(l, "=\n", ""); strings.Contains(text, "foi morto") || strings.Contains(text, "backup storage falhou") {
+				n++
+			}
 		}
+		return n
+	}
+	has := func(there, over int) func() bool {
+		return func() bool { return failures("new") == there && failures("over") == over && mails() == there+over }
 	}
 	first := i.serve(t)
 	first.until(t, func() bool { return strings.Contains(first.log(), "hook_began") })
@@ -114,6 +121,9 @@ state_dir: state
 	}
 	third := i.serve(t)
 	third.until(t, has(1, 1))
+	if !strings.Contains(third.log(), "msg=published") {
+		t.Errorf("it was told to be over before anything was captured:\n%s\n%s", second.log(), third.log())
+	}
 	i.stop(t, third)
 	if got := web.all(); !slices.ContainsFunc(got, func(d told) bool { return strings.Contains(d.Text, "foi morto") }) {
 		t.Errorf("%+v", got)

@@ -177,7 +177,7 @@ func (h *History) Logs(all []Stored) {
 	}
 }
 
-// Marks adds what this host remembers.
+// Marks adds what this host remembered before the rest was read: a run that went on then may have ended.
 func (h *History) Marks(all []Unended) {
 	for _, u := range all {
 		r := h.of(u.Run)
@@ -192,6 +192,7 @@ func (h *History) Marks(all []Unended) {
 			r.Points = append(r.Points, u.Published)
 		}
 		switch {
+		case u.Running && (r.Log != nil || r.Failed()):
 		case u.Running:
 			r.State, r.Code, r.EndedAt = StateRunning, "", time.Time{}
 		case u.Log != nil:

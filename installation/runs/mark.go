@@ -106,7 +106,7 @@ func (m Marks) create(b Begun) (*Mark, error) {
 
 // remove takes a mark away.
 func (m Marks) remove(run cofre.RunID) error {
-	d, err := inside.OpenAs(m.dir)
+	d, err := m.open()
 	if err != nil {
 		return gone(err)
 	}
@@ -179,43 +179,62 @@ type Unended struct {
 
 // Unended lists the marks, oldest first. What cannot be read is passed over.
 func (m Marks) Unended() []Unended {
+	d, err := m.open()
+	if err != nil {
+		return nil
+	}
+	defer d.Close() // only searched
 	var all []Unended
-	_ = m.each(unix.LOCK_SH, func(u Unended) error { all = append(all, u); return nil })
+	_ = each(d, func(u Unended) error { all = append(all, u); return nil })
 	return all
 }
 
-// Settle gives each run whose process is gone to tell, and takes its mark away if tell returns nil. Of several processes one settles a mark.
+// Settle gives each run whose process is gone to tell, and takes its mark away if tell returns nil. Of several processes one settles, and nothing is done by the
+// others: what is being told is locked as a whole, not mark by mark, so that whoever looks meanwhile takes no mark for that of a run that goes on.
 //
 // Errors: the first of tell, after which no other is told.
 func (m Marks) Settle(tell func(Unended) error) error {
-	return m.each(unix.LOCK_EX, func(u Unended) error {
+	d, err := m.open()
+	if err != nil {
+		return nil // nothing has begun
+	}
+	defer d.Close() // only searched
+	lock, err := d.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer lock.Close() // and it is free
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil // another settles
+	}
+	return each(d, func(u Unended) error {
 		if u.Running {
 			return nil
 		}
 		if err := tell(u); err != nil {
 			return err
 		}
-		return m.remove(u.Run)
+		return gone(d.Remove(string(u.Run)))
 	})
 }
 
-// each opens the marks one after another, locked if their processes are gone.
-func (m Marks) each(lock int, visit func(Unended) error) error {
+// open opens the folder of the marks. Of what another user's link leads to, each file would be a mark that is taken away.
+func (m Marks) open() (*inside.Dir, error) {
 	if m.dir == "" {
-		return nil
+		return nil, fs.ErrNotExist
 	}
-	d, err := inside.OpenAs(m.dir) // of what another user's link leads to, each file would be a mark that is taken away
-	if err != nil {
-		return nil // nothing has begun
-	}
-	defer d.Close() // only searched
+	return inside.OpenAs(m.dir)
+}
+
+// each opens the marks one after another.
+func each(d *inside.Dir, visit func(Unended) error) error {
 	entries, _ := d.ReadDir()
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if err := look(d, e.Name(), lock, visit); err != nil {
+		if err := look(d, e.Name(), visit); err != nil {
 			return err
 		}
 	}
@@ -223,7 +242,7 @@ func (m Marks) each(lock int, visit func(Unended) error) error {
 }
 
 // look visits the mark of a name, unless that is something else than a file.
-func look(d *inside.Dir, name string, lock int, visit func(Unended) error) error {
+func look(d *inside.Dir, name string, visit func(Unended) error) error {
 	f, err := d.Open(name)
 	if err != nil {
 		return nil // it has ended
@@ -233,7 +252,7 @@ func look(d *inside.Dir, name string, lock int, visit func(Unended) error) error
 		return nil
 	}
 	u := Unended{}
-	switch err := unix.Flock(int(f.Fd()), lock|unix.LOCK_NB); {
+	switch err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		u.Running = true
 	case err != nil:

@@ -154,6 +154,27 @@ func TestWhatCannotBeToldStays(t *testing.T) {
 	}
 }
 
+// While the journal is told of a run that was killed, whoever looks finds it killed, and not as one that goes on.
+func TestARunThatIsBeingSettledDoesNotGoOn(t *testing.T) {
+	m := runs.MarksOf(t.TempDir(), "/repo")
+	if err := begin(t, m, "r").Leave(collect("r", ended(cofre.CodeError))); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	if err := m.Settle(func(runs.Unended) error {
+		told++
+		if got := m.Unended(); len(got) != 1 || got[0].Running {
+			t.Errorf("%+v", got)
+		}
+		return m.Settle(func(runs.Unended) error { told++; return nil })
+	}); err != nil || told != 1 {
+		t.Errorf("told %d times, %v", told, err)
+	}
+	if got := m.Unended(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestMarksThatCannotBeMadeStandInNobodysWay(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -187,7 +208,11 @@ func TestRunsOfJournalLogsAndMarks(t *testing.T) {
 	h.Take(entry(3, killed, journal.EventFailed, cofre.CodeKilled, runs.FailedFacts{Kind: cofre.RunVerify}))
 	h.Take(entry(4, partial, journal.EventPublished, "", nil))
 	h.Logs([]runs.Stored{{Object: "o", Run: silent, Kind: cofre.RunExpire, Code: cofre.CodeOK, EndedAt: at}, {Object: "p", Run: partial, Kind: cofre.RunBackup, Code: cofre.CodePartial, EndedAt: at}})
-	h.Marks([]runs.Unended{{Begun: runs.Begun{Run: running, Kind: cofre.RunBackup, At: at}, Running: true}})
+	going := func(id cofre.RunID, kind cofre.RunKind) runs.Unended {
+		return runs.Unended{Begun: runs.Begun{Run: id, Kind: kind, At: at}, Running: true}
+	}
+	// Two have ended since this host was asked.
+	h.Marks([]runs.Unended{going(running, cofre.RunBackup), going(failed, cofre.RunRestore), going(silent, cofre.RunExpire)})
 	var got []string
 	for _, r := range h.Runs(runs.Want{}) {
 		got = append(got, fmt.Sprintf("%s %s %s %s %d", r.ID[9:11], r.Kind, r.State, r.Code, len(r.Entries)))

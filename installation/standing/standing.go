@@ -42,6 +42,10 @@ type Opener func(context.Context) (*Opened, error)
 // Errors: that of ctx.
 func Of(ctx context.Context, cfg *config.Config, rpo time.Duration, open Opener) (*status.Status, error) {
 	g := &gathering{cfg: *cfg, rpo: rpo, now: time.Now()}
+	if state, err := cfg.StateFolder(); err == nil {
+		// Before the journal is read: a run that was killed is written there before its mark is removed, and so it is seen in one of them.
+		g.unended = runs.MarksOf(state, cfg.Repository.URL).Unended()
+	}
 	var all sync.WaitGroup
 	for _, part := range []func(context.Context){
 		func(ctx context.Context) { g.opened, g.openErr = open(ctx) }, g.readJournal, g.list, g.askServer,
@@ -64,6 +68,8 @@ type gathering struct {
 	cfg config.Config
 	now time.Time
 	rpo time.Duration
+
+	unended []runs.Unended // on this host
 
 	opened  *Opened
 	openErr error
@@ -140,7 +146,7 @@ func Archiver(ctx context.Context, cfg *config.Config) (*archiving.Archiver, err
 // input makes of what was gathered what a status depends on.
 func (g *gathering) input(ctx context.Context) status.Input {
 	in := status.Input{
-		Now: g.now, RPO: g.rpo, RTO: g.cfg.Objectives.RTO.Duration, Window: g.cfg.Verify.Window.Duration, Archiver: g.archiver, Why: map[cofre.RunID]status.Why{},
+		Now: g.now, RPO: g.rpo, RTO: g.cfg.Objectives.RTO.Duration, Window: g.cfg.Verify.Window.Duration, Archiver: g.archiver, Why: map[cofre.RunID]status.Why{}, Unended: g.unended,
 		Repository: status.Repository{URL: g.cfg.Repository.URL, Bytes: -1, Free: -1},
 	}
 	unknown := func(area status.Area, err error) {
@@ -165,9 +171,6 @@ func (g *gathering) input(ctx context.Context) status.Input {
 	}
 	if g.journalErr != nil && len(in.Unknown) == 0 || errors.Is(g.journalErr, cofre.ErrFindings) || errors.Is(g.journalErr, cofre.ErrCorrupt) {
 		unknown(status.AreaJournal, g.journalErr) // what is not reached at all is said once
-	}
-	if state, err := g.cfg.StateFolder(); err == nil {
-		in.Unended = runs.MarksOf(state, g.cfg.Repository.URL).Unended()
 	}
 	past := g.history(ctx, &in)
 	in.Overtaken = past.Overtaken(in.Points)
@@ -225,8 +228,12 @@ func (g *gathering) history(ctx context.Context, in *status.Input) *expiry.Histo
 		past.Take(e)
 		in.History.Take(e)
 	}
-	run, sealed := in.History.Failed(in.Sources)
-	if v := g.opened.Vault; v != nil && sealed != "" {
+	for _, of := range in.Sources {
+		run, sealed := in.History.Failed(of)
+		v := g.opened.Vault
+		if _, known := in.Why[run]; known || v == nil || sealed == "" {
+			continue
+		}
 		var w journaling.Why
 		if err := journal.Open(v.Floor(), nil, nil).Unseal(ctx, v, sealed, &w); err == nil { // or its code is all that is said
 			in.Why[run] = status.Why{Message: w.Message, Hint: w.Hint, Messages: w.Messages}
