@@ -16,10 +16,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/trustlayer/cofre/postgres/pgdata"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
+	"github.com/trustlayer/cofre/postgres/wal/sealed"
 )
 
-// forge FILE CONTENT: puts an archived file in place as somebody does who can write to the repository in $WORK/repo and has no password: by
-// the public recipient alone. FILE is, of the segments that are there +N the N-th, from the newest -N, with 2/ before it of timeline 2, or the name of
+// forge FILE CONTENT [KEYS]: puts an archived file in place as somebody does who can write to the repository in $WORK/repo and has no password: by
+// the public recipient alone, or signed with the key of a host that is in the folder KEYS. FILE is, of the segments that are there +N the N-th, from the newest -N, with 2/ before it of timeline 2, or the name of
 // a file; CONTENT is empty, a segment without a record; fork:SEGMENT, a history that leaves timeline 1 in it; or a file.
 func cmdForge(ts *testscript.TestScript, _ bool, args []string) {
 	name := segmentNamed(ts, args[0])
@@ -35,7 +37,28 @@ func cmdForge(ts *testscript.TestScript, _ bool, args []string) {
 	default:
 		content = []byte(ts.ReadFile(args[1]))
 	}
-	forge(ts, filepath.Join(walOf(ts), name[:8], name), content)
+	path := filepath.Join(walOf(ts), name[:8], name)
+	if len(args) > 2 {
+		forgeSigned(ts, path, content, ts.MkAbs(args[2]))
+		return
+	}
+	forge(ts, path, content)
+}
+
+// forgeSigned is forge as a host does that archives, with its key, and the digest of what it has.
+func forgeSigned(ts *testscript.TestScript, path string, content []byte, keys string) {
+	key, err := origin.Host(keys)
+	ts.Check(err)
+	public, err := os.ReadFile(filepath.Join(ts.Getenv("WORK"), "repo", "cofre", "keys", "wal.pub"))
+	ts.Check(err)
+	r, err := age.ParseX25519Recipient(strings.TrimSpace(string(public)))
+	ts.Check(err)
+	object, err := filepath.Rel(filepath.Join(ts.Getenv("WORK"), "repo"), path)
+	ts.Check(err)
+	b, err := sealed.Seal(r, sealed.Contents{Object: object, Digest: sealed.DigestOf(r.String(), object, content), Sign: key.Sign}, sealed.Compress(content, 1))
+	ts.Check(err)
+	_ = os.Remove(path)
+	ts.Check(os.WriteFile(path, b, 0o644))
 }
 
 // swap: puts another recipient in the place of the one that WAL is encrypted for.

@@ -28,7 +28,8 @@ first file: compare the two before you admit it, because anybody who may write t
 With --require nothing is believed any more but what an admitted key has signed, and what is there now: wal fetch, restore cluster, wal status and verify
 refuse everything else by name. There is no way back. It is refused as long as the newest WAL is not signed.
 
-With --revoke, what a key signs from now on is not believed; what it has signed and is there stays believed.`,
+With --revoke, what a key signs from now on is not believed; what it has signed and is there stays believed, as it is: another file in its
+place is refused. A key that a version of before has revoked can be revoked once more for that.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if c.revoke && len(args) == 0 || c.require && (c.revoke || len(args) > 0) {
 				return edge.UsageError(cmd, cofre.Fail(cofre.Say("origin.usage", "--revoke needs a fingerprint, and --require stands alone")))

@@ -46,8 +46,8 @@ func (l *look) head(ctx context.Context, inv *wal.Inventory, point cofre.PointID
 		l.find(lacking(object, cofre.Say("verify.wal_head_gone", "segment {{.segment}} was there when recovery point {{.point}} was published, and is not any more: it was taken away, and perhaps what came after it", "segment", h.Segment, "point", point)))
 		return nil
 	}
-	_, digest, err := wal.SignedBy(ctx, l.store, nil, object)
-	if err == nil && digest != "" && digest != h.Digest {
+	said, err := wal.ReadSaid(ctx, l.store, nil, object)
+	if err == nil && said.Digest != "" && said.Digest != h.Digest {
 		l.find(lacking(object, cofre.Say("verify.wal_head_other", "segment {{.segment}} is another than the one that was there when recovery point {{.point}} was published", "segment", h.Segment, "point", point)))
 	}
 	return err

@@ -34,7 +34,11 @@ func (s *Status) Trouble() error {
 		gap, orphan, down = cmp.Or(gap, alarming(of.Gaps)), cmp.Or(orphan, orphaned(of.Orphans)), cmp.Or(down, unreached(of.Repositories))
 	}
 	if !recoverable {
-		return cofre.WithHint(&cofre.UnreachableError{Why: cofre.Say("wal.no_base_backup", "there is no base backup that archived WAL continues, or that carries its own WAL")}, cofre.Say("wal.begin", "begin with: cofre backup cluster"))
+		hint := cofre.Say("wal.begin", "begin with: cofre backup cluster")
+		if way := cofre.HintOf(unproven(s.Systems)); !way.IsZero() {
+			hint = cofre.Series(way, hint) // the WAL may be there, and not be believed
+		}
+		return cofre.WithHint(&cofre.UnreachableError{Why: cofre.Say("wal.no_base_backup", "there is no base backup that archived WAL continues, or that carries its own WAL")}, hint)
 	}
 	if s.KeyErr != nil {
 		return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, s.KeyErr), cofre.HintOf(s.KeyErr))

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
@@ -78,9 +77,8 @@ func listHeads(ctx context.Context, st cofre.Store) ([]*candidates, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, rest, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
-		var system cofre.SystemID
-		if system.UnmarshalText([]byte(text)) != nil {
+		system, ok := wal.SystemOf(o.Name)
+		if !ok {
 			continue
 		}
 		if by[system] == nil {
@@ -92,7 +90,7 @@ func listHeads(ctx context.Context, st cofre.Store) ([]*candidates, error) {
 		}
 		c := by[system]
 		switch {
-		case rest == "origins/required":
+		case o.Name == origin.RequiredObject(system):
 			c.required = true
 		case pgdata.IsSegmentName(file):
 			if c.segments = append(c.segments, file); len(c.segments) > 2*mostUnsigned {
@@ -122,12 +120,12 @@ func (c *candidates) newest(ctx context.Context, st cofre.Store, origins *origin
 		if err != nil {
 			continue
 		}
-		key, digest, err := wal.SignedBy(ctx, st, origins, wal.ObjectName(c.system, name))
+		said, err := wal.ReadSaid(ctx, st, origins, wal.ObjectName(c.system, name))
 		if err != nil {
 			return cofre.WALHead{}, err
 		}
-		if digest != "" && (key != "" || origins == nil) {
-			return cofre.WALHead{System: c.system, Timeline: name.Timeline, Segment: segment, Digest: digest}, nil
+		if said.Digest != "" && (said.Key != "" || origins == nil) {
+			return cofre.WALHead{System: c.system, Timeline: name.Timeline, Segment: segment, Digest: said.Digest}, nil
 		}
 	}
 	return cofre.WALHead{}, nil

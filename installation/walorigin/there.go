@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -30,6 +29,7 @@ type file struct {
 	name pgdata.WALName // of parts, that of their segment
 	as   string         // as a record names it
 	by   string         // the admitted key that has signed it; "" if none has
+	sum  string         // of what is signed
 }
 
 // isWhole reports whether it is a whole segment: the beginning of one is listed by its own name, or whoever has signed that could sign the rest later.
@@ -73,6 +73,17 @@ func (t there) older(counts func(file) bool) (before map[string]string, files []
 	}
 	slices.Sort(files)
 	return before, files[:min(len(files), mostFiles)]
+}
+
+// sums says of each file that is counted what was signed of it.
+func (t there) sums(counts func(file) bool) map[string]string {
+	all := map[string]string{}
+	for _, f := range t.files {
+		if counts(f) {
+			all[f.as] = f.sum
+		}
+	}
+	return all
 }
 
 // newest is the last segment of the highest timeline, or a beginning of it.
@@ -121,22 +132,46 @@ func (k Keys) read(ctx context.Context, backups []recovery.BaseBackup) (there, e
 			t.starts[pgdata.SegmentAt(b.Timeline, b.Start, t.size)] = true
 		}
 	}
+	return t, k.list(ctx, &t)
+}
+
+// list lists the files until nothing has come while it did.
+func (k Keys) list(ctx context.Context, t *there) error {
+	for range mostLists {
+		before := len(t.files)
+		if err := k.add(ctx, t); err != nil || len(t.files) == before {
+			return err
+		}
+	}
+	return nil
+}
+
+// mostLists is how often a repository is listed: until nothing has come while headers were read. What comes later counts as signed after the record.
+const mostLists = 4
+
+// add lists once more, and adds what is new, with who has signed it.
+func (k Keys) add(ctx context.Context, t *there) error {
+	known := map[string]bool{}
+	for _, f := range t.files {
+		known[f.as] = true
+	}
 	var objects []string
+	var files []file
 	for o, err := range k.store.List(ctx, wal.Prefix(k.System)) {
 		if err != nil {
-			return t, fmt.Errorf("list WAL of %s: %w", k.URL, err)
+			return fmt.Errorf("list WAL of %s: %w", k.URL, err)
 		}
 		rest, err := wal.NameOf(k.System, o.Name)
 		if err != nil {
 			continue // nobody reads it there
 		}
-		of, _, parts := strings.Cut(rest, ".parts/")
-		if !parts {
-			of = path.Base(rest)
+		of := rest
+		if wal.IsPart(rest) {
+			of, _, _ = strings.Cut(rest, ".parts/")
 		}
 		name, err := pgdata.ParseWALName(of)
-		if err == nil && (name.Kind == pgdata.WALHistory || len(rest) >= 24) && !strings.Contains(rest, ".damage/") && !strings.Contains(rest, ".found/") {
-			t.files, objects = append(t.files, file{name: name, as: origin.FileOf(o.Name)}), append(objects, o.Name)
+		if as := origin.FileOf(o.Name); err == nil && !known[as] {
+			files, objects = append(files, file{name: name, as: as}), append(objects, o.Name)
 		}
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -144,12 +179,15 @@ func (k Keys) read(ctx context.Context, backups []recovery.BaseBackup) (there, e
 	for i, object := range objects {
 		group.Go(func() (err error) {
 			if err = groupCtx.Err(); err == nil {
-				t.files[i].by, _, err = wal.SignedBy(groupCtx, k.store, k.set, object)
+				var said wal.Said
+				said, err = wal.ReadSaid(groupCtx, k.store, k.set, object)
+				files[i].by, files[i].sum = said.Key, said.Sum
 			}
 			return err
 		})
 	}
-	err = group.Wait()
+	err := group.Wait()
+	t.files = append(t.files, files...)
 	slices.SortFunc(t.files, func(a, b file) int { return strings.Compare(a.as, b.as) })
-	return t, err
+	return err
 }

@@ -83,18 +83,22 @@ func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) ([]co
 	})
 }
 
-// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed; backups say where WAL is needed
+// Revoke has nothing believed any more that keys sign from now on. What they have signed and is there stays believed, as it is; backups say where WAL is needed
 // behind a gap. It returns what Admit does.
 //
 // Errors: those of Admit.
 func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string, backups []recovery.BaseBackup) ([]cofre.WALOriginChanged, error) {
 	return each(ctx, cfg, fingerprints, cofre.OriginRevoked, func(of Keys, k origin.Known) (bool, error) {
+		if _, err := of.set.KeepLists(ctx, of.store, k); err != nil {
+			return false, err
+		}
 		there, err := of.read(ctx, backups)
 		if err != nil {
 			return false, err
 		}
-		before, files := there.older(func(f file) bool { return f.by == k.ID })
-		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), before, files)
+		signed := func(f file) bool { return f.by == k.ID }
+		before, files := there.older(signed)
+		return origin.Revoke(ctx, of.store, of.System, of.id.Secret(), k, Who(), before, files, there.sums(signed))
 	})
 }
 

@@ -102,10 +102,40 @@ func OriginsFile(file string, system cofre.SystemID) string {
 	return file + ".origins-" + system.String()
 }
 
-// readOrigins reads whom a repository believes, or takes what file remembers of that if it is not older than age. What it has read it remembers in file.
+// readOrigins reads whom a repository believes, or takes what file remembers of that if it is not older than age. What it has read it remembers in file, and what counted of
+// revoked keys beside it.
 //
 // Errors: the store's.
 func readOrigins(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, file string, age time.Duration) (*origin.Set, error) {
+	s, err := readRecords(ctx, st, system, secret, file, age)
+	if err == nil {
+		s.Lists = func(ctx context.Context, hash string) ([]byte, error) { return readList(ctx, st, system, file, hash) }
+	}
+	return s, err
+}
+
+// readList reads a list of what counted, which this host keeps: it is named by its hash, so that what is kept is as good, and stays if the repository loses it.
+//
+// Errors: those of origin.ReadList.
+func readList(ctx context.Context, st cofre.Store, system cofre.SystemID, file, hash string) ([]byte, error) {
+	if file == "" {
+		return origin.ReadList(ctx, st, system, hash)
+	}
+	kept := listFile(file, hash)
+	if b, err := inside.ReadFile(kept); err == nil && origin.IsList(b, hash) {
+		return b, nil
+	}
+	b, err := origin.ReadList(ctx, st, system, hash)
+	if err == nil {
+		_ = inside.WriteFile(kept, 0o600, 0o755, func(w io.Writer) error { _, err := w.Write(b); return err }) // it saves work
+	}
+	return b, err
+}
+
+// listFile is where a host keeps a list, beside what it remembers of the records.
+func listFile(file, hash string) string { return file + "." + hash }
+
+func readRecords(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, file string, age time.Duration) (*origin.Set, error) {
 	seen := origin.Records{}
 	written := time.Time{}
 	if b, err := inside.ReadFile(file); err == nil && json.Unmarshal(b, &seen) == nil {

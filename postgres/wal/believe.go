@@ -66,7 +66,7 @@ func (b *believing) of(ctx context.Context, system cofre.SystemID, fresh bool) (
 //
 // Errors: *origin.Error; those of what Believing was given.
 func (i Identity) judge(ctx context.Context, object string, p sealed.Proof) error {
-	system, ok := systemOf(object)
+	system, ok := SystemOf(object)
 	if i.believes == nil || !ok {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (i Identity) judge(ctx context.Context, object string, p sealed.Proof) erro
 		set, err := i.believes.of(ctx, system, fresh)
 		known := false
 		if err == nil {
-			known, err = set.Judge(object, p.Statement, p.Signature)
+			known, err = set.Judge(ctx, object, p.Statement, p.Signature)
 		}
 		if err == nil && !known {
 			i.believes.mu.Lock()
@@ -102,7 +102,7 @@ func (i Identity) Delivering() Identity {
 
 // signed reports whether somebody who is believed has signed an object. Whoever judges the object says why not.
 func (i Identity) signed(ctx context.Context, object string, p sealed.Proof) bool {
-	system, ok := systemOf(object)
+	system, ok := SystemOf(object)
 	if i.believes == nil || !ok {
 		return false
 	}
@@ -110,12 +110,12 @@ func (i Identity) signed(ctx context.Context, object string, p sealed.Proof) boo
 	if err != nil {
 		return false
 	}
-	known, err := set.Judge(object, p.Statement, p.Signature)
+	known, err := set.Judge(ctx, object, p.Statement, p.Signature)
 	return known && err == nil
 }
 
-// systemOf is the cluster that an object is of; false if it is no WAL of a cluster.
-func systemOf(object string) (cofre.SystemID, bool) {
+// SystemOf is the cluster that an object is of; false if it is no WAL of a cluster.
+func SystemOf(object string) (cofre.SystemID, bool) {
 	var system cofre.SystemID
 	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
 	err := system.UnmarshalText([]byte(text))
@@ -151,20 +151,22 @@ func (inv *Inventory) WayOn(id Identity, err error) error {
 }
 
 // proven judges a segment by its header, and counts one that is believed although nothing proves its origin.
-func (inv *Inventory) proven(s pgdata.Segment, h sealed.Header) bool {
+//
+// Errors: the store's.
+func (inv *Inventory) proven(ctx context.Context, s pgdata.Segment, h sealed.Header) (bool, error) {
 	if inv.Origins == nil {
-		return true
+		return true, nil
 	}
-	known, err := inv.Origins.Judge(ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.Proof.Statement, h.Proof.Signature)
-	if err != nil {
+	known, err := inv.Origins.Judge(ctx, ObjectName(inv.SystemID, s.File(inv.SegmentSize)), h.Proof.Statement, h.Proof.Signature)
+	if origin.IsRefusal(err) {
 		inv.Refused(s, cofre.OneLine(err))
 		inv.Refusals = append(inv.Refusals, err)
-		return false
+		return false, nil
 	}
-	if !known {
+	if err == nil && !known {
 		inv.Unproven++
 	}
-	return true
+	return err == nil, err
 }
 
 // Secret is what only the password opens, for package origin: what it derives from it says nothing of the identity.
@@ -173,24 +175,35 @@ func (i Identity) Secret() string { return i.i.String() }
 // Own is the key with which whoever has the password signs what they store in this repository.
 func (i Identity) Own() *origin.Key { return origin.Own(i.Secret()) }
 
-// SignedBy is the ID of the admitted key that has signed a stored object, by its header, which also says the digest of the content; each is "" if there
-// is none.
+// Said is what the header of a stored object says; what it does not say is empty.
+type Said struct {
+	Key    string // the ID of the key that has signed it, if that is believed
+	Digest string // of the content
+	Sum    string // of what is signed; see origin.Sum
+}
+
+// ReadSaid reads it. An object that is gone, or has no header that can be read, says nothing.
 //
 // Errors: the store's.
-func SignedBy(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (key, digest string, err error) {
+func ReadSaid(ctx context.Context, st cofre.Store, origins *origin.Set, object string) (s Said, err error) {
 	h, err := readHeader(ctx, st, object)
 	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
-		return "", "", nil
+		return s, nil
 	}
 	if err != nil {
-		return "", "", err
+		return s, err
 	}
+	s.Digest, s.Sum = h.Digest.String(), origin.Sum(object, h.Proof.Statement)
 	if origins != nil {
-		if known, err := origins.Judge(object, h.Proof.Statement, h.Proof.Signature); known && err == nil {
-			key = h.Proof.Signature[0]
+		known, err := origins.Judge(ctx, object, h.Proof.Statement, h.Proof.Signature)
+		if err != nil && !origin.IsRefusal(err) {
+			return s, err
+		}
+		if known && err == nil {
+			s.Key = h.Proof.Signature[0]
 		}
 	}
-	return key, h.Digest.String(), nil
+	return s, nil
 }
 
 // Owned has what is stored in an archive signed by whoever has its password, which unlock reads. Without it nothing is signed.
@@ -214,7 +227,7 @@ type Origin struct {
 
 func (inv *Inventory) origin() Origin {
 	if inv.Origins == nil {
-		return Origin{Required: slices.Contains(inv.records, "required"), Asked: slices.ContainsFunc(inv.records, func(name string) bool {
+		return Origin{Required: slices.Contains(inv.records, origin.RequiredName), Asked: slices.ContainsFunc(inv.records, func(name string) bool {
 			id, ok := strings.CutSuffix(name, ".request")
 			return ok && !slices.Contains(inv.records, id+".admitted") && !slices.Contains(inv.records, id+".revoked")
 		})}
@@ -244,6 +257,11 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 	if err == nil && inv.Origins != nil {
 		for object, why := range inv.Origins.Unread {
 			_ = inv.pass(object, why)
+		}
+		for _, object := range inv.Origins.Lost(ctx, inv.counted) {
+			if !slices.Contains(inv.Origins.Gone, object) {
+				inv.Origins.Gone = append(inv.Origins.Gone, object)
+			}
 		}
 	}
 	return err
@@ -277,7 +295,11 @@ func (inv *Inventory) judgeBeginnings(ctx context.Context, st cofre.Store) error
 			if err != nil {
 				continue // gone by now, or whoever reads it says so
 			}
-			if _, err := inv.Origins.Judge(object, h.Proof.Statement, h.Proof.Signature); err != nil {
+			_, err = inv.Origins.Judge(ctx, object, h.Proof.Statement, h.Proof.Signature)
+			if err != nil && !origin.IsRefusal(err) {
+				return err
+			}
+			if err != nil {
 				inv.Refusals = append(inv.Refusals, err)
 				delete(inv.Unfinished, s)
 			}

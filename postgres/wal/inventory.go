@@ -33,6 +33,7 @@ type Inventory struct {
 	Unlinked     int           // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	records []string                    // of whom to believe, by name
+	counted []string                    // objects that say what counted when a key was revoked
 	days    map[int64]int64             // bytes that were stored on each day since 1970
 	objects map[pgdata.Segment][]string // beside whole segments: partial, parts, history of backups, notes
 }
@@ -127,12 +128,19 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			inv.records = append(inv.records, name)
 			continue
 		}
+		if strings.HasPrefix(rest, "counted/") {
+			inv.counted = append(inv.counted, o.Name)
+			continue
+		}
 		name, err := NameOf(system, o.Name)
 		if err != nil {
 			if err := inv.pass(o.Name, err); err != nil {
 				return nil, err
 			}
 			continue
+		}
+		if name == "" {
+			continue // no file of WAL, nor anything about one
 		}
 		if o.ModifiedAt.After(inv.NewestAt) {
 			inv.NewestAt = o.ModifiedAt
@@ -368,7 +376,9 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 		return err
 	}
 	for s, h := range headers {
-		if !inv.proven(s, h) {
+		if proven, err := inv.proven(ctx, s, h); err != nil {
+			return err
+		} else if !proven {
 			continue
 		}
 		if h.Digest == (sealed.Digest{}) {

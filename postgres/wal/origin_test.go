@@ -312,7 +312,7 @@ func TestOnlyARecoveryGoesWithoutTheDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	known, _ := set.Find(key.Public().ID())
-	if _, err := origin.Revoke(t.Context(), st, system, id.Secret(), known, "ana", nil, nil); err != nil {
+	if _, err := origin.Revoke(t.Context(), st, system, id.Secret(), known, "ana", nil, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	put(key)

@@ -117,9 +117,8 @@ func Read(ctx context.Context, st cofre.Store, id Identity, system cofre.SystemI
 //
 // Errors: those of Read.
 func ReadBack(ctx context.Context, st cofre.Store, id Identity, object string) ([]byte, error) {
-	var system cofre.SystemID
-	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
-	if err := system.UnmarshalText([]byte(text)); err != nil {
+	system, ok := SystemOf(object)
+	if !ok {
 		return nil, nil
 	}
 	text, err := NameOf(system, object)

@@ -176,9 +176,8 @@ func (c *check) list(ctx context.Context) ([]func(context.Context) error, error)
 		if err != nil {
 			return nil, fmt.Errorf("list WAL of %s: %w", c.st.URL(), err)
 		}
-		var system cofre.SystemID
-		text, _, _ := strings.Cut(strings.TrimPrefix(o.Name, "wal/"), "/")
-		if system.UnmarshalText([]byte(text)) != nil {
+		system, ok := wal.SystemOf(o.Name)
+		if !ok {
 			continue
 		}
 		if of, ok := wal.FoundDamaged(o.Name); ok {
@@ -387,10 +386,9 @@ func (r *run) broken(ctx context.Context, name pgdata.WALName, at cofre.LSN, why
 
 // acknowledged reports whether a person knows of what is wrong with the segment that an object holds.
 func (c *check) acknowledged(object string) bool {
-	var system cofre.SystemID
-	text, _, _ := strings.Cut(strings.TrimPrefix(object, "wal/"), "/")
+	system, ok := wal.SystemOf(object)
 	name := path.Base(object)
-	return system.UnmarshalText([]byte(text)) == nil && pgdata.IsSegmentName(name) &&
+	return ok && pgdata.IsSegmentName(name) &&
 		slices.ContainsFunc(c.Acknowledged[system], func(k wal.Acknowledgement) bool { return k.From <= name && name <= k.To })
 }
 

@@ -1,6 +1,7 @@
 package origin_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -47,6 +48,11 @@ func host(t *testing.T) *origin.Key {
 	return k
 }
 
+func withLists(s *origin.Set, st cofre.Store) *origin.Set {
+	s.Lists = func(ctx context.Context, hash string) ([]byte, error) { return origin.ReadList(ctx, st, system, hash) }
+	return s
+}
+
 // The story of a key: it asks, it is admitted, nothing else is believed, it is revoked.
 func TestWhoIsBelieved(t *testing.T) {
 	t.Parallel()
@@ -59,7 +65,7 @@ func TestWhoIsBelieved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return origin.NewSet(system, secret, now, seen)
+		return withLists(origin.NewSet(system, secret, now, seen), st)
 	}
 	judge := func(s *origin.Set, k *origin.Key, object string) string {
 		t.Helper()
@@ -67,7 +73,7 @@ func TestWhoIsBelieved(t *testing.T) {
 		if k != nil {
 			args = k.Sign(object, "statement")
 		}
-		known, err := s.Judge(object, "statement", args)
+		known, err := s.Judge(ctx, object, "statement", args)
 		var refused *origin.Error
 		switch {
 		case errors.As(err, &refused) && errors.Is(err, cofre.ErrRefused):
@@ -126,10 +132,10 @@ func TestWhoIsBelieved(t *testing.T) {
 	}
 
 	// A signature is of one object and of what its header states.
-	if _, err := set(nil).Judge(object, "another statement", own.Sign(object, "statement")); !errors.Is(err, cofre.ErrRefused) {
+	if _, err := set(nil).Judge(ctx, object, "another statement", own.Sign(object, "statement")); !errors.Is(err, cofre.ErrRefused) {
 		t.Errorf("another statement: %v", err)
 	}
-	if _, err := set(nil).Judge(early, "statement", own.Sign(object, "statement")); !errors.Is(err, cofre.ErrRefused) {
+	if _, err := set(nil).Judge(ctx, early, "statement", own.Sign(object, "statement")); !errors.Is(err, cofre.ErrRefused) {
 		t.Errorf("another object: %v", err)
 	}
 
@@ -157,7 +163,10 @@ func TestWhoIsBelieved(t *testing.T) {
 	if !ok {
 		t.Fatal("the key is not there")
 	}
-	said(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, []string{"000000010000000000000006.parts/00000000-00002000"}))
+	part := "000000010000000000000006.parts/00000000-00002000"
+	said(origin.Revoke(ctx, st, system, secret, k, "ana", map[string]string{"00000001": "000000010000000000000005"}, []string{part}, map[string]string{
+		"000000010000000000000005": origin.Sum(object, "statement"), part: origin.Sum("wal/7/00000001/"+part, "statement"),
+	}))
 	want("revoked, and there before", judge(set(nil), own, object), "known")
 	want("revoked", judge(set(nil), own, "wal/7/00000001/000000010000000000000006"), "refused")
 	want("revoked, and its beginning was there", judge(set(nil), own, "wal/7/00000001/000000010000000000000006.parts/00000000-00002000"), "known")
@@ -221,6 +230,6 @@ func FuzzRecords(f *testing.F) {
 				t.Errorf("%s is %s", k.ID, k.State)
 			}
 		}
-		_, _ = s.Judge(object, string(b), []string{name, string(b)})
+		_, _ = s.Judge(t.Context(), object, string(b), []string{name, string(b)})
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trustlayer/cofre"
@@ -45,7 +46,9 @@ type record struct {
 	Before map[string]string `json:"before,omitempty"`
 	// Files are other files that are older than it: histories, and the beginnings of segments behind Before.
 	Files []string `json:"files,omitempty"`
-	Code  string   `json:"code"` // HMAC-SHA-256 of the record without it, under a key that only the identity makes
+	// Lists are, of a revocation, the hashes of the lists of what counts, by the first file of each; nil in a record of before, by which names alone count.
+	Lists map[string]string `json:"lists,omitempty"`
+	Code  string            `json:"code"` // HMAC-SHA-256 of the record without it, under a key that only the identity makes
 }
 
 // covers reports whether a file is older than the record.
@@ -121,17 +124,22 @@ type Set struct {
 	// Seen is what a host is to remember.
 	Seen Records
 
+	// Lists reads what counted when a key was revoked; whoever believes somebody sets it. Without it nothing of such a key counts.
+	Lists Lists
+
 	required *record
 	own      ed25519.PublicKey
+	mu       sync.Mutex
+	read     map[string]map[string]string // lists, by their hash
 }
 
 // Folder is where the records of a system lie.
 func Folder(system cofre.SystemID) string { return "wal/" + system.String() + "/origins/" }
 
-const (
-	requiredName  = "required"
-	requestSuffix = ".request"
-)
+// RequiredName is the name of the record that nothing is believed but what is signed; RequiredObject is the object.
+const RequiredName = "required"
+
+const requestSuffix = ".request"
 
 // Records are what a repository holds of one system's keys, by the name of the object without its folder.
 type Records map[string][]byte
@@ -155,12 +163,12 @@ func ReadRecords(ctx context.Context, st cofre.Store, system cofre.SystemID) (Re
 }
 
 // RequiredObject is the record that nothing is believed but what is signed.
-func RequiredObject(system cofre.SystemID) string { return Folder(system) + requiredName }
+func RequiredObject(system cofre.SystemID) string { return Folder(system) + RequiredName }
 
 // NewSet says who is believed, by what a repository says now and what this host has seen of it before. secret is what only the password opens.
 // What was said once and is not said any more is believed as before, and is in Gone.
 func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
-	s := &Set{System: system, Unread: map[string]error{}, Seen: Records{}, own: Own(secret).Public().key}
+	s := &Set{System: system, Unread: map[string]error{}, Seen: Records{}, own: Own(secret).Public().key, read: map[string]map[string]string{}}
 	keys := map[string]*Known{}
 	for name, b := range now {
 		if err := s.take(keys, name, b, secret); err != nil {
@@ -168,7 +176,7 @@ func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
 		}
 	}
 	for name, b := range seen {
-		if _, there := s.Seen[name]; there || strings.HasSuffix(name, requestSuffix) {
+		if there := s.Seen[name]; there != nil && !s.saidMore(name, there, b, secret) || strings.HasSuffix(name, requestSuffix) {
 			continue
 		}
 		if s.take(keys, name, b, secret) == nil {
@@ -183,6 +191,14 @@ func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
 	return s
 }
 
+// saidMore reports whether this host has seen a revocation with lists where one of before, without them, is now: both were said by somebody who has the password,
+// and whoever may write to the repository could have put the first back.
+func (s *Set) saidMore(name string, now, seen []byte, secret string) bool {
+	n, err := parse(now, s.System, name, secret, true)
+	b, seenErr := parse(seen, s.System, name, secret, true)
+	return err == nil && seenErr == nil && n.Lists == nil && b.Lists != nil
+}
+
 // take takes one record.
 //
 // Errors: cofre.ErrCorrupt; cofre.ErrRefused if nobody made it who has the password.
@@ -192,7 +208,7 @@ func (s *Set) take(keys map[string]*Known, name string, b []byte, secret string)
 	if err != nil {
 		return err
 	}
-	if name == requiredName {
+	if name == RequiredName {
 		s.Required, s.required, s.Seen[name] = true, &r, b
 		return nil
 	}
@@ -261,8 +277,8 @@ func IsRefusal(err error) bool {
 // Judge says whether an object is believed, by what its header states and the arguments of its line StanzaType; known is false if it is believed
 // although nothing proves where it comes from: it was stored before that was required.
 //
-// Errors: *Error, with what to do.
-func (s *Set) Judge(object, statement string, args []string) (known bool, err error) {
+// Errors: *Error, with what to do; those of Lists if it cannot be asked.
+func (s *Set) Judge(ctx context.Context, object, statement string, args []string) (known bool, err error) {
 	file := FileOf(object)
 	why := cofre.Say("origin.unsigned", "no host that archives has signed it")
 	if len(args) == 2 {
@@ -271,11 +287,10 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 			why = cofre.Say("origin.unknown_key", "key {{.id}} has signed it, which the repository knows nothing of", "id", args[0])
 		case !verified(k.public, object, statement, args[1]):
 			return false, &Error{object, cofre.Say("origin.forged", "the signature of key {{.id}} is not of it", "id", args[0])}
-		case k.State == Admitted, k.State == Revoked && k.revoked.covers(file):
+		case k.State == Admitted:
 			return true, nil
 		case k.State == Revoked:
-			why = cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)
-			return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
+			return s.judgeRevoked(ctx, k, object, statement)
 		default:
 			why = cofre.Say("origin.waiting", "key {{.fingerprint}} of {{.host}} has signed it, which nobody has admitted", "fingerprint", k.Fingerprint, "host", k.Host)
 		}
@@ -286,8 +301,31 @@ func (s *Set) Judge(object, statement string, args []string) (known bool, err er
 	return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
 }
 
+// judgeRevoked is Judge for what a revoked key has signed.
+func (s *Set) judgeRevoked(ctx context.Context, k Known, object, statement string) (known bool, err error) {
+	counts, isAnother, err := s.counts(ctx, k.revoked, object, statement)
+	why := cofre.Say("origin.revoked", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked before", "fingerprint", k.Fingerprint, "host", k.Host)
+	switch {
+	case errors.Is(err, cofre.ErrNotFound), errors.Is(err, cofre.ErrCorrupt):
+		why = cofre.Say("origin.no_list", "key {{.fingerprint}} of {{.host}} has signed it, which was revoked, and the list of what counted then cannot be read: {{.cause}}", "fingerprint", k.Fingerprint, "host", k.Host, "cause", err)
+	case err != nil:
+		return false, fmt.Errorf("what counted when key %s was revoked: %w", k.Fingerprint, err)
+	case counts:
+		return true, nil
+	case isAnother:
+		why = cofre.Say("origin.replaced", "it was replaced: key {{.fingerprint}} of {{.host}} has signed it, which was revoked, and what counted then was another", "fingerprint", k.Fingerprint, "host", k.Host)
+	}
+	return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
+}
+
 // wayOn is what to do about what nobody has signed who is believed: a host may wait for it.
 func wayOn(why cofre.Message) cofre.Message {
+	switch why.Code {
+	case "origin.replaced":
+		return cofre.Say("origin.replaced_way_on", "whoever has that key and may write to the repository has replaced it: change the credentials of the storage, and bring the file back from a copy of the repository; recovery ends before it")
+	case "origin.no_list":
+		return cofre.Say("origin.no_list_way_on", "bring the folder counted of this system's WAL back from a copy of the repository: without the list nobody can tell what that key has signed since")
+	}
 	if why.Code == "origin.revoked" {
 		return cofre.Say("origin.still_archives", "switch the archiving of {{.host}} off; what it has stored since is used by nobody, and may be moved out of the repository", "host", why.Args["host"])
 	}
@@ -379,12 +417,16 @@ func Admit(ctx context.Context, st cofre.Store, system cofre.SystemID, secret st
 	return write(ctx, st, secret, record{System: system, Name: p.ID() + ".admitted", Key: p.String(), Host: host, By: by})
 }
 
-// Revoke has nothing believed any more that a key has signed, but the files that are there now: before is, by timeline, the last of them;
-// isNew is false if that was said before.
+// Revoke has nothing believed any more that a key has signed, but the files that are there now, as they are: before is, by timeline, the last of them, files are others, and sums says what was
+// signed of each; see Sum. isNew is false if that was said before. A record of before, which has no sums, gets them. With a crash before its end nothing was said.
 //
 // Errors: the store's.
-func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, k Known, by string, before map[string]string, files []string) (isNew bool, err error) {
-	return write(ctx, st, secret, record{System: system, Name: k.ID + ".revoked", Key: k.public.String(), Host: k.Host, By: by, Before: before, Files: files})
+func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret string, k Known, by string, before map[string]string, files []string, sums map[string]string) (isNew bool, err error) {
+	r := record{System: system, Name: k.ID + ".revoked", Key: k.public.String(), Host: k.Host, By: by, Before: before, Files: files}
+	if r.Lists, err = writeLists(ctx, st, system, sums); err != nil {
+		return false, err
+	}
+	return write(ctx, st, secret, r)
 }
 
 // Require has nothing believed any more but what an admitted key has signed, and what is there now: before is, by timeline, the last file that
@@ -392,7 +434,7 @@ func Revoke(ctx context.Context, st cofre.Store, system cofre.SystemID, secret s
 //
 // Errors: the store's.
 func Require(ctx context.Context, st cofre.Store, system cofre.SystemID, secret, by string, before map[string]string, files []string) (isNew bool, err error) {
-	return write(ctx, st, secret, record{System: system, Name: requiredName, By: by, Before: before, Files: files})
+	return write(ctx, st, secret, record{System: system, Name: RequiredName, By: by, Before: before, Files: files})
 }
 
 func write(ctx context.Context, st cofre.Store, secret string, r record) (isNew bool, err error) {
@@ -410,10 +452,11 @@ func write(ctx context.Context, st cofre.Store, secret string, r record) (isNew 
 	if errors.Is(err, cofre.ErrExists) {
 		// What somebody put there who has no password must not keep it from being said.
 		there, readErr := bounded.Read(ctx, st, name, recordSize)
+		var said record
 		if readErr == nil {
-			_, readErr = parse(there, r.System, r.Name, secret, true)
+			said, readErr = parse(there, r.System, r.Name, secret, true)
 		}
-		if readErr == nil {
+		if readErr == nil && (said.Lists != nil || r.Lists == nil) {
 			return false, nil
 		}
 		err = st.Replace(ctx, name, bytes.NewReader(b), int64(len(b)))
