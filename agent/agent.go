@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 		a.o.Observer = cofre.Discard
 	}
 	if a.o.With == nil {
-		a.o.With = func(cfg *config.Config, _ cofre.Observer) Hands { return &product{cfg, o.Version} }
+		a.o.With = func(cfg *config.Config, _ cofre.Observer) Hands { return &product{cfg: cfg, version: o.Version} }
 	}
 	cfg, err := o.Load()
 	if err != nil {
@@ -182,8 +182,9 @@ func (a *agent) listen(ctx context.Context) (stop func(), err error) {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answer(w, a.isReady()) })
 	mux.HandleFunc("GET /metrics", a.scrape)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	a.scraped.lasting, a.scraped.stop = context.WithCancel(ctx)
 	go func() { _ = server.Serve(l) }() // it ends with Close
-	return func() { _ = server.Close() }, nil
+	return func() { _ = server.Close(); a.scraped.end() }, nil
 }
 
 func answer(w http.ResponseWriter, err error) {

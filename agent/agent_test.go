@@ -487,14 +487,11 @@ func TestLiveAndReady(t *testing.T) {
 	close(blocked)
 	for code := 0; code != 200; code, _ = get("/readyz") {
 	}
-	// What is said is looked at once a minute at most, and if it cannot be looked at that is said.
-	for range 3 {
+	// What is said is not looked at each time, but again when something has ended.
+	for range 20 {
 		if _, text := get("/metrics"); !strings.Contains(text, "cofre_status_known 1") || !strings.Contains(text, `cofre_expected_interval_seconds{task="backup storage"} 21600`) {
 			t.Error(text)
 		}
-	}
-	if h.looks != 1 {
-		t.Errorf("looked %d times", h.looks)
 	}
 	// Whoever is there is named.
 	err := agent.Run(ctx, agent.Options{Load: func() (*config.Config, error) { return cfg, nil }, Listen: address})
@@ -503,6 +500,9 @@ func TestLiveAndReady(t *testing.T) {
 	}
 	stop()
 	ended.Wait()
+	if h.looks == 0 || h.looks > 2 {
+		t.Errorf("looked %d times", h.looks)
+	}
 }
 
 type blockedHands struct {

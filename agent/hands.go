@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/installation/runs"
+	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/installation/turn"
 	"github.com/trustlayer/cofre/status"
 )
@@ -33,10 +35,11 @@ type Hands interface {
 	Status(ctx context.Context) (*status.Status, error)
 }
 
-// product is an installation, opened anew for everything that is done: what is idle holds nothing.
+// product is an installation, opened anew for everything that is done: what is idle holds nothing but what it saw last.
 type product struct {
 	cfg     *config.Config
 	version string
+	seen    standing.Memory
 }
 
 func (p *product) with(ctx context.Context, o cofre.Observer, do func(*installation.Installation) error) (err error) {
@@ -55,7 +58,11 @@ func (p *product) with(ctx context.Context, o cofre.Observer, do func(*installat
 	return do(in)
 }
 
+// atRest gives back to the system what was needed to derive a key (64 MiB) and to do the work: the runtime alone keeps it for minutes.
+func atRest() { debug.FreeOSMemory() }
+
 func (p *product) Runs(ctx context.Context) (all []runs.Run, err error) {
+	defer atRest()
 	err = p.with(ctx, nil, func(in *installation.Installation) (err error) {
 		all, err = in.Runs(ctx, runs.Want{})
 		return err
@@ -68,6 +75,7 @@ func (p *product) Alone(ctx context.Context, j Job) (held context.Context, giveB
 }
 
 func (p *product) Do(ctx context.Context, j Job, o cofre.Observer) error {
+	defer atRest()
 	return p.with(ctx, o, func(in *installation.Installation) (err error) {
 		switch j.Kind {
 		case cofre.RunBackup:
@@ -92,7 +100,9 @@ func (p *product) Heartbeat(ctx context.Context) error {
 }
 
 func (p *product) Status(ctx context.Context) (s *status.Status, err error) {
+	defer atRest()
 	err = p.with(ctx, nil, func(in *installation.Installation) (err error) {
+		in.Seen = &p.seen
 		s, err = in.Status(ctx)
 		return err
 	})

@@ -353,6 +353,7 @@ func (a *agent) ended(j *job, did *doing, o outcome) {
 	}
 	attempts := slices.DeleteFunc(slices.Clone(j.attempts), func(b attempt) bool { return made.run != "" && b.run == made.run })
 	j.keep(append(attempts, made))
+	a.scraped.ended(a.with)
 	a.reportEnd(j, made, o.err)
 	if made.Outcome == due.Failed {
 		e := warned

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/belief"
 	"github.com/trustlayer/cofre/installation/journaling"
+	"github.com/trustlayer/cofre/installation/standing"
 )
 
 // closeBound is how long giving the repository back may take after a command ended or was interrupted.
@@ -28,6 +29,8 @@ type Installation struct {
 	Program string
 	// HookOutput is given what the commands of the section hooks say; nil drops it. It may be written to by one hook at a time.
 	HookOutput io.Writer
+	// Seen lets Status open the repository only if something in it has changed since; nil opens it each time. One is for one repository.
+	Seen *standing.Memory
 
 	cfg      *config.Config
 	observer cofre.Observer

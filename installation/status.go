@@ -14,7 +14,7 @@ import (
 // Errors: that of ctx.
 func (in *Installation) Status(ctx context.Context) (*status.Status, error) {
 	in.pastSaid = true // by what is returned
-	return standing.Of(ctx, in.cfg, in.cfg.Objectives.RPO.Duration, func(ctx context.Context) (*standing.Opened, error) {
+	return standing.Of(ctx, in.cfg, in.cfg.Objectives.RPO.Duration, in.Seen, func(ctx context.Context) (*standing.Opened, error) {
 		repo, err := in.reading(ctx)
 		if err != nil {
 			return nil, err

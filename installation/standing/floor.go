@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"hash/maphash"
 	"iter"
 	"maps"
 	"path/filepath"
@@ -27,11 +28,15 @@ import (
 // walPrefix begins the names of what is archived.
 const walPrefix = "wal/"
 
+// indexPrefix begins the names of indexes, which change whenever a point is published, or expires: x0/… or xn0_….
+const indexPrefix = "x"
+
 // listed is a store whose listing was read once: of a repository of years it is what takes longest.
 type listed struct {
 	cofre.Store
 	objects []cofre.StoredObject // in the order of names
 	bytes   int64                // of everything; -1 if not everything was listed
+	others  uint64               // a sum of what else there is, for this process
 }
 
 // list reads the names of what is in the repository: all of a folder, and of S3 only of WAL, because there each thousand of names is a request.
@@ -50,11 +55,19 @@ func (g *gathering) list(ctx context.Context) {
 		st = store.Remembering(st, filepath.Join(state, "sizes", hex.EncodeToString(sum[:8])))
 	}
 	g.floor, g.floorErr = listing(ctx, st, prefix)
+	if prefix != "" && g.seen != nil && g.floorErr == nil {
+		var indexes *listed
+		if indexes, g.floorErr = listing(ctx, st, indexPrefix); g.floorErr == nil {
+			g.floor.others = indexes.others
+		}
+	}
 	g.free, g.freeErr = st.Free(ctx)
 }
 
 func listing(ctx context.Context, st cofre.Store, prefix string) (*listed, error) {
 	l := &listed{Store: st}
+	var sum maphash.Hash
+	sum.SetSeed(seed)
 	for o, err := range st.List(ctx, prefix) {
 		if err != nil {
 			return nil, err
@@ -65,8 +78,11 @@ func listing(ctx context.Context, st cofre.Store, prefix string) (*listed, error
 				l.objects = slices.Grow(l.objects, len(l.objects)) // by itself it grows by a quarter, and is copied as often
 			}
 			l.objects = append(l.objects, o)
+			continue
 		}
+		maphash.WriteComparable(&sum, [3]any{o.Name, o.Size, o.ModifiedAt.UnixNano()})
 	}
+	l.others = sum.Sum64()
 	if prefix != "" {
 		l.bytes = -1
 	}

@@ -37,22 +37,28 @@ type Opened struct {
 // Opener opens the repository to be read. With an error, what is not nil was read.
 type Opener func(context.Context) (*Opened, error)
 
-// Of gathers, and says how the installation stands, measured against an objective for what may be lost; 0 is none.
+// Of gathers, and says how the installation stands, measured against an objective for what may be lost; 0 is none. If what is in the repository is as seen
+// remembers it, it is not opened; nil remembers nothing.
 //
 // Errors: that of ctx.
-func Of(ctx context.Context, cfg *config.Config, rpo time.Duration, open Opener) (*status.Status, error) {
-	g := &gathering{cfg: *cfg, rpo: rpo, now: time.Now()}
+func Of(ctx context.Context, cfg *config.Config, rpo time.Duration, seen *Memory, open Opener) (*status.Status, error) {
+	g := &gathering{cfg: *cfg, rpo: rpo, now: time.Now(), seen: seen, why: map[cofre.RunID]status.Why{}}
 	if state, err := cfg.StateFolder(); err == nil {
 		// Before the journal is read: a run that was killed is written there before its mark is removed, and so it is seen in one of them.
 		g.unended = runs.MarksOf(state, cfg.Repository.URL).Unended()
 	}
-	var all sync.WaitGroup
-	for _, part := range []func(context.Context){
-		func(ctx context.Context) { g.opened, g.openErr = open(ctx) }, g.readJournal, g.list, g.askServer,
-	} {
-		all.Go(func() { part(ctx) })
+	opening := func(ctx context.Context) { g.opened, g.openErr = open(ctx) }
+	if seen == nil {
+		together(ctx, opening, g.readJournal, g.list, g.askServer)
+	} else {
+		// Listed before it is opened: what is added meanwhile is found by the next.
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		together(ctx, g.readJournal, g.list, g.askServer)
+		if !g.recall() {
+			opening(ctx)
+		}
 	}
-	all.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +66,17 @@ func Of(ctx context.Context, cfg *config.Config, rpo time.Duration, open Opener)
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
+	g.remember()
 	return status.Of(in), nil
+}
+
+// together does parts at once.
+func together(ctx context.Context, parts ...func(context.Context)) {
+	var all sync.WaitGroup
+	for _, part := range parts {
+		all.Go(func() { part(ctx) })
+	}
+	all.Wait()
 }
 
 // gathering is one status under way.
@@ -69,7 +85,10 @@ type gathering struct {
 	now time.Time
 	rpo time.Duration
 
+	seen *Memory // nil if nothing is remembered
+
 	unended []runs.Unended // on this host
+	why     map[cofre.RunID]status.Why
 
 	opened  *Opened
 	openErr error
@@ -146,7 +165,7 @@ func Archiver(ctx context.Context, cfg *config.Config) (*archiving.Archiver, err
 // input makes of what was gathered what a status depends on.
 func (g *gathering) input(ctx context.Context) status.Input {
 	in := status.Input{
-		Now: g.now, RPO: g.rpo, RTO: g.cfg.Objectives.RTO.Duration, Window: g.cfg.Verify.Window.Duration, Archiver: g.archiver, Why: map[cofre.RunID]status.Why{}, Unended: g.unended,
+		Now: g.now, RPO: g.rpo, RTO: g.cfg.Objectives.RTO.Duration, Window: g.cfg.Verify.Window.Duration, Archiver: g.archiver, Why: g.why, Unended: g.unended,
 		Repository: status.Repository{URL: g.cfg.Repository.URL, Bytes: -1, Free: -1},
 	}
 	unknown := func(area status.Area, err error) {
