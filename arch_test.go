@@ -123,6 +123,7 @@ var heights = map[string]int{
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository
 	"metrics":                        6, // a status, as Prometheus reads it
 	"notify":                         6, // people are told what is wrong, once
+	"tracing":                        1, // what happens, as spans to whoever collects them
 	"agent":                          9, // what is due, done by itself
 	"bench":                          9,
 	"cmd/internal/edge":              8, // what the programs have in common
@@ -153,6 +154,7 @@ var guarded = []struct {
 	{"github.com/vbauerster/mpb", []string{"cmd/internal/screen"}, "one package draws"},
 	{"github.com/jedib0t/go-pretty", []string{"cmd/internal/screen"}, "one package draws"},
 	{"github.com/prometheus", []string{"metrics"}, "one place where a status becomes metrics"},
+	{"go.opentelemetry.io", []string{"tracing"}, "one place says what leaves the machine as a trace"},
 	{"github.com/nicholas-fedor/shoutrrr", []string{"notify"}, "its errors repeat addresses, which are secrets, and are cleaned there"},
 	{"github.com/nicksnyder/go-i18n", []string{"internal/language"}, "one place where sentences become a language"},
 	{"filippo.io/age", []string{"postgres/wal", "repository"}, "WAL segments are the only age files"},

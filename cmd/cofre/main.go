@@ -13,17 +13,23 @@ import (
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/cmd/internal/screen"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/tracing"
 )
 
 func main() {
 	a := &app{Screen: screen.Screen{App: edge.System()}}
-	os.Exit(a.Run(context.Background(), newRootCommand(a), os.Args[1:]))
+	code := a.Run(context.Background(), newRootCommand(a), os.Args[1:])
+	if a.traces != nil {
+		a.traces.Close(context.Background())
+	}
+	os.Exit(code)
 }
 
 // app is what every command may ask for.
 type app struct {
 	screen.Screen
 	expected expected
+	traces   *tracing.Tracer // nil if nobody collects them
 }
 
 // Settings reads the configuration, and takes its time zone for the screen if the person has not typed one.

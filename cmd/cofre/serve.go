@@ -66,7 +66,7 @@ func (c *serveCommand) run(ctx context.Context, a *app) error {
 			}
 			return a.Settings()
 		},
-		Reload: reload, Listen: c.listen, For: c.duration, Version: edge.Version(), Language: a.Spoken(), Observer: observe.Tee(observe.Log(log), a.Events()),
+		Reload: reload, Listen: c.listen, For: c.duration, Version: edge.Version(), Language: a.Spoken(), Observer: a.traced(ctx, observe.Tee(observe.Log(log), a.Events())),
 		Listening: func(at net.Addr) { log.Info("listening", "address", at.String()) },
 		Manager:   systemd.Of(a.Getenv, os.Getpid()),
 	})

@@ -11,9 +11,9 @@ import (
 	"github.com/trustlayer/cofre/observe"
 )
 
-// observer shows events, and writes them to the file of --events.
+// observer shows events, writes them to the file of --events, and sends traces of them.
 func (a *app) observer(ctx context.Context) cofre.Observer {
-	return observe.Tee(a.Follow(ctx), a.Events())
+	return a.traced(ctx, observe.Tee(a.Follow(ctx), a.Events()))
 }
 
 // open runs a command on the configured installation, whose events are shown, and gives it back in the end.
