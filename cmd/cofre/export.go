@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
 type exportCommand struct {
@@ -37,7 +38,7 @@ the rows could use: --spreadsheet defuses them, and changes them by that.
 --to - writes sql and csv-table to stdout.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c.Format = installation.Format(c.format)
+			c.Format = export.Format(c.format)
 			if err := c.Check(); err != nil {
 				return edge.UsageError(cmd, err)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/trustlayer/cofre/installation"
 	"github.com/trustlayer/cofre/internal/shell"
 	"github.com/trustlayer/cofre/postgres/logical"
+	"github.com/trustlayer/cofre/postgres/logical/export"
 )
 
 // ShowExported shows what was written of a recovery point, and what reads it. err is how the export ended, and is returned.
@@ -16,7 +17,7 @@ func (s *Screen) ShowExported(o installation.ExportOptions, point cofre.PointID,
 			return
 		}
 		s.Line(s.Out, cofre.Say("export.written", "wrote {{.path}}, from recovery point {{.point}}", "path", o.To, "point", point))
-		if o.Format == installation.FormatDirectory {
+		if o.Format == export.FormatDirectory {
 			s.Next(cofre.Verbatim("pg_restore -d DATABASE -j 2 " + shell.Quote(filepath.Join(o.To, logical.ArchiveDir))))
 		}
 	})
