@@ -390,12 +390,12 @@ WHERE a.name = ANY($1)`, needed)
 	for _, e := range t.Facts.Extensions {
 		captured[e.Name] = e.Version
 	}
-	var missing, denied []string
+	var missing, absent, denied []string
 	for _, n := range needed {
 		a, ok := have[n]
 		switch {
 		case !ok:
-			missing = append(missing, strings.TrimSpace(n+" "+captured[n]))
+			missing, absent = append(missing, strings.TrimSpace(n+" "+captured[n])), append(absent, n)
 		case a.superuser && !a.trusted && !t.server.Role.Superuser:
 			denied = append(denied, n)
 		}
@@ -405,6 +405,9 @@ WHERE a.name = ANY($1)`, needed)
 	}
 	if len(missing) > 0 {
 		hint := cofre.Say("database.extension_packages", "install their packages on the server, for its major version")
+		if command := postgres.ExtensionPackages(t.server.version.Major(), absent); command != "" {
+			hint = cofre.Say("database.extension_install", "install them on the server; on Debian and Ubuntu: {{.command}}", "command", command)
+		}
 		if t.Facts.Flavour == "supabase" {
 			hint = cofre.Say("database.extension_supabase", "restore on a server of Supabase's own image (supabase/postgres), which has them")
 		}
