@@ -29,6 +29,7 @@ var heights = map[string]int{
 	"postgres/fingerprint":           3, // what the catalogs say of a database, and the comparison of two such readings
 	"postgres/storagerows":           3, // storage.objects of Supabase, read and set
 	"postgres/throwaway":             3, // a PostgreSQL server that ends with its user
+	"postgres/drilled":               4, // a throwaway server that touches nothing real, and is asked
 	"postgres/logical":               4, // the component of a dump
 	"postgres/logical/globals":       4, // the script of roles, as statements
 	"postgres/logical/foreignkey":    4, // keys over rows that are lost
@@ -118,6 +119,7 @@ var heights = map[string]int{
 	"installation/expiry":            6, // what goes, what stays, and why
 	"installation/belief":            7, // the catalog against the journal, for latest and what is missing
 	"installation/standing":          7, // gathers what a status goes by
+	"installation/drilling":          7, // what is captured, restored where it touches nothing, and proven there
 	"installation/doctor":            7, // looks at everything that a backup needs
 	"installation/runs":              4, // each run: begun, step by step, ended or killed
 	"installation/walstore":          5, // what PostgreSQL calls for each segment needs of it: no repository

@@ -27,6 +27,7 @@ const (
 	RunBackup        RunKind = "backup"
 	RunRestore       RunKind = "restore" // What says of what: a cluster is recovered
 	RunVerify        RunKind = "verify"
+	RunDrill         RunKind = "drill" // What says of what
 	RunAdopt         RunKind = "adopt"
 	RunExport        RunKind = "export"
 	RunDifference    RunKind = "difference"
@@ -49,7 +50,7 @@ const (
 // RunKinds lists every kind.
 func RunKinds() []RunKind {
 	return []RunKind{
-		RunInit, RunBackup, RunRestore, RunVerify, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
+		RunInit, RunBackup, RunRestore, RunVerify, RunDrill, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
 		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge, RunAdmit, RunLoss,
 	}
 }
@@ -204,6 +205,52 @@ type VerificationEnded struct {
 	Components []ComponentProof `json:"components,omitempty"`
 }
 
+// DrillEnded is what a drill established: something was restored where it touches nothing, compared with what was captured, and asked.
+type DrillEnded struct {
+	Source SourceID `json:"source"`
+	Root   ObjectID `json:"root"` // of the component
+	// Drawn is the checkpoint of the journal by whose hash the point was drawn; "" of one that was named, or is the newest.
+	Drawn string     `json:"drawn_by,omitempty"`
+	Depth DrillDepth `json:"depth"`
+	Major int        `json:"postgresql,omitempty"` // version of the drilled server
+	Bytes int64      `json:"bytes"`                // of the component
+
+	Compared int `json:"compared"` // comparisons with what was captured, …
+	Differ   int `json:"differ"`   // … of which so many do not hold
+	Asked    int `json:"asked"`    // questions of the configuration, …
+	Wrong    int `json:"wrong"`    // … of which so many have another answer than the right one
+
+	Steps []DrillStep `json:"steps"`
+}
+
+// DrillDepth says how deep a drill compared.
+type DrillDepth string
+
+// The depths. Everything is every row by a checksum under the repository's key, and what the catalogs say of every object. A part is whatever the point
+// has of that. Counted compared how many rows there are, and nothing of them. A drill that found nothing to restore has none.
+const (
+	DrilledEverything DrillDepth = "everything"
+	DrilledPart       DrillDepth = "part"
+	DrilledCounted    DrillDepth = "counted"
+)
+
+// DrillStep is one step of a drill, and how long it took: what a recovery would take as well, or a check on top of it.
+type DrillStep struct {
+	Step DrillStage    `json:"step"`
+	Took time.Duration `json:"took_ns"`
+}
+
+// DrillStage names a step of a drill.
+type DrillStage string
+
+// The steps, in their order.
+const (
+	DrillServer  DrillStage = "server"  // made and started
+	DrillRestore DrillStage = "restore" // the bytes are there, indexes and constraints made
+	DrillCompare DrillStage = "compare"
+	DrillAsk     DrillStage = "ask"
+)
+
 // CoverageFacts are how much of what is stored was read back.
 type CoverageFacts struct {
 	Window  time.Duration `json:"window_ns"` // within which everything is to be read back
@@ -264,6 +311,7 @@ func (RestoreStaged) EventType() EventType       { return "restore_staged" }
 func (RestoreProven) EventType() EventType       { return "restore_proven" }
 func (RestorePublished) EventType() EventType    { return "restore_published" }
 func (VerificationEnded) EventType() EventType   { return "verification_ended" }
+func (DrillEnded) EventType() EventType          { return "drill_ended" }
 func (InstallationAssumed) EventType() EventType { return "installation_assumed" }
 func (RecoveryChosen) EventType() EventType      { return "recovery_chosen" }
 func (HookBegan) EventType() EventType           { return "hook_began" }

@@ -53,9 +53,49 @@ func (c *Config) check(p *problems) {
 			}
 		}
 	}
+	c.Drill.check(p)
 	c.Notify.check(p)
 	oneOf(p, "log.format", c.Log.Format)
 	oneOf(p, "log.level", c.Log.Level)
+}
+
+func (d Drill) check(p *problems) {
+	for i, c := range d.Checks {
+		at := fmt.Sprintf("drill.checks[%d]", i)
+		if n := count(c.SQL != "", c.Command != ""); n != 1 && !p.has(at) {
+			p.add(at, cofre.Say("config.check_kinds", "has {{.count}} questions, not one", "count", n), cofre.Say("config.check_form", "set sql, a statement that returns true, or command, a command of the shell that ends with 0"))
+		}
+	}
+	for i, r := range d.RowSecurity {
+		at := fmt.Sprintf("drill.row_security[%d]", i)
+		if r.Role == "" && !p.has(at) {
+			p.add(at+".role", cofre.Say("config.missing", "is missing"), cofre.Say("config.role_form", "a role of the application, as authenticated"))
+		}
+		if r.Query == "" && !p.has(at) {
+			p.add(at+".query", cofre.Say("config.missing", "is missing"), cofre.Say("config.query_form", "what the role asks, as SELECT FROM public.answers"))
+		}
+		if n := count(r.Rows != nil, r.Value != nil, r.Denied); n != 1 && !p.has(at) {
+			p.add(at, cofre.Say("config.probe_answers", "has {{.count}} answers that are right, not one", "count", n), cofre.Say("config.probe_form", "set rows, how many the query returns; or value, of its only row; or denied: true"))
+		}
+		if r.Rows != nil {
+			notNegative(p, at+".rows", *r.Rows)
+		}
+		for j, s := range r.Settings {
+			if s.Name == "" && !p.has(at) {
+				p.add(fmt.Sprintf("%s.settings[%d].name", at, j), cofre.Say("config.missing", "is missing"), cofre.Say("config.setting_form", "of a run-time parameter, as app.organization"))
+			}
+		}
+	}
+}
+
+// count is how many of these are so.
+func count(so ...bool) (n int) {
+	for _, yes := range so {
+		if yes {
+			n++
+		}
+	}
+	return n
 }
 
 func (n Notify) check(p *problems) {

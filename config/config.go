@@ -42,6 +42,7 @@ type Config struct {
 
 	Verify     Verify     `yaml:"verify"`
 	Serve      Serve      `yaml:"serve"`
+	Drill      Drill      `yaml:"drill"`
 	Objectives Objectives `yaml:"objectives"`
 	Hooks      Hooks      `yaml:"hooks"`
 	Notify     Notify     `yaml:"notify"`
@@ -229,6 +230,44 @@ type Serve struct {
 type Routine struct {
 	Schedule
 	Never bool
+}
+
+// Drill says what a restored copy is asked in a drill, beside being compared with what was captured.
+type Drill struct {
+	// Directory is where drilled servers have their files; empty leaves it to cofre.
+	Directory   string  `yaml:"directory"`
+	Checks      []Check `yaml:"checks"`
+	RowSecurity []Probe `yaml:"row_security"`
+}
+
+// Check is one question to a drilled database. Exactly one of SQL and Command is set.
+type Check struct {
+	Name    string   `yaml:"name"`
+	SQL     string   `yaml:"sql"`     // one statement that returns true
+	Command string   `yaml:"command"` // of the shell; it gets the connection by environment
+	Timeout Duration `yaml:"timeout"` // 0 leaves it to cofre
+}
+
+// texted is the key that a text in the place of the mapping is of.
+func (Check) texted() string { return "sql" }
+
+// Probe asks a drilled database as one of the application's own roles. Exactly one of Rows, Value and Denied is set.
+type Probe struct {
+	Name     string    `yaml:"name"`
+	Role     string    `yaml:"role"`
+	Claims   string    `yaml:"claims"` // JSON, as request.jwt.claims
+	Settings []Setting `yaml:"settings"`
+	Query    string    `yaml:"query"`
+	Rows     *int      `yaml:"rows"`  // that the query returns
+	Value    *string   `yaml:"value"` // of the first column of its only row, as text
+	Denied   bool      `yaml:"denied"`
+	Timeout  Duration  `yaml:"timeout"` // 0 leaves it to cofre
+}
+
+// Setting is a run-time parameter of a session.
+type Setting struct {
+	Name  string `yaml:"name"`
+	Value string `yaml:"value"`
 }
 
 // Objectives are what is promised; status and drills measure against them.

@@ -53,6 +53,10 @@ func Sections() []Section {
 		{"keep", keepKeys, reflect.TypeFor[Keep]()},
 		{"verify", verifyKeys, reflect.TypeFor[Verify]()},
 		{"serve", serveKeys, reflect.TypeFor[Serve]()},
+		{"drill", drillKeys, reflect.TypeFor[Drill]()},
+		{"drill.checks", checkKeys, reflect.TypeFor[Check]()},
+		{"drill.row_security", probeKeys, reflect.TypeFor[Probe]()},
+		{"drill.row_security.settings", settingKeys, reflect.TypeFor[Setting]()},
 		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
 		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
 		{"notify", notifyKeys, reflect.TypeFor[Notify]()},
@@ -77,6 +81,7 @@ var rootKeys = []Key{
 	{"config", "the configuration files", "os arquivos de configuração", nil, "", first, "backup"},
 	{"verify", "how what is stored is read back", "como o que está armazenado é lido de volta", nil, "", first, "verify"},
 	{"serve", "what `cofre serve` does beside the backups", "o que `cofre serve` faz além dos backups", nil, "", first, "serve"},
+	{"drill", "what a restored copy is asked in a drill, beside being compared", "o que se pergunta, num ensaio de restauração, à cópia restaurada, além de compará-la", nil, "", first, "drill"},
 	{"objectives", "what is promised", "o que é prometido", nil, "", first, "status"},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "who is told when something is wrong. A list in its place is that of `to`", "quem é avisado quando algo está errado. Uma lista no seu lugar é a de `to`", nil, "", first, "serve, notify test"},
@@ -190,6 +195,36 @@ var serveKeys = []Key{
 	{"limit", "how long a run may take, as `12h`. One that takes longer is ended, and counts as failed. At least `1m`", "quanto uma execução pode levar, como `12h`. Uma que leva mais é encerrada, e conta como falha. No mínimo `1m`", nil, "`1d`", first, "serve"},
 }
 
+var drillKeys = []Key{
+	{"directory", "where drilled servers have their files: a folder with room for the whole database, which the user of the server can reach", "onde ficam os arquivos dos servidores de ensaio: uma pasta com espaço para o banco inteiro, que o usuário do servidor alcance", nil, "`TMPDIR`, or `/var/tmp`", first, "drill"},
+	{"checks", "list of questions that the restored database must answer with yes", "lista de perguntas a que o banco restaurado deve responder que sim", nil, "", first, "drill"},
+	{"row_security", "list of questions in the name of the application's own roles, each with the answer that is right", "lista de perguntas em nome dos papéis da própria aplicação, cada uma com a resposta certa", nil, "", first, "drill"},
+}
+
+var checkKeys = []Key{
+	{"name", "what a finding calls it", "como um achado a chama", nil, "its place in the list", first, "drill"},
+	{"sql", "one statement that returns `true`, run by a superuser of the drilled server and taken back. A text in the place of the mapping is this key", "um comando que retorna `true`, executado por um superusuário do servidor de ensaio e desfeito. Um texto no lugar do mapeamento é esta chave", nil, "", first, "drill"},
+	{"command", "a command of the shell that must end with 0. It gets `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` and `DATABASE_URL` of the drilled database", "um comando do shell que deve terminar com 0. Recebe `PGHOST`, `PGPORT`, `PGUSER`, `PGDATABASE` e `DATABASE_URL` do banco de ensaio", nil, "", first, "drill"},
+	{"timeout", "after which no answer is a finding, as `5m`", "depois do qual a falta de resposta é um achado, como `5m`", nil, "`1m`", first, "drill"},
+}
+
+var probeKeys = []Key{
+	{"name", "what a finding calls it", "como um achado a chama", nil, "its place in the list", first, "drill"},
+	{"role", "who asks, as `authenticated`", "quem pergunta, como `authenticated`", nil, "", first, "drill"},
+	{"claims", "JSON, as PostgREST and Supabase hand it to policies in `request.jwt.claims`", "JSON, como o PostgREST e o Supabase o entregam às políticas em `request.jwt.claims`", nil, "", first, "drill"},
+	{"settings", "list of run-time parameters that policies read", "lista de parâmetros que as políticas leem", nil, "", first, "drill"},
+	{"query", "what is asked, in a transaction that is taken back", "o que se pergunta, numa transação que é desfeita", nil, "", first, "drill"},
+	{"rows", "how many rows the query is to return", "quantas linhas a consulta deve retornar", nil, "", first, "drill"},
+	{"value", "the text that the first column of its only row is to be", "o texto que a primeira coluna da sua única linha deve ter", nil, "", first, "drill"},
+	{"denied", "`true`: the server is to refuse the query to this role", "`true`: o servidor deve recusar a consulta a este papel", nil, "`false`", first, "drill"},
+	{"timeout", "after which no answer is a finding, as `5m`", "depois do qual a falta de resposta é um achado, como `5m`", nil, "`1m`", first, "drill"},
+}
+
+var settingKeys = []Key{
+	{"name", "as `app.organization`", "como `app.organization`", nil, "", first, "drill"},
+	{"value", "text", "texto", nil, "", first, "drill"},
+}
+
 var objectiveKeys = []Key{
 	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, "status"},
 	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, notYet},
@@ -240,6 +275,8 @@ var standards = map[string]string{
 	"asked from the server":                                          "pergunta-se ao servidor",
 	"that of the key `language`, or of the environment":              "o da chave `language`, ou do ambiente",
 	"nothing is fetched then":                                        "nada é buscado então",
+	"`TMPDIR`, or `/var/tmp`":                                        "`TMPDIR`, ou `/var/tmp`",
+	"its place in the list":                                          "o seu lugar na lista",
 	"all":                                                            "todos",
 }
 

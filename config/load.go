@@ -165,7 +165,7 @@ func cutFile(ref string) (string, bool) {
 
 // paths are the fields that hold a path of this machine.
 func (c *Config) paths() []*string {
-	paths := []*string{&c.StateDir, &c.Repository.CA}
+	paths := []*string{&c.StateDir, &c.Repository.CA, &c.Drill.Directory}
 	repositories := []*Repository{&c.Repository}
 	for i := range c.Copies {
 		paths = append(paths, &c.Copies[i].CA)

@@ -149,6 +149,25 @@ type VerifiedFacts struct {
 	Continued bool `json:"continued,omitempty"`
 }
 
+// DrilledFacts is what an entry says of a drill for everybody to read.
+type DrilledFacts struct {
+	What       string           `json:"what"`
+	BeganAt    time.Time        `json:"began_at"`
+	Kind       cofre.Kind       `json:"kind"`
+	Root       cofre.ObjectID   `json:"root"` // of the component, which says nothing of what is in it
+	Drawn      bool             `json:"drawn,omitempty"`
+	Depth      cofre.DrillDepth `json:"depth,omitempty"`
+	PostgreSQL int              `json:"postgresql,omitempty"`
+	Bytes      int64            `json:"bytes"`
+	Compared   int              `json:"compared"`
+	Differ     int              `json:"differ"`
+	Asked      int              `json:"asked"`
+	Wrong      int              `json:"wrong"`
+	Findings   int              `json:"findings"`
+	// Steps are how many milliseconds each step took.
+	Steps map[cofre.DrillStage]int64 `json:"steps_ms"`
+}
+
 // CoverageFacts are how much of what is stored was read back.
 type CoverageFacts struct {
 	Window  int64       `json:"window_s"`

@@ -54,6 +54,7 @@ func runScripts(t *testing.T, dir string, major int) {
 			"s3":       cmdS3,
 			"sql":      cmdSQL,
 			"points":   cmdPoints,
+			"kept":     cmdKept,
 			"exits":    cmdExits,
 			"envsubst": cmdEnvsubst,
 
@@ -217,6 +218,13 @@ func cmdPoints(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(fmt.Sprintf("P%d", i+1), p.ID)
 	}
 	ts.Setenv("PN", fmt.Sprint(len(doc.Points)))
+}
+
+// kept FILE: reads the JSON of cofre drill --keep, and sets $KEPT to the address of the database.
+func cmdKept(ts *testscript.TestScript, _ bool, args []string) {
+	var doc struct{ Kept struct{ URL string } }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &doc))
+	ts.Setenv("KEPT", doc.Kept.URL)
 }
 
 // exits CODE PROGRAM ARGS…: runs a program that must end with that exit code.

@@ -23,7 +23,7 @@ func newRunsCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs",
 		Short: "List what ran, and how it ended",
-		Long: `List what ran, the newest last: backups, restores, verifications, adoptions, exports, what was expired, pruned, held and acknowledged.
+		Long: `List what ran, the newest last: backups, restores, verifications, drills, adoptions, exports, what was expired, pruned, held and acknowledged.
 
 It needs no password. A run that was killed is seen as such: on its host at once, and elsewhere when the next run of that host has told the
 journal. A run that could not reach the repository is listed on its host until then.`,

@@ -37,6 +37,7 @@ type run struct {
 	what      string
 	verified  *cofre.VerificationEnded
 	restored  *cofre.RestorePublished
+	drilled   *cofre.DrillEnded
 	findings  []cofre.Finding
 
 	mark *runs.Mark
@@ -289,6 +290,8 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		return is(journal.EventExported, map[string]string{"format": f.Format}, f)
 	case cofre.VerificationEnded:
 		of.verified = &f
+	case cofre.DrillEnded:
+		of.drilled = &f
 	case cofre.RestorePublished:
 		of.restored = &f
 	case cofre.FindingMade:
@@ -313,6 +316,8 @@ func (of *run) ended(f cofre.RunEnded, is func(journal.Event, any, any) (entry, 
 			return is(journal.EventVerified, facts, nil)
 		}
 		return is(journal.EventVerified, facts, map[string]any{"findings": of.findings[:min(len(of.findings), maxFindings)]})
+	case of.drilled != nil:
+		return is(journal.EventDrilled, drilledFacts(of.what, of.drilled, len(of.findings), of.log.Log().BeganAt), drilledSealed(of.drilled, of.findings, why))
 	case of.restored != nil:
 		return is(journal.EventRestored, map[string]string{"what": of.what}, map[string]any{"outcome": of.restored.Outcome, "error": why})
 	case f.Code == cofre.CodeOK || f.Code == cofre.CodeUsage || f.Code == cofre.CodeDeclined || of.published || !slices.Contains(failing, f.Kind):
@@ -341,7 +346,7 @@ func reasons(message, hint string, messages cofre.Messages) Why {
 
 // failing are the kinds of runs whose failure is remembered: those that change something, or whom or what is believed, or prove it.
 var failing = []cofre.RunKind{
-	cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune,
+	cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunDrill, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune,
 	cofre.RunSeal, cofre.RunHold, cofre.RunLiftHold, cofre.RunAcknowledge, cofre.RunAdmit, cofre.RunLoss,
 }
 

@@ -124,6 +124,10 @@ func kindOf(b journal.Body) (kind cofre.RunKind, what string, code cofre.Code) {
 		return cofre.RunBackup, f.What, cofre.CodeOK
 	case journal.EventVerified:
 		return cofre.RunVerify, "", cmp.Or(b.Code, cofre.CodeOK)
+	case journal.EventDrilled:
+		var f journal.DrilledFacts
+		_ = json.Unmarshal(b.Facts, &f) // without it the run is shown without what it drilled
+		return cofre.RunDrill, f.What, cmp.Or(b.Code, cofre.CodeOK)
 	case journal.EventRestored:
 		var f FailedFacts
 		_ = json.Unmarshal(b.Facts, &f) // without it the run is shown without what it restored

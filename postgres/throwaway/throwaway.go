@@ -475,6 +475,20 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// Reaches refuses a folder that the user of a server cannot reach, as one below the home of root.
+//
+// Errors: cofre.ErrDenied, with who that is.
+func Reaches(dir string) error {
+	as, err := account()
+	if err != nil || as == nil {
+		return err
+	}
+	if err := inside.As(int(as.Uid), func() error { _, err := os.Stat(filepath.Join(dir, ".")); return err }); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return cofre.Fail(cofre.Say("postgres.unreached", "user {{.user}}, who runs the server, cannot reach {{.folder}}", "user", inside.UserName(int(as.Uid)), "folder", dir), cofre.ErrDenied)
+}
+
 // account is the user that the server runs as: this one, and postgres if this user is root, since PostgreSQL
 // refuses to run as root.
 func account() (*syscall.Credential, error) {

@@ -59,6 +59,9 @@ type Options struct {
 	// SearchPath is in force while definitions are made and rows loaded; empty is none, as pg_dump has it.
 	SearchPath string
 
+	// Defined is called with the staged database when its definitions are made and no row was loaded, if there are definitions.
+	Defined func(ctx context.Context, staged postgres.Config) error
+
 	Now func() time.Time // a clock for tests; nil is the real one
 }
 
@@ -273,6 +276,11 @@ func (t *Target) stage(ctx context.Context, obs cofre.Observer) (err error) {
 		}
 		if err := tool.restore(ctx, "pre-data", entries, 1); err != nil {
 			return err
+		}
+		if t.o.Defined != nil {
+			if err := t.o.Defined(ctx, t.o.Server.With(t.staged)); err != nil {
+				return err
+			}
 		}
 	}
 	if t.sel.Sections[pgarchive.SectionData] {

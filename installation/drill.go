@@ -1,0 +1,98 @@
+package installation
+
+import (
+	"context"
+
+	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/catalog"
+	"github.com/trustlayer/cofre/installation/drilling"
+	"github.com/trustlayer/cofre/installation/loss"
+	"github.com/trustlayer/cofre/observe"
+)
+
+// DrillDatabase restores the dump of a database into a server of its own, which touches nothing real, compares it with what was captured, and asks what the
+// configuration asks. Nothing is left, also of drills that were killed.
+//
+// Errors: those of drilling.Database.Drill, with the result; those of the repository and its catalog.
+func (in *Installation) DrillDatabase(ctx context.Context, o drilling.Options) (_ *drilling.Result, err error) {
+	end := in.begin(ctx, cofre.RunDrill, observe.About{What: string(cofre.KindDatabase)})
+	defer func() { err = end(err) }()
+	d, err := in.drillOf(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.Drill(ctx)
+}
+
+// PlanDrill says what DrillDatabase would do. A server is started to look at, and nothing is restored into it. A plan that is refused is returned with
+// the error.
+//
+// Errors: those of DrillDatabase before anything is restored.
+func (in *Installation) PlanDrill(ctx context.Context, o drilling.Options) (*cofre.Plan, error) {
+	d, err := in.drillOf(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.PlanOnly(ctx)
+}
+
+// CleanDrills removes what drills of this machine have left, or were to keep, and says what it was. Those that go on are left alone.
+//
+// Errors: that something cannot be removed; the rest is.
+func (in *Installation) CleanDrills(ctx context.Context) ([]drilling.Record, error) {
+	state, err := in.cfg.StateFolder()
+	if err != nil {
+		return nil, err
+	}
+	return drilling.Rooms{State: state}.Sweep(ctx, true)
+}
+
+func (in *Installation) drillOf(ctx context.Context, o drilling.Options) (drilling.Database, error) {
+	d := drilling.Database{Options: o, Questions: drilling.Questions(in.cfg.Drill), Observer: in.observer}
+	d.Rooms.Folder = in.cfg.Drill.Directory
+	var err error
+	if d.Rooms.State, err = in.cfg.StateFolder(); err != nil {
+		return d, err
+	}
+	if o.Point == drilling.Random {
+		_, cat, err := in.open(ctx)
+		if err != nil {
+			return d, err
+		}
+		want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindDatabase, Name: o.Source}
+		d.Point, d.Drawn, err = drilling.Draw(cat, want, func() (string, error) {
+			k, err := in.knownJournal(ctx, "")
+			if err != nil {
+				return "", err
+			}
+			_, newest, err := k.Newest(ctx)
+			return newest, err
+		})
+		if err != nil {
+			return d, err
+		}
+	}
+	d.Prepare = func(ctx context.Context, target drilling.Opener) (drilling.Prepared, error) {
+		p, err := in.prepare(ctx, drillable{target}, RestoreOptions{Point: d.Point, Source: o.Source, Command: o.Command})
+		if err != nil {
+			return drilling.Prepared{}, err
+		}
+		return drilling.Prepared{Repository: p.repo, Request: p.request, Elsewhere: p.elsewhere}, nil
+	}
+	return d, nil
+}
+
+// drillable is a database as a Restorable whose target is a server that is made for it.
+type drillable struct{ open drilling.Opener }
+
+func (drillable) kind() cofre.Kind                       { return cofre.KindDatabase }
+func (drillable) called() string                         { return string(cofre.KindDatabase) }
+func (drillable) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
+
+func (drillable) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {
+	return newestWhole(from)
+}
+
+func (d drillable) target(ctx context.Context, _ *Installation, repo reader, from loss.Choice) (cofre.Target, error) {
+	return d.open(ctx, repo, from)
+}
