@@ -38,7 +38,8 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	if err != nil {
 		return nil, err
 	}
-	if err := walorigin.Attend(ctx, in.cfg, func(m cofre.Message) { in.warn(m) }, func(f cofre.Fact) { cofre.Tell(in.observer, f) }); err != nil {
+	known, warn, tell := walorigin.OwnKeys(in.cfg), func(m cofre.Message) { in.warn(m) }, func(f cofre.Fact) { cofre.Tell(in.observer, f) }
+	if err := walorigin.Attend(ctx, in.cfg, warn, tell); err != nil {
 		return nil, err
 	}
 	if copies := in.cfg.Copies; len(copies) > 0 {
@@ -52,6 +53,7 @@ func (in *Installation) Backup(ctx context.Context, o BackupOptions) (_ *cofre.R
 	}
 	if err == nil {
 		point, err = backup.Run(ctx, repo, req)
+		walorigin.AttendAgain(ctx, in.cfg, known, warn, tell)
 	}
 	return point, in.hooks().After(ctx, "after_backup", in.cfg.Hooks.AfterBackup, err)
 }

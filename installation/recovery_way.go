@@ -111,7 +111,7 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 	}
 	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, unlock)
 	if err == nil && unusable == nil {
-		err = walorigin.StillRequired(ctx, id, s.SystemID, backups)
+		err = walorigin.StillSaid(ctx, id, s.SystemID, backups)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // archive lets a base backup ask which of its segments have been archived.
@@ -30,14 +31,22 @@ func (a archive) Holds(ctx context.Context, system cofre.SystemID, name string, 
 	return wal.Holds(ctx, a.all[0], system, file, content)
 }
 
-// Signed reports whether the repository believes nothing but what an admitted key has signed.
-func (a archive) Signed(ctx context.Context, system cofre.SystemID) bool {
+// Signed reports whether the repository believes nothing but what an admitted key has signed, and the keys that it does not believe any more.
+func (a archive) Signed(ctx context.Context, system cofre.SystemID) (required bool, revoked []string) {
 	id, err := walstore.Unlock(ctx, a.cfg, a.cfg.Repository, a.store)()
 	if err != nil {
-		return false
+		return false, nil
 	}
 	origins, err := id.Origins(ctx, system)
-	return err == nil && origins.Required
+	if err != nil {
+		return false, nil
+	}
+	for _, k := range origins.Keys {
+		if k.State == origin.Revoked {
+			revoked = append(revoked, k.ID)
+		}
+	}
+	return origins.Required, revoked
 }
 
 // Put puts it into the repository and its copies.

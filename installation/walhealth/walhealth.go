@@ -8,6 +8,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/postgres/physical/archiving"
 	"github.com/trustlayer/cofre/postgres/wal"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Status says which moments can be recovered, and how archiving is.
@@ -78,8 +79,7 @@ func unproven(systems []wal.Status) error {
 			return cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, err), cofre.HintOf(err))
 		}
 		for _, object := range of.Origin.Gone {
-			return cofre.WithHint(fmt.Errorf("%w: %s was there, and is not any more", cofre.ErrFindings, object), cofre.Say("origin.taken_away",
-				"somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit"))
+			return cofre.WithHint(fmt.Errorf("%w: %s was there, and is not any more", cofre.ErrFindings, object), origin.PutBack(object))
 		}
 	}
 	return nil

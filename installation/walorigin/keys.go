@@ -9,6 +9,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/wal/keyfile"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 )
 
 // Attend does for the WAL of an installation what each backup does: the host's own keys are believed, and the key that reads it is kept twice in each
@@ -16,13 +17,7 @@ import (
 //
 // Errors: cofre.ErrUnreachable of the repository.
 func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message), tell func(cofre.Fact)) error {
-	changed, err := AdmitOwn(ctx, cfg)
-	for _, c := range changed {
-		tell(c)
-	}
-	if err != nil {
-		warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
-	}
+	admitOwn(ctx, cfg, func(Keys) bool { return true }, warn, tell)
 	for i, r := range cfg.Repositories() {
 		err := keepKeys(ctx, r, warn)
 		if i == 0 && errors.Is(err, cofre.ErrUnreachable) {
@@ -33,6 +28,32 @@ func Attend(ctx context.Context, cfg *config.Config, warn func(cofre.Message), t
 		}
 	}
 	return nil
+}
+
+func admitOwn(ctx context.Context, cfg *config.Config, where func(Keys) bool, warn func(cofre.Message), tell func(cofre.Fact)) {
+	changed, err := AdmitOwn(ctx, cfg, where)
+	for _, c := range changed {
+		tell(c)
+	}
+	if err != nil {
+		warn(cofre.Say("origin.own_not_admitted", "the key with which this host signs WAL was not admitted: {{.cause}}", "cause", err))
+	}
+}
+
+// AttendAgain is Attend for a backup that ends: where signatures are required, the host's own keys are believed that it has made since known, as it does when
+// what the base backup needs is the first that it archives. Nobody could restore that otherwise.
+func AttendAgain(ctx context.Context, cfg *config.Config, known []string, warn func(cofre.Message), tell func(cofre.Fact)) {
+	if !slices.Equal(OwnKeys(cfg), known) {
+		admitOwn(ctx, cfg, func(of Keys) bool { return of.Required }, warn, tell)
+	}
+}
+
+// OwnKeys are the IDs of the keys in this host's own folder of state.
+func OwnKeys(cfg *config.Config) (ids []string) {
+	for _, o := range origin.Publics(walstore.OriginFolder(cfg)) {
+		ids = append(ids, o.Public().ID())
+	}
+	return ids
 }
 
 // keepKeys stores what is missing, or damaged, of the two copies of the key for WAL. What was lost is told; that a repository of before

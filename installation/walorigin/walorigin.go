@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -133,10 +134,10 @@ func (k Keys) changed(change cofre.OriginChange, of origin.Known) cofre.WALOrigi
 }
 
 // AdmitOwn has the keys believed that lie in this host's own folder of state: whoever runs this has the password and that folder, and needs
-// nobody to compare a fingerprint. It returns what Admit does.
+// nobody to compare a fingerprint. where says of which repositories and systems. It returns what Admit does.
 //
 // Errors: those of Admit.
-func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOriginChanged, err error) {
+func AdmitOwn(ctx context.Context, cfg *config.Config, where func(Keys) bool) (changed []cofre.WALOriginChanged, err error) {
 	if cfg.Cluster == nil || cfg.Cluster.WAL == "" {
 		return nil, nil
 	}
@@ -153,7 +154,7 @@ func AdmitOwn(ctx context.Context, cfg *config.Config) (changed []cofre.WALOrigi
 	for _, of := range all {
 		for _, o := range own {
 			k, asked := of.set.Find(o.Public().ID())
-			if !asked || k.State != origin.Waiting {
+			if !asked || k.State != origin.Waiting || !where(of) {
 				continue
 			}
 			isNew, err := origin.Admit(ctx, of.store, of.System, of.id.Secret(), o.Public(), o.Host, Who())
@@ -276,19 +277,22 @@ func Who() string {
 	return by.User + "@" + by.Host
 }
 
-// StillRequired refuses to go on if signatures were required when a base backup was taken, and the repository does not say so any more: whoever may
+// StillSaid refuses to go on if signatures were required when a base backup was taken, or a key had been revoked, and the repository does not say so any more: whoever may
 // write to it could take the record away, and cannot change what a base backup says.
 //
 // Errors: cofre.ErrRefused, with what to do; those of Identity.Origins.
-func StillRequired(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup) error {
-	point, signed := recovery.SignedFor(backups, system)
-	if !signed {
-		return nil
-	}
+func StillSaid(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup) error {
 	origins, err := id.Origins(ctx, system)
-	if err != nil || origins == nil || origins.Required {
+	if err != nil || origins == nil {
 		return err
 	}
-	return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", point, cofre.ErrRefused),
-		cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit"))
+	taken := wal.TakenAway(origins, backups)
+	if point, ok := taken[origin.RequiredObject(system)]; ok {
+		return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", point, cofre.ErrRefused),
+			origin.PutBack(origin.RequiredObject(system)))
+	}
+	for _, object := range slices.Sorted(maps.Keys(taken)) {
+		return cofre.WithHint(fmt.Errorf("a key that signs WAL had been revoked when base backup %s was taken, and the repository does not hold %s any more: %w", taken[object], object, cofre.ErrRefused), origin.PutBack(object))
+	}
+	return nil
 }

@@ -26,7 +26,7 @@ func BaseBackups(points iter.Seq[cofre.RecoveryPoint]) ([]recovery.BaseBackup, m
 			sizes[s.SystemID] = s.WALSegmentSize
 			backups = append(backups, recovery.BaseBackup{
 				Point: p.ID, SystemID: s.SystemID, Timeline: s.Timeline, Start: s.StartLSN, Stop: s.StopLSN,
-				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, WALSigned: s.WALSigned, Partial: c.Partial, Dropping: s.Dropping,
+				StartedAt: s.StartedAt, StoppedAt: s.StoppedAt, Bytes: c.Bytes, OwnWAL: s.WALIncluded, OwnWALOnly: s.OwnWALOnly, ForeignWAL: s.ForeignWAL, WALSigned: s.WALSigned, WALRevoked: s.WALRevoked, Partial: c.Partial, Dropping: s.Dropping,
 			})
 		}
 	}

@@ -60,7 +60,9 @@ type Summary struct {
 	// server: nothing in the archive continues this base backup. Empty if there is none.
 	ForeignWAL string `json:"foreign_wal,omitempty"`
 	// WALSigned says that the archive believed nothing but what an admitted key had signed: who keeps the archive cannot take that back.
-	WALSigned   bool                `json:"wal_signed,omitempty"`
+	WALSigned bool `json:"wal_signed,omitempty"`
+	// WALRevoked are the IDs of the keys that the archive did not believe any more; as above.
+	WALRevoked  []string            `json:"wal_revoked,omitempty"`
 	Tablespaces []Tablespace        `json:"tablespaces,omitempty"`
 	Dropping    []recovery.Dropping `json:"dropping,omitempty"`  // databases, just after the backup had begun
 	Superuser   string              `json:"superuser,omitempty"` // the bootstrap superuser, which every restored cluster has

@@ -24,8 +24,9 @@ type BaseBackup struct {
 	// backup. ForeignWAL is the first such segment, if it is one.
 	OwnWALOnly bool
 	ForeignWAL string
-	WALSigned  bool // the archive believed nothing but what is signed
-	Partial    bool // something of it is known not to be as it was: a damaged page
+	WALSigned  bool     // the archive believed nothing but what is signed
+	WALRevoked []string // the keys, by ID, that it did not believe any more
+	Partial    bool     // something of it is known not to be as it was: a damaged page
 	Dropping   []Dropping
 }
 
@@ -36,6 +37,19 @@ func SignedFor(backups []BaseBackup, system cofre.SystemID) (point cofre.PointID
 		return "", false
 	}
 	return backups[i].Point, true
+}
+
+// RevokedFor says of each key that an archive did not believe any more when a base backup of a system was taken, which was the first of these.
+func RevokedFor(backups []BaseBackup, system cofre.SystemID) map[string]cofre.PointID {
+	all := map[string]cofre.PointID{}
+	for _, b := range backups {
+		for _, id := range b.WALRevoked {
+			if _, ok := all[id]; !ok && b.SystemID == system {
+				all[id] = b.Point
+			}
+		}
+	}
+	return all
 }
 
 // Dropping is a database that was being dropped when a base backup had begun. It had been marked then, possibly in WAL

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -233,8 +234,8 @@ func (inv *Inventory) origin() Origin {
 		})}
 	}
 	o := Origin{Required: inv.Origins.Required, Unknown: inv.Unproven, Waiting: inv.Origins.Waiting(), Gone: inv.Origins.Gone, Refusals: inv.Refusals}
-	if inv.RequiredFor != "" {
-		o.Gone = append(slices.Clone(o.Gone), origin.RequiredObject(inv.SystemID))
+	if len(inv.TakenAway) > 0 {
+		o.Gone = append(slices.Clone(o.Gone), slices.Sorted(maps.Keys(inv.TakenAway))...)
 	}
 	for _, err := range inv.Refusals {
 		o.Refused = append(o.Refused, cofre.OneLine(err))
@@ -270,10 +271,24 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 // Remember holds Origins against base backups, also for a machine that has not seen the record: whoever may write to the repository could
 // have taken it away. BelieveAs comes first.
 func (inv *Inventory) Remember(backups []recovery.BaseBackup) {
-	if inv.Origins == nil || inv.Origins.Required || slices.Contains(inv.Origins.Gone, origin.RequiredObject(inv.SystemID)) {
-		return
+	if inv.Origins != nil {
+		inv.TakenAway = TakenAway(inv.Origins, backups)
 	}
-	inv.RequiredFor, _ = recovery.SignedFor(backups, inv.SystemID)
+}
+
+// TakenAway are the records, as objects, that a repository held when base backups were taken, and of which neither it nor this host says anything.
+func TakenAway(origins *origin.Set, backups []recovery.BaseBackup) map[string]cofre.PointID {
+	taken := map[string]cofre.PointID{}
+	if point, signed := recovery.SignedFor(backups, origins.System); signed && !origins.Required {
+		taken[origin.RequiredObject(origins.System)] = point
+	}
+	for id, point := range recovery.RevokedFor(backups, origins.System) {
+		// Of a key that is not believed nothing was gained; a copy may never have known it.
+		if k, ok := origins.Find(id); ok && k.State == origin.Admitted {
+			taken[origin.RevokedObject(origins.System, id)] = point
+		}
+	}
+	return taken
 }
 
 // judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.

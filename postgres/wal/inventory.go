@@ -26,11 +26,12 @@ type Inventory struct {
 	Acknowledged []Acknowledgement
 	Notes        []Note // what archivers have left, oldest file first
 	Unread       []Unread
-	Origins      *origin.Set   // who is believed, before ReadChain; nil believes everything
-	RequiredFor  cofre.PointID // the base backup that was taken when signatures were required, if the repository does not say so any more
-	Refusals     []error       // what is not believed of the segments that ReadChain has looked at
-	Unproven     int           // how many segments nobody has signed who is believed, of those that ReadChain has looked at
-	Unlinked     int           // how many segments say nothing of their neighbours, of those that ReadChain has looked at
+	Origins      *origin.Set // who is believed, before ReadChain; nil believes everything
+	// TakenAway are records, as objects, that the repository does not hold any more, with the base backup that was taken when it did.
+	TakenAway map[string]cofre.PointID
+	Refusals  []error // what is not believed of the segments that ReadChain has looked at
+	Unproven  int     // how many segments nobody has signed who is believed, of those that ReadChain has looked at
+	Unlinked  int     // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	records []string                    // of whom to believe, by name
 	counted []string                    // objects that say what counted when a key was revoked

@@ -23,9 +23,9 @@ import (
 // defaultWALTimeout bounds the wait for the archive to receive the last segment that a base backup needs.
 const defaultWALTimeout = 2 * time.Minute
 
-// signing is what an Archive may do besides: it says whether it believes nothing but what an admitted key has signed.
+// signing is what an Archive may do besides: it says whether it believes nothing but what an admitted key has signed, and which keys it does not believe any more.
 type signing interface {
-	Signed(ctx context.Context, system cofre.SystemID) bool
+	Signed(ctx context.Context, system cofre.SystemID) (required bool, revoked []string)
 }
 
 // Archive is a WAL archive, as far as a base backup asks it.
@@ -264,7 +264,7 @@ func (k *capture) conclude(ctx context.Context) (cofre.Captured, error) {
 	}
 	k.facts.OwnWALOnly = k.foreign != ""
 	if a, ok := k.cfg.Archive.(signing); ok {
-		k.facts.WALSigned = a.Signed(ctx, k.facts.SystemID)
+		k.facts.WALSigned, k.facts.WALRevoked = a.Signed(ctx, k.facts.SystemID)
 	}
 	summary, err := json.Marshal(k.facts.Summary)
 	if err != nil {

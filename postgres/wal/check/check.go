@@ -68,8 +68,12 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 			all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.record_gone", "this host has seen it, and the repository does not hold it any more: what it says is believed here, and by nobody who has not seen it")))
 		}
 	}
-	if p := inv.RequiredFor; p != "" {
-		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: origin.RequiredObject(inv.SystemID)}.Saying(cofre.Say("wal.requirement_gone", "signatures of WAL were required when base backup {{.point}} was taken, and the repository does not say so any more", "point", p)))
+	for object, p := range inv.TakenAway {
+		said := cofre.Say("wal.requirement_gone", "signatures of WAL were required when base backup {{.point}} was taken, and the repository does not say so any more", "point", p)
+		if object != origin.RequiredObject(inv.SystemID) {
+			said = cofre.Say("wal.revocation_gone", "a key that signs WAL had been revoked when base backup {{.point}} was taken, and the repository does not say so any more", "point", p)
+		}
+		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(said))
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil

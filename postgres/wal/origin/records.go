@@ -165,6 +165,20 @@ func ReadRecords(ctx context.Context, st cofre.Store, system cofre.SystemID) (Re
 // RequiredObject is the record that nothing is believed but what is signed.
 func RequiredObject(system cofre.SystemID) string { return Folder(system) + RequiredName }
 
+// RevokedObject is the record that a key is not believed any more, by its ID.
+func RevokedObject(system cofre.SystemID, id string) string { return Folder(system) + id + ".revoked" }
+
+// PutBack is what to do about a record that was there and is not any more, or about a list.
+func PutBack(object string) cofre.Message {
+	switch {
+	case strings.HasSuffix(object, ".revoked"):
+		return cofre.Say("origin.revocation_taken", "somebody who can write to the repository took it away: put it back from a copy of the repository. On a machine that has not seen it, cofre wal admit --revoke takes for what counts what is there now, also what was put there since")
+	case strings.Contains(object, "/counted/"):
+		return cofre.Say("origin.list_taken", "somebody who can write to the repository took it away, and this host has kept it: cofre wal admit --revoke with the fingerprint of the revoked key stores it again; cofre wal admit lists the keys")
+	}
+	return cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit")
+}
+
 // NewSet says who is believed, by what a repository says now and what this host has seen of it before. secret is what only the password opens.
 // What was said once and is not said any more is believed as before, and is in Gone.
 func NewSet(system cofre.SystemID, secret string, now, seen Records) *Set {
