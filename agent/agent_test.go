@@ -22,6 +22,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/journal"
+	"github.com/trustlayer/cofre/notify"
 	"github.com/trustlayer/cofre/status"
 	"go.uber.org/goleak"
 )
@@ -424,6 +425,60 @@ func TestReload(t *testing.T) {
 		}
 		if got := h.done(cofre.RunBackup, cofre.KindDatabase); len(got) != 1+5 {
 			t.Errorf("%v", got)
+		}
+	})
+}
+
+// box keeps the titles of what people are told.
+type box struct {
+	mu     sync.Mutex
+	titles []string
+}
+
+func (b *box) Name() string { return "box" }
+
+func (b *box) Send(_ context.Context, l notify.Letter) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.titles = append(b.titles, l.Title)
+	return nil
+}
+
+// What people were told of a job that no status knows is not over because the agent reads its configuration again, or is another one.
+func TestAReloadIsNoAllClear(t *testing.T) {
+	const conf = two + `serve: {expire: never, prune: never, verify: "0 3 * * *"}
+notify: {to: ["env:A"], digest: never, repeat: 1000h}
+state_dir: `
+	synctest.Test(t, func(t *testing.T) {
+		h, to, state, reload := &hands{repo: newRepo()}, &box{}, t.TempDir(), make(chan struct{})
+		h.fails = func(_ context.Context, j agent.Job) error {
+			if j.Kind == cofre.RunVerify {
+				return cofre.ErrUnreachable
+			}
+			return nil
+		}
+		first, second := load(t, conf+state), load(t, strings.Replace(conf, "0 2 * * *", "0 * * * *", 1)+state)
+		run := func(d time.Duration, configs ...*config.Config) {
+			t.Helper()
+			err := agent.Run(t.Context(), agent.Options{
+				Load:   func() (*config.Config, error) { next := configs[0]; configs = configs[1:]; return next, nil },
+				Reload: reload, For: d, With: func(*config.Config, cofre.Observer) agent.Hands { return h },
+				Recipient: func(notify.Recipient) (notify.Service, error) { return to, nil },
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		go func() { time.Sleep(30 * time.Hour); reload <- struct{}{} }()
+		run(40*time.Hour, first, second)
+		run(2*time.Hour, second)
+		if len(to.titles) != 1 || !strings.Contains(to.titles[0], "verify failed") {
+			t.Errorf("told %q", to.titles)
+		}
+		h.fails = nil
+		run(48*time.Hour, second)
+		if len(to.titles) != 2 || !strings.Contains(to.titles[1], "well again: verify failed") {
+			t.Errorf("told %q", to.titles)
 		}
 	})
 }

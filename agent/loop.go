@@ -117,6 +117,9 @@ func (a *agent) learn(all []runs.Run, err error) {
 		j.learn(all, first)
 		a.report(j)
 	}
+	if err == nil {
+		a.tells.Informed()
+	}
 }
 
 // usable reports whether what was read beside an error is what there is: there is nothing more to wait for.
@@ -150,6 +153,7 @@ func (a *agent) take(ctx context.Context, cfg *config.Config) {
 	beside, stop := context.WithCancelCause(ctx)
 	a.alone = func() { stop(cofre.ErrInterrupted) }
 	a.employ(beside, cfg)
+	a.inform()
 	a.accompany(beside, cfg)
 }
 

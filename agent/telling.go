@@ -73,6 +73,21 @@ func (a *agent) reportEnd(j *job, made attempt, err error) {
 	a.tells.Look()
 }
 
+// inform tells a new notifier what is known of the jobs.
+func (a *agent) inform() {
+	if !a.known || a.tells == nil {
+		return
+	}
+	for _, j := range a.jobs {
+		if j.gone {
+			continue
+		}
+		a.report(j)
+		j.overran = time.Time{} // it is said again, if it goes on
+	}
+	a.tells.Informed()
+}
+
 func (a *agent) reportAttempt(j *job, of attempt, why cofre.Message) {
 	at := of.EndedAt
 	if at.IsZero() {

@@ -54,6 +54,7 @@ func (l *Ledger) Take(now time.Time, all []Condition, unclear func(Condition) bo
 	if l.Entries == nil {
 		l.Entries = map[string]*Entry{}
 	}
+	l.noLater(now)
 	seen := map[string]bool{}
 	for _, c := range all {
 		seen[c.Key] = true
@@ -76,6 +77,22 @@ func (l *Ledger) Take(now time.Time, all []Condition, unclear func(Condition) bo
 		}
 	}
 	return changed
+}
+
+// noLater takes times that are yet to come, since the clock was set back, for now: nothing waits for as long as the clock was ahead.
+func (l *Ledger) noLater(now time.Time) {
+	times := []*time.Time{&l.DigestAt}
+	for _, e := range l.Entries {
+		times = append(times, &e.Since, &e.ToldAt, &e.GoneAt)
+	}
+	for i := range l.Sent {
+		times = append(times, &l.Sent[i])
+	}
+	for _, t := range times {
+		if t.After(now) {
+			*t = now
+		}
+	}
 }
 
 // waits is how long an entry waits before it is told.
@@ -132,8 +149,8 @@ func (l *Ledger) Next(now time.Time, repeat time.Duration) (b Batch, at time.Tim
 		return b, at
 	}
 	if n := len(l.Sent); n >= atOnce {
-		// A message each pause is had back; a clock that was set back holds nothing up.
-		if free := l.Sent[n-atOnce].Add(atOnce * pause); now.Before(free) && !now.Before(l.Sent[n-1]) && now.Before(l.Sent[n-1].Add(pause)) {
+		// A message each pause is had back.
+		if free := l.Sent[n-atOnce].Add(atOnce * pause); now.Before(free) && now.Before(l.Sent[n-1].Add(pause)) {
 			return Batch{}, l.Sent[n-1].Add(pause)
 		}
 	}

@@ -58,7 +58,7 @@ func (n Notice) title() cofre.Message {
 	case KindDigest:
 		what = cofre.Say("notify.unknown_state", "nobody knows how it stands")
 		if n.Status != nil {
-			what = verdict(n.Status.Verdict)
+			what = verdict(n.verdict())
 		}
 	case KindClear:
 		what = cofre.SayN("notify.over", len(n.Batch.Over), "1 thing is well again", "{{.n}} things are well again")
@@ -73,6 +73,15 @@ func (n Notice) title() cofre.Message {
 		}
 	}
 	return cofre.Say("notify.title", "cofre, {{.installation}}: {{.what}}", "installation", n.Installation, "what", what)
+}
+
+// verdict is that of a digest: the worst of what the status says, and of what is wrong that no status knows.
+func (n Notice) verdict() status.Verdict {
+	worst := n.Status.Verdict
+	for _, c := range n.Open {
+		worst = status.Worst(worst, c.Verdict)
+	}
+	return worst
 }
 
 // verdict is a verdict as a sentence.
@@ -139,7 +148,7 @@ func (n Notice) digest(w *writer) {
 	if s == nil {
 		w.line(cofre.Say("notify.no_status", "the installation could not be looked at, so nobody knows whether anything can be restored"))
 	} else {
-		w.line(verdict(s.Verdict))
+		w.line(verdict(n.verdict()))
 		w.gap()
 		for _, of := range s.Sources {
 			w.line(standing(of))
@@ -218,7 +227,7 @@ func (n Notice) document(l Letter, lang language.Language) []byte {
 		Conditions   []item         `json:"conditions"`
 	}{Version: 1, Kind: n.Kind, Installation: n.Installation, Host: n.Host, At: n.At.UTC(), Language: lang.String(), Title: l.Title, Text: l.Text, Conditions: items}
 	if n.Status != nil {
-		d.Verdict, d.Checkpoint = n.Status.Verdict, n.Status.Checkpoint
+		d.Verdict, d.Checkpoint = n.verdict(), n.Status.Checkpoint
 	}
 	text, err := json.Marshal(d)
 	if err != nil {

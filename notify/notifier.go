@@ -61,6 +61,7 @@ type Notifier struct {
 	stands    *status.Status
 	looked    bool // at least once, with or without success
 	heard     map[string]heard
+	informed  bool // of every job
 	beating   bool
 	beatFail  bool
 	beatAgain bool // another was wanted meanwhile
@@ -134,11 +135,23 @@ func (n *Notifier) Late(job string, of cofre.SourceID, run cofre.RunID, at time.
 	n.hear(heard{at, c, !what.IsZero(), true})
 }
 
+// Informed says that everything that is known of jobs has been said since this notifier began: from now on, a job of which nothing wrong was said is well. Until
+// then nobody knows whether what the notifier before this one was told is over.
+func (n *Notifier) Informed() {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.informed = true
+}
+
 func (n *Notifier) hear(h heard) {
 	if n == nil {
 		return
 	}
 	n.mu.Lock()
+	n.noLater()
 	had, before := n.heard[h.Key]
 	if before && (had.at.After(h.at) || had.wrong && h.wrong && had.Run == h.Run) {
 		n.mu.Unlock()
@@ -153,6 +166,17 @@ func (n *Notifier) hear(h heard) {
 	n.mu.Unlock()
 	for _, r := range n.to {
 		nudge(r.wake)
+	}
+}
+
+// noLater takes what was heard at a time that is yet to come, since the clock was set back, for heard now. The lock is held.
+func (n *Notifier) noLater() {
+	now := n.o.Now()
+	for k, h := range n.heard {
+		if h.at.After(now) {
+			h.at = now
+			n.heard[k] = h
+		}
 	}
 }
 
@@ -189,6 +213,7 @@ func (n *Notifier) wrong() (all []Condition, unclear func(Condition) bool) {
 		}
 		by[c.Key] = c
 	}
+	n.noLater()
 	for k, h := range n.heard {
 		switch {
 		case !h.alone && n.stands != nil && n.stands.At.After(h.at) && !blind(n.stands, h.Kind):
@@ -206,10 +231,8 @@ func (n *Notifier) wrong() (all []Condition, unclear func(Condition) bool) {
 		if h, ok := n.heard[c.Key]; ok {
 			return h.wrong
 		}
-		if n.stands == nil || blind(n.stands, c.Kind) {
-			return true
-		}
-		return false
+		ofJobs := c.Kind == status.ConditionFailure || c.Kind == status.ConditionLate
+		return n.stands == nil || blind(n.stands, c.Kind) || ofJobs && !n.informed
 	}
 }
 

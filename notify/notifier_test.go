@@ -70,9 +70,12 @@ type office struct {
 	t     *testing.T
 	cfg   *config.Config
 	sinks []*sink
-	mu    sync.Mutex
-	s     status.Status
-	err   error
+	ahead time.Duration // how far the clock of the machine is
+	waits bool          // for what is known of jobs
+
+	mu  sync.Mutex
+	s   status.Status
+	err error
 }
 
 func newOffice(t *testing.T, notifyKey string, sinks int) *office {
@@ -107,12 +110,16 @@ func (o *office) open() (n *notify.Notifier, end func()) {
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			s := o.s
-			s.At = time.Now()
+			s.At = time.Now().Add(o.ahead)
 			return &s, o.err
 		},
 		Open: func(r notify.Recipient) (notify.Service, error) { return o.sinks[r.Number], nil },
 		Say:  func(w bool, m cofre.Message) { o.t.Log(w, m.Text) },
+		Now:  func() time.Time { return time.Now().Add(o.ahead) },
 	})
+	if !o.waits {
+		n.Informed()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { n.Run(ctx); close(done) }()
@@ -185,6 +192,55 @@ func TestJobsThatNoStatusKnows(t *testing.T) {
 		time.Sleep(time.Hour)
 		end()
 		o.expect(0, "verify failed", "well again: verify failed", "it goes on", "well again")
+	})
+}
+
+// What the notifier before was told of a job is not over because this one has not heard of it yet.
+func TestWhatNobodyHasSaidYetIsNotOver(t *testing.T) {
+	o := newOffice(t, `{to: ["env:A"], digest: never, repeat: 1000h}`, 1)
+	synctest.Test(t, func(*testing.T) {
+		n, end := o.open()
+		n.Failed("verify", cofre.SourceID{}, "r", time.Now(), cofre.CodeError, cofre.Message{}, true)
+		n.Failed("prune", cofre.SourceID{}, "s", time.Now(), cofre.CodeError, cofre.Message{}, true)
+		n.Late("backup database", database, "r", time.Now(), cofre.Verbatim("it goes on"))
+		time.Sleep(time.Minute)
+		end()
+		o.expect(0, "3 things are wrong")
+		o.waits = true
+		n, end = o.open()
+		time.Sleep(time.Hour)
+		o.expect(0, "3 things are wrong")
+		n.Well("verify", time.Now(), true)
+		time.Sleep(time.Hour)
+		o.expect(0, "3 things are wrong", "well again: verify failed")
+		n.Failed("prune", cofre.SourceID{}, "s", time.Now(), cofre.CodeError, cofre.Message{}, true)
+		n.Informed()
+		time.Sleep(time.Hour)
+		end()
+		o.expect(0, "3 things are wrong", "well again: verify failed", "well again: database app: it goes on")
+	})
+}
+
+// A clock that was ahead, and is set back, holds nothing up: neither what is told, nor what is over, nor the digest.
+func TestAClockThatIsSetBack(t *testing.T) {
+	o := newOffice(t, `{to: ["env:A"], digest: "30 7 * * *"}`, 1)
+	synctest.Test(t, func(*testing.T) {
+		o.ahead = 400 * 24 * time.Hour
+		n, end := o.open()
+		n.Failed("verify", cofre.SourceID{}, "r", time.Now().Add(o.ahead), cofre.CodeError, cofre.Message{}, true)
+		time.Sleep(time.Minute)
+		o.expect(0, "verify failed")
+		o.ahead = 0
+		n.Well("verify", time.Now(), true)
+		time.Sleep(10 * time.Minute)
+		o.expect(0, "verify failed", "well again: verify failed")
+		n.Failed("prune", cofre.SourceID{}, "r", time.Now(), cofre.CodeError, cofre.Message{}, true)
+		time.Sleep(24 * time.Hour)
+		end()
+		o.expect(0, "verify failed", "well again: verify failed", "prune failed", "something is to be looked at", "prune failed")
+		if text := o.sinks[0].letters[3].Text; !strings.Contains(text, "prune failed") {
+			t.Error(text)
+		}
 	})
 }
 
