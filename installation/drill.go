@@ -10,26 +10,26 @@ import (
 	"github.com/trustlayer/cofre/observe"
 )
 
-// DrillDatabase restores the dump of a database into a server of its own, which touches nothing real, compares it with what was captured, and asks what the
-// configuration asks. Nothing is left, also of drills that were killed.
+// Drill restores a database, files or objects to a place of its own, which touches nothing real, compares it with what was captured, and asks a database what
+// the configuration asks. Nothing is left, also of drills that were killed.
 //
-// Errors: those of drilling.Database.Drill, with the result; those of the repository and its catalog.
-func (in *Installation) DrillDatabase(ctx context.Context, o drilling.Options) (_ *drilling.Result, err error) {
-	end := in.begin(ctx, cofre.RunDrill, observe.About{What: string(cofre.KindDatabase)})
+// Errors: those of drilling.Job.Drill, with the result; those of the repository and its catalog.
+func (in *Installation) Drill(ctx context.Context, kind cofre.Kind, o drilling.Options) (_ *drilling.Result, err error) {
+	end := in.begin(ctx, cofre.RunDrill, observe.About{What: string(kind)})
 	defer func() { err = end(err) }()
-	d, err := in.drillOf(ctx, o)
+	d, err := in.drillOf(ctx, kind, o)
 	if err != nil {
 		return nil, err
 	}
 	return d.Drill(ctx)
 }
 
-// PlanDrill says what DrillDatabase would do. A server is started to look at, and nothing is restored into it. A plan that is refused is returned with
+// PlanDrill says what Drill would do. A server is started to look at, and nothing is restored into it. A plan that is refused is returned with
 // the error.
 //
-// Errors: those of DrillDatabase before anything is restored.
-func (in *Installation) PlanDrill(ctx context.Context, o drilling.Options) (*cofre.Plan, error) {
-	d, err := in.drillOf(ctx, o)
+// Errors: those of Drill before anything is restored.
+func (in *Installation) PlanDrill(ctx context.Context, kind cofre.Kind, o drilling.Options) (*cofre.Plan, error) {
+	d, err := in.drillOf(ctx, kind, o)
 	if err != nil {
 		return nil, err
 	}
@@ -47,8 +47,8 @@ func (in *Installation) CleanDrills(ctx context.Context) ([]drilling.Record, err
 	return drilling.Rooms{State: state}.Sweep(ctx, true)
 }
 
-func (in *Installation) drillOf(ctx context.Context, o drilling.Options) (drilling.Database, error) {
-	d := drilling.Database{Options: o, Questions: drilling.Questions(in.cfg.Drill), Observer: in.observer}
+func (in *Installation) drillOf(ctx context.Context, kind cofre.Kind, o drilling.Options) (drilling.Job, error) {
+	d := drilling.Job{Options: o, Questions: drilling.Questions(in.cfg.Drill), Observer: in.observer}
 	d.Rooms.Folder = in.cfg.Drill.Directory
 	var err error
 	if d.Rooms.State, err = in.cfg.StateFolder(); err != nil {
@@ -59,7 +59,7 @@ func (in *Installation) drillOf(ctx context.Context, o drilling.Options) (drilli
 		if err != nil {
 			return d, err
 		}
-		want := catalog.Want{Installation: in.cfg.Name, Kind: cofre.KindDatabase, Name: o.Source}
+		want := catalog.Want{Installation: in.cfg.Name, Kind: kind, Name: o.Source}
 		d.Point, d.Drawn, err = drilling.Draw(cat, want, func() (string, error) {
 			k, err := in.knownJournal(ctx, "")
 			if err != nil {
@@ -73,7 +73,7 @@ func (in *Installation) drillOf(ctx context.Context, o drilling.Options) (drilli
 		}
 	}
 	d.Prepare = func(ctx context.Context, target drilling.Opener) (drilling.Prepared, error) {
-		p, err := in.prepare(ctx, drillable{target}, RestoreOptions{Point: d.Point, Source: o.Source, Command: o.Command})
+		p, err := in.prepare(ctx, drillable{kind, target}, RestoreOptions{Point: d.Point, Source: o.Source, Command: o.Command})
 		if err != nil {
 			return drilling.Prepared{}, err
 		}
@@ -82,11 +82,14 @@ func (in *Installation) drillOf(ctx context.Context, o drilling.Options) (drilli
 	return d, nil
 }
 
-// drillable is a database as a Restorable whose target is a server that is made for it.
-type drillable struct{ open drilling.Opener }
+// drillable is a component as a Restorable whose target is a place that is made for it.
+type drillable struct {
+	of   cofre.Kind
+	open drilling.Opener
+}
 
-func (drillable) kind() cofre.Kind                       { return cofre.KindDatabase }
-func (drillable) called() string                         { return string(cofre.KindDatabase) }
+func (d drillable) kind() cofre.Kind                     { return d.of }
+func (d drillable) called() string                       { return string(d.of) }
 func (drillable) replaces(cofre.Component) cofre.Message { return cofre.Message{} }
 
 func (drillable) instead(_ context.Context, _ *Installation, from loss.Choice) (cofre.PointID, bool) {

@@ -17,18 +17,19 @@ func newDrillCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drill",
 		Short: "Prove that backups restore, by restoring them where they touch nothing",
-		Long: `Restore what is captured into a server of its own, compare it with what was captured, ask what the configuration asks (drill
+		Long: `Restore what is captured to a place of its own, compare it with what was captured, ask what the configuration asks (drill
 in cofre.yaml), and leave nothing. What was established, and how long each step took, is in the journal.
 
 The server of a drill touches nothing real: it has a data directory of its own and a socket in it, no network address, no
 archiving, no subscriptions, no foreign servers, and no libraries that begin to work by themselves.`,
 	}
-	cmd.AddCommand(newDrillDatabaseCommand(a), newDrillCleanCommand(a))
+	cmd.AddCommand(newDrillDatabaseCommand(a), newDrillStorageCommand(a), newDrillConfigCommand(a), newDrillCleanCommand(a))
 	return cmd
 }
 
 type drillCommand struct {
 	drilling.Options
+	kind   cofre.Kind
 	dryRun bool
 }
 
@@ -36,11 +37,8 @@ type drillCommand struct {
 const usualKeep = 24 * time.Hour
 
 func newDrillDatabaseCommand(a *app) *cobra.Command {
-	var c drillCommand
-	cmd := &cobra.Command{
-		Use:   "database",
-		Short: "Restore a database into a throwaway PostgreSQL, compare it, and ask it",
-		Long: `Restore the dump of a database into a throwaway PostgreSQL of the major version that it was captured with, and compare it as
+	c := drillCommand{kind: cofre.KindDatabase}
+	cmd := c.command(a, "Restore a database into a throwaway PostgreSQL, compare it, and ask it", `Restore the dump of a database into a throwaway PostgreSQL of the major version that it was captured with, and compare it as
 restore database does: every row by its checksum, sequences, large objects, and what the catalogs say of every object, with
 owners, grants and policies. Then it is asked what drill.checks and drill.row_security of the configuration ask.
 
@@ -55,21 +53,50 @@ cofre drill clean at any time. What a drill that was killed has left, the next o
   cofre drill database --dry-run
   cofre drill database
   cofre drill database --point random
-  cofre drill database --keep=2h`,
-		Args: cobra.NoArgs,
+  cofre drill database --keep=2h`)
+	cmd.Flags().IntVarP(&c.Jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
+	return cmd
+}
+
+func newDrillStorageCommand(a *app) *cobra.Command {
+	c := drillCommand{kind: cofre.KindStorage}
+	cmd := c.command(a, "Restore the objects into a folder, and compare them", `Restore the buckets into a folder of their own, and compare every object with what was captured: its bytes, as they are read back, and its
+metadata; and the settings of the buckets. Each that differs is a finding, printed by name; the command then exits with 20.
+
+  cofre drill storage
+  cofre drill storage --point random`)
+	cmd.Flags().IntVarP(&c.Jobs, "jobs", "j", 0, "`N` objects at once (default: 8)")
+	return cmd
+}
+
+func newDrillConfigCommand(a *app) *cobra.Command {
+	c := drillCommand{kind: cofre.KindConfig}
+	return c.command(a, "Restore the configuration files into a folder, and compare them", `Restore the configuration files into a folder of their own, and compare each with what was captured: bytes, mode, owner if this user may give
+files away, links and times. Each that differs is a finding, printed by name; the command then exits with 20.
+
+  cofre drill config
+  cofre drill config --keep=1h`)
+}
+
+// command is the command of one kind, with the flags that all have.
+func (c *drillCommand) command(a *app, short, long string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   string(c.kind),
+		Short: short,
+		Long:  long,
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("keep") && c.Keep < time.Minute {
 				return edge.Usage(cofre.WithHint(cofre.Fail(cofre.Say("drill.short_keep", "--keep is shorter than a minute")), cofre.Say("drill.keep_form", "as in --keep=2h, or --keep for a day")))
 			}
-			c.Command = func(point cofre.PointID) string { return "cofre drill database --point " + string(point) }
+			c.Command = func(point cofre.PointID) string { return "cofre drill " + string(c.kind) + " --point " + string(point) }
 			return a.open(cmd.Context(), func(ctx context.Context, in *installation.Installation) error { return c.run(ctx, a, in) })
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.Point, "point", "latest", "`POINT`: an id, a prefix of one, latest or random")
 	f.StringVar(&c.Source, "source", "", "`NAME` of the component, if the point has several of the kind")
-	f.IntVarP(&c.Jobs, "jobs", "j", 0, "`N` sessions at once (default: the number of CPUs up to 4)")
-	f.DurationVar(&c.Keep, "keep", 0, "leave the server running for this `DURATION`: with --keep alone, a day")
+	f.DurationVar(&c.Keep, "keep", 0, "leave what was restored for this `DURATION`: with --keep alone, a day")
 	f.Lookup("keep").NoOptDefVal = usualKeep.String()
 	f.BoolVar(&c.dryRun, "dry-run", false, "print the plan, and restore nothing")
 	return cmd
@@ -77,7 +104,7 @@ cofre drill clean at any time. What a drill that was killed has left, the next o
 
 func (c *drillCommand) run(ctx context.Context, a *app, in *installation.Installation) error {
 	if c.dryRun {
-		plan, err := in.PlanDrill(ctx, c.Options)
+		plan, err := in.PlanDrill(ctx, c.kind, c.Options)
 		a.EndProgress()
 		if plan == nil {
 			return err
@@ -85,7 +112,7 @@ func (c *drillCommand) run(ctx context.Context, a *app, in *installation.Install
 		return cmp.Or(a.PrintPlan(plan, err), err)
 	}
 	c.Planned = func(plan *cofre.Plan) error { return a.ConfirmPlan(ctx, plan, cofre.Message{}, true) }
-	r, err := in.DrillDatabase(ctx, c.Options)
+	r, err := in.Drill(ctx, c.kind, c.Options)
 	a.EndProgress()
 	if r == nil {
 		return err
@@ -96,8 +123,8 @@ func (c *drillCommand) run(ctx context.Context, a *app, in *installation.Install
 func newDrillCleanCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
-		Short: "Remove the servers that drills were to keep, and what killed ones have left",
-		Long: `End and remove the servers that drills of this machine were to keep, and what drills that were killed have left. Drills that go on
+		Short: "Remove what drills were to keep, and what killed ones have left",
+		Long: `End and remove what drills of this machine were to keep, and what drills that were killed have left. Drills that go on
 are left alone. It needs no repository.`,
 		Args: cobra.NoArgs,
 		RunE: a.with(func(ctx context.Context, in *installation.Installation, _ []string) error {

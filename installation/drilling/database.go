@@ -3,7 +3,6 @@ package drilling
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/postgres"
 	"github.com/trustlayer/cofre/postgres/drilled"
 	"github.com/trustlayer/cofre/postgres/logical"
@@ -54,7 +54,7 @@ type Server struct {
 
 // Kept is a drilled server that was left running.
 type Kept struct {
-	URL    string    `json:"url"`
+	URL    string    `json:"url,omitempty"`
 	Folder string    `json:"folder"`
 	Until  time.Time `json:"until"`
 }
@@ -116,80 +116,66 @@ func Questions(d config.Drill) []drilled.Question {
 // Drill is a drill under way: what a restore is asked to restore into.
 type Drill struct {
 	Result    *Result
-	o         Database
+	o         Job
 	room      *room
 	server    *throwaway.Server
 	component logical.Component
 	muted     *drilled.Muted
-	*restoring.Target
+	cofre.Target
 }
 
-// Open makes the server that a component is restored into, and returns the drill as the target of a restore. Close must be called.
-//
-// Errors: cofre.ErrCorrupt if the repository is known to have lost something of it, which is then in the findings, or if it cannot be read;
-// cofre.ErrPreflight if the machine does not have the server programs; those of drilled.Start. After one nothing is left.
-func (d Database) Open(ctx context.Context, repo Repository, point cofre.RecoveryPoint, c cofre.Component, lost []cofre.Finding, o restoring.Options) (_ *Drill, err error) {
-	r := &Result{
-		What: string(c.Kind), Point: point.ID, Source: cofre.SourceID{Installation: point.Installation, Kind: c.Kind, Name: c.Name}, BeganAt: time.Now().UTC(),
-		Answers: []drilled.Answer{}, Findings: []cofre.Finding{}, Steps: []cofre.DrillStep{}, Drawn: d.Drawn, root: c.Root, bytes: c.Bytes, TakenAt: c.StartedAt,
-	}
-	drill := &Drill{o: d, Result: r}
-	if len(lost) > 0 {
-		for _, f := range lost {
-			drill.add(f)
-		}
-		return drill, cofre.Fail(cofre.Say("drill.lost", "drill {{.source}} of {{.point}}", "source", c.Label(), "point", point.ID), cofre.ErrCorrupt)
-	}
+// openDatabase starts the server.
+func (d *Drill) openDatabase(ctx context.Context, repo Repository, c cofre.Component) error {
 	tree, err := repo.Tree(ctx, c.Root)
 	if err != nil {
-		return drill, err
+		return err
 	}
-	if drill.component, err = logical.OpenComponent(ctx, tree); err != nil {
-		return drill, err
+	if d.component, err = logical.OpenComponent(ctx, tree); err != nil {
+		return err
 	}
-	facts := drill.component.Facts
+	facts := d.component.Facts
+	r := d.Result
 	r.TakenAt = facts.TakenAt
 	major := logical.MajorOf(facts.ServerVersion)
-	bin := d.BinDir
+	bin := d.o.BinDir
 	if bin == "" {
 		if bin, err = postgres.BinDir(major); err != nil {
-			return drill, cofre.WithHint(cofre.Fail(cofre.Say("drill.no_server", "this machine does not have PostgreSQL {{.major}}, with which the database was captured", "major", major), cofre.ErrPreflight), cofre.HintOf(err))
+			return cofre.WithHint(cofre.Fail(cofre.Say("drill.no_server", "this machine does not have PostgreSQL {{.major}}, with which the database was captured", "major", major), cofre.ErrPreflight), cofre.HintOf(err))
 		}
 	}
-	if drill.room, err = d.Rooms.begin(strings.ToLower(rand.Text()[:8]), Record{What: r.What, Point: point.ID}); err != nil {
-		return drill, err
+	if err := throwaway.Reaches(d.o.Rooms.base()); err != nil {
+		return cofre.WithHint(err, cofre.Say("drill.other_folder", "set drill.directory to a folder that it can reach, as /var/tmp"))
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, drill.Close(ctx))
-		}
-	}()
+	if err := d.enter(); err != nil {
+		return err
+	}
 	task := cofre.Event{Type: cofre.TypeTaskBegan, Total: 1, Unit: cofre.UnitItems}.Doing(cofre.Say("drill.task_server", "start PostgreSQL {{.major}}", "major", major))
-	d.Observer.Observe(task)
+	d.o.Observer.Observe(task)
 	began := time.Now()
-	drill.server, err = drilled.Start(ctx, drilled.Options{BinDir: bin, Dir: drill.room.record.Folder, Ready: d.Ready})
+	d.server, err = drilled.Start(ctx, drilled.Options{BinDir: bin, Dir: d.room.record.Folder, Ready: d.o.Ready})
 	if err == nil {
-		err = drilled.Tablespaces(ctx, drill.server, drill.tablespaces())
+		err = drilled.Tablespaces(ctx, d.server, d.tablespaces())
 	}
 	task.Type, task.Done, task.Err = cofre.TypeTaskEnded, 1, err
-	d.Observer.Observe(task)
+	d.o.Observer.Observe(task)
 	if err != nil {
-		return drill, err
+		return err
 	}
-	drill.took(cofre.DrillServer, began)
-	r.Server = &Server{Major: drill.server.Major, Folder: drill.room.record.Folder}
+	d.took(cofre.DrillServer, began)
+	r.Server = &Server{Major: d.server.Major, Folder: d.room.record.Folder}
 	if v, err := postgres.VersionOf(ctx, bin+"/postgres"); err == nil {
 		r.Server.Version = v.String()
 	}
-	o.Server, o.Roles, o.Check = drill.server.Config("postgres"), true, restoring.CheckChecksum
+	o := restoring.Options{Jobs: sources.Parallel(d.o.Jobs)}
+	o.Server, o.Roles, o.Check = d.server.Config("postgres"), true, restoring.CheckChecksum
 	// A new server has this one database, and the captured one may have its name.
 	o.Replace = facts.Database.Name == "postgres"
 	o.Defined = func(ctx context.Context, staged postgres.Config) (err error) {
-		drill.muted, err = drilled.Mute(ctx, staged)
+		d.muted, err = drilled.Mute(ctx, staged)
 		return err
 	}
-	drill.Target = restoring.NewTarget(o)
-	return drill, nil
+	d.Target = restoring.NewTarget(o)
+	return nil
 }
 
 // Repository is what a drill reads.
@@ -220,9 +206,17 @@ func (d *Drill) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*
 	if err != nil {
 		return nil, err
 	}
+	if d.server == nil {
+		return d.titled(plan), nil
+	}
 	own := cofre.NewPlan(cofre.Say("drill.title", "drill database {{.database}} of {{.source}}, captured {{.taken}}, in PostgreSQL {{.major}} of its own",
 		"database", d.component.Facts.Database.Name, "source", c.Name, "taken", d.component.Facts.TakenAt, "major", d.server.Major))
 	own.Do(cofre.Say("step.start", "start"), cofre.Say("drill.step_server", "PostgreSQL {{.major}} in {{.folder}}", "major", d.server.Major, "folder", d.room.record.Folder), cofre.Say("drill.step_contained", "on a socket in that folder, without archiving, subscriptions, foreign servers and preloaded libraries"))
+	return d.around(own, plan), nil
+}
+
+// around puts the steps of a restore between what comes before and after it.
+func (d *Drill) around(own, plan *cofre.Plan) *cofre.Plan {
 	own.Point, own.Bytes, own.Problems = plan.Point, plan.Bytes, plan.Problems
 	own.Steps, own.Messages = append(own.Steps, plan.Steps...), append(own.Messages, plan.Messages...)
 	for _, note := range plan.Notes {
@@ -231,15 +225,19 @@ func (d *Drill) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*
 			own.Note(m)
 		}
 	}
-	if n := len(d.o.Questions); n > 0 {
+	if n := len(d.o.Questions); n > 0 && d.server != nil {
 		own.Do(cofre.Say("step.ask", "ask"), cofre.SayN("drill.step_questions", n, "1 question of the configuration", "{{.n}} questions of the configuration"), cofre.Message{})
 	}
-	if d.o.Keep > 0 {
-		own.Do(cofre.Say("step.keep", "keep"), cofre.Say("drill.step_all", "the server and its folder"), cofre.Say("drill.step_until", "for {{.time}}", "time", d.o.Keep.String()))
-	} else {
-		own.Do(cofre.Say("step.remove", "remove"), cofre.Say("drill.step_all", "the server and its folder"), cofre.Message{})
+	all := cofre.Say("drill.step_folder", "the folder")
+	if d.server != nil {
+		all = cofre.Say("drill.step_all", "the server and its folder")
 	}
-	return own, nil
+	if d.o.Keep > 0 {
+		own.Do(cofre.Say("step.keep", "keep"), all, cofre.Say("drill.step_until", "for {{.time}}", "time", d.o.Keep.String()))
+	} else {
+		own.Do(cofre.Say("step.remove", "remove"), all, cofre.Message{})
+	}
+	return own
 }
 
 // Stage is the restore's.
@@ -288,6 +286,16 @@ func unread(proof *cofre.Proof) {
 	}
 }
 
+// Keep leaves a copy that differs for the rest of the drill.
+//
+// Errors: those of the restore's.
+func (d *Drill) Keep(ctx context.Context, proof *cofre.Proof) (cofre.KeptCopy, error) {
+	if k, ok := d.Target.(cofre.Keeper); ok {
+		return k.Keep(ctx, proof)
+	}
+	return cofre.KeptCopy{Name: d.room.record.Folder, Drop: "cofre drill clean"}, nil
+}
+
 // Run restores into the drilled server, compares, and asks. What differs and what has another answer than the right one is in Result.Findings,
 // not an error.
 //
@@ -312,6 +320,15 @@ func (d *Drill) Run(ctx context.Context, repo Repository, req restore.Request) e
 	case res.Outcome != nil && err != nil && !errors.Is(err, cofre.ErrPartial):
 		return err
 	}
+	if res.Outcome != nil {
+		for _, c := range res.Outcome.Left {
+			if !slices.Contains(notHeld, c.Messages.Of(c.Got).Code) {
+				d.find(c)
+				continue
+			}
+			res.Proof.Omits(cofre.Say("drill.not_held", "{{.object}}, which the folder of the drill does not hold: {{.got}}", "object", c.Messages.Of(c.What), "got", c.Messages.Of(c.Got)))
+		}
+	}
 	d.Result.Depth = depthOf(res.Proof)
 	for _, c := range res.Proof.Differing().Checks {
 		d.find(c)
@@ -327,6 +344,9 @@ func (d *Drill) Run(ctx context.Context, repo Repository, req restore.Request) e
 	}
 	return d.leave(ctx, database)
 }
+
+// notHeld are why something is left that is no fault of what was captured: a folder, or this user, does not hold it.
+var notHeld = []string{"bucket.tags_lost", "bucket.tags_unknown", "files.xattr_lost"}
 
 // depthOf is how deep a proof goes.
 func depthOf(p *cofre.Proof) cofre.DrillDepth {
@@ -364,7 +384,7 @@ func short(c cofre.Checked, text string) cofre.Message {
 }
 
 func (d *Drill) ask(ctx context.Context, database string) error {
-	if len(d.o.Questions) == 0 {
+	if len(d.o.Questions) == 0 || d.server == nil {
 		return nil
 	}
 	defer d.took(cofre.DrillAsk, time.Now())
@@ -390,13 +410,20 @@ func (d *Drill) ask(ctx context.Context, database string) error {
 	return nil
 }
 
-// leave leaves the server running when this process ends.
+// leave leaves the folder, and the server running, when this process ends.
 func (d *Drill) leave(ctx context.Context, database string) (err error) {
+	until := time.Now().Add(d.o.Keep)
+	if d.server == nil {
+		if err := d.room.keep(until, ""); err != nil {
+			return err
+		}
+		d.Result.Kept = &Kept{Folder: d.room.record.Folder, Until: until.UTC()}
+		return nil
+	}
 	if d.server, err = drilled.Leave(ctx, d.server); err != nil {
 		d.server = nil
 		return err
 	}
-	until := time.Now().Add(d.o.Keep)
 	if err := d.room.keep(until, d.server.URL(database)); err != nil {
 		return err
 	}

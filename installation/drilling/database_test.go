@@ -21,7 +21,6 @@ import (
 	"github.com/trustlayer/cofre/postgres/logical"
 	"github.com/trustlayer/cofre/postgres/logical/dump"
 	"github.com/trustlayer/cofre/postgres/logical/logicaltest"
-	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/postgres/pgarchive"
 	"github.com/trustlayer/cofre/restore"
 )
@@ -67,11 +66,11 @@ func left(t *testing.T, r drilling.Rooms) []string {
 	return append(folders, records...)
 }
 
-func drill(t *testing.T, d drilling.Database, c logicaltest.Captured, tree cofre.Tree) (*drilling.Result, error) {
+func drill(t *testing.T, d drilling.Job, c logicaltest.Captured, tree cofre.Tree) (*drilling.Result, error) {
 	t.Helper()
 	d.Observer = cofre.Discard
 	point := cofre.RecoveryPoint{ID: "p1", Installation: "test"}
-	o, err := d.Open(t.Context(), repo{tree}, point, c.Component, nil, restoring.Options{Jobs: 2})
+	o, err := d.Open(t.Context(), repo{tree}, point, c.Component, nil)
 	if err != nil {
 		return o.Result, err
 	}
@@ -126,8 +125,8 @@ func TestWhatWasChangedIsNamed(t *testing.T) {
 	var whole, red *drilling.Result
 	var wholeErr, redErr error
 	var both sync.WaitGroup
-	both.Go(func() { whole, wholeErr = drill(t, drilling.Database{Rooms: in}, c, c.Tree) })
-	both.Go(func() { red, redErr = drill(t, drilling.Database{Rooms: in}, c, changed) })
+	both.Go(func() { whole, wholeErr = drill(t, drilling.Job{Rooms: in}, c, c.Tree) })
+	both.Go(func() { red, redErr = drill(t, drilling.Job{Rooms: in}, c, changed) })
 	both.Wait()
 	if wholeErr != nil || whole.Red() || whole.Depth != cofre.DrilledEverything || whole.Server.Major != testkit.DefaultMajor {
 		t.Errorf("%v, %+v", wholeErr, whole)
@@ -165,7 +164,7 @@ func TestADrillThatCannotBe(t *testing.T) {
 		}
 	})}}
 	restored := false
-	r, err := drill(t, drilling.Database{Rooms: in, Options: drilling.Options{Planned: func(p *cofre.Plan) error { restored = len(p.Problems) == 0; return nil }}}, c, without)
+	r, err := drill(t, drilling.Job{Rooms: in, Options: drilling.Options{Planned: func(p *cofre.Plan) error { restored = len(p.Problems) == 0; return nil }}}, c, without)
 	if !errors.Is(err, cofre.ErrPreflight) || restored || !strings.Contains(err.Error(), "vector") || !strings.Contains(cofre.Hint(err), fmt.Sprintf("postgresql-%d-pgvector", s.Major)) || len(r.Steps) != 1 {
 		t.Errorf("%v; hint %s", err, cofre.Hint(err))
 	}
@@ -174,7 +173,7 @@ func TestADrillThatCannotBe(t *testing.T) {
 	if err := errors.Join(os.Mkdir(bin, 0o755), os.Symlink(s.BinDir+"/initdb", bin+"/initdb"), os.WriteFile(bin+"/postgres", []byte(script), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := drill(t, drilling.Database{Rooms: in, BinDir: bin, Ready: 3 * time.Second}, c, c.Tree); err == nil || !strings.Contains(err.Error(), "did not answer within 3s") {
+	if _, err := drill(t, drilling.Job{Rooms: in, BinDir: bin, Ready: 3 * time.Second}, c, c.Tree); err == nil || !strings.Contains(err.Error(), "did not answer within 3s") {
 		t.Errorf("a server that never answers: %v", err)
 	}
 	if l := left(t, in); len(l) != 1 || l[0] != bin {
@@ -195,7 +194,7 @@ CREATE MATERIALIZED VIEW copied AS SELECT n FROM seen`, s.Socket, s.Port, far))
 	c := logicaltest.CaptureOf(t, s, db, dump.Options{})
 	before := visits()
 	in := rooms(t)
-	r, err := drill(t, drilling.Database{Rooms: in, Questions: []drilled.Question{{Name: "far", SQL: "SELECT count(*) = 1 FROM seen"}}}, c, c.Tree)
+	r, err := drill(t, drilling.Job{Rooms: in, Questions: []drilled.Question{{Name: "far", SQL: "SELECT count(*) = 1 FROM seen"}}}, c, c.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}

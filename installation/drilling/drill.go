@@ -9,9 +9,7 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/loss"
-	"github.com/trustlayer/cofre/installation/sources"
 	"github.com/trustlayer/cofre/postgres/drilled"
-	"github.com/trustlayer/cofre/postgres/logical/restoring"
 	"github.com/trustlayer/cofre/restore"
 )
 
@@ -27,13 +25,13 @@ type Options struct {
 	Planned func(*cofre.Plan) error
 }
 
-// Database is a drill of the dump of a database.
-type Database struct {
+// Job is a drill of one kind of component.
+type Job struct {
 	Options
 	Rooms     Rooms
-	Questions []drilled.Question
-	Drawn     string // the checkpoint by which Point was drawn
-	BinDir    string // of the PostgreSQL that is drilled with; empty is that of the captured major version
+	Questions []drilled.Question // to a database
+	Drawn     string             // the checkpoint by which Point was drawn
+	BinDir    string             // of the PostgreSQL that is drilled with; empty is that of the captured major version
 	// Ready is within what time the server has to answer; 0 leaves it to postgres/drilled.
 	Ready    time.Duration
 	Observer cofre.Observer
@@ -61,7 +59,7 @@ type Prepared struct {
 //
 // Errors: cofre.ErrFindings, if something differs or has another answer than the right one, or if the repository has lost something of the component;
 // cofre.ErrPreflight if this machine cannot restore it; those of Prepare, of the server, and of Planned.
-func (d Database) Drill(ctx context.Context) (*Result, error) {
+func (d Job) Drill(ctx context.Context) (*Result, error) {
 	swept, left := d.Rooms.Sweep(ctx, false)
 	if left != nil { // it stands in nobody's way but the disk's
 		d.Observer.Observe(cofre.Event{Type: cofre.TypeWarning}.Saying(cofre.Say("drill.left", "what an earlier drill has left could not be removed: {{.cause}}", "cause", left)))
@@ -90,13 +88,13 @@ func (d Database) Drill(ctx context.Context) (*Result, error) {
 		return r, nil
 	}
 	return r, cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", len(r.Findings), "1 finding", "{{.n}} findings"))),
-		cofre.Say("drill.look", "look at what was restored, in a server that stays: cofre drill database --point {{.point}} --keep; whether what is stored is damaged: cofre verify {{.point}} --level content", "point", r.Point))
+		cofre.Say("drill.look", "look at what was restored, where it stays: cofre drill {{.kind}} --point {{.point}} --keep; whether what is stored is damaged: cofre verify {{.point}} --level content", "kind", r.What, "point", r.Point))
 }
 
 // PlanOnly says what Drill would do. A server is started to look at, and nothing is restored into it. A plan that is refused is returned with the error.
 //
 // Errors: those of Drill before anything is restored.
-func (d Database) PlanOnly(ctx context.Context) (plan *cofre.Plan, err error) {
+func (d Job) PlanOnly(ctx context.Context) (plan *cofre.Plan, err error) {
 	drill, p, err := d.prepared(ctx)
 	if err != nil {
 		return nil, err
@@ -107,11 +105,11 @@ func (d Database) PlanOnly(ctx context.Context) (plan *cofre.Plan, err error) {
 }
 
 // prepared opens the drill. It is nil if it did not get so far; after an error it has left nothing.
-func (d Database) prepared(ctx context.Context) (drill *Drill, p Prepared, err error) {
+func (d Job) prepared(ctx context.Context) (drill *Drill, p Prepared, err error) {
 	p, err = d.Prepare(ctx, func(ctx context.Context, repo Reader, from loss.Choice) (_ cofre.Target, err error) {
 		lost := from.Lost()
 		loss.Name(ctx, repo, from.Point, lost)
-		drill, err = d.Open(ctx, repo, from.Point, from.Component, lost, restoring.Options{Jobs: sources.Parallel(d.Jobs)})
+		drill, err = d.Open(ctx, repo, from.Point, from.Component, lost)
 		return drill, err
 	})
 	if err != nil && drill != nil {

@@ -19,7 +19,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/drilled"
-	"github.com/trustlayer/cofre/postgres/throwaway"
 )
 
 // Rooms are where drills of this machine take place: each has a folder for its files, and a record in the state directory that is written before
@@ -77,9 +76,6 @@ func (r Rooms) begin(name string, of Record) (_ *room, err error) {
 	if n := len(of.Folder + socketName); n > longestSocket {
 		return nil, cofre.WithHint(cofre.Fail(cofre.Say("drill.long_path", "folder {{.folder}} is too deep: the path of a socket in it has {{.bytes}} bytes, and may have {{.most}}", "folder", r.base(), "bytes", n, "most", longestSocket), cofre.ErrConfig),
 			cofre.Say("drill.shorter_path", "set drill.directory to a folder with a shorter path"))
-	}
-	if err := throwaway.Reaches(r.base()); err != nil {
-		return nil, cofre.WithHint(err, cofre.Say("drill.other_folder", "set drill.directory to a folder that it can reach, as /var/tmp"))
 	}
 	d, err := inside.MakeAs(r.records(), 0o700)
 	if err != nil {
