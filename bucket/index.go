@@ -225,7 +225,11 @@ func ReadShard(ctx context.Context, t cofre.Tree, shard string) iter.Seq2[Indexe
 				return
 			}
 		}
-		if err := sc.Err(); err != nil {
+		err = sc.Err()
+		if errors.Is(err, bufio.ErrTooLong) {
+			err = fmt.Errorf("%w: %w", cofre.ErrCorrupt, err)
+		}
+		if err != nil {
 			yield(Indexed{}, fmt.Errorf("read index of shard %s: %w", shard, err))
 		}
 	}

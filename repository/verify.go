@@ -165,14 +165,14 @@ func (v *verification) examine(ctx context.Context, problems []seal.Problem) (*d
 	if d.found, err = v.repo.examine(ctx, d.packs, d.suspects); err != nil {
 		return nil, err
 	}
-	if err := v.decrypt(ctx, d); err != nil {
+	hidden := v.repo.Unread(ctx) != nil // what an index that cannot be read names may be in any pack
+	if err := v.decrypt(ctx, d, hidden); err != nil {
 		return nil, err
 	}
 	holds := map[blob.ID]bool{}
 	for _, i := range append(d.found.bad, d.found.good...) {
 		holds[i.PackBlobID] = true
 	}
-	hidden := v.repo.Unread(ctx) != nil // what an index that cannot be read names may be in any pack
 	d.problems = slices.DeleteFunc(d.problems, func(p seal.Problem) bool {
 		id, ok := v.repo.blobs.Naming.ID(p.Name)
 		over := ok && blobs.IsPack(id) && !hidden && !holds[id] && !slices.Contains(d.mendable, p.Name)

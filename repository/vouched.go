@@ -109,13 +109,12 @@ func (r *Repository) NoneRead(ctx context.Context) (bool, error) {
 	return vouching.NoneRead(ctx, r.blobs)
 }
 
-// decrypt decrypts the packs that no seal under the key vouches for.
-func (v *verification) decrypt(ctx context.Context, d *damage) error {
+// decrypt decrypts the packs that no seal under the key vouches for. What only a hidden index names is not decrypted, and nothing is proven by the others.
+func (v *verification) decrypt(ctx context.Context, d *damage, hidden bool) error {
 	unproven := v.files.Unproven()
 	if len(unproven) == 0 {
 		return nil
 	}
-	hidden := v.repo.Unread(ctx) != nil // what only that index names is not decrypted, and nothing is proven by the others
 	if !hidden {
 		v.Observer.Observe(vouching.Warning(len(unproven)))
 	}

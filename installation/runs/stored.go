@@ -74,8 +74,8 @@ func (s Stored) Read(ctx context.Context, v Vault, digest string) (Log, error) {
 	if err == nil {
 		b, err = v.Unseal(purpose, b)
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &l)
+	if err == nil && json.Unmarshal(b, &l) != nil {
+		err = cofre.ErrCorrupt
 	}
 	if err == nil && (l.Run != s.Run || l.Kind != s.Kind || l.Code != s.Code) {
 		err = cofre.ErrCorrupt // of another run
