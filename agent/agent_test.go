@@ -113,6 +113,11 @@ func (h *hands) Do(ctx context.Context, j agent.Job, o cofre.Observer) error {
 	if h.killed {
 		return err
 	}
+	if j.Kind == cofre.RunDrill && (err == nil || errors.Is(err, cofre.ErrFindings)) {
+		b.Event, b.Code = journal.EventDrilled, cofre.CodeOf(err)
+		h.add(b, journal.DrilledFacts{What: string(j.Of.Kind)})
+		return err
+	}
 	if err != nil {
 		b.Event, b.Code = journal.EventFailed, cofre.CodeOf(err)
 		h.add(b, runs.FailedFacts{Kind: j.Kind, What: string(j.Of.Kind)})
@@ -479,6 +484,48 @@ state_dir: `
 		run(48*time.Hour, second)
 		if len(to.titles) != 2 || !strings.Contains(to.titles[1], "well again: verify failed") {
 			t.Errorf("told %q", to.titles)
+		}
+	})
+}
+
+// A drill that is red did its work, and is not tried again before its time; it is told until another is not.
+func TestADrillThatIsRedIsTold(t *testing.T) {
+	const conf = two + `serve: {expire: never, prune: never, verify: never, drill: "0 3 * * 0"}
+notify: {to: ["env:A"], digest: never, repeat: 1000h}
+state_dir: `
+	synctest.Test(t, func(t *testing.T) {
+		h, to, cfg := &hands{repo: newRepo()}, &box{}, load(t, conf+t.TempDir())
+		drills, red := 0, 1
+		h.fails = func(_ context.Context, j agent.Job) error {
+			if j.Kind != cofre.RunDrill || j.Of.Kind != cofre.KindDatabase {
+				return nil
+			}
+			if drills++; drills == red {
+				return cofre.ErrFindings
+			}
+			return nil
+		}
+		run := func(d time.Duration) {
+			t.Helper()
+			err := agent.Run(t.Context(), agent.Options{
+				Load: func() (*config.Config, error) { return cfg, nil }, For: d, With: func(*config.Config, cofre.Observer) agent.Hands { return h },
+				Recipient: func(notify.Recipient) (notify.Service, error) { return to, nil },
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		run(8 * 24 * time.Hour)
+		if drills != 1 || len(to.titles) != 1 || !strings.Contains(to.titles[0], "drill database failed") || !strings.Contains(to.titles[0], "red") {
+			t.Errorf("%d drills, told %q", drills, to.titles)
+		}
+		run(2 * time.Hour) // another agent, which has read of it
+		if len(to.titles) != 1 {
+			t.Errorf("told %q", to.titles)
+		}
+		run(7 * 24 * time.Hour)
+		if drills != 2 || len(to.titles) != 2 || !strings.Contains(to.titles[1], "drill database failed") {
+			t.Errorf("%d drills, told %q", drills, to.titles)
 		}
 	})
 }

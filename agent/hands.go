@@ -11,6 +11,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/drilling"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/installation/turn"
@@ -84,6 +85,8 @@ func (p *product) Do(ctx context.Context, j Job, o cofre.Observer) error {
 			_, err = in.Expire(ctx, installation.ExpireOptions{})
 		case cofre.RunPrune:
 			_, err = in.Prune(ctx, false)
+		case cofre.RunDrill:
+			_, err = in.Drill(ctx, j.Of.Kind, drilling.Options{})
 		case cofre.RunVerify:
 			_, err = in.Verify(ctx, installation.VerifyOptions{Level: cofre.LevelContent})
 		}

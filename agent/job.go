@@ -20,7 +20,7 @@ import (
 type Job struct {
 	due.Job
 	Kind  cofre.RunKind
-	Of    cofre.SourceID // of a backup
+	Of    cofre.SourceID // of a backup or a drill
 	Limit time.Duration  // of each run
 
 	// pardoned is when the configuration was changed: what failed before it did so with another.
@@ -29,8 +29,8 @@ type Job struct {
 
 // Label is what a person calls the job.
 func (j Job) Label() string {
-	if j.Kind == cofre.RunBackup {
-		return "backup " + string(j.Of.Kind)
+	if j.Kind == cofre.RunBackup || j.Kind == cofre.RunDrill {
+		return string(j.Kind) + " " + string(j.Of.Kind)
 	}
 	return string(j.Kind)
 }
@@ -72,6 +72,11 @@ func Jobs(cfg *config.Config) []Job {
 	add("expire", cofre.RunExpire, cfg.Serve.Expire.Or(usualExpire), 0, of)
 	add("prune", cofre.RunPrune, cfg.Serve.Prune.Or(usualPrune), 0, of)
 	add("verify", cofre.RunVerify, cfg.Serve.Verify.Or(usualVerify), 0, of)
+	for _, kind := range sources.Configured(cfg) {
+		if kind != cofre.KindCluster {
+			add("drill-"+string(kind), cofre.RunDrill, cfg.Serve.Drill.Schedule.Schedule, 0, sources.ID(cfg, kind))
+		}
+	}
 	return all
 }
 
@@ -217,6 +222,10 @@ func outcomeOf(j Job, r runs.Run) due.Outcome {
 			return "" // there is a log, and nothing says of what
 		}
 		if !runs.IsOf(r.What, kind) {
+			return ""
+		}
+	case cofre.RunDrill:
+		if r.What != string(j.Of.Kind) {
 			return ""
 		}
 	case cofre.RunVerify:

@@ -222,6 +222,7 @@ type Serve struct {
 	Expire Routine  `yaml:"expire"`
 	Prune  Routine  `yaml:"prune"`
 	Verify Routine  `yaml:"verify"`
+	Drill  Routine  `yaml:"drill"`  // unlike the others, never if nobody says when: it needs the server programs of PostgreSQL, and room for a whole database
 	Jitter Duration `yaml:"jitter"` // by which each job begins later, at most
 	Limit  Duration `yaml:"limit"`  // of each run; 0 leaves it to cofre
 }
