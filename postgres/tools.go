@@ -92,11 +92,15 @@ type Tools struct {
 }
 
 // FindTools finds client programs that suit a server: those of its own major version, else the newest there
-// are, and never older ones, which refuse a newer server. PATH is looked at after the installations.
+// are, and never older ones, which refuse a newer server. PATH is looked at after the installations. Once those of the
+// server's major are found no other is asked for its version: each is a process.
 //
 // Errors: cofre.ErrNotFound, with the package to install.
 func FindTools(ctx context.Context, server Version) (Tools, error) {
 	candidates := slices.DeleteFunc(installations(), func(i Installation) bool { return !isFile(filepath.Join(i.Dir, "pg_dump")) })
+	if own := slices.IndexFunc(candidates, func(i Installation) bool { return i.Major == server.Major() }); own > 0 {
+		candidates = slices.Concat(candidates[own:own+1], candidates[:own], candidates[own+1:])
+	}
 	if onPath, err := exec.LookPath("pg_dump"); err == nil {
 		candidates = append(candidates, Installation{Dir: filepath.Dir(onPath)})
 	}
@@ -110,11 +114,11 @@ func FindTools(ctx context.Context, server Version) (Tools, error) {
 			}
 			continue // unpacked for another machine, or without its libraries: not a candidate
 		}
-		seen = append(seen, v.String())
-		if v.Major() < server.Major() || best.Version.Major() == server.Major() {
-			continue
+		if v.Major() == server.Major() {
+			return Tools{v, c.Dir}, nil
 		}
-		if v.Major() == server.Major() || v > best.Version {
+		seen = append(seen, v.String())
+		if v.Major() > server.Major() && v > best.Version {
 			best = Tools{v, c.Dir}
 		}
 	}
