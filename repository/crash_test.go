@@ -53,13 +53,12 @@ func TestAKilledCaptureIsReused(t *testing.T) {
 	publish(t, r, capture(t, r, map[string][]byte{"before": []byte("before")}))
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "COFRE_TEST_CAPTURE_FOR_EVER="+c.URL, "COFRE_TEST_STATE="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := testkit.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadFull(out, make([]byte, len("flushed\n"))); err != nil {

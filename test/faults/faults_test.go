@@ -396,7 +396,6 @@ func (r result) String() string {
 func (i *installation) command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, cofre(i.t), append([]string{"--config", i.config}, args...)...)
 	c.Dir, c.Env = dir, i.env
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return c
 }
 
@@ -416,7 +415,7 @@ func (i *installation) in(dir string, args ...string) result {
 	var out, err bytes.Buffer
 	c.Stdout, c.Stderr = &out, &err
 	began := time.Now()
-	ended := c.Run()
+	ended := testkit.Run(c)
 	r := result{line: strings.Join(args, " "), stdout: out.String(), stderr: err.String(), took: time.Since(began)}
 	if i.way != nil {
 		if f := i.way.fault.Load(); f.name != "" && !f.passes {

@@ -118,7 +118,7 @@ func TestStream(t *testing.T) {
 	times := func(text string) int { return strings.Count(said.String(), text) }
 	c := i.command(t.Context(), i.dir, "wal", "stream", "--spool", spool)
 	c.Stderr = &said
-	if err := c.Start(); err != nil {
+	if err := testkit.Start(c); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)

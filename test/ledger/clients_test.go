@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +16,6 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/internal/testkit"
 )
-
-func lockThread() { runtime.LockOSThread() }
 
 const accounts = 40
 

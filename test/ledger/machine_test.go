@@ -165,7 +165,7 @@ func (m *machine) command(ctx context.Context, program string, args ...string) *
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = m.dir
 	cmd.Env = append(os.Environ(), "HOME="+m.dir, "XDG_CACHE_HOME="+m.path("cache"), "TMPDIR="+m.path("tmp"), "TZ=UTC", "LC_ALL=C.UTF-8")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: m.as, Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: m.as, Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
@@ -184,7 +184,7 @@ func (m *machine) run(t testing.TB, args ...string) result {
 	cmd := m.command(ctx, m.program, append(args, "--config", m.config)...)
 	var out, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &stderr
-	err := cmd.Run()
+	err := testkit.Run(cmd)
 	r := result{out: out.String(), err: stderr.String()}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		r.code = exit.ExitCode()
@@ -215,20 +215,13 @@ func (m *machine) start(t testing.TB, args ...string) *running {
 	t.Helper()
 	r := &running{cmd: m.command(context.WithoutCancel(t.Context()), m.program, append(args, "--config", m.config)...), said: &testkit.Output{}, done: make(chan struct{})}
 	r.cmd.Stdout, r.cmd.Stderr = r.said, r.said
-	started := make(chan error)
-	go func() {
-		// The death signal is that of the thread that started the program.
-		lockThread()
-		err := r.cmd.Start()
-		started <- err
-		if err == nil {
-			r.err = r.cmd.Wait()
-			close(r.done)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := testkit.Start(r.cmd); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		r.err = r.cmd.Wait()
+		close(r.done)
+	}()
 	t.Cleanup(r.kill)
 	return r
 }

@@ -114,10 +114,16 @@ func pgbenchCommand(t *testing.T, s *testkit.Server, args ...string) *exec.Cmd {
 func Load(t *testing.T, s *testkit.Server) (stop func()) {
 	t.Helper()
 	cmd := pgbenchCommand(t, s, "-n", "-c", "2", "-R", "300", "-T", "600")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	var said testkit.Output
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := testkit.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("pgbench says: %s", said.String())
+		}
+	})
 	stopped := false
 	stop = func() {
 		if !stopped {
