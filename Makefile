@@ -12,7 +12,7 @@ export CGO_ENABLED = 0
 TESTFLAGS ?= -p 2 -timeout 25m
 # Under this tag the keys of a new repository, its own and that of its WAL, are derived at once, where a release takes 0.2 s each time one is opened, and the tests
 # open thousands. What test/docs and demo run is built without it, as a release is, and a test looks at the derivation of a release.
-TESTTAGS  = -tags=testing
+TAGGED    = GOFLAGS="-tags=testing $$GOFLAGS"
 FUZZTIME  ?= 30s
 # The majors that are tested besides PostgreSQL 15. Incremental base backups begin with 17.
 PG        ?= 17 18
@@ -47,12 +47,13 @@ demo: build ## back up, destroy and restore a real installation, before your eye
 	@bin/cofre demo $(if $(KEEP),--keep)
 
 test: services ## install what the tests talk to, and run every test against it (without services: go test ./...)
-	GOFLAGS="$(TESTTAGS) $$GOFLAGS" COFRE_REQUIRE=$(REQUIRED) go test $(TESTFLAGS) ./...
+	clusters=$$(mktemp -d) && chmod 755 $$clusters && trap "rm -rf $$clusters" EXIT && \
+	$(TAGGED) COFRE_REQUIRE=$(REQUIRED) COFRE_CLUSTERS=$$clusters go test $(TESTFLAGS) ./...
 
 # What depends on the order of tests, or on two things running at once, shows itself here.
 quick: ## run the tests that need no server: twice in random order, and once on one processor
-	GOFLAGS="$(TESTTAGS) $$GOFLAGS" go test $(TESTFLAGS) -shuffle=on -count=2 $(QUICK)
-	GOFLAGS="$(TESTTAGS) $$GOFLAGS" GOMAXPROCS=1 go test $(TESTFLAGS) -count=1 $(QUICK)
+	$(TAGGED) go test $(TESTFLAGS) -shuffle=on -count=2 $(QUICK)
+	$(TAGGED) GOMAXPROCS=1 go test $(TESTFLAGS) -count=1 $(QUICK)
 
 check: format vet static vulnerabilities ## check format, vet, staticcheck, known vulnerabilities, and the heights of the house
 	go test -count=1 .

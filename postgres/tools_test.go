@@ -30,7 +30,9 @@ func TestToolsOfTheOwnMajorAreTheOnlyOnesAsked(t *testing.T) {
 		want   string
 		only   bool
 	}{
-		{280000, "28.1", true}, {290003, "29.1", true}, {300000, "30.1", true},
+		{280000, "28.1", true},
+		{290003, "29.1", true},
+		{300000, "30.1", true},
 		{270000, "30.1", false}, // none of its own: the newest of all
 	} {
 		if err := os.RemoveAll(asked); err != nil {

@@ -91,10 +91,7 @@ func Fill(t *testing.T, s *testkit.Server, db string) {
 		s.Drop(t, db)
 		s.Exec(t, "postgres", fmt.Sprintf(`DROP ROLE %[1]s_owner; DROP ROLE "%[1]s Leser"`, role))
 	})
-	for _, sql := range strings.Split(fmt.Sprintf(everything, role, db), ";\n") {
-		s.Exec(t, db, sql)
-	}
-	s.Exec(t, db, strings.ReplaceAll(holes, "ROLE", role))
+	s.Exec(t, db, append(strings.Split(fmt.Sprintf(everything, role, db), ";\n"), strings.ReplaceAll(holes, "ROLE", role))...)
 }
 
 func Source(s *testkit.Server, db string, o dump.Options) *dump.Source {
