@@ -259,11 +259,6 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 		for object, why := range inv.Origins.Unread {
 			_ = inv.pass(object, why)
 		}
-		for _, object := range inv.Origins.Lost(ctx, inv.counted) {
-			if !slices.Contains(inv.Origins.Gone, object) {
-				inv.Origins.Gone = append(inv.Origins.Gone, object)
-			}
-		}
 	}
 	return err
 }

@@ -34,7 +34,6 @@ type Inventory struct {
 	Unlinked  int     // how many segments say nothing of their neighbours, of those that ReadChain has looked at
 
 	records []string                    // of whom to believe, by name
-	counted []string                    // objects that say what counted when a key was revoked
 	days    map[int64]int64             // bytes that were stored on each day since 1970
 	objects map[pgdata.Segment][]string // beside whole segments: partial, parts, history of backups, notes
 }
@@ -127,10 +126,6 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		}
 		if name, ok := strings.CutPrefix(rest, "origins/"); ok {
 			inv.records = append(inv.records, name)
-			continue
-		}
-		if strings.HasPrefix(rest, "counted/") {
-			inv.counted = append(inv.counted, o.Name)
 			continue
 		}
 		name, err := NameOf(system, o.Name)
@@ -373,6 +368,13 @@ func (inv *Inventory) ReadChain(ctx context.Context, st cofre.Store) error {
 		return err
 	}
 	inv.Unlinked, inv.Unproven = 0, 0
+	if inv.Origins != nil {
+		lost, err := inv.Origins.Lost(ctx, st)
+		if err != nil {
+			return err
+		}
+		inv.Origins.Gone = slices.Compact(slices.Sorted(slices.Values(append(inv.Origins.Gone, lost...))))
+	}
 	if err := inv.judgeBeginnings(ctx, st); err != nil {
 		return err
 	}

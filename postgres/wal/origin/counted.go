@@ -148,23 +148,28 @@ func (s *Set) list(ctx context.Context, hash string) (map[string]string, error) 
 	return sums, nil
 }
 
-// Lost are the lists that a repository does not hold any more, by the objects that are there, and that this host has kept. What it has not kept, whoever needs it says.
-func (s *Set) Lost(ctx context.Context, there []string) (objects []string) {
+// Lost are the lists that a repository does not hold any more, or that are others there, and that this host has kept. What it has not kept, whoever needs it says.
+//
+// Errors: the store's.
+func (s *Set) Lost(ctx context.Context, st cofre.Store) (objects []string, err error) {
 	for _, k := range s.Keys {
 		if k.revoked == nil || s.Lists == nil {
 			continue
 		}
 		for _, hash := range slices.Sorted(maps.Values(k.revoked.Lists)) {
-			object := CountedFolder(s.System) + hash
-			if slices.Contains(there, object) {
+			_, err := ReadList(ctx, st, s.System, hash)
+			if err == nil {
 				continue
 			}
+			if !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt) {
+				return objects, err
+			}
 			if _, err := s.Lists(ctx, hash); err == nil {
-				objects = append(objects, object)
+				objects = append(objects, CountedFolder(s.System)+hash)
 			}
 		}
 	}
-	return objects
+	return objects, nil
 }
 
 // KeepLists stores the lists of a revoked key that a store has lost, as this host has kept them, and returns the objects. What nobody has is left to whoever needs it.

@@ -300,7 +300,8 @@ func (s *Set) Judge(ctx context.Context, object, statement string, args []string
 		case !ok:
 			why = cofre.Say("origin.unknown_key", "key {{.id}} has signed it, which the repository knows nothing of", "id", args[0])
 		case !verified(k.public, object, statement, args[1]):
-			return false, &Error{object, cofre.Say("origin.forged", "the signature of key {{.id}} is not of it", "id", args[0])}
+			why = cofre.Say("origin.forged", "the signature of key {{.id}} is not of it", "id", args[0])
+			return false, cofre.WithHint(error(&Error{object, why}), wayOn(why))
 		case k.State == Admitted:
 			return true, nil
 		case k.State == Revoked:
@@ -337,6 +338,8 @@ func wayOn(why cofre.Message) cofre.Message {
 	switch why.Code {
 	case "origin.replaced":
 		return cofre.Say("origin.replaced_way_on", "whoever has that key and may write to the repository has replaced it: change the credentials of the storage, and bring the file back from a copy of the repository; recovery ends before it")
+	case "origin.forged":
+		return cofre.Say("origin.forged_way_on", "another file lies there, or what was signed was changed: bring the file back from a copy of the repository; recovery ends before it")
 	case "origin.no_list":
 		return cofre.Say("origin.no_list_way_on", "bring the folder counted of this system's WAL back from a copy of the repository: without the list nobody can tell what that key has signed since")
 	}
