@@ -136,7 +136,7 @@ func (o *owed) save() error {
 
 func (o *owed) close() {
 	if o != nil && o.lock != nil {
-		_ = o.lock.Close() // and with it the lock
+		_ = durable.Unlock(o.lock)
 	}
 }
 

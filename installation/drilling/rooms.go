@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/inside"
 	"github.com/trustlayer/cofre/postgres/drilled"
 )
@@ -115,7 +116,7 @@ func (m *room) write() error {
 // keep says that the folder stays until a moment, with a server in it. The record is given up, so that others may look at it.
 func (m *room) keep(until time.Time, url string) error {
 	m.record.Until, m.record.URL = until.UTC(), url
-	return errors.Join(m.write(), m.file.Close())
+	return errors.Join(m.write(), durable.Unlock(m.file))
 }
 
 // remove removes the folder, with what still runs in it, and then the record.
@@ -126,7 +127,7 @@ func (m *room) remove(ctx context.Context) error {
 	if err == nil {
 		err = m.of.forget(m.record.Drill)
 	}
-	return errors.Join(err, m.file.Close())
+	return errors.Join(err, durable.Unlock(m.file))
 }
 
 func (r Rooms) forget(name string) error {
@@ -198,7 +199,7 @@ func (r Rooms) sweep(ctx context.Context, d *inside.Dir, name string, kept bool)
 	if err != nil {
 		return nil, nil // it has ended
 	}
-	defer f.Close()
+	defer durable.Unlock(f) // if it was locked
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() || unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil, nil // it goes on

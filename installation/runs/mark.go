@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/internal/durable"
 	"github.com/trustlayer/cofre/internal/inside"
 )
 
@@ -164,7 +165,7 @@ func (m *Mark) close() error {
 	if m.file == nil {
 		return nil
 	}
-	err := m.file.Close()
+	err := durable.Unlock(m.file)
 	m.file = nil
 	return err
 }
@@ -203,7 +204,7 @@ func (m Marks) Settle(tell func(Unended) error) error {
 	if err != nil {
 		return nil
 	}
-	defer lock.Close() // and it is free
+	defer durable.Unlock(lock)
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil // another settles
 	}
@@ -247,7 +248,7 @@ func look(d *inside.Dir, name string, visit func(Unended) error) error {
 	if err != nil {
 		return nil // it has ended
 	}
-	defer f.Close()
+	defer durable.Unlock(f) // if it was locked
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return nil
 	}

@@ -39,7 +39,19 @@ func LockDir(dir string) (unlock func() error, err error) {
 	if named, err := os.Stat(dir); err != nil || !os.SameFile(held, named) {
 		return nil, errors.Join(fmt.Errorf("directory %s: %w", dir, cofre.ErrLocked), f.Close())
 	}
-	return f.Close, nil
+	return func() error { return Unlock(f) }, nil
+}
+
+// Unlock gives up the lock on a file or directory that this process has locked by flock, and closes it. To close it alone does not give it up while there is another
+// descriptor of the same opening, as a program that another thread is about to start has one for a moment, between fork and exec: the next who wants the lock
+// would be refused.
+//
+// Errors: those of closing.
+//
+// Source: flock(2), "Locks created by flock() are associated with an open file description".
+func Unlock(f *os.File) error {
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_UN) // where there are no locks none is given up
+	return f.Close()
 }
 
 // Held is the error of a file that another process has locked by flock, with that process if the system says which.

@@ -109,7 +109,7 @@ func (f *Fetcher) supplied(system cofre.SystemID, name pgdata.WALName) bool {
 	if err != nil {
 		return false
 	}
-	defer lock.Close()
+	defer durable.Unlock(lock) // or whoever fills the spool would be held off
 	return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil
 }
 
@@ -150,7 +150,7 @@ func (f *Fetcher) prefetch(ctx context.Context, system cofre.SystemID, name pgda
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer durable.Unlock(lock)
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil // another is at it
 	}
