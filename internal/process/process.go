@@ -106,8 +106,8 @@ func Output(ctx context.Context, c Command) ([]byte, error) {
 //
 // Errors: cofre.ErrNotFound if there is no such program; ctx's error if it has ended already.
 func Start(ctx context.Context, c Command) (*Process, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	if c.Name == "" {
 		c.Name = filepath.Base(c.Path)

@@ -323,7 +323,7 @@ func (s *Server) ready(ctx context.Context) error {
 		case <-s.proc.Done():
 			return fmt.Errorf("%w\n%s", s.proc.Wait(), s.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("%w while it was starting\n%s", ctx.Err(), s.Log())
+			return fmt.Errorf("%w while it was starting\n%s", context.Cause(ctx), s.Log())
 		case <-time.After(wait):
 		}
 	}
@@ -417,7 +417,7 @@ func (s *Server) Stop(ctx context.Context, mode Mode) error {
 	case <-s.proc.Done():
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("stop PostgreSQL %d on %s: %w", s.Major, s.DataDir, ctx.Err())
+		return fmt.Errorf("stop PostgreSQL %d on %s: %w", s.Major, s.DataDir, context.Cause(ctx))
 	}
 }
 
