@@ -22,7 +22,7 @@ import (
 type Inventory struct {
 	recovery.WAL
 	Bytes        int64     // as stored
-	NewestAt     time.Time // when the last object was stored, by the store's clock
+	NewestAt     time.Time // when the last file with WAL was stored, by the store's clock; what is stored about WAL is none
 	Acknowledged []Acknowledgement
 	Notes        []Note // what archivers have left, oldest file first
 	Unread       []Unread
@@ -138,10 +138,13 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 		if name == "" {
 			continue // no file of WAL, nor anything about one
 		}
-		if o.ModifiedAt.After(inv.NewestAt) {
-			inv.NewestAt = o.ModifiedAt
+		stored := func() {
+			if o.ModifiedAt.After(inv.NewestAt) {
+				inv.NewestAt = o.ModifiedAt
+			}
 		}
 		if segment, p, ok := parsePart(name); ok {
+			stored()
 			if s, err := segment.Segment(segmentSize); err == nil {
 				p.object = o.Name
 				parts[s] = append(parts[s], p)
@@ -187,11 +190,13 @@ func ReadInventory(ctx context.Context, st cofre.Store, system cofre.SystemID, s
 			return nil, cofre.WithHint(fmt.Errorf("list WAL of %s: %w", st.URL(), err), cofre.Say("wal.segment_size", "the cluster's segments are not of {{.bytes}} bytes", "bytes", segmentSize))
 		}
 		if n.Kind == pgdata.WALSegment {
+			stored()
 			inv.Segments[s] = true
 			continue
 		}
 		inv.objects[s] = append(inv.objects[s], o.Name)
 		if n.Kind == pgdata.WALPartial {
+			stored()
 			// How far it is valid only its records tell: a scan of it does.
 			inv.Unfinished[s] = segmentSize
 		}

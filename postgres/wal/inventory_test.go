@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,42 @@ import (
 	"github.com/trustlayer/cofre/postgres/wal"
 	"github.com/trustlayer/cofre/store/storetest"
 )
+
+// What lies beside WAL, or is about it, is not the newest of it, whoever has put it there.
+func TestTheNewestIsOfWAL(t *testing.T) {
+	t.Parallel()
+	dir, st, id := repository(t)
+	const size = 16 << 20
+	segment := func(n uint64) string { return pgdata.Segment{Timeline: 1, Number: n}.Name(size) }
+	at := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	put := func(name string, day int) {
+		t.Helper()
+		name = "wal/7/00000001/" + name
+		if err := st.Create(t.Context(), name, strings.NewReader("x"), 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, "repository", name), time.Time{}, at.AddDate(0, 0, day)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := func(want int) {
+		t.Helper()
+		inv, err := wal.ReadInventory(t.Context(), st, 7, size, func() (wal.Identity, error) { return id, nil })
+		if err != nil || !inv.NewestAt.Equal(at.AddDate(0, 0, want)) {
+			t.Errorf("newest %v, not of day %d: %v", inv.NewestAt, want, err)
+		}
+	}
+	put(segment(1), 1)
+	newest(1)
+	put(segment(1)+".00000028.backup", 5)
+	put(segment(1)+".00000028.ba9kup", 6)
+	put("junk", 7)
+	newest(1)
+	put(segment(2)+".parts/00000000-00010000", 8)
+	newest(8)
+	put(segment(3)+".partial", 9)
+	newest(9)
+}
 
 // What status says, what is acknowledged, and what retention removes need the names of the objects alone.
 func TestStatusAcknowledgementAndExpiry(t *testing.T) {
