@@ -153,20 +153,12 @@ func (s *Set) list(ctx context.Context, hash string) (map[string]string, error) 
 // Errors: the store's.
 func (s *Set) Lost(ctx context.Context, st cofre.Store) (objects []string, err error) {
 	for _, k := range s.Keys {
-		if k.revoked == nil || s.Lists == nil {
-			continue
-		}
-		for _, hash := range slices.Sorted(maps.Values(k.revoked.Lists)) {
-			_, err := ReadList(ctx, st, s.System, hash)
-			if err == nil {
-				continue
-			}
-			if !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt) {
-				return objects, err
-			}
-			if _, err := s.Lists(ctx, hash); err == nil {
-				objects = append(objects, CountedFolder(s.System)+hash)
-			}
+		err := s.lost(ctx, st, k, func(object, _ string, _ []byte) error {
+			objects = append(objects, object)
+			return nil
+		})
+		if err != nil {
+			return objects, err
 		}
 	}
 	return objects, nil
@@ -176,8 +168,22 @@ func (s *Set) Lost(ctx context.Context, st cofre.Store) (objects []string, err e
 //
 // Errors: the store's.
 func (s *Set) KeepLists(ctx context.Context, st cofre.Store, k Known) (stored []string, err error) {
-	if k.revoked == nil {
-		return nil, nil
+	err = s.lost(ctx, st, k, func(object, hash string, kept []byte) error {
+		if err := keepList(ctx, st, object, hash, kept); err != nil {
+			return err
+		}
+		stored = append(stored, object)
+		return nil
+	})
+	return stored, err
+}
+
+// lost finds the lists of a revoked key that a store has lost, and that this host has kept.
+//
+// Errors: the store's; that of found.
+func (s *Set) lost(ctx context.Context, st cofre.Store, k Known, found func(object, hash string, kept []byte) error) error {
+	if k.revoked == nil || s.Lists == nil {
+		return nil
 	}
 	for _, hash := range slices.Sorted(maps.Values(k.revoked.Lists)) {
 		_, err := ReadList(ctx, st, s.System, hash)
@@ -185,17 +191,15 @@ func (s *Set) KeepLists(ctx context.Context, st cofre.Store, k Known) (stored []
 			continue
 		}
 		if !errors.Is(err, cofre.ErrNotFound) && !errors.Is(err, cofre.ErrCorrupt) {
-			return stored, err
+			return err
 		}
-		b, err := s.Lists(ctx, hash)
+		kept, err := s.Lists(ctx, hash)
 		if err != nil {
 			continue
 		}
-		object := CountedFolder(s.System) + hash
-		if err := keepList(ctx, st, object, hash, b); err != nil {
-			return stored, err
+		if err := found(CountedFolder(s.System)+hash, hash, kept); err != nil {
+			return err
 		}
-		stored = append(stored, object)
 	}
-	return stored, nil
+	return nil
 }
