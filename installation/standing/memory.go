@@ -21,7 +21,6 @@ type Memory struct {
 	why    map[cofre.RunID]status.Why
 	looked look
 	at     time.Time
-	fresh  bool // the last status opened it
 }
 
 // look is what shows from outside that something has changed: the names of what is stored, without WAL, and the journal.
@@ -35,21 +34,19 @@ var seed = maphash.MakeSeed()
 // recall takes what was seen, if that is how it is. Whatever could not be read is no reason to believe so.
 func (g *gathering) recall() bool {
 	m := g.seen
-	m.fresh = true
 	if m.opened == nil || g.floorErr != nil || g.journalErr != nil || g.now.Sub(m.at) >= Unseen || g.now.Before(m.at) || m.looked != g.look() {
 		m.opened = nil
 		return false
 	}
-	m.fresh = false
 	own := *m.opened
-	g.opened, g.why = &own, maps.Clone(m.why)
+	g.opened, g.why, g.recalled = &own, maps.Clone(m.why), true
 	return true
 }
 
 // remember keeps what was opened, if nothing was in the way.
 func (g *gathering) remember() {
 	m := g.seen
-	if m == nil || !m.fresh || g.openErr != nil || g.floorErr != nil || g.journalErr != nil {
+	if m == nil || g.recalled || g.openErr != nil || g.floorErr != nil || g.journalErr != nil {
 		return
 	}
 	own := *g.opened

@@ -85,7 +85,8 @@ type gathering struct {
 	now time.Time
 	rpo time.Duration
 
-	seen *Memory // nil if nothing is remembered
+	seen     *Memory // nil if nothing is remembered
+	recalled bool    // and what it remembers is gone by
 
 	unended []runs.Unended // on this host
 	why     map[cofre.RunID]status.Why
