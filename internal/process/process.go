@@ -145,9 +145,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 		p.cmd.Stdout = c.Stdout
 	}
 
-	started := make(chan error)
-	go p.live(ctx, started)
-	err := <-started
+	err := Stay(p.cmd.Start, func() { p.live(ctx) })
 	if writeEnd != nil {
 		writeEnd.Close() // the child has its own; the reader's end of file needs this one gone
 	}
@@ -163,16 +161,25 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
-// live starts the program and stays with it. The kernel sends Pdeathsig when the thread that started the child
-// ends, not the process: this goroutine keeps that thread to itself until the child is gone.
-func (p *Process) live(ctx context.Context, started chan<- error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := p.cmd.Start(); err != nil {
+// Stay starts a program, and returns what start does. The kernel sends Pdeathsig when the thread that started the child ends, not the process, and threads of a Go
+// program do end: so does each one that had the rights of another user for a while (package inside). A thread is kept for this child alone therefore, until
+// wait returns, which is to be when the child is gone.
+func Stay(start func() error, wait func()) error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := start()
 		started <- err
-		return
-	}
-	started <- nil
+		if err == nil {
+			wait()
+		}
+	}()
+	return <-started
+}
+
+// live stays with the program until it is gone.
+func (p *Process) live(ctx context.Context) {
 	ended := make(chan struct{})
 	watched := make(chan struct{})
 	go func() {
