@@ -318,7 +318,7 @@ func (n *Notifier) tellAll(ctx context.Context, r *told) {
 			err := n.send(bounded, r, notice)
 			cancel()
 			n.done(r, notice, err)
-			if over {
+			if over || err != nil && ctx.Err() != nil {
 				return
 			}
 			if err == nil {
@@ -347,11 +347,22 @@ func (n *Notifier) tellAll(ctx context.Context, r *told) {
 	}
 }
 
+// bound is how long a message may take. One that is under way when ctx ends is not given up, since its recipient may have it already, and would be told twice.
 func bound(ctx context.Context, over bool) (context.Context, context.CancelFunc) {
 	if over {
 		return context.WithTimeout(context.WithoutCancel(ctx), LastWords)
 	}
-	return context.WithTimeout(ctx, sendBound)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendBound)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(LastWords)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-bounded.Done():
+		}
+	})
+	return bounded, func() { stop(); cancel() }
 }
 
 // next is what is to be told, or when there may be something. over says that it is the last chance.

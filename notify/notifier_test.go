@@ -29,6 +29,7 @@ type sink struct {
 	at      []time.Time
 	down    error
 	hangs   bool
+	slow    time.Duration // how long it takes to say that it has a message
 }
 
 func (s *sink) Name() string { return "sink" }
@@ -45,9 +46,15 @@ func (s *sink) Send(ctx context.Context, l notify.Letter) error {
 		return down
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.letters, s.at = append(s.letters, l), append(s.at, time.Now())
-	return nil
+	slow := s.slow
+	s.mu.Unlock()
+	select {
+	case <-time.After(slow):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (s *sink) titles() (all []string) {
@@ -172,6 +179,34 @@ func TestAFailureAndItsAllClear(t *testing.T) {
 		end()
 		o.expect(0, "backup database failed", "well again")
 		o.expect(1, "backup database failed", "well again")
+	})
+}
+
+// A message that is under way when the notifier ends is told once: its recipient has it, and has not said so yet. One that hangs is given up.
+func TestTheEndGivesUpNoMessageThatIsUnderWay(t *testing.T) {
+	o := newOffice(t, never, 2)
+	synctest.Test(t, func(t *testing.T) {
+		o.sinks[0].slow = notify.LastWords - time.Second
+		o.sinks[1].set(nil, true)
+		n, end := o.open()
+		time.Sleep(time.Minute)
+		n.Failed("backup database", database, "r1", time.Now(), cofre.CodeUnreachable, cofre.Verbatim("refused"), true)
+		for len(o.sinks[0].titles()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stopped := time.Now()
+		end()
+		if took := time.Since(stopped); took > 2*notify.LastWords {
+			t.Errorf("it ended after %s", took)
+		}
+		o.expect(0, "backup database failed")
+		o.sinks[1].set(nil, false)
+		o.waits = true
+		_, end = o.open()
+		time.Sleep(time.Hour)
+		end()
+		o.expect(0, "backup database failed")
+		o.expect(1, "backup database failed")
 	})
 }
 
