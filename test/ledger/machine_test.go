@@ -30,7 +30,6 @@ import (
 )
 
 var shared struct {
-	mu    sync.Mutex
 	dir   string
 	build func() (string, error)
 }
@@ -280,25 +279,7 @@ func newServerOf(t testing.TB, segment string, conf ...string) *testkit.Server {
 		"track_commit_timestamp = on", "max_prepared_transactions = 20", "checkpoint_warning = 0", "wal_log_hints = on",
 		"max_wal_senders = 10", "archive_timeout = 0", "wal_compression = on",
 	}, conf...)
-	initialised := func(o *throwaway.Options) {
-		o.Template, o.InitArgs = template(t, o.BinDir, segment), []string{"--no-sync"}
-	}
-	return testkit.Postgres(t, major(t), initialised, testkit.Conf(lines...))
-}
-
-// template is a cluster that initdb has made, once for all tests.
-func template(t testing.TB, binDir, segment string) string {
-	t.Helper()
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	dir := filepath.Join(shared.dir, "template-"+segment)
-	if _, err := os.Stat(dir); err == nil {
-		return dir
-	}
-	if err := throwaway.Init(context.WithoutCancel(t.Context()), binDir, dir, "--wal-segsize="+segment, "--data-checksums"); err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	return testkit.Postgres(t, major(t), testkit.InitArgs("--wal-segsize="+segment, "--data-checksums"), testkit.Conf(lines...))
 }
 
 // archiving makes a server hand its WAL to cofre.
