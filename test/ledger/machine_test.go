@@ -282,10 +282,10 @@ func newServerOf(t testing.TB, segment string, conf ...string) *testkit.Server {
 	return testkit.Postgres(t, major(t), testkit.InitArgs("--wal-segsize="+segment, "--data-checksums"), testkit.Conf(lines...))
 }
 
-// archiving makes a server hand its WAL to cofre.
-func (m *machine) archiving(t testing.TB, s *testkit.Server) {
+// archiving makes a server hand its WAL to cofre, by a command that begins with first.
+func (m *machine) archiving(t testing.TB, s *testkit.Server, first ...string) {
 	t.Helper()
-	s.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET archive_command = '%s wal archive --config %s %%p'", m.program, m.config))
+	s.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET archive_command = '"+strings.Join(first, "")+"%s wal archive --config %s %%p'", m.program, m.config))
 	s.Exec(t, "postgres", "SELECT pg_reload_conf()")
 }
 
