@@ -95,6 +95,7 @@ var heights = map[string]int{
 	"restore":                        3,
 	"restore/targettest":             2, // the contract of a cofre.Target, for the tests of adapters
 	"verify":                         4,
+	"drills":                         4, // pure: what drills have established, and how long a recovery takes
 	"config":                         4,
 	"demo":                           5,
 	"status":                         5, // pure: configuration, catalog, journal and WAL to how an installation stands

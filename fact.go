@@ -207,6 +207,7 @@ type VerificationEnded struct {
 
 // DrillEnded is what a drill established: something was restored where it touches nothing, compared with what was captured, and asked.
 type DrillEnded struct {
+	Point  PointID  `json:"point"`
 	Source SourceID `json:"source"`
 	Root   ObjectID `json:"root"` // of the component
 	// Drawn is the checkpoint of the journal by whose hash the point was drawn; "" of one that was named, or is the newest.

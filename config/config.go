@@ -339,7 +339,7 @@ type Recipient struct {
 func (Recipient) texted() string { return "url" }
 
 // NotifyWords are what a recipient can be told of: the conditions of a status, and the digest.
-var NotifyWords = []string{"damage", "gap", "rpo", "failure", "journal", "space", "late", "unread", "copy", "clock", "frozen", "unproven", "hold", "setup", "digest"}
+var NotifyWords = []string{"damage", "gap", "rpo", "drill", "failure", "journal", "space", "late", "unread", "copy", "rto", "clock", "frozen", "unproven", "hold", "setup", "digest"}
 
 // Heartbeat is a URL that is fetched as long as all is well, so that its silence is the alarm.
 type Heartbeat struct {

@@ -261,9 +261,8 @@ func TestWhatIsNotActedOnIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"objectives.rto"}
-	if diff := cmp.Diff(want, c.Unused()); diff != "" {
-		t.Error(diff)
+	if unused := c.Unused(); len(unused) > 0 { // what is read and not acted on is marked notYet
+		t.Errorf("%v", unused)
 	}
 	if c, err = config.Load("testdata/minimal.good.yml", nothing); err != nil || len(c.Unused()) > 0 {
 		t.Errorf("%v, %v", c.Unused(), err)

@@ -228,7 +228,7 @@ var settingKeys = []Key{
 
 var objectiveKeys = []Key{
 	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, "status"},
-	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, notYet},
+	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, "status"},
 }
 
 var hookKeys = []Key{
@@ -248,7 +248,7 @@ var notifyKeys = []Key{
 var recipientKeys = []Key{
 	{"url", "of the service, as a reference; as it is if it holds no secret: `smtp://`, `ntfy://`, `https://` and `http://`. A text in the place of the mapping is this key", "do serviço, como referência; direto se não contém segredo: `smtp://`, `ntfy://`, `https://` e `http://`. Um texto no lugar do mapeamento é esta chave", nil, "", first, "serve, notify test"},
 	{"language", "of the messages", "das mensagens", []string{"en", "pt-BR"}, "that of the key `language`, or of the environment", first, "serve, notify test"},
-	{"only", "list of what is told, if not everything: `damage`, `gap`, `rpo`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", "lista do que é avisado, se não for tudo: `damage`, `gap`, `rpo`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", nil, "all", first, "serve"},
+	{"only", "list of what is told, if not everything: `damage`, `gap`, `rpo`, `drill`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `rto`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", "lista do que é avisado, se não for tudo: `damage`, `gap`, `rpo`, `drill`, `failure`, `journal`, `space`, `late`, `unread`, `copy`, `rto`, `clock`, `frozen`, `unproven`, `hold`, `setup`, `digest`", nil, "all", first, "serve"},
 }
 
 var heartbeatKeys = []Key{

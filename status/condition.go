@@ -8,6 +8,8 @@ const (
 	ConditionFailure  Condition = "failure"  // a backup, or another run, failed, was killed, or is not whole
 	ConditionLate     Condition = "late"     // a backup is due, and did not come
 	ConditionRPO      Condition = "rpo"      // more work than is promised would be lost, or soon would be
+	ConditionRTO      Condition = "rto"      // to bring it back would take longer than is promised
+	ConditionDrill    Condition = "drill"    // a drill is red, or is due and did not come
 	ConditionSpace    Condition = "space"    // the place of the repository fills
 	ConditionGap      Condition = "gap"      // WAL is missing, or does not arrive
 	ConditionCopy     Condition = "copy"     // a copy lacks something, or cannot be reached
@@ -23,6 +25,6 @@ const (
 
 // Conditions are all of them, the worst news first.
 var Conditions = []Condition{
-	ConditionDamage, ConditionGap, ConditionRPO, ConditionFailure, ConditionJournal, ConditionSpace, ConditionLate, ConditionUnread,
-	ConditionCopy, ConditionClock, ConditionFrozen, ConditionUnproven, ConditionHold, ConditionSetup,
+	ConditionDamage, ConditionGap, ConditionRPO, ConditionDrill, ConditionFailure, ConditionJournal, ConditionSpace, ConditionLate, ConditionUnread,
+	ConditionCopy, ConditionRTO, ConditionClock, ConditionFrozen, ConditionUnproven, ConditionHold, ConditionSetup,
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trustlayer/cofre"
+	"github.com/trustlayer/cofre/drills"
 	"github.com/trustlayer/cofre/installation/runs"
 	"github.com/trustlayer/cofre/journal"
 )
@@ -25,6 +26,8 @@ type History struct {
 	read     time.Time // when everything was to be read back last
 	covered  *Coverage
 	proven   map[component]proof
+	drills   []drills.Drill
+	drilled  map[component]drills.Drill // the newest drill of each, if it found nothing
 }
 
 // component is one, as a verification names it.
@@ -56,7 +59,26 @@ func (h *History) Take(e journal.Numbered) {
 		h.failing.Take(b)
 	case journal.EventFailed:
 		h.failing.Take(b)
+	case journal.EventDrilled:
+		h.drill(b)
 	}
+}
+
+func (h *History) drill(b journal.Body) {
+	d, ok := drills.Of(b)
+	if !ok {
+		return
+	}
+	h.drills = append(h.drills, d)
+	of := component{d.Point, d.Root}
+	if d.Red() || d.Depth == "" {
+		delete(h.drilled, of)
+		return
+	}
+	if h.drilled == nil {
+		h.drilled = map[component]drills.Drill{}
+	}
+	h.drilled[of] = d
 }
 
 func (h *History) verification(b journal.Body) {

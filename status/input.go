@@ -43,6 +43,8 @@ type Configured struct {
 	ID       cofre.SourceID
 	Schedule string                    // as it is written; "" for none
 	Next     func(time.Time) time.Time // the first moment after another at which it is due; nil without a schedule
+	// NextDrill is the first moment after another at which a drill of it is due; nil without a schedule of drills, and of what is not drilled.
+	NextDrill func(time.Time) time.Time
 	// Archives says that the WAL of the cluster is archived, or streamed.
 	Archives bool
 	// Within is the source that brings the same data back as well: the cluster that a database is in. Zero if there is none.

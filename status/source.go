@@ -27,20 +27,34 @@ type Source struct {
 	RPO       time.Duration `json:"rpo_ns"`
 	Objective time.Duration `json:"objective_ns,omitempty"` // 0 if the source is not measured against one
 	// Within is the source that brings the same data back as well, and reaches the objective in its place; zero if there is none.
-	Within   cofre.SourceID `json:"within,omitzero"`
-	Met      bool           `json:"objective_met"`
-	Success  *Capture       `json:"last_success,omitempty"`
-	Failure  *Failure       `json:"last_failure,omitempty"` // since then
-	Level    cofre.Level    `json:"level,omitempty"`        // the deepest that is proven of the newest component that is whole
-	LevelAt  time.Time      `json:"level_at,omitzero"`
-	Schedule string         `json:"schedule,omitempty"` // "" if none is configured
-	NextDue  time.Time      `json:"next_due,omitzero"`
+	Within  cofre.SourceID `json:"within,omitzero"`
+	Met     bool           `json:"objective_met"`
+	Success *Capture       `json:"last_success,omitempty"`
+	Failure *Failure       `json:"last_failure,omitempty"` // since then
+	Level   cofre.Level    `json:"level,omitempty"`        // the deepest that is proven of the newest component that is whole
+	LevelAt time.Time      `json:"level_at,omitzero"`
+	// LevelDepth is how deep the drill compared that proved the level; "" if no drill did.
+	LevelDepth cofre.DrillDepth `json:"level_depth,omitempty"`
+	// Drill is the newest drill, DrilledWell when the newest ended that found nothing, and DrillRed the newest that is red and that nothing has made good.
+	Drill       *Drilled  `json:"last_drill,omitempty"`
+	DrilledWell time.Time `json:"drilled_well_at,omitzero"`
+	DrillRed    *Drilled  `json:"red_drill,omitempty"`
+	DrillNext   time.Time `json:"next_drill_due,omitzero"`
+	// DrillInterval is from one moment at which a drill is due to the next; 0 without a schedule of drills.
+	DrillInterval time.Duration `json:"expected_drill_interval_ns,omitempty"`
+	DrillOverdue  time.Duration `json:"drill_overdue_ns,omitempty"` // since one was due first and did not come
+	// Recovery is nil if no drill has measured it.
+	Recovery *Recovery `json:"recovery,omitempty"`
+	Schedule string    `json:"schedule,omitempty"` // "" if none is configured
+	NextDue  time.Time `json:"next_due,omitzero"`
 	// Interval is from the moment at which it is due next to the one after it; 0 without a schedule.
 	Interval time.Duration `json:"expected_interval_ns,omitempty"`
 	Overdue  time.Duration `json:"overdue_ns,omitempty"` // since it was due first and did not come
 	Frozen   *Frozen       `json:"frozen,omitempty"`     // nothing of it expires
 	Kept     int           `json:"kept"`
 	Damaged  int           `json:"damaged"` // components that are known to have lost something
+
+	first time.Time // when its first component that is whole was published
 }
 
 // Capture is a component that is whole.
@@ -102,6 +116,7 @@ func (j *judged) source() Source {
 		j.frozen()
 		j.objective()
 		j.proofs()
+		j.drills()
 	} else if j.conf.ID.Kind == cofre.KindCluster {
 		j.gaps()
 	}
@@ -141,7 +156,9 @@ func (j *judged) components() {
 			if c.Partial || lost > 0 {
 				continue
 			}
-			j.out.Restorable++
+			if j.out.Restorable++; j.out.first.IsZero() {
+				j.out.first = p.PublishedAt
+			}
 			if c.StartedAt.After(j.in.Now.Add(skew)) {
 				ahead = p // it says nothing of how much would be lost
 				continue
@@ -368,6 +385,9 @@ func (j *judged) within() bool {
 func (j *judged) proofs() {
 	if j.out.Success != nil {
 		j.out.Level, j.out.LevelAt = j.in.History.levelOf(j.last, j.of)
+		if d, ok := j.in.History.drilled[component{j.last.ID, j.of.Root}]; ok {
+			j.out.Level, j.out.LevelAt, j.out.LevelDepth = cofre.LevelDrill, d.At, d.Depth
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func (r *Result) damaged(obs cofre.Observer, why error) {
 
 // fact is what observers are told of the result.
 func (r *Result) fact() cofre.DrillEnded {
-	f := cofre.DrillEnded{Source: r.Source, Root: r.root, Drawn: r.Drawn, Depth: r.Depth, Bytes: r.bytes, Asked: len(r.Answers), Steps: r.Steps}
+	f := cofre.DrillEnded{Point: r.Point, Source: r.Source, Root: r.root, Drawn: r.Drawn, Depth: r.Depth, Bytes: r.bytes, Asked: len(r.Answers), Steps: r.Steps}
 	if r.Server != nil {
 		f.Major = r.Server.Major
 	}

@@ -298,6 +298,9 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		of.findings = append(of.findings, f.Finding)
 	case cofre.RunEnded:
 		made.body.Code = f.Code
+		if of.drilled != nil {
+			made.body.Point = of.drilled.Point
+		}
 		return of.ended(f, is)
 	}
 	return entry{}, false

@@ -20,6 +20,9 @@ func configured(cfg *config.Config) []status.Configured {
 		if !s.IsZero() {
 			c.Schedule, c.Next = s.String(), func(t time.Time) time.Time { return s.Next(t.In(cfg.Location())) }
 		}
+		if d := cfg.Serve.Drill.Schedule; sources.Drilled(kind) && !d.IsZero() {
+			c.NextDrill = func(t time.Time) time.Time { return d.Next(t.In(cfg.Location())) }
+		}
 		switch kind {
 		case cofre.KindCluster:
 			c.Archives = cfg.Cluster.WAL != ""

@@ -45,10 +45,10 @@ func (s *Screen) showDrill(r *drilling.Result) {
 		compared := cofre.SayN("restored.comparisons", len(r.Proof.Checks), "1 comparison", "{{.n}} comparisons")
 		if n := len(r.Proof.Differing().Checks); n > 0 {
 			s.Line(s.Out, cofre.SayN("drill.done_differs", n, "{{.source}} of {{.point}} ({{.taken}}) was restored and differs in 1 of {{.compared}}; compared: {{.depth}}", "{{.source}} of {{.point}} ({{.taken}}) was restored and differs in {{.n}} of {{.compared}}; compared: {{.depth}}",
-				"source", r.Source.Label(), "point", r.Point, "taken", s.Clocks(r.TakenAt), "compared", compared, "depth", depthWord(r)))
+				"source", r.Source.Label(), "point", r.Point, "taken", s.Clocks(r.TakenAt), "compared", compared, "depth", depthWord(r.Source.Kind, r.Depth)))
 		} else {
 			s.Line(s.Out, cofre.Say("drill.done_equal", "{{.source}} of {{.point}} ({{.taken}}) was restored and equals what was captured in {{.compared}}; compared: {{.depth}}",
-				"source", r.Source.Label(), "point", r.Point, "taken", s.Clocks(r.TakenAt), "compared", compared, "depth", depthWord(r)))
+				"source", r.Source.Label(), "point", r.Point, "taken", s.Clocks(r.TakenAt), "compared", compared, "depth", depthWord(r.Source.Kind, r.Depth)))
 		}
 		for _, n := range r.Proof.NotCompared {
 			edge.Say(s.Out, s.Word(cofre.Say("word.not_compared", "not compared")), s.Beside(n, r.Proof.Messages))
@@ -79,15 +79,15 @@ func (s *Screen) showDrill(r *drilling.Result) {
 	}
 }
 
-func depthWord(r *drilling.Result) cofre.Message {
+func depthWord(kind cofre.Kind, depth cofre.DrillDepth) cofre.Message {
 	switch {
-	case r.Depth == cofre.DrilledEverything && r.Source.Kind == cofre.KindConfig:
+	case depth == cofre.DrilledEverything && kind == cofre.KindConfig:
 		return cofre.Say("drill.depth_files", "every file with its attributes")
-	case r.Depth == cofre.DrilledEverything && r.Source.Kind == cofre.KindStorage:
+	case depth == cofre.DrilledEverything && kind == cofre.KindStorage:
 		return cofre.Say("drill.depth_objects", "every object with its metadata")
-	case r.Depth == cofre.DrilledEverything:
+	case depth == cofre.DrilledEverything:
 		return cofre.Say("drill.depth_everything", "every row and every object")
-	case r.Depth == cofre.DrilledCounted:
+	case depth == cofre.DrilledCounted:
 		return cofre.Say("drill.depth_counted", "how many rows there are, and nothing of them")
 	}
 	return cofre.Say("drill.depth_part", "a part of it")

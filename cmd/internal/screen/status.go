@@ -90,6 +90,9 @@ func (s *Screen) sourceRow(st *status.Status, of status.Source) []string {
 	}
 	if of.Level != "" {
 		proven = s.Text(levelWord(of.Level)) + " " + s.ago(st.At.Sub(of.LevelAt))
+		if of.LevelDepth != "" && of.LevelDepth != cofre.DrilledEverything {
+			proven = s.Text(levelWord(of.Level)) + "/" + string(of.LevelDepth) + " " + s.ago(st.At.Sub(of.LevelAt))
+		}
 	}
 	if !of.NextDue.IsZero() {
 		due = s.near(of.NextDue)
@@ -149,6 +152,7 @@ func (s *Screen) aboutRepository(st *status.Status) [][]string {
 		s.about(cofre.Say("status.copies_label", "copies"), copies),
 		s.about(cofre.Say("status.verified_label", "verified"), s.verified(st)),
 	}
+	rows = append(rows, s.drills(st)...)
 	for _, of := range st.Sources {
 		if of.Frozen != nil {
 			rows = append(rows, s.about(cofre.Say("status.retention", "retention"), cofre.Say("status.frozen_line", "{{.source}} frozen since {{.since}}", "source", of.ID.Label(), "since", of.Frozen.Since)))
