@@ -61,6 +61,14 @@ func rows() []row {
 			{"Newest backup, by level", "stat", "s", []query{{age("cofre_backup_verified_timestamp_seconds"), "{{level}} " + bySource}}},
 			{"Whole repository, by level", "stat", "s", []query{{age("cofre_last_verification_timestamp_seconds"), "{{level}}"}}},
 		}},
+		{"Drills", []panel{
+			{"Red", "stat", "none", []query{{of("cofre_drill_red"), bySource}, {of("cofre_drill_last_red"), "last " + bySource}, {of("cofre_drill_last_findings"), "findings " + bySource}}},
+			{"Last drill that found nothing", "stat", "s", []query{{age("cofre_drill_last_success_timestamp_seconds"), bySource}, {age("cofre_drill_last_timestamp_seconds"), "any " + bySource}}},
+			{"Overdue", "timeseries", "s", []query{{of("cofre_drill_overdue_seconds"), bySource}, {of("cofre_drill_expected_interval_seconds"), "interval " + bySource}}},
+			{"Duration", "timeseries", "s", []query{{of("cofre_drill_duration_seconds"), bySource}, {of("cofre_drill_step_seconds"), "{{step}} " + bySource}}},
+			{"A recovery takes (RTO)", "timeseries", "s", []query{{of("cofre_rto_seconds"), bySource}, {of("cofre_rto_measured_seconds"), "measured " + bySource}, {of("cofre_rto_target_seconds"), "target"}}},
+			{"Predicted wrong by", "timeseries", "percentunit", []query{{of("cofre_rto_error_ratio"), bySource}}},
+		}},
 		{"Repository", []panel{
 			{"Size and free space", "timeseries", "bytes", []query{{of("cofre_repository_stored_bytes"), "stored"}, {of("cofre_repository_free_bytes"), "free"}, {of("cofre_repository_largest_backup_bytes"), "largest backup"}}},
 			{"Growth", "timeseries", "Bps", []query{{of("cofre_repository_growth_bytes_per_second"), "growth"}}},

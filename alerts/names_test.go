@@ -30,6 +30,7 @@ func everything(t testing.TB) map[string][]string {
 	of := status.Source{
 		ID: cofre.SourceID{Kind: cofre.KindCluster, Name: "c"}, Success: &status.Capture{At: now}, Failure: &status.Failure{At: now}, To: now, From: now, Objective: time.Hour,
 		LevelAt: now, Level: cofre.LevelContent, Interval: time.Hour, Overdue: time.Hour, Frozen: &status.Frozen{Since: now},
+		Drill: &status.Drilled{At: now, Steps: []cofre.DrillStep{{Step: cofre.DrillRestore}}}, DrilledWell: now, DrillInterval: time.Hour, Recovery: &status.Recovery{Error: new(0.1)},
 	}
 	s := &status.Status{
 		At: now, Verdict: status.AtRisk, Sources: []status.Source{of}, RTO: time.Hour, Archiver: &a, Holds: 1, HoldEnds: now, Unread: now, Window: time.Hour,
@@ -172,7 +173,7 @@ func TestTheMixinHasRulesAndDashboard(t *testing.T) {
 	if !slices.Equal(got.Rules, names) || !slices.Equal(got.Exprs, exprs) {
 		t.Errorf("the mixin has the rules %v", got.Rules)
 	}
-	for _, want := range []string{"Recoverability", "Backups", "WAL", "Verification", "Repository", "Agent"} {
+	for _, want := range []string{"Recoverability", "Backups", "WAL", "Verification", "Drills", "Repository", "Agent"} {
 		if !slices.Contains(got.Panels, want) {
 			t.Errorf("the dashboard has no row %s", want)
 		}

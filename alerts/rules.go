@@ -228,6 +228,27 @@ var proofs = []Rule{
 		Text{"What it is, and which points it concerns.", "O que é, e quais pontos atinge."},
 		[]string{"cofre verify", "cofre backup", "cofre verify --level content"},
 	},
+	{
+		"CofreDrillRed", "cofre_drill_red == 1", 5 * time.Minute, Critical,
+		Text{"A drill of {{ $labels.kind }} {{ $labels.source }} is red: what came back is not what was captured, or does not answer as it should.", "Um ensaio de {{ $labels.kind }} {{ $labels.source }} está vermelho: o que voltou não é o que foi capturado, ou não responde como deveria."},
+		Text{"What is stored is damaged, it cannot be restored with what this machine has, or a question of `drill` has another right answer now. It stays until a drill of the same point or of a newer one finds nothing.", "O que está guardado está danificado, não pode ser restaurado com o que esta máquina tem, ou uma pergunta de `drill` tem agora outra resposta certa. Permanece até que um ensaio do mesmo ponto ou de um mais novo nada ache."},
+		Text{"Each finding, by its name; then what was restored, where `--keep` leaves it.", "Cada achado, pelo nome; depois o que foi restaurado, onde `--keep` o deixa."},
+		[]string{"cofre runs --kind drill", "cofre drill database --keep", "cofre verify --level content"},
+	},
+	{
+		"CofreDrillOverdue", "cofre_drill_overdue_seconds > 0", 15 * time.Minute, Warning,
+		Text{"A drill of {{ $labels.kind }} {{ $labels.source }} has been due for {{ $value | humanizeDuration }}, and has not come.", "Um ensaio de {{ $labels.kind }} {{ $labels.source }} está atrasado há {{ $value | humanizeDuration }}."},
+		Text{"It is measured against `serve.drill`, with an hour and the time of the last drill on top. The agent was off, or drills fail before they come to a result: the server programs of PostgreSQL are missing, or there is no room.", "Mede-se contra `serve.drill`, com uma hora e a duração do último ensaio de tolerância. O agente estava parado, ou os ensaios falham antes de chegar a um resultado: faltam os programas de servidor do PostgreSQL, ou espaço."},
+		Text{"What became of the attempts, and what a drill by hand says.", "O que houve com as tentativas, e o que diz um ensaio à mão."},
+		[]string{"cofre runs --kind drill", "cofre drill database --dry-run", "journalctl -u cofre -n 50"},
+	},
+	{
+		"CofreRTOMissed", "cofre_rto_seconds > on (job, instance) group_left () cofre_rto_target_seconds", 15 * time.Minute, Warning,
+		Text{"To bring {{ $labels.kind }} {{ $labels.source }} back would take {{ $value | humanizeDuration }}: more than objectives.rto allows.", "Trazer {{ $labels.kind }} {{ $labels.source }} de volta levaria {{ $value | humanizeDuration }}: mais do que objectives.rto permite."},
+		Text{"What is stored has grown, or the machine that drills is slower than the one that would recover. It is predicted from what the last drills took and from the size of the newest backup.", "O que está guardado cresceu, ou a máquina que ensaia é mais lenta que a que recuperaria. É previsto pelo que os últimos ensaios levaram e pelo tamanho do backup mais novo."},
+		Text{"Which step takes longest: restoring, or comparing.", "Qual passo leva mais: restaurar, ou comparar."},
+		[]string{"cofre status --json", "cofre drill database"},
+	},
 }
 
 var space = []Rule{

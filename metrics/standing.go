@@ -48,6 +48,9 @@ func standing(now time.Time, s *status.Status, say sayer) {
 		if of.Overdue > 0 {
 			of.Overdue += max(now.Sub(s.At), 0)
 		}
+		if of.DrillOverdue > 0 {
+			of.DrillOverdue += max(now.Sub(s.At), 0)
+		}
 		source(s, of, say)
 	}
 	if s.RTO > 0 {
@@ -61,8 +64,8 @@ func standing(now time.Time, s *status.Status, say sayer) {
 
 // source says how one source stands.
 func source(s *status.Status, of status.Source, say sayer) {
-	each := func(metric, help string, value float64) {
-		say(metric, help, value, "source", of.ID.Name, "kind", string(of.ID.Kind))
+	each := func(metric, help string, value float64, labels ...string) {
+		say(metric, help, value, append([]string{"source", of.ID.Name, "kind", string(of.ID.Kind)}, labels...)...)
 	}
 	if c := of.Success; c != nil {
 		each("backup_last_success_timestamp", "When the newest backup that is whole was captured.", unix(c.At.Add(c.Took)))
@@ -89,6 +92,7 @@ func source(s *status.Status, of status.Source, say sayer) {
 	if !of.LevelAt.IsZero() {
 		say("cofre_backup_verified_timestamp_seconds", "When the newest backup that is whole was proven, and how deep.", unix(of.LevelAt), "source", of.ID.Name, "kind", string(of.ID.Kind), "level", string(of.Level))
 	}
+	drilled(s, of, each)
 	if of.Interval > 0 {
 		each("cofre_backup_expected_interval_seconds", "From one moment at which a backup is due to the next.", of.Interval.Seconds())
 	}
