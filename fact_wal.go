@@ -85,6 +85,8 @@ type WALOriginChanged struct {
 	Host       string       `json:"host,omitempty"`        // whose key it is, as that says
 	By         string       `json:"by"`
 	Own        bool         `json:"own,omitempty"` // it is of the host itself, admitted by its backup of the cluster
+	Name       string       `json:"-"`             // of the record, among those of the system
+	Record     []byte       `json:"-"`             // as the repository holds it, for the journal to keep
 }
 
 // WALReadBack says that a mark went all the way: the server wrote it, its segment was archived, and it was read back.

@@ -25,6 +25,9 @@ func (in *Installation) Doctor(ctx context.Context) (looked []cofre.Diagnosis, e
 	open := func(ctx context.Context, r config.Repository) (cofre.Repository, error) {
 		return openOne(ctx, in.cfg, r, toRead)
 	}
+	if in.cfg.Cluster != nil && in.cfg.Cluster.WAL != "" {
+		_, _ = in.hear(ctx) // what is wrong with the repository is a diagnosis
+	}
 	wrong := 0
 	for _, d := range (doctor.Examination{Config: in.cfg, Open: open, Journal: lookAtJournal}).Look(ctx) {
 		looked = append(looked, d)

@@ -109,9 +109,10 @@ func (in *Installation) throughArchive(ctx context.Context, st cofre.Store, s ph
 		}
 		in.warn(cofre.Say("wal.key_from_copies", "the WAL is read from the copies: {{.cause}}", "cause", unusable))
 	}
+	heard, _ := in.hear(ctx) // of a journal that cannot be read the catalog says so
 	inv, err := wal.ReadInventory(ctx, st, s.SystemID, s.WALSegmentSize, unlock)
 	if err == nil && unusable == nil {
-		err = walorigin.StillSaid(ctx, id, s.SystemID, backups)
+		err = walorigin.StillSaid(ctx, id, s.SystemID, backups, heard.Origins...)
 	}
 	if err != nil {
 		return nil, nil, err

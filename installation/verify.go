@@ -78,6 +78,8 @@ func (in *Installation) verify(ctx context.Context, o VerifyOptions) (*verify.Re
 	req := verify.Request{
 		Points: points, Level: level, Checks: sources.PointChecks(), Observer: in.observer, Ledger: ledger, All: all,
 		Beside: func(ctx context.Context) []verify.WAL {
+			heard, _ := in.hear(ctx) // what is wrong with the journal is found by itself
+			beside.Origins, beside.Acknowledged = heard.Origins, heard.Acknowledged
 			return walcheck.Run(ctx, walcheck.Open(ctx, in.cfg), beside)
 		},
 		Name:  func(found []cofre.Finding) { loss.NameVerified(ctx, repo, points, found) },

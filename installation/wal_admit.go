@@ -44,6 +44,8 @@ func (w WAL) admit(ctx context.Context, o AdmitOptions) (err error) {
 	if err := w.in.mayWrite(); err != nil {
 		return err
 	}
+	_, unheard := w.in.hear(ctx) // what was said before is said again, and not what somebody has made of it since
+	w.in.notHeard(unheard)
 	var changed []cofre.WALOriginChanged
 	switch {
 	case o.Require:

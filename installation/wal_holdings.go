@@ -7,6 +7,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walhealth"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/physical"
 	"github.com/trustlayer/cofre/postgres/recovery"
@@ -104,22 +105,10 @@ func asked(all []holding) []*wal.Inventory {
 	return inventories
 }
 
-// compared says what each of several repositories holds, and what of it another has and it has not.
-func compared(all []holding) []wal.Holding {
-	if len(all) < 2 {
-		return nil
-	}
-	together := wal.Together(slices.DeleteFunc(asked(all), func(inv *wal.Inventory) bool { return inv == nil })...)
-	var out []wal.Holding
+// named is what each repository holds, with its address.
+func named(all []holding) (held []walhealth.Held) {
 	for _, h := range all {
-		o := wal.Holding{URL: h.repository.URL, Err: h.err}
-		if h.err == nil {
-			o.Segments, o.NewestAt, o.Missing = len(h.inv.Segments), h.inv.NewestAt, wal.Spans(wal.Missing(h.inv, together), h.inv.SegmentSize)
-			o.Damaged = h.inv.Unreadable()
-		} else {
-			o.Error = cofre.OneLine(h.err)
-		}
-		out = append(out, o)
+		held = append(held, walhealth.Held{URL: h.repository.URL, Inventory: h.inv, Err: h.err})
 	}
-	return out
+	return held
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/trustlayer/cofre/config"
 	"github.com/trustlayer/cofre/installation/standing"
 	"github.com/trustlayer/cofre/installation/walhealth"
+	"github.com/trustlayer/cofre/installation/walorigin"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/recovery"
@@ -37,8 +38,10 @@ func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
 	}()
 	s = &WALStatus{Systems: []wal.Status{}}
 	keys := w.keys()
+	h, err := w.in.hear(ctx)
+	w.in.notHeard(err)
 	err = w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
-		of, err := statusOf(ctx, held, backups, keys)
+		of, err := statusOf(ctx, held, backups, keys, h)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
 			s.KeyErr = cmp.Or(s.KeyErr, w.unreadable(ctx, held, keys))
@@ -67,11 +70,14 @@ func (w WAL) tellStatus(s *WALStatus) {
 }
 
 // statusOf is the status of one system.
-func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup, keys keys) (wal.Status, error) {
+func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup, keys keys, heard walorigin.Heard) (wal.Status, error) {
 	for i := range held {
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.BelieveAs(ctx, keys.of(ctx, *h))
-			h.inv.Remember(backups)
+			h.inv.Remember(backups, heard.Origins...)
+		}
+		if h := &held[i]; h.err == nil && i == 0 {
+			h.inv.Recall(heard.Acknowledged[h.inv.SystemID])
 		}
 		if h := &held[i]; h.err == nil {
 			h.err = h.inv.ReadChain(ctx, h.store)
@@ -80,7 +86,7 @@ func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup
 	if held[0].err != nil {
 		return wal.Status{}, held[0].err
 	}
-	holdings := compared(held)
+	holdings := walhealth.Compared(named(held))
 	here := len(held[0].inv.Segments)
 	for _, h := range held[1:] {
 		if h.err == nil {
@@ -122,13 +128,11 @@ func (w WAL) unreadable(ctx context.Context, held []holding, keys keys) error {
 	return nil
 }
 
-// planMoments finds the first moment of each window that can be typed. That a base backup has ended by then is not enough: the
-// target must lie before the end of a transaction that is archived.
+// planMoments is Fetcher.Moments with what the repository and its copies hold.
 func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []recovery.BaseBackup, keys keys) {
 	if len(s.Windows) == 0 {
 		return
 	}
-	backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return b.SystemID != s.System })
 	id, err := keys.of(ctx, held[0])()
 	var copies []*fetch.Copy
 	for _, h := range held[1:] {
@@ -139,35 +143,7 @@ func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []r
 			}})
 		}
 	}
-	scan := (&fetch.Fetcher{Store: held[0].store, Identity: id, Unusable: err, Copies: copies}).Scan(ctx, held[0].inv)
-	if len(copies) > 0 && errors.Is(err, cofre.ErrCorrupt) {
-		err = nil // they are read in its place
-	}
-	for i := range s.Windows {
-		win := &s.Windows[i]
-		failed := err
-		// As it is printed, and if that lies behind the last transaction, as exactly as PostgreSQL counts.
-		for _, at := range []time.Time{ceil(win.FromAt, time.Second), ceil(win.FromAt, time.Microsecond)} {
-			if err != nil {
-				break
-			}
-			if _, failed = recovery.Recover(cofre.RecoveryTarget{At: at, Timeline: win.Timeline}, backups, &held[0].inv.WAL, scan); failed == nil {
-				win.Moment = at
-				break
-			}
-		}
-		if failed != nil && err == nil {
-			win.NoMoment, win.Unplanned = cofre.OneLine(failed), failed
-		}
-	}
-}
-
-// ceil is the first whole unit that is not before t: typed as it is printed, it must not lie before it.
-func ceil(t time.Time, unit time.Duration) time.Time {
-	if s := t.Truncate(unit); s.Before(t) {
-		return s.Add(unit)
-	}
-	return t
+	(&fetch.Fetcher{Store: held[0].store, Identity: id, Unusable: err, Copies: copies}).Moments(ctx, s, held[0].inv, backups)
 }
 
 // Acknowledge records in the repository and in every copy that a gap is known, so that it raises no alarm any more. Without a

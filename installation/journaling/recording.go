@@ -283,7 +283,7 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 	case cofre.GapAcknowledged:
 		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.WALOriginChanged:
-		return is(journal.EventOrigin, journal.OriginFacts{System: f.System, Change: f.Change, Key: f.Key, Own: f.Own}, map[string]string{"repository": f.Repository, "host": f.Host, "by": f.By})
+		return is(journal.EventOrigin, journal.OriginFacts{System: f.System, Change: f.Change, Key: f.Key, Own: f.Own}, sealedOrigin(f))
 	case cofre.ClusterAdopted:
 		return is(journal.EventAdopted, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "restarted": f.Restarted}, f)
 	case cofre.Exported:

@@ -26,7 +26,7 @@ func Of(res *verify.Result, url string) cofre.Message {
 		return way
 	}
 	var ways []cofre.Message
-	var stored, seals []cofre.Finding
+	var stored, seals, taken []cofre.Finding
 	var format, indexes, shards bool
 	for _, f := range res.Findings {
 		// What is kept twice is put right by the next backup as long as one copy is whole.
@@ -36,6 +36,8 @@ func Of(res *verify.Result, url string) cofre.Message {
 			if len(ways) == 0 {
 				ways = append(ways, cofre.Say("verify.journal", "somebody took something back: compare the repository with a copy of it, and the journal with a line that was kept: cofre journal verify --since LINE. If a recovery point is lost for good, say so: cofre journal acknowledge POINT --why REASON"))
 			}
+		case isTaken(f):
+			taken = append(taken, f)
 		case strings.HasPrefix(f.Object, "cofre/seals/"):
 			seals = append(seals, f)
 		case !twice && strings.HasPrefix(f.Object, "kopia."):
@@ -52,6 +54,11 @@ func Of(res *verify.Result, url string) cofre.Message {
 	if len(stored) > 0 || !all {
 		ways = append(ways, ofStored(stored, all, url))
 	}
+	for _, f := range taken {
+		if way := putBack(f); !slices.ContainsFunc(ways, func(w cofre.Message) bool { return w.Text == way.Text }) {
+			ways = append(ways, way)
+		}
+	}
 	if format {
 		ways = append(ways, cofre.Say("verify.format", "put the format back from the printed recovery kit: cofre kit --restore FILE"))
 	}
@@ -65,6 +72,24 @@ func Of(res *verify.Result, url string) cofre.Message {
 		ways = append(ways, cofre.Say("verify.seal", "find out who has written to the storage: somebody without the password, or an older version of cofre. Then prove by decryption what is stored, and take these seals away, with: cofre seal"))
 	}
 	return cofre.Series(ways...)
+}
+
+// isTaken reports whether somebody took away what a person had said of WAL: a backup does not say it again.
+func isTaken(f cofre.Finding) bool {
+	return slices.ContainsFunc(f.Messages, func(m cofre.Message) bool {
+		switch m.Code {
+		case "wal.record_gone", "wal.requirement_gone", "wal.revocation_gone", "wal.requirement_journaled", "wal.revocation_journaled", "wal.acknowledgement_gone":
+			return true
+		}
+		return false
+	})
+}
+
+func putBack(f cofre.Finding) cofre.Message {
+	if m := f.Messages[0]; m.Code == "wal.acknowledgement_gone" {
+		return wal.AgainMessage(m)
+	}
+	return origin.PutBack(f.Object)
 }
 
 // ofStored is of what is stored for recovery points, and of WAL. A backup stores afresh what it reads again, and of WAL what the

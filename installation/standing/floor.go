@@ -16,6 +16,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/catalog"
 	"github.com/trustlayer/cofre/config"
+	"github.com/trustlayer/cofre/installation/walhealth"
 	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/postgres/pgdata"
 	"github.com/trustlayer/cofre/postgres/physical"
@@ -184,27 +185,22 @@ func (g *gathering) own(backups []recovery.BaseBackup) (own []recovery.BaseBacku
 
 // archived is what is archived of one system, and how much of it was stored since a moment in the repository itself.
 func archived(ctx context.Context, cfg *config.Config, all []held, system cofre.SystemID, size int64, backups []recovery.BaseBackup, since time.Time) (of status.Archived, added int64, err error) {
-	inventories := make([]*wal.Inventory, len(all))
-	var there []*wal.Inventory
+	there := make([]walhealth.Held, len(all))
 	for i, h := range all {
 		if all[i].err == nil {
-			inventories[i], all[i].err = wal.ReadInventory(ctx, h.store, system, size, walstore.Unlock(ctx, cfg, h.Repository, h.store))
+			there[i].Inventory, all[i].err = wal.ReadInventory(ctx, h.store, system, size, walstore.Unlock(ctx, cfg, h.Repository, h.store))
 		}
 		if i == 0 && all[0].err != nil {
 			return of, 0, all[0].err
 		}
-		if all[i].err == nil {
-			there = append(there, inventories[i])
-		}
+		there[i].URL, there[i].Err = h.URL, all[i].err
 	}
-	own := inventories[0]
-	segments := len(own.Segments)
-	var holdings []wal.Holding
-	if len(all) > 1 {
-		holdings = compare(all, inventories, wal.Together(there...))
-	}
+	own := there[0].Inventory
+	segments, holdings := len(own.Segments), walhealth.Compared(there)
 	for _, other := range there[1:] {
-		own.Merge(other)
+		if other.Err == nil {
+			own.Merge(other.Inventory)
+		}
 	}
 	own.Hear(backups)
 	of.Status = wal.StatusOf(own, backups)
@@ -217,21 +213,6 @@ func archived(ctx context.Context, cfg *config.Config, all []held, system cofre.
 		of.StoredAt = append(of.StoredAt, at)
 	}
 	return of, own.StoredSince(since), nil
-}
-
-func compare(all []held, inventories []*wal.Inventory, together *wal.Inventory) []wal.Holding {
-	var out []wal.Holding
-	for i, h := range all {
-		o := wal.Holding{URL: h.URL, Err: h.err}
-		if inv := inventories[i]; h.err == nil {
-			o.Segments, o.NewestAt, o.Missing = len(inv.Segments), inv.NewestAt, wal.Spans(wal.Missing(inv, together), inv.SegmentSize)
-			o.Damaged = inv.Unreadable()
-		} else {
-			o.Error = cofre.OneLine(h.err)
-		}
-		out = append(out, o)
-	}
-	return out
 }
 
 // storedAt is when the newest segment of a window was stored: everything that was committed before the server finished it can be recovered. Of a segment that is received

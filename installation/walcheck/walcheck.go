@@ -20,6 +20,7 @@ import (
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
 	reading "github.com/trustlayer/cofre/postgres/wal/check"
+	"github.com/trustlayer/cofre/postgres/wal/origin"
 	"github.com/trustlayer/cofre/verify"
 )
 
@@ -52,8 +53,11 @@ type Options struct {
 	Backups []recovery.BaseBackup
 	Sizes   map[cofre.SystemID]int64
 	Points  []cofre.RecoveryPoint // that say which WAL was there when they were published
-	Since   time.Time             // where the promised window begins; zero promises every moment
-	Proven  cofre.Proven          // what was read back before; nil remembers nothing: everything is read
+	Origins []origin.Witness      // of whom the repositories believe, beside the base backups
+	// Acknowledged are the gaps that a person is known to have acknowledged, in the repository itself.
+	Acknowledged map[cofre.SystemID][]wal.Acknowledgement
+	Since        time.Time    // where the promised window begins; zero promises every moment
+	Proven       cofre.Proven // what was read back before; nil remembers nothing: everything is read
 }
 
 // check is one look at all of them.
@@ -182,7 +186,10 @@ func (c *check) chains(ctx context.Context, l *look, unlock func() (wal.Identity
 		if err := inv.BelieveAs(ctx, unlock); err != nil {
 			return err
 		}
-		inv.Remember(c.Backups)
+		inv.Remember(c.Backups, c.Origins...)
+		if l.copy == "" {
+			inv.Recall(c.Acknowledged[system])
+		}
 		l.inventories[system] = inv
 		l.Segments += len(inv.Segments)
 		broken, err := reading.Chain(ctx, l.store, inv)

@@ -81,6 +81,9 @@ func unproven(systems []wal.Status) error {
 		for _, object := range of.Origin.Gone {
 			return cofre.WithHint(fmt.Errorf("%w: %s was there, and is not any more", cofre.ErrFindings, object), origin.PutBack(object))
 		}
+		for _, a := range of.Forgotten {
+			return cofre.WithHint(cofre.Fail(a.GoneMessage(of.System), cofre.ErrFindings), wal.AgainMessage(a.GoneMessage(of.System)))
+		}
 	}
 	return nil
 }

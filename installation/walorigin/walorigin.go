@@ -80,6 +80,9 @@ func Waits(all []Keys) (origin.Known, bool) {
 // Errors: cofre.ErrNotFound if none knows of one; those of List; the stores'.
 func Admit(ctx context.Context, cfg *config.Config, fingerprints []string) ([]cofre.WALOriginChanged, error) {
 	return each(ctx, cfg, fingerprints, cofre.OriginAdmitted, func(of Keys, k origin.Known) (bool, error) {
+		if back, err := of.set.Return(ctx, of.store, origin.NameOf(cofre.OriginAdmitted, k.ID)); back || err != nil {
+			return back, err
+		}
 		return origin.Admit(ctx, of.store, of.System, of.id.Secret(), k.Public(), k.Host, Who())
 	})
 }
@@ -92,6 +95,9 @@ func Revoke(ctx context.Context, cfg *config.Config, fingerprints []string, back
 	return each(ctx, cfg, fingerprints, cofre.OriginRevoked, func(of Keys, k origin.Known) (bool, error) {
 		if _, err := of.set.KeepLists(ctx, of.store, k); err != nil {
 			return false, err
+		}
+		if back, err := of.set.Return(ctx, of.store, origin.NameOf(cofre.OriginRevoked, k.ID)); back || err != nil {
+			return back, err
 		}
 		there, err := of.read(ctx, backups)
 		if err != nil {
@@ -119,7 +125,7 @@ func each(ctx context.Context, cfg *config.Config, fingerprints []string, change
 				return changed, errors.Join(err, unreached)
 			}
 			if isNew {
-				changed = append(changed, of.changed(change, k))
+				changed = append(changed, of.changed(ctx, change, k))
 			}
 		}
 		if !found && unreached == nil {
@@ -129,8 +135,11 @@ func each(ctx context.Context, cfg *config.Config, fingerprints []string, change
 	return changed, unreached
 }
 
-func (k Keys) changed(change cofre.OriginChange, of origin.Known) cofre.WALOriginChanged {
-	return cofre.WALOriginChanged{System: k.System, Repository: k.URL, Change: change, Key: of.Fingerprint, Host: of.Host, By: Who()}
+// changed says what was changed, with the record, for the journal to keep: whoever takes it away from the repository has not taken that.
+func (k Keys) changed(ctx context.Context, change cofre.OriginChange, of origin.Known) cofre.WALOriginChanged {
+	did := cofre.WALOriginChanged{System: k.System, Repository: k.URL, Change: change, Key: of.Fingerprint, Host: of.Host, By: Who(), Name: origin.NameOf(change, of.ID)}
+	did.Record, _ = origin.ReadRecord(ctx, k.store, k.System, did.Name) // without it the journal says what was changed all the same
+	return did
 }
 
 // AdmitOwn has the keys believed that lie in this host's own folder of state: whoever runs this has the password and that folder, and needs
@@ -163,7 +172,7 @@ func AdmitOwn(ctx context.Context, cfg *config.Config, where func(Keys) bool) (c
 			}
 			if isNew {
 				k.Host = o.Host
-				did := of.changed(cofre.OriginAdmitted, k)
+				did := of.changed(ctx, cofre.OriginAdmitted, k)
 				did.Own = true
 				changed = append(changed, did)
 			}
@@ -230,6 +239,13 @@ func Require(ctx context.Context, cfg *config.Config, backups []recovery.BaseBac
 		}
 	}
 	for i, of := range all {
+		back, err := of.set.Return(ctx, of.store, origin.RequiredName)
+		if err != nil {
+			return changed, err
+		}
+		if back {
+			changed = append(changed, of.changed(ctx, cofre.OriginRequired, origin.Known{}))
+		}
 		for _, a := range found[i].acknowledged {
 			if err := a.Sign(ctx, of.store, of.id, of.System); err != nil {
 				return changed, err
@@ -241,7 +257,7 @@ func Require(ctx context.Context, cfg *config.Config, backups []recovery.BaseBac
 			return changed, err
 		}
 		if isNew {
-			changed = append(changed, of.changed(cofre.OriginRequired, origin.Known{}))
+			changed = append(changed, of.changed(ctx, cofre.OriginRequired, origin.Known{}))
 		}
 	}
 	return changed, nil
@@ -262,6 +278,10 @@ func Diagnose(ctx context.Context, cfg *config.Config) (looked []cofre.Diagnosis
 	}
 	all, _ := List(ctx, cfg) // what keeps a repository from being read is said of it
 	for _, of := range all {
+		for _, object := range of.Gone {
+			looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.wal_origin", "cluster: origin of WAL"), false,
+				cofre.Say("doctor.record_gone", "{{.url}}: {{.object}} was there, and is not any more: this host goes by it all the same", "url", of.URL, "object", object), origin.PutBack(object)))
+		}
 		if k, ok := Waits([]Keys{of}); ok {
 			looked = append(looked, cofre.NewDiagnosis(cofre.Say("doctor.wal_origin", "cluster: origin of WAL"), !of.Required,
 				cofre.Say("doctor.key_waits", "{{.url}}: host {{.host}} signs WAL with a key that nobody has admitted; if the host says the same fingerprint: cofre wal admit {{.fingerprint}}", "url", of.URL, "host", k.Host, "fingerprint", k.Fingerprint),
@@ -277,22 +297,18 @@ func Who() string {
 	return by.User + "@" + by.Host
 }
 
-// StillSaid refuses to go on if signatures were required when a base backup was taken, or a key had been revoked, and the repository does not say so any more: whoever may
-// write to it could take the record away, and cannot change what a base backup says.
+// StillSaid refuses to go on if signatures were required when a base backup was taken, or a key had been revoked, or another witness says so, and the repository does not say so
+// any more: whoever may write to it could take the record away, and cannot change what a base backup says.
 //
 // Errors: cofre.ErrRefused, with what to do; those of Identity.Origins.
-func StillSaid(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup) error {
+func StillSaid(ctx context.Context, id wal.Identity, system cofre.SystemID, backups []recovery.BaseBackup, others ...origin.Witness) error {
 	origins, err := id.Origins(ctx, system)
 	if err != nil || origins == nil {
 		return err
 	}
-	taken := wal.TakenAway(origins, backups)
-	if point, ok := taken[origin.RequiredObject(system)]; ok {
-		return cofre.WithHint(fmt.Errorf("signatures of WAL were required when base backup %s was taken, and the repository does not say so any more: %w", point, cofre.ErrRefused),
-			origin.PutBack(origin.RequiredObject(system)))
-	}
-	for _, object := range slices.Sorted(maps.Keys(taken)) {
-		return cofre.WithHint(fmt.Errorf("a key that signs WAL had been revoked when base backup %s was taken, and the repository does not hold %s any more: %w", taken[object], object, cofre.ErrRefused), origin.PutBack(object))
+	missing := origins.Missing(slices.Concat(wal.Witnesses(backups, system), others))
+	for _, object := range slices.Sorted(maps.Keys(missing)) {
+		return cofre.WithHint(cofre.Fail(missing[object], cofre.ErrRefused), origin.PutBack(object))
 	}
 	return nil
 }

@@ -83,6 +83,26 @@ func believing(cfg *config.Config, r config.Repository, st cofre.Store, id wal.I
 	})
 }
 
+// Recall has this host take records of a repository for seen that the journal has kept: it goes by them then as by those that it has read there itself. What nobody
+// said who has the password is left out. One that has no folder of state remembers nothing.
+func Recall(cfg *config.Config, r config.Repository, system cofre.SystemID, secret string, kept origin.Records) {
+	folder := OriginFolder(cfg)
+	if folder == "" {
+		return
+	}
+	file := filepath.Join(folder, "seen-"+nameOf(r.URL, system))
+	seen := origin.Records{}
+	if b, err := inside.ReadFile(file); err == nil && json.Unmarshal(b, &seen) != nil {
+		seen = origin.Records{}
+	}
+	for name, b := range kept {
+		if origin.IsRecord(b, system, name, secret) {
+			seen[name] = b
+		}
+	}
+	remember(file, seen)
+}
+
 // seenFor is how long a recovery takes what it has read of whom a repository believes for what that says, before it asks again.
 const seenFor = 10 * time.Minute
 

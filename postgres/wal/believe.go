@@ -263,27 +263,48 @@ func (inv *Inventory) BelieveAs(ctx context.Context, unlock func() (Identity, er
 	return err
 }
 
-// Remember holds Origins against base backups, also for a machine that has not seen the record: whoever may write to the repository could
+// Remember holds Origins against base backups and other witnesses, also for a machine that has not seen the record: whoever may write to the repository could
 // have taken it away. BelieveAs comes first.
-func (inv *Inventory) Remember(backups []recovery.BaseBackup) {
+func (inv *Inventory) Remember(backups []recovery.BaseBackup, others ...origin.Witness) {
 	if inv.Origins != nil {
-		inv.TakenAway = TakenAway(inv.Origins, backups)
+		inv.TakenAway = inv.Origins.Missing(slices.Concat(Witnesses(backups, inv.SystemID), others))
 	}
 }
 
-// TakenAway are the records, as objects, that a repository held when base backups were taken, and of which neither it nor this host says anything.
-func TakenAway(origins *origin.Set, backups []recovery.BaseBackup) map[string]cofre.PointID {
-	taken := map[string]cofre.PointID{}
-	if point, signed := recovery.SignedFor(backups, origins.System); signed && !origins.Required {
-		taken[origin.RequiredObject(origins.System)] = point
+// Witnesses are the base backups of a system that say what its archive believed when they were taken.
+func Witnesses(backups []recovery.BaseBackup, system cofre.SystemID) (all []origin.Witness) {
+	if point, signed := recovery.SignedFor(backups, system); signed {
+		all = append(all, origin.Witness{System: system, Said: cofre.Say("wal.requirement_gone", "signatures of WAL were required when base backup {{.point}} was taken, and the repository does not say so any more", "point", point)})
 	}
-	for id, point := range recovery.RevokedFor(backups, origins.System) {
-		// Of a key that is not believed nothing was gained; a copy may never have known it.
-		if k, ok := origins.Find(id); ok && k.State == origin.Admitted {
-			taken[origin.RevokedObject(origins.System, id)] = point
+	for id, point := range recovery.RevokedFor(backups, system) {
+		all = append(all, origin.Witness{System: system, Key: id, Said: cofre.Say("wal.revocation_gone", "a key that signs WAL had been revoked when base backup {{.point}} was taken, and the repository does not say so any more", "point", point)})
+	}
+	return all
+}
+
+// Recall holds the acknowledgements against those that the journal says were made: what was removed explains no gap any more, and is named. One that is there and
+// that nobody believes is named as that.
+func (inv *Inventory) Recall(journaled []Acknowledgement) {
+	for _, a := range journaled {
+		same := func(b Acknowledgement) bool { return a.From == b.From && a.To == b.To }
+		object := gapName(inv.SystemID, a.From, a.To)
+		if !slices.ContainsFunc(inv.Acknowledged, same) && !slices.ContainsFunc(inv.Forgotten, same) && !slices.ContainsFunc(inv.Unread, func(u Unread) bool { return u.Object == object }) {
+			inv.Forgotten = append(inv.Forgotten, a)
 		}
 	}
-	return taken
+}
+
+// Object is where the acknowledgement lies of a gap in WAL of a system.
+func (a Acknowledgement) Object(system cofre.SystemID) string { return gapName(system, a.From, a.To) }
+
+// GoneMessage is what is said of an acknowledgement that is not there any more.
+func (a Acknowledgement) GoneMessage(system cofre.SystemID) cofre.Message {
+	return cofre.Say("wal.acknowledgement_gone", "the journal says that the gap {{.from}} to {{.to}} of system {{.system}} was acknowledged, and the acknowledgement is not there any more: somebody who can write to the repository took it away", "from", a.From, "to", a.To, "system", system)
+}
+
+// AgainMessage is what to do about what GoneMessage says.
+func AgainMessage(gone cofre.Message) cofre.Message {
+	return cofre.Say("wal.acknowledge_again", "cofre journal list names the entry, and cofre journal show NO who acknowledged it and why; then say it again: cofre wal acknowledge {{.from}} {{.to}} --system {{.system}} --why …", "from", gone.Args["from"], "to", gone.Args["to"], "system", gone.Args["system"])
 }
 
 // judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.

@@ -27,8 +27,10 @@ type Inventory struct {
 	Notes        []Note // what archivers have left, oldest file first
 	Unread       []Unread
 	Origins      *origin.Set // who is believed, before ReadChain; nil believes everything
-	// TakenAway are records, as objects, that the repository does not hold any more, with the base backup that was taken when it did.
-	TakenAway map[string]cofre.PointID
+	// TakenAway are records, as objects, that the repository does not hold any more, with what a witness says of each.
+	TakenAway map[string]cofre.Message
+	// Forgotten are acknowledgements that the journal knows of, and that are not there any more.
+	Forgotten []Acknowledgement
 	Refusals  []error // what is not believed of the segments that ReadChain has looked at
 	Unproven  int     // how many segments nobody has signed who is believed, of those that ReadChain has looked at
 	Unlinked  int     // how many segments say nothing of their neighbours, of those that ReadChain has looked at
@@ -503,14 +505,16 @@ type Status struct {
 	// Orphans are timelines that nothing is recovered along, because their history is not archived.
 	Orphans []cofre.Timeline `json:"timelines_without_history,omitempty"`
 	// Alone are base backups that no archived WAL continues, and that carry the WAL to their own end.
-	Alone    []cofre.PointID `json:"self_contained_base_backups,omitempty"`
-	Refused  []Note          `json:"refused,omitempty"`    // files that were offered, and are not in the archive
-	Unread   []Unread        `json:"unreadable,omitempty"` // objects beside the segments that say nothing any more
-	Origin   Origin          `json:"origin"`
-	Unlinked int             `json:"unlinked_segments,omitempty"` // segments of before, which say nothing of their neighbours
-	Segments int             `json:"segments"`
-	Bytes    int64           `json:"stored_bytes"`
-	NewestAt time.Time       `json:"newest_at"`
+	Alone   []cofre.PointID `json:"self_contained_base_backups,omitempty"`
+	Refused []Note          `json:"refused,omitempty"`    // files that were offered, and are not in the archive
+	Unread  []Unread        `json:"unreadable,omitempty"` // objects beside the segments that say nothing any more
+	// Forgotten are acknowledgements that the journal knows of, and that are not there any more.
+	Forgotten []Acknowledgement `json:"acknowledgements_gone,omitempty"`
+	Origin    Origin            `json:"origin"`
+	Unlinked  int               `json:"unlinked_segments,omitempty"` // segments of before, which say nothing of their neighbours
+	Segments  int               `json:"segments"`
+	Bytes     int64             `json:"stored_bytes"`
+	NewestAt  time.Time         `json:"newest_at"`
 	// Repositories is what each of them holds, the first of them this one; empty if there are no copies.
 	Repositories []Holding `json:"repositories,omitempty"`
 }
@@ -520,7 +524,7 @@ func StatusOf(inv *Inventory, backups []recovery.BaseBackup) Status {
 	r := recovery.Windows(backups, &inv.WAL)
 	s := Status{
 		System: inv.SystemID, Windows: r.Windows,
-		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Origin: inv.origin(), Orphans: inv.unheard(),
+		Segments: len(inv.Segments), Bytes: inv.Bytes, NewestAt: inv.NewestAt, Unlinked: inv.Unlinked, Unread: inv.Unread, Forgotten: inv.Forgotten, Origin: inv.origin(), Orphans: inv.unheard(),
 	}
 	for _, b := range backups {
 		switch {

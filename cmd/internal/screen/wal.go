@@ -68,7 +68,7 @@ func (s *Screen) showWAL(of wal.Status) {
 	for _, n := range of.Refused {
 		s.Say(cofre.Say("wal.refused", "refused: {{.what}}", "what", recovery.Told(n.Offered())))
 	}
-	s.showOrigin(of.Origin)
+	s.showOrigin(of)
 	for _, u := range of.Unread {
 		s.Say(cofre.Say("wal.unread", "cannot be read: {{.error}}", "error", u.Err))
 	}

@@ -40,7 +40,8 @@ func stateOfKey(state origin.State) cofre.Message {
 }
 
 // showOrigin says what of the WAL nobody vouches for.
-func (s *Screen) showOrigin(o wal.Origin) {
+func (s *Screen) showOrigin(of wal.Status) {
+	o := of.Origin
 	if o.Unknown > 0 {
 		s.Say(cofre.SayN("wal.unknown_origin", o.Unknown, "1 segment is of unknown origin: no admitted key has signed it", "{{.n}} segments are of unknown origin: no admitted key has signed them"))
 	}
@@ -52,5 +53,8 @@ func (s *Screen) showOrigin(o wal.Origin) {
 	}
 	for _, object := range o.Gone {
 		s.Say(cofre.Say("wal.record_was_taken", "{{.object}} was there, and is not any more: this host goes by it all the same", "object", object))
+	}
+	for _, a := range of.Forgotten {
+		s.Say(a.GoneMessage(of.System))
 	}
 }

@@ -65,15 +65,14 @@ func Chain(ctx context.Context, st cofre.Store, inv *wal.Inventory) ([]cofre.Fin
 	}
 	if inv.Origins != nil {
 		for _, object := range inv.Origins.Gone {
-			all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.record_gone", "this host has seen it, and the repository does not hold it any more: what it says is believed here, and by nobody who has not seen it")))
+			all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(cofre.Say("wal.record_gone", "this host has seen it, or its journal has it, and the repository does not hold it any more: what it says is believed here")))
 		}
 	}
-	for object, p := range inv.TakenAway {
-		said := cofre.Say("wal.requirement_gone", "signatures of WAL were required when base backup {{.point}} was taken, and the repository does not say so any more", "point", p)
-		if object != origin.RequiredObject(inv.SystemID) {
-			said = cofre.Say("wal.revocation_gone", "a key that signs WAL had been revoked when base backup {{.point}} was taken, and the repository does not say so any more", "point", p)
-		}
+	for object, said := range inv.TakenAway {
 		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: object}.Saying(said))
+	}
+	for _, a := range inv.Forgotten {
+		all = append(all, cofre.Finding{Check: string(cofre.LevelStructure), Kind: cofre.KindCluster, Object: a.Object(inv.SystemID)}.Saying(a.GoneMessage(inv.SystemID)))
 	}
 	slices.SortFunc(all, func(a, b cofre.Finding) int { return strings.Compare(a.Object, b.Object) })
 	return all, nil

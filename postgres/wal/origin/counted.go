@@ -31,16 +31,28 @@ func Sum(object, statement string) string {
 // CountedFolder is where the lists of a system lie: not where the records do, which every command reads.
 func CountedFolder(system cofre.SystemID) string { return "wal/" + system.String() + "/counted/" }
 
+// copyFolder is where each list lies a second time. Nothing asks for it while the first is whole: revocations of before have none.
+func copyFolder(system cofre.SystemID) string { return "wal/" + system.String() + "/counted.copy/" }
+
 // Lists reads a list by its hash.
 //
 // Errors: cofre.ErrNotFound and cofre.ErrCorrupt if there is none; the store's.
 type Lists func(ctx context.Context, hash string) ([]byte, error)
 
-// ReadList reads a list from a store.
+// ReadList reads a list from a store, or its copy.
 //
-// Errors: those of Lists.
+// Errors: those of Lists, as of the list itself.
 func ReadList(ctx context.Context, st cofre.Store, system cofre.SystemID, hash string) ([]byte, error) {
-	object := CountedFolder(system) + hash
+	b, err := readList(ctx, st, CountedFolder(system)+hash, hash)
+	if errors.Is(err, cofre.ErrNotFound) || errors.Is(err, cofre.ErrCorrupt) {
+		if other, otherErr := readList(ctx, st, copyFolder(system)+hash, hash); otherErr == nil {
+			return other, nil
+		}
+	}
+	return b, err
+}
+
+func readList(ctx context.Context, st cofre.Store, object, hash string) ([]byte, error) {
 	b, err := bounded.Read(ctx, st, object, recordSize)
 	if err == nil && !IsList(b, hash) {
 		err = fmt.Errorf("%s is another list: %w", object, cofre.ErrCorrupt)
@@ -69,8 +81,10 @@ func writeLists(ctx context.Context, st cofre.Store, system cofre.SystemID, sums
 		}
 		sum := sha256.Sum256(b)
 		hash := hex.EncodeToString(sum[:])
-		if err := keepList(ctx, st, CountedFolder(system)+hash, hash, b); err != nil {
-			return nil, err
+		for _, folder := range []string{copyFolder(system), CountedFolder(system)} {
+			if err := keepList(ctx, st, folder+hash, hash, b); err != nil {
+				return nil, err
+			}
 		}
 		if lists == nil {
 			lists = map[string]string{}
@@ -148,7 +162,7 @@ func (s *Set) list(ctx context.Context, hash string) (map[string]string, error) 
 	return sums, nil
 }
 
-// Lost are the lists that a repository does not hold any more, or that are others there, and that this host has kept. What it has not kept, whoever needs it says.
+// Lost are the lists that a repository does not hold any more, or that are others there, and of which there is a copy, or this host has kept them. What nobody has kept, whoever needs it says.
 //
 // Errors: the store's.
 func (s *Set) Lost(ctx context.Context, st cofre.Store) (objects []string, err error) {
@@ -164,12 +178,12 @@ func (s *Set) Lost(ctx context.Context, st cofre.Store) (objects []string, err e
 	return objects, nil
 }
 
-// KeepLists stores the lists of a revoked key that a store has lost, as this host has kept them, and returns the objects. What nobody has is left to whoever needs it.
+// KeepLists stores the lists of a revoked key that a store has lost, from its copies or as this host has kept them, and returns the objects. What nobody has is left to whoever needs it.
 //
 // Errors: the store's.
 func (s *Set) KeepLists(ctx context.Context, st cofre.Store, k Known) (stored []string, err error) {
 	err = s.lost(ctx, st, k, func(object, hash string, kept []byte) error {
-		if err := keepList(ctx, st, object, hash, kept); err != nil {
+		if err := errors.Join(keepList(ctx, st, object, hash, kept), keepList(ctx, st, copyFolder(s.System)+hash, hash, kept)); err != nil {
 			return err
 		}
 		stored = append(stored, object)
@@ -178,7 +192,7 @@ func (s *Set) KeepLists(ctx context.Context, st cofre.Store, k Known) (stored []
 	return stored, err
 }
 
-// lost finds the lists of a revoked key that a store has lost, and that this host has kept.
+// lost finds the lists of a revoked key that a store has lost, and that there are otherwise.
 //
 // Errors: the store's; that of found.
 func (s *Set) lost(ctx context.Context, st cofre.Store, k Known, found func(object, hash string, kept []byte) error) error {
@@ -186,7 +200,7 @@ func (s *Set) lost(ctx context.Context, st cofre.Store, k Known, found func(obje
 		return nil
 	}
 	for _, hash := range slices.Sorted(maps.Values(k.revoked.Lists)) {
-		_, err := ReadList(ctx, st, s.System, hash)
+		_, err := readList(ctx, st, CountedFolder(s.System)+hash, hash)
 		if err == nil {
 			continue
 		}

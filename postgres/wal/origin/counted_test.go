@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,8 +147,18 @@ func TestAListThatIsGoneOrAnother(t *testing.T) {
 			r := revoked(t, true)
 			lists := r.lists(t)
 			spoil(t, r.st, lists[0])
-			refused := 0
 			s := r.set(t, nil)
+			for file := range r.sums { // a copy of the list is there
+				if got := r.judge(t, s, file, "as it was "+file); got != "known" {
+					t.Fatalf("%s: %s", file, got)
+				}
+			}
+			if lost, err := s.Lost(t.Context(), r.st); err != nil || !slices.Equal(lost, lists[:1]) {
+				t.Errorf("lost %v, %v", lost, err)
+			}
+			spoil(t, r.st, strings.Replace(lists[0], "/counted/", "/counted.copy/", 1))
+			refused := 0
+			s = r.set(t, nil)
 			for file := range r.sums {
 				switch got := r.judge(t, s, file, "as it was "+file); got {
 				case "known":

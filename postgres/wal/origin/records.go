@@ -172,11 +172,11 @@ func RevokedObject(system cofre.SystemID, id string) string { return Folder(syst
 func PutBack(object string) cofre.Message {
 	switch {
 	case strings.HasSuffix(object, ".revoked"):
-		return cofre.Say("origin.revocation_taken", "somebody who can write to the repository took it away: put it back from a copy of the repository. On a machine that has not seen it, cofre wal admit --revoke takes for what counts what is there now, also what was put there since")
+		return cofre.Say("origin.revocation_taken", "somebody who can write to the repository took it away: cofre wal admit --revoke with the fingerprint of the key stores it again as it was, on a host that has seen it or if the journal has it; cofre wal admit lists the keys. Where nobody has it, put it back from a copy of the repository: what is there now, also what was put there since, would count then")
 	case strings.Contains(object, "/counted/"):
 		return cofre.Say("origin.list_taken", "somebody who can write to the repository took it away, and this host has kept it: cofre wal admit --revoke with the fingerprint of the revoked key stores it again; cofre wal admit lists the keys")
 	}
-	return cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or have it said again with: cofre wal admit")
+	return cofre.Say("origin.taken_away", "somebody who can write to the repository took it away: put it back from a copy of the repository, or store it again, as this host knows it, with: cofre wal admit, its key, or --require")
 }
 
 // NewSet says who is believed, by what a repository says now and what this host has seen of it before. secret is what only the password opens.
