@@ -26,6 +26,7 @@ type History struct {
 	read     time.Time // when everything was to be read back last
 	covered  *Coverage
 	proven   map[component]proof
+	attempts []attempt // at backups
 	drills   []drills.Drill
 	drilled  map[component]drills.Drill // the newest drill of each, if it found nothing
 }
@@ -53,6 +54,7 @@ func (h *History) Take(e journal.Numbered) {
 	if b.Installation != h.Installation {
 		return
 	}
+	h.tried(b)
 	switch b.Event {
 	case journal.EventPublished:
 		h.backup = &Run{ID: b.Run, Kind: cofre.RunBackup, At: b.At, Code: cofre.CodeOK, Point: b.Point}

@@ -82,8 +82,10 @@ type Status struct {
 	// UnknownBefore is since when this machine knows the journal, if nobody vouches for what was before: whether anything was taken back then is not known.
 	UnknownBefore time.Time `json:"past_unknown_before,omitzero"`
 	// Ending are the holds that end within HoldNotice: what they keep expires then.
-	Ending   []cofre.Hold `json:"holds_ending"`
-	Findings []Finding    `json:"findings"` // the worst first
+	Ending []cofre.Hold `json:"holds_ending"`
+	// Breaches are the times in which an objective was not reached, by the journal.
+	Breaches []Breach  `json:"breaches"`
+	Findings []Finding `json:"findings"` // the worst first
 }
 
 // Finding is something to act on.
@@ -153,6 +155,7 @@ func Of(in Input) *Status {
 	for _, c := range in.Sources {
 		s.Sources = append(s.Sources, newJudged(&in, s, c).source())
 	}
+	s.Breaches = s.breaches(in)
 	for _, h := range in.Holds {
 		if !h.Until.IsZero() && !h.Until.After(in.Now) {
 			continue
