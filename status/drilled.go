@@ -26,14 +26,10 @@ type Drilled struct {
 }
 
 func drilledOf(d drills.Drill) *Drilled {
-	out := &Drilled{
+	return &Drilled{
 		At: d.At, Run: d.Run, Point: d.Point, Drawn: d.Drawn, Red: d.Red(), Findings: max(d.Findings, d.Differ+d.Wrong), Depth: d.Depth, Bytes: d.Bytes, Took: d.Took(),
-		Recovery: d.Recovery(), Steps: []cofre.DrillStep{},
+		Recovery: d.Recovery(), Steps: append([]cofre.DrillStep{}, d.InOrder()...),
 	}
-	for _, s := range d.InOrder() {
-		out.Steps = append(out.Steps, s)
-	}
-	return out
 }
 
 // Recovery is how long it takes to bring a source back.
