@@ -246,10 +246,13 @@ type DrillStage string
 
 // The steps, in their order.
 const (
-	DrillServer  DrillStage = "server"  // made and started
-	DrillRestore DrillStage = "restore" // the bytes are there, indexes and constraints made
-	DrillCompare DrillStage = "compare"
-	DrillAsk     DrillStage = "ask"
+	DrillServer    DrillStage = "server"    // made and started
+	DrillRestore   DrillStage = "restore"   // the bytes are there, indexes and constraints made
+	DrillCompare   DrillStage = "compare"   // with what was captured
+	DrillRecover   DrillStage = "recover"   // a cluster is at its moment, promoted
+	DrillPages     DrillStage = "pages"     // their checksums
+	DrillStructure DrillStage = "structure" // of tables and indexes
+	DrillAsk       DrillStage = "ask"
 )
 
 // CoverageFacts are how much of what is stored was read back.

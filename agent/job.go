@@ -73,9 +73,7 @@ func Jobs(cfg *config.Config) []Job {
 	add("prune", cofre.RunPrune, cfg.Serve.Prune.Or(usualPrune), 0, of)
 	add("verify", cofre.RunVerify, cfg.Serve.Verify.Or(usualVerify), 0, of)
 	for _, kind := range sources.Configured(cfg) {
-		if sources.Drilled(kind) {
-			add("drill-"+string(kind), cofre.RunDrill, cfg.Serve.Drill.Schedule.Schedule, 0, sources.ID(cfg, kind))
-		}
+		add("drill-"+string(kind), cofre.RunDrill, cfg.Serve.Drill.Schedule.Schedule, 0, sources.ID(cfg, kind))
 	}
 	return all
 }

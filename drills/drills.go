@@ -47,7 +47,7 @@ func (d Drill) Stored() bool { return d.Differ > 0 || d.Findings > d.Wrong }
 // Took is how long it took.
 func (d Drill) Took() time.Duration { return d.At.Sub(d.BeganAt) }
 
-// Recovery is how long a recovery of what it restored takes: its steps without its questions.
+// Recovery is how long a recovery of what it restored takes: its steps without what only looks at it.
 func (d Drill) Recovery() time.Duration { return d.fixed() + d.byBytes() }
 
 // fixed is what does not grow with what is restored.
@@ -55,7 +55,9 @@ func (d Drill) fixed() time.Duration { return step(d.Steps[cofre.DrillServer]) }
 
 func (d Drill) byBytes() (sum time.Duration) {
 	for stage, ms := range d.Steps {
-		if stage != cofre.DrillServer && stage != cofre.DrillAsk { // what a later version has as well is part of a recovery: it is rather said to be long
+		switch stage {
+		case cofre.DrillServer, cofre.DrillPages, cofre.DrillStructure, cofre.DrillAsk:
+		default: // what a later version has as well is part of a recovery: it is rather said to be long
 			sum += step(ms)
 		}
 	}
@@ -96,7 +98,7 @@ func Open(all []Drill) (now, older []Drill) {
 
 // InOrder are its steps, in the order in which they are done.
 func (d Drill) InOrder() (all []cofre.DrillStep) {
-	for _, stage := range []cofre.DrillStage{cofre.DrillServer, cofre.DrillRestore, cofre.DrillCompare, cofre.DrillAsk} {
+	for _, stage := range []cofre.DrillStage{cofre.DrillServer, cofre.DrillRestore, cofre.DrillCompare, cofre.DrillRecover, cofre.DrillPages, cofre.DrillStructure, cofre.DrillAsk} {
 		if ms, ok := d.Steps[stage]; ok {
 			all = append(all, cofre.DrillStep{Step: stage, Took: step(ms)})
 		}

@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/trustlayer/cofre"
@@ -10,7 +11,7 @@ import (
 	"github.com/trustlayer/cofre/observe"
 )
 
-// Drill restores a database, files or objects to a place of its own, which touches nothing real, compares it with what was captured, and asks a database what
+// Drill restores a database, a cluster, files or objects to a place of its own, which touches nothing real, compares it with what was captured, and asks a database what
 // the configuration asks. Nothing is left, also of drills that were killed.
 //
 // Errors: those of drilling.Job.Drill, with the result; those of the repository and its catalog.
@@ -19,7 +20,7 @@ func (in *Installation) Drill(ctx context.Context, kind cofre.Kind, o drilling.O
 	defer func() { err = end(err) }()
 	d, err := in.drillOf(ctx, kind, o)
 	if err != nil {
-		return nil, err
+		return d.Unreachable(err)
 	}
 	return d.Drill(ctx)
 }
@@ -48,27 +49,26 @@ func (in *Installation) CleanDrills(ctx context.Context) ([]drilling.Record, err
 }
 
 func (in *Installation) drillOf(ctx context.Context, kind cofre.Kind, o drilling.Options) (drilling.Job, error) {
-	d := drilling.Job{Options: o, Questions: drilling.Questions(in.cfg.Drill), Observer: in.observer}
+	d := drilling.Job{Options: o, Questions: drilling.Questions(in.cfg.Drill), Observer: in.observer, Of: cofre.SourceID{Installation: in.cfg.Name, Kind: kind, Name: cmp.Or(o.Source, string(kind))}}
 	d.Rooms.Folder = in.cfg.Drill.Directory
 	var err error
 	if d.Rooms.State, err = in.cfg.StateFolder(); err != nil {
 		return d, err
 	}
+	d.Point = cmp.Or(d.Point, catalog.Latest)
 	if o.Point == drilling.Random {
 		_, cat, err := in.open(ctx)
 		if err != nil {
 			return d, err
 		}
 		want := catalog.Want{Installation: in.cfg.Name, Kind: kind, Name: o.Source}
-		d.Point, d.Drawn, err = drilling.Draw(cat, want, func() (string, error) {
-			k, err := in.knownJournal(ctx, "")
-			if err != nil {
-				return "", err
-			}
-			_, newest, err := k.Newest(ctx)
-			return newest, err
-		})
+		d.Point, d.Drawn, err = drilling.Draw(cat, want, func() (string, error) { return in.newestCheckpoint(ctx) })
 		if err != nil {
+			return d, err
+		}
+	}
+	if kind == cofre.KindCluster {
+		if err := in.drillRecovery(ctx, &d); err != nil {
 			return d, err
 		}
 	}

@@ -231,6 +231,15 @@ func ExplainProgram(err error, said string) error {
 	return cofre.WithHint(&failure{err.Error(), cofre.ErrUnreachable, err}, cut())
 }
 
+// Refused is what a server has said against something, if it did, and the session is not what is gone.
+func Refused(err error) (said string, ok bool) {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || IsConnectionLost(err) {
+		return "", false
+	}
+	return refused.Message, true
+}
+
 // IsConnectionLost reports whether err says that the session is gone: the server ended it, or the network did. A server that
 // ends a session says so as FATAL or PANIC; as an ERROR it says that another server, of a foreign table, could not be reached.
 func IsConnectionLost(err error) bool {

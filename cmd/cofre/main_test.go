@@ -91,7 +91,8 @@ type scriptTest struct{}
 func testOf(ts *testscript.TestScript) testing.TB { return ts.Value(scriptTest{}).(testing.TB) }
 
 // postgres: a database of the script's own on a real server; $DBURL leads to it and $DB is its name. "postgres own"
-// starts a server of the script's own, and $PGPID is its postmaster; "own archiving" one with archive_mode on.
+// starts a server of the script's own, and $PGPID is its postmaster; "own archiving" one with archive_mode on,
+// "own archiving checksums" one whose pages have checksums, too.
 func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 	t := testOf(ts)
 	var opts []testkit.Option
@@ -99,6 +100,9 @@ func cmdPostgres(ts *testscript.TestScript, _ bool, args []string) {
 		opts = append(opts, testkit.Conf("wal_keep_size = 512MB"))
 		if len(args) > 1 {
 			opts = append(opts, testkit.Conf("archive_mode = on"))
+		}
+		if len(args) > 2 {
+			opts = append(opts, testkit.InitArgs("--data-checksums"))
 		}
 	}
 	major, err := strconv.Atoi(ts.Getenv("MAJOR"))

@@ -34,7 +34,9 @@ type Result struct {
 	Plan    *cofre.Plan      `json:"plan,omitempty"`
 	Depth   cofre.DrillDepth `json:"depth,omitempty"`
 	Proof   *cofre.Proof     `json:"proof,omitempty"`
-	Answers []drilled.Answer `json:"answers"`
+	// Recovery is where that of a cluster ended; nil of what is none.
+	Recovery *Recovered       `json:"recovery,omitempty"`
+	Answers  []drilled.Answer `json:"answers"`
 
 	Findings []cofre.Finding   `json:"findings"`
 	Steps    []cofre.DrillStep `json:"steps"`
@@ -121,6 +123,8 @@ type Drill struct {
 	server    *throwaway.Server
 	component logical.Component
 	muted     *drilled.Muted
+	cluster   *cluster // nil of what is none
+	database  string   // of a cluster, that is asked
 	cofre.Target
 }
 
@@ -206,6 +210,9 @@ func (d *Drill) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*
 	if err != nil {
 		return nil, err
 	}
+	if d.cluster != nil {
+		return d.planCluster(plan), nil
+	}
 	if d.server == nil {
 		return d.titled(plan), nil
 	}
@@ -215,21 +222,28 @@ func (d *Drill) Plan(ctx context.Context, c cofre.Component, tree cofre.Tree) (*
 	return d.around(own, plan), nil
 }
 
+// staying are notes on a restore about what stays on a server, or a directory, that stays.
+var staying = []string{"database.roles_stay", "database.interrupted", "library.quarantine", "library.left", "library.not_known", "cluster.auto_conf"}
+
 // around puts the steps of a restore between what comes before and after it.
 func (d *Drill) around(own, plan *cofre.Plan) *cofre.Plan {
 	own.Point, own.Bytes, own.Problems = plan.Point, plan.Bytes, plan.Problems
 	own.Steps, own.Messages = append(own.Steps, plan.Steps...), append(own.Messages, plan.Messages...)
 	for _, note := range plan.Notes {
 		m := plan.Messages.Of(note)
-		if m.Code != "database.roles_stay" && m.Code != "database.interrupted" { // of what stays on a server that stays
+		if !slices.Contains(staying, m.Code) {
 			own.Note(m)
 		}
 	}
-	if n := len(d.o.Questions); n > 0 && d.server != nil {
+	if d.cluster != nil {
+		own.Do(cofre.Say("step.check", "check"), cofre.Say("drill.step_look", "pages, tables and indexes, and each database"), cofre.Message{})
+	}
+	serves := d.server != nil || d.cluster != nil
+	if n := len(d.o.Questions); n > 0 && serves {
 		own.Do(cofre.Say("step.ask", "ask"), cofre.SayN("drill.step_questions", n, "1 question of the configuration", "{{.n}} questions of the configuration"), cofre.Message{})
 	}
 	all := cofre.Say("drill.step_folder", "the folder")
-	if d.server != nil {
+	if serves {
 		all = cofre.Say("drill.step_all", "the server and its folder")
 	}
 	if d.o.Keep > 0 {
@@ -312,6 +326,12 @@ func (d *Drill) Run(ctx context.Context, repo Repository, req restore.Request) e
 	res, err := restore.Run(ctx, repo, req)
 	d.Result.Plan, d.Result.Proof = res.Plan, res.Proof
 	database := d.component.Facts.Database.Name
+	if err == nil && d.cluster != nil {
+		if err := d.inspect(ctx, res.Proof); err != nil {
+			return err
+		}
+		database = d.database
+	}
 	switch {
 	case res.Kept != nil:
 		database = res.Kept.Name
@@ -331,7 +351,9 @@ func (d *Drill) Run(ctx context.Context, repo Repository, req restore.Request) e
 	}
 	d.Result.Depth = depthOf(res.Proof)
 	for _, c := range res.Proof.Differing().Checks {
-		d.find(c)
+		if d.cluster == nil { // what a cluster has is found one by one
+			d.find(c)
+		}
 	}
 	for _, c := range res.Proof.Accepted() { // by reasons of the restore's own
 		d.o.Observer.Observe(cofre.Event{Type: cofre.TypeNote}.Saying(cofre.Say("drill.accepted", "differs, and is no finding: {{.what}}: {{.why}}", "what", c.Messages.Of(c.What), "why", c.Messages.Of(c.Accepted))))
@@ -457,7 +479,7 @@ func (d *Drill) Close(ctx context.Context) error {
 func within(drill cofre.Observer) cofre.Observer {
 	return cofre.ObserverFunc(func(e cofre.Event) {
 		switch e.Fact.(type) {
-		case cofre.RunBegan, cofre.RunEnded, cofre.RestorePublished, cofre.CopyKept:
+		case cofre.RunBegan, cofre.RunEnded, cofre.RestorePublished, cofre.CopyKept, cofre.ClusterRecovered:
 			return
 		}
 		e.Run = ""

@@ -17,6 +17,7 @@ import (
 type Options struct {
 	Point  string        // an id, an unambiguous prefix of one, latest or Random; empty is latest
 	Source string        // name of the component, if a point has several of the kind
+	Moment string        // of a cluster: newest, which is empty too, or Random
 	Jobs   int           // sessions at once; 0 is the number of CPUs up to 4
 	Keep   time.Duration // leaves the server running for so long; 0 removes everything
 	// Command is the command that drills another point, for hints. Nil leaves them without one.
@@ -29,8 +30,11 @@ type Options struct {
 type Job struct {
 	Options
 	Rooms     Rooms
+	Of        cofre.SourceID
 	Questions []drilled.Question // to a database
+	Root      cofre.ObjectID     // of the component, if it is known before it is opened
 	Drawn     string             // the checkpoint by which Point was drawn
+	Recovery  *Recovery          // of a cluster
 	BinDir    string             // of the PostgreSQL that is drilled with; empty is that of the captured major version
 	// Ready is within what time the server has to answer; 0 leaves it to postgres/drilled.
 	Ready    time.Duration
@@ -87,8 +91,34 @@ func (d Job) Drill(ctx context.Context) (*Result, error) {
 	if !r.Red() {
 		return r, nil
 	}
-	return r, cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", len(r.Findings), "1 finding", "{{.n}} findings"))),
+	found := fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", len(r.Findings), "1 finding", "{{.n}} findings")))
+	if r.Recovery != nil && r.Recovery.Drawn != nil { // the entry of this drill has moved the checkpoint on
+		return r, cofre.WithHint(found, cofre.Say("drill.look_drawn", "look at that moment, where it stays: cofre restore cluster {{.point}} --to /an/empty/directory --lsn {{.lsn}} --start; whether what is stored is damaged: cofre verify {{.point}} --level content", "point", r.Point, "lsn", r.Recovery.Drawn.LSN))
+	}
+	return r, cofre.WithHint(found,
 		cofre.Say("drill.look", "look at what was restored, where it stays: cofre drill {{.kind}} --point {{.point}} --keep; whether what is stored is damaged: cofre verify {{.point}} --level content", "kind", r.What, "point", r.Point))
+}
+
+// Unreachable is the drill of a cluster whose moment cannot be reached: that is what was asked, and so a finding. Any other error is returned as it is.
+//
+// Errors: cofre.ErrFindings; err.
+func (d Job) Unreachable(err error) (*Result, error) {
+	why := err
+	switch gap, unreachable := (*cofre.GapError)(nil), (*cofre.UnreachableError)(nil); {
+	case errors.As(err, &gap):
+		why = gap
+	case errors.As(err, &unreachable):
+		why = unreachable
+	default:
+		return nil, err
+	}
+	r := &Result{What: string(d.Of.Kind), Point: cofre.PointID(d.Point), Source: d.Of, root: d.Root, BeganAt: time.Now().UTC(), Drawn: d.Drawn, Answers: []drilled.Answer{}, Findings: []cofre.Finding{}, Steps: []cofre.DrillStep{}}
+	r.EndedAt = r.BeganAt
+	f := cofre.Finding{Check: CheckRecovery, Kind: d.Of.Kind, Name: d.Of.Name, Object: d.Of.Label()}.Saying(cofre.SayError(why))
+	r.Findings = append(r.Findings, f)
+	cofre.Tell(d.Observer, cofre.FindingMade{Finding: f})
+	cofre.Tell(d.Observer, r.fact())
+	return r, cofre.WithHint(fmt.Errorf("%w: %w", cofre.ErrFindings, cofre.Fail(cofre.SayN("verify.findings", 1, "1 finding", "{{.n}} findings"))), cofre.HintOf(err))
 }
 
 // PlanOnly says what Drill would do. A server is started to look at, and nothing is restored into it. A plan that is refused is returned with the error.

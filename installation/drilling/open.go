@@ -36,8 +36,11 @@ func (d Job) Open(ctx context.Context, repo Repository, point cofre.RecoveryPoin
 			err = errors.Join(err, drill.Close(ctx))
 		}
 	}()
-	if c.Kind == cofre.KindDatabase {
+	switch c.Kind {
+	case cofre.KindDatabase:
 		return drill, drill.openDatabase(ctx, repo, c)
+	case cofre.KindCluster:
+		return drill, drill.openCluster(c)
 	}
 	if err := drill.enter(); err != nil {
 		return drill, err

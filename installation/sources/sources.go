@@ -50,9 +50,6 @@ func PointChecks() []cofre.PointCheck {
 	return []cofre.PointCheck{bucket.Closure{Rows: supabase.DatabaseRows}}
 }
 
-// Drilled reports whether cofre drill can drill a kind, and so whether a schedule of drills is of it.
-func Drilled(kind cofre.Kind) bool { return kind != cofre.KindCluster }
-
 // Configured lists the kinds that the configuration has a section for.
 func Configured(cfg *config.Config) []cofre.Kind {
 	var kinds []cofre.Kind

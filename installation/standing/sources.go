@@ -20,7 +20,7 @@ func configured(cfg *config.Config) []status.Configured {
 		if !s.IsZero() {
 			c.Schedule, c.Next = s.String(), func(t time.Time) time.Time { return s.Next(t.In(cfg.Location())) }
 		}
-		if d := cfg.Serve.Drill.Schedule; sources.Drilled(kind) && !d.IsZero() {
+		if d := cfg.Serve.Drill.Schedule; !d.IsZero() {
 			c.NextDrill = func(t time.Time) time.Time { return d.Next(t.In(cfg.Location())) }
 		}
 		switch kind {

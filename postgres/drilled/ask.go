@@ -194,7 +194,7 @@ func (q Question) within(ctx context.Context, tx pgx.Tx) (got cofre.Message, err
 
 // run runs a command with the connection in its environment.
 func (q Question) run(ctx context.Context, s *throwaway.Server, database string) (got cofre.Message, err error) {
-	env := append(process.BaseEnv(), "PGHOST="+s.Socket, "PGPORT="+strconv.Itoa(s.Port), "PGUSER=postgres", "PGDATABASE="+database, "DATABASE_URL="+s.URL(database))
+	env := append(process.BaseEnv(), "PGHOST="+s.Socket, "PGPORT="+strconv.Itoa(s.Port), "PGUSER="+s.User(), "PGDATABASE="+database, "DATABASE_URL="+s.URL(database))
 	bounded, cancel := context.WithTimeout(ctx, q.Timeout)
 	defer cancel()
 	said := &process.Tail{}

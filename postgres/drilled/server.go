@@ -1,7 +1,7 @@
 // Package drilled is what is particular about the server of a drill: it can touch nothing real, and it is asked whether what was restored is of
 // use. The server itself is a throwaway.Server; what is restored into it is not known here.
 //
-// Read Start, Mute and Ask.
+// Read Start, Mute and Ask; then cluster.go, for a cluster that was recovered.
 package drilled
 
 import (
@@ -43,6 +43,14 @@ type Options struct {
 	Ready time.Duration
 }
 
+// within bounds how long it may take until the server answers.
+func (o Options) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.Ready == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, o.Ready, cofre.Fail(cofre.Say("drill.not_ready", "the drilled server did not answer within {{.time}}", "time", o.Ready.String())))
+}
+
 // DataDir is where the data directory of a server in a folder is.
 func DataDir(folder string) string { return filepath.Join(folder, "data") }
 
@@ -50,23 +58,19 @@ func DataDir(folder string) string { return filepath.Join(folder, "data") }
 //
 // Errors: those of throwaway.Start; after one nothing is left.
 func Start(ctx context.Context, o Options) (*throwaway.Server, error) {
-	if o.Ready > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.Ready, cofre.Fail(cofre.Say("drill.not_ready", "the drilled server did not answer within {{.time}}", "time", o.Ready.String())))
-		defer cancel()
-	}
+	ctx, cancel := o.within(ctx)
+	defer cancel()
 	return throwaway.Start(ctx, throwaway.Options{BinDir: o.BinDir, Dir: o.Dir, Args: contained, Conf: quick})
 }
 
-// Leave stops a server that Start made, and starts another on its cluster that goes on when this process ends: as contained as the first. After an
-// error nothing is left.
+// Leave stops a server, and starts it again so that it goes on when this process ends: as contained as before. After an error nothing is left.
 //
-// Errors: those of the stop and of throwaway.Start.
+// Errors: those of throwaway.Server.Detach.
 func Leave(ctx context.Context, s *throwaway.Server) (*throwaway.Server, error) {
-	if err := s.Stop(ctx, throwaway.Fast); err != nil {
+	if err := s.Detach(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	return throwaway.Start(ctx, throwaway.Options{BinDir: s.BinDir, Dir: s.TempDir(), DataDir: s.DataDir, Args: contained, Detached: true})
+	return s, nil
 }
 
 // Tablespaces makes tablespaces of these names in the folder of the server, wherever those of the captured one were.

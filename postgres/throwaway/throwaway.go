@@ -7,6 +7,7 @@
 package throwaway
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -57,6 +58,8 @@ type Options struct {
 	Dir string
 	// Detached lets the server go on when this process ends, or dies, without Close.
 	Detached bool
+	// User is the superuser that it is asked as; empty is postgres, which a cluster that was made here has.
+	User string
 }
 
 // Server is a running server.
@@ -107,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 //
 // Errors: *cofre.ToolError from initdb.
 func Init(ctx context.Context, binDir, dir string, args ...string) error {
-	as, err := account()
+	as, err := Account()
 	if err != nil {
 		return err
 	}
@@ -143,7 +146,7 @@ func prepare(ctx context.Context, o Options) (_ *Server, err error) {
 		o.BinDir = installed[len(installed)-1].Dir
 	}
 	s := &Server{BinDir: o.BinDir, opts: o, Port: 5432}
-	if s.as, err = account(); err != nil {
+	if s.as, err = Account(); err != nil {
 		return nil, err
 	}
 	v, err := postgres.VersionOf(ctx, filepath.Join(o.BinDir, "postgres"))
@@ -347,10 +350,24 @@ func (s *Server) setPassword(ctx context.Context) error {
 
 func (s *Server) dsn(database string) string {
 	q := url.Values{"host": {s.Socket}, "port": {strconv.Itoa(s.Port)}, "sslmode": {"disable"}}
-	return (&url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/" + database, RawQuery: q.Encode()}).String()
+	return (&url.URL{Scheme: "postgres", User: url.User(s.User()), Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
-// Config reaches a database of the server over the socket, as its superuser postgres.
+// User is the superuser that it is asked as.
+func (s *Server) User() string { return cmp.Or(s.opts.User, "postgres") }
+
+// Detach stops the server, and starts it again as one that goes on when this process ends.
+//
+// Errors: those of Stop and Start.
+func (s *Server) Detach(ctx context.Context) error {
+	if err := s.Stop(ctx, Fast); err != nil {
+		return err
+	}
+	s.opts.Detached = true
+	return s.Start(ctx)
+}
+
+// Config reaches a database of the server over the socket, as its superuser.
 func (s *Server) Config(database string) postgres.Config {
 	return postgres.Config{URL: s.dsn(database)}
 }
@@ -479,7 +496,7 @@ func freePort() (int, error) {
 //
 // Errors: cofre.ErrDenied, with who that is.
 func Reaches(dir string) error {
-	as, err := account()
+	as, err := Account()
 	if err != nil || as == nil {
 		return err
 	}
@@ -489,9 +506,9 @@ func Reaches(dir string) error {
 	return cofre.Fail(cofre.Say("postgres.unreached", "user {{.user}}, who runs the server, cannot reach {{.folder}}", "user", inside.UserName(int(as.Uid)), "folder", dir), cofre.ErrDenied)
 }
 
-// account is the user that the server runs as: this one, and postgres if this user is root, since PostgreSQL
+// Account is the user that the server runs as: this one, and postgres if this user is root, since PostgreSQL
 // refuses to run as root.
-func account() (*syscall.Credential, error) {
+func Account() (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}

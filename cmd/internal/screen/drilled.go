@@ -41,7 +41,10 @@ func (s *Screen) showDrill(r *drilling.Result) {
 	if s.Quiet && !r.Red() && r.Kept == nil {
 		return
 	}
-	if r.Proof != nil {
+	if r.Recovery != nil {
+		s.showRecovery(r)
+	}
+	if r.Proof != nil && r.Recovery == nil {
 		compared := cofre.SayN("restored.comparisons", len(r.Proof.Checks), "1 comparison", "{{.n}} comparisons")
 		if n := len(r.Proof.Differing().Checks); n > 0 {
 			s.Line(s.Out, cofre.SayN("drill.done_differs", n, "{{.source}} of {{.point}} ({{.taken}}) was restored and differs in 1 of {{.compared}}; compared: {{.depth}}", "{{.source}} of {{.point}} ({{.taken}}) was restored and differs in {{.n}} of {{.compared}}; compared: {{.depth}}",
@@ -50,6 +53,8 @@ func (s *Screen) showDrill(r *drilling.Result) {
 			s.Line(s.Out, cofre.Say("drill.done_equal", "{{.source}} of {{.point}} ({{.taken}}) was restored and equals what was captured in {{.compared}}; compared: {{.depth}}",
 				"source", r.Source.Label(), "point", r.Point, "taken", s.Clocks(r.TakenAt), "compared", compared, "depth", depthWord(r.Source.Kind, r.Depth)))
 		}
+	}
+	if r.Proof != nil {
 		for _, n := range r.Proof.NotCompared {
 			edge.Say(s.Out, s.Word(cofre.Say("word.not_compared", "not compared")), s.Beside(n, r.Proof.Messages))
 		}
@@ -79,12 +84,36 @@ func (s *Screen) showDrill(r *drilling.Result) {
 	}
 }
 
+// showRecovery says where a cluster was recovered to, how that was drawn, and what was looked at.
+func (s *Screen) showRecovery(r *drilling.Result) {
+	at := r.Recovery
+	if m := at.Drawn; m != nil {
+		by := cofre.Say("drill.drawn_chance", "by chance, as there is no journal")
+		if r.Drawn != "" {
+			by = cofre.Say("drill.drawn_hash", "by the hash of the newest checkpoint of the journal")
+		}
+		s.Line(s.Out, cofre.Say("drill.drawn", "drawn: LSN {{.lsn}}, between {{.from}} and {{.to}}, {{.by}}", "lsn", m.LSN, "from", m.From, "to", m.To, "by", by))
+	}
+	if at.LSN == 0 || r.Proof == nil {
+		return
+	}
+	looked := make([]cofre.Message, 0, len(r.Proof.Checks))
+	for _, c := range r.Proof.Checks {
+		looked = append(looked, c.Messages.Of(c.What))
+	}
+	said := cofre.Say("drill.done_recovered", "{{.source}} of {{.point}} was recovered to LSN {{.lsn}} ({{.taken}}), as planned; looked at: {{.looked}}",
+		"source", r.Source.Label(), "point", r.Point, "lsn", at.LSN, "taken", s.Clocks(r.TakenAt), "looked", cofre.List(looked...))
+	s.Line(s.Out, said)
+}
+
 func depthWord(kind cofre.Kind, depth cofre.DrillDepth) cofre.Message {
 	switch {
 	case depth == cofre.DrilledEverything && kind == cofre.KindConfig:
 		return cofre.Say("drill.depth_files", "every file with its attributes")
 	case depth == cofre.DrilledEverything && kind == cofre.KindStorage:
 		return cofre.Say("drill.depth_objects", "every object with its metadata")
+	case depth == cofre.DrilledEverything && kind == cofre.KindCluster:
+		return cofre.Say("drill.depth_cluster", "every page, table and index")
 	case depth == cofre.DrilledEverything:
 		return cofre.Say("drill.depth_everything", "every row and every object")
 	case depth == cofre.DrilledCounted:
@@ -101,6 +130,12 @@ func stepWord(step cofre.DrillStage) cofre.Message {
 		return cofre.Say("drill.word_restore", "restore")
 	case cofre.DrillCompare:
 		return cofre.Say("drill.word_compare", "comparison")
+	case cofre.DrillRecover:
+		return cofre.Say("drill.word_recover", "recovery")
+	case cofre.DrillPages:
+		return cofre.Say("drill.word_pages", "pages")
+	case cofre.DrillStructure:
+		return cofre.Say("drill.word_structure", "tables and indexes")
 	}
 	return cofre.Say("drill.word_ask", "questions")
 }

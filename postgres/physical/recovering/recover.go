@@ -45,6 +45,9 @@ type Options struct {
 	// Superuser is a role to ask with; empty is the bootstrap superuser's usual name, postgres.
 	Superuser string
 	Settings  map[string]string // over the cluster's own while it recovers: shared_buffers on a small machine
+	// In is where the server's socket, log and configuration are put while it recovers, in a directory of their own; empty is the one for
+	// temporary files. Its path is short: a socket's is bounded.
+	In string
 	// Env is what restore_command needs in its environment: NAME=VALUE.
 	Env []string
 	// Detached lets the server go on when this process ends without Result.Server.Close, so that a person can
@@ -226,7 +229,11 @@ func (r *recovering) start(ctx context.Context) error {
 // launch starts the server once. Its directory is removed with it.
 func (r *recovering) launch(ctx context.Context) error {
 	sweep(os.TempDir())
-	dir, err := os.MkdirTemp("", datadir.RecoveringPrefix)
+	prefix := datadir.RecoveringPrefix
+	if r.o.In != "" {
+		prefix = "r-" // who named it removes it
+	}
+	dir, err := os.MkdirTemp(r.o.In, prefix)
 	if err != nil {
 		return err
 	}
@@ -235,7 +242,7 @@ func (r *recovering) launch(ctx context.Context) error {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	r.server, err = throwaway.Start(ctx, throwaway.Options{
-		BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: args, Env: r.o.Env, Dir: dir, Detached: r.o.Detached,
+		BinDir: r.o.BinDir, DataDir: r.o.DataDir, Args: args, Env: r.o.Env, Dir: dir, Detached: r.o.Detached, User: r.o.Superuser,
 	})
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
