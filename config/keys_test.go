@@ -6,11 +6,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 var writePages = flag.Bool("update-pages", false, "write the tables of keys in docs, and the schema, anew")
@@ -158,13 +162,65 @@ func schemaOfType(of reflect.Type) map[string]any {
 	case of == reflect.TypeFor[Secret]():
 		return map[string]any{"type": "string", "pattern": "^(env|file):."}
 	case of.Kind() == reflect.Struct && isMapping(of):
-		return schemaOf(of)
+		forms := []any{schemaOf(of)}
+		switch short := reflect.Zero(of).Interface().(type) {
+		case interface{ listed() string }:
+			forms = append(forms, schemaOfKey(of, short.listed()))
+		case interface{ texted() string }:
+			forms = append(forms, schemaOfKey(of, short.texted()))
+		default:
+			return schemaOf(of)
+		}
+		return map[string]any{"anyOf": forms}
 	case of.Kind() == reflect.Bool:
 		return map[string]any{"type": "boolean"}
 	case of.Kind() == reflect.Int:
 		return map[string]any{"type": "integer", "minimum": 0}
 	}
 	return map[string]any{"type": "string"}
+}
+
+// schemaOfKey is the schema of one key of a mapping.
+func schemaOfKey(of reflect.Type, key string) any {
+	return schemaOf(of)["properties"].(map[string]any)[key]
+}
+
+// What Load takes the schema takes, and the words and types that Load refuses by themselves it refuses.
+func TestSchemaTakesWhatIsGood(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("../docs/cofre.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := map[string]string{"the example": Example()}
+	files, err := filepath.Glob("testdata/*.good.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good[name] = string(text)
+	}
+	good["a list of texts"] = "notify: [env:A, {url: env:B}]\ndrill: {checks: [SELECT true]}\n"
+	check := func(text string) error {
+		var v any
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(v)
+	}
+	for name, text := range good {
+		if err := check(text); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, bad := range []string{"notify: [{url: 1, language: en}]", "notify: env:A", "notify:", "name: 5", "hooks: {before_backup: [5]}", "notify: [{to: env:A}]", "no_such: 1", "language: de", "drill: {checks: [1]}", "repository: {password: plain}"} {
+		if check(bad) == nil {
+			t.Errorf("the schema takes %s", bad)
+		}
+	}
 }
 
 func compare(t *testing.T, path string, have, want []byte) {
