@@ -98,6 +98,7 @@ var heights = map[string]int{
 	"drills":                         4, // pure: what drills have established, and how long a recovery takes
 	"config":                         4,
 	"demo":                           5,
+	"policy":                         5, // pure: what a configuration promises, for people to read and sign
 	"status":                         5, // pure: configuration, catalog, journal and WAL to how an installation stands
 	"installation":                   8, // the product as a library: adapters meet use cases
 	"installation/difference":        6, // what changed from one point to another

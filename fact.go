@@ -45,13 +45,14 @@ const (
 	RunAcknowledge   RunKind = "wal_acknowledge"
 	RunAdmit         RunKind = "wal_admit"
 	RunLoss          RunKind = "journal_acknowledge"
+	RunSign          RunKind = "policy_sign"
 )
 
 // RunKinds lists every kind.
 func RunKinds() []RunKind {
 	return []RunKind{
 		RunInit, RunBackup, RunRestore, RunVerify, RunDrill, RunAdopt, RunExport, RunDifference, RunDoctor, RunCheckProvider, RunWALArchive, RunWALStream, RunWALStatus, RunWALCheck,
-		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge, RunAdmit, RunLoss,
+		RunExpire, RunPrune, RunSeal, RunHold, RunLiftHold, RunAcknowledge, RunAdmit, RunLoss, RunSign,
 	}
 }
 

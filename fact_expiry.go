@@ -1,6 +1,9 @@
 package cofre
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // ExpiryDecided says which components of one source may go, of how many. Nothing has gone yet.
 type ExpiryDecided struct {
@@ -39,6 +42,15 @@ type JournalDamageAcknowledged struct {
 	Why    string `json:"why"`
 }
 
+// PolicySigned says that a person has signed the backup policy.
+type PolicySigned struct {
+	Number int             `json:"number"`
+	Digest string          `json:"digest"`
+	Terms  json.RawMessage `json:"terms"` // policy.Terms
+	By     string          `json:"by"`
+	Note   string          `json:"note,omitempty"`
+}
+
 // LossAcknowledged says that a person knows that a recovery point is lost.
 type LossAcknowledged struct {
 	By  string `json:"by"`
@@ -71,6 +83,9 @@ func (ExpiryBegun) EventType() EventType      { return "expiry_begun" }
 func (PointExpired) EventType() EventType     { return "point_expired" }
 func (PointFound) EventType() EventType       { return "point_found" }
 func (LossAcknowledged) EventType() EventType { return "loss_acknowledged" }
+
+// EventType is "policy_signed".
+func (PolicySigned) EventType() EventType { return "policy_signed" }
 
 // EventType is "time_disbelieved".
 func (TimeDisbelieved) EventType() EventType { return "time_disbelieved" }

@@ -13,7 +13,7 @@ import (
 // configuration is found by the compiler's own types; each key that the table calls used must be among it, and each
 // that it says nothing acts on must not.
 func TestEveryConfigurationKeyIsUsedAsTheTableSays(t *testing.T) {
-	read := fieldsRead(t, "agent", "notify", "installation", "installation/expiry", "installation/standing", "installation/sources", "installation/drilling", "installation/walstore", "cmd/cofre", "cmd/internal/edge", "cmd/internal/screen")
+	read := fieldsRead(t, "agent", "notify", "installation", "installation/expiry", "installation/standing", "installation/sources", "installation/drilling", "installation/walstore", "policy", "cmd/cofre", "cmd/internal/edge", "cmd/internal/screen")
 	// Read where the configuration is put together: what a copy and a storage take from elsewhere, and which is set.
 	for _, inside := range []string{"S3.Buckets", "Config.Path"} {
 		read[inside] = true
@@ -63,6 +63,7 @@ func fieldsRead(t *testing.T, packages ...string) map[string]bool {
 var readByMethod = map[string][]string{
 	"Config.Repositories": {"Config.Repository", "Config.Copies"},
 	"Config.Location":     {"Config.Timezone"},
+	"Policy.ReviewEvery":  {"Policy.Review"},
 	"Config.StateFolder":  {"Config.StateDir"},
 	"Repository.Address":  {"Repository.URL", "Repository.CA"},
 	"Credentials.Into":    {"Credentials.AccessKey", "Credentials.SecretKey", "Credentials.SessionToken"},

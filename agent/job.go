@@ -35,13 +35,6 @@ func (j Job) Label() string {
 	return string(j.Kind)
 }
 
-// The schedules of what is done if nobody says when: after the window in which the guide has its backups.
-const (
-	usualExpire = "30 4 * * *"
-	usualPrune  = "0 5 * * *"
-	usualVerify = "0 6 * * *"
-)
-
 // Jobs are those of a configuration.
 func Jobs(cfg *config.Config) []Job {
 	var all []Job
@@ -69,9 +62,9 @@ func Jobs(cfg *config.Config) []Job {
 		add("backup-"+string(kind), cofre.RunBackup, s.Schedule, window.Duration, sources.ID(cfg, kind))
 	}
 	of := cofre.SourceID{Installation: cfg.Name}
-	add("expire", cofre.RunExpire, cfg.Serve.Expire.Or(usualExpire), 0, of)
-	add("prune", cofre.RunPrune, cfg.Serve.Prune.Or(usualPrune), 0, of)
-	add("verify", cofre.RunVerify, cfg.Serve.Verify.Or(usualVerify), 0, of)
+	add("expire", cofre.RunExpire, cfg.Serve.Expire.Or(config.UsualExpire), 0, of)
+	add("prune", cofre.RunPrune, cfg.Serve.Prune.Or(config.UsualPrune), 0, of)
+	add("verify", cofre.RunVerify, cfg.Serve.Verify.Or(config.UsualVerify), 0, of)
 	for _, kind := range sources.Configured(cfg) {
 		add("drill-"+string(kind), cofre.RunDrill, cfg.Serve.Drill.Schedule.Schedule, 0, sources.ID(cfg, kind))
 	}

@@ -44,6 +44,7 @@ type Config struct {
 	Serve      Serve      `yaml:"serve"`
 	Drill      Drill      `yaml:"drill"`
 	Objectives Objectives `yaml:"objectives"`
+	Policy     Policy     `yaml:"policy"`
 	Hooks      Hooks      `yaml:"hooks"`
 	Notify     Notify     `yaml:"notify"`
 	Log        Log        `yaml:"log"`
@@ -275,6 +276,29 @@ type Setting struct {
 type Objectives struct {
 	RPO Duration `yaml:"rpo"`
 	RTO Duration `yaml:"rto"`
+}
+
+// Policy is what the backup policy says that nothing else in the file does.
+type Policy struct {
+	Class       string   `yaml:"class"`       // ClassCritical, ClassImportant, ClassOrdinary; empty: none
+	Responsible string   `yaml:"responsible"` // who answers for it: a person, or a role
+	Elsewhere   string   `yaml:"elsewhere"`   // how backups come to another place, if not by cofre
+	Review      Duration `yaml:"review"`      // after which it is to be signed anew; 0 leaves it to cofre
+}
+
+// The classes of systems, by what is asked of their backups.
+const (
+	ClassCritical  = "critical"
+	ClassImportant = "important"
+	ClassOrdinary  = "ordinary"
+)
+
+// ReviewEvery is after how long a policy is to be signed anew.
+func (p Policy) ReviewEvery() Duration {
+	if p.Review.Duration == 0 {
+		return Duration{365 * 24 * time.Hour}
+	}
+	return p.Review
 }
 
 // Hooks are commands of the shell that run around backups and restores.

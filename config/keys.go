@@ -58,6 +58,7 @@ func Sections() []Section {
 		{"drill.row_security", probeKeys, reflect.TypeFor[Probe]()},
 		{"drill.row_security.settings", settingKeys, reflect.TypeFor[Setting]()},
 		{"objectives", objectiveKeys, reflect.TypeFor[Objectives]()},
+		{"policy", policyKeys, reflect.TypeFor[Policy]()},
 		{"hooks", hookKeys, reflect.TypeFor[Hooks]()},
 		{"notify", notifyKeys, reflect.TypeFor[Notify]()},
 		{"notify.to", recipientKeys, reflect.TypeFor[Recipient]()},
@@ -83,6 +84,7 @@ var rootKeys = []Key{
 	{"serve", "what `cofre serve` does beside the backups", "o que `cofre serve` faz além dos backups", nil, "", first, "serve"},
 	{"drill", "what a restored copy is asked in a drill, beside being compared", "o que se pergunta, num ensaio de restauração, à cópia restaurada, além de compará-la", nil, "", first, "drill"},
 	{"objectives", "what is promised", "o que é prometido", nil, "", first, "status"},
+	{"policy", "what the backup policy says beyond the rest of the file", "o que a política de backup diz além do resto do arquivo", nil, "", first, "policy"},
 	{"hooks", "commands around backups and restores", "comandos antes e depois de backups e restaurações", nil, "", first, "backup, restore"},
 	{"notify", "who is told when something is wrong. A list in its place is that of `to`", "quem é avisado quando algo está errado. Uma lista no seu lugar é a de `to`", nil, "", first, "serve, notify test"},
 	{"log", "how the log is written", "como o log é escrito", nil, "", first, "serve"},
@@ -229,6 +231,13 @@ var settingKeys = []Key{
 var objectiveKeys = []Key{
 	{"rpo", "how much work may be lost, as `1h`", "quanto trabalho pode ser perdido, como `1h`", nil, "", first, "status"},
 	{"rto", "how long a recovery may take, as `4h`", "quanto uma recuperação pode levar, como `4h`", nil, "", first, "status"},
+}
+
+var policyKeys = []Key{
+	{"class", "of the system: what public rules ask of such a one is compared with the rest of the file", "do sistema: o que as regras públicas pedem de um assim é comparado com o resto do arquivo", []string{"critical", "important", "ordinary"}, "", first, "policy"},
+	{"responsible", "who answers for the backups: a person, or a role", "quem responde pelos backups: uma pessoa, ou uma função", nil, "", first, "policy"},
+	{"elsewhere", "how every backup comes to another place, if not by cofre: replication of the bucket, tapes. It is said in the policy, and not looked at", "como cada backup chega a outro lugar, se não pelo cofre: replicação do bucket, fitas. É dito na política, e não é verificado", nil, "", first, "policy"},
+	{"review", "after how long the policy is to be read and signed again, as `365d`", "depois de quanto tempo a política deve ser lida e assinada de novo, como `365d`", nil, "`365d`", first, "policy"},
 }
 
 var hookKeys = []Key{

@@ -54,6 +54,13 @@ func (r *Routine) decodeText(d *decoding, text string) (what, hint cofre.Message
 	return what, hint
 }
 
+// The schedules of what is done if nobody says when: after the window in which the guide has its backups.
+const (
+	UsualExpire = "30 4 * * *"
+	UsualPrune  = "0 5 * * *"
+	UsualVerify = "0 6 * * *"
+)
+
 // Or is the schedule: the default, if nobody says when; the zero Schedule if it is never.
 func (r Routine) Or(usual string) schedule.Schedule {
 	if r.Never || !r.IsZero() {
@@ -72,7 +79,7 @@ func (r Routine) MarshalText() ([]byte, error) {
 
 func (v *Duration) decodeText(_ *decoding, text string) (what, hint cofre.Message) {
 	hint = cofre.Say("config.duration_form", "a number with a unit: 30s, 90m, 1h30m, 7d, 2w")
-	parsed, ok := parseDuration(text)
+	parsed, ok := ParseDuration(text)
 	switch {
 	case !ok:
 		return cofre.Say("config.not_a_duration", "is not a duration"), hint
@@ -95,8 +102,8 @@ func (v Duration) String() string {
 // MarshalText writes what String does.
 func (v Duration) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
-// parseDuration adds days and weeks to what time.ParseDuration reads: as the only unit, in whole numbers.
-func parseDuration(text string) (time.Duration, bool) {
+// ParseDuration adds days and weeks to what time.ParseDuration reads: as the only unit, in whole numbers.
+func ParseDuration(text string) (time.Duration, bool) {
 	for suffix, unit := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if digits, ok := strings.CutSuffix(text, suffix); ok {
 			n, err := strconv.ParseUint(digits, 10, 16)

@@ -129,6 +129,16 @@ type OriginFacts struct {
 	Own    bool               `json:"own,omitempty"` // a backup admitted the key of its own host
 }
 
+// SignedPolicy is what was signed: the backup policy.
+const SignedPolicy = "policy"
+
+// PolicyFacts is what an entry says of a policy that somebody has signed, for everybody to read: what it says, and who has signed it, is sealed.
+type PolicyFacts struct {
+	What   string `json:"what"`
+	Number int    `json:"number"`
+	Digest string `json:"digest"` // SHA-256 of the terms
+}
+
 // DamageFacts is what an entry says of damage of the journal that a person knows: what a verification found.
 type DamageFacts struct {
 	Object string `json:"object"`

@@ -27,7 +27,7 @@ func groups(a *app) []group {
 	return []group{
 		{"Back up", []*cobra.Command{newBackupCommand(a), newServeCommand(a), newWALCommand(a), newNotifyCommand(a)}},
 		{"Restore", []*cobra.Command{a.expecting(newRestoreCommand(a)), newAdoptCommand(a), a.expecting(newExportCommand(a))}},
-		{"Look", []*cobra.Command{a.expecting(newStatusCommand(a)), a.expecting(newListCommand(a)), newShowCommand(a), a.expecting(newVerifyCommand(a)), a.expecting(newDrillCommand(a)), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a)}},
+		{"Look", []*cobra.Command{a.expecting(newStatusCommand(a)), a.expecting(newListCommand(a)), newShowCommand(a), a.expecting(newVerifyCommand(a)), a.expecting(newDrillCommand(a)), newRunsCommand(a), newJournalCommand(a), newDoctorCommand(a), newCheckCommand(a), newPolicyCommand(a)}},
 		{"Keep", []*cobra.Command{newExpireCommand(a), newHoldCommand(a), newPruneCommand(a), newSealCommand(a)}},
 		{"Set up", []*cobra.Command{newInitCommand(a), newKitCommand(a), newCheckProviderCommand(a)}},
 	}

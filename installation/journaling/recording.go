@@ -284,6 +284,8 @@ func (of *run) entry(e cofre.Event) (entry, bool) {
 		return is(journal.EventAcknowledged, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "from": f.From, "to": f.To}, map[string]string{"by": f.By, "why": f.Why})
 	case cofre.WALOriginChanged:
 		return is(journal.EventOrigin, journal.OriginFacts{System: f.System, Change: f.Change, Key: f.Key, Own: f.Own}, sealedOrigin(f))
+	case cofre.PolicySigned:
+		return is(journal.EventSignedOff, journal.PolicyFacts{What: journal.SignedPolicy, Number: f.Number, Digest: f.Digest}, f)
 	case cofre.ClusterAdopted:
 		return is(journal.EventAdopted, map[string]any{"system_identifier": f.System, "timeline": f.Timeline, "restarted": f.Restarted}, f)
 	case cofre.Exported:
@@ -350,7 +352,7 @@ func reasons(message, hint string, messages cofre.Messages) Why {
 // failing are the kinds of runs whose failure is remembered: those that change something, or whom or what is believed, or prove it.
 var failing = []cofre.RunKind{
 	cofre.RunBackup, cofre.RunRestore, cofre.RunVerify, cofre.RunDrill, cofre.RunAdopt, cofre.RunExport, cofre.RunExpire, cofre.RunPrune,
-	cofre.RunSeal, cofre.RunHold, cofre.RunLiftHold, cofre.RunAcknowledge, cofre.RunAdmit, cofre.RunLoss,
+	cofre.RunSeal, cofre.RunHold, cofre.RunLiftHold, cofre.RunAcknowledge, cofre.RunAdmit, cofre.RunLoss, cofre.RunSign,
 }
 
 // PointSubject names a recovery point by the digest of its manifest: the bytes with which it is published.

@@ -142,6 +142,8 @@ func kindOf(b journal.Body) (kind cofre.RunKind, what string, code cofre.Code) {
 		return cofre.RunHold, "", cofre.CodeOK
 	case journal.EventReleased:
 		return cofre.RunLiftHold, "", cofre.CodeOK
+	case journal.EventSignedOff:
+		return cofre.RunSign, "", cofre.CodeOK
 	case journal.EventAcknowledged:
 		return cofre.RunAcknowledge, "", cofre.CodeOK
 	case journal.EventOrigin:

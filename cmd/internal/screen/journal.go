@@ -91,6 +91,8 @@ func happened(b journal.Body) cofre.Message {
 		return originChanged(b)
 	case journal.EventAdopted:
 		return cofre.Say("journal.event_adopted", "a cluster was adopted")
+	case journal.EventSignedOff:
+		return cofre.Say("journal.event_signed", "the backup policy was signed")
 	case journal.EventExported:
 		return cofre.Say("journal.event_exported", "exported {{.point}}", "point", b.Point)
 	}
