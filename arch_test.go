@@ -111,6 +111,7 @@ var heights = map[string]int{
 	"installation/remedy":            6, // what mends what a verification found
 	"installation/journaling":        5, // the journal of what the product does, from its facts
 	"installation/record":            6, // the catalog against the journal
+	"installation/policies":          6, // what is promised against what was signed
 	"installation/reserve":           6, // room for the day on which the disk is full
 	"installation/custody":           5, // who else may read or write the files that an installation believes
 	"installation/hooks":             5, // commands around backups and restores

@@ -6,12 +6,12 @@ import (
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/cmd/internal/edge"
-	"github.com/trustlayer/cofre/installation"
+	"github.com/trustlayer/cofre/installation/policies"
 	"github.com/trustlayer/cofre/policy"
 )
 
 // ShowPolicy shows a backup policy, and what was found of it: err is how the comparison ended, and is returned.
-func (s *Screen) ShowPolicy(p *installation.Policy, err error) error {
+func (s *Screen) ShowPolicy(p *policies.Policy, err error) error {
 	var by *policy.Signed
 	if p.AsSigned() {
 		by = p.Signed
@@ -22,7 +22,7 @@ func (s *Screen) ShowPolicy(p *installation.Policy, err error) error {
 		english = append(english, m.Text)
 	}
 	doc := struct {
-		*installation.Policy
+		*policies.Policy
 		Text     string              `json:"text"` // Markdown
 		Messages cofre.Messages      `json:"messages"`
 		Error    *edge.ErrorDocument `json:"error,omitempty"`
