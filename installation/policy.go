@@ -2,7 +2,6 @@ package installation
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/policies"
@@ -35,23 +34,11 @@ func (in *Installation) SignPolicy(ctx context.Context, by, note string) (_ *pol
 	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
-	before, err := policies.Newest(ctx, in.cfg.Name, in.Journal().Verify, repo)
+	fact, err := policies.Sign(ctx, in.cfg, in.Journal().Verify, repo, by, note, observe.Here(in.Version))
 	if err != nil {
 		return nil, err
 	}
-	number := 1
-	if before != nil {
-		number = before.Number + 1
-	}
-	terms := policy.Of(in.cfg)
-	text, err := json.Marshal(terms)
-	if err != nil {
-		return nil, err
-	}
-	if here := observe.Here(in.Version); by == "" {
-		by = here.User + "@" + here.Host
-	}
-	cofre.Tell(in.observer, cofre.PolicySigned{Number: number, Digest: terms.Digest(), Terms: text, By: by, Note: note})
+	cofre.Tell(in.observer, fact)
 	if err := in.written(cofre.Say("policy.not_written", "the journal does not have it, so nothing is signed")); err != nil {
 		return nil, err
 	}

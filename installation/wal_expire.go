@@ -10,6 +10,7 @@ import (
 	"github.com/trustlayer/cofre"
 	"github.com/trustlayer/cofre/installation/expiry"
 	"github.com/trustlayer/cofre/installation/sources"
+	"github.com/trustlayer/cofre/installation/walstore"
 	"github.com/trustlayer/cofre/observe"
 	"github.com/trustlayer/cofre/postgres/recovery"
 	"github.com/trustlayer/cofre/postgres/wal"
@@ -22,27 +23,27 @@ import (
 func (w WAL) expire(ctx context.Context, since time.Time, goes map[cofre.PointID]bool, remove bool) (*expiry.WAL, error) {
 	e := &expiry.WAL{Since: since, Systems: []expiry.OfSystem{}, Removed: remove}
 	keys := w.keys()
-	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+	err := w.each(ctx, func(held []walstore.Holding, backups []recovery.BaseBackup) error {
 		backups = slices.DeleteFunc(slices.Clone(backups), func(b recovery.BaseBackup) bool { return goes[b.Point] })
 		var errs []error
 		for i, h := range held {
-			if h.err != nil {
-				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+			if h.Err != nil {
+				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.Err))
 				continue
 			}
-			if err := wal.Readable(ctx, h.store, keys.of(ctx, h)); errors.Is(err, cofre.ErrCorrupt) {
+			if err := wal.Readable(ctx, h.Store, keys.of(ctx, h)); errors.Is(err, cofre.ErrCorrupt) {
 				errs = append(errs, err) // histories say what WAL is needed for
 				continue
 			}
-			gone, err := wal.Expire(ctx, h.store, h.inv, backups, since, remove)
+			gone, err := wal.Expire(ctx, h.Store, h.Inventory, backups, since, remove)
 			errs = append(errs, err)
 			if gone.Objects == 0 {
 				continue
 			}
 			w.tellExpired(h, gone, since, remove)
-			of := expiry.OfSystem{System: h.inv.SystemID, Segments: gone.Segments, Objects: gone.Objects}
+			of := expiry.OfSystem{System: h.Inventory.SystemID, Segments: gone.Segments, Objects: gone.Objects}
 			if i > 0 {
-				of.Copy = h.repository.URL
+				of.Copy = h.Repository.URL
 			}
 			e.Systems = append(e.Systems, of)
 			e.Segments += gone.Segments
@@ -53,9 +54,9 @@ func (w WAL) expire(ctx context.Context, since time.Time, goes map[cofre.PointID
 }
 
 // tellExpired tells what of one repository may go, or, also if it was not all that may, what is gone.
-func (w WAL) tellExpired(h holding, gone wal.Expired, since time.Time, removed bool) {
+func (w WAL) tellExpired(h walstore.Holding, gone wal.Expired, since time.Time, removed bool) {
 	of := cofre.WALExpiry{
-		System: h.inv.SystemID, Repository: h.repository.URL, Since: since.UTC(),
+		System: h.Inventory.SystemID, Repository: h.Repository.URL, Since: since.UTC(),
 		Segments: gone.Segments, Objects: gone.Objects, First: gone.First, Last: gone.Last,
 	}
 	if removed {

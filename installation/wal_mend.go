@@ -25,14 +25,14 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 	archives := walstore.Archives(ctx, w.in.cfg)
 	m := walmend.Mender{All: archives, Unlock: sources.Unlocking(ctx, w.in.cfg, archives)}
 	done := []walmend.File{}
-	err := w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+	err := w.each(ctx, func(held []walstore.Holding, backups []recovery.BaseBackup) error {
 		var errs []error
 		for i, h := range held {
-			if h.err != nil {
-				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.err))
+			if h.Err != nil {
+				errs = append(errs, fmt.Errorf("copies[%d]: %w", i-1, h.Err))
 			}
 		}
-		wanted, err := m.Damaged(ctx, held[0].inv.SystemID)
+		wanted, err := m.Damaged(ctx, held[0].Inventory.SystemID)
 		// Those that are derived go first: of a history that is known to be damaged, too, nobody else has anything.
 		mended, mendErr := m.Mend(ctx, slices.Concat(m.Histories(ctx, asked(held)), wanted, missingIn(held, backups, w)))
 		done = append(done, mended...)
@@ -54,22 +54,22 @@ func (w WAL) Mend(ctx context.Context) ([]walmend.File, error) {
 }
 
 // missingIn lists what each repository does not hold, another has, and a promised moment needs.
-func missingIn(held []holding, backups []recovery.BaseBackup, w WAL) (wanted []walmend.Lost) {
+func missingIn(held []walstore.Holding, backups []recovery.BaseBackup, w WAL) (wanted []walmend.Lost) {
 	together := wal.Together(slices.DeleteFunc(asked(held), func(inv *wal.Inventory) bool { return inv == nil })...)
 	add := func(in int, n pgdata.WALName) {
 		wanted = append(wanted, walmend.Lost{In: in, Damage: wal.Damage{System: together.SystemID, Name: n}, Missing: true})
 	}
 	for i, h := range held {
-		if h.err != nil {
+		if h.Err != nil {
 			continue
 		}
 		for tli := range together.Histories {
-			if _, ok := h.inv.Histories[tli]; !ok {
+			if _, ok := h.Inventory.Histories[tli]; !ok {
 				add(i, pgdata.HistoryOf(tli))
 			}
 		}
-		for _, s := range wal.MissingOf(h.inv, together, backups, w.promisedSince()) {
-			add(i, s.File(h.inv.SegmentSize))
+		for _, s := range wal.MissingOf(h.Inventory, together, backups, w.promisedSince()) {
+			add(i, s.File(h.Inventory.SegmentSize))
 		}
 	}
 	return wanted

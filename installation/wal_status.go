@@ -40,7 +40,7 @@ func (w WAL) Status(ctx context.Context) (s *WALStatus, err error) {
 	keys := w.keys()
 	h, err := w.in.hear(ctx)
 	w.in.notHeard(err)
-	err = w.each(ctx, func(held []holding, backups []recovery.BaseBackup) error {
+	err = w.each(ctx, func(held []walstore.Holding, backups []recovery.BaseBackup) error {
 		of, err := statusOf(ctx, held, backups, keys, h)
 		if err == nil {
 			planMoments(ctx, &of, held, backups, keys)
@@ -70,31 +70,31 @@ func (w WAL) tellStatus(s *WALStatus) {
 }
 
 // statusOf is the status of one system.
-func statusOf(ctx context.Context, held []holding, backups []recovery.BaseBackup, keys keys, heard walorigin.Heard) (wal.Status, error) {
+func statusOf(ctx context.Context, held []walstore.Holding, backups []recovery.BaseBackup, keys keys, heard walorigin.Heard) (wal.Status, error) {
 	for i := range held {
-		if h := &held[i]; h.err == nil {
-			h.err = h.inv.BelieveAs(ctx, keys.of(ctx, *h))
-			h.inv.Remember(backups, heard.Origins...)
+		if h := &held[i]; h.Err == nil {
+			h.Err = h.Inventory.BelieveAs(ctx, keys.of(ctx, *h))
+			h.Inventory.Remember(backups, heard.Origins...)
 		}
-		if h := &held[i]; h.err == nil && i == 0 {
-			h.inv.Recall(heard.Acknowledged[h.inv.SystemID])
+		if h := &held[i]; h.Err == nil && i == 0 {
+			h.Inventory.Recall(heard.Acknowledged[h.Inventory.SystemID])
 		}
-		if h := &held[i]; h.err == nil {
-			h.err = h.inv.ReadChain(ctx, h.store)
+		if h := &held[i]; h.Err == nil {
+			h.Err = h.Inventory.ReadChain(ctx, h.Store)
 		}
 	}
-	if held[0].err != nil {
-		return wal.Status{}, held[0].err
+	if held[0].Err != nil {
+		return wal.Status{}, held[0].Err
 	}
 	holdings := walhealth.Compared(named(held))
-	here := len(held[0].inv.Segments)
+	here := len(held[0].Inventory.Segments)
 	for _, h := range held[1:] {
-		if h.err == nil {
-			held[0].inv.Merge(h.inv)
+		if h.Err == nil {
+			held[0].Inventory.Merge(h.Inventory)
 		}
 	}
-	held[0].inv.Hear(backups)
-	s := wal.StatusOf(held[0].inv, backups)
+	held[0].Inventory.Hear(backups)
+	s := wal.StatusOf(held[0].Inventory, backups)
 	s.Segments, s.Repositories = here, holdings
 	return s, nil
 }
@@ -105,23 +105,23 @@ type keys struct {
 	all map[string]func() (wal.Identity, error)
 }
 
-func (k keys) of(ctx context.Context, h holding) func() (wal.Identity, error) {
-	if k.all[h.repository.URL] == nil {
-		k.all[h.repository.URL] = sync.OnceValues(walstore.Unlock(ctx, k.cfg, h.repository, h.store))
+func (k keys) of(ctx context.Context, h walstore.Holding) func() (wal.Identity, error) {
+	if k.all[h.Repository.URL] == nil {
+		k.all[h.Repository.URL] = sync.OnceValues(walstore.Unlock(ctx, k.cfg, h.Repository, h.Store))
 	}
-	return k.all[h.repository.URL]
+	return k.all[h.Repository.URL]
 }
 
 func (w WAL) keys() keys { return keys{w.in.cfg, map[string]func() (wal.Identity, error){}} }
 
 // unreadable finds a repository whose WAL nobody can read, or that names another recipient than this host knows.
-func (w WAL) unreadable(ctx context.Context, held []holding, keys keys) error {
+func (w WAL) unreadable(ctx context.Context, held []walstore.Holding, keys keys) error {
 	for _, h := range held {
-		if h.err != nil || len(h.inv.Segments) == 0 {
+		if h.Err != nil || len(h.Inventory.Segments) == 0 {
 			continue
 		}
-		_, err := walstore.ArchiveOf(ctx, w.in.cfg, h.repository).Find(ctx)
-		if err = cmp.Or(wal.Readable(ctx, h.store, keys.of(ctx, h)), err); err != nil {
+		_, err := walstore.ArchiveOf(ctx, w.in.cfg, h.Repository).Find(ctx)
+		if err = cmp.Or(wal.Readable(ctx, h.Store, keys.of(ctx, h)), err); err != nil {
 			return err
 		}
 	}
@@ -129,21 +129,21 @@ func (w WAL) unreadable(ctx context.Context, held []holding, keys keys) error {
 }
 
 // planMoments is Fetcher.Moments with what the repository and its copies hold.
-func planMoments(ctx context.Context, s *wal.Status, held []holding, backups []recovery.BaseBackup, keys keys) {
+func planMoments(ctx context.Context, s *wal.Status, held []walstore.Holding, backups []recovery.BaseBackup, keys keys) {
 	if len(s.Windows) == 0 {
 		return
 	}
 	id, err := keys.of(ctx, held[0])()
 	var copies []*fetch.Copy
 	for _, h := range held[1:] {
-		if h.err == nil {
-			copies = append(copies, &fetch.Copy{URL: h.repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
+		if h.Err == nil {
+			copies = append(copies, &fetch.Copy{URL: h.Repository.URL, Open: func(context.Context) (cofre.Store, wal.Identity, error) {
 				id, err := keys.of(ctx, h)()
-				return h.store, id, err
+				return h.Store, id, err
 			}})
 		}
 	}
-	(&fetch.Fetcher{Store: held[0].store, Identity: id, Unusable: err, Copies: copies}).Moments(ctx, s, held[0].inv, backups)
+	(&fetch.Fetcher{Store: held[0].Store, Identity: id, Unusable: err, Copies: copies}).Moments(ctx, s, held[0].Inventory, backups)
 }
 
 // Acknowledge records in the repository and in every copy that a gap is known, so that it raises no alarm any more. Without a
@@ -155,7 +155,7 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 	end := w.in.begin(ctx, cofre.RunAcknowledge, aboutCluster())
 	defer func() { end(err) }()
 	known.By = cmp.Or(known.By, observe.Here("").User)
-	held, systems, err := w.stores(ctx)
+	held, systems, err := walstore.Everywhere(ctx, w.in.cfg.Repositories())
 	if err != nil {
 		return known, err
 	}
@@ -176,7 +176,7 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 	known.At = time.Now().UTC()
 	var errs []error
 	for i, h := range held {
-		err := h.err
+		err := h.Err
 		if err == nil {
 			err = w.acknowledge(ctx, h, system, known)
 		}
@@ -192,10 +192,10 @@ func (w WAL) Acknowledge(ctx context.Context, system cofre.SystemID, known wal.A
 }
 
 // acknowledge records it in one repository, as whoever has its password: what hides missing WAL from an alarm must not be for everybody to say.
-func (w WAL) acknowledge(ctx context.Context, h holding, system cofre.SystemID, known wal.Acknowledgement) error {
-	id, err := walstore.Unlock(ctx, w.in.cfg, h.repository, h.store)()
+func (w WAL) acknowledge(ctx context.Context, h walstore.Holding, system cofre.SystemID, known wal.Acknowledgement) error {
+	id, err := walstore.Unlock(ctx, w.in.cfg, h.Repository, h.Store)()
 	if err != nil {
 		return err
 	}
-	return wal.Acknowledge(ctx, h.store, id, system, known)
+	return wal.Acknowledge(ctx, h.Store, id, system, known)
 }

@@ -2,6 +2,7 @@
 package policies
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -103,4 +104,22 @@ func Newest(ctx context.Context, installation string, read Read, repo any) (*pol
 		signed.By, signed.Note, signed.Terms = fact.By, fact.Note, &terms
 	}
 	return signed, nil
+}
+
+// Sign makes the fact that somebody signs what a configuration promises, after whatever was signed before: who is at this host, if nobody says by whom.
+//
+// Errors: those of Newest.
+func Sign(ctx context.Context, cfg *config.Config, read Read, repo any, by, note string, here cofre.Actor) (cofre.PolicySigned, error) {
+	fact := cofre.PolicySigned{Number: 1, By: cmp.Or(by, here.User+"@"+here.Host), Note: note}
+	before, err := Newest(ctx, cfg.Name, read, repo)
+	if err != nil {
+		return fact, err
+	}
+	if before != nil {
+		fact.Number = before.Number + 1
+	}
+	terms := policy.Of(cfg)
+	fact.Digest = terms.Digest()
+	fact.Terms, err = json.Marshal(terms)
+	return fact, err
 }
