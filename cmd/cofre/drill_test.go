@@ -9,13 +9,38 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/trustlayer/cofre/internal/testkit"
 )
 
 // Whenever a drill is killed, the next one, or drill clean, leaves nothing of it: no folder, no record, and no process.
 func TestNothingIsLeftOfADrillThatWasKilled(t *testing.T) {
 	t.Parallel()
 	i := newInstallation(t)
-	rooms, err := os.MkdirTemp("/var/tmp", "drills-") // where the user of the server comes to
+	rooms := roomsOfDrills(t)
+	i.write(t, "cofre.yaml", fmt.Sprintf("name: tl\nrepository: {url: repo, password: file:password}\ndatabase: {url: %q}\nstate_dir: state\ndrill: {directory: %s, checks: [{name: slow, sql: SELECT pg_sleep(600) IS NULL, timeout: 1h}]}\n", i.server.URL(i.db), rooms))
+	if out, err := i.command("backup").CombinedOutput(); err != nil {
+		t.Fatalf("backup: %v\n%s", err, out)
+	}
+	killedAt(t, i, rooms, "database", `"run_began"`, `"task_began".*start PostgreSQL`, `"task_ended".*start PostgreSQL`, `"task_began".*restore pre-data`, `"task_began".*load rows`, `"restore_staged"`, `"task_began".*ask the restored`)
+}
+
+// The same of a cluster, whose server recovers first, and starts again to be looked at.
+func TestNothingIsLeftOfADrillOfAClusterThatWasKilled(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t, testkit.InitArgs("--data-checksums"))
+	rooms := roomsOfDrills(t)
+	i.write(t, "cofre.yaml", fmt.Sprintf("name: tl\nrepository: {url: repo, password: file:password}\ncluster: {url: %q}\nstate_dir: state\ndrill: {directory: %s, checks: [{name: slow, sql: SELECT pg_sleep(600) IS NULL, timeout: 1h}]}\n", i.server.URL(i.db), rooms))
+	if out, err := i.command("backup", "cluster").CombinedOutput(); err != nil {
+		t.Fatalf("backup: %v\n%s", err, out)
+	}
+	killedAt(t, i, rooms, "cluster", `"run_began"`, `"task_began".*"restore files"`, `"restore_staged"`, `"task_began".*"recover`, `"task_ended".*"recover`, `"task_began".*read every page`, `"task_began".*every table and index`, `"task_began".*ask the restored`)
+}
+
+// roomsOfDrills is a folder for them, where the user of the server comes to.
+func roomsOfDrills(t *testing.T) string {
+	t.Helper()
+	rooms, err := os.MkdirTemp("/var/tmp", "drills-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,13 +48,15 @@ func TestNothingIsLeftOfADrillThatWasKilled(t *testing.T) {
 	if err := os.Chmod(rooms, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	i.write(t, "cofre.yaml", fmt.Sprintf("name: tl\nrepository: {url: repo, password: file:password}\ndatabase: {url: %q}\nstate_dir: state\ndrill: {directory: %s, checks: [{name: slow, sql: SELECT pg_sleep(600) IS NULL, timeout: 1h}]}\n", i.server.URL(i.db), rooms))
-	if out, err := i.command("backup").CombinedOutput(); err != nil {
-		t.Fatalf("backup: %v\n%s", err, out)
-	}
-	for n, step := range []string{`"run_began"`, `"task_began".*start PostgreSQL`, `"task_ended".*start PostgreSQL`, `"task_began".*restore pre-data`, `"task_began".*load rows`, `"restore_staged"`, `"task_began".*ask the restored`} {
+	return rooms
+}
+
+// killedAt kills a drill at each of some steps, and looks for what clean leaves of it.
+func killedAt(t *testing.T, i *workplace, rooms, what string, steps ...string) {
+	t.Helper()
+	for n, step := range steps {
 		events := filepath.Join(i.dir, fmt.Sprintf("events-%d", n))
-		c := i.command("drill", "database", "--events", events)
+		c := i.command("drill", what, "--events", events)
 		var said bytes.Buffer
 		c.Stdout, c.Stderr = &said, &said
 		if err := c.Start(); err != nil {
