@@ -272,11 +272,13 @@ func (d *Drill) useDatabases(ctx context.Context, proof *cofre.Proof) (names []s
 	if err != nil {
 		return nil, err
 	}
+	unusable := 0
 	for _, db := range all {
 		_, err := drilled.Mute(ctx, d.server.Config(db.Name))
 		said, refused := postgres.Refused(err)
 		switch {
 		case refused:
+			unusable++
 			d.fault(CheckDatabase, drilled.Fault{Object: db.Name, Said: cofre.Verbatim(said)})
 		case err != nil:
 			return nil, err
@@ -284,7 +286,7 @@ func (d *Drill) useDatabases(ctx context.Context, proof *cofre.Proof) (names []s
 			names = append(names, db.Name)
 		}
 	}
-	d.looked(proof, cofre.SayN("drill.what_databases", len(all), "1 database that is connected to", "{{.n}} databases that are connected to"), faults(0), faults(0), true)
+	d.looked(proof, cofre.SayN("drill.what_databases", len(all), "1 database that is connected to", "{{.n}} databases that are connected to"), faults(0), faults(unusable), unusable == 0)
 	return names, nil
 }
 

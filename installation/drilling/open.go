@@ -61,7 +61,11 @@ func (d Job) Open(ctx context.Context, repo Repository, point cofre.RecoveryPoin
 
 // enter makes the room of the drill.
 func (d *Drill) enter() (err error) {
-	d.room, err = d.o.Rooms.begin(strings.ToLower(rand.Text()[:8]), Record{What: d.Result.What, Point: d.Result.Point})
+	socket := socketName
+	if d.cluster != nil {
+		socket = recoveringSocket
+	}
+	d.room, err = d.o.Rooms.begin(strings.ToLower(rand.Text()[:8]), Record{What: d.Result.What, Point: d.Result.Point}, socket)
 	return err
 }
 

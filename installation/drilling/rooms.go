@@ -49,10 +49,11 @@ type room struct {
 	file   *os.File
 }
 
-// socketName is the longest name in the folder that is a socket's, whose path is bounded.
+// The longest names in the folder that are a socket's, whose path is bounded: while a cluster recovers, its socket is in a directory of recovering.Run.
 const (
-	socketName    = "/.s.PGSQL.5432"
-	longestSocket = 107 // bytes, of sun_path on Linux
+	socketName       = "/.s.PGSQL.5432"
+	recoveringSocket = "/r-4294967295" + socketName
+	longestSocket    = 107 // bytes, of sun_path on Linux
 )
 
 func (r Rooms) records() string { return filepath.Join(r.State, "drills") }
@@ -68,13 +69,13 @@ func (r Rooms) base() string {
 	return "/var/tmp" // on a disk, where /tmp may be memory
 }
 
-// begin writes the record of a drill, and makes its folder.
+// begin writes the record of a drill, and makes its folder, in which socket is the longest name of one.
 //
 // Errors: cofre.ErrConfig if the path of the folder is too long for a socket; those of the file system.
-func (r Rooms) begin(name string, of Record) (_ *room, err error) {
+func (r Rooms) begin(name string, of Record, socket string) (_ *room, err error) {
 	of.Drill, of.PID, of.BeganAt = name, os.Getpid(), time.Now().UTC()
 	of.Folder = filepath.Join(r.base(), "cofre-drill-"+name)
-	if n := len(of.Folder + socketName); n > longestSocket {
+	if n := len(of.Folder + socket); n > longestSocket {
 		return nil, cofre.WithHint(cofre.Fail(cofre.Say("drill.long_path", "folder {{.folder}} is too deep: the path of a socket in it has {{.bytes}} bytes, and may have {{.most}}", "folder", r.base(), "bytes", n, "most", longestSocket), cofre.ErrConfig),
 			cofre.Say("drill.shorter_path", "set drill.directory to a folder with a shorter path"))
 	}
