@@ -304,7 +304,7 @@ func (a Acknowledgement) GoneMessage(system cofre.SystemID) cofre.Message {
 
 // AgainMessage is what to do about what GoneMessage says.
 func AgainMessage(gone cofre.Message) cofre.Message {
-	return cofre.Say("wal.acknowledge_again", "cofre journal list names the entry, and cofre journal show NO who acknowledged it and why; then say it again: cofre wal acknowledge {{.from}} {{.to}} --system {{.system}} --why …", "from", gone.Args["from"], "to", gone.Args["to"], "system", gone.Args["system"])
+	return cofre.Say("wal.acknowledge_again", "cofre journal names the entry, and cofre journal show NO who acknowledged it and why; then say it again: cofre wal acknowledge {{.from}} {{.to}} --system {{.system}} --why …", "from", gone.Args["from"], "to", gone.Args["to"], "system", gone.Args["system"])
 }
 
 // judgeBeginnings leaves out the beginnings of segments that are not believed: parts, and the last of a timeline that ended.
