@@ -35,11 +35,8 @@ func (in *Installation) Hold(ctx context.Context, o HoldOptions) (_ *cofre.Hold,
 	if !o.Until.IsZero() && !o.Until.After(now) {
 		return nil, cofre.Fail(cofre.Say("hold.past", "hold a recovery point until {{.until}}: that is past", "until", o.Until), cofre.ErrConfig)
 	}
-	repo, err := in.writing(ctx)
+	repo, err := in.changing(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	cat, err := in.catalog(ctx, repo)
@@ -68,10 +65,7 @@ func (in *Installation) LiftHold(ctx context.Context, id, why string) (_ *cofre.
 	if why == "" {
 		return nil, cofre.Fail(cofre.Say("hold.lift_why", "lift a hold: without a reason"), cofre.ErrConfig)
 	}
-	if _, err := in.writing(ctx); err != nil {
-		return nil, err
-	}
-	if err := in.mayWrite(); err != nil {
+	if _, err := in.changing(ctx); err != nil {
 		return nil, err
 	}
 	holds, err := in.Holds(ctx)

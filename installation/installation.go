@@ -1,6 +1,7 @@
 package installation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,6 +121,14 @@ func (in *Installation) writing(ctx context.Context) (cofre.Repository, error) {
 	in.repo, in.purpose = repo, toWrite
 	in.keepJournal(ctx, true)
 	return repo, in.ofThis(ctx)
+}
+
+// changing is writing, for what changes whom or what the repository believes.
+//
+// Errors: those of writing and mayWrite.
+func (in *Installation) changing(ctx context.Context) (cofre.Repository, error) {
+	repo, err := in.writing(ctx)
+	return repo, cmp.Or(err, in.mayWrite())
 }
 
 // ofThis refuses to write with the format of another repository, with which neither an index nor the key of the journal can be read: what is written would be lost as soon as the right

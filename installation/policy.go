@@ -27,11 +27,8 @@ func (in *Installation) Policy(ctx context.Context) (*policies.Policy, error) {
 func (in *Installation) SignPolicy(ctx context.Context, by, note string) (_ *policy.Signed, err error) {
 	end := in.begin(ctx, cofre.RunSign, observe.About{})
 	defer func() { err = end(err) }()
-	repo, err := in.writing(ctx)
+	repo, err := in.changing(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	fact, err := policies.Sign(ctx, in.cfg, in.Journal().Verify, repo, by, note, observe.Here(in.Version))

@@ -64,11 +64,8 @@ type SealOptions struct {
 func (in *Installation) Seal(ctx context.Context, o SealOptions) (_ *cofre.Sealed, err error) {
 	end := in.begin(ctx, cofre.RunSeal, observe.About{})
 	defer func() { err = end(err) }()
-	repo, err := in.writing(ctx)
+	repo, err := in.changing(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := in.mayWrite(); err != nil {
 		return nil, err
 	}
 	if !o.WithoutLost {
