@@ -28,17 +28,24 @@ type Breach struct {
 type attempt struct {
 	at    time.Time
 	run   cofre.RunID
-	code  cofre.Code // "" of one that was published
-	facts json.RawMessage
+	code  cofre.Code          // "" of one that was published
+	what  string              // that failed, as runs.IsOf takes it
+	began time.Time           // of one that was published
+	whole map[cofre.Kind]bool // the kinds that were published, and whether the first of each is whole
 }
 
 // tried takes what a ledger of breaches goes by.
 func (h *History) tried(b journal.Body) {
 	switch b.Event {
 	case journal.EventPublished:
-		h.attempts = append(h.attempts, attempt{at: b.At, run: b.Run, facts: b.Facts})
+		if a, ok := captured(b); ok {
+			h.attempts = append(h.attempts, a)
+		}
 	case journal.EventFailed:
-		h.attempts = append(h.attempts, attempt{at: b.At, run: b.Run, code: cmp.Or(b.Code, cofre.CodeError), facts: b.Facts})
+		var f runs.FailedFacts
+		if json.Unmarshal(b.Facts, &f) == nil && f.Kind == cofre.RunBackup && !f.Published {
+			h.attempts = append(h.attempts, attempt{at: b.At, run: b.Run, code: cmp.Or(b.Code, cofre.CodeError), what: f.What})
+		}
 	}
 }
 
@@ -88,28 +95,27 @@ func (in *Input) lost(c Configured) (all []Breach) {
 	}
 	for _, a := range in.History.attempts {
 		if a.code != "" {
-			var f runs.FailedFacts
-			if json.Unmarshal(a.facts, &f) == nil && f.Kind == cofre.RunBackup && !f.Published && runs.IsOf(f.What, c.ID.Kind) {
+			if runs.IsOf(a.what, c.ID.Kind) {
 				failed = append(failed, a)
 			}
 			continue
 		}
-		began, has, whole := captured(a, c.ID.Kind)
+		whole, has := a.whole[c.ID.Kind]
 		switch {
-		case !has, began.After(a.at.Add(skew)), !began.After(moment):
+		case !has, a.began.After(a.at.Add(skew)), !a.began.After(moment):
 		case !whole:
 			partial = a.run
 		default:
 			until(a.at, a.at)
-			moment, failed, partial = began, nil, ""
+			moment, failed, partial = a.began, nil, ""
 		}
 	}
 	until(time.Time{}, in.Now)
 	return all
 }
 
-// captured says when the backup began that was published, and whether it has the kind, and has it whole.
-func captured(a attempt, kind cofre.Kind) (began time.Time, has, whole bool) {
+// captured reads what was published; false if that cannot be read.
+func captured(b journal.Body) (a attempt, ok bool) {
 	var f struct {
 		StartedAt  time.Time `json:"started_at"`
 		Components []struct {
@@ -117,18 +123,19 @@ func captured(a attempt, kind cofre.Kind) (began time.Time, has, whole bool) {
 			Partial bool       `json:"partial"`
 		} `json:"components"`
 	}
-	if json.Unmarshal(a.facts, &f) != nil {
-		return a.at, false, false
+	if json.Unmarshal(b.Facts, &f) != nil {
+		return a, false
 	}
-	if began = f.StartedAt; began.IsZero() {
-		began = a.at
+	a = attempt{at: b.At, run: b.Run, began: f.StartedAt, whole: make(map[cofre.Kind]bool, len(f.Components))}
+	if a.began.IsZero() {
+		a.began = a.at
 	}
 	for _, c := range f.Components {
-		if c.Kind == kind {
-			return began, true, !c.Partial
+		if _, had := a.whole[c.Kind]; !had {
+			a.whole[c.Kind] = !c.Partial
 		}
 	}
-	return began, false, false
+	return a, true
 }
 
 // slow are the times in which a recovery took longer than is promised, by what drills took: from one that did until one that did not. A red drill measures nothing.

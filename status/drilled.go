@@ -158,14 +158,13 @@ func (in *Input) has(point cofre.PointID, root cofre.ObjectID) bool {
 }
 
 func (in *Input) component(point cofre.PointID, root cofre.ObjectID) (cofre.Component, bool) {
-	for _, p := range in.Points {
-		if p.ID != point {
-			continue
-		}
-		for _, c := range p.Components {
-			if c.Root == root {
-				return c, true
-			}
+	i, ok := in.byName[point]
+	if !ok {
+		return cofre.Component{}, false
+	}
+	for _, c := range in.Points[i].Components {
+		if c.Root == root {
+			return c, true
 		}
 	}
 	return cofre.Component{}, false

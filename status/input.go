@@ -33,6 +33,8 @@ type Input struct {
 	Repository   Repository
 	Copies       []string // addresses
 	Unknown      []Unknown
+
+	byName map[cofre.PointID]int // of Points
 }
 
 // DefaultWindow is the time within which everything is to be read back if nothing says another.

@@ -140,6 +140,10 @@ func Of(in Input) *Status {
 	if in.History == nil {
 		in.History = &History{}
 	}
+	in.byName = make(map[cofre.PointID]int, len(in.Points))
+	for i, p := range in.Points {
+		in.byName[p.ID] = i
+	}
 	s := &Status{
 		Installation: in.Installation, At: in.Now.UTC(), Sources: []Source{}, Others: []cofre.SourceID{}, Copies: append([]string{}, in.Copies...), Findings: []Finding{}, Ending: []cofre.Hold{},
 		Checkpoint: in.History.Checkpoint, UnknownBefore: in.History.UnknownBefore, Repository: grown(in),
